@@ -1,0 +1,152 @@
+//! Comma-separated text: a case a line.
+
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+use rbm_core::{Error, Result};
+
+use super::labels::{LabelColumn, label};
+use super::{Part, bytes, part};
+
+const FORM: &str = "comma-separated numbers, a case a line";
+const LABEL_NAMES: [&str; 4] = ["label", "class", "target", "y"];
+
+/// The numbers of a file, with the label column taken out.
+pub(super) struct Table {
+    /// Row after row.
+    pub values: Vec<f32>,
+    /// The number of values of a row.
+    pub width: usize,
+    /// One for each row, if there is a label column.
+    pub labels: Option<Vec<u32>>,
+}
+
+impl Table {
+    /// The part of which this is the text, each value divided by `scale`.
+    pub(super) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<Part> {
+        Part::new(part::matrix(path, self.values, self.width, scale)?, self.labels)
+    }
+}
+
+/// The cases in the file `path`, plain or gzipped, with labels from `column`, or by default from the column that the
+/// header calls label, class, target or y.
+pub(super) fn read(path: &Path, column: Option<&LabelColumn>, scale: Option<f32>) -> Result<Part> {
+    parse(path, &bytes::read_unzipped(path, FORM)?, column)?.into_part(path, scale)
+}
+
+/// The numbers in `text`, which stands in `path`. The first line is a header unless it is all numbers.
+pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> Result<Table> {
+    // `flexible`, so that a line of another length is reported in this module's words.
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
+    let mut record = StringRecord::new();
+    let mut next = |record: &mut StringRecord| {
+        reader.read_record(record).map_err(|e| {
+            let place = e.position().map_or("text".into(), |at| format!("line {}", at.line()));
+            Error::file(path, place, FORM, e.to_string())
+        })
+    };
+
+    let mut is_there = next(&mut record)?;
+    if !is_there {
+        return Err(Error::file(path, "line 1", FORM, "an empty file"));
+    }
+    let columns = record.len();
+    let header = is_header(&record).then(|| record.clone());
+    let labelled = label_column(path, columns, header.as_ref(), column)?;
+    if header.is_some() {
+        is_there = next(&mut record)?;
+        if !is_there {
+            return Err(Error::file(path, "after the header", "at least one case", "the end of the file"));
+        }
+    }
+
+    let mut values = Vec::new();
+    let mut labels = labelled.map(|_| Vec::new());
+    while is_there {
+        let row = Row { path, record: &record };
+        if record.len() != columns {
+            let expected = format!("{columns} values, as in the first line");
+            return Err(Error::file(path, row.line(), expected, record.len().to_string()));
+        }
+        for (at, cell) in record.iter().enumerate() {
+            match &mut labels {
+                Some(labels) if labelled == Some(at) => labels.push(row.label(at, cell)?),
+                _ => values.push(row.number(at, cell)?),
+            }
+        }
+        is_there = next(&mut record)?;
+    }
+    Ok(Table { values, width: columns - usize::from(labelled.is_some()), labels })
+}
+
+// An empty cell does not make a header: that is a first case with a value missing, and is refused as one.
+fn is_header(record: &StringRecord) -> bool {
+    record.iter().any(|cell| !cell.is_empty() && cell.parse::<f32>().is_err())
+}
+
+fn label_column(
+    path: &Path,
+    columns: usize,
+    header: Option<&StringRecord>,
+    column: Option<&LabelColumn>,
+) -> Result<Option<usize>> {
+    let find = |is: &dyn Fn(&str) -> bool| header.and_then(|names| names.iter().position(is));
+    match column {
+        None => Ok(find(&|name| LABEL_NAMES.contains(&name.to_lowercase().as_str()))),
+        Some(LabelColumn::None) => Ok(None),
+        Some(LabelColumn::First) => Ok(Some(0)),
+        Some(LabelColumn::Last) => Ok(columns.checked_sub(1)),
+        Some(LabelColumn::Name(wanted)) => {
+            let at = find(&|name| name == wanted).or_else(|| find(&|name| name.eq_ignore_ascii_case(wanted)));
+            at.map(Some).ok_or_else(|| {
+                let found = match header {
+                    Some(names) => shortened(names),
+                    None => "numbers, no header".into(),
+                };
+                Error::file(path, "line 1", format!("a header with a column named `{wanted}`"), found)
+            })
+        }
+    }
+}
+
+fn shortened(names: &StringRecord) -> String {
+    let first: Vec<_> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+    match names.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+struct Row<'a> {
+    path: &'a Path,
+    record: &'a StringRecord,
+}
+
+impl Row<'_> {
+    fn line(&self) -> String {
+        self.record.position().map_or("a line".into(), |at| format!("line {}", at.line()))
+    }
+
+    fn number(&self, at: usize, cell: &str) -> Result<f32> {
+        match cell.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(self.refused(at, "a finite number", cell)),
+        }
+    }
+
+    fn label(&self, at: usize, cell: &str) -> Result<u32> {
+        let Ok(value) = cell.parse::<f64>() else {
+            return Err(self.refused(at, "a label: a whole number from 0 to 65535", cell));
+        };
+        label(self.path, || self.place(at), value)
+    }
+
+    fn place(&self, at: usize) -> String {
+        format!("{}, column {}", self.line(), at + 1)
+    }
+
+    fn refused(&self, at: usize, expected: &str, cell: &str) -> Error {
+        let found = if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") };
+        Error::file(self.path, self.place(at), expected, found)
+    }
+}

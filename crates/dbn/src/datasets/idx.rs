@@ -1,0 +1,113 @@
+//! IDX files, the form of MNIST: a magic number, the dimensions, the bytes.
+
+use std::path::{Path, PathBuf};
+
+use rbm_core::{Error, Result};
+
+use super::{Part, bytes, labels, part};
+
+const LARGEST_PIXEL: f32 = 255.0;
+const UNSIGNED_BYTE: u8 = 8;
+
+/// The training and the test part of a folder, and the height and width of their pictures.
+pub(super) type Folder = (Part, Option<Part>, (usize, usize));
+
+/// The four files of MNIST in the folder `path`, or the two of its training part; pixels divided by `scale` (255 if `None`).
+pub(super) fn read_folder(path: &Path, scale: Option<f32>) -> Result<Folder> {
+    let (train, image) = read_part(path, "train", scale)?;
+    let has_test = find(path, "t10k", PICTURES).is_ok() || find(path, "t10k", LABELS).is_ok();
+    if !has_test {
+        return Ok((train, None, image));
+    }
+    let (test, test_image) = read_part(path, "t10k", scale)?;
+    if test_image != image {
+        let expected = format!("pictures of {} × {} pixels, as for training", image.0, image.1);
+        let found = format!("{} × {}", test_image.0, test_image.1);
+        return Err(Error::file(find(path, "t10k", PICTURES)?, "dimensions", expected, found));
+    }
+    Ok((train, Some(test), image))
+}
+
+/// The labels in the IDX file `path`.
+pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
+    let Idx { bytes, .. } = read(path, LABELS)?;
+    Ok(bytes.into_iter().map(u32::from).collect())
+}
+
+fn read_part(folder: &Path, prefix: &str, scale: Option<f32>) -> Result<(Part, (usize, usize))> {
+    let pictures = find(folder, prefix, PICTURES)?;
+    let label_file = find(folder, prefix, LABELS)?;
+    let Idx { dimensions, bytes } = read(&pictures, PICTURES)?;
+    let &[cases, height, width] = dimensions.as_slice() else {
+        return Err(Error::file(pictures, "byte 3", "3 dimensions", dimensions.len().to_string()));
+    };
+    let classes = read_labels(&label_file)?;
+    labels::check_count(&label_file, classes.len(), cases)?;
+    let pixels = bytes.into_iter().map(f32::from).collect();
+    let scale = Some(scale.unwrap_or(LARGEST_PIXEL));
+    let cases = part::matrix(&pictures, pixels, height * width, scale)?;
+    Ok((Part::new(cases, Some(classes))?, (height, width)))
+}
+
+/// What a file holds: the word for it in the file's name, and its number of dimensions.
+#[derive(Clone, Copy)]
+struct Content {
+    word: &'static str,
+    rank: u8,
+}
+
+const PICTURES: Content = Content { word: "images", rank: 3 };
+const LABELS: Content = Content { word: "labels", rank: 1 };
+
+fn find(folder: &Path, prefix: &str, Content { word, rank }: Content) -> Result<PathBuf> {
+    let stems = ["-", "."].map(|mark| format!("{prefix}-{word}{mark}idx{rank}-ubyte"));
+    let names = stems.iter().flat_map(|stem| [stem.clone(), format!("{stem}.gz")]);
+    names.map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+        let expected = format!("a file {} or {}, plain or with .gz", stems[0], stems[1]);
+        Error::file(folder, "folder of IDX files", expected, "no such file")
+    })
+}
+
+struct Idx {
+    dimensions: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+fn read(path: &Path, content: Content) -> Result<Idx> {
+    let form = format!("an IDX file of {}", content.word);
+    let mut file = bytes::read_unzipped(path, &form)?;
+    let bytes = file.split_off(dimensions_end(path, &file, content)?);
+    let dimensions: Vec<_> = file[4..].chunks_exact(4).map(big_endian).collect();
+    if dimensions.contains(&0) {
+        let found = format!("dimensions {dimensions:?}");
+        return Err(Error::file(path, "byte 4", format!("at least one of the {}", content.word), found));
+    }
+    let declared = dimensions.iter().try_fold(1, |size: usize, &n| size.checked_mul(n));
+    if declared != Some(bytes.len()) {
+        let declared = declared.map_or("more".into(), |n| n.to_string());
+        let expected = format!("{declared} bytes for dimensions {dimensions:?}");
+        let found = format!("{} bytes", bytes.len());
+        return Err(Error::file(path, format!("byte {}", file.len()), expected, found));
+    }
+    Ok(Idx { dimensions, bytes })
+}
+
+/// The length of the header of `file`, of which the magic number is checked here.
+fn dimensions_end(path: &Path, file: &[u8], content: Content) -> Result<usize> {
+    let expected = [0, 0, UNSIGNED_BYTE, content.rank];
+    let magic = file.get(..4).unwrap_or(file);
+    if magic != expected {
+        let expected = format!("the magic number {expected:02x?} of {} in unsigned bytes", content.word);
+        return Err(Error::file(path, "byte 0", expected, format!("{magic:02x?}")));
+    }
+    let end = 4 + 4 * usize::from(content.rank);
+    if file.len() < end {
+        let found = format!("{} bytes: it is truncated", file.len());
+        return Err(Error::file(path, "byte 4", format!("a header of {end} bytes"), found));
+    }
+    Ok(end)
+}
+
+fn big_endian(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |number, &byte| number << 8 | usize::from(byte))
+}

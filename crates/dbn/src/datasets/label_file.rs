@@ -1,0 +1,38 @@
+//! Labels in a file of their own.
+
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+
+use super::labels::LabelColumn;
+use super::{bytes, csv, idx, npy};
+
+const FORMS: &str = "labels in a .npy file, an IDX file (idx in its name) or a .csv or .txt file, the last two plain or .gz";
+
+/// The labels in the file `path`, in its order.
+pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
+    if !path.try_exists().map_err(|e| Error::io(path, e))? {
+        return Err(Error::file(path, "file of labels", FORMS, "no file of this name"));
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    if name.ends_with(".npy") {
+        npy::read_labels(path)
+    } else if plain.ends_with(".csv") || plain.ends_with(".txt") {
+        read_lines(path)
+    } else if name.contains("idx") {
+        idx::read_labels(path)
+    } else {
+        let found = path.extension().map_or("no ending".into(), |ending| format!(".{}", ending.to_string_lossy()));
+        Err(Error::file(path, "ending of the name", FORMS, found))
+    }
+}
+
+fn read_lines(path: &Path) -> Result<Vec<u32>> {
+    let form = "one label a line";
+    let table = csv::parse(path, &bytes::read_unzipped(path, form)?, Some(&LabelColumn::First))?;
+    match table.labels {
+        Some(labels) if table.width == 0 => Ok(labels),
+        _ => Err(Error::file(path, "line 1", form, format!("{} values", table.width + 1))),
+    }
+}

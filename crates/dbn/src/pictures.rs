@@ -1,0 +1,256 @@
+//! PNG pictures of cases, filters and reconstructions.
+
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use rbm_core::{Error, Result};
+
+type Colour = [u8; 3];
+
+/// Behind and between the tiles: blueish, so that it is neither a grey pixel nor a filter's white.
+const BACKGROUND: Colour = [88, 96, 112];
+/// A value that is not finite.
+const WARNING: Colour = [255, 0, 255];
+/// The smallest longer side of a tile, in pixels of the picture.
+const LEGIBLE: usize = 40;
+/// Between tiles, in pixels of the picture.
+const GAP: usize = 3;
+/// In addition, between one pair of rows and the next.
+const PAIR_GAP: usize = 6;
+/// The largest picture, in pixels: 768 MiB of colours.
+const LARGEST: usize = 1 << 28;
+
+/// From the most negative to the most positive: blue over white to red, equally light on both sides (ColorBrewer's RdBu).
+const DIVERGING: [Colour; 5] =
+    [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]];
+const GREYS: [Colour; 2] = [[0, 0, 0], [255, 255, 255]];
+
+/// How values become colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contrast {
+    /// Grey: 0 is black, 1 is white, and what lies outside [0, 1] is drawn as the nearer of the two.
+    Unit,
+    /// Blue below 0, white at 0, red above: each tile by its own largest absolute value. For filters.
+    Symmetric,
+    /// Grey: the smallest value of all tiles is black, the largest white.
+    Range,
+}
+
+/// Height and width in pixels in which to draw a case of `width` values: `image` if it has that many, else a square if
+/// there is one, else the most nearly square rectangle, wider than high (a single row if `width` is prime).
+pub fn shape_of(width: usize, image: Option<(usize, usize)>) -> (usize, usize) {
+    if let Some((height, columns)) = image
+        && height.checked_mul(columns) == Some(width)
+    {
+        return (height, columns);
+    }
+    let height =
+        (1..=width.isqrt()).rev().find(|height| width.is_multiple_of(*height)).unwrap_or(1);
+    (height, width / height)
+}
+
+/// Draws the rows of `tiles` `(n, height · width)` side by side, `columns` to a row, to the PNG file `path`. `image` is the
+/// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 40. A value that is
+/// not finite is drawn in magenta. The file is written beside `path` and renamed, so that none is ever half written.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] where there is no tile, `columns` is 0, the tiles are not of `image`, or the picture would exceed
+/// 2²⁸ pixels; [`Error::Io`] where the file cannot be written.
+pub fn write_grid(
+    path: &Path,
+    tiles: &Tensor,
+    image: (usize, usize),
+    columns: usize,
+    contrast: Contrast,
+) -> Result<()> {
+    let tiles = rows_of("tiles", tiles, image)?;
+    let all = Extent::of(tiles.iter().flatten());
+    let mut sheet = Sheet::new(tiles.len(), image, columns, 1)?;
+    for (at, tile) in tiles.iter().enumerate() {
+        let (extent, map): (_, &[Colour]) = match contrast {
+            Contrast::Unit => (Extent { low: 0.0, high: 1.0 }, &GREYS),
+            Contrast::Symmetric => (Extent::of(tile).symmetric(), &DIVERGING),
+            Contrast::Range => (all, &GREYS),
+        };
+        sheet.draw((at / sheet.columns, at % sheet.columns), tile, extent, map);
+    }
+    sheet.write(path)
+}
+
+/// Draws `originals` `(n, height · width)` above their `reconstructions` of the same shape, `columns` to a row, pair of rows
+/// after pair of rows, to the PNG file `path`, as [`write_grid`] does. Grey: 0 is black and 1 is white, or, where values lie
+/// outside [0, 1], the smallest and the largest of both.
+///
+/// # Errors
+///
+/// Those of [`write_grid`], and [`Error::Invalid`] where the two differ in number.
+pub fn write_pairs(
+    path: &Path,
+    originals: &Tensor,
+    reconstructions: &Tensor,
+    image: (usize, usize),
+    columns: usize,
+) -> Result<()> {
+    let originals = rows_of("originals", originals, image)?;
+    let reconstructions = rows_of("reconstructions", reconstructions, image)?;
+    if originals.len() != reconstructions.len() {
+        let expected = format!("{}, one for each original", originals.len());
+        return Err(Error::invalid("reconstructions", expected, reconstructions.len().to_string()));
+    }
+    let extent = Extent::of(originals.iter().chain(&reconstructions).flatten());
+    let extent = Extent { low: extent.low.min(0.0), high: extent.high.max(1.0) };
+    let mut sheet = Sheet::new(originals.len(), image, columns, 2)?;
+    for (at, (original, reconstruction)) in originals.iter().zip(&reconstructions).enumerate() {
+        let (row, column) = (2 * (at / sheet.columns), at % sheet.columns);
+        sheet.draw((row, column), original, extent, &GREYS);
+        sheet.draw((row + 1, column), reconstruction, extent, &GREYS);
+    }
+    sheet.write(path)
+}
+
+fn rows_of(what: &str, tiles: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Vec<f32>>> {
+    match *tiles.dims() {
+        [n, columns] if n > 0 && columns > 0 && height.checked_mul(width) == Some(columns) => {}
+        _ => {
+            let expected = format!("shape (n, {height} · {width}), n at least 1");
+            return Err(Error::invalid(what, expected, format!("{:?}", tiles.dims())));
+        }
+    }
+    Ok(tiles.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec2()?)
+}
+
+/// The smallest and the largest value to be told apart.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    low: f32,
+    high: f32,
+}
+
+impl Extent {
+    fn of<'a>(values: impl IntoIterator<Item = &'a f32>) -> Self {
+        let finite = values.into_iter().copied().filter(|x| x.is_finite());
+        let nothing = Self { low: f32::INFINITY, high: f32::NEG_INFINITY };
+        finite.fold(nothing, |e, x| Self { low: e.low.min(x), high: e.high.max(x) })
+    }
+
+    fn symmetric(self) -> Self {
+        let largest = self.low.abs().max(self.high.abs());
+        Self { low: -largest, high: largest }
+    }
+
+    /// Where `x` lies, from 0 at `low` to 1 at `high`; in the middle where there is nothing to tell apart.
+    fn place(self, x: f32) -> f32 {
+        // Halves, because the difference of two large numbers overflows.
+        let place = (x / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0);
+        if place.is_nan() { 0.5 } else { place.clamp(0.0, 1.0) }
+    }
+}
+
+fn colour(place: f32, map: &[Colour]) -> Colour {
+    let along = place * (map.len() - 1) as f32;
+    let below = (along as usize).min(map.len() - 2);
+    let part = along - below as f32;
+    let mix = |channel: usize| {
+        let (from, to) = (f32::from(map[below][channel]), f32::from(map[below + 1][channel]));
+        (from + part * (to - from)).round() as u8
+    };
+    [mix(0), mix(1), mix(2)]
+}
+
+/// A picture of tiles in rows, `together` rows close to each other and `apart` pixels further from the next.
+struct Sheet {
+    columns: usize,
+    together: usize,
+    apart: usize,
+    image: (usize, usize),
+    zoom: usize,
+    size: (usize, usize),
+    colours: Vec<Colour>,
+}
+
+impl Sheet {
+    fn new(tiles: usize, image: (usize, usize), columns: usize, together: usize) -> Result<Self> {
+        if columns == 0 {
+            return Err(Error::invalid("columns", "at least 1", "0"));
+        }
+        let columns = columns.min(tiles);
+        let zoom = LEGIBLE.div_ceil(image.0.max(image.1));
+        let apart = (together - 1) * PAIR_GAP;
+        let mut sheet =
+            Self { columns, together, apart, image, zoom, size: (0, 0), colours: Vec::new() };
+        let rows = tiles.div_ceil(columns) * together;
+        let pixels = rows.saturating_mul(image.0).saturating_mul(columns).saturating_mul(image.1);
+        if pixels < LARGEST {
+            // The place of the tile after the last is where the picture ends: behind the last gap.
+            let (right, bottom) = (sheet.corner(0, columns).1, sheet.corner(rows, 0).0);
+            sheet.size = (bottom - apart, right);
+        }
+        match sheet.size.0.checked_mul(sheet.size.1) {
+            Some(size @ 1..=LARGEST) => sheet.colours = vec![BACKGROUND; size],
+            _ => {
+                let found = format!("{tiles} tiles of {} × {}", image.0, image.1);
+                return Err(Error::invalid("picture", format!("at most {LARGEST} pixels"), found));
+            }
+        }
+        Ok(sheet)
+    }
+
+    /// The top left corner of a tile: y and x in the picture.
+    fn corner(&self, row: usize, column: usize) -> (usize, usize) {
+        let y = GAP + row * (self.image.0 * self.zoom + GAP) + row / self.together * self.apart;
+        (y, GAP + column * (self.image.1 * self.zoom + GAP))
+    }
+
+    fn draw(
+        &mut self,
+        (row, column): (usize, usize),
+        tile: &[f32],
+        extent: Extent,
+        map: &[Colour],
+    ) {
+        let (top, left) = self.corner(row, column);
+        for (at, &value) in tile.iter().enumerate() {
+            let (y, x) =
+                (top + at / self.image.1 * self.zoom, left + at % self.image.1 * self.zoom);
+            let colour = if value.is_finite() { colour(extent.place(value), map) } else { WARNING };
+            for line in y..y + self.zoom {
+                let start = line * self.size.1 + x;
+                self.colours[start..start + self.zoom].fill(colour);
+            }
+        }
+    }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let write = || {
+            let mut file = new_file().tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            file.write_all(&self.encode()?)?;
+            file.persist(path)?;
+            Ok(())
+        };
+        write().map_err(|e| Error::io(path, e))
+    }
+
+    fn encode(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let (height, width) = self.size;
+        let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(self.colours.as_flattened())?;
+        writer.finish()?;
+        Ok(bytes)
+    }
+}
+
+/// A temporary file that those may read who may read any other new file.
+fn new_file() -> tempfile::Builder<'static, 'static> {
+    #[allow(unused_mut, reason = "set on Unix alone")]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}

@@ -1,0 +1,73 @@
+//! Mini-batches of a data set.
+
+use candle_core::Tensor;
+use rand::seq::SliceRandom;
+
+use crate::{Result, Rng};
+
+/// An order in which to go through the cases, cut into mini-batches. The last one may be smaller.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    order: Vec<u32>,
+    size: usize,
+}
+
+impl Batches {
+    /// The cases `0..count` in their own order, `size` at a time (at least 1).
+    pub fn new(count: usize, size: usize) -> Self {
+        Self { order: (0..count as u32).collect(), size: size.max(1) }
+    }
+
+    /// In random order.
+    pub fn shuffled(mut self, rng: &mut Rng) -> Self {
+        self.order.shuffle(rng);
+        self
+    }
+
+    /// In random order with the classes spread evenly, so that every mini-batch holds about as many cases of each class
+    /// as the whole does (Practical Guide §4). `labels` has one entry a case.
+    pub fn balanced(mut self, labels: &[u32], rng: &mut Rng) -> Self {
+        use std::collections::BTreeMap;
+        self.order.shuffle(rng);
+        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for &case in &self.order {
+            classes.entry(labels.get(case as usize).copied().unwrap_or(0)).or_default().push(case);
+        }
+        let mut placed: Vec<(f64, u32)> = Vec::with_capacity(self.order.len());
+        for (class, cases) in classes.values().enumerate() {
+            let spacing = 1.0 / cases.len() as f64;
+            let offset = (class as f64 + 0.5) / (classes.len() as f64) * spacing;
+            placed.extend(
+                cases.iter().enumerate().map(|(i, &case)| (i as f64 * spacing + offset, case)),
+            );
+        }
+        placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.order = placed.into_iter().map(|(_, case)| case).collect();
+        self
+    }
+
+    /// How many mini-batches there are.
+    pub fn len(&self) -> usize {
+        self.order.len().div_ceil(self.size)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The numbers of the cases of every mini-batch.
+    pub fn indices(&self) -> impl Iterator<Item = &[u32]> {
+        self.order.chunks(self.size)
+    }
+
+    /// The rows of `cases` `(count, width)` of every mini-batch, each `(size, width)`.
+    pub fn of<'a>(&'a self, cases: &'a Tensor) -> impl Iterator<Item = Result<Tensor>> + 'a {
+        self.indices().map(|indices| rows(cases, indices))
+    }
+}
+
+/// The rows of `cases` with the given numbers.
+pub fn rows(cases: &Tensor, indices: &[u32]) -> Result<Tensor> {
+    Ok(cases.index_select(&Tensor::new(indices, cases.device())?, 0)?)
+}

@@ -1,0 +1,72 @@
+//! Alternating Gibbs sampling: all visible units given the hidden ones, then all hidden given the visible.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Kernel;
+use crate::{Rbm, Result, Rng};
+
+/// How the visible units answer the hidden ones (Practical Guide §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisibleStep {
+    /// A sample: true Gibbs sampling.
+    #[default]
+    Sample,
+    /// The mean, which is less noisy and no longer samples the machine's distribution: for learning features only.
+    Mean,
+}
+
+/// Block Gibbs sampling (Geman and Geman 1984).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gibbs {
+    /// How the visible units are set.
+    pub visible: VisibleStep,
+}
+
+/// Chains of Gibbs sampling, a row each. Each step is h → v → h, so the hidden inputs belong to `visible`.
+#[derive(Debug, Clone)]
+pub struct Chains {
+    /// `(chains, visible)`.
+    pub visible: Tensor,
+    /// vW of the visible configurations, `(chains, hidden)`.
+    pub hidden_inputs: Tensor,
+    /// A sample of the hidden units given `visible`: where the next step starts.
+    pub hidden: Tensor,
+}
+
+impl Gibbs {
+    /// The visible configurations that the hidden ones `(chains, hidden)` cause, and the inputs they send back up.
+    pub fn fall(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+        let inputs = rbm.visible_inputs(hidden)?.detach();
+        let visible = match self.visible {
+            VisibleStep::Sample => rbm.visible().sample(&inputs, rng)?,
+            VisibleStep::Mean => rbm.visible().mean(&inputs)?.detach(),
+        };
+        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
+        Ok((visible, hidden_inputs))
+    }
+
+    /// Chains whose hidden units are `hidden` `(chains, hidden)`, after one step.
+    pub fn resume(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
+        let (visible, hidden_inputs) = self.fall(rbm, hidden, rng)?;
+        let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
+        Ok(Chains { visible, hidden_inputs, hidden })
+    }
+}
+
+impl Kernel for Gibbs {
+    type State = Chains;
+    type Info = ();
+
+    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
+        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
+        let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
+        Ok(Chains { visible, hidden_inputs, hidden })
+    }
+
+    fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
+        *chains = self.resume(rbm, &chains.hidden, rng)?;
+        Ok(())
+    }
+}

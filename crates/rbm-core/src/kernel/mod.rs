@@ -1,0 +1,26 @@
+//! A Markov kernel: one step of a chain that leaves the machine's distribution as it is.
+//!
+//! A kernel is an immutable value. What the next step needs is its `State`, owned by the caller; what only a person
+//! needs is its `Info`.
+
+mod gibbs;
+
+use candle_core::Tensor;
+
+pub use gibbs::{Chains, Gibbs, VisibleStep};
+
+use crate::{Rbm, Result, Rng};
+
+/// A way to move chains through the configurations of a machine.
+pub trait Kernel {
+    /// What the next step needs.
+    type State;
+    /// What a person may want to know of a step.
+    type Info;
+
+    /// Chains that start at `visible` `(chains, visible)`.
+    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Self::State>;
+
+    /// One step of all chains.
+    fn step(&self, rbm: &Rbm, state: &mut Self::State, rng: &mut Rng) -> Result<Self::Info>;
+}

@@ -1,0 +1,78 @@
+//! Units that are zero or one.
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::{Layer, Units, row_sums};
+use crate::{Error, Result, Rng, ops};
+
+/// x ∈ {0, 1}, E(x) = −bias·x, P(x = 1 | I) = sigmoid(I + bias).
+#[derive(Debug)]
+pub struct Bernoulli {
+    /// θ, `(width,)`.
+    pub bias: Var,
+}
+
+impl Bernoulli {
+    /// `size` units with bias zero.
+    pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
+        if size == 0 {
+            return Err(Error::invalid("a Bernoulli layer", "at least one unit", "none"));
+        }
+        Ok(Self { bias: Var::zeros(size, dtype, device)? })
+    }
+
+    fn width(&self) -> usize {
+        self.bias.elem_count()
+    }
+}
+
+impl Layer for Bernoulli {
+    fn units(&self) -> Units {
+        Units::Bernoulli { size: self.width() }
+    }
+
+    fn vars(&self) -> Vec<(&'static str, &Var)> {
+        vec![("bias", &self.bias)]
+    }
+
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![x.clone()])
+    }
+
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![ops::bernoulli_mean(inputs, &self.bias)?])
+    }
+
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        row_sums(&ops::softplus(&ops::add_bias(inputs, &self.bias)?)?)
+    }
+
+    fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        ops::bernoulli_sample(&inputs.detach(), &self.bias.as_detached_tensor(), rng)
+    }
+
+    fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+        ops::bernoulli_mean_and_sample(&inputs.detach(), &self.bias.as_detached_tensor(), rng)
+    }
+
+    fn configurations(&self) -> Option<u64> {
+        1u64.checked_shl(u32::try_from(self.width()).ok()?)
+    }
+
+    /// Unit 0 is the lowest bit of the number.
+    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor> {
+        let (rows, width) = ((numbers.end - numbers.start) as usize, self.width());
+        let bits = numbers.flat_map(|n| (0..width).map(move |i| (n >> i & 1) as f32));
+        let rows = Tensor::from_iter(bits, &Device::Cpu)?.reshape((rows, width))?;
+        Ok(rows.to_dtype(self.bias.dtype())?.to_device(self.bias.device())?)
+    }
+
+    /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.
+    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
+        let p = mean.to_dtype(self.bias.dtype())?.clamp(1e-3, 1.0 - 1e-3)?;
+        let odds = (&p / p.affine(-1.0, 1.0)?)?;
+        Ok(self.bias.set(&odds.log()?)?)
+    }
+}

@@ -1,0 +1,86 @@
+//! A layer: units that are independent of each other once their inputs are given.
+//!
+//! Every unit type is an exponential family, p(x | I) ∝ exp(I·x − E(x)) with E(x) = −Σₖ θₖ·Tₖ(x) + E₀(x): inputs I come
+//! from the other layer, θₖ are the parameters that are learned, Tₖ their statistics, E₀ what is fixed. Energies, means
+//! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
+
+mod bernoulli;
+mod gaussian;
+mod units;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use candle_core::{Tensor, Var};
+
+pub use bernoulli::Bernoulli;
+pub use gaussian::Gaussian;
+pub use units::{Units, Variance};
+
+use crate::{Result, Rng, ops};
+
+/// One layer of units. Configurations and inputs are `(batch, width)`.
+pub trait Layer: Debug + Send + Sync {
+    /// What kind of units these are and how many: enough to build the layer again.
+    fn units(&self) -> Units;
+
+    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first.
+    fn vars(&self) -> Vec<(&'static str, &Var)>;
+
+    /// Tₖ(x), each `(batch, width)`, in the order of [`Layer::vars`].
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
+
+    /// E[Tₖ(x) | inputs], each `(batch, width)`, in the order of [`Layer::vars`]. Differentiable.
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>>;
+
+    /// The cumulant generating function log Σₓ exp(inputs·x − E(x)) (an integral for continuous units), `(batch,)`.
+    /// Differentiable; its derivative with respect to the inputs is the mean.
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor>;
+
+    /// A configuration drawn from p(x | inputs): a leaf of the autograd graph.
+    fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor>;
+
+    /// E[x | inputs].
+    fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(self.expected_statistics(inputs)?.swap_remove(0))
+    }
+
+    /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
+    fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+        Ok((self.mean(inputs)?.detach(), self.sample(inputs, rng)?))
+    }
+
+    /// E(x), `(batch,)`. Differentiable.
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        let mut energy = self.base_energy(x)?;
+        for ((_, theta), statistic) in self.vars().into_iter().zip(self.statistics(x)?) {
+            energy = (energy - statistic.matmul(&theta.unsqueeze(1)?)?.squeeze(1)?)?;
+        }
+        Ok(energy)
+    }
+
+    /// E₀(x), the part of the energy that is not learned, `(batch,)`; zero unless the unit type says otherwise.
+    fn base_energy(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
+    }
+
+    /// The number of configurations, if the layer is discrete and they can be counted in 64 bits.
+    fn configurations(&self) -> Option<u64>;
+
+    /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
+    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
+
+    /// Moves parameters that a step has pushed out of their range back into it.
+    fn constrain(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Sets the parameters so that, without the other layer, the units have the given mean and variance,
+    /// both `(width,)` (Practical Guide §8). Constant units are safe.
+    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()>;
+}
+
+/// Σⱼ xⱼ of every row.
+fn row_sums(x: &Tensor) -> Result<Tensor> {
+    ops::sum_within_rows(x)
+}

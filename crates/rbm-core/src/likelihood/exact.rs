@@ -1,0 +1,51 @@
+//! The partition function by enumeration of the smaller side.
+
+use candle_core::{DType, Tensor};
+
+use crate::{Error, Layer, Rbm, Result, enumerate};
+
+/// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
+/// `f64`. Errors when both sides have more than [`enumerate::MOST`].
+pub fn log_partition(rbm: &Rbm) -> Result<f64> {
+    let visible = enumerate::count(rbm.visible());
+    let hidden = enumerate::count(rbm.hidden());
+    match (visible, hidden) {
+        (Some(v), Some(h)) if v < h => sum(rbm.visible(), |v| rbm.free_energy(v)),
+        (_, Some(_)) => sum(rbm.hidden(), |h| free_energy_of_hidden(rbm, h)),
+        (Some(_), None) => sum(rbm.visible(), |v| rbm.free_energy(v)),
+        (None, None) => Err(Error::invalid(
+            "the exact log-likelihood",
+            "a layer of at most 25 binary units",
+            format!("{} and {}", rbm.visible().units(), rbm.hidden().units()),
+        )),
+    }
+}
+
+/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact. Errors as [`log_partition`].
+pub fn log_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+    let log_z = log_partition(rbm)?;
+    let free_energy =
+        rbm.free_energy(cases)?.detach().to_dtype(DType::F64)?.mean_all()?.to_scalar::<f64>()?;
+    Ok(-free_energy - log_z)
+}
+
+/// −log Σ_v exp(−E(v, h)), `(batch,)`.
+fn free_energy_of_hidden(rbm: &Rbm, h: &Tensor) -> Result<Tensor> {
+    Ok((rbm.hidden().energy(h)? - rbm.visible().cgf(&rbm.visible_inputs(h)?)?)?)
+}
+
+/// log Σ exp(−energy) over every configuration of `layer`.
+fn sum(layer: &dyn Layer, energy: impl Fn(&Tensor) -> Result<Tensor>) -> Result<f64> {
+    let (mut highest, mut total) = (f64::NEG_INFINITY, 0.0);
+    for block in enumerate::blocks(layer)? {
+        for energy in energy(&block?)?.detach().to_dtype(DType::F64)?.to_vec1::<f64>()? {
+            let log_weight = -energy;
+            if log_weight > highest {
+                total *= (highest - log_weight).exp();
+                highest = log_weight;
+            }
+            total += (log_weight - highest).exp();
+        }
+    }
+    Ok(highest + total.ln())
+}

@@ -1,0 +1,111 @@
+//! What the Practical Guide says to watch while a machine learns (§5–8, §11). Watching never touches the training's
+//! generator.
+
+use candle_core::{DType, Tensor};
+use serde::Serialize;
+
+use crate::likelihood::stochastic_pseudo_likelihood;
+use crate::{Error, Rbm, Result, Rng, Units};
+
+/// Mean |W| above which a machine counts as diverged.
+const LARGEST_MEAN_WEIGHT: f64 = 1e3;
+
+/// Fixed cases to look at in every epoch.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    /// Cases the machine learns from, `(n, visible)`.
+    pub train: Tensor,
+    /// Cases it never learns from, `(m, visible)`.
+    pub held_out: Option<Tensor>,
+    /// Chooses the units that the stochastic pseudo-likelihood looks at: the same in every epoch.
+    pub rng: Rng,
+}
+
+/// The state of a machine in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Mean squared difference per visible unit between cases and their one-step mean reconstruction. Use it, but don't
+    /// trust it (Practical Guide §5).
+    pub reconstruction_error: f64,
+    /// Stochastic pseudo-likelihood of the training cases, nats per case; none for other than Bernoulli units.
+    pub pseudo_likelihood: Option<f64>,
+    /// Mean free energy of held-out less training cases, in nats: it grows with overfitting (§6).
+    pub free_energy_gap: Option<f64>,
+    /// Mean activity of the hidden units.
+    pub hidden_activity: f64,
+    /// Hidden units that are off (mean below 0.01) for nearly every case; Bernoulli units only.
+    pub dead_units: usize,
+    /// Hidden units that are on (mean above 0.99) for nearly every case; Bernoulli units only.
+    pub stuck_units: usize,
+    /// Mean |W|.
+    pub mean_weight: f64,
+}
+
+impl Monitor {
+    /// Looks at the machine.
+    pub fn report(&self, rbm: &Rbm) -> Result<Report> {
+        let hidden = rbm.hidden_mean(&self.train)?.detach();
+        let reconstruction = rbm.visible_mean(&hidden)?.detach();
+        let gap = match &self.held_out {
+            Some(held_out) => {
+                Some(mean(&rbm.free_energy(held_out)?)? - mean(&rbm.free_energy(&self.train)?)?)
+            }
+            None => None,
+        };
+        let pseudo_likelihood = match rbm.visible().units() {
+            Units::Bernoulli { .. } => {
+                Some(stochastic_pseudo_likelihood(rbm, &self.train, &mut self.rng.clone())?)
+            }
+            _ => None,
+        };
+        let binary = matches!(rbm.hidden().units(), Units::Bernoulli { .. });
+        let activity = (crate::ops::sum_rows(&hidden)? / hidden.dim(0)?.max(1) as f64)?;
+        let activity = activity.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let count = |stuck: fn(f64) -> bool| {
+            if binary { activity.iter().filter(|&&a| stuck(a)).count() } else { 0 }
+        };
+        Ok(Report {
+            reconstruction_error: reconstruction_error(&self.train, &reconstruction)?,
+            pseudo_likelihood,
+            free_energy_gap: gap,
+            hidden_activity: activity.iter().sum::<f64>() / activity.len().max(1) as f64,
+            dead_units: count(|a| a < 0.01),
+            stuck_units: count(|a| a > 0.99),
+            mean_weight: mean(&rbm.weights().as_detached_tensor().abs()?)?,
+        })
+    }
+}
+
+/// Mean squared difference per unit between `cases` and `reconstruction`, both `(n, width)`.
+pub fn reconstruction_error(cases: &Tensor, reconstruction: &Tensor) -> Result<f64> {
+    mean(&(cases - reconstruction)?.sqr()?)
+}
+
+/// Mean |ΔW| / mean |W| of a step from `before` to `after`; about 1e-3 is healthy (Practical Guide §7).
+pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
+    let step = mean(&(after.detach() - before)?.abs()?)?;
+    Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))
+}
+
+/// Errors with a hint when the machine's parameters are not finite or its weights have exploded.
+pub fn check(rbm: &Rbm) -> Result<()> {
+    let diverged = |what: String| Error::Diverged {
+        place: "training".into(),
+        what,
+        hint: "lower the learning rate, clip the gradient, or decay the weights".into(),
+    };
+    for (name, var) in rbm.parameters() {
+        let size = mean(&var.as_detached_tensor().abs()?)?;
+        if !size.is_finite() {
+            return Err(diverged(format!("{name} are no longer finite")));
+        }
+        if name == "weights" && size > LARGEST_MEAN_WEIGHT {
+            return Err(diverged(format!("the mean |weight| is {size:.3e}")));
+        }
+    }
+    Ok(())
+}
+
+fn mean(x: &Tensor) -> Result<f64> {
+    Ok(x.detach().mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+}

@@ -1,0 +1,26 @@
+//! The only place that knows on which device a tensor lies.
+//!
+//! On the CPU the operations that candle runs serially, without a seed or in several passes are fused here: vectorised,
+//! threaded, the same bits for any number of threads and any vector width. Elsewhere the same results come from plain
+//! candle operations and random words made on the host ([`reference`]); nothing but speed differs.
+
+pub mod reference;
+pub mod threads;
+
+mod bernoulli;
+mod cpu;
+mod math;
+mod normal;
+mod outer;
+mod philox;
+mod reduce;
+mod softplus;
+mod update;
+
+pub use bernoulli::{bernoulli_mean, bernoulli_mean_and_sample, bernoulli_sample, sigmoid};
+pub use normal::normal;
+pub use outer::outer_difference;
+pub use philox::uniform;
+pub use reduce::{add_bias, sum_rows, sum_within_rows};
+pub use softplus::softplus;
+pub use update::{add_scaled, add_sign_scaled, momentum_step};

@@ -1,0 +1,89 @@
+//! Random words in bulk: which word belongs to which value of a tensor.
+//!
+//! Values are drawn in blocks of [`BLOCK`]. Block `b` uses the counters `b·LANES .. (b+1)·LANES`; value `j·LANES + i` of
+//! the block takes word `j` of counter `b·LANES + i`. So all lanes run the same instructions, and any value can be
+//! computed alone.
+
+use candle_core::{DType, Device, Shape, Tensor};
+
+use super::cpu;
+use crate::rng::{Draw, next_key, round, words};
+use crate::{Result, Rng};
+
+/// Counters that are turned into words side by side.
+const LANES: usize = 32;
+/// Values that one block of counters serves.
+pub(super) const BLOCK: usize = 4 * LANES;
+
+/// The random words of block `block` of a draw.
+#[inline(always)]
+pub(super) fn block_words(draw: Draw, block: u64) -> [u32; BLOCK] {
+    let [s0, s1] = words(draw.stream);
+    let (mut c0, mut c1) = ([0; LANES], [0; LANES]);
+    let (mut c2, mut c3) = ([s0; LANES], [s1; LANES]);
+    for i in 0..LANES {
+        [c0[i], c1[i]] = words(block * LANES as u64 + i as u64);
+    }
+    let mut key = words(draw.seed);
+    for _ in 0..10 {
+        for i in 0..LANES {
+            [c0[i], c1[i], c2[i], c3[i]] = round([c0[i], c1[i], c2[i], c3[i]], key);
+        }
+        key = next_key(key);
+    }
+    let mut out = [0; BLOCK];
+    for (part, lanes) in out.chunks_exact_mut(LANES).zip([&c0, &c1, &c2, &c3]) {
+        part.copy_from_slice(lanes);
+    }
+    out
+}
+
+/// A word as a number strictly between 0 and 1: the midpoints of 2²³ equal intervals.
+///
+/// Midpoints, so that a probability rounded to 0 or to 1 is certain; 23 bits, so that they are exact in `f32`.
+#[inline(always)]
+pub(super) fn unit(word: u32) -> f32 {
+    ((word >> 9) as i32 as f32 + 0.5) * (1.0 / 8_388_608.0)
+}
+
+/// Numbers uniform on (0, 1), of the given shape; `dtype` is `F32` or `F64` (both hold the same 23 random bits).
+pub fn uniform(
+    shape: impl Into<Shape>,
+    dtype: DType,
+    device: &Device,
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    let shape = shape.into();
+    let draw = rng.draw();
+    let mut values = vec![0f32; shape.elem_count()];
+    cpu::for_blocks(&mut values, |block, out| {
+        let words = block_words(draw, block as u64);
+        out.iter_mut().zip(words).for_each(|(value, word)| *value = unit(word));
+    });
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::philox4x32;
+
+    #[test]
+    fn blocks_hold_the_words_of_the_plain_generator() {
+        let draw = Draw { seed: 0x0123_4567_89ab_cdef, stream: 0xfedc_ba98_7654_3210 };
+        for block in [0, 1, 1 << 40] {
+            let got = block_words(draw, block);
+            for (i, j) in [(0, 0), (5, 1), (31, 3)] {
+                let [c0, c1] = words(block * LANES as u64 + i as u64);
+                let [s0, s1] = words(draw.stream);
+                assert_eq!(got[j * LANES + i], philox4x32([c0, c1, s0, s1], words(draw.seed))[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn unit_stays_inside() {
+        assert!(unit(0) > 0.0 && unit(u32::MAX) < 1.0);
+        assert_eq!(unit(0) + unit(u32::MAX), 1.0);
+    }
+}

@@ -1,0 +1,168 @@
+//! How a gradient becomes a step. All memory is visible and can be saved.
+
+use candle_core::{Tensor, Var};
+
+use crate::state::{State, take};
+use crate::{Gradient, Rbm, Result, Stateful, ops};
+
+/// Moves parameters along a gradient of ascent.
+pub trait Optimizer: Stateful {
+    /// One step of all `parameters`, in place; `ascent` has a tensor of the same shape for each. The same parameters, in
+    /// the same order, must be given every time.
+    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()>;
+
+    /// One step of a machine: [`Optimizer::ascend`], then [`Rbm::constrain`].
+    fn step(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
+        let parameters: Vec<_> = rbm.parameters().into_iter().map(|(_, var)| var).collect();
+        self.ascend(&parameters, &gradient.parts().collect::<Vec<_>>())?;
+        rbm.constrain()
+    }
+
+    /// Sets what schedules change: the learning rate, and the momentum where there is one.
+    fn set_rates(&mut self, learning_rate: f64, momentum: f64);
+}
+
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+        (**self).ascend(parameters, ascent)
+    }
+
+    fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
+        (**self).set_rates(learning_rate, momentum);
+    }
+}
+
+/// Stochastic gradient ascent with momentum (Practical Guide §9): Δ ← momentum·Δ + rate·gradient.
+#[derive(Debug, Clone)]
+pub struct Sgd {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The fraction of the last step that is repeated; 0.5 at first, 0.9 later.
+    pub momentum: f64,
+    /// The last step Δ of each parameter, in their order; empty before the first.
+    pub velocity: Vec<Tensor>,
+}
+
+impl Sgd {
+    /// Plain ascent at `learning_rate`, without momentum.
+    pub fn new(learning_rate: f64) -> Self {
+        Self { learning_rate, momentum: 0.0, velocity: Vec::new() }
+    }
+}
+
+impl Optimizer for Sgd {
+    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+        if self.velocity.is_empty() {
+            self.velocity = zeros(parameters)?;
+        }
+        for ((var, velocity), part) in parameters.iter().zip(&self.velocity).zip(ascent) {
+            ops::momentum_step(var, velocity, part, self.learning_rate, self.momentum)?;
+        }
+        Ok(())
+    }
+
+    fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
+        (self.learning_rate, self.momentum) = (learning_rate, momentum);
+    }
+}
+
+impl Stateful for Sgd {
+    fn state(&self) -> State {
+        numbered("velocity", &self.velocity).collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.velocity = collect("velocity", state)?;
+        Ok(())
+    }
+}
+
+/// Adam (Kingma and Ba 2015), ascending.
+#[derive(Debug, Clone)]
+pub struct Adam {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// How slowly the running means of the gradient and of its square forget.
+    pub betas: (f64, f64),
+    /// Added to the root of the second mean.
+    pub epsilon: f64,
+    /// Steps made.
+    pub steps: u32,
+    /// Running means of the gradient, in their order; empty before the first step.
+    pub first: Vec<Tensor>,
+    /// Running means of the squared gradient.
+    pub second: Vec<Tensor>,
+}
+
+impl Adam {
+    /// Adam with β = (0.9, 0.999), ε = 1e-8.
+    pub fn new(learning_rate: f64) -> Self {
+        Self {
+            learning_rate,
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            steps: 0,
+            first: vec![],
+            second: vec![],
+        }
+    }
+}
+
+impl Optimizer for Adam {
+    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+        if self.first.is_empty() {
+            (self.first, self.second) = (zeros(parameters)?, zeros(parameters)?);
+        }
+        self.steps += 1;
+        let (b1, b2) = self.betas;
+        let bias = |beta: f64| 1.0 - beta.powi(self.steps as i32);
+        for (i, (var, part)) in parameters.iter().zip(ascent).enumerate() {
+            self.first[i] = ((&self.first[i] * b1)? + (*part * (1.0 - b1))?)?;
+            self.second[i] = ((&self.second[i] * b2)? + (part.sqr()? * (1.0 - b2))?)?;
+            let root = ((&self.second[i] / bias(b2))?.sqrt()? + self.epsilon)?;
+            let step = (&self.first[i] / root)?;
+            ops::add_scaled(var, &step, self.learning_rate / bias(b1))?;
+        }
+        Ok(())
+    }
+
+    fn set_rates(&mut self, learning_rate: f64, _momentum: f64) {
+        self.learning_rate = learning_rate;
+    }
+}
+
+impl Stateful for Adam {
+    fn state(&self) -> State {
+        let steps = Tensor::new(self.steps, &candle_core::Device::Cpu).ok();
+        let steps = steps.map(|steps| ("steps".to_owned(), steps));
+        numbered("first", &self.first)
+            .chain(numbered("second", &self.second))
+            .chain(steps)
+            .collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.steps = take(state, "steps")?.to_scalar()?;
+        (self.first, self.second) = (collect("first", state)?, collect("second", state)?);
+        Ok(())
+    }
+}
+
+fn zeros(parameters: &[&Var]) -> Result<Vec<Tensor>> {
+    parameters.iter().map(|var| Ok(var.as_detached_tensor().zeros_like()?)).collect()
+}
+
+fn numbered<'a>(
+    name: &'a str,
+    tensors: &'a [Tensor],
+) -> impl Iterator<Item = (String, Tensor)> + 'a {
+    tensors.iter().enumerate().map(move |(i, tensor)| (format!("{name}.{i}"), tensor.clone()))
+}
+
+fn collect(name: &str, state: &State) -> Result<Vec<Tensor>> {
+    let count = state
+        .keys()
+        .filter(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+        .count();
+    (0..count).map(|i| take(state, &format!("{name}.{i}"))).collect()
+}

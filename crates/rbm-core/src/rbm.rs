@@ -1,0 +1,155 @@
+//! The machine: two layers and a weight matrix.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::{Error, Layer, Result, Rng, Units};
+
+/// A restricted Boltzmann machine, E(v, h) = E_v(v) + E_h(h) − vᵀWh (Smolensky 1986; Hinton 2002).
+///
+/// It knows nothing of what its units are. Visible tensors are `(batch, visible)`, hidden ones `(batch, hidden)`.
+#[derive(Debug)]
+pub struct Rbm {
+    visible: Box<dyn Layer>,
+    hidden: Box<dyn Layer>,
+    weights: Var,
+}
+
+impl Rbm {
+    /// A machine of these units whose parameters are all zero. [`Rbm::init_from`](crate::init) breaks the symmetry.
+    pub fn new(visible: &Units, hidden: &Units, dtype: DType, device: &Device) -> Result<Self> {
+        let weights = Var::zeros((visible.size(), hidden.size()), dtype, device)?;
+        Ok(Self {
+            visible: visible.build(dtype, device)?,
+            hidden: hidden.build(dtype, device)?,
+            weights,
+        })
+    }
+
+    /// A machine of the layers and weights `(visible, hidden)` given. Errors when the shapes disagree.
+    pub fn from_parts(
+        visible: Box<dyn Layer>,
+        hidden: Box<dyn Layer>,
+        weights: Var,
+    ) -> Result<Self> {
+        let expected = (visible.units().size(), hidden.units().size());
+        if weights.dims2()? != expected {
+            return Err(Error::invalid(
+                "weights",
+                format!("shape {expected:?}"),
+                format!("{:?}", weights.dims()),
+            ));
+        }
+        Ok(Self { visible, hidden, weights })
+    }
+
+    /// The visible layer.
+    pub fn visible(&self) -> &dyn Layer {
+        &*self.visible
+    }
+
+    /// The hidden layer.
+    pub fn hidden(&self) -> &dyn Layer {
+        &*self.hidden
+    }
+
+    /// W, `(visible, hidden)`.
+    pub fn weights(&self) -> &Var {
+        &self.weights
+    }
+
+    /// The type of all parameters.
+    pub fn dtype(&self) -> DType {
+        self.weights.dtype()
+    }
+
+    /// Where the parameters lie.
+    pub fn device(&self) -> &Device {
+        self.weights.device()
+    }
+
+    /// Every parameter by name: `weights`, then `visible_…`, then `hidden_…`, the order of
+    /// [`Gradient::parts`](crate::Gradient::parts).
+    pub fn parameters(&self) -> Vec<(String, &Var)> {
+        let weights = ("weights".to_owned(), &self.weights);
+        let visible =
+            self.visible.vars().into_iter().map(|(name, var)| (format!("visible_{name}"), var));
+        let hidden =
+            self.hidden.vars().into_iter().map(|(name, var)| (format!("hidden_{name}"), var));
+        std::iter::once(weights).chain(visible).chain(hidden).collect()
+    }
+
+    /// vW, what the visible units say to each hidden one. Differentiable.
+    pub fn hidden_inputs(&self, v: &Tensor) -> Result<Tensor> {
+        Ok(v.matmul(&self.weights)?)
+    }
+
+    /// hWᵀ, what the hidden units say to each visible one. Differentiable.
+    pub fn visible_inputs(&self, h: &Tensor) -> Result<Tensor> {
+        Ok(h.matmul(&self.weights.t()?)?)
+    }
+
+    /// E(v, h) in nats, `(batch,)`. Differentiable.
+    pub fn energy(&self, v: &Tensor, h: &Tensor) -> Result<Tensor> {
+        let interaction = (self.hidden_inputs(v)? * h)?.sum(1)?;
+        Ok(((self.visible.energy(v)? + self.hidden.energy(h)?)? - interaction)?)
+    }
+
+    /// F(v) = −log Σ_h exp(−E(v, h)) in nats, `(batch,)` (Practical Guide §16.1). Differentiable.
+    pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
+        Ok((self.visible.energy(v)? - self.hidden.cgf(&self.hidden_inputs(v)?)?)?)
+    }
+
+    /// E[h | v].
+    pub fn hidden_mean(&self, v: &Tensor) -> Result<Tensor> {
+        self.hidden.mean(&self.hidden_inputs(v)?)
+    }
+
+    /// E[v | h].
+    pub fn visible_mean(&self, h: &Tensor) -> Result<Tensor> {
+        self.visible.mean(&self.visible_inputs(h)?)
+    }
+
+    /// h drawn from p(h | v).
+    pub fn sample_hidden(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.hidden.sample(&self.hidden_inputs(v)?, rng)
+    }
+
+    /// v drawn from p(v | h).
+    pub fn sample_visible(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.visible.sample(&self.visible_inputs(h)?, rng)
+    }
+
+    /// The same machine seen from the other side: visible and hidden exchanged. A copy, not a view.
+    pub fn mirror(&self) -> Result<Self> {
+        let new =
+            Self::new(&self.hidden.units(), &self.visible.units(), self.dtype(), self.device())?;
+        new.weights.set(&self.weights.as_detached_tensor().t()?.contiguous()?)?;
+        for (from, to) in [(&self.hidden, &new.visible), (&self.visible, &new.hidden)] {
+            copy_vars(&**from, &**to)?;
+        }
+        Ok(new)
+    }
+
+    /// A machine with its own copy of every parameter.
+    pub fn try_clone(&self) -> Result<Self> {
+        let new =
+            Self::new(&self.visible.units(), &self.hidden.units(), self.dtype(), self.device())?;
+        for ((_, from), (_, to)) in self.parameters().into_iter().zip(new.parameters()) {
+            to.set(&from.as_detached_tensor())?;
+        }
+        Ok(new)
+    }
+
+    /// Brings parameters that a step has pushed out of their range back into it.
+    pub fn constrain(&self) -> Result<()> {
+        self.visible.constrain()?;
+        self.hidden.constrain()
+    }
+}
+
+fn copy_vars(from: &dyn Layer, to: &dyn Layer) -> Result<()> {
+    for ((_, from), (_, to)) in from.vars().into_iter().zip(to.vars()) {
+        to.set(&from.as_detached_tensor())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Numbers that change from epoch to epoch: learning rate, momentum, k.
+
+use serde::{Deserialize, Serialize};
+
+/// A number as a function of the epoch, counted from 0. In a recipe: `0.1`, `[[0, 0.5], [5, 0.9]]` or
+/// `{ from = 0.1, to = 0.001, curve = "exponential" }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Schedule {
+    /// Always the same.
+    Constant(f64),
+    /// From epoch `.0` on the value is `.1`, in rising order of epochs; before the first pair it is that pair's value.
+    Steps(Vec<(usize, f64)>),
+    /// From the first epoch's value to the last epoch's.
+    Ramp {
+        /// The value in the first epoch.
+        from: f64,
+        /// The value in the last epoch.
+        to: f64,
+        /// The way between them.
+        #[serde(default)]
+        curve: Curve,
+    },
+}
+
+/// How a [`Schedule::Ramp`] goes from one value to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Curve {
+    /// By equal differences.
+    #[default]
+    Linear,
+    /// By equal factors; both values must be above zero.
+    Exponential,
+}
+
+impl Schedule {
+    /// The value in `epoch` of `epochs`.
+    pub fn at(&self, epoch: usize, epochs: usize) -> f64 {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Steps(steps) => {
+                let current = steps.iter().rev().find(|(from, _)| *from <= epoch).or(steps.first());
+                current.map_or(0.0, |(_, value)| *value)
+            }
+            Self::Ramp { from, to, curve } => {
+                let t = if epochs > 1 {
+                    epoch.min(epochs - 1) as f64 / (epochs - 1) as f64
+                } else {
+                    0.0
+                };
+                match curve {
+                    Curve::Linear => from + (to - from) * t,
+                    Curve::Exponential => from * (to / from).powf(t),
+                }
+            }
+        }
+    }
+
+    /// [`Schedule::at`] rounded to a whole number of at least 1: for k.
+    pub fn steps_at(&self, epoch: usize, epochs: usize) -> usize {
+        (self.at(epoch, epochs).round() as usize).max(1)
+    }
+
+    /// What is wrong with the schedule, if anything: an empty list, epochs out of order, numbers that are not finite, an
+    /// exponential ramp through zero.
+    pub fn problem(&self) -> Option<String> {
+        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite() && *value >= 0.0);
+        match self {
+            Self::Constant(value) if !finite(&[*value]) => {
+                Some(format!("{value} is not a number of at least 0"))
+            }
+            Self::Steps(steps) if steps.is_empty() => Some("the list of steps is empty".into()),
+            Self::Steps(steps) if !steps.is_sorted_by_key(|(epoch, _)| *epoch) => {
+                Some("the epochs of the steps do not rise".into())
+            }
+            Self::Steps(steps) if !steps.iter().all(|(_, value)| finite(&[*value])) => {
+                Some("a step's value is not a number of at least 0".into())
+            }
+            Self::Ramp { from, to, .. } if !finite(&[*from, *to]) => {
+                Some(format!("{from} to {to} are not numbers of at least 0"))
+            }
+            Self::Ramp { from, to, curve: Curve::Exponential } if *from <= 0.0 || *to <= 0.0 => {
+                Some("an exponential ramp needs values above 0".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<f64> for Schedule {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}

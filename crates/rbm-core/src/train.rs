@@ -1,0 +1,215 @@
+//! The training loop: gradient, transforms, optimiser, over mini-batches and epochs.
+
+use std::ops::ControlFlow;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{State, below, prefixed};
+use crate::{
+    Batches, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Schedule, Stateful,
+    Transform, data, monitor,
+};
+
+/// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
+pub struct Trainer<N, O> {
+    /// The source of the negative phase.
+    pub negative: N,
+    /// Applied to the gradient in this order.
+    pub transforms: Vec<Box<dyn Transform>>,
+    /// Turns the gradient into a step.
+    pub optimizer: O,
+}
+
+/// The numbers of a training: how long, in what portions, how fast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// How many times to go through the data.
+    pub epochs: usize,
+    /// The learning rate.
+    pub learning_rate: Schedule,
+    /// The momentum.
+    pub momentum: Schedule,
+    /// k, the Gibbs steps of the negative phase.
+    pub steps: Schedule,
+}
+
+/// The next mini-batch to learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs done.
+    pub epoch: usize,
+    /// Mini-batches done in this epoch.
+    pub batch: usize,
+}
+
+/// Where the cases of each epoch come from. An epoch's order must depend on the epoch alone, so that a training can go
+/// on in the middle of it.
+pub trait Feed {
+    /// The mini-batches of `epoch`.
+    fn order(&self, epoch: usize) -> Batches;
+
+    /// The visible configurations `(size, visible)` of the cases with these numbers.
+    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor>;
+}
+
+/// A tensor of cases `(n, visible)`, shuffled anew in every epoch.
+#[derive(Debug, Clone)]
+pub struct Cases<'a> {
+    /// `(n, visible)`.
+    pub cases: &'a Tensor,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// Where the shuffles come from; it is split by the epoch's number.
+    pub shuffle: Rng,
+}
+
+impl Feed for Cases<'_> {
+    fn order(&self, epoch: usize) -> Batches {
+        let count = self.cases.dims().first().copied().unwrap_or(0);
+        Batches::new(count, self.batch_size).shuffled(&mut self.shuffle.split(epoch as u64))
+    }
+
+    fn batch(&self, indices: &[u32], _: &mut Rng) -> Result<Tensor> {
+        data::rows(self.cases, indices)
+    }
+}
+
+/// What an [`Observer`] sees.
+pub struct Moment<'a> {
+    /// The machine as it is now.
+    pub rbm: &'a Rbm,
+    /// The trainer's memory.
+    pub memory: &'a dyn Stateful,
+    /// The generator as it is now.
+    pub rng: Rng,
+    /// What comes next: in [`Observer::epoch`] and in the last step of an epoch, the beginning of the next epoch.
+    pub position: Position,
+    /// How many mini-batches the epoch has.
+    pub batches: usize,
+    /// Cases in the mini-batch just learned.
+    pub cases: usize,
+    /// Mean |ΔW| / mean |W| of the epoch's last step; known in [`Observer::epoch`].
+    pub update_ratio: Option<f64>,
+}
+
+/// Someone who watches a training and may stop it: progress bars, metrics, checkpoints.
+pub trait Observer {
+    /// After every mini-batch; after the last one of an epoch it follows [`Observer::epoch`].
+    fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        let _ = moment;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// After every epoch.
+    fn epoch(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        let _ = moment;
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {}
+
+impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
+    /// A trainer without transforms.
+    pub fn new(negative: N, optimizer: O) -> Self {
+        Self { negative, transforms: Vec::new(), optimizer }
+    }
+
+    /// One step of learning from `visible` `(cases, visible)`.
+    pub fn step(&mut self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<()> {
+        let positive = Phase::of(rbm, visible)?;
+        let negative = self.negative.fantasy(rbm, &positive, rng)?;
+        let mut gradient = Gradient::between(rbm, &positive, &negative)?;
+        for transform in &mut self.transforms {
+            gradient = transform.apply(gradient, rbm, &positive)?;
+        }
+        self.optimizer.step(rbm, &gradient)
+    }
+
+    /// Learns from `position` on until the plan's last epoch is done or the observer breaks; `position` and `rng` are
+    /// left where a later call can go on. Errors when the weights diverge.
+    pub fn fit(
+        &mut self,
+        rbm: &Rbm,
+        feed: &dyn Feed,
+        plan: &Plan,
+        position: &mut Position,
+        rng: &mut Rng,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>> {
+        while position.epoch < plan.epochs {
+            let epoch = position.epoch;
+            let span = tracing::debug_span!("epoch", epoch);
+            let _entered = span.enter();
+            self.optimizer.set_rates(
+                plan.learning_rate.at(epoch, plan.epochs),
+                plan.momentum.at(epoch, plan.epochs),
+            );
+            self.negative.set_steps(plan.steps.steps_at(epoch, plan.epochs));
+            let order = feed.order(epoch);
+            let last = order.len().saturating_sub(1);
+            if order.is_empty() {
+                return Err(crate::Error::invalid("training", "at least one case", "none"));
+            }
+            for (i, indices) in order.indices().enumerate().skip(position.batch) {
+                let visible = feed.batch(indices, rng)?;
+                let before =
+                    if i == last { Some(rbm.weights().as_detached_tensor().copy()?) } else { None };
+                self.step(rbm, &visible, rng)?;
+                tracing::trace!(epoch, batch = i, "step");
+                *position = if i == last {
+                    Position { epoch: epoch + 1, batch: 0 }
+                } else {
+                    Position { epoch, batch: i + 1 }
+                };
+                let update_ratio = match &before {
+                    Some(before) => Some(monitor::update_ratio(before, rbm.weights())?),
+                    None => None,
+                };
+                let moment = Moment {
+                    rbm,
+                    memory: &*self,
+                    rng: *rng,
+                    position: *position,
+                    batches: order.len(),
+                    cases: indices.len(),
+                    update_ratio,
+                };
+                if i == last {
+                    monitor::check(rbm)?;
+                    tracing::debug!(epoch, update_ratio, "epoch done");
+                    if observer.epoch(&moment)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                if observer.step(&moment)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl<N: Stateful, O: Stateful> Stateful for Trainer<N, O> {
+    fn state(&self) -> State {
+        let transforms = self.transforms.iter().enumerate();
+        prefixed("negative", self.negative.state())
+            .chain(prefixed("optimizer", self.optimizer.state()))
+            .chain(transforms.flat_map(|(i, transform)| {
+                prefixed(&format!("transform.{i}"), transform.state()).collect::<Vec<_>>()
+            }))
+            .collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.negative.restore(&below("negative", state))?;
+        self.optimizer.restore(&below("optimizer", state))?;
+        for (i, transform) in self.transforms.iter_mut().enumerate() {
+            transform.restore(&below(&format!("transform.{i}"), state))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What is done to a gradient before it becomes a step.
+
+use candle_core::Tensor;
+
+use crate::state::{State, take};
+use crate::{Error, Gradient, Phase, Rbm, Result, Stateful, ops};
+
+/// One change of the gradient. Transforms are applied in the order in which they stand.
+pub trait Transform: Stateful {
+    /// The changed gradient; `positive` is the phase of the data in the same step.
+    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient>;
+}
+
+/// Pulls weights, and weights only, towards zero (Practical Guide §10). It is multiplied by the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct WeightDecay {
+    /// Strength of the penalty λ·Σ|w|.
+    pub l1: f64,
+    /// Strength of the penalty λ/2·Σw²; 1e-4 is where to start.
+    pub l2: f64,
+}
+
+impl Stateful for WeightDecay {}
+
+impl Transform for WeightDecay {
+    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, _: &Phase) -> Result<Gradient> {
+        let weights = rbm.weights().as_detached_tensor();
+        if self.l2 != 0.0 {
+            ops::add_scaled(&gradient.weights, &weights, -self.l2)?;
+        }
+        if self.l1 != 0.0 {
+            ops::add_sign_scaled(&gradient.weights, &weights, -self.l1)?;
+        }
+        Ok(gradient)
+    }
+}
+
+/// Pulls each hidden unit's mean activity towards a target by the cross-entropy between the two (Practical Guide §11;
+/// Nair and Hinton 2009).
+#[derive(Debug, Clone)]
+pub struct Sparsity {
+    /// The desired mean activity p, 0.01 to 0.1.
+    pub target: f64,
+    /// The strength of the pull.
+    pub cost: f64,
+    /// How slowly the running mean q of the activity forgets, 0.9 to 0.99.
+    pub decay: f64,
+    /// Whether the weights are pulled as well as the biases.
+    pub weights: bool,
+    /// q, `(hidden,)`, once a step has been made.
+    pub activity: Option<Tensor>,
+}
+
+impl Sparsity {
+    /// A pull of strength `cost` towards `target`, with q forgetting a tenth a step.
+    pub fn new(target: f64, cost: f64) -> Self {
+        Self { target, cost, decay: 0.9, weights: true, activity: None }
+    }
+}
+
+impl Stateful for Sparsity {
+    fn state(&self) -> State {
+        self.activity.iter().map(|q| ("activity".to_owned(), q.clone())).collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.activity = if state.is_empty() { None } else { Some(take(state, "activity")?) };
+        Ok(())
+    }
+}
+
+impl Transform for Sparsity {
+    fn apply(&mut self, mut gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient> {
+        let cases = positive.cases()? as f64;
+        let hidden = rbm.hidden().mean(&positive.hidden_inputs)?.detach();
+        let mean = (ops::sum_rows(&hidden)? / cases)?;
+        let activity = match &self.activity {
+            None => mean,
+            Some(activity) => ((activity * self.decay)? + (mean * (1.0 - self.decay))?)?,
+        };
+        let pull = activity.affine(-self.cost, self.cost * self.target)?;
+        self.activity = Some(activity);
+        if let Some(bias) = gradient.hidden.first_mut() {
+            *bias = (&*bias + &pull)?;
+        }
+        if self.weights {
+            let visible = (ops::sum_rows(&positive.visible)? / cases)?;
+            let pull = visible.unsqueeze(1)?.matmul(&pull.unsqueeze(0)?)?;
+            ops::add_scaled(&gradient.weights, &pull, 1.0)?;
+        }
+        Ok(gradient)
+    }
+}
+
+/// Scales the whole gradient down when its Euclidean norm is above a limit (Pascanu, Mikolov, Bengio 2013).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clip {
+    /// The largest norm, above zero.
+    pub norm: f64,
+}
+
+impl Clip {
+    /// Clipping at `norm`. Errors unless it is positive.
+    pub fn new(norm: f64) -> Result<Self> {
+        if norm > 0.0 {
+            Ok(Self { norm })
+        } else {
+            Err(Error::invalid("clip", "a norm above 0", norm.to_string()))
+        }
+    }
+}
+
+impl Stateful for Clip {}
+
+impl Transform for Clip {
+    fn apply(&mut self, gradient: Gradient, _: &Rbm, _: &Phase) -> Result<Gradient> {
+        let norm = gradient.norm()?;
+        if norm <= self.norm {
+            return Ok(gradient);
+        }
+        let scale = self.norm / norm;
+        let shrink = |parts: Vec<Tensor>| {
+            parts.into_iter().map(|part| Ok((part * scale)?)).collect::<Result<_>>()
+        };
+        Ok(Gradient {
+            weights: (gradient.weights * scale)?,
+            visible: shrink(gradient.visible)?,
+            hidden: shrink(gradient.hidden)?,
+        })
+    }
+}
