@@ -1,1 +1,38 @@
-//! x
+//! Deep belief networks on candle.
+//!
+//! A [`Dbn`] is a stack of restricted Boltzmann machines, learned one after the other, each from what the one below makes
+//! of the data (Hinton, Osindero, Teh 2006). It is a feature extractor ([`candle_nn::Module`]), a generator
+//! ([`Dbn::sample`]) and the start of a [`Classifier`] fine-tuned by backpropagation. [`store`] reads and writes
+//! it as safetensors; [`Recipe`] and [`Training`] are the whole way from data to a model, and survive being killed.
+#![deny(missing_docs)]
+
+pub mod dbn;
+
+pub mod greedy;
+
+pub mod classifier;
+
+pub mod datasets;
+pub mod pictures;
+
+pub mod store;
+
+pub mod recipe;
+
+pub mod evaluation;
+
+mod finetune;
+
+pub mod training;
+
+pub mod run;
+
+pub use classifier::Classifier;
+pub use datasets::{Dataset, Part};
+pub use dbn::Dbn;
+pub use evaluation::Evaluation;
+pub use rbm_core::{Error, Result};
+pub use recipe::Recipe;
+pub use run::Run;
+pub use store::Model;
+pub use training::Training;

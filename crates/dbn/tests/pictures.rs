@@ -55,7 +55,7 @@ impl Picture {
 }
 
 fn tiles(values: &[[f32; 4]]) -> candle_core::Result<Tensor> {
-    Tensor::new(values, &Device::Cpu)
+    Tensor::from_slice(values.as_flattened(), (values.len(), 4), &Device::Cpu)
 }
 
 fn drawn(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use rbm_core::{Error, Result};
 
 use super::labels::{LabelColumn, label};
@@ -37,11 +37,12 @@ pub(super) fn read(path: &Path, column: Option<&LabelColumn>, scale: Option<f32>
 /// The numbers in `text`, which stands in `path`. The first line is a header unless it is all numbers.
 pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> Result<Table> {
     // `flexible`, so that a line of another length is reported in this module's words.
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
     let mut record = StringRecord::new();
     let mut next = |record: &mut StringRecord| {
         reader.read_record(record).map_err(|e| {
-            let place = e.position().map_or("text".into(), |at| format!("line {}", at.line()));
+            let place = line(text, e.position());
             Error::file(path, place, FORM, e.to_string())
         })
     };
@@ -56,14 +57,19 @@ pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> R
     if header.is_some() {
         is_there = next(&mut record)?;
         if !is_there {
-            return Err(Error::file(path, "after the header", "at least one case", "the end of the file"));
+            return Err(Error::file(
+                path,
+                "after the header",
+                "at least one case",
+                "the end of the file",
+            ));
         }
     }
 
     let mut values = Vec::new();
     let mut labels = labelled.map(|_| Vec::new());
     while is_there {
-        let row = Row { path, record: &record };
+        let row = Row { path, text, record: &record };
         if record.len() != columns {
             let expected = format!("{columns} values, as in the first line");
             return Err(Error::file(path, row.line(), expected, record.len().to_string()));
@@ -97,13 +103,19 @@ fn label_column(
         Some(LabelColumn::First) => Ok(Some(0)),
         Some(LabelColumn::Last) => Ok(columns.checked_sub(1)),
         Some(LabelColumn::Name(wanted)) => {
-            let at = find(&|name| name == wanted).or_else(|| find(&|name| name.eq_ignore_ascii_case(wanted)));
+            let at = find(&|name| name == wanted)
+                .or_else(|| find(&|name| name.eq_ignore_ascii_case(wanted)));
             at.map(Some).ok_or_else(|| {
                 let found = match header {
                     Some(names) => shortened(names),
                     None => "numbers, no header".into(),
                 };
-                Error::file(path, "line 1", format!("a header with a column named `{wanted}`"), found)
+                Error::file(
+                    path,
+                    "line 1",
+                    format!("a header with a column named `{wanted}`"),
+                    found,
+                )
             })
         }
     }
@@ -117,14 +129,24 @@ fn shortened(names: &StringRecord) -> String {
     }
 }
 
+/// The line of `text` on which what begins at `position` stands, from 1. The reader's own count lags behind after blank
+/// lines and where lines end in CR LF, because a record begins for it right behind the one before.
+fn line(text: &[u8], position: Option<&Position>) -> String {
+    let start = position.map_or(0, |position| position.byte() as usize).min(text.len());
+    let blank = text[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let before = text[..start + blank].iter().filter(|&&byte| byte == b'\n').count();
+    format!("line {}", before + 1)
+}
+
 struct Row<'a> {
     path: &'a Path,
+    text: &'a [u8],
     record: &'a StringRecord,
 }
 
 impl Row<'_> {
     fn line(&self) -> String {
-        self.record.position().map_or("a line".into(), |at| format!("line {}", at.line()))
+        line(self.text, self.record.position())
     }
 
     fn number(&self, at: usize, cell: &str) -> Result<f32> {

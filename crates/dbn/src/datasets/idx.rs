@@ -80,7 +80,12 @@ fn read(path: &Path, content: Content) -> Result<Idx> {
     let dimensions: Vec<_> = file[4..].chunks_exact(4).map(big_endian).collect();
     if dimensions.contains(&0) {
         let found = format!("dimensions {dimensions:?}");
-        return Err(Error::file(path, "byte 4", format!("at least one of the {}", content.word), found));
+        return Err(Error::file(
+            path,
+            "byte 4",
+            format!("at least one of the {}", content.word),
+            found,
+        ));
     }
     let declared = dimensions.iter().try_fold(1, |size: usize, &n| size.checked_mul(n));
     if declared != Some(bytes.len()) {
@@ -97,7 +102,8 @@ fn dimensions_end(path: &Path, file: &[u8], content: Content) -> Result<usize> {
     let expected = [0, 0, UNSIGNED_BYTE, content.rank];
     let magic = file.get(..4).unwrap_or(file);
     if magic != expected {
-        let expected = format!("the magic number {expected:02x?} of {} in unsigned bytes", content.word);
+        let expected =
+            format!("the magic number {expected:02x?} of {} in unsigned bytes", content.word);
         return Err(Error::file(path, "byte 0", expected, format!("{magic:02x?}")));
     }
     let end = 4 + 4 * usize::from(content.rank);

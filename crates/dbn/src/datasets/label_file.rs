@@ -14,7 +14,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
     if !path.try_exists().map_err(|e| Error::io(path, e))? {
         return Err(Error::file(path, "file of labels", FORMS, "no file of this name"));
     }
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name =
+        path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let plain = name.strip_suffix(".gz").unwrap_or(&name);
     if name.ends_with(".npy") {
         npy::read_labels(path)
@@ -23,7 +24,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
     } else if name.contains("idx") {
         idx::read_labels(path)
     } else {
-        let found = path.extension().map_or("no ending".into(), |ending| format!(".{}", ending.to_string_lossy()));
+        let found = path
+            .extension()
+            .map_or("no ending".into(), |ending| format!(".{}", ending.to_string_lossy()));
         Err(Error::file(path, "ending of the name", FORMS, found))
     }
 }

@@ -40,7 +40,12 @@ pub(super) fn label(path: &Path, place: impl FnOnce() -> String, value: f64) -> 
     if value.fract() == 0.0 && (0.0..=LARGEST).contains(&value) {
         return Ok(value as u32);
     }
-    Err(Error::file(path, place(), format!("a label: a whole number from 0 to {LARGEST}"), value.to_string()))
+    Err(Error::file(
+        path,
+        place(),
+        format!("a label: a whole number from 0 to {LARGEST}"),
+        value.to_string(),
+    ))
 }
 
 /// The labels that stand in `path` as `values`.

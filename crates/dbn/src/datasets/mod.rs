@@ -75,7 +75,12 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     }
     let path = Path::new(source);
     if !path.try_exists().map_err(|e| Error::io(path, e))? {
-        return Err(Error::file(path, "source of the data", SOURCES, "no file or folder of this name"));
+        return Err(Error::file(
+            path,
+            "source of the data",
+            SOURCES,
+            "no file or folder of this name",
+        ));
     }
     if path.is_dir() {
         let (train, held_out, image) = idx::read_folder(path, options.scale)?;
@@ -95,7 +100,12 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
 }
 
 impl Dataset {
-    fn new(name: String, train: Part, held_out: Option<Part>, image: Option<(usize, usize)>) -> Self {
+    fn new(
+        name: String,
+        train: Part,
+        held_out: Option<Part>,
+        image: Option<(usize, usize)>,
+    ) -> Self {
         let parts = [Some(&train), held_out.as_ref()];
         let labels = parts.into_iter().flatten().filter_map(|part| part.labels.as_ref()).flatten();
         let classes = labels.max().map(|&largest| largest as usize + 1);
@@ -116,11 +126,17 @@ impl Options {
             let expected = format!("none for `{source}`, which has labels of its own");
             return Err(Error::invalid("file of labels", expected, file.display().to_string()));
         }
-        let Some(column) = self.label_column.as_ref().filter(|&column| *column != LabelColumn::None) else {
+        let Some(column) =
+            self.label_column.as_ref().filter(|&column| *column != LabelColumn::None)
+        else {
             return Ok(());
         };
         if self.labels.is_some() {
-            return Err(Error::invalid("labels", "one place to take them from", "a column and a file"));
+            return Err(Error::invalid(
+                "labels",
+                "one place to take them from",
+                "a column and a file",
+            ));
         }
         if has_its_own || matches!(Form::of(path), Ok(Form::Npy | Form::Safetensors)) {
             let expected = format!("none for `{source}`: only a CSV file has one");
@@ -148,7 +164,8 @@ impl Form {
     ];
 
     fn of(path: &Path) -> Result<Self> {
-        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
         let form = Self::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
         form.map(|&(_, form)| form).ok_or_else(|| {
             let found = match path.extension() {
@@ -169,7 +186,8 @@ fn name_of(path: &Path) -> String {
         return name;
     }
     let lower = name.to_lowercase();
-    let ending = Form::ENDINGS.iter().map(|(ending, _)| ending).find(|ending| lower.ends_with(**ending));
+    let ending =
+        Form::ENDINGS.iter().map(|(ending, _)| ending).find(|ending| lower.ends_with(**ending));
     match ending.and_then(|ending| name.get(..name.len() - ending.len())) {
         Some(stem) => stem.to_owned(),
         None => name,

@@ -88,8 +88,11 @@ impl<'a> Array<'a> {
         };
         let mut values = Vec::with_capacity(self.header.len() as usize);
         for number in numbers {
-            let place = format!("number {}", values.len() + 1);
-            values.push(convert(number.map_err(|e| Error::file(self.path, place, TYPES, e.to_string()))?));
+            let at = values.len() + 1;
+            let number = number.map_err(|e| {
+                Error::file(self.path, format!("number {at}"), TYPES, e.to_string())
+            })?;
+            values.push(convert(number));
         }
         if self.header.order() == Order::C {
             return Ok(values);
@@ -102,7 +105,10 @@ impl<'a> Array<'a> {
 }
 
 fn numbers(file: NpyFile<&[u8]>) -> Option<Numbers<'_>> {
-    fn widened<'a, T: Deserialize + 'a>(file: NpyFile<&'a [u8]>, widen: fn(T) -> f64) -> Option<Numbers<'a>> {
+    fn widened<'a, T: Deserialize + 'a>(
+        file: NpyFile<&'a [u8]>,
+        widen: fn(T) -> f64,
+    ) -> Option<Numbers<'a>> {
         Some(Box::new(file.data::<T>().ok()?.map(move |number| number.map(widen))))
     }
     let DType::Plain(kind) = file.dtype() else { return None };
@@ -123,31 +129,47 @@ fn numbers(file: NpyFile<&[u8]>) -> Option<Numbers<'_>> {
 }
 
 /// `npyz` trusts a header's length, depth and shape: it allocates the first, recurses into the second and multiplies out
-/// the third unchecked. So all three are checked before it sees them.
+/// the third (in which it adds up sums) unchecked. So all three are checked before it sees them.
 fn check_header(path: &Path, file: &[u8]) -> Result<()> {
-    let refused = |place: &str, expected: String, found: String| Err(Error::file(path, place, expected, found));
+    let refused = |place: &str, expected: String, found: String| {
+        Err(Error::file(path, place, expected, found))
+    };
     if !file.starts_with(b"\x93NUMPY") {
         let found = format!("{:02x?}", &file[..file.len().min(6)]);
         return refused("byte 0", "the magic number of a NumPy .npy file".into(), found);
     }
     let (start, length) = match *file {
         [_, _, _, _, _, _, 1, _, a, b, ..] => (10, u32::from_le_bytes([a, b, 0, 0]) as usize),
-        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
-        _ => return refused("byte 6", "version 1, 2 or 3 and a header".into(), format!("{} bytes: {file:02x?}", file.len())),
+        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => {
+            (12, u32::from_le_bytes([a, b, c, d]) as usize)
+        }
+        _ => {
+            let found = format!("{:02x?}", &file[6..file.len().min(12)]);
+            return refused("byte 6", "version 1, 2 or 3 and the length of a header".into(), found);
+        }
     };
-    let (Some(header), true) = (file.get(start..).and_then(|rest| rest.get(..length)), length <= LONGEST_HEADER) else {
-        let expected = format!("a header of at most {LONGEST_HEADER} bytes, all of them in the file");
+    let (Some(header), true) =
+        (file.get(start..).and_then(|rest| rest.get(..length)), length <= LONGEST_HEADER)
+    else {
+        let expected =
+            format!("a header of at most {LONGEST_HEADER} bytes, all of them in the file");
         return refused("header", expected, format!("{length} bytes in a file of {}", file.len()));
     };
     let text = String::from_utf8_lossy(header);
-    if text.chars().filter(|c| "([{".contains(*c)).count() > DEEPEST_HEADER {
-        return refused("header", format!("at most {DEEPEST_HEADER} brackets"), "more".into());
+    let brackets = text.chars().filter(|c| "([{".contains(*c)).count();
+    if brackets > DEEPEST_HEADER || text.contains(['+', '-']) {
+        let expected = format!("no sums and at most {DEEPEST_HEADER} opening brackets");
+        return refused("header", expected, format!("{brackets} brackets in {length} bytes"));
     }
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
     let sizes = words.filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let mut sizes = sizes.map(|size| size.parse::<usize>().ok().map(|n| n.max(1)));
     match sizes.try_fold(1, |product: usize, size| product.checked_mul(size?)) {
         Some(_) => Ok(()),
-        None => refused("shape", "whole numbers whose product fits in memory".into(), text.trim().into()),
+        None => refused(
+            "shape",
+            "whole numbers whose product fits in memory".into(),
+            text.trim().into(),
+        ),
     }
 }

@@ -22,7 +22,11 @@ impl Part {
     /// [`Error::Invalid`] where `cases` is not a matrix or the labels are not `n`.
     pub fn new(cases: Tensor, labels: Option<Vec<u32>>) -> Result<Self> {
         let &[rows, _] = cases.dims() else {
-            return Err(Error::invalid("cases", "a matrix (n, width)", format!("shape {:?}", cases.dims())));
+            return Err(Error::invalid(
+                "cases",
+                "a matrix (n, width)",
+                format!("shape {:?}", cases.dims()),
+            ));
         };
         if let Some(labels) = &labels
             && labels.len() != rows
@@ -60,7 +64,11 @@ impl Part {
             return Err(Error::invalid("indices", "at least one", "none"));
         }
         if let Some(index) = indices.iter().find(|&&index| index as usize >= cases) {
-            return Err(Error::invalid("index", format!("below {cases}, the number of cases"), index.to_string()));
+            return Err(Error::invalid(
+                "index",
+                format!("below {cases}, the number of cases"),
+                index.to_string(),
+            ));
         }
         let rows = Tensor::new(indices, self.cases.device())?;
         let labels = self.labels.as_ref().map(|labels| {
@@ -75,21 +83,37 @@ impl Part {
 /// # Errors
 ///
 /// [`Error::File`] for the first value outside or not a number, naming its case and its place in it, both from 1.
-pub fn check_range(path_or_name: &str, part: &Part, low: f32, high: f32, units: &str) -> Result<()> {
+pub fn check_range(
+    path_or_name: &str,
+    part: &Part,
+    low: f32,
+    high: f32,
+    units: &str,
+) -> Result<()> {
     for case in 0..part.len() {
         let values = part.cases.get(case)?.to_vec1::<f32>()?;
         if let Some(value) = values.iter().position(|x| !(low..=high).contains(x)) {
             let expected = format!(
                 "a value in [{low}, {high}] for {units} units (divide by the maximum with --scale, or choose Gaussian units)"
             );
-            return Err(Error::file(path_or_name, place(case, value), expected, values[value].to_string()));
+            return Err(Error::file(
+                path_or_name,
+                place(case, value),
+                expected,
+                values[value].to_string(),
+            ));
         }
     }
     Ok(())
 }
 
 /// The matrix `(n, width)` of `values`, row after row, each divided by `scale`; at least one row and one column.
-pub(super) fn matrix(path: &Path, mut values: Vec<f32>, width: usize, scale: Option<f32>) -> Result<Tensor> {
+pub(super) fn matrix(
+    path: &Path,
+    mut values: Vec<f32>,
+    width: usize,
+    scale: Option<f32>,
+) -> Result<Tensor> {
     if values.is_empty() || width == 0 {
         return Err(Error::file(path, "cases", "at least one case of at least one value", "none"));
     }

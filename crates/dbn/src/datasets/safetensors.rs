@@ -51,23 +51,29 @@ fn cases<'a>(path: &Path, file: &SafeTensors<'a>) -> Result<(String, TensorView<
             return Ok(tensors.swap_remove(at));
         }
     }
-    let all: Vec<_> = tensors.iter().map(|(name, view)| format!("`{name}` {:?}", view.shape())).collect();
+    let all: Vec<_> =
+        tensors.iter().map(|(name, view)| format!("`{name}` {:?}", view.shape())).collect();
     tensors.retain(|(name, view)| !LABELS.contains(&name.as_str()) && is_matrix(view));
     if let (Some(only), true) = (tensors.pop(), tensors.is_empty()) {
         return Ok(only);
     }
-    let expected = format!("a tensor named {}, or only one matrix", CASES.map(|name| format!("`{name}`")).join(", "));
+    let expected = format!(
+        "a tensor named {}, or only one matrix",
+        CASES.map(|name| format!("`{name}`")).join(", ")
+    );
     let found = if all.is_empty() { "no tensor".into() } else { all.join(", ") };
     Err(Error::file(path, "tensors", expected, found))
 }
 
 fn is_matrix(view: &TensorView<'_>) -> bool {
-    let is_data = matches!(view.dtype(), Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::U8);
+    let is_data =
+        matches!(view.dtype(), Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::U8);
     is_data && matches!(view.shape().len(), 2 | 3)
 }
 
 fn labels_of(path: &Path, file: &SafeTensors<'_>, cases: &str) -> Result<Option<Vec<u32>>> {
-    let Some((name, view)) = LABELS.iter().find_map(|&name| Some((name, file.tensor(name).ok()?))) else {
+    let Some((name, view)) = LABELS.iter().find_map(|&name| Some((name, file.tensor(name).ok()?)))
+    else {
         return Ok(None);
     };
     if name == cases {
@@ -77,7 +83,8 @@ fn labels_of(path: &Path, file: &SafeTensors<'_>, cases: &str) -> Result<Option<
         let found = format!("{:?}", view.shape());
         return Err(Error::file(path, format!("tensor `{name}`"), "shape (n,) or (n, 1)", found));
     }
-    let values = numbers(path, name, &view)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    let values =
+        numbers(path, name, &view)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     labels::labels(path, values).map(Some)
 }
 

@@ -15,7 +15,11 @@ use super::Part;
 /// [`Error::Invalid`] where `one_in` is below 2, or larger than every class, so that nothing would be held out.
 pub fn hold_out(part: &Part, one_in: usize) -> Result<(Part, Part)> {
     if one_in < 2 {
-        return Err(Error::invalid("one_in", "at least 2, so that cases are left to learn from", one_in.to_string()));
+        return Err(Error::invalid(
+            "one_in",
+            "at least 2, so that cases are left to learn from",
+            one_in.to_string(),
+        ));
     }
     let mut seen = BTreeMap::new();
     let mut kept = Vec::new();

@@ -1,0 +1,210 @@
+//! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Deep belief networks: train, evaluate, sample, embed, inspect.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start with `dbn train`: it needs no data, no network and less than a minute.\n\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (after a checkpoint)."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Logging {
+    /// Tell more: -v what happens, -vv every epoch, -vvv every step (RUST_LOG overrules)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Write the log as JSON, a line an event, to standard error
+    #[arg(long, global = true)]
+    pub log_json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Train(Train),
+    Evaluate(Evaluate),
+    Sample(Sample),
+    Embed(Embed),
+    Inspect(Inspect),
+}
+
+/// How to read a data set.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DataOptions {
+    /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
+    #[arg(long, value_name = "NUMBER")]
+    pub scale: Option<f32>,
+    /// Labels in a file of their own: .npy, IDX, or .csv/.txt with one a line
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// The column of the labels in a CSV file: first, last, none, or a header's name
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Where {
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+}
+
+/// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn train                                       the embedded 8x8 digits
+  dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
+  dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
+  dbn train data.csv --visible gaussian --standardise --unsupervised
+  dbn train --resume runs/mnist                   go on where it was stopped")]
+pub struct Train {
+    /// digits, a folder of IDX files (plain or .gz), or a .npy, .csv, .csv.gz or .safetensors file
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// A built-in recipe (digits, mnist, default) or a TOML file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Hidden layers from the bottom up, e.g. 500,500,2000 or gaussian:30; each trained as the recipe's last one
+    #[arg(long, value_name = "UNITS,...", value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// Kind of the data layer's units: bernoulli, gaussian or gaussian-learned
+    #[arg(long, value_name = "KIND")]
+    pub visible: Option<String>,
+    /// Bring every column of the data to mean 0 and deviation 1 first
+    #[arg(long)]
+    pub standardise: bool,
+    /// Train no classifier
+    #[arg(long)]
+    pub unsupervised: bool,
+    /// Seed of every random choice [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub place: Where,
+    /// Folder of the run [default: runs/TIME-RECIPE]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in this folder, from its last checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
+        "unsupervised", "seed", "out", "scale", "labels", "label_column"])]
+    pub resume: Option<PathBuf>,
+    /// Seconds between checkpoints; 0 takes one after every mini-batch
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub checkpoint_every: f64,
+    /// Do not look at the machines after every epoch
+    #[arg(long)]
+    pub no_monitor: bool,
+    /// Make no pictures
+    #[arg(long)]
+    pub no_pictures: bool,
+}
+
+/// Which cases of a data set
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cases {
+    /// Those held out from training
+    HeldOut,
+    /// Those trained on
+    Train,
+    /// All
+    All,
+}
+
+/// Measure a trained network on data it has not seen
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn evaluate runs/mnist                 on the cases that the run held out
+  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object")]
+pub struct Evaluate {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Data to evaluate on [default: the run's own]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
+    #[arg(long, value_enum)]
+    pub cases: Option<Cases>,
+    /// Seed of the stochastic pseudo-likelihood
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub place: Where,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Draw samples: Gibbs sampling in the top machine, then the directed pass down
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  dbn sample runs/mnist --count 64 --steps 2000 --out samples/")]
+pub struct Sample {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// How many samples
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub count: usize,
+    /// Gibbs steps of each chain
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub steps: usize,
+    /// Seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for samples.png and samples.npy [default: the run's]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// Write the hidden layers' mean activities as features for other programs
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn embed runs/mnist --out features.npy                      the top layer, all cases
+  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., labels")]
+pub struct Embed {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Data to embed [default: the run's own]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// Which cases
+    #[arg(long, value_enum, default_value = "all")]
+    pub cases: Cases,
+    /// Which layer: 1 is the lowest, top, or all (side by side in .npy, a tensor each in .safetensors)
+    #[arg(long, value_name = "LAYER", default_value = "top")]
+    pub layer: String,
+    /// File to write: .npy or .safetensors
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// Show what a run holds: architecture, parameters, weights
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  dbn inspect runs/mnist")]
+pub struct Inspect {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

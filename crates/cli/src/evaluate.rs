@@ -1,0 +1,89 @@
+//! `dbn evaluate`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use dbn::{Evaluation, Model, Part, Run, datasets};
+
+use crate::args::{Cases, DataOptions, Evaluate};
+use crate::{device, output, recipe};
+
+/// Prints a table, or one JSON object.
+pub fn run(args: &Evaluate) -> Result<ExitCode> {
+    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let part = cases(&args.run, args.data.as_deref(), &args.data_options, args.cases)?;
+    let evaluation = Evaluation::of(&model, &part, args.seed)?;
+    if args.json {
+        output::json(&evaluation)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = evaluation.layers.iter().enumerate().map(|(i, layer)| {
+        let report = &layer.report;
+        vec![
+            format!("layer {}  {} → {}", i + 1, layer.visible, layer.hidden),
+            format!("{:.5}", layer.data_reconstruction_error),
+            format!("{:.5}", report.reconstruction_error),
+            report.pseudo_likelihood.map_or("–".into(), |pl| format!("{pl:.2}")),
+            format!("{:.3}", report.hidden_activity),
+            format!("{}/{}", report.dead_units, report.stuck_units),
+        ]
+    });
+    let header =
+        ["", "error of data", "error of layer", "pseudo-LL (nats)", "activity", "dead/stuck"];
+    output::line(output::table(&header, rows.collect()))?;
+    output::line(format!("cases {}", output::grouped(evaluation.cases as u64)))?;
+    if let Some(log_likelihood) = evaluation.log_likelihood {
+        output::line(format!("exact log-likelihood {log_likelihood:.4} nats a case"))?;
+    }
+    if let (Some(loss), Some(errors), Some(percent)) =
+        (evaluation.cross_entropy, evaluation.errors, evaluation.error_percent)
+    {
+        output::line(format!("cross-entropy {loss:.4} nats"))?;
+        output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
+pub fn cases(
+    dir: &Path,
+    data: Option<&str>,
+    options: &DataOptions,
+    cases: Option<Cases>,
+) -> Result<Part> {
+    let (dataset, one_in, default) = match data {
+        Some(source) => {
+            let dataset = recipe::load_other(source, options)?;
+            let default = if dataset.held_out.is_some() { Cases::HeldOut } else { Cases::All };
+            (dataset, 5, default)
+        }
+        None => {
+            let recipe = Run::open(dir).context("name the data, or a run's folder")?.recipe()?;
+            let one_in = recipe.data.hold_out_one_in;
+            (recipe::load_data(&recipe)?, one_in, Cases::HeldOut)
+        }
+    };
+    let (train, held_out) = match dataset.held_out {
+        Some(held_out) => (dataset.train, Some(held_out)),
+        None if cases.unwrap_or(default) == Cases::All || one_in < 2 => (dataset.train, None),
+        None => {
+            let (train, held_out) = datasets::hold_out(&dataset.train, one_in)?;
+            (train, Some(held_out))
+        }
+    };
+    match (cases.unwrap_or(default), held_out) {
+        (Cases::Train, _) | (Cases::All, None) => Ok(train),
+        (Cases::HeldOut, Some(held_out)) => Ok(held_out),
+        (Cases::All, Some(held_out)) => join(&train, &held_out),
+        (Cases::HeldOut, None) => bail!("{}: no cases are held out of this data", dataset.name),
+    }
+}
+
+fn join(a: &Part, b: &Part) -> Result<Part> {
+    let labels = match (&a.labels, &b.labels) {
+        (Some(a), Some(b)) => Some([a.as_slice(), b].concat()),
+        _ => None,
+    };
+    Ok(Part::new(candle_core::Tensor::cat(&[&a.cases, &b.cases], 0)?, labels)?)
+}

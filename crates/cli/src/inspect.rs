@@ -1,0 +1,81 @@
+//! `dbn inspect`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use dbn::Model;
+use serde::Serialize;
+
+use crate::args::Inspect;
+use crate::output;
+
+/// One tensor of the model.
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    parameters: usize,
+    mean: f32,
+    deviation: f32,
+    least: f32,
+    greatest: f32,
+}
+
+#[derive(Serialize)]
+struct Report {
+    config: dbn::store::Config,
+    parameters: usize,
+    tensors: Vec<Entry>,
+}
+
+/// Prints a table of the model's tensors, or one JSON object.
+pub fn run(args: &Inspect) -> Result<ExitCode> {
+    let model = Model::load(&args.run, &Device::Cpu)?;
+    let entries = model.tensors()?.into_iter().map(|(name, tensor)| entry(name, &tensor));
+    let tensors = entries.collect::<Result<Vec<_>>>()?;
+    let parameters = tensors.iter().map(|entry| entry.parameters).sum();
+    let report = Report { config: model.config(), parameters, tensors };
+    if args.json {
+        output::json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let layers: Vec<_> = report.config.hidden.iter().map(ToString::to_string).collect();
+    output::line(format!("network {} → {}", report.config.visible, layers.join(" → ")))?;
+    if let Some(classes) = report.config.classes {
+        output::line(format!("classifier of {classes} classes"))?;
+    }
+    if let Some((height, width)) = report.config.image {
+        output::line(format!("pictures of {width} x {height} pixels"))?;
+    }
+    output::line(format!("parameters {}", output::grouped(report.parameters as u64)))?;
+    let rows = report.tensors.iter().map(|entry| {
+        let shape: Vec<_> = entry.shape.iter().map(ToString::to_string).collect();
+        let numbers = [entry.mean, entry.deviation, entry.least, entry.greatest];
+        let numbers = numbers.iter().map(|number| format!("{number:.4}"));
+        [entry.name.clone(), shape.join(" x "), output::grouped(entry.parameters as u64)]
+            .into_iter()
+            .chain(numbers)
+            .collect()
+    });
+    output::line(output::table(
+        &["tensor", "shape", "parameters", "mean", "deviation", "least", "greatest"],
+        rows.collect(),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn entry(name: String, tensor: &Tensor) -> Result<Entry> {
+    let flat = tensor.flatten_all()?.to_dtype(DType::F32)?;
+    let mean = flat.mean_all()?.to_scalar::<f32>()?;
+    let variance = (&flat - f64::from(mean))?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+    Ok(Entry {
+        name,
+        shape: tensor.dims().to_vec(),
+        parameters: tensor.elem_count(),
+        mean,
+        deviation: variance.sqrt(),
+        least: flat.min_all()?.to_scalar()?,
+        greatest: flat.max_all()?.to_scalar()?,
+    })
+}

@@ -1,0 +1,55 @@
+//! Events of the libraries on standard error, above the progress bars.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::args::Logging;
+
+/// Subscribes to events: `RUST_LOG` if it is set, else as many as `-v` was given.
+pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
+    let level = match args.verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let default = format!("warn,dbn={level},rbm_core={level}");
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
+        Err(_) => EnvFilter::try_new(default)?,
+    };
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars(bars.clone()));
+    if args.log_json {
+        builder.json().init()
+    } else {
+        builder.with_target(false).init()
+    }
+    Ok(())
+}
+
+/// Standard error, with the bars taken away while a line is written.
+#[derive(Clone)]
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl MakeWriter<'_> for AboveBars {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,91 @@
+//! From what the user typed to a complete recipe.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use dbn::Recipe;
+use dbn::datasets;
+
+use crate::args::{DataOptions, Train};
+
+/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it.
+pub fn build(args: &Train) -> Result<Recipe> {
+    let mut recipe = match &args.recipe {
+        Some(name) => named_or_file(name)?,
+        None => Recipe::named(suitable(args.data.as_deref()))?,
+    };
+    if let Some(data) = &args.data {
+        recipe.data.source = absolute(data)?;
+    }
+    put_data_options(&mut recipe, &args.data_options)?;
+    if let Some(seed) = args.seed {
+        recipe.seed = seed;
+    }
+    if let Some(visible) = &args.visible {
+        recipe.visible.clone_from(visible);
+    }
+    recipe.standardise |= args.standardise;
+    if args.unsupervised {
+        recipe.classifier = None;
+    }
+    if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
+        let layer = |hidden: &String| dbn::recipe::Layer { hidden: hidden.clone(), ..last.clone() };
+        recipe.layers = args.layers.iter().map(layer).collect();
+    }
+    // Through the file's form once more, so that what was typed is checked like what was written.
+    Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")
+}
+
+/// The data that a recipe names.
+pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
+    tracing::info!(source = recipe.data.source, "reading data");
+    Ok(datasets::load(&recipe.data.source, &recipe.data_options()?)?)
+}
+
+/// The data that the user named, read as `options` say.
+pub fn load_other(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+    let mut recipe = Recipe::named("default")?;
+    source.clone_into(&mut recipe.data.source);
+    put_data_options(&mut recipe, options)?;
+    load_data(&recipe)
+}
+
+fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
+    if let Some(scale) = options.scale {
+        recipe.data.scale = scale;
+    }
+    if let Some(labels) = &options.labels {
+        recipe.data.labels = std::path::absolute(labels).context("--labels")?;
+    }
+    if let Some(column) = &options.label_column {
+        recipe.data.label_column.clone_from(column);
+    }
+    Ok(())
+}
+
+fn named_or_file(name: &str) -> Result<Recipe> {
+    let path = PathBuf::from(name);
+    if path.extension().is_some() || path.is_file() {
+        return Ok(Recipe::read(&path)?);
+    }
+    Ok(Recipe::named(name)?)
+}
+
+fn suitable(data: Option<&str>) -> &'static str {
+    match data {
+        None | Some("digits") => "digits",
+        Some(path) if Path::new(path).is_dir() => "mnist",
+        Some(_) => "default",
+    }
+}
+
+/// A path that still means the same when the run goes on from another folder.
+fn absolute(data: &str) -> Result<String> {
+    if data == "digits" {
+        return Ok(data.to_owned());
+    }
+    let path = std::path::absolute(data).with_context(|| data.to_owned())?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| anyhow::anyhow!("{path:?}: the path is not UTF-8"))
+}

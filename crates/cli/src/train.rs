@@ -1,0 +1,165 @@
+//! `dbn train`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::{Evaluation, Model, Recipe, Run, Training};
+use indicatif::MultiProgress;
+
+use crate::args::Train;
+use crate::progress::Progress;
+use crate::{device, output, pictures, recipe};
+
+/// The exit code of a process that Ctrl-C has stopped.
+const STOPPED: u8 = 130;
+
+/// Trains, and leaves a run's folder.
+pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
+    let interval =
+        Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
+    let device = device::find(&args.place.device)?;
+    let (run, recipe) = match &args.resume {
+        Some(dir) => {
+            let run = Run::open(dir)?;
+            let recipe = run.recipe()?;
+            (Some(run), recipe)
+        }
+        None => (None, recipe::build(args)?),
+    };
+    let dataset = recipe::load_data(&recipe)?;
+    let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
+    let mut training = Training::new(recipe.clone(), dataset, &device)?;
+    training.monitor = !args.no_monitor;
+    let run = match run {
+        Some(run) => {
+            go_on(&run, &mut training)?;
+            run
+        }
+        None => Run::create(&args.out.clone().unwrap_or_else(|| new_folder(&recipe)), &recipe)?,
+    };
+    output::line(format!("run {}", run.dir().display()))?;
+    let mut watch = Watcher {
+        run: &run,
+        progress: Progress::new(bars),
+        interval,
+        last: Instant::now(),
+        stop: stop_at_ctrl_c()?,
+    };
+    let outcome = training.run(&mut watch);
+    watch.progress.finish();
+    match outcome? {
+        Outcome::Finished(model) => {
+            finish(&run, &model, &training, args).map(|()| ExitCode::SUCCESS)
+        }
+        Outcome::Stopped => {
+            eprintln!("stopped; go on with: dbn train --resume {}", run.dir().display());
+            Ok(ExitCode::from(STOPPED))
+        }
+    }
+}
+
+/// A recipe that the user did not ask for is not held against data without labels.
+fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: bool) -> Recipe {
+    if !has_labels && recipe.classifier.is_some() && args.recipe.is_none() && args.resume.is_none()
+    {
+        eprintln!("no labels: training without a classifier");
+        recipe.classifier = None;
+    }
+    recipe
+}
+
+fn go_on(run: &Run, training: &mut Training) -> Result<()> {
+    if let Some(checkpoint) = run.checkpoint()? {
+        training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+    }
+    Ok(run.truncate_metrics(training.record().epochs)?)
+}
+
+/// `runs/20261121-093000-digits`: sorted by name is sorted by time.
+fn new_folder(recipe: &Recipe) -> PathBuf {
+    let time = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let name: String =
+        recipe.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let first = Path::new("runs").join(format!("{time}-{name}"));
+    let others = (2..).map(|i| Path::new("runs").join(format!("{time}-{name}-{i}")));
+    std::iter::once(first.clone()).chain(others).find(|dir| !dir.exists()).unwrap_or(first)
+}
+
+/// Saves the model and looks at it once, on the cases that nothing has seen.
+fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result<()> {
+    model.save(run.dir())?;
+    let seen = training.held_out.as_ref().unwrap_or(&training.train);
+    if !args.no_pictures {
+        pictures::write(run.dir(), model, seen, training.recipe.seed).context("pictures")?;
+    }
+    let Some(held_out) = &training.held_out else {
+        return output::line("done (no cases were held out)");
+    };
+    let evaluation = Evaluation::of(model, held_out, training.recipe.seed)?;
+    match evaluation.error_percent {
+        Some(error) => output::line(format!("held-out error {error:.2} %")),
+        None => {
+            let error =
+                evaluation.layers.last().map_or(f64::NAN, |layer| layer.data_reconstruction_error);
+            output::line(format!("held-out reconstruction error {error:.5}"))
+        }
+    }
+}
+
+fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(STOPPED.into());
+        }
+        eprintln!("\nstopping after this mini-batch (Ctrl-C again stops at once)");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        bail!("cannot catch Ctrl-C: {error}");
+    }
+    Ok(stop)
+}
+
+/// Shows progress, keeps metrics and checkpoints, and stops at Ctrl-C.
+struct Watcher<'a> {
+    run: &'a Run,
+    progress: Progress,
+    interval: Duration,
+    last: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watch for Watcher<'_> {
+    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+        self.progress.stage(stage);
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+        self.progress.step(step);
+        Ok(if self.stop.load(Ordering::SeqCst) {
+            Command::Stop
+        } else if self.last.elapsed() >= self.interval {
+            Command::Checkpoint
+        } else {
+            Command::Continue
+        })
+    }
+
+    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+        self.progress.epoch(figures);
+        self.run.append_metrics(figures)
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+        self.run.save_checkpoint(checkpoint)?;
+        self.last = Instant::now();
+        Ok(())
+    }
+}

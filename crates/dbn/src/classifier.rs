@@ -1,0 +1,163 @@
+//! The network unrolled into a classifier: the up-pass, then a softmax, fine-tuned by backpropagation.
+//!
+//! Hinton and Salakhutdinov 2006 (784-500-500-2000-10); dropout: Srivastava et al. 2014.
+
+use candle_core::{D, DType, Device, Tensor, Var};
+use candle_nn::Module;
+use rbm_core::{Error, Layer, Result, Rng, Units, ops};
+
+use crate::Dbn;
+
+/// Standard deviation of the softmax layer's first weights.
+const OUTPUT_DEVIATION: f64 = 0.1;
+
+/// One deterministic layer: units whose mean answers their inputs.
+#[derive(Debug)]
+pub struct Dense {
+    /// `(below, width)`.
+    pub weights: Var,
+    /// Gives the bias and the non-linearity.
+    pub units: Box<dyn Layer>,
+}
+
+/// Recognition layers and a softmax over classes.
+#[derive(Debug)]
+pub struct Classifier {
+    /// From the data up.
+    pub layers: Vec<Dense>,
+    /// `(top, classes)`.
+    pub weights: Var,
+    /// `(classes,)`.
+    pub bias: Var,
+}
+
+/// The fractions of units that are left out at random while learning.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Dropout {
+    /// Of the data's values.
+    pub visible: f64,
+    /// Of each hidden layer's units.
+    pub hidden: f64,
+}
+
+impl Classifier {
+    /// The layers of `dbn`, copied, under a softmax over `classes` classes with small random weights.
+    pub fn unroll(dbn: &Dbn, classes: usize, rng: &mut Rng) -> Result<Self> {
+        let mut layers = Vec::with_capacity(dbn.rbms.len());
+        for rbm in &dbn.rbms {
+            let copy = rbm.try_clone()?;
+            let units = copy.hidden().units().build(rbm.dtype(), rbm.device())?;
+            for ((_, from), (_, to)) in copy.hidden().vars().into_iter().zip(units.vars()) {
+                to.set(&from.as_detached_tensor())?;
+            }
+            layers.push(Dense { weights: copy.weights().clone(), units });
+        }
+        let top = dbn.top();
+        let (dtype, device) = (top.dtype(), top.device());
+        let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
+        let weights = Var::from_tensor(&(noise * OUTPUT_DEVIATION)?)?;
+        Ok(Self { layers, weights, bias: Var::zeros(classes, dtype, device)? })
+    }
+
+    /// A classifier of this shape whose parameters are zero, to be filled by a reader.
+    pub fn empty(
+        width: usize,
+        layers: &[Units],
+        classes: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut below = width;
+        let mut built = Vec::with_capacity(layers.len());
+        for units in layers {
+            let weights = Var::zeros((below, units.size()), dtype, device)?;
+            built.push(Dense { weights, units: units.build(dtype, device)? });
+            below = units.size();
+        }
+        let weights = Var::zeros((below, classes), dtype, device)?;
+        Ok(Self { layers: built, weights, bias: Var::zeros(classes, dtype, device)? })
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.bias.elem_count()
+    }
+
+    /// Every parameter, from the data up.
+    pub fn vars(&self) -> Vec<&Var> {
+        let mut vars: Vec<&Var> = Vec::new();
+        for layer in &self.layers {
+            vars.push(&layer.weights);
+            vars.extend(layer.units.vars().into_iter().map(|(_, var)| var));
+        }
+        vars.extend([&self.weights, &self.bias]);
+        vars
+    }
+
+    /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
+    pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
+        let mut x = v.clone();
+        for layer in &self.layers {
+            x = layer.units.mean(&x.matmul(&layer.weights)?)?;
+        }
+        ops::add_bias(&x.matmul(&self.weights)?, &self.bias)
+    }
+
+    /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them.
+    pub fn logits_with_dropout(
+        &self,
+        v: &Tensor,
+        dropout: Dropout,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let mut x = drop(v, dropout.visible, rng)?;
+        for layer in &self.layers {
+            let mean = layer.units.mean(&x.matmul(&layer.weights)?)?;
+            x = drop(&mean, dropout.hidden, rng)?;
+        }
+        ops::add_bias(&x.matmul(&self.weights)?, &self.bias)
+    }
+
+    /// The most probable class of each row of `v` `(n, width)`, a block at a time.
+    pub fn predict(&self, v: &Tensor) -> Result<Vec<u32>> {
+        let n = v.dim(0)?;
+        let mut classes = Vec::with_capacity(n);
+        for start in (0..n).step_by(1000) {
+            let block = v.narrow(0, start, 1000.min(n - start))?;
+            let logits = self.logits(&block.to_device(self.bias.device())?)?;
+            classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        }
+        Ok(classes)
+    }
+
+    /// How many of the rows of `cases` `(n, width)` are not put into the class `labels` says.
+    pub fn errors(&self, cases: &Tensor, labels: &[u32]) -> Result<usize> {
+        if cases.dim(0)? != labels.len() {
+            let (expected, found) = (cases.dim(0)?.to_string(), labels.len().to_string());
+            return Err(Error::invalid("labels", format!("{expected}, one a case"), found));
+        }
+        Ok(self.predict(cases)?.iter().zip(labels).filter(|(a, b)| a != b).count())
+    }
+}
+
+/// The mean log-probability, in nats, of the classes `labels` under `logits` `(batch, classes)`. Differentiable.
+pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+    let labels = Tensor::new(labels, logits.device())?;
+    Ok(candle_nn::loss::cross_entropy(logits, &labels)?.neg()?)
+}
+
+fn drop(x: &Tensor, fraction: f64, rng: &mut Rng) -> Result<Tensor> {
+    if fraction <= 0.0 {
+        return Ok(x.clone());
+    }
+    let keep = 1.0 - fraction;
+    let odds = Tensor::full((keep / fraction).ln(), x.dim(1)?, x.device())?.to_dtype(x.dtype())?;
+    let mask = ops::bernoulli_sample(&x.detach().zeros_like()?, &odds, rng)?;
+    Ok((x * (mask * (1.0 / keep))?)?)
+}
+
+impl Module for Classifier {
+    fn forward(&self, v: &Tensor) -> candle_core::Result<Tensor> {
+        self.logits(v).map_err(candle_core::Error::wrap)
+    }
+}

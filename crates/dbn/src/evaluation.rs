@@ -1,0 +1,88 @@
+//! A trained model in numbers, on cases it has not seen.
+
+use rbm_core::monitor::{self, Monitor};
+use rbm_core::{Result, Rng, likelihood};
+use serde::Serialize;
+
+use crate::{Model, Part, finetune};
+
+/// What `evaluate` reports. What does not apply is left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// How many cases were looked at.
+    pub cases: usize,
+    /// Cases put into the wrong class, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_percent: Option<f64>,
+    /// Cases put into the wrong class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<usize>,
+    /// Mean cross-entropy of the classifier, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_entropy: Option<f64>,
+    /// Exact mean log p(v) in nats, for a single machine with a side of at most 25 binary units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_likelihood: Option<f64>,
+    /// Each layer from the bottom up.
+    pub layers: Vec<LayerEvaluation>,
+}
+
+/// One machine of the stack, on what the layers below make of the cases.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerEvaluation {
+    /// Its visible units.
+    pub visible: String,
+    /// Its hidden units.
+    pub hidden: String,
+    /// Mean squared error per value of the data, sent up to this layer and down again.
+    pub data_reconstruction_error: f64,
+    /// The machine on its own.
+    #[serde(flatten)]
+    pub report: monitor::Report,
+}
+
+impl Evaluation {
+    /// Looks at `model` through `part`, whose values are as the data source gives them. `seed` chooses the units of the
+    /// stochastic pseudo-likelihood.
+    pub fn of(model: &Model, part: &Part, seed: u64) -> Result<Self> {
+        let cases = model.prepare(&part.cases)?;
+        let prepared = Part { cases: cases.clone(), labels: part.labels.clone() };
+        let scores = match &model.classifier {
+            Some(classifier) if prepared.labels.is_some() => {
+                Some(finetune::errors_and_loss(classifier, &prepared)?)
+            }
+            _ => None,
+        };
+        let mut layers = Vec::with_capacity(model.dbn.rbms.len());
+        let mut below = cases.clone();
+        for (i, rbm) in model.dbn.rbms.iter().enumerate() {
+            let reconstruction = model.dbn.reconstruct(&cases, i + 1)?.detach();
+            let report = Monitor { train: below.clone(), held_out: None, rng: Rng::new(seed) }
+                .report(rbm)?;
+            layers.push(LayerEvaluation {
+                visible: rbm.visible().units().to_string(),
+                hidden: rbm.hidden().units().to_string(),
+                data_reconstruction_error: monitor::reconstruction_error(&cases, &reconstruction)?,
+                report,
+            });
+            below = rbm.hidden_mean(&below)?.detach();
+        }
+        let exact = model.dbn.rbms.len() == 1
+            && [model.dbn.top().visible(), model.dbn.top().hidden()]
+                .iter()
+                .any(|layer| rbm_core::enumerate::count(*layer).is_some());
+        Ok(Self {
+            cases: part.len(),
+            error_percent: scores
+                .map(|(errors, _)| 100.0 * errors as f64 / part.len().max(1) as f64),
+            errors: scores.map(|(errors, _)| errors),
+            cross_entropy: scores.map(|(_, loss)| loss),
+            log_likelihood: if exact {
+                Some(likelihood::log_likelihood(model.dbn.top(), &cases)?)
+            } else {
+                None
+            },
+            layers,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! Greedy layer-wise pre-training: each machine learns from what the ones below make of the data.
+//!
+//! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
+//! a whole: every mini-batch is sent up when its turn comes.
+
+use candle_core::{DType, Tensor};
+use rbm_core::init::Init;
+use rbm_core::train::Feed;
+use rbm_core::{Batches, Rbm, Result, Rng, data, ops};
+use serde::{Deserialize, Serialize};
+
+use crate::dbn;
+
+/// Cases that are sent up at a time when averages over all of them are needed.
+const BLOCK: usize = 1000;
+
+/// What of a layer's hidden units the next layer learns from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pass {
+    /// Their means, as in the code of Hinton and Salakhutdinov 2006.
+    #[default]
+    Mean,
+    /// Samples.
+    Sample,
+}
+
+/// The cases of one layer: mini-batches of the data, sent up through the machines below.
+#[derive(Debug)]
+pub struct Below<'a> {
+    /// The data `(n, width)`.
+    pub cases: &'a Tensor,
+    /// One class a case, if mini-batches are to be balanced over them.
+    pub balance: Option<&'a [u32]>,
+    /// The machines below, from the bottom up; none for the lowest layer.
+    pub rbms: &'a [Rbm],
+    /// What is passed up.
+    pub pass: Pass,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// Where the shuffles come from; it is split by the epoch's number.
+    pub shuffle: Rng,
+}
+
+impl Below<'_> {
+    /// `v` `(batch, width)` sent up.
+    pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self.pass {
+            Pass::Mean => Ok(dbn::up(self.rbms, v)?.detach()),
+            Pass::Sample => {
+                self.rbms.iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
+            }
+        }
+    }
+
+    /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
+    pub fn moments(&self) -> Result<(Tensor, Tensor)> {
+        let n = self.cases.dim(0)?;
+        let average = |statistic: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
+            let mut total: Option<Tensor> = None;
+            for start in (0..n).step_by(BLOCK) {
+                let block = self.cases.narrow(0, start, BLOCK.min(n - start))?;
+                let sum = ops::sum_rows(&statistic(&dbn::up(self.rbms, &block)?.detach())?)?;
+                let sum = sum.to_dtype(DType::F64)?;
+                total = Some(match total {
+                    None => sum,
+                    Some(total) => (total + sum)?,
+                });
+            }
+            let total = total.ok_or_else(|| {
+                rbm_core::Error::invalid("pre-training", "at least one case", "none")
+            })?;
+            Ok((total / n as f64)?)
+        };
+        let mean = average(&|x| Ok(x.clone()))?;
+        let narrow = mean.to_dtype(self.cases.dtype())?;
+        let variance = average(&|x| Ok(x.broadcast_sub(&narrow)?.sqr()?))?;
+        Ok((narrow, variance.to_dtype(self.cases.dtype())?))
+    }
+
+    /// Initialises `rbm` to learn from these cases.
+    pub fn init(&self, rbm: &Rbm, init: &Init, rng: &mut Rng) -> Result<()> {
+        init.draw_weights(rbm, rng)?;
+        let (mean, variance) = self.moments()?;
+        rbm.visible().fit_moments(&mean, &variance)
+    }
+}
+
+impl Feed for Below<'_> {
+    fn order(&self, epoch: usize) -> Batches {
+        let count = self.cases.dims().first().copied().unwrap_or(0);
+        let batches = Batches::new(count, self.batch_size);
+        let mut rng = self.shuffle.split(epoch as u64);
+        match self.balance {
+            None => batches.shuffled(&mut rng),
+            Some(labels) => batches.balanced(labels, &mut rng),
+        }
+    }
+
+    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
+        self.send_up(&data::rows(self.cases, indices)?, rng)
+    }
+}

@@ -1,0 +1,500 @@
+//! A recipe: everything that decides what a training does, as a TOML file with every default written out.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rbm_core::init::Init;
+use rbm_core::kernel::VisibleStep;
+use rbm_core::optim::{Adam, Optimizer, Sgd};
+use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
+use rbm_core::{
+    ContrastiveDivergence, Error, Exact, NegativePhase, Persistent, Result, Schedule, Units,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::datasets::{self, LabelColumn};
+use crate::greedy::Pass;
+
+/// How to train a network: the data, its layers from the bottom up, the classifier on top.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the recipe is called.
+    #[serde(default = "unnamed")]
+    pub name: String,
+    /// Every random choice follows from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// The kind of the data layer's units: `bernoulli`, `gaussian` or `gaussian-learned`.
+    #[serde(default = "bernoulli")]
+    pub visible: String,
+    /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
+    #[serde(default)]
+    pub standardise: bool,
+    /// Where the cases come from.
+    #[serde(default)]
+    pub data: Data,
+    /// The machines from the bottom up.
+    pub layers: Vec<Layer>,
+    /// The classifier; without it the network stays unsupervised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<Classifier>,
+}
+
+/// Where the cases come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// `digits`, a folder of IDX files, or a file.
+    pub source: String,
+    /// Every value is divided by this; 0 leaves the choice to the format.
+    pub scale: f32,
+    /// A file with the labels; empty for none.
+    pub labels: PathBuf,
+    /// The column of the labels in a CSV file: `none`, `first`, `last` or a name; empty leaves the choice to the header.
+    pub label_column: String,
+    /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
+    pub hold_out_one_in: usize,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        let source = "digits".into();
+        Self {
+            source,
+            scale: 0.0,
+            labels: PathBuf::new(),
+            label_column: String::new(),
+            hold_out_one_in: 5,
+        }
+    }
+}
+
+/// Where fantasies come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Contrastive divergence.
+    #[default]
+    Cd,
+    /// Persistent contrastive divergence.
+    Pcd,
+    /// Enumeration of the visible configurations.
+    Exact,
+}
+
+/// How gradients become steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Gradient ascent with momentum.
+    #[default]
+    Sgd,
+    /// Adam; the momentum is not used.
+    Adam,
+}
+
+/// One machine and its training. The defaults follow Hinton's Practical Guide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Layer {
+    /// The hidden units, `500` or `KIND:SIZE`.
+    pub hidden: String,
+    /// How many times to go through the data.
+    pub epochs: usize,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// The learning rate by epoch.
+    pub learning_rate: Schedule,
+    /// The momentum by epoch.
+    pub momentum: Schedule,
+    /// Where fantasies come from.
+    pub method: Method,
+    /// k, the Gibbs steps between updates, by epoch.
+    pub steps: Schedule,
+    /// Whether the visible units of CD are samples or means.
+    pub visible_step: VisibleStep,
+    /// The number of persistent chains; 0 means as many as a mini-batch has cases.
+    pub chains: usize,
+    /// How gradients become steps.
+    pub optimizer: Rule,
+    /// L1 penalty of the weights.
+    pub l1: f64,
+    /// L2 penalty of the weights.
+    pub l2: f64,
+    /// The desired mean activity of hidden units.
+    pub sparsity_target: f64,
+    /// The strength of the pull towards it; 0 for none.
+    pub sparsity_cost: f64,
+    /// The largest norm of a gradient; 0 for no limit.
+    pub clip: f64,
+    /// Standard deviation of the first weights.
+    pub weight_deviation: f64,
+    /// First bias of the hidden units.
+    pub hidden_bias: f64,
+    /// Whether mini-batches are balanced over the classes.
+    pub balanced: bool,
+    /// What the next layer learns from.
+    pub pass: Pass,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        let Init { weight_deviation, hidden_bias } = Init::default();
+        Self {
+            hidden: "500".into(),
+            epochs: 10,
+            batch_size: 100,
+            learning_rate: Schedule::Constant(0.1),
+            momentum: Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
+            method: Method::Cd,
+            steps: Schedule::Constant(1.0),
+            visible_step: VisibleStep::Sample,
+            chains: 0,
+            optimizer: Rule::Sgd,
+            l1: 0.0,
+            l2: 2e-4,
+            sparsity_target: 0.1,
+            sparsity_cost: 0.0,
+            clip: 0.0,
+            weight_deviation,
+            hidden_bias,
+            balanced: false,
+            pass: Pass::Mean,
+        }
+    }
+}
+
+/// The softmax on top and its fine-tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Classifier {
+    /// The most epochs of backpropagation.
+    pub epochs: usize,
+    /// Epochs at the beginning in which only the softmax layer learns.
+    pub softmax_only: usize,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// The learning rate by epoch.
+    pub learning_rate: Schedule,
+    /// The momentum by epoch.
+    pub momentum: Schedule,
+    /// How gradients become steps.
+    pub optimizer: Rule,
+    /// L2 penalty of the weights.
+    pub l2: f64,
+    /// The fraction of the data's values left out at random.
+    pub dropout_visible: f64,
+    /// The fraction of hidden units left out at random.
+    pub dropout_hidden: f64,
+    /// One in so many training cases is kept for validation, to stop early; 0 keeps none and runs all epochs.
+    pub validate_one_in: usize,
+    /// Epochs without a better validation error after which to stop.
+    pub patience: usize,
+}
+
+impl Default for Classifier {
+    fn default() -> Self {
+        Self {
+            epochs: 50,
+            softmax_only: 0,
+            batch_size: 100,
+            learning_rate: Schedule::Constant(0.1),
+            momentum: Schedule::Constant(0.9),
+            optimizer: Rule::Sgd,
+            l2: 0.0,
+            dropout_visible: 0.0,
+            dropout_hidden: 0.0,
+            validate_one_in: 10,
+            patience: 20,
+        }
+    }
+}
+
+fn unnamed() -> String {
+    "custom".into()
+}
+
+fn bernoulli() -> String {
+    "bernoulli".into()
+}
+
+/// Recipes that are part of the program, by name.
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("digits", include_str!("../recipes/digits.toml")),
+    ("mnist", include_str!("../recipes/mnist.toml")),
+    ("default", include_str!("../recipes/default.toml")),
+];
+
+impl Recipe {
+    /// The built-in recipe `name`. Errors with the names that there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(text),
+            None => {
+                let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+                Err(Error::invalid(
+                    "recipe",
+                    format!("one of {}, or a file", names.join(", ")),
+                    format!("{name:?}"),
+                ))
+            }
+        }
+    }
+
+    /// Reads a recipe from TOML. Errors say what is wrong with which key.
+    pub fn parse(text: &str) -> Result<Self> {
+        let table = text
+            .parse()
+            .map_err(|e: toml::de::Error| Error::invalid("recipe", "TOML", one_line(&e)))?;
+        Self::from_table(table)
+    }
+
+    /// Reads the recipe file `path`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        Self::parse(&text).map_err(|e| Error::file(path, "recipe", "a valid recipe", e.to_string()))
+    }
+
+    fn from_table(table: toml::Table) -> Result<Self> {
+        let recipe: Self = table
+            .try_into()
+            .map_err(|e| Error::invalid("recipe", "known keys and fitting values", one_line(&e)))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The recipe with `key=value` settings made, in order. Keys are paths such as `seed`, `layers.0.epochs`,
+    /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
+    pub fn with(&self, settings: &[String]) -> Result<Self> {
+        if settings.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut table = toml::Value::Table(self.to_table()?);
+        for setting in settings {
+            let wrong = |found: &str| Error::invalid("setting", "key=value", found.to_owned());
+            let (key, value) = setting.split_once('=').ok_or_else(|| wrong(setting))?;
+            let value = parse_value(value.trim());
+            set(&mut table, key.trim(), &key.trim().split('.').collect::<Vec<_>>(), &value)?;
+        }
+        match table {
+            toml::Value::Table(table) => Self::from_table(table),
+            _ => Err(Error::invalid("recipe", "a table", "something else")),
+        }
+    }
+
+    fn to_table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+
+    /// The recipe as TOML, every default written out.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+
+    /// The units of the data layer, `width` of them.
+    pub fn visible_units(&self, width: usize) -> Result<Units> {
+        Units::from_str(&format!("{}:{width}", self.visible))
+    }
+
+    /// How to read the data.
+    pub fn data_options(&self) -> Result<datasets::Options> {
+        let Data { scale, labels, label_column, .. } = &self.data;
+        let Ok(column) = LabelColumn::from_str(label_column);
+        Ok(datasets::Options {
+            scale: (*scale != 0.0).then_some(*scale),
+            labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
+            label_column: (!label_column.is_empty()).then_some(column),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let must = |ok: bool, what: &str, expected: &str, found: String| {
+            if ok { Ok(()) } else { Err(Error::invalid(what.to_owned(), expected, found)) }
+        };
+        self.visible_units(1)?;
+        must(!self.layers.is_empty(), "layers", "at least one", "none".into())?;
+        must(
+            self.data.hold_out_one_in != 1,
+            "data.hold_out_one_in",
+            "0 or at least 2",
+            "1".into(),
+        )?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let name = |key: &str| format!("layers.{i}.{key}");
+            layer.units()?;
+            must(layer.batch_size > 0, &name("batch_size"), "at least 1", "0".into())?;
+            for (key, schedule) in [
+                ("learning_rate", &layer.learning_rate),
+                ("momentum", &layer.momentum),
+                ("steps", &layer.steps),
+            ] {
+                must(
+                    schedule.problem().is_none(),
+                    &name(key),
+                    "a schedule",
+                    schedule.problem().unwrap_or_default(),
+                )?;
+            }
+            for (key, value) in [
+                ("l1", layer.l1),
+                ("l2", layer.l2),
+                ("sparsity_cost", layer.sparsity_cost),
+                ("clip", layer.clip),
+                ("weight_deviation", layer.weight_deviation),
+            ] {
+                must(
+                    value >= 0.0 && value.is_finite(),
+                    &name(key),
+                    "a number of at least 0",
+                    value.to_string(),
+                )?;
+            }
+            let target = layer.sparsity_target;
+            must(
+                target > 0.0 && target < 1.0,
+                &name("sparsity_target"),
+                "between 0 and 1",
+                target.to_string(),
+            )?;
+        }
+        if let Some(classifier) = &self.classifier {
+            must(classifier.batch_size > 0, "classifier.batch_size", "at least 1", "0".into())?;
+            must(
+                classifier.validate_one_in != 1,
+                "classifier.validate_one_in",
+                "0 or at least 2",
+                "1".into(),
+            )?;
+            for (key, schedule) in
+                [("learning_rate", &classifier.learning_rate), ("momentum", &classifier.momentum)]
+            {
+                let problem = schedule.problem();
+                must(
+                    problem.is_none(),
+                    &format!("classifier.{key}"),
+                    "a schedule",
+                    problem.unwrap_or_default(),
+                )?;
+            }
+            for (key, value) in [
+                ("dropout_visible", classifier.dropout_visible),
+                ("dropout_hidden", classifier.dropout_hidden),
+            ] {
+                let name = format!("classifier.{key}");
+                must(
+                    (0.0..1.0).contains(&value),
+                    &name,
+                    "at least 0 and below 1",
+                    value.to_string(),
+                )?;
+            }
+            let l2 = classifier.l2;
+            must(
+                l2 >= 0.0 && l2.is_finite(),
+                "classifier.l2",
+                "a number of at least 0",
+                l2.to_string(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    /// The hidden units.
+    pub fn units(&self) -> Result<Units> {
+        Units::from_str(&self.hidden)
+    }
+
+    /// How the machine starts.
+    pub fn init(&self) -> Init {
+        Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
+    }
+
+    /// Where its fantasies come from.
+    pub fn negative(&self) -> Box<dyn NegativePhase> {
+        match self.method {
+            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
+            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
+            Method::Exact => Box::new(Exact),
+        }
+    }
+
+    /// What is done to its gradients.
+    pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
+        let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
+        if self.sparsity_cost > 0.0 {
+            transforms.push(Box::new(Sparsity::new(self.sparsity_target, self.sparsity_cost)));
+        }
+        if self.l1 > 0.0 || self.l2 > 0.0 {
+            transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
+        }
+        if self.clip > 0.0 {
+            transforms.push(Box::new(Clip::new(self.clip)?));
+        }
+        Ok(transforms)
+    }
+}
+
+impl Rule {
+    /// An optimiser; its rates are set in every epoch.
+    pub fn optimizer(self) -> Box<dyn Optimizer> {
+        match self {
+            Self::Sgd => Box::new(Sgd::new(0.0)),
+            Self::Adam => Box::new(Adam::new(0.0)),
+        }
+    }
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', "; ")
+}
+
+/// A TOML value, or the text itself.
+fn parse_value(text: &str) -> toml::Value {
+    let parsed = format!("value = {text}").parse::<toml::Table>();
+    let value = parsed.ok().and_then(|mut table| table.remove("value"));
+    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> Result<()> {
+    let unknown = |found: &str| {
+        Error::invalid(format!("setting {key:?}"), "the key of a recipe", found.to_owned())
+    };
+    let Some((first, rest)) = path.split_first() else {
+        *at = value.clone();
+        return Ok(());
+    };
+    match at {
+        toml::Value::Table(table) if rest.is_empty() => {
+            table.insert((*first).to_owned(), value.clone());
+            Ok(())
+        }
+        toml::Value::Table(table) => {
+            // `classifier.epochs=5` makes a classifier where the recipe has none.
+            let entry = table
+                .entry((*first).to_owned())
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            set(entry, key, rest, value)
+        }
+        toml::Value::Array(items) if *first == "*" => {
+            items.iter_mut().try_for_each(|item| set(item, key, rest, value))
+        }
+        toml::Value::Array(items) => {
+            let count = items.len();
+            let item = first.parse::<usize>().ok().and_then(|i| items.get_mut(i));
+            set(
+                item.ok_or_else(|| {
+                    unknown(&format!("{first:?} of {count} layers, counted from 0"))
+                })?,
+                key,
+                rest,
+                value,
+            )
+        }
+        _ => Err(unknown(&format!("{first:?} below a plain value"))),
+    }
+}

@@ -1,0 +1,112 @@
+//! A run's folder: what a training leaves behind, and what it needs to go on.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rbm_core::checkpoint::write_whole;
+use rbm_core::{Error, Result};
+
+use crate::training::{Checkpoint, Figures};
+use crate::{Recipe, store};
+
+const RECIPE: &str = "recipe.toml";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const METRICS: &str = "metrics.jsonl";
+
+/// The folder of one training: `recipe.toml`, `checkpoint.safetensors`, `metrics.jsonl`, and at the end the model and its
+/// pictures.
+#[derive(Debug, Clone)]
+pub struct Run {
+    dir: PathBuf,
+}
+
+impl Run {
+    /// A new run in the folder `dir`, which is made. Errors when something of a run lies there already.
+    pub fn create(dir: &Path, recipe: &Recipe) -> Result<Self> {
+        let run = Self { dir: dir.to_path_buf() };
+        for name in [RECIPE, CHECKPOINT, METRICS, store::CONFIG, store::WEIGHTS] {
+            if dir.join(name).exists() {
+                let advice =
+                    "a folder without a run (choose another --out, or go on with --resume)";
+                return Err(Error::file(
+                    dir,
+                    "output",
+                    advice,
+                    format!("the {name} of an earlier run"),
+                ));
+            }
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        write_whole(&run.recipe_path(), recipe.to_toml()?.as_bytes())?;
+        Ok(run)
+    }
+
+    /// The run that lies in the folder `dir`. Errors when there is none.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let run = Self { dir: dir.to_path_buf() };
+        if !run.recipe_path().is_file() {
+            return Err(Error::file(dir, "run", format!("a folder with a {RECIPE}"), "none"));
+        }
+        Ok(run)
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The recipe, as it was with every setting made.
+    pub fn recipe(&self) -> Result<Recipe> {
+        Recipe::read(&self.recipe_path())
+    }
+
+    /// Whether the training has come to its end.
+    pub fn is_finished(&self) -> bool {
+        self.dir.join(store::WEIGHTS).is_file()
+    }
+
+    /// The last checkpoint, if one was taken.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let path = self.dir.join(CHECKPOINT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Checkpoint::load(&path, &candle_core::Device::Cpu).map(Some)
+    }
+
+    /// Replaces the last checkpoint.
+    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.save(&self.dir.join(CHECKPOINT))
+    }
+
+    /// Adds a line to `metrics.jsonl`.
+    pub fn append_metrics(&self, figures: &Figures) -> Result<()> {
+        let path = self.dir.join(METRICS);
+        let mut line = serde_json::to_vec(figures)
+            .map_err(|e| Error::invalid(METRICS, "plain data", e.to_string()))?;
+        line.push(b'\n');
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| file.write_all(&line)).map_err(|e| Error::io(&path, e))
+    }
+
+    /// Keeps the first `lines` lines of `metrics.jsonl`: those of the epochs that the checkpoint knows.
+    pub fn truncate_metrics(&self, lines: u64) -> Result<()> {
+        let path = self.dir.join(METRICS);
+        if !path.exists() {
+            return Ok(());
+        }
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let kept: Vec<u8> = bytes
+            .split_inclusive(|&b| b == b'\n')
+            .take(lines as usize)
+            .flatten()
+            .copied()
+            .collect();
+        write_whole(&path, &kept)
+    }
+
+    fn recipe_path(&self) -> PathBuf {
+        self.dir.join(RECIPE)
+    }
+}

@@ -1,0 +1,303 @@
+//! A model as two files that other tools can read: `model.safetensors` and `config.json`.
+//!
+//! Matrices lie as in `torch.nn.Linear`, `(out, in)`: `rbms.{i}.weight` `(hidden, visible)`, `rbms.{i}.hidden_bias`,
+//! `rbms.{i}.visible_bias` and further unit parameters by name; the fine-tuned network is `classifier.layers.{i}.weight`,
+//! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; `standardise.mean` and `standardise.deviation`
+//! are what is taken from the data and divided out before they reach the network.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::checkpoint::write_whole;
+use rbm_core::state::State;
+use rbm_core::{Error, Rbm, Result, Units};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::{Classifier, Dbn};
+
+/// The weights' file in a model's folder.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The architecture's file in a model's folder.
+pub const CONFIG: &str = "config.json";
+const FORMAT: &str = "candle-dbn";
+const VERSION: u32 = 1;
+
+/// What a model is, without its numbers: the contents of `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Always `candle-dbn`.
+    pub format: String,
+    /// The version of this layout.
+    pub version: u32,
+    /// The units of the data layer.
+    pub visible: Units,
+    /// The units of every hidden layer from the bottom up.
+    pub hidden: Vec<Units>,
+    /// The number of classes, if there is a classifier.
+    pub classes: Option<usize>,
+    /// Height and width, if the data are pictures.
+    pub image: Option<(usize, usize)>,
+    /// Whether data are standardised before they reach the network.
+    pub standardise: bool,
+}
+
+/// Shift and scale of the data.
+#[derive(Debug, Clone)]
+pub struct Standardise {
+    /// `(width,)`, taken away.
+    pub mean: Tensor,
+    /// `(width,)`, divided by; constant columns have 1.
+    pub deviation: Tensor,
+}
+
+impl Standardise {
+    /// The mean and deviation of the columns of `cases` `(n, width)`.
+    pub fn of(cases: &Tensor) -> Result<Self> {
+        let (mean, variance) = rbm_core::init::moments(cases)?;
+        let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
+        Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })
+    }
+
+    /// (cases − mean) / deviation.
+    pub fn apply(&self, cases: &Tensor) -> Result<Tensor> {
+        Ok(cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?)
+    }
+
+    /// Back to the data's own values.
+    pub fn undo(&self, cases: &Tensor) -> Result<Tensor> {
+        Ok(cases.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?)
+    }
+}
+
+/// A network, what was fine-tuned from it, and how data reach it.
+#[derive(Debug)]
+pub struct Model {
+    /// The generative network.
+    pub dbn: Dbn,
+    /// The fine-tuned classifier, if there is one.
+    pub classifier: Option<Classifier>,
+    /// How data are shifted and scaled first, if they are.
+    pub standardise: Option<Standardise>,
+    /// Height and width, if the data are pictures.
+    pub image: Option<(usize, usize)>,
+}
+
+impl Model {
+    /// What `config.json` holds.
+    pub fn config(&self) -> Config {
+        Config {
+            format: FORMAT.into(),
+            version: VERSION,
+            visible: self.dbn.bottom().visible().units(),
+            hidden: self.dbn.rbms.iter().map(|rbm| rbm.hidden().units()).collect(),
+            classes: self.classifier.as_ref().map(Classifier::classes),
+            image: self.image,
+            standardise: self.standardise.is_some(),
+        }
+    }
+
+    /// Data as the network wants them: on its device, standardised if it was trained so. Errors for the wrong width.
+    pub fn prepare(&self, cases: &Tensor) -> Result<Tensor> {
+        let (width, found) = (self.dbn.width(), cases.dim(1)?);
+        if found != width {
+            let expected = format!("{width} values a case, as the model was trained on");
+            return Err(Error::invalid("the data", expected, found.to_string()));
+        }
+        let cases = cases.to_device(self.dbn.bottom().device())?;
+        self.standardise.as_ref().map_or(Ok(cases.clone()), |standardise| standardise.apply(&cases))
+    }
+
+    /// Writes both files into the folder `dir`, which must exist; each is written beside and renamed.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let config = serde_json::to_vec_pretty(&self.config())
+            .map_err(|e| Error::invalid(CONFIG, "plain data", e.to_string()))?;
+        write_whole(&dir.join(CONFIG), &config)?;
+        let tensors = self.tensors()?;
+        // One key only: the order of several would change from run to run, and the bytes with it.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| {
+            Error::invalid(WEIGHTS, "tensors that safetensors can hold", e.to_string())
+        })?;
+        write_whole(&dir.join(WEIGHTS), &bytes)
+    }
+
+    /// Reads both files from the folder `dir`. Errors name the file, the tensor, and what it should be.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+        let config = read_config(&dir.join(CONFIG))?;
+        let path = dir.join(WEIGHTS);
+        let tensors = read_tensors(&path, device)?;
+        let model = Self::empty(&config, device)?;
+        check(&path, &model.shapes()?, &tensors)?;
+        model.fill(&tensors)?;
+        Ok(Self { standardise: standardised(&tensors), ..model })
+    }
+
+    /// The model that `config` describes, with neutral parameters.
+    fn empty(config: &Config, device: &Device) -> Result<Self> {
+        let mut below = config.visible.clone();
+        let mut rbms = Vec::with_capacity(config.hidden.len());
+        for hidden in &config.hidden {
+            rbms.push(Rbm::new(&below, hidden, DType::F32, device)?);
+            below = hidden.clone();
+        }
+        let width = config.visible.size();
+        let classifier = match config.classes {
+            Some(classes) => {
+                Some(Classifier::empty(width, &config.hidden, classes, DType::F32, device)?)
+            }
+            None => None,
+        };
+        let standardise = if config.standardise {
+            let mean = Tensor::zeros(width, DType::F32, device)?;
+            Some(Standardise { deviation: mean.ones_like()?, mean })
+        } else {
+            None
+        };
+        Ok(Self { dbn: Dbn::new(rbms)?, classifier, standardise, image: config.image })
+    }
+
+    /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
+    fn vars(&self) -> Vec<(String, &Var)> {
+        let mut vars = Vec::new();
+        for (i, rbm) in self.dbn.rbms.iter().enumerate() {
+            let name =
+                |name: &str| if name == "weights" { "weight".into() } else { name.to_owned() };
+            vars.extend(
+                rbm.parameters()
+                    .into_iter()
+                    .map(|(n, var)| (format!("rbms.{i}.{}", name(&n)), var)),
+            );
+        }
+        if let Some(classifier) = &self.classifier {
+            for (i, layer) in classifier.layers.iter().enumerate() {
+                vars.push((format!("classifier.layers.{i}.weight"), &layer.weights));
+                let units = layer.units.vars().into_iter();
+                vars.extend(
+                    units.map(|(name, var)| (format!("classifier.layers.{i}.{name}"), var)),
+                );
+            }
+            vars.push(("classifier.weight".into(), &classifier.weights));
+            vars.push(("classifier.bias".into(), &classifier.bias));
+        }
+        vars
+    }
+
+    /// Every tensor as it stands in the file.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut tensors = BTreeMap::new();
+        for (name, var) in self.vars() {
+            let tensor = var.as_detached_tensor();
+            let tensor = if tensor.rank() == 2 { tensor.t()?.contiguous()? } else { tensor };
+            tensors.insert(name, tensor);
+        }
+        if let Some(Standardise { mean, deviation }) = &self.standardise {
+            tensors.insert(MEAN.into(), mean.clone());
+            tensors.insert(DEVIATION.into(), deviation.clone());
+        }
+        Ok(tensors)
+    }
+
+    fn shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        Ok(self
+            .tensors()?
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.dims().to_vec()))
+            .collect())
+    }
+
+    /// Sets every parameter from the tensors of a file, whose names and shapes have been checked.
+    fn fill(&self, tensors: &State) -> Result<()> {
+        for (name, var) in self.vars() {
+            if let Some(tensor) = tensors.get(&name) {
+                let tensor =
+                    if tensor.rank() == 2 { tensor.t()?.contiguous()? } else { tensor.clone() };
+                var.set(&tensor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const MEAN: &str = "standardise.mean";
+const DEVIATION: &str = "standardise.deviation";
+
+fn standardised(tensors: &State) -> Option<Standardise> {
+    Some(Standardise {
+        mean: tensors.get(MEAN)?.clone(),
+        deviation: tensors.get(DEVIATION)?.clone(),
+    })
+}
+
+fn read_config(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
+    let config: Config = serde_json::from_str(&text).map_err(|e| {
+        Error::file(path, place(&e), "the configuration of a dbn model", e.to_string())
+    })?;
+    if config.format != FORMAT || config.version != VERSION {
+        let found = format!("{} version {}", config.format, config.version);
+        return Err(Error::file(path, "format", format!("{FORMAT} version {VERSION}"), found));
+    }
+    if config.hidden.is_empty() {
+        return Err(Error::file(path, "hidden", "at least one layer", "none"));
+    }
+    if config.hidden.iter().chain([&config.visible]).any(|units| units.size() == 0) {
+        return Err(Error::file(
+            path,
+            "visible and hidden",
+            "at least one unit in every layer",
+            "a layer of size 0",
+        ));
+    }
+    Ok(config)
+}
+
+fn read_tensors(path: &Path, device: &Device) -> Result<State> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let wrong = |found: String| Error::file(path, "header", "a whole safetensors file", found);
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+    for (name, view) in file.tensors() {
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(Error::file(
+                path,
+                format!("tensor {name:?}"),
+                "dtype F32",
+                format!("{:?}", view.dtype()),
+            ));
+        }
+    }
+    let tensors =
+        candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| wrong(e.to_string()))?;
+    Ok(tensors.into_iter().collect())
+}
+
+fn check(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) -> Result<()> {
+    for (name, shape) in expected {
+        let place = format!("tensor {name:?}");
+        let wanted = format!("shape {shape:?} as {CONFIG} says");
+        match found.get(name) {
+            None => return Err(Error::file(path, place, wanted, "no such tensor")),
+            Some(tensor) if tensor.dims() != shape => {
+                return Err(Error::file(path, place, wanted, format!("shape {:?}", tensor.dims())));
+            }
+            Some(tensor) => {
+                let total = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
+                if !total.is_finite() {
+                    return Err(Error::file(path, place, "finite numbers", "NaN or infinity"));
+                }
+            }
+        }
+    }
+    match found.keys().find(|name| !expected.contains_key(*name)) {
+        Some(name) => Err(Error::file(
+            path,
+            format!("tensor {name:?}"),
+            format!("only what {CONFIG} describes"),
+            "an extra tensor",
+        )),
+        None => Ok(()),
+    }
+}

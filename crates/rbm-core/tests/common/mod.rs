@@ -1,0 +1,204 @@
+//! What the law files share: machines with known parameters, the same machines as plain loops, and comparisons.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::layer::Variance;
+use rbm_core::{Layer, Rbm, Rng, Units, ops};
+
+/// All values, row by row.
+pub fn flat(x: &Tensor) -> Vec<f64> {
+    x.detach().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// All values to the bit: every `f32` is an `f64`, so equal bits here are equal bits there.
+pub fn bits(x: &Tensor) -> Vec<u64> {
+    flat(x).into_iter().map(f64::to_bits).collect()
+}
+
+/// The values of one column.
+pub fn column(x: &Tensor, j: usize) -> Vec<f64> {
+    flat(&x.narrow(1, j, 1).unwrap())
+}
+
+/// The rows of a matrix.
+pub fn rows(x: &Tensor) -> Vec<Vec<f64>> {
+    x.detach().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+}
+
+/// A matrix from its rows.
+pub fn matrix(rows: &[Vec<f64>], dtype: DType) -> Tensor {
+    let values: Vec<f64> = rows.concat();
+    let matrix = Tensor::from_vec(values, (rows.len(), rows[0].len()), &Device::Cpu).unwrap();
+    matrix.to_dtype(dtype).unwrap()
+}
+
+/// Configurations written as digits: `"1010 0101"`.
+pub fn patterns(text: &str, dtype: DType) -> Tensor {
+    let digits = |word: &str| word.bytes().map(|digit| f64::from(digit - b'0')).collect();
+    matrix(&text.split_whitespace().map(digits).collect::<Vec<_>>(), dtype)
+}
+
+/// Standard normal numbers `(rows, columns)`, the same for `f32` and `f64`.
+pub fn normal(rows: usize, columns: usize, dtype: DType, seed: u64) -> Tensor {
+    ops::normal((rows, columns), dtype, &Device::Cpu, &mut Rng::new(seed)).unwrap()
+}
+
+/// Panics unless every value is within `tolerance · max(1, |expected|)` of what is expected.
+pub fn assert_close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}: how many values");
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let close = (got - expected).abs() <= tolerance * expected.abs().max(1.0);
+        assert!(close, "{what}[{i}]: expected {expected}, found {got}");
+    }
+}
+
+/// Panics unless the mean of independent `values` is within four of its standard errors of `expected`. The chance that
+/// a right program fails is 6e-5 for a new seed; the seeds are fixed.
+pub fn assert_mean(what: &str, values: &[f64], expected: f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let error = (variance / n).sqrt();
+    let close = (mean - expected).abs() <= 4.0 * error + 1e-12;
+    assert!(close, "{what}: expected {expected}, found {mean} ± {error}");
+}
+
+/// log Σ exp(x).
+pub fn log_sum_exp(x: &[f64]) -> f64 {
+    let highest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    highest + x.iter().map(|x| (x - highest).exp()).sum::<f64>().ln()
+}
+
+/// Every configuration of `width` binary units.
+pub fn binary(width: usize) -> Vec<Vec<f64>> {
+    let digits = |n: usize| (0..width).map(|i| (n >> i & 1) as f64).collect();
+    (0..1 << width).map(digits).collect()
+}
+
+/// Sets every parameter to N(0, 1), precisions to values between 0.5 and 2; the same for `f32` and `f64`.
+pub fn scatter<'a>(vars: impl IntoIterator<Item = (impl AsRef<str>, &'a Var)>, seed: u64) {
+    let mut rng = Rng::new(seed);
+    for (name, var) in vars {
+        let (shape, dtype) = (var.shape(), var.dtype());
+        let value = if name.as_ref().ends_with("precision") {
+            ops::uniform(shape, dtype, &Device::Cpu, &mut rng).unwrap().affine(1.5, 0.5)
+        } else {
+            Ok(ops::normal(shape, dtype, &Device::Cpu, &mut rng).unwrap())
+        };
+        var.set(&value.unwrap()).unwrap();
+    }
+}
+
+/// A machine whose parameters are all random and of order one: `machine("gaussian:3", "bernoulli:4", …)`.
+pub fn machine(visible: &str, hidden: &str, dtype: DType, seed: u64) -> Rbm {
+    let (visible, hidden): (Units, Units) = (visible.parse().unwrap(), hidden.parse().unwrap());
+    let rbm = Rbm::new(&visible, &hidden, dtype, &Device::Cpu).unwrap();
+    scatter(rbm.parameters(), seed);
+    rbm
+}
+
+/// A Bernoulli machine with the given parameters.
+pub fn bernoulli(weights: &[Vec<f64>], visible: &[f64], hidden: &[f64], dtype: DType) -> Rbm {
+    let (v, h) = (Units::bernoulli(visible.len()), Units::bernoulli(hidden.len()));
+    set(Rbm::new(&v, &h, dtype, &Device::Cpu).unwrap(), weights, visible, hidden)
+}
+
+/// The machine with the given weights and biases.
+pub fn set(rbm: Rbm, weights: &[Vec<f64>], visible: &[f64], hidden: &[f64]) -> Rbm {
+    let vector = |x: &[f64]| Tensor::new(x, &Device::Cpu).unwrap().to_dtype(rbm.dtype()).unwrap();
+    rbm.weights().set(&matrix(weights, rbm.dtype())).unwrap();
+    rbm.visible().vars()[0].1.set(&vector(visible)).unwrap();
+    rbm.hidden().vars()[0].1.set(&vector(hidden)).unwrap();
+    rbm
+}
+
+/// Every parameter of a machine to the bit.
+pub fn parameter_bits(rbm: &Rbm) -> Vec<Vec<u64>> {
+    rbm.parameters().into_iter().map(|(_, var)| bits(var)).collect()
+}
+
+/// A layer as plain numbers, its formulas written out by hand.
+#[derive(Clone)]
+pub struct Side {
+    pub bias: Vec<f64>,
+    /// γ of Gaussian units; none for Bernoulli units.
+    pub precision: Option<Vec<f64>>,
+}
+
+impl Side {
+    pub fn of(layer: &dyn Layer) -> Self {
+        let vars = layer.vars();
+        let precision = match layer.units() {
+            Units::Bernoulli { .. } => None,
+            Units::Gaussian { size, variance: Variance::Unit } => Some(vec![1.0; size]),
+            _ => Some(flat(vars[1].1)),
+        };
+        Self { bias: flat(vars[0].1), precision }
+    }
+
+    /// E(x) = Σ −bias·x, and γ·x²/2 where there is a γ.
+    pub fn energy(&self, x: &[f64]) -> f64 {
+        let linear: f64 = x.iter().zip(&self.bias).map(|(x, b)| -b * x).sum();
+        let quadratic = |γ: &Vec<f64>| x.iter().zip(γ).map(|(x, γ)| γ * x * x / 2.0).sum();
+        linear + self.precision.as_ref().map_or(0.0, quadratic)
+    }
+
+    /// log Σ or log ∫ exp(inputs·x − E(x)).
+    pub fn cgf(&self, inputs: &[f64]) -> f64 {
+        let fields = inputs.iter().zip(&self.bias).map(|(i, b)| i + b);
+        match &self.precision {
+            None => fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum(),
+            Some(γ) => {
+                let log_volume = |γ: f64| 0.5 * (std::f64::consts::TAU / γ).ln();
+                fields.zip(γ).map(|(f, &γ)| f * f / (2.0 * γ) + log_volume(γ)).sum()
+            }
+        }
+    }
+}
+
+/// A machine as plain numbers: the oracle, which shares no code with the crate.
+#[derive(Clone)]
+pub struct Plain {
+    pub visible: Side,
+    pub hidden: Side,
+    /// `weights[i][j]` joins visible unit i and hidden unit j.
+    pub weights: Vec<Vec<f64>>,
+}
+
+impl Plain {
+    pub fn of(rbm: &Rbm) -> Self {
+        let weights = rows(rbm.weights());
+        Self { visible: Side::of(rbm.visible()), hidden: Side::of(rbm.hidden()), weights }
+    }
+
+    pub fn mirror(&self) -> Self {
+        let columns = 0..self.weights[0].len();
+        let column = |j: usize| self.weights.iter().map(|row| row[j]).collect();
+        let weights = columns.map(column).collect();
+        Self { visible: self.hidden.clone(), hidden: self.visible.clone(), weights }
+    }
+
+    /// vW.
+    pub fn hidden_inputs(&self, v: &[f64]) -> Vec<f64> {
+        let input = |j: usize| v.iter().zip(&self.weights).map(|(v, row)| v * row[j]).sum();
+        (0..self.hidden.bias.len()).map(input).collect()
+    }
+
+    pub fn energy(&self, v: &[f64], h: &[f64]) -> f64 {
+        let coupling: f64 = self.hidden_inputs(v).iter().zip(h).map(|(i, h)| i * h).sum();
+        self.visible.energy(v) + self.hidden.energy(h) - coupling
+    }
+
+    pub fn free_energy(&self, v: &[f64]) -> f64 {
+        self.visible.energy(v) - self.hidden.cgf(&self.hidden_inputs(v))
+    }
+
+    /// p(v) of every configuration of binary visible units, in the order of [`binary`].
+    pub fn visible_probabilities(&self) -> Vec<f64> {
+        assert!(self.visible.precision.is_none(), "binary visible units");
+        let weights: Vec<f64> =
+            binary(self.visible.bias.len()).iter().map(|v| -self.free_energy(v)).collect();
+        let log_z = log_sum_exp(&weights);
+        weights.into_iter().map(|w| (w - log_z).exp()).collect()
+    }
+}
