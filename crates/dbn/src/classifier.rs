@@ -4,9 +4,7 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
-use rbm_core::{Error, Layer, Result, Rng, Units, ops};
-
-use crate::Dbn;
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, ops};
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
@@ -41,10 +39,14 @@ pub struct Dropout {
 }
 
 impl Classifier {
-    /// The layers of `dbn`, copied, under a softmax over `classes` classes with small random weights.
-    pub fn unroll(dbn: &Dbn, classes: usize, rng: &mut Rng) -> Result<Self> {
-        let mut layers = Vec::with_capacity(dbn.rbms.len());
-        for rbm in &dbn.rbms {
+    /// The recognition side of `rbms`, copied, under a softmax over `classes` classes with small random weights. Errors
+    /// when there are no machines.
+    pub fn unroll(rbms: &[Rbm], classes: usize, rng: &mut Rng) -> Result<Self> {
+        let Some(top) = rbms.last() else {
+            return Err(Error::invalid("a classifier", "at least one layer", "none"));
+        };
+        let mut layers = Vec::with_capacity(rbms.len());
+        for rbm in rbms {
             let copy = rbm.try_clone()?;
             let units = copy.hidden().units().build(rbm.dtype(), rbm.device())?;
             for ((_, from), (_, to)) in copy.hidden().vars().into_iter().zip(units.vars()) {
@@ -52,7 +54,6 @@ impl Classifier {
             }
             layers.push(Dense { weights: copy.weights().clone(), units });
         }
-        let top = dbn.top();
         let (dtype, device) = (top.dtype(), top.device());
         let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
         let weights = Var::from_tensor(&(noise * OUTPUT_DEVIATION)?)?;

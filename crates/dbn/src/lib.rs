@@ -21,8 +21,6 @@ pub mod recipe;
 
 pub mod evaluation;
 
-mod finetune;
-
 pub mod training;
 
 pub mod run;

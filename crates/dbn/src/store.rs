@@ -61,6 +61,14 @@ impl Standardise {
         Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })
     }
 
+    /// The same on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self {
+            mean: self.mean.to_device(device)?,
+            deviation: self.deviation.to_device(device)?,
+        })
+    }
+
     /// (cases − mean) / deviation.
     pub fn apply(&self, cases: &Tensor) -> Result<Tensor> {
         Ok(cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?)

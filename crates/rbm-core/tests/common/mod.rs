@@ -121,7 +121,7 @@ pub fn parameter_bits(rbm: &Rbm) -> Vec<Vec<u64>> {
 #[derive(Clone)]
 pub struct Side {
     pub bias: Vec<f64>,
-    /// γ of Gaussian units; none for Bernoulli units.
+    /// Of Gaussian units; none for Bernoulli units.
     pub precision: Option<Vec<f64>>,
 }
 
@@ -136,11 +136,11 @@ impl Side {
         Self { bias: flat(vars[0].1), precision }
     }
 
-    /// E(x) = Σ −bias·x, and γ·x²/2 where there is a γ.
+    /// E(x) = Σ −bias·x, and precision·x²/2 where there is a precision.
     pub fn energy(&self, x: &[f64]) -> f64 {
         let linear: f64 = x.iter().zip(&self.bias).map(|(x, b)| -b * x).sum();
-        let quadratic = |γ: &Vec<f64>| x.iter().zip(γ).map(|(x, γ)| γ * x * x / 2.0).sum();
-        linear + self.precision.as_ref().map_or(0.0, quadratic)
+        let precision = self.precision.iter().flatten();
+        linear + x.iter().zip(precision).map(|(x, precision)| precision * x * x / 2.0).sum::<f64>()
     }
 
     /// log Σ or log ∫ exp(inputs·x − E(x)).
@@ -148,9 +148,10 @@ impl Side {
         let fields = inputs.iter().zip(&self.bias).map(|(i, b)| i + b);
         match &self.precision {
             None => fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum(),
-            Some(γ) => {
-                let log_volume = |γ: f64| 0.5 * (std::f64::consts::TAU / γ).ln();
-                fields.zip(γ).map(|(f, &γ)| f * f / (2.0 * γ) + log_volume(γ)).sum()
+            Some(precision) => {
+                let unit =
+                    |(f, &p): (f64, &f64)| (f * f / p + (std::f64::consts::TAU / p).ln()) / 2.0;
+                fields.zip(precision).map(unit).sum()
             }
         }
     }

@@ -1,0 +1,243 @@
+//! Fine-tuning of the unrolled network by backpropagation, with early stopping on the validation part.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use candle_core::{DType, Tensor};
+use rbm_core::state::State;
+use rbm_core::train::Position;
+use rbm_core::{Batches, Error, Optimizer, Result, Rng, data, ops};
+use serde::{Deserialize, Serialize};
+
+use super::record::{Record, checkpoint_of};
+use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
+use crate::classifier::{Dropout, log_likelihood};
+use crate::{Classifier, Part, recipe};
+
+/// The best epoch so far by errors on the validation part, then by cross-entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    epoch: usize,
+    errors: usize,
+    loss: f64,
+}
+
+impl Best {
+    fn is_better_than(&self, other: &Self) -> bool {
+        (self.errors, self.loss) < (other.errors, other.loss)
+    }
+}
+
+/// What has been added up since the epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sum {
+    loss: f64,
+    cases: usize,
+}
+
+impl Sum {
+    fn add(&mut self, mean_loss: f64, cases: usize) {
+        self.loss += mean_loss * cases as f64;
+        self.cases += cases;
+    }
+
+    fn take_mean(&mut self) -> f64 {
+        let Self { loss, cases } = std::mem::take(self);
+        loss / cases.max(1) as f64
+    }
+}
+
+impl Record {
+    /// Whether the validation error has not improved for as long as the recipe waits.
+    fn is_exhausted(&self, recipe: &recipe::Classifier) -> bool {
+        self.best.is_some_and(|best| self.position.epoch >= best.epoch + recipe.patience.max(1))
+    }
+}
+
+impl Training {
+    /// Runs or goes on with the classifier's stage.
+    pub(super) fn finetune(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
+        let span = tracing::info_span!("classifier");
+        let _entered = span.enter();
+        let (Some(recipe), Some(labels)) =
+            (self.recipe.classifier.clone(), self.train.labels.clone())
+        else {
+            return Err(Error::invalid("fine-tuning", "a classifier and labels", "none"));
+        };
+        let mut optimizer = recipe.optimizer.optimizer();
+        let classifier = match self.classifier.take() {
+            Some(classifier) => classifier,
+            None => {
+                self.record.rng = self.stream(Stream::Learn);
+                self.new_classifier()?
+            }
+        };
+        if !self.memory.is_empty() {
+            optimizer.restore(&self.memory)?;
+        }
+        watch.stage(&self.classifier_stage(&classifier, recipe.epochs))?;
+        let classifier = self.classifier.insert(classifier);
+        let shuffle = Rng::new(self.recipe.seed)
+            .split(self.record.stage as u64)
+            .split(Stream::Shuffle as u64);
+        let mut backprop = Backprop { recipe: &recipe, classifier, optimizer };
+        while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(&recipe) {
+            let epoch = self.record.position.epoch;
+            let (learning_rate, momentum) = backprop.start_epoch(epoch);
+            let order = Batches::new(self.train.len(), recipe.batch_size);
+            let order = order.shuffled(&mut shuffle.split(epoch as u64));
+            let (clock, mut seen) = (Instant::now(), 0);
+            for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
+                let batch = data::rows(&self.train.cases, indices)?;
+                let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
+                let loss = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
+                self.record.sum.add(loss, indices.len());
+                seen += indices.len();
+                self.record.position = Position { epoch, batch: i + 1 };
+                if i + 1 == order.len() {
+                    self.record.position = Position { epoch: epoch + 1, batch: 0 };
+                    self.record.epochs += 1;
+                    let seconds = clock.elapsed().as_secs_f64();
+                    let mut figures = Figures {
+                        stage: "classifier".into(),
+                        epoch: epoch + 1,
+                        epochs: recipe.epochs,
+                        seconds,
+                        cases_per_second: seen as f64 / seconds.max(1e-9),
+                        learning_rate,
+                        momentum,
+                        train_loss: Some(self.record.sum.take_mean()),
+                        ..Figures::default()
+                    };
+                    check(backprop.classifier)?;
+                    if let Some(validation) = &self.validation {
+                        let (errors, loss) = errors_and_loss(backprop.classifier, validation)?;
+                        figures.validation_error =
+                            Some(100.0 * errors as f64 / validation.len() as f64);
+                        figures.validation_loss = Some(loss);
+                        let now = Best { epoch: epoch + 1, errors, loss };
+                        if self.record.best.is_none_or(|best| now.is_better_than(&best)) {
+                            self.record.best = Some(now);
+                            self.best = copy(backprop.classifier)?;
+                        }
+                    }
+                    watch.epoch(&figures)?;
+                }
+                let command =
+                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
+                if command != Command::Continue {
+                    check(backprop.classifier)?;
+                    let memory = backprop.optimizer.state();
+                    let checkpoint = checkpoint_of(
+                        &self.rbms,
+                        backprop.classifier,
+                        &self.best,
+                        memory,
+                        &self.record,
+                    );
+                    watch.checkpoint(&checkpoint)?;
+                }
+                if command == Command::Stop {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn classifier_stage(&self, classifier: &Classifier, epochs: usize) -> Stage {
+        let sizes = classifier.layers.iter().map(|layer| layer.units.units().size());
+        let sizes = std::iter::once(self.train.width()).chain(sizes).chain([classifier.classes()]);
+        let sizes: Vec<_> = sizes.map(|size| size.to_string()).collect();
+        Stage {
+            name: self.stage_name(),
+            shape: sizes.join(" → "),
+            epochs,
+            from: self.record.position.epoch,
+            cases: self.train.len(),
+        }
+    }
+}
+
+fn copy(classifier: &Classifier) -> Result<State> {
+    let vars = classifier.vars().into_iter().enumerate();
+    vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
+}
+
+/// How many cases are put into the wrong class, and their mean cross-entropy in nats.
+pub(crate) fn errors_and_loss(classifier: &Classifier, part: &Part) -> Result<(usize, f64)> {
+    let Some(labels) = &part.labels else {
+        return Err(Error::invalid("evaluation", "labels", "none"));
+    };
+    let errors = classifier.errors(&part.cases, labels)?;
+    let mut loss = 0.0;
+    for (i, labels) in labels.chunks(1000).enumerate() {
+        let logits = classifier.logits(&part.cases.narrow(0, i * 1000, labels.len())?)?.detach();
+        let mean = log_likelihood(&logits, labels)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        loss -= mean * labels.len() as f64;
+    }
+    Ok((errors, loss / labels.len().max(1) as f64))
+}
+
+/// Errors when a parameter is no longer finite.
+fn check(classifier: &Classifier) -> Result<()> {
+    for var in classifier.vars() {
+        let size =
+            var.as_detached_tensor().abs()?.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if !size.is_finite() {
+            return Err(Error::Diverged {
+                place: "classifier".into(),
+                what: "the parameters are no longer finite".into(),
+                hint: "lower classifier.learning_rate".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What makes one step of backpropagation.
+struct Backprop<'a> {
+    recipe: &'a recipe::Classifier,
+    classifier: &'a Classifier,
+    optimizer: Box<dyn Optimizer>,
+}
+
+impl Backprop<'_> {
+    /// Sets the rates of `epoch`: learning rate and momentum.
+    fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
+        let recipe::Classifier { epochs, learning_rate, momentum, .. } = self.recipe;
+        let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
+        self.optimizer.set_rates(rates.0, rates.1);
+        rates
+    }
+
+    /// One step; returns the mean cross-entropy before it, in nats.
+    fn learn(
+        &mut self,
+        batch: &Tensor,
+        classes: &[u32],
+        epoch: usize,
+        rng: &mut Rng,
+    ) -> Result<f64> {
+        let recipe = self.recipe;
+        let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
+        let objective =
+            log_likelihood(&self.classifier.logits_with_dropout(batch, dropout, rng)?, classes)?;
+        let gradients = objective.backward()?;
+        let vars = self.classifier.vars();
+        let learning = if epoch < recipe.softmax_only { vars.len() - 2.. } else { 0.. };
+        let mut ascent = Vec::with_capacity(vars.len());
+        for (i, var) in vars.iter().enumerate() {
+            let gradient = match gradients.get(var.as_tensor()).filter(|_| learning.contains(&i)) {
+                Some(gradient) => gradient.contiguous()?,
+                None => var.as_detached_tensor().zeros_like()?,
+            };
+            if recipe.l2 > 0.0 && var.rank() == 2 && learning.contains(&i) {
+                ops::add_scaled(&gradient, &var.as_detached_tensor(), -recipe.l2)?;
+            }
+            ascent.push(gradient);
+        }
+        self.optimizer.ascend(&vars, &ascent.iter().collect::<Vec<_>>())?;
+        Ok(-objective.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+    }
+}

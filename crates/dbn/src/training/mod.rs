@@ -1,0 +1,210 @@
+//! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
+
+mod finetune;
+mod pretrain;
+mod record;
+mod watch;
+
+use candle_core::Device;
+use rbm_core::state::State;
+use rbm_core::train::Position;
+use rbm_core::{Error, Rbm, Result, Rng};
+
+pub(crate) use self::finetune::errors_and_loss;
+pub use self::record::Record;
+pub use self::watch::{Command, Figures, Stage, Step, Watch};
+use crate::store::Standardise;
+use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
+
+/// A training's checkpoint.
+pub type Checkpoint = rbm_core::Checkpoint<Record>;
+
+/// How a call of [`Training::run`] ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With the trained model.
+    Finished(Box<Model>),
+    /// Because the watcher said so.
+    Stopped,
+}
+
+/// Data, a recipe, and how far the work has come.
+#[derive(Debug)]
+pub struct Training {
+    /// What is done.
+    pub recipe: Recipe,
+    /// What is learned from, as the network sees it.
+    pub train: Part,
+    /// What decides when to stop; never learned from.
+    pub validation: Option<Part>,
+    /// What no decision sees: untouched values, for one evaluation at the end.
+    pub held_out: Option<Part>,
+    /// Whether to look at the machines after every epoch.
+    pub monitor: bool,
+    device: Device,
+    classes: Option<usize>,
+    image: Option<(usize, usize)>,
+    standardise: Option<Standardise>,
+    /// The machines so far, the last one perhaps unfinished.
+    rbms: Vec<Rbm>,
+    /// The classifier, once its stage has begun.
+    classifier: Option<Classifier>,
+    /// The classifier's parameters at its best epoch, by number.
+    best: State,
+    /// What a restored stage's trainer must remember.
+    memory: State,
+    record: Record,
+}
+
+/// Independent streams of random numbers of each stage, one a purpose.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Init,
+    Learn,
+    Shuffle,
+    Monitor,
+}
+
+impl Training {
+    /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
+    /// checks that the values suit the units. Errors for data that do not fit the recipe.
+    pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
+        let Dataset { name, train, held_out, classes, image } = dataset;
+        if recipe.classifier.is_some() && train.labels.is_none() {
+            let expected =
+                "labels for the classifier (name their column or file, or train --unsupervised)";
+            return Err(Error::invalid(
+                format!("the data {name:?}"),
+                expected,
+                "cases without labels",
+            ));
+        }
+        let (train, held_out) = match held_out {
+            Some(held_out) => (train, Some(held_out)),
+            None => split(train, recipe.data.hold_out_one_in)?,
+        };
+        let validate =
+            recipe.classifier.as_ref().map_or(10, |classifier| classifier.validate_one_in);
+        let (train, validation) = split(train, validate)?;
+        let standardise =
+            if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
+        let units = recipe.visible_units(train.width())?;
+        let (low, high) = units.range();
+        let prepare = |part: Part| -> Result<Part> {
+            let cases =
+                standardise.as_ref().map_or(Ok(part.cases.clone()), |s| s.apply(&part.cases))?;
+            let part = Part { cases, ..part };
+            datasets::check_range(&name, &part, low, high, units.kind())?;
+            Ok(Part { cases: part.cases.to_device(device)?, ..part })
+        };
+        let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
+        let standardise = standardise.map(|s| s.to_device(device)).transpose()?;
+        Ok(Self {
+            record: Record::beginning(&train, recipe.seed)?,
+            recipe,
+            train,
+            validation,
+            held_out,
+            monitor: true,
+            device: device.clone(),
+            classes,
+            image,
+            standardise,
+            rbms: Vec::new(),
+            classifier: None,
+            best: State::new(),
+            memory: State::new(),
+        })
+    }
+
+    /// Where the training stands.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// How many stages there are: the layers, and the classifier if there is one.
+    pub fn stages(&self) -> usize {
+        self.recipe.layers.len() + usize::from(self.recipe.classifier.is_some())
+    }
+
+    /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
+    /// checkpoint was taken before it.
+    pub fn run(&mut self, watch: &mut dyn Watch) -> Result<Outcome> {
+        while self.record.stage < self.stages() {
+            let is_layer = self.record.stage < self.recipe.layers.len();
+            let flow = if is_layer { self.pretrain(watch) } else { self.finetune(watch) };
+            if flow.map_err(|error| self.locate(error))?.is_break() {
+                return Ok(Outcome::Stopped);
+            }
+            self.record.stage += 1;
+            self.record.position = Position::default();
+            self.memory = State::new();
+            watch.checkpoint(&self.checkpoint(State::new()))?;
+        }
+        Ok(Outcome::Finished(Box::new(self.model()?)))
+    }
+
+    /// `layer 1`, … or `classifier`.
+    fn stage_name(&self) -> String {
+        let stage = self.record.stage;
+        if stage < self.recipe.layers.len() {
+            format!("layer {}", stage + 1)
+        } else {
+            "classifier".into()
+        }
+    }
+
+    fn locate(&self, error: Error) -> Error {
+        match error {
+            Error::Diverged { what, hint, .. } => {
+                let place =
+                    format!("{}, epoch {}", self.stage_name(), self.record.position.epoch.max(1));
+                Error::Diverged { place, what, hint }
+            }
+            other => other,
+        }
+    }
+
+    fn stream(&self, purpose: Stream) -> Rng {
+        Rng::new(self.recipe.seed).split(self.record.stage as u64).split(purpose as u64)
+    }
+
+    fn new_rbm(&self, layer: usize) -> Result<Rbm> {
+        let visible = match layer {
+            0 => self.recipe.visible_units(self.train.width())?,
+            _ => self.recipe.layers[layer - 1].units()?,
+        };
+        Rbm::new(
+            &visible,
+            &self.recipe.layers[layer].units()?,
+            self.train.cases.dtype(),
+            &self.device,
+        )
+    }
+
+    fn new_classifier(&self) -> Result<Classifier> {
+        let classes = self.classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
+        Classifier::unroll(&self.rbms, classes, &mut self.stream(Stream::Init))
+    }
+
+    /// The finished model; the training gives its parameters away.
+    fn model(&mut self) -> Result<Model> {
+        let classifier = self.classifier.take();
+        for (i, var) in classifier.iter().flat_map(Classifier::vars).enumerate() {
+            if let Some(best) = self.best.get(&i.to_string()) {
+                var.set(best)?;
+            }
+        }
+        let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
+        Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
+    }
+}
+
+/// One in `one_in` cases split off; none where `one_in` is 0 or there are too few.
+fn split(part: Part, one_in: usize) -> Result<(Part, Option<Part>)> {
+    if one_in < 2 || part.len() < 2 * one_in {
+        return Ok((part, None));
+    }
+    let (rest, split_off) = datasets::hold_out(&part, one_in)?;
+    Ok(if split_off.is_empty() { (rest, None) } else { (rest, Some(split_off)) })
+}

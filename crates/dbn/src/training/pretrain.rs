@@ -1,0 +1,148 @@
+//! The stage of one layer: a machine learns from what the ones below make of the data.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use rbm_core::monitor::{self, Monitor};
+use rbm_core::state::State;
+use rbm_core::train::{Moment, Observer, Plan};
+use rbm_core::{Error, Rbm, Result, Stateful, Trainer};
+
+use super::record::{Record, checkpoint_of};
+use super::watch::{Command, Figures, Stage, Step, Watch};
+use super::{Stream, Training};
+use crate::Part;
+use crate::greedy::Below;
+
+/// The most cases that are looked at after each epoch.
+const MONITORED: usize = 1000;
+
+impl Training {
+    /// Runs or goes on with the stage of the layer that the record names.
+    pub(super) fn pretrain(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
+        let stage = self.record.stage;
+        let layer = self.recipe.layers[stage].clone();
+        let span = tracing::info_span!("layer", number = stage + 1, hidden = %layer.hidden);
+        let _entered = span.enter();
+        let is_new = self.rbms.len() == stage;
+        if is_new {
+            self.rbms.push(self.new_rbm(stage)?);
+            self.record.rng = self.stream(Stream::Learn);
+        }
+        let Some((rbm, lower)) = self.rbms.split_last() else {
+            return Err(Error::invalid("pre-training", "a layer", "none"));
+        };
+        let feed = Below {
+            cases: &self.train.cases,
+            balance: self.train.labels.as_deref().filter(|_| layer.balanced),
+            rbms: lower,
+            pass: stage
+                .checked_sub(1)
+                .map(|below| self.recipe.layers[below].pass)
+                .unwrap_or_default(),
+            batch_size: layer.batch_size,
+            shuffle: self.stream(Stream::Shuffle),
+        };
+        if is_new {
+            feed.init(rbm, &layer.init(), &mut self.stream(Stream::Init))?;
+        }
+        let mut trainer = Trainer::new(layer.negative(), layer.optimizer.optimizer());
+        trainer.transforms = layer.transforms()?;
+        if !self.memory.is_empty() {
+            trainer.restore(&self.memory)?;
+        }
+        let plan = Plan {
+            epochs: layer.epochs,
+            learning_rate: layer.learning_rate.clone(),
+            momentum: layer.momentum.clone(),
+            steps: layer.steps.clone(),
+        };
+        watch.stage(&Stage {
+            name: format!("layer {}", stage + 1),
+            shape: format!("{} → {}", rbm.visible().units().size(), rbm.hidden().units().size()),
+            epochs: layer.epochs,
+            from: self.record.position.epoch,
+            cases: self.train.len(),
+        })?;
+        let monitor = if self.monitor { Some(self.monitor(&feed)?) } else { None };
+        let (mut position, mut rng) = (self.record.position, self.record.rng);
+        let mut observer = LayerObserver {
+            watch,
+            monitor,
+            lower,
+            plan: &plan,
+            record: self.record.clone(),
+            clock: Instant::now(),
+            cases: 0,
+        };
+        let flow = trainer.fit(rbm, &feed, &plan, &mut position, &mut rng, &mut observer);
+        let epochs = observer.record.epochs;
+        (self.record.position, self.record.rng, self.record.epochs) = (position, rng, epochs);
+        flow
+    }
+
+    fn monitor(&self, feed: &Below) -> Result<Monitor> {
+        let first = |part: &Part| -> Result<_> {
+            let cases = part.cases.narrow(0, 0, part.len().min(MONITORED))?;
+            Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
+        };
+        let held_out = self.validation.as_ref().map(first).transpose()?;
+        Ok(Monitor { train: first(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
+    }
+}
+
+/// Turns what happens inside a layer's training into figures, commands and checkpoints.
+struct LayerObserver<'a> {
+    watch: &'a mut dyn Watch,
+    monitor: Option<Monitor>,
+    lower: &'a [Rbm],
+    plan: &'a Plan,
+    record: Record,
+    clock: Instant,
+    cases: usize,
+}
+
+impl Observer for LayerObserver<'_> {
+    fn epoch(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        self.record.epochs += 1;
+        let epochs = self.plan.epochs;
+        let epoch = moment.position.epoch - 1;
+        let seconds = self.clock.elapsed().as_secs_f64();
+        let cases = self.cases + moment.cases;
+        self.watch.epoch(&Figures {
+            stage: format!("layer {}", self.lower.len() + 1),
+            epoch: epoch + 1,
+            epochs,
+            seconds,
+            cases_per_second: cases as f64 / seconds.max(1e-9),
+            learning_rate: self.plan.learning_rate.at(epoch, epochs),
+            momentum: self.plan.momentum.at(epoch, epochs),
+            k: Some(self.plan.steps.steps_at(epoch, epochs)),
+            update_ratio: moment.update_ratio,
+            report: self.monitor.as_ref().map(|monitor| monitor.report(moment.rbm)).transpose()?,
+            ..Figures::default()
+        })?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        self.cases += moment.cases;
+        if moment.position.batch == 0 {
+            (self.cases, self.clock) = (0, Instant::now());
+        }
+        let command = self.watch.step(&Step { cases: moment.cases, position: moment.position })?;
+        if command == Command::Continue {
+            return Ok(ControlFlow::Continue(()));
+        }
+        monitor::check(moment.rbm)?;
+        (self.record.position, self.record.rng) = (moment.position, moment.rng);
+        let rbms = self.lower.iter().chain([moment.rbm]);
+        let memory = moment.memory.state();
+        self.watch.checkpoint(&checkpoint_of(rbms, None, &State::new(), memory, &self.record))?;
+        Ok(if command == Command::Stop {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+}

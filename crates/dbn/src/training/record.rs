@@ -1,0 +1,143 @@
+//! Where a training stands, and how it is taken up again from there.
+
+use candle_core::Tensor;
+use rbm_core::state::{State, below, prefixed, take};
+use rbm_core::train::Position;
+use rbm_core::{Error, Rbm, Result, Rng};
+use serde::{Deserialize, Serialize};
+
+use super::finetune::{Best, Sum};
+use super::{Checkpoint, Training};
+use crate::{Classifier, Part};
+
+const VERSION: u32 = 1;
+
+/// Where a training stands: 0 is the lowest layer, then the layers above, then the classifier, then the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    /// The part of the work that is going on.
+    pub stage: usize,
+    /// The next mini-batch of it.
+    pub position: Position,
+    /// Epochs done in all stages together.
+    pub epochs: u64,
+    pub(super) rng: Rng,
+    pub(super) best: Option<Best>,
+    pub(super) sum: Sum,
+    data: Fingerprint,
+}
+
+impl Record {
+    /// Nothing is done yet.
+    pub(super) fn beginning(train: &Part, seed: u64) -> Result<Self> {
+        let data = Fingerprint {
+            cases: train.len(),
+            width: train.width(),
+            sum: train.cases.sum_all()?.to_scalar::<f32>()?,
+        };
+        Ok(Self {
+            version: VERSION,
+            stage: 0,
+            position: Position::default(),
+            epochs: 0,
+            rng: Rng::new(seed),
+            best: None,
+            sum: Sum::default(),
+            data,
+        })
+    }
+}
+
+/// Enough of the data to notice that they are no longer the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Fingerprint {
+    cases: usize,
+    width: usize,
+    sum: f32,
+}
+
+impl Training {
+    /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data or another recipe.
+    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        let Checkpoint { tensors, record } = checkpoint;
+        if record.version != VERSION {
+            let found = format!("version {}", record.version);
+            return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
+        }
+        if record.data != self.record.data {
+            let describe = |d: &Fingerprint| {
+                format!("{} cases of width {} that sum to {}", d.cases, d.width, d.sum)
+            };
+            return Err(Error::invalid(
+                "the data",
+                describe(&record.data),
+                describe(&self.record.data),
+            ));
+        }
+        self.rbms.clear();
+        let trained = self.recipe.layers.len().min(record.stage + 1);
+        for i in 0..trained {
+            let rbm = self.new_rbm(i)?;
+            for (name, var) in rbm.parameters() {
+                var.set(&self.fitting(&tensors, &format!("rbms.{i}.{name}"), var.dims())?)?;
+            }
+            self.rbms.push(rbm);
+        }
+        if tensors.contains_key("classifier.0") {
+            let classifier = self.new_classifier()?;
+            for (i, var) in classifier.vars().into_iter().enumerate() {
+                var.set(&self.fitting(&tensors, &format!("classifier.{i}"), var.dims())?)?;
+            }
+            self.classifier = Some(classifier);
+        }
+        self.best = below("best", &tensors);
+        self.memory = below("memory", &tensors);
+        self.record = record;
+        Ok(())
+    }
+
+    fn fitting(&self, tensors: &State, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = take(tensors, name)?;
+        if tensor.dims() != shape {
+            let what = format!("the checkpoint's tensor {name:?}");
+            return Err(Error::invalid(
+                what,
+                format!("shape {shape:?} as the recipe says"),
+                format!("{:?}", tensor.dims()),
+            ));
+        }
+        Ok(tensor.to_device(&self.device)?)
+    }
+
+    /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
+    pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
+        checkpoint_of(&self.rbms, self.classifier.as_ref(), &self.best, memory, &self.record)
+    }
+}
+
+/// Everything that is needed to go on.
+pub(super) fn checkpoint_of<'a>(
+    rbms: impl IntoIterator<Item = &'a Rbm>,
+    classifier: impl Into<Option<&'a Classifier>>,
+    best: &State,
+    memory: State,
+    record: &Record,
+) -> Checkpoint {
+    let mut tensors = rbm_tensors(rbms);
+    for (i, var) in classifier.into().into_iter().flat_map(Classifier::vars).enumerate() {
+        tensors.insert(format!("classifier.{i}"), var.as_detached_tensor());
+    }
+    tensors.extend(prefixed("best", best.clone()));
+    tensors.extend(prefixed("memory", memory));
+    Checkpoint { tensors, record: record.clone() }
+}
+
+/// Every parameter of `rbms` by its name in a checkpoint.
+fn rbm_tensors<'a>(rbms: impl IntoIterator<Item = &'a Rbm>) -> State {
+    let tensors = rbms.into_iter().enumerate().flat_map(|(i, rbm)| {
+        let parameters = rbm.parameters().into_iter();
+        parameters.map(move |(name, var)| (format!("rbms.{i}.{name}"), var.as_detached_tensor()))
+    });
+    tensors.collect()
+}

@@ -1,0 +1,91 @@
+//! How a training is watched: what it tells, and what it may be told.
+
+use rbm_core::train::Position;
+use rbm_core::{Result, monitor};
+use serde::Serialize;
+
+use super::Checkpoint;
+
+/// What the observer of a training wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: go on.
+    Continue,
+    /// A checkpoint, then go on.
+    Checkpoint,
+    /// A checkpoint, then stop.
+    Stop,
+}
+
+/// The step that has just been made.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Cases in the mini-batch.
+    pub cases: usize,
+    /// The next mini-batch of the stage.
+    pub position: Position,
+}
+
+/// A part of the work that begins.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// `layer 1`, … or `classifier`.
+    pub name: String,
+    /// `64 → 256`.
+    pub shape: String,
+    /// The most epochs it takes.
+    pub epochs: usize,
+    /// The first epoch, when a training goes on.
+    pub from: usize,
+    /// Cases in an epoch.
+    pub cases: usize,
+}
+
+/// What an epoch came to: a line of `metrics.jsonl`. What was not measured is left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Figures {
+    /// `layer 1`, … or `classifier`.
+    pub stage: String,
+    /// Epochs done in this stage.
+    pub epoch: usize,
+    /// The most epochs of this stage.
+    pub epochs: usize,
+    /// Wall-clock seconds of the part of the epoch that ran in this process.
+    pub seconds: f64,
+    /// Cases learned from per second.
+    pub cases_per_second: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The momentum.
+    pub momentum: f64,
+    /// The Gibbs steps of the negative phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    /// Mean |ΔW| / mean |W| of the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_ratio: Option<f64>,
+    /// What the machine looks like.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub report: Option<monitor::Report>,
+    /// Mean cross-entropy of the classifier on the training cases while learning, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// Errors on the validation part, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_error: Option<f64>,
+    /// Mean cross-entropy on the validation part, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+}
+
+/// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that a watcher does changes the result.
+pub trait Watch {
+    /// A stage begins.
+    fn stage(&mut self, stage: &Stage) -> Result<()>;
+    /// A mini-batch was learned.
+    fn step(&mut self, step: &Step) -> Result<Command>;
+    /// An epoch is done. It comes before the [`Watch::step`] of its last mini-batch.
+    fn epoch(&mut self, figures: &Figures) -> Result<()>;
+    /// A checkpoint was asked for, or a stage is done.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+}

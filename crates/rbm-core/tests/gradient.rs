@@ -1,0 +1,284 @@
+//! The laws of the gradient: it is the derivative of the log-likelihood, and transforms do to it what they say.
+//!
+//! What they would catch: a phase of the wrong sign or divisor, means where samples' statistics are due, weights that
+//! are not normalised, a parameter whose statistic is another's, chains that are started again; a decay that decays
+//! biases; a clip that touches small gradients.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use candle_core::{DType, Device, Tensor};
+use common::{assert_close, bernoulli, binary, flat, machine, matrix, patterns};
+use rbm_core::likelihood::log_likelihood;
+use rbm_core::transform::{Clip, Sparsity, WeightDecay};
+use rbm_core::{
+    ContrastiveDivergence, Exact, Gradient, NegativePhase, Persistent, Phase, Rbm, Rng, Transform,
+    ops,
+};
+
+const F64: DType = DType::F64;
+
+/// The mean log-likelihood of `cases` as a graph, log Z over every visible configuration.
+fn log_likelihood_graph(rbm: &Rbm, cases: &Tensor) -> Tensor {
+    let all = matrix(&binary(cases.dim(1).unwrap()), F64);
+    let log_z = rbm.free_energy(&all).unwrap().neg().unwrap().log_sum_exp(0).unwrap();
+    (rbm.free_energy(cases).unwrap().mean_all().unwrap().neg().unwrap() - log_z).unwrap()
+}
+
+/// Every part of the gradient, one after the other.
+fn parts(gradient: &Gradient) -> Vec<f64> {
+    gradient.parts().flat_map(flat).collect()
+}
+
+fn exact(rbm: &Rbm, cases: &Tensor) -> Gradient {
+    let positive = Phase::of(rbm, cases).unwrap();
+    let negative = Exact.fantasy(rbm, &positive, &mut Rng::new(0)).unwrap();
+    Gradient::between(rbm, &positive, &negative).unwrap()
+}
+
+fn cases() -> Tensor {
+    patterns("1110 0101 1000 0101 0011 1111 0110", F64)
+}
+
+#[test]
+fn exact_is_the_derivative_of_the_log_likelihood() {
+    for hidden in ["bernoulli:3", "gaussian:3", "gaussian-learned:3"] {
+        let rbm = machine("bernoulli:4", hidden, F64, 1);
+        let graph = log_likelihood_graph(&rbm, &cases());
+        if hidden == "bernoulli:3" {
+            let value = log_likelihood(&rbm, &cases()).unwrap();
+            assert_close("log-likelihood", &flat(&graph), &[value], 1e-12);
+        }
+        let slopes = graph.backward().unwrap();
+        let gradient = exact(&rbm, &cases());
+        assert_eq!(gradient.parts().count(), rbm.parameters().len());
+        for ((name, var), part) in rbm.parameters().into_iter().zip(gradient.parts()) {
+            assert_eq!(part.dims(), var.dims(), "{hidden} {name}");
+            assert_close(&name, &flat(part), &flat(slopes.get(var).unwrap()), 1e-9);
+        }
+    }
+}
+
+/// Central differences err by h²·f‴/6, with h = 1e-5 and third derivatives of order ten 2e-10, and by the rounding of
+/// f / h, 1e-15 / 1e-5.
+#[test]
+fn exact_is_the_finite_difference_of_the_log_likelihood() {
+    const H: f64 = 1e-5;
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 2);
+    let gradient = exact(&rbm, &cases());
+    for ((name, var), part) in rbm.parameters().into_iter().zip(gradient.parts()) {
+        let before = var.as_detached_tensor().copy().unwrap();
+        let count = var.elem_count();
+        let moved = |i: usize, by: f64| {
+            let mut shift = vec![0.0; count];
+            shift[i] = by;
+            let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
+            var.set(&(&before + shift).unwrap()).unwrap();
+            log_likelihood(&rbm, &cases()).unwrap()
+        };
+        let slopes: Vec<_> = (0..count).map(|i| (moved(i, H) - moved(i, -H)) / (2.0 * H)).collect();
+        var.set(&before).unwrap();
+        assert_close(&name, &flat(part), &slopes, 1e-8);
+    }
+}
+
+/// One visible Gaussian unit with a learned precision: the negative phase is a fine grid weighted by exp(−F), the
+/// trapezoid rule, which is exact for Gaussians much wider than its step. The oracle is autograd of log Z as a sum over
+/// the hidden units.
+#[test]
+fn gaussian_units_gradient_is_the_derivative_too() {
+    let rbm = machine("gaussian-learned:1", "bernoulli:3", F64, 3);
+    let grid: Vec<Vec<f64>> = (-960..=960).map(|i| vec![f64::from(i) / 16.0]).collect();
+    let mut negative = Phase::of(&rbm, &matrix(&grid, F64)).unwrap();
+    negative.log_weights =
+        Some(rbm.free_energy(&negative.visible).unwrap().neg().unwrap().detach());
+    let cases = matrix(&[vec![0.3], vec![-1.2], vec![2.5]], F64);
+    let positive = Phase::of(&rbm, &cases).unwrap();
+    let gradient = Gradient::between(&rbm, &positive, &negative).unwrap();
+
+    let h = matrix(&binary(3), F64);
+    let log_weights = rbm.visible().cgf(&rbm.visible_inputs(&h).unwrap()).unwrap();
+    let log_z = (log_weights - rbm.hidden().energy(&h).unwrap()).unwrap().log_sum_exp(0).unwrap();
+    let mean = rbm.free_energy(&cases).unwrap().mean_all().unwrap().neg().unwrap();
+    let slopes = (mean - log_z).unwrap().backward().unwrap();
+    for ((name, var), part) in rbm.parameters().into_iter().zip(gradient.parts()) {
+        assert_close(&name, &flat(part), &flat(slopes.get(var).unwrap()), 1e-9);
+    }
+}
+
+/// The machine stands still, so the chains sample it and their gradient is exact on average. Steps are correlated:
+/// the error comes from the spread of the means of 40 batches of 100 steps, each much longer than the memory of the
+/// chains. Of 19 numbers one leaves four standard errors of 39 degrees of freedom with a chance of 0.5 %.
+#[test]
+fn persistent_chains_average_to_the_exact_gradient() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 4);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let (mut persistent, mut rng) = (Persistent::new(1, 50), Rng::new(5));
+    let mut step = || {
+        let negative = persistent.fantasy(&rbm, &positive, &mut rng).unwrap();
+        parts(&Gradient::between(&rbm, &positive, &negative).unwrap())
+    };
+    (0..100).for_each(|_| drop(step()));
+    let batches: Vec<Vec<f64>> = (0..40)
+        .map(|_| {
+            let mut sum = step();
+            (1..100).for_each(|_| sum.iter_mut().zip(step()).for_each(|(sum, x)| *sum += x));
+            sum.into_iter().map(|x| x / 100.0).collect()
+        })
+        .collect();
+    for (i, expected) in parts(&exact(&rbm, &cases())).into_iter().enumerate() {
+        let means: Vec<_> = batches.iter().map(|batch| batch[i]).collect();
+        common::assert_mean(&format!("parameter {i}"), &means, expected);
+    }
+}
+
+/// The shortest chains are biased, or the test above would be no test: CD-1's mean gradient is not the exact one.
+#[test]
+fn one_step_chains_do_not() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 4);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let mut rng = Rng::new(6);
+    let mut mean = vec![0.0; 19];
+    for _ in 0..1000 {
+        let negative = ContrastiveDivergence::new(1).fantasy(&rbm, &positive, &mut rng).unwrap();
+        let gradient = parts(&Gradient::between(&rbm, &positive, &negative).unwrap());
+        mean.iter_mut().zip(gradient).for_each(|(mean, x)| *mean += x / 1000.0);
+    }
+    // 7000 chains: the standard error of each number is at most 1/√7000 = 0.012.
+    let gap = parts(&exact(&rbm, &cases())).into_iter().zip(&mean).map(|(a, b)| (a - b).abs());
+    assert!(gap.fold(0.0, f64::max) > 0.05);
+}
+
+/// PyDeep's vectors: v = {1110, 0101}, h = {0101, 0110}, summed.
+#[test]
+fn golden_outer_product_of_pydeep() {
+    let (v, h) = (patterns("1110 0101", F64), patterns("0101 0110", F64));
+    let none = patterns("0000", F64);
+    let weights = ops::outer_difference((&v, &h, 1.0), (&none, &none, 1.0)).unwrap();
+    let expected = patterns("0101 0211 0101 0110", F64).to_dtype(F64).unwrap();
+    assert_eq!(flat(&weights), flat(&expected));
+    assert_eq!(flat(&ops::sum_rows(&v).unwrap()), [1.0, 2.0, 1.0, 1.0]);
+    assert_eq!(flat(&ops::sum_rows(&h).unwrap()), [0.0, 2.0, 1.0, 1.0]);
+}
+
+fn vector(values: &[f64]) -> Tensor {
+    Tensor::new(values, &Device::Cpu).unwrap()
+}
+
+/// A gradient of a 2×2 machine.
+fn two_by_two(weights: [[f64; 2]; 2], visible: [f64; 2], hidden: [f64; 2]) -> Gradient {
+    Gradient {
+        weights: matrix(&weights.map(|row| row.to_vec()), F64),
+        visible: vec![vector(&visible)],
+        hidden: vec![vector(&hidden)],
+    }
+}
+
+fn log_odds(p: f64) -> f64 {
+    (p / (1.0 - p)).ln()
+}
+
+/// PyDeep's trainer vectors: weight 1, target 0.01, mean activities 0.6 and 0.7 turn the hidden biases' (−3, 3) into
+/// (−3.59, 2.31). The second step checks the running mean by hand: q ← 0.9·q + 0.1·mean.
+#[test]
+fn golden_sparsity_of_pydeep() {
+    let rbm = bernoulli(&[vec![0.0; 2], vec![0.0; 2]], &[0.0; 2], &[0.0; 2], F64);
+    let phase = |p: [f64; 2]| Phase {
+        visible: patterns("10", F64),
+        hidden_inputs: matrix(&[p.map(log_odds).to_vec()], F64),
+        log_weights: None,
+    };
+    let plain = || two_by_two([[0.4, 0.0], [0.5, 0.6]], [1.0, 5.0], [-3.0, 3.0]);
+    let mut sparsity = Sparsity { weights: false, ..Sparsity::new(0.01, 1.0) };
+    let first = sparsity.apply(plain(), &rbm, &phase([0.6, 0.7])).unwrap();
+    let expected = [0.4, 0.0, 0.5, 0.6, 1.0, 5.0, -3.59, 2.31];
+    assert_close("first step", &parts(&first), &expected, 1e-14);
+    sparsity.weights = true;
+    let second = sparsity.apply(plain(), &rbm, &phase([0.2, 0.9])).unwrap();
+    let pull = [0.01 - (0.9 * 0.6 + 0.1 * 0.2), 0.01 - (0.9 * 0.7 + 0.1 * 0.9)];
+    let [a, b] = pull;
+    let expected = [0.4 + a, b, 0.5, 0.6, 1.0, 5.0, a - 3.0, b + 3.0];
+    assert_close("second step, with weights", &parts(&second), &expected, 1e-14);
+}
+
+#[test]
+fn decay_is_the_derivative_of_its_penalty_and_spares_the_biases() {
+    let w = [[2.0, -3.0], [0.0, 0.5]];
+    let rbm = bernoulli(&w.map(|row| row.to_vec()), &[7.0; 2], &[9.0; 2], F64);
+    let positive = Phase::of(&rbm, &patterns("10", F64)).unwrap();
+    let mut decay = WeightDecay { l1: 0.25, l2: 0.125 };
+    let gradient = two_by_two([[1.0; 2]; 2], [4.0; 2], [5.0; 2]);
+    let decayed = decay.apply(gradient, &rbm, &positive).unwrap();
+    let by_hand = |w: f64| 1.0 - 0.125 * w - 0.25 * if w == 0.0 { 0.0 } else { w.signum() };
+    let mut expected: Vec<_> = w.concat().into_iter().map(by_hand).collect();
+    expected.extend([4.0, 4.0, 5.0, 5.0]);
+    assert_eq!(parts(&decayed), expected, "powers of two: exact");
+    assert_eq!(flat(rbm.weights()), w.concat());
+}
+
+#[test]
+fn clip_scales_large_gradients_and_leaves_small_ones_alone() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 7);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let gradient = exact(&rbm, &cases());
+    let (before, norm) = (parts(&gradient), gradient.norm().unwrap());
+    assert_close("norm", &[norm], &[before.iter().map(|x| x * x).sum::<f64>().sqrt()], 1e-14);
+    let clip = |norm: f64| {
+        let clipped = Clip::new(norm).unwrap().apply(gradient.clone(), &rbm, &positive).unwrap();
+        (parts(&clipped), clipped.norm().unwrap())
+    };
+    assert_eq!(clip(norm).0, before, "at the limit");
+    assert_eq!(clip(2.0 * norm).0, before, "below the limit");
+    let (clipped, new_norm) = clip(norm / 3.0);
+    assert_close("norm", &[new_norm / norm], &[1.0 / 3.0], 1e-14);
+    let thirds: Vec<_> = before.iter().map(|x| x / 3.0).collect();
+    assert_close("direction", &clipped, &thirds, 1e-14);
+    for useless in [0.0, -1.0, f64::NAN] {
+        assert!(Clip::new(useless).is_err());
+    }
+}
+
+/// Each phase is divided by its own size: repeating a phase changes nothing but rounding.
+#[test]
+fn phases_may_be_of_different_sizes() {
+    let rbm = machine("bernoulli:4", "gaussian-learned:3", F64, 8);
+    let seven = Phase::of(&rbm, &cases()).unwrap();
+    let three = Phase::of(&rbm, &patterns("1100 0110 1011", F64)).unwrap();
+    let six = Phase::of(&rbm, &patterns("1100 0110 1011 1100 0110 1011", F64)).unwrap();
+    let of = |positive, negative| parts(&Gradient::between(&rbm, positive, negative).unwrap());
+    assert_close("negative repeated", &of(&seven, &six), &of(&seven, &three), 1e-14);
+    assert_close("positive repeated", &of(&six, &seven), &of(&three, &seven), 1e-14);
+    assert_close("equal phases", &of(&six, &three), &[0.0; 22], 1e-14);
+}
+
+/// Weights are unnormalised logarithms: a constant is nothing, log 2 is a second copy, −∞ is absence.
+#[test]
+fn log_weights_weigh() {
+    let rbm = machine("bernoulli:4", "gaussian-learned:3", F64, 9);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let phase = |text: &str, log_weights: Option<&[f64]>| {
+        let mut phase = Phase::of(&rbm, &patterns(text, F64)).unwrap();
+        phase.log_weights = log_weights.map(vector);
+        parts(&Gradient::between(&rbm, &positive, &phase).unwrap())
+    };
+    let plain = phase("1100 0110 1011", None);
+    for constant in [0.0, -1e5, 1e5] {
+        assert_close("constant", &phase("1100 0110 1011", Some(&[constant; 3])), &plain, 1e-14);
+    }
+    let doubled = phase("1100 0110", Some(&[-1e5 + 2f64.ln(), -1e5]));
+    assert_close("doubled", &doubled, &phase("1100 0110 1100", None), 1e-10);
+    let absent = phase("1100 0110 1011", Some(&[0.0, f64::NEG_INFINITY, 0.0]));
+    assert_close("absent", &absent, &phase("1100 1011", None), 1e-14);
+}
+
+#[test]
+fn a_gradient_is_a_leaf_and_moves_nothing() {
+    let rbm = machine("gaussian-learned:4", "gaussian:3", F64, 10);
+    let before = common::parameter_bits(&rbm);
+    let phase = Phase::of(&rbm, &cases()).unwrap();
+    let gradient = Gradient::between(&rbm, &phase, &phase).unwrap();
+    assert!(gradient.parts().all(|part| !part.track_op()));
+    assert_eq!(common::parameter_bits(&rbm), before);
+    // Seven products below ten, of which half are fused with their additions: 7 · 10 · 2⁻⁵³.
+    assert_close("equal phases cancel", &flat(&gradient.weights), &[0.0; 12], 1e-14);
+}
