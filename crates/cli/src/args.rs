@@ -108,6 +108,9 @@ pub struct Train {
     /// Do not look at the machines after every epoch
     #[arg(long)]
     pub no_monitor: bool,
+    /// Do not measure the model on the held-out cases at the end
+    #[arg(long)]
+    pub no_evaluation: bool,
     /// Make no pictures
     #[arg(long)]
     pub no_pictures: bool,

@@ -83,14 +83,14 @@ impl Progress {
         } else {
             self.stage.abandon();
         }
-        if !self.is_terminal && self.figures.is_some() {
+        if !self.is_terminal {
             self.print_line();
         }
-        self.figures = None;
     }
 
+    /// Writes what is known and not yet written.
     fn print_line(&mut self) {
-        if let Some(figures) = &self.figures {
+        if let Some(figures) = self.figures.take() {
             eprintln!(
                 "{} epoch {}/{}: {}",
                 self.name,

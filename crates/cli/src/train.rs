@@ -97,8 +97,8 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     if !args.no_pictures {
         pictures::write(run.dir(), model, seen, training.recipe.seed).context("pictures")?;
     }
-    let Some(held_out) = &training.held_out else {
-        return output::line("done (no cases were held out)");
+    let Some(held_out) = training.held_out.as_ref().filter(|_| !args.no_evaluation) else {
+        return output::line("done, without a look at held-out cases");
     };
     let evaluation = Evaluation::of(model, held_out, training.recipe.seed)?;
     match evaluation.error_percent {
