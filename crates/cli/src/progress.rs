@@ -96,7 +96,7 @@ impl Progress {
                 self.name,
                 figures.epoch,
                 figures.epochs,
-                describe(figures)
+                describe(&figures)
             );
         }
         self.last_line = Instant::now();

@@ -6,8 +6,12 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, ops};
 
+use crate::Part;
+
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
+/// Cases that are classified at a time.
+const BLOCK: usize = 1000;
 
 /// One deterministic layer: units whose mean answers their inputs.
 #[derive(Debug)]
@@ -121,23 +125,43 @@ impl Classifier {
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
     pub fn predict(&self, v: &Tensor) -> Result<Vec<u32>> {
-        let n = v.dim(0)?;
-        let mut classes = Vec::with_capacity(n);
-        for start in (0..n).step_by(1000) {
-            let block = v.narrow(0, start, 1000.min(n - start))?;
-            let logits = self.logits(&block.to_device(self.bias.device())?)?;
+        let mut classes = Vec::with_capacity(v.dim(0)?);
+        self.for_blocks(v, |_, logits| {
             classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
-        }
+            Ok(())
+        })?;
         Ok(classes)
     }
 
-    /// How many of the rows of `cases` `(n, width)` are not put into the class `labels` says.
-    pub fn errors(&self, cases: &Tensor, labels: &[u32]) -> Result<usize> {
-        if cases.dim(0)? != labels.len() {
-            let (expected, found) = (cases.dim(0)?.to_string(), labels.len().to_string());
-            return Err(Error::invalid("labels", format!("{expected}, one a case"), found));
+    /// How many cases of `part` are put into the wrong class, and their mean cross-entropy in nats. Errors when there are
+    /// no labels.
+    pub fn errors_and_loss(&self, part: &Part) -> Result<(usize, f64)> {
+        let Some(labels) = &part.labels else {
+            return Err(Error::invalid("a classifier's errors", "labels", "none"));
+        };
+        let (mut errors, mut loss) = (0, 0.0);
+        self.for_blocks(&part.cases, |start, logits| {
+            let classes = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+            let labels = &labels[start..start + classes.len()];
+            errors += classes.iter().zip(labels).filter(|(a, b)| a != b).count();
+            let mean = log_likelihood(logits, labels)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            loss -= mean * classes.len() as f64;
+            Ok(())
+        })?;
+        Ok((errors, loss / labels.len().max(1) as f64))
+    }
+
+    fn for_blocks(
+        &self,
+        v: &Tensor,
+        mut visit: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let n = v.dim(0)?;
+        for start in (0..n).step_by(BLOCK) {
+            let block = v.narrow(0, start, BLOCK.min(n - start))?;
+            visit(start, &self.logits(&block.to_device(self.bias.device())?)?.detach())?;
         }
-        Ok(self.predict(cases)?.iter().zip(labels).filter(|(a, b)| a != b).count())
+        Ok(())
     }
 }
 

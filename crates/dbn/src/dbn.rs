@@ -1,8 +1,6 @@
 //! The network: machines on top of each other.
 
-use std::path::Path;
-
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_nn::Module;
 use rbm_core::{Error, Gibbs, Kernel, Rbm, Result, Rng};
 
@@ -30,11 +28,6 @@ impl Dbn {
             }
         }
         Ok(Self { rbms })
-    }
-
-    /// Reads `model.safetensors` and `config.json` from the folder `dir`. Errors name the file and what is wrong in it.
-    pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        Ok(crate::store::Model::load(dir.as_ref(), device)?.dbn)
     }
 
     /// The width of the data.

@@ -4,7 +4,7 @@ use rbm_core::monitor::{self, Monitor};
 use rbm_core::{Result, Rng, likelihood};
 use serde::Serialize;
 
-use crate::{Model, Part, training};
+use crate::{Model, Part};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +49,7 @@ impl Evaluation {
         let prepared = Part { cases: cases.clone(), labels: part.labels.clone() };
         let scores = match &model.classifier {
             Some(classifier) if prepared.labels.is_some() => {
-                Some(training::errors_and_loss(classifier, &prepared)?)
+                Some(classifier.errors_and_loss(&prepared)?)
             }
             _ => None,
         };

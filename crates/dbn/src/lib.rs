@@ -6,14 +6,14 @@
 //! it as safetensors; [`Recipe`] and [`Training`] are the whole way from data to a model, and survive being killed.
 #![deny(missing_docs)]
 
+pub mod datasets;
+pub mod pictures;
+
 pub mod dbn;
 
 pub mod greedy;
 
 pub mod classifier;
-
-pub mod datasets;
-pub mod pictures;
 
 pub mod store;
 

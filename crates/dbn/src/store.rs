@@ -229,6 +229,13 @@ impl Model {
     }
 }
 
+impl Dbn {
+    /// Reads the network in the folder `dir`, as [`Model::load`] does, and leaves its classifier aside.
+    pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Ok(Model::load(dir.as_ref(), device)?.dbn)
+    }
+}
+
 const MEAN: &str = "standardise.mean";
 const DEVIATION: &str = "standardise.deviation";
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Record, checkpoint_of};
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::classifier::{Dropout, log_likelihood};
-use crate::{Classifier, Part, recipe};
+use crate::{Classifier, recipe};
 
 /// The best epoch so far by errors on the validation part, then by cross-entropy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl Training {
                     };
                     check(backprop.classifier)?;
                     if let Some(validation) = &self.validation {
-                        let (errors, loss) = errors_and_loss(backprop.classifier, validation)?;
+                        let (errors, loss) = backprop.classifier.errors_and_loss(validation)?;
                         figures.validation_error =
                             Some(100.0 * errors as f64 / validation.len() as f64);
                         figures.validation_loss = Some(loss);
@@ -162,21 +162,6 @@ impl Training {
 fn copy(classifier: &Classifier) -> Result<State> {
     let vars = classifier.vars().into_iter().enumerate();
     vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
-}
-
-/// How many cases are put into the wrong class, and their mean cross-entropy in nats.
-pub(crate) fn errors_and_loss(classifier: &Classifier, part: &Part) -> Result<(usize, f64)> {
-    let Some(labels) = &part.labels else {
-        return Err(Error::invalid("evaluation", "labels", "none"));
-    };
-    let errors = classifier.errors(&part.cases, labels)?;
-    let mut loss = 0.0;
-    for (i, labels) in labels.chunks(1000).enumerate() {
-        let logits = classifier.logits(&part.cases.narrow(0, i * 1000, labels.len())?)?.detach();
-        let mean = log_likelihood(&logits, labels)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        loss -= mean * labels.len() as f64;
-    }
-    Ok((errors, loss / labels.len().max(1) as f64))
 }
 
 /// Errors when a parameter is no longer finite.

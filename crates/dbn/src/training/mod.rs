@@ -10,7 +10,6 @@ use rbm_core::state::State;
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng};
 
-pub(crate) use self::finetune::errors_and_loss;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::store::Standardise;

@@ -1,0 +1,172 @@
+//! The laws of files: what is written comes back to the bit, and what is not whole is refused by name.
+//!
+//! What they would catch: a dtype or shape that changes on the way, a cut file that loads, an old file destroyed by a
+//! failed write, a temporary file left behind.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use common::{bits, normal};
+use rbm_core::checkpoint::write_whole;
+use rbm_core::{Checkpoint, Rng, State};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Record {
+    rng: Rng,
+    note: String,
+    exact: f64,
+}
+
+fn checkpoint() -> Checkpoint<Record> {
+    let tensors = [
+        ("single", normal(3, 5, DType::F32, 1)),
+        ("double", normal(2, 2, DType::F64, 2)),
+        ("count", Tensor::new(u32::MAX, &Device::Cpu).unwrap()),
+        ("turned", normal(3, 5, DType::F32, 3).t().unwrap()),
+        ("odd", Tensor::new(&[f32::NAN, f32::INFINITY, -0.0, 1e-45], &Device::Cpu).unwrap()),
+    ];
+    let tensors = tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let rng = Rng { seed: u64::MAX, counter: u64::MAX - 1 };
+    let record = Record { rng, note: "\"ü\"\n".into(), exact: 0.1 + 0.2 };
+    Checkpoint { tensors: tensors.collect(), record }
+}
+
+fn load(path: &Path) -> rbm_core::Result<Checkpoint<Record>> {
+    Checkpoint::load(path, &Device::Cpu)
+}
+
+/// Nothing but `names` lies in `folder`.
+fn assert_holds(folder: &Path, names: &[&str]) {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut found: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, names);
+}
+
+#[test]
+fn what_is_saved_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let saved = checkpoint();
+    saved.save(&path).unwrap();
+    let loaded = load(&path).unwrap();
+    assert_eq!(loaded.record, saved.record);
+    let describe = |tensors: &State| -> Vec<_> {
+        let one =
+            |(name, x): (&String, &Tensor)| (name.clone(), x.dims().to_vec(), x.dtype(), bits(x));
+        tensors.iter().map(one).collect()
+    };
+    assert_eq!(describe(&loaded.tensors), describe(&saved.tensors));
+    assert_holds(folder.path(), &["it"]);
+    saved.save(&path).unwrap();
+    assert_holds(folder.path(), &["it"]);
+}
+
+/// The same contents are the same bytes, so that checkpoints can be compared.
+#[test]
+fn bytes_do_not_vary_between_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = ["a", "b"].map(|name| {
+        let path = folder.path().join(name);
+        checkpoint().save(&path).unwrap();
+        std::fs::read(path).unwrap()
+    });
+    assert_eq!(bytes[0], bytes[1]);
+}
+
+fn assert_refused(path: &Path, what: &str) {
+    let message = load(path).unwrap_err().to_string();
+    assert!(message.contains(&path.display().to_string()), "{what}: {message}");
+}
+
+#[test]
+fn a_file_that_is_not_whole_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    checkpoint().save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    for length in (0..bytes.len()).step_by(97).chain([1, 7, 8, 9, bytes.len() - 1]) {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert_refused(&path, &format!("{length} of {} bytes", bytes.len()));
+    }
+    std::fs::write(&path, [&bytes[..], b"more"].concat()).unwrap();
+    assert_refused(&path, "too long");
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    assert_refused(&path, "missing");
+    assert_refused(folder.path(), "a folder");
+    for other in [&b""[..], b"hello, world", &[0; 64], &[0xff; 64]] {
+        std::fs::write(&path, other).unwrap();
+        assert_refused(&path, "not safetensors");
+    }
+    let tensors = std::collections::HashMap::from([("x", normal(2, 2, DType::F32, 4))]);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert_refused(&path, "safetensors without a record");
+    Checkpoint { tensors: State::new(), record: "a text".to_owned() }.save(&path).unwrap();
+    assert_refused(&path, "a record of another kind");
+}
+
+#[test]
+fn a_failed_write_leaves_everything_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("it");
+    let message = write_whole(&path, b"new").unwrap_err().to_string();
+    assert!(message.contains(&path.display().to_string()), "{message}");
+    assert_holds(folder.path(), &[]);
+
+    let taken = folder.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("inside"), b"old").unwrap();
+    assert!(write_whole(&taken, b"new").is_err(), "a folder is in the way");
+    assert_holds(folder.path(), &["taken"]);
+    assert_holds(&taken, &["inside"]);
+}
+
+/// Where the folder may not be written to. The superuser may write everywhere, so there is nothing to see for it.
+#[cfg(unix)]
+#[test]
+fn a_read_only_folder_keeps_its_old_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    write_whole(&path, b"old").unwrap();
+    let mode = |mode| std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode));
+    mode(0o500).unwrap();
+    let writable = std::fs::write(folder.path().join("probe"), b"").is_ok();
+    let result = write_whole(&path, b"new");
+    mode(0o700).unwrap();
+    if !writable {
+        assert!(result.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_holds(folder.path(), &["it"]);
+    }
+}
+
+/// Whoever reads while another writes finds one of the two contents, whole.
+#[test]
+fn readers_see_the_old_or_the_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let contents = [vec![1u8; 300_000], vec![2u8; 500_000]];
+    write_whole(&path, &contents[0]).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for i in 0..20 {
+                write_whole(&path, &contents[i % 2]).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            assert!(contents.contains(&std::fs::read(&path).unwrap()));
+        }
+    });
+    assert_holds(folder.path(), &["it"]);
+}
