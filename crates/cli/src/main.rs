@@ -7,7 +7,6 @@ mod evaluate;
 mod inspect;
 mod logging;
 mod output;
-mod pictures;
 mod progress;
 mod recipe;
 mod sample;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
-use dbn::Model;
+use dbn::{Model, gallery};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Gibbs, Kernel, Rng};
 
 use crate::args::Sample;
-use crate::{device, output, pictures};
+use crate::{device, output};
 
 /// Writes `samples.png` and `samples.npy`.
 pub fn run(args: &Sample) -> Result<ExitCode> {
@@ -23,12 +23,12 @@ pub fn run(args: &Sample) -> Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let samples = pictures::back_to_data(&model, &model.dbn.fall(&chains.hidden, &mut rng)?)?;
+    let samples = model.in_data_values(&model.dbn.fall(&chains.hidden, &mut rng)?)?;
     let dir = args.out.as_ref().unwrap_or(&args.run);
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let columns = (args.count as f64).sqrt().ceil() as usize;
     let picture = dir.join("samples.png");
-    pictures::write_samples(&picture, &model, &samples, columns)?;
+    gallery::samples(&picture, &model, &samples, columns)?;
     let array = dir.join("samples.npy");
     write_whole(&array, &npy(&samples)?)?;
     for path in [picture, array] {

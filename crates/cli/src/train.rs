@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Run, Training};
+use dbn::{Evaluation, Model, Recipe, Run, Training, gallery};
 use indicatif::MultiProgress;
 
 use crate::args::Train;
 use crate::progress::Progress;
-use crate::{device, output, pictures, recipe};
+use crate::{device, output, recipe};
 
 /// The exit code of a process that Ctrl-C has stopped.
 const STOPPED: u8 = 130;
@@ -95,7 +95,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     model.save(run.dir())?;
     let seen = training.held_out.as_ref().unwrap_or(&training.train);
     if !args.no_pictures {
-        pictures::write(run.dir(), model, seen, training.recipe.seed).context("pictures")?;
+        gallery::write(run.dir(), model, seen, training.recipe.seed).context("pictures")?;
     }
     let Some(held_out) = training.held_out.as_ref().filter(|_| !args.no_evaluation) else {
         return output::line("done, without a look at held-out cases");

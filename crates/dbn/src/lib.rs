@@ -17,6 +17,8 @@ pub mod classifier;
 
 pub mod store;
 
+pub mod gallery;
+
 pub mod recipe;
 
 pub mod evaluation;

@@ -118,6 +118,15 @@ impl Model {
         self.standardise.as_ref().map_or(Ok(cases.clone()), |standardise| standardise.apply(&cases))
     }
 
+    /// What the network says `(n, width)` in the values of the data, on the CPU: the way back from [`Model::prepare`].
+    pub fn in_data_values(&self, values: &Tensor) -> Result<Tensor> {
+        let values = match &self.standardise {
+            Some(standardise) => standardise.undo(values)?,
+            None => values.clone(),
+        };
+        Ok(values.detach().to_device(&Device::Cpu)?)
+    }
+
     /// Writes both files into the folder `dir`, which must exist; each is written beside and renamed.
     pub fn save(&self, dir: &Path) -> Result<()> {
         let config = serde_json::to_vec_pretty(&self.config())

@@ -1,0 +1,51 @@
+//! What a model looks like: its filters, its reconstructions, its samples (Practical Guide §15).
+
+use std::path::Path;
+
+use candle_core::Tensor;
+use rbm_core::{Result, Rng};
+
+use crate::pictures::{Contrast, shape_of, write_grid, write_pairs};
+use crate::{Model, Part};
+
+const COLUMNS: usize = 10;
+/// The most filters or samples in a picture.
+const TILES: usize = 100;
+/// The most originals in the picture of reconstructions.
+const PAIRS: usize = 40;
+/// Gibbs steps behind each sample in a picture.
+const STEPS: usize = 1000;
+
+/// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and `samples.png` into `dir`.
+pub fn write(dir: &Path, model: &Model, cases: &Part, seed: u64) -> Result<()> {
+    filters(&dir.join("filters.png"), model)?;
+    reconstructions(&dir.join("reconstructions.png"), model, cases)?;
+    let samples = model.dbn.sample(TILES, STEPS, &mut Rng::new(seed))?;
+    self::samples(&dir.join("samples.png"), model, &model.in_data_values(&samples)?, COLUMNS)
+}
+
+/// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it.
+pub fn filters(path: &Path, model: &Model) -> Result<()> {
+    let filters = model.dbn.bottom().weights().as_detached_tensor().t()?;
+    let filters = filters.narrow(0, 0, filters.dim(0)?.min(TILES))?.contiguous()?;
+    write_grid(path, &filters, image(model), COLUMNS, Contrast::Symmetric)
+}
+
+/// The first cases above what the whole network makes of them on the way up and down.
+pub fn reconstructions(path: &Path, model: &Model, cases: &Part) -> Result<()> {
+    let originals = cases.cases.narrow(0, 0, cases.len().min(PAIRS))?;
+    let reconstructions =
+        model.dbn.reconstruct(&model.prepare(&originals)?, model.dbn.rbms.len())?;
+    write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)
+}
+
+/// Samples `(n, width)` in the values of the data, `columns` to a row.
+pub fn samples(path: &Path, model: &Model, samples: &Tensor, columns: usize) -> Result<()> {
+    let is_unit = model.dbn.bottom().visible().units().range() == (0.0, 1.0);
+    let contrast = if is_unit { Contrast::Unit } else { Contrast::Range };
+    write_grid(path, samples, image(model), columns, contrast)
+}
+
+fn image(model: &Model) -> (usize, usize) {
+    shape_of(model.dbn.width(), model.image)
+}
