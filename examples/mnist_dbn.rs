@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Recipe, Run, Training, datasets, gallery};
@@ -49,7 +49,10 @@ fn main() -> Result<()> {
 
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
     let run = match Run::open(&args.out) {
-        Ok(run) => run,
+        Ok(run) if run.recipe()? == recipe => run,
+        Ok(_) => {
+            bail!("{}: holds a run of another recipe; choose another --out", args.out.display())
+        }
         Err(_) => Run::create(&args.out, &recipe)?,
     };
     if let Some(checkpoint) = run.checkpoint()? {

@@ -139,6 +139,10 @@ impl Classifier {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("a classifier's errors", "labels", "none"));
         };
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= self.classes()) {
+            let expected = format!("classes below {}, as the classifier knows", self.classes());
+            return Err(Error::invalid("labels", expected, label.to_string()));
+        }
         let (mut errors, mut loss) = (0, 0.0);
         self.for_blocks(&part.cases, |start, logits| {
             let classes = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;

@@ -123,7 +123,8 @@ fn an_epochs_order_depends_on_the_epoch_alone() {
 #[test]
 fn no_cases_are_no_batches() {
     let none = Batches::new(0, 10).shuffled(&mut Rng::new(9));
-    assert!(none.is_empty() && none.len() == 0 && none.indices().next().is_none());
+    assert!(none.is_empty() && none.indices().next().is_none());
+    assert_eq!(none.len(), 0);
     assert_eq!(Batches::new(3, 0).len(), 3, "a batch has at least one case");
     let balanced = Batches::new(0, 10).balanced(&[], &mut Rng::new(9));
     assert!(balanced.is_empty());

@@ -78,9 +78,9 @@ fn samples_are_enough_to_learn_from() {
     };
     let cd = learned(Box::new(ContrastiveDivergence::new(1)));
     let pcd = learned(Box::new(Persistent::new(1, 100)));
-    println!("before {before} cd {cd} pcd {pcd}");
-    assert!(cd > before + 1.0, "CD-1: from {before} to {cd}");
-    assert!(pcd > before + 2.0, "PCD-1: from {before} to {pcd}");
+    // Both are biased or noisy, and must still win half of what there is to win.
+    let half = (before - 14f64.ln()) / 2.0;
+    assert!(cd > half && pcd > half, "from {before} to {cd} with CD-1, to {pcd} with PCD-1");
 }
 
 #[test]

@@ -55,7 +55,10 @@ fn shuffles_are_pinned() {
     assert_eq!(batches.indices().next().unwrap(), order);
     let labels: Vec<u32> = (0..12).map(|i| i % 3).collect();
     let balanced = Batches::new(12, 12).balanced(&labels, &mut Rng::new(42));
-    assert_eq!(format!("{:?}", balanced.indices().next().unwrap()), "[3, 10, 8, 6, 1, 2, 0, 4, 5, 9, 7, 11]");
+    assert_eq!(
+        format!("{:?}", balanced.indices().next().unwrap()),
+        "[3, 10, 8, 6, 1, 2, 0, 4, 5, 9, 7, 11]"
+    );
 }
 
 #[test]

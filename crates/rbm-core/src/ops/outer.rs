@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, Storage, Tensor};
 use gemm::Parallelism;
 
-use super::bernoulli::{contiguous, has_fused, unsupported};
+use super::memory::{contiguous, has_fused, unsupported};
 use super::reference;
 use crate::{Error, Result};
 

@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
-use super::bernoulli::{contiguous, has_fused, sigmoid, unsupported};
 use super::cpu::{Simd, for_chunks};
+use super::memory::{contiguous, has_fused, unsupported};
+use super::sigmoid::sigmoid;
 use super::{math, reference};
 use crate::Result;
 

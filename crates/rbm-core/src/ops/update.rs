@@ -2,8 +2,8 @@
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 
-use super::bernoulli::unsupported;
 use super::cpu::for_chunks;
+use super::memory::{contiguous, unsupported};
 use crate::{Error, Result};
 
 /// target ← target + scale·source, in place. Equal shapes, contiguous; the two must not share memory.
@@ -51,7 +51,7 @@ struct Combination {
 macro_rules! combine_slices {
     ($op:expr, $float:ty, $target:expr, $target_layout:expr, $source:expr, $source_layout:expr) => {{
         let (keep, scale) = ($op.keep as $float, $op.scale as $float);
-        let source = super::bernoulli::contiguous($source, $source_layout)?;
+        let source = contiguous($source, $source_layout)?;
         let Some((start, end)) = $target_layout.contiguous_offsets() else {
             candle_core::bail!("update in place: the target must be contiguous");
         };

@@ -1,15 +1,15 @@
 //! A recipe: everything that decides what a training does, as a TOML file with every default written out.
 
+mod check;
+mod parts;
+mod settings;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rbm_core::init::Init;
 use rbm_core::kernel::VisibleStep;
-use rbm_core::optim::{Adam, Optimizer, Sgd};
-use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
-use rbm_core::{
-    ContrastiveDivergence, Error, Exact, NegativePhase, Persistent, Result, Schedule, Units,
-};
+use rbm_core::{Error, Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::datasets::{self, LabelColumn};
@@ -221,9 +221,9 @@ fn bernoulli() -> String {
 
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: [(&str, &str); 3] = [
-    ("digits", include_str!("../recipes/digits.toml")),
-    ("mnist", include_str!("../recipes/mnist.toml")),
-    ("default", include_str!("../recipes/default.toml")),
+    ("digits", include_str!("../../recipes/digits.toml")),
+    ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("default", include_str!("../../recipes/default.toml")),
 ];
 
 impl Recipe {
@@ -264,25 +264,6 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The recipe with `key=value` settings made, in order. Keys are paths such as `seed`, `layers.0.epochs`,
-    /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
-    pub fn with(&self, settings: &[String]) -> Result<Self> {
-        if settings.is_empty() {
-            return Ok(self.clone());
-        }
-        let mut table = toml::Value::Table(self.to_table()?);
-        for setting in settings {
-            let wrong = |found: &str| Error::invalid("setting", "key=value", found.to_owned());
-            let (key, value) = setting.split_once('=').ok_or_else(|| wrong(setting))?;
-            let value = parse_value(value.trim());
-            set(&mut table, key.trim(), &key.trim().split('.').collect::<Vec<_>>(), &value)?;
-        }
-        match table {
-            toml::Value::Table(table) => Self::from_table(table),
-            _ => Err(Error::invalid("recipe", "a table", "something else")),
-        }
-    }
-
     fn to_table(&self) -> Result<toml::Table> {
         toml::Table::try_from(self)
             .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
@@ -309,192 +290,8 @@ impl Recipe {
             label_column: (!label_column.is_empty()).then_some(column),
         })
     }
-
-    fn check(&self) -> Result<()> {
-        let must = |ok: bool, what: &str, expected: &str, found: String| {
-            if ok { Ok(()) } else { Err(Error::invalid(what.to_owned(), expected, found)) }
-        };
-        self.visible_units(1)?;
-        must(!self.layers.is_empty(), "layers", "at least one", "none".into())?;
-        must(
-            self.data.hold_out_one_in != 1,
-            "data.hold_out_one_in",
-            "0 or at least 2",
-            "1".into(),
-        )?;
-        for (i, layer) in self.layers.iter().enumerate() {
-            let name = |key: &str| format!("layers.{i}.{key}");
-            layer.units()?;
-            must(layer.batch_size > 0, &name("batch_size"), "at least 1", "0".into())?;
-            for (key, schedule) in [
-                ("learning_rate", &layer.learning_rate),
-                ("momentum", &layer.momentum),
-                ("steps", &layer.steps),
-            ] {
-                must(
-                    schedule.problem().is_none(),
-                    &name(key),
-                    "a schedule",
-                    schedule.problem().unwrap_or_default(),
-                )?;
-            }
-            for (key, value) in [
-                ("l1", layer.l1),
-                ("l2", layer.l2),
-                ("sparsity_cost", layer.sparsity_cost),
-                ("clip", layer.clip),
-                ("weight_deviation", layer.weight_deviation),
-            ] {
-                must(
-                    value >= 0.0 && value.is_finite(),
-                    &name(key),
-                    "a number of at least 0",
-                    value.to_string(),
-                )?;
-            }
-            let target = layer.sparsity_target;
-            must(
-                target > 0.0 && target < 1.0,
-                &name("sparsity_target"),
-                "between 0 and 1",
-                target.to_string(),
-            )?;
-        }
-        if let Some(classifier) = &self.classifier {
-            must(classifier.batch_size > 0, "classifier.batch_size", "at least 1", "0".into())?;
-            must(
-                classifier.validate_one_in != 1,
-                "classifier.validate_one_in",
-                "0 or at least 2",
-                "1".into(),
-            )?;
-            for (key, schedule) in
-                [("learning_rate", &classifier.learning_rate), ("momentum", &classifier.momentum)]
-            {
-                let problem = schedule.problem();
-                must(
-                    problem.is_none(),
-                    &format!("classifier.{key}"),
-                    "a schedule",
-                    problem.unwrap_or_default(),
-                )?;
-            }
-            for (key, value) in [
-                ("dropout_visible", classifier.dropout_visible),
-                ("dropout_hidden", classifier.dropout_hidden),
-            ] {
-                let name = format!("classifier.{key}");
-                must(
-                    (0.0..1.0).contains(&value),
-                    &name,
-                    "at least 0 and below 1",
-                    value.to_string(),
-                )?;
-            }
-            let l2 = classifier.l2;
-            must(
-                l2 >= 0.0 && l2.is_finite(),
-                "classifier.l2",
-                "a number of at least 0",
-                l2.to_string(),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl Layer {
-    /// The hidden units.
-    pub fn units(&self) -> Result<Units> {
-        Units::from_str(&self.hidden)
-    }
-
-    /// How the machine starts.
-    pub fn init(&self) -> Init {
-        Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
-    }
-
-    /// Where its fantasies come from.
-    pub fn negative(&self) -> Box<dyn NegativePhase> {
-        match self.method {
-            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
-            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
-            Method::Exact => Box::new(Exact),
-        }
-    }
-
-    /// What is done to its gradients.
-    pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
-        let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
-        if self.sparsity_cost > 0.0 {
-            transforms.push(Box::new(Sparsity::new(self.sparsity_target, self.sparsity_cost)));
-        }
-        if self.l1 > 0.0 || self.l2 > 0.0 {
-            transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
-        }
-        if self.clip > 0.0 {
-            transforms.push(Box::new(Clip::new(self.clip)?));
-        }
-        Ok(transforms)
-    }
-}
-
-impl Rule {
-    /// An optimiser; its rates are set in every epoch.
-    pub fn optimizer(self) -> Box<dyn Optimizer> {
-        match self {
-            Self::Sgd => Box::new(Sgd::new(0.0)),
-            Self::Adam => Box::new(Adam::new(0.0)),
-        }
-    }
 }
 
 fn one_line(error: &toml::de::Error) -> String {
     error.message().replace('\n', "; ")
-}
-
-/// A TOML value, or the text itself.
-fn parse_value(text: &str) -> toml::Value {
-    let parsed = format!("value = {text}").parse::<toml::Table>();
-    let value = parsed.ok().and_then(|mut table| table.remove("value"));
-    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
-}
-
-fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> Result<()> {
-    let unknown = |found: &str| {
-        Error::invalid(format!("setting {key:?}"), "the key of a recipe", found.to_owned())
-    };
-    let Some((first, rest)) = path.split_first() else {
-        *at = value.clone();
-        return Ok(());
-    };
-    match at {
-        toml::Value::Table(table) if rest.is_empty() => {
-            table.insert((*first).to_owned(), value.clone());
-            Ok(())
-        }
-        toml::Value::Table(table) => {
-            // `classifier.epochs=5` makes a classifier where the recipe has none.
-            let entry = table
-                .entry((*first).to_owned())
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            set(entry, key, rest, value)
-        }
-        toml::Value::Array(items) if *first == "*" => {
-            items.iter_mut().try_for_each(|item| set(item, key, rest, value))
-        }
-        toml::Value::Array(items) => {
-            let count = items.len();
-            let item = first.parse::<usize>().ok().and_then(|i| items.get_mut(i));
-            set(
-                item.ok_or_else(|| {
-                    unknown(&format!("{first:?} of {count} layers, counted from 0"))
-                })?,
-                key,
-                rest,
-                value,
-            )
-        }
-        _ => Err(unknown(&format!("{first:?} below a plain value"))),
-    }
 }

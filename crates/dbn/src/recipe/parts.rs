@@ -1,0 +1,57 @@
+//! From a recipe's words to the parts that learn.
+
+use std::str::FromStr;
+
+use rbm_core::init::Init;
+use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
+use rbm_core::{
+    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Result, Sgd, Units,
+};
+
+use super::{Layer, Method, Rule};
+
+impl Layer {
+    /// The hidden units.
+    pub fn units(&self) -> Result<Units> {
+        Units::from_str(&self.hidden)
+    }
+
+    /// How the machine starts.
+    pub fn init(&self) -> Init {
+        Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
+    }
+
+    /// Where its fantasies come from.
+    pub fn negative(&self) -> Box<dyn NegativePhase> {
+        match self.method {
+            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
+            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
+            Method::Exact => Box::new(Exact),
+        }
+    }
+
+    /// What is done to its gradients.
+    pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
+        let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
+        if self.sparsity_cost > 0.0 {
+            transforms.push(Box::new(Sparsity::new(self.sparsity_target, self.sparsity_cost)));
+        }
+        if self.l1 > 0.0 || self.l2 > 0.0 {
+            transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
+        }
+        if self.clip > 0.0 {
+            transforms.push(Box::new(Clip::new(self.clip)?));
+        }
+        Ok(transforms)
+    }
+}
+
+impl Rule {
+    /// An optimiser; its rates are set in every epoch.
+    pub fn optimizer(self) -> Box<dyn Optimizer> {
+        match self {
+            Self::Sgd => Box::new(Sgd::new(0.0)),
+            Self::Adam => Box::new(Adam::new(0.0)),
+        }
+    }
+}

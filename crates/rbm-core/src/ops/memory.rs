@@ -1,0 +1,41 @@
+//! How a fused operation gets at the numbers of its tensors.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, D, DType, Layout, Result, Tensor};
+
+/// Whether the fused operations are made for tensors like `x`.
+pub(super) fn has_fused(x: &Tensor) -> bool {
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// The numbers of a tensor that must lie in one piece.
+pub(super) fn contiguous<'a, T>(x: &'a [T], layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&x[start..end]),
+        None => candle_core::bail!(
+            "a fused operation needs contiguous tensors, got strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+/// The error for storage of another type.
+pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Error {
+    candle_core::Error::Msg(format!(
+        "{name}: expected two tensors of dtype F32 or F64, found {:?}",
+        storage.dtype()
+    ))
+}
+
+/// Errors unless inputs are a matrix and the bias has its width.
+pub(super) fn check_bias(name: &str, inputs: &Layout, bias: &Layout) -> Result<()> {
+    let width = inputs.shape().dim(D::Minus1)?;
+    if inputs.dims().len() != 2 || bias.dims() != [width] {
+        candle_core::bail!(
+            "{name}: inputs (batch, width) and bias (width,), got {:?} and {:?}",
+            inputs.dims(),
+            bias.dims()
+        );
+    }
+    Ok(())
+}

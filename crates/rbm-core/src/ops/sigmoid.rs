@@ -1,0 +1,141 @@
+//! The logistic function: the mean of a unit that is zero or one.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+
+use super::cpu::{Simd, for_chunks};
+use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::{math, reference};
+use crate::Result;
+
+/// The logistic function, elementwise, with its derivative. `x` of any shape, `f32` or `f64`.
+pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    if !has_fused(x) {
+        return reference::sigmoid(x);
+    }
+    Ok(x.contiguous()?.apply_op1(Sigmoid)?)
+}
+
+/// E[x | inputs] = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias` `(width,)`; differentiable in both.
+pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if !has_fused(inputs) {
+        return reference::bernoulli_mean(inputs, bias);
+    }
+    Ok(inputs.contiguous()?.apply_op2(&bias.contiguous()?, BiasedSigmoid)?)
+}
+
+struct Sigmoid;
+
+impl CustomOp1 for Sigmoid {
+    fn name(&self) -> &'static str {
+        "sigmoid"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let out = match storage {
+            CpuStorage::F32(x) => CpuStorage::F32(mean_f32(contiguous(x, layout)?, &[])),
+            CpuStorage::F64(x) => CpuStorage::F64(mean_f64(contiguous(x, layout)?, &[])),
+            other => return Err(unsupported(self.name(), other)),
+        };
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, mean: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        Ok(Some(sigmoid_backward(mean, grad)?))
+    }
+}
+
+struct BiasedSigmoid;
+
+impl CustomOp2 for BiasedSigmoid {
+    fn name(&self) -> &'static str {
+        "biased-sigmoid"
+    }
+
+    fn cpu_fwd(
+        &self,
+        inputs: &CpuStorage,
+        inputs_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        check_bias(self.name(), inputs_layout, bias_layout)?;
+        let out = match (inputs, bias) {
+            (CpuStorage::F32(x), CpuStorage::F32(b)) => CpuStorage::F32(mean_f32(
+                contiguous(x, inputs_layout)?,
+                contiguous(b, bias_layout)?,
+            )),
+            (CpuStorage::F64(x), CpuStorage::F64(b)) => CpuStorage::F64(mean_f64(
+                contiguous(x, inputs_layout)?,
+                contiguous(b, bias_layout)?,
+            )),
+            (other, _) => return Err(unsupported(self.name(), other)),
+        };
+        Ok((out, inputs_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        mean: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let inputs = sigmoid_backward(mean, grad)?;
+        let bias = reference::sum_rows(&inputs)?;
+        Ok((Some(inputs), Some(bias)))
+    }
+}
+
+fn sigmoid_backward(mean: &Tensor, grad: &Tensor) -> candle_core::Result<Tensor> {
+    let mean = mean.detach();
+    (&mean - mean.sqr()?)? * grad
+}
+
+/// out = sigmoid(x + bias), where `x[0]` is value `start` of a row-major matrix as wide as `bias`; an empty bias is zero.
+#[inline(always)]
+pub(super) fn biased_sigmoid_f32(x: &[f32], bias: &[f32], start: usize, out: &mut [f32]) {
+    let mut done = 0;
+    while done < x.len() && !bias.is_empty() {
+        let column = (start + done) % bias.len();
+        let run = (bias.len() - column).min(x.len() - done);
+        let (x, bias) = (&x[done..done + run], &bias[column..column + run]);
+        for ((out, x), b) in out[done..done + run].iter_mut().zip(x).zip(bias) {
+            *out = x + b;
+        }
+        done += run;
+    }
+    if bias.is_empty() {
+        out.copy_from_slice(x);
+    }
+    for out in out {
+        *out = math::sigmoid(*out);
+    }
+}
+
+fn mean_f32(x: &[f32], bias: &[f32]) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    let simd = Simd::best();
+    for_chunks(&mut out, |start, out| {
+        let x = &x[start..start + out.len()];
+        simd.run(
+            #[inline(always)]
+            || biased_sigmoid_f32(x, bias, start, out),
+        );
+    });
+    out
+}
+
+fn mean_f64(x: &[f64], bias: &[f64]) -> Vec<f64> {
+    let mut out = vec![0f64; x.len()];
+    for_chunks(&mut out, |start, out| {
+        for (i, out) in out.iter_mut().enumerate() {
+            let b = if bias.is_empty() { 0.0 } else { bias[(start + i) % bias.len()] };
+            *out = math::sigmoid_f64(x[start + i] + b);
+        }
+    });
+    out
+}
