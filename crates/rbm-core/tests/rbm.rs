@@ -1,8 +1,8 @@
 //! The laws of the machine and of its exact likelihood.
 //!
 //! What they would catch: a sign or a transposed matrix in the energy; a free energy that does not sum the hidden units
-//! out; a log Z that depends on the side it is summed over; a mirror that forgets a parameter; `log(1 + exp x)` written
-//! naively (the golden machine is saturated); a pseudo-likelihood that flips the wrong unit.
+//! out; a log Z that depends on the side it is summed over; a mirror that forgets a parameter; a sum of exponentials
+//! that loses its scale (the golden machine is saturated); a pseudo-likelihood that flips the wrong unit.
 #![allow(clippy::unwrap_used)]
 
 mod common;

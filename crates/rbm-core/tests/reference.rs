@@ -49,10 +49,14 @@ fn bernoulli_samples_are_the_same_to_the_bit() {
     }
 }
 
+/// At scale 30 many inputs are beyond ±88, where exp overflows in `f32`.
 #[test]
 fn means_and_softplus_are_the_same_to_rounding() {
-    for dtype in BOTH {
+    for (dtype, scale) in
+        [(DType::F32, 1.0), (DType::F32, 30.0), (DType::F64, 1.0), (DType::F64, 300.0)]
+    {
         let (inputs, bias) = inputs(dtype);
+        let inputs = (inputs * scale).unwrap();
         let close = |what, fused: Result<Tensor>, plain: Result<Tensor>| {
             assert_close(what, &flat(&fused.unwrap()), &flat(&plain.unwrap()), rounding(dtype));
         };
