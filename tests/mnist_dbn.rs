@@ -66,8 +66,13 @@ fn tells_left_from_right_and_leaves_a_model() {
     let out = dir.path().join("run");
     let output = run(dir.path(), &out, &TINY);
     assert_eq!(test_error(&output), 0.0);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1.25 %"), "the table of 2006 is missing");
-    for name in ["model.safetensors", "config.json", "filters.png", "reconstructions.png", "samples.png"] {
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("1.25 %"),
+        "the table of 2006 is missing"
+    );
+    for name in
+        ["model.safetensors", "config.json", "filters.png", "reconstructions.png", "samples.png"]
+    {
         assert!(out.join(name).is_file(), "{name}");
     }
 

@@ -29,8 +29,10 @@ pub fn build(args: &Train) -> Result<Recipe> {
         recipe.classifier = None;
     }
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
-        let layer = |hidden: &String| dbn::recipe::Layer { hidden: hidden.clone(), ..last.clone() };
-        recipe.layers = args.layers.iter().map(layer).collect();
+        let layer = |hidden: &String| -> Result<_> {
+            Ok(dbn::recipe::Layer { hidden: hidden.parse().context("--layers")?, ..last.clone() })
+        };
+        recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     // Through the file's form once more, so that what was typed is checked like what was written.
     Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")

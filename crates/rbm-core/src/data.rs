@@ -25,13 +25,13 @@ impl Batches {
     }
 
     /// In random order with the classes spread evenly, so that every mini-batch holds about as many cases of each class
-    /// as the whole does (Practical Guide §4). `labels` has one entry a case.
+    /// as the whole does (Practical Guide §4). `labels` has one entry a case; cases beyond its end count as one class.
     pub fn balanced(mut self, labels: &[u32], rng: &mut Rng) -> Self {
         use std::collections::BTreeMap;
         self.order.shuffle(rng);
-        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut classes: BTreeMap<Option<u32>, Vec<u32>> = BTreeMap::new();
         for &case in &self.order {
-            classes.entry(labels.get(case as usize).copied().unwrap_or(0)).or_default().push(case);
+            classes.entry(labels.get(case as usize).copied()).or_default().push(case);
         }
         let mut placed: Vec<(f64, u32)> = Vec::with_capacity(self.order.len());
         for (class, cases) in classes.values().enumerate() {

@@ -5,7 +5,7 @@
 
 use candle_core::{D, Tensor};
 
-use crate::{Layer, Rbm, Result, ops};
+use crate::{Error, Layer, Rbm, Result, ops};
 
 /// Visible configurations with the hidden inputs they cause, optionally weighted: one side of the gradient.
 #[derive(Debug, Clone)]
@@ -19,8 +19,11 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// The positive phase of `cases` `(cases, visible)`.
+    /// The positive phase of `cases` `(cases, visible)`. Errors when there are none.
     pub fn of(rbm: &Rbm, cases: &Tensor) -> Result<Self> {
+        if cases.elem_count() == 0 {
+            return Err(Error::invalid("a phase", "at least one case", "none"));
+        }
         let hidden_inputs = rbm.hidden_inputs(cases)?.detach();
         Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None })
     }

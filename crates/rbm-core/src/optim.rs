@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 
 use crate::state::{State, take};
-use crate::{Gradient, Rbm, Result, Stateful, ops};
+use crate::{Error, Gradient, Rbm, Result, Stateful, ops};
 
 /// Moves parameters along a gradient of ascent.
 pub trait Optimizer: Stateful {
@@ -55,6 +55,7 @@ impl Optimizer for Sgd {
         if self.velocity.is_empty() {
             self.velocity = zeros(parameters)?;
         }
+        check("velocity", &self.velocity, parameters, ascent)?;
         for ((var, velocity), part) in parameters.iter().zip(&self.velocity).zip(ascent) {
             ops::momentum_step(var, velocity, part, self.learning_rate, self.momentum)?;
         }
@@ -113,6 +114,8 @@ impl Optimizer for Adam {
         if self.first.is_empty() {
             (self.first, self.second) = (zeros(parameters)?, zeros(parameters)?);
         }
+        check("first moments", &self.first, parameters, ascent)?;
+        check("second moments", &self.second, parameters, ascent)?;
         self.steps += 1;
         let (b1, b2) = self.betas;
         let bias = |beta: f64| 1.0 - beta.powi(self.steps as i32);
@@ -150,6 +153,21 @@ impl Stateful for Adam {
 
 fn zeros(parameters: &[&Var]) -> Result<Vec<Tensor>> {
     parameters.iter().map(|var| Ok(var.as_detached_tensor().zeros_like()?)).collect()
+}
+
+/// Errors unless there is one of everything for each parameter.
+fn check(name: &str, memory: &[Tensor], parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+    let expected = format!("{}, one a parameter", parameters.len());
+    for (what, count) in [(name, memory.len()), ("gradient", ascent.len())] {
+        if count != parameters.len() {
+            return Err(Error::invalid(
+                format!("the optimiser's {what}"),
+                expected,
+                count.to_string(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn numbered<'a>(

@@ -15,7 +15,7 @@ pub struct Rbm {
 }
 
 impl Rbm {
-    /// A machine of these units whose parameters are all zero. [`Rbm::init_from`](crate::init) breaks the symmetry.
+    /// A machine of these units whose parameters are all zero. [`Init`](crate::init::Init) breaks the symmetry.
     pub fn new(visible: &Units, hidden: &Units, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Var::zeros((visible.size(), hidden.size()), dtype, device)?;
         Ok(Self {
@@ -38,6 +38,13 @@ impl Rbm {
                 format!("shape {expected:?}"),
                 format!("{:?}", weights.dims()),
             ));
+        }
+        for (_, var) in visible.vars().into_iter().chain(hidden.vars()) {
+            if var.dtype() != weights.dtype() {
+                let (expected, found) =
+                    (format!("{:?}", weights.dtype()), format!("{:?}", var.dtype()));
+                return Err(Error::invalid("a layer's parameters", expected, found));
+            }
         }
         Ok(Self { visible, hidden, weights })
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A number as a function of the epoch, counted from 0. In a recipe: `0.1`, `[[0, 0.5], [5, 0.9]]` or
 /// `{ from = 0.1, to = 0.001, curve = "exponential" }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Schedule {
     /// Always the same.
     Constant(f64),
@@ -71,7 +71,7 @@ impl Schedule {
                 Some(format!("{value} is not a number of at least 0"))
             }
             Self::Steps(steps) if steps.is_empty() => Some("the list of steps is empty".into()),
-            Self::Steps(steps) if !steps.is_sorted_by_key(|(epoch, _)| *epoch) => {
+            Self::Steps(steps) if !steps.is_sorted_by(|a, b| a.0 < b.0) => {
                 Some("the epochs of the steps do not rise".into())
             }
             Self::Steps(steps) if !steps.iter().all(|(_, value)| finite(&[*value])) => {

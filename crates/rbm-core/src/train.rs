@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{State, below, prefixed};
 use crate::{
-    Batches, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Schedule, Stateful,
-    Transform, data, monitor,
+    Batches, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Schedule,
+    Stateful, Transform, data, monitor,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -150,8 +150,13 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             self.negative.set_steps(plan.steps.steps_at(epoch, plan.epochs));
             let order = feed.order(epoch);
             let last = order.len().saturating_sub(1);
-            if order.is_empty() {
-                return Err(crate::Error::invalid("training", "at least one case", "none"));
+            if position.batch >= order.len() {
+                let expected = format!("a mini-batch below the epoch's {}", order.len());
+                return Err(Error::invalid(
+                    "the place to go on",
+                    expected,
+                    position.batch.to_string(),
+                ));
             }
             for (i, indices) in order.indices().enumerate().skip(position.batch) {
                 let visible = feed.batch(indices, rng)?;

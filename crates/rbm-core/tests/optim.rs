@@ -286,3 +286,21 @@ fn updates_in_place_by_hand() {
     assert!(ops::add_scaled(&x, &vector(&[1.0]), 1.0).is_err());
     assert!(ops::add_scaled(&x, &y.to_dtype(DType::F32).unwrap(), 1.0).is_err());
 }
+
+/// A checkpoint that has lost its last tensor must not leave a parameter untrained in silence.
+#[test]
+fn a_missing_last_tensor_is_an_error() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", DType::F32, 1);
+    let cases = common::matrix(&common::binary(4), DType::F32);
+    let optimizers: [(Box<dyn Optimizer>, &str); 2] =
+        [(Box::new(Sgd::new(0.1)), "velocity.2"), (Box::new(Adam::new(0.1)), "second.2")];
+    for (optimizer, name) in optimizers {
+        let mut trainer = Trainer::new(Persistent::new(1, 5), optimizer);
+        trainer.step(&rbm, &cases, &mut Rng::new(2)).unwrap();
+        let mut state = trainer.state();
+        state.remove(&format!("optimizer.{name}")).unwrap();
+        let refused =
+            trainer.restore(&state).and_then(|()| trainer.step(&rbm, &cases, &mut Rng::new(2)));
+        assert!(refused.is_err(), "{name}");
+    }
+}

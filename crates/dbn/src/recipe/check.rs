@@ -21,7 +21,6 @@ impl Recipe {
 
 impl Layer {
     fn check(&self, name: &str) -> Result<()> {
-        self.units()?;
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
         schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
         schedule(&format!("{name}.momentum"), &self.momentum)?;

@@ -3,6 +3,7 @@
 mod check;
 mod parts;
 mod settings;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -98,8 +99,9 @@ pub enum Rule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layer {
-    /// The hidden units, `500` or `KIND:SIZE`.
-    pub hidden: String,
+    /// The hidden units: a number of Bernoulli units, or `KIND:SIZE`.
+    #[serde(with = "units")]
+    pub hidden: Units,
     /// How many times to go through the data.
     pub epochs: usize,
     /// Cases in a mini-batch.
@@ -142,7 +144,7 @@ impl Default for Layer {
     fn default() -> Self {
         let Init { weight_deviation, hidden_bias } = Init::default();
         Self {
-            hidden: "500".into(),
+            hidden: Units::bernoulli(500),
             epochs: 10,
             batch_size: 100,
             learning_rate: Schedule::Constant(0.1),

@@ -1,21 +1,14 @@
 //! From a recipe's words to the parts that learn.
 
-use std::str::FromStr;
-
 use rbm_core::init::Init;
 use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
 use rbm_core::{
-    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Result, Sgd, Units,
+    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Result, Sgd,
 };
 
 use super::{Layer, Method, Rule};
 
 impl Layer {
-    /// The hidden units.
-    pub fn units(&self) -> Result<Units> {
-        Units::from_str(&self.hidden)
-    }
-
     /// How the machine starts.
     pub fn init(&self) -> Init {
         Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }

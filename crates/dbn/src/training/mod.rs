@@ -169,16 +169,12 @@ impl Training {
     }
 
     fn new_rbm(&self, layer: usize) -> Result<Rbm> {
+        let layers = &self.recipe.layers;
         let visible = match layer {
             0 => self.recipe.visible_units(self.train.width())?,
-            _ => self.recipe.layers[layer - 1].units()?,
+            _ => layers[layer - 1].hidden.clone(),
         };
-        Rbm::new(
-            &visible,
-            &self.recipe.layers[layer].units()?,
-            self.train.cases.dtype(),
-            &self.device,
-        )
+        Rbm::new(&visible, &layers[layer].hidden, self.train.cases.dtype(), &self.device)
     }
 
     fn new_classifier(&self) -> Result<Classifier> {

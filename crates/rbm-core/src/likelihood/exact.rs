@@ -23,6 +23,7 @@ pub fn log_partition(rbm: &Rbm) -> Result<f64> {
 
 /// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact. Errors as [`log_partition`].
 pub fn log_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+    super::check_cases(cases)?;
     let log_z = log_partition(rbm)?;
     let free_energy =
         rbm.free_energy(cases)?.detach().to_dtype(DType::F64)?.mean_all()?.to_scalar::<f64>()?;

@@ -50,6 +50,7 @@ struct Conditional<'a> {
 
 impl<'a> Conditional<'a> {
     fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
+        super::check_cases(cases)?;
         let visible = cases.ge(0.5)?.to_dtype(rbm.dtype())?;
         let weights = rbm.weights().as_detached_tensor();
         let inputs = visible.matmul(&weights)?;
