@@ -100,7 +100,13 @@ fn learns_a_slice_of_mnist() {
     };
     let dir = tempfile::tempdir().unwrap();
     let mut settings = vec!["--limit", "2000"];
-    for setting in ["layers.*.hidden=100", "layers.*.epochs=3", "classifier.epochs=8"] {
+    for setting in [
+        "layers.*.hidden=100",
+        "layers.*.batch_size=20",
+        "layers.*.epochs=3",
+        "classifier.epochs=20",
+        "classifier.batch_size=20",
+    ] {
         settings.extend(["--set", setting]);
     }
     // Chance is 90 %, nearest class mean about 18 %: a broken layer or a shifted label shows.

@@ -1,1 +1,9 @@
-//! The program as its users meet it.
+//! The program as its users meet it: what it prints, what it leaves on disk, and how it answers what goes wrong.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod commands;
+mod common;
+mod reproducible;
+mod resume;
+mod train;
