@@ -1,10 +1,11 @@
 //! Progress on standard error: a bar a stage and one for its current epoch; plain lines where there is no terminal.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use dbn::training::{Figures, Stage, Step};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::grouped;
 
@@ -53,7 +54,10 @@ impl Progress {
         self.stage.set_prefix(self.name.clone());
         self.stage.set_position(stage.from as u64);
         self.epoch = self.bars.add(ProgressBar::new(stage.cases as u64));
-        self.epoch.set_style(style("  {bar:24.dim} {human_pos:>7}/{human_len} cases, {per_sec}"));
+        self.epoch.set_style(
+            style("  {bar:24.dim} {human_pos:>7}/{human_len} cases, {rate}")
+                .with_key("rate", write_rate),
+        );
     }
 
     /// A mini-batch was learned.
@@ -101,6 +105,12 @@ impl Progress {
         }
         self.last_line = Instant::now();
     }
+}
+
+/// Cases per second as a whole number: the built-in key shows four decimals.
+fn write_rate(state: &ProgressState, to: &mut dyn Write) {
+    // A bar that cannot be written to is not worth an error.
+    let _ = write!(to, "{} cases/s", grouped(state.per_sec() as u64));
 }
 
 /// An epoch in a few words.

@@ -120,11 +120,10 @@ impl Optimizer for Adam {
         let (b1, b2) = self.betas;
         let bias = |beta: f64| 1.0 - beta.powi(self.steps as i32);
         for (i, (var, part)) in parameters.iter().zip(ascent).enumerate() {
-            self.first[i] = ((&self.first[i] * b1)? + (*part * (1.0 - b1))?)?;
-            self.second[i] = ((&self.second[i] * b2)? + (part.sqr()? * (1.0 - b2))?)?;
-            let root = ((&self.second[i] / bias(b2))?.sqrt()? + self.epsilon)?;
-            let step = (&self.first[i] / root)?;
-            ops::add_scaled(var, &step, self.learning_rate / bias(b1))?;
+            ops::average_in(&self.first[i], part, b1)?;
+            ops::average_square_in(&self.second[i], part, b2)?;
+            let (rate, scale) = (self.learning_rate / bias(b1), 1.0 / bias(b2));
+            ops::adam_step(var, &self.first[i], &self.second[i], rate, scale, self.epsilon)?;
         }
         Ok(())
     }

@@ -214,7 +214,8 @@ impl Backprop<'_> {
         let mut ascent = Vec::with_capacity(vars.len());
         for (i, var) in vars.iter().enumerate() {
             let gradient = match gradients.get(var.as_tensor()).filter(|_| learning.contains(&i)) {
-                Some(gradient) => gradient.contiguous()?,
+                // Detached, because what keeps a gradient must not keep the graph that it came from.
+                Some(gradient) => gradient.detach().contiguous()?,
                 None => var.as_detached_tensor().zeros_like()?,
             };
             if recipe.l2 > 0.0 && var.rank() == 2 && learning.contains(&i) {

@@ -26,4 +26,6 @@ pub use philox::uniform;
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
 pub use softplus::softplus;
-pub use update::{add_scaled, add_sign_scaled, momentum_step};
+pub use update::{
+    adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, momentum_step,
+};

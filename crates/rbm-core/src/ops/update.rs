@@ -1,6 +1,8 @@
 //! Changes of a parameter in place: the only operations that write into a tensor that exists already.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
+use std::ops::{Add, Div, Mul};
+
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor};
 
 use super::cpu::for_chunks;
 use super::memory::{contiguous, unsupported};
@@ -8,12 +10,12 @@ use crate::{Error, Result};
 
 /// target ← target + scale·source, in place. Equal shapes, contiguous; the two must not share memory.
 pub fn add_scaled(target: &Tensor, source: &Tensor, scale: f64) -> Result<()> {
-    combine(target, source, Combination { keep: 1.0, scale, sign: false })
+    combine(target, source, Combination { keep: 1.0, scale, term: Term::Itself })
 }
 
 /// target ← target + scale·sign(source), in place: the step of an L1 penalty.
 pub fn add_sign_scaled(target: &Tensor, source: &Tensor, scale: f64) -> Result<()> {
-    combine(target, source, Combination { keep: 1.0, scale, sign: true })
+    combine(target, source, Combination { keep: 1.0, scale, term: Term::Sign })
 }
 
 /// velocity ← momentum·velocity + rate·gradient, then parameter ← parameter + velocity, both in place.
@@ -24,56 +26,138 @@ pub fn momentum_step(
     rate: f64,
     momentum: f64,
 ) -> Result<()> {
-    combine(velocity, gradient, Combination { keep: momentum, scale: rate, sign: false })?;
+    combine(velocity, gradient, Combination { keep: momentum, scale: rate, term: Term::Itself })?;
     add_scaled(parameter, velocity, 1.0)
 }
 
-fn combine(target: &Tensor, source: &Tensor, op: Combination) -> Result<()> {
-    if target.shape() != source.shape() || target.dtype() != source.dtype() {
-        let describe = |t: &Tensor| format!("{:?} {:?}", t.dims(), t.dtype());
-        return Err(Error::invalid("update in place", describe(target), describe(source)));
+/// average ← decay·average + (1 − decay)·source, in place.
+pub fn average_in(average: &Tensor, source: &Tensor, decay: f64) -> Result<()> {
+    combine(average, source, Combination { keep: decay, scale: 1.0 - decay, term: Term::Itself })
+}
+
+/// average ← decay·average + (1 − decay)·source², in place.
+pub fn average_square_in(average: &Tensor, source: &Tensor, decay: f64) -> Result<()> {
+    combine(average, source, Combination { keep: decay, scale: 1.0 - decay, term: Term::Square })
+}
+
+/// parameter ← parameter + rate·first/(√(scale·second) + ε), in place: the step of Adam, whose corrections for the start
+/// are in `rate` and `scale`.
+pub fn adam_step(
+    parameter: &Tensor,
+    first: &Tensor,
+    second: &Tensor,
+    rate: f64,
+    scale: f64,
+    epsilon: f64,
+) -> Result<()> {
+    check_alike(parameter, first)?;
+    check_alike(parameter, second)?;
+    if !parameter.device().is_cpu() {
+        let root = ((second * scale)?.sqrt()? + epsilon)?;
+        return replace(parameter, &(parameter.detach() + ((first / root)? * rate)?)?);
     }
+    let op = AdamStep { rate, scale, epsilon };
+    Ok(parameter.inplace_op3(&first.contiguous()?, &second.contiguous()?, &op)?)
+}
+
+fn combine(target: &Tensor, source: &Tensor, op: Combination) -> Result<()> {
+    check_alike(target, source)?;
     if !target.device().is_cpu() {
-        let source = if op.sign { source.sign()? } else { source.clone() };
-        let new = ((target.detach() * op.keep)? + (source.detach() * op.scale)?)?;
-        return Ok(target.slice_set(&new.contiguous()?, 0, 0)?);
+        let term = match op.term {
+            Term::Itself => source.detach(),
+            Term::Sign => source.detach().sign()?,
+            Term::Square => source.detach().sqr()?,
+        };
+        return replace(target, &((target.detach() * op.keep)? + (term * op.scale)?)?);
     }
     Ok(target.inplace_op2(&source.contiguous()?, &op)?)
 }
 
-/// target ← keep·target + scale·(source or its sign).
+fn check_alike(target: &Tensor, source: &Tensor) -> Result<()> {
+    if target.shape() != source.shape() || target.dtype() != source.dtype() {
+        let describe = |t: &Tensor| format!("{:?} {:?}", t.dims(), t.dtype());
+        return Err(Error::invalid("update in place", describe(target), describe(source)));
+    }
+    Ok(())
+}
+
+fn replace(target: &Tensor, new: &Tensor) -> Result<()> {
+    Ok(target.slice_set(&new.contiguous()?, 0, 0)?)
+}
+
+/// target ← keep·target + scale·term(source).
 struct Combination {
     keep: f64,
     scale: f64,
-    sign: bool,
+    term: Term,
 }
 
-macro_rules! combine_slices {
-    ($op:expr, $float:ty, $target:expr, $target_layout:expr, $source:expr, $source_layout:expr) => {{
-        let (keep, scale) = ($op.keep as $float, $op.scale as $float);
-        let source = contiguous($source, $source_layout)?;
-        let Some((start, end)) = $target_layout.contiguous_offsets() else {
-            candle_core::bail!("update in place: the target must be contiguous");
-        };
-        let sign = |x: $float| {
-            if x > 0.0 {
-                1.0
-            } else if x < 0.0 {
-                -1.0
-            } else {
-                0.0
-            }
-        };
-        for_chunks(&mut $target[start..end], |offset, target| {
+#[derive(Clone, Copy)]
+enum Term {
+    Itself,
+    Sign,
+    Square,
+}
+
+/// The two types of numbers that parameters have.
+trait Real:
+    Copy
+    + PartialOrd
+    + From<i8>
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Send
+    + Sync
+{
+    fn from_f64(x: f64) -> Self;
+    fn sqrt(self) -> Self;
+
+    fn sign(self) -> Self {
+        let zero = Self::from(0);
+        Self::from(i8::from(self > zero) - i8::from(self < zero))
+    }
+}
+
+impl Real for f32 {
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
+impl Real for f64 {
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
+fn contiguous_mut<'a, T>(x: &'a mut [T], layout: &Layout) -> candle_core::Result<&'a mut [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&mut x[start..end]),
+        None => candle_core::bail!("update in place: the target must be contiguous"),
+    }
+}
+
+impl Combination {
+    fn run<T: Real>(&self, target: &mut [T], source: &[T]) {
+        let (keep, scale) = (T::from_f64(self.keep), T::from_f64(self.scale));
+        for_chunks(target, |offset, target| {
             let pairs = target.iter_mut().zip(&source[offset..]);
-            if $op.sign {
-                pairs.for_each(|(t, &s)| *t = keep * *t + scale * sign(s));
-            } else {
-                pairs.for_each(|(t, &s)| *t = keep * *t + scale * s);
+            match self.term {
+                Term::Itself => pairs.for_each(|(t, &s)| *t = keep * *t + scale * s),
+                Term::Sign => pairs.for_each(|(t, &s)| *t = keep * *t + scale * s.sign()),
+                Term::Square => pairs.for_each(|(t, &s)| *t = keep * *t + scale * (s * s)),
             }
         });
-        Ok(())
-    }};
+    }
 }
 
 impl InplaceOp2 for Combination {
@@ -89,9 +173,60 @@ impl InplaceOp2 for Combination {
         sl: &Layout,
     ) -> candle_core::Result<()> {
         match (target, source) {
-            (CpuStorage::F32(t), CpuStorage::F32(s)) => combine_slices!(self, f32, t, tl, s, sl),
-            (CpuStorage::F64(t), CpuStorage::F64(s)) => combine_slices!(self, f64, t, tl, s, sl),
-            (_, other) => Err(unsupported(self.name(), other)),
+            (CpuStorage::F32(t), CpuStorage::F32(s)) => {
+                self.run(contiguous_mut(t, tl)?, contiguous(s, sl)?)
+            }
+            (CpuStorage::F64(t), CpuStorage::F64(s)) => {
+                self.run(contiguous_mut(t, tl)?, contiguous(s, sl)?)
+            }
+            (_, other) => return Err(unsupported(self.name(), other)),
         }
+        Ok(())
+    }
+}
+
+struct AdamStep {
+    rate: f64,
+    scale: f64,
+    epsilon: f64,
+}
+
+impl AdamStep {
+    fn run<T: Real>(&self, parameter: &mut [T], first: &[T], second: &[T]) {
+        let (rate, scale, epsilon) =
+            (T::from_f64(self.rate), T::from_f64(self.scale), T::from_f64(self.epsilon));
+        for_chunks(parameter, |offset, parameter| {
+            let moments = first[offset..].iter().zip(&second[offset..]);
+            for (p, (&first, &second)) in parameter.iter_mut().zip(moments) {
+                *p = *p + rate * first / ((scale * second).sqrt() + epsilon);
+            }
+        });
+    }
+}
+
+impl InplaceOp3 for AdamStep {
+    fn name(&self) -> &'static str {
+        "adam-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        parameter: &mut CpuStorage,
+        pl: &Layout,
+        first: &CpuStorage,
+        fl: &Layout,
+        second: &CpuStorage,
+        sl: &Layout,
+    ) -> candle_core::Result<()> {
+        match (parameter, first, second) {
+            (CpuStorage::F32(p), CpuStorage::F32(f), CpuStorage::F32(s)) => {
+                self.run(contiguous_mut(p, pl)?, contiguous(f, fl)?, contiguous(s, sl)?);
+            }
+            (CpuStorage::F64(p), CpuStorage::F64(f), CpuStorage::F64(s)) => {
+                self.run(contiguous_mut(p, pl)?, contiguous(f, fl)?, contiguous(s, sl)?);
+            }
+            (_, other, _) => return Err(unsupported(self.name(), other)),
+        }
+        Ok(())
     }
 }
