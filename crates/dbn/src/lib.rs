@@ -36,3 +36,8 @@ pub use recipe::Recipe;
 pub use run::Run;
 pub use store::Model;
 pub use training::Training;
+
+/// The README's programs, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
