@@ -25,8 +25,13 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
     }
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let layers = layers(&args.layer, model.dbn.rbms.len())?;
-    let part =
-        evaluate::cases(&args.run, args.data.as_deref(), &args.data_options, Some(args.cases))?;
+    let part = evaluate::cases(
+        &args.run,
+        &model,
+        args.data.as_deref(),
+        &args.data_options,
+        Some(args.cases),
+    )?;
     let features = features(&model, &part, &layers)?;
     let bytes = if kind == "npy" {
         sample::npy(&Tensor::cat(&features, 1)?)?

@@ -5,15 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use dbn::{Evaluation, Model, Part, Run, datasets};
+use indicatif::MultiProgress;
 
 use crate::args::{Cases, DataOptions, Evaluate};
-use crate::{device, output, recipe};
+use crate::{device, output, progress, recipe};
 
 /// Prints a table, or one JSON object.
-pub fn run(args: &Evaluate) -> Result<ExitCode> {
+pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
-    let part = cases(&args.run, args.data.as_deref(), &args.data_options, args.cases)?;
-    let evaluation = Evaluation::of(&model, &part, args.seed)?;
+    let part = cases(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
+    let spinner = progress::spinner(bars, "evaluating");
+    let evaluation = Evaluation::of(&model, &part, args.seed);
+    spinner.finish_and_clear();
+    let evaluation = evaluation?;
     if args.json {
         output::json(&evaluation)?;
         return Ok(ExitCode::SUCCESS);
@@ -48,6 +52,7 @@ pub fn run(args: &Evaluate) -> Result<ExitCode> {
 /// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
 pub fn cases(
     dir: &Path,
+    model: &Model,
     data: Option<&str>,
     options: &DataOptions,
     cases: Option<Cases>,
@@ -72,12 +77,16 @@ pub fn cases(
             (train, Some(held_out))
         }
     };
-    match (cases.unwrap_or(default), held_out) {
-        (Cases::Train, _) | (Cases::All, None) => Ok(train),
-        (Cases::HeldOut, Some(held_out)) => Ok(held_out),
-        (Cases::All, Some(held_out)) => join(&train, &held_out),
+    let part = match (cases.unwrap_or(default), held_out) {
+        (Cases::Train, _) | (Cases::All, None) => train,
+        (Cases::HeldOut, Some(held_out)) => held_out,
+        (Cases::All, Some(held_out)) => join(&train, &held_out)?,
         (Cases::HeldOut, None) => bail!("{}: no cases are held out of this data", dataset.name),
-    }
+    };
+    let units = model.dbn.bottom().visible().units();
+    let (low, high) = units.range();
+    datasets::check_range(&dataset.name, &part, low, high, units.kind())?;
+    Ok(part)
 }
 
 fn join(a: &Part, b: &Part) -> Result<Part> {

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let bars = indicatif::MultiProgress::new();
     let result = logging::start(&args.logging, &bars).and_then(|()| match &args.command {
         Command::Train(args) => train::run(args, &bars),
-        Command::Evaluate(args) => evaluate::run(args),
+        Command::Evaluate(args) => evaluate::run(args, &bars),
         Command::Sample(args) => sample::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -12,6 +12,13 @@ use crate::output::grouped;
 /// How often to write a line where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// A sign of life for work of unknown length.
+pub fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
+    let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
 /// The bars of a training.
 pub struct Progress {
     bars: MultiProgress,

@@ -12,7 +12,7 @@ use dbn::{Evaluation, Model, Recipe, Run, Training, gallery};
 use indicatif::MultiProgress;
 
 use crate::args::Train;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::{device, output, recipe};
 
 /// The exit code of a process that Ctrl-C has stopped.
@@ -54,7 +54,11 @@ pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
     watch.progress.finish();
     match outcome? {
         Outcome::Finished(model) => {
-            finish(&run, &model, &training, args).map(|()| ExitCode::SUCCESS)
+            let spinner = progress::spinner(bars, "pictures and evaluation");
+            let result = finish(&run, &model, &training, args);
+            spinner.finish_and_clear();
+            output::line(result?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Outcome::Stopped => {
             eprintln!("stopped; go on with: dbn train --resume {}", run.dir().display());
@@ -77,6 +81,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
     if let Some(checkpoint) = run.checkpoint()? {
         training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
     }
+    run.sweep()?;
     Ok(run.truncate_metrics(training.record().epochs)?)
 }
 
@@ -90,25 +95,26 @@ fn new_folder(recipe: &Recipe) -> PathBuf {
     std::iter::once(first.clone()).chain(others).find(|dir| !dir.exists()).unwrap_or(first)
 }
 
-/// Saves the model and looks at it once, on the cases that nothing has seen.
-fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result<()> {
+/// Saves the model and looks at it once, on the cases that nothing has seen. Returns what to say about it.
+fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result<String> {
     model.save(run.dir())?;
-    let seen = training.held_out.as_ref().unwrap_or(&training.train);
+    let unseen = training.held_out.as_ref();
     if !args.no_pictures {
-        gallery::write(run.dir(), model, seen, training.recipe.seed).context("pictures")?;
+        let cases = unseen.unwrap_or(&training.train);
+        gallery::write(run.dir(), model, cases, training.recipe.seed).context("pictures")?;
     }
-    let Some(held_out) = training.held_out.as_ref().filter(|_| !args.no_evaluation) else {
-        return output::line("done, without a look at held-out cases");
+    let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
+        return Ok("done, without a look at held-out cases".into());
     };
     let evaluation = Evaluation::of(model, held_out, training.recipe.seed)?;
-    match evaluation.error_percent {
-        Some(error) => output::line(format!("held-out error {error:.2} %")),
+    Ok(match evaluation.error_percent {
+        Some(error) => format!("held-out error {error:.2} %"),
         None => {
             let error =
                 evaluation.layers.last().map_or(f64::NAN, |layer| layer.data_reconstruction_error);
-            output::line(format!("held-out reconstruction error {error:.5}"))
+            format!("held-out reconstruction error {error:.5}")
         }
-    }
+    })
 }
 
 fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {

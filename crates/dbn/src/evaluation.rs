@@ -1,10 +1,14 @@
 //! A trained model in numbers, on cases it has not seen.
 
+use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::{Result, Rng, likelihood};
 use serde::Serialize;
 
 use crate::{Model, Part};
+
+/// Cases that are looked at together.
+const BLOCK: usize = 1000;
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -56,16 +60,14 @@ impl Evaluation {
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
         let mut below = cases.clone();
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
-            let reconstruction = model.dbn.reconstruct(&cases, i + 1)?.detach();
-            let report = Monitor { train: below.clone(), held_out: None, rng: Rng::new(seed) }
-                .report(rbm)?;
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
                 hidden: rbm.hidden().units().to_string(),
-                data_reconstruction_error: monitor::reconstruction_error(&cases, &reconstruction)?,
-                report,
+                data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
+                report: Monitor { train: below.clone(), held_out: None, rng: Rng::new(seed) }
+                    .report(rbm)?,
             });
-            below = rbm.hidden_mean(&below)?.detach();
+            below = in_blocks(&below, |block| Ok(rbm.hidden_mean(block)?.detach()))?;
         }
         let exact = model.dbn.rbms.len() == 1
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
@@ -85,4 +87,22 @@ impl Evaluation {
             layers,
         })
     }
+}
+
+/// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.
+fn reconstruction_error(model: &Model, cases: &Tensor, layers: usize) -> Result<f64> {
+    let mut total = 0.0;
+    for start in (0..cases.dim(0)?).step_by(BLOCK) {
+        let block = cases.narrow(0, start, BLOCK.min(cases.dim(0)? - start))?;
+        let reconstruction = model.dbn.reconstruct(&block, layers)?.detach();
+        total += block.dim(0)? as f64 * monitor::reconstruction_error(&block, &reconstruction)?;
+    }
+    Ok(total / cases.dim(0)?.max(1) as f64)
+}
+
+fn in_blocks(cases: &Tensor, pass: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let n = cases.dim(0)?;
+    let blocks =
+        (0..n).step_by(BLOCK).map(|start| pass(&cases.narrow(0, start, BLOCK.min(n - start))?));
+    Ok(Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
 }

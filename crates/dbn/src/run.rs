@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rbm_core::checkpoint::write_whole;
+use rbm_core::checkpoint::{UNFINISHED, write_whole};
 use rbm_core::{Error, Result};
 
 use crate::training::{Checkpoint, Figures};
@@ -88,6 +88,20 @@ impl Run {
         line.push(b'\n');
         let file = fs::OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut file| file.write_all(&line)).map_err(|e| Error::io(&path, e))
+    }
+
+    /// Takes away what a killed process was still writing beside its files.
+    pub fn sweep(&self) -> Result<()> {
+        let failed = |e| Error::io(&self.dir, e);
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let is_unfinished =
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+            if is_unfinished {
+                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the first `lines` lines of `metrics.jsonl`: those of the epochs that the checkpoint knows.

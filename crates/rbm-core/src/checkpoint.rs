@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// The metadata key under which the record lies.
 const RECORD: &str = "record";
 
+/// How the names of files begin that are still being written.
+pub const UNFINISHED: &str = ".writing-";
+
 /// What a training needs to go on.
 #[derive(Debug, Clone)]
 pub struct Checkpoint<R> {
@@ -61,7 +64,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |e| Error::io(path, e);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

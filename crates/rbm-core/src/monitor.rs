@@ -9,6 +9,8 @@ use crate::{Error, Rbm, Result, Rng, Units};
 
 /// Mean |W| above which a machine counts as diverged.
 const LARGEST_MEAN_WEIGHT: f64 = 1e3;
+/// Cases that are looked at together.
+const BLOCK: usize = 1000;
 
 /// Fixed cases to look at in every epoch.
 #[derive(Debug, Clone)]
@@ -42,38 +44,65 @@ pub struct Report {
 }
 
 impl Monitor {
-    /// Looks at the machine.
+    /// Looks at the machine, a block of cases at a time. Errors when there are no cases.
     pub fn report(&self, rbm: &Rbm) -> Result<Report> {
-        let hidden = rbm.hidden_mean(&self.train)?.detach();
-        let reconstruction = rbm.visible_mean(&hidden)?.detach();
+        let n = self.train.dim(0)?;
+        let mut rng = self.rng;
+        let has_pseudo_likelihood = matches!(rbm.visible().units(), Units::Bernoulli { .. });
+        let (mut reconstruction, mut pseudo_likelihood, mut active) =
+            (0.0, 0.0, vec![0.0; rbm.hidden().units().size()]);
+        for block in blocks(&self.train)? {
+            let block = block?;
+            let rows = block.dim(0)? as f64;
+            let hidden = rbm.hidden_mean(&block)?.detach();
+            reconstruction +=
+                rows * reconstruction_error(&block, &rbm.visible_mean(&hidden)?.detach())?;
+            let sums = crate::ops::sum_rows(&hidden)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            if has_pseudo_likelihood {
+                pseudo_likelihood += rows * stochastic_pseudo_likelihood(rbm, &block, &mut rng)?;
+            }
+        }
+        let cases = n as f64;
+        active.iter_mut().for_each(|total| *total /= cases);
+        let binary = matches!(rbm.hidden().units(), Units::Bernoulli { .. });
+        let count = |stuck: fn(f64) -> bool| {
+            if binary { active.iter().filter(|&&a| stuck(a)).count() } else { 0 }
+        };
         let gap = match &self.held_out {
             Some(held_out) => {
-                Some(mean(&rbm.free_energy(held_out)?)? - mean(&rbm.free_energy(&self.train)?)?)
+                Some(mean_free_energy(rbm, held_out)? - mean_free_energy(rbm, &self.train)?)
             }
             None => None,
         };
-        let pseudo_likelihood = match rbm.visible().units() {
-            Units::Bernoulli { .. } => {
-                Some(stochastic_pseudo_likelihood(rbm, &self.train, &mut self.rng.clone())?)
-            }
-            _ => None,
-        };
-        let binary = matches!(rbm.hidden().units(), Units::Bernoulli { .. });
-        let activity = (crate::ops::sum_rows(&hidden)? / hidden.dim(0)?.max(1) as f64)?;
-        let activity = activity.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let count = |stuck: fn(f64) -> bool| {
-            if binary { activity.iter().filter(|&&a| stuck(a)).count() } else { 0 }
-        };
         Ok(Report {
-            reconstruction_error: reconstruction_error(&self.train, &reconstruction)?,
-            pseudo_likelihood,
+            reconstruction_error: reconstruction / cases,
+            pseudo_likelihood: has_pseudo_likelihood.then_some(pseudo_likelihood / cases),
             free_energy_gap: gap,
-            hidden_activity: activity.iter().sum::<f64>() / activity.len().max(1) as f64,
+            hidden_activity: active.iter().sum::<f64>() / active.len().max(1) as f64,
             dead_units: count(|a| a < 0.01),
             stuck_units: count(|a| a > 0.99),
             mean_weight: mean(&rbm.weights().as_detached_tensor().abs()?)?,
         })
     }
+}
+
+/// The mean free energy of `cases` `(n, visible)` in nats, a block at a time.
+fn mean_free_energy(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+    let mut total = 0.0;
+    for block in blocks(cases)? {
+        let block = block?;
+        total += block.dim(0)? as f64 * mean(&rbm.free_energy(&block)?)?;
+    }
+    Ok(total / cases.dim(0)? as f64)
+}
+
+fn blocks(cases: &Tensor) -> Result<impl Iterator<Item = Result<Tensor>>> {
+    let n = cases.dim(0)?;
+    if n == 0 {
+        return Err(Error::invalid("monitoring", "at least one case", "none"));
+    }
+    Ok((0..n).step_by(BLOCK).map(move |start| Ok(cases.narrow(0, start, BLOCK.min(n - start))?)))
 }
 
 /// Mean squared difference per unit between `cases` and `reconstruction`, both `(n, width)`.

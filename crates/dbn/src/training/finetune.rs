@@ -64,6 +64,7 @@ impl Training {
         else {
             return Err(Error::invalid("fine-tuning", "a classifier and labels", "none"));
         };
+        tracing::info!(epochs = recipe.epochs, from = self.record.position.epoch, "fine-tuning");
         let mut optimizer = recipe.optimizer.optimizer();
         let classifier = match self.classifier.take() {
             Some(classifier) => classifier,

@@ -25,6 +25,7 @@ impl Training {
         let span = tracing::info_span!("layer", number = stage + 1, hidden = %layer.hidden);
         let _entered = span.enter();
         let is_new = self.rbms.len() == stage;
+        tracing::info!(epochs = layer.epochs, from = self.record.position.epoch, "pre-training");
         if is_new {
             self.rbms.push(self.new_rbm(stage)?);
             self.record.rng = self.stream(Stream::Learn);
