@@ -1,0 +1,194 @@
+//! The stack: what goes up, what comes down, and what a deep layer learns from.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Module;
+use dbn::greedy::{Below, Pass};
+use dbn::{Classifier, Dbn};
+use rbm_core::train::Feed;
+use rbm_core::{Rbm, Rng, Units, ops};
+
+/// A machine with weights and biases from N(0, deviation²).
+fn machine(visible: usize, hidden: usize, deviation: f64, seed: u64) -> Rbm {
+    let (visible, hidden) = (Units::bernoulli(visible), Units::bernoulli(hidden));
+    let rbm = Rbm::new(&visible, &hidden, DType::F32, &Device::Cpu).unwrap();
+    let mut rng = Rng::new(seed);
+    for (_, var) in rbm.parameters() {
+        let noise = ops::normal(var.shape(), DType::F32, &Device::Cpu, &mut rng).unwrap();
+        var.set(&(noise * deviation).unwrap()).unwrap();
+    }
+    rbm
+}
+
+fn cases(n: usize, width: usize) -> Tensor {
+    let uniform = ops::uniform((n, width), DType::F32, &Device::Cpu, &mut Rng::new(99)).unwrap();
+    uniform.lt(0.4).unwrap().to_dtype(DType::F32).unwrap()
+}
+
+fn rows(x: &Tensor) -> Vec<Vec<f32>> {
+    x.detach().to_vec2().unwrap()
+}
+
+/// All binary configurations of `width` units.
+fn configurations(width: usize) -> Vec<Vec<f32>> {
+    (0..1 << width).map(|n| (0..width).map(|i| (n >> i & 1) as f32).collect()).collect()
+}
+
+#[test]
+fn neighbours_that_do_not_fit_are_refused() {
+    let error = Dbn::new(vec![machine(4, 3, 0.1, 1), machine(5, 2, 0.1, 2)]).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("layer 2") && message.contains("bernoulli:3"), "{message}");
+    assert!(Dbn::new(Vec::new()).is_err());
+}
+
+/// Catches a layer skipped, repeated or taken in the wrong order on the way up.
+#[test]
+fn features_are_the_up_pass_layer_by_layer() {
+    let dbn = Dbn::new(vec![machine(6, 5, 1.0, 1), machine(5, 4, 1.0, 2)]).unwrap();
+    let v = cases(3, 6);
+    let features = dbn.features(&v).unwrap();
+    let first = dbn.rbms[0].hidden_mean(&v).unwrap();
+    assert_eq!(rows(&features[0]), rows(&first));
+    assert_eq!(rows(&features[1]), rows(&dbn.rbms[1].hidden_mean(&first).unwrap()));
+    assert_eq!(rows(&dbn.up(&v).unwrap()), rows(&features[1]));
+    assert_eq!(rows(&dbn.forward(&v).unwrap()), rows(&features[1]));
+    let down = dbn.down(&features[1]).unwrap();
+    assert_eq!(rows(&dbn.reconstruct(&v, 2).unwrap()), rows(&down));
+    let shallow = dbn.rbms[0].visible_mean(&first).unwrap();
+    assert_eq!(rows(&dbn.reconstruct(&v, 1).unwrap()), rows(&shallow));
+}
+
+/// The network's own distribution: the top machine's marginal over its visible units, then the directed layer down.
+/// Catches a chain run in the wrong machine, a layer between that is not sampled, weights used the wrong way round.
+#[test]
+fn samples_have_the_means_of_the_enumerated_network() {
+    let dbn = Dbn::new(vec![machine(5, 4, 1.0, 3), machine(4, 3, 1.0, 4)]).unwrap();
+    let hidden = configurations(4);
+    let flat: Vec<f32> = hidden.concat();
+    let h = Tensor::from_vec(flat, (hidden.len(), 4), &Device::Cpu).unwrap();
+    let free: Vec<f32> = dbn.top().free_energy(&h).unwrap().detach().to_vec1().unwrap();
+    let weights: Vec<f64> = free.iter().map(|f| f64::from(-f).exp()).collect();
+    let z: f64 = weights.iter().sum();
+    let below = rows(&dbn.bottom().visible_mean(&h).unwrap());
+    let moment = |unit: usize, power: i32| -> f64 {
+        weights.iter().zip(&below).map(|(w, v)| w / z * f64::from(v[unit]).powi(power)).sum()
+    };
+
+    let n = 20_000;
+    // 200 steps: with weights of order one the four units of the top machine forget their start within a few steps.
+    let samples = rows(&dbn.sample(n, 200, &mut Rng::new(5)).unwrap());
+    for unit in 0..5 {
+        let mean = samples.iter().map(|v| f64::from(v[unit])).sum::<f64>() / n as f64;
+        let sigma = ((moment(unit, 2) - moment(unit, 1).powi(2)) / n as f64).sqrt();
+        assert!(
+            (mean - moment(unit, 1)).abs() < 4.0 * sigma,
+            "unit {unit}: {mean} for {}",
+            moment(unit, 1)
+        );
+    }
+}
+
+/// Catches a feed whose order depends on anything but the epoch: a resumed training would see other cases.
+#[test]
+fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
+    let data = cases(50, 6);
+    let feed = |pass| Below {
+        cases: &data,
+        balance: None,
+        rbms: &[],
+        pass,
+        batch_size: 8,
+        shuffle: Rng::new(7),
+    };
+    let order =
+        |epoch| feed(Pass::Mean).order(epoch).indices().flatten().copied().collect::<Vec<_>>();
+    assert_eq!(order(3), order(3));
+    assert_ne!(order(3), order(4));
+    let mut sorted = order(3);
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_deep_layer_learns_from_what_is_below() {
+    let data = cases(2500, 6);
+    let lower = [machine(6, 5, 1.0, 1)];
+    let feed = Below {
+        cases: &data,
+        balance: None,
+        rbms: &lower,
+        pass: Pass::Mean,
+        batch_size: 8,
+        shuffle: Rng::new(7),
+    };
+    let whole = lower[0].hidden_mean(&data).unwrap();
+
+    let batch = feed.batch(&[3, 1, 4], &mut Rng::new(1)).unwrap();
+    let expected: Vec<_> = [3, 1, 4].map(|i| rows(&whole)[i].clone()).to_vec();
+    for (row, expected) in rows(&batch).iter().flatten().zip(expected.iter().flatten()) {
+        // One row's product may be summed in another order than the same row in a larger matrix.
+        assert!((row - expected).abs() < 1e-6);
+    }
+
+    // 2500 cases are two blocks and a half: a block that is lost or counted twice shows.
+    let (mean, variance) = feed.moments().unwrap();
+    let (expected_mean, expected_variance) = rbm_core::init::moments(&whole.detach()).unwrap();
+    for (found, expected) in [(mean, expected_mean), (variance, expected_variance)] {
+        let pairs =
+            found.to_vec1::<f32>().unwrap().into_iter().zip(expected.to_vec1::<f32>().unwrap());
+        // f32 sums of 2500 numbers below one: relative rounding of at most 2500 · 6e-8.
+        pairs.for_each(|(found, expected)| {
+            assert!((found - expected).abs() < 1.5e-4 * expected.abs().max(1e-3))
+        });
+    }
+
+    let sampled = Below { pass: Pass::Sample, ..feed };
+    let batch = sampled.batch(&[0, 1, 2, 3], &mut Rng::new(1)).unwrap();
+    assert!(rows(&batch).iter().flatten().all(|&x| x == 0.0 || x == 1.0));
+}
+
+#[test]
+fn the_unrolled_classifier_is_a_softmax_over_the_features() {
+    let rbms = vec![machine(6, 5, 1.0, 1), machine(5, 4, 1.0, 2)];
+    let classifier = Classifier::unroll(&rbms, 3, &mut Rng::new(3)).unwrap();
+    let dbn = Dbn::new(rbms).unwrap();
+    let v = cases(7, 6);
+    let expected = dbn.up(&v).unwrap().matmul(&classifier.weights).unwrap();
+    assert_eq!(rows(&classifier.logits(&v).unwrap()), rows(&expected));
+
+    // Its parameters are its own: fine-tuning must leave the generative network alone.
+    let before = rows(&dbn.up(&v).unwrap());
+    for var in classifier.vars() {
+        var.set(&var.zeros_like().unwrap()).unwrap();
+    }
+    assert_eq!(rows(&dbn.up(&v).unwrap()), before);
+    assert!(Classifier::unroll(&[], 3, &mut Rng::new(3)).is_err());
+}
+
+/// Catches units scaled by the wrong factor, or left out with the wrong probability.
+#[test]
+fn dropout_keeps_the_mean() {
+    use dbn::classifier::Dropout;
+    let classifier = Classifier::empty(1, &[], 1, DType::F32, &Device::Cpu).unwrap();
+    classifier.weights.set(&Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap()).unwrap();
+    let n = 100_000;
+    let ones = Tensor::ones((n, 1), DType::F32, &Device::Cpu).unwrap();
+    let dropout = Dropout { visible: 0.2, hidden: 0.0 };
+    let out = classifier.logits_with_dropout(&ones, dropout, &mut Rng::new(1)).unwrap();
+    let out: Vec<f32> = rows(&out).concat();
+    assert!(out.iter().all(|&x| x == 0.0 || x == 1.25));
+    let mean = out.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+    let sigma = (0.25 / n as f64).sqrt(); // variance of 1.25 · Bernoulli(0.8)
+    assert!((mean - 1.0).abs() < 4.0 * sigma, "{mean}");
+    let none = classifier.logits_with_dropout(&ones, Dropout::default(), &mut Rng::new(1)).unwrap();
+    assert_eq!(rows(&none), rows(&ones));
+}
+
+#[test]
+fn labels_beyond_the_classes_are_refused() {
+    let classifier = Classifier::empty(4, &[], 3, DType::F32, &Device::Cpu).unwrap();
+    let part = dbn::Part::new(cases(2, 4), Some(vec![0, 3])).unwrap();
+    let message = classifier.errors_and_loss(&part).unwrap_err().to_string();
+    assert!(message.contains("below 3") && message.contains("found 3"), "{message}");
+}

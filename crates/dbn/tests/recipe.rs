@@ -1,0 +1,77 @@
+//! Recipes: what is written is what is meant, and nothing is silently ignored.
+#![allow(clippy::unwrap_used)]
+
+use dbn::Recipe;
+use dbn::recipe::BUILT_IN;
+use rbm_core::{Schedule, Units};
+
+fn settings(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+fn refusal(result: dbn::Result<Recipe>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn every_built_in_recipe_is_valid_and_survives_being_written_out() {
+    for (name, _) in BUILT_IN {
+        let recipe = Recipe::named(name).unwrap();
+        assert_eq!(recipe.name, name);
+        assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe, "{name}");
+    }
+    let message = refusal(Recipe::named("dogits"));
+    assert!(message.contains("digits") && message.contains("dogits"), "{message}");
+}
+
+#[test]
+fn settings_reach_their_key() {
+    let recipe = Recipe::named("digits").unwrap();
+    let changed = recipe.with(&settings(&[
+        "seed=7",
+        "layers.1.hidden=gaussian:30",
+        "layers.*.epochs=3",
+        "layers.0.steps=[[0, 1], [2, 5]]",
+        "classifier.learning_rate={ from = 0.1, to = 0.01, curve = \"exponential\" }",
+    ]));
+    let changed = changed.unwrap();
+    assert_eq!(changed.seed, 7);
+    assert_eq!(changed.layers[1].hidden, Units::gaussian(30));
+    assert!(changed.layers.iter().all(|layer| layer.epochs == 3));
+    assert_eq!(changed.layers[0].steps, Schedule::Steps(vec![(0, 1.0), (2, 5.0)]));
+    assert_eq!(changed.layers[1].steps, recipe.layers[1].steps);
+    let rate = &changed.classifier.unwrap().learning_rate;
+    assert!((rate.at(99, 100) - 0.01).abs() < 1e-12);
+}
+
+#[test]
+fn a_classifier_can_be_set_where_there_was_none() {
+    let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
+    let changed = recipe.with(&settings(&["classifier.epochs=5"])).unwrap();
+    assert_eq!(changed.classifier.unwrap().epochs, 5);
+}
+
+/// A misspelt key that is ignored is a wrong result nobody notices.
+#[test]
+fn what_is_wrong_is_named() {
+    let recipe = Recipe::named("digits").unwrap();
+    for (setting, word) in [
+        ("layers.0.epoch=3", "epoch"),
+        ("layers.7.epochs=3", "7"),
+        ("layers.0.epochs=many", "many"),
+        ("layers.0.hidden=0", "units"),
+        ("layers.0.learning_rate=-1", "layers.0.learning_rate"),
+        ("layers.0.momentum=[[5, 0.9], [0, 0.5]]", "layers.0.momentum"),
+        ("layers.0.batch_size=0", "layers.0.batch_size"),
+        ("classifier.dropout_hidden=1", "classifier.dropout_hidden"),
+        ("data.hold_out_one_in=1", "data.hold_out_one_in"),
+        ("visible=potts", "potts"),
+        ("sed=3", "sed"),
+        ("seed", "key=value"),
+        ("seed.x=3", "seed.x"),
+    ] {
+        let message = refusal(recipe.with(&settings(&[setting])));
+        assert!(message.contains(word), "{setting}: {message}");
+        assert!(!message.contains('\n'), "{setting}: more than one line: {message}");
+    }
+}
