@@ -7,12 +7,10 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use dbn::{Model, Part};
 use rbm_core::checkpoint::write_whole;
+use rbm_core::data;
 
 use crate::args::Embed;
 use crate::{device, evaluate, output, sample};
-
-/// Cases that are sent up at a time.
-const BLOCK: usize = 1000;
 
 /// Writes the features of every case to a file.
 pub fn run(args: &Embed) -> Result<ExitCode> {
@@ -70,8 +68,8 @@ fn layers(text: &str, count: usize) -> Result<Vec<usize>> {
 fn features(model: &Model, part: &Part, layers: &[usize]) -> Result<Vec<Tensor>> {
     let bar = indicatif::ProgressBar::new(part.len() as u64);
     let mut blocks: Vec<Vec<Tensor>> = vec![Vec::new(); layers.len()];
-    for start in (0..part.len()).step_by(BLOCK) {
-        let rows = part.cases.narrow(0, start, BLOCK.min(part.len() - start))?;
+    for rows in data::blocks(&part.cases) {
+        let rows = rows?;
         let all = model.dbn.features(&model.prepare(&rows)?)?;
         for (blocks, &layer) in blocks.iter_mut().zip(layers) {
             blocks.push(all[layer].detach().to_device(&Device::Cpu)?);

@@ -4,14 +4,12 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, ops};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, data, ops};
 
 use crate::Part;
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
-/// Cases that are classified at a time.
-const BLOCK: usize = 1000;
 
 /// One deterministic layer: units whose mean answers their inputs.
 #[derive(Debug)]
@@ -160,10 +158,11 @@ impl Classifier {
         v: &Tensor,
         mut visit: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
-        let n = v.dim(0)?;
-        for start in (0..n).step_by(BLOCK) {
-            let block = v.narrow(0, start, BLOCK.min(n - start))?;
-            visit(start, &self.logits(&block.to_device(self.bias.device())?)?.detach())?;
+        let mut start = 0;
+        for block in data::blocks(v) {
+            let block = block?.to_device(self.bias.device())?;
+            visit(start, &self.logits(&block)?.detach())?;
+            start += block.dim(0)?;
         }
         Ok(())
     }

@@ -2,13 +2,10 @@
 
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::{Result, Rng, likelihood};
+use rbm_core::{Result, Rng, data, likelihood};
 use serde::Serialize;
 
 use crate::{Model, Part};
-
-/// Cases that are looked at together.
-const BLOCK: usize = 1000;
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -67,7 +64,8 @@ impl Evaluation {
                 report: Monitor { train: below.clone(), held_out: None, rng: Rng::new(seed) }
                     .report(rbm)?,
             });
-            below = in_blocks(&below, |block| Ok(rbm.hidden_mean(block)?.detach()))?;
+            let above = data::blocks(&below).map(|block| Ok(rbm.hidden_mean(&block?)?.detach()));
+            below = Tensor::cat(&above.collect::<Result<Vec<_>>>()?, 0)?;
         }
         let exact = model.dbn.rbms.len() == 1
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
@@ -92,17 +90,10 @@ impl Evaluation {
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.
 fn reconstruction_error(model: &Model, cases: &Tensor, layers: usize) -> Result<f64> {
     let mut total = 0.0;
-    for start in (0..cases.dim(0)?).step_by(BLOCK) {
-        let block = cases.narrow(0, start, BLOCK.min(cases.dim(0)? - start))?;
+    for block in data::blocks(cases) {
+        let block = block?;
         let reconstruction = model.dbn.reconstruct(&block, layers)?.detach();
         total += block.dim(0)? as f64 * monitor::reconstruction_error(&block, &reconstruction)?;
     }
     Ok(total / cases.dim(0)?.max(1) as f64)
-}
-
-fn in_blocks(cases: &Tensor, pass: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let n = cases.dim(0)?;
-    let blocks =
-        (0..n).step_by(BLOCK).map(|start| pass(&cases.narrow(0, start, BLOCK.min(n - start))?));
-    Ok(Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
 }

@@ -3,16 +3,13 @@
 //! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
 //! a whole: every mini-batch is sent up when its turn comes.
 
-use candle_core::{DType, Tensor};
-use rbm_core::init::Init;
+use candle_core::Tensor;
+use rbm_core::init::{self, Init};
 use rbm_core::train::Feed;
-use rbm_core::{Batches, Rbm, Result, Rng, data, ops};
+use rbm_core::{Batches, Rbm, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
 use crate::dbn;
-
-/// Cases that are sent up at a time when averages over all of them are needed.
-const BLOCK: usize = 1000;
 
 /// What of a layer's hidden units the next layer learns from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,27 +52,9 @@ impl Below<'_> {
 
     /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
-        let n = self.cases.dim(0)?;
-        let average = |statistic: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
-            let mut total: Option<Tensor> = None;
-            for start in (0..n).step_by(BLOCK) {
-                let block = self.cases.narrow(0, start, BLOCK.min(n - start))?;
-                let sum = ops::sum_rows(&statistic(&dbn::up(self.rbms, &block)?.detach())?)?;
-                let sum = sum.to_dtype(DType::F64)?;
-                total = Some(match total {
-                    None => sum,
-                    Some(total) => (total + sum)?,
-                });
-            }
-            let total = total.ok_or_else(|| {
-                rbm_core::Error::invalid("pre-training", "at least one case", "none")
-            })?;
-            Ok((total / n as f64)?)
-        };
-        let mean = average(&|x| Ok(x.clone()))?;
-        let narrow = mean.to_dtype(self.cases.dtype())?;
-        let variance = average(&|x| Ok(x.broadcast_sub(&narrow)?.sqr()?))?;
-        Ok((narrow, variance.to_dtype(self.cases.dtype())?))
+        let arriving =
+            || data::blocks(self.cases).map(|block| Ok(dbn::up(self.rbms, &block?)?.detach()));
+        init::moments_of_blocks(arriving)
     }
 
     /// Initialises `rbm` to learn from these cases.

@@ -67,6 +67,16 @@ impl Batches {
     }
 }
 
+/// Cases that are looked at together where all of them are gone through.
+const BLOCK: usize = 1000;
+
+/// All rows of `cases` `(n, width)` in order, in blocks of at most a thousand, so that what is made of them need not fit
+/// into memory at once.
+pub fn blocks(cases: &Tensor) -> impl Iterator<Item = Result<Tensor>> + '_ {
+    let n = cases.dims().first().copied().unwrap_or(0);
+    (0..n).step_by(BLOCK).map(move |start| Ok(cases.narrow(0, start, BLOCK.min(n - start))?))
+}
+
 /// The rows of `cases` with the given numbers.
 pub fn rows(cases: &Tensor, indices: &[u32]) -> Result<Tensor> {
     Ok(cases.index_select(&Tensor::new(indices, cases.device())?, 0)?)

@@ -1,8 +1,8 @@
 //! Where learning starts (Practical Guide §8).
 
-use candle_core::{D, Tensor};
+use candle_core::{DType, Tensor};
 
-use crate::{Rbm, Result, Rng, ops};
+use crate::{Error, Rbm, Result, Rng, data, ops};
 
 /// Small random weights and biases that know the data's averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,17 +41,32 @@ impl Init {
     }
 }
 
-/// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`.
+/// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`. Errors when there are no cases.
 pub fn moments(cases: &Tensor) -> Result<(Tensor, Tensor)> {
-    let n = cases.dim(0)?.max(1) as f64;
-    let mean = (ops::sum_rows(cases)? / n)?;
+    moments_of_blocks(|| data::blocks(cases))
+}
+
+/// [`moments`] of cases that come in blocks `(rows, width)`, so that they are never needed all at once; `blocks` is called
+/// twice and must give the same blocks.
+pub fn moments_of_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
+where
+    B: Iterator<Item = Result<Tensor>>,
+{
+    let average = |statistic: &dyn Fn(Tensor) -> Result<Tensor>| -> Result<Tensor> {
+        let (mut total, mut rows, mut dtype): (Option<Tensor>, usize, _) = (None, 0, DType::F32);
+        for block in blocks() {
+            let block = block?;
+            (rows, dtype) = (rows + block.dim(0)?, block.dtype());
+            let sum = ops::sum_rows(&statistic(block)?)?.detach().to_dtype(DType::F64)?;
+            total = Some(total.map_or(Ok(sum.clone()), |total| total + sum)?);
+        }
+        let total = total.ok_or_else(|| Error::invalid("averages", "at least one case", "none"))?;
+        Ok((total / rows as f64)?.to_dtype(dtype)?)
+    };
+    let mean = average(&Ok)?;
     // About the mean, not E[x²] − E[x]²: f32 would lose the variance of a nearly constant column.
-    let mut squares = mean.zeros_like()?;
-    for start in (0..cases.dim(D::Minus2)?).step_by(1024) {
-        let rows = cases.narrow(0, start, 1024.min(cases.dim(0)? - start))?;
-        squares = (squares + ops::sum_rows(&rows.broadcast_sub(&mean)?.sqr()?)?)?;
-    }
-    Ok((mean, (squares / n)?))
+    let variance = average(&|block| Ok(block.broadcast_sub(&mean)?.sqr()?))?;
+    Ok((mean, variance))
 }
 
 impl Rbm {

@@ -15,6 +15,8 @@ pub mod state;
 
 pub mod ops;
 
+pub mod data;
+
 pub mod layer;
 
 pub mod rbm;
@@ -36,7 +38,6 @@ pub mod transform;
 pub mod optim;
 pub mod schedule;
 
-pub mod data;
 pub mod monitor;
 pub mod train;
 

@@ -4,13 +4,12 @@
 use candle_core::{DType, Tensor};
 use serde::Serialize;
 
+use crate::data::blocks;
 use crate::likelihood::stochastic_pseudo_likelihood;
 use crate::{Error, Rbm, Result, Rng, Units};
 
 /// Mean |W| above which a machine counts as diverged.
 const LARGEST_MEAN_WEIGHT: f64 = 1e3;
-/// Cases that are looked at together.
-const BLOCK: usize = 1000;
 
 /// Fixed cases to look at in every epoch.
 #[derive(Debug, Clone)]
@@ -47,11 +46,14 @@ impl Monitor {
     /// Looks at the machine, a block of cases at a time. Errors when there are no cases.
     pub fn report(&self, rbm: &Rbm) -> Result<Report> {
         let n = self.train.dim(0)?;
+        if n == 0 {
+            return Err(Error::invalid("monitoring", "at least one case", "none"));
+        }
         let mut rng = self.rng;
         let has_pseudo_likelihood = matches!(rbm.visible().units(), Units::Bernoulli { .. });
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
             (0.0, 0.0, vec![0.0; rbm.hidden().units().size()]);
-        for block in blocks(&self.train)? {
+        for block in blocks(&self.train) {
             let block = block?;
             let rows = block.dim(0)? as f64;
             let hidden = rbm.hidden_mean(&block)?.detach();
@@ -90,19 +92,11 @@ impl Monitor {
 /// The mean free energy of `cases` `(n, visible)` in nats, a block at a time.
 fn mean_free_energy(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
     let mut total = 0.0;
-    for block in blocks(cases)? {
+    for block in blocks(cases) {
         let block = block?;
         total += block.dim(0)? as f64 * mean(&rbm.free_energy(&block)?)?;
     }
-    Ok(total / cases.dim(0)? as f64)
-}
-
-fn blocks(cases: &Tensor) -> Result<impl Iterator<Item = Result<Tensor>>> {
-    let n = cases.dim(0)?;
-    if n == 0 {
-        return Err(Error::invalid("monitoring", "at least one case", "none"));
-    }
-    Ok((0..n).step_by(BLOCK).map(move |start| Ok(cases.narrow(0, start, BLOCK.min(n - start))?)))
+    Ok(total / cases.dim(0)?.max(1) as f64)
 }
 
 /// Mean squared difference per unit between `cases` and `reconstruction`, both `(n, width)`.

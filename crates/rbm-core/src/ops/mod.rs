@@ -2,7 +2,7 @@
 //!
 //! On the CPU the operations that candle runs serially, without a seed or in several passes are fused here: vectorised,
 //! threaded, the same bits for any number of threads and any vector width. Elsewhere the same results come from plain
-//! candle operations and random words made on the host ([`reference`]); nothing but speed differs.
+//! candle operations and random words made on the host ([`mod@reference`]); nothing but speed differs.
 
 pub mod reference;
 pub mod threads;

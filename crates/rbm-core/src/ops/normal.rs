@@ -2,22 +2,17 @@
 
 use candle_core::{DType, Device, Shape, Tensor};
 
-use super::cpu;
-use super::philox::{BLOCK, block_words};
+use super::philox::{BLOCK, draw_tensor};
 use crate::{Result, Rng};
 
-/// Numbers from N(0, 1), of the given shape. Made on the host on every device, so the bits are the same everywhere.
+/// Numbers from N(0, 1), of the given shape; `dtype` is `F32` or `F64` (the digits of both are those of `f32`).
 pub fn normal(
     shape: impl Into<Shape>,
     dtype: DType,
     device: &Device,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    let shape = shape.into();
-    let draw = rng.draw();
-    let mut values = vec![0f32; shape.elem_count()];
-    cpu::for_blocks(&mut values, |block, out| {
-        let words = block_words(draw, block as u64);
+    draw_tensor(shape.into(), dtype, device, rng, |words, out| {
         let mut normals = [0f32; BLOCK];
         // Words 0 and 1, and words 2 and 3 of a counter, are the radius and the angle of a pair.
         for half in [0, BLOCK / 2] {
@@ -26,8 +21,7 @@ pub fn normal(
             }
         }
         out.copy_from_slice(&normals[..out.len()]);
-    });
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+    })
 }
 
 fn pair(radius: u32, angle: u32) -> [f32; 2] {

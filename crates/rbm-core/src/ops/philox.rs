@@ -46,6 +46,21 @@ pub(super) fn unit(word: u32) -> f32 {
     ((word >> 9) as i32 as f32 + 0.5) * (1.0 / 8_388_608.0)
 }
 
+/// A tensor whose blocks of values `fill` makes from random words; a block at the end may be shorter. Made on the host
+/// on every device, so the bits are the same everywhere.
+pub(super) fn draw_tensor(
+    shape: Shape,
+    dtype: DType,
+    device: &Device,
+    rng: &mut Rng,
+    fill: impl Fn([u32; BLOCK], &mut [f32]) + Sync,
+) -> Result<Tensor> {
+    let draw = rng.draw();
+    let mut values = vec![0f32; shape.elem_count()];
+    cpu::for_blocks(&mut values, |block, out| fill(block_words(draw, block as u64), out));
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+}
+
 /// Numbers uniform on (0, 1), of the given shape; `dtype` is `F32` or `F64` (both hold the same 23 random bits).
 pub fn uniform(
     shape: impl Into<Shape>,
@@ -53,14 +68,9 @@ pub fn uniform(
     device: &Device,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    let shape = shape.into();
-    let draw = rng.draw();
-    let mut values = vec![0f32; shape.elem_count()];
-    cpu::for_blocks(&mut values, |block, out| {
-        let words = block_words(draw, block as u64);
+    draw_tensor(shape.into(), dtype, device, rng, |words, out| {
         out.iter_mut().zip(words).for_each(|(value, word)| *value = unit(word));
-    });
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+    })
 }
 
 #[cfg(test)]
