@@ -32,15 +32,13 @@ pub fn outer_difference(
     }
     let out = with_slices([&x, &y, &u, &w], |slices| match slices {
         Slices::F32([x, y, u, w]) => {
-            let mut out = vec![0f32; rows * columns];
-            accumulate(&mut out, x, y, (rows, columns), false, alpha as f32);
-            accumulate(&mut out, u, w, (rows, columns), true, -beta as f32);
+            let mut out = product(x, y, (rows, columns), alpha as f32);
+            accumulate(&mut out, u, w, (rows, columns), -beta as f32);
             CpuStorage::F32(out)
         }
         Slices::F64([x, y, u, w]) => {
-            let mut out = vec![0f64; rows * columns];
-            accumulate(&mut out, x, y, (rows, columns), false, alpha);
-            accumulate(&mut out, u, w, (rows, columns), true, -beta);
+            let mut out = product(x, y, (rows, columns), alpha);
+            accumulate(&mut out, u, w, (rows, columns), -beta);
             CpuStorage::F64(out)
         }
     })?;
@@ -73,24 +71,58 @@ fn with_slices<R>(tensors: [&Tensor; 4], body: impl FnOnce(Slices) -> R) -> cand
     })
 }
 
-/// out = [out +] scale·xᵀy, with x `(cases, rows)` and y `(cases, columns)`, all row-major.
+/// scale·xᵀy in a new buffer, with x `(cases, rows)` and y `(cases, columns)`, all row-major.
+fn product<T: Copy + From<bool> + 'static>(
+    x: &[T],
+    y: &[T],
+    shape: (usize, usize),
+    scale: T,
+) -> Vec<T> {
+    let len = shape.0 * shape.1;
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: the capacity holds a matrix of this shape. Without reading it, `gemm` writes every one of its elements,
+    // also where there are no cases, so all of them are initialised when the length says so.
+    unsafe {
+        gemm_into(out.as_mut_ptr(), false, x, y, shape, scale);
+        out.set_len(len);
+    }
+    out
+}
+
+/// out += scale·xᵀy.
 fn accumulate<T: Copy + From<bool> + 'static>(
     out: &mut [T],
     x: &[T],
     y: &[T],
-    (rows, columns): (usize, usize),
+    shape: (usize, usize),
+    scale: T,
+) {
+    assert_eq!(out.len(), shape.0 * shape.1);
+    // SAFETY: `out` is a matrix of this shape, as asserted.
+    unsafe { gemm_into(out.as_mut_ptr(), true, x, y, shape, scale) }
+}
+
+/// # Safety
+///
+/// `out` points to memory for a `(rows, columns)` matrix, initialised if it is to be added to.
+unsafe fn gemm_into<T: Copy + From<bool> + 'static>(
+    out: *mut T,
     add: bool,
+    x: &[T],
+    y: &[T],
+    (rows, columns): (usize, usize),
     scale: T,
 ) {
     let cases = x.len().checked_div(rows).unwrap_or(0);
-    assert!(out.len() == rows * columns && x.len() == cases * rows && y.len() == cases * columns);
-    // SAFETY: the assertion above makes every index that these dimensions and strides reach lie inside its slice.
+    assert!(x.len() == cases * rows && y.len() == cases * columns);
+    // SAFETY: the assertion makes every index that these dimensions and strides reach lie inside its slice; the caller
+    // vouches for `out`.
     unsafe {
         gemm::gemm(
             rows,
             columns,
             cases,
-            out.as_mut_ptr(),
+            out,
             1,
             columns as isize,
             add,
@@ -107,5 +139,24 @@ fn accumulate<T: Copy + From<bool> + 'static>(
             false,
             Parallelism::Rayon(rayon::current_num_threads()),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The buffer is not cleared before the first product, so nothing of it may survive.
+    #[test]
+    fn every_element_is_written() {
+        for (rows, columns, cases) in [(1, 1, 1), (3, 5, 2), (64, 33, 7), (4, 3, 0)] {
+            drop(vec![f32::NAN; rows * columns]);
+            let (x, y) = (vec![1f32; cases * rows], vec![2f32; cases * columns]);
+            let out = product(&x, &y, (rows, columns), 0.5);
+            assert!(
+                out.iter().all(|&o| o == cases as f32),
+                "{rows}x{columns}, {cases} cases: {out:?}"
+            );
+        }
     }
 }
