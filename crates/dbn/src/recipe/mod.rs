@@ -191,6 +191,8 @@ pub struct Classifier {
     pub dropout_hidden: f64,
     /// One in so many training cases is kept for validation, to stop early; 0 keeps none and runs all epochs.
     pub validate_one_in: usize,
+    /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
+    pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
     pub patience: usize,
 }
@@ -208,6 +210,7 @@ impl Default for Classifier {
             dropout_visible: 0.0,
             dropout_hidden: 0.0,
             validate_one_in: 10,
+            average_last: 0,
             patience: 20,
         }
     }

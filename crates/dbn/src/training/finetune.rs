@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use candle_core::{DType, Tensor};
-use rbm_core::state::State;
 use rbm_core::train::Position;
 use rbm_core::{Batches, Error, Optimizer, Result, Rng, data, ops};
 use serde::{Deserialize, Serialize};
@@ -13,20 +12,6 @@ use super::record::{Record, checkpoint_of};
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::classifier::{Dropout, log_likelihood};
 use crate::{Classifier, recipe};
-
-/// The best epoch so far by errors on the validation part, then by cross-entropy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    epoch: usize,
-    errors: usize,
-    loss: f64,
-}
-
-impl Best {
-    fn is_better_than(&self, other: &Self) -> bool {
-        (self.errors, self.loss) < (other.errors, other.loss)
-    }
-}
 
 /// What has been added up since the epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -50,7 +35,9 @@ impl Sum {
 impl Record {
     /// Whether the validation error has not improved for as long as the recipe waits.
     fn is_exhausted(&self, recipe: &recipe::Classifier) -> bool {
-        self.best.is_some_and(|best| self.position.epoch >= best.epoch + recipe.patience.max(1))
+        self.kept
+            .best
+            .is_some_and(|best| self.position.epoch >= best.epoch + recipe.patience.max(1))
     }
 }
 
@@ -59,13 +46,10 @@ impl Training {
     pub(super) fn finetune(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
         let span = tracing::info_span!("classifier");
         let _entered = span.enter();
-        let (Some(recipe), Some(labels)) =
-            (self.recipe.classifier.clone(), self.train.labels.clone())
-        else {
-            return Err(Error::invalid("fine-tuning", "a classifier and labels", "none"));
+        let Some(recipe) = self.recipe.classifier.clone() else {
+            return Err(Error::invalid("fine-tuning", "a classifier", "none"));
         };
         tracing::info!(epochs = recipe.epochs, from = self.record.position.epoch, "fine-tuning");
-        let mut optimizer = recipe.optimizer.optimizer();
         let classifier = match self.classifier.take() {
             Some(classifier) => classifier,
             None => {
@@ -73,77 +57,10 @@ impl Training {
                 self.new_classifier()?
             }
         };
-        if !self.memory.is_empty() {
-            optimizer.restore(&self.memory)?;
-        }
         watch.stage(&self.classifier_stage(&classifier, recipe.epochs))?;
-        let classifier = self.classifier.insert(classifier);
-        let shuffle = Rng::new(self.recipe.seed)
-            .split(self.record.stage as u64)
-            .split(Stream::Shuffle as u64);
-        let mut backprop = Backprop { recipe: &recipe, classifier, optimizer };
-        while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(&recipe) {
-            let epoch = self.record.position.epoch;
-            let (learning_rate, momentum) = backprop.start_epoch(epoch);
-            let order = Batches::new(self.train.len(), recipe.batch_size);
-            let order = order.shuffled(&mut shuffle.split(epoch as u64));
-            let (clock, mut seen) = (Instant::now(), 0);
-            for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
-                let batch = data::rows(&self.train.cases, indices)?;
-                let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
-                let loss = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
-                self.record.sum.add(loss, indices.len());
-                seen += indices.len();
-                self.record.position = Position { epoch, batch: i + 1 };
-                if i + 1 == order.len() {
-                    self.record.position = Position { epoch: epoch + 1, batch: 0 };
-                    self.record.epochs += 1;
-                    let seconds = clock.elapsed().as_secs_f64();
-                    let mut figures = Figures {
-                        stage: "classifier".into(),
-                        epoch: epoch + 1,
-                        epochs: recipe.epochs,
-                        seconds,
-                        cases_per_second: seen as f64 / seconds.max(1e-9),
-                        learning_rate,
-                        momentum,
-                        train_loss: Some(self.record.sum.take_mean()),
-                        ..Figures::default()
-                    };
-                    check(backprop.classifier)?;
-                    if let Some(validation) = &self.validation {
-                        let (errors, loss) = backprop.classifier.errors_and_loss(validation)?;
-                        figures.validation_error =
-                            Some(100.0 * errors as f64 / validation.len() as f64);
-                        figures.validation_loss = Some(loss);
-                        let now = Best { epoch: epoch + 1, errors, loss };
-                        if self.record.best.is_none_or(|best| now.is_better_than(&best)) {
-                            self.record.best = Some(now);
-                            self.best = copy(backprop.classifier)?;
-                        }
-                    }
-                    watch.epoch(&figures)?;
-                }
-                let command =
-                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
-                if command != Command::Continue {
-                    check(backprop.classifier)?;
-                    let memory = backprop.optimizer.state();
-                    let checkpoint = checkpoint_of(
-                        &self.rbms,
-                        backprop.classifier,
-                        &self.best,
-                        memory,
-                        &self.record,
-                    );
-                    watch.checkpoint(&checkpoint)?;
-                }
-                if command == Command::Stop {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+        let flow = self.backpropagate(&classifier, &recipe, watch);
+        self.classifier = Some(classifier);
+        flow
     }
 
     fn classifier_stage(&self, classifier: &Classifier, epochs: usize) -> Stage {
@@ -158,11 +75,90 @@ impl Training {
             cases: self.train.len(),
         }
     }
-}
 
-fn copy(classifier: &Classifier) -> Result<State> {
-    let vars = classifier.vars().into_iter().enumerate();
-    vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
+    fn backpropagate(
+        &mut self,
+        classifier: &Classifier,
+        recipe: &recipe::Classifier,
+        watch: &mut dyn Watch,
+    ) -> Result<ControlFlow<()>> {
+        let labels = self.train.labels.clone();
+        let labels = labels.ok_or_else(|| Error::invalid("fine-tuning", "labels", "none"))?;
+        let shuffle = self.stream(Stream::Shuffle);
+        let mut backprop = Backprop { recipe, classifier, optimizer: recipe.optimizer.optimizer() };
+        if !self.memory.is_empty() {
+            backprop.optimizer.restore(&self.memory)?;
+        }
+        while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(recipe) {
+            let epoch = self.record.position.epoch;
+            let (learning_rate, momentum) = backprop.start_epoch(epoch);
+            let order = Batches::new(self.train.len(), recipe.batch_size);
+            let order = order.shuffled(&mut shuffle.split(epoch as u64));
+            let (clock, mut seen) = (Instant::now(), 0);
+            for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
+                let batch = data::rows(&self.train.cases, indices)?;
+                let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
+                let loss = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
+                self.record.sum.add(loss, indices.len());
+                self.record.position = Position { epoch, batch: i + 1 };
+                seen += indices.len();
+                if i + 1 == order.len() {
+                    let seconds = clock.elapsed().as_secs_f64();
+                    let cases_per_second = seen as f64 / seconds.max(1e-9);
+                    let figures = Figures {
+                        seconds,
+                        cases_per_second,
+                        learning_rate,
+                        momentum,
+                        ..Figures::default()
+                    };
+                    watch.epoch(&self.close_epoch(classifier, recipe, figures)?)?;
+                }
+                let command =
+                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
+                if command != Command::Continue {
+                    check(classifier)?;
+                    let memory = backprop.optimizer.state();
+                    watch.checkpoint(&checkpoint_of(
+                        &self.rbms,
+                        classifier,
+                        &self.kept,
+                        memory,
+                        &self.record,
+                    ))?;
+                }
+                if command == Command::Stop {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Moves on to the next epoch: what the last one came to, and what of it is kept.
+    fn close_epoch(
+        &mut self,
+        classifier: &Classifier,
+        recipe: &recipe::Classifier,
+        mut figures: Figures,
+    ) -> Result<Figures> {
+        check(classifier)?;
+        let epoch = self.record.position.epoch + 1;
+        self.record.position = Position { epoch, batch: 0 };
+        self.record.epochs += 1;
+        figures.stage = self.stage_name();
+        (figures.epoch, figures.epochs) = (epoch, recipe.epochs);
+        figures.train_loss = Some(self.record.sum.take_mean());
+        let averages = epoch + recipe.average_last > recipe.epochs;
+        let validation = self.validation.as_ref();
+        if let Some(score) = self.kept.close_epoch(classifier, averages, validation, epoch)? {
+            let cases = validation.map_or(1, crate::Part::len).max(1);
+            figures.validation_error = Some(100.0 * score.errors as f64 / cases as f64);
+            figures.validation_loss = Some(score.loss);
+        }
+        self.record.kept = self.kept.counts;
+        Ok(figures)
+    }
 }
 
 /// Errors when a parameter is no longer finite.

@@ -1,6 +1,7 @@
 //! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
 
 mod finetune;
+mod keep;
 mod pretrain;
 mod record;
 mod watch;
@@ -10,6 +11,7 @@ use rbm_core::state::State;
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng};
 
+use self::keep::Kept;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::store::Standardise;
@@ -48,8 +50,8 @@ pub struct Training {
     rbms: Vec<Rbm>,
     /// The classifier, once its stage has begun.
     classifier: Option<Classifier>,
-    /// The classifier's parameters at its best epoch, by number.
-    best: State,
+    /// What the finished classifier gets.
+    kept: Kept,
     /// What a restored stage's trainer must remember.
     memory: State,
     record: Record,
@@ -111,7 +113,7 @@ impl Training {
             standardise,
             rbms: Vec::new(),
             classifier: None,
-            best: State::new(),
+            kept: Kept::default(),
             memory: State::new(),
         })
     }
@@ -185,10 +187,8 @@ impl Training {
     /// The finished model; the training gives its parameters away.
     fn model(&mut self) -> Result<Model> {
         let classifier = self.classifier.take();
-        for (i, var) in classifier.iter().flat_map(Classifier::vars).enumerate() {
-            if let Some(best) = self.best.get(&i.to_string()) {
-                var.set(best)?;
-            }
+        if let Some(classifier) = &classifier {
+            self.kept.apply(classifier)?;
         }
         let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
         Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })

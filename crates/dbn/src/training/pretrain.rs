@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::state::State;
 use rbm_core::train::{Moment, Observer, Plan};
 use rbm_core::{Error, Rbm, Result, Stateful, Trainer};
 
+use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
 use super::watch::{Command, Figures, Stage, Step, Watch};
 use super::{Stream, Training};
@@ -139,7 +139,13 @@ impl Observer for LayerObserver<'_> {
         (self.record.position, self.record.rng) = (moment.position, moment.rng);
         let rbms = self.lower.iter().chain([moment.rbm]);
         let memory = moment.memory.state();
-        self.watch.checkpoint(&checkpoint_of(rbms, None, &State::new(), memory, &self.record))?;
+        self.watch.checkpoint(&checkpoint_of(
+            rbms,
+            None,
+            &Kept::default(),
+            memory,
+            &self.record,
+        ))?;
         Ok(if command == Command::Stop {
             ControlFlow::Break(())
         } else {

@@ -6,7 +6,8 @@ use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng};
 use serde::{Deserialize, Serialize};
 
-use super::finetune::{Best, Sum};
+use super::finetune::Sum;
+use super::keep::{Counts, Kept};
 use super::{Checkpoint, Training};
 use crate::{Classifier, Part};
 
@@ -23,7 +24,7 @@ pub struct Record {
     /// Epochs done in all stages together.
     pub epochs: u64,
     pub(super) rng: Rng,
-    pub(super) best: Option<Best>,
+    pub(super) kept: Counts,
     pub(super) sum: Sum,
     data: Fingerprint,
 }
@@ -42,7 +43,7 @@ impl Record {
             position: Position::default(),
             epochs: 0,
             rng: Rng::new(seed),
-            best: None,
+            kept: Counts::default(),
             sum: Sum::default(),
             data,
         })
@@ -91,7 +92,7 @@ impl Training {
             }
             self.classifier = Some(classifier);
         }
-        self.best = below("best", &tensors);
+        self.kept = Kept::restored(&tensors, record.kept);
         self.memory = below("memory", &tensors);
         self.record = record;
         Ok(())
@@ -112,7 +113,7 @@ impl Training {
 
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
     pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
-        checkpoint_of(&self.rbms, self.classifier.as_ref(), &self.best, memory, &self.record)
+        checkpoint_of(&self.rbms, self.classifier.as_ref(), &self.kept, memory, &self.record)
     }
 }
 
@@ -120,7 +121,7 @@ impl Training {
 pub(super) fn checkpoint_of<'a>(
     rbms: impl IntoIterator<Item = &'a Rbm>,
     classifier: impl Into<Option<&'a Classifier>>,
-    best: &State,
+    kept: &Kept,
     memory: State,
     record: &Record,
 ) -> Checkpoint {
@@ -128,7 +129,7 @@ pub(super) fn checkpoint_of<'a>(
     for (i, var) in classifier.into().into_iter().flat_map(Classifier::vars).enumerate() {
         tensors.insert(format!("classifier.{i}"), var.as_detached_tensor());
     }
-    tensors.extend(prefixed("best", best.clone()));
+    tensors.extend(kept.state());
     tensors.extend(prefixed("memory", memory));
     Checkpoint { tensors, record: record.clone() }
 }

@@ -1,0 +1,119 @@
+//! Which parameters a fine-tuning keeps: those of its best epoch, or their average over the last epochs.
+//!
+//! Averages over epochs at a rate that still moves the parameters lie nearer the middle of the basin than any one of them
+//! (Polyak and Juditsky 1992; Practical Guide §7).
+
+use rbm_core::state::{State, below, prefixed};
+use rbm_core::{Result, ops};
+use serde::{Deserialize, Serialize};
+
+use crate::{Classifier, Part};
+
+/// How a classifier does on the validation part after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub epoch: usize,
+    pub errors: usize,
+    /// Mean cross-entropy, nats.
+    pub loss: f64,
+}
+
+/// What is known of the kept parameters besides their values.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The best epoch by errors, then by cross-entropy.
+    pub best: Option<Score>,
+    /// Epochs in the average.
+    pub averaged: usize,
+}
+
+/// Parameters by their number in [`Classifier::vars`].
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub counts: Counts,
+    /// What the finished model gets; empty while nothing is better than the last parameters.
+    best: State,
+    average: State,
+}
+
+impl Kept {
+    /// Takes in the parameters after an epoch, averaged with earlier ones if `averages`. With a validation part they are
+    /// kept if they are the best so far, and their score is returned; without one an average is always kept.
+    pub fn close_epoch(
+        &mut self,
+        classifier: &Classifier,
+        averages: bool,
+        validation: Option<&Part>,
+        epoch: usize,
+    ) -> Result<Option<Score>> {
+        let now = copy(classifier)?;
+        if averages {
+            self.average_in(&now)?;
+        }
+        let Some(validation) = validation else {
+            if averages {
+                self.best = copied(&self.average)?;
+            }
+            return Ok(None);
+        };
+        let candidate = copied(if averages { &self.average } else { &now })?;
+        set(classifier, &candidate)?;
+        let scored = classifier.errors_and_loss(validation);
+        set(classifier, &now)?;
+        let (errors, loss) = scored?;
+        let score = Score { epoch, errors, loss };
+        if self.counts.best.is_none_or(|best| (errors, loss) < (best.errors, best.loss)) {
+            (self.counts.best, self.best) = (Some(score), candidate);
+        }
+        Ok(Some(score))
+    }
+
+    fn average_in(&mut self, now: &State) -> Result<()> {
+        self.counts.averaged += 1;
+        if self.average.is_empty() {
+            self.average = copied(now)?;
+        }
+        let keep = 1.0 - 1.0 / self.counts.averaged as f64;
+        for (name, average) in &self.average {
+            if let Some(now) = now.get(name) {
+                ops::average_in(average, now, keep)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the classifier what was kept, if anything was.
+    pub fn apply(&self, classifier: &Classifier) -> Result<()> {
+        set(classifier, &self.best)
+    }
+
+    /// Everything as named tensors.
+    pub fn state(&self) -> State {
+        prefixed("best", self.best.clone())
+            .chain(prefixed("average", self.average.clone()))
+            .collect()
+    }
+
+    /// The way back from [`Kept::state`].
+    pub fn restored(state: &State, counts: Counts) -> Self {
+        Self { counts, best: below("best", state), average: below("average", state) }
+    }
+}
+
+fn copy(classifier: &Classifier) -> Result<State> {
+    let vars = classifier.vars().into_iter().enumerate();
+    vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
+}
+
+fn copied(state: &State) -> Result<State> {
+    state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
+}
+
+fn set(classifier: &Classifier, parameters: &State) -> Result<()> {
+    for (i, var) in classifier.vars().into_iter().enumerate() {
+        if let Some(tensor) = parameters.get(&i.to_string()) {
+            var.set(tensor)?;
+        }
+    }
+    Ok(())
+}
