@@ -115,11 +115,15 @@ impl Watch for Bars<'_> {
     }
 
     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        self.bar.set_message(match (&figures.report, figures.validation_error) {
+        let message = match (&figures.report, figures.validation_error) {
             (Some(report), _) => format!("reconstruction {:.4}", report.reconstruction_error),
             (None, Some(error)) => format!("validation error {error:.2} %"),
             (None, None) => format!("loss {:.4}", figures.train_loss.unwrap_or(f64::NAN)),
-        });
+        };
+        if self.bar.is_hidden() {
+            eprintln!("{} epoch {}/{}: {message}", figures.stage, figures.epoch, figures.epochs);
+        }
+        self.bar.set_message(message);
         self.run.append_metrics(figures)
     }
 

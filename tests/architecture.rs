@@ -1,1 +1,240 @@
-//! The import order.
+//! How the workspace hangs together: imports point one way, and each rule of the design that a text can show.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The most lines of a source file.
+const LONGEST: usize = 300;
+/// The crates, each above those that it may import.
+const CRATES: [(&str, &str, &str); 3] =
+    [("rbm-core", "rbm_core", "lib.rs"), ("dbn", "dbn", "lib.rs"), ("cli", "dbn_cli", "main.rs")];
+
+/// A file of source, without comments and without its tests.
+struct Source {
+    path: PathBuf,
+    code: String,
+    lines: usize,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(name)
+}
+
+/// Every source file of the crate in the folder `name`, by path.
+fn sources(name: &str) -> Vec<Source> {
+    let (mut folders, mut files) = (vec![folder(name).join("src")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 5, "the sources of {name} are not where they were");
+    files.into_iter().map(Source::read).collect()
+}
+
+impl Source {
+    fn read(path: PathBuf) -> Self {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        let code: Vec<_> =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        Self { path, code, lines: text.lines().count() }
+    }
+
+    /// `crates/…`
+    fn name(&self) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        self.path.strip_prefix(root).unwrap().display().to_string()
+    }
+
+    /// The module below the crate's root that the file belongs to; a folder is one module.
+    fn module(&self) -> String {
+        let parts: Vec<_> = self.path.iter().map(|part| part.to_str().unwrap()).collect();
+        let at = parts.iter().rposition(|part| *part == "src").unwrap() + 1;
+        parts[at].trim_end_matches(".rs").to_owned()
+    }
+
+    /// The first name after every `prefix::`, also of each path between braces.
+    fn names_after(&self, prefix: &str) -> Vec<String> {
+        let prefix = format!("{prefix}::");
+        let is_start = |at: usize| {
+            let before = self.code[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || "_:$".contains(c))
+        };
+        let starts = self.code.match_indices(&prefix).filter(|(at, _)| is_start(*at));
+        starts.flat_map(|(at, found)| first_names(&self.code[at + found.len()..])).collect()
+    }
+}
+
+/// `a::b` is `a`; `{a::{b, c}, d}` is `a` and `d`.
+fn first_names(path: &str) -> Vec<String> {
+    let word = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let mut names = vec![word(group)];
+    let mut depth = 0;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(word(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// The modules of a crate in the order in which its root declares them, and the module of each name that it re-exports.
+fn declared(root: &Source) -> (Vec<String>, BTreeMap<String, String>) {
+    let (mut order, mut exports) = (Vec::new(), BTreeMap::new());
+    for statement in root.code.split(';').map(str::trim) {
+        let statement = statement.rsplit("]\n").next().unwrap().trim();
+        let public = statement.strip_prefix("pub ");
+        if let Some(module) = public.unwrap_or(statement).strip_prefix("mod ") {
+            order.push(module.to_owned());
+        } else if let Some((module, names)) =
+            public.and_then(|public| public.strip_prefix("use ")?.split_once("::"))
+        {
+            let module = module.trim_start_matches("self::");
+            exports.extend(first_names(names).into_iter().map(|name| (name, module.to_owned())));
+        }
+    }
+    (order, exports)
+}
+
+#[test]
+fn crates_import_downwards() {
+    for (i, (name, ..)) in CRATES.iter().enumerate() {
+        let manifest = fs::read_to_string(folder(name).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split_once("[dependencies]").unwrap().1;
+        for (above, library, _) in &CRATES[i + 1..] {
+            let package = library.replace('_', "-");
+            let is_named = dependencies.lines().any(|line| {
+                [*above, package.as_str()].contains(&line.split(['.', ' ', '=']).next().unwrap())
+            });
+            assert!(!is_named, "crates/{name} depends on {package}");
+            for source in sources(name) {
+                let imports = source.names_after(library);
+                assert!(imports.is_empty(), "{} imports {library}::{imports:?}", source.name());
+            }
+        }
+    }
+}
+
+/// The order of declaration is the order of reading: no file needs what comes after it.
+#[test]
+fn files_import_from_above() {
+    let mut wrong = Vec::new();
+    for (name, _, root) in CRATES {
+        let sources = sources(name);
+        let root = sources.iter().find(|s| s.path.ends_with(format!("src/{root}"))).unwrap();
+        let (order, exports) = declared(root);
+        let at = |module: &str| order.iter().position(|other| other == module);
+        let modules: Vec<_> = sources.iter().map(Source::module).collect();
+        for module in &order {
+            assert!(modules.contains(module), "crates/{name}: no file of {module}");
+        }
+        for source in sources.iter().filter(|s| s.path != root.path) {
+            let module = source.module();
+            let own = at(&module).unwrap_or_else(|| panic!("{} is not declared", source.name()));
+            let is_child = source.path.parent().unwrap() == folder(name).join("src")
+                || source.path.ends_with("mod.rs");
+            let mut imports = source.names_after("crate");
+            if is_child {
+                imports.extend(source.names_after("super"));
+            } else {
+                imports.extend(source.names_after("super::super"));
+            }
+            for import in imports {
+                let from = exports.get(&import).unwrap_or(&import);
+                match at(from) {
+                    Some(from_at) if from_at <= own => {}
+                    Some(_) => {
+                        wrong.push(format!(
+                            "{}: {module} imports {import} of {from}, which comes later",
+                            source.name()
+                        ));
+                    }
+                    // A re-export of another crate.
+                    None if CRATES.iter().any(|(_, library, _)| library == from) => {}
+                    None => wrong.push(format!("{}: what is crate::{import}?", source.name())),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Nobody outside `ops` knows on which device a tensor lies.
+#[test]
+fn only_ops_knows_the_backend() {
+    let words = [
+        "unsafe",
+        "as_slice",
+        "CpuStorage",
+        "CudaStorage",
+        "MetalStorage",
+        "feature = \"cuda\"",
+        "feature = \"metal\"",
+    ];
+    let mut wrong = Vec::new();
+    for source in CRATES.iter().flat_map(|(name, ..)| sources(name)) {
+        let is_ops = source.name().starts_with("crates/rbm-core/src/ops/");
+        let found = words.iter().filter(|word| !is_ops && source.code.contains(*word));
+        wrong.extend(found.map(|word| format!("{}: {word}", source.name())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn libraries_return_errors() {
+    let words =
+        [".unwrap()", ".expect(", "panic!", "todo!", "unimplemented!", "unreachable!", "anyhow"];
+    let mut wrong = Vec::new();
+    for source in CRATES[..2].iter().flat_map(|(name, ..)| sources(name)) {
+        let found = words.iter().filter(|word| source.code.contains(*word));
+        wrong.extend(found.map(|word| format!("{}: {word}", source.name())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_short_and_roots_hold_no_code() {
+    let mut wrong = Vec::new();
+    for (name, ..) in CRATES {
+        for source in sources(name) {
+            if source.lines > LONGEST {
+                wrong.push(format!("{}: {} lines", source.name(), source.lines));
+            }
+            if source.path.ends_with("lib.rs")
+                && source.code.contains('{')
+                && source.code.contains("fn ")
+            {
+                wrong.push(format!("{}: code", source.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What this file takes the sources apart with.
+#[test]
+fn paths_are_read_as_written() {
+    assert_eq!(first_names("a::b;"), ["a"]);
+    assert_eq!(first_names("{A, b::{C, D}, e::F}; x"), ["A", "b", "e"]);
+    let code = "use crate::{x, y::Z};\nfn f() { crate::w::g(); my_crate::v(); }".to_owned();
+    let source = Source { path: PathBuf::new(), code, lines: 2 };
+    assert_eq!(source.names_after("crate"), ["x", "y", "w"]);
+}

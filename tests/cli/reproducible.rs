@@ -44,7 +44,12 @@ fn the_model_does_not_depend_on_being_watched() {
 fn another_seed_makes_another_model() {
     let place = Place::new();
     let [a, b] = [0, 1].map(|seed| {
-        tensors(&model(&place, &format!("run{seed}"), &format!("--no-pictures --seed {seed}"), None))
+        tensors(&model(
+            &place,
+            &format!("run{seed}"),
+            &format!("--no-pictures --seed {seed}"),
+            None,
+        ))
     });
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     for (name, numbers) in &a {

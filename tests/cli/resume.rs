@@ -1,0 +1,255 @@
+//! Nothing is lost: stopped or killed at any moment, a run goes on and ends as if it had never stopped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::{Answer, Case, Place, SplitMix, answer, csv, data, metrics, record, tensors};
+
+/// Momentum and persistent chains, then sparsity, then dropout with early stopping; thousands of steps.
+const STEPS: &str = "--set layers.*.momentum=0.8 --set layers.*.steps=[[0,1],[3,2]] --set classifier.epochs=60 \
+                     --set classifier.patience=12 --no-evaluation";
+
+/// Stage and place of a checkpoint: epochs, then mini-batches.
+type Stand = (u64, u64, u64);
+
+/// A change of the data.
+type Edit = fn(&mut Vec<Case>);
+
+/// A place whose data are so noisy that the classifier soon gets worse and stops early.
+fn noisy_place() -> Place {
+    let place = Place::new();
+    place.write("data.csv", csv(&data(2, 0.4)));
+    place
+}
+
+/// Where the run stands on disk. Whatever lies there must be whole at any moment.
+fn stand(place: &Place, run: &str) -> Option<Stand> {
+    if let Ok(model) = fs::read(place.path(&format!("{run}/model.safetensors"))) {
+        tensors(&model);
+    }
+    let record = record(&fs::read(place.path(&format!("{run}/checkpoint.safetensors"))).ok()?);
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let position = &record["position"];
+    Some((number(&record["stage"]), number(&position["epoch"]), number(&position["batch"])))
+}
+
+/// Waits until `is_time` or the end of `child`, and says whether it is still there.
+fn wait(child: &mut Child, mut is_time: impl FnMut() -> bool) -> bool {
+    loop {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        if is_time() {
+            return true;
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// Runs `command` until `is_time`, then kills it. Whether it was killed.
+fn kill_when(command: &mut Command, is_time: impl FnMut() -> bool, after: Duration) -> bool {
+    let mut child = command.spawn().unwrap();
+    if wait(&mut child, is_time) {
+        sleep(after);
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let is_killed = output.status.signal() == Some(9);
+    if !is_killed {
+        Answer::of(output).done();
+    }
+    is_killed
+}
+
+/// Trains into `killed`, killing the program whenever it has gone on by some random steps (`pace` at most) and a random
+/// time (`delay` at most), until it gets to its end. Where it stood after each kill.
+fn train_with_kills(place: &Place, words: &str, pace: u64, delay: Duration) -> Vec<Option<Stand>> {
+    let mut random = SplitMix(17);
+    let mut kills = Vec::new();
+    let begin = format!("train data.csv --recipe tiny.toml --no-pictures {words} --out killed");
+    let mut command = place.command(&begin);
+    loop {
+        let from = stand(place, "killed");
+        let steps = 1 + random.below(pace);
+        let is_time = || match (from, stand(place, "killed")) {
+            // The first time, as soon as there is a run.
+            (None, None) => kills.is_empty() && place.path("killed/recipe.toml").exists(),
+            (None, Some(_)) => true,
+            (Some(from), Some(now)) => {
+                now.0 > from.0 || now.1 * 100 + now.2 >= from.1 * 100 + from.2 + steps
+            }
+            (Some(from), None) => panic!("the checkpoint of {from:?} is gone"),
+        };
+        if !kill_when(&mut command, is_time, delay.mul_f64(random.uniform())) {
+            return kills;
+        }
+        kills.push(stand(place, "killed"));
+        assert!(kills.len() < 200, "it gets nowhere: {kills:?}");
+        let checkpoints = words.split_once("--checkpoint-every ").unwrap().1;
+        command = place.command(&format!(
+            "train --resume killed --no-pictures --no-evaluation --checkpoint-every {checkpoints}"
+        ));
+    }
+}
+
+#[track_caller]
+fn assert_same(place: &Place, run: &str, whole: &str) {
+    assert!(place.model(run) == place.model(whole), "other weights");
+    let [found, expected] = [run, whole].map(|run| metrics(&place.path(run)));
+    assert_eq!(found.len(), expected.len(), "lines of metrics");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(
+        place.text(&format!("{run}/config.json")),
+        place.text(&format!("{whole}/config.json"))
+    );
+}
+
+#[test]
+fn a_run_survives_being_killed_after_any_step() {
+    let place = noisy_place();
+    let words = format!("{STEPS} --set layers.*.epochs=20 --checkpoint-every");
+    place.train_into("whole", &format!("{words} 1000"));
+    let kills = train_with_kills(&place, &format!("{words} 0"), 40, Duration::from_millis(4));
+    assert_same(&place, "killed", "whole");
+
+    // The kills did fall in the middle of every kind of work.
+    let places: BTreeSet<_> = kills.iter().flatten().collect();
+    assert!(places.len() >= 8, "{kills:?}");
+    for stage in 0..3 {
+        assert!(places.iter().any(|&&(at, ..)| at == stage), "none in stage {stage}: {kills:?}");
+    }
+    assert!(places.iter().any(|&&(_, _, batch)| batch > 0), "{kills:?}");
+    // The classifier did stop early, and its best epoch was not its last.
+    let end = tensors(&place.read("whole/checkpoint.safetensors"));
+    assert!(metrics(&place.path("whole")).len() < 20 + 20 + 60);
+    assert_ne!(end["best.0"], end["classifier.0"]);
+}
+
+#[test]
+fn a_run_survives_being_killed_between_checkpoints() {
+    let place = noisy_place();
+    let words = format!(
+        "{STEPS} --set layers.*.epochs=800 --set layers.*.batch_size=4 --set classifier.average_last=55 \
+         --checkpoint-every"
+    );
+    place.train_into("whole", &format!("{words} 1000"));
+    let kills = train_with_kills(&place, &format!("{words} 0.05"), 1, Duration::from_millis(60));
+    assert_same(&place, "killed", "whole");
+    assert!(kills.iter().flatten().collect::<BTreeSet<_>>().len() >= 3, "{kills:?}");
+}
+
+/// Ctrl-C, and what a system sends that shuts down.
+#[test]
+fn a_run_that_is_asked_to_stop_takes_a_checkpoint_and_says_how_to_go_on() {
+    let place = noisy_place();
+    let words = format!(
+        "{STEPS} --set layers.*.epochs=800 --set layers.*.batch_size=4 --checkpoint-every 1000"
+    );
+    place.train_into("whole", &words);
+    let lines = || {
+        fs::read_to_string(place.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count())
+    };
+    let begin = format!("train data.csv --recipe tiny.toml --no-pictures {words} --out run");
+    for (command, signal, stage) in
+        [(begin.as_str(), "INT", 0), ("train --resume run --checkpoint-every 1000", "TERM", 1)]
+    {
+        let mut child = place.command(command).spawn().unwrap();
+        assert!(wait(&mut child, || lines() > 2 + 800 * stage), "{command} came to its end");
+        answer(&mut place.shell(&format!("kill -{signal} {}", child.id()))).done();
+        let answer = Answer::of(child.wait_with_output().unwrap());
+        assert_eq!(answer.code, Some(130), "{answer:?}");
+        assert!(answer.err.contains("dbn train --resume run"), "{answer:?}");
+        assert_eq!(stand(&place, "run").unwrap().0, stage as u64);
+        assert!(!place.path("run/model.safetensors").exists());
+    }
+    let checkpoint = tensors(&place.read("run/checkpoint.safetensors"));
+    assert!(checkpoint.contains_key("memory.optimizer.velocity.0"), "{:?}", checkpoint.keys());
+    place.dbn("train --resume run --no-pictures --no-evaluation").done();
+    assert_same(&place, "run", "whole");
+}
+
+/// Chains are the memory of PCD: they are kept as the hidden units' samples.
+#[test]
+fn a_checkpoint_holds_the_chains() {
+    let place = Place::new();
+    let words = "train data.csv --recipe tiny.toml --set layers.0.epochs=2000 --checkpoint-every 0 --out run";
+    assert!(kill_when(
+        &mut place.command(words),
+        || stand(&place, "run").is_some(),
+        Duration::ZERO
+    ));
+    let checkpoint = tensors(&place.read("run/checkpoint.safetensors"));
+    let (shape, chains) = &checkpoint["memory.negative.chains"];
+    assert_eq!(*shape, [15, 24]);
+    assert!(chains.iter().all(|&h| h == 0.0 || h == 1.0));
+}
+
+#[test]
+fn what_a_kill_leaves_behind_disturbs_nothing() {
+    let place = Place::new();
+    place.train_into("whole", "");
+    let words = "train data.csv --recipe tiny.toml --no-pictures --checkpoint-every 0 --out run";
+    let is_time = || stand(&place, "run").is_some_and(|(stage, ..)| stage == 1);
+    assert!(kill_when(&mut place.command(words), is_time, Duration::ZERO));
+    place.write("run/.writing-Ab3dEf", "half a check");
+    place.write("run/model.safetensors", place.model("whole")); // of an earlier end
+    let mut lines = place.read("run/metrics.jsonl");
+    lines.extend(br#"{"stage":"layer 2","epo"#);
+    place.write("run/metrics.jsonl", lines);
+    place.dbn("train --resume run --no-pictures").done();
+    assert_same(&place, "run", "whole");
+}
+
+#[test]
+fn a_finished_run_may_be_resumed_from_anywhere() {
+    let place = Place::new();
+    place.train("");
+    let before = place.files("run");
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    let mut command = place.command("train --resume ../run --no-pictures");
+    let answer = answer(command.current_dir(place.path("elsewhere"))).done();
+    assert!(answer.out.lines().last().unwrap().starts_with("held-out error "), "{answer:?}");
+    assert_eq!(place.files("run"), before);
+}
+
+/// Not even the order of the cases may change: the place in the data would be another.
+#[test]
+fn other_data_are_refused() {
+    let place = Place::new();
+    place.train("");
+    let before = place.files("run");
+    let cases = data(2, 0.1);
+    // 0 and 2, 1 and 3 are cases of the same class in the training part; 0 and 1 are not of the same class.
+    let edits: [(&str, Edit); 5] = [
+        ("a value", |cases| cases[0].0[3] = 0.25),
+        ("two values", |cases| cases[0].0.rotate_left(1)),
+        ("two cases", |cases| cases.swap(0, 2)),
+        ("two labels", |cases| (cases[0].1, cases[1].1) = (cases[1].1, cases[0].1)),
+        ("fewer cases", |cases| drop(cases.remove(0))),
+    ];
+    for (what, edit) in edits {
+        let mut other = cases.clone();
+        edit(&mut other);
+        assert_ne!(other, cases, "{what}");
+        place.write("data.csv", csv(&other));
+        let answer = place.dbn("train --resume run --no-pictures");
+        assert_eq!(answer.code, Some(1), "{what} changed: {answer:?}");
+        answer.failed(&["run", "the data", "expected", "found"]);
+        assert_eq!(place.files("run"), before, "{what}");
+    }
+}
+
+#[test]
+fn another_recipe_is_refused() {
+    let place = Place::new();
+    place.train("");
+    let recipe = place.text("run/recipe.toml");
+    place.write("run/recipe.toml", recipe.replace("hidden = 24", "hidden = 23"));
+    place.dbn("train --resume run").failed(&["run", "rbms.0.", "[16, 23]", "[16, 24]"]);
+}
