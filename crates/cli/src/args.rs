@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Deep belief networks: train, evaluate, sample, embed, inspect.
 #[derive(Debug, Parser)]
 #[command(
+    name = "dbn",
     version,
     about,
     after_help = "Start with `dbn train`: it needs no data, no network and less than a minute.\n\

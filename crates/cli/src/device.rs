@@ -7,17 +7,18 @@ use candle_core::Device;
 pub fn find(name: &str) -> Result<Device> {
     let what = || format!("device {name:?}");
     let reason = |e: candle_core::Error| anyhow::anyhow!("{}", first_line(&e));
+    let unknown = || format!("{}: expected auto, cpu, cuda, cuda:N or metal", what());
     match name.split_once(':').map_or((name, None), |(kind, number)| (kind, Some(number))) {
         ("auto", None) => {
             Ok(Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu))
         }
         ("cpu", None) => Ok(Device::Cpu),
         ("cuda", number) => {
-            let number = number.map_or(Ok(0), str::parse).with_context(what)?;
+            let Ok(number) = number.map_or(Ok(0), str::parse) else { bail!(unknown()) };
             Device::new_cuda(number).map_err(reason).with_context(what)
         }
         ("metal", None) => Device::new_metal(0).map_err(reason).with_context(what),
-        _ => bail!("{}: expected auto, cpu, cuda, cuda:N or metal", what()),
+        _ => bail!(unknown()),
     }
 }
 

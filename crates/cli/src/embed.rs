@@ -30,14 +30,15 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
         &args.data_options,
         Some(args.cases),
     )?;
-    let features = features(&model, &part, &layers)?;
+    let features = features(&model, &part, &layers)
+        .with_context(|| evaluate::source(args.data.as_deref(), &args.run))?;
     let bytes = if kind == "npy" {
         sample::npy(&Tensor::cat(&features, 1)?)?
     } else {
         let names = layers.iter().map(|layer| format!("layer{}", layer + 1));
         let mut tensors: BTreeMap<String, Tensor> = names.zip(features.iter().cloned()).collect();
         if let Some(labels) = &part.labels {
-            tensors.insert("labels".into(), Tensor::new(labels.as_slice(), &Device::Cpu)?);
+            tensors.insert("labels".into(), Tensor::new(&labels[..], &Device::Cpu)?);
         }
         safetensors::serialize(&tensors, None).context("features")?
     };

@@ -17,7 +17,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let spinner = progress::spinner(bars, "evaluating");
     let evaluation = Evaluation::of(&model, &part, args.seed);
     spinner.finish_and_clear();
-    let evaluation = evaluation?;
+    let evaluation = evaluation.with_context(|| source(args.data.as_deref(), &args.run))?;
     if args.json {
         output::json(&evaluation)?;
         return Ok(ExitCode::SUCCESS);
@@ -85,13 +85,18 @@ pub fn cases(
     };
     let units = model.dbn.bottom().visible().units();
     let (low, high) = units.range();
-    datasets::check_range(&dataset.name, &part, low, high, units.kind())?;
+    datasets::check_range(&source(data, dir), &part, low, high, units.kind())?;
     Ok(part)
+}
+
+/// What to call the cases' source in an error.
+pub fn source(data: Option<&str>, run: &Path) -> String {
+    data.map_or_else(|| run.display().to_string(), str::to_owned)
 }
 
 fn join(a: &Part, b: &Part) -> Result<Part> {
     let labels = match (&a.labels, &b.labels) {
-        (Some(a), Some(b)) => Some([a.as_slice(), b].concat()),
+        (Some(a), Some(b)) => Some([&a[..], b].concat()),
         _ => None,
     };
     Ok(Part::new(candle_core::Tensor::cat(&[&a.cases, &b.cases], 0)?, labels)?)

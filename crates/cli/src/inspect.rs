@@ -24,7 +24,7 @@ struct Entry {
 
 #[derive(Serialize)]
 struct Report {
-    config: dbn::store::Config,
+    config: dbn::Config,
     parameters: usize,
     tensors: Vec<Entry>,
 }

@@ -1,6 +1,6 @@
 //! Events of the libraries on standard error, above the progress bars.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use indicatif::MultiProgress;
@@ -27,7 +27,7 @@ pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
     if args.log_json {
         builder.json().init()
     } else {
-        builder.with_target(false).init()
+        builder.with_target(false).with_ansi(io::stderr().is_terminal()).init()
     }
     Ok(())
 }
@@ -38,11 +38,13 @@ struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        // Nobody may be there to read it: that is no reason to stop.
+        let _ = self.0.suspend(|| io::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -1,16 +1,20 @@
 //! `dbn`: train, evaluate, sample and inspect deep belief networks.
 
 mod args;
-mod device;
-mod embed;
-mod evaluate;
-mod inspect;
-mod logging;
 mod output;
+
+mod device;
+mod logging;
 mod progress;
 mod recipe;
-mod sample;
+
 mod train;
+
+mod evaluate;
+mod sample;
+
+mod embed;
+mod inspect;
 
 use std::process::ExitCode;
 
@@ -22,8 +26,9 @@ fn main() -> ExitCode {
     rbm_core::ops::threads::settle();
     let args = Args::parse();
     let bars = indicatif::MultiProgress::new();
+    let quiet = args.logging.log_json;
     let result = logging::start(&args.logging, &bars).and_then(|()| match &args.command {
-        Command::Train(args) => train::run(args, &bars),
+        Command::Train(args) => train::run(args, &bars, quiet),
         Command::Evaluate(args) => evaluate::run(args, &bars),
         Command::Sample(args) => sample::run(args),
         Command::Embed(args) => embed::run(args),
@@ -34,7 +39,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has seen enough: that is no failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dbn: {error:#}");
+            output::note(format!("dbn: {}", output::one_line(&error)));
             ExitCode::FAILURE
         }
     }

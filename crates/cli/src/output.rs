@@ -11,6 +11,21 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", text.as_ref())?)
 }
 
+/// Tells the user something beside the results. Perhaps nobody reads it.
+pub fn note(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// An error and its causes in one line, each said once: many messages hold their cause already.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| cause.to_string().trim().replace('\n', "; "));
+    causes.fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        said if said.ends_with(&cause) => said.to_owned(),
+        said => format!("{said}: {cause}"),
+    })
+}
+
 /// Prints one JSON object.
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dbn::training::{Figures, Stage, Step};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::output::grouped;
+use crate::output::{self, grouped};
 
 /// How often to write a line where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -23,6 +23,7 @@ pub fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
 pub struct Progress {
     bars: MultiProgress,
     is_terminal: bool,
+    quiet: bool,
     name: String,
     stage: ProgressBar,
     epoch: ProgressBar,
@@ -31,11 +32,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Bars that will appear among `bars`.
-    pub fn new(bars: &MultiProgress) -> Self {
+    /// Bars that will appear among `bars`; if `quiet`, none, and no lines either.
+    pub fn new(bars: &MultiProgress, quiet: bool) -> Self {
         Self {
             bars: bars.clone(),
-            is_terminal: std::io::stderr().is_terminal(),
+            is_terminal: !quiet && std::io::stderr().is_terminal(),
+            quiet,
             name: String::new(),
             stage: ProgressBar::hidden(),
             epoch: ProgressBar::hidden(),
@@ -101,14 +103,9 @@ impl Progress {
 
     /// Writes what is known and not yet written.
     fn print_line(&mut self) {
-        if let Some(figures) = self.figures.take() {
-            eprintln!(
-                "{} epoch {}/{}: {}",
-                self.name,
-                figures.epoch,
-                figures.epochs,
-                describe(&figures)
-            );
+        if let Some(figures) = self.figures.take().filter(|_| !self.quiet) {
+            let Figures { epoch, epochs, .. } = figures;
+            output::note(format!("{} epoch {epoch}/{epochs}: {}", self.name, describe(&figures)));
         }
         self.last_line = Instant::now();
     }

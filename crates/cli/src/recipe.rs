@@ -15,7 +15,7 @@ pub fn build(args: &Train) -> Result<Recipe> {
         None => Recipe::named(suitable(args.data.as_deref()))?,
     };
     if let Some(data) = &args.data {
-        recipe.data.source = absolute(data)?;
+        recipe.data.source.clone_from(data);
     }
     put_data_options(&mut recipe, &args.data_options)?;
     if let Some(seed) = args.seed {
@@ -35,7 +35,12 @@ pub fn build(args: &Train) -> Result<Recipe> {
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     // Through the file's form once more, so that what was typed is checked like what was written.
-    Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")
+    let mut recipe = Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")?;
+    recipe.data.source = absolute(&recipe.data.source)?;
+    if !recipe.data.labels.as_os_str().is_empty() {
+        recipe.data.labels = std::path::absolute(&recipe.data.labels).context("labels")?;
+    }
+    Ok(recipe)
 }
 
 /// The data that a recipe names.

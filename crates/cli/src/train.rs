@@ -19,7 +19,7 @@ use crate::{device, output, recipe};
 const STOPPED: u8 = 130;
 
 /// Trains, and leaves a run's folder.
-pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
+pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> {
     let interval =
         Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
     let device = device::find(&args.place.device)?;
@@ -42,10 +42,12 @@ pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
         }
         None => Run::create(&args.out.clone().unwrap_or_else(|| new_folder(&recipe)), &recipe)?,
     };
-    output::line(format!("run {}", run.dir().display()))?;
+    // Training is asked for its files: it goes on when nobody reads its output.
+    let said = output::line(format!("run {}", run.dir().display()));
+    said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
     let mut watch = Watcher {
         run: &run,
-        progress: Progress::new(bars),
+        progress: Progress::new(bars, quiet),
         interval,
         last: Instant::now(),
         stop: stop_at_ctrl_c()?,
@@ -61,7 +63,10 @@ pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Stopped => {
-            eprintln!("stopped; go on with: dbn train --resume {}", run.dir().display());
+            output::note(format!(
+                "stopped; go on with: dbn train --resume {}",
+                run.dir().display()
+            ));
             Ok(ExitCode::from(STOPPED))
         }
     }
@@ -71,7 +76,7 @@ pub fn run(args: &Train, bars: &MultiProgress) -> Result<ExitCode> {
 fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: bool) -> Recipe {
     if !has_labels && recipe.classifier.is_some() && args.recipe.is_none() && args.resume.is_none()
     {
-        eprintln!("no labels: training without a classifier");
+        output::note("no labels: training without a classifier");
         recipe.classifier = None;
     }
     recipe
@@ -124,7 +129,7 @@ fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(STOPPED.into());
         }
-        eprintln!("\nstopping after this mini-batch (Ctrl-C again stops at once)");
+        output::note("\nstopping after this mini-batch (Ctrl-C again stops at once)");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         bail!("cannot catch Ctrl-C: {error}");

@@ -15,6 +15,8 @@ pub mod greedy;
 
 pub mod classifier;
 
+pub mod config;
+pub mod standardise;
 pub mod store;
 
 pub mod gallery;
@@ -28,12 +30,14 @@ pub mod training;
 pub mod run;
 
 pub use classifier::Classifier;
+pub use config::Config;
 pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
 pub use evaluation::Evaluation;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
 pub use run::Run;
+pub use standardise::Standardise;
 pub use store::Model;
 pub use training::Training;
 

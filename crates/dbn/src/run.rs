@@ -8,7 +8,7 @@ use rbm_core::checkpoint::{UNFINISHED, write_whole};
 use rbm_core::{Error, Result};
 
 use crate::training::{Checkpoint, Figures};
-use crate::{Recipe, store};
+use crate::{Recipe, config, store};
 
 const RECIPE: &str = "recipe.toml";
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -25,7 +25,7 @@ impl Run {
     /// A new run in the folder `dir`, which is made. Errors when something of a run lies there already.
     pub fn create(dir: &Path, recipe: &Recipe) -> Result<Self> {
         let run = Self { dir: dir.to_path_buf() };
-        for name in [RECIPE, CHECKPOINT, METRICS, store::CONFIG, store::WEIGHTS] {
+        for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
             if dir.join(name).exists() {
                 let advice =
                     "a folder without a run (choose another --out, or go on with --resume)";

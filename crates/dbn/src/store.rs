@@ -11,74 +11,15 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::state::State;
-use rbm_core::{Error, Rbm, Result, Units};
+use rbm_core::{Error, Rbm, Result};
 use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
 
+use crate::config::{CONFIG, Config, FORMAT, VERSION};
+use crate::standardise::Standardise;
 use crate::{Classifier, Dbn};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
-/// The architecture's file in a model's folder.
-pub const CONFIG: &str = "config.json";
-const FORMAT: &str = "candle-dbn";
-const VERSION: u32 = 1;
-
-/// What a model is, without its numbers: the contents of `config.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Always `candle-dbn`.
-    pub format: String,
-    /// The version of this layout.
-    pub version: u32,
-    /// The units of the data layer.
-    pub visible: Units,
-    /// The units of every hidden layer from the bottom up.
-    pub hidden: Vec<Units>,
-    /// The number of classes, if there is a classifier.
-    pub classes: Option<usize>,
-    /// Height and width, if the data are pictures.
-    pub image: Option<(usize, usize)>,
-    /// Whether data are standardised before they reach the network.
-    pub standardise: bool,
-}
-
-/// Shift and scale of the data.
-#[derive(Debug, Clone)]
-pub struct Standardise {
-    /// `(width,)`, taken away.
-    pub mean: Tensor,
-    /// `(width,)`, divided by; constant columns have 1.
-    pub deviation: Tensor,
-}
-
-impl Standardise {
-    /// The mean and deviation of the columns of `cases` `(n, width)`.
-    pub fn of(cases: &Tensor) -> Result<Self> {
-        let (mean, variance) = rbm_core::init::moments(cases)?;
-        let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
-        Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })
-    }
-
-    /// The same on another device.
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        Ok(Self {
-            mean: self.mean.to_device(device)?,
-            deviation: self.deviation.to_device(device)?,
-        })
-    }
-
-    /// (cases − mean) / deviation.
-    pub fn apply(&self, cases: &Tensor) -> Result<Tensor> {
-        Ok(cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?)
-    }
-
-    /// Back to the data's own values.
-    pub fn undo(&self, cases: &Tensor) -> Result<Tensor> {
-        Ok(cases.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?)
-    }
-}
 
 /// A network, what was fine-tuned from it, and how data reach it.
 #[derive(Debug)]
@@ -143,9 +84,11 @@ impl Model {
 
     /// Reads both files from the folder `dir`. Errors name the file, the tensor, and what it should be.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let config = read_config(&dir.join(CONFIG))?;
+        let config = Config::read(&dir.join(CONFIG))?;
         let path = dir.join(WEIGHTS);
         let tensors = read_tensors(&path, device)?;
+        // By the file before by memory: a wrong size in the configuration may be more than there is.
+        check_shapes(&path, &config.matrices(), &tensors)?;
         let model = Self::empty(&config, device)?;
         check(&path, &model.shapes()?, &tensors)?;
         model.fill(&tensors)?;
@@ -255,30 +198,6 @@ fn standardised(tensors: &State) -> Option<Standardise> {
     })
 }
 
-fn read_config(path: &Path) -> Result<Config> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
-    let config: Config = serde_json::from_str(&text).map_err(|e| {
-        Error::file(path, place(&e), "the configuration of a dbn model", e.to_string())
-    })?;
-    if config.format != FORMAT || config.version != VERSION {
-        let found = format!("{} version {}", config.format, config.version);
-        return Err(Error::file(path, "format", format!("{FORMAT} version {VERSION}"), found));
-    }
-    if config.hidden.is_empty() {
-        return Err(Error::file(path, "hidden", "at least one layer", "none"));
-    }
-    if config.hidden.iter().chain([&config.visible]).any(|units| units.size() == 0) {
-        return Err(Error::file(
-            path,
-            "visible and hidden",
-            "at least one unit in every layer",
-            "a layer of size 0",
-        ));
-    }
-    Ok(config)
-}
-
 fn read_tensors(path: &Path, device: &Device) -> Result<State> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let wrong = |found: String| Error::file(path, "header", "a whole safetensors file", found);
@@ -299,6 +218,19 @@ fn read_tensors(path: &Path, device: &Device) -> Result<State> {
 }
 
 fn check(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) -> Result<()> {
+    check_shapes(path, expected, found)?;
+    match found.keys().find(|name| !expected.contains_key(*name)) {
+        Some(name) => Err(Error::file(
+            path,
+            format!("tensor {name:?}"),
+            format!("only what {CONFIG} describes"),
+            "an extra tensor",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_shapes(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) -> Result<()> {
     for (name, shape) in expected {
         let place = format!("tensor {name:?}");
         let wanted = format!("shape {shape:?} as {CONFIG} says");
@@ -315,13 +247,5 @@ fn check(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) ->
             }
         }
     }
-    match found.keys().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(Error::file(
-            path,
-            format!("tensor {name:?}"),
-            format!("only what {CONFIG} describes"),
-            "an extra tensor",
-        )),
-        None => Ok(()),
-    }
+    Ok(())
 }

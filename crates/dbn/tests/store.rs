@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::store::Standardise;
-use dbn::{Classifier, Dbn, Model};
+use dbn::{Classifier, Dbn, Model, Standardise};
 use rbm_core::init::Init;
 use rbm_core::{Rbm, Rng, Units};
 

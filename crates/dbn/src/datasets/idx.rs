@@ -38,7 +38,7 @@ fn read_part(folder: &Path, prefix: &str, scale: Option<f32>) -> Result<(Part, (
     let pictures = find(folder, prefix, PICTURES)?;
     let label_file = find(folder, prefix, LABELS)?;
     let Idx { dimensions, bytes } = read(&pictures, PICTURES)?;
-    let &[cases, height, width] = dimensions.as_slice() else {
+    let &[cases, height, width] = &dimensions[..] else {
         return Err(Error::file(pictures, "byte 3", "3 dimensions", dimensions.len().to_string()));
     };
     let classes = read_labels(&label_file)?;

@@ -19,7 +19,7 @@ const DEEPEST_HEADER: usize = 16;
 pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usize, usize)>)> {
     let bytes = bytes::read(path, FORM)?;
     let array = Array::parse(path, &bytes)?;
-    let (width, image) = match *array.shape.as_slice() {
+    let (width, image) = match array.shape[..] {
         [_, width] => (width, None),
         [_, height, width] => (height * width, Some((height, width))),
         _ => return Err(array.wrong_shape("(n, width) or (n, height, width)")),
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usi
 pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
     let bytes = bytes::read(path, FORM)?;
     let array = Array::parse(path, &bytes)?;
-    if !matches!(*array.shape.as_slice(), [_] | [_, 1]) {
+    if !matches!(array.shape[..], [_] | [_, 1]) {
         return Err(array.wrong_shape("(n,) or (n, 1) for labels"));
     }
     labels::labels(path, array.numbers()?)

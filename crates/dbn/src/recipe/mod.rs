@@ -249,29 +249,22 @@ impl Recipe {
 
     /// Reads a recipe from TOML. Errors say what is wrong with which key.
     pub fn parse(text: &str) -> Result<Self> {
-        let table = text
-            .parse()
-            .map_err(|e: toml::de::Error| Error::invalid("recipe", "TOML", one_line(&e)))?;
-        Self::from_table(table)
+        let recipe: Self = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let expected = "TOML with known keys and fitting values";
+            Error::invalid(format!("line {line}"), expected, one_line(e.message()))
+        })?;
+        recipe.check()?;
+        Ok(recipe)
     }
 
     /// Reads the recipe file `path`.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(&text).map_err(|e| Error::file(path, "recipe", "a valid recipe", e.to_string()))
-    }
-
-    fn from_table(table: toml::Table) -> Result<Self> {
-        let recipe: Self = table
-            .try_into()
-            .map_err(|e| Error::invalid("recipe", "known keys and fitting values", one_line(&e)))?;
-        recipe.check()?;
-        Ok(recipe)
-    }
-
-    fn to_table(&self) -> Result<toml::Table> {
-        toml::Table::try_from(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+        Self::parse(&text).map_err(|e| match e {
+            Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),
+            other => other,
+        })
     }
 
     /// The recipe as TOML, every default written out.
@@ -297,6 +290,6 @@ impl Recipe {
     }
 }
 
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().replace('\n', "; ")
+fn one_line(text: &str) -> String {
+    text.trim().replace('\n', "; ")
 }

@@ -2,26 +2,47 @@
 
 use rbm_core::{Error, Result};
 
-use super::Recipe;
+use super::{Recipe, one_line};
 
 impl Recipe {
     /// The recipe with `key=value` settings made, in order. Keys are paths such as `seed`, `layers.0.epochs`,
     /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
     pub fn with(&self, settings: &[String]) -> Result<Self> {
-        if settings.is_empty() {
-            return Ok(self.clone());
-        }
+        settings.iter().try_fold(self.clone(), |recipe, setting| {
+            recipe.with_one(setting).map_err(|error| match error {
+                Error::Invalid { what, expected, found } => {
+                    Error::invalid(format!("{setting}: {what}"), expected, found)
+                }
+                other => other,
+            })
+        })
+    }
+
+    fn with_one(&self, setting: &str) -> Result<Self> {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Error::invalid("setting", "key=value", "no ="));
+        };
+        let (key, value) = (key.trim(), parse_value(value.trim()));
         let mut table = toml::Value::Table(self.to_table()?);
-        for setting in settings {
-            let wrong = |found: &str| Error::invalid("setting", "key=value", found.to_owned());
-            let (key, value) = setting.split_once('=').ok_or_else(|| wrong(setting))?;
-            let value = parse_value(value.trim());
-            set(&mut table, key.trim(), &key.trim().split('.').collect::<Vec<_>>(), &value)?;
-        }
+        set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
         match table {
             toml::Value::Table(table) => Self::from_table(table),
             _ => Err(Error::invalid("recipe", "a table", "something else")),
         }
+    }
+
+    fn from_table(table: toml::Table) -> Result<Self> {
+        let recipe: Self = table.try_into().map_err(|e: toml::de::Error| {
+            let found = one_line(&e.to_string());
+            Error::invalid("recipe", "known keys and fitting values", found)
+        })?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn to_table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
     }
 }
 

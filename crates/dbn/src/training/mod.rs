@@ -14,7 +14,7 @@ use rbm_core::{Error, Rbm, Result, Rng};
 use self::keep::Kept;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
-use crate::store::Standardise;
+use crate::standardise::Standardise;
 use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
 
 /// A training's checkpoint.
@@ -80,6 +80,14 @@ impl Training {
                 "cases without labels",
             ));
         }
+        let units = recipe.visible_units(train.width())?;
+        let (low, high) = units.range();
+        let check =
+            |part: &Part| datasets::check_range(&recipe.data.source, part, low, high, units.kind());
+        if !recipe.standardise {
+            // Before the split, so that the place in an error is the place in the file.
+            [Some(&train), held_out.as_ref()].into_iter().flatten().try_for_each(check)?;
+        }
         let (train, held_out) = match held_out {
             Some(held_out) => (train, Some(held_out)),
             None => split(train, recipe.data.hold_out_one_in)?,
@@ -89,19 +97,17 @@ impl Training {
         let (train, validation) = split(train, validate)?;
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
-        let units = recipe.visible_units(train.width())?;
-        let (low, high) = units.range();
         let prepare = |part: Part| -> Result<Part> {
             let cases =
                 standardise.as_ref().map_or(Ok(part.cases.clone()), |s| s.apply(&part.cases))?;
             let part = Part { cases, ..part };
-            datasets::check_range(&name, &part, low, high, units.kind())?;
+            check(&part)?;
             Ok(Part { cases: part.cases.to_device(device)?, ..part })
         };
         let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
         let standardise = standardise.map(|s| s.to_device(device)).transpose()?;
         Ok(Self {
-            record: Record::beginning(&train, recipe.seed)?,
+            record: Record::beginning(&train, validation.as_ref(), recipe.seed)?,
             recipe,
             train,
             validation,
@@ -137,6 +143,7 @@ impl Training {
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
+            tracing::info!(stage = %self.stage_name(), epochs = self.record.epochs, "stage done");
             self.record.stage += 1;
             self.record.position = Position::default();
             self.memory = State::new();
@@ -158,8 +165,9 @@ impl Training {
     fn locate(&self, error: Error) -> Error {
         match error {
             Error::Diverged { what, hint, .. } => {
-                let place =
-                    format!("{}, epoch {}", self.stage_name(), self.record.position.epoch.max(1));
+                let Position { epoch, batch } = self.record.position;
+                let epoch = epoch + usize::from(batch > 0);
+                let place = format!("{}, epoch {epoch}", self.stage_name());
                 Error::Diverged { place, what, hint }
             }
             other => other,

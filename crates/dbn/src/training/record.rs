@@ -31,12 +31,14 @@ pub struct Record {
 
 impl Record {
     /// Nothing is done yet.
-    pub(super) fn beginning(train: &Part, seed: u64) -> Result<Self> {
-        let data = Fingerprint {
-            cases: train.len(),
-            width: train.width(),
-            sum: train.cases.sum_all()?.to_scalar::<f32>()?,
-        };
+    pub(super) fn beginning(train: &Part, validation: Option<&Part>, seed: u64) -> Result<Self> {
+        let mut checksum = crc32fast::Hasher::new();
+        [Some(train), validation]
+            .into_iter()
+            .flatten()
+            .try_for_each(|part| take_in(&mut checksum, part))?;
+        let data =
+            Fingerprint { cases: train.len(), width: train.width(), checksum: checksum.finalize() };
         Ok(Self {
             version: VERSION,
             stage: 0,
@@ -55,7 +57,17 @@ impl Record {
 struct Fingerprint {
     cases: usize,
     width: usize,
-    sum: f32,
+    checksum: u32,
+}
+
+/// Takes every value and label in their order into the checksum.
+fn take_in(checksum: &mut crc32fast::Hasher, part: &Part) -> Result<()> {
+    for case in 0..part.len() {
+        let values = part.cases.get(case)?.to_vec1::<f32>()?;
+        checksum.update(&values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>());
+    }
+    part.labels.iter().flatten().for_each(|label| checksum.update(&label.to_le_bytes()));
+    Ok(())
 }
 
 impl Training {
@@ -68,7 +80,7 @@ impl Training {
         }
         if record.data != self.record.data {
             let describe = |d: &Fingerprint| {
-                format!("{} cases of width {} that sum to {}", d.cases, d.width, d.sum)
+                format!("{} cases of width {}, checksum {:08x}", d.cases, d.width, d.checksum)
             };
             return Err(Error::invalid(
                 "the data",
@@ -77,7 +89,9 @@ impl Training {
             ));
         }
         self.rbms.clear();
-        let trained = self.recipe.layers.len().min(record.stage + 1);
+        // Between two stages the next machine is not there yet.
+        let begun = record.stage + usize::from(record.position != Position::default());
+        let trained = self.recipe.layers.len().min(begun);
         for i in 0..trained {
             let rbm = self.new_rbm(i)?;
             for (name, var) in rbm.parameters() {

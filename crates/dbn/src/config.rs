@@ -1,0 +1,79 @@
+//! What a model is, without its numbers: `config.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rbm_core::{Error, Result, Units};
+use serde::{Deserialize, Serialize};
+
+/// The file's name in a model's folder.
+pub const CONFIG: &str = "config.json";
+/// What [`Config::format`] says.
+pub const FORMAT: &str = "candle-dbn";
+/// The version of the layout that this program writes and reads.
+pub const VERSION: u32 = 1;
+
+/// What a model is, without its numbers: the contents of `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Always `candle-dbn`.
+    pub format: String,
+    /// The version of this layout.
+    pub version: u32,
+    /// The units of the data layer.
+    pub visible: Units,
+    /// The units of every hidden layer from the bottom up.
+    pub hidden: Vec<Units>,
+    /// The number of classes, if there is a classifier.
+    pub classes: Option<usize>,
+    /// Height and width, if the data are pictures.
+    pub image: Option<(usize, usize)>,
+    /// Whether data are standardised before they reach the network.
+    pub standardise: bool,
+}
+
+impl Config {
+    /// Reads and checks the file `path`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
+        let config: Self = serde_json::from_str(&text).map_err(|e| {
+            Error::file(path, place(&e), "the configuration of a dbn model", e.to_string())
+        })?;
+        if config.format != FORMAT || config.version != VERSION {
+            let found = format!("{} version {}", config.format, config.version);
+            return Err(Error::file(path, "format", format!("{FORMAT} version {VERSION}"), found));
+        }
+        if config.hidden.is_empty() {
+            return Err(Error::file(path, "hidden", "at least one layer", "none"));
+        }
+        if config.hidden.iter().chain([&config.visible]).any(|units| units.size() == 0) {
+            return Err(Error::file(
+                path,
+                "visible and hidden",
+                "at least one unit in every layer",
+                "a layer of size 0",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// The matrices of `model.safetensors` by name, `(out, in)`, as this alone tells them.
+    pub(crate) fn matrices(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut matrices = BTreeMap::new();
+        let mut below = self.visible.size();
+        for (i, hidden) in self.hidden.iter().enumerate() {
+            let shape = vec![hidden.size(), below];
+            if self.classes.is_some() {
+                matrices.insert(format!("classifier.layers.{i}.weight"), shape.clone());
+            }
+            matrices.insert(format!("rbms.{i}.weight"), shape);
+            below = hidden.size();
+        }
+        let softmax =
+            self.classes.map(|classes| ("classifier.weight".into(), vec![classes, below]));
+        matrices.extend(softmax);
+        matrices
+    }
+}
