@@ -1,18 +1,21 @@
-//! How many threads matrix products use.
+//! How many threads tensor operations use.
 
-/// Fixes the number of threads for this process, if the user has not: call it first thing in `main`.
+/// Fixes the numbers of threads for this process, where the user has not: call it first thing in `main`.
 ///
 /// candle asks for the thread count at every matrix product, and without `RAYON_NUM_THREADS` the answer is read anew
-/// from `/proc/cpuinfo` each time, which costs a small machine more than its products. This sets the variable to the
-/// number of cores the process may use. It does nothing where the variable is set already, or where the process is
-/// not visibly single-threaded, because then the environment must not be changed.
+/// from `/proc/cpuinfo` each time, which costs a small machine more than its products: it is set to the number of cores
+/// the process may use. candle's elementwise operations have a second pool, whose threads spin while they wait for each
+/// other; beside rayon's, and beside any other program, they cost more than they give: `CANDLE_NUM_THREADS` is set to 1.
+///
+/// Nothing is done where the process is not visibly single-threaded, because then the environment must not be changed.
 pub fn settle() {
-    if std::env::var_os("RAYON_NUM_THREADS").is_some() || !is_single_threaded() {
-        return;
-    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // SAFETY: no other thread exists that could read the environment at the same time; checked above.
-    unsafe { std::env::set_var("RAYON_NUM_THREADS", cores.to_string()) };
+    for (name, threads) in [("RAYON_NUM_THREADS", cores), ("CANDLE_NUM_THREADS", 1)] {
+        if std::env::var_os(name).is_none() && is_single_threaded() {
+            // SAFETY: no other thread exists that could read the environment at the same time; just checked.
+            unsafe { std::env::set_var(name, threads.to_string()) };
+        }
+    }
 }
 
 fn is_single_threaded() -> bool {
