@@ -92,7 +92,7 @@ pub struct Train {
     #[arg(long)]
     pub unsupervised: bool,
     /// Seed of every random choice [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub place: Where,
@@ -161,15 +161,18 @@ pub struct Sample {
     /// Folder of the run
     pub run: PathBuf,
     /// How many samples
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub count: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub count: u64,
     /// Gibbs steps of each chain
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub steps: usize,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Folder for samples.png and samples.npy [default: the run's]
+    /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
+    #[arg(long)]
+    pub binary: bool,
+    /// Folder for samples.png and samples.npy [default: samples/ in the run's]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -191,12 +194,16 @@ pub struct Embed {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// Which layer: 1 is the lowest, top, or all (side by side in .npy, a tensor each in .safetensors)
+    /// Which layer: 1 is the lowest, top, all (side by side in .npy, a tensor each in .safetensors), or classes for what
+    /// the classifier says of each case
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
     /// File to write: .npy or .safetensors
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub place: Where,
 }

@@ -37,8 +37,12 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
         ["", "error of data", "error of layer", "pseudo-LL (nats)", "activity", "dead/stuck"];
     output::line(output::table(&header, rows.collect()))?;
     output::line(format!("cases {}", output::grouped(evaluation.cases as u64)))?;
-    if let Some(log_likelihood) = evaluation.log_likelihood {
-        output::line(format!("exact log-likelihood {log_likelihood:.4} nats a case"))?;
+    if let (Some(log_likelihood), Some(log_partition)) =
+        (evaluation.log_likelihood, evaluation.log_partition)
+    {
+        output::line(format!(
+            "exact log-likelihood {log_likelihood:.4} nats a case, log Z {log_partition:.4}"
+        ))?;
     }
     if let (Some(loss), Some(errors), Some(percent)) =
         (evaluation.cross_entropy, evaluation.errors, evaluation.error_percent)
@@ -72,10 +76,7 @@ pub fn cases(
     let (train, held_out) = match dataset.held_out {
         Some(held_out) => (dataset.train, Some(held_out)),
         None if cases.unwrap_or(default) == Cases::All || one_in < 2 => (dataset.train, None),
-        None => {
-            let (train, held_out) = datasets::hold_out(&dataset.train, one_in)?;
-            (train, Some(held_out))
-        }
+        None => datasets::split(dataset.train, one_in)?,
     };
     let part = match (cases.unwrap_or(default), held_out) {
         (Cases::Train, _) | (Cases::All, None) => train,

@@ -10,6 +10,8 @@ mod recipe;
 
 mod train;
 
+mod npy;
+
 mod evaluate;
 mod sample;
 

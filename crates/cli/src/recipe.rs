@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dbn::Recipe;
 use dbn::datasets;
+use dbn::recipe::BUILT_IN;
 
 use crate::args::{DataOptions, Train};
 
@@ -59,6 +60,10 @@ pub fn load_other(source: &str, options: &DataOptions) -> Result<datasets::Datas
 
 fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(scale) = options.scale {
+        ensure!(
+            scale.is_finite() && scale > 0.0,
+            "--scale: expected a number above 0, found {scale}"
+        );
         recipe.data.scale = scale;
     }
     if let Some(labels) = &options.labels {
@@ -72,7 +77,8 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
 
 fn named_or_file(name: &str) -> Result<Recipe> {
     let path = PathBuf::from(name);
-    if path.extension().is_some() || path.is_file() {
+    let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+    if !is_built_in && (path.extension().is_some() || path.is_file()) {
         return Ok(Recipe::read(&path)?);
     }
     Ok(Recipe::named(name)?)

@@ -1,6 +1,6 @@
 //! `dbn train`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Run, Training, gallery};
+use dbn::{Evaluation, Model, Part, Recipe, Run, Training, gallery};
 use indicatif::MultiProgress;
 
 use crate::args::Train;
@@ -40,7 +40,7 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> 
             go_on(&run, &mut training)?;
             run
         }
-        None => Run::create(&args.out.clone().unwrap_or_else(|| new_folder(&recipe)), &recipe)?,
+        None => new_run(args, &recipe)?,
     };
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = output::line(format!("run {}", run.dir().display()));
@@ -83,21 +83,34 @@ fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: boo
 }
 
 fn go_on(run: &Run, training: &mut Training) -> Result<()> {
-    if let Some(checkpoint) = run.checkpoint()? {
-        training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+    match run.checkpoint()? {
+        Some(checkpoint) => {
+            training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+        }
+        None if run.is_finished() => {
+            bail!(
+                "{}: the run is finished, and there is no checkpoint to go on from",
+                run.dir().display()
+            );
+        }
+        None => {}
     }
     run.sweep()?;
     Ok(run.truncate_metrics(training.record().epochs)?)
 }
 
-/// `runs/20261121-093000-digits`: sorted by name is sorted by time.
-fn new_folder(recipe: &Recipe) -> PathBuf {
-    let time = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+/// A run in the folder that the user named, or in `runs/20261121-093000-digits` (UTC): sorted by name is sorted by time.
+fn new_run(args: &Train, recipe: &Recipe) -> Result<Run> {
+    if let Some(dir) = &args.out {
+        return Ok(Run::create(dir, recipe)?);
+    }
+    let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let name: String =
         recipe.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-    let first = Path::new("runs").join(format!("{time}-{name}"));
-    let others = (2..).map(|i| Path::new("runs").join(format!("{time}-{name}-{i}")));
-    std::iter::once(first.clone()).chain(others).find(|dir| !dir.exists()).unwrap_or(first)
+    let numbered = (2..1000).map(|i| format!("{time}-{name}-{i}"));
+    let names = std::iter::once(format!("{time}-{name}")).chain(numbered);
+    let run = Run::create_in_first_free(names.map(|name| Path::new("runs").join(name)), recipe)?;
+    run.context("runs: every name for a new run is taken; choose one with --out")
 }
 
 /// Saves the model and looks at it once, on the cases that nothing has seen. Returns what to say about it.
@@ -105,8 +118,11 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     model.save(run.dir())?;
     let unseen = training.held_out.as_ref();
     if !args.no_pictures {
-        let cases = unseen.unwrap_or(&training.train);
-        gallery::write(run.dir(), model, cases, training.recipe.seed).context("pictures")?;
+        let shown = match unseen {
+            Some(part) => part.clone(),
+            None => Part::new(model.in_data_values(&training.train.cases)?, None)?,
+        };
+        gallery::write(run.dir(), model, &shown, training.recipe.seed).context("pictures")?;
     }
     let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
         return Ok("done, without a look at held-out cases".into());

@@ -49,12 +49,12 @@ impl Classifier {
         };
         let mut layers = Vec::with_capacity(rbms.len());
         for rbm in rbms {
-            let copy = rbm.try_clone()?;
-            let units = copy.hidden().units().build(rbm.dtype(), rbm.device())?;
-            for ((_, from), (_, to)) in copy.hidden().vars().into_iter().zip(units.vars()) {
+            let units = rbm.hidden().units().build(rbm.dtype(), rbm.device())?;
+            for ((_, from), (_, to)) in rbm.hidden().vars().into_iter().zip(units.vars()) {
                 to.set(&from.as_detached_tensor())?;
             }
-            layers.push(Dense { weights: copy.weights().clone(), units });
+            let weights = Var::from_tensor(&rbm.weights().as_detached_tensor().copy()?)?;
+            layers.push(Dense { weights, units });
         }
         let (dtype, device) = (top.dtype(), top.device());
         let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
@@ -99,11 +99,8 @@ impl Classifier {
 
     /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
     pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
-        let mut x = v.clone();
-        for layer in &self.layers {
-            x = layer.units.mean(&x.matmul(&layer.weights)?)?;
-        }
-        ops::add_bias(&x.matmul(&self.weights)?, &self.bias)
+        // Without dropout nothing is drawn.
+        self.logits_with_dropout(v, Dropout::default(), &mut Rng::new(0))
     }
 
     /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them.

@@ -90,13 +90,26 @@ impl Dbn {
         Gibbs::default().init(top, visible, rng)
     }
 
+    /// Chains of the top machine that start where a sampled up-pass of `v` `(chains, width)` ends.
+    pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<rbm_core::kernel::Chains> {
+        let below = &self.rbms[..self.rbms.len() - 1];
+        let visible = below.iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))?;
+        Gibbs::default().init(self.top(), visible, rng)
+    }
+
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
     pub fn fall(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        let mut h = h.clone();
-        for rbm in self.rbms[1..].iter().rev() {
-            h = rbm.sample_visible(&h, rng)?;
-        }
-        Ok(self.bottom().visible_mean(&h)?.detach())
+        Ok(self.bottom().visible_mean(&self.fall_to_first_hidden(h, rng)?)?.detach())
+    }
+
+    /// Data-layer configurations below top-layer ones: [`Dbn::fall`], with the data layer sampled too.
+    pub fn fall_sampled(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let h = self.fall_to_first_hidden(h, rng)?;
+        self.bottom().sample_visible(&h, rng)
+    }
+
+    fn fall_to_first_hidden(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.rbms[1..].iter().rev().try_fold(h.clone(), |h, rbm| rbm.sample_visible(&h, rng))
     }
 }
 

@@ -5,7 +5,7 @@ use rbm_core::monitor::{self, Monitor};
 use rbm_core::{Result, Rng, data, likelihood};
 use serde::Serialize;
 
-use crate::{Model, Part};
+use crate::{Model, Part, Standardise};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -21,9 +21,12 @@ pub struct Evaluation {
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
-    /// Exact mean log p(v) in nats, for a single machine with a side of at most 25 binary units.
+    /// Exact mean log p(v) of the data's own values in nats, for a single machine with a side of at most 25 binary units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_likelihood: Option<f64>,
+    /// Exact log Z in nats, where the likelihood is exact (of the standardised values, if the model standardises).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_partition: Option<f64>,
     /// Each layer from the bottom up.
     pub layers: Vec<LayerEvaluation>,
 }
@@ -35,7 +38,8 @@ pub struct LayerEvaluation {
     pub visible: String,
     /// Its hidden units.
     pub hidden: String,
-    /// Mean squared error per value of the data, sent up to this layer and down again.
+    /// Mean squared error per value of the data (standardised, if the model standardises), sent up to this layer and down
+    /// again.
     pub data_reconstruction_error: f64,
     /// The machine on its own.
     #[serde(flatten)]
@@ -71,17 +75,24 @@ impl Evaluation {
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
                 .any(|layer| rbm_core::enumerate::count(*layer).is_some());
+        let (log_likelihood, log_partition) = if exact {
+            let top = model.dbn.top();
+            let stretch = model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
+            (
+                Some(likelihood::log_likelihood(top, &cases)? - stretch),
+                Some(likelihood::log_partition(top)?),
+            )
+        } else {
+            (None, None)
+        };
         Ok(Self {
             cases: part.len(),
             error_percent: scores
                 .map(|(errors, _)| 100.0 * errors as f64 / part.len().max(1) as f64),
             errors: scores.map(|(errors, _)| errors),
             cross_entropy: scores.map(|(_, loss)| loss),
-            log_likelihood: if exact {
-                Some(likelihood::log_likelihood(model.dbn.top(), &cases)?)
-            } else {
-                None
-            },
+            log_likelihood,
+            log_partition,
             layers,
         })
     }

@@ -31,8 +31,8 @@ pub struct Below<'a> {
     pub balance: Option<&'a [u32]>,
     /// The machines below, from the bottom up; none for the lowest layer.
     pub rbms: &'a [Rbm],
-    /// What is passed up.
-    pub pass: Pass,
+    /// What each of them passes up.
+    pub passes: &'a [Pass],
     /// Cases in a mini-batch.
     pub batch_size: usize,
     /// Where the shuffles come from; it is split by the epoch's number.
@@ -42,12 +42,10 @@ pub struct Below<'a> {
 impl Below<'_> {
     /// `v` `(batch, width)` sent up.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        match self.pass {
-            Pass::Mean => Ok(dbn::up(self.rbms, v)?.detach()),
-            Pass::Sample => {
-                self.rbms.iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
-            }
-        }
+        self.rbms.iter().zip(self.passes).try_fold(v.clone(), |v, (rbm, pass)| match pass {
+            Pass::Mean => Ok(rbm.hidden_mean(&v)?.detach()),
+            Pass::Sample => rbm.sample_hidden(&v, rng),
+        })
     }
 
     /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.

@@ -1,9 +1,9 @@
 //! PNG pictures of cases, filters and reconstructions.
 
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
 type Colour = [u8; 3];
@@ -100,7 +100,8 @@ pub fn write_pairs(
         return Err(Error::invalid("reconstructions", expected, reconstructions.len().to_string()));
     }
     let extent = Extent::of(originals.iter().chain(&reconstructions).flatten());
-    let extent = Extent { low: extent.low.min(0.0), high: extent.high.max(1.0) };
+    let is_unit = extent.low >= 0.0 && extent.high <= 1.0;
+    let extent = if is_unit { Extent { low: 0.0, high: 1.0 } } else { extent };
     let mut sheet = Sheet::new(originals.len(), image, columns, 2)?;
     for (at, (original, reconstruction)) in originals.iter().zip(&reconstructions).enumerate() {
         let (row, column) = (2 * (at / sheet.columns), at % sheet.columns);
@@ -223,14 +224,7 @@ impl Sheet {
     }
 
     fn write(&self, path: &Path) -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let write = || {
-            let mut file = new_file().tempfile_in(folder.unwrap_or(Path::new(".")))?;
-            file.write_all(&self.encode()?)?;
-            file.persist(path)?;
-            Ok(())
-        };
-        write().map_err(|e| Error::io(path, e))
+        write_whole(path, &self.encode().map_err(|e| Error::io(path, e))?)
     }
 
     fn encode(&self) -> std::io::Result<Vec<u8>> {
@@ -244,13 +238,4 @@ impl Sheet {
         writer.finish()?;
         Ok(bytes)
     }
-}
-
-/// A temporary file that those may read who may read any other new file.
-fn new_file() -> tempfile::Builder<'static, 'static> {
-    #[allow(unused_mut, reason = "set on Unix alone")]
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
 }

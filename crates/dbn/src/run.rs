@@ -22,9 +22,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// A new run in the folder `dir`, which is made. Errors when something of a run lies there already.
+    /// A new run in the folder `dir`, which is made if need be. Errors when something of a run lies there already.
     pub fn create(dir: &Path, recipe: &Recipe) -> Result<Self> {
-        let run = Self { dir: dir.to_path_buf() };
         for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
             if dir.join(name).exists() {
                 let advice =
@@ -38,6 +37,30 @@ impl Run {
             }
         }
         fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        Self::begin(dir, recipe)
+    }
+
+    /// A new run in the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two
+    /// programs that start at the same time never share one. `None` where all exist.
+    pub fn create_in_first_free(
+        dirs: impl IntoIterator<Item = PathBuf>,
+        recipe: &Recipe,
+    ) -> Result<Option<Self>> {
+        for dir in dirs {
+            if let Some(parent) = dir.parent() {
+                fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
+            }
+            match fs::create_dir(&dir) {
+                Ok(()) => return Self::begin(&dir, recipe).map(Some),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(&dir, e)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin(dir: &Path, recipe: &Recipe) -> Result<Self> {
+        let run = Self { dir: dir.to_path_buf() };
         write_whole(&run.recipe_path(), recipe.to_toml()?.as_bytes())?;
         Ok(run)
     }

@@ -20,6 +20,11 @@ impl Standardise {
         Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })
     }
 
+    /// Σ log deviation: how much log p of a case grows by standardising it, in nats.
+    pub fn log_volume(&self) -> Result<f64> {
+        Ok(f64::from(self.deviation.log()?.sum_all()?.to_scalar::<f32>()?))
+    }
+
     /// The same on another device.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         Ok(Self {

@@ -93,16 +93,15 @@ fn samples_have_the_means_of_the_enumerated_network() {
 #[test]
 fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
     let data = cases(50, 6);
-    let feed = |pass| Below {
+    let feed = || Below {
         cases: &data,
         balance: None,
         rbms: &[],
-        pass,
+        passes: &[],
         batch_size: 8,
         shuffle: Rng::new(7),
     };
-    let order =
-        |epoch| feed(Pass::Mean).order(epoch).indices().flatten().copied().collect::<Vec<_>>();
+    let order = |epoch| feed().order(epoch).indices().flatten().copied().collect::<Vec<_>>();
     assert_eq!(order(3), order(3));
     assert_ne!(order(3), order(4));
     let mut sorted = order(3);
@@ -118,7 +117,7 @@ fn a_deep_layer_learns_from_what_is_below() {
         cases: &data,
         balance: None,
         rbms: &lower,
-        pass: Pass::Mean,
+        passes: &[Pass::Mean],
         batch_size: 8,
         shuffle: Rng::new(7),
     };
@@ -143,7 +142,7 @@ fn a_deep_layer_learns_from_what_is_below() {
         });
     }
 
-    let sampled = Below { pass: Pass::Sample, ..feed };
+    let sampled = Below { passes: &[Pass::Sample], ..feed };
     let batch = sampled.batch(&[0, 1, 2, 3], &mut Rng::new(1)).unwrap();
     assert!(rows(&batch).iter().flatten().all(|&x| x == 0.0 || x == 1.0));
 }

@@ -70,7 +70,7 @@ where
 }
 
 impl Rbm {
-    /// A machine of Bernoulli units, `f32` on `cases`' device, initialised by [`Init::default`] from `cases`
+    /// A machine of Bernoulli units, of `cases`' type and on their device, initialised by [`Init::default`] from `cases`
     /// `(n, visible)`.
     pub fn bernoulli(cases: &Tensor, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let visible = crate::Units::bernoulli(cases.dim(1)?);

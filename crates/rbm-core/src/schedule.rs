@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 /// A number as a function of the epoch, counted from 0. In a recipe: `0.1`, `[[0, 0.5], [5, 0.9]]` or
 /// `{ from = 0.1, to = 0.001, curve = "exponential" }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a number, [[epoch, number], ...] or { from, to, curve }"
+)]
 pub enum Schedule {
     /// Always the same.
     Constant(f64),

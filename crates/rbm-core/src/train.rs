@@ -43,6 +43,17 @@ pub struct Position {
     pub batch: usize,
 }
 
+impl Position {
+    /// Errors when the mini-batch is not one of `order`, as after a change of the batch size.
+    pub fn check(&self, order: &Batches) -> Result<()> {
+        if self.batch < order.len() {
+            return Ok(());
+        }
+        let expected = format!("a mini-batch below the epoch's {}", order.len());
+        Err(Error::invalid("the place to go on", expected, self.batch.to_string()))
+    }
+}
+
 /// Where the cases of each epoch come from. An epoch's order must depend on the epoch alone, so that a training can go
 /// on in the middle of it.
 pub trait Feed {
@@ -150,14 +161,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             self.negative.set_steps(plan.steps.steps_at(epoch, plan.epochs));
             let order = feed.order(epoch);
             let last = order.len().saturating_sub(1);
-            if position.batch >= order.len() {
-                let expected = format!("a mini-batch below the epoch's {}", order.len());
-                return Err(Error::invalid(
-                    "the place to go on",
-                    expected,
-                    position.batch.to_string(),
-                ));
-            }
+            position.check(&order)?;
             for (i, indices) in order.indices().enumerate().skip(position.batch) {
                 let visible = feed.batch(indices, rng)?;
                 let before =

@@ -28,7 +28,7 @@ use rbm_core::{Error, Result};
 
 pub use self::labels::LabelColumn;
 pub use self::part::{Part, check_range};
-pub use self::split::hold_out;
+pub use self::split::{hold_out, split};
 
 const SOURCES: &str = "`digits`, a folder of IDX files, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz or .safetensors";
 

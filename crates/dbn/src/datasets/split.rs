@@ -37,3 +37,17 @@ pub fn hold_out(part: &Part, one_in: usize) -> Result<(Part, Part)> {
     }
     Ok((part.select(&kept)?, part.select(&held_out)?))
 }
+
+/// [`hold_out`] where it can be done; where `one_in` is below 2, or no class has so many cases, all of them stay together.
+pub fn split(part: Part, one_in: usize) -> Result<(Part, Option<Part>)> {
+    let mut sizes: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+    for case in 0..part.len() {
+        let class = part.labels.as_ref().and_then(|labels| labels.get(case)).copied();
+        *sizes.entry(class).or_insert(0) += 1;
+    }
+    if one_in < 2 || sizes.values().all(|&size| size < one_in) {
+        return Ok((part, None));
+    }
+    let (rest, held_out) = hold_out(&part, one_in)?;
+    Ok((rest, Some(held_out)))
+}

@@ -1,8 +1,13 @@
 //! What a recipe must satisfy before anything is done with it.
 
-use rbm_core::{Error, Result, Schedule};
+use rbm_core::kernel::VisibleStep;
+use rbm_core::layer::Variance;
+use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Classifier, Layer, Recipe};
+
+/// The most units of a layer, and the most chains.
+const MOST: usize = 1 << 20;
 
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
@@ -10,10 +15,19 @@ impl Recipe {
         self.visible_units(1)?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;
+        must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
         let scale = self.data.scale;
         must(scale.is_finite() && scale >= 0.0, "data.scale", "a number of at least 0", scale)?;
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
+            let below = match i {
+                0 => self.visible_units(1)?,
+                _ => self.layers[i - 1].hidden.clone(),
+            };
+            let is_learned = matches!(below, Units::Gaussian { variance: Variance::Learned, .. });
+            let is_sampled = layer.visible_step == VisibleStep::Sample;
+            let expected = "sample, because a variance cannot be learned from means";
+            must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)
     }
@@ -22,9 +36,21 @@ impl Recipe {
 impl Layer {
     fn check(&self, name: &str) -> Result<()> {
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
+        let size = self.hidden.size();
+        must(size <= MOST, &format!("{name}.hidden"), "at most 2^20 units", size)?;
+        must(self.chains <= MOST, &format!("{name}.chains"), "at most 2^20", self.chains)?;
         schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
-        schedule(&format!("{name}.momentum"), &self.momentum)?;
+        momentum(&format!("{name}.momentum"), &self.momentum)?;
         schedule(&format!("{name}.steps"), &self.steps)?;
+        let whole =
+            |k: f64| k >= 1.0 && (k.fract() == 0.0 || matches!(self.steps, Schedule::Ramp { .. }));
+        let all = values(&self.steps).into_iter().all(whole);
+        must(
+            all,
+            &format!("{name}.steps"),
+            "whole numbers of at least 1",
+            format!("{:?}", self.steps),
+        )?;
         for (key, value) in [
             ("l1", self.l1),
             ("l2", self.l2),
@@ -42,11 +68,19 @@ impl Layer {
         let bias = self.hidden_bias;
         must(bias.is_finite(), &format!("{name}.hidden_bias"), "a finite number", bias)?;
         let target = self.sparsity_target;
+        let name_of = |key: &str| format!("{name}.{key}");
         must(
             target > 0.0 && target < 1.0,
-            &format!("{name}.sparsity_target"),
+            &name_of("sparsity_target"),
             "a number between 0 and 1",
             target,
+        )?;
+        let decay = self.sparsity_decay;
+        must(
+            (0.0..1.0).contains(&decay),
+            &name_of("sparsity_decay"),
+            "at least 0 and below 1",
+            decay,
         )
     }
 }
@@ -54,9 +88,8 @@ impl Layer {
 impl Classifier {
     fn check(&self) -> Result<()> {
         must(self.batch_size > 0, "classifier.batch_size", "at least 1", 0)?;
-        must(self.validate_one_in != 1, "classifier.validate_one_in", "0 or at least 2", 1)?;
         schedule("classifier.learning_rate", &self.learning_rate)?;
-        schedule("classifier.momentum", &self.momentum)?;
+        momentum("classifier.momentum", &self.momentum)?;
         for (key, value) in
             [("dropout_visible", self.dropout_visible), ("dropout_hidden", self.dropout_hidden)]
         {
@@ -74,6 +107,20 @@ impl Classifier {
 
 fn must(holds: bool, what: &str, expected: &str, found: impl ToString) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::invalid(what, expected, found.to_string())) }
+}
+
+fn values(schedule: &Schedule) -> Vec<f64> {
+    match schedule {
+        Schedule::Constant(value) => vec![*value],
+        Schedule::Steps(steps) => steps.iter().map(|(_, value)| *value).collect(),
+        Schedule::Ramp { from, to, .. } => vec![*from, *to],
+    }
+}
+
+fn momentum(what: &str, momentum: &Schedule) -> Result<()> {
+    schedule(what, momentum)?;
+    let largest = values(momentum).into_iter().fold(0.0, f64::max);
+    must(largest < 1.0, what, "numbers below 1", largest)
 }
 
 fn schedule(what: &str, schedule: &Schedule) -> Result<()> {

@@ -56,6 +56,9 @@ pub struct Data {
     pub label_column: String,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
     pub hold_out_one_in: usize,
+    /// Of the others, every so many-th (of each class) is kept for validation: it decides when to stop, and is never
+    /// learned from. 0 keeps none, and fine-tuning runs all its epochs.
+    pub validate_one_in: usize,
 }
 
 impl Default for Data {
@@ -67,6 +70,7 @@ impl Default for Data {
             labels: PathBuf::new(),
             label_column: String::new(),
             hold_out_one_in: 5,
+            validate_one_in: 10,
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct Layer {
     pub sparsity_target: f64,
     /// The strength of the pull towards it; 0 for none.
     pub sparsity_cost: f64,
+    /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
+    pub sparsity_decay: f64,
     /// The largest norm of a gradient; 0 for no limit.
     pub clip: f64,
     /// Standard deviation of the first weights.
@@ -158,6 +164,7 @@ impl Default for Layer {
             l2: 2e-4,
             sparsity_target: 0.1,
             sparsity_cost: 0.0,
+            sparsity_decay: 0.9,
             clip: 0.0,
             weight_deviation,
             hidden_bias,
@@ -189,8 +196,6 @@ pub struct Classifier {
     pub dropout_visible: f64,
     /// The fraction of hidden units left out at random.
     pub dropout_hidden: f64,
-    /// One in so many training cases is kept for validation, to stop early; 0 keeps none and runs all epochs.
-    pub validate_one_in: usize,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
@@ -209,7 +214,6 @@ impl Default for Classifier {
             l2: 0.0,
             dropout_visible: 0.0,
             dropout_hidden: 0.0,
-            validate_one_in: 10,
             average_last: 0,
             patience: 20,
         }
@@ -273,9 +277,18 @@ impl Recipe {
             .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
     }
 
+    /// The recipe without the paths of its data: they may move.
+    pub(crate) fn wherever_its_data_lie(&self) -> Self {
+        let data = Data { source: String::new(), labels: PathBuf::new(), ..self.data.clone() };
+        Self { data, ..self.clone() }
+    }
+
     /// The units of the data layer, `width` of them.
     pub fn visible_units(&self, width: usize) -> Result<Units> {
-        Units::from_str(&format!("{}:{width}", self.visible))
+        Units::from_str(&format!("{}:{width}", self.visible)).map_err(|_| {
+            let kinds = "bernoulli, gaussian or gaussian-learned";
+            Error::invalid("visible", kinds, format!("{:?}", self.visible))
+        })
     }
 
     /// How to read the data.

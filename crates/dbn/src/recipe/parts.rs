@@ -27,7 +27,8 @@ impl Layer {
     pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
         if self.sparsity_cost > 0.0 {
-            transforms.push(Box::new(Sparsity::new(self.sparsity_target, self.sparsity_cost)));
+            let sparsity = Sparsity::new(self.sparsity_target, self.sparsity_cost);
+            transforms.push(Box::new(Sparsity { decay: self.sparsity_decay, ..sparsity }));
         }
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));

@@ -94,6 +94,7 @@ impl Training {
             let (learning_rate, momentum) = backprop.start_epoch(epoch);
             let order = Batches::new(self.train.len(), recipe.batch_size);
             let order = order.shuffled(&mut shuffle.split(epoch as u64));
+            self.record.position.check(&order)?;
             let (clock, mut seen) = (Instant::now(), 0);
             for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
                 let batch = data::rows(&self.train.cases, indices)?;
@@ -128,6 +129,7 @@ impl Training {
                     ))?;
                 }
                 if command == Command::Stop {
+                    self.memory = backprop.optimizer.state();
                     return Ok(ControlFlow::Break(()));
                 }
             }

@@ -17,6 +17,9 @@ pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::standardise::Standardise;
 use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
 
+/// The most weights of a machine: eight gigabytes of them.
+const MOST_WEIGHTS: usize = 1 << 31;
+
 /// A training's checkpoint.
 pub type Checkpoint = rbm_core::Checkpoint<Record>;
 
@@ -90,11 +93,9 @@ impl Training {
         }
         let (train, held_out) = match held_out {
             Some(held_out) => (train, Some(held_out)),
-            None => split(train, recipe.data.hold_out_one_in)?,
+            None => datasets::split(train, recipe.data.hold_out_one_in)?,
         };
-        let validate =
-            recipe.classifier.as_ref().map_or(10, |classifier| classifier.validate_one_in);
-        let (train, validation) = split(train, validate)?;
+        let (train, validation) = datasets::split(train, recipe.data.validate_one_in)?;
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
         let prepare = |part: Part| -> Result<Part> {
@@ -107,7 +108,7 @@ impl Training {
         let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
         let standardise = standardise.map(|s| s.to_device(device)).transpose()?;
         Ok(Self {
-            record: Record::beginning(&train, validation.as_ref(), recipe.seed)?,
+            record: Record::beginning(&recipe, &train, validation.as_ref())?,
             recipe,
             train,
             validation,
@@ -184,7 +185,16 @@ impl Training {
             0 => self.recipe.visible_units(self.train.width())?,
             _ => layers[layer - 1].hidden.clone(),
         };
-        Rbm::new(&visible, &layers[layer].hidden, self.train.cases.dtype(), &self.device)
+        let hidden = &layers[layer].hidden;
+        if visible.size().saturating_mul(hidden.size()) > MOST_WEIGHTS {
+            let found = format!("{} x {}", visible.size(), hidden.size());
+            return Err(Error::invalid(
+                format!("the weights of layer {}", layer + 1),
+                "at most 2^31",
+                found,
+            ));
+        }
+        Rbm::new(&visible, hidden, self.train.cases.dtype(), &self.device)
     }
 
     fn new_classifier(&self) -> Result<Classifier> {
@@ -201,13 +211,4 @@ impl Training {
         let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
         Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
     }
-}
-
-/// One in `one_in` cases split off; none where `one_in` is 0 or there are too few.
-fn split(part: Part, one_in: usize) -> Result<(Part, Option<Part>)> {
-    if one_in < 2 || part.len() < 2 * one_in {
-        return Ok((part, None));
-    }
-    let (rest, split_off) = datasets::hold_out(&part, one_in)?;
-    Ok(if split_off.is_empty() { (rest, None) } else { (rest, Some(split_off)) })
 }

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Stateful, Trainer};
+use rbm_core::{Error, Rbm, Result, Stateful, Trainer, data};
 
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
 use super::watch::{Command, Figures, Stage, Step, Watch};
 use super::{Stream, Training};
 use crate::Part;
-use crate::greedy::Below;
+use crate::greedy::{Below, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;
@@ -33,14 +33,13 @@ impl Training {
         let Some((rbm, lower)) = self.rbms.split_last() else {
             return Err(Error::invalid("pre-training", "a layer", "none"));
         };
+        let passes: Vec<Pass> =
+            self.recipe.layers[..stage].iter().map(|layer| layer.pass).collect();
         let feed = Below {
             cases: &self.train.cases,
             balance: self.train.labels.as_deref().filter(|_| layer.balanced),
             rbms: lower,
-            pass: stage
-                .checked_sub(1)
-                .map(|below| self.recipe.layers[below].pass)
-                .unwrap_or_default(),
+            passes: &passes,
             batch_size: layer.batch_size,
             shuffle: self.stream(Stream::Shuffle),
         };
@@ -79,16 +78,20 @@ impl Training {
         let flow = trainer.fit(rbm, &feed, &plan, &mut position, &mut rng, &mut observer);
         let epochs = observer.record.epochs;
         (self.record.position, self.record.rng, self.record.epochs) = (position, rng, epochs);
+        self.memory = trainer.state();
         flow
     }
 
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
-        let first = |part: &Part| -> Result<_> {
-            let cases = part.cases.narrow(0, 0, part.len().min(MONITORED))?;
+        let some = |part: &Part| -> Result<_> {
+            // From all over the data: files are often in order of class.
+            let step = part.len().div_ceil(MONITORED).max(1);
+            let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
+            let cases = data::rows(&part.cases, &every)?;
             Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
         };
-        let held_out = self.validation.as_ref().map(first).transpose()?;
-        Ok(Monitor { train: first(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
+        let held_out = self.validation.as_ref().map(some).transpose()?;
+        Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
     }
 }
 

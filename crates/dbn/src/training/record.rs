@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::finetune::Sum;
 use super::keep::{Counts, Kept};
 use super::{Checkpoint, Training};
-use crate::{Classifier, Part};
+use crate::{Classifier, Part, Recipe};
 
 const VERSION: u32 = 1;
 
@@ -27,11 +27,17 @@ pub struct Record {
     pub(super) kept: Counts,
     pub(super) sum: Sum,
     data: Fingerprint,
+    /// Checksum of the recipe, wherever its data lie.
+    recipe: u32,
 }
 
 impl Record {
     /// Nothing is done yet.
-    pub(super) fn beginning(train: &Part, validation: Option<&Part>, seed: u64) -> Result<Self> {
+    pub(super) fn beginning(
+        recipe: &Recipe,
+        train: &Part,
+        validation: Option<&Part>,
+    ) -> Result<Self> {
         let mut checksum = crc32fast::Hasher::new();
         [Some(train), validation]
             .into_iter()
@@ -44,10 +50,11 @@ impl Record {
             stage: 0,
             position: Position::default(),
             epochs: 0,
-            rng: Rng::new(seed),
+            rng: Rng::new(recipe.seed),
             kept: Counts::default(),
             sum: Sum::default(),
             data,
+            recipe: crc32fast::hash(recipe.wherever_its_data_lie().to_toml()?.as_bytes()),
         })
     }
 }
@@ -78,6 +85,10 @@ impl Training {
             let found = format!("version {}", record.version);
             return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
         }
+        if record.recipe != self.record.recipe {
+            let (expected, found) = ("that of the checkpoint", "another one: it has been changed");
+            return Err(Error::invalid("the recipe", expected, found));
+        }
         if record.data != self.record.data {
             let describe = |d: &Fingerprint| {
                 format!("{} cases of width {}, checksum {:08x}", d.cases, d.width, d.checksum)
@@ -88,6 +99,8 @@ impl Training {
                 describe(&self.record.data),
             ));
         }
+        let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&self.device)?));
+        let tensors = tensors.into_iter().map(here).collect::<Result<State>>()?;
         self.rbms.clear();
         // Between two stages the next machine is not there yet.
         let begun = record.stage + usize::from(record.position != Position::default());
@@ -122,7 +135,7 @@ impl Training {
                 format!("{:?}", tensor.dims()),
             ));
         }
-        Ok(tensor.to_device(&self.device)?)
+        Ok(tensor)
     }
 
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.

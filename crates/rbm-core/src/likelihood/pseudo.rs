@@ -59,8 +59,8 @@ impl<'a> Conditional<'a> {
         Ok(Self { rbm, visible, inputs, rows: weights, bias, cgf })
     }
 
-    /// The mean over cases of log p(v_u | rest), where `units[n]` is the unit looked at in case `n`: flipping it changes
-    /// the free energy by −δ(bias + ...), and log p = −softplus(F(v) − F(flipped)).
+    /// The mean over cases of log p(v_u | rest), where `units[n]` is the unit u looked at in case n. Flipping it by δ = ±1
+    /// changes things by F(v) − F(flipped) = δ·b_u + cgf(vW + δ·W_u) − cgf(vW), and log p = −softplus of that.
     fn mean_log_probability(&self, units: &[u32]) -> Result<f64> {
         let units = Tensor::new(units, self.visible.device())?;
         let value = self.visible.gather(&units.unsqueeze(1)?, 1)?;
