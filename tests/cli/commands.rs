@@ -75,8 +75,8 @@ fn embed_writes_what_the_weights_say() {
     let labels = file.tensor("labels").unwrap();
     let labels: Vec<_> = labels
         .data()
-        .chunks(4)
-        .map(|b| u32::from_le_bytes(b.try_into().unwrap()) as usize)
+        .chunks(8)
+        .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize)
         .collect();
     assert_eq!(labels, cases.iter().map(|&(_, label)| label).collect::<Vec<_>>());
 }
@@ -194,7 +194,7 @@ fn sample_writes_a_picture_and_the_numbers() {
     assert!(place.files("a") == place.files("b"), "the same seed");
     assert!(place.read("a/samples.npy") != place.read("c/samples.npy"), "another seed");
     sample("");
-    assert!(place.read("run/samples.npy") == place.read("a/samples.npy"));
+    assert!(place.read("run/samples/samples.npy") == place.read("a/samples.npy"));
 }
 
 #[test]

@@ -83,10 +83,11 @@ impl Place {
         serde_json::from_slice(&self.read(name)).unwrap()
     }
 
-    /// Every file of the folder `name` by its name, sorted.
+    /// Every file of the folder `name` by its name, sorted; folders in it are left aside.
     pub fn files(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.path(name)).unwrap().map(Result::unwrap);
         entries
+            .filter(|entry| entry.path().is_file())
             .map(|entry| {
                 (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
             })

@@ -56,18 +56,21 @@ fn the_recipe_has_every_default_written_out() {
     place.train("");
     let recipe: toml::Value = toml::from_str(&place.text("run/recipe.toml")).unwrap();
     assert_keys(&recipe, "name seed visible standardise data layers classifier");
-    assert_keys(&recipe["data"], "source scale labels label_column hold_out_one_in");
+    assert_keys(
+        &recipe["data"],
+        "source scale labels label_column hold_out_one_in validate_one_in",
+    );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
             layer,
             "hidden epochs batch_size learning_rate momentum method steps visible_step chains optimizer l1 l2 \
-             sparsity_target sparsity_cost clip weight_deviation hidden_bias balanced pass",
+             sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias balanced pass",
         );
     }
     assert_keys(
         &recipe["classifier"],
         "epochs softmax_only batch_size learning_rate momentum optimizer l2 dropout_visible dropout_hidden \
-         validate_one_in average_last patience",
+         average_last patience",
     );
     assert_eq!(recipe["layers"][0]["chains"].as_integer(), Some(15));
     assert_eq!(recipe["layers"][0]["method"].as_str(), Some("pcd"));
@@ -266,7 +269,7 @@ fn gaussian_units_on_standardised_data_work_from_end_to_end() {
     assert_eq!(report["cases"], 40);
 
     place.dbn("sample run --count 9 --steps 20").done();
-    let (shape, samples) = crate::common::read_npy(&place.read("run/samples.npy"));
+    let (shape, samples) = crate::common::read_npy(&place.read("run/samples/samples.npy"));
     assert_eq!(shape, [9, WIDTH as u64]);
     assert!(!far(&samples), "samples in the values of the data: {samples:?}");
 

@@ -156,10 +156,16 @@ pub struct Evaluate {
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  dbn sample runs/mnist --count 64 --steps 2000 --out samples/")]
+  dbn sample runs/mnist --count 64 --steps 2000 --out samples/
+  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases")]
 pub struct Sample {
     /// Folder of the run
     pub run: PathBuf,
+    /// Start the chains at cases of this data, instead of at the units' own biases
+    #[arg(long, value_name = "DATA")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
     /// How many samples
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub count: u64,

@@ -3,9 +3,10 @@
 mod check;
 mod parts;
 mod settings;
+mod text;
 mod units;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use rbm_core::init::Init;
@@ -13,6 +14,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::{Error, Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
+pub use self::text::BUILT_IN;
 use crate::datasets::{self, LabelColumn};
 use crate::greedy::Pass;
 
@@ -228,61 +230,7 @@ fn bernoulli() -> String {
     "bernoulli".into()
 }
 
-/// Recipes that are part of the program, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
-    ("digits", include_str!("../../recipes/digits.toml")),
-    ("mnist", include_str!("../../recipes/mnist.toml")),
-    ("default", include_str!("../../recipes/default.toml")),
-];
-
 impl Recipe {
-    /// The built-in recipe `name`. Errors with the names that there are.
-    pub fn named(name: &str) -> Result<Self> {
-        match BUILT_IN.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => Self::parse(text),
-            None => {
-                let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-                Err(Error::invalid(
-                    "recipe",
-                    format!("one of {}, or a file", names.join(", ")),
-                    format!("{name:?}"),
-                ))
-            }
-        }
-    }
-
-    /// Reads a recipe from TOML. Errors say what is wrong with which key.
-    pub fn parse(text: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let expected = "TOML with known keys and fitting values";
-            Error::invalid(format!("line {line}"), expected, one_line(e.message()))
-        })?;
-        recipe.check()?;
-        Ok(recipe)
-    }
-
-    /// Reads the recipe file `path`.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(&text).map_err(|e| match e {
-            Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),
-            other => other,
-        })
-    }
-
-    /// The recipe as TOML, every default written out.
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
-    }
-
-    /// The recipe without the paths of its data: they may move.
-    pub(crate) fn wherever_its_data_lie(&self) -> Self {
-        let data = Data { source: String::new(), labels: PathBuf::new(), ..self.data.clone() };
-        Self { data, ..self.clone() }
-    }
-
     /// The units of the data layer, `width` of them.
     pub fn visible_units(&self, width: usize) -> Result<Units> {
         Units::from_str(&format!("{}:{width}", self.visible)).map_err(|_| {
@@ -301,8 +249,4 @@ impl Recipe {
             label_column: (!label_column.is_empty()).then_some(column),
         })
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.trim().replace('\n', "; ")
 }

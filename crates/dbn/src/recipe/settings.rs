@@ -2,7 +2,8 @@
 
 use rbm_core::{Error, Result};
 
-use super::{Recipe, one_line};
+use super::Recipe;
+use super::text::one_line;
 
 impl Recipe {
     /// The recipe with `key=value` settings made, in order. Keys are paths such as `seed`, `layers.0.epochs`,

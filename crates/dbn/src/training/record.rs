@@ -27,8 +27,6 @@ pub struct Record {
     pub(super) kept: Counts,
     pub(super) sum: Sum,
     data: Fingerprint,
-    /// Checksum of the recipe, wherever its data lie.
-    recipe: u32,
 }
 
 impl Record {
@@ -54,7 +52,6 @@ impl Record {
             kept: Counts::default(),
             sum: Sum::default(),
             data,
-            recipe: crc32fast::hash(recipe.wherever_its_data_lie().to_toml()?.as_bytes()),
         })
     }
 }
@@ -78,16 +75,13 @@ fn take_in(checksum: &mut crc32fast::Hasher, part: &Part) -> Result<()> {
 }
 
 impl Training {
-    /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data or another recipe.
+    /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data, or to machines of another shape.
+    /// What else has been changed in the recipe since, such as a rate that made learning diverge, holds from here on.
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
         let Checkpoint { tensors, record } = checkpoint;
         if record.version != VERSION {
             let found = format!("version {}", record.version);
             return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
-        }
-        if record.recipe != self.record.recipe {
-            let (expected, found) = ("that of the checkpoint", "another one: it has been changed");
-            return Err(Error::invalid("the recipe", expected, found));
         }
         if record.data != self.record.data {
             let describe = |d: &Fingerprint| {

@@ -1,0 +1,61 @@
+//! Recipes as text: the built-in ones, files, TOML.
+
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+
+use super::Recipe;
+
+/// Recipes that are part of the program, by name.
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("digits", include_str!("../../recipes/digits.toml")),
+    ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("default", include_str!("../../recipes/default.toml")),
+];
+
+impl Recipe {
+    /// The built-in recipe `name`. Errors with the names that there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(text),
+            None => {
+                let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+                Err(Error::invalid(
+                    "recipe",
+                    format!("one of {}, or a file", names.join(", ")),
+                    format!("{name:?}"),
+                ))
+            }
+        }
+    }
+
+    /// Reads a recipe from TOML. Errors say what is wrong with which key.
+    pub fn parse(text: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let expected = "TOML with known keys and fitting values";
+            Error::invalid(format!("line {line}"), expected, one_line(e.message()))
+        })?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Reads the recipe file `path`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        Self::parse(&text).map_err(|e| match e {
+            Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),
+            other => other,
+        })
+    }
+
+    /// The recipe as TOML, every default written out.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    text.trim().replace('\n', "; ")
+}
