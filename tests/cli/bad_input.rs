@@ -347,6 +347,7 @@ fn wrong_usage_is_told_apart_from_failure() {
         "evaluate run --cases some",
         "embed run",
         "sample run --count many",
+        "sample run --count 0",
     ] {
         let answer = place.dbn(words);
         assert_eq!(answer.code, Some(2), "{words}: {answer:?}");
