@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use candle_core::{DType, Tensor};
+use rbm_core::ops::Ascent;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Optimizer, Result, Rng, data, ops};
+use rbm_core::{Batches, Error, Optimizer, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, checkpoint_of};
@@ -217,12 +218,13 @@ impl Backprop<'_> {
                 Some(gradient) => gradient.detach().contiguous()?,
                 None => var.as_detached_tensor().zeros_like()?,
             };
-            if recipe.l2 > 0.0 && var.rank() == 2 && learning.contains(&i) {
-                ops::add_scaled(&gradient, &var.as_detached_tensor(), -recipe.l2)?;
+            let mut gradient = Ascent::from(gradient);
+            if var.rank() == 2 && learning.contains(&i) {
+                gradient.penalty.l2 = recipe.l2;
             }
             ascent.push(gradient);
         }
-        self.optimizer.ascend(&vars, &ascent.iter().collect::<Vec<_>>())?;
+        self.optimizer.ascend(&vars, &ascent)?;
         Ok(-objective.to_dtype(DType::F64)?.to_scalar::<f64>()?)
     }
 }

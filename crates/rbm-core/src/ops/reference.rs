@@ -1,10 +1,11 @@
-//! The same operations in plain candle: what runs on CUDA and Metal for now, and the oracle of the fused ones.
+//! The same operations in plain candle: what runs where an operation has no fused form, and the oracle of the fused ones.
 
 use candle_core::{DType, Tensor};
 
+use super::Outer;
 use super::philox::{BLOCK, block_words, unit};
-use crate::Result;
 use crate::rng::Draw;
+use crate::{Error, Result};
 
 /// 1 / (1 + exp(−x)).
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
@@ -39,15 +40,17 @@ pub fn bernoulli_mean_and_sample(
     Ok((mean, sample))
 }
 
-/// α·xᵀy − β·uᵀw.
-pub fn outer_difference(
-    (x, y, alpha): (&Tensor, &Tensor, f64),
-    (u, w, beta): (&Tensor, &Tensor, f64),
-) -> Result<Tensor> {
-    let (x, y, u, w) = (x.detach(), y.detach(), u.detach(), w.detach());
-    let positive = x.t()?.matmul(&(y * alpha)?)?;
-    let negative = u.t()?.matmul(&(w * beta)?)?;
-    Ok((positive - negative)?)
+/// Σ scale·xᵀy.
+pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for Outer { x, y, scale } in terms {
+        let term = x.t()?.matmul(&(y * *scale)?)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + term)?,
+            None => term,
+        });
+    }
+    sum.ok_or_else(|| Error::invalid("a sum of outer products", "at least one", "none"))
 }
 
 /// The sum of the rows of a matrix.
