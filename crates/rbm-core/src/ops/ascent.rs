@@ -62,6 +62,10 @@ pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
             return Err(Error::invalid("outer products", describe(first), describe(term)));
         }
     }
+    #[cfg(feature = "cuda")]
+    if first.x.device().is_cuda() && super::memory::has_kernel(&first.x) {
+        return Ok(super::cuda::outer_sum(terms, shape)?);
+    }
     if cfg!(any(feature = "mkl", feature = "accelerate")) || !has_fused(&first.x) {
         return super::reference::outer_sum(terms);
     }

@@ -1,9 +1,13 @@
 //! Units that are zero or one: a sample, alone or with its mean, in one pass.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::cpu::{Simd, for_blocks, for_chunks2};
-use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::memory::{check_bias, contiguous, has_kernel, unsupported};
 use super::philox::{BLOCK, block_words, unit};
 use super::sigmoid::biased_sigmoid_f32;
 use super::{math, reference};
@@ -13,7 +17,7 @@ use crate::{Result, Rng};
 /// Zeros and ones with P(1) = sigmoid(inputs + bias), in one pass. `inputs` `(batch, width)`, `bias` `(width,)`. A leaf.
 pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result<Tensor> {
     let draw = rng.draw();
-    if !has_fused(inputs) {
+    if !has_kernel(inputs) {
         return Ok(reference::bernoulli_mean_and_sample(inputs, bias, draw)?.1);
     }
     let op = Sampler { draw, keep_mean: false };
@@ -28,7 +32,7 @@ pub fn bernoulli_mean_and_sample(
     rng: &mut Rng,
 ) -> Result<(Tensor, Tensor)> {
     let draw = rng.draw();
-    if !has_fused(inputs) {
+    if !has_kernel(inputs) {
         return reference::bernoulli_mean_and_sample(inputs, bias, draw);
     }
     let op = Sampler { draw, keep_mean: true };
@@ -96,6 +100,28 @@ impl CustomOp2 for Sampler {
                 shape.clone()
             },
         ))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        inputs: &CudaStorage,
+        inputs_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::sample(self.draw, self.keep_mean, inputs, inputs_layout, bias, bias_layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        inputs: &MetalStorage,
+        inputs_layout: &Layout,
+        bias: &MetalStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::sample(self.draw, self.keep_mean, inputs, inputs_layout, bias, bias_layout)
     }
 }
 

@@ -1,11 +1,19 @@
 //! How a fused operation gets at the numbers of its tensors.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, D, DType, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, D, DType, Device, Layout, Result, Storage, Tensor};
 
 use super::real::Real;
 
-/// Whether the fused operations are made for tensors like `x`.
+/// Whether the operations on single elements are made for tensors like `x`: fused on the CPU, kernels elsewhere.
+pub(super) fn has_kernel(x: &Tensor) -> bool {
+    match x.device() {
+        Device::Cpu | Device::Cuda(_) => matches!(x.dtype(), DType::F32 | DType::F64),
+        Device::Metal(_) => x.dtype() == DType::F32,
+    }
+}
+
+/// Whether the operations that are fused on the CPU alone are made for tensors like `x`.
 pub(super) fn has_fused(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Mutex;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
@@ -9,7 +13,7 @@ use super::ascent::{Ascent, Direction, Outer};
 use super::cpu::{Simd, is_small};
 use super::dense::{Matrix, multiply_into};
 use super::gather::{Pass, add_rows, in_pieces};
-use super::memory::{contiguous_mut, has_fused, numbers_of, unsupported};
+use super::memory::{contiguous_mut, has_kernel, numbers_of, unsupported};
 use super::nonzeros::Nonzeros;
 use super::real::Real;
 use super::update::{add_scaled, check_alike, combine_scaled};
@@ -38,19 +42,20 @@ pub fn momentum_step(
             terms.iter().try_for_each(|term| term.check_for(parameter))?;
         }
     }
-    let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
-    if other_library || !has_fused(parameter) {
+    let other_library =
+        cfg!(any(feature = "mkl", feature = "accelerate")) && parameter.device().is_cpu();
+    if other_library || !has_kernel(parameter) {
         combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
         return add_scaled(parameter, velocity, 1.0);
     }
     Ok(parameter.inplace_op1(&Step { velocity, ascent, rate, momentum })?)
 }
 
-struct Step<'a> {
-    velocity: &'a Tensor,
-    ascent: &'a Ascent,
-    rate: f64,
-    momentum: f64,
+pub(super) struct Step<'a> {
+    pub(super) velocity: &'a Tensor,
+    pub(super) ascent: &'a Ascent,
+    pub(super) rate: f64,
+    pub(super) momentum: f64,
 }
 
 impl InplaceOp1 for Step<'_> {
@@ -64,6 +69,16 @@ impl InplaceOp1 for Step<'_> {
             CpuStorage::F64(w) => self.borrow_velocity(contiguous_mut(w, layout)?),
             other => Err(unsupported(self.name(), other)),
         }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, parameter: &mut CudaStorage, layout: &Layout) -> candle_core::Result<()> {
+        super::cuda::momentum_step(self, parameter, layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(&self, parameter: &mut MetalStorage, layout: &Layout) -> candle_core::Result<()> {
+        super::metal::momentum_step(self, parameter, layout)
     }
 }
 

@@ -12,7 +12,7 @@ pub fn normal(
     device: &Device,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    draw_tensor(shape.into(), dtype, device, rng, |words, out| {
+    draw_tensor("normal", shape.into(), dtype, device, rng, |words, out| {
         let mut normals = [0f32; BLOCK];
         // Words 0 and 1, and words 2 and 3 of a counter, are the radius and the angle of a pair.
         for half in [0, BLOCK / 2] {

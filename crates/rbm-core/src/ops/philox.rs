@@ -11,7 +11,7 @@ use crate::rng::{Draw, ROUNDS, next_key, round, words};
 use crate::{Result, Rng};
 
 /// Counters that are turned into words side by side.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 /// Values that one block of counters serves.
 pub(super) const BLOCK: usize = 4 * LANES;
 
@@ -46,9 +46,10 @@ pub(super) fn unit(word: u32) -> f32 {
     ((word >> 9) as i32 as f32 + 0.5) * (1.0 / 8_388_608.0)
 }
 
-/// A tensor whose blocks of values `fill` makes from random words; a block at the end may be shorter. Made on the host
-/// on every device, so the bits are the same everywhere.
+/// A tensor whose blocks of values `fill` makes from random words; a block at the end may be shorter. The kernel `kind` of a
+/// GPU makes the same values there; where there is none, they are made on the host.
 pub(super) fn draw_tensor(
+    kind: &str,
     shape: Shape,
     dtype: DType,
     device: &Device,
@@ -56,6 +57,15 @@ pub(super) fn draw_tensor(
     fill: impl Fn([u32; BLOCK], &mut [f32]) + Sync,
 ) -> Result<Tensor> {
     let draw = rng.draw();
+    #[cfg(feature = "cuda")]
+    if let (Device::Cuda(device), DType::F32 | DType::F64) = (device, dtype) {
+        return Ok(super::cuda::draw(kind, shape, dtype, device, draw)?);
+    }
+    #[cfg(feature = "metal")]
+    if let (Device::Metal(device), DType::F32, "uniform") = (device, dtype, kind) {
+        return Ok(super::metal::uniform(shape, device, draw)?);
+    }
+    tracing::trace!(kind, "drawn on the host");
     let mut values = vec![0f32; shape.elem_count()];
     cpu::for_blocks(&mut values, |block, out| fill(block_words(draw, block as u64), out));
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
@@ -68,7 +78,7 @@ pub fn uniform(
     device: &Device,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    draw_tensor(shape.into(), dtype, device, rng, |words, out| {
+    draw_tensor("uniform", shape.into(), dtype, device, rng, |words, out| {
         out.iter_mut().zip(words).for_each(|(value, word)| *value = unit(word));
     })
 }

@@ -1,15 +1,19 @@
 //! The logistic function: the mean of a unit that is zero or one.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::memory::{check_bias, contiguous, has_kernel, unsupported};
 use super::{math, reference};
 use crate::Result;
 
 /// The logistic function, elementwise, with its derivative. `x` of any shape, `f32` or `f64`.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    if !has_fused(x) {
+    if !has_kernel(x) {
         return reference::sigmoid(x);
     }
     Ok(x.contiguous()?.apply_op1(Sigmoid)?)
@@ -17,7 +21,7 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 
 /// E[x | inputs] = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias` `(width,)`; differentiable in both.
 pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !has_fused(inputs) {
+    if !has_kernel(inputs) {
         return reference::bernoulli_mean(inputs, bias);
     }
     Ok(inputs.contiguous()?.apply_op2(&bias.contiguous()?, BiasedSigmoid)?)
@@ -41,6 +45,24 @@ impl CustomOp1 for Sigmoid {
             other => return Err(unsupported(self.name(), other)),
         };
         Ok((out, layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::map(self.name(), x, layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::map(self.name(), x, layout)
     }
 
     fn bwd(&self, _: &Tensor, mean: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
@@ -75,6 +97,28 @@ impl CustomOp2 for BiasedSigmoid {
             (other, _) => return Err(unsupported(self.name(), other)),
         };
         Ok((out, inputs_layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        inputs: &CudaStorage,
+        inputs_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::mean(inputs, inputs_layout, bias, bias_layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        inputs: &MetalStorage,
+        inputs_layout: &Layout,
+        bias: &MetalStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::mean(inputs, inputs_layout, bias, bias_layout)
     }
 
     fn bwd(

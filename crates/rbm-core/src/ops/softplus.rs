@@ -1,9 +1,13 @@
 //! softplus(x) = log(1 + exp(x)), the cumulant generating function of a unit that is zero or one.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{contiguous, has_kernel, unsupported};
 use super::sigmoid::sigmoid;
 use super::{math, reference};
 use crate::Result;
@@ -11,7 +15,7 @@ use crate::Result;
 /// log(1 + exp(x)), elementwise, `f32` or `f64`; it neither overflows nor underflows, and its derivative is
 /// [`sigmoid`].
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
-    if !has_fused(x) {
+    if !has_kernel(x) {
         return reference::softplus(x);
     }
     Ok(x.contiguous()?.apply_op1(Softplus)?)
@@ -35,6 +39,24 @@ impl CustomOp1 for Softplus {
             other => return Err(unsupported(self.name(), other)),
         };
         Ok((out, layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::map(self.name(), x, layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::map(self.name(), x, layout)
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {

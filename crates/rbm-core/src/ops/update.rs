@@ -1,9 +1,13 @@
 //! Changes of a parameter in place: the only operations that write into a tensor that exists already.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor};
 
 use super::cpu::for_chunks;
-use super::memory::{contiguous, contiguous_mut, unsupported};
+use super::memory::{contiguous, contiguous_mut, has_kernel, unsupported};
 use super::real::Real;
 use crate::{Error, Result};
 
@@ -49,7 +53,7 @@ pub fn adam_step(
 ) -> Result<()> {
     check_alike(parameter, first)?;
     check_alike(parameter, second)?;
-    if !parameter.device().is_cpu() {
+    if !has_kernel(parameter) {
         let root = ((second * scale)?.sqrt()? + epsilon)?;
         return replace(parameter, &(parameter.detach() + ((first / root)? * rate)?)?);
     }
@@ -59,7 +63,7 @@ pub fn adam_step(
 
 fn combine(target: &Tensor, source: &Tensor, op: Combination) -> Result<()> {
     check_alike(target, source)?;
-    if !target.device().is_cpu() {
+    if !has_kernel(target) {
         let term = match op.term {
             Term::Itself => source.detach(),
             Term::Sign => source.detach().sign()?,
@@ -112,7 +116,11 @@ impl Combination {
 
 impl InplaceOp2 for Combination {
     fn name(&self) -> &'static str {
-        "combine"
+        match self.term {
+            Term::Itself => "combine",
+            Term::Sign => "combine_sign",
+            Term::Square => "combine_square",
+        }
     }
 
     fn cpu_fwd(
@@ -132,6 +140,28 @@ impl InplaceOp2 for Combination {
             (_, other) => return Err(unsupported(self.name(), other)),
         }
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        target: &mut CudaStorage,
+        tl: &Layout,
+        source: &CudaStorage,
+        sl: &Layout,
+    ) -> candle_core::Result<()> {
+        super::cuda::combine(self.name(), [self.keep, self.scale], (target, tl), (source, sl))
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        target: &mut MetalStorage,
+        tl: &Layout,
+        source: &MetalStorage,
+        sl: &Layout,
+    ) -> candle_core::Result<()> {
+        super::metal::combine(self.name(), [self.keep, self.scale], (target, tl), (source, sl))
     }
 }
 
@@ -178,5 +208,33 @@ impl InplaceOp3 for AdamStep {
             (_, other, _) => return Err(unsupported(self.name(), other)),
         }
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        parameter: &mut CudaStorage,
+        pl: &Layout,
+        first: &CudaStorage,
+        fl: &Layout,
+        second: &CudaStorage,
+        sl: &Layout,
+    ) -> candle_core::Result<()> {
+        let numbers = [self.rate, self.scale, self.epsilon];
+        super::cuda::adam_step(numbers, (parameter, pl), [(first, fl), (second, sl)])
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        parameter: &mut MetalStorage,
+        pl: &Layout,
+        first: &MetalStorage,
+        fl: &Layout,
+        second: &MetalStorage,
+        sl: &Layout,
+    ) -> candle_core::Result<()> {
+        let numbers = [self.rate, self.scale, self.epsilon];
+        super::metal::adam_step(numbers, (parameter, pl), [(first, fl), (second, sl)])
     }
 }

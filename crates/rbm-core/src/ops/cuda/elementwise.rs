@@ -1,0 +1,136 @@
+//! Values that are made one by one: functions of inputs, samples, random numbers.
+
+use candle_core::backend::BackendStorage;
+use candle_core::cuda::cudarc::driver::PushKernelArg;
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
+
+use super::{Kernel, Number, allocate, contiguous, for_type, launch};
+use crate::ops::memory::check_bias;
+use crate::ops::philox::{BLOCK, LANES};
+use crate::rng::Draw;
+
+/// `function` (`"sigmoid"`, `"softplus"`) of every number.
+pub(in crate::ops) fn map(
+    function: &str,
+    x: &CudaStorage,
+    layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    let out = for_type!(x.dtype(), map_numbers(function, x, layout))?;
+    Ok((out, layout.shape().clone()))
+}
+
+fn map_numbers<T: Number>(function: &str, x: &CudaStorage, layout: &Layout) -> Result<CudaStorage> {
+    let n = layout.shape().elem_count();
+    let kernel = Kernel::of::<T>(x.device(), function)?;
+    let (x_numbers, mut out) = (contiguous::<T>(x, layout)?, allocate::<T>(x.device(), n)?);
+    let (count, mut arguments) = (n as u64, kernel.arguments());
+    arguments.arg(&count).arg(&x_numbers).arg(&mut out);
+    // SAFETY: (n, x, out), with n numbers in each.
+    unsafe { launch(arguments, n) }?;
+    Ok(CudaStorage::wrap_cuda_slice(out, x.device().clone()))
+}
+
+/// sigmoid(inputs + bias).
+pub(in crate::ops) fn mean(
+    inputs: &CudaStorage,
+    inputs_layout: &Layout,
+    bias: &CudaStorage,
+    bias_layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    check_bias("mean", inputs_layout, bias_layout)?;
+    let pair = [(inputs, inputs_layout), (bias, bias_layout)];
+    let out = for_type!(inputs.dtype(), mean_numbers(pair))?;
+    Ok((out, inputs_layout.shape().clone()))
+}
+
+fn mean_numbers<T: Number>(
+    [(inputs, inputs_layout), (bias, bias_layout)]: [(&CudaStorage, &Layout); 2],
+) -> Result<CudaStorage> {
+    let device = inputs.device();
+    let n = inputs_layout.shape().elem_count();
+    let width = width(bias_layout)?;
+    let kernel = Kernel::of::<T>(device, "mean")?;
+    let (x, b) = (contiguous::<T>(inputs, inputs_layout)?, contiguous::<T>(bias, bias_layout)?);
+    let mut out = allocate::<T>(device, n)?;
+    let (count, mut arguments) = (n as u64, kernel.arguments());
+    arguments.arg(&count).arg(&width).arg(&x).arg(&b).arg(&mut out);
+    // SAFETY: (n, width, inputs, bias, out), with n numbers in inputs and out, and width in bias.
+    unsafe { launch(arguments, n) }?;
+    Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+}
+
+/// Samples of means sigmoid(inputs + bias), as inputs are shaped, or with `keep_mean` `(2, batch, width)`, means above
+/// samples.
+pub(in crate::ops) fn sample(
+    draw: Draw,
+    keep_mean: bool,
+    inputs: &CudaStorage,
+    inputs_layout: &Layout,
+    bias: &CudaStorage,
+    bias_layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    check_bias("bernoulli-sample", inputs_layout, bias_layout)?;
+    let pair = [(inputs, inputs_layout), (bias, bias_layout)];
+    let out = for_type!(inputs.dtype(), sample_numbers(draw, keep_mean, pair))?;
+    let (batch, width) = inputs_layout.shape().dims2()?;
+    let shape = if keep_mean { (2, batch, width).into() } else { (batch, width).into() };
+    Ok((out, shape))
+}
+
+fn sample_numbers<T: Number>(
+    draw: Draw,
+    keep_mean: bool,
+    [(inputs, inputs_layout), (bias, bias_layout)]: [(&CudaStorage, &Layout); 2],
+) -> Result<CudaStorage> {
+    let device = inputs.device();
+    let n = inputs_layout.shape().elem_count();
+    let width = width(bias_layout)?;
+    let (name, len) = if keep_mean { ("mean_and_sample", 2 * n) } else { ("sample", n) };
+    let kernel = Kernel::of::<T>(device, name)?;
+    let (x, b) = (contiguous::<T>(inputs, inputs_layout)?, contiguous::<T>(bias, bias_layout)?);
+    let mut out = allocate::<T>(device, len)?;
+    let (count, mut arguments) = (n as u64, kernel.arguments());
+    arguments.arg(&count).arg(&width).arg(&x).arg(&b).arg(&mut out);
+    arguments.arg(&draw.seed).arg(&draw.stream);
+    // SAFETY: (n, width, inputs, bias, out, seed, stream), with n numbers in inputs, width in bias, and in out n samples,
+    // or n means and n samples.
+    unsafe { launch(arguments, counters(n)) }?;
+    Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+}
+
+/// Random numbers of a kind (`"uniform"`, `"normal"`) in a new tensor. A leaf.
+pub(in crate::ops) fn draw(
+    kind: &str,
+    shape: Shape,
+    dtype: DType,
+    device: &CudaDevice,
+    draw: Draw,
+) -> Result<Tensor> {
+    let out = for_type!(dtype, draw_numbers(kind, shape.elem_count(), device, draw))?;
+    Ok(Tensor::from_storage(Storage::Cuda(out), shape, BackpropOp::none(), false))
+}
+
+fn draw_numbers<T: Number>(
+    kind: &str,
+    n: usize,
+    device: &CudaDevice,
+    draw: Draw,
+) -> Result<CudaStorage> {
+    let kernel = Kernel::of::<T>(device, kind)?;
+    let mut out = allocate::<T>(device, n)?;
+    let (count, mut arguments) = (n as u64, kernel.arguments());
+    arguments.arg(&count).arg(&mut out).arg(&draw.seed).arg(&draw.stream);
+    // SAFETY: (n, out, seed, stream), with n numbers in out.
+    unsafe { launch(arguments, counters(n)) }?;
+    Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+}
+
+/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
+fn counters(n: usize) -> usize {
+    n.div_ceil(BLOCK) * LANES
+}
+
+fn width(bias: &Layout) -> Result<u32> {
+    u32::try_from(bias.shape().elem_count()).map_err(candle_core::Error::wrap)
+}

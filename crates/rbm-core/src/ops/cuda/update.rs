@@ -1,0 +1,157 @@
+//! Changes of a parameter in place.
+
+use std::cell::RefCell;
+
+use candle_core::backend::BackendStorage;
+use candle_core::cuda::cudarc::driver::PushKernelArg;
+use candle_core::{CpuStorage, CudaStorage, InplaceOp1, Layout, Result, Storage};
+
+use super::outer::accumulate;
+use super::{Kernel, Number, contiguous, contiguous_mut, for_type, launch};
+use crate::ops::ascent::Direction;
+use crate::ops::momentum::Step;
+
+/// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
+/// `"combine_square"`).
+pub(in crate::ops) fn combine(
+    name: &str,
+    [keep, scale]: [f64; 2],
+    (target, target_layout): (&mut CudaStorage, &Layout),
+    (source, source_layout): (&CudaStorage, &Layout),
+) -> Result<()> {
+    fn run<T: Number>(
+        name: &str,
+        [keep, scale]: [f64; 2],
+        (target, target_layout): (&mut CudaStorage, &Layout),
+        (source, source_layout): (&CudaStorage, &Layout),
+    ) -> Result<()> {
+        let kernel = Kernel::of::<T>(target.device(), name)?;
+        let n = same_count([target_layout, source_layout])?;
+        let (keep, scale) = (T::from_f64(keep), T::from_f64(scale));
+        let mut t = contiguous_mut::<T>(target, target_layout)?;
+        let s = contiguous::<T>(source, source_layout)?;
+        let (count, mut arguments) = (n as u64, kernel.arguments());
+        arguments.arg(&count).arg(&mut t).arg(&s).arg(&keep).arg(&scale);
+        // SAFETY: (n, target, source, keep, scale), with n numbers in target and source.
+        unsafe { launch(arguments, n) }
+    }
+    for_type!(
+        target.dtype(),
+        run(name, [keep, scale], (target, target_layout), (source, source_layout))
+    )
+}
+
+/// parameter ← parameter + rate·first/(√(scale·second) + ε), with `[rate, scale, ε]`.
+pub(in crate::ops) fn adam_step(
+    numbers: [f64; 3],
+    (parameter, parameter_layout): (&mut CudaStorage, &Layout),
+    moments: [(&CudaStorage, &Layout); 2],
+) -> Result<()> {
+    fn run<T: Number>(
+        numbers: [f64; 3],
+        (parameter, parameter_layout): (&mut CudaStorage, &Layout),
+        [(first, first_layout), (second, second_layout)]: [(&CudaStorage, &Layout); 2],
+    ) -> Result<()> {
+        let kernel = Kernel::of::<T>(parameter.device(), "adam_step")?;
+        let n = same_count([parameter_layout, first_layout, second_layout])?;
+        let [rate, scale, epsilon] = numbers.map(T::from_f64);
+        let mut p = contiguous_mut::<T>(parameter, parameter_layout)?;
+        let first = contiguous::<T>(first, first_layout)?;
+        let second = contiguous::<T>(second, second_layout)?;
+        let (count, mut arguments) = (n as u64, kernel.arguments());
+        arguments.arg(&count).arg(&mut p).arg(&first).arg(&second);
+        arguments.arg(&rate).arg(&scale).arg(&epsilon);
+        // SAFETY: (n, parameter, first, second, rate, scale, epsilon), with n numbers in each of the three.
+        unsafe { launch(arguments, n) }
+    }
+    for_type!(parameter.dtype(), run(numbers, (parameter, parameter_layout), moments))
+}
+
+/// The step of gradient ascent with momentum. Outer products are added to the velocity by cuBLAS; then, or along a
+/// gradient that is there already, one kernel changes velocity and parameter.
+pub(in crate::ops) fn momentum_step(
+    step: &Step,
+    parameter: &mut CudaStorage,
+    layout: &Layout,
+) -> Result<()> {
+    // candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
+    step.velocity.inplace_op1(&WithParameter { step, parameter: RefCell::new(parameter), layout })
+}
+
+struct WithParameter<'a> {
+    step: &'a Step<'a>,
+    parameter: RefCell<&'a mut CudaStorage>,
+    layout: &'a Layout,
+}
+
+impl InplaceOp1 for WithParameter<'_> {
+    fn name(&self) -> &'static str {
+        "momentum-step"
+    }
+
+    fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout) -> Result<()> {
+        candle_core::bail!(
+            "momentum-step: expected the velocity on the parameter's device, found the CPU"
+        )
+    }
+
+    fn cuda_fwd(&self, velocity: &mut CudaStorage, layout: &Layout) -> Result<()> {
+        for_type!(velocity.dtype(), run_step(self, velocity, layout))
+    }
+}
+
+fn run_step<T: Number>(
+    with: &WithParameter,
+    velocity: &mut CudaStorage,
+    velocity_layout: &Layout,
+) -> Result<()> {
+    let (step, penalty) = (with.step, with.step.ascent.penalty);
+    let mut parameter = with.parameter.try_borrow_mut().map_err(candle_core::Error::wrap)?;
+    let device = parameter.device().clone();
+    let n = same_count([with.layout, velocity_layout])?;
+    let l1 = T::from_f64(-step.rate * penalty.l1);
+    let l2 = T::from_f64(-step.rate * penalty.l2);
+    let mut keep = T::from_f64(step.momentum);
+    let mut w = contiguous_mut::<T>(&mut parameter, with.layout)?;
+    let mut v = contiguous_mut::<T>(velocity, velocity_layout)?;
+    let count = n as u64;
+    match &step.ascent.direction {
+        Direction::Tensor(gradient) => {
+            let (storage, layout) = gradient.storage_and_layout();
+            let Storage::Cuda(gradient) = &*storage else {
+                candle_core::bail!("momentum-step: expected the gradient on the parameter's device")
+            };
+            same_count([with.layout, layout])?;
+            let g = contiguous::<T>(gradient, layout)?;
+            let rate = T::from_f64(step.rate);
+            let kernel = Kernel::of::<T>(&device, "momentum_step")?;
+            let mut arguments = kernel.arguments();
+            arguments.arg(&count).arg(&mut w).arg(&mut v).arg(&g);
+            arguments.arg(&keep).arg(&rate).arg(&l1).arg(&l2);
+            // SAFETY: (n, parameter, velocity, gradient, keep, rate, l1, l2), with n numbers in each of the three.
+            unsafe { launch(arguments, n) }
+        }
+        Direction::Outer(terms) => {
+            for term in terms {
+                accumulate(&device, &mut v, keep, T::from_f64(step.rate), term)?;
+                keep = T::from(true);
+            }
+            let kernel = Kernel::of::<T>(&device, "velocity_step")?;
+            let mut arguments = kernel.arguments();
+            arguments.arg(&count).arg(&mut w).arg(&mut v).arg(&keep).arg(&l1).arg(&l2);
+            // SAFETY: (n, parameter, velocity, keep, l1, l2), with n numbers in parameter and velocity.
+            unsafe { launch(arguments, n) }
+        }
+    }
+}
+
+/// How many numbers tensors have that must all have as many.
+fn same_count<const N: usize>(layouts: [&Layout; N]) -> Result<usize> {
+    let counts = layouts.map(|layout| layout.shape().elem_count());
+    if counts.iter().any(|&count| count != counts[0]) {
+        candle_core::bail!(
+            "an update in place: expected tensors of one size, found {counts:?} numbers"
+        );
+    }
+    Ok(counts[0])
+}
