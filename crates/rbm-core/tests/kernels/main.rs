@@ -14,8 +14,8 @@ use rbm_core::rng::Draw;
 use rbm_core::{Result, Rng};
 
 /// Batch and width: shorter than a block of 128, as long, a little longer, many with a short one at the end.
-const SHAPES: [(usize, usize); 7] =
-    [(1, 1), (3, 5), (2, 64), (1, 129), (4, 33), (7, 1000), (100, 203)];
+const SHAPES: [(usize, usize); 9] =
+    [(1, 1), (3, 5), (60, 3), (300, 1), (2, 64), (1, 129), (4, 33), (7, 1000), (100, 203)];
 
 fn rng() -> Rng {
     // High words in use.
