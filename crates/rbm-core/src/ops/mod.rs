@@ -9,8 +9,10 @@ pub mod threads;
 
 mod ascent;
 mod bernoulli;
+mod connection;
 mod cpu;
 mod dense;
+mod dropout;
 mod gather;
 mod math;
 mod memory;
@@ -27,6 +29,8 @@ mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use connection::{Connection, Deferred};
+pub use dropout::Dropout;
 pub use momentum::momentum_step;
 pub use normal::normal;
 pub use philox::uniform;
