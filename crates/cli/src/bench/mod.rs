@@ -1,11 +1,19 @@
 //! `dbn bench`
 
-mod measure;
 mod plan;
-mod report;
 mod strokes;
 mod warm;
+
+mod measure;
+mod subject;
+
+mod annealing;
+mod learning;
+mod network;
+
 mod work;
+
+mod report;
 
 use std::process::ExitCode;
 
