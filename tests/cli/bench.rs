@@ -75,7 +75,7 @@ fn every_row_is_measured() {
 fn machines_are_warm() {
     let place = Place::new();
     let hidden = |updates: usize| {
-        let words = format!("--seconds 0.01 --shape 784x100 --warm-updates {updates}");
+        let words = format!("--seconds 0.01 --shape 784x500 --warm-updates {updates}");
         density(&bench(&place, &words)["rows"][0], "hidden")
     };
     let (cold, warm) = (hidden(0), hidden(600));

@@ -2,6 +2,7 @@
 //! a machine at its start has half of its hidden units on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -107,18 +108,19 @@ impl Warm {
                 ops::uniform((CASES.max(size), width), DType::F32, &Device::Cpu, &mut Rng::new(2))?;
             return Cases::new("random bits", &strokes::binary(&noise)?, size, &self.device);
         }
-        let made;
-        let (name, cases) =
-            match self.given.as_ref().filter(|_| self.width_of_given() == Some(width)) {
-                Some(given) => (given.name.as_str(), &given.cases),
-                None => {
-                    if !self.made.contains_key(&width) {
-                        self.made.insert(width, strokes::grey(CASES, width, &mut Rng::new(1))?);
+        let is_given = self.width_of_given() == Some(width);
+        let (name, cases) = match self.given.as_ref().filter(|_| is_given) {
+            Some(given) => (given.name.as_str(), &given.cases),
+            None => {
+                let made = match self.made.entry(width) {
+                    Entry::Vacant(place) => {
+                        place.insert(strokes::grey(CASES, width, &mut Rng::new(1))?)
                     }
-                    made = &self.made[&width];
-                    ("strokes", made)
-                }
-            };
+                    Entry::Occupied(made) => made.into_mut(),
+                };
+                ("strokes", &*made)
+            }
+        };
         if look == Look::Grey {
             return Cases::new(&format!("{name}, grey"), cases, size, &self.device);
         }
