@@ -20,6 +20,8 @@ SCRIPTS = ["sklearn_pcd.py", "torch_cd.py", "rbms_pcd.py"]
 # Settings that make OpenBLAS believe in another processor than it runs on.
 UNFAIR = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
 OURS = "candle-dbn"
+# The load, in cores, above which other programs must be running.
+QUIET = 0.25
 
 
 def arguments():
@@ -90,8 +92,15 @@ def table(reports):
     return "\n".join(lines)
 
 
+def warn_of_load():
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > QUIET:
+        print(f"other programs are running (load {load:.2f}): these numbers will say little, PyTorch's least", file=sys.stderr)
+
+
 def main():
     args = arguments()
+    warn_of_load()
     reports = []
     for repeat in range(args.repeats):
         print(f"run {repeat + 1} of {args.repeats}", file=sys.stderr)
