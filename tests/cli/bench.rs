@@ -108,22 +108,23 @@ fn a_row_of_ones_own() {
     }
 }
 
-/// Data are thresholded at a half, whether they come from a folder of IDX files or a file; fewer cases than a mini-batch
-/// has are no hindrance.
+/// Data are thresholded at a half, whether they come from a folder of IDX files or a file. Where there are fewer cases than
+/// a mini-batch has, all of them come again.
 #[test]
 fn real_cases_are_thresholded() {
     let place = Place::new();
-    // A quarter of the bytes is above half of 255.
-    let bytes: Vec<u8> = (0..20 * 16).map(|i| [0, 100, 127, 128][i % 4]).collect();
+    // A quarter of the values of the last ten cases is above a half, and none of the first ten.
+    let mut bytes = vec![0u8; 10 * 16];
+    bytes.extend([0, 100, 127, 128].repeat(10 * 4));
     place.write("pictures/train-images-idx3-ubyte", idx(&[20, 4, 4], &bytes));
     place.write("pictures/train-labels-idx1-ubyte", idx(&[20], &[1; 20]));
-    let rows: Vec<Vec<f32>> = vec![[0.0, 0.5, 0.4, 0.6].repeat(4); 20];
-    place.write("x.npy", npy(&rows));
+    let dark = vec![[0.0, 0.5, 0.4, 0.6].repeat(4); 10];
+    place.write("x.npy", npy(&[vec![vec![0.0; 16]; 10], dark].concat()));
     for source in ["pictures", "x.npy"] {
-        let words = format!("--seconds 0.01 --data {source} --shape 16x12 --batch 50");
+        let words = format!("--seconds 0.01 --data {source} --shape 16x12 --batch 40");
         let report = bench(&place, &words);
         let line = &report["rows"][0];
-        assert_eq!(density(line, "data"), 0.25, "{line}");
+        assert_eq!(density(line, "data"), 0.125, "{line}");
         assert!(source.starts_with(line["data"].as_str().unwrap()), "{line}");
     }
 }
