@@ -4,7 +4,8 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, data, ops};
+use rbm_core::ops::{self, Ascent, Connection, Deferred};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, data};
 
 use crate::Part;
 
@@ -97,25 +98,76 @@ impl Classifier {
         vars
     }
 
-    /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
+    /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable by
+    /// `v` and the biases.
     pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
         // Without dropout nothing is drawn.
         self.logits_with_dropout(v, Dropout::default(), &mut Rng::new(0))
     }
 
-    /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them.
+    /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them. Its derivative
+    /// by the weights is not in candle's store: [`Classifier::ascents`] has it.
     pub fn logits_with_dropout(
         &self,
         v: &Tensor,
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        let mut x = drop(v, dropout.visible, rng)?;
+        Ok(self.climb(v, dropout, rng)?.0)
+    }
+
+    /// The logits, with units left out at random and the others scaled up to make good for them, and where the backward
+    /// pass leaves the gradients of the weights, from the data up.
+    fn climb(
+        &self,
+        v: &Tensor,
+        dropout: Dropout,
+        rng: &mut Rng,
+    ) -> Result<(Tensor, Vec<Deferred>)> {
+        let mut gradients = Vec::with_capacity(self.layers.len() + 1);
+        let (mut x, mut fraction) = (v.clone(), dropout.visible);
         for layer in &self.layers {
-            let mean = layer.units.mean(&x.matmul(&layer.weights)?)?;
-            x = drop(&mean, dropout.hidden, rng)?;
+            let connection = Connection {
+                dropout: ops::Dropout::draw(fraction, rng)?,
+                ..Connection::new(&layer.weights)
+            };
+            x = layer.units.mean_above(&x, &connection)?;
+            gradients.push(connection.gradient);
+            fraction = dropout.hidden;
         }
-        ops::add_bias(&x.matmul(&self.weights)?, &self.bias)
+        let connection = Connection {
+            dropout: ops::Dropout::draw(fraction, rng)?,
+            ..Connection::new(&self.weights)
+        };
+        let logits = connection.affine(&x, &self.bias)?;
+        gradients.push(connection.gradient);
+        Ok((logits, gradients))
+    }
+
+    /// The mean log-probability, in nats, of the classes `labels` of the rows of `v` `(batch, width)`, and its ascent for
+    /// each of [`Classifier::vars`], in their order.
+    pub fn ascents(
+        &self,
+        v: &Tensor,
+        labels: &[u32],
+        dropout: Dropout,
+        rng: &mut Rng,
+    ) -> Result<(f64, Vec<Ascent>)> {
+        let (logits, deferred) = self.climb(v, dropout, rng)?;
+        let objective = log_likelihood(&logits, labels)?;
+        let slopes = objective.backward()?;
+        let mut deferred = deferred.iter().map(Deferred::take);
+        let mut ascents = Vec::new();
+        for var in self.vars() {
+            let outers = if var.rank() == 2 { deferred.next() } else { None };
+            ascents.push(match (outers, slopes.get(var)) {
+                (Some(outers), _) if !outers.is_empty() => outers.into(),
+                // Detached, because what keeps a gradient must not keep the graph that it came from.
+                (_, Some(slope)) => slope.detach().contiguous()?.into(),
+                (_, None) => var.as_detached_tensor().zeros_like()?.into(),
+            });
+        }
+        Ok((objective.to_dtype(DType::F64)?.to_scalar()?, ascents))
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -169,16 +221,6 @@ impl Classifier {
 pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let labels = Tensor::new(labels, logits.device())?;
     Ok(candle_nn::loss::cross_entropy(logits, &labels)?.neg()?)
-}
-
-fn drop(x: &Tensor, fraction: f64, rng: &mut Rng) -> Result<Tensor> {
-    if fraction <= 0.0 {
-        return Ok(x.clone());
-    }
-    let keep = 1.0 - fraction;
-    let odds = Tensor::full((keep / fraction).ln(), x.dim(1)?, x.device())?.to_dtype(x.dtype())?;
-    let mask = ops::bernoulli_sample(&x.detach().zeros_like()?, &odds, rng)?;
-    Ok((x * (mask * (1.0 / keep))?)?)
 }
 
 impl Module for Classifier {

@@ -282,3 +282,72 @@ fn misfits_are_errors() {
         assert!(Outer::new(&inputs, wrong, 1.0).is_err());
     }
 }
+
+/// The words of both are the same, and a threshold in `f32` is the same in both.
+#[test]
+fn dropout_is_the_plain_one_and_its_own_derivative() {
+    for dtype in BOTH {
+        let (x, _) = inputs(dtype);
+        let rng = &mut Rng::new(11);
+        assert!(ops::Dropout::draw(0.0, rng).unwrap().is_none());
+        let draw = rng.clone().draw();
+        let dropout = ops::Dropout::draw(0.4, rng).unwrap().unwrap();
+        let fused = dropout.apply(&x).unwrap();
+        let plain = reference::dropout(&x, 0.4, draw).unwrap();
+        assert_close("dropout", &flat(&fused), &flat(&plain), rounding(dtype) * 20.0);
+        let kept = flat(&fused).iter().filter(|&&x| x != 0.0).count() as f64 / 203_000.0;
+        assert!((kept - 0.6).abs() < 4.0 * (0.24f64 / 203_000.0).sqrt(), "{kept}");
+        let (once, twice) = (dropout.apply(&x).unwrap(), dropout.apply(&fused).unwrap());
+        assert_eq!(bits(&once), bits(&fused));
+        assert_close("the same elements", &flat(&twice), &flat(&(once / 0.6).unwrap()), 1e-4);
+    }
+    for wrong in [1.0, -0.1, f64::NAN] {
+        assert!(ops::Dropout::draw(wrong, &mut Rng::new(1)).is_err());
+    }
+}
+
+/// Products in plain candle with the same elements left out, and what its autograd says of them.
+#[test]
+fn a_connection_and_its_derivatives_are_the_plain_ones() {
+    for dtype in BOTH {
+        let (x, w, bias) =
+            (normal(7, 33, dtype, 1), normal(33, 18, dtype, 2), normal(1, 18, dtype, 3));
+        let [x, w, bias] = [x, w, bias.squeeze(0).unwrap()].map(|t| Var::from_tensor(&t).unwrap());
+        let dropout = ops::Dropout::draw(0.3, &mut Rng::new(5)).unwrap();
+        let r = normal(7, 18, dtype, 4);
+        for dropout in [None, dropout] {
+            let connection = ops::Connection { dropout, ..ops::Connection::new(&w) };
+            let mask = match dropout {
+                Some(dropout) => dropout.apply(&x.ones_like().unwrap()).unwrap(),
+                None => x.ones_like().unwrap(),
+            };
+            let inputs = (x.as_tensor() * mask).unwrap().matmul(&w).unwrap();
+            let affine = inputs.broadcast_add(&bias).unwrap();
+            let mean = reference::sigmoid(&affine).unwrap();
+            for (what, fused, plain) in [
+                ("inputs", connection.inputs(&x).unwrap(), inputs),
+                ("affine", connection.affine(&x, &bias).unwrap(), affine),
+                ("sigmoid", connection.sigmoid(&x, &bias).unwrap(), mean),
+            ] {
+                let close = |name: &str, fused: &Tensor, plain: &Tensor| {
+                    // Sums of at most 33 numbers of order ten.
+                    let bound = 33.0 * 100.0 * unit_roundoff(dtype);
+                    let what = format!("{what} {name} {dtype:?} {dropout:?}");
+                    assert_close(&what, &flat(fused), &flat(plain), bound);
+                };
+                close("value", &fused, &plain);
+                let slopes = |y: &Tensor| (y * &r).unwrap().sum_all().unwrap().backward().unwrap();
+                let plain = slopes(&plain);
+                assert!(connection.gradient.take().is_empty());
+                let fused = slopes(&fused);
+                let outers = connection.gradient.take();
+                assert!(fused.get(&w).is_none(), "nothing is added up twice");
+                close("by w", &ops::outer_sum(&outers).unwrap(), plain.get(&w).unwrap());
+                close("by x", fused.get(&x).unwrap(), plain.get(&x).unwrap());
+                if what != "inputs" {
+                    close("by bias", fused.get(&bias).unwrap(), plain.get(&bias).unwrap());
+                }
+            }
+        }
+    }
+}

@@ -44,6 +44,7 @@ impl Simd {
     pub(super) fn run(self, pass: impl FnOnce()) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
+        #[inline(never)]
         fn avx2(pass: impl FnOnce()) {
             pass();
         }

@@ -13,10 +13,12 @@ pub mod threads;
 
 mod ascent;
 mod bernoulli;
+mod connection;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod dense;
+mod dropout;
 mod gather;
 mod math;
 mod memory;
@@ -35,6 +37,8 @@ mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use connection::{Connection, Deferred};
+pub use dropout::Dropout;
 pub use momentum::momentum_step;
 pub use normal::normal;
 pub use philox::uniform;

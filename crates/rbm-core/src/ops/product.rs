@@ -66,11 +66,11 @@ impl CustomOp2 for Product {
         let out = match x {
             CpuStorage::F32(x) => {
                 let w = contiguous(f32::numbers(self.name(), w)?, w_layout)?;
-                f32::storage(self.run(contiguous(x, x_layout)?, w, inner, m))
+                f32::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
             }
             CpuStorage::F64(x) => {
                 let w = contiguous(f64::numbers(self.name(), w)?, w_layout)?;
-                f64::storage(self.run(contiguous(x, x_layout)?, w, inner, m))
+                f64::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
             }
             other => return Err(unsupported(self.name(), other)),
         };
@@ -93,18 +93,22 @@ impl CustomOp2 for Product {
     }
 }
 
-impl Product {
-    /// `x` is `inner` wide, `w` is `m` wide.
-    fn run<T: Real>(&self, x: &[T], w: &[T], inner: usize, m: usize) -> Vec<T> {
-        let cases = x.len().checked_div(inner).unwrap_or(0) as f64;
-        let overhead = if self.transposed { TRANSPOSE / cases } else { 0.0 };
-        let most = (1.0 - overhead) / GATHER;
-        match (Nonzeros::of(x, inner, most), self.transposed) {
-            (Some(x), false) => gathered(&x, w, m),
-            (Some(x), true) => gathered_transposed(&x, w, m),
-            (None, false) => Matrix::new(x, inner).times(Matrix::new(w, m)),
-            (None, true) => Matrix::new(x, inner).times(Matrix::new(w, m).t()),
-        }
+/// x·w or x·wᵀ, with x `inner` wide and w `m` wide.
+pub(super) fn multiply<T: Real>(
+    x: &[T],
+    w: &[T],
+    inner: usize,
+    m: usize,
+    transposed: bool,
+) -> Vec<T> {
+    let cases = x.len().checked_div(inner).unwrap_or(0) as f64;
+    let overhead = if transposed { TRANSPOSE / cases } else { 0.0 };
+    let most = (1.0 - overhead) / GATHER;
+    match (Nonzeros::of(x, inner, most), transposed) {
+        (Some(x), false) => gathered(&x, w, m),
+        (Some(x), true) => gathered_transposed(&x, w, m),
+        (None, false) => Matrix::new(x, inner).times(Matrix::new(w, m)),
+        (None, true) => Matrix::new(x, inner).times(Matrix::new(w, m).t()),
     }
 }
 

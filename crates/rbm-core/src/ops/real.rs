@@ -4,6 +4,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Sub};
 
 use candle_core::{CpuStorage, Result};
 
+use super::math;
 use super::memory::unsupported;
 
 /// `f32` or `f64`.
@@ -14,6 +15,7 @@ pub(super) trait Real:
     + PartialOrd
     + From<bool>
     + From<i8>
+    + From<f32>
     + Add<Output = Self>
     + Sub<Output = Self>
     + AddAssign
@@ -26,6 +28,8 @@ pub(super) trait Real:
 {
     fn from_f64(x: f64) -> Self;
     fn sqrt(self) -> Self;
+    /// 1 / (1 + exp(−self)).
+    fn sigmoid(self) -> Self;
 
     /// The numbers that a storage of this type holds; `name` is for the error.
     fn numbers<'a>(name: &str, storage: &'a CpuStorage) -> Result<&'a [Self]>;
@@ -41,7 +45,7 @@ pub(super) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $storage:ident, $from:expr) => {
+    ($type:ty, $storage:ident, $from:expr, $sigmoid:path) => {
         impl Real for $type {
             fn from_f64(x: f64) -> Self {
                 $from(x)
@@ -49,6 +53,11 @@ macro_rules! real {
 
             fn sqrt(self) -> Self {
                 self.sqrt()
+            }
+
+            #[inline(always)]
+            fn sigmoid(self) -> Self {
+                $sigmoid(self)
             }
 
             fn numbers<'a>(name: &str, storage: &'a CpuStorage) -> Result<&'a [Self]> {
@@ -72,5 +81,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, |x| x as f32);
-real!(f64, F64, |x| x);
+real!(f32, F32, |x| x as f32, math::sigmoid);
+real!(f64, F64, |x| x, math::sigmoid_f64);

@@ -23,6 +23,13 @@ pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     sigmoid(&inputs.broadcast_add(bias)?)
 }
 
+/// `x` without the elements that the draw's words leave out, the others scaled up.
+pub fn dropout(x: &Tensor, fraction: f64, draw: Draw) -> Result<Tensor> {
+    let x = x.detach();
+    let mask = uniform(&x, draw)?.lt(1.0 - fraction)?.to_dtype(x.dtype())?;
+    Ok((x * (mask * (1.0 / (1.0 - fraction)))?)?)
+}
+
 /// The mean, and the sample that the draw's words give.
 pub fn bernoulli_mean_and_sample(
     inputs: &Tensor,
@@ -30,14 +37,18 @@ pub fn bernoulli_mean_and_sample(
     draw: Draw,
 ) -> Result<(Tensor, Tensor)> {
     let mean = bernoulli_mean(inputs, bias)?.detach();
-    let count = mean.elem_count();
+    let sample = uniform(&mean, draw)?.lt(&mean)?.to_dtype(mean.dtype())?;
+    Ok((mean, sample))
+}
+
+/// The draw's words as numbers between 0 and 1, in a tensor like `x`.
+fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
+    let count = x.elem_count();
     let uniform: Vec<f32> = (0..count.div_ceil(BLOCK))
         .flat_map(|block| block_words(draw, block as u64).map(unit))
         .take(count)
         .collect();
-    let uniform = Tensor::from_vec(uniform, mean.shape(), mean.device())?.to_dtype(mean.dtype())?;
-    let sample = uniform.lt(&mean)?.to_dtype(mean.dtype())?;
-    Ok((mean, sample))
+    Ok(Tensor::from_vec(uniform, x.shape(), x.device())?.to_dtype(x.dtype())?)
 }
 
 /// Σ scale·xᵀy.
