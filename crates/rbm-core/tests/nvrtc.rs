@@ -17,11 +17,13 @@ const SOURCE: &str = concat!(
 );
 
 /// Every kernel, without the type at the end of its name: what ops/cuda asks for.
-const KERNELS: [&str; 13] = [
+const KERNELS: [&str; 15] = [
     "sigmoid",
     "softplus",
     "mean",
     "sample",
+    "slope",
+    "dropout",
     "mean_and_sample",
     "uniform",
     "normal",

@@ -14,7 +14,6 @@ use super::dropout::Dropout;
 use super::memory::{contiguous, has_fused, numbers_of, unsupported};
 use super::product::{multiply, product_transposed};
 use super::real::Real;
-use super::reference;
 use super::sigmoid::sigmoid_slope;
 use crate::Result;
 
@@ -64,7 +63,7 @@ impl<'a> Connection<'a> {
     /// x·W + bias, with bias `(above,)`. Differentiable in all three.
     pub fn affine(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if !self.is_fused(x) {
-            return Ok(self.plain(x)?.matmul(self.weights)?.broadcast_add(bias)?);
+            return super::add_bias(&self.plain(x)?.matmul(self.weights)?, bias);
         }
         self.fused(x, bias, false)
     }
@@ -72,7 +71,7 @@ impl<'a> Connection<'a> {
     /// sigmoid(x·W + bias): the mean of units that are zero or one. Differentiable in all three.
     pub fn sigmoid(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if !self.is_fused(x) {
-            return reference::bernoulli_mean(&self.plain(x)?.matmul(self.weights)?, bias);
+            return super::bernoulli_mean(&self.plain(x)?.matmul(self.weights)?, bias);
         }
         self.fused(x, bias, true)
     }

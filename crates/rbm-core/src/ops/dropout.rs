@@ -1,9 +1,13 @@
 //! Units left out at random while a network learns (Srivastava et al. 2014).
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_blocks};
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{contiguous, has_kernel, unsupported};
 use super::philox::{BLOCK, block_words, unit};
 use super::real::Real;
 use super::reference;
@@ -31,7 +35,7 @@ impl Dropout {
     /// `x` with zeros where it is left out, and elsewhere scaled up to make good for them. A leaf; the same elements at
     /// every call.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        if !has_fused(x) {
+        if !has_kernel(x) {
             return reference::dropout(x, self.fraction, self.draw);
         }
         Ok(x.detach().contiguous()?.apply_op1_no_bwd(self)?)
@@ -73,5 +77,23 @@ impl CustomOp1 for Dropout {
             other => return Err(unsupported(self.name(), other)),
         };
         Ok((out, layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::dropout(self.draw, self.fraction, x, layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::dropout(self.draw, self.fraction, x, layout)
     }
 }

@@ -53,6 +53,14 @@ pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Erro
     ))
 }
 
+/// Errors unless both tensors have the same shape.
+pub(super) fn check_same(name: &str, left: &Layout, right: &Layout) -> Result<()> {
+    if left.dims() != right.dims() {
+        candle_core::bail!("{name}: one shape, got {:?} and {:?}", left.dims(), right.dims());
+    }
+    Ok(())
+}
+
 /// Errors unless inputs are a matrix and the bias has its width.
 pub(super) fn check_bias(name: &str, inputs: &Layout, bias: &Layout) -> Result<()> {
     let width = inputs.shape().dim(D::Minus1)?;

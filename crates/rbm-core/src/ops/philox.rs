@@ -77,7 +77,7 @@ pub(super) fn draw_tensor(
     if let (Device::Metal(device), DType::F32, "uniform") = (device, dtype, kind) {
         return Ok(super::metal::uniform(shape, device, draw)?);
     }
-    tracing::trace!(kind, "drawn on the host");
+    let _ = kind;
     let mut values = vec![0f32; shape.elem_count()];
     for_blocks(&mut values, |block, out| fill(block_words(draw, block as u64), out));
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)

@@ -7,7 +7,7 @@ use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::memory::{check_bias, contiguous, has_kernel, unsupported};
+use super::memory::{check_bias, check_same, contiguous, has_kernel, unsupported};
 use super::real::Real;
 use super::{math, reference};
 use crate::Result;
@@ -171,9 +171,7 @@ impl CustomOp2 for Slope {
         grad: &CpuStorage,
         grad_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        if mean_layout.dims() != grad_layout.dims() {
-            candle_core::bail!("sigmoid-slope: two shapes, {mean_layout:?} and {grad_layout:?}");
-        }
+        check_same(self.name(), mean_layout, grad_layout)?;
         let out = match mean {
             CpuStorage::F32(mean) => {
                 let grad = contiguous(f32::numbers(self.name(), grad)?, grad_layout)?;
@@ -186,6 +184,28 @@ impl CustomOp2 for Slope {
             other => return Err(unsupported(self.name(), other)),
         };
         Ok((out, mean_layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        mean: &CudaStorage,
+        mean_layout: &Layout,
+        grad: &CudaStorage,
+        grad_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::slope(mean, mean_layout, grad, grad_layout)
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        mean: &MetalStorage,
+        mean_layout: &Layout,
+        grad: &MetalStorage,
+        grad_layout: &Layout,
+    ) -> candle_core::Result<(MetalStorage, Shape)> {
+        super::metal::slope(mean, mean_layout, grad, grad_layout)
     }
 }
 

@@ -19,6 +19,8 @@ pub trait Gpu<T> {
     fn mean(&self, x: &[T], bias: &[T]) -> Vec<T>;
     fn sample(&self, x: &[T], bias: &[T], draw: Draw) -> Vec<T>;
     fn mean_and_sample(&self, x: &[T], bias: &[T], draw: Draw) -> Vec<T>;
+    fn slope(&self, mean: &[T], grad: &[T]) -> Vec<T>;
+    fn dropout(&self, x: &[T], fraction: f64, draw: Draw) -> Vec<T>;
     fn random(&self, kind: &str, count: usize, draw: Draw) -> Vec<T>;
     fn combine(&self, name: &str, target: &[T], source: &[T], keep: f64, scale: f64) -> Vec<T>;
     fn momentum_step(&self, wvg: [&[T]; 3], numbers: [f64; 4]) -> [Vec<T>; 2];
@@ -163,6 +165,31 @@ impl<T: WithDType> Gpu<T> for Cuda {
 
     fn mean_and_sample(&self, x: &[T], bias: &[T], draw: Draw) -> Vec<T> {
         sample_into(self, "mean_and_sample", x, bias, draw, Out::of(2 * x.len()))
+    }
+
+    fn slope(&self, mean: &[T], grad: &[T]) -> Vec<T> {
+        let mut out = Out::of(mean.len());
+        // SAFETY: this is its type in kernels.cu.
+        let slope: unsafe extern "C" fn(u64, *const T, *const T, *mut T) =
+            unsafe { function(&self.0, &name::<T>("slope")) };
+        let (n, start) = (grad.len() as u64, out.numbers.as_mut_ptr());
+        // SAFETY: all three have n numbers.
+        self.for_threads(mean.len(), || unsafe { slope(n, mean.as_ptr(), grad.as_ptr(), start) });
+        out.done()
+    }
+
+    fn dropout(&self, x: &[T], fraction: f64, draw: Draw) -> Vec<T> {
+        let mut out = Out::of(x.len());
+        // SAFETY: this is its type in kernels.cu.
+        let dropout: unsafe extern "C" fn(u64, *const T, *mut T, f32, T, u64, u64) =
+            unsafe { function(&self.0, &name::<T>("dropout")) };
+        let (keep, scale) = ((1.0 - fraction) as f32, T::from_f64(1.0 / (1.0 - fraction)));
+        let (n, start) = (x.len() as u64, out.numbers.as_mut_ptr());
+        self.for_threads(counters(x.len()), || {
+            // SAFETY: x and out have n numbers.
+            unsafe { dropout(n, x.as_ptr(), start, keep, scale, draw.seed, draw.stream) }
+        });
+        out.done()
     }
 
     fn random(&self, kind: &str, count: usize, draw: Draw) -> Vec<T> {
@@ -317,6 +344,35 @@ impl Gpu<f32> for Metal {
 
     fn mean_and_sample(&self, x: &[f32], bias: &[f32], draw: Draw) -> Vec<f32> {
         self.sample_into("mean_and_sample_f32", x, bias, draw, 2 * x.len())
+    }
+
+    fn slope(&self, mean: &[f32], grad: &[f32]) -> Vec<f32> {
+        let mut out = Out::of(mean.len());
+        // SAFETY: this is its type in kernels.metal; a C++ reference is a pointer.
+        let slope: unsafe extern "C" fn(&u32, *const f32, *const f32, *mut f32, u32) =
+            unsafe { function(&self.0, "slope_f32") };
+        let n = grad.len() as u32;
+        for i in 0..n + 3 {
+            // SAFETY: all three have n numbers.
+            unsafe { slope(&n, mean.as_ptr(), grad.as_ptr(), out.numbers.as_mut_ptr(), i) }
+        }
+        out.done()
+    }
+
+    fn dropout(&self, x: &[f32], fraction: f64, draw: Draw) -> Vec<f32> {
+        type Dropout =
+            unsafe extern "C" fn(&u32, *const f32, *mut f32, &f32, &f32, &[u32; 2], &[u32; 2], u32);
+        let mut out = Out::of(x.len());
+        // SAFETY: this is its type in kernels.metal; a C++ reference is a pointer.
+        let dropout: Dropout = unsafe { function(&self.0, "dropout_f32") };
+        let (keep, scale) = ((1.0 - fraction) as f32, (1.0 / (1.0 - fraction)) as f32);
+        let (n, seed, stream) = (x.len() as u32, words(draw.seed), words(draw.stream));
+        for i in 0..counters(x.len()) as u32 {
+            let start = out.numbers.as_mut_ptr();
+            // SAFETY: x and out have n numbers.
+            unsafe { dropout(&n, x.as_ptr(), start, &keep, &scale, &seed, &stream, i) }
+        }
+        out.done()
     }
 
     fn random(&self, kind: &str, count: usize, draw: Draw) -> Vec<f32> {

@@ -7,7 +7,7 @@
 
 mod cpp;
 
-use candle_core::{Device, Tensor, WithDType};
+use candle_core::{Device, Tensor, Var, WithDType};
 use cpp::{Cuda, Gpu, Metal};
 use rbm_core::ops::{self, Ascent, Penalty};
 use rbm_core::rng::Draw;
@@ -89,6 +89,21 @@ fn means_and_samples_are_the_same(gpu: &impl Gpu<f32>) {
     }
 }
 
+fn backward_passes_are_the_same<T: WithDType>(gpu: &impl Gpu<T>) {
+    let (x, grad): (Vec<T>, Vec<T>) = (normal(1003, 3.0, 1), normal(1003, 1.0, 2));
+    let var = Var::from_tensor(&tensor(&x, x.len())).unwrap();
+    let mean = ops::sigmoid(&var).unwrap();
+    let sum = (&mean * tensor(&grad, grad.len())).unwrap().sum_all().unwrap();
+    let slopes = sum.backward().unwrap();
+    let expected = values::<T>(slopes.get(&var).unwrap());
+    assert_same("slope", &gpu.slope(&values::<T>(&mean), &grad), &expected);
+    for fraction in [0.2, 0.5, 0.9] {
+        let dropout = ops::Dropout::draw(fraction, &mut rng()).unwrap().unwrap();
+        let expected = values::<T>(&dropout.apply(&tensor(&x, x.len())).unwrap());
+        assert_same("dropout", &gpu.dropout(&x, fraction, draw()), &expected);
+    }
+}
+
 fn random_numbers_are_the_same<T: WithDType>(gpu: &impl Gpu<T>, kinds: &[&str]) {
     for count in [1, 31, 32, 33, 64, 97, 128, 129, 100_003] {
         for kind in kinds {
@@ -166,6 +181,8 @@ fn cuda_kernels_have_the_bits_of_the_cpu() {
     means_and_samples_are_the_same(cuda);
     random_numbers_are_the_same::<f32>(cuda, &["uniform", "normal"]);
     random_numbers_are_the_same::<f64>(cuda, &["uniform", "normal"]);
+    backward_passes_are_the_same::<f32>(cuda);
+    backward_passes_are_the_same::<f64>(cuda);
     updates_are_the_same::<f32>(cuda);
     updates_are_the_same::<f64>(cuda);
     momentum_is_the_same::<f32>(cuda);
@@ -223,6 +240,7 @@ fn metal_kernels_have_the_bits_of_the_cpu() {
     functions_are_the_same(metal);
     means_and_samples_are_the_same(metal);
     random_numbers_are_the_same::<f32>(metal, &["uniform"]);
+    backward_passes_are_the_same::<f32>(metal);
     updates_are_the_same::<f32>(metal);
     momentum_is_the_same::<f32>(metal);
 }

@@ -6,7 +6,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 
 use super::{Kernel, Number, allocate, contiguous, for_type, launch};
-use crate::ops::memory::check_bias;
+use crate::ops::memory::{check_bias, check_same};
 use crate::ops::philox::{BLOCK, LANES};
 use crate::rng::Draw;
 
@@ -97,6 +97,59 @@ fn sample_numbers<T: Number>(
     // or n means and n samples.
     unsafe { launch(arguments, counters(n)) }?;
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+}
+
+/// grad·(mean − mean²).
+pub(in crate::ops) fn slope(
+    mean: &CudaStorage,
+    mean_layout: &Layout,
+    grad: &CudaStorage,
+    grad_layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    fn run<T: Number>(
+        [(mean, mean_layout), (grad, grad_layout)]: [(&CudaStorage, &Layout); 2],
+    ) -> Result<CudaStorage> {
+        let (device, n) = (mean.device(), mean_layout.shape().elem_count());
+        let kernel = Kernel::of::<T>(device, "slope")?;
+        let (m, g) = (contiguous::<T>(mean, mean_layout)?, contiguous::<T>(grad, grad_layout)?);
+        let mut out = allocate::<T>(device, n)?;
+        let (count, mut arguments) = (n as u64, kernel.arguments());
+        arguments.arg(&count).arg(&m).arg(&g).arg(&mut out);
+        // SAFETY: (n, mean, grad, out), with n numbers in each: the shapes have been compared.
+        unsafe { launch(arguments, n) }?;
+        Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+    }
+    check_same("a slope", mean_layout, grad_layout)?;
+    let out = for_type!(mean.dtype(), run([(mean, mean_layout), (grad, grad_layout)]))?;
+    Ok((out, mean_layout.shape().clone()))
+}
+
+/// `x` with the elements that the draw leaves out as zeros, the others scaled up.
+pub(in crate::ops) fn dropout(
+    draw: Draw,
+    fraction: f64,
+    x: &CudaStorage,
+    layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    fn run<T: Number>(
+        draw: Draw,
+        fraction: f64,
+        x: &CudaStorage,
+        layout: &Layout,
+    ) -> Result<CudaStorage> {
+        let (device, n) = (x.device(), layout.shape().elem_count());
+        let kernel = Kernel::of::<T>(device, "dropout")?;
+        let (keep, scale) = ((1.0 - fraction) as f32, T::from_f64(1.0 / (1.0 - fraction)));
+        let (numbers, mut out) = (contiguous::<T>(x, layout)?, allocate::<T>(device, n)?);
+        let (count, mut arguments) = (n as u64, kernel.arguments());
+        arguments.arg(&count).arg(&numbers).arg(&mut out).arg(&keep).arg(&scale);
+        arguments.arg(&draw.seed).arg(&draw.stream);
+        // SAFETY: (n, x, out, keep, scale, seed, stream), with n numbers in x and out.
+        unsafe { launch(arguments, counters(n)) }?;
+        Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+    }
+    let out = for_type!(x.dtype(), run(draw, fraction, x, layout))?;
+    Ok((out, layout.shape().clone()))
 }
 
 /// Random numbers of a kind (`"uniform"`, `"normal"`) in a new tensor. A leaf.

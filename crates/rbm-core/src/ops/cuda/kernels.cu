@@ -157,6 +157,31 @@ SAMPLE(sample_f64, double)
 MEAN_AND_SAMPLE(mean_and_sample_f32, float)
 MEAN_AND_SAMPLE(mean_and_sample_f64, double)
 
+// out = grad * (mean - mean^2): what comes back through a sigmoid.
+#define SLOPE(NAME, T)                                                                                                       \
+    extern "C" __global__ void NAME(Count n, const T* __restrict__ mean, const T* __restrict__ grad, T* __restrict__ out) {  \
+        Count i = thread_number();                                                                                           \
+        if (i < n) out[i] = (mean[i] - mean[i] * mean[i]) * grad[i];                                                         \
+    }
+
+SLOPE(slope_f32, float)
+SLOPE(slope_f64, double)
+
+// out = x * scale where the word of a value is below `keep`, else x * 0; a thread for every counter.
+#define DROPOUT(NAME, T)                                                                                                     \
+    extern "C" __global__ void NAME(Count n, const T* __restrict__ x, T* __restrict__ out, float keep, T scale, Count seed,  \
+                                    Count stream) {                                                                          \
+        Count thread = thread_number();                                                                                      \
+        Count i = first_value(thread);                                                                                       \
+        if (i >= n) return;                                                                                                  \
+        Words words = words_of(thread, seed, stream);                                                                        \
+        for (int j = 0; j < 4 && i < n; ++j, i += LANES)                                                                     \
+            out[i] = x[i] * (unit_of(words.word[j]) < keep ? scale : (T)0);                                                  \
+    }
+
+DROPOUT(dropout_f32, float)
+DROPOUT(dropout_f64, double)
+
 // n numbers uniform on (0, 1); a thread for every counter.
 #define UNIFORM(NAME, T)                                                                                                     \
     extern "C" __global__ void NAME(Count n, T* __restrict__ out, Count seed, Count stream) {                                \

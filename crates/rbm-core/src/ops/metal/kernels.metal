@@ -57,6 +57,23 @@ kernel void mean_and_sample_f32(constant uint& n [[buffer(0)]], constant uint& w
     }
 }
 
+// out = grad * (mean - mean^2): what comes back through a sigmoid.
+kernel void slope_f32(constant uint& n [[buffer(0)]], device const float* mean [[buffer(1)]],
+                      device const float* grad [[buffer(2)]], device float* out [[buffer(3)]],
+                      uint i [[thread_position_in_grid]]) {
+    if (i < n) out[i] = (mean[i] - mean[i] * mean[i]) * grad[i];
+}
+
+// out = x * scale where the word of a value is below `keep`, else x * 0; a thread for every counter.
+kernel void dropout_f32(constant uint& n [[buffer(0)]], device const float* x [[buffer(1)]], device float* out [[buffer(2)]],
+                        constant float& keep [[buffer(3)]], constant float& scale [[buffer(4)]],
+                        constant uint2& seed [[buffer(5)]], constant uint2& stream [[buffer(6)]],
+                        uint i [[thread_position_in_grid]]) {
+    Words words = words_of(i, seed, stream);
+    uint at = first_value(i);
+    for (uint j = 0; j < 4u && at < n; ++j, at += LANES) out[at] = x[at] * (unit_of(words.word[j]) < keep ? scale : 0.0f);
+}
+
 // n numbers uniform on (0, 1); a thread for every counter.
 kernel void uniform_f32(constant uint& n [[buffer(0)]], device float* out [[buffer(1)]], constant uint2& seed [[buffer(2)]],
                         constant uint2& stream [[buffer(3)]], uint i [[thread_position_in_grid]]) {

@@ -20,7 +20,7 @@ use objc2_metal::{MTLCompileOptions, MTLSize};
 
 pub(super) use update::{adam_step, combine, momentum_step};
 
-use crate::ops::memory::check_bias;
+use crate::ops::memory::{check_bias, check_same};
 use crate::ops::philox::{BLOCK, LANES};
 use crate::rng::{Draw, words};
 
@@ -103,6 +103,49 @@ pub(super) fn sample(
         Ok(())
     })?;
     Ok((out, shape))
+}
+
+/// grad·(mean − mean²).
+pub(super) fn slope(
+    mean: &MetalStorage,
+    mean_layout: &Layout,
+    grad: &MetalStorage,
+    grad_layout: &Layout,
+) -> Result<(MetalStorage, Shape)> {
+    check_same("a slope", mean_layout, grad_layout)?;
+    let (device, n) = (mean.device(), mean_layout.shape().elem_count());
+    let (m, g) = (Numbers::of(mean, mean_layout)?, Numbers::of(grad, grad_layout)?);
+    let out = allocate(device, n)?;
+    launch(device, "slope", n, |encoder| {
+        encoder.set_bytes(0, &count(n)?);
+        m.read_as(encoder, 1);
+        g.read_as(encoder, 2);
+        encoder.set_output_buffer(3, Some(out.buffer()), 0);
+        Ok(())
+    })?;
+    Ok((out, mean_layout.shape().clone()))
+}
+
+/// `x` with the elements that the draw leaves out as zeros, the others scaled up.
+pub(super) fn dropout(
+    draw: Draw,
+    fraction: f64,
+    x: &MetalStorage,
+    layout: &Layout,
+) -> Result<(MetalStorage, Shape)> {
+    let (device, n) = (x.device(), layout.shape().elem_count());
+    let (numbers, out) = (Numbers::of(x, layout)?, allocate(device, n)?);
+    launch(device, "dropout", counters(n), |encoder| {
+        encoder.set_bytes(0, &count(n)?);
+        numbers.read_as(encoder, 1);
+        encoder.set_output_buffer(2, Some(out.buffer()), 0);
+        encoder.set_bytes(3, &((1.0 - fraction) as f32));
+        encoder.set_bytes(4, &((1.0 / (1.0 - fraction)) as f32));
+        encoder.set_bytes(5, &words(draw.seed));
+        encoder.set_bytes(6, &words(draw.stream));
+        Ok(())
+    })?;
+    Ok((out, layout.shape().clone()))
 }
 
 /// Numbers uniform on (0, 1) in a new tensor. A leaf.
