@@ -292,6 +292,15 @@ fn unknown_devices_are_refused() {
     place.dbn("train data.csv --device cuda:x --out run").failed(&["expected", "\"cuda:x\""]);
 }
 
+/// Numbers that are rounded otherwise than was asked for, or not where it was asked for, would be a surprise.
+#[test]
+fn tf32_is_for_cuda_alone() {
+    let place = Place::new();
+    let words = "train data.csv --device cpu --tf32 --out run";
+    place.dbn(words).failed(&["--tf32", "expected a CUDA device", "Cpu"]);
+    assert!(!place.path("run").exists());
+}
+
 #[test]
 fn recipes_that_cannot_be_are_refused() {
     let place = Place::new();

@@ -97,6 +97,9 @@ pub struct Train {
     pub seed: Option<u64>,
     #[command(flatten)]
     pub place: Where,
+    /// Let products on a CUDA device round their factors to TF32: several times faster, to three digits
+    #[arg(long)]
+    pub tf32: bool,
     /// Folder of the run [default: runs/TIME-RECIPE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Run, Training, gallery};
 use indicatif::MultiProgress;
+use rbm_core::ops::device::allow_tf32;
 
 use crate::args::Train;
 use crate::progress::{self, Progress};
@@ -23,6 +24,7 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> 
     let interval =
         Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
     let device = device::find(&args.place.device)?;
+    allow_tf32(&device, args.tf32).context("--tf32")?;
     let (run, recipe) = match &args.resume {
         Some(dir) => {
             let run = Run::open(dir)?;
