@@ -1,14 +1,14 @@
 //! The way from one layer of a network to the next, forwards and backwards in as few passes as it needs.
 //!
 //! candle's backward pass adds every gradient to a fresh tensor of zeros, and asks for the gradient of the data as well.
-//! Here the gradient of the weights is left as the two factors of its outer product, for the optimiser to multiply out
+//! Here the gradient of the weights can be left as the two factors of its outer product, for the optimiser to multiply out
 //! within its step, and that of the data is not made.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
-use super::ascent::Outer;
+use super::ascent::{Outer, outer_sum};
 use super::cpu::{Simd, for_chunks};
 use super::dropout::Dropout;
 use super::memory::{contiguous, has_fused, numbers_of, unsupported};
@@ -41,14 +41,14 @@ pub struct Connection<'a> {
     pub weights: &'a Tensor,
     /// Which units below are left out.
     pub dropout: Option<Dropout>,
-    /// Where the backward pass leaves the weights' gradient.
-    pub gradient: Deferred,
+    /// Where the backward pass leaves the weights' gradient; `None` for candle's store, as usual.
+    pub gradient: Option<Deferred>,
 }
 
 impl<'a> Connection<'a> {
-    /// Without dropout.
+    /// Without dropout, the gradient in candle's store.
     pub fn new(weights: &'a Tensor) -> Self {
-        Self { weights, dropout: None, gradient: Deferred::default() }
+        Self { weights, dropout: None, gradient: None }
     }
 
     /// x·W, with x `(batch, below)`: `(batch, above)`. Differentiable in both.
@@ -111,7 +111,7 @@ struct Fused {
     /// x with some of its columns' elements left out, contiguous.
     dropped: Tensor,
     dropout: Option<Dropout>,
-    gradient: Deferred,
+    gradient: Option<Deferred>,
     sigmoid: bool,
 }
 
@@ -173,14 +173,14 @@ impl Fused {
         Ok(out)
     }
 
-    /// Leaves the weights' gradient; returns that of x and that of the bias.
+    /// The gradients of x, of the weights where they are not left elsewhere, and of the bias.
     fn backward(
         &self,
         x: &Tensor,
         weights: &Tensor,
         result: &Tensor,
         grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Tensor)> {
+    ) -> Result<[Option<Tensor>; 3]> {
         let delta = if self.sigmoid { sigmoid_slope(result, grad)? } else { grad.detach() };
         let below = if x.track_op() {
             let below = product_transposed(&delta, &weights.detach())?;
@@ -192,8 +192,16 @@ impl Fused {
             None
         };
         let bias = super::sum_rows(&delta)?;
-        self.gradient.leave(Outer::new(&self.dropped, &delta, 1.0)?);
-        Ok((below, bias))
+        let outer = Outer::new(&self.dropped, &delta, 1.0)?;
+        let weights = match &self.gradient {
+            Some(deferred) => {
+                deferred.leave(outer);
+                None
+            }
+            None if weights.track_op() => Some(outer_sum(&[outer])?),
+            None => None,
+        };
+        Ok([below, weights, Some(bias)])
     }
 }
 
@@ -220,7 +228,8 @@ impl CustomOp2 for Fused {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let slopes = self.backward(x, weights, result, grad);
-        Ok((slopes.map_err(candle_core::Error::wrap)?.0, None))
+        let [x, weights, _] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights))
     }
 }
 
@@ -250,7 +259,7 @@ impl CustomOp3 for Fused {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let slopes = self.backward(x, weights, result, grad);
-        let (x, bias) = slopes.map_err(candle_core::Error::wrap)?;
-        Ok((x, None, Some(bias)))
+        let [x, weights, bias] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights, bias))
     }
 }
