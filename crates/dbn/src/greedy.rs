@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use rbm_core::init::{self, Init};
 use rbm_core::train::Feed;
-use rbm_core::{Batches, Rbm, Result, Rng, data};
+use rbm_core::{Batches, Rbm, Result, Rng, Rows, data};
 use serde::{Deserialize, Serialize};
 
 use crate::dbn;
@@ -26,7 +26,7 @@ pub enum Pass {
 #[derive(Debug)]
 pub struct Below<'a> {
     /// The data `(n, width)`.
-    pub cases: &'a Tensor,
+    pub cases: &'a dyn Rows,
     /// One class a case, if mini-batches are to be balanced over them.
     pub balance: Option<&'a [u32]>,
     /// The machines below, from the bottom up; none for the lowest layer.
@@ -65,8 +65,7 @@ impl Below<'_> {
 
 impl Feed for Below<'_> {
     fn order(&self, epoch: usize) -> Batches {
-        let count = self.cases.dims().first().copied().unwrap_or(0);
-        let batches = Batches::new(count, self.batch_size);
+        let batches = Batches::new(self.cases.count(), self.batch_size);
         let mut rng = self.shuffle.split(epoch as u64);
         match self.balance {
             None => batches.shuffled(&mut rng),
@@ -75,6 +74,6 @@ impl Feed for Below<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        self.send_up(&data::rows(self.cases, indices)?, rng)
+        self.send_up(&self.cases.rows(indices)?, rng)
     }
 }

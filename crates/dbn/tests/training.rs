@@ -100,7 +100,9 @@ fn a_place_that_is_not_there_is_an_error() {
 #[test]
 fn other_seeds_split_the_data_alike() {
     let (a, b) = (training(&[]), training(&["seed=1"]));
-    let values = |t: &Training| t.held_out.as_ref().unwrap().cases.to_vec2::<f32>().unwrap();
+    let values = |t: &Training| {
+        t.held_out.as_ref().unwrap().cases.tensor().unwrap().to_vec2::<f32>().unwrap()
+    };
     assert_eq!(values(&a), values(&b));
     let labels = a.held_out.unwrap().labels.unwrap();
     let counts: Vec<_> = (0..10).map(|c| labels.iter().filter(|&&l| l == c).count()).collect();
@@ -124,7 +126,7 @@ fn every_layer_passes_up_as_it_says() {
     use dbn::greedy::{Below, Pass};
     use rbm_core::train::Feed;
     use rbm_core::{Rbm, Rng};
-    let data = training(&[]).train.cases;
+    let data = training(&[]).train.cases.tensor().unwrap();
     let mut rng = Rng::new(3);
     let first = Rbm::bernoulli(&data, 8, &mut rng).unwrap();
     let means = first.hidden_mean(&data).unwrap().detach();

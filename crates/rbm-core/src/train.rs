@@ -77,7 +77,8 @@ pub struct Cases<'a> {
 
 impl Feed for Cases<'_> {
     fn order(&self, epoch: usize) -> Batches {
-        Batches::new(self.cases.count(), self.batch_size).shuffled(&mut self.shuffle.split(epoch as u64))
+        Batches::new(self.cases.count(), self.batch_size)
+            .shuffled(&mut self.shuffle.split(epoch as u64))
     }
 
     fn batch(&self, indices: &[u32], _: &mut Rng) -> Result<Tensor> {

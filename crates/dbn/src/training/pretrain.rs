@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Stateful, Trainer, data};
+use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer};
 
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
@@ -87,7 +87,7 @@ impl Training {
             // From all over the data: files are often in order of class.
             let step = part.len().div_ceil(MONITORED).max(1);
             let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
-            let cases = data::rows(&part.cases, &every)?;
+            let cases = part.cases.rows(&every)?;
             Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;

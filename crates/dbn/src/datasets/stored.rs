@@ -1,0 +1,141 @@
+//! A matrix of numbers that stays as it lies in its file until rows of it are asked for.
+
+use std::ops::Range;
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+
+use super::bytes::Bytes;
+use super::number::{Kind, Number};
+
+/// How many values are looked at together where all of them are gone through.
+const PIECE: usize = 1 << 18;
+
+/// Where the numbers lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// The byte of the first number; the others follow row after row, to the end of the matrix.
+    pub start: usize,
+    pub count: usize,
+    pub width: usize,
+    pub number: Number,
+}
+
+/// Rows of numbers, each divided by a scale when it is read.
+#[derive(Debug)]
+pub(super) struct Stored {
+    bytes: Bytes,
+    layout: Layout,
+    scale: Option<f32>,
+    /// What each byte means, where a number is a byte.
+    meanings: Option<Box<[f32; 256]>>,
+    extent: (f32, f32),
+}
+
+impl Stored {
+    /// The numbers of `bytes`, which stand in `path` and must hold all that `layout` says. Every value is finite: those that
+    /// could be anything else are gone through once, a piece at a time.
+    pub(super) fn new(
+        path: &Path,
+        bytes: Bytes,
+        layout: Layout,
+        scale: Option<f32>,
+    ) -> Result<Self> {
+        let Layout { start, count, width, number } = layout;
+        if count == 0 || width == 0 {
+            let expected = "at least one case of at least one value";
+            return Err(Error::file(path, "cases", expected, "none"));
+        }
+        if u32::try_from(count).is_err() {
+            let found = count.to_string();
+            return Err(Error::file(path, "cases", format!("at most {}", u32::MAX), found));
+        }
+        let size = count.checked_mul(width).and_then(|n| n.checked_mul(number.size()));
+        if size.and_then(|size| size.checked_add(start)).is_none_or(|end| end > bytes.len()) {
+            let expected = format!("{count} cases of {width} values from byte {start} on");
+            return Err(Error::file(path, "cases", expected, format!("{} bytes", bytes.len())));
+        }
+        let meanings = meanings(number, scale);
+        let mut stored = Self { bytes, layout, scale, meanings, extent: (0.0, 0.0) };
+        stored.extent = match &stored.meanings {
+            Some(values) if values.iter().all(|x| x.is_finite()) => {
+                let used = if number.kind == Kind::Bool { &values[..2] } else { &values[..] };
+                widen((f32::INFINITY, f32::NEG_INFINITY), used)
+            }
+            _ => stored.scan(path)?,
+        };
+        Ok(stored)
+    }
+
+    /// The smallest and the largest value; errors for the first that is not finite.
+    fn scan(&self, path: &Path) -> Result<(f32, f32)> {
+        let Layout { count, width, .. } = self.layout;
+        let (mut extent, mut values) = ((f32::INFINITY, f32::NEG_INFINITY), Vec::new());
+        let rows = (PIECE / width).max(1);
+        for start in (0..count).step_by(rows) {
+            values.clear();
+            self.append(start..count.min(start + rows), &mut values);
+            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+                let place = place(start + at / width, at % width);
+                return Err(Error::file(path, place, "a finite number", values[at].to_string()));
+            }
+            extent = widen(extent, &values);
+        }
+        Ok(extent)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.layout.count
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.layout.width
+    }
+
+    /// Bounds of all values: the smallest and the largest that there are, or, for bytes, that there could be.
+    pub(super) fn extent(&self) -> (f32, f32) {
+        self.extent
+    }
+
+    /// Adds the values of `rows`, which must be there, to the end of `values`.
+    pub(super) fn append(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+        let Layout { start, width, number, .. } = self.layout;
+        let row = width * number.size();
+        let bytes = &self.bytes[start + rows.start * row..start + rows.end * row];
+        match (&self.meanings, self.scale) {
+            (Some(meanings), _) => {
+                values.extend(bytes.iter().map(|&byte| meanings[usize::from(byte)]));
+            }
+            (None, None) => number.append(bytes, values),
+            (None, Some(scale)) => {
+                let from = values.len();
+                number.append(bytes, values);
+                values[from..].iter_mut().for_each(|x| *x /= scale);
+            }
+        }
+        self.bytes.touched(bytes.len());
+    }
+}
+
+/// What every byte means, where a number is a byte.
+fn meanings(number: Number, scale: Option<f32>) -> Option<Box<[f32; 256]>> {
+    if number.size() != 1 {
+        return None;
+    }
+    let mut meanings = Vec::with_capacity(256);
+    number.append(&(0..=u8::MAX).collect::<Vec<_>>(), &mut meanings);
+    let mut meanings: Box<[f32; 256]> = meanings.try_into().ok()?;
+    if let Some(scale) = scale {
+        meanings.iter_mut().for_each(|x| *x /= scale);
+    }
+    Some(meanings)
+}
+
+fn widen(extent: (f32, f32), values: &[f32]) -> (f32, f32) {
+    values.iter().fold(extent, |(low, high), &x| (low.min(x), high.max(x)))
+}
+
+/// The words for a place among the cases, both from 0.
+pub(super) fn place(case: usize, value: usize) -> String {
+    format!("case {}, value {}", case + 1, value + 1)
+}
