@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -17,7 +17,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes that are made while reading go to a temporary file without a name once they are more than this.
 const MOST_IN_MEMORY: usize = 64 << 20;
 
-/// How many bytes are copied out of a map at a time.
+/// How many bytes are taken in at a time.
 const PIECE: usize = 1 << 20;
 
 /// Bytes of a data set, wherever they lie.
@@ -27,16 +27,22 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Takes note that `bytes` of these in one piece have been read.
-    pub(super) fn touched(&self, bytes: usize) {
-        if let Self::Mapped(map) = self {
-            map.touched(bytes);
+    /// The bytes `range`, which must be there; `buffer` is where they are put if they are copied. Whoever goes through much
+    /// asks for pieces, so that not all of a mapped file is resident in the end.
+    pub(super) fn piece<'a>(
+        &'a self,
+        range: Range<usize>,
+        buffer: &'a mut Vec<u8>,
+    ) -> io::Result<&'a [u8]> {
+        match self {
+            Self::Memory(bytes) => Ok(&bytes[range]),
+            Self::Mapped(map) => map.piece(range, buffer),
         }
     }
 
     /// All bytes from the first to the last.
     pub(super) fn reader(&self) -> Reader<'_> {
-        Reader { bytes: self, at: 0 }
+        Reader { bytes: self, at: 0, buffer: Vec::new() }
     }
 }
 
@@ -64,18 +70,15 @@ impl fmt::Debug for Bytes {
 pub(super) struct Reader<'a> {
     bytes: &'a Bytes,
     at: usize,
+    buffer: Vec<u8>,
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.bytes[self.at..];
-        let length = rest.len().min(buffer.len()).min(PIECE);
-        buffer[..length].copy_from_slice(&rest[..length]);
+        let length = (self.bytes.len() - self.at).min(buffer.len());
+        let piece = self.bytes.piece(self.at..self.at + length, &mut self.buffer)?;
+        buffer[..length].copy_from_slice(piece);
         self.at += length;
-        // Pieces follow each other: what a fault brings in around one is the next.
-        if self.at / PIECE != (self.at - length) / PIECE {
-            self.bytes.touched(PIECE);
-        }
         Ok(length)
     }
 }
@@ -95,7 +98,7 @@ impl Spool {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(match file.into_inner() {
             SpooledData::InMemory(bytes) => Bytes::Memory(bytes.into_inner()),
-            SpooledData::OnDisk(file) => Bytes::Mapped(Map::new(&file)?),
+            SpooledData::OnDisk(file) => Bytes::Mapped(Map::new(file)?),
         })
     }
 }
@@ -123,7 +126,7 @@ pub(super) fn read(path: &Path, form: &str) -> Result<Bytes> {
     })?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
     let bytes = if metadata.is_file() && metadata.len() > 0 {
-        Bytes::Mapped(Map::new(&file).map_err(|e| Error::io(path, e))?)
+        Bytes::Mapped(Map::new(file).map_err(|e| Error::io(path, e))?)
     } else {
         // Pipes and the like have no length, and cannot be mapped; a folder is refused here.
         let mut spool = Spool::new();

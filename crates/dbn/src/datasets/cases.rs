@@ -185,8 +185,9 @@ impl Source {
             Self::Stored(stored) => {
                 let width = stored.width();
                 let mut values = Vec::with_capacity(indices.len() * width);
-                for &row in indices {
-                    stored.append(row as usize..row as usize + 1, &mut values);
+                for run in indices.chunk_by(|row, next| row + 1 == *next) {
+                    let first = run[0] as usize;
+                    stored.append(first..first + run.len(), &mut values)?;
                 }
                 Ok(Tensor::from_vec(values, (indices.len(), width), &Device::Cpu)?)
             }
@@ -225,7 +226,7 @@ impl Source {
             Self::Stored(stored) => {
                 let shape = (range.len(), stored.width());
                 let mut values = Vec::with_capacity(shape.0 * shape.1);
-                stored.append(range, &mut values);
+                stored.append(range, &mut values)?;
                 Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
             }
             Self::Tensor(tensor) => tensor.block(range),

@@ -90,12 +90,14 @@ impl<'a> Array<'a> {
             return Err(Error::file(self.path, "type of the numbers", TYPES, found));
         };
         if number.kind == Kind::Bool {
-            for (piece, numbers) in self.bytes[self.start..].chunks(PIECE).enumerate() {
+            let (end, mut buffer) = (self.bytes.len(), Vec::new());
+            for from in (self.start..end).step_by(PIECE) {
+                let numbers = self.bytes.piece(from..end.min(from + PIECE), &mut buffer);
+                let numbers = numbers.map_err(|e| Error::io(self.path, e))?;
                 if let Some(at) = numbers.iter().position(|&x| x > 1) {
-                    let place = format!("number {}", piece * PIECE + at + 1);
+                    let place = format!("number {}", from - self.start + at + 1);
                     return Err(Error::file(self.path, place, TYPES, numbers[at].to_string()));
                 }
-                self.bytes.touched(numbers.len());
             }
         }
         Ok(number)
@@ -133,17 +135,17 @@ fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Res
         (0..height).flat_map(|y| (0..width).map(move |x| x * height + y)).collect();
     let (row, mut spool) = (columns.len() * size, Spool::new());
     let rows = (PIECE / row).clamp(1, count);
-    let mut piece = vec![0; rows * row];
+    let (mut piece, mut buffer) = (vec![0; rows * row], Vec::new());
     for first in (0..count).step_by(rows) {
         let rows = rows.min(count - first);
         for (at, column) in columns.iter().enumerate() {
             let from = array.start + (column * count + first) * size;
-            let numbers = bytes[from..from + rows * size].chunks_exact(size);
+            let numbers = bytes.piece(from..from + rows * size, &mut buffer);
+            let numbers = numbers.map_err(|e| Error::io(path, e))?.chunks_exact(size);
             for (case, number) in numbers.enumerate() {
                 let to = case * row + at * size;
                 piece[to..to + size].copy_from_slice(number);
             }
-            bytes.touched(rows * size);
         }
         spool.write_all(&piece[..rows * row]).map_err(spooling(path))?;
     }

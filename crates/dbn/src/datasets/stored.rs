@@ -1,7 +1,7 @@
 //! A matrix of numbers that stays as it lies in its file until rows of it are asked for.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
@@ -24,6 +24,8 @@ pub(super) struct Layout {
 /// Rows of numbers, each divided by a scale when it is read.
 #[derive(Debug)]
 pub(super) struct Stored {
+    /// Where the bytes come from, for errors.
+    path: PathBuf,
     bytes: Bytes,
     layout: Layout,
     scale: Option<f32>,
@@ -56,28 +58,30 @@ impl Stored {
             return Err(Error::file(path, "cases", expected, format!("{} bytes", bytes.len())));
         }
         let meanings = meanings(number, scale);
-        let mut stored = Self { bytes, layout, scale, meanings, extent: (0.0, 0.0) };
+        let path = path.to_path_buf();
+        let mut stored = Self { path, bytes, layout, scale, meanings, extent: (0.0, 0.0) };
         stored.extent = match &stored.meanings {
             Some(values) if values.iter().all(|x| x.is_finite()) => {
                 let used = if number.kind == Kind::Bool { &values[..2] } else { &values[..] };
                 widen((f32::INFINITY, f32::NEG_INFINITY), used)
             }
-            _ => stored.scan(path)?,
+            _ => stored.scan()?,
         };
         Ok(stored)
     }
 
     /// The smallest and the largest value; errors for the first that is not finite.
-    fn scan(&self, path: &Path) -> Result<(f32, f32)> {
+    fn scan(&self) -> Result<(f32, f32)> {
         let Layout { count, width, .. } = self.layout;
         let (mut extent, mut values) = ((f32::INFINITY, f32::NEG_INFINITY), Vec::new());
         let rows = (PIECE / width).max(1);
         for start in (0..count).step_by(rows) {
             values.clear();
-            self.append(start..count.min(start + rows), &mut values);
+            self.append(start..count.min(start + rows), &mut values)?;
             if let Some(at) = values.iter().position(|x| !x.is_finite()) {
                 let place = place(start + at / width, at % width);
-                return Err(Error::file(path, place, "a finite number", values[at].to_string()));
+                let found = values[at].to_string();
+                return Err(Error::file(&self.path, place, "a finite number", found));
             }
             extent = widen(extent, &values);
         }
@@ -97,11 +101,12 @@ impl Stored {
         self.extent
     }
 
-    /// Adds the values of `rows`, which must be there, to the end of `values`.
-    pub(super) fn append(&self, rows: Range<usize>, values: &mut Vec<f32>) {
+    /// Adds the values of `rows`, which must be there, to the end of `values`. Errors where the file cannot be read any more.
+    pub(super) fn append(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
         let Layout { start, width, number, .. } = self.layout;
         let row = width * number.size();
-        let bytes = &self.bytes[start + rows.start * row..start + rows.end * row];
+        let (range, mut buffer) = (start + rows.start * row..start + rows.end * row, Vec::new());
+        let bytes = self.bytes.piece(range, &mut buffer).map_err(|e| Error::io(&self.path, e))?;
         match (&self.meanings, self.scale) {
             (Some(meanings), _) => {
                 values.extend(bytes.iter().map(|&byte| meanings[usize::from(byte)]));
@@ -113,7 +118,7 @@ impl Stored {
                 values[from..].iter_mut().for_each(|x| *x /= scale);
             }
         }
-        self.bytes.touched(bytes.len());
+        Ok(())
     }
 }
 
