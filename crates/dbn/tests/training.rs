@@ -83,6 +83,35 @@ fn stopped_and_run_again_is_never_stopped() {
     }
 }
 
+/// Samples that are passed up and kept for a whole layer: a training that goes on from a checkpoint in a new process must
+/// draw the same ones. Catches a cache drawn with the generator of learning, or drawn anew at every start.
+#[test]
+fn a_cache_is_the_same_when_a_training_goes_on() {
+    let words = ["cache=when-it-fits", "layers.*.pass=sample"];
+    let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
+    let mut watch = Interrupter { stride: 3, ..Interrupter::default() };
+    let mut stopped = training(&words);
+    while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+        stopped = training(&words);
+        stopped.restore(watch.last.clone().unwrap()).unwrap();
+    }
+    let mut last = training(&words);
+    last.restore(watch.last.clone().unwrap()).unwrap();
+    let (model, _) = finish(&mut last, &mut Interrupter::default());
+    assert!(bits(&model) == bits(&whole), "going on changed the model");
+
+    let never = finish(&mut training(&["layers.*.pass=sample"]), &mut Interrupter::default()).0;
+    assert!(bits(&model) != bits(&never), "nothing was cached");
+    // 12 values of 4 bytes a case, and one byte less.
+    let size = 12 * 4 * last.train.len();
+    for (bytes, is_cached) in [(size, true), (size - 1, false)] {
+        let bytes = format!("cache_bytes={bytes}");
+        let words = [words[0], words[1], &bytes];
+        let model = finish(&mut training(&words), &mut Interrupter::default()).0;
+        assert!(bits(&model) == bits(if is_cached { &whole } else { &never }), "{bytes}");
+    }
+}
+
 /// An endless loop once: a mini-batch number beyond the end of the epoch.
 #[test]
 fn a_place_that_is_not_there_is_an_error() {

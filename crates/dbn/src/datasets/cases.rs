@@ -185,9 +185,10 @@ impl Source {
             Self::Stored(stored) => {
                 let width = stored.width();
                 let mut values = Vec::with_capacity(indices.len() * width);
+                let mut buffer = Vec::new();
                 for run in indices.chunk_by(|row, next| row + 1 == *next) {
                     let first = run[0] as usize;
-                    stored.append(first..first + run.len(), &mut values)?;
+                    stored.append(first..first + run.len(), &mut values, &mut buffer)?;
                 }
                 Ok(Tensor::from_vec(values, (indices.len(), width), &Device::Cpu)?)
             }
@@ -226,7 +227,7 @@ impl Source {
             Self::Stored(stored) => {
                 let shape = (range.len(), stored.width());
                 let mut values = Vec::with_capacity(shape.0 * shape.1);
-                stored.append(range, &mut values)?;
+                stored.append(range, &mut values, &mut Vec::new())?;
                 Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
             }
             Self::Tensor(tensor) => tensor.block(range),

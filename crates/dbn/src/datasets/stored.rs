@@ -11,6 +11,9 @@ use super::number::{Kind, Number};
 /// How many values are looked at together where all of them are gone through.
 const PIECE: usize = 1 << 18;
 
+/// The extent of no values.
+const NOTHING: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
+
 /// Where the numbers lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
@@ -29,8 +32,6 @@ pub(super) struct Stored {
     bytes: Bytes,
     layout: Layout,
     scale: Option<f32>,
-    /// What each byte means, where a number is a byte.
-    meanings: Option<Box<[f32; 256]>>,
     extent: (f32, f32),
 }
 
@@ -57,27 +58,34 @@ impl Stored {
             let expected = format!("{count} cases of {width} values from byte {start} on");
             return Err(Error::file(path, "cases", expected, format!("{} bytes", bytes.len())));
         }
-        let meanings = meanings(number, scale);
         let path = path.to_path_buf();
-        let mut stored = Self { path, bytes, layout, scale, meanings, extent: (0.0, 0.0) };
-        stored.extent = match &stored.meanings {
-            Some(values) if values.iter().all(|x| x.is_finite()) => {
-                let used = if number.kind == Kind::Bool { &values[..2] } else { &values[..] };
-                widen((f32::INFINITY, f32::NEG_INFINITY), used)
-            }
-            _ => stored.scan()?,
+        let mut stored = Self { path, bytes, layout, scale, extent: (0.0, 0.0) };
+        stored.extent = match stored.extent_of_bytes() {
+            Some(extent) => extent,
+            None => stored.scan()?,
         };
         Ok(stored)
+    }
+
+    /// The smallest and the largest value that a byte can mean, where a number is a byte and every byte means a finite one.
+    fn extent_of_bytes(&self) -> Option<(f32, f32)> {
+        let (number, mut values) = (self.layout.number, Vec::new());
+        let most = if number.kind == Kind::Bool { 1 } else { u8::MAX };
+        if number.size() != 1 {
+            return None;
+        }
+        self.convert(&(0..=most).collect::<Vec<_>>(), &mut values);
+        values.iter().all(|x| x.is_finite()).then(|| widen(NOTHING, &values))
     }
 
     /// The smallest and the largest value; errors for the first that is not finite.
     fn scan(&self) -> Result<(f32, f32)> {
         let Layout { count, width, .. } = self.layout;
-        let (mut extent, mut values) = ((f32::INFINITY, f32::NEG_INFINITY), Vec::new());
+        let (mut extent, mut values, mut buffer) = (NOTHING, Vec::new(), Vec::new());
         let rows = (PIECE / width).max(1);
         for start in (0..count).step_by(rows) {
             values.clear();
-            self.append(start..count.min(start + rows), &mut values)?;
+            self.append(start..count.min(start + rows), &mut values, &mut buffer)?;
             if let Some(at) = values.iter().position(|x| !x.is_finite()) {
                 let place = place(start + at / width, at % width);
                 let found = values[at].to_string();
@@ -101,39 +109,30 @@ impl Stored {
         self.extent
     }
 
-    /// Adds the values of `rows`, which must be there, to the end of `values`. Errors where the file cannot be read any more.
-    pub(super) fn append(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
+    /// Adds the values of `rows`, which must be there, to the end of `values`; `buffer` is a place to work in. Errors where the
+    /// file cannot be read any more.
+    pub(super) fn append(
+        &self,
+        rows: Range<usize>,
+        values: &mut Vec<f32>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
         let Layout { start, width, number, .. } = self.layout;
         let row = width * number.size();
-        let (range, mut buffer) = (start + rows.start * row..start + rows.end * row, Vec::new());
-        let bytes = self.bytes.piece(range, &mut buffer).map_err(|e| Error::io(&self.path, e))?;
-        match (&self.meanings, self.scale) {
-            (Some(meanings), _) => {
-                values.extend(bytes.iter().map(|&byte| meanings[usize::from(byte)]));
-            }
-            (None, None) => number.append(bytes, values),
-            (None, Some(scale)) => {
-                let from = values.len();
-                number.append(bytes, values);
-                values[from..].iter_mut().for_each(|x| *x /= scale);
-            }
-        }
+        let range = start + rows.start * row..start + rows.end * row;
+        let bytes = self.bytes.piece(range, buffer).map_err(|e| Error::io(&self.path, e))?;
+        self.convert(bytes, values);
         Ok(())
     }
-}
 
-/// What every byte means, where a number is a byte.
-fn meanings(number: Number, scale: Option<f32>) -> Option<Box<[f32; 256]>> {
-    if number.size() != 1 {
-        return None;
+    fn convert(&self, bytes: &[u8], values: &mut Vec<f32>) {
+        let from = values.len();
+        self.layout.number.append(bytes, values);
+        if let Some(scale) = self.scale {
+            // Divided, not multiplied by the inverse, which rounds otherwise.
+            values[from..].iter_mut().for_each(|x| *x /= scale);
+        }
     }
-    let mut meanings = Vec::with_capacity(256);
-    number.append(&(0..=u8::MAX).collect::<Vec<_>>(), &mut meanings);
-    let mut meanings: Box<[f32; 256]> = meanings.try_into().ok()?;
-    if let Some(scale) = scale {
-        meanings.iter_mut().for_each(|x| *x /= scale);
-    }
-    Some(meanings)
 }
 
 fn widen(extent: (f32, f32), values: &[f32]) -> (f32, f32) {

@@ -67,6 +67,7 @@ enum Stream {
     Learn,
     Shuffle,
     Monitor,
+    Cache,
 }
 
 impl Training {
