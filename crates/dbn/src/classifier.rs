@@ -5,7 +5,7 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, data};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
 
@@ -166,8 +166,8 @@ impl Classifier {
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
-    pub fn predict(&self, v: &Tensor) -> Result<Vec<u32>> {
-        let mut classes = Vec::with_capacity(v.dim(0)?);
+    pub fn predict(&self, v: &dyn Rows) -> Result<Vec<u32>> {
+        let mut classes = Vec::with_capacity(v.count());
         self.for_blocks(v, |_, logits| {
             classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
             Ok(())
@@ -199,7 +199,7 @@ impl Classifier {
 
     fn for_blocks(
         &self,
-        v: &Tensor,
+        v: &dyn Rows,
         mut visit: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let mut start = 0;
