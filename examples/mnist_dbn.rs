@@ -64,7 +64,7 @@ fn main() -> Result<()> {
 
     model.save(run.dir())?;
     let test = training.held_out.as_ref().context("the data have no test part")?;
-    gallery::write(run.dir(), &model, test, args.seed)?;
+    gallery::write(run.dir(), &model, &test.cases, args.seed)?;
     let evaluation = Evaluation::of(&model, test, args.seed)?;
     let error = evaluation.error_percent.context("no classifier was trained")?;
     println!(

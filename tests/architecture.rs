@@ -11,6 +11,9 @@ const LONGEST: usize = 300;
 const CRATES: [(&str, &str, &str); 3] =
     [("rbm-core", "rbm_core", "lib.rs"), ("dbn", "dbn", "lib.rs"), ("cli", "dbn_cli", "main.rs")];
 
+/// The one file outside `ops` with `unsafe` in it.
+const MAP: &str = "crates/dbn/src/datasets/map.rs";
+
 /// A file of source, without comments and without its tests.
 struct Source {
     path: PathBuf,
@@ -177,7 +180,7 @@ fn files_import_from_above() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Nobody outside `ops` knows on which device a tensor lies.
+/// Nobody outside `ops` knows on which device a tensor lies, and nobody but it and [`MAP`] is unsafe.
 #[test]
 fn only_ops_knows_the_backend() {
     let words = [
@@ -192,7 +195,10 @@ fn only_ops_knows_the_backend() {
     let mut wrong = Vec::new();
     for source in CRATES.iter().flat_map(|(name, ..)| sources(name)) {
         let is_ops = source.name().starts_with("crates/rbm-core/src/ops/");
-        let found = words.iter().filter(|word| !is_ops && source.code.contains(*word));
+        // Mapping a file is unsafe by nature, as others can change it meanwhile; it knows nothing of tensors or devices.
+        let maps = |word: &str| source.name() == MAP && word == "unsafe";
+        let is_wrong = |word: &str| !is_ops && !maps(word) && source.code.contains(word);
+        let found = words.iter().filter(|word| is_wrong(word));
         wrong.extend(found.map(|word| format!("{}: {word}", source.name())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

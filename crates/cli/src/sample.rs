@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use dbn::{Model, gallery};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Chains;
-use rbm_core::{Gibbs, Kernel, Rng};
+use rbm_core::{Gibbs, Kernel, Rng, Rows};
 
 use crate::args::Sample;
 use crate::{device, evaluate, npy, output};
@@ -48,6 +48,6 @@ fn start(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Chains> {
     };
     let part = evaluate::cases(&args.run, model, Some(data), &args.data_options, None)?;
     let rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
-    let cases = model.prepare(&part.select(&rows)?.cases).with_context(|| data.to_owned())?;
+    let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
     Ok(model.dbn.start_chains_at(&cases, rng)?)
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Part, Recipe, Run, Training, gallery};
+use dbn::{Evaluation, Model, Recipe, Run, Training, gallery};
 use indicatif::MultiProgress;
+use rbm_core::Rows;
 use rbm_core::ops::device::allow_tf32;
 
 use crate::args::Train;
@@ -121,8 +122,11 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let unseen = training.held_out.as_ref();
     if !args.no_pictures {
         let shown = match unseen {
-            Some(part) => part.clone(),
-            None => Part::new(model.in_data_values(&training.train.cases)?, None)?,
+            Some(part) => part.cases.block(0..part.len().min(gallery::PAIRS))?,
+            None => {
+                let train = &training.train;
+                model.in_data_values(&train.cases.block(0..train.len().min(gallery::PAIRS))?)?
+            }
         };
         gallery::write(run.dir(), model, &shown, training.recipe.seed).context("pictures")?;
     }

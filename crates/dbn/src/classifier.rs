@@ -5,7 +5,7 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Units, data};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
 
@@ -98,50 +98,44 @@ impl Classifier {
         vars
     }
 
-    /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable by
-    /// `v` and the biases.
+    /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
     pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
         // Without dropout nothing is drawn.
         self.logits_with_dropout(v, Dropout::default(), &mut Rng::new(0))
     }
 
-    /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them. Its derivative
-    /// by the weights is not in candle's store: [`Classifier::ascents`] has it.
+    /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them.
     pub fn logits_with_dropout(
         &self,
         v: &Tensor,
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        Ok(self.climb(v, dropout, rng)?.0)
+        self.climb(v, dropout, rng, |_| None)
     }
 
-    /// The logits, with units left out at random and the others scaled up to make good for them, and where the backward
-    /// pass leaves the gradients of the weights, from the data up.
+    /// The logits; the backward pass leaves the gradient of the `i`th weights, from the data up, in `gradient(i)`.
     fn climb(
         &self,
         v: &Tensor,
         dropout: Dropout,
         rng: &mut Rng,
-    ) -> Result<(Tensor, Vec<Deferred>)> {
-        let mut gradients = Vec::with_capacity(self.layers.len() + 1);
+        gradient: impl Fn(usize) -> Option<Deferred>,
+    ) -> Result<Tensor> {
         let (mut x, mut fraction) = (v.clone(), dropout.visible);
-        for layer in &self.layers {
-            let connection = Connection {
-                dropout: ops::Dropout::draw(fraction, rng)?,
-                ..Connection::new(&layer.weights)
-            };
+        for (i, layer) in self.layers.iter().enumerate() {
+            let left_out = ops::Dropout::draw(fraction, rng)?;
+            let connection =
+                Connection { weights: &layer.weights, dropout: left_out, gradient: gradient(i) };
             x = layer.units.mean_above(&x, &connection)?;
-            gradients.push(connection.gradient);
             fraction = dropout.hidden;
         }
         let connection = Connection {
+            weights: &self.weights,
             dropout: ops::Dropout::draw(fraction, rng)?,
-            ..Connection::new(&self.weights)
+            gradient: gradient(self.layers.len()),
         };
-        let logits = connection.affine(&x, &self.bias)?;
-        gradients.push(connection.gradient);
-        Ok((logits, gradients))
+        connection.affine(&x, &self.bias)
     }
 
     /// The mean log-probability, in nats, of the classes `labels` of the rows of `v` `(batch, width)`, and its ascent for
@@ -153,7 +147,8 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<(f64, Vec<Ascent>)> {
-        let (logits, deferred) = self.climb(v, dropout, rng)?;
+        let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
+        let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
         let objective = log_likelihood(&logits, labels)?;
         let slopes = objective.backward()?;
         let mut deferred = deferred.iter().map(Deferred::take);
@@ -171,8 +166,8 @@ impl Classifier {
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
-    pub fn predict(&self, v: &Tensor) -> Result<Vec<u32>> {
-        let mut classes = Vec::with_capacity(v.dim(0)?);
+    pub fn predict(&self, v: &dyn Rows) -> Result<Vec<u32>> {
+        let mut classes = Vec::with_capacity(v.count());
         self.for_blocks(v, |_, logits| {
             classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
             Ok(())
@@ -204,7 +199,7 @@ impl Classifier {
 
     fn for_blocks(
         &self,
-        v: &Tensor,
+        v: &dyn Rows,
         mut visit: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let mut start = 0;

@@ -1,11 +1,13 @@
 //! A trained model in numbers, on cases it has not seen.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::{Result, Rng, data, likelihood};
+use rbm_core::{Rbm, Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
-use crate::{Model, Part, Standardise};
+use crate::{Model, Part, Standardise, dbn};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -50,7 +52,7 @@ impl Evaluation {
     /// Looks at `model` through `part`, whose values are as the data source gives them. `seed` chooses the units of the
     /// stochastic pseudo-likelihood.
     pub fn of(model: &Model, part: &Part, seed: u64) -> Result<Self> {
-        let cases = model.prepare(&part.cases)?;
+        let cases = model.prepare_cases(&part.cases)?;
         let prepared = Part { cases: cases.clone(), labels: part.labels.clone() };
         let scores = match &model.classifier {
             Some(classifier) if prepared.labels.is_some() => {
@@ -59,17 +61,18 @@ impl Evaluation {
             _ => None,
         };
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
-        let mut below = cases.clone();
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
                 hidden: rbm.hidden().units().to_string(),
                 data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
-                report: Monitor { train: below.clone(), held_out: None, rng: Rng::new(seed) }
-                    .report(rbm)?,
+                report: Monitor {
+                    train: Arriving { cases: &cases, rbms: &model.dbn.rbms[..i] },
+                    held_out: None,
+                    rng: Rng::new(seed),
+                }
+                .report(rbm)?,
             });
-            let above = data::blocks(&below).map(|block| Ok(rbm.hidden_mean(&block?)?.detach()));
-            below = Tensor::cat(&above.collect::<Result<Vec<_>>>()?, 0)?;
         }
         let exact = model.dbn.rbms.len() == 1
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
@@ -98,13 +101,38 @@ impl Evaluation {
     }
 }
 
+/// What of cases arrives above `rbms`, by means, made when it is asked for.
+#[derive(Debug)]
+struct Arriving<'a> {
+    cases: &'a dyn Rows,
+    rbms: &'a [Rbm],
+}
+
+impl Rows for Arriving<'_> {
+    fn count(&self) -> usize {
+        self.cases.count()
+    }
+
+    fn width(&self) -> usize {
+        self.rbms.last().map_or(self.cases.width(), |rbm| rbm.hidden().units().size())
+    }
+
+    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
+        Ok(dbn::up(self.rbms, &self.cases.rows(indices)?)?.detach())
+    }
+
+    fn block(&self, range: Range<usize>) -> Result<Tensor> {
+        Ok(dbn::up(self.rbms, &self.cases.block(range)?)?.detach())
+    }
+}
+
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.
-fn reconstruction_error(model: &Model, cases: &Tensor, layers: usize) -> Result<f64> {
+fn reconstruction_error(model: &Model, cases: &dyn Rows, layers: usize) -> Result<f64> {
     let mut total = 0.0;
     for block in data::blocks(cases) {
         let block = block?;
         let reconstruction = model.dbn.reconstruct(&block, layers)?.detach();
         total += block.dim(0)? as f64 * monitor::reconstruction_error(&block, &reconstruction)?;
     }
-    Ok(total / cases.dim(0)?.max(1) as f64)
+    Ok(total / cases.count().max(1) as f64)
 }

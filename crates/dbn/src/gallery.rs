@@ -3,21 +3,21 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use rbm_core::{Result, Rng};
+use rbm_core::{Result, Rng, Rows};
 
+use crate::Model;
 use crate::pictures::{Contrast, shape_of, write_grid, write_pairs};
-use crate::{Model, Part};
 
 const COLUMNS: usize = 10;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
-const PAIRS: usize = 40;
+pub const PAIRS: usize = 40;
 /// Gibbs steps behind each sample in a picture.
 const STEPS: usize = 1000;
 
 /// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and `samples.png` into `dir`.
-pub fn write(dir: &Path, model: &Model, cases: &Part, seed: u64) -> Result<()> {
+pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
     filters(&dir.join("filters.png"), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
     let samples = model.dbn.sample(TILES, STEPS, &mut Rng::new(seed))?;
@@ -32,8 +32,8 @@ pub fn filters(path: &Path, model: &Model) -> Result<()> {
 }
 
 /// The first cases above what the whole network makes of them on the way up and down.
-pub fn reconstructions(path: &Path, model: &Model, cases: &Part) -> Result<()> {
-    let originals = cases.cases.narrow(0, 0, cases.len().min(PAIRS))?;
+pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<()> {
+    let originals = cases.block(0..cases.count().min(PAIRS))?;
     let reconstructions =
         model.dbn.reconstruct(&model.prepare(&originals)?, model.dbn.rbms.len())?;
     write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)

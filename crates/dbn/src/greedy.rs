@@ -1,12 +1,12 @@
 //! Greedy layer-wise pre-training: each machine learns from what the ones below make of the data.
 //!
 //! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
-//! a whole: every mini-batch is sent up when its turn comes.
+//! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rbm_core::init::{self, Init};
 use rbm_core::train::Feed;
-use rbm_core::{Batches, Rbm, Result, Rng, data};
+use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data};
 use serde::{Deserialize, Serialize};
 
 use crate::dbn;
@@ -22,11 +22,26 @@ pub enum Pass {
     Sample,
 }
 
+/// Whether what arrives at a deep layer is computed once, before the layer learns, or anew for every mini-batch.
+///
+/// Where samples are passed up, once means one sample of each case for the whole of the layer's training, where every epoch
+/// would see another. Where means are passed up, it means other rounding: a row's product may be summed in another order
+/// than that of the same row in a larger matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Caching {
+    /// Anew for every mini-batch.
+    #[default]
+    Never,
+    /// Once, if all of it fits into the bytes that are allowed for it.
+    WhenItFits,
+}
+
 /// The cases of one layer: mini-batches of the data, sent up through the machines below.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Below<'a> {
     /// The data `(n, width)`.
-    pub cases: &'a Tensor,
+    pub cases: &'a dyn Rows,
     /// One class a case, if mini-batches are to be balanced over them.
     pub balance: Option<&'a [u32]>,
     /// The machines below, from the bottom up; none for the lowest layer.
@@ -48,6 +63,29 @@ impl Below<'_> {
         })
     }
 
+    /// What arrives of all cases in their own order, `(n, visible)`: where samples are passed up, one of each. It draws in
+    /// blocks of a fixed size, so that the same generator gives the same bits again.
+    pub fn arriving(&self, rng: &mut Rng) -> Result<Tensor> {
+        let mut whole: Option<Tensor> = None;
+        let mut start = 0;
+        for block in data::blocks(self.cases) {
+            let block = self.send_up(&block?, rng)?.contiguous()?;
+            let (rows, width) = block.dims2()?;
+            let whole = match &mut whole {
+                Some(whole) => whole,
+                // In place, so that it is there only once.
+                none => none.insert(Tensor::zeros(
+                    (self.cases.count(), width),
+                    DType::F32,
+                    block.device(),
+                )?),
+            };
+            whole.slice_set(&block, 0, start)?;
+            start += rows;
+        }
+        whole.ok_or_else(|| Error::invalid("the data of a layer", "at least one case", "none"))
+    }
+
     /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
         let arriving =
@@ -65,8 +103,7 @@ impl Below<'_> {
 
 impl Feed for Below<'_> {
     fn order(&self, epoch: usize) -> Batches {
-        let count = self.cases.dims().first().copied().unwrap_or(0);
-        let batches = Batches::new(count, self.batch_size);
+        let batches = Batches::new(self.cases.count(), self.batch_size);
         let mut rng = self.shuffle.split(epoch as u64);
         match self.balance {
             None => batches.shuffled(&mut rng),
@@ -75,6 +112,6 @@ impl Feed for Below<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        self.send_up(&data::rows(self.cases, indices)?, rng)
+        self.send_up(&self.cases.rows(indices)?, rng)
     }
 }

@@ -6,6 +6,8 @@
 //! it as safetensors; [`Recipe`] and [`Training`] are the whole way from data to a model, and survive being killed.
 #![deny(missing_docs)]
 
+pub mod standardise;
+
 pub mod datasets;
 pub mod pictures;
 
@@ -16,7 +18,6 @@ pub mod greedy;
 pub mod classifier;
 
 pub mod config;
-pub mod standardise;
 pub mod store;
 
 pub mod gallery;

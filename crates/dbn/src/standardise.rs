@@ -1,7 +1,7 @@
 //! Data brought to mean zero and deviation one, and back.
 
 use candle_core::{Device, Tensor};
-use rbm_core::{Result, init};
+use rbm_core::{Result, Rows, init};
 
 /// Shift and scale of the data.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Standardise {
 
 impl Standardise {
     /// The mean and deviation of the columns of `cases` `(n, width)`.
-    pub fn of(cases: &Tensor) -> Result<Self> {
+    pub fn of(cases: &dyn Rows) -> Result<Self> {
         let (mean, variance) = init::moments(cases)?;
         let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
         Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })

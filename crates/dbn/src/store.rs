@@ -11,10 +11,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::state::State;
-use rbm_core::{Error, Rbm, Result};
+use rbm_core::{Error, Rbm, Result, Rows};
 use safetensors::SafeTensors;
 
 use crate::config::{CONFIG, Config, FORMAT, VERSION};
+use crate::datasets::Cases;
 use crate::standardise::Standardise;
 use crate::{Classifier, Dbn};
 
@@ -50,13 +51,28 @@ impl Model {
 
     /// Data as the network wants them: on its device, standardised if it was trained so. Errors for the wrong width.
     pub fn prepare(&self, cases: &Tensor) -> Result<Tensor> {
-        let (width, found) = (self.dbn.width(), cases.dim(1)?);
-        if found != width {
-            let expected = format!("{width} values a case, as the model was trained on");
-            return Err(Error::invalid("the data", expected, found.to_string()));
-        }
+        self.check_width(cases.dim(1)?)?;
         let cases = cases.to_device(self.dbn.bottom().device())?;
         self.standardise.as_ref().map_or(Ok(cases.clone()), |standardise| standardise.apply(&cases))
+    }
+
+    /// [`Model::prepare`] for cases that stay where they are until rows of them are formed.
+    pub fn prepare_cases(&self, cases: &Cases) -> Result<Cases> {
+        self.check_width(cases.width())?;
+        let cases = match &self.standardise {
+            Some(standardise) => cases.standardised(standardise)?,
+            None => cases.clone(),
+        };
+        cases.to_device(self.dbn.bottom().device())
+    }
+
+    fn check_width(&self, found: usize) -> Result<()> {
+        let width = self.dbn.width();
+        if found == width {
+            return Ok(());
+        }
+        let expected = format!("{width} values a case, as the model was trained on");
+        Err(Error::invalid("the data", expected, found.to_string()))
     }
 
     /// What the network says `(n, width)` in the values of the data, on the CPU: the way back from [`Model::prepare`].

@@ -34,7 +34,7 @@ fn read_file(name: &str, bytes: &[u8], options: &Options) -> Outcome<Dataset> {
 }
 
 fn rows(part: &Part) -> Outcome<Vec<Vec<f32>>> {
-    Ok(part.cases.to_vec2()?)
+    Ok(part.cases.tensor()?.to_vec2()?)
 }
 
 fn gzip(bytes: &[u8]) -> Outcome<Vec<u8>> {
@@ -90,17 +90,22 @@ mod whole {
             (Some(10), Some((8, 8)), "digits")
         );
         assert!(digits.held_out.is_none());
-        let first = digits.train.cases.get(0)?.to_vec1::<f32>()?;
+        let first = digits.train.cases.tensor()?.get(0)?.to_vec1::<f32>()?;
         assert_eq!(first[..8], [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0].map(|x: f32| x / 16.0));
-        let sum =
-            digits.train.cases.to_dtype(candle_core::DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        let sum = digits
+            .train
+            .cases
+            .tensor()?
+            .to_dtype(candle_core::DType::F64)?
+            .sum_all()?
+            .to_scalar::<f64>()?;
         assert_eq!(sum * 16.0, 561_718.0, "scikit-learn: load_digits().data.sum()");
         let labels = digits.train.labels.ok_or("no labels")?;
         let counts = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
             .map(|digit| labels.iter().filter(|&&x| x == digit).count());
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
         let raw = load("digits", &Options { scale: Some(1.0), ..plain() })?;
-        assert_eq!(raw.train.cases.max_all()?.to_scalar::<f32>()?, 16.0);
+        assert_eq!(raw.train.cases.tensor()?.max_all()?.to_scalar::<f32>()?, 16.0);
         Ok(())
     }
 
@@ -124,7 +129,7 @@ mod whole {
         );
         let first = |part: &Part| part.labels.as_ref().map(|labels| labels[0]);
         assert_eq!((first(&mnist.train), first(&test)), (Some(5), Some(7)));
-        let mean = f64::from(mnist.train.cases.mean(1)?.mean(0)?.to_scalar::<f32>()?);
+        let mean = f64::from(mnist.train.cases.tensor()?.mean(1)?.mean(0)?.to_scalar::<f32>()?);
         assert!((mean - 0.1307).abs() < 1e-4, "{mean}");
         check_range("mnist", &mnist.train, 0.0, 1.0, "Bernoulli")?;
         Ok(())

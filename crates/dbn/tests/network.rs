@@ -147,6 +147,32 @@ fn a_deep_layer_learns_from_what_is_below() {
     assert!(rows(&batch).iter().flatten().all(|&x| x == 0.0 || x == 1.0));
 }
 
+/// What is cached is what every mini-batch would be: catches a block written to the wrong rows, and a pass left out.
+#[test]
+fn all_that_arrives_is_each_case_in_its_place() {
+    let data = cases(2500, 6);
+    let lower = [machine(6, 5, 1.0, 1)];
+    let feed = Below {
+        cases: &data,
+        balance: None,
+        rbms: &lower,
+        passes: &[Pass::Mean],
+        batch_size: 8,
+        shuffle: Rng::new(7),
+    };
+    let found = rows(&feed.arriving(&mut Rng::new(1)).unwrap());
+    let expected = rows(&lower[0].hidden_mean(&data).unwrap());
+    assert_eq!(found.len(), 2500);
+    // Blocks of a thousand rows may be summed in another order than all of them.
+    let close = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(found.iter().zip(&expected).all(close));
+    let sampled = Below { passes: &[Pass::Sample], ..feed };
+    let samples = rows(&sampled.arriving(&mut Rng::new(1)).unwrap());
+    assert!(samples.iter().flatten().all(|&x| x == 0.0 || x == 1.0));
+    assert_eq!(samples, rows(&sampled.arriving(&mut Rng::new(1)).unwrap()));
+    assert_ne!(samples, rows(&sampled.arriving(&mut Rng::new(2)).unwrap()));
+}
+
 #[test]
 fn the_unrolled_classifier_is_a_softmax_over_the_features() {
     let rbms = vec![machine(6, 5, 1.0, 1), machine(5, 4, 1.0, 2)];

@@ -83,6 +83,35 @@ fn stopped_and_run_again_is_never_stopped() {
     }
 }
 
+/// Samples that are passed up and kept for a whole layer: a training that goes on from a checkpoint in a new process must
+/// draw the same ones. Catches a cache drawn with the generator of learning, or drawn anew at every start.
+#[test]
+fn a_cache_is_the_same_when_a_training_goes_on() {
+    let words = ["cache=when-it-fits", "layers.*.pass=sample"];
+    let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
+    let mut watch = Interrupter { stride: 3, ..Interrupter::default() };
+    let mut stopped = training(&words);
+    while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+        stopped = training(&words);
+        stopped.restore(watch.last.clone().unwrap()).unwrap();
+    }
+    let mut last = training(&words);
+    last.restore(watch.last.clone().unwrap()).unwrap();
+    let (model, _) = finish(&mut last, &mut Interrupter::default());
+    assert!(bits(&model) == bits(&whole), "going on changed the model");
+
+    let never = finish(&mut training(&["layers.*.pass=sample"]), &mut Interrupter::default()).0;
+    assert!(bits(&model) != bits(&never), "nothing was cached");
+    // 12 values of 4 bytes a case, and one byte less.
+    let size = 12 * 4 * last.train.len();
+    for (bytes, is_cached) in [(size, true), (size - 1, false)] {
+        let bytes = format!("cache_bytes={bytes}");
+        let words = [words[0], words[1], &bytes];
+        let model = finish(&mut training(&words), &mut Interrupter::default()).0;
+        assert!(bits(&model) == bits(if is_cached { &whole } else { &never }), "{bytes}");
+    }
+}
+
 /// An endless loop once: a mini-batch number beyond the end of the epoch.
 #[test]
 fn a_place_that_is_not_there_is_an_error() {
@@ -100,7 +129,9 @@ fn a_place_that_is_not_there_is_an_error() {
 #[test]
 fn other_seeds_split_the_data_alike() {
     let (a, b) = (training(&[]), training(&["seed=1"]));
-    let values = |t: &Training| t.held_out.as_ref().unwrap().cases.to_vec2::<f32>().unwrap();
+    let values = |t: &Training| {
+        t.held_out.as_ref().unwrap().cases.tensor().unwrap().to_vec2::<f32>().unwrap()
+    };
     assert_eq!(values(&a), values(&b));
     let labels = a.held_out.unwrap().labels.unwrap();
     let counts: Vec<_> = (0..10).map(|c| labels.iter().filter(|&&l| l == c).count()).collect();
@@ -124,7 +155,7 @@ fn every_layer_passes_up_as_it_says() {
     use dbn::greedy::{Below, Pass};
     use rbm_core::train::Feed;
     use rbm_core::{Rbm, Rng};
-    let data = training(&[]).train.cases;
+    let data = training(&[]).train.cases.tensor().unwrap();
     let mut rng = Rng::new(3);
     let first = Rbm::bernoulli(&data, 8, &mut rng).unwrap();
     let means = first.hidden_mean(&data).unwrap().detach();

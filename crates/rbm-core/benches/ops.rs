@@ -7,7 +7,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{BATCH, HIDDEN, VISIBLE, Warm};
 use criterion::Criterion;
-use rbm_core::{Result, Rng, ops};
+use rbm_core::ops::{self, Ascent, Outer};
+use rbm_core::{Result, Rng};
 
 /// Fractions of ones of the left operand of products.
 const DENSITIES: [f64; 5] = [0.05, 0.13, 0.2, 0.3, 0.5];
@@ -16,7 +17,8 @@ const DENSITIES: [f64; 5] = [0.05, 0.13, 0.2, 0.3, 0.5];
 type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// The ways to multiply a matrix of zeros and ones: here is where another one goes.
-const PRODUCTS: [(&str, Product); 1] = [("product-dense", |v, w| Ok(v.matmul(w)?))];
+const PRODUCTS: [(&str, Product); 2] =
+    [("product-dense", |v, w| Ok(v.matmul(w)?)), ("product", ops::product)];
 
 /// Benches `op` as `what/shape/f32`.
 fn bench<T>(criterion: &mut Criterion, name: &str, mut op: impl FnMut() -> Result<T>) {
@@ -42,6 +44,11 @@ fn units(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
     bench(criterion, &name("bernoulli-mean"), || ops::bernoulli_mean(&inputs, &bias));
     bench(criterion, &name("sigmoid"), || ops::sigmoid(&inputs));
     bench(criterion, &name("softplus"), || ops::softplus(&inputs));
+    bench(criterion, &name("bernoulli-cgf"), || ops::bernoulli_cgf(&inputs, &bias));
+    let dropout = ops::Dropout::draw(0.4, &mut rng)?;
+    if let Some(dropout) = dropout {
+        bench(criterion, &name("dropout"), || dropout.apply(&inputs));
+    }
     bench(criterion, &name("add-bias"), || ops::add_bias(&inputs, &bias));
     bench(criterion, &name("sum-rows"), || ops::sum_rows(&inputs));
     bench(criterion, &name("sum-within-rows"), || ops::sum_within_rows(&inputs));
@@ -57,14 +64,18 @@ fn weights(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
     let (positive, negative) = (&warm.batches[0], &warm.batches[1]);
     let mean = warm.rbm.hidden_mean(positive)?.detach();
     let share = 1.0 / BATCH as f64;
-    let outer = || ops::outer_difference((positive, &mean, share), (negative, &mean, share));
-    bench(criterion, &format!("{}/b{BATCH}", name("outer-difference")), outer);
-    let gradient = outer()?;
+    let terms = vec![Outer::new(positive, &mean, share)?, Outer::new(negative, &mean, -share)?];
+    bench(criterion, &format!("{}/b{BATCH}", name("outer-sum")), || ops::outer_sum(&terms));
+    let gradient = ops::outer_sum(&terms)?;
+    let (outer, tensor) = (Ascent::from(terms), Ascent::from(gradient.clone()));
     let weights = warm.rbm.weights().as_detached_tensor().copy()?;
     let (first, second) = (weights.zeros_like()?, weights.zeros_like()?);
     // Rates at which the weights stay as they are, however often this is repeated.
     bench(criterion, &name("momentum-step"), || {
-        ops::momentum_step(&weights, &first, &gradient, 1e-9, 0.5)
+        ops::momentum_step(&weights, &first, &tensor, 1e-9, 0.5)
+    });
+    bench(criterion, &format!("{}/b{BATCH}", name("momentum-step-of-outer-sum")), || {
+        ops::momentum_step(&weights, &first, &outer, 1e-9, 0.5)
     });
     bench(criterion, &name("add-scaled"), || ops::add_scaled(&weights, &gradient, 1e-9));
     bench(criterion, &name("add-sign-scaled"), || ops::add_sign_scaled(&weights, &gradient, 1e-9));
@@ -91,8 +102,20 @@ fn products(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
             bench(criterion, &name, || product(&v, &weights));
         }
     }
-    let name = format!("product-transposed-dense/{BATCH}x{HIDDEN}x{VISIBLE}/hidden");
-    bench(criterion, &name, || Ok(warm.hidden.matmul(&weights.t()?)?));
+    let shape = format!("{BATCH}x{HIDDEN}x{VISIBLE}");
+    let transposed: [(&str, Product); 2] = [
+        ("product-transposed-dense", |h, w| Ok(h.matmul(&w.t()?)?)),
+        ("product-transposed", ops::product_transposed),
+    ];
+    for (what, product) in transposed {
+        let name = format!("{what}/{shape}/hidden");
+        bench(criterion, &name, || product(&warm.hidden, &weights));
+        for density in DENSITIES {
+            let h = bits((BATCH, HIDDEN), density, &mut Rng::new(2))?;
+            let name = format!("{what}/{shape}/{:.0}%", 100.0 * density);
+            bench(criterion, &name, || product(&h, &weights));
+        }
+    }
     Ok(())
 }
 

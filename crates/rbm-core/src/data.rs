@@ -1,9 +1,46 @@
-//! Mini-batches of a data set.
+//! The cases of a data set, wherever they lie, and mini-batches of them.
+
+use std::fmt::Debug;
+use std::ops::Range;
 
 use candle_core::Tensor;
 use rand::seq::SliceRandom;
 
 use crate::{Result, Rng};
+
+/// The cases of a data set, one a row. They need not be in memory: what is asked for is formed when it is asked for. A
+/// matrix `(n, width)` is one such set.
+pub trait Rows: Debug + Send + Sync {
+    /// The number of cases.
+    fn count(&self) -> usize;
+
+    /// The number of values of a case.
+    fn width(&self) -> usize;
+
+    /// The cases with these numbers, in this order, `(indices, width)`. Errors for a number that is not below the count.
+    fn rows(&self, indices: &[u32]) -> Result<Tensor>;
+
+    /// The cases `range` in their own order, `(range, width)`. Errors for a range that ends behind the last case.
+    fn block(&self, range: Range<usize>) -> Result<Tensor>;
+}
+
+impl Rows for Tensor {
+    fn count(&self) -> usize {
+        self.dims().first().copied().unwrap_or(0)
+    }
+
+    fn width(&self) -> usize {
+        self.dims().get(1).copied().unwrap_or(0)
+    }
+
+    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
+        Ok(self.index_select(&Tensor::new(indices, self.device())?, 0)?)
+    }
+
+    fn block(&self, range: Range<usize>) -> Result<Tensor> {
+        Ok(self.narrow(0, range.start, range.len())?)
+    }
+}
 
 /// An order in which to go through the cases, cut into mini-batches. The last one may be smaller.
 #[derive(Debug, Clone)]
@@ -62,22 +99,17 @@ impl Batches {
     }
 
     /// The rows of `cases` `(count, width)` of every mini-batch, each `(size, width)`.
-    pub fn of<'a>(&'a self, cases: &'a Tensor) -> impl Iterator<Item = Result<Tensor>> + 'a {
-        self.indices().map(|indices| rows(cases, indices))
+    pub fn of<'a>(&'a self, cases: &'a dyn Rows) -> impl Iterator<Item = Result<Tensor>> + 'a {
+        self.indices().map(|indices| cases.rows(indices))
     }
 }
 
 /// Cases that are looked at together where all of them are gone through.
 const BLOCK: usize = 1000;
 
-/// All rows of `cases` `(n, width)` in order, in blocks of at most a thousand, so that what is made of them need not fit
-/// into memory at once.
-pub fn blocks(cases: &Tensor) -> impl Iterator<Item = Result<Tensor>> + '_ {
-    let n = cases.dims().first().copied().unwrap_or(0);
-    (0..n).step_by(BLOCK).map(move |start| Ok(cases.narrow(0, start, BLOCK.min(n - start))?))
-}
-
-/// The rows of `cases` with the given numbers.
-pub fn rows(cases: &Tensor, indices: &[u32]) -> Result<Tensor> {
-    Ok(cases.index_select(&Tensor::new(indices, cases.device())?, 0)?)
+/// All cases `(rows, width)` in order, in blocks of at most a thousand, so that neither they nor what is made of them need
+/// fit into memory at once.
+pub fn blocks(cases: &dyn Rows) -> impl Iterator<Item = Result<Tensor>> + '_ {
+    let n = cases.count();
+    (0..n).step_by(BLOCK).map(move |start| cases.block(start..n.min(start + BLOCK)))
 }

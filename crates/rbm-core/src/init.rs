@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::{Error, Rbm, Result, Rng, data, ops};
+use crate::{Error, Rbm, Result, Rng, Rows, data, ops};
 
 /// Small random weights and biases that know the data's averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +23,7 @@ impl Default for Init {
 impl Init {
     /// Draws the weights, sets the hidden biases, and fits the visible layer alone to the mean and variance of `cases`
     /// `(n, visible)`: log p/(1−p) for Bernoulli units.
-    pub fn apply(&self, rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<()> {
+    pub fn apply(&self, rbm: &Rbm, cases: &dyn Rows, rng: &mut Rng) -> Result<()> {
         self.draw_weights(rbm, rng)?;
         let (mean, variance) = moments(cases)?;
         rbm.visible().fit_moments(&mean, &variance)
@@ -42,7 +42,7 @@ impl Init {
 }
 
 /// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`. Errors when there are no cases.
-pub fn moments(cases: &Tensor) -> Result<(Tensor, Tensor)> {
+pub fn moments(cases: &dyn Rows) -> Result<(Tensor, Tensor)> {
     moments_of_blocks(|| data::blocks(cases))
 }
 

@@ -44,7 +44,7 @@ pub mod train;
 pub mod checkpoint;
 
 pub use checkpoint::Checkpoint;
-pub use data::Batches;
+pub use data::{Batches, Rows};
 pub use error::{Error, Result};
 pub use gradient::{Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};

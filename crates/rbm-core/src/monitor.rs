@@ -6,18 +6,18 @@ use serde::Serialize;
 
 use crate::data::blocks;
 use crate::likelihood::stochastic_pseudo_likelihood;
-use crate::{Error, Rbm, Result, Rng, Units};
+use crate::{Error, Rbm, Result, Rng, Rows, Units};
 
 /// Mean |W| above which a machine counts as diverged.
 const LARGEST_MEAN_WEIGHT: f64 = 1e3;
 
 /// Fixed cases to look at in every epoch.
 #[derive(Debug, Clone)]
-pub struct Monitor {
+pub struct Monitor<C = Tensor> {
     /// Cases the machine learns from, `(n, visible)`.
-    pub train: Tensor,
+    pub train: C,
     /// Cases it never learns from, `(m, visible)`.
-    pub held_out: Option<Tensor>,
+    pub held_out: Option<C>,
     /// Chooses the units that the stochastic pseudo-likelihood looks at: the same in every epoch.
     pub rng: Rng,
 }
@@ -42,10 +42,10 @@ pub struct Report {
     pub mean_weight: f64,
 }
 
-impl Monitor {
+impl<C: Rows> Monitor<C> {
     /// Looks at the machine, a block of cases at a time. Errors when there are no cases.
     pub fn report(&self, rbm: &Rbm) -> Result<Report> {
-        let n = self.train.dim(0)?;
+        let n = self.train.count();
         if n == 0 {
             return Err(Error::invalid("monitoring", "at least one case", "none"));
         }
@@ -90,13 +90,13 @@ impl Monitor {
 }
 
 /// The mean free energy of `cases` `(n, visible)` in nats, a block at a time.
-fn mean_free_energy(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+fn mean_free_energy(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
     let mut total = 0.0;
     for block in blocks(cases) {
         let block = block?;
         total += block.dim(0)? as f64 * mean(&rbm.free_energy(&block)?)?;
     }
-    Ok(total / cases.dim(0)?.max(1) as f64)
+    Ok(total / cases.count().max(1) as f64)
 }
 
 /// Mean squared difference per unit between `cases` and `reconstruction`, both `(n, width)`.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{State, below, prefixed};
 use crate::{
-    Batches, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Schedule,
-    Stateful, Transform, data, monitor,
+    Batches, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Rows, Schedule,
+    Stateful, Transform, monitor,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -64,11 +64,11 @@ pub trait Feed {
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor>;
 }
 
-/// A tensor of cases `(n, visible)`, shuffled anew in every epoch.
+/// Cases, a tensor `(n, visible)` or any others, shuffled anew in every epoch.
 #[derive(Debug, Clone)]
 pub struct Cases<'a> {
     /// `(n, visible)`.
-    pub cases: &'a Tensor,
+    pub cases: &'a dyn Rows,
     /// Cases in a mini-batch.
     pub batch_size: usize,
     /// Where the shuffles come from; it is split by the epoch's number.
@@ -77,12 +77,12 @@ pub struct Cases<'a> {
 
 impl Feed for Cases<'_> {
     fn order(&self, epoch: usize) -> Batches {
-        let count = self.cases.dims().first().copied().unwrap_or(0);
-        Batches::new(count, self.batch_size).shuffled(&mut self.shuffle.split(epoch as u64))
+        Batches::new(self.cases.count(), self.batch_size)
+            .shuffled(&mut self.shuffle.split(epoch as u64))
     }
 
     fn batch(&self, indices: &[u32], _: &mut Rng) -> Result<Tensor> {
-        data::rows(self.cases, indices)
+        self.cases.rows(indices)
     }
 }
 

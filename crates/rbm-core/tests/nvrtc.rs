@@ -17,10 +17,11 @@ const SOURCE: &str = concat!(
 );
 
 /// Every kernel, without the type at the end of its name: what ops/cuda asks for.
-const KERNELS: [&str; 15] = [
+const KERNELS: [&str; 16] = [
     "sigmoid",
     "softplus",
     "mean",
+    "add_bias",
     "sample",
     "slope",
     "dropout",

@@ -66,8 +66,13 @@ fn means_and_softplus_are_the_same_to_rounding() {
         close("mean", ops::bernoulli_mean(&inputs, &bias), plain);
         let (mean, _) = ops::bernoulli_mean_and_sample(&inputs, &bias, &mut Rng::new(4)).unwrap();
         assert_eq!(bits(&mean), bits(&ops::bernoulli_mean(&inputs, &bias).unwrap()));
-        let sum = inputs.broadcast_add(&bias).map_err(Into::into);
-        close("add_bias", ops::add_bias(&inputs, &bias), sum);
+        let sum = inputs.broadcast_add(&bias).unwrap();
+        close("add_bias", ops::add_bias(&inputs, &bias), Ok(sum.clone()));
+        let plain = flat(&reference::softplus(&sum).unwrap().sum(1).unwrap());
+        let cgf = flat(&ops::bernoulli_cgf(&inputs, &bias).unwrap());
+        let bound = 203.0 * unit_roundoff(dtype);
+        let pairs = cgf.iter().zip(&plain);
+        assert!(pairs.clone().all(|(a, b)| (a / b - 1.0).abs() < bound), "{cgf:?} {plain:?}");
     }
 }
 
@@ -243,6 +248,8 @@ fn derivatives_are_finite_differences() {
     slopes_are_finite_differences("softplus", &x, ops::softplus);
     slopes_are_finite_differences("mean by inputs", &x, |x| ops::bernoulli_mean(x, &bias));
     slopes_are_finite_differences("mean by bias", &bias, |b| ops::bernoulli_mean(&x, b));
+    slopes_are_finite_differences("cgf by x", &x, |x| ops::bernoulli_cgf(x, &bias));
+    slopes_are_finite_differences("cgf by bias", &bias, |b| ops::bernoulli_cgf(&x, b));
     slopes_are_finite_differences("add_bias by x", &x, |x| ops::add_bias(x, &bias));
     slopes_are_finite_differences("add_bias by bias", &bias, |b| ops::add_bias(&x, b));
     slopes_are_finite_differences("sum_rows", &x, ops::sum_rows);
@@ -268,6 +275,7 @@ fn misfits_are_errors() {
         assert!(ops::bernoulli_sample(&inputs, wrong, rng).is_err());
         assert!(ops::bernoulli_mean_and_sample(&inputs, wrong, rng).is_err());
         assert!(ops::add_bias(&inputs, wrong).is_err());
+        assert!(ops::bernoulli_cgf(&inputs, wrong).is_err());
     }
     assert!(ops::outer_sum(&[]).is_err());
     assert!(ops::product(&inputs, &inputs).is_err());
@@ -316,7 +324,10 @@ fn a_connection_and_its_derivatives_are_the_plain_ones() {
         let dropout = ops::Dropout::draw(0.3, &mut Rng::new(5)).unwrap();
         let r = normal(7, 18, dtype, 4);
         for dropout in [None, dropout] {
-            let connection = ops::Connection { dropout, ..ops::Connection::new(&w) };
+            let plain_store = ops::Connection { dropout, ..ops::Connection::new(&w) };
+            let deferred = ops::Deferred::default();
+            let connection =
+                ops::Connection { gradient: Some(deferred.clone()), ..plain_store.clone() };
             let mask = match dropout {
                 Some(dropout) => dropout.apply(&x.ones_like().unwrap()).unwrap(),
                 None => x.ones_like().unwrap(),
@@ -324,11 +335,14 @@ fn a_connection_and_its_derivatives_are_the_plain_ones() {
             let inputs = (x.as_tensor() * mask).unwrap().matmul(&w).unwrap();
             let affine = inputs.broadcast_add(&bias).unwrap();
             let mean = reference::sigmoid(&affine).unwrap();
-            for (what, fused, plain) in [
-                ("inputs", connection.inputs(&x).unwrap(), inputs),
-                ("affine", connection.affine(&x, &bias).unwrap(), affine),
-                ("sigmoid", connection.sigmoid(&x, &bias).unwrap(), mean),
-            ] {
+            type Way<'a> = &'a dyn Fn(&ops::Connection) -> Result<Tensor>;
+            let ways: [(&str, Way, Tensor); 3] = [
+                ("inputs", &|c| c.inputs(&x), inputs),
+                ("affine", &|c| c.affine(&x, &bias), affine),
+                ("sigmoid", &|c| c.sigmoid(&x, &bias), mean),
+            ];
+            for (what, way, plain) in ways {
+                let fused = way(&connection).unwrap();
                 let close = |name: &str, fused: &Tensor, plain: &Tensor| {
                     // Sums of at most 33 numbers of order ten.
                     let bound = 33.0 * 100.0 * unit_roundoff(dtype);
@@ -338,11 +352,13 @@ fn a_connection_and_its_derivatives_are_the_plain_ones() {
                 close("value", &fused, &plain);
                 let slopes = |y: &Tensor| (y * &r).unwrap().sum_all().unwrap().backward().unwrap();
                 let plain = slopes(&plain);
-                assert!(connection.gradient.take().is_empty());
+                assert!(deferred.take().is_empty());
                 let fused = slopes(&fused);
-                let outers = connection.gradient.take();
+                let outers = deferred.take();
                 assert!(fused.get(&w).is_none(), "nothing is added up twice");
                 close("by w", &ops::outer_sum(&outers).unwrap(), plain.get(&w).unwrap());
+                let stored = slopes(&way(&plain_store).unwrap());
+                close("by w, stored", stored.get(&w).unwrap(), plain.get(&w).unwrap());
                 close("by x", fused.get(&x).unwrap(), plain.get(&x).unwrap());
                 if what != "inputs" {
                     close("by bias", fused.get(&bias).unwrap(), plain.get(&bias).unwrap());

@@ -2,9 +2,9 @@
 
 use std::hint::black_box;
 
-use anyhow::{Context, Result};
-use candle_core::{Tensor, Var};
-use dbn::classifier::log_likelihood;
+use anyhow::Result;
+use candle_core::Tensor;
+use dbn::classifier::Dropout;
 use dbn::{Classifier, Dbn};
 use rbm_core::{Optimizer, Rbm, Rng, Sgd};
 
@@ -23,32 +23,32 @@ pub struct FineTuning {
     labels: Vec<u32>,
     /// A tensor `(batch, width)` for each layer above the data, for the products.
     above: Vec<Tensor>,
+    dropout: Dropout,
+    rng: Rng,
 }
 
 impl FineTuning {
     /// The stack under a softmax; the labels are arbitrary.
-    pub fn new(rbms: &[Rbm], mut cases: Cases, batch: usize) -> Result<Self> {
-        let classifier = Classifier::unroll(rbms, CLASSES, &mut Rng::new(6))?;
+    pub fn new(rbms: &[Rbm], mut cases: Cases, batch: usize, dropout: Dropout) -> Result<Self> {
+        let mut rng = Rng::new(6);
+        let classifier = Classifier::unroll(rbms, CLASSES, &mut rng)?;
         let mut above = activities(rbms, &cases.next())?;
         above.push(classifier.logits(&cases.next())?.detach());
         let labels = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let optimizer = Sgd { momentum: 0.9, ..Sgd::new(0.01) };
-        Ok(Self { classifier, optimizer, cases, labels, above })
+        Ok(Self { classifier, optimizer, cases, labels, above, dropout, rng })
     }
 }
 
 impl Work for FineTuning {
     fn step(&mut self) -> Result<()> {
-        let logits = self.classifier.logits(&self.cases.next())?;
-        let gradients = log_likelihood(&logits, &self.labels)?.backward()?;
-        let vars = self.classifier.vars();
-        let gradient = |var: &&Var| -> Result<Tensor> {
-            let gradient =
-                gradients.get(var.as_tensor()).context("a parameter without gradient")?;
-            Ok(gradient.detach().contiguous()?)
-        };
-        let ascent = vars.iter().map(gradient).collect::<Result<Vec<_>>>()?;
-        Ok(self.optimizer.ascend(&vars, &ascent.iter().collect::<Vec<_>>())?)
+        let (_, ascents) = self.classifier.ascents(
+            &self.cases.next(),
+            &self.labels,
+            self.dropout,
+            &mut self.rng,
+        )?;
+        Ok(self.optimizer.ascend(&self.classifier.vars(), &ascents)?)
     }
 
     /// For every layer: up, the gradient of the weights, and down but for the lowest.

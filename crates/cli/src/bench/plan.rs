@@ -29,8 +29,8 @@ pub enum Look {
 pub enum Task {
     /// Updates of a machine.
     Learn { method: Method, steps: usize, look: Look },
-    /// Backpropagation through the stack and a softmax over ten classes.
-    FineTune,
+    /// Backpropagation through the stack and a softmax over ten classes, with or without units left out.
+    FineTune { dropout: bool },
     /// The up-pass through the stack.
     Embed,
     /// A step of annealing: one Gibbs step of every chain, and the weight of each.
@@ -71,7 +71,9 @@ impl Row {
                 };
                 (format!("{}-{steps}", method.name()), look)
             }
-            Task::FineTune => ("fine-tune".into(), ""),
+            Task::FineTune { dropout } => {
+                ("fine-tune".into(), if dropout { " dropout" } else { "" })
+            }
             Task::Embed => ("embed".into(), ""),
             Task::Anneal => ("anneal".into(), ""),
         };
@@ -124,7 +126,10 @@ fn usual(full: bool) -> Vec<Row> {
         rows.push(Row::learn(Pcd, 100, Binary, (784, 200), 2000));
     }
     let with_classes = [&STACK[..], &[10]].concat();
-    rows.push(Row { task: Task::FineTune, widths: with_classes, batch: 100 });
+    for dropout in [false, true] {
+        let task = Task::FineTune { dropout };
+        rows.push(Row { task, widths: with_classes.clone(), batch: 100 });
+    }
     rows.push(Row { task: Task::Embed, widths: STACK.to_vec(), batch: 1000 });
     rows.push(Row { task: Task::Anneal, widths: STACK[..2].to_vec(), batch: 100 });
     rows

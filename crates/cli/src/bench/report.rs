@@ -84,7 +84,7 @@ impl Line {
     pub fn new(row: &Row, device: &Device, data: &str, density: Densities, times: Times) -> Self {
         let (method, steps) = match row.task {
             Task::Learn { method, steps, .. } => (method.name(), Some(steps)),
-            Task::FineTune => ("fine-tune", None),
+            Task::FineTune { .. } => ("fine-tune", None),
             Task::Embed => ("embed", None),
             Task::Anneal => ("anneal", None),
         };

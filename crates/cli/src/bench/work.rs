@@ -2,6 +2,7 @@
 //! user's own program would get.
 
 use anyhow::Result;
+use dbn::classifier::Dropout;
 
 use super::annealing::Annealing;
 use super::learning::Learning;
@@ -24,9 +25,12 @@ pub fn of(row: &Row, warm: &mut Warm) -> Result<Box<dyn Subject>> {
             let rate = if look == Look::Dense { STANDSTILL } else { LEARNING_RATE };
             Box::new(Learning::new(rbm, cases, (method, steps), rate)?)
         }
-        Task::FineTune => {
+        Task::FineTune { dropout } => {
             let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
-            Box::new(FineTuning::new(&warm.stack(3)?, cases, row.batch)?)
+            // As in the `mnist` recipe.
+            let visible_and_hidden = if dropout { (0.2, 0.4) } else { (0.0, 0.0) };
+            let dropout = Dropout { visible: visible_and_hidden.0, hidden: visible_and_hidden.1 };
+            Box::new(FineTuning::new(&warm.stack(3)?, cases, row.batch, dropout)?)
         }
         Task::Embed => {
             let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;

@@ -1,20 +1,26 @@
 //! Comma-separated text: a case a line.
 
+use std::io::Write;
 use std::path::Path;
 
 use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use rbm_core::{Error, Result};
 
+use super::bytes::{Bytes, Spool, spooling};
 use super::labels::{LabelColumn, label};
-use super::{Part, bytes, part};
+use super::number::{Kind, Number};
+use super::stored::{Layout, Stored};
+use super::{Cases, Part, bytes};
 
 const FORM: &str = "comma-separated numbers, a case a line";
 const LABEL_NAMES: [&str; 4] = ["label", "class", "target", "y"];
 
 /// The numbers of a file, with the label column taken out.
 pub(super) struct Table {
-    /// Row after row.
-    pub values: Vec<f32>,
+    /// Row after row, as `f32` with the lowest byte first.
+    values: Bytes,
+    /// The number of rows.
+    count: usize,
     /// The number of values of a row.
     pub width: usize,
     /// One for each row, if there is a label column.
@@ -24,21 +30,25 @@ pub(super) struct Table {
 impl Table {
     /// The part of which this is the text, each value divided by `scale`.
     pub(super) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<Part> {
-        Part::new(part::matrix(path, self.values, self.width, scale)?, self.labels)
+        let Self { values, count, width, labels } = self;
+        let layout = Layout { start: 0, count, width, number: Number::little_endian(Kind::F32) };
+        Part::of(Cases::stored(Stored::new(path, values, layout, scale)?), labels)
     }
 }
 
 /// The cases in the file `path`, plain or gzipped, with labels from `column`, or by default from the column that the
 /// header calls label, class, target or y.
 pub(super) fn read(path: &Path, column: Option<&LabelColumn>, scale: Option<f32>) -> Result<Part> {
-    parse(path, &bytes::read_unzipped(path, FORM)?, column)?.into_part(path, scale)
+    parse(path, bytes::read_unzipped(path, FORM)?, column)?.into_part(path, scale)
 }
 
 /// The numbers in `text`, which stands in `path`. The first line is a header unless it is all numbers.
-pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> Result<Table> {
+pub(super) fn parse(path: &Path, text: Bytes, column: Option<&LabelColumn>) -> Result<Table> {
+    let text = &text;
     // `flexible`, so that a line of another length is reported in this module's words.
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
+    let mut reader = ReaderBuilder::new();
+    let reader = reader.has_headers(false).flexible(true).trim(Trim::All);
+    let mut reader = reader.from_reader(text.reader());
     let mut record = StringRecord::new();
     let mut next = |record: &mut StringRecord| {
         reader.read_record(record).map_err(|e| {
@@ -66,7 +76,7 @@ pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> R
         }
     }
 
-    let mut values = Vec::new();
+    let (mut values, mut count) = (Spool::new(), 0);
     let mut labels = labelled.map(|_| Vec::new());
     while is_there {
         let row = Row { path, text, record: &record };
@@ -77,12 +87,17 @@ pub(super) fn parse(path: &Path, text: &[u8], column: Option<&LabelColumn>) -> R
         for (at, cell) in record.iter().enumerate() {
             match &mut labels {
                 Some(labels) if labelled == Some(at) => labels.push(row.label(at, cell)?),
-                _ => values.push(row.number(at, cell)?),
+                _ => {
+                    let value = row.number(at, cell)?.to_le_bytes();
+                    values.write_all(&value).map_err(spooling(path))?;
+                }
             }
         }
+        count += 1;
         is_there = next(&mut record)?;
     }
-    Ok(Table { values, width: columns - usize::from(labelled.is_some()), labels })
+    let values = values.finish().map_err(spooling(path))?;
+    Ok(Table { values, count, width: columns - usize::from(labelled.is_some()), labels })
 }
 
 // An empty cell does not make a header: that is a first case with a value missing, and is refused as one.

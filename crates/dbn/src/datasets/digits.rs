@@ -22,6 +22,6 @@ static FILE: &[u8] = include_bytes!("../../data/digits.csv.gz");
 pub(super) fn load(scale: Option<f32>) -> Result<Part> {
     let path = Path::new(NAME);
     let text = bytes::gunzip(path, FILE, "the embedded digits")?;
-    let table = csv::parse(path, &text, Some(&LabelColumn::Last))?;
+    let table = csv::parse(path, text, Some(&LabelColumn::Last))?;
     table.into_part(path, Some(scale.unwrap_or(LARGEST_PIXEL)))
 }

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
-use super::{Part, bytes, labels, part};
+use super::bytes::Bytes;
+use super::number::{Kind, Number};
+use super::stored::{Layout, Stored};
+use super::{Cases, Part, bytes, labels};
 
 const LARGEST_PIXEL: f32 = 255.0;
 const UNSIGNED_BYTE: u8 = 8;
@@ -30,23 +33,24 @@ pub(super) fn read_folder(path: &Path, scale: Option<f32>) -> Result<Folder> {
 
 /// The labels in the IDX file `path`.
 pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
-    let Idx { bytes, .. } = read(path, LABELS)?;
-    Ok(bytes.into_iter().map(u32::from).collect())
+    let Idx { bytes, start, .. } = read(path, LABELS)?;
+    Ok(bytes[start..].iter().copied().map(u32::from).collect())
 }
 
 fn read_part(folder: &Path, prefix: &str, scale: Option<f32>) -> Result<(Part, (usize, usize))> {
     let pictures = find(folder, prefix, PICTURES)?;
     let label_file = find(folder, prefix, LABELS)?;
-    let Idx { dimensions, bytes } = read(&pictures, PICTURES)?;
+    let Idx { dimensions, bytes, start } = read(&pictures, PICTURES)?;
     let &[cases, height, width] = &dimensions[..] else {
         return Err(Error::file(pictures, "byte 3", "3 dimensions", dimensions.len().to_string()));
     };
     let classes = read_labels(&label_file)?;
     labels::check_count(&label_file, classes.len(), cases)?;
-    let pixels = bytes.into_iter().map(f32::from).collect();
+    let number = Number::little_endian(Kind::U8);
+    let layout = Layout { start, count: cases, width: height * width, number };
     let scale = Some(scale.unwrap_or(LARGEST_PIXEL));
-    let cases = part::matrix(&pictures, pixels, height * width, scale)?;
-    Ok((Part::new(cases, Some(classes))?, (height, width)))
+    let cases = Cases::stored(Stored::new(&pictures, bytes, layout, scale)?);
+    Ok((Part::of(cases, Some(classes))?, (height, width)))
 }
 
 /// What a file holds: the word for it in the file's name, and its number of dimensions.
@@ -70,14 +74,16 @@ fn find(folder: &Path, prefix: &str, Content { word, rank }: Content) -> Result<
 
 struct Idx {
     dimensions: Vec<usize>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
+    /// Where the numbers begin.
+    start: usize,
 }
 
 fn read(path: &Path, content: Content) -> Result<Idx> {
     let form = format!("an IDX file of {}", content.word);
-    let mut file = bytes::read_unzipped(path, &form)?;
-    let bytes = file.split_off(dimensions_end(path, &file, content)?);
-    let dimensions: Vec<_> = file[4..].chunks_exact(4).map(big_endian).collect();
+    let bytes = bytes::read_unzipped(path, &form)?;
+    let start = dimensions_end(path, &bytes, content)?;
+    let dimensions: Vec<_> = bytes[4..start].chunks_exact(4).map(big_endian).collect();
     if dimensions.contains(&0) {
         let found = format!("dimensions {dimensions:?}");
         return Err(Error::file(
@@ -88,13 +94,13 @@ fn read(path: &Path, content: Content) -> Result<Idx> {
         ));
     }
     let declared = dimensions.iter().try_fold(1, |size: usize, &n| size.checked_mul(n));
-    if declared != Some(bytes.len()) {
+    if declared != Some(bytes.len() - start) {
         let declared = declared.map_or("more".into(), |n| n.to_string());
         let expected = format!("{declared} bytes for dimensions {dimensions:?}");
-        let found = format!("{} bytes", bytes.len());
-        return Err(Error::file(path, format!("byte {}", file.len()), expected, found));
+        let found = format!("{} bytes", bytes.len() - start);
+        return Err(Error::file(path, format!("byte {start}"), expected, found));
     }
-    Ok(Idx { dimensions, bytes })
+    Ok(Idx { dimensions, bytes, start })
 }
 
 /// The length of the header of `file`, of which the magic number is checked here.

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
 
 fn read_lines(path: &Path) -> Result<Vec<u32>> {
     let form = "one label a line";
-    let table = csv::parse(path, &bytes::read_unzipped(path, form)?, Some(&LabelColumn::First))?;
+    let table = csv::parse(path, bytes::read_unzipped(path, form)?, Some(&LabelColumn::First))?;
     match table.labels {
         Some(labels) if table.width == 0 => Ok(labels),
         _ => Err(Error::file(path, "line 1", form, format!("{} values", table.width + 1))),

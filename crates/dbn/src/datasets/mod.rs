@@ -12,20 +12,25 @@
 //! and what does.
 
 mod bytes;
+mod cases;
 mod csv;
 mod digits;
 mod idx;
 mod label_file;
 mod labels;
+mod map;
 mod npy;
+mod number;
 mod part;
 mod safetensors;
 mod split;
+mod stored;
 
 use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
+pub use self::cases::Cases;
 pub use self::labels::LabelColumn;
 pub use self::part::{Part, check_range};
 pub use self::split::{hold_out, split};

@@ -1,31 +1,40 @@
 //! NumPy arrays in .npy files.
 
-use std::io;
+use std::io::Write;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use npyz::{DType, Deserialize, NpyFile, NpyHeader, Order, TypeChar};
+use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use rbm_core::{Error, Result};
 
-use super::{Part, bytes, labels, part};
+use super::bytes::{Bytes, Spool, spooling};
+use super::number::{Kind, Number};
+use super::stored::{Layout, Stored};
+use super::{Cases, Part, bytes, labels};
 
 const FORM: &str = "a NumPy .npy file";
 const TYPES: &str = "booleans, integers of 8 to 64 bits, float32 or float64";
 // NumPy itself reads no longer header from a file that it does not trust.
 const LONGEST_HEADER: usize = 10_000;
 const DEEPEST_HEADER: usize = 16;
+/// How many bytes are turned from columns into rows at a time.
+const PIECE: usize = 1 << 22;
 
 /// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures.
 pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usize, usize)>)> {
     let bytes = bytes::read(path, FORM)?;
     let array = Array::parse(path, &bytes)?;
-    let (width, image) = match array.shape[..] {
-        [_, width] => (width, None),
-        [_, height, width] => (height * width, Some((height, width))),
+    let (count, width, image) = match array.shape[..] {
+        [count, width] => (count, width, None),
+        [count, height, width] => (count, height * width, Some((height, width))),
         _ => return Err(array.wrong_shape("(n, width) or (n, height, width)")),
     };
-    let cases = array.rows(|number| number as f32)?;
-    Ok((Part::new(part::matrix(path, cases, width, scale)?, None)?, image))
+    let (start, number) = (array.start, array.number()?);
+    let (bytes, start) = match array.header.order() {
+        Order::C => (bytes, start),
+        Order::Fortran => (in_rows(path, &bytes, &array, number)?, 0),
+    };
+    let layout = Layout { start, count, width, number };
+    Ok((Part::of(Cases::stored(Stored::new(path, bytes, layout, scale)?), None)?, image))
 }
 
 /// The labels in the file `path`, `(n,)` or `(n, 1)`.
@@ -35,26 +44,26 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
     if !matches!(array.shape[..], [_] | [_, 1]) {
         return Err(array.wrong_shape("(n,) or (n, 1) for labels"));
     }
-    labels::labels(path, array.numbers()?)
+    labels::labels(path, array.number()?.wide(&bytes[array.start..]))
 }
-
-type Numbers<'a> = Box<dyn Iterator<Item = io::Result<f64>> + 'a>;
 
 struct Array<'a> {
     path: &'a Path,
+    bytes: &'a Bytes,
     header: NpyHeader,
     shape: Vec<usize>,
-    data: &'a [u8],
+    /// The byte at which the numbers begin.
+    start: usize,
 }
 
 impl<'a> Array<'a> {
-    fn parse(path: &'a Path, file: &'a [u8]) -> Result<Self> {
-        check_header(path, file)?;
-        let mut data = file;
+    fn parse(path: &'a Path, bytes: &'a Bytes) -> Result<Self> {
+        check_header(path, bytes)?;
+        let mut data: &[u8] = bytes;
         let header = NpyHeader::from_reader(&mut data)
             .map_err(|e| Error::file(path, "header", FORM, e.to_string()))?;
         let shape = header.shape().iter().map(|&n| n as usize).collect();
-        let array = Self { path, header, shape, data };
+        let array = Self { path, bytes, header, shape, start: bytes.len() - data.len() };
         if array.shape.contains(&0) {
             return Err(array.wrong_shape("at least one case of at least one value"));
         }
@@ -64,7 +73,7 @@ impl<'a> Array<'a> {
         if declared != Some(data.len()) && !array.header.uses_pickled_array() {
             let declared = declared.map_or("more".into(), |n| n.to_string());
             let expected = format!("{declared} bytes for shape {:?}", array.shape);
-            let place = format!("byte {}", file.len() - data.len());
+            let place = format!("byte {}", array.start);
             return Err(Error::file(path, place, expected, format!("{} bytes", data.len())));
         }
         Ok(array)
@@ -74,58 +83,73 @@ impl<'a> Array<'a> {
         Error::file(self.path, "shape", expected, format!("{:?}", self.shape))
     }
 
-    /// The numbers in the order of the file.
-    fn numbers(&self) -> Result<Vec<f64>> {
-        self.rows(|number| number)
-    }
-
-    /// The numbers row after row, converted.
-    fn rows<N: candle_core::WithDType>(&self, convert: impl Fn(f64) -> N) -> Result<Vec<N>> {
-        let file = NpyFile::with_header(self.header.clone(), self.data);
-        let Some(numbers) = numbers(file) else {
+    /// How the numbers lie in the file. Errors for other types than [`TYPES`], and for booleans that are neither 0 nor 1.
+    fn number(&self) -> Result<Number> {
+        let Some(number) = number(&self.header.dtype()) else {
             let found = self.header.dtype().descr();
             return Err(Error::file(self.path, "type of the numbers", TYPES, found));
         };
-        let mut values = Vec::with_capacity(self.header.len() as usize);
-        for number in numbers {
-            let at = values.len() + 1;
-            let number = number.map_err(|e| {
-                Error::file(self.path, format!("number {at}"), TYPES, e.to_string())
-            })?;
-            values.push(convert(number));
+        if number.kind == Kind::Bool {
+            let (end, mut buffer) = (self.bytes.len(), Vec::new());
+            for from in (self.start..end).step_by(PIECE) {
+                let numbers = self.bytes.piece(from..end.min(from + PIECE), &mut buffer);
+                let numbers = numbers.map_err(|e| Error::io(self.path, e))?;
+                if let Some(at) = numbers.iter().position(|&x| x > 1) {
+                    let place = format!("number {}", from - self.start + at + 1);
+                    return Err(Error::file(self.path, place, TYPES, numbers[at].to_string()));
+                }
+            }
         }
-        if self.header.order() == Order::C {
-            return Ok(values);
-        }
-        let backwards: Vec<_> = self.shape.iter().rev().copied().collect();
-        let axes: Vec<_> = (0..self.shape.len()).rev().collect();
-        let columns = Tensor::from_vec(values, backwards, &Device::Cpu)?;
-        Ok(columns.permute(axes)?.flatten_all()?.to_vec1()?)
+        Ok(number)
     }
 }
 
-fn numbers(file: NpyFile<&[u8]>) -> Option<Numbers<'_>> {
-    fn widened<'a, T: Deserialize + 'a>(
-        file: NpyFile<&'a [u8]>,
-        widen: fn(T) -> f64,
-    ) -> Option<Numbers<'a>> {
-        Some(Box::new(file.data::<T>().ok()?.map(move |number| number.map(widen))))
+fn number(dtype: &DType) -> Option<Number> {
+    let DType::Plain(written) = dtype else { return None };
+    let kind = match (written.type_char(), written.size_field()) {
+        (TypeChar::Bool, 1) => Kind::Bool,
+        (TypeChar::Uint, 1) => Kind::U8,
+        (TypeChar::Uint, 2) => Kind::U16,
+        (TypeChar::Uint, 4) => Kind::U32,
+        (TypeChar::Uint, 8) => Kind::U64,
+        (TypeChar::Int, 1) => Kind::I8,
+        (TypeChar::Int, 2) => Kind::I16,
+        (TypeChar::Int, 4) => Kind::I32,
+        (TypeChar::Int, 8) => Kind::I64,
+        (TypeChar::Float, 4) => Kind::F32,
+        (TypeChar::Float, 8) => Kind::F64,
+        _ => return None,
+    };
+    Some(Number { kind, is_big_endian: written.endianness() == Endianness::Big })
+}
+
+/// The numbers of an array that lies column after column, row after row.
+fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Result<Bytes> {
+    let (count, size) = (array.shape[0], number.size());
+    let (height, width) = match array.shape[1..] {
+        [height, width] => (height, width),
+        _ => (1, array.shape[1]),
+    };
+    // Of the values of a case, the first index runs fastest, as the number of the case does among all.
+    let columns: Vec<usize> =
+        (0..height).flat_map(|y| (0..width).map(move |x| x * height + y)).collect();
+    let (row, mut spool) = (columns.len() * size, Spool::new());
+    let rows = (PIECE / row).clamp(1, count);
+    let (mut piece, mut buffer) = (vec![0; rows * row], Vec::new());
+    for first in (0..count).step_by(rows) {
+        let rows = rows.min(count - first);
+        for (at, column) in columns.iter().enumerate() {
+            let from = array.start + (column * count + first) * size;
+            let numbers = bytes.piece(from..from + rows * size, &mut buffer);
+            let numbers = numbers.map_err(|e| Error::io(path, e))?.chunks_exact(size);
+            for (case, number) in numbers.enumerate() {
+                let to = case * row + at * size;
+                piece[to..to + size].copy_from_slice(number);
+            }
+        }
+        spool.write_all(&piece[..rows * row]).map_err(spooling(path))?;
     }
-    let DType::Plain(kind) = file.dtype() else { return None };
-    match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Bool, _) => widened::<bool>(file, f64::from),
-        (TypeChar::Uint, 1) => widened::<u8>(file, f64::from),
-        (TypeChar::Uint, 2) => widened::<u16>(file, f64::from),
-        (TypeChar::Uint, 4) => widened::<u32>(file, f64::from),
-        (TypeChar::Uint, 8) => widened::<u64>(file, |number| number as f64),
-        (TypeChar::Int, 1) => widened::<i8>(file, f64::from),
-        (TypeChar::Int, 2) => widened::<i16>(file, f64::from),
-        (TypeChar::Int, 4) => widened::<i32>(file, f64::from),
-        (TypeChar::Int, 8) => widened::<i64>(file, |number| number as f64),
-        (TypeChar::Float, 4) => widened::<f32>(file, f64::from),
-        (TypeChar::Float, 8) => widened::<f64>(file, |number| number),
-        _ => None,
-    }
+    spool.finish().map_err(spooling(path))
 }
 
 /// `npyz` trusts a header's length, depth and shape: it allocates the first, recurses into the second and multiplies out

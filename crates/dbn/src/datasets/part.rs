@@ -1,15 +1,16 @@
 //! A part of a data set: cases as rows, and the class of each.
 
-use std::path::Path;
+use candle_core::Tensor;
+use rbm_core::{Error, Result, Rows, data};
 
-use candle_core::{DType, Device, Tensor};
-use rbm_core::{Error, Result};
+use super::Cases;
+use super::stored::place;
 
 /// The part of a data set: cases as rows, and their classes if known.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// The cases, `(n, width)`, `f32`, on the CPU.
-    pub cases: Tensor,
+    /// The cases, `(n, width)`.
+    pub cases: Cases,
     /// The class of each case, from 0; `n` of them.
     pub labels: Option<Vec<u32>>,
 }
@@ -21,26 +22,27 @@ impl Part {
     ///
     /// [`Error::Invalid`] where `cases` is not a matrix or the labels are not `n`.
     pub fn new(cases: Tensor, labels: Option<Vec<u32>>) -> Result<Self> {
-        let &[rows, _] = cases.dims() else {
-            return Err(Error::invalid(
-                "cases",
-                "a matrix (n, width)",
-                format!("shape {:?}", cases.dims()),
-            ));
-        };
+        Self::of(Cases::of(&cases)?, labels)
+    }
+
+    /// `cases` with a label each, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the labels are not as many as the cases.
+    pub fn of(cases: Cases, labels: Option<Vec<u32>>) -> Result<Self> {
         if let Some(labels) = &labels
-            && labels.len() != rows
+            && labels.len() != cases.count()
         {
-            let expected = format!("one for each of {rows} cases");
+            let expected = format!("one for each of {} cases", cases.count());
             return Err(Error::invalid("labels", expected, format!("{} labels", labels.len())));
         }
-        let cases = cases.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
         Ok(Self { cases, labels })
     }
 
     /// The number of cases.
     pub fn len(&self) -> usize {
-        self.cases.dims().first().copied().unwrap_or(0)
+        self.cases.count()
     }
 
     /// Whether there is no case.
@@ -50,31 +52,20 @@ impl Part {
 
     /// The number of values of a case.
     pub fn width(&self) -> usize {
-        self.cases.dims().get(1).copied().unwrap_or(0)
+        self.cases.width()
     }
 
-    /// The cases `indices`, from 0 and in the order given, with their labels.
+    /// The cases `indices`, from 0 and in the order given, with their labels. No case is copied.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] where `indices` is empty or names a case that there is not.
     pub fn select(&self, indices: &[u32]) -> Result<Self> {
-        let cases = self.len();
-        if indices.is_empty() {
-            return Err(Error::invalid("indices", "at least one", "none"));
-        }
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= cases) {
-            return Err(Error::invalid(
-                "index",
-                format!("below {cases}, the number of cases"),
-                index.to_string(),
-            ));
-        }
-        let rows = Tensor::new(indices, self.cases.device())?;
+        let cases = self.cases.select(indices)?;
         let labels = self.labels.as_ref().map(|labels| {
             indices.iter().filter_map(|&index| labels.get(index as usize).copied()).collect()
         });
-        Self::new(self.cases.index_select(&rows, 0)?, labels)
+        Self::of(cases, labels)
     }
 }
 
@@ -90,44 +81,25 @@ pub fn check_range(
     high: f32,
     units: &str,
 ) -> Result<()> {
-    for case in 0..part.len() {
-        let values = part.cases.get(case)?.to_vec1::<f32>()?;
-        if let Some(value) = values.iter().position(|x| !(low..=high).contains(x)) {
+    let is_inside = |&x: &f32| (low..=high).contains(&x);
+    if part
+        .cases
+        .extent()
+        .is_some_and(|(lowest, highest)| is_inside(&lowest) && is_inside(&highest))
+    {
+        return Ok(());
+    }
+    let mut start = 0;
+    for block in data::blocks(&part.cases) {
+        let values = block?.flatten_all()?.to_vec1::<f32>()?;
+        if let Some(at) = values.iter().position(|x| !is_inside(x)) {
             let expected = format!(
                 "a value in [{low}, {high}] for {units} units (divide by the maximum with --scale, or choose Gaussian units)"
             );
-            return Err(Error::file(
-                path_or_name,
-                place(case, value),
-                expected,
-                values[value].to_string(),
-            ));
+            let place = place(start + at / part.width(), at % part.width());
+            return Err(Error::file(path_or_name, place, expected, values[at].to_string()));
         }
+        start += values.len() / part.width().max(1);
     }
     Ok(())
-}
-
-/// The matrix `(n, width)` of `values`, row after row, each divided by `scale`; at least one row and one column.
-pub(super) fn matrix(
-    path: &Path,
-    mut values: Vec<f32>,
-    width: usize,
-    scale: Option<f32>,
-) -> Result<Tensor> {
-    if values.is_empty() || width == 0 {
-        return Err(Error::file(path, "cases", "at least one case of at least one value", "none"));
-    }
-    if let Some(scale) = scale {
-        values.iter_mut().for_each(|x| *x /= scale);
-    }
-    if let Some(at) = values.iter().position(|x| !x.is_finite()) {
-        let found = values[at].to_string();
-        return Err(Error::file(path, place(at / width, at % width), "a finite number", found));
-    }
-    let shape = (values.len() / width, width);
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
-}
-
-fn place(case: usize, value: usize) -> String {
-    format!("case {}, value {}", case + 1, value + 1)
 }

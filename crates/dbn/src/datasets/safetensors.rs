@@ -1,14 +1,15 @@
 //! Tensors in .safetensors files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result};
-use safetensors::tensor::TensorView;
+use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Part, bytes, labels, part};
+use super::number::{Kind, Number};
+use super::stored::{Layout, Stored};
+use super::{Cases, Part, bytes, labels};
 
 const CASES: [&str; 5] = ["cases", "data", "x", "samples", "images"];
 const LABELS: [&str; 2] = ["labels", "y"];
@@ -19,80 +20,108 @@ const TYPES: &str = "F64, F32, F16, BF16, U8, U32, I16, I32 or I64";
 /// there is of the tensors [`CASES`], or else the only floating-point or U8 tensor of such a shape; labels from [`LABELS`].
 pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usize, usize)>)> {
     let bytes = bytes::read(path, FORM)?;
-    let file = SafeTensors::deserialize(&bytes)
+    let (header, metadata) = SafeTensors::read_metadata(&bytes)
         .map_err(|e| Error::file(path, "header", "a whole .safetensors file", e.to_string()))?;
-    let (name, view) = cases(path, &file)?;
+    let file = File { path, tensors: metadata.tensors().into_iter().collect() };
+    let (name, info) = file.cases()?;
     let place = format!("tensor `{name}`");
-    if view.shape().contains(&0) {
-        let found = format!("shape {:?}", view.shape());
+    if info.shape.contains(&0) {
+        let found = format!("shape {:?}", info.shape);
         return Err(Error::file(path, place, "at least one case of at least one value", found));
     }
-    let (cases, width, image) = match *view.shape() {
-        [cases, width] => (cases, width, None),
-        [cases, height, width] => (cases, height * width, Some((height, width))),
+    let (count, width, image) = match info.shape[..] {
+        [count, width] => (count, width, None),
+        [count, height, width] => (count, height * width, Some((height, width))),
         _ => {
-            let found = format!("{:?}", view.shape());
+            let found = format!("{:?}", info.shape);
             return Err(Error::file(path, place, "shape (n, width) or (n, height, width)", found));
         }
     };
-    let values = numbers(path, &name, &view)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    let labels = labels_of(path, &file, &name)?;
-    if let Some(labels) = &labels {
-        labels::check_count(path, labels.len(), cases)?;
-    }
-    Ok((Part::new(part::matrix(path, values, width, scale)?, labels)?, image))
-}
-
-fn cases<'a>(path: &Path, file: &SafeTensors<'a>) -> Result<(String, TensorView<'a>)> {
-    let mut tensors = file.tensors();
-    tensors.sort_by(|(one, _), (other, _)| one.cmp(other));
-    for name in CASES {
-        if let Some(at) = tensors.iter().position(|(other, _)| other == name) {
-            return Ok(tensors.swap_remove(at));
+    let number = file.number(name, info)?;
+    // Eight bytes say how long the header is.
+    let of = |info: &TensorInfo| 8 + header + info.data_offsets.0..8 + header + info.data_offsets.1;
+    let labels = match file.labels(name)? {
+        None => None,
+        Some((name, info)) => {
+            let values = file.number(name, info)?.wide(&bytes[of(info)]);
+            let labels = labels::labels(path, values)?;
+            labels::check_count(path, labels.len(), count)?;
+            Some(labels)
         }
-    }
-    let all: Vec<_> =
-        tensors.iter().map(|(name, view)| format!("`{name}` {:?}", view.shape())).collect();
-    tensors.retain(|(name, view)| !LABELS.contains(&name.as_str()) && is_matrix(view));
-    if let (Some(only), true) = (tensors.pop(), tensors.is_empty()) {
-        return Ok(only);
-    }
-    let expected = format!(
-        "a tensor named {}, or only one matrix",
-        CASES.map(|name| format!("`{name}`")).join(", ")
-    );
-    let found = if all.is_empty() { "no tensor".into() } else { all.join(", ") };
-    Err(Error::file(path, "tensors", expected, found))
-}
-
-fn is_matrix(view: &TensorView<'_>) -> bool {
-    let is_data =
-        matches!(view.dtype(), Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::U8);
-    is_data && matches!(view.shape().len(), 2 | 3)
-}
-
-fn labels_of(path: &Path, file: &SafeTensors<'_>, cases: &str) -> Result<Option<Vec<u32>>> {
-    let Some((name, view)) = LABELS.iter().find_map(|&name| Some((name, file.tensor(name).ok()?)))
-    else {
-        return Ok(None);
     };
-    if name == cases {
-        return Ok(None);
-    }
-    if !matches!(*view.shape(), [_] | [_, 1]) || view.shape().contains(&0) {
-        let found = format!("{:?}", view.shape());
-        return Err(Error::file(path, format!("tensor `{name}`"), "shape (n,) or (n, 1)", found));
-    }
-    let values =
-        numbers(path, name, &view)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    labels::labels(path, values).map(Some)
+    let layout = Layout { start: of(info).start, count, width, number };
+    Ok((Part::of(Cases::stored(Stored::new(path, bytes, layout, scale)?), labels)?, image))
 }
 
-fn numbers(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor> {
-    use Dtype::{BF16, F16, F32, F64, I16, I32, I64, U8, U32};
-    if !matches!(view.dtype(), F64 | F32 | F16 | BF16 | U8 | U32 | I16 | I32 | I64) {
-        let found = view.dtype().to_string();
-        return Err(Error::file(path, format!("tensor `{name}`"), TYPES, found));
+/// What a file says that it holds.
+struct File<'a> {
+    path: &'a Path,
+    tensors: BTreeMap<String, &'a TensorInfo>,
+}
+
+impl File<'_> {
+    fn cases(&self) -> Result<(&str, &TensorInfo)> {
+        let named = CASES.iter().find_map(|name| self.get(name));
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        let is_other = |name: &str| !LABELS.contains(&name);
+        let mut matrices =
+            self.tensors.iter().filter(|(name, info)| is_other(name) && is_matrix(info));
+        if let (Some((name, info)), None) = (matrices.next(), matrices.next()) {
+            return Ok((name, info));
+        }
+        let expected = format!(
+            "a tensor named {}, or only one matrix",
+            CASES.map(|name| format!("`{name}`")).join(", ")
+        );
+        let all = self.tensors.iter().map(|(name, info)| format!("`{name}` {:?}", info.shape));
+        let all: Vec<_> = all.collect();
+        let found = if all.is_empty() { "no tensor".into() } else { all.join(", ") };
+        Err(Error::file(self.path, "tensors", expected, found))
     }
-    Ok(view.load(&Device::Cpu)?)
+
+    fn labels(&self, cases: &str) -> Result<Option<(&str, &TensorInfo)>> {
+        let Some((name, info)) = LABELS.iter().find_map(|name| self.get(name)) else {
+            return Ok(None);
+        };
+        if name == cases {
+            return Ok(None);
+        }
+        if !matches!(info.shape[..], [_] | [_, 1]) || info.shape.contains(&0) {
+            let (place, found) = (format!("tensor `{name}`"), format!("{:?}", info.shape));
+            return Err(Error::file(self.path, place, "shape (n,) or (n, 1)", found));
+        }
+        Ok(Some((name, info)))
+    }
+
+    fn get(&self, name: &str) -> Option<(&str, &TensorInfo)> {
+        self.tensors.get_key_value(name).map(|(name, info)| (name.as_str(), *info))
+    }
+
+    /// How the numbers of a tensor lie. Errors for other types than [`TYPES`].
+    fn number(&self, name: &str, info: &TensorInfo) -> Result<Number> {
+        let kind = match info.dtype {
+            Dtype::F64 => Kind::F64,
+            Dtype::F32 => Kind::F32,
+            Dtype::F16 => Kind::F16,
+            Dtype::BF16 => Kind::Bf16,
+            Dtype::U8 => Kind::U8,
+            Dtype::U32 => Kind::U32,
+            Dtype::I16 => Kind::I16,
+            Dtype::I32 => Kind::I32,
+            Dtype::I64 => Kind::I64,
+            other => {
+                let place = format!("tensor `{name}`");
+                return Err(Error::file(self.path, place, TYPES, other.to_string()));
+            }
+        };
+        Ok(Number::little_endian(kind))
+    }
+}
+
+fn is_matrix(info: &TensorInfo) -> bool {
+    let is_data =
+        matches!(info.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::U8);
+    is_data && matches!(info.shape.len(), 2 | 3)
 }

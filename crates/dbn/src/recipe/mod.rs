@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::text::BUILT_IN;
 use crate::datasets::{self, LabelColumn};
-use crate::greedy::Pass;
+use crate::greedy::{Caching, Pass};
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct Recipe {
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
     #[serde(default)]
     pub standardise: bool,
+    /// Whether the data of deep layers are computed once a layer: `never` or `when-it-fits`.
+    #[serde(default)]
+    pub cache: Caching,
+    /// The most bytes of memory that they may then take (`f32`), on the device that learns.
+    #[serde(default = "a_gibibyte")]
+    pub cache_bytes: u64,
     /// Where the cases come from.
     #[serde(default)]
     pub data: Data,
@@ -224,6 +230,10 @@ impl Default for Classifier {
 
 fn unnamed() -> String {
     "custom".into()
+}
+
+fn a_gibibyte() -> u64 {
+    1 << 30
 }
 
 fn bernoulli() -> String {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Optimizer, Result, Rng, data};
+use rbm_core::{Batches, Error, Optimizer, Result, Rng, Rows};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, checkpoint_of};
@@ -97,7 +97,7 @@ impl Training {
             self.record.position.check(&order)?;
             let (clock, mut seen) = (Instant::now(), 0);
             for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
-                let batch = data::rows(&self.train.cases, indices)?;
+                let batch = self.train.cases.rows(indices)?;
                 let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
                 let loss = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
                 self.record.sum.add(loss, indices.len());

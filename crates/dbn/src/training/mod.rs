@@ -6,7 +6,7 @@ mod pretrain;
 mod record;
 mod watch;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use rbm_core::state::State;
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng};
@@ -67,6 +67,7 @@ enum Stream {
     Learn,
     Shuffle,
     Monitor,
+    Cache,
 }
 
 impl Training {
@@ -99,8 +100,9 @@ impl Training {
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
         let prepare = |part: Part| -> Result<Part> {
-            let cases =
-                standardise.as_ref().map_or(Ok(part.cases.clone()), |s| s.apply(&part.cases))?;
+            let cases = standardise
+                .as_ref()
+                .map_or(Ok(part.cases.clone()), |s| part.cases.standardised(s))?;
             let part = Part { cases, ..part };
             check(&part)?;
             Ok(Part { cases: part.cases.to_device(device)?, ..part })
@@ -194,7 +196,7 @@ impl Training {
                 found,
             ));
         }
-        Rbm::new(&visible, hidden, self.train.cases.dtype(), &self.device)
+        Rbm::new(&visible, hidden, DType::F32, &self.device)
     }
 
     fn new_classifier(&self) -> Result<Classifier> {

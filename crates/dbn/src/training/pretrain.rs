@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Stateful, Trainer, data};
+use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer};
 
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
 use super::watch::{Command, Figures, Stage, Step, Watch};
 use super::{Stream, Training};
 use crate::Part;
-use crate::greedy::{Below, Pass};
+use crate::greedy::{Below, Caching, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;
@@ -46,6 +47,11 @@ impl Training {
         if is_new {
             feed.init(rbm, &layer.init(), &mut self.stream(Stream::Init))?;
         }
+        let cached = self.cached(&feed)?;
+        let learned = match &cached {
+            Some(cases) => Below { cases, rbms: &[], passes: &[], ..feed.clone() },
+            None => feed.clone(),
+        };
         let mut trainer = Trainer::new(layer.negative(), layer.optimizer.optimizer());
         trainer.transforms = layer.transforms()?;
         if !self.memory.is_empty() {
@@ -75,11 +81,24 @@ impl Training {
             clock: Instant::now(),
             cases: 0,
         };
-        let flow = trainer.fit(rbm, &feed, &plan, &mut position, &mut rng, &mut observer);
+        let flow = trainer.fit(rbm, &learned, &plan, &mut position, &mut rng, &mut observer);
         let epochs = observer.record.epochs;
         (self.record.position, self.record.rng, self.record.epochs) = (position, rng, epochs);
         self.memory = trainer.state();
         flow
+    }
+
+    /// What arrives at a deep layer, where the recipe wants it computed once. It is no part of a checkpoint: it follows from
+    /// the machines below and from a stream of random numbers of its own, and is the same when a training goes on.
+    fn cached(&self, feed: &Below) -> Result<Option<Tensor>> {
+        let Some(below) = feed.rbms.last() else { return Ok(None) };
+        if self.recipe.cache == Caching::Never {
+            return Ok(None);
+        }
+        let bytes = 4 * feed.cases.count() as u64 * below.hidden().units().size() as u64;
+        let (allowed, fits) = (self.recipe.cache_bytes, bytes <= self.recipe.cache_bytes);
+        tracing::info!(bytes, allowed, fits, "cache of what arrives");
+        fits.then(|| feed.arriving(&mut self.stream(Stream::Cache))).transpose()
     }
 
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
@@ -87,7 +106,7 @@ impl Training {
             // From all over the data: files are often in order of class.
             let step = part.len().div_ceil(MONITORED).max(1);
             let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
-            let cases = data::rows(&part.cases, &every)?;
+            let cases = part.cases.rows(&every)?;
             Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;

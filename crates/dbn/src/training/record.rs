@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rbm_core::state::{State, below, prefixed, take};
 use rbm_core::train::Position;
-use rbm_core::{Error, Rbm, Result, Rng};
+use rbm_core::{Error, Rbm, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
 use super::finetune::Sum;
@@ -66,8 +66,8 @@ struct Fingerprint {
 
 /// Takes every value and label in their order into the checksum.
 fn take_in(checksum: &mut crc32fast::Hasher, part: &Part) -> Result<()> {
-    for case in 0..part.len() {
-        let values = part.cases.get(case)?.to_vec1::<f32>()?;
+    for block in data::blocks(&part.cases) {
+        let values = block?.flatten_all()?.to_vec1::<f32>()?;
         checksum.update(&values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>());
     }
     part.labels.iter().flatten().for_each(|label| checksum.update(&label.to_le_bytes()));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, row_sums};
+use super::{Layer, Units};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -47,7 +47,7 @@ impl Layer for Bernoulli {
     }
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
-        row_sums(&ops::softplus(&ops::add_bias(inputs, &self.bias)?)?)
+        ops::bernoulli_cgf(inputs, &self.bias)
     }
 
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::{Error, Layer, Rbm, Result, enumerate};
+use crate::{Error, Layer, Rbm, Result, Rows, data, enumerate};
 
 /// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
 /// `f64`. Errors when both sides have more than [`enumerate::MOST`].
@@ -21,13 +21,17 @@ pub fn log_partition(rbm: &Rbm) -> Result<f64> {
     }
 }
 
-/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact. Errors as [`log_partition`].
-pub fn log_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact, a block at a time. Errors as
+/// [`log_partition`].
+pub fn log_likelihood(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
     super::check_cases(cases)?;
     let log_z = log_partition(rbm)?;
-    let free_energy =
-        rbm.free_energy(cases)?.detach().to_dtype(DType::F64)?.mean_all()?.to_scalar::<f64>()?;
-    Ok(-free_energy - log_z)
+    let mut free_energy = 0.0;
+    for block in data::blocks(cases) {
+        let energies = rbm.free_energy(&block?)?.detach().to_dtype(DType::F64)?;
+        free_energy += energies.sum_all()?.to_scalar::<f64>()?;
+    }
+    Ok(-free_energy / cases.count() as f64 - log_z)
 }
 
 /// −log Σ_v exp(−E(v, h)), `(batch,)`.

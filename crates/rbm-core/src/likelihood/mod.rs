@@ -3,16 +3,14 @@
 mod exact;
 mod pseudo;
 
-use candle_core::Tensor;
-
-use crate::{Error, Result};
+use crate::{Error, Result, Rows};
 
 pub use exact::{log_likelihood, log_partition};
 pub use pseudo::{pseudo_likelihood, stochastic_pseudo_likelihood};
 
 /// Errors when there is nothing to average over.
-fn check_cases(cases: &Tensor) -> Result<()> {
-    if cases.elem_count() == 0 {
+fn check_cases(cases: &dyn Rows) -> Result<()> {
+    if cases.count() == 0 || cases.width() == 0 {
         Err(Error::invalid("a likelihood", "at least one case", "none"))
     } else {
         Ok(())

@@ -1,17 +1,19 @@
 //! The way from one layer of a network to the next, forwards and backwards in as few passes as it needs.
 //!
 //! candle's backward pass adds every gradient to a fresh tensor of zeros, and asks for the gradient of the data as well.
-//! Here the gradient of the weights is left as the two factors of its outer product, for the optimiser to multiply out
+//! Here the gradient of the weights can be left as the two factors of its outer product, for the optimiser to multiply out
 //! within its step, and that of the data is not made.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
-use super::ascent::Outer;
+use super::ascent::{Outer, outer_sum};
 use super::cpu::{Simd, for_chunks};
 use super::dropout::Dropout;
-use super::memory::{contiguous, has_fused, numbers_of, unsupported};
+use super::memory::{contiguous, has_fused, has_kernel, numbers_of, unsupported};
 use super::product::{multiply, product_transposed};
 use super::real::Real;
 use super::sigmoid::sigmoid_slope;
@@ -40,14 +42,14 @@ pub struct Connection<'a> {
     pub weights: &'a Tensor,
     /// Which units below are left out.
     pub dropout: Option<Dropout>,
-    /// Where the backward pass leaves the weights' gradient.
-    pub gradient: Deferred,
+    /// Where the backward pass leaves the weights' gradient; `None` for candle's store, as usual.
+    pub gradient: Option<Deferred>,
 }
 
 impl<'a> Connection<'a> {
-    /// Without dropout.
+    /// Without dropout, the gradient in candle's store.
     pub fn new(weights: &'a Tensor) -> Self {
-        Self { weights, dropout: None, gradient: Deferred::default() }
+        Self { weights, dropout: None, gradient: None }
     }
 
     /// x·W, with x `(batch, below)`: `(batch, above)`. Differentiable in both.
@@ -78,7 +80,9 @@ impl<'a> Connection<'a> {
 
     fn is_fused(&self, x: &Tensor) -> bool {
         let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
-        !other_library && has_fused(x) && x.rank() == 2 && self.weights.rank() == 2
+        let is_made =
+            if x.device().is_cuda() { has_kernel(x) } else { !other_library && has_fused(x) };
+        is_made && x.rank() == 2 && self.weights.rank() == 2
     }
 
     /// The dropout as an operation that candle differentiates.
@@ -110,7 +114,7 @@ struct Fused {
     /// x with some of its columns' elements left out, contiguous.
     dropped: Tensor,
     dropout: Option<Dropout>,
-    gradient: Deferred,
+    gradient: Option<Deferred>,
     sigmoid: bool,
 }
 
@@ -172,14 +176,14 @@ impl Fused {
         Ok(out)
     }
 
-    /// Leaves the weights' gradient; returns that of x and that of the bias.
+    /// The gradients of x, of the weights where they are not left elsewhere, and of the bias.
     fn backward(
         &self,
         x: &Tensor,
         weights: &Tensor,
         result: &Tensor,
         grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Tensor)> {
+    ) -> Result<[Option<Tensor>; 3]> {
         let delta = if self.sigmoid { sigmoid_slope(result, grad)? } else { grad.detach() };
         let below = if x.track_op() {
             let below = product_transposed(&delta, &weights.detach())?;
@@ -191,8 +195,16 @@ impl Fused {
             None
         };
         let bias = super::sum_rows(&delta)?;
-        self.gradient.leave(Outer::new(&self.dropped, &delta, 1.0)?);
-        Ok((below, bias))
+        let outer = Outer::new(&self.dropped, &delta, 1.0)?;
+        let weights = match &self.gradient {
+            Some(deferred) => {
+                deferred.leave(outer);
+                None
+            }
+            None if weights.track_op() => Some(outer_sum(&[outer])?),
+            None => None,
+        };
+        Ok([below, weights, Some(bias)])
     }
 }
 
@@ -211,6 +223,17 @@ impl CustomOp2 for Fused {
         self.forward(weights, layout, None)
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        weights: &CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::connection(&self.dropped, (weights, layout), None, false)
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -219,7 +242,8 @@ impl CustomOp2 for Fused {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let slopes = self.backward(x, weights, result, grad);
-        Ok((slopes.map_err(candle_core::Error::wrap)?.0, None))
+        let [x, weights, _] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights))
     }
 }
 
@@ -240,6 +264,20 @@ impl CustomOp3 for Fused {
         self.forward(weights, layout, Some((bias, bias_layout)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        weights: &CudaStorage,
+        layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        let bias = Some((bias, bias_layout));
+        super::cuda::connection(&self.dropped, (weights, layout), bias, self.sigmoid)
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -249,7 +287,7 @@ impl CustomOp3 for Fused {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let slopes = self.backward(x, weights, result, grad);
-        let (x, bias) = slopes.map_err(candle_core::Error::wrap)?;
-        Ok((x, None, Some(bias)))
+        let [x, weights, bias] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights, bias))
     }
 }

@@ -45,5 +45,5 @@ pub use philox::uniform;
 pub use product::{product, product_transposed};
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
-pub use softplus::softplus;
+pub use softplus::{bernoulli_cgf, softplus};
 pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};

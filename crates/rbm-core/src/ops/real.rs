@@ -30,6 +30,9 @@ pub(super) trait Real:
     fn sqrt(self) -> Self;
     /// 1 / (1 + exp(−self)).
     fn sigmoid(self) -> Self;
+    /// log(1 + exp(self)).
+    fn softplus(self) -> Self;
+    fn to_f64(self) -> f64;
 
     /// The numbers that a storage of this type holds; `name` is for the error.
     fn numbers<'a>(name: &str, storage: &'a CpuStorage) -> Result<&'a [Self]>;
@@ -45,7 +48,7 @@ pub(super) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $storage:ident, $from:expr, $sigmoid:path) => {
+    ($type:ty, $storage:ident, $from:expr, $sigmoid:path, $softplus:path) => {
         impl Real for $type {
             fn from_f64(x: f64) -> Self {
                 $from(x)
@@ -58,6 +61,15 @@ macro_rules! real {
             #[inline(always)]
             fn sigmoid(self) -> Self {
                 $sigmoid(self)
+            }
+
+            #[inline(always)]
+            fn softplus(self) -> Self {
+                $softplus(self)
+            }
+
+            fn to_f64(self) -> f64 {
+                self.into()
             }
 
             fn numbers<'a>(name: &str, storage: &'a CpuStorage) -> Result<&'a [Self]> {
@@ -81,5 +93,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, |x| x as f32, math::sigmoid);
-real!(f64, F64, |x| x, math::sigmoid_f64);
+real!(f32, F32, |x| x as f32, math::sigmoid, math::softplus);
+real!(f64, F64, |x| x, math::sigmoid_f64, math::softplus_f64);

@@ -108,7 +108,7 @@ impl CustomOp2 for BiasedSigmoid {
         bias: &CudaStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CudaStorage, Shape)> {
-        super::cuda::mean(inputs, inputs_layout, bias, bias_layout)
+        super::cuda::biased("mean", inputs, inputs_layout, bias, bias_layout)
     }
 
     #[cfg(feature = "metal")]

@@ -119,6 +119,17 @@ impl Cuda {
         }
     }
 
+    pub fn biased<T: WithDType>(&self, root: &str, x: &[T], bias: &[T]) -> Vec<T> {
+        let mut out = Out::of(x.len());
+        // SAFETY: this is its type in kernels.cu.
+        let biased: unsafe extern "C" fn(u64, u32, *const T, *const T, *mut T) =
+            unsafe { function(&self.0, &name::<T>(root)) };
+        let (n, width, start) = (x.len() as u64, bias.len() as u32, out.numbers.as_mut_ptr());
+        // SAFETY: x and out have n numbers, bias has width.
+        self.for_threads(x.len(), || unsafe { biased(n, width, x.as_ptr(), bias.as_ptr(), start) });
+        out.done()
+    }
+
     pub fn velocity_step<T: WithDType>(&self, [w, v]: [&[T]; 2], numbers: [f64; 3]) -> [Vec<T>; 2] {
         let (mut w, mut v) = (Out::from(w), Out::from(v));
         let [keep, l1, l2] = numbers.map(T::from_f64);
@@ -149,14 +160,7 @@ impl<T: WithDType> Gpu<T> for Cuda {
     }
 
     fn mean(&self, x: &[T], bias: &[T]) -> Vec<T> {
-        let mut out = Out::of(x.len());
-        // SAFETY: this is its type in kernels.cu.
-        let mean: unsafe extern "C" fn(u64, u32, *const T, *const T, *mut T) =
-            unsafe { function(&self.0, &name::<T>("mean")) };
-        let (n, width, start) = (x.len() as u64, bias.len() as u32, out.numbers.as_mut_ptr());
-        // SAFETY: x and out have n numbers, bias has width.
-        self.for_threads(x.len(), || unsafe { mean(n, width, x.as_ptr(), bias.as_ptr(), start) });
-        out.done()
+        self.biased("mean", x, bias)
     }
 
     fn sample(&self, x: &[T], bias: &[T], draw: Draw) -> Vec<T> {

@@ -189,6 +189,21 @@ fn cuda_kernels_have_the_bits_of_the_cpu() {
     momentum_is_the_same::<f64>(cuda);
 }
 
+#[test]
+fn a_bias_is_added_to_its_column() {
+    fn same<T: WithDType>(cuda: &Cuda) {
+        for (batch, width) in SHAPES {
+            let x: Vec<T> = normal(batch * width, 4.0, 1);
+            let bias: Vec<T> = normal(width, 1.0, 2);
+            let sum = tensor(&x, (batch, width)).broadcast_add(&tensor(&bias, width)).unwrap();
+            assert_same("add_bias", &cuda.biased("add_bias", &x, &bias), &values::<T>(&sum));
+        }
+    }
+    let Some(cuda) = Cuda::compile() else { return };
+    same::<f32>(cuda);
+    same::<f64>(cuda);
+}
+
 /// The exponentials are those of another library, each within one unit of the truth; the sigmoid then rounds twice.
 #[test]
 fn cuda_kernels_agree_in_double_precision() {

@@ -31,33 +31,57 @@ fn map_numbers<T: Number>(function: &str, x: &CudaStorage, layout: &Layout) -> R
     Ok(CudaStorage::wrap_cuda_slice(out, x.device().clone()))
 }
 
-/// sigmoid(inputs + bias).
-pub(in crate::ops) fn mean(
+/// sigmoid(inputs + bias) (`"mean"`), or the sum alone (`"add_bias"`).
+pub(in crate::ops) fn biased(
+    kernel: &str,
     inputs: &CudaStorage,
     inputs_layout: &Layout,
     bias: &CudaStorage,
     bias_layout: &Layout,
 ) -> Result<(CudaStorage, Shape)> {
-    check_bias("mean", inputs_layout, bias_layout)?;
+    fn run<T: Number>(
+        kernel: &str,
+        [(inputs, inputs_layout), (bias, bias_layout)]: [(&CudaStorage, &Layout); 2],
+    ) -> Result<CudaStorage> {
+        let device = inputs.device();
+        let n = inputs_layout.shape().elem_count();
+        let width = width(bias_layout)?;
+        let kernel = Kernel::of::<T>(device, kernel)?;
+        let x = contiguous::<T>(inputs, inputs_layout)?;
+        let b = contiguous::<T>(bias, bias_layout)?;
+        let mut out = allocate::<T>(device, n)?;
+        let (count, mut arguments) = (n as u64, kernel.arguments());
+        arguments.arg(&count).arg(&width).arg(&x).arg(&b).arg(&mut out);
+        // SAFETY: (n, width, inputs, bias, out), with n numbers in inputs and out, and width in bias.
+        unsafe { launch(arguments, n) }?;
+        Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+    }
+    check_bias(kernel, inputs_layout, bias_layout)?;
     let pair = [(inputs, inputs_layout), (bias, bias_layout)];
-    let out = for_type!(inputs.dtype(), mean_numbers(pair))?;
+    let out = for_type!(inputs.dtype(), run(kernel, pair))?;
     Ok((out, inputs_layout.shape().clone()))
 }
 
-fn mean_numbers<T: Number>(
-    [(inputs, inputs_layout), (bias, bias_layout)]: [(&CudaStorage, &Layout); 2],
-) -> Result<CudaStorage> {
-    let device = inputs.device();
-    let n = inputs_layout.shape().elem_count();
-    let width = width(bias_layout)?;
-    let kernel = Kernel::of::<T>(device, "mean")?;
-    let (x, b) = (contiguous::<T>(inputs, inputs_layout)?, contiguous::<T>(bias, bias_layout)?);
-    let mut out = allocate::<T>(device, n)?;
-    let (count, mut arguments) = (n as u64, kernel.arguments());
-    arguments.arg(&count).arg(&width).arg(&x).arg(&b).arg(&mut out);
-    // SAFETY: (n, width, inputs, bias, out), with n numbers in inputs and out, and width in bias.
-    unsafe { launch(arguments, n) }?;
-    Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+/// x·W + bias, or its sigmoid: a layer's answer to the one below. x lies on the weights' device.
+pub(in crate::ops) fn connection(
+    x: &Tensor,
+    (weights, weights_layout): (&CudaStorage, &Layout),
+    bias: Option<(&CudaStorage, &Layout)>,
+    sigmoid: bool,
+) -> Result<(CudaStorage, Shape)> {
+    let ((batch, below), (n, m)) = (x.dims2()?, weights_layout.shape().dims2()?);
+    if n != below {
+        candle_core::bail!("a connection: x ({batch}, {below}) and weights ({n}, {m}) do not fit");
+    }
+    let (storage, layout) = x.storage_and_layout();
+    let Storage::Cuda(x) = &*storage else {
+        candle_core::bail!("a connection: expected x on the weights' device")
+    };
+    let product = x.matmul(weights, (1, batch, m, below), layout, weights_layout)?;
+    let shape = Shape::from((batch, m));
+    let Some((bias, bias_layout)) = bias else { return Ok((product, shape)) };
+    let kernel = if sigmoid { "mean" } else { "add_bias" };
+    biased(kernel, &product, &Layout::contiguous(shape), bias, bias_layout)
 }
 
 /// Samples of means sigmoid(inputs + bias), as inputs are shaped, or with `keep_mean` `(2, batch, width)`, means above

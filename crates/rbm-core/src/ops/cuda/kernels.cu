@@ -121,6 +121,17 @@ MAP(softplus_f64, softplus_of, double)
 MEAN(mean_f32, float)
 MEAN(mean_f64, double)
 
+// out = inputs + bias, likewise.
+#define ADD_BIAS(NAME, T)                                                                                                    \
+    extern "C" __global__ void NAME(Count n, unsigned int width, const T* __restrict__ inputs, const T* __restrict__ bias,   \
+                                    T* __restrict__ out) {                                                                   \
+        Count i = thread_number();                                                                                           \
+        if (i < n) out[i] = inputs[i] + bias[i % width];                                                                     \
+    }
+
+ADD_BIAS(add_bias_f32, float)
+ADD_BIAS(add_bias_f64, double)
+
 // samples = 1 where the word of a value is below its mean, else 0; a thread for every counter.
 template <typename T>
 __device__ __forceinline__ void sample(Count n, unsigned int width, const T* inputs, const T* bias, T* means, T* samples,

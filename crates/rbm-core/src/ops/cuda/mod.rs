@@ -22,7 +22,7 @@ use candle_core::cuda::cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx
 use candle_core::cuda::{CudaDType, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DeviceLocation, Layout, Result};
 
-pub(super) use elementwise::{draw, dropout, map, mean, sample, slope};
+pub(super) use elementwise::{biased, connection, draw, dropout, map, sample, slope};
 pub(super) use outer::outer_sum;
 pub(super) use update::{adam_step, combine, momentum_step};
 
