@@ -4,6 +4,7 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
+use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
 use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
@@ -139,14 +140,14 @@ impl Classifier {
     }
 
     /// The mean log-probability, in nats, of the classes `labels` of the rows of `v` `(batch, width)`, and its ascent for
-    /// each of [`Classifier::vars`], in their order.
+    /// each of [`Classifier::vars`], in their order. The former is a leaf on the device, so that nothing waits for it.
     pub fn ascents(
         &self,
         v: &Tensor,
         labels: &[u32],
         dropout: Dropout,
         rng: &mut Rng,
-    ) -> Result<(f64, Vec<Ascent>)> {
+    ) -> Result<(Tensor, Vec<Ascent>)> {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
         let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
         let objective = log_likelihood(&logits, labels)?;
@@ -162,7 +163,7 @@ impl Classifier {
                 (_, None) => var.as_detached_tensor().zeros_like()?.into(),
             });
         }
-        Ok((objective.to_dtype(DType::F64)?.to_scalar()?, ascents))
+        Ok((objective.detach(), ascents))
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -190,7 +191,7 @@ impl Classifier {
             let classes = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
             let labels = &labels[start..start + classes.len()];
             errors += classes.iter().zip(labels).filter(|(a, b)| a != b).count();
-            let mean = log_likelihood(logits, labels)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let mean = to_host(&log_likelihood(logits, labels)?)?.to_scalar::<f64>()?;
             loss -= mean * classes.len() as f64;
             Ok(())
         })?;

@@ -123,8 +123,7 @@ impl Gradient {
     pub fn norm(&self, rbm: &Rbm) -> Result<f64> {
         let mut squares = 0.0;
         for part in self.tensors(rbm)? {
-            squares +=
-                part.sqr()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+            squares += ops::device::to_host(&part.sqr()?.sum_all()?)?.to_scalar::<f64>()?;
         }
         Ok(squares.sqrt())
     }

@@ -1,6 +1,6 @@
 //! Where learning starts (Practical Guide §8).
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Rbm, Result, Rng, Rows, data, ops};
 
@@ -53,15 +53,17 @@ where
     B: Iterator<Item = Result<Tensor>>,
 {
     let average = |statistic: &dyn Fn(Tensor) -> Result<Tensor>| -> Result<Tensor> {
-        let (mut total, mut rows, mut dtype): (Option<Tensor>, usize, _) = (None, 0, DType::F32);
+        let (mut total, mut rows): (Option<Tensor>, usize) = (None, 0);
+        let (mut dtype, mut device) = (DType::F32, Device::Cpu);
         for block in blocks() {
             let block = block?;
-            (rows, dtype) = (rows + block.dim(0)?, block.dtype());
-            let sum = ops::sum_rows(&statistic(block)?)?.detach().to_dtype(DType::F64)?;
+            rows += block.dim(0)?;
+            (dtype, device) = (block.dtype(), block.device().clone());
+            let sum = ops::device::to_host(&ops::sum_rows(&statistic(block)?)?)?;
             total = Some(total.map_or(Ok(sum.clone()), |total| total + sum)?);
         }
         let total = total.ok_or_else(|| Error::invalid("averages", "at least one case", "none"))?;
-        Ok((total / rows as f64)?.to_dtype(dtype)?)
+        Ok((total / rows as f64)?.to_dtype(dtype)?.to_device(&device)?)
     };
     let mean = average(&Ok)?;
     // About the mean, not E[x²] − E[x]²: f32 would lose the variance of a nearly constant column.

@@ -1,11 +1,12 @@
 //! What the Practical Guide says to watch while a machine learns (§5–8, §11). Watching never touches the training's
 //! generator.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::Serialize;
 
 use crate::data::blocks;
 use crate::likelihood::stochastic_pseudo_likelihood;
+use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, Rows, Units};
 
 /// Mean |W| above which a machine counts as diverged.
@@ -59,7 +60,7 @@ impl<C: Rows> Monitor<C> {
             let hidden = rbm.hidden_mean(&block)?.detach();
             reconstruction +=
                 rows * reconstruction_error(&block, &rbm.visible_mean(&hidden)?.detach())?;
-            let sums = crate::ops::sum_rows(&hidden)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            let sums = to_host(&crate::ops::sum_rows(&hidden)?)?.to_vec1::<f64>()?;
             active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
             if has_pseudo_likelihood {
                 pseudo_likelihood += rows * stochastic_pseudo_likelihood(rbm, &block, &mut rng)?;
@@ -130,5 +131,5 @@ pub fn check(rbm: &Rbm) -> Result<()> {
 }
 
 fn mean(x: &Tensor) -> Result<f64> {
-    Ok(x.detach().mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+    Ok(to_host(&x.mean_all()?)?.to_scalar::<f64>()?)
 }

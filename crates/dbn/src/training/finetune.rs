@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
+use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
 use rbm_core::{Batches, Error, Optimizer, Result, Rng, Rows};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,21 @@ impl Sum {
     fn add(&mut self, mean_loss: f64, cases: usize) {
         self.loss += mean_loss * cases as f64;
         self.cases += cases;
+    }
+
+    /// Adds the mini-batches whose mean log-probability is still on the device, with how many cases each had; nothing is
+    /// left of them. Only here is waited for the device.
+    fn take_in(&mut self, objectives: &mut Vec<(Tensor, usize)>) -> Result<()> {
+        if objectives.is_empty() {
+            return Ok(());
+        }
+        let (means, cases): (Vec<_>, Vec<_>) = std::mem::take(objectives).into_iter().unzip();
+        for (mean, cases) in
+            to_host(&Tensor::stack(&means, 0)?)?.to_vec1::<f64>()?.iter().zip(cases)
+        {
+            self.add(-mean, cases);
+        }
+        Ok(())
     }
 
     fn take_mean(&mut self) -> f64 {
@@ -89,6 +105,7 @@ impl Training {
         if !self.memory.is_empty() {
             backprop.optimizer.restore(&self.memory)?;
         }
+        let mut objectives = Vec::new();
         while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(recipe) {
             let epoch = self.record.position.epoch;
             let (learning_rate, momentum) = backprop.start_epoch(epoch);
@@ -99,11 +116,12 @@ impl Training {
             for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
                 let batch = self.train.cases.rows(indices)?;
                 let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
-                let loss = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
-                self.record.sum.add(loss, indices.len());
+                let objective = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
+                objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };
                 seen += indices.len();
                 if i + 1 == order.len() {
+                    self.record.sum.take_in(&mut objectives)?;
                     let seconds = clock.elapsed().as_secs_f64();
                     let cases_per_second = seen as f64 / seconds.max(1e-9);
                     let figures = Figures {
@@ -118,6 +136,7 @@ impl Training {
                 let command =
                     watch.step(&Step { cases: indices.len(), position: self.record.position })?;
                 if command != Command::Continue {
+                    self.record.sum.take_in(&mut objectives)?;
                     check(classifier)?;
                     let memory = backprop.optimizer.state();
                     watch.checkpoint(&checkpoint_of(
@@ -166,8 +185,7 @@ impl Training {
 /// Errors when a parameter is no longer finite.
 fn check(classifier: &Classifier) -> Result<()> {
     for var in classifier.vars() {
-        let size =
-            var.as_detached_tensor().abs()?.mean_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
         if !size.is_finite() {
             return Err(Error::Diverged {
                 place: "classifier".into(),
@@ -195,14 +213,14 @@ impl Backprop<'_> {
         rates
     }
 
-    /// One step; returns the mean cross-entropy before it, in nats.
+    /// One step; returns the mean log-probability of the classes before it, in nats, on the device.
     fn learn(
         &mut self,
         batch: &Tensor,
         classes: &[u32],
         epoch: usize,
         rng: &mut Rng,
-    ) -> Result<f64> {
+    ) -> Result<Tensor> {
         let recipe = self.recipe;
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
         let (objective, mut ascents) = self.classifier.ascents(batch, classes, dropout, rng)?;
@@ -216,6 +234,6 @@ impl Backprop<'_> {
             }
         }
         self.optimizer.ascend(&vars, &ascents)?;
-        Ok(-objective)
+        Ok(objective)
     }
 }

@@ -1,7 +1,8 @@
 //! The partition function by enumeration of the smaller side.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
+use crate::ops::device::to_host;
 use crate::{Error, Layer, Rbm, Result, Rows, data, enumerate};
 
 /// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
@@ -28,7 +29,7 @@ pub fn log_likelihood(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
     let log_z = log_partition(rbm)?;
     let mut free_energy = 0.0;
     for block in data::blocks(cases) {
-        let energies = rbm.free_energy(&block?)?.detach().to_dtype(DType::F64)?;
+        let energies = to_host(&rbm.free_energy(&block?)?)?;
         free_energy += energies.sum_all()?.to_scalar::<f64>()?;
     }
     Ok(-free_energy / cases.count() as f64 - log_z)
@@ -43,7 +44,7 @@ fn free_energy_of_hidden(rbm: &Rbm, h: &Tensor) -> Result<Tensor> {
 fn sum(layer: &dyn Layer, energy: impl Fn(&Tensor) -> Result<Tensor>) -> Result<f64> {
     let (mut highest, mut total) = (f64::NEG_INFINITY, 0.0);
     for block in enumerate::blocks(layer)? {
-        for energy in energy(&block?)?.detach().to_dtype(DType::F64)?.to_vec1::<f64>()? {
+        for energy in to_host(&energy(&block?)?)?.to_vec1::<f64>()? {
             let log_weight = -energy;
             if log_weight > highest {
                 total *= (highest - log_weight).exp();

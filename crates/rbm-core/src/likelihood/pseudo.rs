@@ -1,6 +1,6 @@
 //! Pseudo-likelihood: how well each unit is predicted by all the others (Besag 1975).
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
 
 use crate::{Error, Rbm, Result, Rng, Units, ops};
 
@@ -70,6 +70,6 @@ impl<'a> Conditional<'a> {
         let bias = (self.bias.index_select(&units, 0)? * change.squeeze(D::Minus1)?)?;
         let gain = ((bias + self.rbm.hidden().cgf(&flipped)?.detach())? - &self.cgf)?;
         let log_probability = ops::softplus(&gain)?.neg()?;
-        Ok(log_probability.to_dtype(DType::F64)?.mean_all()?.to_scalar::<f64>()?)
+        Ok(ops::device::to_host(&log_probability)?.mean_all()?.to_scalar::<f64>()?)
     }
 }

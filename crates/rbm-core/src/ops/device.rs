@@ -1,6 +1,6 @@
 //! Devices, made as learning wants them.
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -18,6 +18,13 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
         unsafe { device.disable_event_tracking() };
     }
     Ok(device)
+}
+
+/// `x` in `f64` on the CPU, a leaf: for looking at. This is where a program waits for a GPU; a step of learning does not.
+///
+/// The type is changed on the CPU, because Metal has no `f64`.
+pub fn to_host(x: &Tensor) -> Result<Tensor> {
+    Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
 }
 
 /// Whether products of `f32` may round their factors to TF32, 10 bits after the point, as the tensor cores want them: several
