@@ -6,6 +6,15 @@ ci:
 slow:
     cargo test --workspace --release -- --ignored
 
-# One learning step beside its matrix products.
+# How fast this machine learns, beside the matrix products that it cannot do without.
 bench:
-    cargo bench -p rbm-core --bench training
+    cargo run --release -p dbn-cli -- bench
+
+# Every operation alone, and one learning step; DBN_BENCH_DATA=/path/to/mnist for real cases.
+bench-ops:
+    cargo bench -p rbm-core
+
+# Other programs beside ours (benches/peers/README.md says what it needs).
+bench-peers *ARGS:
+    cargo build --release -p dbn-cli
+    python3 benches/peers/run.py {{ARGS}}

@@ -18,6 +18,8 @@ mod sample;
 mod embed;
 mod inspect;
 
+mod bench;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Sample(args) => sample::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args, &bars),
     });
     match result {
         Ok(code) => code,

@@ -4,7 +4,8 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data, ops};
+use rbm_core::ops::{self, Ascent, Connection, Deferred};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
 
@@ -110,12 +111,58 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        let mut x = drop(v, dropout.visible, rng)?;
-        for layer in &self.layers {
-            let mean = layer.units.mean(&x.matmul(&layer.weights)?)?;
-            x = drop(&mean, dropout.hidden, rng)?;
+        self.climb(v, dropout, rng, |_| None)
+    }
+
+    /// The logits; the backward pass leaves the gradient of the `i`th weights, from the data up, in `gradient(i)`.
+    fn climb(
+        &self,
+        v: &Tensor,
+        dropout: Dropout,
+        rng: &mut Rng,
+        gradient: impl Fn(usize) -> Option<Deferred>,
+    ) -> Result<Tensor> {
+        let (mut x, mut fraction) = (v.clone(), dropout.visible);
+        for (i, layer) in self.layers.iter().enumerate() {
+            let left_out = ops::Dropout::draw(fraction, rng)?;
+            let connection =
+                Connection { weights: &layer.weights, dropout: left_out, gradient: gradient(i) };
+            x = layer.units.mean_above(&x, &connection)?;
+            fraction = dropout.hidden;
         }
-        ops::add_bias(&x.matmul(&self.weights)?, &self.bias)
+        let connection = Connection {
+            weights: &self.weights,
+            dropout: ops::Dropout::draw(fraction, rng)?,
+            gradient: gradient(self.layers.len()),
+        };
+        connection.affine(&x, &self.bias)
+    }
+
+    /// The mean log-probability, in nats, of the classes `labels` of the rows of `v` `(batch, width)`, and its ascent for
+    /// each of [`Classifier::vars`], in their order.
+    pub fn ascents(
+        &self,
+        v: &Tensor,
+        labels: &[u32],
+        dropout: Dropout,
+        rng: &mut Rng,
+    ) -> Result<(f64, Vec<Ascent>)> {
+        let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
+        let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
+        let objective = log_likelihood(&logits, labels)?;
+        let slopes = objective.backward()?;
+        let mut deferred = deferred.iter().map(Deferred::take);
+        let mut ascents = Vec::new();
+        for var in self.vars() {
+            let outers = if var.rank() == 2 { deferred.next() } else { None };
+            ascents.push(match (outers, slopes.get(var)) {
+                (Some(outers), _) if !outers.is_empty() => outers.into(),
+                // Detached, because what keeps a gradient must not keep the graph that it came from.
+                (_, Some(slope)) => slope.detach().contiguous()?.into(),
+                (_, None) => var.as_detached_tensor().zeros_like()?.into(),
+            });
+        }
+        Ok((objective.to_dtype(DType::F64)?.to_scalar()?, ascents))
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -169,16 +216,6 @@ impl Classifier {
 pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let labels = Tensor::new(labels, logits.device())?;
     Ok(candle_nn::loss::cross_entropy(logits, &labels)?.neg()?)
-}
-
-fn drop(x: &Tensor, fraction: f64, rng: &mut Rng) -> Result<Tensor> {
-    if fraction <= 0.0 {
-        return Ok(x.clone());
-    }
-    let keep = 1.0 - fraction;
-    let odds = Tensor::full((keep / fraction).ln(), x.dim(1)?, x.device())?.to_dtype(x.dtype())?;
-    let mask = ops::bernoulli_sample(&x.detach().zeros_like()?, &odds, rng)?;
-    Ok((x * (mask * (1.0 / keep))?)?)
 }
 
 impl Module for Classifier {

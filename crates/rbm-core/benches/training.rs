@@ -1,56 +1,30 @@
-//! One learning step beside the five matrix products that it cannot do without, in the same run.
+//! One learning step beside the matrix products that it cannot do without, in the same run.
 //!
-//! `cargo bench -p rbm-core --bench training`; the last two lines are the medians of interleaved rounds.
+//! `cargo bench -p rbm-core --bench training`; the last lines are the medians of interleaved rounds.
+
+mod common;
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
+use common::{BATCH, HIDDEN, VISIBLE, Warm, sgd};
 use criterion::Criterion;
-use rbm_core::{
-    ContrastiveDivergence, NegativePhase, Persistent, Rbm, Result, Rng, Sgd, Trainer, Units, ops,
-};
+use rbm_core::{ContrastiveDivergence, NegativePhase, Persistent, Result, Trainer, ops};
 
-const VISIBLE: usize = 784;
-const HIDDEN: usize = 500;
-const BATCH: usize = 100;
 const ROUNDS: usize = 200;
 
-/// A machine and a batch that look like thresholded MNIST: a fifth of the pixels on.
-struct Shape {
-    rbm: Rbm,
-    batch: Tensor,
-    hidden: Tensor,
-    rng: Rng,
-}
-
-impl Shape {
-    fn new() -> Result<Self> {
-        let mut rng = Rng::new(1);
-        let device = Device::Cpu;
-        let rbm =
-            Rbm::new(&Units::bernoulli(VISIBLE), &Units::bernoulli(HIDDEN), DType::F32, &device)?;
-        let batch = ops::uniform((BATCH, VISIBLE), DType::F32, &device, &mut rng)?;
-        let batch = batch.lt(0.2)?.to_dtype(DType::F32)?;
-        rbm_core::init::Init::default().apply(&rbm, &batch, &mut rng)?;
-        let hidden = rbm.sample_hidden(&batch, &mut rng)?;
-        Ok(Self { rbm, batch, hidden, rng })
+/// v⁺W; hWᵀ and vW of each of `steps` Gibbs steps; both outer products, all with fresh results, as candle does them.
+fn products(warm: &Warm, batch: &Tensor, steps: usize) -> Result<()> {
+    let weights = warm.rbm.weights().as_detached_tensor();
+    black_box(batch.matmul(&weights)?);
+    for _ in 0..steps {
+        black_box(warm.hidden.matmul(&weights.t()?)?);
+        black_box(batch.matmul(&weights)?);
     }
-
-    /// v⁺W, hWᵀ, v⁻W and both outer products, each with a fresh result, as candle does them.
-    fn products(&self) -> Result<()> {
-        let weights = self.rbm.weights().as_detached_tensor();
-        black_box(self.batch.matmul(&weights)?);
-        black_box(self.hidden.matmul(&weights.t()?)?);
-        black_box(self.batch.matmul(&weights)?);
-        black_box(self.batch.t()?.matmul(&self.hidden)?);
-        black_box(self.batch.t()?.matmul(&self.hidden)?);
-        Ok(())
-    }
-}
-
-fn sgd() -> Sgd {
-    Sgd { momentum: 0.5, ..Sgd::new(0.01) }
+    black_box(batch.t()?.matmul(&warm.hidden)?);
+    black_box(batch.t()?.matmul(&warm.hidden)?);
+    Ok(())
 }
 
 fn seconds(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
@@ -65,19 +39,21 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The median time of a step, and the median of its ratio to the products timed next to it.
-fn compare<N: NegativePhase>(name: &str, negative: N) -> Result<String> {
-    let mut shape = Shape::new()?;
+fn compare<N: NegativePhase>(name: &str, negative: N, steps: usize) -> Result<String> {
+    let mut warm = Warm::new()?;
     let mut trainer = Trainer::new(negative, sgd());
-    let (mut steps, mut ratios) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS + 20 {
-        let products = (seconds(|| shape.products())? + seconds(|| shape.products())?) / 2.0;
-        let step = seconds(|| trainer.step(&shape.rbm, &shape.batch, &mut shape.rng))?;
+    let (mut times, mut ratios) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS / steps + 20 {
+        let batch = warm.batch();
+        let before = seconds(|| products(&warm, &batch, steps))?;
+        let step = seconds(|| trainer.step(&warm.rbm, &batch, &mut warm.rng))?;
+        let after = seconds(|| products(&warm, &batch, steps))?;
         if round >= 20 {
-            steps.push(step);
-            ratios.push(step / products);
+            times.push(step);
+            ratios.push(2.0 * step / (before + after));
         }
     }
-    let (step, ratio) = (median(steps), median(ratios));
+    let (step, ratio) = (median(times), median(ratios));
     let per_case = step * 1e6 / BATCH as f64;
     Ok(format!(
         "{name} {VISIBLE}x{HIDDEN} b{BATCH}: {:.0} us a step, {per_case:.1} us a case, products {:.0} us, ratio {ratio:.2}",
@@ -87,23 +63,25 @@ fn compare<N: NegativePhase>(name: &str, negative: N) -> Result<String> {
 }
 
 fn criterion_groups(criterion: &mut Criterion) -> Result<()> {
-    let mut shape = Shape::new()?;
+    let mut warm = Warm::new()?;
+    println!("{}", warm.describe()?);
     let name = |what: &str| format!("{what}/{VISIBLE}x{HIDDEN}/b{BATCH}/f32");
-    criterion.bench_function(&name("five-products"), |b| b.iter(|| shape.products().is_ok()));
+    let batch = warm.batch();
+    criterion
+        .bench_function(&name("five-products"), |b| b.iter(|| products(&warm, &batch, 1).is_ok()));
     let mut cd = Trainer::new(ContrastiveDivergence::new(1), sgd());
     criterion.bench_function(&name("cd1-step"), |b| {
-        b.iter(|| cd.step(&shape.rbm, &shape.batch, &mut shape.rng).is_ok())
+        b.iter(|| {
+            let batch = warm.batch();
+            cd.step(&warm.rbm, &batch, &mut warm.rng).is_ok()
+        })
     });
     let mut pcd = Trainer::new(Persistent::new(1, 0), sgd());
     criterion.bench_function(&name("pcd1-step"), |b| {
-        b.iter(|| pcd.step(&shape.rbm, &shape.batch, &mut shape.rng).is_ok())
-    });
-    let inputs = shape.rbm.hidden_inputs(&shape.batch)?.detach();
-    criterion.bench_function(&format!("bernoulli-sample/{BATCH}x{HIDDEN}/f32"), |b| {
-        b.iter(|| shape.rbm.hidden().sample(&inputs, &mut shape.rng).is_ok())
-    });
-    criterion.bench_function(&format!("bernoulli-mean-and-sample/{BATCH}x{HIDDEN}/f32"), |b| {
-        b.iter(|| shape.rbm.hidden().mean_and_sample(&inputs, &mut shape.rng).is_ok())
+        b.iter(|| {
+            let batch = warm.batch();
+            pcd.step(&warm.rbm, &batch, &mut warm.rng).is_ok()
+        })
     });
     Ok(())
 }
@@ -113,8 +91,11 @@ fn main() -> Result<()> {
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
     criterion_groups(&mut criterion)?;
     criterion.final_summary();
-    let lines =
-        [compare("CD-1", ContrastiveDivergence::new(1))?, compare("PCD-1", Persistent::new(1, 0))?];
+    let lines = [
+        compare("CD-1", ContrastiveDivergence::new(1), 1)?,
+        compare("PCD-1", Persistent::new(1, 0), 1)?,
+        compare("PCD-10", Persistent::new(10, 0), 10)?,
+    ];
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }

@@ -5,7 +5,8 @@
 
 use candle_core::{D, Tensor};
 
-use crate::{Error, Layer, Rbm, Result, ops};
+use crate::ops::{self, Ascent, Outer};
+use crate::{Error, Layer, Rbm, Result};
 
 /// Visible configurations with the hidden inputs they cause, optionally weighted: one side of the gradient.
 #[derive(Debug, Clone)]
@@ -49,11 +50,11 @@ impl Phase {
     }
 }
 
-/// The direction of steepest ascent of the log-likelihood, in nats per case: plain data, one tensor a parameter.
+/// The direction of steepest ascent of the log-likelihood, in nats per case: plain data.
 #[derive(Debug, Clone)]
 pub struct Gradient {
-    /// `(visible, hidden)`.
-    pub weights: Tensor,
+    /// `(visible, hidden)`, not multiplied out: an optimiser may do that within its step.
+    pub weights: Ascent,
     /// One `(visible,)` for each parameter of the visible layer, in its order.
     pub visible: Vec<Tensor>,
     /// One `(hidden,)` for each parameter of the hidden layer, in its order.
@@ -92,25 +93,36 @@ impl Gradient {
             rbm.visible().statistics(&positive.visible)?,
             rbm.visible().statistics(&negative.visible)?,
         ];
+        let weights = vec![
+            Outer::new(&positive.visible, &h_pos, pos)?,
+            Outer::new(&negative.visible, &h_neg, -neg)?,
+        ];
         Ok(Self {
-            weights: ops::outer_difference(
-                (&positive.visible, &h_pos, pos),
-                (&negative.visible, &h_neg, neg),
-            )?,
+            weights: weights.into(),
             visible: average(rbm.visible(), [&visible[0], &visible[1]])?,
             hidden: average(rbm.hidden(), [&hidden[0], &hidden[1]])?,
         })
     }
 
-    /// Every part in the order of [`Rbm::parameters`]: weights, visible, hidden.
-    pub fn parts(&self) -> impl Iterator<Item = &Tensor> {
-        std::iter::once(&self.weights).chain(&self.visible).chain(&self.hidden)
+    /// One ascent for each of [`Rbm::parameters`], in their order: weights, visible, hidden.
+    pub fn ascents(&self) -> Vec<Ascent> {
+        let others = self.visible.iter().chain(&self.hidden).cloned().map(Ascent::from);
+        std::iter::once(self.weights.clone()).chain(others).collect()
+    }
+
+    /// Multiplied out: a tensor for each of [`Rbm::parameters`], in their order.
+    pub fn tensors(&self, rbm: &Rbm) -> Result<Vec<Tensor>> {
+        let weights = self.weights.tensor(rbm.weights())?;
+        Ok(std::iter::once(weights)
+            .chain(self.visible.clone())
+            .chain(self.hidden.clone())
+            .collect())
     }
 
     /// The Euclidean norm over all parts.
-    pub fn norm(&self) -> Result<f64> {
+    pub fn norm(&self, rbm: &Rbm) -> Result<f64> {
         let mut squares = 0.0;
-        for part in self.parts() {
+        for part in self.tensors(rbm)? {
             squares +=
                 part.sqr()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
         }

@@ -2,19 +2,20 @@
 
 use candle_core::{Tensor, Var};
 
+use crate::ops::{self, Ascent};
 use crate::state::{State, take};
-use crate::{Error, Gradient, Rbm, Result, Stateful, ops};
+use crate::{Error, Gradient, Rbm, Result, Stateful};
 
 /// Moves parameters along a gradient of ascent.
 pub trait Optimizer: Stateful {
-    /// One step of all `parameters`, in place; `ascent` has a tensor of the same shape for each. The same parameters, in
-    /// the same order, must be given every time.
-    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()>;
+    /// One step of all `parameters`, in place; `ascents` has a direction of the same shape for each. The same parameters,
+    /// in the same order, must be given every time.
+    fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()>;
 
     /// One step of a machine: [`Optimizer::ascend`], then [`Rbm::constrain`].
     fn step(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
         let parameters: Vec<_> = rbm.parameters().into_iter().map(|(_, var)| var).collect();
-        self.ascend(&parameters, &gradient.parts().collect::<Vec<_>>())?;
+        self.ascend(&parameters, &gradient.ascents())?;
         rbm.constrain()
     }
 
@@ -23,8 +24,8 @@ pub trait Optimizer: Stateful {
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
-    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
-        (**self).ascend(parameters, ascent)
+    fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()> {
+        (**self).ascend(parameters, ascents)
     }
 
     fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
@@ -51,13 +52,13 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+    fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()> {
         if self.velocity.is_empty() {
             self.velocity = zeros(parameters)?;
         }
-        check("velocity", &self.velocity, parameters, ascent)?;
-        for ((var, velocity), part) in parameters.iter().zip(&self.velocity).zip(ascent) {
-            ops::momentum_step(var, velocity, part, self.learning_rate, self.momentum)?;
+        check("velocity", &self.velocity, parameters, ascents)?;
+        for ((var, velocity), ascent) in parameters.iter().zip(&self.velocity).zip(ascents) {
+            ops::momentum_step(var, velocity, ascent, self.learning_rate, self.momentum)?;
         }
         Ok(())
     }
@@ -110,18 +111,19 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    fn ascend(&mut self, parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+    fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()> {
         if self.first.is_empty() {
             (self.first, self.second) = (zeros(parameters)?, zeros(parameters)?);
         }
-        check("first moments", &self.first, parameters, ascent)?;
-        check("second moments", &self.second, parameters, ascent)?;
+        check("first moments", &self.first, parameters, ascents)?;
+        check("second moments", &self.second, parameters, ascents)?;
         self.steps += 1;
         let (b1, b2) = self.betas;
         let bias = |beta: f64| 1.0 - beta.powi(self.steps as i32);
-        for (i, (var, part)) in parameters.iter().zip(ascent).enumerate() {
-            ops::average_in(&self.first[i], part, b1)?;
-            ops::average_square_in(&self.second[i], part, b2)?;
+        for (i, (var, ascent)) in parameters.iter().zip(ascents).enumerate() {
+            let gradient = ascent.tensor(var)?;
+            ops::average_in(&self.first[i], &gradient, b1)?;
+            ops::average_square_in(&self.second[i], &gradient, b2)?;
             let (rate, scale) = (self.learning_rate / bias(b1), 1.0 / bias(b2));
             ops::adam_step(var, &self.first[i], &self.second[i], rate, scale, self.epsilon)?;
         }
@@ -155,9 +157,9 @@ fn zeros(parameters: &[&Var]) -> Result<Vec<Tensor>> {
 }
 
 /// Errors unless there is one of everything for each parameter.
-fn check(name: &str, memory: &[Tensor], parameters: &[&Var], ascent: &[&Tensor]) -> Result<()> {
+fn check(name: &str, memory: &[Tensor], parameters: &[&Var], ascents: &[Ascent]) -> Result<()> {
     let expected = format!("{}, one a parameter", parameters.len());
-    for (what, count) in [(name, memory.len()), ("gradient", ascent.len())] {
+    for (what, count) in [(name, memory.len()), ("gradient", ascents.len())] {
         if count != parameters.len() {
             return Err(Error::invalid(
                 format!("the optimiser's {what}"),

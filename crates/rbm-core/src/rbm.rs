@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::{Error, Layer, Result, Rng, Units};
+use crate::{Error, Layer, Result, Rng, Units, ops};
 
 /// A restricted Boltzmann machine, E(v, h) = E_v(v) + E_h(h) − vᵀWh (Smolensky 1986; Hinton 2002).
 ///
@@ -75,7 +75,7 @@ impl Rbm {
     }
 
     /// Every parameter by name: `weights`, then `visible_…`, then `hidden_…`, the order of
-    /// [`Gradient::parts`](crate::Gradient::parts).
+    /// [`Gradient::ascents`](crate::Gradient::ascents).
     pub fn parameters(&self) -> Vec<(String, &Var)> {
         let weights = ("weights".to_owned(), &self.weights);
         let visible =
@@ -87,12 +87,12 @@ impl Rbm {
 
     /// vW, what the visible units say to each hidden one. Differentiable.
     pub fn hidden_inputs(&self, v: &Tensor) -> Result<Tensor> {
-        Ok(v.matmul(&self.weights)?)
+        ops::product(v, &self.weights)
     }
 
     /// hWᵀ, what the hidden units say to each visible one. Differentiable.
     pub fn visible_inputs(&self, h: &Tensor) -> Result<Tensor> {
-        Ok(h.matmul(&self.weights.t()?)?)
+        ops::product_transposed(h, &self.weights)
     }
 
     /// E(v, h) in nats, `(batch,)`. Differentiable.

@@ -14,21 +14,29 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 /// The highest counter word of [`Rng::split`]; draws count up from zero and do not reach it.
 const SPLIT_DOMAIN: u32 = u32::MAX;
 
+/// Rounds of Philox4x32-10.
+pub(crate) const ROUNDS: usize = 10;
+
 /// Ten rounds of Philox4x32: four random words for a counter under a key.
-pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    for _ in 0..10 {
-        counter = round(counter, key);
+pub fn philox4x32(counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    let mut lanes = counter.map(u64::from);
+    for _ in 0..ROUNDS {
+        lanes = round(lanes, key);
         key = next_key(key);
     }
-    counter
+    lanes.map(|lane| lane as u32)
 }
 
 /// One round of Philox4x32; the vectorised samplers apply it to a block of counters side by side.
+///
+/// Each word is the lower half of 64 bits, because vector instructions multiply 32 bits by 32 there. What a product
+/// leaves in the upper half is never read.
 #[inline(always)]
-pub(crate) fn round([c0, c1, c2, c3]: [u32; 4], [k0, k1]: [u32; 2]) -> [u32; 4] {
-    let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
-    let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
-    [(p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32]
+pub(crate) fn round([c0, c1, c2, c3]: [u64; 4], [k0, k1]: [u32; 2]) -> [u64; 4] {
+    let low = |x: u64| x & u64::from(u32::MAX);
+    let p0 = u64::from(MULTIPLIERS[0]) * low(c0);
+    let p1 = u64::from(MULTIPLIERS[1]) * low(c2);
+    [p1 >> 32 ^ c1 ^ u64::from(k0), p1, p0 >> 32 ^ c3 ^ u64::from(k1), p0]
 }
 
 /// The key of the next round.

@@ -2,8 +2,9 @@
 
 use candle_core::Tensor;
 
+use crate::ops::{self, Outer};
 use crate::state::{State, take};
-use crate::{Error, Gradient, Phase, Rbm, Result, Stateful, ops};
+use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
 
 /// One change of the gradient. Transforms are applied in the order in which they stand.
 pub trait Transform: Stateful {
@@ -23,14 +24,9 @@ pub struct WeightDecay {
 impl Stateful for WeightDecay {}
 
 impl Transform for WeightDecay {
-    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, _: &Phase) -> Result<Gradient> {
-        let weights = rbm.weights().as_detached_tensor();
-        if self.l2 != 0.0 {
-            ops::add_scaled(&gradient.weights, &weights, -self.l2)?;
-        }
-        if self.l1 != 0.0 {
-            ops::add_sign_scaled(&gradient.weights, &weights, -self.l1)?;
-        }
+    fn apply(&mut self, mut gradient: Gradient, _: &Rbm, _: &Phase) -> Result<Gradient> {
+        gradient.weights.penalty.l1 += self.l1;
+        gradient.weights.penalty.l2 += self.l2;
         Ok(gradient)
     }
 }
@@ -85,8 +81,8 @@ impl Transform for Sparsity {
         }
         if self.weights {
             let visible = (ops::sum_rows(&positive.visible)? / cases)?;
-            let pull = visible.unsqueeze(1)?.matmul(&pull.unsqueeze(0)?)?;
-            ops::add_scaled(&gradient.weights, &pull, 1.0)?;
+            let pull = Outer::new(&visible.unsqueeze(0)?, &pull.unsqueeze(0)?, 1.0)?;
+            gradient.weights = gradient.weights.plus(pull)?;
         }
         Ok(gradient)
     }
@@ -113,8 +109,8 @@ impl Clip {
 impl Stateful for Clip {}
 
 impl Transform for Clip {
-    fn apply(&mut self, gradient: Gradient, _: &Rbm, _: &Phase) -> Result<Gradient> {
-        let norm = gradient.norm()?;
+    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, _: &Phase) -> Result<Gradient> {
+        let norm = gradient.norm(rbm)?;
         if norm <= self.norm {
             return Ok(gradient);
         }
@@ -123,7 +119,7 @@ impl Transform for Clip {
             parts.into_iter().map(|part| Ok((part * scale)?)).collect::<Result<_>>()
         };
         Ok(Gradient {
-            weights: (gradient.weights * scale)?,
+            weights: gradient.weights.times(scale)?,
             visible: shrink(gradient.visible)?,
             hidden: shrink(gradient.hidden)?,
         })

@@ -28,7 +28,7 @@ fn three_steps(optimizer: &mut dyn Optimizer) -> Vec<Vec<f64>> {
     let parameter = Var::from_tensor(&vector(&[10.0, 20.0])).unwrap();
     let steps = [[1.0, -2.0], [3.0, 0.0], [-1.0, 4.0]];
     let after = steps.map(|gradient| {
-        optimizer.ascend(&[&parameter], &[&vector(&gradient)]).unwrap();
+        optimizer.ascend(&[&parameter], &[vector(&gradient).into()]).unwrap();
         flat(&parameter)
     });
     after.to_vec()
@@ -93,7 +93,7 @@ fn continues<O: Optimizer>(new: impl Fn() -> O) {
             }
             let gradients = gradients(step);
             let parameters: Vec<_> = parameters.iter().collect();
-            optimizer.ascend(&parameters, &gradients.iter().collect::<Vec<_>>()).unwrap();
+            optimizer.ascend(&parameters, &gradients.map(Into::into)).unwrap();
         }
         parameters.map(|x| bits(&x))
     };
@@ -148,8 +148,8 @@ fn a_missing_tensor_is_an_error_that_names_it() {
 fn a_gradient_of_another_shape_is_an_error() {
     let parameter = Var::from_tensor(&vector(&[1.0, 2.0])).unwrap();
     let wrong = vector(&[1.0, 2.0, 3.0]);
-    assert!(Sgd::new(0.1).ascend(&[&parameter], &[&wrong]).is_err());
-    assert!(Adam::new(0.1).ascend(&[&parameter], &[&wrong]).is_err());
+    assert!(Sgd::new(0.1).ascend(&[&parameter], &[wrong.clone().into()]).is_err());
+    assert!(Adam::new(0.1).ascend(&[&parameter], &[wrong.clone().into()]).is_err());
     assert_eq!(flat(&parameter), [1.0, 2.0]);
 }
 

@@ -8,7 +8,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bits, flat, normal};
-use rbm_core::ops::{self, reference};
+use rbm_core::ops::{self, Ascent, Outer, Penalty, reference};
 use rbm_core::{Result, Rng};
 
 const BOTH: [DType; 2] = [DType::F32, DType::F64];
@@ -66,30 +66,125 @@ fn means_and_softplus_are_the_same_to_rounding() {
         close("mean", ops::bernoulli_mean(&inputs, &bias), plain);
         let (mean, _) = ops::bernoulli_mean_and_sample(&inputs, &bias, &mut Rng::new(4)).unwrap();
         assert_eq!(bits(&mean), bits(&ops::bernoulli_mean(&inputs, &bias).unwrap()));
-        let sum = inputs.broadcast_add(&bias).map_err(Into::into);
-        close("add_bias", ops::add_bias(&inputs, &bias), sum);
+        let sum = inputs.broadcast_add(&bias).unwrap();
+        close("add_bias", ops::add_bias(&inputs, &bias), Ok(sum.clone()));
+        let plain = flat(&reference::softplus(&sum).unwrap().sum(1).unwrap());
+        let cgf = flat(&ops::bernoulli_cgf(&inputs, &bias).unwrap());
+        let bound = 203.0 * unit_roundoff(dtype);
+        let pairs = cgf.iter().zip(&plain);
+        assert!(pairs.clone().all(|(a, b)| (a / b - 1.0).abs() < bound), "{cgf:?} {plain:?}");
     }
 }
 
-/// A sum of n products is rounded by at most n·u·Σ|xy| whatever its order (Higham 2002, §3.1); twice that for two sums.
+/// The unit of rounding.
+fn unit_roundoff(dtype: DType) -> f64 {
+    if dtype == DType::F32 { 2f64.powi(-24) } else { 2f64.powi(-53) }
+}
+
+/// `(rows, width)`, of which about the share `density` is not zero: ones, or normal numbers.
+fn sparse(rows: usize, width: usize, density: f64, ones: bool, dtype: DType) -> Tensor {
+    let shape = (rows, width);
+    let seed = (rows * width) as u64;
+    let uniform = ops::uniform(shape, dtype, &Device::Cpu, &mut Rng::new(seed)).unwrap();
+    let mask = uniform.lt(density).unwrap().to_dtype(dtype).unwrap();
+    if ones { mask } else { (mask * normal(rows, width, dtype, seed + 1)).unwrap() }
+}
+
+/// Sums of n products, whatever their order, differ by at most 2·n·u·Σ|xy| (Higham 2002, §3.1).
+fn assert_same_sums(what: &str, n: usize, found: &Tensor, plain: &Tensor, sizes: &Tensor) {
+    let u = unit_roundoff(found.dtype());
+    assert_eq!(found.dims(), plain.dims(), "{what}");
+    for ((found, plain), size) in flat(found).into_iter().zip(flat(plain)).zip(flat(sizes)) {
+        assert!((found - plain).abs() <= 2.0 * n as f64 * u * size, "{what}: {found} {plain}");
+    }
+}
+
+/// Widths below, between and above the pieces that are kept in registers; densities on both sides of every choice.
 #[test]
-fn outer_differences_and_sums_are_the_same_to_rounding() {
-    for (dtype, u) in [(DType::F32, 2f64.powi(-24)), (DType::F64, 2f64.powi(-53))] {
-        let [x, y] = [33, 17].map(|width| normal(61, width, dtype, width as u64));
-        let [u_, w] = [33, 17].map(|width| normal(40, width, dtype, 100 + width as u64));
-        let of = |difference: fn(_, _) -> Result<Tensor>, x, y, u, w| -> Vec<f64> {
-            flat(&difference((x, y, 0.75), (u, w, 1.25)).unwrap())
-        };
-        let fused = of(ops::outer_difference, &x, &y, &u_, &w);
-        let plain = of(reference::outer_difference, &x, &y, &u_, &w);
-        let [x, y, u_, w] = [x, y, u_, w].map(|t| t.abs().unwrap());
-        let sizes = reference::outer_difference((&x, &y, 0.75), (&u_, &w, -1.25)).unwrap();
-        for ((fused, plain), size) in fused.iter().zip(plain).zip(flat(&sizes)) {
-            assert!((fused - plain).abs() <= 2.0 * 103.0 * u * size, "{dtype:?}: {fused} {plain}");
+fn products_are_the_same_to_rounding() {
+    for dtype in BOTH {
+        for (cases, n, m) in [(1, 1, 1), (61, 203, 125), (3, 70, 7), (40, 17, 500), (150, 400, 64)]
+        {
+            let w = normal(n, m, dtype, 9);
+            for (density, ones) in
+                [(0.0, true), (0.1, true), (0.1, false), (0.45, true), (0.45, false), (1.0, false)]
+            {
+                let what = format!("{dtype:?} {cases}x{n}x{m} {density} {ones}");
+                let abs = |x: &Tensor| x.abs().unwrap();
+                let x = sparse(cases, n, density, ones, dtype);
+                let sizes = abs(&x).matmul(&abs(&w)).unwrap();
+                let up = ops::product(&x, &w).unwrap();
+                assert_same_sums(&what, n, &up, &x.matmul(&w).unwrap(), &sizes);
+
+                let y = sparse(cases, m, density, ones, dtype);
+                let sizes = abs(&y).matmul(&abs(&w).t().unwrap()).unwrap();
+                let plain = y.matmul(&w.t().unwrap()).unwrap();
+                let down = ops::product_transposed(&y, &w).unwrap();
+                assert_same_sums(&format!("{what} transposed"), m, &down, &plain, &sizes);
+            }
         }
-        let bound = 61.0 * u * flat(&x.sum_all().unwrap())[0];
+    }
+}
+
+fn outers(pairs: &[(&Tensor, &Tensor, f64)]) -> Vec<Outer> {
+    pairs.iter().map(|(x, y, scale)| Outer::new(x, y, *scale).unwrap()).collect()
+}
+
+#[test]
+fn sums_of_outer_products_and_of_rows_are_the_same_to_rounding() {
+    for dtype in BOTH {
+        let [x, y] = [33, 17].map(|width| normal(61, width, dtype, width as u64));
+        let [u, w] = [33, 17].map(|width| normal(40, width, dtype, 100 + width as u64));
+        let sum = outers(&[(&x, &y, 0.75), (&u, &w, -1.25)]);
+        let (fused, plain) = (ops::outer_sum(&sum).unwrap(), reference::outer_sum(&sum).unwrap());
+        let [x, y, u, w] = [x, y, u, w].map(|t| t.abs().unwrap());
+        let sizes = reference::outer_sum(&outers(&[(&x, &y, 0.75), (&u, &w, 1.25)])).unwrap();
+        assert_same_sums("outer sum", 103, &fused, &plain, &sizes);
+        let bound = 61.0 * unit_roundoff(dtype) * flat(&x.sum_all().unwrap())[0];
         let sums = flat(&x.sum(0).unwrap());
         assert_close("sum_rows", &flat(&ops::sum_rows(&x).unwrap()), &sums, bound);
+    }
+}
+
+/// The step in one pass against the same in plain candle: sparse, dense and mixed terms, with both penalties, and a
+/// tensor. The step rounds six times more than the sum.
+#[test]
+fn a_momentum_step_is_the_same_to_rounding() {
+    let (rate, momentum) = (0.3, 0.7);
+    for dtype in BOTH {
+        for (n, m) in [(203, 125), (1, 1), (64, 500)] {
+            for densities in [[0.1, 0.1], [0.1, 0.9], [0.9, 0.2], [1.0, 1.0], [0.0, 0.0]] {
+                let [x, u] = densities.map(|density| sparse(61, n, density, density < 0.5, dtype));
+                let [y, w] = [1, 2].map(|seed| normal(61, m, dtype, seed));
+                let terms = outers(&[(&x, &y, 0.75), (&u, &w, -1.25)]);
+                let sum = reference::outer_sum(&terms).unwrap();
+                for (mut ascent, penalty) in [
+                    (Ascent::from(terms.clone()), Penalty::default()),
+                    (Ascent::from(terms.clone()), Penalty { l1: 0.01, l2: 0.1 }),
+                    (Ascent::from(sum.clone()), Penalty { l1: 0.01, l2: 0.1 }),
+                ] {
+                    ascent.penalty = penalty;
+                    let [parameter, velocity] = [3, 4].map(|seed| normal(n, m, dtype, seed));
+                    let size = |x: &Tensor, y: &Tensor| {
+                        x.abs().unwrap().t().unwrap().matmul(&y.abs().unwrap()).unwrap()
+                    };
+                    let sizes = ((size(&x, &y) * 0.75).unwrap() + (size(&u, &w) * 1.25).unwrap())
+                        .and_then(|s| s + velocity.abs()?)
+                        .and_then(|s| s + parameter.abs()?)
+                        .unwrap();
+                    let gradient = (&sum - (&parameter * penalty.l2).unwrap())
+                        .and_then(|g| g - (parameter.sign()? * penalty.l1)?)
+                        .unwrap();
+                    let delta = (&velocity * momentum).unwrap() + (gradient * rate).unwrap();
+                    let delta = delta.unwrap();
+                    let moved = (&parameter + &delta).unwrap();
+                    ops::momentum_step(&parameter, &velocity, &ascent, rate, momentum).unwrap();
+                    let what = format!("{dtype:?} {n}x{m} {densities:?} {penalty:?}");
+                    assert_same_sums(&what, 128, &velocity, &delta, &sizes);
+                    assert_same_sums(&what, 128, &parameter, &moved, &sizes);
+                }
+            }
+        }
     }
 }
 
@@ -112,8 +207,13 @@ fn layout_does_not_matter() {
             [bits(&mean), bits(&sample)]
         };
         assert_eq!(sample(&cut, &bias), sample(&copies.0, &copies.1));
-        let outer = |x: &Tensor| bits(&ops::outer_difference((x, x, 1.0), (x, x, 0.5)).unwrap());
+        let outer = |x: &Tensor| bits(&ops::outer_sum(&outers(&[(x, x, 1.0)])).unwrap());
         assert_eq!(outer(&cut), outer(&copies.0));
+        let w = normal(77, 30, dtype, 3);
+        let up = |x: &Tensor| bits(&ops::product(x, &w).unwrap());
+        assert_eq!(up(&cut), up(&copies.0));
+        let down = |w: &Tensor| bits(&ops::product_transposed(&copies.0, w).unwrap());
+        assert_eq!(down(&w.t().unwrap()), down(&w.t().unwrap().contiguous().unwrap()));
     }
 }
 
@@ -148,9 +248,16 @@ fn derivatives_are_finite_differences() {
     slopes_are_finite_differences("softplus", &x, ops::softplus);
     slopes_are_finite_differences("mean by inputs", &x, |x| ops::bernoulli_mean(x, &bias));
     slopes_are_finite_differences("mean by bias", &bias, |b| ops::bernoulli_mean(&x, b));
+    slopes_are_finite_differences("cgf by x", &x, |x| ops::bernoulli_cgf(x, &bias));
+    slopes_are_finite_differences("cgf by bias", &bias, |b| ops::bernoulli_cgf(&x, b));
     slopes_are_finite_differences("add_bias by x", &x, |x| ops::add_bias(x, &bias));
     slopes_are_finite_differences("add_bias by bias", &bias, |b| ops::add_bias(&x, b));
     slopes_are_finite_differences("sum_rows", &x, ops::sum_rows);
+    let (w, turned) = (normal(5, 4, DType::F64, 9), normal(4, 5, DType::F64, 9));
+    slopes_are_finite_differences("product by x", &x, |x| ops::product(x, &w));
+    slopes_are_finite_differences("product by w", &w, |w| ops::product(&x, w));
+    slopes_are_finite_differences("transposed by x", &x, |x| ops::product_transposed(x, &turned));
+    slopes_are_finite_differences("transposed by w", &turned, |w| ops::product_transposed(&x, w));
     slopes_are_finite_differences("sum_within_rows", &x, ops::sum_within_rows);
     slopes_are_finite_differences("plain sigmoid", &x, reference::sigmoid);
     slopes_are_finite_differences("plain softplus", &x, reference::softplus);
@@ -168,9 +275,95 @@ fn misfits_are_errors() {
         assert!(ops::bernoulli_sample(&inputs, wrong, rng).is_err());
         assert!(ops::bernoulli_mean_and_sample(&inputs, wrong, rng).is_err());
         assert!(ops::add_bias(&inputs, wrong).is_err());
+        assert!(ops::bernoulli_cgf(&inputs, wrong).is_err());
+    }
+    assert!(ops::outer_sum(&[]).is_err());
+    assert!(ops::product(&inputs, &inputs).is_err());
+    assert!(ops::product_transposed(&inputs, &inputs.narrow(1, 0, 202).unwrap()).is_err());
+    assert!(ops::product(&inputs, &inputs.t().unwrap().to_dtype(DType::F64).unwrap()).is_err());
+    let ascent = Ascent::from(outers(&[(&inputs, &inputs, 1.0)]));
+    for wrong in [&inputs, &bias] {
+        assert!(ops::momentum_step(wrong, wrong, &ascent, 0.1, 0.5).is_err());
     }
     let (short, double) = (inputs.narrow(0, 0, 10).unwrap(), inputs.to_dtype(DType::F64).unwrap());
     for wrong in [&short, &double] {
-        assert!(ops::outer_difference((&inputs, wrong, 1.0), (&inputs, &inputs, 1.0)).is_err());
+        assert!(Outer::new(&inputs, wrong, 1.0).is_err());
+    }
+}
+
+/// The words of both are the same, and a threshold in `f32` is the same in both.
+#[test]
+fn dropout_is_the_plain_one_and_its_own_derivative() {
+    for dtype in BOTH {
+        let (x, _) = inputs(dtype);
+        let rng = &mut Rng::new(11);
+        assert!(ops::Dropout::draw(0.0, rng).unwrap().is_none());
+        let draw = rng.clone().draw();
+        let dropout = ops::Dropout::draw(0.4, rng).unwrap().unwrap();
+        let fused = dropout.apply(&x).unwrap();
+        let plain = reference::dropout(&x, 0.4, draw).unwrap();
+        assert_close("dropout", &flat(&fused), &flat(&plain), rounding(dtype) * 20.0);
+        let kept = flat(&fused).iter().filter(|&&x| x != 0.0).count() as f64 / 203_000.0;
+        assert!((kept - 0.6).abs() < 4.0 * (0.24f64 / 203_000.0).sqrt(), "{kept}");
+        let (once, twice) = (dropout.apply(&x).unwrap(), dropout.apply(&fused).unwrap());
+        assert_eq!(bits(&once), bits(&fused));
+        assert_close("the same elements", &flat(&twice), &flat(&(once / 0.6).unwrap()), 1e-4);
+    }
+    for wrong in [1.0, -0.1, f64::NAN] {
+        assert!(ops::Dropout::draw(wrong, &mut Rng::new(1)).is_err());
+    }
+}
+
+/// Products in plain candle with the same elements left out, and what its autograd says of them.
+#[test]
+fn a_connection_and_its_derivatives_are_the_plain_ones() {
+    for dtype in BOTH {
+        let (x, w, bias) =
+            (normal(7, 33, dtype, 1), normal(33, 18, dtype, 2), normal(1, 18, dtype, 3));
+        let [x, w, bias] = [x, w, bias.squeeze(0).unwrap()].map(|t| Var::from_tensor(&t).unwrap());
+        let dropout = ops::Dropout::draw(0.3, &mut Rng::new(5)).unwrap();
+        let r = normal(7, 18, dtype, 4);
+        for dropout in [None, dropout] {
+            let plain_store = ops::Connection { dropout, ..ops::Connection::new(&w) };
+            let deferred = ops::Deferred::default();
+            let connection =
+                ops::Connection { gradient: Some(deferred.clone()), ..plain_store.clone() };
+            let mask = match dropout {
+                Some(dropout) => dropout.apply(&x.ones_like().unwrap()).unwrap(),
+                None => x.ones_like().unwrap(),
+            };
+            let inputs = (x.as_tensor() * mask).unwrap().matmul(&w).unwrap();
+            let affine = inputs.broadcast_add(&bias).unwrap();
+            let mean = reference::sigmoid(&affine).unwrap();
+            type Way<'a> = &'a dyn Fn(&ops::Connection) -> Result<Tensor>;
+            let ways: [(&str, Way, Tensor); 3] = [
+                ("inputs", &|c| c.inputs(&x), inputs),
+                ("affine", &|c| c.affine(&x, &bias), affine),
+                ("sigmoid", &|c| c.sigmoid(&x, &bias), mean),
+            ];
+            for (what, way, plain) in ways {
+                let fused = way(&connection).unwrap();
+                let close = |name: &str, fused: &Tensor, plain: &Tensor| {
+                    // Sums of at most 33 numbers of order ten.
+                    let bound = 33.0 * 100.0 * unit_roundoff(dtype);
+                    let what = format!("{what} {name} {dtype:?} {dropout:?}");
+                    assert_close(&what, &flat(fused), &flat(plain), bound);
+                };
+                close("value", &fused, &plain);
+                let slopes = |y: &Tensor| (y * &r).unwrap().sum_all().unwrap().backward().unwrap();
+                let plain = slopes(&plain);
+                assert!(deferred.take().is_empty());
+                let fused = slopes(&fused);
+                let outers = deferred.take();
+                assert!(fused.get(&w).is_none(), "nothing is added up twice");
+                close("by w", &ops::outer_sum(&outers).unwrap(), plain.get(&w).unwrap());
+                let stored = slopes(&way(&plain_store).unwrap());
+                close("by w, stored", stored.get(&w).unwrap(), plain.get(&w).unwrap());
+                close("by x", fused.get(&x).unwrap(), plain.get(&x).unwrap());
+                if what != "inputs" {
+                    close("by bias", fused.get(&bias).unwrap(), plain.get(&bias).unwrap());
+                }
+            }
+        }
     }
 }

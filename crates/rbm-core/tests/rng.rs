@@ -10,7 +10,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{bits, flat, normal, parameter_bits};
 use rand::seq::SliceRandom;
-use rbm_core::{Batches, ContrastiveDivergence, Rbm, Rng, Sgd, Trainer, Units, init::Init, ops};
+use rbm_core::ops::{self, Outer};
+use rbm_core::{Batches, ContrastiveDivergence, Rbm, Rng, Sgd, Trainer, Units, init::Init};
 
 fn hex(x: &Tensor) -> Vec<u32> {
     flat(x).into_iter().map(|x| (x as f32).to_bits()).collect()
@@ -115,10 +116,24 @@ fn threads_do_not_change_a_bit() {
         same_for_any_threads("normal", || bits(&normal(100, 500, dtype, 5)));
         same_for_any_threads("softplus", || bits(&ops::softplus(&inputs).unwrap()));
         same_for_any_threads("sigmoid", || bits(&ops::sigmoid(&inputs).unwrap()));
-        same_for_any_threads("outer_difference", || {
-            let sides = ((&other, &inputs, 0.5), (&other, &inputs, 0.25));
-            bits(&ops::outer_difference(sides.0, sides.1).unwrap())
-        });
+        let outer = |x: &Tensor| Outer::new(x, &inputs, 0.5).unwrap();
+        same_for_any_threads("outer_sum", || bits(&ops::outer_sum(&[outer(&other)]).unwrap()));
+        let weights = normal(784, 500, dtype, 6);
+        let sparse = |x: &Tensor| (x * x.ge(1.0).unwrap().to_dtype(dtype).unwrap()).unwrap();
+        for (name, other, inputs) in
+            [("dense", &other, &inputs), ("sparse", &sparse(&other), &sparse(&inputs))]
+        {
+            same_for_any_threads(name, || {
+                let up = bits(&ops::product(other, &weights).unwrap());
+                [up, bits(&ops::product_transposed(inputs, &weights).unwrap())].concat()
+            });
+            same_for_any_threads(&format!("momentum_step, {name}"), || {
+                let (w, delta) = (weights.copy().unwrap(), weights.copy().unwrap());
+                let ascent = vec![outer(other), outer(other)].into();
+                ops::momentum_step(&w, &delta, &ascent, 0.1, 0.9).unwrap();
+                [bits(&w), bits(&delta)].concat()
+            });
+        }
     }
 }
 

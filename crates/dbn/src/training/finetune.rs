@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Optimizer, Result, Rng, Rows, ops};
+use rbm_core::{Batches, Error, Optimizer, Result, Rng, Rows};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, checkpoint_of};
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
-use crate::classifier::{Dropout, log_likelihood};
+use crate::classifier::Dropout;
 use crate::{Classifier, recipe};
 
 /// What has been added up since the epoch began.
@@ -205,24 +205,17 @@ impl Backprop<'_> {
     ) -> Result<f64> {
         let recipe = self.recipe;
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
-        let objective =
-            log_likelihood(&self.classifier.logits_with_dropout(batch, dropout, rng)?, classes)?;
-        let gradients = objective.backward()?;
+        let (objective, mut ascents) = self.classifier.ascents(batch, classes, dropout, rng)?;
         let vars = self.classifier.vars();
         let learning = if epoch < recipe.softmax_only { vars.len() - 2.. } else { 0.. };
-        let mut ascent = Vec::with_capacity(vars.len());
-        for (i, var) in vars.iter().enumerate() {
-            let gradient = match gradients.get(var.as_tensor()).filter(|_| learning.contains(&i)) {
-                // Detached, because what keeps a gradient must not keep the graph that it came from.
-                Some(gradient) => gradient.detach().contiguous()?,
-                None => var.as_detached_tensor().zeros_like()?,
-            };
-            if recipe.l2 > 0.0 && var.rank() == 2 && learning.contains(&i) {
-                ops::add_scaled(&gradient, &var.as_detached_tensor(), -recipe.l2)?;
+        for (i, (var, ascent)) in vars.iter().zip(&mut ascents).enumerate() {
+            if !learning.contains(&i) {
+                *ascent = var.as_detached_tensor().zeros_like()?.into();
+            } else if var.rank() == 2 {
+                ascent.penalty.l2 = recipe.l2;
             }
-            ascent.push(gradient);
         }
-        self.optimizer.ascend(&vars, &ascent.iter().collect::<Vec<_>>())?;
-        Ok(-objective.to_dtype(DType::F64)?.to_scalar::<f64>()?)
+        self.optimizer.ascend(&vars, &ascents)?;
+        Ok(-objective)
     }
 }

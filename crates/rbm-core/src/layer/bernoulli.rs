@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, row_sums};
-use crate::{Error, Result, Rng, ops};
+use super::{Layer, Units};
+use crate::ops::{self, Connection};
+use crate::{Error, Result, Rng};
 
 /// x ∈ {0, 1}, E(x) = −bias·x, P(x = 1 | I) = sigmoid(I + bias).
 #[derive(Debug)]
@@ -46,11 +47,15 @@ impl Layer for Bernoulli {
     }
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
-        row_sums(&ops::softplus(&ops::add_bias(inputs, &self.bias)?)?)
+        ops::bernoulli_cgf(inputs, &self.bias)
     }
 
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         ops::bernoulli_sample(&inputs.detach(), &self.bias.as_detached_tensor(), rng)
+    }
+
+    fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
+        connection.sigmoid(below, &self.bias)
     }
 
     fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {

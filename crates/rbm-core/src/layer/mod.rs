@@ -17,7 +17,8 @@ pub use bernoulli::Bernoulli;
 pub use gaussian::Gaussian;
 pub use units::{Units, Variance};
 
-use crate::{Result, Rng, ops};
+use crate::ops::{self, Connection};
+use crate::{Result, Rng};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
 pub trait Layer: Debug + Send + Sync {
@@ -43,6 +44,12 @@ pub trait Layer: Debug + Send + Sync {
     /// E[x | inputs].
     fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
         Ok(self.expected_statistics(inputs)?.swap_remove(0))
+    }
+
+    /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
+    /// where the unit type has one. Differentiable.
+    fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
+        self.mean(&connection.inputs(below)?)
     }
 
     /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.

@@ -139,12 +139,12 @@ fn sample_block_f32(
     sample: &mut [f32],
     mean: &mut [f32],
 ) {
+    let words = block_words(draw, block);
     simd.run(
         #[inline(always)]
         || {
             let mut p = [0f32; BLOCK];
             biased_sigmoid_f32(x, bias, start, &mut p[..x.len()]);
-            let words = block_words(draw, block);
             let mut ones = [0f32; BLOCK];
             for i in 0..BLOCK {
                 ones[i] = if unit(words[i]) < p[i] { 1.0 } else { 0.0 };

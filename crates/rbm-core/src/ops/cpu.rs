@@ -44,6 +44,7 @@ impl Simd {
     pub(super) fn run(self, pass: impl FnOnce()) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
+        #[inline(never)]
         fn avx2(pass: impl FnOnce()) {
             pass();
         }
@@ -56,10 +57,15 @@ impl Simd {
     }
 }
 
+/// Whether an elementwise pass over so many elements is not worth a second thread, or there is none.
+pub(super) fn is_small(elements: usize) -> bool {
+    elements <= 2 * CHUNK || rayon::current_num_threads() == 1
+}
+
 /// Calls `pass(offset, chunk)` for consecutive chunks of `out`, on as many threads as rayon has. What a chunk is does
 /// not depend on the number of threads.
 pub(super) fn for_chunks<T: Send>(out: &mut [T], pass: impl Fn(usize, &mut [T]) + Sync) {
-    if out.len() <= 2 * CHUNK {
+    if is_small(out.len()) {
         pass(0, out);
     } else {
         out.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| pass(i * CHUNK, chunk));
@@ -72,7 +78,7 @@ pub(super) fn for_chunks2<T: Send>(
     right: &mut [T],
     pass: impl Fn(usize, &mut [T], &mut [T]) + Sync,
 ) {
-    if left.len() <= 2 * CHUNK {
+    if is_small(left.len()) {
         pass(0, left, right);
     } else {
         let chunks = left.par_chunks_mut(CHUNK).zip(right.par_chunks_mut(CHUNK)).enumerate();

@@ -1,7 +1,9 @@
 //! How a fused operation gets at the numbers of its tensors.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, D, DType, Layout, Result, Tensor};
+use candle_core::{CpuStorage, D, DType, Layout, Result, Storage, Tensor};
+
+use super::real::Real;
 
 /// Whether the fused operations are made for tensors like `x`.
 pub(super) fn has_fused(x: &Tensor) -> bool {
@@ -16,6 +18,22 @@ pub(super) fn contiguous<'a, T>(x: &'a [T], layout: &Layout) -> Result<&'a [T]> 
             "a fused operation needs contiguous tensors, got strides {:?}",
             layout.stride()
         ),
+    }
+}
+
+/// The same of a tensor that may be changed.
+pub(super) fn contiguous_mut<'a, T>(x: &'a mut [T], layout: &Layout) -> Result<&'a mut [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&mut x[start..end]),
+        None => candle_core::bail!("update in place: the target must be contiguous"),
+    }
+}
+
+/// The numbers of a tensor on the CPU that lies in one piece.
+pub(super) fn numbers_of<'a, T: Real>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
+    match storage {
+        Storage::Cpu(storage) => contiguous(T::numbers("a fused operation", storage)?, layout),
+        _ => candle_core::bail!("a fused operation: all tensors must lie on the CPU"),
     }
 }
 

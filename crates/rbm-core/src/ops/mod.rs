@@ -7,25 +7,37 @@
 pub mod reference;
 pub mod threads;
 
+mod ascent;
 mod bernoulli;
+mod bytes;
+mod connection;
 mod cpu;
+mod dense;
+mod dropout;
+mod gather;
 mod math;
 mod memory;
+mod momentum;
+mod nonzeros;
 mod normal;
-mod outer;
 mod philox;
+mod product;
+mod real;
 mod reduce;
 mod sigmoid;
 mod softplus;
 mod update;
 
+pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use bytes::append_divided;
+pub use connection::{Connection, Deferred};
+pub use dropout::Dropout;
+pub use momentum::momentum_step;
 pub use normal::normal;
-pub use outer::outer_difference;
 pub use philox::uniform;
+pub use product::{product, product_transposed};
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
-pub use softplus::softplus;
-pub use update::{
-    adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, momentum_step,
-};
+pub use softplus::{bernoulli_cgf, softplus};
+pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};

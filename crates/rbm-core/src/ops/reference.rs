@@ -1,10 +1,11 @@
-//! The same operations in plain candle: what runs on CUDA and Metal for now, and the oracle of the fused ones.
+//! The same operations in plain candle: what runs where an operation has no fused form, and the oracle of the fused ones.
 
 use candle_core::{DType, Tensor};
 
+use super::Outer;
 use super::philox::{BLOCK, block_words, unit};
-use crate::Result;
 use crate::rng::Draw;
+use crate::{Error, Result};
 
 /// 1 / (1 + exp(−x)).
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
@@ -22,6 +23,13 @@ pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     sigmoid(&inputs.broadcast_add(bias)?)
 }
 
+/// `x` without the elements that the draw's words leave out, the others scaled up.
+pub fn dropout(x: &Tensor, fraction: f64, draw: Draw) -> Result<Tensor> {
+    let x = x.detach();
+    let mask = uniform(&x, draw)?.lt(1.0 - fraction)?.to_dtype(x.dtype())?;
+    Ok((x * (mask * (1.0 / (1.0 - fraction)))?)?)
+}
+
 /// The mean, and the sample that the draw's words give.
 pub fn bernoulli_mean_and_sample(
     inputs: &Tensor,
@@ -29,25 +37,31 @@ pub fn bernoulli_mean_and_sample(
     draw: Draw,
 ) -> Result<(Tensor, Tensor)> {
     let mean = bernoulli_mean(inputs, bias)?.detach();
-    let count = mean.elem_count();
+    let sample = uniform(&mean, draw)?.lt(&mean)?.to_dtype(mean.dtype())?;
+    Ok((mean, sample))
+}
+
+/// The draw's words as numbers between 0 and 1, in a tensor like `x`.
+fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
+    let count = x.elem_count();
     let uniform: Vec<f32> = (0..count.div_ceil(BLOCK))
         .flat_map(|block| block_words(draw, block as u64).map(unit))
         .take(count)
         .collect();
-    let uniform = Tensor::from_vec(uniform, mean.shape(), mean.device())?.to_dtype(mean.dtype())?;
-    let sample = uniform.lt(&mean)?.to_dtype(mean.dtype())?;
-    Ok((mean, sample))
+    Ok(Tensor::from_vec(uniform, x.shape(), x.device())?.to_dtype(x.dtype())?)
 }
 
-/// α·xᵀy − β·uᵀw.
-pub fn outer_difference(
-    (x, y, alpha): (&Tensor, &Tensor, f64),
-    (u, w, beta): (&Tensor, &Tensor, f64),
-) -> Result<Tensor> {
-    let (x, y, u, w) = (x.detach(), y.detach(), u.detach(), w.detach());
-    let positive = x.t()?.matmul(&(y * alpha)?)?;
-    let negative = u.t()?.matmul(&(w * beta)?)?;
-    Ok((positive - negative)?)
+/// Σ scale·xᵀy.
+pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for Outer { x, y, scale } in terms {
+        let term = x.t()?.matmul(&(y * *scale)?)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + term)?,
+            None => term,
+        });
+    }
+    sum.ok_or_else(|| Error::invalid("a sum of outer products", "at least one", "none"))
 }
 
 /// The sum of the rows of a matrix.

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
 use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::real::Real;
 use super::{math, reference};
 use crate::Result;
 
@@ -44,7 +45,7 @@ impl CustomOp1 for Sigmoid {
     }
 
     fn bwd(&self, _: &Tensor, mean: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(sigmoid_backward(mean, grad)?))
+        Ok(Some(sigmoid_slope(mean, grad).map_err(candle_core::Error::wrap)?))
     }
 }
 
@@ -84,15 +85,64 @@ impl CustomOp2 for BiasedSigmoid {
         mean: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let inputs = sigmoid_backward(mean, grad)?;
+        let inputs = sigmoid_slope(mean, grad).map_err(candle_core::Error::wrap)?;
         let bias = reference::sum_rows(&inputs)?;
         Ok((Some(inputs), Some(bias)))
     }
 }
 
-fn sigmoid_backward(mean: &Tensor, grad: &Tensor) -> candle_core::Result<Tensor> {
-    let mean = mean.detach();
-    (&mean - mean.sqr()?)? * grad
+/// grad·mean·(1 − mean): what comes back through a sigmoid whose result was `mean`. A leaf.
+pub(super) fn sigmoid_slope(mean: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let (mean, grad) = (mean.detach(), grad.detach());
+    if !has_fused(&mean) {
+        return Ok(((&mean - mean.sqr()?)? * grad)?);
+    }
+    Ok(mean.contiguous()?.apply_op2_no_bwd(&grad.contiguous()?, &Slope)?)
+}
+
+struct Slope;
+
+impl Slope {
+    fn run<T: Real>(&self, mean: &[T], grad: &[T]) -> Vec<T> {
+        let mut out = vec![T::default(); mean.len()];
+        for_chunks(&mut out, |start, out| {
+            let both = mean[start..].iter().zip(&grad[start..]);
+            for (out, (&mean, &grad)) in out.iter_mut().zip(both) {
+                *out = (mean - mean * mean) * grad;
+            }
+        });
+        out
+    }
+}
+
+impl CustomOp2 for Slope {
+    fn name(&self) -> &'static str {
+        "sigmoid-slope"
+    }
+
+    fn cpu_fwd(
+        &self,
+        mean: &CpuStorage,
+        mean_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        if mean_layout.dims() != grad_layout.dims() {
+            candle_core::bail!("sigmoid-slope: two shapes, {mean_layout:?} and {grad_layout:?}");
+        }
+        let out = match mean {
+            CpuStorage::F32(mean) => {
+                let grad = contiguous(f32::numbers(self.name(), grad)?, grad_layout)?;
+                f32::storage(self.run(contiguous(mean, mean_layout)?, grad))
+            }
+            CpuStorage::F64(mean) => {
+                let grad = contiguous(f64::numbers(self.name(), grad)?, grad_layout)?;
+                f64::storage(self.run(contiguous(mean, mean_layout)?, grad))
+            }
+            other => return Err(unsupported(self.name(), other)),
+        };
+        Ok((out, mean_layout.shape().clone()))
+    }
 }
 
 /// out = sigmoid(x + bias), where `x[0]` is value `start` of a row-major matrix as wide as `bias`; an empty bias is zero.

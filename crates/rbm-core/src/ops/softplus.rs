@@ -1,10 +1,12 @@
 //! softplus(x) = log(1 + exp(x)), the cumulant generating function of a unit that is zero or one.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
+use rayon::prelude::*;
 
-use super::cpu::{Simd, for_chunks};
-use super::memory::{contiguous, has_fused, unsupported};
-use super::sigmoid::sigmoid;
+use super::cpu::{Simd, for_chunks, is_small};
+use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::real::Real;
+use super::sigmoid::{bernoulli_mean, sigmoid};
 use super::{math, reference};
 use crate::Result;
 
@@ -62,5 +64,93 @@ fn softplus_f64(x: &[f64]) -> Vec<f64> {
         let x = &x[start..start + out.len()];
         out.iter_mut().zip(x).for_each(|(out, &x)| *out = math::softplus_f64(x));
     });
+    out
+}
+
+/// Σⱼ softplus(inputs + bias) of every row, the cumulant generating function of units that are zero or one, in one pass.
+/// `inputs` `(batch, width)`, `bias` `(width,)`; `(batch,)`. Differentiable in both.
+pub fn bernoulli_cgf(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if !has_fused(inputs) {
+        return Ok(reference::softplus(&inputs.broadcast_add(bias)?)?.sum(D::Minus1)?);
+    }
+    Ok(inputs.contiguous()?.apply_op2(&bias.contiguous()?, BernoulliCgf)?)
+}
+
+struct BernoulliCgf;
+
+impl CustomOp2 for BernoulliCgf {
+    fn name(&self) -> &'static str {
+        "bernoulli-cgf"
+    }
+
+    fn cpu_fwd(
+        &self,
+        inputs: &CpuStorage,
+        inputs_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        check_bias(self.name(), inputs_layout, bias_layout)?;
+        let out = match inputs {
+            CpuStorage::F32(x) => {
+                let bias = contiguous(f32::numbers(self.name(), bias)?, bias_layout)?;
+                f32::storage(cgf(contiguous(x, inputs_layout)?, bias))
+            }
+            CpuStorage::F64(x) => {
+                let bias = contiguous(f64::numbers(self.name(), bias)?, bias_layout)?;
+                f64::storage(cgf(contiguous(x, inputs_layout)?, bias))
+            }
+            other => return Err(unsupported(self.name(), other)),
+        };
+        Ok((out, inputs_layout.dims()[0].into()))
+    }
+
+    fn bwd(
+        &self,
+        inputs: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let mean = bernoulli_mean(&inputs.detach(), &bias.detach());
+        let slope = mean.map_err(candle_core::Error::wrap)?.broadcast_mul(&grad.unsqueeze(1)?)?;
+        let bias = reference::sum_rows(&slope)?;
+        Ok((Some(slope), Some(bias)))
+    }
+}
+
+/// The sums of rows as wide as `bias`. Each is added up in lanes, and the lanes in double precision.
+fn cgf<T: Real>(x: &[T], bias: &[T]) -> Vec<T> {
+    const LANES: usize = 16;
+    let width = bias.len();
+    let mut out = vec![T::default(); x.len().checked_div(width).unwrap_or(0)];
+    let row = |i: usize| {
+        let mut lanes = [T::default(); LANES];
+        Simd::best().run(
+            #[inline(always)]
+            || {
+                let (x, bias) = (x[i * width..][..width].chunks(LANES), bias.chunks(LANES));
+                for (x, bias) in x.zip(bias) {
+                    if let (Ok(x), Ok(bias)) =
+                        (<&[T; LANES]>::try_from(x), <&[T; LANES]>::try_from(bias))
+                    {
+                        for j in 0..LANES {
+                            lanes[j] += (x[j] + bias[j]).softplus();
+                        }
+                    } else {
+                        for ((lane, &x), &bias) in lanes.iter_mut().zip(x).zip(bias) {
+                            *lane += (x + bias).softplus();
+                        }
+                    }
+                }
+            },
+        );
+        T::from_f64(lanes.into_iter().map(T::to_f64).sum())
+    };
+    if is_small(x.len()) {
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = row(i));
+    } else {
+        out.par_iter_mut().enumerate().for_each(|(i, out)| *out = row(i));
+    }
     out
 }

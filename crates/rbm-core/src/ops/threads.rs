@@ -7,6 +7,9 @@
 /// the process may use. candle's elementwise operations have a second pool, whose threads spin while they wait for each
 /// other; beside rayon's, and beside any other program, they cost more than they give: `CANDLE_NUM_THREADS` is set to 1.
 ///
+/// The calling thread becomes one of rayon's own. Otherwise it would hand over every operation and sleep until it is
+/// done, which took as long as the operation itself where that has 50,000 elements.
+///
 /// Nothing is done where the process is not visibly single-threaded, because then the environment must not be changed.
 pub fn settle() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -15,6 +18,12 @@ pub fn settle() {
             // SAFETY: no other thread exists that could read the environment at the same time; just checked.
             unsafe { std::env::set_var(name, threads.to_string()) };
         }
+    }
+    // A pool of this thread alone would leave what other threads ask of it undone for ever.
+    let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok());
+    if threads.unwrap_or(cores) > 1 {
+        // It fails where the pool exists already; then it stays as it is.
+        let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     }
 }
 

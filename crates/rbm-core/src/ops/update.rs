@@ -1,11 +1,10 @@
 //! Changes of a parameter in place: the only operations that write into a tensor that exists already.
 
-use std::ops::{Add, Div, Mul};
-
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor};
 
 use super::cpu::for_chunks;
-use super::memory::{contiguous, unsupported};
+use super::memory::{contiguous, contiguous_mut, unsupported};
+use super::real::Real;
 use crate::{Error, Result};
 
 /// target ← target + scale·source, in place. Equal shapes, contiguous; the two must not share memory.
@@ -18,16 +17,14 @@ pub fn add_sign_scaled(target: &Tensor, source: &Tensor, scale: f64) -> Result<(
     combine(target, source, Combination { keep: 1.0, scale, term: Term::Sign })
 }
 
-/// velocity ← momentum·velocity + rate·gradient, then parameter ← parameter + velocity, both in place.
-pub fn momentum_step(
-    parameter: &Tensor,
-    velocity: &Tensor,
-    gradient: &Tensor,
-    rate: f64,
-    momentum: f64,
+/// target ← keep·target + scale·source, in place.
+pub(super) fn combine_scaled(
+    target: &Tensor,
+    keep: f64,
+    source: &Tensor,
+    scale: f64,
 ) -> Result<()> {
-    combine(velocity, gradient, Combination { keep: momentum, scale: rate, term: Term::Itself })?;
-    add_scaled(parameter, velocity, 1.0)
+    combine(target, source, Combination { keep, scale, term: Term::Itself })
 }
 
 /// average ← decay·average + (1 − decay)·source, in place.
@@ -73,7 +70,7 @@ fn combine(target: &Tensor, source: &Tensor, op: Combination) -> Result<()> {
     Ok(target.inplace_op2(&source.contiguous()?, &op)?)
 }
 
-fn check_alike(target: &Tensor, source: &Tensor) -> Result<()> {
+pub(super) fn check_alike(target: &Tensor, source: &Tensor) -> Result<()> {
     if target.shape() != source.shape() || target.dtype() != source.dtype() {
         let describe = |t: &Tensor| format!("{:?} {:?}", t.dims(), t.dtype());
         return Err(Error::invalid("update in place", describe(target), describe(source)));
@@ -97,53 +94,6 @@ enum Term {
     Itself,
     Sign,
     Square,
-}
-
-/// The two types of numbers that parameters have.
-trait Real:
-    Copy
-    + PartialOrd
-    + From<i8>
-    + Add<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Send
-    + Sync
-{
-    fn from_f64(x: f64) -> Self;
-    fn sqrt(self) -> Self;
-
-    fn sign(self) -> Self {
-        let zero = Self::from(0);
-        Self::from(i8::from(self > zero) - i8::from(self < zero))
-    }
-}
-
-impl Real for f32 {
-    fn from_f64(x: f64) -> Self {
-        x as f32
-    }
-
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-}
-
-impl Real for f64 {
-    fn from_f64(x: f64) -> Self {
-        x
-    }
-
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-}
-
-fn contiguous_mut<'a, T>(x: &'a mut [T], layout: &Layout) -> candle_core::Result<&'a mut [T]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&mut x[start..end]),
-        None => candle_core::bail!("update in place: the target must be contiguous"),
-    }
 }
 
 impl Combination {

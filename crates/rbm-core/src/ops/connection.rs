@@ -1,0 +1,265 @@
+//! The way from one layer of a network to the next, forwards and backwards in as few passes as it needs.
+//!
+//! candle's backward pass adds every gradient to a fresh tensor of zeros, and asks for the gradient of the data as well.
+//! Here the gradient of the weights can be left as the two factors of its outer product, for the optimiser to multiply out
+//! within its step, and that of the data is not made.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
+
+use super::ascent::{Outer, outer_sum};
+use super::cpu::{Simd, for_chunks};
+use super::dropout::Dropout;
+use super::memory::{contiguous, has_fused, numbers_of, unsupported};
+use super::product::{multiply, product_transposed};
+use super::real::Real;
+use super::reference;
+use super::sigmoid::sigmoid_slope;
+use crate::Result;
+
+/// Where the backward pass leaves the gradient of a weight matrix as outer products.
+#[derive(Debug, Clone, Default)]
+pub struct Deferred(Arc<Mutex<Vec<Outer>>>);
+
+impl Deferred {
+    /// What has been left since the last call: nothing where the device has no fused operations, and then the gradient
+    /// is in candle's store as usual.
+    pub fn take(&self) -> Vec<Outer> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn leave(&self, outer: Outer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(outer);
+    }
+}
+
+/// Weights `(below, above)` on the way up, with some of the units below left out.
+#[derive(Debug, Clone)]
+pub struct Connection<'a> {
+    /// `(below, above)`.
+    pub weights: &'a Tensor,
+    /// Which units below are left out.
+    pub dropout: Option<Dropout>,
+    /// Where the backward pass leaves the weights' gradient; `None` for candle's store, as usual.
+    pub gradient: Option<Deferred>,
+}
+
+impl<'a> Connection<'a> {
+    /// Without dropout, the gradient in candle's store.
+    pub fn new(weights: &'a Tensor) -> Self {
+        Self { weights, dropout: None, gradient: None }
+    }
+
+    /// x·W, with x `(batch, below)`: `(batch, above)`. Differentiable in both.
+    pub fn inputs(&self, x: &Tensor) -> Result<Tensor> {
+        if !self.is_fused(x) {
+            return Ok(self.plain(x)?.matmul(self.weights)?);
+        }
+        let dropped = self.dropped(x)?;
+        let (x, weights) = (x.contiguous()?, self.weights.contiguous()?);
+        Ok(x.apply_op2(&weights, self.op(dropped, false))?)
+    }
+
+    /// x·W + bias, with bias `(above,)`. Differentiable in all three.
+    pub fn affine(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        if !self.is_fused(x) {
+            return Ok(self.plain(x)?.matmul(self.weights)?.broadcast_add(bias)?);
+        }
+        self.fused(x, bias, false)
+    }
+
+    /// sigmoid(x·W + bias): the mean of units that are zero or one. Differentiable in all three.
+    pub fn sigmoid(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        if !self.is_fused(x) {
+            return reference::bernoulli_mean(&self.plain(x)?.matmul(self.weights)?, bias);
+        }
+        self.fused(x, bias, true)
+    }
+
+    fn is_fused(&self, x: &Tensor) -> bool {
+        let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
+        !other_library && has_fused(x) && x.rank() == 2 && self.weights.rank() == 2
+    }
+
+    /// The dropout as an operation that candle differentiates.
+    fn plain(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.dropout {
+            Some(dropout) => Ok((x * dropout.apply(&x.ones_like()?)?)?),
+            None => Ok(x.clone()),
+        }
+    }
+
+    fn dropped(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.dropout {
+            Some(dropout) => dropout.apply(x),
+            None => Ok(x.detach().contiguous()?),
+        }
+    }
+
+    fn op(&self, dropped: Tensor, sigmoid: bool) -> Fused {
+        Fused { dropped, dropout: self.dropout, gradient: self.gradient.clone(), sigmoid }
+    }
+
+    fn fused(&self, x: &Tensor, bias: &Tensor, sigmoid: bool) -> Result<Tensor> {
+        let op = self.op(self.dropped(x)?, sigmoid);
+        Ok(x.contiguous()?.apply_op3(&self.weights.contiguous()?, &bias.contiguous()?, op)?)
+    }
+}
+
+struct Fused {
+    /// x with some of its columns' elements left out, contiguous.
+    dropped: Tensor,
+    dropout: Option<Dropout>,
+    gradient: Option<Deferred>,
+    sigmoid: bool,
+}
+
+impl Fused {
+    fn forward(
+        &self,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        bias: Option<(&CpuStorage, &Layout)>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let ((batch, below), (n, m)) = (self.dropped.dims2()?, weights_layout.shape().dims2()?);
+        if n != below || bias.is_some_and(|(_, bias)| bias.dims() != [m]) {
+            let bias = bias.map(|(_, bias)| bias.dims());
+            candle_core::bail!("a connection: x {batch}x{below}, weights {n}x{m}, bias {bias:?}");
+        }
+        let (x, layout) = self.dropped.storage_and_layout();
+        let out = match weights {
+            CpuStorage::F32(w) => {
+                f32::storage(self.run(&x, layout, contiguous(w, weights_layout)?, m, bias)?)
+            }
+            CpuStorage::F64(w) => {
+                f64::storage(self.run(&x, layout, contiguous(w, weights_layout)?, m, bias)?)
+            }
+            other => return Err(unsupported("a connection", other)),
+        };
+        Ok((out, (batch, m).into()))
+    }
+
+    fn run<T: Real>(
+        &self,
+        x: &Storage,
+        layout: &Layout,
+        weights: &[T],
+        m: usize,
+        bias: Option<(&CpuStorage, &Layout)>,
+    ) -> candle_core::Result<Vec<T>> {
+        let mut out = multiply(numbers_of(x, layout)?, weights, layout.dims()[1], m, false);
+        let Some((bias, layout)) = bias else { return Ok(out) };
+        let bias = contiguous(T::numbers("a connection", bias)?, layout)?;
+        for_chunks(&mut out, |start, out| {
+            Simd::best().run(
+                #[inline(always)]
+                || {
+                    let mut column = start % m;
+                    let mut rest = out;
+                    while !rest.is_empty() {
+                        let (run, next) = rest.split_at_mut((m - column).min(rest.len()));
+                        for (out, &bias) in run.iter_mut().zip(&bias[column..]) {
+                            *out += bias;
+                        }
+                        if self.sigmoid {
+                            run.iter_mut().for_each(|out| *out = out.sigmoid());
+                        }
+                        (rest, column) = (next, 0);
+                    }
+                },
+            );
+        });
+        Ok(out)
+    }
+
+    /// The gradients of x, of the weights where they are not left elsewhere, and of the bias.
+    fn backward(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        result: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let delta = if self.sigmoid { sigmoid_slope(result, grad)? } else { grad.detach() };
+        let below = if x.track_op() {
+            let below = product_transposed(&delta, &weights.detach())?;
+            Some(match &self.dropout {
+                Some(dropout) => dropout.apply(&below)?,
+                None => below,
+            })
+        } else {
+            None
+        };
+        let bias = super::sum_rows(&delta)?;
+        let outer = Outer::new(&self.dropped, &delta, 1.0)?;
+        let weights = match &self.gradient {
+            Some(deferred) => {
+                deferred.leave(outer);
+                None
+            }
+            None if weights.track_op() => Some(outer_sum(&[outer])?),
+            None => None,
+        };
+        Ok([below, weights, Some(bias)])
+    }
+}
+
+impl CustomOp2 for Fused {
+    fn name(&self) -> &'static str {
+        "connection"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        weights: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.forward(weights, layout, None)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        result: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let slopes = self.backward(x, weights, result, grad);
+        let [x, weights, _] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights))
+    }
+}
+
+impl CustomOp3 for Fused {
+    fn name(&self) -> &'static str {
+        "biased-connection"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        weights: &CpuStorage,
+        layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.forward(weights, layout, Some((bias, bias_layout)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        _: &Tensor,
+        result: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let slopes = self.backward(x, weights, result, grad);
+        let [x, weights, bias] = slopes.map_err(candle_core::Error::wrap)?;
+        Ok((x, weights, bias))
+    }
+}

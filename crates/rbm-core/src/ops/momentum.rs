@@ -1,0 +1,234 @@
+//! The step of gradient ascent with momentum, in one pass over the parameter.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
+use rayon::prelude::*;
+
+use super::ascent::{Ascent, Direction, Outer};
+use super::cpu::{Simd, is_small};
+use super::dense::{Matrix, multiply_into};
+use super::gather::{Pass, add_rows, in_pieces};
+use super::memory::{contiguous_mut, has_fused, numbers_of, unsupported};
+use super::nonzeros::Nonzeros;
+use super::real::Real;
+use super::update::{add_scaled, check_alike, combine_scaled};
+use crate::Result;
+
+/// An outer product is dense when a larger share of x than this is not zero.
+const MOST: f64 = 0.5;
+/// Into how many portions a thread's share of the parameter is cut, so that a thread that is late holds up the others for
+/// a portion only.
+const PORTIONS: usize = 4;
+
+/// velocity ← momentum·velocity + rate·ascent, then parameter ← parameter + velocity, both in place.
+///
+/// Errors unless `velocity` and the ascent have the parameter's shape and type. The two must not share memory.
+pub fn momentum_step(
+    parameter: &Tensor,
+    velocity: &Tensor,
+    ascent: &Ascent,
+    rate: f64,
+    momentum: f64,
+) -> Result<()> {
+    check_alike(parameter, velocity)?;
+    match &ascent.direction {
+        Direction::Tensor(tensor) => check_alike(parameter, tensor)?,
+        Direction::Outer(terms) => {
+            terms.iter().try_for_each(|term| term.check_for(parameter))?;
+        }
+    }
+    let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
+    if other_library || !has_fused(parameter) {
+        combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
+        return add_scaled(parameter, velocity, 1.0);
+    }
+    Ok(parameter.inplace_op1(&Step { velocity, ascent, rate, momentum })?)
+}
+
+struct Step<'a> {
+    velocity: &'a Tensor,
+    ascent: &'a Ascent,
+    rate: f64,
+    momentum: f64,
+}
+
+impl InplaceOp1 for Step<'_> {
+    fn name(&self) -> &'static str {
+        "momentum-step"
+    }
+
+    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        match parameter {
+            CpuStorage::F32(w) => self.borrow_velocity(contiguous_mut(w, layout)?),
+            CpuStorage::F64(w) => self.borrow_velocity(contiguous_mut(w, layout)?),
+            other => Err(unsupported(self.name(), other)),
+        }
+    }
+}
+
+impl Step<'_> {
+    /// candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
+    fn borrow_velocity<T: Real>(&self, parameter: &mut [T]) -> candle_core::Result<()> {
+        self.velocity.inplace_op1(&WithParameter { step: self, parameter: Mutex::new(parameter) })
+    }
+
+    fn run<T: Real>(&self, parameter: &mut [T], velocity: &mut [T]) -> candle_core::Result<()> {
+        let mut step = Elements {
+            keep: T::from_f64(self.momentum),
+            l1: T::from_f64(-self.rate * self.ascent.penalty.l1),
+            l2: T::from_f64(-self.rate * self.ascent.penalty.l2),
+        };
+        match &self.ascent.direction {
+            Direction::Tensor(gradient) => {
+                let (storage, layout) = gradient.storage_and_layout();
+                let gradient = numbers_of(&storage, layout)?;
+                step.along(parameter, velocity, gradient, T::from_f64(self.rate));
+            }
+            Direction::Outer(terms) => {
+                let factors: Vec<_> = terms.iter().map(Outer::factors).collect();
+                let mut sparse = Vec::with_capacity(terms.len());
+                let mut width = parameter.len();
+                for (term, factors) in terms.iter().zip(&factors) {
+                    let ([x, y], rows) = (factors.numbers()?, term.x.dim(1)?);
+                    let scale = T::from_f64(self.rate * term.scale);
+                    width = term.y.dim(1)?;
+                    if scale == T::default() {
+                        continue;
+                    }
+                    match Nonzeros::of(x, rows, MOST) {
+                        Some(x) => sparse.push(Sparse { x: x.transposed(rows), y, scale }),
+                        None => {
+                            let (x, y) = (Matrix::new(x, rows).t(), Matrix::new(y, width));
+                            multiply_into(velocity, step.keep, scale, x, y);
+                            step.keep = T::from(true);
+                        }
+                    }
+                }
+                step.along_outer(parameter, velocity, &sparse, width);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct WithParameter<'a, T> {
+    step: &'a Step<'a>,
+    parameter: Mutex<&'a mut [T]>,
+}
+
+impl<T: Real> InplaceOp1 for WithParameter<'_, T> {
+    fn name(&self) -> &'static str {
+        self.step.name()
+    }
+
+    fn cpu_fwd(&self, velocity: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let velocity = contiguous_mut(T::numbers_mut(self.name(), velocity)?, layout)?;
+        match self.parameter.lock() {
+            Ok(mut parameter) => self.step.run(&mut parameter, velocity),
+            Err(_) => candle_core::bail!("{}: a thread has panicked in it before", self.name()),
+        }
+    }
+}
+
+/// scale·xᵀy with the elements of xᵀ that are not zero.
+struct Sparse<'a, T> {
+    x: Nonzeros<T>,
+    y: &'a [T],
+    scale: T,
+}
+
+/// The step of single elements: Δ ← keep·Δ + gradient + l2·w + l1·sign(w), w ← w + Δ.
+#[derive(Clone, Copy)]
+struct Elements<T> {
+    keep: T,
+    l1: T,
+    l2: T,
+}
+
+impl<T: Real> Elements<T> {
+    #[inline(always)]
+    fn step(self, w: &mut T, velocity: &mut T, gradient: T) {
+        let mut delta = self.keep * *velocity + gradient + self.l2 * *w;
+        if self.l1 != T::default() {
+            delta += self.l1 * w.sign();
+        }
+        *velocity = delta;
+        *w += delta;
+    }
+
+    /// Along rate·gradient.
+    fn along(self, parameter: &mut [T], velocity: &mut [T], gradient: &[T], rate: T) {
+        in_portions(parameter, velocity, 1, |start, parameter, velocity| {
+            let gradient = &gradient[start..start + parameter.len()];
+            Simd::best().run(
+                #[inline(always)]
+                || {
+                    for ((w, velocity), &g) in parameter.iter_mut().zip(velocity).zip(gradient) {
+                        self.step(w, velocity, rate * g);
+                    }
+                },
+            );
+        });
+    }
+
+    /// Along a sum of outer products, for a parameter `width` wide.
+    fn along_outer(self, parameter: &mut [T], velocity: &mut [T], sum: &[Sparse<T>], width: usize) {
+        in_portions(parameter, velocity, width, |start, parameter, velocity| {
+            let first = start / width;
+            let mut rows = Rows { step: self, parameter, velocity, sum, width, first };
+            Simd::best().run(
+                #[inline(always)]
+                || in_pieces(0..width, &mut rows),
+            );
+        });
+    }
+}
+
+/// Some rows of a parameter, from row `first` on.
+struct Rows<'a, T> {
+    step: Elements<T>,
+    parameter: &'a mut [T],
+    velocity: &'a mut [T],
+    sum: &'a [Sparse<'a, T>],
+    width: usize,
+    first: usize,
+}
+
+impl<T: Real> Pass for Rows<'_, T> {
+    /// The sums of all terms are added up in registers; what has been added is rescaled before the next term is.
+    #[inline(always)]
+    fn piece<const N: usize>(&mut self, at: usize) {
+        for row in 0..self.parameter.len() / self.width {
+            let mut sums = [T::default(); N];
+            let mut scale = self.sum.first().map_or(T::default(), |first| first.scale);
+            for Sparse { x, y, scale: next } in self.sum {
+                let ratio = scale / *next;
+                sums.iter_mut().for_each(|sum| *sum *= ratio);
+                add_rows(&mut sums, x.row(self.first + row), y, self.width, at);
+                scale = *next;
+            }
+            let place = row * self.width + at..row * self.width + at + N;
+            let elements = self.parameter[place.clone()].iter_mut().zip(&mut self.velocity[place]);
+            for ((w, velocity), sum) in elements.zip(sums) {
+                self.step.step(w, velocity, scale * sum);
+            }
+        }
+    }
+}
+
+/// Calls `pass(start, parameter, velocity)` for portions of whole rows.
+fn in_portions<T: Real>(
+    parameter: &mut [T],
+    velocity: &mut [T],
+    width: usize,
+    pass: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    let portions = rayon::current_num_threads() * PORTIONS;
+    if is_small(parameter.len()) {
+        return pass(0, parameter, velocity);
+    }
+    let len = (parameter.len() / width.max(1)).div_ceil(portions) * width;
+    let portions = parameter.par_chunks_mut(len).zip(velocity.par_chunks_mut(len)).enumerate();
+    portions.for_each(|(i, (parameter, velocity))| pass(i * len, parameter, velocity));
+}

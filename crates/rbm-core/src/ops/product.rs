@@ -1,0 +1,234 @@
+//! Matrix products with a left side that may be mostly zeros, as configurations of binary units are.
+//!
+//! Where few elements are not zero, the rows of the right side that they pick are added up; else the product is dense.
+//! Which of the two is quicker was measured (DESIGN-NOTES.md). Both add in the same order.
+
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::cpu::Simd;
+use super::dense::Matrix;
+use super::gather::{PIECE, Pass, add_rows, in_pieces};
+use super::memory::{contiguous, has_fused, unsupported};
+use super::nonzeros::Nonzeros;
+use super::real::Real;
+use crate::Result;
+
+/// What picking a row costs, in units of the dense product's cost for the same element.
+const GATHER: f64 = 2.6;
+/// What transposing the right side costs, in cases of the dense product.
+const TRANSPOSE: f64 = 20.0;
+/// Additions that are not worth a second thread.
+const SMALL: usize = 200_000;
+
+/// x·w, with x `(batch, n)` and w `(n, m)`: `(batch, m)`. Differentiable.
+pub fn product(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    apply(x, w, false)
+}
+
+/// x·wᵀ, with x `(batch, m)` and w `(n, m)`: `(batch, n)`. Differentiable.
+pub fn product_transposed(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    apply(x, w, true)
+}
+
+fn apply(x: &Tensor, w: &Tensor, transposed: bool) -> Result<Tensor> {
+    let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
+    if other_library || !has_fused(x) || x.rank() != 2 || w.rank() != 2 {
+        return Ok(if transposed { x.matmul(&w.t()?)? } else { x.matmul(w)? });
+    }
+    Ok(x.contiguous()?.apply_op2(&w.contiguous()?, Product { transposed })?)
+}
+
+struct Product {
+    /// Whether the right side is meant transposed.
+    transposed: bool,
+}
+
+impl CustomOp2 for Product {
+    fn name(&self) -> &'static str {
+        if self.transposed { "product-transposed" } else { "product" }
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let ((rows, inner), (n, m)) = (x_layout.shape().dims2()?, w_layout.shape().dims2()?);
+        let (expected, width) = if self.transposed { (m, n) } else { (n, m) };
+        if inner != expected {
+            candle_core::bail!("{}: ({rows}, {inner}) and ({n}, {m}) do not fit", self.name());
+        }
+        let out = match x {
+            CpuStorage::F32(x) => {
+                let w = contiguous(f32::numbers(self.name(), w)?, w_layout)?;
+                f32::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
+            }
+            CpuStorage::F64(x) => {
+                let w = contiguous(f64::numbers(self.name(), w)?, w_layout)?;
+                f64::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
+            }
+            other => return Err(unsupported(self.name(), other)),
+        };
+        Ok((out, (rows, width).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let (x, w) = (x.detach(), w.detach());
+        if self.transposed {
+            Ok((Some(grad.matmul(&w)?), Some(grad.t()?.matmul(&x)?)))
+        } else {
+            Ok((Some(grad.matmul(&w.t()?)?), Some(x.t()?.matmul(grad)?)))
+        }
+    }
+}
+
+/// x·w or x·wᵀ, with x `inner` wide and w `m` wide.
+pub(super) fn multiply<T: Real>(
+    x: &[T],
+    w: &[T],
+    inner: usize,
+    m: usize,
+    transposed: bool,
+) -> Vec<T> {
+    let cases = x.len().checked_div(inner).unwrap_or(0) as f64;
+    let overhead = if transposed { TRANSPOSE / cases } else { 0.0 };
+    let most = (1.0 - overhead) / GATHER;
+    match (Nonzeros::of(x, inner, most), transposed) {
+        (Some(x), false) => gathered(&x, w, m),
+        (Some(x), true) => gathered_transposed(&x, w, m),
+        (None, false) => Matrix::new(x, inner).times(Matrix::new(w, m)),
+        (None, true) => Matrix::new(x, inner).times(Matrix::new(w, m).t()),
+    }
+}
+
+/// A row-major matrix whose columns are made by different threads.
+struct Columns<T> {
+    start: *mut T,
+    width: usize,
+    len: usize,
+}
+
+// SAFETY: it only hands out what `row`'s caller vouches to be its own.
+unsafe impl<T: Send> Sync for Columns<T> {}
+
+impl<T> Columns<T> {
+    /// # Safety
+    ///
+    /// The matrix is alive, and no other reference to these elements is.
+    unsafe fn row(&self, row: usize, columns: Range<usize>) -> &mut [T] {
+        assert!(columns.end <= self.width && (row + 1) * self.width <= self.len);
+        // SAFETY: inside the matrix, as asserted; alone, as the caller vouches.
+        unsafe {
+            let start = self.start.add(row * self.width + columns.start);
+            std::slice::from_raw_parts_mut(start, columns.len())
+        }
+    }
+}
+
+/// Fills a matrix of `rows` rows, `width` wide, a block of columns and some rows at a time: `pass(rows, columns, out)` writes these and
+/// no others.
+fn by_blocks<T: Real>(
+    (rows, width): (usize, usize),
+    work: usize,
+    pass: impl Fn(Range<usize>, &Columns<T>) + Sync,
+) -> Vec<T> {
+    let mut out = vec![T::default(); rows * width];
+    let columns = Columns { start: out.as_mut_ptr(), width, len: out.len() };
+    let blocks = (0..width).step_by(PIECE).map(|at| at..width.min(at + PIECE));
+    if work <= SMALL || rayon::current_num_threads() == 1 {
+        blocks.for_each(|block| pass(block, &columns));
+    } else {
+        blocks.collect::<Vec<_>>().into_par_iter().for_each(|block| pass(block, &columns));
+    }
+    out
+}
+
+/// x·w, with w `m` wide.
+fn gathered<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
+    by_blocks((x.rows(), m), x.len() * m, |block, out| add_block(x, w, m, 0, block, out))
+}
+
+/// Writes the columns `block` of `out` as sums of rows of `w`, which holds `out`'s column `offset` in its first.
+fn add_block<T: Real>(
+    x: &Nonzeros<T>,
+    w: &[T],
+    width: usize,
+    offset: usize,
+    block: Range<usize>,
+    out: &Columns<T>,
+) {
+    struct AddRows<'a, T> {
+        x: &'a Nonzeros<T>,
+        w: &'a [T],
+        width: usize,
+        offset: usize,
+        out: &'a Columns<T>,
+    }
+    impl<T: Real> Pass for AddRows<'_, T> {
+        #[inline(always)]
+        fn piece<const N: usize>(&mut self, at: usize) {
+            for row in 0..self.x.rows() {
+                let mut sums = [T::default(); N];
+                add_rows(&mut sums, self.x.row(row), self.w, self.width, at - self.offset);
+                // SAFETY: no other thread has these columns, and this one lets go of them at once.
+                unsafe { self.out.row(row, at..at + N) }.copy_from_slice(&sums);
+            }
+        }
+    }
+    let mut pass = AddRows { x, w, width, offset, out };
+    Simd::best().run(
+        #[inline(always)]
+        || in_pieces(block, &mut pass),
+    );
+}
+
+/// x·wᵀ, with w `m` wide: each block of w's rows is transposed into the cache first.
+fn gathered_transposed<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
+    let n = w.len() / m;
+    by_blocks((x.rows(), n), (x.len() + m) * n, |block, out| {
+        let mut turned = vec![T::default(); m * PIECE];
+        Simd::best().run(
+            #[inline(always)]
+            || transpose(&w[block.start * m..block.end * m], m, &mut turned),
+        );
+        add_block(x, &turned, PIECE, block.start, block, out);
+    })
+}
+
+/// `w`, `m` wide, into the columns of `turned`, [`PIECE`] wide.
+#[inline(always)]
+fn transpose<T: Real>(w: &[T], m: usize, turned: &mut [T]) {
+    const TILE: usize = 8;
+    let rows = w.len() / m;
+    for column in (0..m).step_by(TILE) {
+        for row in (0..rows).step_by(TILE) {
+            if column + TILE <= m && row + TILE <= rows {
+                let tile: [[T; TILE]; TILE] = std::array::from_fn(|r| {
+                    let line = &w[(row + r) * m + column..][..TILE];
+                    std::array::from_fn(|c| line[c])
+                });
+                for c in 0..TILE {
+                    let line: [T; TILE] = std::array::from_fn(|r| tile[r][c]);
+                    turned[(column + c) * PIECE + row..][..TILE].copy_from_slice(&line);
+                }
+            } else {
+                for r in row..rows.min(row + TILE) {
+                    for c in column..m.min(column + TILE) {
+                        turned[c * PIECE + r] = w[r * m + c];
+                    }
+                }
+            }
+        }
+    }
+}
