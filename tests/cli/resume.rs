@@ -131,6 +131,19 @@ fn a_run_survives_being_killed_after_any_step() {
     assert_ne!(end["best.0"], end["classifier.0"]);
 }
 
+/// What is cached is no part of a checkpoint: samples that are passed up are drawn again, and must be the same.
+#[test]
+fn a_run_with_a_cache_survives_being_killed() {
+    let place = noisy_place();
+    let words = "--set cache=when-it-fits --set layers.*.pass=sample --set layers.*.epochs=40 --no-evaluation \
+                 --checkpoint-every";
+    place.train_into("whole", &format!("{words} 1000"));
+    let kills = train_with_kills(&place, &format!("{words} 0"), 60, Duration::from_millis(4));
+    assert_same(&place, "killed", "whole");
+    let is_in_second = |&&(stage, epoch, batch): &&Stand| stage == 1 && (epoch, batch) > (0, 0);
+    assert!(kills.iter().flatten().any(|stand| is_in_second(&stand)), "{kills:?}");
+}
+
 #[test]
 fn a_run_survives_being_killed_between_checkpoints() {
     let place = noisy_place();

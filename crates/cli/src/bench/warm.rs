@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use dbn::datasets;
 use rbm_core::{
-    ContrastiveDivergence, NegativePhase, Rbm, Rng, Sgd, Trainer, Units, data, init::Init, ops,
+    ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, init::Init, ops,
 };
 
 use super::plan::{Look, STACK};
@@ -49,7 +49,7 @@ impl Cases {
         ensure!(n > 0, "{name}: expected at least one case, found none");
         let batch = |i: usize| -> Result<_> {
             let rows: Vec<u32> = (0..size).map(|j| ((i * size + j) % n) as u32).collect();
-            Ok(data::rows(cases, &rows)?.to_device(device)?)
+            Ok(cases.rows(&rows)?.to_device(device)?)
         };
         let count = (n.min(CASES) / size).max(1);
         let batches = (0..count).map(batch).collect::<Result<_>>()?;
@@ -208,6 +208,6 @@ impl Given {
         datasets::check_range(source, &dataset.train, 0.0, 1.0, "Bernoulli")?;
         // More cases than are gone through only take time.
         let count = dataset.train.len().min(10 * CASES);
-        Ok(Self { name: dataset.name, cases: dataset.train.cases.narrow(0, 0, count)? })
+        Ok(Self { name: dataset.name, cases: dataset.train.cases.block(0..count)? })
     }
 }

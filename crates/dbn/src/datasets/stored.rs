@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use rbm_core::{Error, Result};
+use rbm_core::{Error, Result, ops};
 
 use super::bytes::Bytes;
 use super::number::{Kind, Number};
@@ -126,6 +126,10 @@ impl Stored {
     }
 
     fn convert(&self, bytes: &[u8], values: &mut Vec<f32>) {
+        if self.layout.number.kind == Kind::U8 {
+            ops::append_divided(bytes, self.scale.unwrap_or(1.0), values);
+            return;
+        }
         let from = values.len();
         self.layout.number.append(bytes, values);
         if let Some(scale) = self.scale {
