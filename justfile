@@ -6,6 +6,10 @@ ci:
 slow:
     cargo test --workspace --release -- --ignored
 
+# The laws on a CUDA device, and the device against the CPU (never run so far: CONTRIBUTING.md).
+gpu-laws:
+    cargo test -p rbm-core --release --features cuda --test cuda -- --nocapture
+
 # How fast this machine learns, beside the matrix products that it cannot do without.
 bench:
     cargo run --release -p dbn-cli -- bench
