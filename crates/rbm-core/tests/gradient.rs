@@ -240,6 +240,23 @@ fn clip_scales_large_gradients_and_leaves_small_ones_alone() {
     }
 }
 
+/// What is clipped is the whole direction: outer products, the sparsity's rank-one pull, and the penalty.
+#[test]
+fn clip_scales_what_other_transforms_have_added() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 7);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let mut gradient = exact(&rbm, &cases());
+    let plain = parts(&rbm, &gradient);
+    gradient = WeightDecay { l1: 0.3, l2: 0.7 }.apply(gradient, &rbm, &positive).unwrap();
+    gradient = Sparsity::new(0.1, 0.5).apply(gradient, &rbm, &positive).unwrap();
+    let (whole, norm) = (parts(&rbm, &gradient), gradient.norm(&rbm).unwrap());
+    let change: Vec<_> = whole.iter().zip(&plain).map(|(a, b)| (a - b).abs()).collect();
+    assert!(change[..12].iter().all(|&x| x > 1e-3), "{change:?}");
+    let clipped = Clip::new(norm / 4.0).unwrap().apply(gradient, &rbm, &positive).unwrap();
+    let quarters: Vec<_> = whole.iter().map(|x| x / 4.0).collect();
+    assert_close("direction", &parts(&rbm, &clipped), &quarters, 1e-14);
+}
+
 /// Each phase is divided by its own size: repeating a phase changes nothing but rounding.
 #[test]
 fn phases_may_be_of_different_sizes() {
