@@ -241,6 +241,37 @@ mod parts {
         Ok(())
     }
 
+    /// Catches a row taken from the wrong one of two sources, and a selection of a selection that forgets the first.
+    #[test]
+    fn joined_and_chosen_cases_are_the_rows_that_they_name() -> Outcome {
+        use dbn::datasets::Cases;
+        use rbm_core::Rows;
+        let stored =
+            read_file("x.npy", &npy("|u1", "(3, 2)", &[20, 21, 22, 23, 24, 25]), &plain())?;
+        let first = part(None)?.select(&[5, 3, 1])?.cases; // 10 11, 6 7, 2 3
+        let both = Cases::joined(&first, &stored.train.cases)?;
+        assert_eq!((both.count(), both.width()), (6, 2));
+        let of = |indices: &[u32]| -> Outcome<Vec<f32>> {
+            Ok(both.rows(indices)?.flatten_all()?.to_vec1()?)
+        };
+        assert_eq!(of(&[4, 0, 3, 2])?, [22.0, 23.0, 10.0, 11.0, 20.0, 21.0, 2.0, 3.0]);
+        assert_eq!(of(&[5, 3])?, [24.0, 25.0, 20.0, 21.0]);
+        assert_eq!(of(&[2, 0])?, [2.0, 3.0, 10.0, 11.0]);
+        let block =
+            |from, to| -> Outcome<Vec<f32>> { Ok(both.block(from..to)?.flatten_all()?.to_vec1()?) };
+        assert_eq!(block(0, 2)?, [10.0, 11.0, 6.0, 7.0]);
+        assert_eq!(block(2, 4)?, [2.0, 3.0, 20.0, 21.0]);
+        assert_eq!(block(4, 6)?, [22.0, 23.0, 24.0, 25.0]);
+        let chosen = both.select(&[5, 4, 0])?.select(&[2, 0])?;
+        assert_eq!(chosen.tensor()?.to_vec2::<f32>()?, [[10.0, 11.0], [24.0, 25.0]]);
+        assert!(
+            both.rows(&[6]).is_err() && both.block(5..7).is_err() && chosen.rows(&[2]).is_err()
+        );
+        let narrow = read_file("x.npy", &npy("|u1", "(1, 1)", &[1]), &plain())?.train.cases;
+        assert!(Cases::joined(&first, &narrow).is_err());
+        Ok(())
+    }
+
     #[test]
     fn the_last_of_each_group_of_a_class_is_held_out() -> Outcome {
         let (train, held_out) = hold_out(&part(Some(vec![0, 1, 0, 0, 1, 0]))?, 2)?;
@@ -789,6 +820,9 @@ mod tensor_files {
         let half = [0x3c00u16, 0xc000].map(u16::to_le_bytes).concat();
         let set = of(&[("rows", Dtype::F16, &[1, 2], &half), ("y", Dtype::U8, &[1, 1], &[7])])?;
         assert_eq!((rows(&set.train)?, set.train.labels), (vec![vec![1.0, -2.0]], Some(vec![7])));
+        let brain = [0x3f80u16, 0xc000].map(u16::to_le_bytes).concat();
+        let set = of(&[("rows", Dtype::BF16, &[1, 2], &brain)])?;
+        assert_eq!(rows(&set.train)?, [[1.0, -2.0]]);
         Ok(())
     }
 
