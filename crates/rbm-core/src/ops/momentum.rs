@@ -102,20 +102,21 @@ impl Step<'_> {
             }
             Direction::Outer(terms) => {
                 let factors: Vec<_> = terms.iter().map(Outer::factors).collect();
-                let mut sparse = Vec::with_capacity(terms.len());
-                let mut width = parameter.len();
+                let (mut sparse, mut width) = (Vec::with_capacity(terms.len()), parameter.len());
+                let mut parts = Vec::with_capacity(terms.len());
                 for (term, factors) in terms.iter().zip(&factors) {
-                    let ([x, y], rows) = (factors.numbers()?, term.x.dim(1)?);
                     let scale = T::from_f64(self.rate * term.scale);
                     width = term.y.dim(1)?;
-                    if scale == T::default() {
-                        continue;
+                    if scale != T::default() {
+                        parts.push((factors.numbers::<T>()?, term.x.dim(1)?, scale));
                     }
-                    match Nonzeros::of(x, rows, MOST) {
-                        Some(x) => sparse.push(Sparse { x: x.transposed(rows), y, scale }),
+                }
+                for (([x, y], rows, scale), found) in parts.iter().zip(transposed_all(&parts)) {
+                    match found {
+                        Some(x) => sparse.push(Sparse { x, y, scale: *scale }),
                         None => {
-                            let (x, y) = (Matrix::new(x, rows).t(), Matrix::new(y, width));
-                            multiply_into(velocity, step.keep, scale, x, y);
+                            let (x, y) = (Matrix::new(x, *rows).t(), Matrix::new(y, width));
+                            multiply_into(velocity, step.keep, *scale, x, y);
                             step.keep = T::from(true);
                         }
                     }
@@ -124,6 +125,18 @@ impl Step<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The elements of every xᵀ, where few enough are not zero.
+fn transposed_all<T: Real>(parts: &[([&[T]; 2], usize, T)]) -> Vec<Option<Nonzeros<T>>> {
+    let of = |([x, _], rows, _): &([&[T]; 2], usize, T)| {
+        Nonzeros::of(x, *rows, MOST).map(|x| x.transposed(*rows))
+    };
+    if parts.iter().all(|([x, _], ..)| is_small(x.len())) {
+        parts.iter().map(of).collect()
+    } else {
+        parts.par_iter().map(of).collect()
     }
 }
 

@@ -8,6 +8,9 @@ use super::real::Real;
 /// Elements that are looked at together: a chunk without a one costs a single comparison.
 const CHUNK: usize = 16;
 
+/// Elements of a matrix of which a few rows are worth looking at before all.
+const LOOK_FIRST: usize = 16_384;
+
 /// The elements of a matrix that are not zero, row by row. Their values are kept only where one of them is not one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Nonzeros<T> {
@@ -32,18 +35,24 @@ impl<T: Real> Nonzeros<T> {
         if x.is_empty() || width == 0 || x.len() > u32::MAX as usize {
             return None;
         }
-        let (nonzero, other) = census(x);
-        if nonzero as f64 > most * x.len() as f64 {
+        if x.len() > LOOK_FIRST && looks_denser(x, width, most) {
             return None;
         }
-        let keep_values = other > 0;
         let rows = x.len() / width;
-        let parts: Vec<Self> = if is_small(x.len()) {
-            vec![Self::of_rows(x, width, keep_values)]
+        let mut parts: Vec<Self> = if is_small(x.len()) {
+            vec![Self::of_rows(x, width)]
         } else {
             let rows = rows.div_ceil(rayon::current_num_threads());
-            x.par_chunks(rows * width).map(|x| Self::of_rows(x, width, keep_values)).collect()
+            x.par_chunks(rows * width).map(|x| Self::of_rows(x, width)).collect()
         };
+        let count: usize = parts.iter().map(Self::len).sum();
+        if count as f64 > most * x.len() as f64 {
+            return None;
+        }
+        let one = T::from(true);
+        if parts.iter().all(|part| part.values.iter().all(|&value| value == one)) {
+            parts.iter_mut().for_each(|part| part.values = vec![]);
+        }
         let mut parts = parts.into_iter();
         let mut all = parts.next()?;
         for part in parts {
@@ -55,12 +64,12 @@ impl<T: Real> Nonzeros<T> {
         Some(all)
     }
 
-    fn of_rows(x: &[T], width: usize, keep_values: bool) -> Self {
+    fn of_rows(x: &[T], width: usize) -> Self {
         let zero = T::default();
-        let rows = x.len() / width;
-        let mut starts = Vec::with_capacity(rows + 1);
-        // One place more than can be needed, so that a column can be written before it is known to count.
+        let mut starts = Vec::with_capacity(x.len() / width + 1);
+        // One place more than can be needed, so that an element can be written before it is known to count.
         let mut columns = vec![0; x.len() + 1];
+        let mut values = vec![zero; x.len() + 1];
         let mut count = 0;
         starts.push(0);
         for row in x.chunks_exact(width) {
@@ -70,14 +79,14 @@ impl<T: Real> Nonzeros<T> {
                 }
                 for (j, &x) in chunk.iter().enumerate() {
                     columns[count] = (i * CHUNK + j) as u32;
+                    values[count] = x;
                     count += usize::from(x != zero);
                 }
             }
             starts.push(count as u32);
         }
         columns.truncate(count);
-        let values =
-            if keep_values { x.iter().copied().filter(|&x| x != zero).collect() } else { vec![] };
+        values.truncate(count);
         Self { starts, columns, values }
     }
 
@@ -126,28 +135,24 @@ impl<T: Real> Nonzeros<T> {
     }
 }
 
-/// How many elements are not zero, and how many are neither zero nor one.
-fn census<T: Real>(x: &[T]) -> (usize, usize) {
-    let (zero, one) = (T::default(), T::from(true));
-    let count = |x: &[T]| {
-        let (mut nonzero, mut other) = (0u32, 0u32);
-        for &x in x {
-            nonzero += u32::from(x != zero);
-            other += u32::from((x != zero) & (x != one));
-        }
-        (nonzero as usize, other as usize)
-    };
-    let mut counts = (0, 0);
+/// Whether some of the rows are so much denser than `most` that all need not be looked at. Which are looked at depends on
+/// the shape alone.
+fn looks_denser<T: Real>(x: &[T], width: usize, most: f64) -> bool {
+    const EVERY: usize = 8;
+    const MARGIN: f64 = 1.15;
+    let (mut nonzero, mut seen) = (0u32, 0);
     Simd::best().run(
         #[inline(always)]
         || {
-            for x in x.chunks(1 << 20) {
-                let (nonzero, other) = count(x);
-                counts = (counts.0 + nonzero, counts.1 + other);
+            for row in x.chunks_exact(width).step_by(EVERY) {
+                for &x in row {
+                    nonzero += u32::from(x != T::default());
+                }
+                seen += row.len();
             }
         },
     );
-    counts
+    f64::from(nonzero) > MARGIN * most * seen as f64
 }
 
 #[cfg(test)]

@@ -119,38 +119,42 @@ struct Columns<T> {
     len: usize,
 }
 
-// SAFETY: it only hands out what `row`'s caller vouches to be its own.
+// SAFETY: it only writes what the caller of `set` vouches to be its own.
 unsafe impl<T: Send> Sync for Columns<T> {}
 
-impl<T> Columns<T> {
+impl<T: Copy> Columns<T> {
+    /// Sets the elements from `column` on in `row`.
+    ///
     /// # Safety
     ///
-    /// The matrix is alive, and no other reference to these elements is.
-    unsafe fn row(&self, row: usize, columns: Range<usize>) -> &mut [T] {
-        assert!(columns.end <= self.width && (row + 1) * self.width <= self.len);
+    /// The memory is there, and no other thread writes or reads these elements.
+    unsafe fn set(&self, row: usize, column: usize, values: &[T]) {
+        assert!(column + values.len() <= self.width && (row + 1) * self.width <= self.len);
         // SAFETY: inside the matrix, as asserted; alone, as the caller vouches.
         unsafe {
-            let start = self.start.add(row * self.width + columns.start);
-            std::slice::from_raw_parts_mut(start, columns.len())
+            let start = self.start.add(row * self.width + column);
+            std::ptr::copy_nonoverlapping(values.as_ptr(), start, values.len());
         }
     }
 }
 
-/// Fills a matrix of `rows` rows, `width` wide, a block of columns and some rows at a time: `pass(rows, columns, out)` writes these and
-/// no others.
+/// A matrix of `rows` rows, `width` wide, made a block of columns at a time: `pass(columns, out)` must set these in all rows,
+/// and no others.
 fn by_blocks<T: Real>(
     (rows, width): (usize, usize),
     work: usize,
     pass: impl Fn(Range<usize>, &Columns<T>) + Sync,
 ) -> Vec<T> {
-    let mut out = vec![T::default(); rows * width];
-    let columns = Columns { start: out.as_mut_ptr(), width, len: out.len() };
+    let mut out = Vec::with_capacity(rows * width);
+    let columns = Columns { start: out.as_mut_ptr(), width, len: rows * width };
     let blocks = (0..width).step_by(PIECE).map(|at| at..width.min(at + PIECE));
     if work <= SMALL || rayon::current_num_threads() == 1 {
         blocks.for_each(|block| pass(block, &columns));
     } else {
         blocks.collect::<Vec<_>>().into_par_iter().for_each(|block| pass(block, &columns));
     }
+    // SAFETY: the blocks cover all columns, and `pass` sets every row of its block.
+    unsafe { out.set_len(rows * width) };
     out
 }
 
@@ -181,8 +185,8 @@ fn add_block<T: Real>(
             for row in 0..self.x.rows() {
                 let mut sums = [T::default(); N];
                 add_rows(&mut sums, self.x.row(row), self.w, self.width, at - self.offset);
-                // SAFETY: no other thread has these columns, and this one lets go of them at once.
-                unsafe { self.out.row(row, at..at + N) }.copy_from_slice(&sums);
+                // SAFETY: no other thread has these columns.
+                unsafe { self.out.set(row, at, &sums) };
             }
         }
     }
