@@ -1,5 +1,7 @@
 //! Where a matrix of zeros and ones, or of mostly zeros, is not zero.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::cpu::{Simd, is_small};
@@ -38,56 +40,33 @@ impl<T: Real> Nonzeros<T> {
         if x.len() > LOOK_FIRST && looks_denser(x, width, most) {
             return None;
         }
-        let rows = x.len() / width;
-        let mut parts: Vec<Self> = if is_small(x.len()) {
-            vec![Self::of_rows(x, width)]
+        let (rows, most) = (x.len() / width, (most * x.len() as f64) as usize);
+        let parts: Vec<Option<Columns>> = if is_small(x.len()) {
+            vec![Columns::of(x, width, most)]
         } else {
             let rows = rows.div_ceil(rayon::current_num_threads());
-            x.par_chunks(rows * width).map(|x| Self::of_rows(x, width)).collect()
+            x.par_chunks(rows * width).map(|x| Columns::of(x, width, most)).collect()
         };
-        let count: usize = parts.iter().map(Self::len).sum();
-        if count as f64 > most * x.len() as f64 {
+        let mut found = Self { starts: vec![0], columns: Vec::with_capacity(most), values: vec![] };
+        let mut ones = true;
+        for part in parts {
+            let part = part?;
+            let offset = found.columns.len() as u32;
+            found.starts.extend(part.ends.iter().map(|end| end + offset));
+            found.columns.extend(part.columns);
+            ones &= part.ones;
+        }
+        if found.len() > most {
             return None;
         }
-        let one = T::from(true);
-        if parts.iter().all(|part| part.values.iter().all(|&value| value == one)) {
-            parts.iter_mut().for_each(|part| part.values = vec![]);
-        }
-        let mut parts = parts.into_iter();
-        let mut all = parts.next()?;
-        for part in parts {
-            let offset = all.columns.len() as u32;
-            all.starts.extend(part.starts[1..].iter().map(|start| start + offset));
-            all.columns.extend(part.columns);
-            all.values.extend(part.values);
-        }
-        Some(all)
-    }
-
-    fn of_rows(x: &[T], width: usize) -> Self {
-        let zero = T::default();
-        let mut starts = Vec::with_capacity(x.len() / width + 1);
-        // One place more than can be needed, so that an element can be written before it is known to count.
-        let mut columns = vec![0; x.len() + 1];
-        let mut values = vec![zero; x.len() + 1];
-        let mut count = 0;
-        starts.push(0);
-        for row in x.chunks_exact(width) {
-            for (i, chunk) in row.chunks(CHUNK).enumerate() {
-                if chunk.iter().fold(true, |zeros, &x| zeros & (x == zero)) {
-                    continue;
-                }
-                for (j, &x) in chunk.iter().enumerate() {
-                    columns[count] = (i * CHUNK + j) as u32;
-                    values[count] = x;
-                    count += usize::from(x != zero);
-                }
+        if !ones {
+            found.values.reserve_exact(found.len());
+            for (row, x) in x.chunks_exact(width).enumerate() {
+                let columns = &found.columns[found.range(row)];
+                found.values.extend(columns.iter().map(|&column| x[column as usize]));
             }
-            starts.push(count as u32);
         }
-        columns.truncate(count);
-        values.truncate(count);
-        Self { starts, columns, values }
+        Some(found)
     }
 
     /// Of the transposed matrix, where this one is `width` wide.
@@ -121,6 +100,11 @@ impl<T: Real> Nonzeros<T> {
         self.starts.len() - 1
     }
 
+    #[inline(always)]
+    fn range(&self, row: usize) -> Range<usize> {
+        self.starts[row] as usize..self.starts[row + 1] as usize
+    }
+
     /// How many elements there are.
     pub(super) fn len(&self) -> usize {
         self.columns.len()
@@ -129,9 +113,62 @@ impl<T: Real> Nonzeros<T> {
     /// Row `i`.
     #[inline(always)]
     pub(super) fn row(&self, i: usize) -> Row<'_, T> {
-        let range = self.starts[i] as usize..self.starts[i + 1] as usize;
+        let range = self.range(i);
         let values = if self.values.is_empty() { &[] } else { &self.values[range.clone()] };
         Row { columns: &self.columns[range], values }
+    }
+}
+
+/// Where some rows are not zero.
+struct Columns {
+    /// Where each row's columns end.
+    ends: Vec<u32>,
+    columns: Vec<u32>,
+    /// Whether everything that is not zero is one.
+    ones: bool,
+}
+
+impl Columns {
+    /// `None` when more than `most` elements, and a chunk, are not zero.
+    fn of<T: Real>(x: &[T], width: usize, most: usize) -> Option<Self> {
+        let mut found = None;
+        Simd::best().run(
+            #[inline(always)]
+            || found = Self::look(x, width, most),
+        );
+        found
+    }
+
+    #[inline(always)]
+    fn look<T: Real>(x: &[T], width: usize, most: usize) -> Option<Self> {
+        let (zero, one) = (T::default(), T::from(true));
+        let mut ends = Vec::with_capacity(x.len() / width);
+        // Room for a chunk more than can be needed: a column is written before it is known to count.
+        let mut columns = vec![0; most.min(x.len()) + CHUNK];
+        let (mut count, mut ones) = (0, true);
+        for row in x.chunks_exact(width) {
+            for (i, chunk) in row.chunks(CHUNK).enumerate() {
+                let (mut zeros, mut bits) = (true, true);
+                for &x in chunk {
+                    zeros &= x == zero;
+                    bits &= (x == zero) | (x == one);
+                }
+                if zeros {
+                    continue;
+                }
+                ones &= bits;
+                let places = columns.get_mut(count..)?.get_mut(..CHUNK)?;
+                let mut new = 0;
+                for (j, &x) in chunk.iter().enumerate() {
+                    places[new] = (i * CHUNK + j) as u32;
+                    new += usize::from(x != zero);
+                }
+                count += new;
+            }
+            ends.push(count as u32);
+        }
+        columns.truncate(count);
+        Some(Self { ends, columns, ones })
     }
 }
 
