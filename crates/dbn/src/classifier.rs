@@ -49,6 +49,9 @@ impl Classifier {
         let Some(top) = rbms.last() else {
             return Err(Error::invalid("a classifier", "at least one layer", "none"));
         };
+        if classes == 0 {
+            return Err(Error::invalid("a classifier", "at least one class", "none"));
+        }
         let mut layers = Vec::with_capacity(rbms.len());
         for rbm in rbms {
             let units = rbm.hidden().units().build(rbm.dtype(), rbm.device())?;

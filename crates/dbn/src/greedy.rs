@@ -3,7 +3,7 @@
 //! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
 //! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use rbm_core::init::{self, Init};
 use rbm_core::train::Feed;
 use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data};
@@ -76,7 +76,7 @@ impl Below<'_> {
                 // In place, so that it is there only once.
                 none => none.insert(Tensor::zeros(
                     (self.cases.count(), width),
-                    DType::F32,
+                    block.dtype(),
                     block.device(),
                 )?),
             };

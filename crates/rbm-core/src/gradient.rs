@@ -6,7 +6,7 @@
 use candle_core::{D, Tensor};
 
 use crate::ops::{self, Ascent, Outer};
-use crate::{Error, Layer, Rbm, Result};
+use crate::{Error, Rbm, Result};
 
 /// Visible configurations with the hidden inputs they cause, optionally weighted: one side of the gradient.
 #[derive(Debug, Clone)]
@@ -50,6 +50,33 @@ impl Phase {
     }
 }
 
+/// What each parameter's statistic is on average over a phase.
+struct Averages {
+    weights: Outer,
+    visible: Vec<Tensor>,
+    hidden: Vec<Tensor>,
+}
+
+impl Averages {
+    fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
+        let weights = phase.weights()?;
+        let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
+            statistics.iter().map(|t| phase.average(&t.detach(), weights.as_ref())).collect()
+        };
+        let hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
+        let mean = hidden[0].detach();
+        let correlation = match &weights {
+            None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
+            Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
+        };
+        Ok(Self {
+            weights: correlation,
+            visible: average(&rbm.visible().statistics(&phase.visible)?)?,
+            hidden: average(&hidden)?,
+        })
+    }
+}
+
 /// The direction of steepest ascent of the log-likelihood, in nats per case: plain data.
 #[derive(Debug, Clone)]
 pub struct Gradient {
@@ -65,42 +92,15 @@ impl Gradient {
     /// The average over `positive` less the average over `negative`. Hidden units count with their means (Practical
     /// Guide §3.3), which has the same expectation as samples and less noise.
     pub fn between(rbm: &Rbm, positive: &Phase, negative: &Phase) -> Result<Self> {
-        let weights = [positive.weights()?, negative.weights()?];
-        let hidden = [
-            rbm.hidden().expected_statistics(&positive.hidden_inputs)?,
-            rbm.hidden().expected_statistics(&negative.hidden_inputs)?,
-        ];
-        let phases = [positive, negative];
-        let scaled = |side: usize| -> Result<(Tensor, f64)> {
-            let mean = hidden[side][0].detach();
-            match &weights[side] {
-                None => Ok((mean, 1.0 / phases[side].cases()? as f64)),
-                Some(weights) => Ok((mean.broadcast_mul(weights)?, 1.0)),
-            }
+        let (positive, negative) = (Averages::of(rbm, positive)?, Averages::of(rbm, negative)?);
+        let difference = |positive: Vec<Tensor>, negative: Vec<Tensor>| {
+            let pairs = positive.into_iter().zip(negative);
+            pairs.map(|(positive, negative)| Ok((positive - negative)?)).collect::<Result<_>>()
         };
-        let (h_pos, pos) = scaled(0)?;
-        let (h_neg, neg) = scaled(1)?;
-        let average = |layer: &dyn Layer, stats: [&[Tensor]; 2]| -> Result<Vec<Tensor>> {
-            (0..layer.vars().len())
-                .map(|k| {
-                    let positive = positive.average(&stats[0][k].detach(), weights[0].as_ref())?;
-                    Ok((positive
-                        - negative.average(&stats[1][k].detach(), weights[1].as_ref())?)?)
-                })
-                .collect()
-        };
-        let visible = [
-            rbm.visible().statistics(&positive.visible)?,
-            rbm.visible().statistics(&negative.visible)?,
-        ];
-        let weights = vec![
-            Outer::new(&positive.visible, &h_pos, pos)?,
-            Outer::new(&negative.visible, &h_neg, -neg)?,
-        ];
         Ok(Self {
-            weights: weights.into(),
-            visible: average(rbm.visible(), [&visible[0], &visible[1]])?,
-            hidden: average(rbm.hidden(), [&hidden[0], &hidden[1]])?,
+            weights: vec![positive.weights, negative.weights.times(-1.0)].into(),
+            visible: difference(positive.visible, negative.visible)?,
+            hidden: difference(positive.hidden, negative.hidden)?,
         })
     }
 

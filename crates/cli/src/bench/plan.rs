@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::warm::CASES;
 use crate::args::{Bench, Method};
 
 /// The most values of a matrix that is measured: a gigabyte of them.
@@ -97,6 +98,13 @@ pub fn rows(args: &Bench) -> Result<Vec<Row>> {
     ensure!(
         (1..=MOST_STEPS).contains(&steps),
         "--steps: expected 1 to {MOST_STEPS}, found {steps}"
+    );
+    let widest = MOST_VALUES / CASES;
+    ensure!(
+        shape.0.max(shape.1) <= widest,
+        "--shape: expected at most {widest} units a layer, found {}x{}",
+        shape.0,
+        shape.1
     );
     let most = MOST_VALUES / shape.0.max(shape.1);
     ensure!(

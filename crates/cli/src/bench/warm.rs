@@ -17,7 +17,7 @@ use crate::args::Bench;
 use crate::recipe;
 
 /// Cases that are gone through again and again, and that are made where there are none.
-const CASES: usize = 6000;
+pub const CASES: usize = 6000;
 /// Cases in a mini-batch of the stack's learning.
 const STACK_BATCH: usize = 100;
 /// The learning rate of the `mnist` recipe.

@@ -36,8 +36,9 @@ pub struct Map {
 impl Map {
     /// Maps `file` as long as it is now; it must not be empty.
     pub fn new(file: File) -> io::Result<Self> {
-        // SAFETY: the map is read-only, and its bytes are only ever taken for plain numbers, of which every bit pattern is
-        // valid. A file that others change while it is read cannot be excluded, and is documented above.
+        // SAFETY: the map is read-only and lives as long as what borrows from it. That nobody else changes the file
+        // meanwhile, its header's text included, is what the documentation above asks for; it cannot be checked. Of the
+        // numbers every bit pattern is valid.
         let bytes = unsafe { Mmap::map(&file)? };
         Ok(Self { file, bytes, touched: AtomicUsize::new(0) })
     }

@@ -33,6 +33,12 @@ impl Outer {
         Ok(Self { x: x.detach().contiguous()?, y: y.detach().contiguous()?, scale })
     }
 
+    /// The same `factor` times as long.
+    pub fn times(mut self, factor: f64) -> Self {
+        self.scale *= factor;
+        self
+    }
+
     /// Errors unless this is a direction for `parameter`.
     pub(super) fn check_for(&self, parameter: &Tensor) -> Result<()> {
         let (rows, columns) = self.shape()?;

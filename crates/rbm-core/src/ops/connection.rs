@@ -151,8 +151,9 @@ impl Fused {
         m: usize,
         bias: Option<(&CpuStorage, &Layout)>,
     ) -> candle_core::Result<Vec<T>> {
-        let mut out = multiply(numbers_of(x, layout)?, weights, layout.dims()[1], m, false);
-        let Some((bias, layout)) = bias else { return Ok(out) };
+        let (rows, below) = layout.shape().dims2()?;
+        let mut out = multiply(numbers_of(x, layout)?, weights, (rows, below, m), false);
+        let Some((bias, layout)) = bias.filter(|_| m > 0) else { return Ok(out) };
         let bias = contiguous(T::numbers("a connection", bias)?, layout)?;
         for_chunks(&mut out, |start, out| {
             Simd::best().run(

@@ -62,8 +62,8 @@ pub(super) fn is_small(elements: usize) -> bool {
     elements <= 2 * CHUNK || rayon::current_num_threads() == 1
 }
 
-/// Calls `pass(offset, chunk)` for consecutive chunks of `out`, on as many threads as rayon has. What a chunk is does
-/// not depend on the number of threads.
+/// Calls `pass(offset, chunk)` for consecutive chunks of `out`, on as many threads as rayon has. What a chunk is may
+/// depend on their number, so `pass` must treat every element alike.
 pub(super) fn for_chunks<T: Send>(out: &mut [T], pass: impl Fn(usize, &mut [T]) + Sync) {
     if is_small(out.len()) {
         pass(0, out);

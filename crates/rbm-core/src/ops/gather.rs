@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::nonzeros::Row;
 use super::real::Real;
 
-/// Columns whose sums are kept in registers: two thirds of those that AVX2 has.
+/// Columns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.
 pub(super) const PIECE: usize = 64;
 
 /// acc ← acc + Σ valueᵢ·matrix[columnᵢ], of the columns `at..at + N` of a row-major matrix `width` wide.
@@ -49,7 +49,7 @@ pub(super) fn in_pieces(columns: Range<usize>, pass: &mut impl Pass) {
     let Range { start: mut at, end } = columns;
     macro_rules! pieces {
         ($($width:expr),*) => {$(
-            while at + $width <= end {
+            while end - at >= $width {
                 pass.piece::<{ $width }>(at);
                 at += $width;
             }

@@ -17,17 +17,17 @@ use super::memory::{contiguous_mut, has_kernel, numbers_of, unsupported};
 use super::nonzeros::Nonzeros;
 use super::real::Real;
 use super::update::{add_scaled, check_alike, combine_scaled};
-use crate::Result;
+use crate::{Error, Result};
 
 /// An outer product is dense when a larger share of x than this is not zero.
-const MOST: f64 = 0.5;
+const MOST: f64 = 0.4;
 /// Into how many portions a thread's share of the parameter is cut, so that a thread that is late holds up the others for
 /// a portion only.
 const PORTIONS: usize = 4;
 
 /// velocity ← momentum·velocity + rate·ascent, then parameter ← parameter + velocity, both in place.
 ///
-/// Errors unless `velocity` and the ascent have the parameter's shape and type. The two must not share memory.
+/// Errors unless `velocity` and the ascent have the parameter's shape and type. None of them may share memory with another.
 pub fn momentum_step(
     parameter: &Tensor,
     velocity: &Tensor,
@@ -38,9 +38,13 @@ pub fn momentum_step(
     check_alike(parameter, velocity)?;
     match &ascent.direction {
         Direction::Tensor(tensor) => check_alike(parameter, tensor)?,
-        Direction::Outer(terms) => {
-            terms.iter().try_for_each(|term| term.check_for(parameter))?;
+        Direction::Outer(terms) if terms.is_empty() => {
+            return Err(Error::invalid("a step along outer products", "at least one", "none"));
         }
+        Direction::Outer(terms) => terms.iter().try_for_each(|term| term.check_for(parameter))?,
+    }
+    if parameter.elem_count() == 0 {
+        return Ok(());
     }
     let other_library =
         cfg!(any(feature = "mkl", feature = "accelerate")) && parameter.device().is_cpu();

@@ -193,6 +193,7 @@ fn looks_denser<T: Real>(x: &[T], width: usize, most: f64) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn finds_every_element_of_every_row() {
         for (rows, width) in [(1, 1), (3, 16), (5, 17), (400, 203)] {
-            let is_one = |i: usize| i * 7 % 5 == 0;
+            let is_one = |i: usize| (i * 7).is_multiple_of(5);
             let x: Vec<f32> = (0..rows * width).map(|i| f32::from(is_one(i) as u8)).collect();
             let found = Nonzeros::of(&x, width, 1.0).map(|n| lists(&n));
             let expected: Vec<_> = (0..rows)

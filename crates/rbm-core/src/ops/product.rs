@@ -1,7 +1,8 @@
 //! Matrix products with a left side that may be mostly zeros, as configurations of binary units are.
 //!
 //! Where few elements are not zero, the rows of the right side that they pick are added up; else the product is dense.
-//! Which of the two is quicker was measured (DESIGN-NOTES.md). Both add in the same order.
+//! Which of the two is quicker was measured (DESIGN-NOTES.md). They agree to rounding: the last bits of a row may depend on
+//! how dense its batch is. What is not finite in w counts only where x is not zero.
 
 use std::ops::Range;
 
@@ -66,11 +67,21 @@ impl CustomOp2 for Product {
         let out = match x {
             CpuStorage::F32(x) => {
                 let w = contiguous(f32::numbers(self.name(), w)?, w_layout)?;
-                f32::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
+                f32::storage(multiply(
+                    contiguous(x, x_layout)?,
+                    w,
+                    (rows, inner, width),
+                    self.transposed,
+                ))
             }
             CpuStorage::F64(x) => {
                 let w = contiguous(f64::numbers(self.name(), w)?, w_layout)?;
-                f64::storage(multiply(contiguous(x, x_layout)?, w, inner, m, self.transposed))
+                f64::storage(multiply(
+                    contiguous(x, x_layout)?,
+                    w,
+                    (rows, inner, width),
+                    self.transposed,
+                ))
             }
             other => return Err(unsupported(self.name(), other)),
         };
@@ -93,22 +104,24 @@ impl CustomOp2 for Product {
     }
 }
 
-/// x·w or x·wᵀ, with x `inner` wide and w `m` wide.
+/// x·w or x·wᵀ, with x `(rows, inner)` and the result `(rows, width)`.
 pub(super) fn multiply<T: Real>(
     x: &[T],
     w: &[T],
-    inner: usize,
-    m: usize,
+    (rows, inner, width): (usize, usize, usize),
     transposed: bool,
 ) -> Vec<T> {
-    let cases = x.len().checked_div(inner).unwrap_or(0) as f64;
-    let overhead = if transposed { TRANSPOSE / cases } else { 0.0 };
+    if x.is_empty() || w.is_empty() {
+        return vec![T::default(); rows * width];
+    }
+    let overhead = if transposed { TRANSPOSE / rows as f64 } else { 0.0 };
     let most = (1.0 - overhead) / GATHER;
-    match (Nonzeros::of(x, inner, most), transposed) {
-        (Some(x), false) => gathered(&x, w, m),
-        (Some(x), true) => gathered_transposed(&x, w, m),
-        (None, false) => Matrix::new(x, inner).times(Matrix::new(w, m)),
-        (None, true) => Matrix::new(x, inner).times(Matrix::new(w, m).t()),
+    let found = if most > 0.0 { Nonzeros::of(x, inner, most) } else { None };
+    match (found, transposed) {
+        (Some(x), false) => gathered(&x, w, width),
+        (Some(x), true) => gathered_transposed(&x, w, inner),
+        (None, false) => Matrix::new(x, inner).times(Matrix::new(w, width)),
+        (None, true) => Matrix::new(x, inner).times(Matrix::new(w, inner).t()),
     }
 }
 
@@ -140,7 +153,11 @@ impl<T: Copy> Columns<T> {
 
 /// A matrix of `rows` rows, `width` wide, made a block of columns at a time: `pass(columns, out)` must set these in all rows,
 /// and no others.
-fn by_blocks<T: Real>(
+///
+/// # Safety
+///
+/// `pass` does so: what it leaves out would be read uninitialised.
+unsafe fn by_blocks<T: Real>(
     (rows, width): (usize, usize),
     work: usize,
     pass: impl Fn(Range<usize>, &Columns<T>) + Sync,
@@ -160,11 +177,20 @@ fn by_blocks<T: Real>(
 
 /// x·w, with w `m` wide.
 fn gathered<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
-    by_blocks((x.rows(), m), x.len() * m, |block, out| add_block(x, w, m, 0, block, out))
+    let pass = |block, out: &Columns<T>| {
+        // SAFETY: every block is passed once, by one thread, while the matrix is being made.
+        unsafe { add_block(x, w, m, 0, block, out) }
+    };
+    // SAFETY: `add_block` sets all rows of its block.
+    unsafe { by_blocks((x.rows(), m), x.len() * m, pass) }
 }
 
 /// Writes the columns `block` of `out` as sums of rows of `w`, which holds `out`'s column `offset` in its first.
-fn add_block<T: Real>(
+///
+/// # Safety
+///
+/// The memory of `out` is there, and no other thread writes or reads these columns.
+unsafe fn add_block<T: Real>(
     x: &Nonzeros<T>,
     w: &[T],
     width: usize,
@@ -185,7 +211,7 @@ fn add_block<T: Real>(
             for row in 0..self.x.rows() {
                 let mut sums = [T::default(); N];
                 add_rows(&mut sums, self.x.row(row), self.w, self.width, at - self.offset);
-                // SAFETY: no other thread has these columns.
+                // SAFETY: as `add_block`'s caller vouches.
                 unsafe { self.out.set(row, at, &sums) };
             }
         }
@@ -200,14 +226,17 @@ fn add_block<T: Real>(
 /// x·wᵀ, with w `m` wide: each block of w's rows is transposed into the cache first.
 fn gathered_transposed<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
     let n = w.len() / m;
-    by_blocks((x.rows(), n), (x.len() + m) * n, |block, out| {
+    let pass = |block: Range<usize>, out: &Columns<T>| {
         let mut turned = vec![T::default(); m * PIECE];
         Simd::best().run(
             #[inline(always)]
             || transpose(&w[block.start * m..block.end * m], m, &mut turned),
         );
-        add_block(x, &turned, PIECE, block.start, block, out);
-    })
+        // SAFETY: every block is passed once, by one thread, while the matrix is being made.
+        unsafe { add_block(x, &turned, PIECE, block.start, block, out) }
+    };
+    // SAFETY: `add_block` sets all rows of its block.
+    unsafe { by_blocks((x.rows(), n), (x.len() + m) * n, pass) }
 }
 
 /// `w`, `m` wide, into the columns of `turned`, [`PIECE`] wide.

@@ -10,7 +10,8 @@
 /// The calling thread becomes one of rayon's own. Otherwise it would hand over every operation and sleep until it is
 /// done, which took as long as the operation itself where that has 50,000 elements.
 ///
-/// Nothing is done where the process is not visibly single-threaded, because then the environment must not be changed.
+/// The environment is left alone where the process is not visibly single-threaded. Other threads must not wait for a task on
+/// every thread of rayon's (`rayon::broadcast`): the calling thread does its share only while it waits itself.
 pub fn settle() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for (name, threads) in [("RAYON_NUM_THREADS", cores), ("CANDLE_NUM_THREADS", 1)] {

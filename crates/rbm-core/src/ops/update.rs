@@ -75,8 +75,10 @@ fn combine(target: &Tensor, source: &Tensor, op: Combination) -> Result<()> {
 }
 
 pub(super) fn check_alike(target: &Tensor, source: &Tensor) -> Result<()> {
-    if target.shape() != source.shape() || target.dtype() != source.dtype() {
-        let describe = |t: &Tensor| format!("{:?} {:?}", t.dims(), t.dtype());
+    let same_kind = target.shape() == source.shape() && target.dtype() == source.dtype();
+    if !same_kind || !target.device().same_device(source.device()) {
+        let describe =
+            |t: &Tensor| format!("{:?} {:?} on {:?}", t.dims(), t.dtype(), t.device().location());
         return Err(Error::invalid("update in place", describe(target), describe(source)));
     }
     Ok(())
@@ -178,7 +180,7 @@ impl AdamStep {
         for_chunks(parameter, |offset, parameter| {
             let moments = first[offset..].iter().zip(&second[offset..]);
             for (p, (&first, &second)) in parameter.iter_mut().zip(moments) {
-                *p = *p + rate * first / ((scale * second).sqrt() + epsilon);
+                *p += rate * first / ((scale * second).sqrt() + epsilon);
             }
         });
     }

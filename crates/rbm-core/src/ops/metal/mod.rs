@@ -91,6 +91,8 @@ pub(super) fn sample(
         ("sample", n, Shape::from((batch, width)))
     };
     let (x, b) = (Numbers::of(inputs, inputs_layout)?, Numbers::of(bias, bias_layout)?);
+    // The kernel counts up to `len` in 32 bits.
+    count(len)?;
     let out = allocate(device, len)?;
     launch(device, name, counters(n), |encoder| {
         encoder.set_bytes(0, &count(n)?);
