@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use super::philox::BLOCK;
 
 /// Elements a thread takes at a time: small enough for two cores to share a mini-batch, large enough to be worth it.
-const CHUNK: usize = 64 * BLOCK;
+const CHUNK: usize = 32 * BLOCK;
+/// Elements that are not worth a second thread.
+const SMALL: usize = 128 * BLOCK;
 
 /// The vector instructions that a pass may use. Only [`Simd::best`] and [`Simd::available`] make one, so holding one
 /// proves that the machine has them.
@@ -59,7 +61,7 @@ impl Simd {
 
 /// Whether an elementwise pass over so many elements is not worth a second thread, or there is none.
 pub(super) fn is_small(elements: usize) -> bool {
-    elements <= 2 * CHUNK || rayon::current_num_threads() == 1
+    elements <= SMALL || rayon::current_num_threads() == 1
 }
 
 /// Calls `pass(offset, chunk)` for consecutive chunks of `out`, on as many threads as rayon has. What a chunk is may
