@@ -1,13 +1,15 @@
 //! `dbn embed`
 
 use std::collections::BTreeMap;
+use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use dbn::{Model, Part};
-use rbm_core::checkpoint::write_whole;
+use rbm_core::checkpoint::{write_whole, write_whole_by};
 use rbm_core::data;
 
 use crate::args::Embed;
@@ -29,6 +31,14 @@ impl Feature {
             Self::Class => "classes".into(),
         }
     }
+
+    /// How many numbers it has for each case.
+    fn width(&self, model: &Model) -> usize {
+        match self {
+            Self::Layer(layer) => model.dbn.rbms[*layer].hidden().units().size(),
+            Self::Class => 1,
+        }
+    }
 }
 
 /// Writes the features of every case to a file.
@@ -44,15 +54,21 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
     let part = evaluate::cases(&args.run, &model, data, &args.data_options, Some(args.cases))?;
-    let features =
-        compute(&model, &part, &wanted).with_context(|| evaluate::source(data, &args.run))?;
-    if is_npy {
-        write_whole(&args.out, &npy::bytes(&Tensor::cat(&features, 1)?)?)?;
+    let bar = indicatif::ProgressBar::new(part.len() as u64);
+    let blocks = data::blocks(&part.cases).map(|rows| {
+        let features = features(&model, &rows?, &wanted)?;
+        bar.inc(features[0].dim(0)? as u64);
+        Ok(features)
+    });
+    let widths: Vec<_> = wanted.iter().map(|feature| feature.width(&model)).collect();
+    let written = if is_npy {
+        write_npy(&args.out, (part.len(), widths.iter().sum()), blocks)
     } else {
-        write_safetensors(&args.out, &wanted, &features, &part)?;
-    }
-    let widths: Vec<_> =
-        features.iter().map(|f| Ok(f.dim(1)?.to_string())).collect::<Result<_>>()?;
+        write_safetensors(&args.out, &wanted, blocks, &part)
+    };
+    written.with_context(|| evaluate::source(data, &args.run))?;
+    bar.finish_and_clear();
+    let widths: Vec<_> = widths.iter().map(usize::to_string).collect();
     let cases = output::grouped(part.len() as u64);
     output::line(format!("{out}: {cases} cases x {} features", widths.join(" + ")))?;
     Ok(ExitCode::SUCCESS)
@@ -76,38 +92,60 @@ fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
 }
 
 /// A matrix with a row a case for each feature, on the CPU.
-fn compute(model: &Model, part: &Part, wanted: &[Feature]) -> Result<Vec<Tensor>> {
-    let bar = indicatif::ProgressBar::new(part.len() as u64);
-    let mut blocks: Vec<Vec<Tensor>> = vec![Vec::new(); wanted.len()];
-    for rows in data::blocks(&part.cases) {
-        let rows = model.prepare(&rows?)?;
-        let layers = model.dbn.features(&rows)?;
-        for (blocks, feature) in blocks.iter_mut().zip(wanted) {
-            blocks.push(match (feature, &model.classifier) {
-                (Feature::Layer(layer), _) => layers[*layer].detach().to_device(&Device::Cpu)?,
-                (Feature::Class, Some(classifier)) => {
-                    let classes = classifier.predict(&rows)?;
-                    Tensor::from_vec(classes, (rows.dim(0)?, 1), &Device::Cpu)?
-                        .to_dtype(DType::F32)?
-                }
-                (Feature::Class, None) => bail!("the model has no classifier"),
+fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tensor>> {
+    let rows = model.prepare(rows)?;
+    let layers = model.dbn.features(&rows)?;
+    let feature = |feature: &Feature| -> Result<Tensor> {
+        Ok(match (feature, &model.classifier) {
+            (Feature::Layer(layer), _) => layers[*layer].detach().to_device(&Device::Cpu)?,
+            (Feature::Class, Some(classifier)) => {
+                let classes = classifier.predict(&rows)?;
+                Tensor::from_vec(classes, (rows.dim(0)?, 1), &Device::Cpu)?.to_dtype(DType::F32)?
+            }
+            (Feature::Class, None) => bail!("the model has no classifier"),
+        })
+    };
+    wanted.iter().map(feature).collect()
+}
+
+/// All features side by side. A block is written while the next one is computed.
+fn write_npy(
+    path: &Path,
+    shape: (usize, usize),
+    blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
+) -> Result<()> {
+    write_whole_by(path, |file| {
+        std::thread::scope(|scope| {
+            let (send, received) = mpsc::sync_channel(2);
+            let writer = scope.spawn(move || {
+                npy::write(BufWriter::with_capacity(1 << 20, file), shape, received)
             });
-        }
-        bar.inc(rows.dim(0)? as u64);
-    }
-    bar.finish_and_clear();
-    blocks.iter().map(|blocks| Ok(Tensor::cat(blocks, 0)?)).collect()
+            for block in blocks {
+                let block = block.and_then(|features| Ok(Tensor::cat(&features, 1)?));
+                // It is closed where writing has failed, and then the writer says why.
+                if send.send(block).is_err() {
+                    break;
+                }
+            }
+            drop(send);
+            writer.join().unwrap_or_else(|_| bail!("the thread that writes has panicked"))
+        })
+    })
 }
 
 /// A tensor for each feature, and the labels as 64-bit integers, which every reader of the format knows.
 fn write_safetensors(
     path: &Path,
     wanted: &[Feature],
-    features: &[Tensor],
+    blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
     part: &Part,
 ) -> Result<()> {
-    let names = wanted.iter().map(Feature::name);
-    let mut tensors: BTreeMap<String, Tensor> = names.zip(features.iter().cloned()).collect();
+    let blocks = blocks.collect::<Result<Vec<_>>>()?;
+    let mut tensors = BTreeMap::new();
+    for (i, feature) in wanted.iter().enumerate() {
+        let column: Vec<_> = blocks.iter().map(|features| &features[i]).collect();
+        tensors.insert(feature.name(), Tensor::cat(&column, 0)?);
+    }
     if let Some(labels) = &part.labels {
         let labels = labels.iter().map(|&label| i64::from(label));
         tensors.insert("labels".into(), Tensor::from_iter(labels, &Device::Cpu)?);

@@ -60,6 +60,14 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
 /// Writes `bytes` to a new file beside `path`, makes sure that they are on the disk, and renames it to `path`: whoever
 /// looks finds the old file or the new one, whole. On failure nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
+}
+
+/// [`write_whole`] of what `write` writes, piece by piece. When `write` fails, whatever was there before stays.
+pub fn write_whole_by<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |e| Error::io(path, e);
@@ -71,7 +79,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())
