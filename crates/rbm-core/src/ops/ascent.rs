@@ -5,7 +5,7 @@ use std::ops::Deref;
 use candle_core::{DType, Layout, Storage, Tensor};
 
 use super::dense::{Matrix, multiply_into};
-use super::memory::{has_fused, numbers_of};
+use super::memory::{has_product, numbers_of};
 use super::real::Real;
 use super::{add_scaled, add_sign_scaled};
 use crate::{Error, Result};
@@ -72,7 +72,7 @@ pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
     if first.x.device().is_cuda() && super::memory::has_kernel(&first.x) {
         return Ok(super::cuda::outer_sum(terms, shape)?);
     }
-    if cfg!(any(feature = "mkl", feature = "accelerate")) || !has_fused(&first.x) {
+    if !has_product(&first.x) {
         return super::reference::outer_sum(terms);
     }
     let out = match first.x.dtype() {

@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tens
 use super::ascent::{Outer, outer_sum};
 use super::cpu::{Simd, for_chunks};
 use super::dropout::Dropout;
-use super::memory::{contiguous, has_fused, has_kernel, numbers_of, unsupported};
+use super::memory::{contiguous, has_kernel, has_product, numbers_of, unsupported};
 use super::product::{multiply, product_transposed};
 use super::real::Real;
 use super::sigmoid::sigmoid_slope;
@@ -79,9 +79,7 @@ impl<'a> Connection<'a> {
     }
 
     fn is_fused(&self, x: &Tensor) -> bool {
-        let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
-        let is_made =
-            if x.device().is_cuda() { has_kernel(x) } else { !other_library && has_fused(x) };
+        let is_made = if x.device().is_cuda() { has_kernel(x) } else { has_product(x) };
         is_made && x.rank() == 2 && self.weights.rank() == 2
     }
 

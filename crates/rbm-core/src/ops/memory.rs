@@ -18,6 +18,11 @@ pub(super) fn has_fused(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
+/// Whether matrix products with `x` are made by operations of our own, and not by another library's.
+pub(super) fn has_product(x: &Tensor) -> bool {
+    has_fused(x) && !cfg!(any(feature = "mkl", feature = "accelerate"))
+}
+
 /// The numbers of a tensor that must lie in one piece.
 pub(super) fn contiguous<'a, T>(x: &'a [T], layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
@@ -59,6 +64,18 @@ pub(super) fn check_same(name: &str, left: &Layout, right: &Layout) -> Result<()
         candle_core::bail!("{name}: one shape, got {:?} and {:?}", left.dims(), right.dims());
     }
     Ok(())
+}
+
+/// How many numbers tensors have that must all have as many.
+#[cfg(any(feature = "cuda", feature = "metal"))]
+pub(super) fn same_count<const N: usize>(layouts: [&Layout; N]) -> Result<usize> {
+    let counts = layouts.map(|layout| layout.shape().elem_count());
+    if counts.iter().any(|&count| count != counts[0]) {
+        candle_core::bail!(
+            "an update in place: expected tensors of one size, found {counts:?} numbers"
+        );
+    }
+    Ok(counts[0])
 }
 
 /// Errors unless inputs are a matrix and the bias has its width.

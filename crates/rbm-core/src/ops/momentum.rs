@@ -13,7 +13,7 @@ use super::ascent::{Ascent, Direction, Outer};
 use super::cpu::{Simd, is_small};
 use super::dense::{Matrix, multiply_into};
 use super::gather::{Pass, add_rows, in_pieces};
-use super::memory::{contiguous_mut, has_kernel, numbers_of, unsupported};
+use super::memory::{contiguous_mut, has_kernel, has_product, numbers_of, unsupported};
 use super::nonzeros::Nonzeros;
 use super::real::Real;
 use super::update::{add_scaled, check_alike, combine_scaled};
@@ -46,9 +46,9 @@ pub fn momentum_step(
     if parameter.elem_count() == 0 {
         return Ok(());
     }
-    let other_library =
-        cfg!(any(feature = "mkl", feature = "accelerate")) && parameter.device().is_cpu();
-    if other_library || !has_kernel(parameter) {
+    let is_made =
+        if parameter.device().is_cpu() { has_product(parameter) } else { has_kernel(parameter) };
+    if !is_made {
         combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
         return add_scaled(parameter, velocity, 1.0);
     }

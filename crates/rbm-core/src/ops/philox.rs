@@ -50,6 +50,12 @@ fn rounds(draw: Draw, block: u64) -> [u32; BLOCK] {
     out
 }
 
+/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
+#[cfg(any(feature = "cuda", feature = "metal"))]
+pub(super) fn counters(n: usize) -> usize {
+    n.div_ceil(BLOCK) * LANES
+}
+
 /// A word as a number strictly between 0 and 1: the midpoints of 2²³ equal intervals.
 ///
 /// Midpoints, so that a probability rounded to 0 or to 1 is certain; 23 bits, so that they are exact in `f32`.

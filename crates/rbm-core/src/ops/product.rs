@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::cpu::Simd;
 use super::dense::Matrix;
 use super::gather::{PIECE, Pass, add_rows, in_pieces};
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{contiguous, has_product, unsupported};
 use super::nonzeros::Nonzeros;
 use super::real::Real;
 use crate::Result;
@@ -35,8 +35,7 @@ pub fn product_transposed(x: &Tensor, w: &Tensor) -> Result<Tensor> {
 }
 
 fn apply(x: &Tensor, w: &Tensor, transposed: bool) -> Result<Tensor> {
-    let other_library = cfg!(any(feature = "mkl", feature = "accelerate"));
-    if other_library || !has_fused(x) || x.rank() != 2 || w.rank() != 2 {
+    if !has_product(x) || x.rank() != 2 || w.rank() != 2 {
         return Ok(if transposed { x.matmul(&w.t()?)? } else { x.matmul(w)? });
     }
     Ok(x.contiguous()?.apply_op2(&w.contiguous()?, Product { transposed })?)

@@ -7,7 +7,7 @@ use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage
 
 use super::{Kernel, Number, allocate, contiguous, for_type, launch};
 use crate::ops::memory::{check_bias, check_same};
-use crate::ops::philox::{BLOCK, LANES};
+use crate::ops::philox::counters;
 use crate::rng::Draw;
 
 /// `function` (`"sigmoid"`, `"softplus"`) of every number.
@@ -201,11 +201,6 @@ fn draw_numbers<T: Number>(
     // SAFETY: (n, out, seed, stream), with n numbers in out.
     unsafe { launch(arguments, counters(n)) }?;
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
-}
-
-/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
-fn counters(n: usize) -> usize {
-    n.div_ceil(BLOCK) * LANES
 }
 
 fn width(bias: &Layout) -> Result<u32> {

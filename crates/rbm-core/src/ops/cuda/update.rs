@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, CudaStorage, InplaceOp1, Layout, Result, Storage};
 use super::outer::accumulate;
 use super::{Kernel, Number, contiguous, contiguous_mut, for_type, launch};
 use crate::ops::ascent::Direction;
+use crate::ops::memory::same_count;
 use crate::ops::momentum::Step;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
@@ -143,15 +144,4 @@ fn run_step<T: Number>(
             unsafe { launch(arguments, n) }
         }
     }
-}
-
-/// How many numbers tensors have that must all have as many.
-fn same_count<const N: usize>(layouts: [&Layout; N]) -> Result<usize> {
-    let counts = layouts.map(|layout| layout.shape().elem_count());
-    if counts.iter().any(|&count| count != counts[0]) {
-        candle_core::bail!(
-            "an update in place: expected tensors of one size, found {counts:?} numbers"
-        );
-    }
-    Ok(counts[0])
 }

@@ -21,7 +21,7 @@ use objc2_metal::{MTLCompileOptions, MTLSize};
 pub(super) use update::{adam_step, combine, momentum_step};
 
 use crate::ops::memory::{check_bias, check_same};
-use crate::ops::philox::{BLOCK, LANES};
+use crate::ops::philox::counters;
 use crate::rng::{Draw, words};
 
 /// What is compiled.
@@ -162,11 +162,6 @@ pub(super) fn uniform(shape: Shape, device: &MetalDevice, draw: Draw) -> Result<
         Ok(())
     })?;
     Ok(Tensor::from_storage(Storage::Metal(out), shape, BackpropOp::none(), false))
-}
-
-/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
-fn counters(n: usize) -> usize {
-    n.div_ceil(BLOCK) * LANES
 }
 
 /// A number of numbers, as the kernels count them.

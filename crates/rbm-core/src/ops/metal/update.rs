@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage}
 
 use super::{Numbers, count, launch};
 use crate::ops::ascent::Direction;
+use crate::ops::memory::same_count;
 use crate::ops::momentum::Step;
 use crate::ops::outer_sum;
 
@@ -106,15 +107,4 @@ impl InplaceOp1 for WithParameter<'_> {
             Ok(())
         })
     }
-}
-
-/// How many numbers tensors have that must all have as many.
-fn same_count<const N: usize>(layouts: [&Layout; N]) -> Result<usize> {
-    let counts = layouts.map(|layout| layout.shape().elem_count());
-    if counts.iter().any(|&count| count != counts[0]) {
-        candle_core::bail!(
-            "an update in place: expected tensors of one size, found {counts:?} numbers"
-        );
-    }
-    Ok(counts[0])
 }
