@@ -56,17 +56,17 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
     let part = evaluate::cases(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = indicatif::ProgressBar::new(part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
-        let features = features(&model, &rows?, &wanted)?;
+        let features = rows.map_err(Into::into).and_then(|rows| features(&model, &rows, &wanted));
+        let features = features.with_context(|| evaluate::source(data, &args.run))?;
         bar.inc(features[0].dim(0)? as u64);
         Ok(features)
     });
     let widths: Vec<_> = wanted.iter().map(|feature| feature.width(&model)).collect();
-    let written = if is_npy {
-        write_npy(&args.out, (part.len(), widths.iter().sum()), blocks)
+    if is_npy {
+        write_npy(&args.out, (part.len(), widths.iter().sum()), blocks)?;
     } else {
-        write_safetensors(&args.out, &wanted, blocks, &part)
-    };
-    written.with_context(|| evaluate::source(data, &args.run))?;
+        write_safetensors(&args.out, &wanted, blocks, &part)?;
+    }
     bar.finish_and_clear();
     let widths: Vec<_> = widths.iter().map(usize::to_string).collect();
     let cases = output::grouped(part.len() as u64);
@@ -121,14 +121,15 @@ fn write_npy(
                 npy::write(BufWriter::with_capacity(1 << 20, file), shape, received)
             });
             for block in blocks {
-                let block = block.and_then(|features| Ok(Tensor::cat(&features, 1)?));
-                // It is closed where writing has failed, and then the writer says why.
-                if send.send(block).is_err() {
+                // The channel is closed where writing has failed, and then the writer says why.
+                if send.send(Tensor::cat(&block?, 1)?).is_err() {
                     break;
                 }
             }
             drop(send);
-            writer.join().unwrap_or_else(|_| bail!("the thread that writes has panicked"))
+            let written = writer.join();
+            let written = written.unwrap_or_else(|_| bail!("the thread that writes has panicked"));
+            written.with_context(|| path.display().to_string())
         })
     })
 }
