@@ -76,8 +76,12 @@ impl Layer for Bernoulli {
 
     /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.
     fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
+        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
+    }
+
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let p = mean.to_dtype(self.bias.dtype())?.clamp(1e-3, 1.0 - 1e-3)?;
         let odds = (&p / p.affine(-1.0, 1.0)?)?;
-        Ok(self.bias.set(&odds.log()?)?)
+        Ok(odds.log()?)
     }
 }

@@ -120,13 +120,19 @@ impl Layer for Gaussian {
 
     /// γ = 1/variance where it is learned, with constant units given variance one; bias = γ·mean.
     fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        if let Some(precision) = &self.precision {
+            let variance = variance.to_dtype(self.bias.dtype())?;
+            let constant = variance.lt(1e-12)?.to_dtype(self.bias.dtype())?;
+            precision.set(&(variance + constant)?.recip()?.maximum(LEAST_PRECISION)?)?;
+        }
+        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
+    }
+
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let mean = mean.to_dtype(self.bias.dtype())?;
-        let Some(precision) = &self.precision else {
-            return Ok(self.bias.set(&mean)?);
-        };
-        let variance = variance.to_dtype(self.bias.dtype())?;
-        let constant = variance.lt(1e-12)?.to_dtype(self.bias.dtype())?;
-        precision.set(&(variance + constant)?.recip()?.maximum(LEAST_PRECISION)?)?;
-        Ok(self.bias.set(&(precision.as_detached_tensor() * mean)?)?)
+        Ok(match &self.precision {
+            None => mean,
+            Some(precision) => (precision.as_detached_tensor() * mean)?,
+        })
     }
 }

@@ -85,6 +85,10 @@ pub trait Layer: Debug + Send + Sync {
     /// Sets the parameters so that, without the other layer, the units have the given mean and variance,
     /// both `(width,)` (Practical Guide §8). Constant units are safe.
     fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()>;
+
+    /// The bias, `(width,)`, with which units without inputs have this mean, all other parameters as they are. Means at or
+    /// beyond the edge of what is possible are taken as a little inside.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
 }
 
 /// Σⱼ xⱼ of every row.
