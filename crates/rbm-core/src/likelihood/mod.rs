@@ -1,10 +1,16 @@
 //! How probable the machine finds the data: exactly, or by a quantity that needs no partition function.
 
+mod ais;
+mod bridge;
+mod estimate;
 mod exact;
 mod pseudo;
 
 use crate::{Error, Result, Rows};
 
+pub use ais::{Annealing, Direction, betas};
+pub use bridge::Bridge;
+pub use estimate::Estimate;
 pub use exact::{log_likelihood, log_partition};
 pub use pseudo::{pseudo_likelihood, stochastic_pseudo_likelihood};
 

@@ -35,6 +35,7 @@ mod real;
 mod reduce;
 mod sigmoid;
 mod softplus;
+mod temper;
 mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
@@ -50,4 +51,5 @@ pub use product::{product, product_transposed};
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
 pub use softplus::{bernoulli_cgf, softplus};
+pub use temper::temper;
 pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};
