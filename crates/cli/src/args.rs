@@ -61,7 +61,7 @@ pub struct Where {
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
-    /// where it has several), a .npy, .csv, .csv.gz, .data or .safetensors file, or a whole population: bars-and-stripes:4,
+    /// where it has several), a .npy, .csv, .data, .svm, .fasta or .safetensors file, or a whole population: bars-and-stripes:4,
     /// shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
@@ -97,7 +97,8 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
-        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise"])]
+        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise", "one_hot",
+        "width"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]

@@ -75,6 +75,12 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(binarise) = options.binarise {
         recipe.data.binarise = binarise;
     }
+    if let Some(states) = options.one_hot {
+        recipe.data.one_hot = states;
+    }
+    if let Some(width) = options.width {
+        recipe.data.width = width;
+    }
     Ok(())
 }
 
