@@ -8,12 +8,16 @@ use dbn::{Evaluation, Model, Part, Run, datasets};
 use indicatif::MultiProgress;
 
 use crate::args::{Cases, DataOptions, Evaluate};
-use crate::{device, output, progress, recipe};
+use crate::{device, likelihood, output, progress, recipe};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let part = cases(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
+    if args.likelihood.likelihood {
+        let found = likelihood::run(args, &model, &part, bars);
+        return found.with_context(|| source(args.data.as_deref(), &args.run));
+    }
     let spinner = progress::spinner(bars, "evaluating");
     let evaluation = Evaluation::of(&model, &part, args.seed);
     spinner.finish_and_clear();

@@ -5,6 +5,7 @@
 //! level as it is. The ladder is spaced so that all gaps are equally easy (Syed, Bouchard-Côté, Deligiannidis, Doucet 2022).
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Chains, Kernel, Path, column};
 use crate::ops::device::to_host;
@@ -34,7 +35,7 @@ pub struct Replicas {
 }
 
 /// The end of the ladder where a replica was last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// Neither yet.
     Neither,
