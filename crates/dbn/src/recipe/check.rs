@@ -75,6 +75,9 @@ impl Layer {
             "a number between 0 and 1",
             target,
         )?;
+        let rate = self.offset_rate;
+        let expected = "a number between 0 and 1";
+        must((0.0..=1.0).contains(&rate), &name_of("offset_rate"), expected, rate)?;
         let decay = self.sparsity_decay;
         must(
             (0.0..1.0).contains(&decay),

@@ -132,6 +132,10 @@ pub struct Layer {
     pub chains: usize,
     /// How gradients become steps.
     pub optimizer: Rule,
+    /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
+    pub centre: bool,
+    /// How much of each mini-batch's means goes into these means' running averages.
+    pub offset_rate: f64,
     /// L1 penalty of the weights.
     pub l1: f64,
     /// L2 penalty of the weights.
@@ -168,6 +172,8 @@ impl Default for Layer {
             visible_step: VisibleStep::Sample,
             chains: 0,
             optimizer: Rule::Sgd,
+            centre: false,
+            offset_rate: 0.01,
             l1: 0.0,
             l2: 2e-4,
             sparsity_target: 0.1,
