@@ -1,8 +1,12 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
+mod data;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub use self::data::{Cases, DataOptions};
 
 /// Deep belief networks: train, evaluate, sample, embed, inspect, bench.
 #[derive(Debug, Parser)]
@@ -40,20 +44,6 @@ pub enum Command {
     Bench(Bench),
 }
 
-/// How to read a data set.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct DataOptions {
-    /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
-    #[arg(long, value_name = "NUMBER")]
-    pub scale: Option<f32>,
-    /// Labels in a file of their own: .npy, IDX, or .csv/.txt with one a line
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// The column of the labels in a CSV file: first, last, none, or a header's name
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<String>,
-}
-
 #[derive(Debug, Clone, clap::Args)]
 pub struct Where {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
@@ -70,7 +60,9 @@ pub struct Where {
   dbn train data.csv --visible gaussian --standardise --unsupervised
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
-    /// digits, a folder of IDX files (plain or .gz), or a .npy, .csv, .csv.gz or .safetensors file
+    /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
+    /// where it has several), a .npy, .csv, .csv.gz, .data or .safetensors file, or a whole population: bars-and-stripes:4,
+    /// shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -105,7 +97,7 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
-        "unsupervised", "seed", "out", "scale", "labels", "label_column"])]
+        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -119,17 +111,6 @@ pub struct Train {
     /// Make no pictures
     #[arg(long)]
     pub no_pictures: bool,
-}
-
-/// Which cases of a data set
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Cases {
-    /// Those held out from training
-    HeldOut,
-    /// Those trained on
-    Train,
-    /// All
-    All,
 }
 
 /// Measure a trained network on data it has not seen

@@ -13,6 +13,7 @@ pub mod threads;
 
 mod ascent;
 mod bernoulli;
+mod binarise;
 mod bytes;
 mod connection;
 mod cpu;
@@ -39,6 +40,7 @@ mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use binarise::draw_bits;
 pub use bytes::append_divided;
 pub use connection::{Connection, Deferred};
 pub use dropout::Dropout;
