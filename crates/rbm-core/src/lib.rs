@@ -39,6 +39,7 @@ pub mod optim;
 pub mod schedule;
 
 pub mod monitor;
+pub mod spectrum;
 pub mod train;
 
 pub mod checkpoint;
