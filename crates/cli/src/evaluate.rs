@@ -86,7 +86,7 @@ pub fn cases(
     };
     let units = model.dbn.bottom().visible().units();
     let (low, high) = units.range();
-    datasets::check_range(&source(data, dir), &part, low, high, units.kind())?;
+    datasets::check_range(&source(data, dir), &part, low, high, &units.kind())?;
     Ok(part)
 }
 

@@ -241,12 +241,23 @@ fn bernoulli() -> String {
 }
 
 impl Recipe {
-    /// The units of the data layer, `width` of them.
+    /// The units of the data layer, as many as make it `width` wide.
     pub fn visible_units(&self, width: usize) -> Result<Units> {
-        Units::from_str(&format!("{}:{width}", self.visible)).map_err(|_| {
-            let kinds = "bernoulli, gaussian or gaussian-learned";
-            Error::invalid("visible", kinds, format!("{:?}", self.visible))
-        })
+        self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
+    }
+
+    /// What kind of units the data layer has; their number is the data's.
+    pub(crate) fn visible_kind(&self) -> Result<Units> {
+        Units::of_kind(&self.visible).map_err(|error| self.about_visible(error))
+    }
+
+    fn about_visible(&self, error: Error) -> Error {
+        match error {
+            Error::Invalid { expected, found, .. } => {
+                Error::invalid(format!("visible = {:?}", self.visible), expected, found)
+            }
+            other => other,
+        }
     }
 
     /// How to read the data.

@@ -86,8 +86,9 @@ impl Training {
         }
         let units = recipe.visible_units(train.width())?;
         let (low, high) = units.range();
-        let check =
-            |part: &Part| datasets::check_range(&recipe.data.source, part, low, high, units.kind());
+        let check = |part: &Part| {
+            datasets::check_range(&recipe.data.source, part, low, high, &units.kind())
+        };
         if !recipe.standardise {
             // Before the split, so that the place in an error is the place in the file.
             [Some(&train), held_out.as_ref()].into_iter().flatten().try_for_each(check)?;

@@ -49,9 +49,9 @@ impl Layer for Gaussian {
         Units::Gaussian { size: self.bias.elem_count(), variance }
     }
 
-    fn vars(&self) -> Vec<(&'static str, &Var)> {
-        let bias = ("bias", &self.bias);
-        std::iter::once(bias).chain(self.precision.iter().map(|var| ("precision", var))).collect()
+    fn vars(&self) -> Vec<(String, &Var)> {
+        let precision = self.precision.iter().map(|var| ("precision".to_owned(), var));
+        std::iter::once(("bias".to_owned(), &self.bias)).chain(precision).collect()
     }
 
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {

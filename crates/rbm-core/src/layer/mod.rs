@@ -5,7 +5,13 @@
 //! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
 
 mod bernoulli;
+mod binomial;
+mod counting;
 mod gaussian;
+mod multinomial;
+mod potts;
+mod spin;
+mod text;
 mod units;
 
 use std::fmt::Debug;
@@ -14,7 +20,11 @@ use std::ops::Range;
 use candle_core::{Tensor, Var};
 
 pub use bernoulli::Bernoulli;
+pub use binomial::Binomial;
 pub use gaussian::Gaussian;
+pub use multinomial::Multinomial;
+pub use potts::Potts;
+pub use spin::Spin;
 pub use units::{Units, Variance};
 
 use crate::ops::{self, Connection};
@@ -26,7 +36,7 @@ pub trait Layer: Debug + Send + Sync {
     fn units(&self) -> Units;
 
     /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first.
-    fn vars(&self) -> Vec<(&'static str, &Var)>;
+    fn vars(&self) -> Vec<(String, &Var)>;
 
     /// Tₖ(x), each `(batch, width)`, in the order of [`Layer::vars`].
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
@@ -94,4 +104,12 @@ pub trait Layer: Debug + Send + Sync {
 /// Σⱼ xⱼ of every row.
 fn row_sums(x: &Tensor) -> Result<Tensor> {
     ops::sum_within_rows(x)
+}
+
+/// log of shares `(sites, states)` that sum to one in every row, as one row of biases `(sites · states,)`: none below
+/// 1/(1000·states), and shifted so that every row sums to zero.
+fn log_shares(shares: &Tensor) -> Result<Tensor> {
+    let least = 1e-3 / shares.dim(1)? as f64;
+    let logs = shares.maximum(least)?.log()?;
+    Ok(logs.broadcast_sub(&logs.mean_keepdim(1)?)?.flatten_all()?)
 }

@@ -41,6 +41,22 @@ pub fn bernoulli_mean_and_sample(
     Ok((mean, sample))
 }
 
+/// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.
+pub fn categorical(field: &Tensor, states: usize, draw: Draw) -> Result<Tensor> {
+    let (batch, width) = field.dims2()?;
+    let share = super::softmax_of_sites(&field.detach(), states)?;
+    let below = share.reshape((batch, width / states, states))?.cumsum(2)?;
+    let total = below.narrow(2, states - 1, 1)?;
+    let mark = (uniform(&total, draw)? * &total)?;
+    // Ones in the columns of the state and of all after it; less those after it.
+    let from = below.broadcast_gt(&mark)?.to_dtype(field.dtype())?;
+    if states == 1 {
+        return Ok(from.reshape((batch, width))?);
+    }
+    let after = from.narrow(2, 0, states - 1)?.pad_with_zeros(2, 1, 0)?;
+    Ok((from - after)?.reshape((batch, width))?)
+}
+
 /// The draw's words as numbers between 0 and 1, in a tensor like `x`.
 fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
     let count = x.elem_count();

@@ -117,43 +117,110 @@ pub fn parameter_bits(rbm: &Rbm) -> Vec<Vec<u64>> {
     rbm.parameters().into_iter().map(|(_, var)| bits(var)).collect()
 }
 
+/// log n!, as a sum.
+pub fn log_factorial(n: f64) -> f64 {
+    (1..=n.round() as usize).map(|k| (k as f64).ln()).sum()
+}
+
+/// Every way to pick one of each list.
+fn product(lists: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
+    lists.iter().fold(vec![vec![]], |all, list| {
+        let extended = |x: &Vec<f64>| list.iter().map(|y| [&x[..], y].concat()).collect::<Vec<_>>();
+        all.iter().flat_map(extended).collect()
+    })
+}
+
+/// Every configuration of discrete units.
+pub fn support(units: &Units) -> Vec<Vec<f64>> {
+    let numbers = |low: i32, high: i32, step: usize, size: usize| {
+        let alone = (low..=high).step_by(step).map(|x| vec![f64::from(x)]).collect();
+        product(&vec![alone; size])
+    };
+    match units {
+        Units::Bernoulli { size } => numbers(0, 1, 1, *size),
+        Units::Spin { size } => numbers(-1, 1, 2, *size),
+        Units::Binomial { size, trials } => numbers(0, *trials as i32, 1, *size),
+        Units::Potts { sites, states } => {
+            let one = |q: usize| (0..*states).map(|i| f64::from(u8::from(i == q))).collect();
+            product(&vec![(0..*states).map(one).collect(); *sites])
+        }
+        Units::Multinomial { size, draws } => numbers(0, *draws as i32, 1, *size)
+            .into_iter()
+            .filter(|x| x.iter().sum::<f64>() == *draws as f64)
+            .collect(),
+        other => panic!("{other} is not discrete"),
+    }
+}
+
 /// A layer as plain numbers, its formulas written out by hand.
 #[derive(Clone)]
 pub struct Side {
+    pub units: Units,
     pub bias: Vec<f64>,
-    /// Of Gaussian units; none for Bernoulli units.
+    /// Of Gaussian units; none for others.
     pub precision: Option<Vec<f64>>,
 }
 
 impl Side {
     pub fn of(layer: &dyn Layer) -> Self {
-        let vars = layer.vars();
-        let precision = match layer.units() {
-            Units::Bernoulli { .. } => None,
+        let (units, vars) = (layer.units(), layer.vars());
+        let precision = match units {
             Units::Gaussian { size, variance: Variance::Unit } => Some(vec![1.0; size]),
-            _ => Some(flat(vars[1].1)),
+            Units::Gaussian { .. } => Some(flat(vars[1].1)),
+            _ => None,
         };
-        Self { bias: flat(vars[0].1), precision }
+        Self { units, bias: flat(vars[0].1), precision }
     }
 
-    /// E(x) = Σ −bias·x, and precision·x²/2 where there is a precision.
+    /// E(x) = Σ −bias·x, precision·x²/2 where there is a precision, less the logarithm of how many ways there are to x.
     pub fn energy(&self, x: &[f64]) -> f64 {
         let linear: f64 = x.iter().zip(&self.bias).map(|(x, b)| -b * x).sum();
         let precision = self.precision.iter().flatten();
-        linear + x.iter().zip(precision).map(|(x, precision)| precision * x * x / 2.0).sum::<f64>()
+        let square: f64 = x.iter().zip(precision).map(|(x, g)| g * x * x / 2.0).sum();
+        let ways: f64 = match &self.units {
+            Units::Binomial { trials, .. } => {
+                let n = *trials as f64;
+                let unit = |x: &f64| log_factorial(n) - log_factorial(*x) - log_factorial(n - x);
+                x.iter().map(unit).sum()
+            }
+            Units::Multinomial { draws, .. } => {
+                let each: f64 = x.iter().map(|x| log_factorial(*x)).sum();
+                log_factorial(*draws as f64) - each
+            }
+            _ => 0.0,
+        };
+        linear + square - ways
     }
 
     /// log Σ or log ∫ exp(inputs·x − E(x)).
     pub fn cgf(&self, inputs: &[f64]) -> f64 {
         let fields = inputs.iter().zip(&self.bias).map(|(i, b)| i + b);
-        match &self.precision {
-            None => fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum(),
-            Some(precision) => {
+        match (&self.units, &self.precision) {
+            (Units::Bernoulli { .. }, _) => {
+                fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum()
+            }
+            (_, Some(precision)) => {
                 let unit =
                     |(f, &p): (f64, &f64)| (f * f / p + (std::f64::consts::TAU / p).ln()) / 2.0;
                 fields.zip(precision).map(unit).sum()
             }
+            (units, None) => {
+                let exponent = |x: &Vec<f64>| {
+                    inputs.iter().zip(x).map(|(i, x)| i * x).sum::<f64>() - self.energy(x)
+                };
+                log_sum_exp(&support(units).iter().map(exponent).collect::<Vec<_>>())
+            }
         }
+    }
+
+    /// Every configuration with its probability under these inputs.
+    pub fn probabilities(&self, inputs: &[f64]) -> Vec<(Vec<f64>, f64)> {
+        let cgf = self.cgf(inputs);
+        let p = |x: &[f64]| {
+            let inward: f64 = inputs.iter().zip(x).map(|(i, x)| i * x).sum();
+            (inward - self.energy(x) - cgf).exp()
+        };
+        support(&self.units).into_iter().map(|x| (x.clone(), p(&x))).collect()
     }
 }
 
@@ -196,7 +263,7 @@ impl Plain {
 
     /// p(v) of every configuration of binary visible units, in the order of [`binary`].
     pub fn visible_probabilities(&self) -> Vec<f64> {
-        assert!(self.visible.precision.is_none(), "binary visible units");
+        assert!(matches!(self.visible.units, Units::Bernoulli { .. }), "binary visible units");
         let weights: Vec<f64> =
             binary(self.visible.bias.len()).iter().map(|v| -self.free_energy(v)).collect();
         let log_z = log_sum_exp(&weights);

@@ -1,0 +1,83 @@
+//! Units as text: `KIND:SIZE`, the kind with its number in brackets where it has one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::units::MOST;
+use super::{Units, Variance};
+use crate::{Error, Result};
+
+/// What an error says of the kinds that there are.
+const KINDS: &str = "bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), gaussian or gaussian-learned";
+
+impl Units {
+    /// The kind without the size, as [`Units::of_kind`] reads it: `bernoulli`, `potts(21)`.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Bernoulli { .. } => "bernoulli".into(),
+            Self::Spin { .. } => "spin".into(),
+            Self::Binomial { trials, .. } => format!("binomial({trials})"),
+            Self::Potts { states, .. } => format!("potts({states})"),
+            Self::Multinomial { draws, .. } => format!("multinomial({draws})"),
+            Self::Gaussian { variance: Variance::Unit, .. } => "gaussian".into(),
+            Self::Gaussian { variance: Variance::Learned, .. } => "gaussian-learned".into(),
+        }
+    }
+
+    /// One unit of the kind that `text` names, to be given its size by [`Units::with_width`].
+    pub fn of_kind(text: &str) -> Result<Self> {
+        sized(text, 1)
+            .ok_or_else(|| Error::invalid("the kind of units", KINDS, format!("{text:?}")))
+    }
+}
+
+/// `bernoulli:500`, `potts(21):48`
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = match self {
+            Self::Potts { sites, .. } => *sites,
+            other => other.size(),
+        };
+        write!(f, "{}:{size}", self.kind())
+    }
+}
+
+/// Reads `500` (Bernoulli units) or `KIND:SIZE`: `spin:20`, `binomial(5):20`, `potts(21):48` (48 sites of 21 states),
+/// `multinomial(100):2000` (100 draws among 2000 categories), `gaussian:784`.
+impl FromStr for Units {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (kind, size) = text.split_once(':').unwrap_or(("bernoulli", text));
+        let size = size.trim().parse().ok().filter(|size| *size > 0);
+        size.and_then(|size| sized(kind, size)).ok_or_else(|| {
+            Error::invalid(
+                "units",
+                format!("a number of units or KIND:SIZE with KIND {KINDS}"),
+                format!("{text:?}"),
+            )
+        })
+    }
+}
+
+/// `size` units, sites or categories of a kind, if there is such a kind.
+fn sized(kind: &str, size: usize) -> Option<Units> {
+    let kind = kind.trim();
+    let (name, number) = match kind.split_once('(') {
+        None => (kind, None),
+        Some((name, rest)) => {
+            let number = rest.strip_suffix(')')?.trim().parse::<usize>().ok()?;
+            (name.trim(), Some(number).filter(|number| (1..=MOST).contains(number)))
+        }
+    };
+    Some(match (name, number) {
+        ("bernoulli", None) => Units::Bernoulli { size },
+        ("spin", None) => Units::Spin { size },
+        ("binomial", Some(trials)) => Units::Binomial { size, trials },
+        ("potts", Some(states)) => Units::Potts { sites: size, states },
+        ("multinomial", Some(draws)) => Units::Multinomial { size, draws },
+        ("gaussian", None) => Units::Gaussian { size, variance: Variance::Unit },
+        ("gaussian-learned", None) => Units::Gaussian { size, variance: Variance::Learned },
+        _ => return None,
+    })
+}
