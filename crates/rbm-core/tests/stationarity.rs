@@ -7,8 +7,13 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use candle_core::{DType, Tensor};
-use common::{Plain, assert_mean, binary, column, log_sum_exp, machine, matrix, rows};
+use common::{
+    DISCRETE, Plain, assert_mean, binary, column, log_sum_exp, machine, matrix, pairs, rows,
+    support,
+};
 use rbm_core::kernel::VisibleStep;
 use rbm_core::{ContrastiveDivergence, Gibbs, Kernel, NegativePhase, Persistent, Phase, Rng};
 
@@ -43,7 +48,12 @@ impl SplitMix {
 
 /// Binary rows drawn from the distribution `p` over [`binary`].
 fn exact_sample(p: &[f64], seed: u64) -> Tensor {
-    let (mut random, all) = (SplitMix(seed), binary(p.len().ilog2() as usize));
+    sample_of(&binary(p.len().ilog2() as usize), p, seed)
+}
+
+/// Rows of `all` drawn with the probabilities `p`.
+fn sample_of(all: &[Vec<f64>], p: &[f64], seed: u64) -> Tensor {
+    let mut random = SplitMix(seed);
     let drawn: Vec<_> = (0..CHAINS).map(|_| all[random.index(p)].clone()).collect();
     matrix(&drawn, DType::F32)
 }
@@ -51,10 +61,16 @@ fn exact_sample(p: &[f64], seed: u64) -> Tensor {
 /// The total variation between binary rows and `p`, in units of its Monte-Carlo floor Σ√(p(1−p)/n)/2. The expected
 /// value for exact samples is √(2/π) = 0.8 with a spread well below one.
 fn drift(x: &Tensor, p: &[f64]) -> f64 {
+    drift_over(&binary(p.len().ilog2() as usize), x, p)
+}
+
+/// [`drift`] of rows that are among `all`, whose probabilities are `p`.
+fn drift_over(all: &[Vec<f64>], x: &Tensor, p: &[f64]) -> f64 {
+    let key = |row: &[f64]| row.iter().map(|x| *x as i32).collect::<Vec<_>>();
+    let place: HashMap<_, _> = all.iter().enumerate().map(|(i, row)| (key(row), i)).collect();
     let mut counts = vec![0.0; p.len()];
     for row in rows(x) {
-        let index: usize = row.iter().enumerate().map(|(i, &bit)| (bit as usize) << i).sum();
-        counts[index] += 1.0;
+        counts[place[&key(&row)]] += 1.0;
     }
     let n = counts.iter().sum::<f64>();
     let distance: f64 = counts.iter().zip(p).map(|(c, p)| (c / n - p).abs()).sum();
@@ -74,6 +90,28 @@ fn chains_at_the_distribution_stay_there() {
             gibbs.step(&rbm, &mut chains, &mut rng).unwrap();
             let drift = drift(&chains.visible, &p);
             assert!(drift < LIMIT, "{hidden}, step {step}: drift {drift}");
+        }
+    }
+}
+
+/// Every discrete kind below every kind that can stand above it. Parameters are halved, so that chains do not stick.
+#[test]
+fn chains_of_every_discrete_pair_stay_at_the_distribution() {
+    let above = [&DISCRETE[..], &["gaussian:2", "gaussian-learned:2"]].concat();
+    for (visible, hidden) in pairs(&DISCRETE, &above) {
+        let rbm = machine(visible, hidden, DType::F32, 21);
+        for (_, var) in rbm.parameters().iter().filter(|(name, _)| !name.ends_with("precision")) {
+            var.set(&(var.as_detached_tensor() * 0.5).unwrap()).unwrap();
+        }
+        let all = support(&rbm.visible().units());
+        let p = Plain::of(&rbm).probabilities(&all);
+        let (gibbs, mut rng) = (Gibbs::default(), Rng::new(22));
+        let start = sample_of(&all, &p, 23).narrow(0, 0, CHAINS / 5).unwrap();
+        let mut chains = gibbs.init(&rbm, start, &mut rng).unwrap();
+        for step in 0..=3 {
+            let drift = drift_over(&all, &chains.visible, &p);
+            assert!(drift < LIMIT, "{visible} and {hidden}, step {step}: drift {drift}");
+            gibbs.step(&rbm, &mut chains, &mut rng).unwrap();
         }
     }
 }

@@ -152,6 +152,15 @@ pub fn support(units: &Units) -> Vec<Vec<f64>> {
     }
 }
 
+/// Units of every discrete kind, few enough for every pair of them to be enumerated.
+pub const DISCRETE: [&str; 5] =
+    ["bernoulli:3", "spin:3", "binomial(2):2", "potts(3):2", "multinomial(3):3"];
+
+/// Every pair of these, visible and hidden.
+pub fn pairs<'a>(visible: &[&'a str], hidden: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    visible.iter().flat_map(|v| hidden.iter().map(move |h| (*v, *h))).collect()
+}
+
 /// A layer as plain numbers, its formulas written out by hand.
 #[derive(Clone)]
 pub struct Side {
@@ -264,8 +273,12 @@ impl Plain {
     /// p(v) of every configuration of binary visible units, in the order of [`binary`].
     pub fn visible_probabilities(&self) -> Vec<f64> {
         assert!(matches!(self.visible.units, Units::Bernoulli { .. }), "binary visible units");
-        let weights: Vec<f64> =
-            binary(self.visible.bias.len()).iter().map(|v| -self.free_energy(v)).collect();
+        self.probabilities(&binary(self.visible.bias.len()))
+    }
+
+    /// p(v) of these visible configurations, if there are no others.
+    pub fn probabilities(&self, all: &[Vec<f64>]) -> Vec<f64> {
+        let weights: Vec<f64> = all.iter().map(|v| -self.free_energy(v)).collect();
         let log_z = log_sum_exp(&weights);
         weights.into_iter().map(|w| (w - log_z).exp()).collect()
     }
