@@ -28,7 +28,7 @@ macro_rules! battery {
 
 battery! {
     bernoulli "bernoulli:4" spin "spin:4" binomial "binomial(3):4" potts "potts(3):2"
-    multinomial "multinomial(4):3" gaussian "gaussian:4" gaussian_learned "gaussian-learned:4";
+    multinomial "multinomial(4):3" relu "relu:4" gaussian "gaussian:4" gaussian_learned "gaussian-learned:4";
     [
         mean_is_the_slope_of_the_cgf
         cgf_is_the_log_of_the_sum
@@ -101,6 +101,10 @@ fn cgf_is_the_log_of_the_sum(units: &str) {
     let by_sum = |inputs: Vec<f64>| -> f64 {
         if layer.configurations().is_some() {
             return sum(&inputs, &common::support(&layer.units()));
+        }
+        if let Units::Relu { .. } = layer.units() {
+            // The oracle is an integral of its own.
+            return Side::of(&*layer).cgf(&inputs);
         }
         let unit = |i: usize| {
             let alone = |x: i32| {

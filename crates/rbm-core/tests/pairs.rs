@@ -7,7 +7,9 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use common::{DISCRETE, Plain, assert_close, flat, log_sum_exp, machine, matrix, pairs, support};
+use common::{
+    CONTINUOUS, DISCRETE, Plain, assert_close, flat, log_sum_exp, machine, matrix, pairs, support,
+};
 use rbm_core::likelihood::{log_likelihood, log_partition};
 use rbm_core::{Exact, Gradient, NegativePhase, Phase, Rbm, Rng, Units};
 
@@ -18,8 +20,7 @@ const ROUNDING: f64 = 1e-10;
 
 #[test]
 fn free_energy_sums_the_hidden_units_out() {
-    let below = [&DISCRETE[..], &["gaussian:3", "gaussian-learned:3"]].concat();
-    for (visible, hidden) in pairs(&below, &DISCRETE) {
+    for (visible, hidden) in pairs(&[&DISCRETE[..], &CONTINUOUS].concat(), &DISCRETE) {
         let rbm = machine(visible, hidden, F64, 1);
         let plain = Plain::of(&rbm);
         let free = Tensor::zeros((10, rbm.visible().units().size()), F64, &Device::Cpu).unwrap();
@@ -53,8 +54,7 @@ fn probabilities_sum_to_one_and_log_z_is_that_of_the_joint() {
 
 #[test]
 fn the_exact_gradient_is_the_derivative_of_the_log_likelihood() {
-    let above = [&DISCRETE[..], &["gaussian:2", "gaussian-learned:2"]].concat();
-    for (visible, hidden) in pairs(&DISCRETE, &above) {
+    for (visible, hidden) in pairs(&DISCRETE, &[&DISCRETE[..], &CONTINUOUS].concat()) {
         let rbm = machine(visible, hidden, F64, 4);
         let all = matrix(&support(&rbm.visible().units()), F64);
         let free = Tensor::zeros((9, all.dim(1).unwrap()), F64, &Device::Cpu).unwrap();

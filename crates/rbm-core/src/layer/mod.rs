@@ -10,6 +10,7 @@ mod counting;
 mod gaussian;
 mod multinomial;
 mod potts;
+mod relu;
 mod spin;
 mod text;
 mod units;
@@ -24,6 +25,7 @@ pub use binomial::Binomial;
 pub use gaussian::Gaussian;
 pub use multinomial::Multinomial;
 pub use potts::Potts;
+pub use relu::Relu;
 pub use spin::Spin;
 pub use units::{Units, Variance};
 

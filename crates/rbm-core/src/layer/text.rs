@@ -8,7 +8,7 @@ use super::{Units, Variance};
 use crate::{Error, Result};
 
 /// What an error says of the kinds that there are.
-const KINDS: &str = "bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), gaussian or gaussian-learned";
+const KINDS: &str = "bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian or gaussian-learned";
 
 impl Units {
     /// The kind without the size, as [`Units::of_kind`] reads it: `bernoulli`, `potts(21)`.
@@ -19,6 +19,7 @@ impl Units {
             Self::Binomial { trials, .. } => format!("binomial({trials})"),
             Self::Potts { states, .. } => format!("potts({states})"),
             Self::Multinomial { draws, .. } => format!("multinomial({draws})"),
+            Self::Relu { .. } => "relu".into(),
             Self::Gaussian { variance: Variance::Unit, .. } => "gaussian".into(),
             Self::Gaussian { variance: Variance::Learned, .. } => "gaussian-learned".into(),
         }
@@ -76,6 +77,7 @@ fn sized(kind: &str, size: usize) -> Option<Units> {
         ("binomial", Some(trials)) => Units::Binomial { size, trials },
         ("potts", Some(states)) => Units::Potts { sites: size, states },
         ("multinomial", Some(draws)) => Units::Multinomial { size, draws },
+        ("relu", None) => Units::Relu { size },
         ("gaussian", None) => Units::Gaussian { size, variance: Variance::Unit },
         ("gaussian-learned", None) => Units::Gaussian { size, variance: Variance::Learned },
         _ => return None,

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::{Bernoulli, Binomial, Gaussian, Layer, Multinomial, Potts, Spin};
+use super::{Bernoulli, Binomial, Gaussian, Layer, Multinomial, Potts, Relu, Spin};
 use crate::{Error, Result};
 
 /// The most that a number in brackets may be: trials, states or draws.
@@ -45,6 +45,11 @@ pub enum Units {
         /// How many draws, the sum of a configuration.
         draws: usize,
     },
+    /// Real numbers of at least zero: noisy rectified units.
+    Relu {
+        /// How many units.
+        size: usize,
+    },
     /// Real numbers.
     Gaussian {
         /// How many units.
@@ -83,6 +88,7 @@ impl Units {
             | Self::Spin { size }
             | Self::Binomial { size, .. }
             | Self::Multinomial { size, .. }
+            | Self::Relu { size }
             | Self::Gaussian { size, .. } => *size,
             Self::Potts { sites, states } => sites.saturating_mul(*states),
         }
@@ -96,6 +102,7 @@ impl Units {
             Self::Spin { .. } => Self::Spin { size },
             Self::Binomial { trials, .. } => Self::Binomial { size, trials: *trials },
             Self::Multinomial { draws, .. } => Self::Multinomial { size, draws: *draws },
+            Self::Relu { .. } => Self::Relu { size },
             Self::Gaussian { variance, .. } => Self::Gaussian { size, variance: *variance },
             Self::Potts { states, .. } => {
                 if *states == 0 || !width.is_multiple_of(*states) {
@@ -118,6 +125,7 @@ impl Units {
             Self::Spin { .. } => (-1.0, 1.0),
             Self::Binomial { trials, .. } => (0.0, *trials as f32),
             Self::Multinomial { draws, .. } => (0.0, *draws as f32),
+            Self::Relu { .. } => (0.0, f32::INFINITY),
             Self::Gaussian { .. } => (f32::NEG_INFINITY, f32::INFINITY),
         }
     }
@@ -134,6 +142,7 @@ impl Units {
             Self::Multinomial { size, draws } => {
                 Box::new(Multinomial::new(*size, *draws, dtype, device)?)
             }
+            Self::Relu { size } => Box::new(Relu::new(*size, dtype, device)?),
             Self::Gaussian { size, variance } => {
                 Box::new(Gaussian::new(*size, *variance, dtype, device)?)
             }

@@ -156,9 +156,23 @@ pub fn support(units: &Units) -> Vec<Vec<f64>> {
 pub const DISCRETE: [&str; 5] =
     ["bernoulli:3", "spin:3", "binomial(2):2", "potts(3):2", "multinomial(3):3"];
 
+/// Units of every other kind.
+pub const CONTINUOUS: [&str; 3] = ["gaussian:2", "gaussian-learned:2", "relu:2"];
+
 /// Every pair of these, visible and hidden.
 pub fn pairs<'a>(visible: &[&'a str], hidden: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     visible.iter().flat_map(|v| hidden.iter().map(move |h| (*v, *h))).collect()
+}
+
+/// log ∫₀^∞ exp(f·x − x²/2) dx by the trapezoid rule in y with x = exp(y − exp(−y)), which makes the integrand fall off
+/// doubly exponentially on both sides.
+pub fn log_half_gaussian(f: f64) -> f64 {
+    let exponent = |i: i32| {
+        let y = f64::from(i) / 100.0;
+        let x = (y - (-y).exp()).exp();
+        f * x - 0.5 * x * x + y - (-y).exp() + (1.0 + (-y).exp()).ln()
+    };
+    log_sum_exp(&(-400..=600).map(exponent).collect::<Vec<_>>()) - 100f64.ln()
 }
 
 /// A layer as plain numbers, its formulas written out by hand.
@@ -166,7 +180,7 @@ pub fn pairs<'a>(visible: &[&'a str], hidden: &[&'a str]) -> Vec<(&'a str, &'a s
 pub struct Side {
     pub units: Units,
     pub bias: Vec<f64>,
-    /// Of Gaussian units; none for others.
+    /// Of Gaussian and rectified units; none for others.
     pub precision: Option<Vec<f64>>,
 }
 
@@ -174,7 +188,9 @@ impl Side {
     pub fn of(layer: &dyn Layer) -> Self {
         let (units, vars) = (layer.units(), layer.vars());
         let precision = match units {
-            Units::Gaussian { size, variance: Variance::Unit } => Some(vec![1.0; size]),
+            Units::Gaussian { size, variance: Variance::Unit } | Units::Relu { size } => {
+                Some(vec![1.0; size])
+            }
             Units::Gaussian { .. } => Some(flat(vars[1].1)),
             _ => None,
         };
@@ -208,6 +224,7 @@ impl Side {
             (Units::Bernoulli { .. }, _) => {
                 fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum()
             }
+            (Units::Relu { .. }, _) => fields.map(log_half_gaussian).sum(),
             (_, Some(precision)) => {
                 let unit =
                     |(f, &p): (f64, &f64)| (f * f / p + (std::f64::consts::TAU / p).ln()) / 2.0;
