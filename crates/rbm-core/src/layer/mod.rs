@@ -6,6 +6,7 @@
 
 mod bernoulli;
 mod binomial;
+mod concat;
 mod counting;
 mod gaussian;
 mod multinomial;
@@ -22,6 +23,7 @@ use candle_core::{Tensor, Var};
 
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
+pub use concat::Concat;
 pub use gaussian::Gaussian;
 pub use multinomial::Multinomial;
 pub use potts::Potts;
@@ -30,20 +32,21 @@ pub use spin::Spin;
 pub use units::{Units, Variance};
 
 use crate::ops::{self, Connection};
-use crate::{Result, Rng};
+use crate::{Error, Result, Rng};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
 pub trait Layer: Debug + Send + Sync {
     /// What kind of units these are and how many: enough to build the layer again.
     fn units(&self) -> Units;
 
-    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first.
+    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first. Groups side by
+    /// side have theirs one group after the other, each as wide as its group.
     fn vars(&self) -> Vec<(String, &Var)>;
 
-    /// Tₖ(x), each `(batch, width)`, in the order of [`Layer::vars`].
+    /// Tₖ(x), each as wide as its parameter, in the order of [`Layer::vars`].
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
 
-    /// E[Tₖ(x) | inputs], each `(batch, width)`, in the order of [`Layer::vars`]. Differentiable.
+    /// E[Tₖ(x) | inputs], each as wide as its parameter, in the order of [`Layer::vars`]. Differentiable.
     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>>;
 
     /// The cumulant generating function log Σₓ exp(inputs·x − E(x)) (an integral for continuous units), `(batch,)`.
@@ -55,7 +58,27 @@ pub trait Layer: Debug + Send + Sync {
 
     /// E[x | inputs].
     fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
-        Ok(self.expected_statistics(inputs)?.swap_remove(0))
+        self.mean_among(&self.expected_statistics(inputs)?)
+    }
+
+    /// The mean `(batch, width)` among what [`Layer::expected_statistics`] gave.
+    fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
+        match expected.first() {
+            Some(mean) => Ok(mean.clone()),
+            None => Err(Error::invalid("a layer's statistics", "the mean first", "none")),
+        }
+    }
+
+    /// Which of [`Layer::vars`] are biases, and the columns that each belongs to: together all columns, in their order.
+    fn biases(&self) -> Vec<(usize, Range<usize>)> {
+        vec![(0, 0..self.units().size())]
+    }
+
+    /// The biases of all columns, `(width,)`; a leaf.
+    fn bias(&self) -> Result<Tensor> {
+        let vars = self.vars();
+        let biases = self.biases().into_iter().map(|(k, _)| vars[k].1.as_detached_tensor());
+        cat(&biases.collect::<Vec<_>>(), 0)
     }
 
     /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
@@ -106,6 +129,25 @@ pub trait Layer: Debug + Send + Sync {
 /// Σⱼ xⱼ of every row.
 fn row_sums(x: &Tensor) -> Result<Tensor> {
     ops::sum_within_rows(x)
+}
+
+/// Tensors one after the other; one alone is left as it is.
+fn cat(parts: &[Tensor], dim: usize) -> Result<Tensor> {
+    match parts {
+        [one] => Ok(one.clone()),
+        parts => Ok(Tensor::cat(parts, dim)?),
+    }
+}
+
+/// Adds `change` `(width,)` to the parts of a gradient, or of a step, that are `layer`'s biases; `parts` are in the order of
+/// [`Layer::vars`].
+pub fn add_to_biases(layer: &dyn Layer, parts: &mut [Tensor], change: &Tensor) -> Result<()> {
+    for (k, columns) in layer.biases() {
+        if let Some(part) = parts.get_mut(k) {
+            *part = (&*part + change.narrow(0, columns.start, columns.len())?)?;
+        }
+    }
+    Ok(())
 }
 
 /// log of shares `(sites, states)` that sum to one in every row, as one row of biases `(sites · states,)`: none below

@@ -1,9 +1,11 @@
 //! What kind of units a layer has, as plain data.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::{Bernoulli, Binomial, Gaussian, Layer, Multinomial, Potts, Relu, Spin};
+use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Relu, Spin};
 use crate::{Error, Result};
 
 /// The most that a number in brackets may be: trials, states or draws.
@@ -57,6 +59,11 @@ pub enum Units {
         /// Whether the variance is one or learned.
         variance: Variance,
     },
+    /// Units of several kinds side by side in one layer.
+    Concat {
+        /// The groups from the first column on; none of them is itself several.
+        groups: Vec<Units>,
+    },
 }
 
 /// The conditional variance of Gaussian units.
@@ -91,12 +98,16 @@ impl Units {
             | Self::Relu { size }
             | Self::Gaussian { size, .. } => *size,
             Self::Potts { sites, states } => sites.saturating_mul(*states),
+            Self::Concat { groups } => groups.iter().map(Self::size).fold(0, usize::saturating_add),
         }
     }
 
     /// The same kind of units, as many as make a layer `width` wide. Errors where no number of them does.
     pub fn with_width(&self, width: usize) -> Result<Self> {
         let size = width;
+        let misfit = |expected: String| {
+            Err(Error::invalid(format!("{} units", self.kind()), expected, width.to_string()))
+        };
         Ok(match self {
             Self::Bernoulli { .. } => Self::Bernoulli { size },
             Self::Spin { .. } => Self::Spin { size },
@@ -104,18 +115,29 @@ impl Units {
             Self::Multinomial { draws, .. } => Self::Multinomial { size, draws: *draws },
             Self::Relu { .. } => Self::Relu { size },
             Self::Gaussian { variance, .. } => Self::Gaussian { size, variance: *variance },
-            Self::Potts { states, .. } => {
-                if *states == 0 || !width.is_multiple_of(*states) {
-                    let expected = format!("a multiple of {states} columns");
-                    return Err(Error::invalid(
-                        format!("{} units", self.kind()),
-                        expected,
-                        width.to_string(),
-                    ));
-                }
+            Self::Potts { states, .. } if *states > 0 && width.is_multiple_of(*states) => {
                 Self::Potts { sites: width / states, states: *states }
             }
+            Self::Potts { states, .. } => return misfit(format!("a multiple of {states} columns")),
+            Self::Concat { .. } if self.size() == width => self.clone(),
+            Self::Concat { .. } => return misfit(format!("{} columns", self.size())),
         })
+    }
+
+    /// The groups of units of one kind, each with its columns.
+    pub fn groups(&self) -> Vec<(Range<usize>, &Self)> {
+        let groups = match self {
+            Self::Concat { groups } => groups.iter().collect(),
+            other => vec![other],
+        };
+        let mut start = 0usize;
+        let place = |units: &'_ Self| {
+            let columns = start..start.saturating_add(units.size());
+            start = columns.end;
+            columns
+        };
+        let columns: Vec<_> = groups.iter().copied().map(place).collect();
+        columns.into_iter().zip(groups).collect()
     }
 
     /// The values that a unit or its mean can take, lowest and highest.
@@ -127,6 +149,13 @@ impl Units {
             Self::Multinomial { draws, .. } => (0.0, *draws as f32),
             Self::Relu { .. } => (0.0, f32::INFINITY),
             Self::Gaussian { .. } => (f32::NEG_INFINITY, f32::INFINITY),
+            Self::Concat { groups } => {
+                let widest = |(low, high): (f32, f32), units: &Self| {
+                    let range = units.range();
+                    (low.min(range.0), high.max(range.1))
+                };
+                groups.iter().fold((f32::INFINITY, f32::NEG_INFINITY), widest)
+            }
         }
     }
 
@@ -146,6 +175,7 @@ impl Units {
             Self::Gaussian { size, variance } => {
                 Box::new(Gaussian::new(*size, *variance, dtype, device)?)
             }
+            Self::Concat { groups } => Box::new(Concat::new(groups, dtype, device)?),
         })
     }
 }

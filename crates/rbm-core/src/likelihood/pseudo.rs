@@ -54,7 +54,7 @@ impl<'a> Conditional<'a> {
         let visible = cases.ge(0.5)?.to_dtype(rbm.dtype())?;
         let weights = rbm.weights().as_detached_tensor();
         let inputs = visible.matmul(&weights)?;
-        let bias = rbm.visible().vars()[0].1.as_detached_tensor();
+        let bias = rbm.visible().bias()?;
         let cgf = rbm.hidden().cgf(&inputs)?.detach();
         Ok(Self { rbm, visible, inputs, rows: weights, bias, cgf })
     }

@@ -148,16 +148,24 @@ pub fn support(units: &Units) -> Vec<Vec<f64>> {
             .into_iter()
             .filter(|x| x.iter().sum::<f64>() == *draws as f64)
             .collect(),
+        Units::Concat { groups } => product(&groups.iter().map(support).collect::<Vec<_>>()),
         other => panic!("{other} is not discrete"),
     }
 }
 
 /// Units of every discrete kind, few enough for every pair of them to be enumerated.
-pub const DISCRETE: [&str; 5] =
-    ["bernoulli:3", "spin:3", "binomial(2):2", "potts(3):2", "multinomial(3):3"];
+pub const DISCRETE: [&str; 6] = [
+    "bernoulli:3",
+    "spin:3",
+    "binomial(2):2",
+    "potts(3):2",
+    "multinomial(3):3",
+    "spin:1+potts(3):1+binomial(2):1",
+];
 
 /// Units of every other kind.
-pub const CONTINUOUS: [&str; 3] = ["gaussian:2", "gaussian-learned:2", "relu:2"];
+pub const CONTINUOUS: [&str; 4] =
+    ["gaussian:2", "gaussian-learned:2", "relu:2", "relu:1+gaussian-learned:1"];
 
 /// Every pair of these, visible and hidden.
 pub fn pairs<'a>(visible: &[&'a str], hidden: &[&'a str]) -> Vec<(&'a str, &'a str)> {
@@ -182,23 +190,56 @@ pub struct Side {
     pub bias: Vec<f64>,
     /// Of Gaussian and rectified units; none for others.
     pub precision: Option<Vec<f64>>,
+    /// Of several kinds side by side; none for others.
+    pub groups: Vec<Side>,
 }
 
 impl Side {
     pub fn of(layer: &dyn Layer) -> Self {
-        let (units, vars) = (layer.units(), layer.vars());
-        let precision = match units {
+        let vars: Vec<_> = layer.vars().into_iter().map(|(name, var)| (name, flat(var))).collect();
+        Self::from(&layer.units(), &vars)
+    }
+
+    fn from(units: &Units, vars: &[(String, Vec<f64>)]) -> Self {
+        if let Units::Concat { groups } = units {
+            let group = |(i, units): (usize, &Units)| {
+                let below = |(name, var): &(String, Vec<f64>)| {
+                    let name = name.strip_prefix(&format!("{i}."))?;
+                    Some((name.to_owned(), var.clone()))
+                };
+                Self::from(units, &vars.iter().filter_map(below).collect::<Vec<_>>())
+            };
+            let groups: Vec<_> = groups.iter().enumerate().map(group).collect();
+            let bias = groups.iter().flat_map(|group| group.bias.clone()).collect();
+            return Self { units: units.clone(), bias, precision: None, groups };
+        }
+        let precision = match *units {
             Units::Gaussian { size, variance: Variance::Unit } | Units::Relu { size } => {
                 Some(vec![1.0; size])
             }
-            Units::Gaussian { .. } => Some(flat(vars[1].1)),
+            Units::Gaussian { .. } => Some(vars[1].1.clone()),
             _ => None,
         };
-        Self { units, bias: flat(vars[0].1), precision }
+        Self { units: units.clone(), bias: vars[0].1.clone(), precision, groups: vec![] }
+    }
+
+    /// Σ of what each group says of its part.
+    fn over_groups(&self, x: &[f64], of: impl Fn(&Self, &[f64]) -> f64) -> f64 {
+        let mut rest = x;
+        let mut sum = 0.0;
+        for group in &self.groups {
+            let (own, others) = rest.split_at(group.bias.len());
+            sum += of(group, own);
+            rest = others;
+        }
+        sum
     }
 
     /// E(x) = Σ −bias·x, precision·x²/2 where there is a precision, less the logarithm of how many ways there are to x.
     pub fn energy(&self, x: &[f64]) -> f64 {
+        if !self.groups.is_empty() {
+            return self.over_groups(x, Self::energy);
+        }
         let linear: f64 = x.iter().zip(&self.bias).map(|(x, b)| -b * x).sum();
         let precision = self.precision.iter().flatten();
         let square: f64 = x.iter().zip(precision).map(|(x, g)| g * x * x / 2.0).sum();
@@ -219,6 +260,9 @@ impl Side {
 
     /// log Σ or log ∫ exp(inputs·x − E(x)).
     pub fn cgf(&self, inputs: &[f64]) -> f64 {
+        if !self.groups.is_empty() {
+            return self.over_groups(inputs, Self::cgf);
+        }
         let fields = inputs.iter().zip(&self.bias).map(|(i, b)| i + b);
         match (&self.units, &self.precision) {
             (Units::Bernoulli { .. }, _) => {
@@ -237,16 +281,6 @@ impl Side {
                 log_sum_exp(&support(units).iter().map(exponent).collect::<Vec<_>>())
             }
         }
-    }
-
-    /// Every configuration with its probability under these inputs.
-    pub fn probabilities(&self, inputs: &[f64]) -> Vec<(Vec<f64>, f64)> {
-        let cgf = self.cgf(inputs);
-        let p = |x: &[f64]| {
-            let inward: f64 = inputs.iter().zip(x).map(|(i, x)| i * x).sum();
-            (inward - self.energy(x) - cgf).exp()
-        };
-        support(&self.units).into_iter().map(|x| (x.clone(), p(&x))).collect()
     }
 }
 
