@@ -111,7 +111,8 @@ pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
     Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))
 }
 
-/// Errors with a hint when the machine's parameters are not finite or its weights have exploded.
+/// Errors with a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
+/// be normalised.
 pub fn check(rbm: &Rbm) -> Result<()> {
     let diverged = |what: String| Error::Diverged {
         place: "training".into(),
@@ -127,7 +128,12 @@ pub fn check(rbm: &Rbm) -> Result<()> {
             return Err(diverged(format!("the mean |weight| is {size:.3e}")));
         }
     }
-    Ok(())
+    rbm.check_normalisable().map_err(|error| match error {
+        Error::Invalid { what, expected, found } => {
+            diverged(format!("{what}: expected {expected}, found {found}"))
+        }
+        other => other,
+    })
 }
 
 fn mean(x: &Tensor) -> Result<f64> {

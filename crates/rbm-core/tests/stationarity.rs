@@ -48,13 +48,13 @@ impl SplitMix {
 
 /// Binary rows drawn from the distribution `p` over [`binary`].
 fn exact_sample(p: &[f64], seed: u64) -> Tensor {
-    sample_of(&binary(p.len().ilog2() as usize), p, seed)
+    sample_of(&binary(p.len().ilog2() as usize), p, CHAINS, seed)
 }
 
-/// Rows of `all` drawn with the probabilities `p`.
-fn sample_of(all: &[Vec<f64>], p: &[f64], seed: u64) -> Tensor {
+/// `count` rows of `all` drawn with the probabilities `p`.
+fn sample_of(all: &[Vec<f64>], p: &[f64], count: usize, seed: u64) -> Tensor {
     let mut random = SplitMix(seed);
-    let drawn: Vec<_> = (0..CHAINS).map(|_| all[random.index(p)].clone()).collect();
+    let drawn: Vec<_> = (0..count).map(|_| all[random.index(p)].clone()).collect();
     matrix(&drawn, DType::F32)
 }
 
@@ -102,7 +102,7 @@ fn chains_of_every_discrete_pair_stay_at_the_distribution() {
         let all = support(&rbm.visible().units());
         let p = Plain::of(&rbm).probabilities(&all);
         let (gibbs, mut rng) = (Gibbs::default(), Rng::new(22));
-        let start = sample_of(&all, &p, 23).narrow(0, 0, CHAINS / 5).unwrap();
+        let start = sample_of(&all, &p, CHAINS / 5, 23);
         let mut chains = gibbs.init(&rbm, start, &mut rng).unwrap();
         for step in 0..=3 {
             let drift = drift_over(&all, &chains.visible, &p);
@@ -149,7 +149,7 @@ fn chains_of_continuous_units_below_discrete_ones_stay_too() {
         };
         let exact: Vec<_> = (0..2).map(moments).collect();
         let (gibbs, mut rng) = (Gibbs::default(), Rng::new(25));
-        let start = sample_of(&all, &p, 26).narrow(0, 0, CHAINS / 5).unwrap();
+        let start = sample_of(&all, &p, CHAINS / 5, 26);
         let mut chains = gibbs.resume(&rbm, &start, &mut rng).unwrap();
         for step in 0..=3 {
             let what = format!("{visible} and {hidden}, step {step}");
@@ -181,7 +181,7 @@ fn chains_of_continuous_pairs_stay_too() {
         let p = plain.probabilities(&grid);
         let exact = |power| p.iter().zip(&grid).map(|(p, v)| p * v[0].powi(power)).sum::<f64>();
         let (gibbs, mut rng) = (Gibbs::default(), Rng::new(28));
-        let mut chains = gibbs.init(&rbm, sample_of(&grid, &p, 29), &mut rng).unwrap();
+        let mut chains = gibbs.init(&rbm, sample_of(&grid, &p, CHAINS, 29), &mut rng).unwrap();
         for step in 0..=3 {
             let v = column(&chains.visible, 0);
             for power in 1..=3 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, cat};
+use super::{Layer, Tail, Units, cat};
 use crate::{Error, Result, Rng};
 
 /// Groups of units, each with columns of its own: E(x) is the sum of the groups' energies. Parameters are named by the
@@ -152,6 +152,11 @@ impl Layer for Concat {
             stride = stride.saturating_mul(count);
         }
         cat(&parts, 1)
+    }
+
+    fn tails(&self) -> Result<Vec<Tail>> {
+        let tails = self.groups.iter().map(|group| group.layer.tails());
+        Ok(tails.collect::<Result<Vec<_>>>()?.concat())
     }
 
     fn constrain(&self) -> Result<()> {

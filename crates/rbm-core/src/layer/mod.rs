@@ -112,6 +112,11 @@ pub trait Layer: Debug + Send + Sync {
     /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
 
+    /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
+    fn tails(&self) -> Result<Vec<Tail>> {
+        Ok(vec![Tail::BOUNDED; self.units().size()])
+    }
+
     /// Moves parameters that a step has pushed out of their range back into it.
     fn constrain(&self) -> Result<()> {
         Ok(())
@@ -124,6 +129,20 @@ pub trait Layer: Debug + Send + Sync {
     /// The bias, `(width,)`, with which units without inputs have this mean, all other parameters as they are. Means at or
     /// beyond the edge of what is possible are taken as a little inside.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
+}
+
+/// How the energy of a column grows far out: what decides whether two layers together can be normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tail {
+    /// γ of the term γ·x²/2; infinite for units that are bounded.
+    pub precision: f64,
+    /// Whether x is never below zero.
+    pub is_nonnegative: bool,
+}
+
+impl Tail {
+    /// There is none.
+    pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
 }
 
 /// Σⱼ xⱼ of every row.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, row_sums};
+use super::{Layer, Tail, Units, row_sums};
 use crate::{Error, Result, Rng, ops};
 
 /// The least mean that a bias is fitted to: the bias of a column of zeros is −100.
@@ -68,6 +68,10 @@ impl Layer for Relu {
 
     fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
         Err(Error::invalid("enumeration", "discrete units", "rectified units"))
+    }
+
+    fn tails(&self) -> Result<Vec<Tail>> {
+        Ok(vec![Tail { precision: 1.0, is_nonnegative: true }; self.bias.elem_count()])
     }
 
     /// The bias with which the mean is this, or 1/100 where it is below; the variance follows.
