@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, counting};
+use super::{Layer, Sites, Units, counting};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -71,6 +71,14 @@ impl Layer for Bernoulli {
         let shape = (counting::rows(&numbers), self.width());
         let values = counting::digits(numbers, 2, shape.1).map(|x| x as f32);
         counting::matrix(values, shape, &self.bias)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        vec![Sites::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.ge(0.5)?.to_dtype(x.dtype())?)
     }
 
     /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, counting, row_sums};
+use super::{Layer, Sites, Units, counting, row_sums};
 use crate::{Error, Result, Rng, ops};
 
 /// x ∈ {0, …, n}, E(x) = −bias·x − log C(n, x): the sum of n Bernoulli units that share bias and weights, so that
@@ -75,6 +75,17 @@ impl Layer for Binomial {
         let shape = (counting::rows(&numbers), self.width());
         let values = counting::digits(numbers, self.trials + 1, shape.1).map(|x| x as f32);
         counting::matrix(values, shape, &self.bias)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        let n = self.trials;
+        let ways =
+            |x: usize| ops::log_factorial(n) - ops::log_factorial(x) - ops::log_factorial(n - x);
+        vec![Sites::of_values(self.width(), (0..=n).map(|x| (x as f64, ways(x))))]
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clamp(0.0, self.trials as f64)?.round()?)
     }
 
     /// bias = log(p / (1 − p)) with p = mean/n, kept inside [1/1000, 999/1000] so that constant units stay learnable.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Tail, Units, cat};
+use super::{Layer, Sites, Tail, Units, cat};
 use crate::{Error, Result, Rng};
 
 /// Groups of units, each with columns of its own: E(x) is the sum of the groups' energies. Parameters are named by the
@@ -152,6 +152,23 @@ impl Layer for Concat {
             stride = stride.saturating_mul(count);
         }
         cat(&parts, 1)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        let sites: Vec<Vec<_>> = self.groups.iter().map(|group| group.layer.sites()).collect();
+        if sites.iter().any(Vec::is_empty) {
+            return Vec::new();
+        }
+        let groups = self.groups.iter().zip(sites);
+        groups
+            .flat_map(|(group, sites)| {
+                sites.into_iter().map(|sites| sites.moved(group.columns.start))
+            })
+            .collect()
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        cat(&self.each(x, |layer, x| Ok(vec![layer.nearest(x)?]))?, 1)
     }
 
     fn tails(&self) -> Result<Vec<Tail>> {

@@ -12,6 +12,7 @@ mod gaussian;
 mod multinomial;
 mod potts;
 mod relu;
+mod sites;
 mod spin;
 mod text;
 mod units;
@@ -28,6 +29,7 @@ pub use gaussian::Gaussian;
 pub use multinomial::Multinomial;
 pub use potts::Potts;
 pub use relu::Relu;
+pub use sites::{Sites, States};
 pub use spin::Spin;
 pub use units::{Units, Variance};
 
@@ -111,6 +113,17 @@ pub trait Layer: Debug + Send + Sync {
 
     /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
+
+    /// What each unit can be, group after group; none for continuous units.
+    fn sites(&self) -> Vec<Sites> {
+        Vec::new()
+    }
+
+    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none
+    /// nearer than `x` itself.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
 
     /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
     fn tails(&self) -> Result<Vec<Tail>> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, counting};
+use super::{Layer, Sites, States, Units, counting};
 use crate::{Error, Result, Rng, ops};
 
 /// How often each of K categories was drawn in n draws that share bias and weights: x ∈ ℕᴷ with Σx = n,
@@ -81,6 +81,22 @@ impl Layer for Multinomial {
         let shape = (counting::rows(&numbers), self.width());
         let values = numbers.flat_map(|number| composition(number, self.draws, shape.1));
         counting::matrix(values.map(|x| x as f32), shape, &self.bias)
+    }
+
+    /// Each draw for itself, as if their order were known.
+    fn sites(&self) -> Vec<Sites> {
+        vec![Sites { columns: 0..self.width(), states: States::Draws(self.draws) }]
+    }
+
+    /// Whole numbers with the sum n: rounded down, and what is missing given to the largest remainders.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.to_device(&Device::Cpu)?;
+        let whole = x.clamp(0.0, self.draws as f64)?.floor()?;
+        let missing = whole.sum_keepdim(1)?.affine(-1.0, self.draws as f64)?;
+        let largest_first = (&x - &whole)?.contiguous()?.arg_sort_last_dim(false)?;
+        let rank = largest_first.arg_sort_last_dim(true)?.to_dtype(x.dtype())?;
+        let one = rank.broadcast_lt(&missing)?.to_dtype(x.dtype())?;
+        Ok((whole + one)?.to_device(self.bias.device())?)
     }
 
     /// bias = log(mean/n), with shares kept above 1/(1000·K) so that a category that never occurs can be learned, and

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, counting, row_sums};
+use super::{Layer, Sites, States, Units, counting, row_sums};
 use crate::{Error, Result, Rng, ops};
 
 /// Sites of q states, q columns each: x has a one in one of them and zeros in the others. E(x) = −bias·x; p(x | I) is the
@@ -37,14 +37,14 @@ impl Potts {
         self.bias.elem_count()
     }
 
-    fn sites(&self) -> usize {
+    fn count(&self) -> usize {
         self.width() / self.states
     }
 }
 
 impl Layer for Potts {
     fn units(&self) -> Units {
-        Units::Potts { sites: self.sites(), states: self.states }
+        Units::Potts { sites: self.count(), states: self.states }
     }
 
     fn vars(&self) -> Vec<(String, &Var)> {
@@ -69,16 +69,29 @@ impl Layer for Potts {
     }
 
     fn configurations(&self) -> Option<u64> {
-        counting::power(self.states, self.sites())
+        counting::power(self.states, self.count())
     }
 
     /// Site 0 is the lowest digit.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor> {
         let shape = (counting::rows(&numbers), self.width());
         let states = self.states;
-        let values = counting::digits(numbers, states, self.sites())
+        let values = counting::digits(numbers, states, self.count())
             .flat_map(move |state| (0..states).map(move |q| f32::from(u8::from(q == state))));
         counting::matrix(values, shape, &self.bias)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        vec![Sites { columns: 0..self.width(), states: States::OneOf(self.states) }]
+    }
+
+    /// A one where a site's value is highest, in the first such column.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        let sites = x.reshape((x.dim(0)?, self.count(), self.states))?;
+        let highest = sites.argmax_keepdim(2)?;
+        let states = Tensor::arange(0u32, self.states as u32, x.device())?;
+        let one = states.reshape((1, 1, self.states))?.broadcast_eq(&highest)?;
+        Ok(one.to_dtype(x.dtype())?.reshape(x.shape())?)
     }
 
     /// bias = log p, with p kept above 1/(1000·q) so that a state that never occurs can be learned, and shifted so that
@@ -89,6 +102,6 @@ impl Layer for Potts {
 
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let mean = mean.to_dtype(self.bias.dtype())?;
-        super::log_shares(&mean.reshape((self.sites(), self.states))?)
+        super::log_shares(&mean.reshape((self.count(), self.states))?)
     }
 }

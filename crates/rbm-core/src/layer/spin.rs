@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, counting, row_sums};
+use super::{Layer, Sites, Units, counting, row_sums};
 use crate::{Error, Result, Rng, ops};
 
 /// x ∈ {−1, 1}, E(x) = −bias·x, P(x = 1 | I) = sigmoid(2(I + bias)).
@@ -67,6 +67,14 @@ impl Layer for Spin {
         let shape = (counting::rows(&numbers), self.width());
         let values = counting::digits(numbers, 2, shape.1).map(|up| 2.0 * up as f32 - 1.0);
         counting::matrix(values, shape, &self.bias)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        vec![Sites::of_values(self.width(), [(-1.0, 0.0), (1.0, 0.0)])]
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.ge(0.0)?.to_dtype(x.dtype())?.affine(2.0, -1.0)?)
     }
 
     /// bias = artanh(mean), with P(x = 1) kept inside [1/1000, 999/1000] so that constant units stay learnable.
