@@ -62,6 +62,7 @@ fn what_is_wrong_is_named() {
         ("layers.0.hidden=0", "units"),
         ("layers.0.learning_rate=-1", "layers.0.learning_rate"),
         ("layers.0.momentum=[[5, 0.9], [0, 0.5]]", "layers.0.momentum"),
+        ("layers.0.offset_rate=1.5", "layers.0.offset_rate"),
         ("layers.0.batch_size=0", "layers.0.batch_size"),
         ("classifier.dropout_hidden=1", "classifier.dropout_hidden"),
         ("data.hold_out_one_in=1", "data.hold_out_one_in"),

@@ -24,7 +24,9 @@ impl Recipe {
                 0 => self.visible_kind()?,
                 _ => self.layers[i - 1].hidden.clone(),
             };
-            let is_learned = matches!(below, Units::Gaussian { variance: Variance::Learned, .. });
+            let is_learned = below.groups().into_iter().any(|(_, units)| {
+                matches!(units, Units::Gaussian { variance: Variance::Learned, .. })
+            });
             let is_sampled = layer.visible_step == VisibleStep::Sample;
             let expected = "sample, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;
@@ -75,6 +77,9 @@ impl Layer {
             "a number between 0 and 1",
             target,
         )?;
+        let rate = self.offset_rate;
+        let expected = "a number between 0 and 1";
+        must((0.0..=1.0).contains(&rate), &name_of("offset_rate"), expected, rate)?;
         let decay = self.sparsity_decay;
         must(
             (0.0..1.0).contains(&decay),

@@ -1,9 +1,9 @@
 //! From a recipe's words to the parts that learn.
 
 use rbm_core::init::Init;
-use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
+use rbm_core::transform::{Centre, Clip, Sparsity, Transform, WeightDecay};
 use rbm_core::{
-    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Result, Sgd,
+    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Rbm, Result, Sgd,
 };
 
 use super::{Layer, Method, Rule};
@@ -23,12 +23,15 @@ impl Layer {
         }
     }
 
-    /// What is done to its gradients.
-    pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
+    /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.
+    pub fn transforms(&self, rbm: &Rbm) -> Result<Vec<Box<dyn Transform>>> {
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
         if self.sparsity_cost > 0.0 {
             let sparsity = Sparsity::new(self.sparsity_target, self.sparsity_cost);
             transforms.push(Box::new(Sparsity { decay: self.sparsity_decay, ..sparsity }));
+        }
+        if self.centre {
+            transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
         }
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));

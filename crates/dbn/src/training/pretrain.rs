@@ -53,7 +53,7 @@ impl Training {
             None => feed.clone(),
         };
         let mut trainer = Trainer::new(layer.negative(), layer.optimizer.optimizer());
-        trainer.transforms = layer.transforms()?;
+        trainer.transforms = layer.transforms(rbm)?;
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
         }

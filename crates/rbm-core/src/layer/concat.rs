@@ -116,7 +116,7 @@ impl Layer for Concat {
     fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
         let means: Vec<_> =
             self.first_vars().into_iter().filter_map(|k| expected.get(k).cloned()).collect();
-        cat(&means, 1)
+        cat(&means, means.first().map_or(0, Tensor::rank).saturating_sub(1))
     }
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {

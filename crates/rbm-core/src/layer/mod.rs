@@ -63,7 +63,7 @@ pub trait Layer: Debug + Send + Sync {
         self.mean_among(&self.expected_statistics(inputs)?)
     }
 
-    /// The mean `(batch, width)` among what [`Layer::expected_statistics`] gave.
+    /// The mean `(…, width)` among what [`Layer::expected_statistics`] gave, or averages over it.
     fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
         match expected.first() {
             Some(mean) => Ok(mean.clone()),

@@ -13,6 +13,7 @@ pub mod threads;
 
 mod ascent;
 mod bernoulli;
+mod binarise;
 mod binomial;
 mod bytes;
 mod connection;
@@ -38,10 +39,12 @@ mod sigmoid;
 mod sites;
 mod softplus;
 mod special;
+mod temper;
 mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use binarise::draw_bits;
 pub use binomial::binomial_sample;
 pub use bytes::append_divided;
 pub use connection::{Connection, Deferred};
@@ -56,4 +59,5 @@ pub use sigmoid::{bernoulli_mean, sigmoid};
 pub use sites::{log_sum_exp_of_sites, multinomial_sample, softmax_of_sites};
 pub use softplus::{bernoulli_cgf, softplus};
 pub use special::{log_factorial, log_gamma};
+pub use temper::temper;
 pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};

@@ -1,11 +1,15 @@
 //! What is done to a gradient before it becomes a step.
 
+mod centre;
+
 use candle_core::Tensor;
 
 use crate::layer::add_to_biases;
 use crate::ops::{self, Outer};
 use crate::state::{State, take};
 use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
+
+pub use centre::Centre;
 
 /// One change of the gradient. Transforms are applied in the order in which they stand.
 pub trait Transform: Stateful {
