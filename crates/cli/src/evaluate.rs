@@ -100,8 +100,8 @@ pub fn cases(
         bail!("{name}: no cases are {purpose} of this data");
     };
     let units = model.dbn.bottom().visible().units();
-    let (low, high) = units.range();
-    datasets::check_range(&source(data, dir), &part, low, high, units.kind())?;
+    model.check_width(part.width())?;
+    datasets::check_units(&source(data, dir), &part, &units)?;
     Ok(part)
 }
 

@@ -21,6 +21,8 @@ pub mod layer;
 
 pub mod rbm;
 
+pub mod normalisable;
+
 pub mod init;
 
 pub mod enumerate;
