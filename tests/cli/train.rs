@@ -63,7 +63,8 @@ fn the_recipe_has_every_default_written_out() {
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
             layer,
-            "hidden epochs batch_size learning_rate momentum method steps visible_step chains optimizer centre offset_rate \
+            "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
+             damping optimizer centre offset_rate \
              l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias balanced pass",
         );
     }

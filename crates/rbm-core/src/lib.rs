@@ -49,7 +49,9 @@ pub use error::{Error, Result};
 pub use gradient::{Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
-pub use negative::{ContrastiveDivergence, Exact, NegativePhase, Persistent};
+pub use negative::{
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+};
 pub use optim::{Adam, Optimizer, Sgd};
 pub use rbm::Rbm;
 pub use rng::Rng;

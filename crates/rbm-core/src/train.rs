@@ -136,7 +136,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
         for transform in &mut self.transforms {
             gradient = transform.apply(gradient, rbm, &positive)?;
         }
-        self.optimizer.step(rbm, &gradient)
+        self.optimizer.step(rbm, &gradient)?;
+        self.negative.learned(rbm, &gradient)
     }
 
     /// Learns from `position` on until the plan's last epoch is done or the observer breaks; `position` and `rng` are

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{CHAINS, NegativePhase, saved};
-use crate::state::{State, take};
+use super::{NegativePhase, restored, saved, start};
+use crate::state::State;
 use crate::{Gibbs, Phase, Rbm, Result, Rng, Stateful};
 
 /// PCD-k (Younes 1989; Tieleman 2008): chains that move k Gibbs steps between updates and so follow the machine as it
@@ -23,15 +23,6 @@ impl Persistent {
     pub fn new(steps: usize, chains: usize) -> Self {
         Self { steps, chains, hidden: None }
     }
-
-    /// The first mini-batch's hidden samples, repeated or cut to the number of chains.
-    fn start(&self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Tensor> {
-        let cases = positive.cases()?;
-        let chains = if self.chains == 0 { cases } else { self.chains };
-        let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), rbm.device())?;
-        let inputs = positive.hidden_inputs.index_select(&rows, 0)?;
-        rbm.hidden().sample(&inputs, rng)
-    }
 }
 
 impl Stateful for Persistent {
@@ -40,7 +31,7 @@ impl Stateful for Persistent {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.hidden = if state.contains_key(CHAINS) { Some(take(state, CHAINS)?) } else { None };
+        self.hidden = restored(state)?;
         Ok(())
     }
 }
@@ -49,7 +40,7 @@ impl NegativePhase for Persistent {
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
         let mut hidden = match self.hidden.take() {
             Some(hidden) => hidden,
-            None => self.start(rbm, positive, rng)?,
+            None => start(rbm, positive, self.chains, rng)?,
         };
         let gibbs = Gibbs::default();
         for _ in 1..self.steps {
