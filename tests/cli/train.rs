@@ -58,7 +58,7 @@ fn the_recipe_has_every_default_written_out() {
     assert_keys(&recipe, "name seed visible standardise cache cache_bytes data layers classifier");
     assert_keys(
         &recipe["data"],
-        "source scale labels label_column hold_out_one_in validate_one_in",
+        "source scale labels label_column binarise hold_out_one_in validate_one_in",
     );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(

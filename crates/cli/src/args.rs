@@ -1,8 +1,12 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
+mod data;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub use self::data::{Cases, DataOptions};
 
 /// Deep belief networks: train, evaluate, sample, embed, inspect, bench.
 #[derive(Debug, Parser)]
@@ -40,20 +44,6 @@ pub enum Command {
     Bench(Bench),
 }
 
-/// How to read a data set.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct DataOptions {
-    /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
-    #[arg(long, value_name = "NUMBER")]
-    pub scale: Option<f32>,
-    /// Labels in a file of their own: .npy, IDX, or .csv/.txt with one a line
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// The column of the labels in a CSV file: first, last, none, or a header's name
-    #[arg(long, value_name = "COLUMN")]
-    pub label_column: Option<String>,
-}
-
 #[derive(Debug, Clone, clap::Args)]
 pub struct Where {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
@@ -70,7 +60,9 @@ pub struct Where {
   dbn train data.csv --visible gaussian --standardise --unsupervised
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
-    /// digits, a folder of IDX files (plain or .gz), or a .npy, .csv, .csv.gz or .safetensors file
+    /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
+    /// where it has several), a .npy, .csv, .csv.gz, .data or .safetensors file, or a whole population: bars-and-stripes:4,
+    /// shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -105,7 +97,7 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
-        "unsupervised", "seed", "out", "scale", "labels", "label_column"])]
+        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -121,22 +113,13 @@ pub struct Train {
     pub no_pictures: bool,
 }
 
-/// Which cases of a data set
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Cases {
-    /// Those held out from training
-    HeldOut,
-    /// Those trained on
-    Train,
-    /// All
-    All,
-}
-
 /// Measure a trained network on data it has not seen
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn evaluate runs/mnist                 on the cases that the run held out
-  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object")]
+  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
+  dbn evaluate runs/rbm --likelihood --both   log p(v) of a single machine, from both sides
+An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
     /// Folder of the run
     pub run: PathBuf,
@@ -147,14 +130,44 @@ pub struct Evaluate {
     /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
     #[arg(long, value_enum)]
     pub cases: Option<Cases>,
-    /// Seed of the stochastic pseudo-likelihood
+    /// Seed of the stochastic pseudo-likelihood, and of the estimation of the likelihood
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub likelihood: LikelihoodOptions,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to find a single machine's log p(v).
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Likelihood")]
+pub struct LikelihoodOptions {
+    /// Find log p(v) of a single machine: exactly where one side has at most 25 binary units, else by annealed importance
+    /// sampling
+    #[arg(long)]
+    pub likelihood: bool,
+    /// Come from the other side too: tempering, Bennett's ratio, annealing backwards from equilibrium samples
+    #[arg(long, requires = "likelihood")]
+    pub both: bool,
+    /// Estimate even where the exact value is within reach
+    #[arg(long, requires = "likelihood")]
+    pub estimate: bool,
+    /// Chains of annealed importance sampling in each direction [default: 100]
+    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub chains: Option<u32>,
+    /// Inverse temperatures of annealed importance sampling [default: 14500]
+    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=100_000_000))]
+    pub betas: Option<u32>,
+    /// The most sweeps of tempering, to burn in and to sample [default: 5000]
+    #[arg(long, value_name = "N", requires = "both", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: Option<u32>,
+    /// Nats that the two sides may be apart and still agree [default: 1]
+    #[arg(long, value_name = "NATS", requires = "both")]
+    pub tolerance: Option<f64>,
 }
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down

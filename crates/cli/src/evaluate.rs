@@ -4,16 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use dbn::datasets::Parts;
 use dbn::{Evaluation, Model, Part, Run, datasets};
 use indicatif::MultiProgress;
 
 use crate::args::{Cases, DataOptions, Evaluate};
-use crate::{device, output, progress, recipe};
+use crate::{device, likelihood, output, progress, recipe};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let part = cases(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
+    if args.likelihood.likelihood {
+        let found = likelihood::run(args, &model, &part, bars);
+        return found.with_context(|| source(args.data.as_deref(), &args.run));
+    }
     let spinner = progress::spinner(bars, "evaluating");
     let evaluation = Evaluation::of(&model, &part, args.seed);
     spinner.finish_and_clear();
@@ -61,28 +66,35 @@ pub fn cases(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<Part> {
-    let (dataset, one_in, default) = match data {
-        Some(source) => {
-            let dataset = recipe::load_other(source, options)?;
-            let default = if dataset.held_out.is_some() { Cases::HeldOut } else { Cases::All };
-            (dataset, 5, default)
-        }
+    let (dataset, of_recipe) = match data {
+        Some(source) => (recipe::load_other(source, options)?, None),
         None => {
             let recipe = Run::open(dir).context("name the data, or a run's folder")?.recipe()?;
-            let one_in = recipe.data.hold_out_one_in;
-            (recipe::load_data(&recipe)?, one_in, Cases::HeldOut)
+            (recipe::load_data(&recipe)?, Some(recipe.data))
         }
     };
-    let (train, held_out) = match dataset.held_out {
-        Some(held_out) => (dataset.train, Some(held_out)),
-        None if cases.unwrap_or(default) == Cases::All || one_in < 2 => (dataset.train, None),
-        None => datasets::split(dataset.train, one_in)?,
+    let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
+    let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
+    let name = dataset.name.clone();
+    let (hold_out, validate) =
+        of_recipe.map_or((5, 0), |data| (data.hold_out_one_in, data.validate_one_in));
+    // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
+    // in their order.
+    let hold_out = if cases == Cases::All { 0 } else { hold_out };
+    let validate = if cases == Cases::Validation { validate } else { 0 };
+    let Parts { train, validation, held_out } = dataset.parts(hold_out, validate)?;
+    let part = match cases {
+        Cases::Train => Some(train),
+        Cases::Validation => validation,
+        Cases::HeldOut => held_out,
+        Cases::All => {
+            let others = [validation, held_out].into_iter().flatten();
+            Some(others.fold(Ok(train), |all, part| join(&all?, &part))?)
+        }
     };
-    let part = match (cases.unwrap_or(default), held_out) {
-        (Cases::Train, _) | (Cases::All, None) => train,
-        (Cases::HeldOut, Some(held_out)) => held_out,
-        (Cases::All, Some(held_out)) => join(&train, &held_out)?,
-        (Cases::HeldOut, None) => bail!("{}: no cases are held out of this data", dataset.name),
+    let Some(part) = part else {
+        let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
+        bail!("{name}: no cases are {purpose} of this data");
     };
     let units = model.dbn.bottom().visible().units();
     let (low, high) = units.range();

@@ -12,6 +12,8 @@ mod train;
 
 mod npy;
 
+mod likelihood;
+
 mod evaluate;
 mod sample;
 

@@ -72,6 +72,9 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(column) = &options.label_column {
         recipe.data.label_column.clone_from(column);
     }
+    if let Some(binarise) = options.binarise {
+        recipe.data.binarise = binarise;
+    }
     Ok(())
 }
 
@@ -87,14 +90,14 @@ fn named_or_file(name: &str) -> Result<Recipe> {
 fn suitable(data: Option<&str>) -> &'static str {
     match data {
         None | Some("digits") => "digits",
-        Some(path) if Path::new(path).is_dir() => "mnist",
+        Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
         Some(_) => "default",
     }
 }
 
 /// A path that still means the same when the run goes on from another folder.
 fn absolute(data: &str) -> Result<String> {
-    if data == "digits" {
+    if datasets::is_named(data) {
         return Ok(data.to_owned());
     }
     let path = std::path::absolute(data).with_context(|| data.to_owned())?;

@@ -26,6 +26,8 @@ pub mod recipe;
 
 pub mod evaluation;
 
+pub mod likelihood;
+
 pub mod training;
 
 pub mod run;

@@ -8,9 +8,10 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
+use common::pydeep::{self, DATA, HIDDEN, LOG_Z, VISIBLE, WEIGHTS};
 use common::{
-    Plain, assert_close, assert_mean, bernoulli, binary, flat, log_sum_exp, machine, matrix,
-    parameter_bits, patterns, rows, set,
+    Plain, assert_close, assert_mean, binary, flat, log_sum_exp, machine, matrix, parameter_bits,
+    patterns, rows, set,
 };
 use rbm_core::likelihood::{
     log_likelihood, log_partition, pseudo_likelihood, stochastic_pseudo_likelihood,
@@ -110,32 +111,17 @@ fn energies_and_means_are_those_of_the_formula() {
     assert_close("E[h | v]", &flat(&rbm.hidden_mean(&v).unwrap()), &means.concat(), ROUNDING);
 }
 
-// The machine of PyDeep's tests (`pydeep/testunits/test_rbm`), trained on 2×2 bars and stripes until its logits reached
-// ±60; its numbers are theirs, those below marked "again" were computed anew in 40 digits.
-const WEIGHTS: [[f64; 4]; 4] = [
-    [0.12179488, 2.95950177, 0.33513356, 35.05380642],
-    [0.20318085, -28.62372894, 26.52611278, 28.41793445],
-    [-0.19105386, -28.58530584, -26.52747507, 28.78447320],
-    [0.08953740, -59.82556859, -0.06665933, -27.71723459],
-];
-const VISIBLE: [f64; 4] = [-19.24399659, -13.26258696, 13.25909850, 43.74408543];
-const HIDDEN: [f64; 4] = [-0.11155958, 57.02097584, -0.13331758, -32.25991501];
+// The numbers that PyDeep's tests have for the machine `pydeep`; those below marked "again" were computed anew in 40 digits.
 const STATES: &str = "0000 1010 0101 1100 0011 1111";
 const ENERGIES: [f64; 6] = [0.0, 32.49137574, 32.50603837, 0.93641873, 0.91694445, 0.03276686];
 const LOG_P_V: [f64; 6] =
     [58.28860656, 57.59545756, 57.59545757, 57.59545753, 57.59545756, 58.28860656];
 const LOG_P_H: [f64; 6] =
     [57.00318742, 56.98879586, 56.98864114, 56.90941665, 56.90945961, 57.00333938];
-const LOG_Z: f64 = 59.6749019652105; // again
 const LOG_LIKELIHOOD: f64 = -1.7328699078025; // again; of the eight rows below
-const DATA: &str = "0000 0000 1010 0101 1100 0011 1111 1111";
-
-fn pydeep(dtype: DType) -> Rbm {
-    bernoulli(&WEIGHTS.map(|row| row.to_vec()), &VISIBLE, &HIDDEN, dtype)
-}
 
 fn golden(dtype: DType, tolerance: f64) {
-    let rbm = pydeep(dtype);
+    let rbm = pydeep::machine(dtype);
     let states = patterns(STATES, dtype);
     let check = |what, got: &Tensor, expected: &[f64]| {
         assert_close(what, &flat(got), expected, tolerance);
@@ -164,9 +150,9 @@ fn golden(dtype: DType, tolerance: f64) {
 #[test]
 fn golden_numbers_of_pydeep() {
     golden(F64, 1e-8);
-    let log_z = log_partition(&pydeep(F64)).unwrap();
+    let log_z = log_partition(&pydeep::machine(F64)).unwrap();
     assert_close("log Z", &[log_z], &[LOG_Z], 1e-13);
-    let mean = log_likelihood(&pydeep(F64), &patterns(DATA, F64)).unwrap();
+    let mean = log_likelihood(&pydeep::machine(F64), &patterns(DATA, F64)).unwrap();
     assert_close("log-likelihood", &[mean], &[LOG_LIKELIHOOD], 1e-13 * LOG_Z);
 }
 

@@ -291,6 +291,21 @@ fn misfits_are_errors() {
     }
 }
 
+/// Rows of different inverse temperatures, cut up in the middle of a row by threads.
+#[test]
+fn tempering_is_the_plain_one() {
+    for dtype in BOTH {
+        let (x, _) = inputs(dtype);
+        let (rows, width) = x.dims2().unwrap();
+        let betas = normal(rows, 1, dtype, 31);
+        let field = normal(1, width, dtype, 32).squeeze(0).unwrap();
+        let fused = ops::temper(&x, &betas, &field).unwrap();
+        let plain = reference::temper(&x, &betas, &field).unwrap();
+        assert_close("temper", &flat(&fused), &flat(&plain), rounding(dtype) * 20.0);
+        assert!(ops::temper(&x, &betas.t().unwrap(), &field).is_err());
+    }
+}
+
 /// The words of both are the same, and a threshold in `f32` is the same in both.
 #[test]
 fn dropout_is_the_plain_one_and_its_own_derivative() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Rows, data};
 
+use super::binarise::Bits;
 use super::stored::Stored;
 use crate::Standardise;
 
@@ -21,6 +22,7 @@ pub struct Cases {
     source: Source,
     /// The rows of the source that are cases; `None`: all of them.
     chosen: Option<Arc<[u32]>>,
+    bits: Option<Bits>,
     standardise: Option<Arc<Standardise>>,
     device: Device,
 }
@@ -76,6 +78,11 @@ impl Cases {
         Ok(Self { chosen: Some(self.rows_of_source(indices)?.into()), ..self.clone() })
     }
 
+    /// The same cases, made of zeros and ones, instead of as anything before, whenever they are formed.
+    pub(super) fn binarised(&self, bits: Option<Bits>) -> Self {
+        Self { bits, ..self.clone() }
+    }
+
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
     pub fn standardised(&self, standardise: &Standardise) -> Result<Self> {
         let standardise = standardise.to_device(&Device::Cpu)?;
@@ -108,7 +115,9 @@ impl Cases {
     /// Values that no case lies below or above, where that is known without looking.
     pub(super) fn extent(&self) -> Option<(f32, f32)> {
         match &self.source {
-            Source::Stored(stored) if self.standardise.is_none() => Some(stored.extent()),
+            _ if self.standardise.is_some() => None,
+            _ if self.bits.is_some() => Some((0.0, 1.0)),
+            Source::Stored(stored) => Some(stored.extent()),
             _ => None,
         }
     }
@@ -125,7 +134,16 @@ impl Cases {
         })
     }
 
-    fn finished(&self, rows: Tensor) -> Result<Tensor> {
+    /// `rows`, which have these numbers in the source, with everything done to them.
+    fn finished(&self, rows: Tensor, numbers: impl IntoIterator<Item = u32>) -> Result<Tensor> {
+        let rows = match self.bits {
+            Some(bits) => {
+                let mut values = rows.flatten_all()?.to_vec1::<f32>()?;
+                bits.apply(&mut values, self.source.width(), numbers);
+                Tensor::from_vec(values, rows.dims2()?, &Device::Cpu)?
+            }
+            None => rows,
+        };
         let rows = match &self.standardise {
             Some(standardise) => standardise.apply(&rows)?,
             None => rows,
@@ -136,7 +154,7 @@ impl Cases {
 
 impl From<Source> for Cases {
     fn from(source: Source) -> Self {
-        Self { source, chosen: None, standardise: None, device: Device::Cpu }
+        Self { source, chosen: None, bits: None, standardise: None, device: Device::Cpu }
     }
 }
 
@@ -146,15 +164,12 @@ impl Rows for Cases {
     }
 
     fn width(&self) -> usize {
-        match &self.source {
-            Source::Stored(stored) => stored.width(),
-            Source::Tensor(tensor) => tensor.width(),
-            Source::Joined(parts) => parts[0].width(),
-        }
+        self.source.width()
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {
-        self.finished(self.source.rows(&self.rows_of_source(indices)?)?)
+        let numbers = self.rows_of_source(indices)?;
+        self.finished(self.source.rows(&numbers)?, numbers)
     }
 
     fn block(&self, range: Range<usize>) -> Result<Tensor> {
@@ -163,10 +178,16 @@ impl Rows for Cases {
             let expected = format!("cases below {count}, the number of them");
             return Err(Error::invalid("a block", expected, format!("{range:?}")));
         }
-        self.finished(match &self.chosen {
-            Some(chosen) => self.source.rows(&chosen[range])?,
-            None => self.source.block(range)?,
-        })
+        match &self.chosen {
+            Some(chosen) => {
+                let numbers = &chosen[range];
+                self.finished(self.source.rows(numbers)?, numbers.iter().copied())
+            }
+            None => {
+                let numbers = range.start as u32..range.end as u32;
+                self.finished(self.source.block(range)?, numbers)
+            }
+        }
     }
 }
 
@@ -176,6 +197,14 @@ impl Source {
             Self::Stored(stored) => stored.count(),
             Self::Tensor(tensor) => tensor.count(),
             Self::Joined(parts) => parts.iter().map(Rows::count).sum(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Stored(stored) => stored.width(),
+            Self::Tensor(tensor) => tensor.width(),
+            Self::Joined(parts) => parts[0].width(),
         }
     }
 

@@ -13,12 +13,14 @@ use super::stored::{Layout, Stored};
 use super::{Cases, Part, bytes};
 
 const FORM: &str = "comma-separated numbers, a case a line";
+const BITS: &str = "zeros and ones between commas, a case a line, no header";
 const LABEL_NAMES: [&str; 4] = ["label", "class", "target", "y"];
 
 /// The numbers of a file, with the label column taken out.
 pub(super) struct Table {
-    /// Row after row, as `f32` with the lowest byte first.
+    /// Row after row.
     values: Bytes,
+    number: Number,
     /// The number of rows.
     count: usize,
     /// The number of values of a row.
@@ -30,8 +32,8 @@ pub(super) struct Table {
 impl Table {
     /// The part of which this is the text, each value divided by `scale`.
     pub(super) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<Part> {
-        let Self { values, count, width, labels } = self;
-        let layout = Layout { start: 0, count, width, number: Number::little_endian(Kind::F32) };
+        let Self { values, number, count, width, labels } = self;
+        let layout = Layout { start: 0, count, width, number };
         Part::of(Cases::stored(Stored::new(path, values, layout, scale)?), labels)
     }
 }
@@ -42,9 +44,41 @@ pub(super) fn read(path: &Path, column: Option<&LabelColumn>, scale: Option<f32>
     parse(path, bytes::read_unzipped(path, FORM)?, column)?.into_part(path, scale)
 }
 
+/// The cases in the file `path`, plain or gzipped, in which there is nothing but zeros and ones.
+pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
+    let text = bytes::read_unzipped(path, BITS)?;
+    table(path, &text, Content::Bits, Some(&LabelColumn::None))?.into_part(path, scale)
+}
+
 /// The numbers in `text`, which stands in `path`. The first line is a header unless it is all numbers.
 pub(super) fn parse(path: &Path, text: Bytes, column: Option<&LabelColumn>) -> Result<Table> {
-    let text = &text;
+    table(path, &text, Content::Numbers, column)
+}
+
+/// What a file may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Finite numbers, perhaps below a header.
+    Numbers,
+    /// Zeros and ones.
+    Bits,
+}
+
+impl Content {
+    fn form(self) -> &'static str {
+        match self {
+            Self::Numbers => FORM,
+            Self::Bits => BITS,
+        }
+    }
+}
+
+fn table(
+    path: &Path,
+    text: &Bytes,
+    content: Content,
+    column: Option<&LabelColumn>,
+) -> Result<Table> {
     // `flexible`, so that a line of another length is reported in this module's words.
     let mut reader = ReaderBuilder::new();
     let reader = reader.has_headers(false).flexible(true).trim(Trim::All);
@@ -53,16 +87,17 @@ pub(super) fn parse(path: &Path, text: Bytes, column: Option<&LabelColumn>) -> R
     let mut next = |record: &mut StringRecord| {
         reader.read_record(record).map_err(|e| {
             let place = line(text, e.position());
-            Error::file(path, place, FORM, e.to_string())
+            Error::file(path, place, content.form(), e.to_string())
         })
     };
 
     let mut is_there = next(&mut record)?;
     if !is_there {
-        return Err(Error::file(path, "line 1", FORM, "an empty file"));
+        return Err(Error::file(path, "line 1", content.form(), "an empty file"));
     }
     let columns = record.len();
-    let header = is_header(&record).then(|| record.clone());
+    let header = content == Content::Numbers && is_header(&record);
+    let header = header.then(|| record.clone());
     let labelled = label_column(path, columns, header.as_ref(), column)?;
     if header.is_some() {
         is_there = next(&mut record)?;
@@ -87,17 +122,22 @@ pub(super) fn parse(path: &Path, text: Bytes, column: Option<&LabelColumn>) -> R
         for (at, cell) in record.iter().enumerate() {
             match &mut labels {
                 Some(labels) if labelled == Some(at) => labels.push(row.label(at, cell)?),
-                _ => {
-                    let value = row.number(at, cell)?.to_le_bytes();
-                    values.write_all(&value).map_err(spooling(path))?;
+                _ => match content {
+                    Content::Numbers => values.write_all(&row.number(at, cell)?.to_le_bytes()),
+                    Content::Bits => values.write_all(&[row.bit(at, cell)?]),
                 }
+                .map_err(spooling(path))?,
             }
         }
         count += 1;
         is_there = next(&mut record)?;
     }
     let values = values.finish().map_err(spooling(path))?;
-    Ok(Table { values, count, width: columns - usize::from(labelled.is_some()), labels })
+    let number = Number::little_endian(match content {
+        Content::Numbers => Kind::F32,
+        Content::Bits => Kind::Bool,
+    });
+    Ok(Table { values, number, count, width: columns - usize::from(labelled.is_some()), labels })
 }
 
 // An empty cell does not make a header: that is a first case with a value missing, and is refused as one.
@@ -168,6 +208,14 @@ impl Row<'_> {
         match cell.parse::<f32>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => Err(self.refused(at, "a finite number", cell)),
+        }
+    }
+
+    fn bit(&self, at: usize, cell: &str) -> Result<u8> {
+        match cell {
+            "0" => Ok(0),
+            "1" => Ok(1),
+            _ => Err(self.refused(at, "0 or 1", cell)),
         }
     }
 

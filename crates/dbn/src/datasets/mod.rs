@@ -3,7 +3,9 @@
 //! | source | what is read |
 //! | --- | --- |
 //! | `digits` | 1,797 pictures of digits, 8×8, embedded in the program |
+//! | `bars-and-stripes:4`, `shifting-bar:9`, `labelled-shifter:8` | whole populations, of which the best likelihood is known |
 //! | a folder | the IDX files of MNIST and its successors, plain or gzipped |
+//! | a folder, or `FOLDER/NAME` | `NAME.train.data`, `NAME.valid.data`, `NAME.test.data`: zeros and ones, plain or gzipped |
 //! | `*.npy` | NumPy: numbers or booleans, `(n, width)` or `(n, height, width)` |
 //! | `*.csv`, `*.csv.gz`, `*.data`, `*.data.gz` | numbers between commas, a case a line, with or without a header |
 //! | `*.safetensors` | a tensor `cases`, `data`, `x`, `samples` or `images`, or the only matrix there is |
@@ -11,10 +13,13 @@
 //! Every reader refuses what it cannot vouch for with an error that names the file, the place, what should stand there
 //! and what does.
 
+mod binarise;
 mod bytes;
 mod cases;
 mod csv;
+mod debd;
 mod digits;
+mod form;
 mod idx;
 mod label_file;
 mod labels;
@@ -22,30 +27,39 @@ mod map;
 mod npy;
 mod number;
 mod part;
+mod population;
 mod safetensors;
 mod split;
 mod stored;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rbm_core::{Error, Result};
 
+pub use self::binarise::Binarise;
 pub use self::cases::Cases;
+use self::form::{Form, Source};
+pub use self::form::{is_named, is_suite};
 pub use self::labels::LabelColumn;
 pub use self::part::{Part, check_range};
-pub use self::split::{hold_out, split};
+pub use self::split::{Parts, hold_out, split};
 
-const SOURCES: &str = "`digits`, a folder of IDX files, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz or .safetensors";
+const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz or .safetensors";
 
 /// A data set as it was read.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// `digits`, or the name of the file or folder, without its ending.
+    /// The source's own name, or that of its file or folder, without its ending.
     pub name: String,
     /// The cases to learn from.
     pub train: Part,
-    /// The cases that the source itself sets apart for testing (the `t10k` files of an IDX folder); else see [`hold_out`].
+    /// The cases that the source itself sets apart for validation (`NAME.valid.data`).
+    pub validation: Option<Part>,
+    /// The cases that the source itself sets apart for testing (`NAME.test.data`, the `t10k` files of an IDX folder); else
+    /// see [`Dataset::parts`].
     pub held_out: Option<Part>,
+    /// Whether the cases are all there are, and not a sample of them: nothing is held out then.
+    pub is_population: bool,
     /// The number of classes, one more than the largest label; `None` where there are no labels.
     pub classes: Option<usize>,
     /// Height and width in pixels, where the source says that its cases are pictures.
@@ -59,13 +73,15 @@ pub struct Options {
     /// IDX files, which then lie in [0, 1], and by nothing for all others.
     pub scale: Option<f32>,
     /// Labels in a file of their own: `.npy`, IDX (a name with `idx` in it), or one whole number a line in `.csv` or
-    /// `.txt`; the latter two plain or gzipped. Not for `digits` and IDX folders, which have their own.
+    /// `.txt`; the latter two plain or gzipped. Only for single files of cases.
     pub labels: Option<PathBuf>,
     /// The column of the labels in a CSV file. `None`: the one that the header calls label, class, target or y.
     pub label_column: Option<LabelColumn>,
+    /// How the values become zeros and ones.
+    pub binarise: Binarise,
 }
 
-/// Reads `digits`, a folder of IDX files, or a `.npy`, `.csv`, `.csv.gz`, `.data`, `.data.gz` or `.safetensors` file.
+/// Reads a source: see the table above.
 ///
 /// # Errors
 ///
@@ -73,62 +89,90 @@ pub struct Options {
 /// or where labels and cases differ in number; [`Error::Io`] where the operating system refuses to read; [`Error::Invalid`]
 /// for options that do not fit the source.
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
-    options.check(source)?;
-    if source == digits::NAME {
-        let train = digits::load(options.scale)?;
-        return Ok(Dataset::new(digits::NAME.into(), train, None, Some(digits::IMAGE)));
-    }
-    let path = Path::new(source);
-    if !path.try_exists().map_err(|e| Error::io(path, e))? {
-        return Err(Error::file(
-            path,
-            "source of the data",
-            SOURCES,
-            "no file or folder of this name",
-        ));
-    }
-    if path.is_dir() {
-        let (train, held_out, image) = idx::read_folder(path, options.scale)?;
-        return Ok(Dataset::new(name_of(path), train, held_out, Some(image)));
-    }
-    let (mut train, image) = match Form::of(path)? {
-        Form::Npy => npy::read(path, options.scale)?,
-        Form::Csv => (csv::read(path, options.label_column.as_ref(), options.scale)?, None),
-        Form::Safetensors => safetensors::read(path, options.scale)?,
-    };
-    if let Some(file) = &options.labels {
+    let found = Source::of(source)?;
+    options.check(source, &found)?;
+    let mut dataset = Dataset { name: found.name(), ..read(&found, options)? };
+    if let (Source::File(..), Some(file)) = (found, &options.labels) {
         let labels = label_file::read(file)?;
-        labels::check_count(file, labels.len(), train.len())?;
-        train.labels = Some(labels);
+        labels::check_count(file, labels.len(), dataset.train.len())?;
+        dataset.train.labels = Some(labels);
     }
-    Ok(Dataset::new(name_of(path), train, None, image))
+    let parts = [Some(&mut dataset.train), dataset.held_out.as_mut(), dataset.validation.as_mut()];
+    for (number, part) in parts.into_iter().enumerate() {
+        if let Some(part) = part {
+            part.binarise(source, options.binarise, number as u64)?;
+        }
+    }
+    let labels = [Some(&dataset.train), dataset.held_out.as_ref()].into_iter().flatten();
+    let labels = labels.filter_map(|part| part.labels.as_ref()).flatten();
+    dataset.classes = labels.max().map(|&largest| largest as usize + 1);
+    Ok(dataset)
+}
+
+fn read(source: &Source, options: &Options) -> Result<Dataset> {
+    let scale = options.scale;
+    Ok(match source {
+        Source::Digits => {
+            Dataset { image: Some(digits::IMAGE), ..Dataset::of(digits::load(scale)?) }
+        }
+        Source::Population(population) => Dataset {
+            image: population.image(),
+            is_population: true,
+            ..Dataset::of(population.part()?)
+        },
+        Source::Suite(suite) => {
+            let [train, validation, held_out] = suite.read(scale)?;
+            Dataset { validation: Some(validation), held_out: Some(held_out), ..Dataset::of(train) }
+        }
+        Source::Folder(path) => {
+            let (train, held_out, image) = idx::read_folder(path, scale)?;
+            Dataset { held_out, image: Some(image), ..Dataset::of(train) }
+        }
+        Source::File(path, Form::Npy) => {
+            let (train, image) = npy::read(path, scale)?;
+            Dataset { image, ..Dataset::of(train) }
+        }
+        Source::File(path, Form::Csv) => {
+            Dataset::of(csv::read(path, options.label_column.as_ref(), scale)?)
+        }
+        Source::File(path, Form::Safetensors) => {
+            let (train, image) = safetensors::read(path, scale)?;
+            Dataset { image, ..Dataset::of(train) }
+        }
+    })
 }
 
 impl Dataset {
-    fn new(
-        name: String,
-        train: Part,
-        held_out: Option<Part>,
-        image: Option<(usize, usize)>,
-    ) -> Self {
-        let parts = [Some(&train), held_out.as_ref()];
-        let labels = parts.into_iter().flatten().filter_map(|part| part.labels.as_ref()).flatten();
-        let classes = labels.max().map(|&largest| largest as usize + 1);
-        Self { name, train, held_out, classes, image }
+    fn of(train: Part) -> Self {
+        Self {
+            name: String::new(),
+            train,
+            validation: None,
+            held_out: None,
+            is_population: false,
+            classes: None,
+            image: None,
+        }
     }
 }
 
 impl Options {
-    fn check(&self, source: &str) -> Result<()> {
-        if let Some(scale) = self.scale
-            && !(scale.is_finite() && scale > 0.0)
-        {
-            return Err(Error::invalid("scale", "a finite number above 0", scale.to_string()));
+    fn check(&self, name: &str, source: &Source) -> Result<()> {
+        if let Some(scale) = self.scale {
+            if !(scale.is_finite() && scale > 0.0) {
+                return Err(Error::invalid("scale", "a finite number above 0", scale.to_string()));
+            }
+            if matches!(source, Source::Population(_)) {
+                let expected = format!("none for `{name}`, which is made of zeros and ones");
+                return Err(Error::invalid("scale", expected, scale.to_string()));
+            }
         }
-        let path = Path::new(source);
-        let has_its_own = source == digits::NAME || path.is_dir();
-        if let (Some(file), true) = (&self.labels, has_its_own) {
-            let expected = format!("none for `{source}`, which has labels of its own");
+        if let (Some(file), Source::Digits | Source::Folder(_)) = (&self.labels, source) {
+            let expected = format!("none for `{name}`, which has labels of its own");
+            return Err(Error::invalid("file of labels", expected, file.display().to_string()));
+        }
+        if let (Some(file), Source::Population(_) | Source::Suite(_)) = (&self.labels, source) {
+            let expected = format!("none for `{name}`, which has no labels");
             return Err(Error::invalid("file of labels", expected, file.display().to_string()));
         }
         let Some(column) =
@@ -143,58 +187,10 @@ impl Options {
                 "a column and a file",
             ));
         }
-        if has_its_own || matches!(Form::of(path), Ok(Form::Npy | Form::Safetensors)) {
-            let expected = format!("none for `{source}`: only a CSV file has one");
+        if !matches!(source, Source::File(_, Form::Csv)) {
+            let expected = format!("none for `{name}`: only a CSV file has one");
             return Err(Error::invalid("label column", expected, format!("{column:?}")));
         }
         Ok(())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Form {
-    Npy,
-    Csv,
-    Safetensors,
-}
-
-impl Form {
-    const ENDINGS: [(&str, Form); 6] = [
-        (".npy", Form::Npy),
-        (".csv", Form::Csv),
-        (".csv.gz", Form::Csv),
-        (".data", Form::Csv),
-        (".data.gz", Form::Csv),
-        (".safetensors", Form::Safetensors),
-    ];
-
-    fn of(path: &Path) -> Result<Self> {
-        let name =
-            path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let form = Self::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
-        form.map(|&(_, form)| form).ok_or_else(|| {
-            let found = match path.extension() {
-                Some(extension) => format!(".{}", extension.to_string_lossy()),
-                None => "no ending".into(),
-            };
-            Error::file(path, "ending of the name", SOURCES, found)
-        })
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    // `.` and `..` have no name of their own until they are resolved.
-    let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
-    let path = resolved.as_deref().unwrap_or(path);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if path.is_dir() {
-        return name;
-    }
-    let lower = name.to_lowercase();
-    let ending =
-        Form::ENDINGS.iter().map(|(ending, _)| ending).find(|ending| lower.ends_with(**ending));
-    match ending.and_then(|ending| name.get(..name.len() - ending.len())) {
-        Some(stem) => stem.to_owned(),
-        None => name,
     }
 }

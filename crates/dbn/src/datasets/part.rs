@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 use rbm_core::{Error, Result, Rows, data};
 
-use super::Cases;
 use super::stored::place;
+use super::{Binarise, Cases};
 
 /// The part of a data set: cases as rows, and their classes if known.
 #[derive(Debug, Clone)]
@@ -67,6 +67,17 @@ impl Part {
         });
         Self::of(cases, labels)
     }
+
+    /// Makes the cases of this part, the one with this number of the source `name`, of zeros and ones. Errors for the first
+    /// value that is no probability where they are drawn.
+    pub(super) fn binarise(&mut self, name: &str, binarise: Binarise, number: u64) -> Result<()> {
+        if let Binarise::Sample(_) = binarise {
+            let expected = "a value in [0, 1] to draw bits by (divide by the maximum with --scale)";
+            check_values(name, self, 0.0, 1.0, expected)?;
+        }
+        self.cases = self.cases.binarised(binarise.of_part(number));
+        Ok(())
+    }
 }
 
 /// Checks that every value of `part` is in `[low, high]`, as `units` ("Bernoulli") need it; `path_or_name` is the source.
@@ -81,6 +92,19 @@ pub fn check_range(
     high: f32,
     units: &str,
 ) -> Result<()> {
+    let expected = format!(
+        "a value in [{low}, {high}] for {units} units (divide by the maximum with --scale, or choose Gaussian units)"
+    );
+    check_values(path_or_name, part, low, high, &expected)
+}
+
+fn check_values(
+    path_or_name: &str,
+    part: &Part,
+    low: f32,
+    high: f32,
+    expected: &str,
+) -> Result<()> {
     let is_inside = |&x: &f32| (low..=high).contains(&x);
     if part
         .cases
@@ -93,9 +117,6 @@ pub fn check_range(
     for block in data::blocks(&part.cases) {
         let values = block?.flatten_all()?.to_vec1::<f32>()?;
         if let Some(at) = values.iter().position(|x| !is_inside(x)) {
-            let expected = format!(
-                "a value in [{low}, {high}] for {units} units (divide by the maximum with --scale, or choose Gaussian units)"
-            );
             let place = place(start + at / part.width(), at % part.width());
             return Err(Error::file(path_or_name, place, expected, values[at].to_string()));
         }

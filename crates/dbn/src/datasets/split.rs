@@ -4,7 +4,43 @@ use std::collections::BTreeMap;
 
 use rbm_core::{Error, Result};
 
-use super::Part;
+use super::{Dataset, Part};
+
+/// A data set as a training takes it.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// What is learned from.
+    pub train: Part,
+    /// What decides between trainings, and when to stop; never learned from.
+    pub validation: Option<Part>,
+    /// What no decision sees.
+    pub held_out: Option<Part>,
+}
+
+impl Dataset {
+    /// The parts that the source itself sets apart; where it does not, every `hold_out_one_in`-th case (of each class) is held
+    /// out, and every `validate_one_in`-th of the others is for validation; below 2 means none. Of a population, all cases
+    /// are learned from.
+    ///
+    /// # Errors
+    ///
+    /// As [`hold_out`].
+    pub fn parts(self, hold_out_one_in: usize, validate_one_in: usize) -> Result<Parts> {
+        let Self { train, validation, held_out, is_population, .. } = self;
+        if is_population {
+            return Ok(Parts { train, validation: None, held_out: None });
+        }
+        let (train, held_out) = match held_out {
+            Some(held_out) => (train, Some(held_out)),
+            None => split(train, hold_out_one_in)?,
+        };
+        let (train, validation) = match validation {
+            Some(validation) => (train, Some(validation)),
+            None => split(train, validate_one_in)?,
+        };
+        Ok(Parts { train, validation, held_out })
+    }
+}
 
 /// `part` without, and only, every `one_in`-th case of each class (of all cases where there are no labels), both in the
 /// order of the data: the last of each whole group of `one_in` is held out. No seed is involved, so that everybody who has

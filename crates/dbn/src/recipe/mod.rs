@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::method::Method;
 pub use self::text::BUILT_IN;
-use crate::datasets::{self, LabelColumn};
+use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
@@ -56,7 +56,7 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// `digits`, a folder of IDX files, or a file.
+    /// What [`datasets::load`] reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
     pub source: String,
     /// Every value is divided by this; 0 leaves the choice to the format.
     pub scale: f32,
@@ -64,9 +64,12 @@ pub struct Data {
     pub labels: PathBuf,
     /// The column of the labels in a CSV file: `none`, `first`, `last` or a name; empty leaves the choice to the header.
     pub label_column: String,
+    /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
+    /// once, 1 with the value as its probability).
+    pub binarise: Binarise,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
     pub hold_out_one_in: usize,
-    /// Of the others, every so many-th (of each class) is kept for validation: it decides when to stop, and is never
+    /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and is never
     /// learned from. 0 keeps none, and fine-tuning runs all its epochs.
     pub validate_one_in: usize,
 }
@@ -79,6 +82,7 @@ impl Default for Data {
             scale: 0.0,
             labels: PathBuf::new(),
             label_column: String::new(),
+            binarise: Binarise::None,
             hold_out_one_in: 5,
             validate_one_in: 10,
         }
@@ -255,12 +259,13 @@ impl Recipe {
 
     /// How to read the data.
     pub fn data_options(&self) -> Result<datasets::Options> {
-        let Data { scale, labels, label_column, .. } = &self.data;
+        let Data { scale, labels, label_column, binarise, .. } = &self.data;
         let Ok(column) = LabelColumn::from_str(label_column);
         Ok(datasets::Options {
             scale: (*scale != 0.0).then_some(*scale),
             labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
             label_column: (!label_column.is_empty()).then_some(column),
+            binarise: *binarise,
         })
     }
 }

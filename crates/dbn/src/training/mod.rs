@@ -14,6 +14,7 @@ use rbm_core::{Error, Rbm, Result, Rng};
 use self::keep::Kept;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
+use crate::datasets::Parts;
 use crate::standardise::Standardise;
 use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
 
@@ -74,8 +75,8 @@ impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
-        let Dataset { name, train, held_out, classes, image } = dataset;
-        if recipe.classifier.is_some() && train.labels.is_none() {
+        let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
+        if recipe.classifier.is_some() && dataset.train.labels.is_none() {
             let expected =
                 "labels for the classifier (name their column or file, or train --unsupervised)";
             return Err(Error::invalid(
@@ -84,19 +85,17 @@ impl Training {
                 "cases without labels",
             ));
         }
-        let units = recipe.visible_units(train.width())?;
+        let units = recipe.visible_units(dataset.train.width())?;
         let (low, high) = units.range();
         let check =
             |part: &Part| datasets::check_range(&recipe.data.source, part, low, high, units.kind());
         if !recipe.standardise {
             // Before the split, so that the place in an error is the place in the file.
-            [Some(&train), held_out.as_ref()].into_iter().flatten().try_for_each(check)?;
+            let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
+            std::iter::once(&dataset.train).chain(others).try_for_each(check)?;
         }
-        let (train, held_out) = match held_out {
-            Some(held_out) => (train, Some(held_out)),
-            None => datasets::split(train, recipe.data.hold_out_one_in)?,
-        };
-        let (train, validation) = datasets::split(train, recipe.data.validate_one_in)?;
+        let Parts { train, validation, held_out } =
+            dataset.parts(recipe.data.hold_out_one_in, recipe.data.validate_one_in)?;
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
         let prepare = |part: Part| -> Result<Part> {

@@ -4,10 +4,14 @@
 //! needs is its `Info`.
 
 mod gibbs;
+mod path;
+mod tempering;
 
 use candle_core::Tensor;
 
 pub use gibbs::{Chains, Gibbs, VisibleStep};
+pub use path::{Path, column};
+pub use tempering::{End, Replicas, Swaps, Tempering};
 
 use crate::{Rbm, Result, Rng};
 

@@ -13,6 +13,7 @@ pub mod threads;
 
 mod ascent;
 mod bernoulli;
+mod binarise;
 mod bytes;
 mod connection;
 mod cpu;
@@ -34,10 +35,12 @@ mod real;
 mod reduce;
 mod sigmoid;
 mod softplus;
+mod temper;
 mod update;
 
 pub use ascent::{Ascent, Outer, Penalty, outer_sum};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use binarise::draw_bits;
 pub use bytes::append_divided;
 pub use connection::{Connection, Deferred};
 pub use dropout::Dropout;
@@ -48,4 +51,5 @@ pub use product::{product, product_transposed};
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
 pub use softplus::{bernoulli_cgf, softplus};
+pub use temper::temper;
 pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};

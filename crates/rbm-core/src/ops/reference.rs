@@ -51,6 +51,12 @@ fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
     Ok(Tensor::from_vec(uniform, x.shape(), x.device())?.to_dtype(x.dtype())?)
 }
 
+/// β·x + (1 − β)·field.
+pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
+    let rest = betas.affine(-1.0, 1.0)?.broadcast_mul(&field.unsqueeze(0)?)?;
+    Ok((x.broadcast_mul(betas)? + rest)?)
+}
+
 /// Σ scale·xᵀy.
 pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;

@@ -112,6 +112,24 @@ pub fn set(rbm: Rbm, weights: &[Vec<f64>], visible: &[f64], hidden: &[f64]) -> R
     rbm
 }
 
+/// The machine of PyDeep's tests (`pydeep/testunits/test_rbm`), trained on 2×2 bars and stripes until its logits reached ±60.
+pub mod pydeep {
+    pub const WEIGHTS: [[f64; 4]; 4] = [
+        [0.12179488, 2.95950177, 0.33513356, 35.05380642],
+        [0.20318085, -28.62372894, 26.52611278, 28.41793445],
+        [-0.19105386, -28.58530584, -26.52747507, 28.78447320],
+        [0.08953740, -59.82556859, -0.06665933, -27.71723459],
+    ];
+    pub const VISIBLE: [f64; 4] = [-19.24399659, -13.26258696, 13.25909850, 43.74408543];
+    pub const HIDDEN: [f64; 4] = [-0.11155958, 57.02097584, -0.13331758, -32.25991501];
+    pub const LOG_Z: f64 = 59.6749019652105; // again
+    pub const DATA: &str = "0000 0000 1010 0101 1100 0011 1111 1111";
+
+    pub fn machine(dtype: super::DType) -> super::Rbm {
+        super::bernoulli(&WEIGHTS.map(|row| row.to_vec()), &VISIBLE, &HIDDEN, dtype)
+    }
+}
+
 /// Every parameter of a machine to the bit.
 pub fn parameter_bits(rbm: &Rbm) -> Vec<Vec<u64>> {
     rbm.parameters().into_iter().map(|(_, var)| bits(var)).collect()

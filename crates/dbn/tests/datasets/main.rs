@@ -1,5 +1,9 @@
 //! Data sets: what is read, and that whatever is damaged is refused by file, place, expected and found.
 
+mod binarise;
+mod populations;
+mod suite;
+
 use std::error::Error;
 use std::fmt::Debug;
 use std::io::Write;
@@ -164,7 +168,7 @@ mod whole {
     fn a_missing_source_and_an_unknown_ending_say_what_is_accepted() -> Outcome {
         let folder = folder(&[("cases.xlsx", b"1"), ("cases", b"1")])?;
         let missing = folder.path().join("digit");
-        let forms = "`digits`, a folder of IDX files, or a file ending in .npy, .csv, .csv.gz";
+        let forms = "or a file ending in .npy, .csv, .csv.gz";
         assert_refused(read(&missing, &plain()), &missing, ["source", forms, "no file or folder"]);
         for (name, found) in [("cases.xlsx", ".xlsx"), ("cases", "no ending")] {
             let path = folder.path().join(name);

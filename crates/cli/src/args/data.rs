@@ -1,0 +1,37 @@
+//! Which data, and how to read them.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use dbn::datasets::Binarise;
+
+/// How to read a data set.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DataOptions {
+    /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
+    #[arg(long, value_name = "NUMBER")]
+    pub scale: Option<f32>,
+    /// Labels in a file of their own: .npy, IDX, or .csv/.txt with one a line
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// The column of the labels in a CSV file: first, last, none, or a header's name
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<String>,
+    /// Make zeros and ones of the scaled values: none, threshold:NUMBER (1 above it), or sample:SEED (drawn once, 1 with the
+    /// value as its probability)
+    #[arg(long, value_name = "HOW")]
+    pub binarise: Option<Binarise>,
+}
+
+/// Which cases of a data set
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cases {
+    /// Those held out from training
+    HeldOut,
+    /// Those trained on (and those validated on, where the recipe takes them from among these)
+    Train,
+    /// Those validated on
+    Validation,
+    /// All
+    All,
+}

@@ -1,0 +1,188 @@
+//! `dbn evaluate --likelihood`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use dbn::datasets::Cases;
+use dbn::likelihood::{self, Likelihood, TOLERANCE, Value};
+use dbn::{Model, Part};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rbm_core::Checkpoint;
+use rbm_core::likelihood::{Effort, Options, Record, Sides};
+
+use crate::args::{Evaluate, LikelihoodOptions};
+use crate::output;
+
+/// The file in which an estimation that is not finished waits.
+const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
+/// How often it is written.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Finds the log-likelihood of `part` and prints it.
+pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
+    let cases = model.prepare_cases(&part.cases)?;
+    let found = match Likelihood::exact(model, &cases)? {
+        Some(exact) if !args.likelihood.estimate => exact,
+        _ => estimate(args, model, &cases, bars)?,
+    };
+    if args.json {
+        output::json(&found)?;
+    } else {
+        print(&found)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &Likelihood) -> Result<()> {
+    let row = |name: &str, value: &Option<Value>| {
+        let Value { log_likelihood, log_partition } = (*value)?;
+        let samples = match log_partition.error {
+            0.0 => "–".into(),
+            _ => format!("{:.1} of {}", log_partition.effective_samples, log_partition.samples),
+        };
+        Some(vec![
+            name.to_owned(),
+            format!("{log_likelihood:.4}"),
+            format!("{:.4}", log_partition.value),
+            format!("{:.4}", log_partition.error),
+            samples,
+        ])
+    };
+    let rows = [
+        row("exact", &found.exact),
+        row("forward annealing", &found.forward),
+        row("bridge over the ladder", &found.bridge),
+        row("reverse annealing", &found.reverse),
+    ];
+    let header = ["", "log p(v), nats a case", "log Z", "standard error", "effective samples"];
+    output::line(output::table(&header, rows.into_iter().flatten().collect()))?;
+    if let Some(tempering) = &found.tempering {
+        let least = tempering.acceptance.iter().copied().fold(1.0, f64::min);
+        output::line(format!(
+            "tempering: {} levels, swaps accepted {:.2} on average, {least:.2} at least, {} replicas came from β = 0 to β = 1 in {} sweeps",
+            tempering.ladder.len(),
+            tempering.acceptance.iter().sum::<f64>() / tempering.acceptance.len().max(1) as f64,
+            tempering.arrivals,
+            output::grouped(tempering.sweeps as u64),
+        ))?;
+    }
+    output::line(format!(
+        "cases {} (from case to case ± {:.2})",
+        output::grouped(found.cases as u64),
+        found.error_over_cases
+    ))?;
+    output::line(format!("verdict: {}", found.verdict))
+}
+
+/// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
+fn estimate(
+    args: &Evaluate,
+    model: &Model,
+    cases: &Cases,
+    bars: &MultiProgress,
+) -> Result<Likelihood> {
+    let asked = &args.likelihood;
+    let tolerance = asked.tolerance.unwrap_or(TOLERANCE);
+    ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
+    let rbm = likelihood::machine(model)?;
+    let path = likelihood::path(model, cases)?;
+    let mut waiting = Waiting { path: args.run.join(CHECKPOINT), written: Instant::now() };
+    let options = asked.options(args.seed);
+    let resumed = match waiting.load()? {
+        Some(Checkpoint { tensors, record }) => {
+            Sides::resume(rbm, path.clone(), options, &tensors, &record)?
+        }
+        None => None,
+    };
+    if let Some(sides) = &resumed {
+        output::note(format!(
+            "going on with {} at {:.0} %",
+            sides.stage(),
+            100.0 * sides.share_done()
+        ));
+    }
+    let mut sides = match resumed {
+        Some(sides) => sides,
+        None => Sides::new(rbm, path, options)?,
+    };
+    go(&mut sides, &mut waiting, bars)?;
+    waiting.finish()?;
+    Ok(Likelihood::from_sides(model, cases, sides.found(), tolerance)?)
+}
+
+/// Takes every step, shows where it stands, and takes checkpoints.
+fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<()> {
+    let bar = bars.add(ProgressBar::new(1000));
+    bar.set_style(
+        ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    while !sides.is_done() {
+        let stage = sides.stage();
+        sides.step()?;
+        if bar.message() != stage {
+            bar.set_message(stage);
+            tracing::info!(stage, "log Z");
+        }
+        bar.set_position((1000.0 * sides.share_done()) as u64);
+        waiting.save(sides)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// The checkpoint of an estimation that is not finished.
+struct Waiting {
+    path: PathBuf,
+    written: Instant,
+}
+
+impl Waiting {
+    /// What an earlier process left, if anything.
+    fn load(&self) -> Result<Option<Checkpoint<Record>>> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let checkpoint = Checkpoint::load(&self.path, &Device::Cpu);
+        Ok(Some(checkpoint.context("delete it to begin the estimation anew")?))
+    }
+
+    /// Writes a checkpoint if it is time for one.
+    fn save(&mut self, sides: &Sides) -> Result<()> {
+        if self.written.elapsed() < EVERY {
+            return Ok(());
+        }
+        let (tensors, record) = sides.checkpoint()?;
+        Checkpoint { tensors, record }.save(&self.path)?;
+        self.written = Instant::now();
+        Ok(())
+    }
+
+    /// Takes the file away.
+    fn finish(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| self.path.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LikelihoodOptions {
+    /// What they mean, with the defaults of the library.
+    fn options(&self, seed: u64) -> Options {
+        let default = Options::default();
+        let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
+        let chains = by(self.chains, default.chains);
+        let effort = Effort {
+            samples: chains,
+            sweeps: by(self.sweeps, default.effort.sweeps),
+            ..default.effort
+        };
+        Options { chains, betas: by(self.betas, default.betas), both: self.both, effort, seed }
+    }
+}

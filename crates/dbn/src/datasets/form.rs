@@ -1,0 +1,108 @@
+//! What a source's name means.
+
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+
+use super::debd::Suite;
+use super::population::Population;
+use super::{SOURCES, digits};
+
+/// Where the cases are.
+pub(super) enum Source<'a> {
+    Digits,
+    Population(Population),
+    /// A folder of IDX files.
+    Folder(&'a Path),
+    Suite(Suite),
+    File(&'a Path, Form),
+}
+
+/// How a file of cases is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Npy,
+    Csv,
+    Safetensors,
+}
+
+/// Whether `source` names a data set that is part of the program, and not a file or folder.
+pub fn is_named(source: &str) -> bool {
+    source == digits::NAME || Population::is_named(source)
+}
+
+/// Whether `source` is a folder or the beginning of the names of three files, `NAME.train.data` and its like.
+pub fn is_suite(source: &str) -> bool {
+    !is_named(source) && matches!(Suite::find(Path::new(source)), Ok(Some(_)) | Err(_))
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn of(source: &'a str) -> Result<Self> {
+        if source == digits::NAME {
+            return Ok(Self::Digits);
+        }
+        if Population::is_named(source) {
+            return Ok(Self::Population(source.parse()?));
+        }
+        let path = Path::new(source);
+        if let Some(suite) = Suite::find(path)? {
+            return Ok(Self::Suite(suite));
+        }
+        if !path.try_exists().map_err(|e| Error::io(path, e))? {
+            let found = "no file or folder of this name";
+            return Err(Error::file(path, "source of the data", SOURCES, found));
+        }
+        Ok(if path.is_dir() { Self::Folder(path) } else { Self::File(path, Form::of(path)?) })
+    }
+
+    /// What the data set is called.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Digits => digits::NAME.into(),
+            Self::Population(population) => population.to_string(),
+            Self::Suite(suite) => suite.name.clone(),
+            Self::Folder(path) | Self::File(path, _) => name_of(path),
+        }
+    }
+}
+
+impl Form {
+    const ENDINGS: [(&str, Form); 6] = [
+        (".npy", Form::Npy),
+        (".csv", Form::Csv),
+        (".csv.gz", Form::Csv),
+        (".data", Form::Csv),
+        (".data.gz", Form::Csv),
+        (".safetensors", Form::Safetensors),
+    ];
+
+    fn of(path: &Path) -> Result<Self> {
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let form = Self::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
+        form.map(|&(_, form)| form).ok_or_else(|| {
+            let found = match path.extension() {
+                Some(extension) => format!(".{}", extension.to_string_lossy()),
+                None => "no ending".into(),
+            };
+            Error::file(path, "ending of the name", SOURCES, found)
+        })
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    // `.` and `..` have no name of their own until they are resolved.
+    let resolved = path.file_name().is_none().then(|| path.canonicalize().ok()).flatten();
+    let path = resolved.as_deref().unwrap_or(path);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if path.is_dir() {
+        return name;
+    }
+    let lower = name.to_lowercase();
+    let ending =
+        Form::ENDINGS.iter().map(|(ending, _)| ending).find(|ending| lower.ends_with(**ending));
+    match ending.and_then(|ending| name.get(..name.len() - ending.len())) {
+        Some(stem) => stem.to_owned(),
+        None => name,
+    }
+}
