@@ -108,6 +108,30 @@ fn the_model_is_laid_out_as_promised() {
     );
 }
 
+/// Chains of a machine that has learned little mix; those of one that knows two patterns and hardly moves any more are stuck,
+/// which is said once.
+#[test]
+fn metrics_tell_whether_chains_mix() {
+    let place = Place::new();
+    place.write("data.csv", csv(&data(2, 0.0)));
+    for (run, rate, is_left) in [("little", "0.001", false), ("much", "[[0,0.2],[200,1e-6]]", true)]
+    {
+        let words = format!(
+            "--no-evaluation --set layers.0.epochs=400 --set layers.0.learning_rate={rate} --set layers.0.l2=0 \
+             --set layers.0.momentum=0"
+        );
+        let answer = place.train_into(run, &words);
+        let lines = metrics(&place.path(run));
+        assert!(lines[0].get("r_hat").is_none(), "nothing is known yet: {}", lines[0]);
+        let last = &lines[399];
+        assert_eq!(last["left_equilibrium"], is_left, "{last}");
+        assert_eq!(last["r_hat"].as_f64().unwrap() > 1.1, is_left, "{last}");
+        assert_eq!(last["autocorrelation_time"].as_f64().unwrap() > 100.0, is_left, "{last}");
+        let warnings = answer.err.matches("left equilibrium").count();
+        assert_eq!(warnings, usize::from(is_left), "{}", answer.err);
+    }
+}
+
 #[test]
 fn metrics_have_a_line_an_epoch() {
     let place = Place::new();

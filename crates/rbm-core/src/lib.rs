@@ -29,6 +29,8 @@ pub mod kernel;
 
 pub mod gradient;
 
+pub mod mixing;
+
 pub mod negative;
 
 pub mod likelihood;
@@ -49,6 +51,7 @@ pub use error::{Error, Result};
 pub use gradient::{Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
+pub use mixing::Mixing;
 pub use negative::{
     ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
 };

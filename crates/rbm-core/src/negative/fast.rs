@@ -2,10 +2,11 @@
 
 use candle_core::{Tensor, Var};
 
-use super::{NegativePhase, restored, saved, start};
+use super::{NegativePhase, TRACES, restored, saved, start};
+use crate::mixing::Traces;
 use crate::ops::{self, Penalty};
-use crate::state::{State, numbered, take_numbered};
-use crate::{Gibbs, Gradient, Phase, Rbm, Result, Rng, Stateful};
+use crate::state::{State, below, numbered, prefixed, take_numbered};
+use crate::{Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// FPCD-k (Tieleman and Hinton 2009): the chains move by a machine whose every parameter has a fast part added, which
 /// learns from the same gradient at a rate of its own and forgets quickly.
@@ -25,6 +26,8 @@ pub struct FastPersistent {
     pub fast: Vec<Tensor>,
     /// The chains' hidden configurations `(chains, hidden)`, once they have been started.
     pub hidden: Option<Tensor>,
+    /// What they have been through.
+    traces: Traces,
     /// The machine with its fast parts added, as the last fantasies saw it: memory to be used again.
     sum: Option<Rbm>,
 }
@@ -33,7 +36,16 @@ impl FastPersistent {
     /// FPCD-`steps` with `chains` chains; the fast parts learn at `rate` and keep 19/20 at each update.
     pub fn new(steps: usize, chains: usize, rate: f64) -> Self {
         let (fast, decay) = (Vec::new(), 19.0 / 20.0);
-        Self { steps, chains, rate, decay, fast, hidden: None, sum: None }
+        Self {
+            steps,
+            chains,
+            rate,
+            decay,
+            fast,
+            hidden: None,
+            traces: Traces::default(),
+            sum: None,
+        }
     }
 
     /// `rbm` with its fast parts added.
@@ -57,12 +69,15 @@ impl FastPersistent {
 
 impl Stateful for FastPersistent {
     fn state(&self) -> State {
-        numbered("fast", &self.fast).chain(saved(self.hidden.as_ref())).collect()
+        prefixed(TRACES, self.traces.state())
+            .chain(numbered("fast", &self.fast))
+            .chain(saved(self.hidden.as_ref()))
+            .collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
         (self.hidden, self.fast) = (restored(state)?, take_numbered("fast", state)?);
-        Ok(())
+        self.traces.restore(&below(TRACES, state))
     }
 }
 
@@ -78,11 +93,17 @@ impl NegativePhase for FastPersistent {
         }
         let chains = gibbs.resume(&sum, &hidden, rng)?;
         (self.hidden, self.sum) = (Some(chains.hidden), Some(sum));
-        Phase::of(rbm, &chains.visible)
+        let phase = Phase::of(rbm, &chains.visible)?;
+        self.traces.follow(rbm, &phase.visible, &phase.hidden_inputs)?;
+        Ok(phase)
     }
 
     fn set_steps(&mut self, steps: usize) {
         self.steps = steps;
+    }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        self.traces.report()
     }
 
     fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {

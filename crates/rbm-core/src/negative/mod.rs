@@ -15,7 +15,7 @@ pub use persistent::Persistent;
 use candle_core::Tensor;
 
 use crate::state::{State, take};
-use crate::{Gradient, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// A source of the machine's own configurations ("fantasies") to learn against.
 pub trait NegativePhase: Stateful {
@@ -33,6 +33,11 @@ pub trait NegativePhase: Stateful {
         let _ = (rbm, gradient);
         Ok(())
     }
+
+    /// What is known of the chains' mixing, asked for at the end of every epoch; none where there are no chains that last.
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        Ok(None)
+    }
 }
 
 impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
@@ -47,10 +52,16 @@ impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
     fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
         (**self).learned(rbm, gradient)
     }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        (**self).mixing()
+    }
 }
 
 /// The names of saved chains.
 const CHAINS: &str = "chains";
+/// What is saved of their traces.
+const TRACES: &str = "traces";
 
 /// Hidden configurations of `count` chains, or of as many as the mini-batch has cases where that is 0: the cases' hidden
 /// samples, repeated or cut to the number of chains.

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{NegativePhase, restored, saved, start};
-use crate::state::State;
-use crate::{Gibbs, Phase, Rbm, Result, Rng, Stateful};
+use super::{NegativePhase, TRACES, restored, saved, start};
+use crate::mixing::Traces;
+use crate::state::{State, below, prefixed};
+use crate::{Gibbs, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// PCD-k (Younes 1989; Tieleman 2008): chains that move k Gibbs steps between updates and so follow the machine as it
 /// learns.
@@ -16,23 +17,25 @@ pub struct Persistent {
     pub chains: usize,
     /// The chains' hidden configurations `(chains, hidden)`, once they have been started.
     pub hidden: Option<Tensor>,
+    /// What they have been through.
+    traces: Traces,
 }
 
 impl Persistent {
     /// PCD-`steps` with `chains` chains, which start at the first mini-batch.
     pub fn new(steps: usize, chains: usize) -> Self {
-        Self { steps, chains, hidden: None }
+        Self { steps, chains, hidden: None, traces: Traces::default() }
     }
 }
 
 impl Stateful for Persistent {
     fn state(&self) -> State {
-        saved(self.hidden.as_ref())
+        prefixed(TRACES, self.traces.state()).chain(saved(self.hidden.as_ref())).collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
         self.hidden = restored(state)?;
-        Ok(())
+        self.traces.restore(&below(TRACES, state))
     }
 }
 
@@ -47,6 +50,7 @@ impl NegativePhase for Persistent {
             hidden = gibbs.resume(rbm, &hidden, rng)?.hidden;
         }
         let chains = gibbs.resume(rbm, &hidden, rng)?;
+        self.traces.follow(rbm, &chains.visible, &chains.hidden_inputs)?;
         self.hidden = Some(chains.hidden);
         Ok(Phase {
             visible: chains.visible,
@@ -57,5 +61,9 @@ impl NegativePhase for Persistent {
 
     fn set_steps(&mut self, steps: usize) {
         self.steps = steps;
+    }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        self.traces.report()
     }
 }
