@@ -168,6 +168,9 @@ pub struct LikelihoodOptions {
     /// Nats that the two sides may be apart and still agree [default: 1]
     #[arg(long, value_name = "NATS", requires = "both")]
     pub tolerance: Option<f64>,
+    /// Seconds between checkpoints of an estimation; 0 takes one after every step [default: 10]
+    #[arg(long, value_name = "SECONDS", requires = "likelihood")]
+    pub checkpoint_every: Option<f64>,
 }
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down

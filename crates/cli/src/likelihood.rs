@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::Device;
 use dbn::datasets::Cases;
 use dbn::likelihood::{self, Likelihood, TOLERANCE, Value};
@@ -18,8 +18,8 @@ use crate::output;
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
-/// How often it is written.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often it is written, in seconds.
+const EVERY: f64 = 10.0;
 
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
@@ -89,7 +89,11 @@ fn estimate(
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     let rbm = likelihood::machine(model)?;
     let path = likelihood::path(model, cases)?;
-    let mut waiting = Waiting { path: args.run.join(CHECKPOINT), written: Instant::now() };
+    let every = asked.checkpoint_every.unwrap_or(EVERY);
+    let every = Duration::try_from_secs_f64(every).map_err(|_| {
+        anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
+    })?;
+    let mut waiting = Waiting { path: args.run.join(CHECKPOINT), every, written: Instant::now() };
     let options = asked.options(args.seed);
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
@@ -137,6 +141,7 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
 /// The checkpoint of an estimation that is not finished.
 struct Waiting {
     path: PathBuf,
+    every: Duration,
     written: Instant,
 }
 
@@ -152,7 +157,7 @@ impl Waiting {
 
     /// Writes a checkpoint if it is time for one.
     fn save(&mut self, sides: &Sides) -> Result<()> {
-        if self.written.elapsed() < EVERY {
+        if self.written.elapsed() < self.every {
             return Ok(());
         }
         let (tensors, record) = sides.checkpoint()?;

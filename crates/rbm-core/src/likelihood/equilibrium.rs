@@ -93,6 +93,7 @@ impl Equilibrium {
     fn enter(&mut self, phase: Phase) {
         let gaps = self.tempering.betas.len() - 1;
         self.standing.phase = phase;
+        self.standing.betas.clone_from(&self.tempering.betas);
         (self.standing.sweeps, self.standing.arrivals) = (0, 0);
         self.standing.acceptance = vec![0.0; gaps];
         if phase == Phase::Sampling {
@@ -209,12 +210,7 @@ impl Equilibrium {
             state.insert("samples".to_owned(), Tensor::cat(&self.samples, 0)?);
         }
         let Replicas { ends, steps, .. } = &self.replicas;
-        let standing = Standing {
-            ends: ends.clone(),
-            steps: *steps,
-            betas: self.tempering.betas.clone(),
-            ..self.standing.clone()
-        };
+        let standing = Standing { ends: ends.clone(), steps: *steps, ..self.standing.clone() };
         Ok((state, standing))
     }
 
