@@ -83,6 +83,7 @@ impl Training {
             record: self.record.clone(),
             clock: Instant::now(),
             cases: 0,
+            has_left: false,
         };
         let flow = trainer.fit(rbm, &learned, &plan, &mut position, &mut rng, &mut observer);
         let epochs = observer.record.epochs;
@@ -126,6 +127,8 @@ struct LayerObserver<'a> {
     record: Record,
     clock: Instant,
     cases: usize,
+    /// Whether it has been said that the chains have left equilibrium.
+    has_left: bool,
 }
 
 impl LayerObserver<'_> {
@@ -158,8 +161,19 @@ impl Observer for LayerObserver<'_> {
             update_ratio: moment.update_ratio,
             singular_values: self.singular_values(moment.rbm, epoch + 1)?,
             report: self.monitor.as_ref().map(|monitor| monitor.report(moment.rbm)).transpose()?,
+            mixing: moment.mixing.cloned(),
             ..Figures::default()
         })?;
+        let is_left = moment.mixing.is_some_and(|mixing| mixing.left_equilibrium);
+        if is_left && !self.has_left {
+            tracing::warn!(
+                epoch = epoch + 1,
+                r_hat = moment.mixing.and_then(|mixing| mixing.r_hat),
+                "training has left equilibrium: its chains no longer follow the machine; take more steps, a lower \
+                 learning rate, or another method"
+            );
+        }
+        self.has_left |= is_left;
         Ok(ControlFlow::Continue(()))
     }
 

@@ -1,7 +1,7 @@
 //! How a training is watched: what it tells, and what it may be told.
 
 use rbm_core::train::Position;
-use rbm_core::{Result, monitor};
+use rbm_core::{Mixing, Result, monitor};
 use serde::Serialize;
 
 use super::Checkpoint;
@@ -70,6 +70,9 @@ pub struct Figures {
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,
+    /// How well the chains mix that fantasies come from.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
     /// Mean cross-entropy of the classifier on the training cases while learning, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
