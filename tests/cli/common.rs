@@ -17,7 +17,7 @@ pub const CASES: usize = 200;
 /// The epochs of the stages of `tiny.toml`.
 pub const EPOCHS: [(&str, usize); 3] = [("layer 1", 2), ("layer 2", 2), ("classifier", 3)];
 
-/// Persistent chains, momentum, sparsity, dropout and early stopping, each as small as can be.
+/// Persistent chains, momentum, sparsity, centring, dropout and early stopping, each as small as can be.
 const TINY: &str = r#"
 name = "tiny"
 seed = 7
@@ -32,6 +32,7 @@ hidden = 12
 epochs = 2
 batch_size = 20
 sparsity_cost = 0.01
+centre = true
 [classifier]
 epochs = 3
 batch_size = 20

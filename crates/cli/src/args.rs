@@ -58,6 +58,7 @@ pub struct Where {
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
   dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
   dbn train data.csv --visible gaussian --standardise --unsupervised
+  dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
@@ -72,10 +73,11 @@ pub struct Train {
     /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Hidden layers from the bottom up, e.g. 500,500,2000 or gaussian:30; each trained as the recipe's last one
-    #[arg(long, value_name = "UNITS,...", value_delimiter = ',')]
+    /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
+    #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, gaussian or gaussian-learned
+    /// Kind of the data layer's units: bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian,
+    /// gaussian-learned, or several with their sizes (bernoulli:784+potts(10):1)
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first
@@ -118,7 +120,9 @@ pub struct Train {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn evaluate runs/mnist                 on the cases that the run held out
-  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object")]
+  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
+  dbn evaluate runs/rbm --likelihood --both   log p(v) of a single machine, from both sides
+An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
     /// Folder of the run
     pub run: PathBuf,
@@ -129,14 +133,50 @@ pub struct Evaluate {
     /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
     #[arg(long, value_enum)]
     pub cases: Option<Cases>,
-    /// Seed of the stochastic pseudo-likelihood
+    /// Seed of the stochastic pseudo-likelihood, and of the estimation of the likelihood
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub likelihood: LikelihoodOptions,
+    /// Write the numbers and charts of them into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to find a single machine's log p(v).
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Likelihood")]
+pub struct LikelihoodOptions {
+    /// Find log p(v) of a single machine: exactly where one side has at most 25 binary units, else by annealed importance
+    /// sampling
+    #[arg(long)]
+    pub likelihood: bool,
+    /// Come from the other side too: tempering, Bennett's ratio, annealing backwards from equilibrium samples
+    #[arg(long, requires = "likelihood")]
+    pub both: bool,
+    /// Estimate even where the exact value is within reach
+    #[arg(long, requires = "likelihood")]
+    pub estimate: bool,
+    /// Chains of annealed importance sampling in each direction [default: 100]
+    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub chains: Option<u32>,
+    /// Inverse temperatures of annealed importance sampling [default: 14500]
+    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=100_000_000))]
+    pub betas: Option<u32>,
+    /// The most sweeps of tempering, to burn in and to sample [default: 5000]
+    #[arg(long, value_name = "N", requires = "both", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: Option<u32>,
+    /// Nats that the two sides may be apart and still agree [default: 1]
+    #[arg(long, value_name = "NATS", requires = "both")]
+    pub tolerance: Option<f64>,
+    /// Seconds between checkpoints of an estimation; 0 takes one after every step [default: 10]
+    #[arg(long, value_name = "SECONDS", requires = "likelihood")]
+    pub checkpoint_every: Option<f64>,
 }
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down

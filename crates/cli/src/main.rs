@@ -12,6 +12,9 @@ mod train;
 
 mod npy;
 
+mod likelihood;
+mod report;
+
 mod evaluate;
 mod sample;
 

@@ -45,7 +45,11 @@ impl Phase {
     }
 
     /// The weighted average of `x` `(cases, width)` over the rows, `(width,)`.
-    fn average(&self, x: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
+    pub fn average(&self, x: &Tensor) -> Result<Tensor> {
+        self.average_by(x, self.weights()?.as_ref())
+    }
+
+    fn average_by(&self, x: &Tensor, weights: Option<&Tensor>) -> Result<Tensor> {
         match weights {
             None => Ok((ops::sum_rows(x)? / self.cases()? as f64)?),
             Some(weights) => Ok(weights.t()?.matmul(x)?.squeeze(0)?),
@@ -64,14 +68,14 @@ impl Averages {
     fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
-            statistics.iter().map(|t| phase.average(&t.detach(), weights.as_ref())).collect()
+            statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
         let (given, other) = match phase.is_mirrored {
             false => (rbm.visible(), rbm.hidden()),
             true => (rbm.hidden(), rbm.visible()),
         };
         let caused = other.expected_statistics(&phase.hidden_inputs)?;
-        let mean = caused[0].detach();
+        let mean = other.mean_among(&caused)?.detach();
         let (mean, scale) = match &weights {
             None => (mean, 1.0 / phase.cases()? as f64),
             Some(weights) => (mean.broadcast_mul(weights)?, 1.0),

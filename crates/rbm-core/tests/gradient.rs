@@ -10,10 +10,10 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, binary, flat, machine, matrix, patterns};
 use rbm_core::likelihood::log_likelihood;
-use rbm_core::transform::{Clip, Sparsity, WeightDecay};
+use rbm_core::transform::{Centre, Clip, Sparsity, WeightDecay};
 use rbm_core::{
-    ContrastiveDivergence, Exact, Gradient, NegativePhase, Persistent, Phase, Rbm, Rng, Transform,
-    ops,
+    ContrastiveDivergence, Exact, Gradient, MeanField, NegativePhase, Optimizer, Persistent, Phase,
+    Rbm, Rng, Sgd, State, Stateful, Transform, ops,
 };
 
 const F64: DType = DType::F64;
@@ -317,4 +317,166 @@ fn a_gradient_is_a_leaf_and_moves_nothing() {
         &[0.0; 12],
         1e-14,
     );
+}
+
+/// PyDeep's trainer vectors: the two phases' difference and offsets that stand still, and the plain gradient they become.
+#[test]
+fn golden_centring_of_pydeep() {
+    let rbm = bernoulli(&[vec![0.0; 2], vec![0.0; 2]], &[0.0; 2], &[0.0; 2], F64);
+    let positive = Phase::of(&rbm, &patterns("10", F64)).unwrap();
+    let centred = |plain: Gradient, mu: [f64; 2], lambda: [f64; 2]| {
+        let (visible, lambda) = (Some(vector(&mu)), Some(vector(&lambda)));
+        let mut centre = Centre { rate: 0.0, visible, hidden: lambda };
+        parts(&rbm, &centre.apply(plain, &rbm, &positive).unwrap())
+    };
+    let plain = two_by_two([[0.4, 0.0], [0.5, 0.6]], [1.0, 5.0], [-3.0, 3.0]);
+    let first = [2.5, -2.6, 0.5, -1.9, 0.77, 5.23, -5.25, 6.03];
+    assert_close("first", &centred(plain, [0.8, 0.5], [0.3, 0.2]), &first, 1e-14);
+    let plain = two_by_two([[0.3, 0.5], [-0.4, 0.8]], [2.0, 4.0], [-2.0, -1.0]);
+    let second = [1.1, 0.6, 0.2, 0.5, 1.77, 3.88, -2.65, -1.55];
+    assert_close("second", &centred(plain, [0.5, 0.5], [0.1, 0.2]), &second, 1e-14);
+}
+
+/// The machine whose visible units `v` and hidden units `h` call 1 what this one calls 0.
+fn flipped(rbm: &Rbm, v: &[bool], h: &[bool]) -> Rbm {
+    let mut weights = common::rows(rbm.weights());
+    let mut b = flat(rbm.visible().vars()[0].1);
+    let mut c = flat(rbm.hidden().vars()[0].1);
+    for i in (0..v.len()).filter(|&i| v[i]) {
+        c.iter_mut().zip(&weights[i]).for_each(|(c, w)| *c += w);
+        weights[i].iter_mut().for_each(|w| *w = -*w);
+        b[i] = -b[i];
+    }
+    for j in (0..h.len()).filter(|&j| h[j]) {
+        for (b, row) in b.iter_mut().zip(&mut weights) {
+            *b += row[j];
+            row[j] = -row[j];
+        }
+        c[j] = -c[j];
+    }
+    bernoulli(&weights, &b, &c, F64)
+}
+
+/// Ten steps of exact learning with momentum, offsets moving: the flipped machine on flipped data stays the flipped
+/// machine. Numbers of order one lose at most some hundred roundings on the way.
+#[test]
+fn centred_learning_does_not_depend_on_what_is_called_one() {
+    let (v, h) = ([true, false, true, false], [false, true, true]);
+    let flips = matrix(&[v.map(|flip| f64::from(u8::from(flip))).to_vec()], F64);
+    let turned = cases().broadcast_sub(&flips).unwrap().abs().unwrap();
+    let differ = |centred: bool| {
+        let rbm = machine("bernoulli:4", "bernoulli:3", F64, 12);
+        let twin = flipped(&rbm, &v, &h);
+        let learn = |rbm: &Rbm, cases: &Tensor| {
+            let mut centre = Centre::new(0.1);
+            let mut sgd = Sgd { momentum: 0.5, ..Sgd::new(0.2) };
+            for _ in 0..10 {
+                let mut gradient = exact(rbm, cases);
+                if centred {
+                    let positive = Phase::of(rbm, cases).unwrap();
+                    gradient = centre.apply(gradient, rbm, &positive).unwrap();
+                }
+                sgd.step(rbm, &gradient).unwrap();
+            }
+        };
+        learn(&rbm, &cases());
+        learn(&twin, &turned);
+        let numbers = |rbm: &Rbm| -> Vec<f64> {
+            rbm.parameters().into_iter().flat_map(|(_, var)| flat(var)).collect()
+        };
+        let gaps = numbers(&flipped(&rbm, &v, &h)).into_iter().zip(numbers(&twin));
+        gaps.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(differ(true) < 1e-12, "centred: {}", differ(true));
+    assert!(differ(false) > 0.01, "plain: {}", differ(false));
+}
+
+/// Factors and a tensor are two ways to write the same direction; the offsets go with the mini-batches' means and come
+/// back from their state to the bit.
+#[test]
+fn centring_keeps_the_gradient_factored_and_its_offsets() {
+    let rbm = machine("bernoulli:4", "gaussian-learned:3", F64, 13);
+    let positive = Phase::of(&rbm, &cases()).unwrap();
+    let negative = Phase::of(&rbm, &patterns("1100 0110 1011", F64)).unwrap();
+    let gradient = Gradient::between(&rbm, &positive, &negative).unwrap();
+    let written = gradient.tensors(&rbm).unwrap().swap_remove(0);
+    let dense = Gradient { weights: written.into(), ..gradient.clone() };
+    let mut centre = Centre::new(0.25);
+    let first = parts(&rbm, &centre.clone().apply(dense, &rbm, &positive).unwrap());
+    let again = parts(&rbm, &centre.apply(gradient.clone(), &rbm, &positive).unwrap());
+    assert_close("factored", &again, &first, 1e-13);
+    let mean = flat(&cases().mean(0).unwrap());
+    assert_close("μ begins", &flat(&centre.state()["visible"]), &mean, 1e-15);
+
+    let mut copy = Centre::new(0.25);
+    copy.restore(&centre.state()).unwrap();
+    let one = Phase::of(&rbm, &patterns("1001", F64)).unwrap();
+    let next =
+        |centre: &mut Centre| parts(&rbm, &centre.apply(gradient.clone(), &rbm, &one).unwrap());
+    assert_eq!(next(&mut copy), next(&mut centre));
+    let moved: Vec<_> =
+        mean.iter().zip([1.0, 0.0, 0.0, 1.0]).map(|(m, v)| 0.75 * m + 0.25 * v).collect();
+    assert_close("μ follows", &flat(&centre.state()["visible"]), &moved, 1e-15);
+    assert!(copy.restore(&State::from([("visible".to_owned(), vector(&[0.0]))])).is_err());
+    // Where a machine that is newly initialised stands, its units' means are the data's.
+    let rbm = Rbm::bernoulli(&cases(), 3, &mut Rng::new(14)).unwrap();
+    assert_close(
+        "μ of a machine",
+        &flat(&Centre::of(&rbm, 0.0).unwrap().state()["visible"]),
+        &mean,
+        1e-9,
+    );
+}
+
+/// The naive mean-field free energy ⟨E⟩ − entropy of independent binary units with these means.
+fn mean_field_free_energy(plain: &common::Plain, v: &[f64], h: &[f64]) -> f64 {
+    let entropy = |p: &f64| -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
+    plain.energy(v, h) - v.iter().chain(h).map(entropy).sum::<f64>()
+}
+
+/// After many iterations the means solve v = E[v | h], h = E[h | v], and their side of the gradient is the slope of the
+/// mean-field free energy there: its errors are those of central differences, as above.
+#[test]
+fn mean_field_fantasies_settle_where_the_mean_field_free_energy_is_flat() {
+    const H: f64 = 1e-5;
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 15);
+    let positive = Phase::of(&rbm, &patterns("1010", F64)).unwrap();
+    let settled = |rbm: &Rbm| {
+        let mut rng = Rng::new(0);
+        let phase = MeanField::new(500).fantasy(rbm, &positive, &mut rng).unwrap();
+        assert_eq!(rng, Rng::new(0), "nothing is drawn");
+        (phase.visible.clone(), rbm.hidden().mean(&phase.hidden_inputs).unwrap())
+    };
+    let (v, h) = settled(&rbm);
+    assert_close("v", &flat(&rbm.visible_mean(&h).unwrap()), &flat(&v), 1e-12);
+    let slopes: Vec<f64> = rbm
+        .parameters()
+        .into_iter()
+        .flat_map(|(_, var)| {
+            let before = var.as_detached_tensor().copy().unwrap();
+            let moved = |i: usize, by: f64| {
+                let mut shift = vec![0.0; var.elem_count()];
+                shift[i] = by;
+                let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
+                var.set(&(&before + shift).unwrap()).unwrap();
+                let (v, h) = settled(&rbm);
+                mean_field_free_energy(&common::Plain::of(&rbm), &flat(&v), &flat(&h))
+            };
+            let slope = |i| (moved(i, H) - moved(i, -H)) / (2.0 * H);
+            let slopes: Vec<_> = (0..var.elem_count()).map(slope).collect();
+            var.set(&before).unwrap();
+            slopes
+        })
+        .collect();
+    let outer = v.t().unwrap().matmul(&h).unwrap();
+    let statistics = [flat(&outer), flat(&v), flat(&h)].concat();
+    let down: Vec<_> = statistics.iter().map(|x| -x).collect();
+    assert_close("−∂F", &slopes, &down, 1e-8);
+
+    // One iteration, half the way.
+    let phase = MeanField::new(1).fantasy(&rbm, &positive, &mut Rng::new(0)).unwrap();
+    let start = rbm.hidden().mean(&positive.hidden_inputs).unwrap();
+    let full = flat(&rbm.visible_mean(&start).unwrap());
+    let half: Vec<_> = full.iter().zip([1.0, 0.0, 1.0, 0.0]).map(|(v, d)| (v + d) / 2.0).collect();
+    assert_close("half the way", &flat(&phase.visible), &half, 1e-15);
 }

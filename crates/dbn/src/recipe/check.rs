@@ -4,7 +4,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Classifier, Layer, Recipe};
+use super::{Classifier, Layer, Method, Recipe};
 
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
@@ -12,7 +12,7 @@ const MOST: usize = 1 << 20;
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
     pub(super) fn check(&self) -> Result<()> {
-        self.visible_units(1)?;
+        self.visible_kind()?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;
         must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
@@ -21,13 +21,18 @@ impl Recipe {
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {
-                0 => self.visible_units(1)?,
+                0 => self.visible_kind()?,
                 _ => self.layers[i - 1].hidden.clone(),
             };
-            let is_learned = matches!(below, Units::Gaussian { variance: Variance::Learned, .. });
+            let is_learned = below.groups().into_iter().any(|(_, units)| {
+                matches!(units, Units::Gaussian { variance: Variance::Learned, .. })
+            });
             let is_sampled = layer.visible_step == VisibleStep::Sample;
             let expected = "sample, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;
+            let is_sampled = layer.method != Method::MeanField;
+            let expected = "another, because a variance cannot be learned from means";
+            must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)
     }
@@ -56,6 +61,7 @@ impl Layer {
             ("l2", self.l2),
             ("sparsity_cost", self.sparsity_cost),
             ("clip", self.clip),
+            ("fast_rate", self.fast_rate),
             ("weight_deviation", self.weight_deviation),
         ] {
             must(
@@ -75,13 +81,18 @@ impl Layer {
             "a number between 0 and 1",
             target,
         )?;
-        let decay = self.sparsity_decay;
-        must(
-            (0.0..1.0).contains(&decay),
-            &name_of("sparsity_decay"),
-            "at least 0 and below 1",
-            decay,
-        )
+        let rate = self.offset_rate;
+        let expected = "a number between 0 and 1";
+        must((0.0..=1.0).contains(&rate), &name_of("offset_rate"), expected, rate)?;
+        for (key, value) in [
+            ("sparsity_decay", self.sparsity_decay),
+            ("fast_decay", self.fast_decay),
+            ("damping", self.damping),
+        ] {
+            let expected = "at least 0 and below 1";
+            must((0.0..1.0).contains(&value), &name_of(key), expected, value)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A recipe: everything that decides what a training does, as a TOML file with every default written out.
 
 mod check;
+mod method;
 mod parts;
 mod settings;
 mod text;
@@ -14,6 +15,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::{Error, Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
+pub use self::method::Method;
 pub use self::text::BUILT_IN;
 use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
@@ -28,7 +30,8 @@ pub struct Recipe {
     /// Every random choice follows from it.
     #[serde(default)]
     pub seed: u64,
-    /// The kind of the data layer's units: `bernoulli`, `gaussian` or `gaussian-learned`.
+    /// The kind of the data layer's units: `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
+    /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`.
     #[serde(default = "bernoulli")]
     pub visible: String,
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
@@ -94,19 +97,6 @@ impl Default for Data {
     }
 }
 
-/// Where fantasies come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// Contrastive divergence.
-    #[default]
-    Cd,
-    /// Persistent contrastive divergence.
-    Pcd,
-    /// Enumeration of the configurations of the smaller side.
-    Exact,
-}
-
 /// How gradients become steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,8 +131,18 @@ pub struct Layer {
     pub visible_step: VisibleStep,
     /// The number of persistent chains; 0 means as many as a mini-batch has cases.
     pub chains: usize,
+    /// The learning rate of FPCD's fast weights.
+    pub fast_rate: f64,
+    /// What is left of them after each update.
+    pub fast_decay: f64,
+    /// How much of the last means each mean-field iteration keeps.
+    pub damping: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
+    /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
+    pub centre: bool,
+    /// How much of each mini-batch's means goes into these means' running averages.
+    pub offset_rate: f64,
     /// L1 penalty of the weights.
     pub l1: f64,
     /// L2 penalty of the weights.
@@ -178,7 +178,12 @@ impl Default for Layer {
             steps: Schedule::Constant(1.0),
             visible_step: VisibleStep::Sample,
             chains: 0,
+            fast_rate: 0.05,
+            fast_decay: 0.95,
+            damping: 0.5,
             optimizer: Rule::Sgd,
+            centre: false,
+            offset_rate: 0.01,
             l1: 0.0,
             l2: 2e-4,
             sparsity_target: 0.1,
@@ -252,12 +257,23 @@ fn bernoulli() -> String {
 }
 
 impl Recipe {
-    /// The units of the data layer, `width` of them.
+    /// The units of the data layer, as many as make it `width` wide.
     pub fn visible_units(&self, width: usize) -> Result<Units> {
-        Units::from_str(&format!("{}:{width}", self.visible)).map_err(|_| {
-            let kinds = "bernoulli, gaussian or gaussian-learned";
-            Error::invalid("visible", kinds, format!("{:?}", self.visible))
-        })
+        self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
+    }
+
+    /// What kind of units the data layer has; their number is the data's.
+    pub(crate) fn visible_kind(&self) -> Result<Units> {
+        Units::of_kind(&self.visible).map_err(|error| self.about_visible(error))
+    }
+
+    fn about_visible(&self, error: Error) -> Error {
+        match error {
+            Error::Invalid { expected, found, .. } => {
+                Error::invalid(format!("visible = {:?}", self.visible), expected, found)
+            }
+            other => other,
+        }
     }
 
     /// How to read the data.

@@ -1,12 +1,10 @@
 //! From a recipe's words to the parts that learn.
 
 use rbm_core::init::Init;
-use rbm_core::transform::{Clip, Sparsity, Transform, WeightDecay};
-use rbm_core::{
-    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Result, Sgd,
-};
+use rbm_core::transform::{Centre, Clip, Sparsity, Transform, WeightDecay};
+use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
-use super::{Layer, Method, Rule};
+use super::{Layer, Rule};
 
 impl Layer {
     /// How the machine starts.
@@ -14,21 +12,15 @@ impl Layer {
         Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
     }
 
-    /// Where its fantasies come from.
-    pub fn negative(&self) -> Box<dyn NegativePhase> {
-        match self.method {
-            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
-            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
-            Method::Exact => Box::new(Exact),
-        }
-    }
-
-    /// What is done to its gradients.
-    pub fn transforms(&self) -> Result<Vec<Box<dyn Transform>>> {
+    /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.
+    pub fn transforms(&self, rbm: &Rbm) -> Result<Vec<Box<dyn Transform>>> {
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
         if self.sparsity_cost > 0.0 {
             let sparsity = Sparsity::new(self.sparsity_target, self.sparsity_cost);
             transforms.push(Box::new(Sparsity { decay: self.sparsity_decay, ..sparsity }));
+        }
+        if self.centre {
+            transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
         }
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));

@@ -76,6 +76,7 @@ mod codes;
 mod counts;
 mod populations;
 mod suite;
+mod suits;
 
 fn plain() -> Options {
     Options::default()

@@ -5,6 +5,7 @@
 //! level as it is. The ladder is spaced so that all gaps are equally easy (Syed, Bouchard-Côté, Deligiannidis, Doucet 2022).
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Chains, Kernel, Path, column};
 use crate::ops::device::to_host;
@@ -34,7 +35,7 @@ pub struct Replicas {
 }
 
 /// The end of the ladder where a replica was last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// Neither yet.
     Neither,
@@ -153,7 +154,7 @@ impl Kernel for Tempering {
     /// Replicas at `visible`, `(levels · chains, visible)`, the rows of level 0 first.
     fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Replicas> {
         let (rows, levels) = (visible.dim(0)?, self.betas.len());
-        if levels < 2 || rows == 0 || rows % levels != 0 {
+        if levels < 2 || rows == 0 || !rows.is_multiple_of(levels) {
             let expected = format!("the same number of rows for each of {levels} levels");
             return Err(Error::invalid("replicas", expected, format!("{rows} rows")));
         }

@@ -7,7 +7,7 @@ use candle_core::{DType, Layout, Storage, Tensor};
 use super::dense::{Matrix, multiply_into};
 use super::memory::{has_product, numbers_of};
 use super::real::Real;
-use super::{add_scaled, add_sign_scaled};
+use super::{add_scaled, add_sign_scaled, product, product_transposed};
 use crate::{Error, Result};
 
 /// scale·xᵀy, with x `(cases, rows)` and y `(cases, columns)`: what some cases say of a weight matrix `(rows, columns)`.
@@ -169,6 +169,28 @@ impl Ascent {
         Ok(self)
     }
 
+    /// What the data and the machine say, without the penalty, times a vector y `(columns,)` from the right: `(rows,)`.
+    pub fn times_vector(&self, y: &Tensor) -> Result<Tensor> {
+        let y = y.unsqueeze(0)?;
+        match &self.direction {
+            Direction::Tensor(tensor) => Ok(product_transposed(&y, tensor)?.squeeze(0)?),
+            Direction::Outer(terms) => sum(terms, |term| {
+                Ok((product(&product_transposed(&y, &term.y)?, &term.x)? * term.scale)?)
+            }),
+        }
+    }
+
+    /// A vector x `(rows,)` times what the data and the machine say, without the penalty: `(columns,)`.
+    pub fn vector_times(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.unsqueeze(0)?;
+        match &self.direction {
+            Direction::Tensor(tensor) => Ok(product(&x, tensor)?.squeeze(0)?),
+            Direction::Outer(terms) => sum(terms, |term| {
+                Ok((product(&product_transposed(&x, &term.x)?, &term.y)? * term.scale)?)
+            }),
+        }
+    }
+
     /// Multiplied out for the parameter as it is: a tensor of its shape, newly made where there is anything to do.
     pub fn tensor(&self, parameter: &Tensor) -> Result<Tensor> {
         let fresh = match &self.direction {
@@ -187,4 +209,14 @@ impl Ascent {
         }
         Ok(fresh)
     }
+}
+
+/// The sum of one row `(1, width)` for each term, as a vector. Errors when there are none.
+fn sum(terms: &[Outer], row: impl Fn(&Outer) -> Result<Tensor>) -> Result<Tensor> {
+    let rows = terms.iter().map(row).collect::<Result<Vec<_>>>()?;
+    let Some((first, others)) = rows.split_first() else {
+        return Err(Error::invalid("a sum of outer products", "at least one", "none"));
+    };
+    let total = others.iter().try_fold(first.clone(), |total, row| total + row)?;
+    Ok(total.squeeze(0)?)
 }

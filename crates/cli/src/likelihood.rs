@@ -1,0 +1,230 @@
+//! `dbn evaluate --likelihood`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use candle_core::Device;
+use dbn::datasets::Cases;
+use dbn::likelihood::{self, Likelihood, TOLERANCE, Value};
+use dbn::{Model, Part};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rbm_core::Checkpoint;
+use rbm_core::likelihood::{Effort, Options, Record, Sides};
+
+use crate::args::{Evaluate, LikelihoodOptions};
+use crate::{output, report};
+
+/// The file in which an estimation that is not finished waits.
+const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
+/// How often it is written, in seconds.
+const EVERY: f64 = 10.0;
+
+/// Finds the log-likelihood of `part` and prints it.
+pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
+    let cases = model.prepare_cases(&part.cases)?;
+    let exact = Likelihood::exact(model, &cases)?;
+    let found = match exact {
+        Some(exact) if !args.likelihood.estimate => {
+            if let Some(dir) = &args.report {
+                report::write(dir, args, model, part, &exact, None)?;
+            }
+            exact
+        }
+        exact => {
+            let options = args.likelihood.options(args.seed);
+            let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
+            let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
+            let found = Likelihood::from_sides(model, &cases, sides.found(), tolerance)?;
+            let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
+            if let Some(dir) = &args.report {
+                report::write(dir, args, model, part, &found, sides.samples())?;
+                charts(dir, model, &cases, &options, &sides, &found)?;
+            }
+            waiting.finish()?;
+            found
+        }
+    };
+    if args.json {
+        output::json(&found)?;
+    } else {
+        print(&found)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &Likelihood) -> Result<()> {
+    let row = |name: &str, value: &Option<Value>| {
+        let Value { log_likelihood, log_partition } = (*value)?;
+        let samples = match log_partition.error {
+            0.0 => "–".into(),
+            _ => format!("{:.1} of {}", log_partition.effective_samples, log_partition.samples),
+        };
+        Some(vec![
+            name.to_owned(),
+            format!("{log_likelihood:.4}"),
+            format!("{:.4}", log_partition.value),
+            format!("{:.4}", log_partition.error),
+            samples,
+        ])
+    };
+    let rows = [
+        row("exact", &found.exact),
+        row("forward annealing", &found.forward),
+        row("bridge over the ladder", &found.bridge),
+        row("reverse annealing", &found.reverse),
+    ];
+    let header = ["", "log p(v), nats a case", "log Z", "standard error", "effective samples"];
+    output::line(output::table(&header, rows.into_iter().flatten().collect()))?;
+    if let Some(tempering) = &found.tempering {
+        let least = tempering.acceptance.iter().copied().fold(1.0, f64::min);
+        output::line(format!(
+            "tempering: {} levels, swaps accepted {:.2} on average, {least:.2} at least, {} replicas came from β = 0 to β = 1 in {} sweeps",
+            tempering.ladder.len(),
+            tempering.acceptance.iter().sum::<f64>() / tempering.acceptance.len().max(1) as f64,
+            tempering.arrivals,
+            output::grouped(tempering.sweeps as u64),
+        ))?;
+    }
+    output::line(format!(
+        "cases {} (from case to case ± {:.2})",
+        output::grouped(found.cases as u64),
+        found.error_over_cases
+    ))?;
+    output::line(format!("verdict: {}", found.verdict))
+}
+
+/// The charts that only an estimation has.
+fn charts(
+    dir: &Path,
+    model: &Model,
+    cases: &Cases,
+    options: &Options,
+    sides: &Sides,
+    found: &Likelihood,
+) -> Result<()> {
+    let exact = found.exact.map(|exact| exact.log_likelihood);
+    let path = dir.join("estimates.png");
+    let (numbers, samples) = (sides.found(), sides.samples());
+    dbn::report::estimates(&path, model, cases, options, numbers, samples, exact)?;
+    if let Some(tempering) = &found.tempering {
+        let path = dir.join("acceptance.png");
+        dbn::charts::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
+    }
+    Ok(())
+}
+
+/// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
+fn estimate<'a>(
+    args: &Evaluate,
+    model: &'a Model,
+    cases: &Cases,
+    options: Options,
+    bars: &MultiProgress,
+) -> Result<(Sides<'a>, Waiting)> {
+    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
+    ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
+    let rbm = likelihood::machine(model)?;
+    let path = likelihood::path(model, cases)?;
+    let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
+    let resumed = match waiting.load()? {
+        Some(Checkpoint { tensors, record }) => {
+            Sides::resume(rbm, path.clone(), options, &tensors, &record)?
+        }
+        None => None,
+    };
+    let mut sides = match resumed {
+        Some(sides) => {
+            let (stage, percent) = (sides.stage(), 100.0 * sides.share_done());
+            output::note(format!("going on with {stage} at {percent:.0} %"));
+            sides
+        }
+        None => Sides::new(rbm, path, options)?,
+    };
+    go(&mut sides, &mut waiting, bars)?;
+    Ok((sides, waiting))
+}
+
+/// Takes every step, shows where it stands, and takes checkpoints.
+fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<()> {
+    let bar = bars.add(ProgressBar::new(1000));
+    bar.set_style(
+        ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    while !sides.is_done() {
+        let stage = sides.stage();
+        sides.step()?;
+        if bar.message() != stage {
+            bar.set_message(stage);
+            tracing::info!(stage, "log Z");
+        }
+        bar.set_position((1000.0 * sides.share_done()) as u64);
+        waiting.save(sides)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// The checkpoint of an estimation that is not finished.
+struct Waiting {
+    path: PathBuf,
+    every: Duration,
+    written: Instant,
+}
+
+impl Waiting {
+    /// In the folder of the model; `every` is in seconds.
+    fn new(run: &Path, every: f64) -> Result<Self> {
+        let every = Duration::try_from_secs_f64(every).map_err(|_| {
+            anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
+        })?;
+        Ok(Self { path: run.join(CHECKPOINT), every, written: Instant::now() })
+    }
+
+    /// What an earlier process left, if anything.
+    fn load(&self) -> Result<Option<Checkpoint<Record>>> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let checkpoint = Checkpoint::load(&self.path, &Device::Cpu);
+        Ok(Some(checkpoint.context("delete it to begin the estimation anew")?))
+    }
+
+    /// Writes a checkpoint if it is time for one.
+    fn save(&mut self, sides: &Sides) -> Result<()> {
+        if self.written.elapsed() < self.every {
+            return Ok(());
+        }
+        let (tensors, record) = sides.checkpoint()?;
+        Checkpoint { tensors, record }.save(&self.path)?;
+        self.written = Instant::now();
+        Ok(())
+    }
+
+    /// Takes the file away.
+    fn finish(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| self.path.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LikelihoodOptions {
+    /// What they mean, with the defaults of the library.
+    fn options(&self, seed: u64) -> Options {
+        let default = Options::default();
+        let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
+        let chains = by(self.chains, default.chains);
+        let effort = Effort {
+            samples: chains,
+            sweeps: by(self.sweeps, default.effort.sweeps),
+            ..default.effort
+        };
+        Options { chains, betas: by(self.betas, default.betas), both: self.both, effort, seed }
+    }
+}

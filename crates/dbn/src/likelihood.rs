@@ -1,0 +1,214 @@
+//! log p(v) of a model: exactly, or from both sides with a verdict on whether they agree.
+
+use std::fmt;
+
+use rbm_core::kernel::Path;
+use rbm_core::likelihood::{self, Estimate, Found};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Rbm, Result, Rows, data, enumerate};
+use serde::Serialize;
+
+use crate::datasets::Cases;
+use crate::{Model, Standardise};
+
+/// The largest gap between the two sides, in nats, at which they count as agreeing.
+pub const TOLERANCE: f64 = 1.0;
+
+/// What a model's log-likelihood was found to be. All numbers are in nats, of the data's own values.
+#[derive(Debug, Clone, Serialize)]
+pub struct Likelihood {
+    /// How many cases were averaged over.
+    pub cases: usize,
+    /// The standard deviation of log p(v) from case to case, over the root of their number: how much the mean would differ
+    /// with as many other cases.
+    pub error_over_cases: f64,
+    /// log Z and mean log p(v), by enumeration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Value>,
+    /// By annealing forwards: log p(v) too high, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Value>,
+    /// By Bennett's ratio over the ladder of the tempering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<Value>,
+    /// By annealing backwards from equilibrium samples: log p(v) too low, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverse: Option<Value>,
+    /// The tempering's ladder, and the acceptance over each of its gaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tempering: Option<Tempering>,
+    /// What the numbers are worth.
+    pub verdict: Verdict,
+}
+
+/// One estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Value {
+    /// The mean of log p(v) over the cases.
+    pub log_likelihood: f64,
+    /// log Z (of the standardised values, if the model standardises), and what it rests on. An exact value has error zero.
+    pub log_partition: Estimate,
+}
+
+/// How well the tempering mixed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tempering {
+    /// Inverse temperatures.
+    pub ladder: Vec<f64>,
+    /// How probable swaps were over each gap.
+    pub acceptance: Vec<f64>,
+    /// How many replicas came from β = 0 to β = 1 while samples were taken.
+    pub arrivals: usize,
+    /// In how many sweeps of all replicas.
+    pub sweeps: usize,
+}
+
+/// What the numbers are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Verdict {
+    /// By enumeration: nothing was estimated.
+    Exact,
+    /// Both sides agree.
+    Agree {
+        /// How far they are apart, in nats.
+        within: f64,
+    },
+    /// The two sides disagree: neither is to be quoted.
+    Disagree {
+        /// Mean log p(v) by annealing forwards.
+        forward: f64,
+        /// Mean log p(v) by annealing backwards.
+        reverse: f64,
+    },
+    /// Only one side was looked at: not to be quoted.
+    OneSided,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => write!(f, "exact"),
+            Self::Agree { within } => write!(f, "agree within {within:.2} nats"),
+            Self::Disagree { forward, reverse } => {
+                write!(f, "DISAGREE: forward {forward:.2}, reverse {reverse:.2}: do not quote")
+            }
+            Self::OneSided => {
+                write!(f, "ONE-SIDED: forward annealing overstates, if anything: do not quote")
+            }
+        }
+    }
+}
+
+/// Mean and spread of the free energy of cases.
+#[derive(Debug, Clone, Copy)]
+struct FreeEnergy {
+    mean: f64,
+    error: f64,
+}
+
+impl Likelihood {
+    /// By enumeration, of the cases `prepared` by the model. `None` where neither side of the machine can be enumerated.
+    /// Errors unless the model is a single machine.
+    pub fn exact(model: &Model, prepared: &Cases) -> Result<Option<Self>> {
+        let rbm = machine(model)?;
+        if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
+            return Ok(None);
+        }
+        let value = likelihood::log_partition(rbm)?;
+        let estimate = Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 };
+        let free_energy = free_energy(rbm, prepared)?;
+        let mut found = Self::of(free_energy, prepared, Verdict::Exact);
+        found.exact = Some(free_energy.value(estimate, stretch(model)?));
+        Ok(Some(found))
+    }
+
+    /// From what was `found` of log Z, for the cases `prepared` by the model. Sides that are at most `tolerance` nats apart
+    /// agree.
+    pub fn from_sides(
+        model: &Model,
+        prepared: &Cases,
+        found: &Found,
+        tolerance: f64,
+    ) -> Result<Self> {
+        let (free_energy, stretch) = (free_energy(machine(model)?, prepared)?, stretch(model)?);
+        let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
+            .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, stretch)));
+        let verdict = match (forward, reverse) {
+            (Some(forward), Some(reverse)) => {
+                let (forward, reverse) = (forward.log_likelihood, reverse.log_likelihood);
+                let within = (forward - reverse).abs();
+                match within <= tolerance {
+                    true => Verdict::Agree { within },
+                    false => Verdict::Disagree { forward, reverse },
+                }
+            }
+            _ => Verdict::OneSided,
+        };
+        let tempering = (!found.ladder.is_empty()).then(|| Tempering {
+            ladder: found.ladder.clone(),
+            acceptance: found.acceptance.clone(),
+            arrivals: found.arrivals,
+            sweeps: found.sweeps,
+        });
+        let none = Self::of(free_energy, prepared, verdict);
+        Ok(Self { forward, bridge, reverse, tempering, ..none })
+    }
+
+    fn of(free_energy: FreeEnergy, cases: &Cases, verdict: Verdict) -> Self {
+        Self {
+            cases: cases.count(),
+            error_over_cases: free_energy.error,
+            exact: None,
+            forward: None,
+            bridge: None,
+            reverse: None,
+            tempering: None,
+            verdict,
+        }
+    }
+}
+
+impl FreeEnergy {
+    fn value(self, log_partition: Estimate, stretch: f64) -> Value {
+        let log_likelihood = -self.mean - log_partition.value - stretch;
+        Value { log_likelihood, log_partition }
+    }
+}
+
+/// The one machine that the model is. Errors for a stack: its likelihood is a bound, not this.
+pub fn machine(model: &Model) -> Result<&Rbm> {
+    match &model.dbn.rbms[..] {
+        [rbm] => Ok(rbm),
+        rbms => Err(Error::invalid(
+            "the log-likelihood",
+            "a single machine",
+            format!("a stack of {}", rbms.len()),
+        )),
+    }
+}
+
+/// The way from independent units with the averages of the cases `prepared` by the model.
+pub fn path(model: &Model, prepared: &Cases) -> Result<Path> {
+    Path::from_cases(machine(model)?, prepared)
+}
+
+/// How much log p of a case falls by undoing the standardisation, in nats.
+fn stretch(model: &Model) -> Result<f64> {
+    model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)
+}
+
+/// The free energies of the cases, a block at a time, averaged in `f64`.
+fn free_energy(rbm: &Rbm, cases: &Cases) -> Result<FreeEnergy> {
+    let mut all = Vec::with_capacity(cases.count());
+    for block in data::blocks(cases) {
+        all.extend(to_host(&rbm.free_energy(&block?)?)?.to_vec1::<f64>()?);
+    }
+    if all.is_empty() {
+        return Err(Error::invalid("a likelihood", "at least one case", "none"));
+    }
+    let n = all.len() as f64;
+    let mean = all.iter().sum::<f64>() / n;
+    let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    Ok(FreeEnergy { mean, error: (variance / n).sqrt() })
+}

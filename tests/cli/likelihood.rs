@@ -1,0 +1,107 @@
+//! `dbn evaluate --likelihood`: exact or from both sides, with a verdict, and never begun twice.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::Place;
+
+/// A machine with so few hidden units that the exact likelihood is known.
+fn place() -> Place {
+    let place = Place::new();
+    place.dbn("train data.csv --recipe tiny.toml --layers 12 --unsupervised --no-pictures --set layers.*.epochs=60 --out run").done();
+    place
+}
+
+fn json(place: &Place, words: &str) -> Value {
+    let answer = place.dbn(&format!("evaluate run --likelihood --json {words}")).done();
+    serde_json::from_str(&answer.out).unwrap()
+}
+
+#[test]
+fn both_sides_agree_with_the_exact_value() {
+    let place = place();
+    let exact = json(&place, "");
+    let evaluated = place.dbn("evaluate run --json").done();
+    let evaluated: Value = serde_json::from_str(&evaluated.out).unwrap();
+    let of = |side: &Value| side["log_likelihood"].as_f64().unwrap();
+    let truth = of(&exact["exact"]);
+    assert_eq!(exact["verdict"]["kind"], "exact");
+    assert!((truth - evaluated["log_likelihood"].as_f64().unwrap()).abs() < 1e-9);
+
+    let both = json(&place, "--estimate --both --chains 200 --betas 300 --sweeps 400");
+    assert_eq!(both["verdict"]["kind"], "agree");
+    for side in ["forward", "bridge", "reverse"] {
+        let error = both[side]["log_partition"]["error"].as_f64().unwrap();
+        assert!(error > 0.0 && error < 0.2, "{side}: {error}");
+        let found = of(&both[side]);
+        assert!((found - truth).abs() < 4.0 * error, "{side}: {found} ± {error}, exact {truth}");
+    }
+    let words = "evaluate run --likelihood --estimate --both --chains 20 --betas 300";
+    let table = place.dbn(words).done().out;
+    for word in [
+        "forward annealing",
+        "reverse annealing",
+        "bridge",
+        "verdict: agree within",
+        "swaps accepted",
+    ] {
+        assert!(table.contains(word), "{word:?} is missing in {table}");
+    }
+}
+
+/// Two inverse temperatures are plain importance sampling: the two sides fall apart, and nobody is told to quote them.
+#[test]
+fn sides_that_disagree_say_so() {
+    let place = place();
+    let words = "evaluate run --likelihood --estimate --chains 10 --betas 2";
+    let table = place.dbn(&format!("{words} --both --tolerance 0.000001")).done().out;
+    assert!(table.contains("verdict: DISAGREE: forward -"), "{table}");
+    assert!(table.contains("do not quote"), "{table}");
+    let table = place.dbn(words).done().out;
+    assert!(table.contains("ONE-SIDED") && table.contains("do not quote"), "{table}");
+}
+
+/// Killed again and again in every stage, the estimation ends with the bytes of one that was left alone.
+#[test]
+fn a_killed_estimation_goes_on() {
+    let place = place();
+    let words =
+        "evaluate run --likelihood --estimate --both --json --chains 30 --betas 400 --sweeps 300";
+    let alone = place.dbn(words).done().out;
+    let (mut kills, mut resumed) = (0, 0);
+    let answer = loop {
+        let mut command = place.command(&format!("{words} --checkpoint-every 0"));
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(60 + 17 * (kills % 11)));
+        let is_done = child.try_wait().unwrap().is_some();
+        if !is_done {
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        resumed += usize::from(String::from_utf8_lossy(&output.stderr).contains("going on with"));
+        if is_done {
+            break String::from_utf8(output.stdout).unwrap();
+        }
+        kills += 1;
+        assert!(kills < 2000, "it never gets to its end");
+    };
+    assert_eq!(answer, alone);
+    assert!(kills > 3 && resumed > 3, "{kills} kills, {resumed} resumed");
+    assert!(!place.path("run/likelihood.checkpoint.safetensors").exists());
+}
+
+#[test]
+fn what_cannot_be_estimated_is_refused() {
+    let place = place();
+    place.write("run/likelihood.checkpoint.safetensors", "nonsense");
+    place
+        .dbn("evaluate run --likelihood --estimate")
+        .failed(&["likelihood.checkpoint", "delete it"]);
+    place.train_into("deep", "");
+    place.dbn("evaluate deep --likelihood").failed(&["single machine", "stack of 2"]);
+    let sides = "evaluate run --likelihood --both";
+    assert_eq!(place.dbn("evaluate run --both").code, Some(2), "--both alone means nothing");
+    place.dbn(&format!("{sides} --estimate --tolerance=-1")).failed(&["--tolerance"]);
+    assert_eq!(place.dbn(&format!("{sides} --chains 1")).code, Some(2));
+}
