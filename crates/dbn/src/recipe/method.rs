@@ -20,7 +20,7 @@ pub enum Method {
     Fpcd,
     /// Mean-field contrastive divergence.
     MeanField,
-    /// Enumeration of the visible configurations.
+    /// Enumeration of the configurations of the smaller side.
     Exact,
 }
 
