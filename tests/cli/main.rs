@@ -8,4 +8,5 @@ mod common;
 mod likelihood;
 mod reproducible;
 mod resume;
+mod sources;
 mod train;

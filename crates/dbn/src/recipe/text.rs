@@ -7,10 +7,16 @@ use rbm_core::{Error, Result};
 use super::Recipe;
 
 /// Recipes that are part of the program, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("digits", include_str!("../../recipes/digits.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
     ("default", include_str!("../../recipes/default.toml")),
+    ("bars-and-stripes", include_str!("../../recipes/bars-and-stripes.toml")),
+    ("bars-and-stripes-pcd", include_str!("../../recipes/bars-and-stripes-pcd.toml")),
+    ("shifting-bar", include_str!("../../recipes/shifting-bar.toml")),
+    ("shifting-bar-pcd", include_str!("../../recipes/shifting-bar-pcd.toml")),
+    ("labelled-shifter", include_str!("../../recipes/labelled-shifter.toml")),
+    ("labelled-shifter-pcd", include_str!("../../recipes/labelled-shifter-pcd.toml")),
 ];
 
 impl Recipe {
