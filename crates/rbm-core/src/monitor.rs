@@ -146,20 +146,29 @@ pub fn check(rbm: &Rbm) -> Result<()> {
         hint: "lower the learning rate, clip the gradient, or decay the weights".into(),
     };
     for (name, var) in rbm.parameters() {
-        let size = mean(&var.as_detached_tensor().abs()?)?;
-        if !size.is_finite() {
-            return Err(diverged(format!("{name} are no longer finite")));
-        }
-        if name == "weights" && size > LARGEST_MEAN_WEIGHT {
-            return Err(diverged(format!("the mean |weight| is {size:.3e}")));
+        if !mean(&var.as_detached_tensor().abs()?)?.is_finite() {
+            let units = match rbm.is_unbounded()? {
+                true => {
+                    let (visible, hidden) = (rbm.visible().units(), rbm.hidden().units());
+                    format!(" (too strong a coupling lets {visible} and {hidden} units run away)")
+                }
+                false => String::new(),
+            };
+            return Err(diverged(format!("{name} are no longer finite{units}")));
         }
     }
+    // Before the size of the weights, which only follows from it.
     rbm.check_normalisable().map_err(|error| match error {
         Error::Invalid { what, expected, found } => {
             diverged(format!("{what}: expected {expected}, found {found}"))
         }
         other => other,
-    })
+    })?;
+    let size = mean(&rbm.weights().as_detached_tensor().abs()?)?;
+    if size > LARGEST_MEAN_WEIGHT {
+        return Err(diverged(format!("the mean |weight| is {size:.3e}")));
+    }
+    Ok(())
 }
 
 fn mean(x: &Tensor) -> Result<f64> {

@@ -44,7 +44,7 @@ pub fn rectified_sample(field: &Tensor, rng: &mut Rng) -> Result<Tensor> {
 
 /// A derivative of the cumulant generating function, by its order.
 #[derive(Clone, Copy)]
-enum Moment {
+pub(super) enum Moment {
     LogVolume,
     Mean,
     Variance,
@@ -102,7 +102,11 @@ fn apply(field: &Tensor, moment: Moment) -> Result<Tensor> {
     if has_fused(field) {
         return Ok(field.contiguous()?.apply_op1(Elementwise(moment))?);
     }
-    // Elsewhere on the host, with the tangent at the field in place of the function.
+    by_tangent(field, moment)
+}
+
+/// Made on the host, with the tangent at the field in place of the function: its derivative is right wherever the field lies.
+pub(super) fn by_tangent(field: &Tensor, moment: Moment) -> Result<Tensor> {
     let host = to_host(field)?.contiguous()?;
     let back = |x: Tensor| x.to_dtype(field.dtype())?.to_device(field.device());
     let value = back(host.apply_op1_no_bwd(&Elementwise(moment))?)?;

@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 
 use super::Outer;
 use super::philox::{BLOCK, block_words, unit};
+use super::rectified::{self, Moment};
 use crate::rng::Draw;
 use crate::{Error, Result};
 
@@ -39,6 +40,16 @@ pub fn bernoulli_mean_and_sample(
     let mean = bernoulli_mean(inputs, bias)?.detach();
     let sample = uniform(&mean, draw)?.lt(&mean)?.to_dtype(mean.dtype())?;
     Ok((mean, sample))
+}
+
+/// log ∫₀^∞ exp(field·x − x²/2) dx.
+pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
+    rectified::by_tangent(field, Moment::LogVolume)
+}
+
+/// The mean of p(x) ∝ exp(field·x − x²/2), x ≥ 0.
+pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
+    rectified::by_tangent(field, Moment::Mean)
 }
 
 /// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.
