@@ -9,3 +9,4 @@ mod likelihood;
 mod reproducible;
 mod resume;
 mod train;
+mod units;
