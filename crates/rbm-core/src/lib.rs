@@ -53,7 +53,7 @@ pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
 pub use mixing::Mixing;
 pub use negative::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent, Tempered,
 };
 pub use optim::{Adam, Optimizer, Sgd};
 pub use rbm::Rbm;

@@ -1,7 +1,7 @@
 //! The learning algorithms by their names in a recipe.
 
 use rbm_core::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent, Tempered,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub enum Method {
     Pcd,
     /// Persistent contrastive divergence with fast weights.
     Fpcd,
+    /// Persistent chains with replicas at a ladder of inverse temperatures: parallel tempering.
+    Pt,
     /// Mean-field contrastive divergence.
     MeanField,
     /// Enumeration of the visible configurations.
@@ -35,6 +37,7 @@ impl Layer {
                 fast.decay = self.fast_decay;
                 Box::new(fast)
             }
+            Method::Pt => Box::new(Tempered::new(1, self.chains, self.replicas)),
             Method::MeanField => Box::new(MeanField { steps: 1, damping: self.damping }),
             Method::Exact => Box::new(Exact),
         }

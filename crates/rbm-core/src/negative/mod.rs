@@ -5,12 +5,14 @@ mod exact;
 mod fast;
 mod mean_field;
 mod persistent;
+mod tempered;
 
 pub use contrastive::ContrastiveDivergence;
 pub use exact::Exact;
 pub use fast::FastPersistent;
 pub use mean_field::MeanField;
 pub use persistent::Persistent;
+pub use tempered::Tempered;
 
 use candle_core::Tensor;
 
