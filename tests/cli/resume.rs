@@ -131,10 +131,11 @@ fn a_run_survives_being_killed_after_any_step() {
     assert_ne!(end["best.0"], end["classifier.0"]);
 }
 
-/// Chains with fast weights, then mean fields; replicas whose ladder is spaced anew every hundred steps.
+/// Chains with fast weights, then mean fields; replicas whose ladder is spaced anew every hundred steps;
+/// copies that are frozen on the way.
 #[test]
 fn runs_of_other_methods_survive_being_killed() {
-    for (below, above) in [("fpcd", "mean-field"), ("pt", "pt")] {
+    for (below, above) in [("fpcd", "mean-field"), ("pt", "pt"), ("ptt", "ptt")] {
         let place = noisy_place();
         let words = format!(
             "--set layers.0.method={below} --set layers.1.method={above} --set layers.*.centre=true \

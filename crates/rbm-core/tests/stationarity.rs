@@ -259,8 +259,8 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     let mut fast = new();
     let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
     fast.fantasy(&rbm, &few, &mut Rng::new(18)).unwrap();
-    fast.learned(&rbm, &gradient).unwrap();
-    fast.learned(&rbm, &gradient).unwrap();
+    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
+    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
     for ((_, to), (_, from)) in sum.parameters().into_iter().zip(other.parameters()) {
         let part = (from.as_detached_tensor() * (0.4 * 0.5 + 0.4)).unwrap();
         to.set(&(to.as_detached_tensor() + part).unwrap()).unwrap();

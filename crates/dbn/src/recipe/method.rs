@@ -1,7 +1,8 @@
 //! The learning algorithms by their names in a recipe.
 
 use rbm_core::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent, Tempered,
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, ParallelTrajectory,
+    Persistent, Tempered,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ pub enum Method {
     Fpcd,
     /// Persistent chains with replicas at a ladder of inverse temperatures: parallel tempering.
     Pt,
+    /// Persistent chains on a ladder of what learning has passed through: parallel trajectory tempering.
+    Ptt,
     /// Mean-field contrastive divergence.
     MeanField,
     /// Enumeration of the visible configurations.
@@ -38,6 +41,7 @@ impl Layer {
                 Box::new(fast)
             }
             Method::Pt => Box::new(Tempered::new(1, self.chains, self.replicas)),
+            Method::Ptt => Box::new(ParallelTrajectory::new(1, self.chains)),
             Method::MeanField => Box::new(MeanField { steps: 1, damping: self.damping }),
             Method::Exact => Box::new(Exact),
         }
