@@ -17,7 +17,7 @@ fn refusal(result: dbn::Result<Recipe>) -> String {
 fn every_built_in_recipe_is_valid_and_survives_being_written_out() {
     for (name, _) in BUILT_IN {
         let recipe = Recipe::named(name).unwrap();
-        assert_eq!(recipe.name, name);
+        assert_eq!(recipe.name, *name);
         assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe, "{name}");
     }
     let message = refusal(Recipe::named("dogits"));
