@@ -10,3 +10,4 @@ mod reproducible;
 mod resume;
 mod sources;
 mod train;
+mod units;

@@ -64,7 +64,7 @@ fn the_recipe_has_every_default_written_out() {
         assert_keys(
             layer,
             "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
-             damping optimizer centre offset_rate \
+             replicas damping optimizer centre offset_rate \
              l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias balanced pass",
         );
     }

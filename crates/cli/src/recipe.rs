@@ -104,7 +104,7 @@ fn suitable(data: Option<&str>) -> &str {
 }
 
 /// A path that still means the same when the run goes on from another folder.
-fn absolute(data: &str) -> Result<String> {
+pub fn absolute(data: &str) -> Result<String> {
     if datasets::is_named(data) {
         return Ok(data.to_owned());
     }

@@ -172,7 +172,7 @@ fn a_training_that_leaves_what_can_be_normalised_is_stopped() {
     let recipe = Recipe::parse(RECIPE).unwrap().with(&settings).unwrap();
     let mut training = Training::new(recipe, dataset("gaussian:6"), &Device::Cpu).unwrap();
     let message = training.run(&mut Interrupter::default()).unwrap_err().to_string();
-    for word in ["diverged in layer 1, epoch 1", "gaussian:6 and relu:4", "below 1"] {
+    for word in ["diverged in layer 1, epoch 1", "gaussian:6 and relu:4"] {
         assert!(message.contains(word), "{message}");
     }
 }

@@ -147,7 +147,14 @@ pub fn check(rbm: &Rbm) -> Result<()> {
     };
     for (name, var) in rbm.parameters() {
         if !mean(&var.as_detached_tensor().abs()?)?.is_finite() {
-            return Err(diverged(format!("{name} are no longer finite")));
+            let units = match rbm.is_unbounded()? {
+                true => {
+                    let (visible, hidden) = (rbm.visible().units(), rbm.hidden().units());
+                    format!(" (too strong a coupling lets {visible} and {hidden} units run away)")
+                }
+                false => String::new(),
+            };
+            return Err(diverged(format!("{name} are no longer finite{units}")));
         }
     }
     // Before the size of the weights, which only follows from it.

@@ -20,11 +20,10 @@ impl Rbm {
     /// How strongly unbounded units of both layers are coupled, in units of their precisions: below one the machine can be
     /// normalised. Zero where one layer is bounded.
     pub fn coupling(&self) -> Result<f64> {
-        let (visible, hidden) = (self.visible().tails()?, self.hidden().tails()?);
-        let is_free = |tails: &[Tail]| tails.iter().any(|tail| tail.precision.is_finite());
-        if !is_free(&visible) || !is_free(&hidden) {
+        if !self.is_unbounded()? {
             return Ok(0.0);
         }
+        let (visible, hidden) = (self.visible().tails()?, self.hidden().tails()?);
         let deviations = |tails: &[Tail]| {
             Tensor::from_iter(tails.iter().map(|tail| tail.precision.sqrt().recip()), &Device::Cpu)
         };
@@ -43,6 +42,12 @@ impl Rbm {
         // Less the negative ones between two units that are never negative.
         let pulling = (&couplings - (couplings.minimum(0.0)? * never_negative)?)?;
         Ok(plain.min(largest_singular_value(&pulling)?))
+    }
+
+    /// Whether both layers have units without bounds, so that it is for the weights to decide whether this is a distribution.
+    pub fn is_unbounded(&self) -> Result<bool> {
+        let is_free = |tails: Vec<Tail>| tails.iter().any(|tail| tail.precision < f64::INFINITY);
+        Ok(is_free(self.visible().tails()?) && is_free(self.hidden().tails()?))
     }
 
     /// Errors, naming the units and the coupling, where the energy falls without bound in some direction: there is no

@@ -38,6 +38,7 @@ battery! {
         sample_variance_is_the_slope_of_the_mean
         derivatives_of_the_cgf_are_expected_statistics
         samples_lie_in_the_support_and_are_leaves
+        every_sample_is_a_new_one
         a_row_does_not_depend_on_its_batch
         saturated_inputs_stay_finite
         energy_is_what_the_formula_says
@@ -189,6 +190,16 @@ fn samples_lie_in_the_support_and_are_leaves(units: &str) {
     }
 }
 
+/// Of one generator, two samples of 300 rows with inputs of order two are never the same; of equal generators they are.
+fn every_sample_is_a_new_one(units: &str) {
+    let (layer, inputs) = (layer(units, DType::F32), inputs(units, 300, DType::F32));
+    let mut rng = Rng::new(10);
+    let mut sample = || bits(&layer.sample(&inputs, &mut rng).unwrap());
+    let (first, second) = (sample(), sample());
+    assert_ne!(first, second);
+    assert_eq!(bits(&layer.sample(&inputs, &mut Rng::new(10)).unwrap()), first);
+}
+
 fn a_row_does_not_depend_on_its_batch(units: &str) {
     for dtype in BOTH {
         let (layer, batch) = (layer(units, dtype), inputs(units, 37, dtype));
@@ -314,7 +325,9 @@ fn extreme_moments_are_safe(units: &str) {
             let mean = Tensor::new(&mean[..], &Device::Cpu).unwrap();
             fitted.fit_moments(&mean, &mean.zeros_like().unwrap()).unwrap();
             let all = fitted.vars().into_iter().flat_map(|(_, var)| flat(var));
-            assert!(all.into_iter().all(f64::is_finite), "{dtype:?}");
+            // Not so far out that learning could not bring them back: a mean of 1000 is the furthest asked for.
+            let far: Vec<_> = all.filter(|theta| !(theta.abs() < 1001.0)).collect();
+            assert!(far.is_empty(), "{dtype:?}: {far:?}");
             let found = flat(&fitted.mean(&free).unwrap());
             for ((found, mean), allowed) in found.iter().zip(flat(&mean)).zip(allowed) {
                 assert!((found - mean).abs() <= allowed, "{dtype:?}: {found} for {mean}");

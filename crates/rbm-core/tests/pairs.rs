@@ -11,7 +11,8 @@ use common::{
     CONTINUOUS, DISCRETE, Plain, assert_close, flat, log_sum_exp, machine, matrix, pairs, support,
 };
 use rbm_core::likelihood::{log_likelihood, log_partition};
-use rbm_core::{Exact, Gradient, NegativePhase, Phase, Rbm, Rng, Units};
+use rbm_core::transform::{Centre, Clip, Sparsity, WeightDecay};
+use rbm_core::{Exact, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Trainer, Units};
 
 const F64: DType = DType::F64;
 
@@ -200,4 +201,32 @@ fn multinomial_units_are_the_sum_of_their_draws() {
     assert_close("free energy", &free_energies(&multinomial, &counts), &expected, ROUNDING);
     let log_z = log_partition(&sites).unwrap();
     assert_close("log Z", &[log_partition(&multinomial).unwrap()], &[log_z], ROUNDING);
+}
+
+/// Groups of one kind are that kind: the same steps of learning, whatever looks at biases or columns.
+#[test]
+fn a_layer_cut_in_two_learns_as_one() {
+    let learned = |visible: &str, hidden: &str| -> Vec<Vec<f64>> {
+        let rbm = with(visible, hidden, &weights(), &V, &H);
+        let mut trainer = Trainer::new(Exact, Sgd { momentum: 0.5, ..Sgd::new(0.2) });
+        trainer.transforms = vec![
+            Box::new(Sparsity::new(0.1, 0.5)),
+            Box::new(Centre::new(0.1)),
+            Box::new(WeightDecay { l1: 0.01, l2: 0.02 }),
+            Box::new(Clip { norm: 0.8 }),
+        ];
+        let cases = common::patterns("1110 0101 1000 0111", F64);
+        for _ in 0..5 {
+            trainer.step(&rbm, &cases, &mut Rng::new(9)).unwrap();
+        }
+        let layers = [rbm.visible(), rbm.hidden()];
+        let biases = layers.map(|layer| flat(&layer.bias().unwrap()));
+        [&[flat(rbm.weights())], &biases[..]].concat()
+    };
+    let whole = learned("bernoulli:4", "bernoulli:3");
+    let cut = learned("bernoulli:1+bernoulli:3", "bernoulli:2+bernoulli:1");
+    for ((whole, cut), what) in whole.iter().zip(&cut).zip(["weights", "visible", "hidden"]) {
+        assert_close(what, cut, whole, ROUNDING);
+    }
+    assert!((whole[1][3] - V[3]).abs() > 0.01, "nothing was learned");
 }

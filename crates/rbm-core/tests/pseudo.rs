@@ -143,6 +143,7 @@ fn dead_and_stuck_units_are_those_at_the_edges_of_their_range() {
         ("binomial(7):3", vec![-9.0, 9.0, 9.0], 1, 2),
         ("potts(3):2", vec![0.0, 0.0, -9.0, 9.0, -9.0, -9.0], 3, 1),
         ("multinomial(50):4", vec![0.0, 0.0, 0.0, -9.0], 1, 0),
+        ("potts(300):1", vec![0.0; 300], 0, 0),
         ("gaussian:3", vec![-9.0, 0.0, 9.0], 0, 0),
         ("relu:3", vec![-9.0, 0.0, 9.0], 0, 0),
         ("gaussian:1+spin:2", vec![-9.0, 9.0, -9.0], 1, 1),

@@ -1,4 +1,4 @@
-//! `dbn bench`
+//! `dbn bench`, as it was typed.
 
 use clap::ValueEnum;
 

@@ -135,6 +135,8 @@ pub struct Layer {
     pub fast_rate: f64,
     /// What is left of them after each update.
     pub fast_decay: f64,
+    /// The replicas of each chain in parallel tempering, one a level of the ladder; 0 leaves the number to the swaps.
+    pub replicas: usize,
     /// How much of the last means each mean-field iteration keeps.
     pub damping: f64,
     /// How gradients become steps.
@@ -180,6 +182,7 @@ impl Default for Layer {
             chains: 0,
             fast_rate: 0.05,
             fast_decay: 0.95,
+            replicas: 0,
             damping: 0.5,
             optimizer: Rule::Sgd,
             centre: false,

@@ -107,8 +107,12 @@ pub fn bernoulli(weights: &[Vec<f64>], visible: &[f64], hidden: &[f64], dtype: D
 pub fn set(rbm: Rbm, weights: &[Vec<f64>], visible: &[f64], hidden: &[f64]) -> Rbm {
     let vector = |x: &[f64]| Tensor::new(x, &Device::Cpu).unwrap().to_dtype(rbm.dtype()).unwrap();
     rbm.weights().set(&matrix(weights, rbm.dtype())).unwrap();
-    rbm.visible().vars()[0].1.set(&vector(visible)).unwrap();
-    rbm.hidden().vars()[0].1.set(&vector(hidden)).unwrap();
+    for (layer, biases) in [(rbm.visible(), visible), (rbm.hidden(), hidden)] {
+        let vars = layer.vars();
+        for (k, columns) in layer.biases() {
+            vars[k].1.set(&vector(&biases[columns])).unwrap();
+        }
+    }
     rbm
 }
 
