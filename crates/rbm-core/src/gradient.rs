@@ -74,7 +74,7 @@ impl Averages {
             statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
         let hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
-        let mean = hidden[0].detach();
+        let mean = rbm.hidden().mean_among(&hidden)?.detach();
         let correlation = match &weights {
             None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
             Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,

@@ -71,6 +71,8 @@ fn exact_is_the_finite_difference_of_the_log_likelihood() {
         ("bernoulli:4", "bernoulli:3"),
         ("bernoulli:4", "bernoulli:5"),
         ("gaussian-learned:4", "bernoulli:3"),
+        ("bernoulli:4", "bernoulli:1+potts(3):1"),
+        ("bernoulli:2+bernoulli:2", "bernoulli:3+gaussian:2"),
     ] {
         let rbm = machine(visible, hidden, F64, 2);
         let gradient = exact(&rbm, &cases());

@@ -96,7 +96,8 @@ impl Sums {
         let row = weights.t()?;
         let sum = |x: &Tensor| Ok(row.matmul(&x.detach())?.squeeze(0)?);
         let expected = other.expected_statistics(inputs)?;
-        let weighted = expected[0].detach().broadcast_mul(weights)?;
+        let mean = other.mean_among(&expected)?.detach();
+        let weighted = mean.broadcast_mul(weights)?;
         Ok(Self {
             correlation: outer_sum(&[Outer::new(block, &weighted, 1.0)?])?,
             side: side.statistics(block)?.iter().map(sum).collect::<Result<_>>()?,
