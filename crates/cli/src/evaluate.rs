@@ -95,8 +95,8 @@ pub fn cases(
         Cases::Validation => validation,
         Cases::HeldOut => held_out,
         Cases::All => {
-            let others = [validation, held_out].into_iter().flatten();
-            Some(others.fold(Ok(train), |all, part| join(&all?, &part))?)
+            let mut others = [validation, held_out].into_iter().flatten();
+            Some(others.try_fold(train, |all, part| join(&all, &part))?)
         }
     };
     let Some(part) = part else {
