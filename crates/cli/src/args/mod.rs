@@ -129,7 +129,8 @@ pub struct Train {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   dbn sample runs/mnist --count 64 --steps 2000 --out samples/
-  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases")]
+  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
+  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering")]
 pub struct Sample {
     /// Folder of the run
     pub run: PathBuf,
@@ -144,6 +145,13 @@ pub struct Sample {
     /// Gibbs steps of each chain
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub steps: usize,
+    /// Sample the top machine in equilibrium by parallel tempering instead, however many modes it has: a ladder of inverse
+    /// temperatures that begins at the averages of the run's own data or of --from
+    #[arg(long, conflicts_with = "steps")]
+    pub tempered: bool,
+    /// The most sweeps of tempering, to burn in and to sample
+    #[arg(long, value_name = "N", requires = "tempered", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: u32,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
