@@ -63,7 +63,8 @@ fn the_recipe_has_every_default_written_out() {
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
             layer,
-            "hidden epochs batch_size learning_rate momentum method steps visible_step chains optimizer centre offset_rate \
+            "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
+             damping optimizer centre offset_rate \
              l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias balanced pass",
         );
     }
@@ -105,6 +106,30 @@ fn the_model_is_laid_out_as_promised() {
             "hidden": [{ "kind": "bernoulli", "size": 24 }, { "kind": "bernoulli", "size": 12 }],
         })
     );
+}
+
+/// Chains of a machine that has learned little mix; those of one that knows two patterns and hardly moves any more are stuck,
+/// which is said once.
+#[test]
+fn metrics_tell_whether_chains_mix() {
+    let place = Place::new();
+    place.write("data.csv", csv(&data(2, 0.0)));
+    for (run, rate, is_left) in [("little", "0.001", false), ("much", "[[0,0.2],[200,1e-6]]", true)]
+    {
+        let words = format!(
+            "--no-evaluation --set layers.0.epochs=400 --set layers.0.learning_rate={rate} --set layers.0.l2=0 \
+             --set layers.0.momentum=0"
+        );
+        let answer = place.train_into(run, &words);
+        let lines = metrics(&place.path(run));
+        assert!(lines[0].get("r_hat").is_none(), "nothing is known yet: {}", lines[0]);
+        let last = &lines[399];
+        assert_eq!(last["left_equilibrium"], is_left, "{last}");
+        assert_eq!(last["r_hat"].as_f64().unwrap() > 1.1, is_left, "{last}");
+        assert_eq!(last["autocorrelation_time"].as_f64().unwrap() > 100.0, is_left, "{last}");
+        let warnings = answer.err.matches("left equilibrium").count();
+        assert_eq!(warnings, usize::from(is_left), "{}", answer.err);
+    }
 }
 
 #[test]

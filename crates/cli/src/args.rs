@@ -137,6 +137,9 @@ pub struct Evaluate {
     pub seed: u64,
     #[command(flatten)]
     pub likelihood: LikelihoodOptions,
+    /// Write the numbers and charts of them into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object

@@ -131,6 +131,8 @@ fn describe(figures: &Figures) -> String {
             words.push(format!("dead {}", report.dead_units));
         }
     }
+    let r_hat = figures.mixing.as_ref().and_then(|mixing| mixing.r_hat);
+    words.extend(r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
     words.extend(figures.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
     words.extend(figures.train_loss.map(|loss| format!("loss {loss:.4}")));
     words.extend(figures.validation_error.map(|error| format!("validation error {error:.2} %")));

@@ -31,6 +31,8 @@ pub mod kernel;
 
 pub mod gradient;
 
+pub mod mixing;
+
 pub mod negative;
 
 pub mod likelihood;
@@ -41,6 +43,7 @@ pub mod optim;
 pub mod schedule;
 
 pub mod monitor;
+pub mod spectrum;
 pub mod train;
 
 pub mod checkpoint;
@@ -51,7 +54,10 @@ pub use error::{Error, Result};
 pub use gradient::{Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
-pub use negative::{ContrastiveDivergence, Exact, NegativePhase, Persistent};
+pub use mixing::Mixing;
+pub use negative::{
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+};
 pub use optim::{Adam, Optimizer, Sgd};
 pub use rbm::Rbm;
 pub use rng::Rng;

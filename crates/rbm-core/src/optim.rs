@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 
 use crate::ops::{self, Ascent};
-use crate::state::{State, take};
+use crate::state::{State, numbered, take, take_numbered};
 use crate::{Error, Gradient, Rbm, Result, Stateful};
 
 /// Moves parameters along a gradient of ascent.
@@ -74,7 +74,7 @@ impl Stateful for Sgd {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.velocity = collect("velocity", state)?;
+        self.velocity = take_numbered("velocity", state)?;
         Ok(())
     }
 }
@@ -147,7 +147,8 @@ impl Stateful for Adam {
 
     fn restore(&mut self, state: &State) -> Result<()> {
         self.steps = take(state, "steps")?.to_scalar()?;
-        (self.first, self.second) = (collect("first", state)?, collect("second", state)?);
+        (self.first, self.second) =
+            (take_numbered("first", state)?, take_numbered("second", state)?);
         Ok(())
     }
 }
@@ -169,19 +170,4 @@ fn check(name: &str, memory: &[Tensor], parameters: &[&Var], ascents: &[Ascent])
         }
     }
     Ok(())
-}
-
-fn numbered<'a>(
-    name: &'a str,
-    tensors: &'a [Tensor],
-) -> impl Iterator<Item = (String, Tensor)> + 'a {
-    tensors.iter().enumerate().map(move |(i, tensor)| (format!("{name}.{i}"), tensor.clone()))
-}
-
-fn collect(name: &str, state: &State) -> Result<Vec<Tensor>> {
-    let count = state
-        .keys()
-        .filter(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        .count();
-    (0..count).map(|i| take(state, &format!("{name}.{i}"))).collect()
 }

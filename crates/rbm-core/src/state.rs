@@ -51,3 +51,20 @@ pub fn below(prefix: &str, state: &State) -> State {
     let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
     state.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect()
 }
+
+/// A list of tensors under the names `name.0`, `name.1`, ….
+pub fn numbered<'a>(
+    name: &'a str,
+    tensors: &'a [Tensor],
+) -> impl Iterator<Item = (String, Tensor)> + 'a {
+    tensors.iter().enumerate().map(move |(i, tensor)| (format!("{name}.{i}"), tensor.clone()))
+}
+
+/// The list that [`numbered`] wrote. Errors when one in the middle is missing.
+pub fn take_numbered(name: &str, state: &State) -> Result<Vec<Tensor>> {
+    let count = state
+        .keys()
+        .filter(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+        .count();
+    (0..count).map(|i| take(state, &format!("{name}.{i}"))).collect()
+}

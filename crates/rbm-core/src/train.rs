@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{State, below, prefixed};
 use crate::{
-    Batches, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Rows, Schedule,
-    Stateful, Transform, monitor,
+    Batches, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Rows,
+    Schedule, Stateful, Transform, monitor,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -102,6 +102,8 @@ pub struct Moment<'a> {
     pub cases: usize,
     /// Mean |ΔW| / mean |W| of the epoch's last step; known in [`Observer::epoch`].
     pub update_ratio: Option<f64>,
+    /// What the negative phase knows of its chains' mixing; known in [`Observer::epoch`].
+    pub mixing: Option<&'a Mixing>,
 }
 
 /// Someone who watches a training and may stop it: progress bars, metrics, checkpoints.
@@ -136,7 +138,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
         for transform in &mut self.transforms {
             gradient = transform.apply(gradient, rbm, &positive)?;
         }
-        self.optimizer.step(rbm, &gradient)
+        self.optimizer.step(rbm, &gradient)?;
+        self.negative.learned(rbm, &gradient)
     }
 
     /// Learns from `position` on until the plan's last epoch is done or the observer breaks; `position` and `rng` are
@@ -177,6 +180,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
                     Some(before) => Some(monitor::update_ratio(before, rbm.weights())?),
                     None => None,
                 };
+                let mixing = if i == last { self.negative.mixing()? } else { None };
                 let moment = Moment {
                     rbm,
                     memory: &*self,
@@ -185,6 +189,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
                     batches: order.len(),
                     cases: indices.len(),
                     update_ratio,
+                    mixing: mixing.as_ref(),
                 };
                 if i == last {
                     monitor::check(rbm)?;

@@ -12,8 +12,8 @@ use common::{assert_close, bernoulli, binary, flat, machine, matrix, patterns};
 use rbm_core::likelihood::log_likelihood;
 use rbm_core::transform::{Centre, Clip, Sparsity, WeightDecay};
 use rbm_core::{
-    ContrastiveDivergence, Exact, Gradient, NegativePhase, Optimizer, Persistent, Phase, Rbm, Rng,
-    Sgd, State, Stateful, Transform, ops,
+    ContrastiveDivergence, Exact, Gradient, MeanField, NegativePhase, Optimizer, Persistent, Phase,
+    Rbm, Rng, Sgd, State, Stateful, Transform, ops,
 };
 
 const F64: DType = DType::F64;
@@ -42,10 +42,11 @@ fn cases() -> Tensor {
 
 #[test]
 fn exact_is_the_derivative_of_the_log_likelihood() {
-    for hidden in ["bernoulli:3", "gaussian:3", "gaussian-learned:3"] {
+    // Of the first, the hidden side is gone through, of the others the visible one.
+    for hidden in ["bernoulli:3", "bernoulli:5", "gaussian:3", "gaussian-learned:3"] {
         let rbm = machine("bernoulli:4", hidden, F64, 1);
         let graph = log_likelihood_graph(&rbm, &cases());
-        if hidden == "bernoulli:3" {
+        if hidden.starts_with("bernoulli") {
             let value = log_likelihood(&rbm, &cases()).unwrap();
             assert_close("log-likelihood", &flat(&graph), &[value], 1e-12);
         }
@@ -66,21 +67,30 @@ fn exact_is_the_derivative_of_the_log_likelihood() {
 #[test]
 fn exact_is_the_finite_difference_of_the_log_likelihood() {
     const H: f64 = 1e-5;
-    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 2);
-    let gradient = exact(&rbm, &cases());
-    for ((name, var), part) in rbm.parameters().into_iter().zip(&gradient.tensors(&rbm).unwrap()) {
-        let before = var.as_detached_tensor().copy().unwrap();
-        let count = var.elem_count();
-        let moved = |i: usize, by: f64| {
-            let mut shift = vec![0.0; count];
-            shift[i] = by;
-            let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
-            var.set(&(&before + shift).unwrap()).unwrap();
-            log_likelihood(&rbm, &cases()).unwrap()
-        };
-        let slopes: Vec<_> = (0..count).map(|i| (moved(i, H) - moved(i, -H)) / (2.0 * H)).collect();
-        var.set(&before).unwrap();
-        assert_close(&name, &flat(part), &slopes, 1e-8);
+    for (visible, hidden) in [
+        ("bernoulli:4", "bernoulli:3"),
+        ("bernoulli:4", "bernoulli:5"),
+        ("gaussian-learned:4", "bernoulli:3"),
+    ] {
+        let rbm = machine(visible, hidden, F64, 2);
+        let gradient = exact(&rbm, &cases());
+        for ((name, var), part) in
+            rbm.parameters().into_iter().zip(&gradient.tensors(&rbm).unwrap())
+        {
+            let before = var.as_detached_tensor().copy().unwrap();
+            let count = var.elem_count();
+            let moved = |i: usize, by: f64| {
+                let mut shift = vec![0.0; count];
+                shift[i] = by;
+                let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
+                var.set(&(&before + shift).unwrap()).unwrap();
+                log_likelihood(&rbm, &cases()).unwrap()
+            };
+            let slopes: Vec<_> =
+                (0..count).map(|i| (moved(i, H) - moved(i, -H)) / (2.0 * H)).collect();
+            var.set(&before).unwrap();
+            assert_close(&format!("{visible} {hidden} {name}"), &flat(part), &slopes, 1e-8);
+        }
     }
 }
 
@@ -189,6 +199,7 @@ fn golden_sparsity_of_pydeep() {
         visible: patterns("10", F64),
         hidden_inputs: matrix(&[p.map(log_odds).to_vec()], F64),
         log_weights: None,
+        is_mirrored: false,
     };
     let plain = || two_by_two([[0.4, 0.0], [0.5, 0.6]], [1.0, 5.0], [-3.0, 3.0]);
     let mut sparsity = Sparsity { weights: false, ..Sparsity::new(0.01, 1.0) };
@@ -415,4 +426,57 @@ fn centring_keeps_the_gradient_factored_and_its_offsets() {
         &mean,
         1e-9,
     );
+}
+
+/// The naive mean-field free energy ⟨E⟩ − entropy of independent binary units with these means.
+fn mean_field_free_energy(plain: &common::Plain, v: &[f64], h: &[f64]) -> f64 {
+    let entropy = |p: &f64| -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
+    plain.energy(v, h) - v.iter().chain(h).map(entropy).sum::<f64>()
+}
+
+/// After many iterations the means solve v = E[v | h], h = E[h | v], and their side of the gradient is the slope of the
+/// mean-field free energy there: its errors are those of central differences, as above.
+#[test]
+fn mean_field_fantasies_settle_where_the_mean_field_free_energy_is_flat() {
+    const H: f64 = 1e-5;
+    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 15);
+    let positive = Phase::of(&rbm, &patterns("1010", F64)).unwrap();
+    let settled = |rbm: &Rbm| {
+        let mut rng = Rng::new(0);
+        let phase = MeanField::new(500).fantasy(rbm, &positive, &mut rng).unwrap();
+        assert_eq!(rng, Rng::new(0), "nothing is drawn");
+        (phase.visible.clone(), rbm.hidden().mean(&phase.hidden_inputs).unwrap())
+    };
+    let (v, h) = settled(&rbm);
+    assert_close("v", &flat(&rbm.visible_mean(&h).unwrap()), &flat(&v), 1e-12);
+    let slopes: Vec<f64> = rbm
+        .parameters()
+        .into_iter()
+        .flat_map(|(_, var)| {
+            let before = var.as_detached_tensor().copy().unwrap();
+            let moved = |i: usize, by: f64| {
+                let mut shift = vec![0.0; var.elem_count()];
+                shift[i] = by;
+                let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
+                var.set(&(&before + shift).unwrap()).unwrap();
+                let (v, h) = settled(&rbm);
+                mean_field_free_energy(&common::Plain::of(&rbm), &flat(&v), &flat(&h))
+            };
+            let slope = |i| (moved(i, H) - moved(i, -H)) / (2.0 * H);
+            let slopes: Vec<_> = (0..var.elem_count()).map(slope).collect();
+            var.set(&before).unwrap();
+            slopes
+        })
+        .collect();
+    let outer = v.t().unwrap().matmul(&h).unwrap();
+    let statistics = [flat(&outer), flat(&v), flat(&h)].concat();
+    let down: Vec<_> = statistics.iter().map(|x| -x).collect();
+    assert_close("−∂F", &slopes, &down, 1e-8);
+
+    // One iteration, half the way.
+    let phase = MeanField::new(1).fantasy(&rbm, &positive, &mut Rng::new(0)).unwrap();
+    let start = rbm.hidden().mean(&positive.hidden_inputs).unwrap();
+    let full = flat(&rbm.visible_mean(&start).unwrap());
+    let half: Vec<_> = full.iter().zip([1.0, 0.0, 1.0, 0.0]).map(|(v, d)| (v + d) / 2.0).collect();
+    assert_close("half the way", &flat(&phase.visible), &half, 1e-15);
 }

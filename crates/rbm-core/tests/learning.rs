@@ -12,9 +12,10 @@ use rbm_core::init::Init;
 use rbm_core::likelihood::log_likelihood;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Cases, Plan, Position};
+use rbm_core::transform::Centre;
 use rbm_core::{
-    Adam, ContrastiveDivergence, Error, Exact, NegativePhase, Optimizer, Persistent, Rbm, Result,
-    Rng, Schedule, Sgd, Trainer, Units,
+    Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
+    Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful, Trainer, Units,
 };
 
 /// The 14 distinct patterns of 3×3 bars and stripes.
@@ -78,9 +79,15 @@ fn samples_are_enough_to_learn_from() {
     };
     let cd = learned(Box::new(ContrastiveDivergence::new(1)));
     let pcd = learned(Box::new(Persistent::new(1, 100)));
-    // Both are biased or noisy, and must still win half of what there is to win.
+    let fast = learned(Box::new(FastPersistent::new(1, 100, 0.05)));
+    let mean_field = learned(Box::new(MeanField::new(1)));
+    // All are biased or noisy, and must still win half of what there is to win.
     let half = (before - 14f64.ln()) / 2.0;
-    assert!(cd > half && pcd > half, "from {before} to {cd} with CD-1, to {pcd} with PCD-1");
+    for (name, after) in
+        [("CD-1", cd), ("PCD-1", pcd), ("FPCD-1", fast), ("mean-field", mean_field)]
+    {
+        assert!(after > half, "from {before} to {after} with {name}");
+    }
 }
 
 #[test]
@@ -207,4 +214,38 @@ fn check_names_what_is_wrong() {
     assert!(monitor::check(&rbm).unwrap_err().to_string().contains("hidden_bias"));
     let rbm = bernoulli(&[vec![1e4], vec![1e4]], &[0.0; 2], &[0.0], DType::F32);
     assert!(monitor::check(&rbm).unwrap_err().to_string().contains("weight"));
+}
+
+/// Every source of fantasies, with momentum and moving offsets, taken up again after every step by a trainer that knows
+/// nothing but the state: to the bit the same machine.
+#[test]
+fn learning_is_taken_up_again_at_any_step() {
+    let cases = bars_and_stripes();
+    let kinds: [fn() -> Box<dyn NegativePhase>; 4] = [
+        || Box::new(ContrastiveDivergence::new(2)),
+        || Box::new(Persistent::new(1, 20)),
+        || Box::new(FastPersistent::new(1, 20, 0.05)),
+        || Box::new(MeanField::new(2)),
+    ];
+    for (i, kind) in kinds.into_iter().enumerate() {
+        let new = || {
+            let mut trainer = Trainer::new(kind(), Sgd { momentum: 0.5, ..Sgd::new(0.1) });
+            trainer.transforms.push(Box::new(Centre::new(0.1)));
+            trainer
+        };
+        let learn = |stop: bool| {
+            let (rbm, mut rng, mut trainer) = (new_machine(&cases), Rng::new(8), new());
+            for _ in 0..12 {
+                trainer.step(&rbm, &cases, &mut rng).unwrap();
+                if stop {
+                    let state: State =
+                        trainer.state().into_iter().map(|(k, v)| (k, v.copy().unwrap())).collect();
+                    trainer = new();
+                    trainer.restore(&state).unwrap();
+                }
+            }
+            (parameter_bits(&rbm), rng)
+        };
+        assert!(learn(true) == learn(false), "negative phase {i}");
+    }
 }

@@ -15,7 +15,10 @@ use common::{
     rows, support,
 };
 use rbm_core::kernel::VisibleStep;
-use rbm_core::{ContrastiveDivergence, Gibbs, Kernel, NegativePhase, Persistent, Phase, Rbm, Rng};
+use rbm_core::{
+    ContrastiveDivergence, FastPersistent, Gibbs, Gradient, Kernel, NegativePhase, Persistent,
+    Phase, Rbm, Rng, Stateful,
+};
 
 const CHAINS: usize = 100_000;
 
@@ -309,6 +312,7 @@ fn fantasies_stay_at_the_distribution() {
         Box::new(ContrastiveDivergence::new(3)),
         Box::new(Persistent::new(1, 0)),
         Box::new(Persistent::new(2, CHAINS / 2)),
+        Box::new(FastPersistent::new(2, 0, 0.1)),
     ];
     for (i, phase) in phases.iter_mut().enumerate() {
         for round in 0..3 {
@@ -316,6 +320,55 @@ fn fantasies_stay_at_the_distribution() {
             let drift = drift(&fantasy.visible, &p);
             assert!(drift < LIMIT, "negative phase {i}, round {round}: drift {drift}");
         }
+    }
+}
+
+/// With fast weights the chains are those of the machine with the fast parts added, which are by hand: decay·fast +
+/// rate·gradient, without the penalty; its fantasies' hidden inputs are the machine's own.
+#[test]
+fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", DType::F32, 16);
+    let sum = machine("bernoulli:4", "bernoulli:3", DType::F32, 16);
+    let other = machine("bernoulli:4", "bernoulli:3", DType::F32, 17);
+    let mut gradient = Gradient {
+        weights: other.weights().as_detached_tensor().into(),
+        visible: vec![other.visible().vars()[0].1.as_detached_tensor()],
+        hidden: vec![other.hidden().vars()[0].1.as_detached_tensor()],
+    };
+    gradient.weights.penalty.l2 = 9.0;
+    let new = || {
+        let mut fast = FastPersistent::new(1, 0, 0.4);
+        fast.decay = 0.5;
+        fast
+    };
+    let mut fast = new();
+    let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
+    fast.fantasy(&rbm, &few, &mut Rng::new(18)).unwrap();
+    fast.learned(&rbm, &gradient).unwrap();
+    fast.learned(&rbm, &gradient).unwrap();
+    for ((_, to), (_, from)) in sum.parameters().into_iter().zip(other.parameters()) {
+        let part = (from.as_detached_tensor() * (0.4 * 0.5 + 0.4)).unwrap();
+        to.set(&(to.as_detached_tensor() + part).unwrap()).unwrap();
+    }
+    let p = Plain::of(&sum).visible_probabilities();
+    let apart: f64 =
+        p.iter().zip(Plain::of(&rbm).visible_probabilities()).map(|(p, q)| (p - q).abs()).sum();
+    assert!(apart > 0.1, "the fast weights make no difference: {apart}");
+    let mut rng = Rng::new(19);
+    let start = exact_sample(&p, 20);
+    fast.hidden = Some(sum.sample_hidden(&start, &mut rng).unwrap());
+    let state = fast.state();
+    let mut copy = new();
+    copy.restore(&state).unwrap();
+    let mut again = rng;
+    for round in 0..3 {
+        let fantasy = fast.fantasy(&rbm, &few, &mut rng).unwrap();
+        let drift = drift(&fantasy.visible, &p);
+        assert!(drift < LIMIT, "round {round}: drift {drift}");
+        let inputs = rbm.hidden_inputs(&fantasy.visible).unwrap();
+        assert_eq!(common::bits(&inputs), common::bits(&fantasy.hidden_inputs));
+        let restored = copy.fantasy(&rbm, &few, &mut again).unwrap();
+        assert_eq!(common::bits(&restored.visible), common::bits(&fantasy.visible));
     }
 }
 

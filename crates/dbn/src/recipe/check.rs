@@ -4,7 +4,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Classifier, Layer, Recipe};
+use super::{Classifier, Layer, Method, Recipe};
 
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
@@ -30,6 +30,9 @@ impl Recipe {
             let is_sampled = layer.visible_step == VisibleStep::Sample;
             let expected = "sample, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;
+            let is_sampled = layer.method != Method::MeanField;
+            let expected = "another, because a variance cannot be learned from means";
+            must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)
     }
@@ -58,6 +61,7 @@ impl Layer {
             ("l2", self.l2),
             ("sparsity_cost", self.sparsity_cost),
             ("clip", self.clip),
+            ("fast_rate", self.fast_rate),
             ("weight_deviation", self.weight_deviation),
         ] {
             must(
@@ -80,13 +84,15 @@ impl Layer {
         let rate = self.offset_rate;
         let expected = "a number between 0 and 1";
         must((0.0..=1.0).contains(&rate), &name_of("offset_rate"), expected, rate)?;
-        let decay = self.sparsity_decay;
-        must(
-            (0.0..1.0).contains(&decay),
-            &name_of("sparsity_decay"),
-            "at least 0 and below 1",
-            decay,
-        )
+        for (key, value) in [
+            ("sparsity_decay", self.sparsity_decay),
+            ("fast_decay", self.fast_decay),
+            ("damping", self.damping),
+        ] {
+            let expected = "at least 0 and below 1";
+            must((0.0..1.0).contains(&value), &name_of(key), expected, value)?;
+        }
+        Ok(())
     }
 }
 

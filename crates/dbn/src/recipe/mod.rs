@@ -1,6 +1,7 @@
 //! A recipe: everything that decides what a training does, as a TOML file with every default written out.
 
 mod check;
+mod method;
 mod parts;
 mod settings;
 mod text;
@@ -14,6 +15,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::{Error, Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
+pub use self::method::Method;
 pub use self::text::BUILT_IN;
 use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
@@ -88,19 +90,6 @@ impl Default for Data {
     }
 }
 
-/// Where fantasies come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// Contrastive divergence.
-    #[default]
-    Cd,
-    /// Persistent contrastive divergence.
-    Pcd,
-    /// Enumeration of the visible configurations.
-    Exact,
-}
-
 /// How gradients become steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,6 +124,12 @@ pub struct Layer {
     pub visible_step: VisibleStep,
     /// The number of persistent chains; 0 means as many as a mini-batch has cases.
     pub chains: usize,
+    /// The learning rate of FPCD's fast weights.
+    pub fast_rate: f64,
+    /// What is left of them after each update.
+    pub fast_decay: f64,
+    /// How much of the last means each mean-field iteration keeps.
+    pub damping: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
     /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
@@ -176,6 +171,9 @@ impl Default for Layer {
             steps: Schedule::Constant(1.0),
             visible_step: VisibleStep::Sample,
             chains: 0,
+            fast_rate: 0.05,
+            fast_decay: 0.95,
+            damping: 0.5,
             optimizer: Rule::Sgd,
             centre: false,
             offset_rate: 0.01,

@@ -2,25 +2,14 @@
 
 use rbm_core::init::Init;
 use rbm_core::transform::{Centre, Clip, Sparsity, Transform, WeightDecay};
-use rbm_core::{
-    Adam, ContrastiveDivergence, Exact, NegativePhase, Optimizer, Persistent, Rbm, Result, Sgd,
-};
+use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
-use super::{Layer, Method, Rule};
+use super::{Layer, Rule};
 
 impl Layer {
     /// How the machine starts.
     pub fn init(&self) -> Init {
         Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
-    }
-
-    /// Where its fantasies come from.
-    pub fn negative(&self) -> Box<dyn NegativePhase> {
-        match self.method {
-            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
-            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
-            Method::Exact => Box::new(Exact),
-        }
     }
 
     /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.

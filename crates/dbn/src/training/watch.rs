@@ -1,7 +1,7 @@
 //! How a training is watched: what it tells, and what it may be told.
 
 use rbm_core::train::Position;
-use rbm_core::{Result, monitor};
+use rbm_core::{Mixing, Result, monitor};
 use serde::Serialize;
 
 use super::Checkpoint;
@@ -64,9 +64,15 @@ pub struct Figures {
     /// Mean |ΔW| / mean |W| of the last step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_ratio: Option<f64>,
+    /// The largest singular values of W, now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub singular_values: Option<Vec<f64>>,
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,
+    /// How well the chains mix that fantasies come from.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
     /// Mean cross-entropy of the classifier on the training cases while learning, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,

@@ -2,14 +2,20 @@
 
 mod contrastive;
 mod exact;
+mod fast;
+mod mean_field;
 mod persistent;
 
 pub use contrastive::ContrastiveDivergence;
 pub use exact::Exact;
+pub use fast::FastPersistent;
+pub use mean_field::MeanField;
 pub use persistent::Persistent;
 
-use crate::state::State;
-use crate::{Phase, Rbm, Result, Rng, Stateful};
+use candle_core::Tensor;
+
+use crate::state::{State, take};
+use crate::{Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// A source of the machine's own configurations ("fantasies") to learn against.
 pub trait NegativePhase: Stateful {
@@ -19,6 +25,18 @@ pub trait NegativePhase: Stateful {
     /// Sets the number of Gibbs steps, where there is one: k of CD-k may grow as learning goes on.
     fn set_steps(&mut self, steps: usize) {
         let _ = steps;
+    }
+
+    /// Called after the machine has made a step along `gradient`. A loop written by hand must call it too where the phase
+    /// learns itself, as [`FastPersistent`] does.
+    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
+        let _ = (rbm, gradient);
+        Ok(())
+    }
+
+    /// What is known of the chains' mixing, asked for at the end of every epoch; none where there are no chains that last.
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        Ok(None)
     }
 }
 
@@ -30,11 +48,34 @@ impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
     fn set_steps(&mut self, steps: usize) {
         (**self).set_steps(steps);
     }
+
+    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
+        (**self).learned(rbm, gradient)
+    }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        (**self).mixing()
+    }
 }
 
 /// The names of saved chains.
 const CHAINS: &str = "chains";
+/// What is saved of their traces.
+const TRACES: &str = "traces";
 
-fn saved(chains: Option<&candle_core::Tensor>) -> State {
+/// Hidden configurations of `count` chains, or of as many as the mini-batch has cases where that is 0: the cases' hidden
+/// samples, repeated or cut to the number of chains.
+fn start(rbm: &Rbm, positive: &Phase, count: usize, rng: &mut Rng) -> Result<Tensor> {
+    let cases = positive.cases()?;
+    let chains = if count == 0 { cases } else { count };
+    let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), rbm.device())?;
+    rbm.hidden().sample(&positive.hidden_inputs.index_select(&rows, 0)?, rng)
+}
+
+fn saved(chains: Option<&Tensor>) -> State {
     chains.map(|hidden| (CHAINS.to_owned(), hidden.clone())).into_iter().collect()
+}
+
+fn restored(state: &State) -> Result<Option<Tensor>> {
+    if state.contains_key(CHAINS) { Ok(Some(take(state, CHAINS)?)) } else { Ok(None) }
 }

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{CHAINS, NegativePhase, saved};
-use crate::state::{State, take};
-use crate::{Gibbs, Phase, Rbm, Result, Rng, Stateful};
+use super::{NegativePhase, TRACES, restored, saved, start};
+use crate::mixing::Traces;
+use crate::state::{State, below, prefixed};
+use crate::{Gibbs, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// PCD-k (Younes 1989; Tieleman 2008): chains that move k Gibbs steps between updates and so follow the machine as it
 /// learns.
@@ -16,32 +17,25 @@ pub struct Persistent {
     pub chains: usize,
     /// The chains' hidden configurations `(chains, hidden)`, once they have been started.
     pub hidden: Option<Tensor>,
+    /// What they have been through.
+    traces: Traces,
 }
 
 impl Persistent {
     /// PCD-`steps` with `chains` chains, which start at the first mini-batch.
     pub fn new(steps: usize, chains: usize) -> Self {
-        Self { steps, chains, hidden: None }
-    }
-
-    /// The first mini-batch's hidden samples, repeated or cut to the number of chains.
-    fn start(&self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Tensor> {
-        let cases = positive.cases()?;
-        let chains = if self.chains == 0 { cases } else { self.chains };
-        let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), rbm.device())?;
-        let inputs = positive.hidden_inputs.index_select(&rows, 0)?;
-        rbm.hidden().sample(&inputs, rng)
+        Self { steps, chains, hidden: None, traces: Traces::default() }
     }
 }
 
 impl Stateful for Persistent {
     fn state(&self) -> State {
-        saved(self.hidden.as_ref())
+        prefixed(TRACES, self.traces.state()).chain(saved(self.hidden.as_ref())).collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.hidden = if state.contains_key(CHAINS) { Some(take(state, CHAINS)?) } else { None };
-        Ok(())
+        self.hidden = restored(state)?;
+        self.traces.restore(&below(TRACES, state))
     }
 }
 
@@ -49,22 +43,28 @@ impl NegativePhase for Persistent {
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
         let mut hidden = match self.hidden.take() {
             Some(hidden) => hidden,
-            None => self.start(rbm, positive, rng)?,
+            None => start(rbm, positive, self.chains, rng)?,
         };
         let gibbs = Gibbs::default();
         for _ in 1..self.steps {
             hidden = gibbs.resume(rbm, &hidden, rng)?.hidden;
         }
         let chains = gibbs.resume(rbm, &hidden, rng)?;
+        self.traces.follow(rbm, &chains.visible, &chains.hidden_inputs)?;
         self.hidden = Some(chains.hidden);
         Ok(Phase {
             visible: chains.visible,
             hidden_inputs: chains.hidden_inputs,
             log_weights: None,
+            is_mirrored: false,
         })
     }
 
     fn set_steps(&mut self, steps: usize) {
         self.steps = steps;
+    }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        self.traces.report()
     }
 }

@@ -1,0 +1,42 @@
+//! The learning algorithms by their names in a recipe.
+
+use rbm_core::{
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Layer;
+
+/// Where fantasies come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Contrastive divergence.
+    #[default]
+    Cd,
+    /// Persistent contrastive divergence.
+    Pcd,
+    /// Persistent contrastive divergence with fast weights.
+    Fpcd,
+    /// Mean-field contrastive divergence.
+    MeanField,
+    /// Enumeration of the visible configurations.
+    Exact,
+}
+
+impl Layer {
+    /// Where the machine's fantasies come from.
+    pub fn negative(&self) -> Box<dyn NegativePhase> {
+        match self.method {
+            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
+            Method::Pcd => Box::new(Persistent::new(1, self.chains)),
+            Method::Fpcd => {
+                let mut fast = FastPersistent::new(1, self.chains, self.fast_rate);
+                fast.decay = self.fast_decay;
+                Box::new(fast)
+            }
+            Method::MeanField => Box::new(MeanField { steps: 1, damping: self.damping }),
+            Method::Exact => Box::new(Exact),
+        }
+    }
+}
