@@ -131,16 +131,21 @@ fn a_run_survives_being_killed_after_any_step() {
     assert_ne!(end["best.0"], end["classifier.0"]);
 }
 
-/// Chains with fast weights, then mean fields.
+/// Chains with fast weights, then mean fields; replicas whose ladder is spaced anew every hundred steps;
+/// copies that are frozen on the way.
 #[test]
-fn a_run_of_other_methods_survives_being_killed() {
-    let place = noisy_place();
-    let words = "--set layers.0.method=fpcd --set layers.1.method=mean-field --set layers.*.centre=true \
-                 --set layers.*.epochs=20 --no-evaluation --checkpoint-every";
-    place.train_into("whole", &format!("{words} 1000"));
-    let kills = train_with_kills(&place, &format!("{words} 0"), 60, Duration::from_millis(4));
-    assert_same(&place, "killed", "whole");
-    assert!(kills.iter().flatten().any(|&(stage, ..)| stage == 0), "{kills:?}");
+fn runs_of_other_methods_survive_being_killed() {
+    for (below, above) in [("fpcd", "mean-field"), ("pt", "pt"), ("ptt", "ptt")] {
+        let place = noisy_place();
+        let words = format!(
+            "--set layers.0.method={below} --set layers.1.method={above} --set layers.*.centre=true \
+             --set layers.*.epochs=20 --no-evaluation --checkpoint-every"
+        );
+        place.train_into("whole", &format!("{words} 1000"));
+        let kills = train_with_kills(&place, &format!("{words} 0"), 60, Duration::from_millis(4));
+        assert_same(&place, "killed", "whole");
+        assert!(kills.iter().flatten().any(|&(stage, ..)| stage == 0), "{below}: {kills:?}");
+    }
 }
 
 /// What is cached is no part of a checkpoint: samples that are passed up are drawn again, and must be the same.

@@ -23,6 +23,22 @@ const EVERY: f64 = 10.0;
 
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
+    let found = find(args, model, part, bars)?;
+    if args.json {
+        output::json(&found)?;
+    } else {
+        print(&found)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds the log-likelihood of `part`, and writes the report that was asked for.
+pub fn find(
+    args: &Evaluate,
+    model: &Model,
+    part: &Part,
+    bars: &MultiProgress,
+) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
     let exact = Likelihood::exact(model, &cases)?;
     let found = match exact {
@@ -46,12 +62,7 @@ pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) ->
             found
         }
     };
-    if args.json {
-        output::json(&found)?;
-    } else {
-        print(&found)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(found)
 }
 
 fn print(found: &Likelihood) -> Result<()> {

@@ -22,6 +22,7 @@ mod embed;
 mod inspect;
 
 mod bench;
+mod reproduce;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args, &bars),
+        Command::Reproduce(args) => reproduce::run(args, &bars, quiet),
     });
     match result {
         Ok(code) => code,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 /// Prints a line.
@@ -38,6 +38,14 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    table.to_string()
+}
+
+/// A table of texts, as wide as the terminal.
+pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.to_string()
 }
 

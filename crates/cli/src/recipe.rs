@@ -75,6 +75,12 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(binarise) = options.binarise {
         recipe.data.binarise = binarise;
     }
+    if let Some(states) = options.one_hot {
+        recipe.data.one_hot = states;
+    }
+    if let Some(width) = options.width {
+        recipe.data.width = width;
+    }
     Ok(())
 }
 
@@ -96,7 +102,7 @@ fn suitable(data: Option<&str>) -> &'static str {
 }
 
 /// A path that still means the same when the run goes on from another folder.
-fn absolute(data: &str) -> Result<String> {
+pub fn absolute(data: &str) -> Result<String> {
     if datasets::is_named(data) {
         return Ok(data.to_owned());
     }

@@ -17,7 +17,7 @@ fn refusal(result: dbn::Result<Recipe>) -> String {
 fn every_built_in_recipe_is_valid_and_survives_being_written_out() {
     for (name, _) in BUILT_IN {
         let recipe = Recipe::named(name).unwrap();
-        assert_eq!(recipe.name, name);
+        assert_eq!(recipe.name, *name);
         assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe, "{name}");
     }
     let message = refusal(Recipe::named("dogits"));
@@ -94,6 +94,7 @@ fn what_is_wrong_is_named() {
         ("layers.0.momentum=[[5, 0.9], [0, 0.5]]", "layers.0.momentum"),
         ("layers.0.offset_rate=1.5", "layers.0.offset_rate"),
         ("layers.0.fast_decay=1", "layers.0.fast_decay"),
+        ("layers.0.replicas=1", "layers.0.replicas"),
         ("layers.0.damping=-0.1", "layers.0.damping"),
         ("layers.0.method=contrastive", "mean-field"),
         ("layers.0.batch_size=0", "layers.0.batch_size"),

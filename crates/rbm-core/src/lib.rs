@@ -56,7 +56,8 @@ pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
 pub use mixing::Mixing;
 pub use negative::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, ParallelTrajectory,
+    Persistent, Tempered,
 };
 pub use optim::{Adam, Optimizer, Sgd};
 pub use rbm::Rbm;

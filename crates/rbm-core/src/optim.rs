@@ -21,6 +21,9 @@ pub trait Optimizer: Stateful {
 
     /// Sets what schedules change: the learning rate, and the momentum where there is one.
     fn set_rates(&mut self, learning_rate: f64, momentum: f64);
+
+    /// Forgets the steps made so far, as after one that was undone; the rates stay.
+    fn forget(&mut self);
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
@@ -30,6 +33,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
     fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
         (**self).set_rates(learning_rate, momentum);
+    }
+
+    fn forget(&mut self) {
+        (**self).forget();
     }
 }
 
@@ -65,6 +72,10 @@ impl Optimizer for Sgd {
 
     fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
         (self.learning_rate, self.momentum) = (learning_rate, momentum);
+    }
+
+    fn forget(&mut self) {
+        self.velocity.clear();
     }
 }
 
@@ -132,6 +143,12 @@ impl Optimizer for Adam {
 
     fn set_rates(&mut self, learning_rate: f64, _momentum: f64) {
         self.learning_rate = learning_rate;
+    }
+
+    fn forget(&mut self) {
+        self.steps = 0;
+        self.first.clear();
+        self.second.clear();
     }
 }
 

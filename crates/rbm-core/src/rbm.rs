@@ -141,10 +141,16 @@ impl Rbm {
     pub fn try_clone(&self) -> Result<Self> {
         let new =
             Self::new(&self.visible.units(), &self.hidden.units(), self.dtype(), self.device())?;
-        for ((_, from), (_, to)) in self.parameters().into_iter().zip(new.parameters()) {
+        new.set(self)?;
+        Ok(new)
+    }
+
+    /// Takes over every parameter of `other`. Errors when it is of another shape.
+    pub fn set(&self, other: &Self) -> Result<()> {
+        for ((_, to), (_, from)) in self.parameters().into_iter().zip(other.parameters()) {
             to.set(&from.as_detached_tensor())?;
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Brings parameters that a step has pushed out of their range back into it.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::negative::Verdict;
 use crate::state::{State, below, prefixed};
 use crate::{
     Batches, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Rows,
@@ -139,7 +140,10 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             gradient = transform.apply(gradient, rbm, &positive)?;
         }
         self.optimizer.step(rbm, &gradient)?;
-        self.negative.learned(rbm, &gradient)
+        if self.negative.learned(rbm, &gradient, rng)? == Verdict::Undone {
+            self.optimizer.forget();
+        }
+        Ok(())
     }
 
     /// Learns from `position` on until the plan's last epoch is done or the observer breaks; `position` and `rng` are
@@ -157,10 +161,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             let epoch = position.epoch;
             let span = tracing::debug_span!("epoch", epoch);
             let _entered = span.enter();
-            self.optimizer.set_rates(
-                plan.learning_rate.at(epoch, plan.epochs),
-                plan.momentum.at(epoch, plan.epochs),
-            );
+            let learning_rate = plan.learning_rate.at(epoch, plan.epochs);
+            let momentum = plan.momentum.at(epoch, plan.epochs);
             self.negative.set_steps(plan.steps.steps_at(epoch, plan.epochs));
             let order = feed.order(epoch);
             let last = order.len().saturating_sub(1);
@@ -169,6 +171,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
                 let visible = feed.batch(indices, rng)?;
                 let before =
                     if i == last { Some(rbm.weights().as_detached_tensor().copy()?) } else { None };
+                self.optimizer.set_rates(learning_rate * self.negative.pace(), momentum);
                 self.step(rbm, &visible, rng)?;
                 tracing::trace!(epoch, batch = i, "step");
                 *position = if i == last {

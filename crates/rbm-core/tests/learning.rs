@@ -15,7 +15,8 @@ use rbm_core::train::{Cases, Plan, Position};
 use rbm_core::transform::Centre;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
-    Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful, Trainer, Units,
+    ParallelTrajectory, Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful, Tempered,
+    Trainer, Units,
 };
 
 /// The 14 distinct patterns of 3×3 bars and stripes.
@@ -81,11 +82,18 @@ fn samples_are_enough_to_learn_from() {
     let pcd = learned(Box::new(Persistent::new(1, 100)));
     let fast = learned(Box::new(FastPersistent::new(1, 100, 0.05)));
     let mean_field = learned(Box::new(MeanField::new(1)));
+    let tempered = learned(Box::new(Tempered::new(1, 50, 0)));
+    let trajectory = learned(Box::new(ParallelTrajectory::new(1, 50)));
     // All are biased or noisy, and must still win half of what there is to win.
     let half = (before - 14f64.ln()) / 2.0;
-    for (name, after) in
-        [("CD-1", cd), ("PCD-1", pcd), ("FPCD-1", fast), ("mean-field", mean_field)]
-    {
+    for (name, after) in [
+        ("CD-1", cd),
+        ("PCD-1", pcd),
+        ("FPCD-1", fast),
+        ("mean-field", mean_field),
+        ("tempering", tempered),
+        ("trajectory", trajectory),
+    ] {
         assert!(after > half, "from {before} to {after} with {name}");
     }
 }
@@ -221,11 +229,14 @@ fn check_names_what_is_wrong() {
 #[test]
 fn learning_is_taken_up_again_at_any_step() {
     let cases = bars_and_stripes();
-    let kinds: [fn() -> Box<dyn NegativePhase>; 4] = [
+    let kinds: [fn() -> Box<dyn NegativePhase>; 7] = [
         || Box::new(ContrastiveDivergence::new(2)),
         || Box::new(Persistent::new(1, 20)),
         || Box::new(FastPersistent::new(1, 20, 0.05)),
         || Box::new(MeanField::new(2)),
+        || Box::new(Tempered::new(1, 20, 4)),
+        || Box::new(Tempered::new(20, 0, 0)),
+        || Box::new(ParallelTrajectory::new(2, 10)),
     ];
     for (i, kind) in kinds.into_iter().enumerate() {
         let new = || {

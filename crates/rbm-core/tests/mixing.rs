@@ -10,7 +10,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, parameter_bits, patterns};
 use rbm_core::mixing::{Traces, autocorrelation_time, effective_sample_size, r_hat};
-use rbm_core::{NegativePhase, Persistent, Phase, Rng, State, Stateful, ops};
+use rbm_core::{NegativePhase, Persistent, Phase, Rbm, Rng, State, Stateful, Tempered, ops};
 
 /// `count` stationary chains x ← φ·x + √(1 − φ²)·noise.
 fn autoregressive(phi: f64, count: usize, length: usize, seed: u64) -> Vec<Vec<f64>> {
@@ -87,16 +87,24 @@ fn r_hat_tells_chains_that_mix_from_chains_that_do_not() {
 }
 
 /// Two patterns that a strong unit keeps apart, each as likely: Gibbs chains stay where they begin.
-fn two_valleys(strength: f64) -> rbm_core::Rbm {
-    let weights = vec![vec![strength]; 8];
-    bernoulli(&weights, &[-strength / 2.0; 8], &[-4.0 * strength], DType::F32)
+fn two_valleys(units: usize, strength: f64) -> Rbm {
+    let weights = vec![vec![strength]; units];
+    let hidden = [-strength * units as f64 / 2.0];
+    bernoulli(&weights, &vec![-strength / 2.0; units], &hidden, DType::F32)
+}
+
+/// One case in each.
+fn both(rbm: &Rbm) -> Phase {
+    let units = rbm.visible().units().size();
+    let cases = format!("{} {}", "1".repeat(units), "0".repeat(units));
+    Phase::of(rbm, &patterns(&cases, DType::F32)).unwrap()
 }
 
 #[test]
 fn traces_tell_chains_that_are_stuck() {
     for (strength, is_stuck) in [(0.5, false), (6.0, true)] {
-        let rbm = two_valleys(strength);
-        let positive = Phase::of(&rbm, &patterns("11111111 00000000", DType::F32)).unwrap();
+        let rbm = two_valleys(8, strength);
+        let positive = both(&rbm);
         let (mut persistent, mut rng) = (Persistent::new(1, 20), Rng::new(8));
         assert_eq!(persistent.mixing().unwrap(), None, "nothing is known yet");
         (0..1200).for_each(|_| drop(persistent.fantasy(&rbm, &positive, &mut rng).unwrap()));
@@ -108,14 +116,40 @@ fn traces_tell_chains_that_are_stuck() {
     }
 }
 
+/// Where Gibbs chains are stuck, replicas on a ladder that is fine enough are not: half of them are in each valley. A ladder of
+/// two levels, over which nothing can jump, says so.
+#[test]
+fn tempering_goes_where_chains_are_stuck() {
+    let rbm = two_valleys(40, 3.0);
+    let positive = both(&rbm);
+    for (levels, is_left) in [(0, false), (2, true)] {
+        let (mut tempered, mut rng) = (Tempered::new(1, 40, levels), Rng::new(11));
+        let mut shares = vec![0.0; 40];
+        for round in 0..2000 {
+            let fantasy = tempered.fantasy(&rbm, &positive, &mut rng).unwrap();
+            if round >= 500 {
+                let up = common::rows(&fantasy.visible);
+                shares.iter_mut().zip(up).for_each(|(share, v)| *share += v[0] / 1500.0);
+            }
+        }
+        let mixing = tempered.mixing().unwrap().unwrap();
+        assert_eq!(mixing.left_equilibrium, is_left, "{levels} levels: {mixing:?}");
+        if !is_left {
+            // The valleys' shares; a unit that is off in the upper one is as rare as one that is on in the lower one.
+            common::assert_mean("the upper valley", &shares, 0.5);
+            assert!(mixing.round_trips.unwrap() > 40, "{mixing:?}");
+        }
+    }
+}
+
 /// The machine moves, and all its chains' free energies with it: that alone is no reason for a warning.
 #[test]
 fn a_drift_in_common_is_left_out() {
-    let rbm = two_valleys(0.5);
+    let rbm = two_valleys(8, 0.5);
     let bias = rbm.hidden().vars()[0].1;
     let (mut traces, mut persistent, mut rng) =
         (Traces::default(), Persistent::new(3, 20), Rng::new(9));
-    let positive = Phase::of(&rbm, &patterns("11111111 00000000", DType::F32)).unwrap();
+    let positive = both(&rbm);
     for _ in 0..1100 {
         bias.set(&(bias.as_detached_tensor() + 0.02).unwrap()).unwrap();
         let fantasy = persistent.fantasy(&rbm, &positive, &mut rng).unwrap();
@@ -128,7 +162,7 @@ fn a_drift_in_common_is_left_out() {
 /// Looking draws nothing, is bounded, and goes on to the bit from its state.
 #[test]
 fn traces_change_nothing_and_are_bounded() {
-    let rbm = two_valleys(1.0);
+    let rbm = two_valleys(8, 1.0);
     let before = parameter_bits(&rbm);
     let positive = Phase::of(&rbm, &patterns("11110000 00001111 10101010", DType::F32)).unwrap();
     let run = |ask: bool, stop: bool| {

@@ -17,7 +17,7 @@ use common::{
 use rbm_core::kernel::VisibleStep;
 use rbm_core::{
     ContrastiveDivergence, FastPersistent, Gibbs, Gradient, Kernel, NegativePhase, Persistent,
-    Phase, Rbm, Rng, Stateful,
+    Phase, Rbm, Rng, Stateful, Tempered,
 };
 
 const CHAINS: usize = 100_000;
@@ -323,6 +323,37 @@ fn fantasies_stay_at_the_distribution() {
     }
 }
 
+/// Replicas find the distribution by themselves, whatever the data are; the ladder is spaced anew while they do.
+#[test]
+fn tempered_fantasies_come_to_the_distribution() {
+    let rbm = machine("bernoulli:4", "bernoulli:3", DType::F32, 21);
+    let p = Plain::of(&rbm).visible_probabilities();
+    let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
+    for levels in [0, 4] {
+        let (mut phase, mut rng) = (Tempered::new(1, CHAINS / 20, levels), Rng::new(22));
+        for round in 0..=201 {
+            let fantasy = phase.fantasy(&rbm, &few, &mut rng).unwrap();
+            if round >= 100 && round % 20 < 2 {
+                let drift = drift(&fantasy.visible, &p);
+                assert!(drift < LIMIT, "{levels} levels, round {round}: drift {drift}");
+                let inputs = rbm.hidden_inputs(&fantasy.visible).unwrap();
+                assert_eq!(common::bits(&inputs), common::bits(&fantasy.hidden_inputs));
+            }
+        }
+        let mixing = phase.mixing().unwrap().unwrap();
+        let acceptance = mixing.swap_acceptance.clone().unwrap();
+        assert_eq!(acceptance.len() + 1, phase.ladder().unwrap().len());
+        assert!(
+            mixing.round_trips.unwrap() > CHAINS / 20 && !mixing.left_equilibrium,
+            "{mixing:?}"
+        );
+        if levels == 0 {
+            // Two levels cannot be fewer: one gap is accepted as often as it is.
+            assert!(acceptance.len() == 1 || acceptance.iter().all(|a| *a > 0.3), "{acceptance:?}");
+        }
+    }
+}
+
 /// With fast weights the chains are those of the machine with the fast parts added, which are by hand: decay·fast +
 /// rate·gradient, without the penalty; its fantasies' hidden inputs are the machine's own.
 #[test]
@@ -344,8 +375,8 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     let mut fast = new();
     let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
     fast.fantasy(&rbm, &few, &mut Rng::new(18)).unwrap();
-    fast.learned(&rbm, &gradient).unwrap();
-    fast.learned(&rbm, &gradient).unwrap();
+    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
+    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
     for ((_, to), (_, from)) in sum.parameters().into_iter().zip(other.parameters()) {
         let part = (from.as_detached_tensor() * (0.4 * 0.5 + 0.4)).unwrap();
         to.set(&(to.as_detached_tensor() + part).unwrap()).unwrap();

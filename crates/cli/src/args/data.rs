@@ -21,6 +21,13 @@ pub struct DataOptions {
     /// value as its probability)
     #[arg(long, value_name = "HOW")]
     pub binarise: Option<Binarise>,
+    /// Every value is a code from 0 to Q-1, and becomes Q values of which one is 1: for --visible "potts(Q)" (default: 21
+    /// for alignments)
+    #[arg(long, value_name = "Q")]
+    pub one_hot: Option<usize>,
+    /// Values of a case in a sparse file (default: the largest index)
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
 }
 
 /// Which cases of a data set

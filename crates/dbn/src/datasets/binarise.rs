@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rbm_core::{Error, Result, Rng, ops, rng::Draw};
+use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 const FORMS: &str = "none, threshold:NUMBER or sample:SEED";
@@ -20,45 +20,6 @@ pub enum Binarise {
     /// Each value, in [0, 1], is drawn once and for all: 1 with that probability (Salakhutdinov, Murray 2008). Which bits a
     /// case gets depends on this seed, on the part and on the case's place in its file alone.
     Sample(u64),
-}
-
-impl Binarise {
-    /// What it does to the values of the part with this number, if anything.
-    pub(super) fn of_part(self, part: u64) -> Option<Bits> {
-        match self {
-            Self::None => None,
-            Self::Threshold(threshold) => Some(Bits::Above(threshold)),
-            Self::Sample(seed) => Some(Bits::Drawn(Rng::new(seed).split(part))),
-        }
-    }
-}
-
-/// How rows of one part become zeros and ones.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Bits {
-    Above(f32),
-    Drawn(Rng),
-}
-
-impl Bits {
-    /// Puts zeros and ones into the place of `values`, rows of `width` values with these numbers in the source.
-    pub(super) fn apply(
-        self,
-        values: &mut [f32],
-        width: usize,
-        numbers: impl IntoIterator<Item = u32>,
-    ) {
-        match self {
-            Self::Above(threshold) => {
-                values.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > threshold)));
-            }
-            Self::Drawn(rng) => {
-                for (row, number) in values.chunks_mut(width.max(1)).zip(numbers) {
-                    ops::draw_bits(row, Draw { seed: rng.seed, stream: number.into() });
-                }
-            }
-        }
-    }
 }
 
 impl fmt::Display for Binarise {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Rows, data};
 
-use super::binarise::Bits;
+use super::encoding::Encoding;
+use super::origin::Origin;
+use super::sparse::Sparse;
 use super::stored::Stored;
 use crate::Standardise;
 
@@ -19,19 +21,12 @@ const MOST_ON_DEVICE: usize = 8 << 30;
 /// become `f32` when rows of them are asked for. A clone or a selection copies nothing but numbers of rows.
 #[derive(Debug, Clone)]
 pub struct Cases {
-    source: Source,
+    source: Origin,
     /// The rows of the source that are cases; `None`: all of them.
     chosen: Option<Arc<[u32]>>,
-    bits: Option<Bits>,
+    encoding: Option<Encoding>,
     standardise: Option<Arc<Standardise>>,
     device: Device,
-}
-
-#[derive(Debug, Clone)]
-enum Source {
-    Stored(Arc<Stored>),
-    Tensor(Tensor),
-    Joined(Arc<[Cases; 2]>),
 }
 
 impl Cases {
@@ -46,11 +41,15 @@ impl Cases {
             return Err(Error::invalid("cases", "a matrix (n, width)", found));
         }
         let matrix = matrix.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-        Ok(Self::from(Source::Tensor(matrix)))
+        Ok(Self::from(Origin::Tensor(matrix)))
     }
 
     pub(super) fn stored(stored: Stored) -> Self {
-        Self::from(Source::Stored(Arc::new(stored)))
+        Self::from(Origin::Stored(Arc::new(stored)))
+    }
+
+    pub(super) fn sparse(sparse: Sparse) -> Self {
+        Self::from(Origin::Sparse(Arc::new(sparse)))
     }
 
     /// The cases of `first`, then those of `second`.
@@ -63,7 +62,7 @@ impl Cases {
             let expected = format!("{} values, as the cases before them", first.width());
             return Err(Error::invalid("cases", expected, second.width().to_string()));
         }
-        Ok(Self::from(Source::Joined(Arc::new([first.clone(), second.clone()]))))
+        Ok(Self::from(Origin::Joined(Arc::new([first.clone(), second.clone()]))))
     }
 
     /// The cases with these numbers, from 0, in the order given.
@@ -78,9 +77,9 @@ impl Cases {
         Ok(Self { chosen: Some(self.rows_of_source(indices)?.into()), ..self.clone() })
     }
 
-    /// The same cases, made of zeros and ones, instead of as anything before, whenever they are formed.
-    pub(super) fn binarised(&self, bits: Option<Bits>) -> Self {
-        Self { bits, ..self.clone() }
+    /// The same cases, encoded like this, instead of in any way before, whenever they are formed.
+    pub(super) fn encoded(&self, encoding: Encoding) -> Self {
+        Self { encoding: Some(encoding), ..self.clone() }
     }
 
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
@@ -104,7 +103,7 @@ impl Cases {
             whole.slice_set(&block, 0, start)?;
             start += block.dim(0)?;
         }
-        Ok(Self { device: device.clone(), ..Self::from(Source::Tensor(whole)) })
+        Ok(Self { device: device.clone(), ..Self::from(Origin::Tensor(whole)) })
     }
 
     /// All cases as one matrix `(n, width)`, `f32`: four bytes a value of memory.
@@ -114,11 +113,10 @@ impl Cases {
 
     /// Values that no case lies below or above, where that is known without looking.
     pub(super) fn extent(&self) -> Option<(f32, f32)> {
-        match &self.source {
-            _ if self.standardise.is_some() => None,
-            _ if self.bits.is_some() => Some((0.0, 1.0)),
-            Source::Stored(stored) => Some(stored.extent()),
-            _ => None,
+        match (&self.standardise, &self.encoding) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some((0.0, 1.0)),
+            (None, None) => self.source.extent(),
         }
     }
 
@@ -136,12 +134,8 @@ impl Cases {
 
     /// `rows`, which have these numbers in the source, with everything done to them.
     fn finished(&self, rows: Tensor, numbers: impl IntoIterator<Item = u32>) -> Result<Tensor> {
-        let rows = match self.bits {
-            Some(bits) => {
-                let mut values = rows.flatten_all()?.to_vec1::<f32>()?;
-                bits.apply(&mut values, self.source.width(), numbers);
-                Tensor::from_vec(values, rows.dims2()?, &Device::Cpu)?
-            }
+        let rows = match self.encoding {
+            Some(encoding) => encoding.apply(&rows, numbers)?,
             None => rows,
         };
         let rows = match &self.standardise {
@@ -152,9 +146,9 @@ impl Cases {
     }
 }
 
-impl From<Source> for Cases {
-    fn from(source: Source) -> Self {
-        Self { source, chosen: None, bits: None, standardise: None, device: Device::Cpu }
+impl From<Origin> for Cases {
+    fn from(source: Origin) -> Self {
+        Self { source, chosen: None, encoding: None, standardise: None, device: Device::Cpu }
     }
 }
 
@@ -164,7 +158,8 @@ impl Rows for Cases {
     }
 
     fn width(&self) -> usize {
-        self.source.width()
+        let width = self.source.width();
+        self.encoding.map_or(width, |encoding| encoding.width(width))
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {
@@ -186,90 +181,6 @@ impl Rows for Cases {
             None => {
                 let numbers = range.start as u32..range.end as u32;
                 self.finished(self.source.block(range)?, numbers)
-            }
-        }
-    }
-}
-
-impl Source {
-    fn count(&self) -> usize {
-        match self {
-            Self::Stored(stored) => stored.count(),
-            Self::Tensor(tensor) => tensor.count(),
-            Self::Joined(parts) => parts.iter().map(Rows::count).sum(),
-        }
-    }
-
-    fn width(&self) -> usize {
-        match self {
-            Self::Stored(stored) => stored.width(),
-            Self::Tensor(tensor) => tensor.width(),
-            Self::Joined(parts) => parts[0].width(),
-        }
-    }
-
-    /// Rows that are there.
-    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
-        match self {
-            Self::Stored(stored) => {
-                let width = stored.width();
-                let mut values = Vec::with_capacity(indices.len() * width);
-                let mut buffer = Vec::new();
-                for run in indices.chunk_by(|row, next| row + 1 == *next) {
-                    let first = run[0] as usize;
-                    stored.append(first..first + run.len(), &mut values, &mut buffer)?;
-                }
-                Ok(Tensor::from_vec(values, (indices.len(), width), &Device::Cpu)?)
-            }
-            Self::Tensor(tensor) => tensor.rows(indices),
-            Self::Joined(parts) => {
-                let [first, second] = &**parts;
-                let from = first.count() as u32;
-                let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
-                indices.iter().for_each(|&i| match i.checked_sub(from) {
-                    None => of_first.push(i),
-                    Some(i) => of_second.push(i),
-                });
-                // Where each row stands among those of both, one after the other.
-                let (mut next, mut next_of_second) = (0, of_first.len() as u32);
-                let places = indices.iter().map(|&i| {
-                    let next = if i < from { &mut next } else { &mut next_of_second };
-                    *next += 1;
-                    *next - 1
-                });
-                let places: Vec<u32> = places.collect();
-                if of_second.is_empty() {
-                    return first.rows(&of_first);
-                }
-                if of_first.is_empty() {
-                    return second.rows(&of_second);
-                }
-                let both = Tensor::cat(&[first.rows(&of_first)?, second.rows(&of_second)?], 0)?;
-                both.rows(&places)
-            }
-        }
-    }
-
-    /// Neighbouring rows that are there.
-    fn block(&self, range: Range<usize>) -> Result<Tensor> {
-        match self {
-            Self::Stored(stored) => {
-                let shape = (range.len(), stored.width());
-                let mut values = Vec::with_capacity(shape.0 * shape.1);
-                stored.append(range, &mut values, &mut Vec::new())?;
-                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
-            }
-            Self::Tensor(tensor) => tensor.block(range),
-            Self::Joined(parts) => {
-                let [first, second] = &**parts;
-                let split = first.count();
-                let (a, b) = (range.start.min(split)..range.end.min(split), range);
-                let b = b.start.max(split) - split..b.end.max(split) - split;
-                match (a.is_empty(), b.is_empty()) {
-                    (_, true) => first.block(a),
-                    (true, false) => second.block(b),
-                    (false, false) => Ok(Tensor::cat(&[first.block(a)?, second.block(b)?], 0)?),
-                }
             }
         }
     }

@@ -24,6 +24,8 @@ pub(super) enum Form {
     Npy,
     Csv,
     Safetensors,
+    Svmlight,
+    Fasta,
 }
 
 /// Whether `source` names a data set that is part of the program, and not a file or folder.
@@ -67,13 +69,23 @@ impl<'a> Source<'a> {
 }
 
 impl Form {
-    const ENDINGS: [(&str, Form); 6] = [
+    const ENDINGS: [(&str, Form); 16] = [
         (".npy", Form::Npy),
         (".csv", Form::Csv),
         (".csv.gz", Form::Csv),
         (".data", Form::Csv),
         (".data.gz", Form::Csv),
         (".safetensors", Form::Safetensors),
+        (".svm", Form::Svmlight),
+        (".svm.gz", Form::Svmlight),
+        (".libsvm", Form::Svmlight),
+        (".libsvm.gz", Form::Svmlight),
+        (".fasta", Form::Fasta),
+        (".fasta.gz", Form::Fasta),
+        (".fa", Form::Fasta),
+        (".fa.gz", Form::Fasta),
+        (".a2m", Form::Fasta),
+        (".a2m.gz", Form::Fasta),
     ];
 
     fn of(path: &Path) -> Result<Self> {

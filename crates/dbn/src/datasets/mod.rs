@@ -8,6 +8,8 @@
 //! | a folder, or `FOLDER/NAME` | `NAME.train.data`, `NAME.valid.data`, `NAME.test.data`: zeros and ones, plain or gzipped |
 //! | `*.npy` | NumPy: numbers or booleans, `(n, width)` or `(n, height, width)` |
 //! | `*.csv`, `*.csv.gz`, `*.data`, `*.data.gz` | numbers between commas, a case a line, with or without a header |
+//! | `*.svm`, `*.libsvm`, and with `.gz` | sparse rows, `label index:value …`: counts |
+//! | `*.fasta`, `*.fa`, `*.a2m`, and with `.gz` | an alignment of proteins: 21 states a column |
 //! | `*.safetensors` | a tensor `cases`, `data`, `x`, `samples` or `images`, or the only matrix there is |
 //!
 //! Every reader refuses what it cannot vouch for with an error that names the file, the place, what should stand there
@@ -19,6 +21,8 @@ mod cases;
 mod csv;
 mod debd;
 mod digits;
+mod encoding;
+mod fasta;
 mod form;
 mod idx;
 mod label_file;
@@ -26,27 +30,30 @@ mod labels;
 mod map;
 mod npy;
 mod number;
+mod options;
+mod origin;
 mod part;
 mod population;
 mod safetensors;
+mod sparse;
 mod split;
 mod stored;
 mod suits;
+mod svmlight;
 
-use std::path::PathBuf;
-
-use rbm_core::{Error, Result};
+use rbm_core::Result;
 
 pub use self::binarise::Binarise;
 pub use self::cases::Cases;
 use self::form::{Form, Source};
 pub use self::form::{is_named, is_suite};
 pub use self::labels::LabelColumn;
+pub use self::options::Options;
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, hold_out, split};
 pub use self::suits::check_units;
 
-const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz or .safetensors";
+const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz, .svm, .libsvm, .fasta, .fa, .a2m or .safetensors";
 
 /// A data set as it was read.
 #[derive(Debug, Clone)]
@@ -68,21 +75,6 @@ pub struct Dataset {
     pub image: Option<(usize, usize)>,
 }
 
-/// What a source does not say about itself.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Every value as the source has it is divided by this; finite and above 0. `None`: by 16 for `digits` and by 255 for
-    /// IDX files, which then lie in [0, 1], and by nothing for all others.
-    pub scale: Option<f32>,
-    /// Labels in a file of their own: `.npy`, IDX (a name with `idx` in it), or one whole number a line in `.csv` or
-    /// `.txt`; the latter two plain or gzipped. Only for single files of cases.
-    pub labels: Option<PathBuf>,
-    /// The column of the labels in a CSV file. `None`: the one that the header calls label, class, target or y.
-    pub label_column: Option<LabelColumn>,
-    /// How the values become zeros and ones.
-    pub binarise: Binarise,
-}
-
 /// Reads a source: see the table above.
 ///
 /// # Errors
@@ -92,17 +84,20 @@ pub struct Options {
 /// for options that do not fit the source.
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let found = Source::of(source)?;
+    let options = &options.completed(&found);
     options.check(source, &found)?;
     let mut dataset = Dataset { name: found.name(), ..read(&found, options)? };
-    if let (Source::File(..), Some(file)) = (found, &options.labels) {
+    if let (Source::File(..), Some(file)) = (&found, &options.labels) {
         let labels = label_file::read(file)?;
         labels::check_count(file, labels.len(), dataset.train.len())?;
         dataset.train.labels = Some(labels);
     }
+    // What was a picture before has more values now.
+    dataset.image = dataset.image.filter(|_| options.one_hot.is_none());
     let parts = [Some(&mut dataset.train), dataset.held_out.as_mut(), dataset.validation.as_mut()];
     for (number, part) in parts.into_iter().enumerate() {
         if let Some(part) = part {
-            part.binarise(source, options.binarise, number as u64)?;
+            part.encode(source, options, number as u64)?;
         }
     }
     let labels = [Some(&dataset.train), dataset.held_out.as_ref()].into_iter().flatten();
@@ -137,6 +132,8 @@ fn read(source: &Source, options: &Options) -> Result<Dataset> {
         Source::File(path, Form::Csv) => {
             Dataset::of(csv::read(path, options.label_column.as_ref(), scale)?)
         }
+        Source::File(path, Form::Svmlight) => Dataset::of(svmlight::read(path, options)?),
+        Source::File(path, Form::Fasta) => Dataset::of(fasta::read(path)?),
         Source::File(path, Form::Safetensors) => {
             let (train, image) = safetensors::read(path, scale)?;
             Dataset { image, ..Dataset::of(train) }
@@ -155,44 +152,5 @@ impl Dataset {
             classes: None,
             image: None,
         }
-    }
-}
-
-impl Options {
-    fn check(&self, name: &str, source: &Source) -> Result<()> {
-        if let Some(scale) = self.scale {
-            if !(scale.is_finite() && scale > 0.0) {
-                return Err(Error::invalid("scale", "a finite number above 0", scale.to_string()));
-            }
-            if matches!(source, Source::Population(_)) {
-                let expected = format!("none for `{name}`, which is made of zeros and ones");
-                return Err(Error::invalid("scale", expected, scale.to_string()));
-            }
-        }
-        if let (Some(file), Source::Digits | Source::Folder(_)) = (&self.labels, source) {
-            let expected = format!("none for `{name}`, which has labels of its own");
-            return Err(Error::invalid("file of labels", expected, file.display().to_string()));
-        }
-        if let (Some(file), Source::Population(_) | Source::Suite(_)) = (&self.labels, source) {
-            let expected = format!("none for `{name}`, which has no labels");
-            return Err(Error::invalid("file of labels", expected, file.display().to_string()));
-        }
-        let Some(column) =
-            self.label_column.as_ref().filter(|&column| *column != LabelColumn::None)
-        else {
-            return Ok(());
-        };
-        if self.labels.is_some() {
-            return Err(Error::invalid(
-                "labels",
-                "one place to take them from",
-                "a column and a file",
-            ));
-        }
-        if !matches!(source, Source::File(_, Form::Csv)) {
-            let expected = format!("none for `{name}`: only a CSV file has one");
-            return Err(Error::invalid("label column", expected, format!("{column:?}")));
-        }
-        Ok(())
     }
 }

@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 use rbm_core::{Error, Result, Rows, data};
 
+use super::encoding::Encoding;
 use super::stored::place;
-use super::{Binarise, Cases};
+use super::{Cases, Options};
 
 /// The part of a data set: cases as rows, and their classes if known.
 #[derive(Debug, Clone)]
@@ -68,14 +69,38 @@ impl Part {
         Self::of(cases, labels)
     }
 
-    /// Makes the cases of this part, the one with this number of the source `name`, of zeros and ones. Errors for the first
-    /// value that is no probability where they are drawn.
-    pub(super) fn binarise(&mut self, name: &str, binarise: Binarise, number: u64) -> Result<()> {
-        if let Binarise::Sample(_) = binarise {
-            let expected = "a value in [0, 1] to draw bits by (divide by the maximum with --scale)";
-            check_values(name, self, 0.0, 1.0, expected)?;
+    /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
+    /// encoding is not for.
+    pub(super) fn encode(&mut self, name: &str, options: &Options, number: u64) -> Result<()> {
+        if let Some(encoding) = Encoding::of(options, number) {
+            encoding.check(name, self)?;
+            self.cases = self.cases.encoded(encoding);
         }
-        self.cases = self.cases.binarised(binarise.of_part(number));
+        Ok(())
+    }
+
+    /// Errors for the first value outside [low, high] or not a number, by its place in the source `name`.
+    pub(super) fn check_values(
+        &self,
+        name: &str,
+        low: f32,
+        high: f32,
+        expected: &str,
+    ) -> Result<()> {
+        let is_inside = |&x: &f32| (low..=high).contains(&x);
+        let extent = self.cases.extent();
+        if extent.is_some_and(|(lowest, highest)| is_inside(&lowest) && is_inside(&highest)) {
+            return Ok(());
+        }
+        let mut start = 0;
+        for block in data::blocks(&self.cases) {
+            let values = block?.flatten_all()?.to_vec1::<f32>()?;
+            if let Some(at) = values.iter().position(|x| !is_inside(x)) {
+                let place = place(start + at / self.width(), at % self.width());
+                return Err(Error::file(name, place, expected, values[at].to_string()));
+            }
+            start += values.len() / self.width().max(1);
+        }
         Ok(())
     }
 }
@@ -95,32 +120,5 @@ pub fn check_range(
     let expected = format!(
         "a value in [{low}, {high}] for {units} units (divide by the maximum with --scale, or choose Gaussian units)"
     );
-    check_values(path_or_name, part, low, high, &expected)
-}
-
-fn check_values(
-    path_or_name: &str,
-    part: &Part,
-    low: f32,
-    high: f32,
-    expected: &str,
-) -> Result<()> {
-    let is_inside = |&x: &f32| (low..=high).contains(&x);
-    if part
-        .cases
-        .extent()
-        .is_some_and(|(lowest, highest)| is_inside(&lowest) && is_inside(&highest))
-    {
-        return Ok(());
-    }
-    let mut start = 0;
-    for block in data::blocks(&part.cases) {
-        let values = block?.flatten_all()?.to_vec1::<f32>()?;
-        if let Some(at) = values.iter().position(|x| !is_inside(x)) {
-            let place = place(start + at / part.width(), at % part.width());
-            return Err(Error::file(path_or_name, place, expected, values[at].to_string()));
-        }
-        start += values.len() / part.width().max(1);
-    }
-    Ok(())
+    part.check_values(path_or_name, low, high, &expected)
 }

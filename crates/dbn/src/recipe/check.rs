@@ -44,6 +44,9 @@ impl Layer {
         let size = self.hidden.size();
         must(size <= MOST, &format!("{name}.hidden"), "at most 2^20 units", size)?;
         must(self.chains <= MOST, &format!("{name}.chains"), "at most 2^20", self.chains)?;
+        let (replicas, expected) = (self.replicas, "0, or 2 to 1000");
+        let is_ladder = replicas == 0 || (2..=1000).contains(&replicas);
+        must(is_ladder, &format!("{name}.replicas"), expected, replicas)?;
         schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
         momentum(&format!("{name}.momentum"), &self.momentum)?;
         schedule(&format!("{name}.steps"), &self.steps)?;

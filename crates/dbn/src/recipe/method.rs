@@ -1,7 +1,8 @@
 //! The learning algorithms by their names in a recipe.
 
 use rbm_core::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, Persistent,
+    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, ParallelTrajectory,
+    Persistent, Tempered,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,10 @@ pub enum Method {
     Pcd,
     /// Persistent contrastive divergence with fast weights.
     Fpcd,
+    /// Persistent chains with replicas at a ladder of inverse temperatures: parallel tempering.
+    Pt,
+    /// Persistent chains on a ladder of what learning has passed through: parallel trajectory tempering.
+    Ptt,
     /// Mean-field contrastive divergence.
     MeanField,
     /// Enumeration of the visible configurations.
@@ -35,6 +40,8 @@ impl Layer {
                 fast.decay = self.fast_decay;
                 Box::new(fast)
             }
+            Method::Pt => Box::new(Tempered::new(1, self.chains, self.replicas)),
+            Method::Ptt => Box::new(ParallelTrajectory::new(1, self.chains)),
             Method::MeanField => Box::new(MeanField { steps: 1, damping: self.damping }),
             Method::Exact => Box::new(Exact),
         }

@@ -68,6 +68,11 @@ pub struct Data {
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
+    /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
+    /// leaves the choice to the format: 21 for alignments, else none.
+    pub one_hot: usize,
+    /// The values of a case in a sparse file; 0 leaves it to the largest index.
+    pub width: usize,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
     pub hold_out_one_in: usize,
     /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and is never
@@ -84,6 +89,8 @@ impl Default for Data {
             labels: PathBuf::new(),
             label_column: String::new(),
             binarise: Binarise::None,
+            one_hot: 0,
+            width: 0,
             hold_out_one_in: 5,
             validate_one_in: 10,
         }
@@ -128,6 +135,8 @@ pub struct Layer {
     pub fast_rate: f64,
     /// What is left of them after each update.
     pub fast_decay: f64,
+    /// The replicas of each chain in parallel tempering, one a level of the ladder; 0 leaves the number to the swaps.
+    pub replicas: usize,
     /// How much of the last means each mean-field iteration keeps.
     pub damping: f64,
     /// How gradients become steps.
@@ -173,6 +182,7 @@ impl Default for Layer {
             chains: 0,
             fast_rate: 0.05,
             fast_decay: 0.95,
+            replicas: 0,
             damping: 0.5,
             optimizer: Rule::Sgd,
             centre: false,
@@ -271,13 +281,15 @@ impl Recipe {
 
     /// How to read the data.
     pub fn data_options(&self) -> Result<datasets::Options> {
-        let Data { scale, labels, label_column, binarise, .. } = &self.data;
+        let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;
         let Ok(column) = LabelColumn::from_str(label_column);
         Ok(datasets::Options {
             scale: (*scale != 0.0).then_some(*scale),
             labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
             label_column: (!label_column.is_empty()).then_some(column),
             binarise: *binarise,
+            one_hot: (*one_hot != 0).then_some(*one_hot),
+            width: (*width != 0).then_some(*width),
         })
     }
 }

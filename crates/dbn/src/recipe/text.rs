@@ -7,9 +7,12 @@ use rbm_core::{Error, Result};
 use super::Recipe;
 
 /// Recipes that are part of the program, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("mnist-16", include_str!("../../recipes/mnist-16.toml")),
+    ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
+    ("debd", include_str!("../../recipes/debd.toml")),
     ("default", include_str!("../../recipes/default.toml")),
 ];
 

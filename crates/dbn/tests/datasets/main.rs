@@ -1,10 +1,5 @@
 //! Data sets: what is read, and that whatever is damaged is refused by file, place, expected and found.
 
-mod binarise;
-mod populations;
-mod suite;
-mod suits;
-
 use std::error::Error;
 use std::fmt::Debug;
 use std::io::Write;
@@ -74,6 +69,14 @@ macro_rules! refused {
         }
     )*};
 }
+
+// After the macro that they use.
+mod binarise;
+mod codes;
+mod counts;
+mod populations;
+mod suite;
+mod suits;
 
 fn plain() -> Options {
     Options::default()

@@ -101,7 +101,7 @@ fn sizes_and_options_that_make_no_sense_are_refused() -> Outcome {
     }
     let scaled = Options { scale: Some(2.0), ..plain() };
     let labelled = Options { labels: Some("y.txt".into()), ..plain() };
-    for (options, word) in [(scaled, "zeros and ones"), (labelled, "no labels")] {
+    for (options, word) in [(scaled, "no measurement"), (labelled, "no labels")] {
         let error = load("shifting-bar:9", &options).err().ok_or("accepted")?.to_string();
         assert!(error.contains(&format!("none for `shifting-bar:9`, which")), "{error}");
         assert!(error.contains(word), "{error}");

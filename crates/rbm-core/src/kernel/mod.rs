@@ -6,12 +6,14 @@
 mod gibbs;
 mod path;
 mod tempering;
+pub mod trajectory;
 
 use candle_core::Tensor;
 
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use path::{Path, column};
 pub use tempering::{End, Replicas, Swaps, Tempering};
+pub use trajectory::Trajectory;
 
 use crate::{Rbm, Result, Rng};
 

@@ -31,6 +31,12 @@ pub struct Mixing {
     /// How many replicas have come from the bottom of the ladder to its top since the last report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_trips: Option<usize>,
+    /// How many updates were undone since the last report, because they went too far for the chains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undone: Option<usize>,
+    /// The part of the learning rate that is made use of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<f64>,
     /// Whether the fantasies are no longer samples of the machine: see the negative phase for how it tells.
     pub left_equilibrium: bool,
 }

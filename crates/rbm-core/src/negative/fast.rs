@@ -2,7 +2,7 @@
 
 use candle_core::{Tensor, Var};
 
-use super::{NegativePhase, TRACES, restored, saved, start};
+use super::{NegativePhase, TRACES, Verdict, restored, saved, start};
 use crate::mixing::Traces;
 use crate::ops::{self, Penalty};
 use crate::state::{State, below, numbered, prefixed, take_numbered};
@@ -52,9 +52,7 @@ impl FastPersistent {
     fn add(&mut self, rbm: &Rbm) -> Result<Rbm> {
         let sum = match self.sum.take() {
             Some(sum) => {
-                for ((_, to), (_, from)) in sum.parameters().into_iter().zip(rbm.parameters()) {
-                    to.set(&from.as_detached_tensor())?;
-                }
+                sum.set(rbm)?;
                 sum
             }
             None => rbm.try_clone()?,
@@ -106,19 +104,19 @@ impl NegativePhase for FastPersistent {
         self.traces.report()
     }
 
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
+    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, _: &mut Rng) -> Result<Verdict> {
         if self.fast.is_empty() {
             let zeros = |var: &Var| Ok(var.as_detached_tensor().zeros_like()?);
             self.fast =
                 rbm.parameters().iter().map(|(_, var)| zeros(var)).collect::<Result<_>>()?;
         }
         // One pass for fast ← decay·fast + rate·gradient; what it adds to the sum is written over before the next use.
-        let Some(sum) = &self.sum else { return Ok(()) };
+        let Some(sum) = &self.sum else { return Ok(Verdict::Kept) };
         let parts = self.fast.iter().zip(gradient.ascents());
         for ((_, parameter), (fast, mut ascent)) in sum.parameters().into_iter().zip(parts) {
             ascent.penalty = Penalty::default();
             ops::momentum_step(parameter, fast, &ascent, self.rate, self.decay)?;
         }
-        Ok(())
+        Ok(Verdict::Kept)
     }
 }

@@ -5,12 +5,16 @@ mod exact;
 mod fast;
 mod mean_field;
 mod persistent;
+mod tempered;
+mod trajectory;
 
 pub use contrastive::ContrastiveDivergence;
 pub use exact::Exact;
 pub use fast::FastPersistent;
 pub use mean_field::MeanField;
 pub use persistent::Persistent;
+pub use tempered::Tempered;
+pub use trajectory::{Decision, ParallelTrajectory};
 
 use candle_core::Tensor;
 
@@ -27,17 +31,31 @@ pub trait NegativePhase: Stateful {
         let _ = steps;
     }
 
-    /// Called after the machine has made a step along `gradient`. A loop written by hand must call it too where the phase
-    /// learns itself, as [`FastPersistent`] does.
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
-        let _ = (rbm, gradient);
-        Ok(())
+    /// Called after the machine has made a step along `gradient`, which it may undo. A loop written by hand must call it too
+    /// where the phase learns itself, as [`FastPersistent`] does, or watches over the steps, as [`ParallelTrajectory`] does.
+    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<Verdict> {
+        let _ = (rbm, gradient, rng);
+        Ok(Verdict::Kept)
+    }
+
+    /// The part of the learning rate that the chains can follow, at most 1.
+    fn pace(&self) -> f64 {
+        1.0
     }
 
     /// What is known of the chains' mixing, asked for at the end of every epoch; none where there are no chains that last.
     fn mixing(&mut self) -> Result<Option<Mixing>> {
         Ok(None)
     }
+}
+
+/// What has become of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stands.
+    Kept,
+    /// The machine is as it was before: the optimiser should forget its momenta.
+    Undone,
 }
 
 impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
@@ -49,8 +67,12 @@ impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
         (**self).set_steps(steps);
     }
 
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
-        (**self).learned(rbm, gradient)
+    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<Verdict> {
+        (**self).learned(rbm, gradient, rng)
+    }
+
+    fn pace(&self) -> f64 {
+        (**self).pace()
     }
 
     fn mixing(&mut self) -> Result<Option<Mixing>> {

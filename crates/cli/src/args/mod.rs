@@ -2,13 +2,21 @@
 
 mod data;
 
+mod bench;
+mod evaluate;
+mod reproduce;
+
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+
+pub use bench::{Bench, Method};
+pub use evaluate::{Evaluate, LikelihoodOptions};
+pub use reproduce::Reproduce;
 
 pub use self::data::{Cases, DataOptions};
 
-/// Deep belief networks: train, evaluate, sample, embed, inspect, bench.
+/// Deep belief networks: train, evaluate, sample, embed, inspect, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -42,6 +50,7 @@ pub enum Command {
     Embed(Embed),
     Inspect(Inspect),
     Bench(Bench),
+    Reproduce(Reproduce),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -62,7 +71,7 @@ pub struct Where {
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
-    /// where it has several), a .npy, .csv, .csv.gz, .data or .safetensors file, or a whole population: bars-and-stripes:4,
+    /// where it has several), a .npy, .csv, .data, .svm, .fasta or .safetensors file, or a whole population: bars-and-stripes:4,
     /// shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
@@ -98,7 +107,8 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
-        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise"])]
+        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise", "one_hot",
+        "width"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -112,69 +122,6 @@ pub struct Train {
     /// Make no pictures
     #[arg(long)]
     pub no_pictures: bool,
-}
-
-/// Measure a trained network on data it has not seen
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  dbn evaluate runs/mnist                 on the cases that the run held out
-  dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
-  dbn evaluate runs/rbm --likelihood --both   log p(v) of a single machine, from both sides
-An estimation of the likelihood that was stopped goes on when the same command is given again.")]
-pub struct Evaluate {
-    /// Folder of the run
-    pub run: PathBuf,
-    /// Data to evaluate on [default: the run's own]
-    pub data: Option<String>,
-    #[command(flatten)]
-    pub data_options: DataOptions,
-    /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
-    #[arg(long, value_enum)]
-    pub cases: Option<Cases>,
-    /// Seed of the stochastic pseudo-likelihood, and of the estimation of the likelihood
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    #[command(flatten)]
-    pub likelihood: LikelihoodOptions,
-    /// Write the numbers and charts of them into this folder
-    #[arg(long, value_name = "DIR")]
-    pub report: Option<PathBuf>,
-    #[command(flatten)]
-    pub place: Where,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How to find a single machine's log p(v).
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Likelihood")]
-pub struct LikelihoodOptions {
-    /// Find log p(v) of a single machine: exactly where one side has at most 25 binary units, else by annealed importance
-    /// sampling
-    #[arg(long)]
-    pub likelihood: bool,
-    /// Come from the other side too: tempering, Bennett's ratio, annealing backwards from equilibrium samples
-    #[arg(long, requires = "likelihood")]
-    pub both: bool,
-    /// Estimate even where the exact value is within reach
-    #[arg(long, requires = "likelihood")]
-    pub estimate: bool,
-    /// Chains of annealed importance sampling in each direction [default: 100]
-    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-    pub chains: Option<u32>,
-    /// Inverse temperatures of annealed importance sampling [default: 14500]
-    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=100_000_000))]
-    pub betas: Option<u32>,
-    /// The most sweeps of tempering, to burn in and to sample [default: 5000]
-    #[arg(long, value_name = "N", requires = "both", value_parser = clap::value_parser!(u32).range(1..))]
-    pub sweeps: Option<u32>,
-    /// Nats that the two sides may be apart and still agree [default: 1]
-    #[arg(long, value_name = "NATS", requires = "both")]
-    pub tolerance: Option<f64>,
-    /// Seconds between checkpoints of an estimation; 0 takes one after every step [default: 10]
-    #[arg(long, value_name = "SECONDS", requires = "likelihood")]
-    pub checkpoint_every: Option<f64>,
 }
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
@@ -245,66 +192,6 @@ pub struct Embed {
 pub struct Inspect {
     /// Folder of the run
     pub run: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Where the negative phase comes from
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Method {
-    /// Contrastive divergence
-    Cd,
-    /// Persistent contrastive divergence
-    Pcd,
-}
-
-impl Method {
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cd => "cd",
-            Self::Pcd => "pcd",
-        }
-    }
-}
-
-/// Measure how fast this machine learns, beside the dense matrix products that learning is made of
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  dbn bench                                        the usual shapes, on made-up strokes
-  dbn bench --data mnist/ --json                   on real cases, as one JSON object
-  dbn bench --shape 784x500 --method pcd --steps 10 --batch 100
-The CPU is measured, and with --device auto a GPU beside it. For steady numbers leave the machine alone meanwhile.")]
-pub struct Bench {
-    /// Learn from these cases, thresholded at 0.5, in the rows that are as wide [default: made-up strokes]
-    #[arg(long, value_name = "FOLDER|FILE")]
-    pub data: Option<String>,
-    #[command(flatten)]
-    pub data_options: DataOptions,
-    /// Seconds to measure each row for
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    pub seconds: f64,
-    /// Measure one row of your own: visible and hidden units [default with --batch, --method or --steps: 784x500]
-    #[arg(long, value_name = "VISIBLExHIDDEN")]
-    pub shape: Option<String>,
-    /// Cases in a mini-batch of your own row [default: 100]
-    #[arg(long, value_name = "N")]
-    pub batch: Option<usize>,
-    /// Method of your own row [default: cd]
-    #[arg(long, value_enum)]
-    pub method: Option<Method>,
-    /// k of CD-k or PCD-k in your own row [default: 1]
-    #[arg(long, value_name = "K")]
-    pub steps: Option<usize>,
-    /// Measure PCD-100 with 2,000 chains too
-    #[arg(long)]
-    pub full: bool,
-    /// Updates that a machine learns before it is measured: how many of its units are on depends on them
-    #[arg(long, value_name = "N", default_value_t = 600)]
-    pub warm_updates: usize,
-    #[command(flatten)]
-    pub place: Where,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

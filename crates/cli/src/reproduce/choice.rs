@@ -1,0 +1,227 @@
+//! Sizes and rates chosen on the validation part: one key after the other, a step up or down, as long as it helps.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use dbn::likelihood::{self, Likelihood};
+use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::{Dataset, Model, Part, Recipe, Run, Training};
+use indicatif::{MultiProgress, ProgressBar};
+use rbm_core::likelihood::{Options, Sides};
+use serde::{Deserialize, Serialize};
+
+use crate::progress;
+
+/// What may be chosen: a key of the recipe, and its values in order. The middle ones come first.
+const AXES: [(&str, &[&str], usize); 5] = [
+    ("hidden", &["16", "25", "50", "100", "200", "400"], 3),
+    ("l2", &["1e-5", "1e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 2),
+    ("learning_rate", &["{from=0.03,to=0.0}", "{from=0.1,to=0.0}", "{from=0.3,to=0.0}"], 1),
+    ("epochs", &["100", "300", "1000"], 1),
+    ("steps", &["1", "5", "20"], 1),
+];
+/// Inverse temperatures of the estimate on the validation part, where it is not exact: its error is some hundredths.
+const BETAS: usize = 1000;
+/// The file that remembers what has been tried.
+const TRIED: &str = "tried.jsonl";
+
+/// Positions on the axes.
+type Place = [usize; AXES.len()];
+
+/// What was tried and what it gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Trial {
+    place: Place,
+    settings: Vec<String>,
+    /// Mean log p(v) of the validation part; forward alone where it is not exact, because it only has to compare.
+    validation: f64,
+    seconds: f64,
+}
+
+/// Leaves the best model found within `budget` seconds in `dir`, and what was tried in `tried.jsonl`.
+pub fn choose(
+    dir: &Path,
+    recipe: &str,
+    data: &str,
+    seed: u64,
+    budget: u64,
+    bars: &MultiProgress,
+) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let mut recipe = Recipe::named(recipe)?;
+    recipe.data.source = crate::recipe::absolute(data)?;
+    recipe.seed = seed;
+    let dataset = crate::recipe::load_data(&recipe)?;
+    ensure!(
+        dataset.validation.is_some(),
+        "{data}: expected a validation part to choose by, found none"
+    );
+    let mut search =
+        Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir)?, bars };
+    search.climb()
+}
+
+/// What earlier processes have tried.
+fn tried(dir: &Path) -> Result<Vec<Trial>> {
+    let path = dir.join(TRIED);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    // A killed process may have left half a line.
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+struct Search<'a> {
+    dir: &'a Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    budget: f64,
+    tried: Vec<Trial>,
+    bars: &'a MultiProgress,
+}
+
+impl Search<'_> {
+    /// Goes from the middle a step up or down each axis in turn, as long as that is better and there is time.
+    fn climb(&mut self) -> Result<()> {
+        let mut best = AXES.map(|(_, _, start)| start);
+        let Some(mut score) = self.score(best)? else { return Ok(()) };
+        loop {
+            let before = best;
+            for axis in 0..AXES.len() {
+                for up in [true, false] {
+                    while let Some(next) = step(best, axis, up) {
+                        match self.score(next)? {
+                            None => return Ok(()),
+                            Some(found) if found > score => (best, score) = (next, found),
+                            Some(_) => break,
+                        }
+                    }
+                }
+            }
+            if best == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What a place gives; `None` when the budget is spent. The first one is always tried.
+    fn score(&mut self, place: Place) -> Result<Option<f64>> {
+        if let Some(trial) = self.tried.iter().find(|trial| trial.place == place) {
+            return Ok(Some(trial.validation));
+        }
+        let spent: f64 = self.tried.iter().map(|trial| trial.seconds).sum();
+        let is_first = self.tried.is_empty();
+        if !is_first && spent + self.expected(place) > self.budget {
+            return Ok(None);
+        }
+        let clock = Instant::now();
+        let settings: Vec<String> = AXES
+            .iter()
+            .zip(place)
+            .map(|((key, values, _), i)| format!("layers.0.{key}={}", values[i]))
+            .collect();
+        let bar = progress::spinner(self.bars, "choosing");
+        bar.set_message(format!("{spent:.0} of {:.0} s: {}", self.budget, settings.join(" ")));
+        let recipe = self.recipe.clone().with(&settings)?;
+        let mut training = Training::new(recipe.clone(), self.dataset.clone(), &Device::Cpu)?;
+        training.monitor = false;
+        let validation = match training.run(&mut Silent(&bar)) {
+            Ok(Outcome::Finished(model)) => {
+                let part = training.validation.as_ref().context("no validation part")?;
+                let validation = judge(&model, part, recipe.seed)?;
+                let is_best = self.tried.iter().all(|trial| trial.validation < validation);
+                if is_best {
+                    self.keep(&recipe, &model)?;
+                }
+                validation
+            }
+            Ok(Outcome::Stopped) => return Ok(None),
+            Err(dbn::Error::Diverged { .. }) if !is_first => f64::MIN,
+            Err(error) => return Err(error.into()),
+        };
+        bar.finish_and_clear();
+        let seconds = clock.elapsed().as_secs_f64();
+        let trial = Trial { place, settings, validation, seconds };
+        crate::output::note(format!(
+            "{:.3} on validation, {seconds:.1} s: {}",
+            trial.validation,
+            trial.settings.join(" ")
+        ));
+        let path = self.dir.join(TRIED);
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        file.write_all(format!("{}\n", serde_json::to_string(&trial)?).as_bytes())
+            .with_context(|| path.display().to_string())?;
+        self.tried.push(trial);
+        Ok(Some(validation))
+    }
+
+    /// Seconds that a trial will take, from the last one and how much more there is to multiply.
+    fn expected(&self, place: Place) -> f64 {
+        let work = |place: Place| -> f64 {
+            let value = |axis: usize| AXES[axis].1[place[axis]].parse().unwrap_or(1.0);
+            value(0) * value(3) * (2.0 + value(4))
+        };
+        self.tried.last().map_or(0.0, |last| last.seconds * work(place) / work(last.place))
+    }
+
+    /// Makes `dir` a run whose model is this one.
+    fn keep(&self, recipe: &Recipe, model: &Model) -> Result<()> {
+        for name in ["recipe.toml", "config.json", "model.safetensors"] {
+            let path = self.dir.join(name);
+            if path.exists() {
+                fs::remove_file(&path).with_context(|| path.display().to_string())?;
+            }
+        }
+        Run::create(self.dir, recipe)?;
+        Ok(model.save(self.dir)?)
+    }
+}
+
+fn step(mut place: Place, axis: usize, up: bool) -> Option<Place> {
+    let next = place[axis].checked_add_signed(if up { 1 } else { -1 })?;
+    place[axis] = next;
+    (next < AXES[axis].1.len()).then_some(place)
+}
+
+/// The mean log p(v) of the validation part: exact, or by a short annealing forwards.
+fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
+    let cases = &part.cases;
+    if let Some(exact) = Likelihood::exact(model, cases)?.and_then(|found| found.exact) {
+        return Ok(exact.log_likelihood);
+    }
+    let (rbm, path) = (likelihood::machine(model)?, likelihood::path(model, cases)?);
+    let options = Options { betas: BETAS, both: false, seed, ..Options::default() };
+    let mut sides = Sides::new(rbm, path, options)?;
+    while !sides.is_done() {
+        sides.step()?;
+    }
+    let found = Likelihood::from_sides(model, cases, sides.found(), f64::INFINITY)?;
+    Ok(found.forward.context("no estimate")?.log_likelihood)
+}
+
+/// Nobody watches but a spinner.
+struct Silent<'a>(&'a ProgressBar);
+
+impl Watch for Silent<'_> {
+    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+        Ok(())
+    }
+
+    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+        Ok(Command::Continue)
+    }
+
+    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
+        self.0.tick();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The published experiments, with their numbers.
+
+/// An experiment that can be reproduced.
+#[derive(Debug, Clone, Copy)]
+pub struct Experiment {
+    /// What the user types.
+    pub name: &'static str,
+    /// What is measured, and on which data.
+    pub what: &'static str,
+    /// The recipe's name.
+    pub recipe: &'static str,
+    /// The data; `None` where the user must name a folder.
+    pub data: Option<&'static str>,
+    /// The published number and where it stands.
+    pub theirs: &'static str,
+    /// What ours must reach at the least, nats a case; `None` where that depends on the data.
+    pub goal: Option<f64>,
+    /// Whether the data are a whole population, of which nothing is held out.
+    pub is_population: bool,
+    /// Whether sizes and rates are chosen on the validation part first.
+    pub is_chosen: bool,
+    /// How long it takes on two cores.
+    pub takes: &'static str,
+}
+
+/// What [`Experiment`]s have in common.
+const POPULATION: Experiment = Experiment {
+    name: "",
+    what: "",
+    recipe: "",
+    data: None,
+    theirs: "",
+    goal: None,
+    is_population: true,
+    is_chosen: false,
+    takes: "seconds",
+};
+
+/// All of them, the quickest first.
+pub const EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "bars-and-stripes",
+        what: "exact log p(v), 4x4, 30 distinct rows",
+        recipe: "bars-and-stripes",
+        data: Some("bars-and-stripes:4"),
+        theirs: "-3.4012 (the maximum, log 1/30)",
+        goal: Some(-3.4012 - 0.02),
+        ..POPULATION
+    },
+    Experiment {
+        name: "bars-and-stripes-pcd",
+        what: "exact log p(v), 4x4, 30 distinct rows, learned by PCD",
+        recipe: "bars-and-stripes-pcd",
+        data: Some("bars-and-stripes:4"),
+        theirs: "-3.4012 (the maximum, log 1/30)",
+        goal: Some(-3.4012 - 0.15),
+        ..POPULATION
+    },
+    Experiment {
+        name: "bars-and-stripes-3x3",
+        what: "exact log p(v), 3x3, 14 distinct rows",
+        recipe: "bars-and-stripes",
+        data: Some("bars-and-stripes:3"),
+        theirs: "-2.6391 (the maximum, log 1/14)",
+        goal: Some(-2.6391 - 0.02),
+        ..POPULATION
+    },
+    Experiment {
+        name: "shifting-bar",
+        what: "exact log p(v), 9 units, a bar of 1",
+        recipe: "shifting-bar",
+        data: Some("shifting-bar:9"),
+        theirs: "-2.1972 (the maximum, log 1/9)",
+        goal: Some(-2.1972 - 0.02),
+        ..POPULATION
+    },
+    Experiment {
+        name: "shifting-bar-pcd",
+        what: "exact log p(v), 9 units, a bar of 1, learned by PCD",
+        recipe: "shifting-bar-pcd",
+        data: Some("shifting-bar:9"),
+        theirs: "-2.1972 (the maximum, log 1/9)",
+        goal: Some(-2.1972 - 0.15),
+        ..POPULATION
+    },
+    Experiment {
+        name: "labelled-shifter",
+        what: "exact log p(v), 19 units, 768 rows",
+        recipe: "labelled-shifter",
+        data: Some("labelled-shifter:8"),
+        theirs: "-6.6438 (the maximum, log 1/768)",
+        goal: Some(-6.6438 - 0.02),
+        takes: "a minute",
+        ..POPULATION
+    },
+    Experiment {
+        name: "labelled-shifter-pcd",
+        what: "exact log p(v), 19 units, 768 rows, learned by PCD",
+        recipe: "labelled-shifter-pcd",
+        data: Some("labelled-shifter:8"),
+        theirs: "-6.6438 (the maximum, log 1/768)",
+        goal: Some(-6.6438 - 0.3),
+        takes: "a minute",
+        ..POPULATION
+    },
+    Experiment {
+        name: "mnist-16",
+        what: "exact log p(v) of the test cases, MNIST > 0.5, 784-16",
+        recipe: "mnist-16",
+        theirs: "-142.56 (PyDeep, centred PCD)",
+        goal: Some(-142.56),
+        is_population: false,
+        takes: "half a minute",
+        ..POPULATION
+    },
+    Experiment {
+        name: "mnist-500",
+        what: "log p(v) of the test cases from both sides, MNIST stochastically binarised once, 784-500",
+        recipe: "mnist-500",
+        theirs: "-86.34 (CD-25, Salakhutdinov and Murray 2008, another draw of the bits, forward alone)",
+        goal: Some(-86.34),
+        is_population: false,
+        takes: "about an hour",
+        ..POPULATION
+    },
+    Experiment {
+        name: "debd",
+        what: "log p(v) of the test cases, any of the twenty data sets of density estimation",
+        recipe: "debd",
+        theirs: "NLTCS -5.99, Mushrooms -10.9, DNA -93.5 are what we ask",
+        is_population: false,
+        is_chosen: true,
+        takes: "its --budget, and a minute",
+        ..POPULATION
+    },
+];

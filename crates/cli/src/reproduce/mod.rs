@@ -1,0 +1,184 @@
+//! `dbn reproduce`
+
+mod choice;
+mod experiments;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use candle_core::Device;
+use clap::Parser;
+use dbn::likelihood::{Likelihood, Value, Verdict};
+use dbn::{Model, Run};
+use indicatif::MultiProgress;
+use rbm_core::checkpoint::write_whole;
+use serde::{Deserialize, Serialize};
+
+use self::experiments::{EXPERIMENTS, Experiment};
+use crate::args::{Args, Command, Reproduce};
+use crate::{evaluate, likelihood, output, train};
+
+/// The file in which a finished reproduction lies.
+const RESULT: &str = "reproduced.json";
+
+/// What a reproduction came to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reproduced {
+    name: String,
+    data: String,
+    seed: u64,
+    /// Mean log p(v), nats a case.
+    ours: f64,
+    /// What the number rests on.
+    verdict: String,
+    theirs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<f64>,
+    /// Seconds of training in this process, and of everything.
+    seconds: f64,
+}
+
+/// Trains and evaluates, or lists what there is.
+pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> {
+    let Some(name) = &args.name else {
+        let rows = EXPERIMENTS.iter().map(|e| {
+            let text = [e.name, e.what, e.theirs, e.takes];
+            text.map(str::to_owned).to_vec()
+        });
+        let header = ["experiment", "what is measured, nats a case", "theirs", "takes"];
+        output::line(output::texts(&header, rows.collect()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        anyhow!("expected one of {}, found {name:?}", names.join(", "))
+    })?;
+    let data = match (&args.data, experiment.data) {
+        (Some(data), _) => data.clone(),
+        (None, Some(data)) => data.to_owned(),
+        (None, None) => bail!("{name}: name the folder of its data with --data"),
+    };
+    let dir = args.out.clone().unwrap_or_else(|| folder(experiment, &data, args.seed));
+    let path = dir.join(RESULT);
+    let reproduced = if path.exists() {
+        serde_json::from_slice(&std::fs::read(&path)?)
+            .with_context(|| path.display().to_string())?
+    } else {
+        let clock = Instant::now();
+        if experiment.is_chosen {
+            choice::choose(&dir, experiment.recipe, &data, args.seed, args.budget, bars)?;
+        } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
+            let code = learn(experiment, &data, args.seed, &dir, bars, quiet)?;
+            if code != ExitCode::SUCCESS {
+                return Ok(code);
+            }
+        }
+        let found = measure(experiment, args.seed, &dir, bars)?;
+        let value = best(&found).context("no estimate")?;
+        let reproduced = Reproduced {
+            name: name.clone(),
+            data,
+            seed: args.seed,
+            ours: value.log_likelihood,
+            verdict: found.verdict.to_string(),
+            theirs: experiment.theirs.into(),
+            goal: experiment.goal,
+            seconds: clock.elapsed().as_secs_f64(),
+        };
+        write_whole(&path, &serde_json::to_vec_pretty(&reproduced)?)?;
+        reproduced
+    };
+    if args.json {
+        output::json(&reproduced)?;
+    } else {
+        print(&reproduced)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &Reproduced) -> Result<()> {
+    let goal = found.goal.map_or("–".into(), |goal| {
+        let verdict = if found.ours >= goal { "reached" } else { "missed" };
+        format!("{goal:.2} {verdict}")
+    });
+    let row = vec![
+        found.name.clone(),
+        format!("{:.4}", found.ours),
+        found.verdict.clone(),
+        found.theirs.clone(),
+        goal,
+        format!("{:.0} s", found.seconds),
+    ];
+    let header = ["experiment", "ours, nats a case", "verdict", "theirs", "at least", "took"];
+    output::line(output::texts(&header, vec![row]))
+}
+
+/// `runs/reproduce-debd-dna-0`
+fn folder(experiment: &Experiment, data: &str, seed: u64) -> PathBuf {
+    let of = match experiment.is_chosen {
+        true => Path::new(data)
+            .file_name()
+            .map_or(String::new(), |name| format!("-{}", name.to_string_lossy())),
+        false => String::new(),
+    };
+    Path::new("runs").join(format!("reproduce-{}{of}-{seed}", experiment.name))
+}
+
+/// `dbn train`, from the beginning or from where it was stopped.
+fn learn(
+    experiment: &Experiment,
+    data: &str,
+    seed: u64,
+    dir: &Path,
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<ExitCode> {
+    let (dir, seed) = (text(dir)?, seed.to_string());
+    let words = match Run::open(Path::new(dir)).is_ok() {
+        true => vec!["dbn", "train", "--resume", dir, "--no-evaluation"],
+        false => {
+            let recipe = ["--recipe", experiment.recipe, "--seed", &seed, "--out", dir];
+            [&["dbn", "train", data][..], &recipe, &["--no-evaluation"]].concat()
+        }
+    };
+    output::note(words.join(" "));
+    match Args::try_parse_from(words)?.command {
+        Command::Train(args) => train::run(&args, bars, quiet),
+        _ => bail!("not a training"),
+    }
+}
+
+/// `dbn evaluate --likelihood --both`, on the test cases.
+fn measure(
+    experiment: &Experiment,
+    seed: u64,
+    dir: &Path,
+    bars: &MultiProgress,
+) -> Result<Likelihood> {
+    let cases = if experiment.is_population { "all" } else { "held-out" };
+    let seed = seed.to_string();
+    let words = ["dbn", "evaluate", text(dir)?, "--likelihood", "--both", "--cases", cases];
+    let words = [&words[..], &["--seed", &seed]].concat();
+    output::note(words.join(" "));
+    let Command::Evaluate(args) = Args::try_parse_from(words)?.command else {
+        bail!("not an evaluation")
+    };
+    let model = Model::load(dir, &Device::Cpu)?;
+    let part = evaluate::cases(dir, &model, None, &args.data_options, args.cases)?;
+    likelihood::find(&args, &model, &part, bars)
+}
+
+/// The number to quote: the exact one, or the lower of the two sides.
+fn best(found: &Likelihood) -> Option<Value> {
+    let lower = |a: Value, b: Value| if a.log_likelihood < b.log_likelihood { a } else { b };
+    match found.verdict {
+        Verdict::Exact => found.exact,
+        _ => found.reverse.zip(found.forward).map(|(a, b)| lower(a, b)),
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| anyhow!("{path:?}: the path is not UTF-8"))
+}

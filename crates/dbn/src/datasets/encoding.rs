@@ -1,0 +1,96 @@
+//! What the values of cases become when rows are formed: zeros and ones.
+
+use candle_core::{Device, Tensor};
+use rbm_core::rng::Draw;
+use rbm_core::{Error, Result, Rng, Rows, data, ops};
+
+use super::stored::place;
+use super::{Binarise, Options, Part};
+
+/// The encoding of the cases of one part.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Encoding {
+    /// 1 for what is above this.
+    Above(f32),
+    /// Each value, a probability, is drawn. The bits of a case follow from this and the number of its row.
+    Drawn(Rng),
+    /// Each value, a whole number below this, becomes so many values, one of them 1.
+    OneHot(usize),
+}
+
+impl Encoding {
+    /// What `options` ask for of the part with this number, if anything.
+    pub(super) fn of(options: &Options, part: u64) -> Option<Self> {
+        match (options.one_hot, options.binarise) {
+            (Some(states), _) => Some(Self::OneHot(states)),
+            (None, Binarise::Threshold(threshold)) => Some(Self::Above(threshold)),
+            (None, Binarise::Sample(seed)) => Some(Self::Drawn(Rng::new(seed).split(part))),
+            (None, Binarise::None) => None,
+        }
+    }
+
+    /// Errors for the first value of `part`, a part of the source `name`, that it is not for.
+    pub(super) fn check(self, name: &str, part: &Part) -> Result<()> {
+        match self {
+            Self::Above(_) => Ok(()),
+            Self::Drawn(_) => {
+                let expected =
+                    "a value in [0, 1] to draw bits by (divide by the maximum with --scale)";
+                part.check_values(name, 0.0, 1.0, expected)
+            }
+            Self::OneHot(states) => check_codes(name, part, states),
+        }
+    }
+
+    /// The width of cases whose rows have `width` values.
+    pub(super) fn width(self, width: usize) -> usize {
+        match self {
+            Self::OneHot(states) => width * states,
+            _ => width,
+        }
+    }
+
+    /// `rows` `(rows, width)`, which have these numbers in the source, encoded.
+    pub(super) fn apply(
+        self,
+        rows: &Tensor,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<Tensor> {
+        let (count, width) = rows.dims2()?;
+        let mut values = rows.flatten_all()?.to_vec1::<f32>()?;
+        match self {
+            Self::Above(threshold) => {
+                values.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > threshold)));
+            }
+            Self::Drawn(rng) => {
+                for (row, number) in values.chunks_mut(width.max(1)).zip(numbers) {
+                    ops::draw_bits(row, Draw { seed: rng.seed, stream: number.into() });
+                }
+            }
+            Self::OneHot(states) => {
+                let mut bits = vec![0.0; values.len() * states];
+                for (site, code) in bits.chunks_mut(states).zip(&values) {
+                    site[*code as usize] = 1.0;
+                }
+                values = bits;
+            }
+        }
+        Ok(Tensor::from_vec(values, (count, self.width(width)), &Device::Cpu)?)
+    }
+}
+
+fn check_codes(name: &str, part: &Part, states: usize) -> Result<()> {
+    let is_code = |x: &f32| x.fract() == 0.0 && (0.0..states as f32).contains(x);
+    let mut start = 0;
+    for block in data::blocks(&part.cases) {
+        let values = block?.flatten_all()?.to_vec1::<f32>()?;
+        let width = part.cases.width();
+        if let Some(at) = values.iter().position(|x| !is_code(x)) {
+            let expected = format!("a code: a whole number from 0 to {}", states - 1);
+            let place = place(start + at / width, at % width);
+            return Err(Error::file(name, place, expected, values[at].to_string()));
+        }
+        start += values.len() / width;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Rows that are mostly zeros, of which the others are kept, until rows are asked for.
+
+use candle_core::{Device, Tensor};
+use rbm_core::Result;
+
+/// Rows of which only what is written down is in memory: four bytes for its column and four for its value.
+#[derive(Debug)]
+pub(super) struct Sparse {
+    width: usize,
+    /// Where each row begins among the columns and values, and where the last one ends.
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    extent: (f32, f32),
+}
+
+impl Sparse {
+    /// Rows of `width` values: row `i` has those from `starts[i]` to `starts[i + 1]`, each in its column below `width`.
+    pub(super) fn new(
+        width: usize,
+        starts: Vec<usize>,
+        columns: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Self {
+        let extent = values.iter().fold((0f32, 0f32), |(low, high), &x| (low.min(x), high.max(x)));
+        Self { width, starts, columns, values, extent }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The smallest and the largest value, or 0.
+    pub(super) fn extent(&self) -> (f32, f32) {
+        self.extent
+    }
+
+    /// The rows with these numbers, which must be there, `(rows, width)`.
+    pub(super) fn rows(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+        let (count, width) = (rows.len(), self.width);
+        let mut dense = vec![0.0; count * width];
+        for (row, dense) in rows.zip(dense.chunks_mut(width)) {
+            let written = self.starts[row]..self.starts[row + 1];
+            for (&column, &value) in self.columns[written.clone()].iter().zip(&self.values[written])
+            {
+                dense[column as usize] = value;
+            }
+        }
+        Ok(Tensor::from_vec(dense, (count, width), &Device::Cpu)?)
+    }
+}

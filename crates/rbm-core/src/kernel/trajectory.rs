@@ -1,0 +1,264 @@
+//! A ladder of machines that learning has passed through, each with samples of its own.
+//!
+//! Parallel trajectory tempering (Béreux, Decelle, Furtlehner, Rosset, Seoane 2025): neighbours on the way of learning are alike
+//! enough to exchange configurations, and the way begins at independent units, which are sampled exactly. A machine that is
+//! frozen does not change, so its samples stay samples of it however seldom they are moved.
+
+use candle_core::{DType, Device, Tensor};
+use rand::RngExt;
+
+use crate::ops::device::to_host;
+use crate::{Error, Rbm, Result, Rng, ops};
+
+/// A frozen machine and samples of it, `(rows, visible)`, rows a multiple of the ladder's chains.
+#[derive(Debug)]
+pub struct Level {
+    /// The machine as it was.
+    pub rbm: Rbm,
+    /// Its samples, moved in place.
+    pub visible: Tensor,
+}
+
+/// Levels from independent units upwards.
+#[derive(Debug)]
+pub struct Trajectory {
+    levels: Vec<Level>,
+    chains: usize,
+    /// Visits made to gaps between levels: the next one's turn.
+    pub visits: usize,
+}
+
+/// Configurations `(rows, visible)` with the products vW `(rows, hidden)` and the free energies that a machine gives them.
+#[derive(Debug, Clone)]
+pub struct Weighed {
+    /// `(rows, visible)`.
+    pub visible: Tensor,
+    /// vW, `(rows, hidden)`.
+    pub hidden_inputs: Tensor,
+    /// F(v) of each row.
+    pub free_energy: Vec<f64>,
+}
+
+impl Weighed {
+    /// `visible` as `rbm` sees it.
+    pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
+        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
+        let free_energy = rbm.visible().energy(&visible)? - rbm.hidden().cgf(&hidden_inputs)?;
+        let free_energy = to_host(&free_energy?.detach())?.to_vec1::<f64>()?;
+        Ok(Self { visible, hidden_inputs, free_energy })
+    }
+
+    /// Row `i` from `other` where `takes[i]`, else as it is.
+    fn merged(&self, other: &Self, takes: &[bool]) -> Result<Self> {
+        let rows = takes.len();
+        let order: Vec<u32> = takes
+            .iter()
+            .enumerate()
+            .map(|(i, &take)| (i + rows * usize::from(take)) as u32)
+            .collect();
+        let order = Tensor::new(order, self.visible.device())?;
+        let pick = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 0)?.index_select(&order, 0);
+        let pairs = self.free_energy.iter().zip(&other.free_energy).zip(takes);
+        Ok(Self {
+            visible: pick(&self.visible, &other.visible)?,
+            hidden_inputs: pick(&self.hidden_inputs, &other.hidden_inputs)?,
+            free_energy: pairs.map(|((own, new), &take)| if take { *new } else { *own }).collect(),
+        })
+    }
+}
+
+/// Two machines' configurations after they could change places, and how probable that was on average.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Of the first machine.
+    pub first: Weighed,
+    /// Of the second.
+    pub second: Weighed,
+    /// The mean acceptance.
+    pub acceptance: f64,
+}
+
+/// Lets row i of two machines change places by Metropolis' rule on free energies: both distributions stay as they are.
+pub fn exchange(
+    (first, x): (&Rbm, Weighed),
+    (second, y): (&Rbm, Weighed),
+    rng: &mut Rng,
+) -> Result<Exchange> {
+    let (y_by_first, x_by_second) =
+        (Weighed::by(first, y.visible.clone())?, Weighed::by(second, x.visible.clone())?);
+    let rows = x.free_energy.len();
+    let chance = ops::uniform(rows, DType::F64, &Device::Cpu, rng)?.to_vec1::<f64>()?;
+    let ratio = |i: usize| {
+        x.free_energy[i] + y.free_energy[i] - y_by_first.free_energy[i] - x_by_second.free_energy[i]
+    };
+    let takes: Vec<bool> = (0..rows).map(|i| chance[i].ln() < ratio(i)).collect();
+    let acceptance = (0..rows).map(|i| ratio(i).exp().min(1.0)).sum::<f64>() / rows as f64;
+    let (first, second) = (x.merged(&y_by_first, &takes)?, y.merged(&x_by_second, &takes)?);
+    Ok(Exchange { first, second, acceptance })
+}
+
+/// The mean acceptance of exchanges between a machine and another of which no samples are needed: `log_weights` are
+/// F(v) − F_other(v) of samples v of the first. A sample of the other is one of these, weighted, so the mean over pairs is
+/// Σ min(wᵢ, wⱼ) over i ≠ j, by (n − 1)·Σ w: one less the weights' Gini coefficient.
+pub fn overlap(log_weights: &[f64]) -> f64 {
+    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    weights.sort_by(f64::total_cmp);
+    let n = weights.len();
+    let above: f64 = weights.iter().enumerate().map(|(i, w)| 2.0 * w * (n - 1 - i) as f64).sum();
+    above / ((n.max(2) - 1) as f64 * weights.iter().sum::<f64>())
+}
+
+impl Trajectory {
+    /// A ladder of one level: the units of `rbm` by their own biases, without couplings, and `rows` exact samples.
+    pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
+        let bottom = rbm.try_clone()?;
+        bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
+        let none = Tensor::zeros((rows, rbm.visible().units().size()), rbm.dtype(), rbm.device())?;
+        let visible = bottom.visible().sample(&none, rng)?;
+        Self::of(vec![Level { rbm: bottom, visible }], chains)
+    }
+
+    /// A ladder of these levels. Errors when there are none, or their rows are no multiple of `chains`.
+    pub fn of(levels: Vec<Level>, chains: usize) -> Result<Self> {
+        let rows =
+            levels.iter().map(|level| Ok(level.visible.dim(0)?)).collect::<Result<Vec<_>>>()?;
+        if chains == 0
+            || rows.is_empty()
+            || rows.iter().any(|rows| *rows == 0 || rows % chains != 0)
+        {
+            let expected = format!("levels with a multiple of {chains} rows each");
+            return Err(Error::invalid("a trajectory", expected, format!("{rows:?}")));
+        }
+        Ok(Self { levels, chains, visits: 0 })
+    }
+
+    /// The levels, independent units first. What [`Level::visible`] holds are samples of each.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// The newest level.
+    pub fn newest(&self) -> Result<&Level> {
+        self.levels.last().ok_or_else(|| Error::invalid("a trajectory", "a level", "none"))
+    }
+
+    /// How many rows of a level move at a time.
+    pub fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// Moves a random portion of a level's rows by a Gibbs step of its own, `(chains, visible)`, and says where it begins. At
+    /// the bottom these are new exact samples.
+    pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(Weighed, usize)> {
+        let Level { rbm, visible } = &self.levels[level];
+        let start = self.chains * rng.random_range(0..visible.dim(0)? / self.chains);
+        let portion = visible.narrow(0, start, self.chains)?.contiguous()?;
+        let hidden = rbm.sample_hidden(&portion, rng)?;
+        let visible = rbm.visible().sample(&rbm.visible_inputs(&hidden)?, rng)?;
+        Ok((Weighed::by(rbm, visible)?, start))
+    }
+
+    /// Puts rows back where [`Trajectory::draw`] took them.
+    pub fn put(&self, level: usize, start: usize, rows: &Weighed) -> Result<()> {
+        Ok(self.levels[level].visible.slice_set(&rows.visible.contiguous()?, 0, start)?)
+    }
+
+    /// Moves a portion of the rows of two neighbouring frozen levels and lets them change places; each gap in its turn. The gap
+    /// and its acceptance; none where there is only one level.
+    pub fn visit(&mut self, rng: &mut Rng) -> Result<Option<(usize, f64)>> {
+        let gaps = self.levels.len() - 1;
+        if gaps == 0 {
+            return Ok(None);
+        }
+        let gap = self.visits % gaps;
+        self.visits = (gap + 1) % gaps;
+        Ok(Some((gap, self.cross(gap, rng)?)))
+    }
+
+    /// One visit to `gap`: its acceptance.
+    fn cross(&self, gap: usize, rng: &mut Rng) -> Result<f64> {
+        let ((x, x_start), (y, y_start)) = (self.draw(gap, rng)?, self.draw(gap + 1, rng)?);
+        let (lower, upper) = (&self.levels[gap].rbm, &self.levels[gap + 1].rbm);
+        let Exchange { first, second, acceptance } = exchange((lower, x), (upper, y), rng)?;
+        self.put(gap, x_start, &first)?;
+        self.put(gap + 1, y_start, &second)?;
+        Ok(acceptance)
+    }
+
+    /// F(v) − F_other(v) of all rows of the newest level, a portion at a time: what [`overlap`] asks for.
+    pub fn log_weights(&self, other: &Rbm) -> Result<Vec<f64>> {
+        let Level { rbm, visible } = self.newest()?;
+        let mut all = Vec::with_capacity(visible.dim(0)?);
+        for start in (0..visible.dim(0)?).step_by(self.chains) {
+            let rows = visible.narrow(0, start, self.chains)?.contiguous()?;
+            let (own, other) = (Weighed::by(rbm, rows.clone())?, Weighed::by(other, rows)?);
+            all.extend(
+                own.free_energy.iter().zip(other.free_energy).map(|(own, other)| own - other),
+            );
+        }
+        Ok(all)
+    }
+
+    /// Freezes a copy of `rbm` as the newest level. Its samples are those of the last one, drawn again by their weights, and
+    /// then moved: `sweeps` times all of them by a Gibbs step and an exchange with the level below, which keeps as many rows as
+    /// there are chains.
+    pub fn freeze(&mut self, rbm: &Rbm, sweeps: usize, rng: &mut Rng) -> Result<()> {
+        let log_weights = self.log_weights(rbm)?;
+        let rows = log_weights.len();
+        let order = resampled(&log_weights, rng.random_range(0.0..1.0));
+        let order = Tensor::new(order, rbm.device())?;
+        let visible = self.newest()?.visible.index_select(&order, 0)?;
+        self.levels.push(Level { rbm: rbm.try_clone()?, visible });
+        let gap = self.levels.len() - 2;
+        for _ in 0..sweeps * rows / self.chains {
+            self.cross(gap, rng)?;
+        }
+        let below = &mut self.levels[gap];
+        below.visible = below.visible.narrow(0, 0, self.chains)?.copy()?;
+        Ok(())
+    }
+
+    /// For every gap and each of as many rows as there are chains, log p*(above) − log p*(below) of the lower level's rows, and
+    /// log p*(below) − log p*(above) of the upper level's: a sweep for Bennett's ratio.
+    pub fn log_ratios(&self) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        for pair in self.levels.windows(2) {
+            for (own, other, ratios) in [(0, 1, &mut up), (1, 0, &mut down)] {
+                let rows = pair[own].visible.narrow(0, 0, self.chains)?.contiguous()?;
+                let here = Weighed::by(&pair[own].rbm, rows.clone())?;
+                let there = Weighed::by(&pair[other].rbm, rows)?;
+                let both = here.free_energy.iter().zip(there.free_energy);
+                ratios.extend(both.map(|(here, there)| here - there));
+            }
+        }
+        Ok((up, down))
+    }
+
+    /// log Z of the bottom, in nats.
+    pub fn log_partition_at_bottom(&self) -> Result<f64> {
+        let rbm = &self.levels[0].rbm;
+        let of = |layer: &dyn crate::Layer| -> Result<f64> {
+            let none = Tensor::zeros((1, layer.units().size()), rbm.dtype(), rbm.device())?;
+            Ok(to_host(&layer.cgf(&none)?)?.sum_all()?.to_scalar::<f64>()?)
+        };
+        Ok(of(rbm.visible())? + of(rbm.hidden())?)
+    }
+}
+
+/// Row numbers drawn by their weights, as evenly as can be: `chance` between 0 and 1 places the comb (systematic resampling).
+fn resampled(log_weights: &[f64], chance: f64) -> Vec<u32> {
+    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    let tooth = weights.iter().sum::<f64>() / weights.len() as f64;
+    let (mut row, mut reached) = (0, weights.first().copied().unwrap_or(0.0));
+    (0..weights.len())
+        .map(|i| {
+            while reached < (i as f64 + chance) * tooth && row + 1 < weights.len() {
+                row += 1;
+                reached += weights[row];
+            }
+            row as u32
+        })
+        .collect()
+}
