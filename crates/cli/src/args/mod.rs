@@ -85,8 +85,7 @@ pub struct Train {
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
     #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian,
-    /// gaussian-learned, or several with their sizes (bernoulli:784+potts(10):1)
+    /// Kind of the data layer's units: bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N)
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first
