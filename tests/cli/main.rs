@@ -8,5 +8,6 @@ mod common;
 mod likelihood;
 mod reproducible;
 mod resume;
+mod sources;
 mod train;
 mod units;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dbn::datasets::Parts;
 use dbn::{Evaluation, Model, Part, Run, datasets};
 use indicatif::MultiProgress;
@@ -69,6 +69,10 @@ pub fn cases(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<Part> {
+    ensure!(
+        data.is_some() || *options == DataOptions::default(),
+        "--scale, --binarise and the like: expected with data that are named; the run's own are read as its recipe says"
+    );
     let (dataset, of_recipe) = match data {
         Some(source) => (recipe::load_other(source, options)?, None),
         None => {

@@ -93,9 +93,11 @@ fn named_or_file(name: &str) -> Result<Recipe> {
     Ok(Recipe::named(name)?)
 }
 
-fn suitable(data: Option<&str>) -> &'static str {
+/// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
+fn suitable(data: Option<&str>) -> &str {
     match data {
-        None | Some("digits") => "digits",
+        None => "digits",
+        Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
         Some(_) => "default",
     }

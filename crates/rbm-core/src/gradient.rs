@@ -17,9 +17,6 @@ pub struct Phase {
     pub hidden_inputs: Tensor,
     /// Unnormalised log-weights of the rows, `(cases,)`; without them all rows count alike.
     pub log_weights: Option<Tensor>,
-    /// Whether it is a phase of the mirrored machine: hidden configurations stand in the place of the visible ones, and
-    /// hWᵀ, what they say to the visible units, in that of vW.
-    pub is_mirrored: bool,
 }
 
 impl Phase {
@@ -29,7 +26,7 @@ impl Phase {
             return Err(Error::invalid("a phase", "at least one case", "none"));
         }
         let hidden_inputs = rbm.hidden_inputs(cases)?.detach();
-        Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None, is_mirrored: false })
+        Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None })
     }
 
     /// How many configurations there are.
@@ -57,41 +54,35 @@ impl Phase {
     }
 }
 
-/// What each parameter's statistic is on average over a phase.
-struct Averages {
-    weights: Outer,
-    visible: Vec<Tensor>,
-    hidden: Vec<Tensor>,
+/// What each parameter's statistic is on average over a phase: plain data.
+#[derive(Debug, Clone)]
+pub struct Averages {
+    /// ⟨v hᵀ⟩, `(visible, hidden)`, not multiplied out.
+    pub weights: Outer,
+    /// ⟨Tₖ(v)⟩, one `(visible,)` for each parameter of the visible layer, in its order.
+    pub visible: Vec<Tensor>,
+    /// ⟨Tₖ(h)⟩, one `(hidden,)` for each parameter of the hidden layer, in its order.
+    pub hidden: Vec<Tensor>,
 }
 
 impl Averages {
-    fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
+    /// The averages over the rows of `phase`. Hidden units count with their means (Practical Guide §3.3), which has the same
+    /// expectation as samples and less noise.
+    pub fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
             statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
-        let (given, other) = match phase.is_mirrored {
-            false => (rbm.visible(), rbm.hidden()),
-            true => (rbm.hidden(), rbm.visible()),
+        let hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
+        let mean = hidden[0].detach();
+        let correlation = match &weights {
+            None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
+            Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
         };
-        let caused = other.expected_statistics(&phase.hidden_inputs)?;
-        let mean = other.mean_among(&caused)?.detach();
-        let (mean, scale) = match &weights {
-            None => (mean, 1.0 / phase.cases()? as f64),
-            Some(weights) => (mean.broadcast_mul(weights)?, 1.0),
-        };
-        let (given, caused) = (average(&given.statistics(&phase.visible)?)?, average(&caused)?);
-        Ok(match phase.is_mirrored {
-            false => Self {
-                weights: Outer::new(&phase.visible, &mean, scale)?,
-                visible: given,
-                hidden: caused,
-            },
-            true => Self {
-                weights: Outer::new(&mean, &phase.visible, scale)?,
-                visible: caused,
-                hidden: given,
-            },
+        Ok(Self {
+            weights: correlation,
+            visible: average(&rbm.visible().statistics(&phase.visible)?)?,
+            hidden: average(&hidden)?,
         })
     }
 }
@@ -108,10 +99,13 @@ pub struct Gradient {
 }
 
 impl Gradient {
-    /// The average over `positive` less the average over `negative`. Hidden units count with their means (Practical
-    /// Guide §3.3), which has the same expectation as samples and less noise.
+    /// The average over `positive` less the average over `negative`.
     pub fn between(rbm: &Rbm, positive: &Phase, negative: &Phase) -> Result<Self> {
-        let (positive, negative) = (Averages::of(rbm, positive)?, Averages::of(rbm, negative)?);
+        Self::of(Averages::of(rbm, positive)?, Averages::of(rbm, negative)?)
+    }
+
+    /// What the data say less what the machine says.
+    pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
         let difference = |positive: Vec<Tensor>, negative: Vec<Tensor>| {
             let pairs = positive.into_iter().zip(negative);
             pairs.map(|(positive, negative)| Ok((positive - negative)?)).collect::<Result<_>>()

@@ -51,7 +51,7 @@ pub mod checkpoint;
 pub use checkpoint::Checkpoint;
 pub use data::{Batches, Rows};
 pub use error::{Error, Result};
-pub use gradient::{Gradient, Phase};
+pub use gradient::{Averages, Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
 pub use layer::{Layer, Units};
 pub use mixing::Mixing;

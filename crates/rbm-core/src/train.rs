@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::negative::Verdict;
 use crate::state::{State, below, prefixed};
 use crate::{
-    Batches, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm, Result, Rng, Rows,
-    Schedule, Stateful, Transform, monitor,
+    Averages, Batches, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
+    Rows, Schedule, Stateful, Transform, monitor,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -134,8 +134,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// One step of learning from `visible` `(cases, visible)`.
     pub fn step(&mut self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<()> {
         let positive = Phase::of(rbm, visible)?;
-        let negative = self.negative.fantasy(rbm, &positive, rng)?;
-        let mut gradient = Gradient::between(rbm, &positive, &negative)?;
+        let negative = self.negative.averages(rbm, &positive, rng)?;
+        let mut gradient = Gradient::of(Averages::of(rbm, &positive)?, negative)?;
         for transform in &mut self.transforms {
             gradient = transform.apply(gradient, rbm, &positive)?;
         }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use dbn::datasets::Binarise;
 
 /// How to read a data set.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct DataOptions {
     /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
     #[arg(long, value_name = "NUMBER")]

@@ -1,8 +1,7 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
-mod data;
-
 mod bench;
+mod data;
 mod evaluate;
 mod reproduce;
 
@@ -11,10 +10,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use bench::{Bench, Method};
+pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 pub use reproduce::Reproduce;
-
-pub use self::data::{Cases, DataOptions};
 
 /// Deep belief networks: train, evaluate, sample, embed, inspect, bench, reproduce.
 #[derive(Debug, Parser)]
@@ -76,7 +74,8 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// A built-in recipe (digits, mnist, default) or a TOML file
+    /// A built-in recipe (digits, mnist, default, and for whole populations bars-and-stripes, shifting-bar,
+    /// labelled-shifter, each also with -pcd) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
     /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10

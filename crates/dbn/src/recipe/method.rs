@@ -25,7 +25,7 @@ pub enum Method {
     Ptt,
     /// Mean-field contrastive divergence.
     MeanField,
-    /// Enumeration of the visible configurations.
+    /// Enumeration of the configurations of the smaller side.
     Exact,
 }
 

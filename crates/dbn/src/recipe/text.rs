@@ -14,6 +14,12 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
     ("debd", include_str!("../../recipes/debd.toml")),
     ("default", include_str!("../../recipes/default.toml")),
+    ("bars-and-stripes", include_str!("../../recipes/bars-and-stripes.toml")),
+    ("bars-and-stripes-pcd", include_str!("../../recipes/bars-and-stripes-pcd.toml")),
+    ("shifting-bar", include_str!("../../recipes/shifting-bar.toml")),
+    ("shifting-bar-pcd", include_str!("../../recipes/shifting-bar-pcd.toml")),
+    ("labelled-shifter", include_str!("../../recipes/labelled-shifter.toml")),
+    ("labelled-shifter-pcd", include_str!("../../recipes/labelled-shifter-pcd.toml")),
 ];
 
 impl Recipe {

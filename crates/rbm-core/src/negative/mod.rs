@@ -19,12 +19,17 @@ pub use trajectory::{Decision, ParallelTrajectory};
 use candle_core::Tensor;
 
 use crate::state::{State, take};
-use crate::{Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Averages, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// A source of the machine's own configurations ("fantasies") to learn against.
 pub trait NegativePhase: Stateful {
     /// Configurations that stand for the machine's distribution; `positive` is the phase of the data in the same step.
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase>;
+
+    /// What they say on average, which is all that a gradient needs: [`Exact`] knows it without writing them down.
+    fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
+        Averages::of(rbm, &self.fantasy(rbm, positive, rng)?)
+    }
 
     /// Sets the number of Gibbs steps, where there is one: k of CD-k may grow as learning goes on.
     fn set_steps(&mut self, steps: usize) {
@@ -61,6 +66,10 @@ pub enum Verdict {
 impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
         (**self).fantasy(rbm, positive, rng)
+    }
+
+    fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
+        (**self).averages(rbm, positive, rng)
     }
 
     fn set_steps(&mut self, steps: usize) {

@@ -56,7 +56,6 @@ impl NegativePhase for Persistent {
             visible: chains.visible,
             hidden_inputs: chains.hidden_inputs,
             log_weights: None,
-            is_mirrored: false,
         })
     }
 
