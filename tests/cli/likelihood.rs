@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::Place;
+use crate::common::{Place, WIDTH, read_npy, tensors};
 
 /// A machine with so few hidden units that the exact likelihood is known.
 fn place() -> Place {
@@ -104,4 +104,40 @@ fn what_cannot_be_estimated_is_refused() {
     assert_eq!(place.dbn("evaluate run --both").code, Some(2), "--both alone means nothing");
     place.dbn(&format!("{sides} --estimate --tolerance=-1")).failed(&["--tolerance"]);
     assert_eq!(place.dbn(&format!("{sides} --chains 1")).code, Some(2));
+}
+
+/// Samples by tempering have the averages of the enumerated machine.
+#[test]
+fn tempered_samples_are_in_equilibrium() {
+    const COUNT: usize = 1000;
+    let place = place();
+    let words = format!("sample run --tempered --binary --count {COUNT} --out t");
+    let said = place.dbn(&words).done().err;
+    assert!(said.contains("replicas came from β = 0 to β = 1"), "{said}");
+    let (shape, samples) = read_npy(&place.read("t/samples.npy"));
+    assert_eq!(shape, [COUNT as u64, WIDTH as u64]);
+
+    let numbers = tensors(&place.model("run"));
+    let of = |name: &str| -> Vec<f64> { numbers[name].1.iter().map(|x| f64::from(*x)).collect() };
+    let (weights, b, c) =
+        (of("rbms.0.weight"), of("rbms.0.visible_bias"), of("rbms.0.hidden_bias"));
+    let (mut total, mut means) = (0.0, [0.0; WIDTH]);
+    for state in 0u32..1 << c.len() {
+        let on = |j: &usize| state >> j & 1 == 1;
+        let field = |i: usize| -> f64 {
+            b[i] + (0..c.len()).filter(on).map(|j| weights[j * WIDTH + i]).sum::<f64>()
+        };
+        let fields: Vec<f64> = (0..WIDTH).map(field).collect();
+        let bias: f64 = (0..c.len()).filter(on).map(|j| c[j]).sum();
+        let weight = (bias + fields.iter().map(|f| f.exp().ln_1p()).sum::<f64>()).exp();
+        total += weight;
+        means.iter_mut().zip(&fields).for_each(|(mean, f)| *mean += weight / (1.0 + (-f).exp()));
+    }
+    for (i, mean) in means.iter().enumerate() {
+        let exact = mean / total;
+        let sampled: f32 = samples.iter().skip(i).step_by(WIDTH).sum();
+        let error = (exact * (1.0 - exact) / COUNT as f64).sqrt();
+        let z = (f64::from(sampled) / COUNT as f64 - exact) / error;
+        assert!(z.abs() < 4.0, "unit {i}: {} of {COUNT}, exact {exact}", sampled);
+    }
 }

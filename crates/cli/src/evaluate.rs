@@ -104,7 +104,7 @@ pub fn cases(
         bail!("{name}: no cases are {purpose} of this data");
     };
     let units = model.dbn.bottom().visible().units();
-    model.check_width(part.width())?;
+    model.check_width(part.width()).with_context(|| source(data, dir))?;
     datasets::check_units(&source(data, dir), &part, &units)?;
     Ok(part)
 }

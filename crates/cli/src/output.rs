@@ -1,10 +1,13 @@
 //! Results on standard output: lines, tables, JSON.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+/// Columns of a table of texts where there is no terminal to ask.
+const WIDTH: u16 = 120;
 
 /// Prints a line.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
@@ -46,6 +49,9 @@ pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !io::stdout().is_terminal() {
+        table.set_width(WIDTH);
+    }
     table.to_string()
 }
 

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use dbn::{Model, gallery};
+use candle_core::Tensor;
+use dbn::{Model, gallery, report};
 use rbm_core::checkpoint::write_whole;
-use rbm_core::kernel::Chains;
+use rbm_core::kernel::{Chains, Path};
+use rbm_core::likelihood::{Effort, Equilibrium};
 use rbm_core::{Gibbs, Kernel, Rng, Rows};
 
-use crate::args::Sample;
+use crate::args::{Cases, Sample};
 use crate::{device, evaluate, npy, output};
 
 /// The most samples in the picture.
@@ -18,15 +20,20 @@ const PICTURED: usize = 400;
 pub fn run(args: &Sample) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let mut rng = Rng::new(args.seed);
-    let mut chains = start(args, &model, &mut rng)?;
-    let bar = indicatif::ProgressBar::new(args.steps as u64);
-    for _ in 0..args.steps {
-        Gibbs::default().step(model.dbn.top(), &mut chains, &mut rng)?;
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let hidden = if args.tempered {
+        tempered(args, &model, &mut rng)?
+    } else {
+        let mut chains = start(args, &model, &mut rng)?;
+        let bar = indicatif::ProgressBar::new(args.steps as u64);
+        for _ in 0..args.steps {
+            Gibbs::default().step(model.dbn.top(), &mut chains, &mut rng)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        chains.hidden
+    };
     let fall = if args.binary { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
-    let samples = model.in_data_values(&fall(&model.dbn, &chains.hidden, &mut rng)?)?;
+    let samples = model.in_data_values(&fall(&model.dbn, &hidden, &mut rng)?)?;
     let dir = args.out.clone().unwrap_or_else(|| args.run.join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
@@ -38,6 +45,39 @@ pub fn run(args: &Sample) -> Result<ExitCode> {
         output::line(path.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hidden configurations of the top machine in equilibrium.
+fn tempered(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Tensor> {
+    let top = model.dbn.top();
+    let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
+    let part = evaluate::cases(&args.run, model, data, &args.data_options, which)
+        .context("--tempered begins at the averages of data (name some with --from)")?;
+    let cases = report::some_of(&model.prepare_cases(&part.cases)?)?;
+    let below = model.dbn.features(&cases)?;
+    let arriving = below.iter().rev().nth(1).unwrap_or(&cases).detach();
+    let count = args.count as usize;
+    let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
+    let mut equilibrium = Equilibrium::new(top, Path::from_cases(top, &arriving)?, effort, rng)?;
+    let bar = indicatif::ProgressBar::new(1000);
+    while !equilibrium.is_done() {
+        equilibrium.step(top, rng)?;
+        bar.set_position((1000.0 * equilibrium.share_done()) as u64);
+    }
+    bar.finish_and_clear();
+    let standing = equilibrium.standing();
+    output::note(format!(
+        "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
+        standing.arrivals,
+        standing.sweeps,
+        standing.betas.len()
+    ));
+    if standing.arrivals < count {
+        output::note(format!(
+            "fewer than the {count} samples: they depend on each other (give more --sweeps)"
+        ));
+    }
+    Ok(top.sample_hidden(&equilibrium.samples()?, rng)?)
 }
 
 /// Chains at the biases, or at the first cases of the data that the user named, again and again if there are too few.

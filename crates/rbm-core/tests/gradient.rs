@@ -498,3 +498,25 @@ fn mean_field_fantasies_settle_where_the_mean_field_free_energy_is_flat() {
     let half: Vec<_> = full.iter().zip([1.0, 0.0, 1.0, 0.0]).map(|(v, d)| (v + d) / 2.0).collect();
     assert_close("half the way", &flat(&phase.visible), &half, 1e-15);
 }
+
+/// Where the centred, decayed gradient is zero, the means of the machine are those of the data: with the plain bias gradient
+/// Δb₀, the transformed one is Δb₀ − (ΔW − l2·W − l1·sign W)·λ, so that it vanishes together with Δb₀ and the rest.
+#[test]
+fn decay_is_centred_too() {
+    let dtype = DType::F64;
+    let rbm = machine("bernoulli:5", "bernoulli:4", dtype, 61);
+    let positive = Phase::of(&rbm, &patterns("10110 01101 11100 00111", dtype)).unwrap();
+    let negative = Phase::of(&rbm, &patterns("11010 00110 10001 01011", dtype)).unwrap();
+    let plain = Gradient::between(&rbm, &positive, &negative).unwrap();
+    let decayed = WeightDecay { l1: 0.2, l2: 0.3 }.apply(plain.clone(), &rbm, &positive).unwrap();
+    let mut centre = Centre::new(0.0);
+    let centred = centre.apply(decayed, &rbm, &positive).unwrap();
+    let [plain, centred] = [plain, centred].map(|gradient| gradient.tensors(&rbm).unwrap());
+    let offset = |name: &str| centre.state()[name].unsqueeze(1).unwrap();
+    let visible = centred[0].matmul(&offset("hidden")).unwrap().squeeze(1).unwrap();
+    let hidden = centred[0].t().unwrap().matmul(&offset("visible")).unwrap().squeeze(1).unwrap();
+    for (i, back) in [(1, visible), (2, hidden)] {
+        let expected = (&plain[i] - back).unwrap();
+        assert_close("Δb", &flat(&centred[i]), &flat(&expected), 1e-12);
+    }
+}

@@ -169,7 +169,7 @@ fn one_trial_is_bernoulli_and_one_draw_is_potts() {
 #[test]
 fn a_binomial_unit_is_the_sum_of_its_copies() {
     let row = weights()[0].clone();
-    let binomial = with("binomial(3):1", "bernoulli:3", &[row.clone()], &V[..1], &H);
+    let binomial = with("binomial(3):1", "bernoulli:3", std::slice::from_ref(&row), &V[..1], &H);
     let copies = with("bernoulli:3", "bernoulli:3", &vec![row; 3], &[V[0]; 3], &H);
     let found = free_energies(&binomial, &[vec![0.0], vec![1.0], vec![2.0], vec![3.0]]);
     let mut sums = vec![vec![]; 4];

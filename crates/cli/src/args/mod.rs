@@ -84,8 +84,7 @@ pub struct Train {
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
     #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian,
-    /// gaussian-learned, or several with their sizes (bernoulli:784+potts(10):1)
+    /// Kind of the data layer's units: bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N)
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first
@@ -128,7 +127,8 @@ pub struct Train {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   dbn sample runs/mnist --count 64 --steps 2000 --out samples/
-  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases")]
+  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
+  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering")]
 pub struct Sample {
     /// Folder of the run
     pub run: PathBuf,
@@ -143,6 +143,13 @@ pub struct Sample {
     /// Gibbs steps of each chain
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub steps: usize,
+    /// Sample the top machine in equilibrium by parallel tempering instead, however many modes it has: a ladder of inverse
+    /// temperatures that begins at the averages of the run's own data or of --from
+    #[arg(long, conflicts_with = "steps")]
+    pub tempered: bool,
+    /// The most sweeps of tempering, to burn in and to sample
+    #[arg(long, value_name = "N", requires = "tempered", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: u32,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -19,11 +19,11 @@ impl Layer {
             let sparsity = Sparsity::new(self.sparsity_target, self.sparsity_cost);
             transforms.push(Box::new(Sparsity { decay: self.sparsity_decay, ..sparsity }));
         }
-        if self.centre {
-            transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
-        }
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
+        }
+        if self.centre {
+            transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
         }
         if self.clip > 0.0 {
             transforms.push(Box::new(Clip::new(self.clip)?));

@@ -5,6 +5,9 @@ use rbm_core::Units;
 
 use crate::Outcome;
 
+/// Units, cases, and what the refusal says.
+type Refused<'a> = (&'a str, &'a [&'a [f32]], &'a [&'a str]);
+
 fn check(units: &str, rows: &[&[f32]]) -> Outcome<Result<(), String>> {
     let width = rows.first().map_or(0, |row| row.len());
     let cases = candle_core::Tensor::from_vec(
@@ -36,7 +39,7 @@ fn configurations_and_means_are_accepted() -> Outcome {
 
 #[test]
 fn what_units_cannot_be_is_refused_with_its_place() -> Outcome {
-    let refused: [(&str, &[&[f32]], &[&str]); 12] = [
+    let refused: [Refused; 12] = [
         (
             "spin:2",
             &[&[1.0, -1.0], &[1.0, 0.0]],

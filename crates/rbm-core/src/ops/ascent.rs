@@ -169,26 +169,45 @@ impl Ascent {
         Ok(self)
     }
 
-    /// What the data and the machine say, without the penalty, times a vector y `(columns,)` from the right: `(rows,)`.
-    pub fn times_vector(&self, y: &Tensor) -> Result<Tensor> {
+    /// [`Ascent::tensor`] times a vector y `(columns,)` from the right, without multiplying out: `(rows,)`.
+    pub fn times_vector(&self, parameter: &Tensor, y: &Tensor) -> Result<Tensor> {
         let y = y.unsqueeze(0)?;
-        match &self.direction {
-            Direction::Tensor(tensor) => Ok(product_transposed(&y, tensor)?.squeeze(0)?),
+        let said = match &self.direction {
+            Direction::Tensor(tensor) => product_transposed(&y, tensor)?.squeeze(0)?,
             Direction::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&y, &term.y)?, &term.x)? * term.scale)?)
-            }),
-        }
+            })?,
+        };
+        self.less_penalty(said, parameter, |w| product_transposed(&y, w))
     }
 
-    /// A vector x `(rows,)` times what the data and the machine say, without the penalty: `(columns,)`.
-    pub fn vector_times(&self, x: &Tensor) -> Result<Tensor> {
+    /// A vector x `(rows,)` times [`Ascent::tensor`], without multiplying out: `(columns,)`.
+    pub fn vector_times(&self, parameter: &Tensor, x: &Tensor) -> Result<Tensor> {
         let x = x.unsqueeze(0)?;
-        match &self.direction {
-            Direction::Tensor(tensor) => Ok(product(&x, tensor)?.squeeze(0)?),
+        let said = match &self.direction {
+            Direction::Tensor(tensor) => product(&x, tensor)?.squeeze(0)?,
             Direction::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&x, &term.x)?, &term.y)? * term.scale)?)
-            }),
+            })?,
+        };
+        self.less_penalty(said, parameter, |w| product(&x, w))
+    }
+
+    /// `said` less the penalty of the parameter's size, multiplied by `times`, which gives one row.
+    fn less_penalty(
+        &self,
+        mut said: Tensor,
+        parameter: &Tensor,
+        times: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let (Penalty { l1, l2 }, parameter) = (self.penalty, parameter.detach());
+        if l2 != 0.0 {
+            said = (said - (times(&parameter)?.squeeze(0)? * l2)?)?;
         }
+        if l1 != 0.0 {
+            said = (said - (times(&parameter.sign()?)?.squeeze(0)? * l1)?)?;
+        }
+        Ok(said)
     }
 
     /// Multiplied out for the parameter as it is: a tensor of its shape, newly made where there is anything to do.

@@ -18,8 +18,9 @@ const HIDDEN: &str = "hidden";
 /// With the offsets at the data's means, learning does not depend on which of its two values a binary unit calls 1. The
 /// offsets follow the means of the mini-batches; the machine does not change when they do, because its parameters are the
 /// plain ones. The direction is the gradient times a positive definite matrix that depends on μ and λ alone, so it climbs
-/// whatever the gradient climbs: put it after what adds gradients of the machine ([`Sparsity`](super::Sparsity)), before
-/// [`WeightDecay`](super::WeightDecay), which is meant to spare the biases, and before [`Clip`](super::Clip).
+/// whatever the gradient climbs: put it after what adds to the gradient ([`Sparsity`](super::Sparsity),
+/// [`WeightDecay`](super::WeightDecay)) and before [`Clip`](super::Clip). A decay that came later would let learning rest where
+/// the machine's means are not the data's: the weights' pull would go into the biases, and nothing into the means.
 #[derive(Debug, Clone)]
 pub struct Centre {
     /// How much of each mini-batch's means goes into the offsets; 0.01 is usual, 0 holds them.
@@ -84,9 +85,9 @@ impl Transform for Centre {
         let shift =
             Outer::new(&Tensor::stack(&[&mu, &b], 0)?, &Tensor::stack(&[&c, &lambda], 0)?, -1.0)?;
         gradient.weights = gradient.weights.plus(shift)?;
-        let back = gradient.weights.times_vector(&lambda)?.neg()?;
+        let back = gradient.weights.times_vector(rbm.weights(), &lambda)?.neg()?;
         add_to_biases(rbm.visible(), &mut gradient.visible, &back)?;
-        let back = gradient.weights.vector_times(&mu)?.neg()?;
+        let back = gradient.weights.vector_times(rbm.weights(), &mu)?.neg()?;
         add_to_biases(rbm.hidden(), &mut gradient.hidden, &back)?;
         (self.visible, self.hidden) = (Some(mu), Some(lambda));
         Ok(gradient)
