@@ -58,6 +58,7 @@ pub struct Where {
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
   dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
   dbn train data.csv --visible gaussian --standardise --unsupervised
+  dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
@@ -72,10 +73,11 @@ pub struct Train {
     /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Hidden layers from the bottom up, e.g. 500,500,2000 or gaussian:30; each trained as the recipe's last one
-    #[arg(long, value_name = "UNITS,...", value_delimiter = ',')]
+    /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
+    #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, gaussian or gaussian-learned
+    /// Kind of the data layer's units: bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian,
+    /// gaussian-learned, or several with their sizes (bernoulli:784+potts(10):1)
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first
@@ -135,6 +137,9 @@ pub struct Evaluate {
     pub seed: u64,
     #[command(flatten)]
     pub likelihood: LikelihoodOptions,
+    /// Write the numbers and charts of them into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object

@@ -9,7 +9,7 @@ use dbn::{Evaluation, Model, Part, Run, datasets};
 use indicatif::MultiProgress;
 
 use crate::args::{Cases, DataOptions, Evaluate};
-use crate::{device, likelihood, output, progress, recipe};
+use crate::{device, likelihood, output, progress, recipe, report};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
@@ -23,6 +23,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let evaluation = Evaluation::of(&model, &part, args.seed);
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| source(args.data.as_deref(), &args.run))?;
+    if let Some(dir) = &args.report {
+        report::write(dir, args, &model, &part, &evaluation, None)?;
+    }
     if args.json {
         output::json(&evaluation)?;
         return Ok(ExitCode::SUCCESS);
@@ -97,8 +100,8 @@ pub fn cases(
         bail!("{name}: no cases are {purpose} of this data");
     };
     let units = model.dbn.bottom().visible().units();
-    let (low, high) = units.range();
-    datasets::check_range(&source(data, dir), &part, low, high, units.kind())?;
+    model.check_width(part.width())?;
+    datasets::check_units(&source(data, dir), &part, &units)?;
     Ok(part)
 }
 

@@ -1,6 +1,6 @@
 //! `dbn evaluate --likelihood`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use rbm_core::Checkpoint;
 use rbm_core::likelihood::{Effort, Options, Record, Sides};
 
 use crate::args::{Evaluate, LikelihoodOptions};
-use crate::output;
+use crate::{output, report};
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
@@ -24,9 +24,27 @@ const EVERY: f64 = 10.0;
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
     let cases = model.prepare_cases(&part.cases)?;
-    let found = match Likelihood::exact(model, &cases)? {
-        Some(exact) if !args.likelihood.estimate => exact,
-        _ => estimate(args, model, &cases, bars)?,
+    let exact = Likelihood::exact(model, &cases)?;
+    let found = match exact {
+        Some(exact) if !args.likelihood.estimate => {
+            if let Some(dir) = &args.report {
+                report::write(dir, args, model, part, &exact, None)?;
+            }
+            exact
+        }
+        exact => {
+            let options = args.likelihood.options(args.seed);
+            let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
+            let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
+            let found = Likelihood::from_sides(model, &cases, sides.found(), tolerance)?;
+            let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
+            if let Some(dir) = &args.report {
+                report::write(dir, args, model, part, &found, sides.samples())?;
+                charts(dir, model, &cases, &options, &sides, &found)?;
+            }
+            waiting.finish()?;
+            found
+        }
     };
     if args.json {
         output::json(&found)?;
@@ -77,44 +95,55 @@ fn print(found: &Likelihood) -> Result<()> {
     output::line(format!("verdict: {}", found.verdict))
 }
 
-/// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
-fn estimate(
-    args: &Evaluate,
+/// The charts that only an estimation has.
+fn charts(
+    dir: &Path,
     model: &Model,
     cases: &Cases,
+    options: &Options,
+    sides: &Sides,
+    found: &Likelihood,
+) -> Result<()> {
+    let exact = found.exact.map(|exact| exact.log_likelihood);
+    let path = dir.join("estimates.png");
+    let (numbers, samples) = (sides.found(), sides.samples());
+    dbn::report::estimates(&path, model, cases, options, numbers, samples, exact)?;
+    if let Some(tempering) = &found.tempering {
+        let path = dir.join("acceptance.png");
+        dbn::charts::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
+    }
+    Ok(())
+}
+
+/// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
+fn estimate<'a>(
+    args: &Evaluate,
+    model: &'a Model,
+    cases: &Cases,
+    options: Options,
     bars: &MultiProgress,
-) -> Result<Likelihood> {
-    let asked = &args.likelihood;
-    let tolerance = asked.tolerance.unwrap_or(TOLERANCE);
+) -> Result<(Sides<'a>, Waiting)> {
+    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     let rbm = likelihood::machine(model)?;
     let path = likelihood::path(model, cases)?;
-    let every = asked.checkpoint_every.unwrap_or(EVERY);
-    let every = Duration::try_from_secs_f64(every).map_err(|_| {
-        anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
-    })?;
-    let mut waiting = Waiting { path: args.run.join(CHECKPOINT), every, written: Instant::now() };
-    let options = asked.options(args.seed);
+    let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
             Sides::resume(rbm, path.clone(), options, &tensors, &record)?
         }
         None => None,
     };
-    if let Some(sides) = &resumed {
-        output::note(format!(
-            "going on with {} at {:.0} %",
-            sides.stage(),
-            100.0 * sides.share_done()
-        ));
-    }
     let mut sides = match resumed {
-        Some(sides) => sides,
+        Some(sides) => {
+            let (stage, percent) = (sides.stage(), 100.0 * sides.share_done());
+            output::note(format!("going on with {stage} at {percent:.0} %"));
+            sides
+        }
         None => Sides::new(rbm, path, options)?,
     };
     go(&mut sides, &mut waiting, bars)?;
-    waiting.finish()?;
-    Ok(Likelihood::from_sides(model, cases, sides.found(), tolerance)?)
+    Ok((sides, waiting))
 }
 
 /// Takes every step, shows where it stands, and takes checkpoints.
@@ -146,6 +175,14 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// In the folder of the model; `every` is in seconds.
+    fn new(run: &Path, every: f64) -> Result<Self> {
+        let every = Duration::try_from_secs_f64(every).map_err(|_| {
+            anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
+        })?;
+        Ok(Self { path: run.join(CHECKPOINT), every, written: Instant::now() })
+    }
+
     /// What an earlier process left, if anything.
     fn load(&self) -> Result<Option<Checkpoint<Record>>> {
         if !self.path.exists() {

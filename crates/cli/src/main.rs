@@ -13,6 +13,7 @@ mod train;
 mod npy;
 
 mod likelihood;
+mod report;
 
 mod evaluate;
 mod sample;

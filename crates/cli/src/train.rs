@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Run, Training, gallery};
+use dbn::{Evaluation, Model, Recipe, Run, Training, gallery, report};
 use indicatif::MultiProgress;
-use rbm_core::Rows;
 use rbm_core::ops::device::allow_tf32;
+use rbm_core::{Rng, Rows};
 
 use crate::args::Train;
 use crate::progress::{self, Progress};
@@ -129,6 +129,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
             }
         };
         gallery::write(run.dir(), model, &shown, training.recipe.seed).context("pictures")?;
+        charts(run, model, training, !args.no_evaluation).context("charts")?;
     }
     let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
         return Ok("done, without a look at held-out cases".into());
@@ -142,6 +143,23 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
             format!("held-out reconstruction error {error:.5}")
         }
     })
+}
+
+/// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
+fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
+    let mut groups = vec![("training", report::some_of(&training.train.cases)?)];
+    match (&training.validation, &training.held_out) {
+        (Some(part), _) => groups.push(("validation", report::some_of(&part.cases)?)),
+        (None, Some(part)) if is_evaluated => {
+            let prepared = model.prepare_cases(&part.cases)?;
+            groups.push(("held-out", report::some_of(&prepared)?));
+        }
+        _ => {}
+    }
+    let mut rng = Rng::new(training.recipe.seed);
+    groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+    report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
+    Ok(report::singular_values(run.dir(), &run.metrics()?)?)
 }
 
 fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use rbm_core::{Result, Rng, Rows};
+use rbm_core::{Gibbs, Kernel, Result, Rng, Rows};
 
 use crate::Model;
 use crate::pictures::{Contrast, shape_of, write_grid, write_pairs};
@@ -13,6 +13,8 @@ const COLUMNS: usize = 10;
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
 pub const PAIRS: usize = 40;
+/// How many configurations there are to look at together.
+const CONFIGURATIONS: usize = 200;
 /// Gibbs steps behind each sample in a picture.
 const STEPS: usize = 1000;
 
@@ -22,6 +24,15 @@ pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<(
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
     let samples = model.dbn.sample(TILES, STEPS, &mut Rng::new(seed))?;
     self::samples(&dir.join("samples.png"), model, &model.in_data_values(&samples)?, COLUMNS)
+}
+
+/// Configurations of the data layer, `(200, width)`: samples in which the lowest layer is drawn too.
+pub fn configurations(model: &Model, rng: &mut Rng) -> Result<Tensor> {
+    let mut chains = model.dbn.start_chains(CONFIGURATIONS, rng)?;
+    for _ in 0..STEPS {
+        Gibbs::default().step(model.dbn.top(), &mut chains, rng)?;
+    }
+    model.dbn.fall_sampled(&chains.hidden, rng)
 }
 
 /// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it.

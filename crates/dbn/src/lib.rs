@@ -9,6 +9,9 @@
 pub mod standardise;
 
 pub mod datasets;
+
+mod bitmap;
+pub mod charts;
 pub mod pictures;
 
 pub mod dbn;
@@ -27,6 +30,7 @@ pub mod recipe;
 pub mod evaluation;
 
 pub mod likelihood;
+pub mod report;
 
 pub mod training;
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
+
+use crate::bitmap;
 
 type Colour = [u8; 3];
 
@@ -224,18 +225,6 @@ impl Sheet {
     }
 
     fn write(&self, path: &Path) -> Result<()> {
-        write_whole(path, &self.encode().map_err(|e| Error::io(path, e))?)
-    }
-
-    fn encode(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let (height, width) = self.size;
-        let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.colours.as_flattened())?;
-        writer.finish()?;
-        Ok(bytes)
+        bitmap::write(path, self.size, self.colours.as_flattened())
     }
 }

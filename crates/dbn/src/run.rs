@@ -113,6 +113,15 @@ impl Run {
         file.and_then(|mut file| file.write_all(&line)).map_err(|e| Error::io(&path, e))
     }
 
+    /// The lines of `metrics.jsonl`; none where there is no such file.
+    pub fn metrics(&self) -> Result<String> {
+        let path = self.dir.join(METRICS);
+        if !path.exists() {
+            return Ok(String::new());
+        }
+        fs::read_to_string(&path).map_err(|e| Error::io(&path, e))
+    }
+
     /// Takes away what a killed process was still writing beside its files.
     pub fn sweep(&self) -> Result<()> {
         let failed = |e| Error::io(&self.dir, e);

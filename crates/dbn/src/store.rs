@@ -66,7 +66,8 @@ impl Model {
         cases.to_device(self.dbn.bottom().device())
     }
 
-    fn check_width(&self, found: usize) -> Result<()> {
+    /// Errors unless cases of the network are so wide.
+    pub fn check_width(&self, found: usize) -> Result<()> {
         let width = self.dbn.width();
         if found == width {
             return Ok(());

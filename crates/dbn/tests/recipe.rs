@@ -44,6 +44,36 @@ fn settings_reach_their_key() {
     assert!((rate.at(99, 100) - 0.01).abs() < 1e-12);
 }
 
+/// The kind of the data layer takes its number from the data; hidden layers have theirs.
+#[test]
+fn every_kind_of_units_can_be_written() {
+    let recipe = Recipe::named("digits").unwrap();
+    for (visible, width, expected) in [
+        ("spin", 6, "spin:6"),
+        ("binomial(16)", 6, "binomial(16):6"),
+        ("potts(3)", 6, "potts(3):2"),
+        ("multinomial(9)", 6, "multinomial(9):6"),
+        ("relu", 6, "relu:6"),
+        ("bernoulli:4+potts(2):1", 6, "bernoulli:4+potts(2):1"),
+    ] {
+        let changed = recipe.with(&settings(&[&format!("visible={visible}")])).unwrap();
+        assert_eq!(changed.visible_units(width).unwrap().to_string(), expected);
+        let hidden = format!("layers.0.hidden={expected}");
+        let changed = changed.with(&settings(&[&hidden])).unwrap();
+        assert_eq!(changed.layers[0].hidden.to_string(), expected);
+        assert_eq!(Recipe::parse(&changed.to_toml().unwrap()).unwrap(), changed);
+    }
+    let potts = recipe.with(&settings(&["visible=potts(5)"])).unwrap();
+    let message = potts.visible_units(64).unwrap_err().to_string();
+    for word in ["potts(5)", "multiple of 5", "64"] {
+        assert!(message.contains(word), "{message}");
+    }
+    // In any group.
+    let learned = recipe
+        .with(&settings(&["visible=spin:60+gaussian-learned:4", "layers.0.visible_step=mean"]));
+    assert!(refusal(learned).contains("layers.0.visible_step"));
+}
+
 #[test]
 fn a_classifier_can_be_set_where_there_was_none() {
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };

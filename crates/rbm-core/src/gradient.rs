@@ -17,6 +17,9 @@ pub struct Phase {
     pub hidden_inputs: Tensor,
     /// Unnormalised log-weights of the rows, `(cases,)`; without them all rows count alike.
     pub log_weights: Option<Tensor>,
+    /// Whether it is a phase of the mirrored machine: hidden configurations stand in the place of the visible ones, and
+    /// hWᵀ, what they say to the visible units, in that of vW.
+    pub is_mirrored: bool,
 }
 
 impl Phase {
@@ -26,7 +29,7 @@ impl Phase {
             return Err(Error::invalid("a phase", "at least one case", "none"));
         }
         let hidden_inputs = rbm.hidden_inputs(cases)?.detach();
-        Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None })
+        Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None, is_mirrored: false })
     }
 
     /// How many configurations there are.
@@ -67,16 +70,28 @@ impl Averages {
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
             statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
-        let hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
-        let mean = hidden[0].detach();
-        let correlation = match &weights {
-            None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
-            Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
+        let (given, other) = match phase.is_mirrored {
+            false => (rbm.visible(), rbm.hidden()),
+            true => (rbm.hidden(), rbm.visible()),
         };
-        Ok(Self {
-            weights: correlation,
-            visible: average(&rbm.visible().statistics(&phase.visible)?)?,
-            hidden: average(&hidden)?,
+        let caused = other.expected_statistics(&phase.hidden_inputs)?;
+        let mean = other.mean_among(&caused)?.detach();
+        let (mean, scale) = match &weights {
+            None => (mean, 1.0 / phase.cases()? as f64),
+            Some(weights) => (mean.broadcast_mul(weights)?, 1.0),
+        };
+        let (given, caused) = (average(&given.statistics(&phase.visible)?)?, average(&caused)?);
+        Ok(match phase.is_mirrored {
+            false => Self {
+                weights: Outer::new(&phase.visible, &mean, scale)?,
+                visible: given,
+                hidden: caused,
+            },
+            true => Self {
+                weights: Outer::new(&mean, &phase.visible, scale)?,
+                visible: caused,
+                hidden: given,
+            },
         })
     }
 }

@@ -34,7 +34,9 @@ impl Init {
         let weights = rbm.weights();
         let noise = ops::normal(weights.shape(), weights.dtype(), weights.device(), rng)?;
         weights.set(&(noise * self.weight_deviation)?)?;
-        if let Some((_, bias)) = rbm.hidden().vars().first() {
+        let vars = rbm.hidden().vars();
+        for (k, _) in rbm.hidden().biases() {
+            let (_, bias) = &vars[k];
             bias.set(&(bias.ones_like()? * self.hidden_bias)?)?;
         }
         Ok(())

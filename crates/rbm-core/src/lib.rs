@@ -21,6 +21,8 @@ pub mod layer;
 
 pub mod rbm;
 
+pub mod normalisable;
+
 pub mod init;
 
 pub mod enumerate;
@@ -41,6 +43,7 @@ pub mod optim;
 pub mod schedule;
 
 pub mod monitor;
+pub mod spectrum;
 pub mod train;
 
 pub mod checkpoint;

@@ -29,15 +29,16 @@ pub struct Report {
     /// Mean squared difference per visible unit between cases and their one-step mean reconstruction. Use it, but don't
     /// trust it (Practical Guide §5).
     pub reconstruction_error: f64,
-    /// Stochastic pseudo-likelihood of the training cases, nats per case; none for other than Bernoulli units.
+    /// Stochastic pseudo-likelihood of the training cases, nats per case; none for continuous units.
     pub pseudo_likelihood: Option<f64>,
     /// Mean free energy of held-out less training cases, in nats: it grows with overfitting (§6).
     pub free_energy_gap: Option<f64>,
     /// Mean activity of the hidden units.
     pub hidden_activity: f64,
-    /// Hidden units that are off (mean below 0.01) for nearly every case; Bernoulli units only.
+    /// Hidden units that are off (the mean in the lowest hundredth of its range) for nearly every case, and states or
+    /// categories with less than a fiftieth of an even share; bounded units only.
     pub dead_units: usize,
-    /// Hidden units that are on (mean above 0.99) for nearly every case; Bernoulli units only.
+    /// Hidden units that are on (the mean in the highest hundredth of its range) for nearly every case; bounded units only.
     pub stuck_units: usize,
     /// Mean |W|.
     pub mean_weight: f64,
@@ -51,7 +52,7 @@ impl<C: Rows> Monitor<C> {
             return Err(Error::invalid("monitoring", "at least one case", "none"));
         }
         let mut rng = self.rng;
-        let has_pseudo_likelihood = matches!(rbm.visible().units(), Units::Bernoulli { .. });
+        let has_pseudo_likelihood = !rbm.visible().sites().is_empty();
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
             (0.0, 0.0, vec![0.0; rbm.hidden().units().size()]);
         for block in blocks(&self.train) {
@@ -68,10 +69,8 @@ impl<C: Rows> Monitor<C> {
         }
         let cases = n as f64;
         active.iter_mut().for_each(|total| *total /= cases);
-        let binary = matches!(rbm.hidden().units(), Units::Bernoulli { .. });
-        let count = |stuck: fn(f64) -> bool| {
-            if binary { active.iter().filter(|&&a| stuck(a)).count() } else { 0 }
-        };
+        let shares = shares_of_range(&rbm.hidden().units(), &active);
+        let count = |is_so: fn(&Share) -> bool| shares.iter().filter(|share| is_so(share)).count();
         let gap = match &self.held_out {
             Some(held_out) => {
                 Some(mean_free_energy(rbm, held_out)? - mean_free_energy(rbm, &self.train)?)
@@ -83,11 +82,38 @@ impl<C: Rows> Monitor<C> {
             pseudo_likelihood: has_pseudo_likelihood.then_some(pseudo_likelihood / cases),
             free_energy_gap: gap,
             hidden_activity: active.iter().sum::<f64>() / active.len().max(1) as f64,
-            dead_units: count(|a| a < 0.01),
-            stuck_units: count(|a| a > 0.99),
+            dead_units: count(|share| share.mean < 0.01 * share.even),
+            stuck_units: count(|share| share.mean > 0.99),
             mean_weight: mean(&rbm.weights().as_detached_tensor().abs()?)?,
         })
     }
+}
+
+/// Where a unit stands in its range.
+struct Share {
+    /// From 0, the lowest, to 1, the highest.
+    mean: f64,
+    /// What an even share between its states would be, where that of two states is 1.
+    even: f64,
+}
+
+/// Where between the ends of its range the mean of each bounded unit lies.
+fn shares_of_range(units: &Units, means: &[f64]) -> Vec<Share> {
+    let groups = units.groups().into_iter();
+    groups
+        .flat_map(|(columns, units)| {
+            let (low, high) = units.range();
+            let (low, width) = (f64::from(low), f64::from(high) - f64::from(low));
+            let bounded = if width.is_finite() { means.get(columns) } else { None };
+            let even = match units {
+                Units::Potts { states, .. } => 2.0 / *states as f64,
+                Units::Multinomial { size, .. } => 2.0 / *size as f64,
+                _ => 1.0,
+            };
+            let share = move |mean: &f64| Share { mean: (mean - low) / width, even };
+            bounded.unwrap_or_default().iter().map(share)
+        })
+        .collect()
 }
 
 /// The mean free energy of `cases` `(n, visible)` in nats, a block at a time.
@@ -111,7 +137,8 @@ pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
     Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))
 }
 
-/// Errors with a hint when the machine's parameters are not finite or its weights have exploded.
+/// Errors with a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
+/// be normalised.
 pub fn check(rbm: &Rbm) -> Result<()> {
     let diverged = |what: String| Error::Diverged {
         place: "training".into(),
@@ -119,13 +146,20 @@ pub fn check(rbm: &Rbm) -> Result<()> {
         hint: "lower the learning rate, clip the gradient, or decay the weights".into(),
     };
     for (name, var) in rbm.parameters() {
-        let size = mean(&var.as_detached_tensor().abs()?)?;
-        if !size.is_finite() {
+        if !mean(&var.as_detached_tensor().abs()?)?.is_finite() {
             return Err(diverged(format!("{name} are no longer finite")));
         }
-        if name == "weights" && size > LARGEST_MEAN_WEIGHT {
-            return Err(diverged(format!("the mean |weight| is {size:.3e}")));
+    }
+    // Before the size of the weights, which only follows from it.
+    rbm.check_normalisable().map_err(|error| match error {
+        Error::Invalid { what, expected, found } => {
+            diverged(format!("{what}: expected {expected}, found {found}"))
         }
+        other => other,
+    })?;
+    let size = mean(&rbm.weights().as_detached_tensor().abs()?)?;
+    if size > LARGEST_MEAN_WEIGHT {
+        return Err(diverged(format!("the mean |weight| is {size:.3e}")));
     }
     Ok(())
 }

@@ -42,10 +42,11 @@ fn cases() -> Tensor {
 
 #[test]
 fn exact_is_the_derivative_of_the_log_likelihood() {
-    for hidden in ["bernoulli:3", "gaussian:3", "gaussian-learned:3"] {
+    // Of the first, the hidden side is gone through, of the others the visible one.
+    for hidden in ["bernoulli:3", "bernoulli:5", "gaussian:3", "gaussian-learned:3"] {
         let rbm = machine("bernoulli:4", hidden, F64, 1);
         let graph = log_likelihood_graph(&rbm, &cases());
-        if hidden == "bernoulli:3" {
+        if hidden.starts_with("bernoulli") {
             let value = log_likelihood(&rbm, &cases()).unwrap();
             assert_close("log-likelihood", &flat(&graph), &[value], 1e-12);
         }
@@ -66,21 +67,30 @@ fn exact_is_the_derivative_of_the_log_likelihood() {
 #[test]
 fn exact_is_the_finite_difference_of_the_log_likelihood() {
     const H: f64 = 1e-5;
-    let rbm = machine("bernoulli:4", "bernoulli:3", F64, 2);
-    let gradient = exact(&rbm, &cases());
-    for ((name, var), part) in rbm.parameters().into_iter().zip(&gradient.tensors(&rbm).unwrap()) {
-        let before = var.as_detached_tensor().copy().unwrap();
-        let count = var.elem_count();
-        let moved = |i: usize, by: f64| {
-            let mut shift = vec![0.0; count];
-            shift[i] = by;
-            let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
-            var.set(&(&before + shift).unwrap()).unwrap();
-            log_likelihood(&rbm, &cases()).unwrap()
-        };
-        let slopes: Vec<_> = (0..count).map(|i| (moved(i, H) - moved(i, -H)) / (2.0 * H)).collect();
-        var.set(&before).unwrap();
-        assert_close(&name, &flat(part), &slopes, 1e-8);
+    for (visible, hidden) in [
+        ("bernoulli:4", "bernoulli:3"),
+        ("bernoulli:4", "bernoulli:5"),
+        ("gaussian-learned:4", "bernoulli:3"),
+    ] {
+        let rbm = machine(visible, hidden, F64, 2);
+        let gradient = exact(&rbm, &cases());
+        for ((name, var), part) in
+            rbm.parameters().into_iter().zip(&gradient.tensors(&rbm).unwrap())
+        {
+            let before = var.as_detached_tensor().copy().unwrap();
+            let count = var.elem_count();
+            let moved = |i: usize, by: f64| {
+                let mut shift = vec![0.0; count];
+                shift[i] = by;
+                let shift = Tensor::from_vec(shift, var.shape(), &Device::Cpu).unwrap();
+                var.set(&(&before + shift).unwrap()).unwrap();
+                log_likelihood(&rbm, &cases()).unwrap()
+            };
+            let slopes: Vec<_> =
+                (0..count).map(|i| (moved(i, H) - moved(i, -H)) / (2.0 * H)).collect();
+            var.set(&before).unwrap();
+            assert_close(&format!("{visible} {hidden} {name}"), &flat(part), &slopes, 1e-8);
+        }
     }
 }
 
@@ -189,6 +199,7 @@ fn golden_sparsity_of_pydeep() {
         visible: patterns("10", F64),
         hidden_inputs: matrix(&[p.map(log_odds).to_vec()], F64),
         log_weights: None,
+        is_mirrored: false,
     };
     let plain = || two_by_two([[0.4, 0.0], [0.5, 0.6]], [1.0, 5.0], [-3.0, 3.0]);
     let mut sparsity = Sparsity { weights: false, ..Sparsity::new(0.01, 1.0) };

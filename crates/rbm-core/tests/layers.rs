@@ -27,7 +27,10 @@ macro_rules! battery {
 }
 
 battery! {
-    bernoulli "bernoulli:4" gaussian "gaussian:4" gaussian_learned "gaussian-learned:4";
+    bernoulli "bernoulli:4" spin "spin:4" binomial "binomial(3):4" potts "potts(3):2"
+    multinomial "multinomial(4):3" relu "relu:4" gaussian "gaussian:4" gaussian_learned "gaussian-learned:4"
+    concat "bernoulli:2+gaussian-learned:1+potts(3):1+relu:1"
+    concat_of_discrete "spin:1+potts(3):1+binomial(2):1+multinomial(2):2";
     [
         mean_is_the_slope_of_the_cgf
         cgf_is_the_log_of_the_sum
@@ -41,7 +44,10 @@ battery! {
         mean_and_sample_are_the_mean_and_the_sample
         single_precision_agrees_with_double
         fitted_moments_are_the_units_moments
+        extreme_moments_are_safe
+        the_bias_for_a_mean_gives_that_mean
         configurations_are_all_there_once
+        too_many_configurations_are_not_counted
         no_units_are_an_error
         units_survive_text_and_json
     ]
@@ -53,51 +59,75 @@ fn layer(units: &str, dtype: DType) -> Box<dyn Layer> {
     layer
 }
 
+/// The width of the units' tensors.
+fn width(units: &str) -> usize {
+    units.parse::<Units>().unwrap().size()
+}
+
 /// Inputs of order two.
-fn inputs(rows: usize, dtype: DType) -> Tensor {
-    (normal(rows, 4, dtype, 2) * 2.0).unwrap()
+fn inputs(units: &str, rows: usize, dtype: DType) -> Tensor {
+    (normal(rows, width(units), dtype, 2) * 2.0).unwrap()
 }
 
 /// The row `inputs` repeated.
 fn repeated(inputs: &Tensor, n: usize) -> Tensor {
-    inputs.broadcast_as((n, 4)).unwrap().contiguous().unwrap()
+    inputs.broadcast_as((n, inputs.dim(1).unwrap())).unwrap().contiguous().unwrap()
+}
+
+/// Values that the units can have.
+fn samples(units: &str, rows: usize) -> Tensor {
+    let layer = layer(units, DType::F64);
+    layer.sample(&inputs(units, rows, DType::F64), &mut Rng::new(8)).unwrap()
 }
 
 fn mean_is_the_slope_of_the_cgf(units: &str) {
-    let (layer, inputs) = (layer(units, DType::F64), Var::from_tensor(&inputs(7, DType::F64)));
+    let (layer, inputs) =
+        (layer(units, DType::F64), Var::from_tensor(&inputs(units, 7, DType::F64)));
     let inputs = inputs.unwrap();
     let slopes = layer.cgf(&inputs).unwrap().sum_all().unwrap().backward().unwrap();
     let mean = layer.mean(&inputs).unwrap();
     assert_close("mean", &flat(&mean), &flat(slopes.get(&inputs).unwrap()), ROUNDING);
 }
 
-/// Units are independent and E(0) = 0, so the sum over the layer is a product over units, each summed alone. The
-/// trapezoid rule on a Gaussian errs by exp(−2π²σ²/step²): nothing, with σ ≥ 0.7 and a step of 1/16; beyond ±40 lies
-/// less than exp(−300) of it.
+/// Discrete units are summed over every configuration, with the energy of the crate. Continuous ones are independent and
+/// E(0) = 0, so that the integral is a product over units, each alone: the trapezoid rule on a Gaussian errs by
+/// exp(−2π²σ²/step²): nothing, with σ ≥ 0.7 and a step of 1/16; beyond ±40 lies less than exp(−300) of it.
 fn cgf_is_the_log_of_the_sum(units: &str) {
     let layer = layer(units, DType::F64);
-    let (points, log_step) = match layer.units() {
-        Units::Bernoulli { .. } => (vec![0.0, 1.0], 0.0),
-        _ => ((-640..=640).map(|i| f64::from(i) / 16.0).collect(), (1.0f64 / 16.0).ln()),
+    let (inputs, width) = (inputs(units, 5, DType::F64), width(units));
+    let sum = |inputs: &[f64], x: &[Vec<f64>]| {
+        let energies = flat(&layer.energy(&common::matrix(x, DType::F64)).unwrap());
+        let inward = |x: &Vec<f64>| inputs.iter().zip(x).map(|(i, x)| i * x).sum::<f64>();
+        common::log_sum_exp(&x.iter().zip(energies).map(|(x, e)| inward(x) - e).collect::<Vec<_>>())
     };
-    let inputs = inputs(5, DType::F64);
-    let by_sum = rows(&inputs).into_iter().map(|inputs| {
+    let by_sum = |inputs: Vec<f64>| -> f64 {
+        if layer.configurations().is_some() {
+            return sum(&inputs, &common::support(&layer.units()));
+        }
+        if let Units::Relu { .. } | Units::Concat { .. } = layer.units() {
+            // The oracle is an integral of its own.
+            return Side::of(&*layer).cgf(&inputs);
+        }
         let unit = |i: usize| {
-            let alone = |x: &f64| (0..4).map(|j| if i == j { *x } else { 0.0 }).collect();
-            let x = common::matrix(&points.iter().map(alone).collect::<Vec<_>>(), DType::F64);
-            let energies = flat(&layer.energy(&x).unwrap());
-            let exponents = points.iter().zip(energies).map(|(x, energy)| inputs[i] * x - energy);
-            common::log_sum_exp(&exponents.collect::<Vec<_>>()) + log_step
+            let alone = |x: i32| {
+                let x = f64::from(x) / 16.0;
+                (0..width).map(|j| if i == j { x } else { 0.0 }).collect()
+            };
+            let points: Vec<_> = (-640..=640).map(alone).collect();
+            sum(&inputs, &points) + (1.0f64 / 16.0).ln()
         };
-        (0..4).map(unit).sum()
-    });
-    let by_sum: Vec<f64> = by_sum.collect();
+        (0..width).map(unit).sum()
+    };
+    let by_sum: Vec<f64> = rows(&inputs).into_iter().map(by_sum).collect();
     assert_close("cgf", &flat(&layer.cgf(&inputs).unwrap()), &by_sum, ROUNDING);
+    let side = Side::of(&*layer);
+    let by_hand: Vec<_> = rows(&inputs).iter().map(|inputs| side.cgf(inputs)).collect();
+    assert_close("the oracle's cgf", &by_hand, &by_sum, ROUNDING);
 }
 
 fn expected_statistics_are_sample_averages(units: &str) {
     for dtype in BOTH {
-        let (layer, inputs) = (layer(units, dtype), repeated(&inputs(1, dtype), 100_000));
+        let (layer, inputs) = (layer(units, dtype), repeated(&inputs(units, 1, dtype), 100_000));
         let samples = layer.sample(&inputs, &mut Rng::new(3)).unwrap();
         let expected = layer.expected_statistics(&inputs.narrow(0, 0, 1).unwrap()).unwrap();
         for (k, statistic) in layer.statistics(&samples).unwrap().iter().enumerate() {
@@ -112,10 +142,15 @@ fn expected_statistics_are_sample_averages(units: &str) {
 /// Var[x | I] = ∂²cgf/∂I²: the mean alone would not notice noise of the wrong width.
 fn sample_variance_is_the_slope_of_the_mean(units: &str) {
     for dtype in BOTH {
-        let (layer, row) = (layer(units, dtype), Var::from_tensor(&inputs(1, dtype)).unwrap());
+        let (layer, row) =
+            (layer(units, dtype), Var::from_tensor(&inputs(units, 1, dtype)).unwrap());
         let mean = layer.mean(&row).unwrap();
-        let slopes = mean.sum_all().unwrap().backward().unwrap();
-        let slopes = flat(slopes.get(&row).unwrap());
+        // Of each unit with respect to its own input: those of a site are not independent.
+        let slope = |unit: usize| {
+            let slopes = mean.narrow(1, unit, 1).unwrap().sum_all().unwrap().backward().unwrap();
+            flat(slopes.get(&row).unwrap())[unit]
+        };
+        let slopes: Vec<_> = (0..width(units)).map(slope).collect();
         let inputs = repeated(&row.detach(), 100_000);
         let samples = layer.sample(&inputs, &mut Rng::new(4)).unwrap();
         for (unit, (mean, variance)) in flat(&mean).into_iter().zip(slopes).enumerate() {
@@ -127,25 +162,27 @@ fn sample_variance_is_the_slope_of_the_mean(units: &str) {
 }
 
 fn derivatives_of_the_cgf_are_expected_statistics(units: &str) {
-    let (layer, inputs) = (layer(units, DType::F64), inputs(7, DType::F64));
+    let (layer, inputs) = (layer(units, DType::F64), inputs(units, 7, DType::F64));
     let slopes = layer.cgf(&inputs).unwrap().sum_all().unwrap().backward().unwrap();
     let expected = layer.expected_statistics(&inputs).unwrap();
     assert_eq!(expected.len(), layer.vars().len());
     for ((name, var), expected) in layer.vars().into_iter().zip(expected) {
         let slope = flat(slopes.get(var).unwrap());
-        assert_close(name, &flat(&expected.sum(0).unwrap()), &slope, ROUNDING);
+        assert_close(&name, &flat(&expected.sum(0).unwrap()), &slope, ROUNDING);
     }
 }
 
 fn samples_lie_in_the_support_and_are_leaves(units: &str) {
     for dtype in BOTH {
-        let (layer, inputs) = (layer(units, dtype), Var::from_tensor(&inputs(300, dtype)).unwrap());
+        let (layer, inputs) =
+            (layer(units, dtype), Var::from_tensor(&inputs(units, 300, dtype)).unwrap());
         let sample = layer.sample(&inputs, &mut Rng::new(5)).unwrap();
         let (low, high) = layer.units().range();
         let in_range = |x: &f64| x.is_finite() && (f64::from(low)..=f64::from(high)).contains(x);
         assert!(flat(&sample).iter().all(in_range));
-        if let Units::Bernoulli { .. } = layer.units() {
-            assert!(flat(&sample).iter().all(|x| *x == 0.0 || *x == 1.0));
+        if layer.configurations().is_some() {
+            let support = common::support(&layer.units());
+            assert!(rows(&sample).iter().all(|x| support.contains(x)), "{sample}");
         }
         assert_eq!((sample.dims(), sample.dtype()), (inputs.dims(), dtype));
         assert!(!sample.track_op(), "a sample is a leaf of the autograd graph");
@@ -154,7 +191,7 @@ fn samples_lie_in_the_support_and_are_leaves(units: &str) {
 
 fn a_row_does_not_depend_on_its_batch(units: &str) {
     for dtype in BOTH {
-        let (layer, batch) = (layer(units, dtype), inputs(37, dtype));
+        let (layer, batch) = (layer(units, dtype), inputs(units, 37, dtype));
         for i in 0..37 {
             let row = |x: &Tensor| bits(&x.narrow(0, i, 1).unwrap());
             let alone = batch.narrow(0, i, 1).unwrap();
@@ -169,8 +206,10 @@ fn a_row_does_not_depend_on_its_batch(units: &str) {
 fn saturated_inputs_stay_finite(units: &str) {
     for dtype in BOTH {
         let layer = layer(units, dtype);
-        let far = Tensor::new(&[[1e4f64, 1e4, -1e4, -1e4], [0.0, 1e4, 90.0, -90.0]], &Device::Cpu);
-        let inputs = Var::from_tensor(&far.unwrap().to_dtype(dtype).unwrap()).unwrap();
+        let far = [1e4, 1e4, -1e4, -1e4, 0.0, 1e4, 90.0, -90.0, 12.0];
+        let far = |i: usize| (0..width(units)).map(|j| far[(5 * i + j) % far.len()]).collect();
+        let far: Vec<Vec<f64>> = (0..9).map(far).collect();
+        let inputs = Var::from_tensor(&common::matrix(&far, dtype)).unwrap();
         let (cgf, mean) = (layer.cgf(&inputs).unwrap(), layer.mean(&inputs).unwrap());
         let (_, sample) = layer.mean_and_sample(&inputs, &mut Rng::new(6)).unwrap();
         let slopes = cgf.sum_all().unwrap().backward().unwrap();
@@ -185,7 +224,7 @@ fn saturated_inputs_stay_finite(units: &str) {
 }
 
 fn energy_is_what_the_formula_says(units: &str) {
-    let (layer, x) = (layer(units, DType::F64), inputs(9, DType::F64));
+    let (layer, x) = (layer(units, DType::F64), samples(units, 9));
     let by_hand: Vec<_> = rows(&x).iter().map(|x| Side::of(&*layer).energy(x)).collect();
     assert_close("energy", &flat(&layer.energy(&x).unwrap()), &by_hand, ROUNDING);
     let mut rest = flat(&layer.base_energy(&x).unwrap());
@@ -200,7 +239,7 @@ fn energy_is_what_the_formula_says(units: &str) {
 
 fn mean_and_sample_are_the_mean_and_the_sample(units: &str) {
     for dtype in BOTH {
-        let (layer, inputs) = (layer(units, dtype), inputs(300, dtype));
+        let (layer, inputs) = (layer(units, dtype), inputs(units, 300, dtype));
         let (mut together, mut apart) = (Rng::new(7), Rng::new(7));
         let (mean, sample) = layer.mean_and_sample(&inputs, &mut together).unwrap();
         assert_eq!(bits(&mean), bits(&layer.mean(&inputs).unwrap()));
@@ -212,9 +251,10 @@ fn mean_and_sample_are_the_mean_and_the_sample(units: &str) {
 /// A dozen roundings of 2⁻²⁴ in sums of up to eight terms below 100 come to 1e-6 of the largest.
 fn single_precision_agrees_with_double(units: &str) {
     let [single, double] = BOTH.map(|dtype| {
-        let (layer, inputs) = (layer(units, dtype), inputs(50, dtype));
+        let (layer, inputs) = (layer(units, dtype), inputs(units, 50, dtype));
+        let x = samples(units, 50).to_dtype(dtype).unwrap();
         let mut all = layer.expected_statistics(&inputs).unwrap();
-        all.extend([layer.cgf(&inputs).unwrap(), layer.energy(&inputs).unwrap()]);
+        all.extend([layer.cgf(&inputs).unwrap(), layer.energy(&x).unwrap()]);
         assert!(all.iter().all(|x| x.dtype() == dtype));
         all.iter().flat_map(flat).collect::<Vec<_>>()
     });
@@ -223,43 +263,146 @@ fn single_precision_agrees_with_double(units: &str) {
     assert_close("f32", &share(single), &share(double), 1e-6);
 }
 
-/// The first two units are constant.
+/// What another layer of the kind has, of order one.
 fn fitted_moments_are_the_units_moments(units: &str) {
     for dtype in BOTH {
-        let layer = layer(units, dtype);
-        let moments = |x: [f64; 4]| Tensor::new(&x, &Device::Cpu).unwrap();
-        let (mean, variance) = ([0.0, 1.0, 0.25, 0.5], [0.0, 0.0, 0.1875, 0.25]);
-        layer.fit_moments(&moments(mean), &moments(variance)).unwrap();
-        let free = Tensor::zeros((1, 4), dtype, &Device::Cpu).unwrap();
-        // Bernoulli biases are kept at log-odds of at most 999 : 1; f32 rounds their exponential to 1e-6.
-        let least = if matches!(layer.units(), Units::Bernoulli { .. }) { 1e-3 } else { 0.0 };
-        let expected = mean.map(|m: f64| m.clamp(least, 1.0 - least));
-        assert_close("mean", &flat(&layer.mean(&free).unwrap()), &expected, 1e-6);
-        if let Some((_, precision)) = layer.vars().get(1) {
-            assert_close("precision", &flat(precision), &[1.0, 1.0, 16.0 / 3.0, 4.0], 1e-6);
+        let (other, fitted) = (layer(units, dtype), layer(units, dtype));
+        scatter(other.vars(), 9);
+        let free = Tensor::zeros((1, width(units)), dtype, &Device::Cpu).unwrap();
+        let mean = other.mean(&free).unwrap();
+        let mut variance = vec![1.0; width(units)];
+        let side = Side::of(&*other);
+        let mut start = 0;
+        for group in if side.groups.is_empty() { vec![side] } else { side.groups } {
+            for (i, precision) in group.precision.iter().flatten().enumerate() {
+                variance[start + i] = 1.0 / precision;
+            }
+            start += group.bias.len();
+        }
+        let variance = Tensor::new(&variance[..], &Device::Cpu).unwrap();
+        fitted.fit_moments(&mean.squeeze(0).unwrap().detach(), &variance).unwrap();
+        assert_close("mean", &flat(&fitted.mean(&free).unwrap()), &flat(&mean), 2e-6);
+        let both = fitted.vars().into_iter().zip(other.vars());
+        for ((name, found), (_, expected)) in both.filter(|((n, _), _)| n.ends_with("precision")) {
+            assert_close(&name, &flat(found), &flat(expected), 2e-6);
         }
     }
 }
 
-fn configurations_are_all_there_once(units: &str) {
-    let layer = units.parse::<Units>().unwrap().with_size(13).build(DType::F32, &Device::Cpu);
-    let layer = layer.unwrap();
-    let Some(count) = layer.configurations() else {
-        assert!(layer.configuration(0..1).is_err() && enumerate::blocks(&*layer).is_err());
+/// Constant columns, states that never occur, means at the edge of what is possible: finite, and as near as is allowed.
+fn extreme_moments_are_safe(units: &str) {
+    for dtype in BOTH {
+        let fitted = layer(units, dtype);
+        let free = Tensor::zeros((1, width(units)), dtype, &Device::Cpu).unwrap();
+        for is_high in [false, true] {
+            let units = fitted.units();
+            let (mut mean, mut allowed) = (vec![], vec![]);
+            for (columns, units) in units.groups() {
+                let (low, high) = units.range();
+                let (low, high) = (f64::from(low).max(-1.0), f64::from(high).min(1e3));
+                // One state of a site, all draws in one category; every unit of the others.
+                let states = match units {
+                    Units::Potts { states, .. } => *states,
+                    Units::Multinomial { size, .. } => *size,
+                    _ => 1,
+                };
+                let is_one = |i: usize| if states == 1 { is_high } else { i % states == 0 };
+                mean.extend((0..columns.len()).map(|i| if is_one(i) { high } else { low }));
+                // 1/1000 of the range.
+                allowed.extend(vec![1.1e-3 * (high - low); columns.len()]);
+            }
+            let mean = Tensor::new(&mean[..], &Device::Cpu).unwrap();
+            fitted.fit_moments(&mean, &mean.zeros_like().unwrap()).unwrap();
+            let all = fitted.vars().into_iter().flat_map(|(_, var)| flat(var));
+            assert!(all.into_iter().all(f64::is_finite), "{dtype:?}");
+            let found = flat(&fitted.mean(&free).unwrap());
+            for ((found, mean), allowed) in found.iter().zip(flat(&mean)).zip(allowed) {
+                assert!((found - mean).abs() <= allowed, "{dtype:?}: {found} for {mean}");
+            }
+        }
+    }
+}
+
+fn the_bias_for_a_mean_gives_that_mean(units: &str) {
+    for dtype in BOTH {
+        let layer = layer(units, dtype);
+        let free = Tensor::zeros((1, width(units)), dtype, &Device::Cpu).unwrap();
+        let mean = layer.mean(&free).unwrap().detach();
+        let bias = layer.bias_for_mean(&mean.squeeze(0).unwrap()).unwrap();
+        assert_eq!((bias.dtype(), bias.dims()), (dtype, &[width(units)][..]));
+        let found = layer.mean(&(bias - layer.bias().unwrap()).unwrap().unsqueeze(0).unwrap());
+        assert_close("mean", &flat(&found.unwrap()), &flat(&mean), 2e-6);
+    }
+}
+
+fn configurations_are_all_there_once(text: &str) {
+    let small = layer(text, DType::F32);
+    if small.configurations().is_none() {
+        assert!(small.configuration(0..1).is_err() && enumerate::blocks(&*small).is_err());
         return;
+    }
+    let all = |layer: &dyn Layer| -> Vec<Vec<f64>> {
+        enumerate::blocks(layer).unwrap().flat_map(|block| rows(&block.unwrap())).collect()
     };
-    assert_eq!(count, 1 << 13);
-    let blocks: Vec<Vec<u64>> =
-        enumerate::blocks(&*layer).unwrap().map(|block| bits(&block.unwrap())).collect();
-    assert!(blocks.len() > 1, "more than one block, so that their seam is tested");
-    let all = blocks.concat();
-    assert_eq!(all.chunks(13).collect::<HashSet<_>>().len(), 1 << 13);
-    assert!(all.iter().all(|x| [0.0f64, 1.0].contains(&f64::from_bits(*x))));
-    assert_eq!(bits(&layer.configuration(70..75).unwrap()), all[70 * 13..75 * 13]);
+    let mut found = all(&*small);
+    let mut expected = common::support(&small.units());
+    found.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    assert_eq!(found, expected);
+
+    // More than one block of 4096, so that their seam is tested.
+    let mut large = small;
+    while large.configurations().unwrap() <= 5000 {
+        large = larger(&large.units(), 1).build(DType::F32, &Device::Cpu).unwrap();
+    }
+    let all = all(&*large);
+    let bits = |x: &Vec<f64>| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(all.iter().map(bits).collect::<HashSet<_>>().len(), all.len());
+    assert_eq!(all.len() as u64, large.configurations().unwrap());
+    assert_eq!(rows(&large.configuration(4090..4100).unwrap()), all[4090..4100]);
+    assert_eq!(rows(&large.configuration(70..75).unwrap()), all[70..75]);
+}
+
+/// The same kind of units, `more` of them more (of several kinds, of the first).
+fn larger(units: &Units, more: usize) -> Units {
+    match units {
+        Units::Potts { states, .. } => units.with_width(units.size() + more * states).unwrap(),
+        Units::Concat { groups } => {
+            let mut groups = groups.clone();
+            groups[0] = larger(&groups[0], more);
+            Units::Concat { groups }
+        }
+        _ => units.with_width(units.size() + more).unwrap(),
+    }
+}
+
+fn too_many_configurations_are_not_counted(units: &str) {
+    let large = larger(&units.parse().unwrap(), 600_000);
+    assert_eq!(large.build(DType::F32, &Device::Cpu).unwrap().configurations(), None);
+}
+
+/// `units` with no units, in the last group.
+fn none_of(units: &str) -> Units {
+    let mut json = serde_json::to_value(units.parse::<Units>().unwrap()).unwrap();
+    let group = match json.get_mut("groups").and_then(|groups| groups.as_array_mut()?.last_mut()) {
+        Some(group) => group.clone(),
+        None => json.clone(),
+    };
+    let mut none = group;
+    for key in ["size", "sites"] {
+        if let Some(size) = none.get_mut(key) {
+            *size = 0.into();
+        }
+    }
+    match json.get_mut("groups").and_then(|groups| groups.as_array_mut()?.last_mut()) {
+        Some(group) => *group = none,
+        None => json = none,
+    }
+    serde_json::from_value(json).unwrap()
 }
 
 fn no_units_are_an_error(units: &str) {
-    let none = units.parse::<Units>().unwrap().with_size(0);
+    let none = none_of(units);
     assert!(none.build(DType::F32, &Device::Cpu).is_err());
     assert!(none.to_string().parse::<Units>().is_err());
     let some = Units::bernoulli(3);
@@ -273,4 +416,63 @@ fn units_survive_text_and_json(text: &str) {
     let json = serde_json::to_string(&units).unwrap();
     assert_eq!(serde_json::from_str::<Units>(&json).unwrap(), units);
     assert_eq!(units.build(DType::F64, &Device::Cpu).unwrap().units(), units);
+}
+
+/// A recipe names the kind, the data give the width.
+#[test]
+fn kinds_are_given_a_width() {
+    for (kind, width, expected) in [
+        ("spin", 5, "spin:5"),
+        ("binomial(7)", 5, "binomial(7):5"),
+        (" potts( 3 ) ", 6, "potts(3):2"),
+        ("multinomial(9)", 5, "multinomial(9):5"),
+        ("gaussian-learned", 5, "gaussian-learned:5"),
+    ] {
+        let units = Units::of_kind(kind).unwrap().with_width(width).unwrap();
+        assert_eq!((units.to_string().as_str(), units.size()), (expected, width));
+        assert_eq!(units.kind().parse::<Units>().is_ok(), false, "a kind has no size");
+        assert_eq!(Units::of_kind(&units.kind()).unwrap().with_width(width).unwrap(), units);
+    }
+    let message = Units::of_kind("potts(3)").unwrap().with_width(7).unwrap_err().to_string();
+    assert!(message.contains("multiple of 3") && message.contains('7'), "{message}");
+    for wrong in ["potts", "potts(0)", "potts()", "spin(2)", "binomial(-1)", "potts(3", "sigmoid"] {
+        let message = Units::of_kind(wrong).unwrap_err().to_string();
+        assert!(message.contains("potts(STATES)"), "{message}");
+        assert!(format!("{wrong}:4").parse::<Units>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn several_kinds_have_their_sizes() {
+    let text = "bernoulli:4+potts(3):2";
+    let units = Units::of_kind(text).unwrap();
+    assert_eq!((units.size(), units.to_string()), (10, text.to_owned()));
+    assert_eq!(units.kind(), text);
+    assert_eq!(units.with_width(10).unwrap(), units);
+    let message = units.with_width(11).unwrap_err().to_string();
+    assert!(message.contains("10 columns") && message.contains("11"), "{message}");
+    let columns: Vec<_> = units.groups().into_iter().map(|(columns, _)| columns).collect();
+    assert_eq!(columns, [0..4, 4..10]);
+    for wrong in ["bernoulli:4+", "+", "bernoulli:4+potts(3)", "spin:2+relu:0"] {
+        assert!(wrong.parse::<Units>().is_err() && Units::of_kind(wrong).is_err(), "{wrong}");
+    }
+    let nested = Units::Concat { groups: vec![units.clone(), Units::bernoulli(1)] };
+    let message = nested.build(DType::F32, &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("one kind each") && message.contains(text), "{message}");
+    assert!(Units::Concat { groups: vec![] }.build(DType::F32, &Device::Cpu).is_err());
+    let layer = "spin:2+gaussian-learned:1".parse::<Units>().unwrap();
+    let layer = layer.build(DType::F32, &Device::Cpu).unwrap();
+    let names: Vec<_> = layer.vars().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["0.bias", "1.bias", "1.precision"]);
+}
+
+/// Configurations written by the first version.
+#[test]
+fn old_files_load() {
+    for (json, text) in [
+        (r#"{"kind":"bernoulli","size":3}"#, "bernoulli:3"),
+        (r#"{"kind":"gaussian","size":3,"variance":"learned"}"#, "gaussian-learned:3"),
+    ] {
+        assert_eq!(serde_json::from_str::<Units>(json).unwrap().to_string(), text);
+    }
 }

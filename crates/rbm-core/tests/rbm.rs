@@ -230,7 +230,7 @@ fn pseudo_likelihood_is_that_of_the_joint_table() {
     let real = machine("gaussian:4", "bernoulli:3", F64, 13);
     let cases = matrix(&binary(4), F64);
     let message = pseudo_likelihood(&real, &cases).unwrap_err().to_string();
-    assert!(message.contains("Bernoulli") && message.contains("gaussian:4"), "{message}");
+    assert!(message.contains("discrete") && message.contains("gaussian:4"), "{message}");
 }
 
 #[test]
@@ -257,4 +257,23 @@ fn a_clone_shares_nothing() {
     }
     assert_eq!(parameter_bits(&rbm), before);
     assert_ne!(parameter_bits(&clone), before);
+}
+
+/// W = diag(3, 2, 1) between rotations by a third of a turn in two planes, and its transpose: the values are 3, 2, 1.
+#[test]
+fn singular_values_are_those_of_the_weights() {
+    let (c, s) = (0.5, 0.75f64.sqrt());
+    let left = matrix(&[vec![c, s, 0.0], vec![-s, c, 0.0], vec![0.0, 0.0, 1.0]], F64);
+    let right =
+        matrix(&[vec![1.0, 0.0, 0.0, 0.0], vec![0.0, c, s, 0.0], vec![0.0, -s, c, 0.0]], F64);
+    let middle = matrix(&[vec![3.0, 0.0, 0.0], vec![0.0, 2.0, 0.0], vec![0.0, 0.0, 1.0]], F64);
+    let weights = left.matmul(&middle).unwrap().matmul(&right).unwrap();
+    let rbm = machine("bernoulli:3", "bernoulli:4", F64, 1);
+    rbm.weights().set(&weights).unwrap();
+    for rbm in [rbm.mirror().unwrap(), rbm] {
+        let values = rbm_core::spectrum::singular_values(&rbm, 2).unwrap().unwrap();
+        assert_close("singular values", &values, &[3.0, 2.0], 1e-7);
+    }
+    let large = Rbm::new(&Units::bernoulli(1025), &Units::bernoulli(1025), F64, &Device::Cpu);
+    assert!(rbm_core::spectrum::singular_values(&large.unwrap(), 2).unwrap().is_none());
 }

@@ -113,6 +113,22 @@ fn threads_do_not_change_a_bit() {
         same_for_any_threads("bernoulli_mean", || {
             bits(&ops::bernoulli_mean(&inputs, &bias).unwrap())
         });
+        same_for_any_threads("binomial_sample", || {
+            bits(&ops::binomial_sample(&inputs, &bias, 7, &mut Rng::new(4)).unwrap())
+        });
+        for (states, draws) in [(5, 1), (125, 1), (500, 40)] {
+            same_for_any_threads(&format!("multinomial_sample of {states} and {draws}"), || {
+                let rng = &mut Rng::new(4);
+                bits(&ops::multinomial_sample(&inputs, &bias, states, draws, rng).unwrap())
+            });
+        }
+        same_for_any_threads("rectified_sample", || {
+            bits(&ops::rectified_sample(&inputs, &mut Rng::new(4)).unwrap())
+        });
+        same_for_any_threads("rectified_mean", || bits(&ops::rectified_mean(&inputs).unwrap()));
+        same_for_any_threads("log_gamma", || {
+            bits(&ops::log_gamma(&inputs.sqr().unwrap()).unwrap())
+        });
         same_for_any_threads("normal", || bits(&normal(100, 500, dtype, 5)));
         same_for_any_threads("softplus", || bits(&ops::softplus(&inputs).unwrap()));
         same_for_any_threads("sigmoid", || bits(&ops::sigmoid(&inputs).unwrap()));
@@ -190,6 +206,18 @@ fn uniform_numbers_are_uniform_and_inside() {
     moments(&x, [(1, 1.0 / 2.0), (2, 1.0 / 3.0), (3, 1.0 / 4.0), (4, 1.0 / 5.0)]);
     let distance = kolmogorov_smirnov(x, |x| x);
     assert!(distance < KOLMOGOROV, "{distance}");
+}
+
+/// From where half of it is missing to where next to nothing is left: P(X > x) = Φ(f − x)/Φ(f).
+#[test]
+fn rectified_numbers_are_normal_above_zero() {
+    for field in [-30.0, -3.0, -0.2, 0.0, 0.4, 3.0] {
+        let fields = Tensor::full(field, 100_000, &Device::Cpu).unwrap();
+        let x = flat(&ops::rectified_sample(&fields, &mut Rng::new(11)).unwrap());
+        let beyond = |x: f64| libm::erfc((x - field) / std::f64::consts::SQRT_2);
+        let distance = kolmogorov_smirnov(x, |x| 1.0 - beyond(x) / beyond(0.0));
+        assert!(distance < KOLMOGOROV, "{field}: {distance}");
+    }
 }
 
 /// Neighbours within a draw, across the lanes of a block, and the same place in successive draws are uncorrelated.

@@ -31,6 +31,7 @@ mod population;
 mod safetensors;
 mod split;
 mod stored;
+mod suits;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,7 @@ pub use self::form::{is_named, is_suite};
 pub use self::labels::LabelColumn;
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, hold_out, split};
+pub use self::suits::check_units;
 
 const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz or .safetensors";
 

@@ -12,7 +12,7 @@ const MOST: usize = 1 << 20;
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
     pub(super) fn check(&self) -> Result<()> {
-        self.visible_units(1)?;
+        self.visible_kind()?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;
         must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
@@ -21,10 +21,12 @@ impl Recipe {
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {
-                0 => self.visible_units(1)?,
+                0 => self.visible_kind()?,
                 _ => self.layers[i - 1].hidden.clone(),
             };
-            let is_learned = matches!(below, Units::Gaussian { variance: Variance::Learned, .. });
+            let is_learned = below.groups().into_iter().any(|(_, units)| {
+                matches!(units, Units::Gaussian { variance: Variance::Learned, .. })
+            });
             let is_sampled = layer.visible_step == VisibleStep::Sample;
             let expected = "sample, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;

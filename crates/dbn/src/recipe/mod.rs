@@ -30,7 +30,8 @@ pub struct Recipe {
     /// Every random choice follows from it.
     #[serde(default)]
     pub seed: u64,
-    /// The kind of the data layer's units: `bernoulli`, `gaussian` or `gaussian-learned`.
+    /// The kind of the data layer's units: `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
+    /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`.
     #[serde(default = "bernoulli")]
     pub visible: String,
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
@@ -252,12 +253,23 @@ fn bernoulli() -> String {
 }
 
 impl Recipe {
-    /// The units of the data layer, `width` of them.
+    /// The units of the data layer, as many as make it `width` wide.
     pub fn visible_units(&self, width: usize) -> Result<Units> {
-        Units::from_str(&format!("{}:{width}", self.visible)).map_err(|_| {
-            let kinds = "bernoulli, gaussian or gaussian-learned";
-            Error::invalid("visible", kinds, format!("{:?}", self.visible))
-        })
+        self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
+    }
+
+    /// What kind of units the data layer has; their number is the data's.
+    pub(crate) fn visible_kind(&self) -> Result<Units> {
+        Units::of_kind(&self.visible).map_err(|error| self.about_visible(error))
+    }
+
+    fn about_visible(&self, error: Error) -> Error {
+        match error {
+            Error::Invalid { expected, found, .. } => {
+                Error::invalid(format!("visible = {:?}", self.visible), expected, found)
+            }
+            other => other,
+        }
     }
 
     /// How to read the data.

@@ -86,9 +86,7 @@ impl Training {
             ));
         }
         let units = recipe.visible_units(dataset.train.width())?;
-        let (low, high) = units.range();
-        let check =
-            |part: &Part| datasets::check_range(&recipe.data.source, part, low, high, units.kind());
+        let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &units);
         if !recipe.standardise {
             // Before the split, so that the place in an error is the place in the file.
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();

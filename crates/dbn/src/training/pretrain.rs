@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer};
+use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer, spectrum};
 
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
@@ -17,6 +17,9 @@ use crate::greedy::{Below, Caching, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;
+/// How often in a layer's training the singular values are looked at, and how many of them.
+const SPECTRA: usize = 50;
+const SINGULAR_VALUES: usize = 20;
 
 impl Training {
     /// Runs or goes on with the stage of the layer that the record names.
@@ -128,6 +131,17 @@ struct LayerObserver<'a> {
     has_left: bool,
 }
 
+impl LayerObserver<'_> {
+    /// The largest singular values after this epoch, if it is one of those in which they are looked at.
+    fn singular_values(&self, rbm: &Rbm, epoch: usize) -> Result<Option<Vec<f64>>> {
+        let apart = self.plan.epochs.div_ceil(SPECTRA).max(1);
+        if self.monitor.is_none() || (epoch % apart != 0 && epoch != self.plan.epochs) {
+            return Ok(None);
+        }
+        spectrum::singular_values(rbm, SINGULAR_VALUES)
+    }
+}
+
 impl Observer for LayerObserver<'_> {
     fn epoch(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
         self.record.epochs += 1;
@@ -145,6 +159,7 @@ impl Observer for LayerObserver<'_> {
             momentum: self.plan.momentum.at(epoch, epochs),
             k: Some(self.plan.steps.steps_at(epoch, epochs)),
             update_ratio: moment.update_ratio,
+            singular_values: self.singular_values(moment.rbm, epoch + 1)?,
             report: self.monitor.as_ref().map(|monitor| monitor.report(moment.rbm)).transpose()?,
             mixing: moment.mixing.cloned(),
             ..Figures::default()

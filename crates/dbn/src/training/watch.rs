@@ -64,6 +64,9 @@ pub struct Figures {
     /// Mean |ΔW| / mean |W| of the last step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_ratio: Option<f64>,
+    /// The largest singular values of W, now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub singular_values: Option<Vec<f64>>,
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,

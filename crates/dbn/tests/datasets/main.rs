@@ -3,6 +3,7 @@
 mod binarise;
 mod populations;
 mod suite;
+mod suits;
 
 use std::error::Error;
 use std::fmt::Debug;

@@ -34,10 +34,7 @@ impl Path {
     /// From independent units with these means, `(visible,)` and `(hidden,)`.
     pub fn from_means(rbm: &Rbm, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
         let field = |layer: &dyn crate::Layer, mean: &Tensor| -> Result<Tensor> {
-            let Some((_, own)) = layer.vars().first().copied() else {
-                return Err(Error::invalid("a path", "units with a bias", "none"));
-            };
-            Ok((layer.bias_for_mean(mean)? - own.as_detached_tensor())?)
+            Ok((layer.bias_for_mean(mean)? - layer.bias()?)?)
         };
         Ok(Self {
             visible_field: field(rbm.visible(), visible)?,

@@ -154,7 +154,7 @@ impl Kernel for Tempering {
     /// Replicas at `visible`, `(levels · chains, visible)`, the rows of level 0 first.
     fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Replicas> {
         let (rows, levels) = (visible.dim(0)?, self.betas.len());
-        if levels < 2 || rows == 0 || rows % levels != 0 {
+        if levels < 2 || rows == 0 || !rows.is_multiple_of(levels) {
             let expected = format!("the same number of rows for each of {levels} levels");
             return Err(Error::invalid("replicas", expected, format!("{rows} rows")));
         }

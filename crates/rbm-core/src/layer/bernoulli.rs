@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units};
+use super::{Layer, Sites, Units, counting};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -34,8 +34,8 @@ impl Layer for Bernoulli {
         Units::Bernoulli { size: self.width() }
     }
 
-    fn vars(&self) -> Vec<(&'static str, &Var)> {
-        vec![("bias", &self.bias)]
+    fn vars(&self) -> Vec<(String, &Var)> {
+        vec![("bias".into(), &self.bias)]
     }
 
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
@@ -63,15 +63,22 @@ impl Layer for Bernoulli {
     }
 
     fn configurations(&self) -> Option<u64> {
-        1u64.checked_shl(u32::try_from(self.width()).ok()?)
+        counting::power(2, self.width())
     }
 
     /// Unit 0 is the lowest bit of the number.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor> {
-        let (rows, width) = ((numbers.end - numbers.start) as usize, self.width());
-        let bits = numbers.flat_map(|n| (0..width).map(move |i| (n >> i & 1) as f32));
-        let rows = Tensor::from_iter(bits, &Device::Cpu)?.reshape((rows, width))?;
-        Ok(rows.to_dtype(self.bias.dtype())?.to_device(self.bias.device())?)
+        let shape = (counting::rows(&numbers), self.width());
+        let values = counting::digits(numbers, 2, shape.1).map(|x| x as f32);
+        counting::matrix(values, shape, &self.bias)
+    }
+
+    fn sites(&self) -> Vec<Sites> {
+        vec![Sites::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.ge(0.5)?.to_dtype(x.dtype())?)
     }
 
     /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Units, Variance, row_sums};
+use super::{Layer, Tail, Units, Variance, row_sums};
 use crate::{Error, Result, Rng, ops};
 
 /// The least precision that a learned one may fall to.
@@ -49,9 +49,9 @@ impl Layer for Gaussian {
         Units::Gaussian { size: self.bias.elem_count(), variance }
     }
 
-    fn vars(&self) -> Vec<(&'static str, &Var)> {
-        let bias = ("bias", &self.bias);
-        std::iter::once(bias).chain(self.precision.iter().map(|var| ("precision", var))).collect()
+    fn vars(&self) -> Vec<(String, &Var)> {
+        let precision = self.precision.iter().map(|var| ("precision".to_owned(), var));
+        std::iter::once(("bias".to_owned(), &self.bias)).chain(precision).collect()
     }
 
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
@@ -109,6 +109,15 @@ impl Layer for Gaussian {
 
     fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
         Err(Error::invalid("enumeration", "discrete units", "Gaussian units"))
+    }
+
+    fn tails(&self) -> Result<Vec<Tail>> {
+        let precisions = match &self.precision {
+            None => vec![1.0; self.bias.elem_count()],
+            Some(precision) => ops::device::to_host(precision)?.to_vec1()?,
+        };
+        let tail = |precision| Tail { precision, is_nonnegative: false };
+        Ok(precisions.into_iter().map(tail).collect())
     }
 
     fn constrain(&self) -> Result<()> {

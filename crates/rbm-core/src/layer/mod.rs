@@ -5,7 +5,16 @@
 //! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
 
 mod bernoulli;
+mod binomial;
+mod concat;
+mod counting;
 mod gaussian;
+mod multinomial;
+mod potts;
+mod relu;
+mod sites;
+mod spin;
+mod text;
 mod units;
 
 use std::fmt::Debug;
@@ -14,24 +23,32 @@ use std::ops::Range;
 use candle_core::{Tensor, Var};
 
 pub use bernoulli::Bernoulli;
+pub use binomial::Binomial;
+pub use concat::Concat;
 pub use gaussian::Gaussian;
+pub use multinomial::Multinomial;
+pub use potts::Potts;
+pub use relu::Relu;
+pub use sites::{Sites, States};
+pub use spin::Spin;
 pub use units::{Units, Variance};
 
 use crate::ops::{self, Connection};
-use crate::{Result, Rng};
+use crate::{Error, Result, Rng};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
 pub trait Layer: Debug + Send + Sync {
     /// What kind of units these are and how many: enough to build the layer again.
     fn units(&self) -> Units;
 
-    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first.
-    fn vars(&self) -> Vec<(&'static str, &Var)>;
+    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first. Groups side by
+    /// side have theirs one group after the other, each as wide as its group.
+    fn vars(&self) -> Vec<(String, &Var)>;
 
-    /// Tₖ(x), each `(batch, width)`, in the order of [`Layer::vars`].
+    /// Tₖ(x), each as wide as its parameter, in the order of [`Layer::vars`].
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
 
-    /// E[Tₖ(x) | inputs], each `(batch, width)`, in the order of [`Layer::vars`]. Differentiable.
+    /// E[Tₖ(x) | inputs], each as wide as its parameter, in the order of [`Layer::vars`]. Differentiable.
     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>>;
 
     /// The cumulant generating function log Σₓ exp(inputs·x − E(x)) (an integral for continuous units), `(batch,)`.
@@ -43,7 +60,27 @@ pub trait Layer: Debug + Send + Sync {
 
     /// E[x | inputs].
     fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
-        Ok(self.expected_statistics(inputs)?.swap_remove(0))
+        self.mean_among(&self.expected_statistics(inputs)?)
+    }
+
+    /// The mean `(…, width)` among what [`Layer::expected_statistics`] gave, or averages over it.
+    fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
+        match expected.first() {
+            Some(mean) => Ok(mean.clone()),
+            None => Err(Error::invalid("a layer's statistics", "the mean first", "none")),
+        }
+    }
+
+    /// Which of [`Layer::vars`] are biases, and the columns that each belongs to: together all columns, in their order.
+    fn biases(&self) -> Vec<(usize, Range<usize>)> {
+        vec![(0, 0..self.units().size())]
+    }
+
+    /// The biases of all columns, `(width,)`; a leaf.
+    fn bias(&self) -> Result<Tensor> {
+        let vars = self.vars();
+        let biases = self.biases().into_iter().map(|(k, _)| vars[k].1.as_detached_tensor());
+        cat(&biases.collect::<Vec<_>>(), 0)
     }
 
     /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
@@ -77,6 +114,22 @@ pub trait Layer: Debug + Send + Sync {
     /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
 
+    /// What each unit can be, group after group; none for continuous units.
+    fn sites(&self) -> Vec<Sites> {
+        Vec::new()
+    }
+
+    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none
+    /// nearer than `x` itself.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
+
+    /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
+    fn tails(&self) -> Result<Vec<Tail>> {
+        Ok(vec![Tail::BOUNDED; self.units().size()])
+    }
+
     /// Moves parameters that a step has pushed out of their range back into it.
     fn constrain(&self) -> Result<()> {
         Ok(())
@@ -91,7 +144,48 @@ pub trait Layer: Debug + Send + Sync {
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
 }
 
+/// How the energy of a column grows far out: what decides whether two layers together can be normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tail {
+    /// γ of the term γ·x²/2; infinite for units that are bounded.
+    pub precision: f64,
+    /// Whether x is never below zero.
+    pub is_nonnegative: bool,
+}
+
+impl Tail {
+    /// There is none.
+    pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
+}
+
 /// Σⱼ xⱼ of every row.
 fn row_sums(x: &Tensor) -> Result<Tensor> {
     ops::sum_within_rows(x)
+}
+
+/// Tensors one after the other; one alone is left as it is.
+fn cat(parts: &[Tensor], dim: usize) -> Result<Tensor> {
+    match parts {
+        [one] => Ok(one.clone()),
+        parts => Ok(Tensor::cat(parts, dim)?),
+    }
+}
+
+/// Adds `change` `(width,)` to the parts of a gradient, or of a step, that are `layer`'s biases; `parts` are in the order of
+/// [`Layer::vars`].
+pub fn add_to_biases(layer: &dyn Layer, parts: &mut [Tensor], change: &Tensor) -> Result<()> {
+    for (k, columns) in layer.biases() {
+        if let Some(part) = parts.get_mut(k) {
+            *part = (&*part + change.narrow(0, columns.start, columns.len())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// log of shares `(sites, states)` that sum to one in every row, as one row of biases `(sites · states,)`: none below
+/// 1/(1000·states), and shifted so that every row sums to zero.
+fn log_shares(shares: &Tensor) -> Result<Tensor> {
+    let least = 1e-3 / shares.dim(1)? as f64;
+    let logs = shares.maximum(least)?.log()?;
+    Ok(logs.broadcast_sub(&logs.mean_keepdim(1)?)?.flatten_all()?)
 }

@@ -1,13 +1,15 @@
 //! What kind of units a layer has, as plain data.
 
-use std::fmt;
-use std::str::FromStr;
+use std::ops::Range;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::{Bernoulli, Gaussian, Layer};
+use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Relu, Spin};
 use crate::{Error, Result};
+
+/// The most that a number in brackets may be: trials, states or draws.
+pub(super) const MOST: usize = 1 << 20;
 
 /// The kind and number of a layer's units: what `config.json` holds and what a layer can be built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +21,48 @@ pub enum Units {
         /// How many units.
         size: usize,
     },
+    /// Minus one or one.
+    Spin {
+        /// How many units.
+        size: usize,
+    },
+    /// A number from 0 to `trials`: copies of a Bernoulli unit that share its weights, counted.
+    Binomial {
+        /// How many units.
+        size: usize,
+        /// How many copies each is.
+        trials: usize,
+    },
+    /// One of `states` states, written as a one in one of so many columns.
+    Potts {
+        /// How many sites: the layer is `sites · states` wide.
+        sites: usize,
+        /// How many states each has.
+        states: usize,
+    },
+    /// How often each of `size` categories was drawn.
+    Multinomial {
+        /// How many categories.
+        size: usize,
+        /// How many draws, the sum of a configuration.
+        draws: usize,
+    },
+    /// Real numbers of at least zero: noisy rectified units.
+    Relu {
+        /// How many units.
+        size: usize,
+    },
     /// Real numbers.
     Gaussian {
         /// How many units.
         size: usize,
         /// Whether the variance is one or learned.
         variance: Variance,
+    },
+    /// Units of several kinds side by side in one layer.
+    Concat {
+        /// The groups from the first column on; none of them is itself several.
+        groups: Vec<Units>,
     },
 }
 
@@ -53,32 +91,71 @@ impl Units {
     /// How many numbers describe a configuration of the layer: the width of its tensors.
     pub fn size(&self) -> usize {
         match self {
-            Self::Bernoulli { size } | Self::Gaussian { size, .. } => *size,
+            Self::Bernoulli { size }
+            | Self::Spin { size }
+            | Self::Binomial { size, .. }
+            | Self::Multinomial { size, .. }
+            | Self::Relu { size }
+            | Self::Gaussian { size, .. } => *size,
+            Self::Potts { sites, states } => sites.saturating_mul(*states),
+            Self::Concat { groups } => groups.iter().map(Self::size).fold(0, usize::saturating_add),
         }
     }
 
-    /// The same kind of units, `size` of them.
-    pub fn with_size(&self, size: usize) -> Self {
-        match self {
+    /// The same kind of units, as many as make a layer `width` wide. Errors where no number of them does.
+    pub fn with_width(&self, width: usize) -> Result<Self> {
+        let size = width;
+        let misfit = |expected: String| {
+            Err(Error::invalid(format!("{} units", self.kind()), expected, width.to_string()))
+        };
+        Ok(match self {
             Self::Bernoulli { .. } => Self::Bernoulli { size },
+            Self::Spin { .. } => Self::Spin { size },
+            Self::Binomial { trials, .. } => Self::Binomial { size, trials: *trials },
+            Self::Multinomial { draws, .. } => Self::Multinomial { size, draws: *draws },
+            Self::Relu { .. } => Self::Relu { size },
             Self::Gaussian { variance, .. } => Self::Gaussian { size, variance: *variance },
-        }
+            Self::Potts { states, .. } if *states > 0 && width.is_multiple_of(*states) => {
+                Self::Potts { sites: width / states, states: *states }
+            }
+            Self::Potts { states, .. } => return misfit(format!("a multiple of {states} columns")),
+            Self::Concat { .. } if self.size() == width => self.clone(),
+            Self::Concat { .. } => return misfit(format!("{} columns", self.size())),
+        })
+    }
+
+    /// The groups of units of one kind, each with its columns.
+    pub fn groups(&self) -> Vec<(Range<usize>, &Self)> {
+        let groups = match self {
+            Self::Concat { groups } => groups.iter().collect(),
+            other => vec![other],
+        };
+        let mut start = 0usize;
+        let place = |units: &'_ Self| {
+            let columns = start..start.saturating_add(units.size());
+            start = columns.end;
+            columns
+        };
+        let columns: Vec<_> = groups.iter().copied().map(place).collect();
+        columns.into_iter().zip(groups).collect()
     }
 
     /// The values that a unit or its mean can take, lowest and highest.
     pub fn range(&self) -> (f32, f32) {
         match self {
-            Self::Bernoulli { .. } => (0.0, 1.0),
+            Self::Bernoulli { .. } | Self::Potts { .. } => (0.0, 1.0),
+            Self::Spin { .. } => (-1.0, 1.0),
+            Self::Binomial { trials, .. } => (0.0, *trials as f32),
+            Self::Multinomial { draws, .. } => (0.0, *draws as f32),
+            Self::Relu { .. } => (0.0, f32::INFINITY),
             Self::Gaussian { .. } => (f32::NEG_INFINITY, f32::INFINITY),
-        }
-    }
-
-    /// The kind in one word, as [`Units::from_str`] reads it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Bernoulli { .. } => "bernoulli",
-            Self::Gaussian { variance: Variance::Unit, .. } => "gaussian",
-            Self::Gaussian { variance: Variance::Learned, .. } => "gaussian-learned",
+            Self::Concat { groups } => {
+                let widest = |(low, high): (f32, f32), units: &Self| {
+                    let range = units.range();
+                    (low.min(range.0), high.max(range.1))
+                };
+                groups.iter().fold((f32::INFINITY, f32::NEG_INFINITY), widest)
+            }
         }
     }
 
@@ -86,39 +163,19 @@ impl Units {
     pub fn build(&self, dtype: DType, device: &Device) -> Result<Box<dyn Layer>> {
         Ok(match self {
             Self::Bernoulli { size } => Box::new(Bernoulli::new(*size, dtype, device)?),
+            Self::Spin { size } => Box::new(Spin::new(*size, dtype, device)?),
+            Self::Binomial { size, trials } => {
+                Box::new(Binomial::new(*size, *trials, dtype, device)?)
+            }
+            Self::Potts { sites, states } => Box::new(Potts::new(*sites, *states, dtype, device)?),
+            Self::Multinomial { size, draws } => {
+                Box::new(Multinomial::new(*size, *draws, dtype, device)?)
+            }
+            Self::Relu { size } => Box::new(Relu::new(*size, dtype, device)?),
             Self::Gaussian { size, variance } => {
                 Box::new(Gaussian::new(*size, *variance, dtype, device)?)
             }
+            Self::Concat { groups } => Box::new(Concat::new(groups, dtype, device)?),
         })
-    }
-}
-
-/// `bernoulli:500`
-impl fmt::Display for Units {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind(), self.size())
-    }
-}
-
-/// Reads `500` (Bernoulli units), `bernoulli:500`, `gaussian:784` or `gaussian-learned:784`.
-impl FromStr for Units {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::invalid(
-                "units",
-                "KIND:SIZE with KIND bernoulli, gaussian or gaussian-learned",
-                format!("{text:?}"),
-            )
-        };
-        let (kind, size) = text.split_once(':').unwrap_or(("bernoulli", text));
-        let size = size.trim().parse().ok().filter(|size| *size > 0).ok_or_else(wrong)?;
-        match kind.trim() {
-            "bernoulli" => Ok(Self::Bernoulli { size }),
-            "gaussian" => Ok(Self::Gaussian { size, variance: Variance::Unit }),
-            "gaussian-learned" => Ok(Self::Gaussian { size, variance: Variance::Learned }),
-            _ => Err(wrong()),
-        }
     }
 }

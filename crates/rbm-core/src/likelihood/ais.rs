@@ -48,6 +48,7 @@ impl Annealing {
         chains: usize,
         rng: &mut Rng,
     ) -> Result<Self> {
+        rbm.check_normalisable()?;
         let visible = path.sample_at_zero(rbm, chains, rng)?;
         Self::new(rbm, path, betas, Direction::Forward, visible)
     }

@@ -144,10 +144,10 @@ impl Equilibrium {
     /// Keeps the sweep for the bridge, and the rows at β = 1, both thinned as the sampling grows longer.
     fn take(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
         let apart = self.effort.sweeps.div_ceil(MOST_KEPT).max(1);
-        if self.standing.sweeps % apart == 0 {
+        if self.standing.sweeps.is_multiple_of(apart) {
             self.bridge.push(up, down)?;
         }
-        if self.standing.sweeps % self.standing.stride == 0 {
+        if self.standing.sweeps.is_multiple_of(self.standing.stride) {
             self.samples.push(self.tempering.top(&self.replicas)?.copy()?);
         }
         if self.samples.len() == 2 * self.rows_kept() {

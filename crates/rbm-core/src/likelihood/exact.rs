@@ -6,8 +6,10 @@ use crate::ops::device::to_host;
 use crate::{Error, Layer, Rbm, Result, Rows, data, enumerate};
 
 /// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
-/// `f64`. Errors when both sides have more than [`enumerate::MOST`].
+/// `f64`. Errors when both sides have more than [`enumerate::MOST`], or when there is no such number
+/// ([`Rbm::check_normalisable`]).
 pub fn log_partition(rbm: &Rbm) -> Result<f64> {
+    rbm.check_normalisable()?;
     let visible = enumerate::count(rbm.visible());
     let hidden = enumerate::count(rbm.hidden());
     match (visible, hidden) {

@@ -1,75 +1,225 @@
 //! Pseudo-likelihood: how well each unit is predicted by all the others (Besag 1975).
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
-use crate::{Error, Rbm, Result, Rng, Units, ops};
+use crate::layer::{Sites, States};
+use crate::ops::device::to_host;
+use crate::{Error, Rbm, Result, Rng, ops};
 
-/// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; Bernoulli visible units.
+/// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units.
 ///
-/// `cases` `(n, visible)` are zeros and ones; grey values are read as such by thresholding at ½. It takes as much time
-/// as `visible` half-steps of Gibbs sampling.
+/// A unit is a column, a Potts site, or one of a multinomial layer's draws, as if their order were known (then the layer is
+/// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; grey values and means are read as
+/// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
+/// can have but one; with draws, for every pair of categories.
 pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
-    let width = check(rbm)?;
+    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    let rows = cases.dim(0)?;
     let mut total = 0.0;
-    let conditional = Conditional::new(rbm, cases)?;
-    for unit in 0..width {
-        total += conditional.mean_log_probability(&vec![unit as u32; cases.dim(0)?])?;
+    for Sites { columns, states } in &groups {
+        let step = if let States::OneOf(states) = states { *states } else { 1 };
+        for column in columns.clone().step_by(step.max(1)) {
+            total += match states {
+                States::Values(values) => sum(&given.value(&vec![column as u32; rows], values)?)?,
+                States::OneOf(states) => sum(&given.one_of(&vec![column as u32; rows], *states)?)?,
+                // Every draw of this category has the same probability.
+                States::Draws(_) => given.draws_of(column, columns.start, columns.len())?,
+            };
+        }
     }
-    Ok(total)
+    Ok(total / rows as f64)
 }
 
 /// An unbiased estimate of [`pseudo_likelihood`] that looks at one randomly chosen unit of each case, as scikit-learn's
 /// `score_samples` does.
 pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
     use rand::RngExt;
-    let width = check(rbm)?;
-    let units: Vec<u32> = (0..cases.dim(0)?).map(|_| rng.random_range(0..width as u32)).collect();
-    Ok(width as f64 * Conditional::new(rbm, cases)?.mean_log_probability(&units)?)
-}
-
-fn check(rbm: &Rbm) -> Result<usize> {
-    match rbm.visible().units() {
-        Units::Bernoulli { size } => Ok(size),
-        other => Err(Error::invalid(
-            "the pseudo-likelihood",
-            "Bernoulli visible units",
-            other.to_string(),
-        )),
+    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    let (rows, count) = (cases.dim(0)?, groups.iter().map(Sites::count).sum::<usize>());
+    let units: Vec<u32> = (0..rows).map(|_| rng.random_range(0..count as u32)).collect();
+    let (mut total, mut next) = (0.0, 0);
+    for sites in &groups {
+        let Sites { columns, states } = sites;
+        let first = next;
+        next += sites.count() as u32;
+        let is_own = |&row: &u32| (first..next).contains(&units[row as usize]);
+        let own: Vec<u32> = (0..rows as u32).filter(is_own).collect();
+        let within = |&row: &u32| units[row as usize] - first;
+        if own.is_empty() {
+            continue;
+        }
+        let (start, given) = (columns.start as u32, given.rows(&own)?);
+        let places = own.iter().map(within);
+        total += sum(&match states {
+            States::Values(values) => {
+                given.value(&places.map(|i| start + i).collect::<Vec<_>>(), values)?
+            }
+            States::OneOf(states) => {
+                let step = *states as u32;
+                given.one_of(&places.map(|i| start + i * step).collect::<Vec<_>>(), *states)?
+            }
+            States::Draws(_) => {
+                let drawn =
+                    given.drawn(&places.collect::<Vec<_>>(), columns.start, columns.len())?;
+                given.moved(&drawn, columns.start, columns.len())?
+            }
+        })?;
     }
+    Ok(count as f64 * total / rows as f64)
 }
 
-/// What is the same for every unit: the cases, the inputs they cause and their free energies.
-struct Conditional<'a> {
+fn groups_of(rbm: &Rbm) -> Result<Vec<Sites>> {
+    let groups = rbm.visible().sites();
+    if groups.is_empty() {
+        let expected =
+            "visible units that are discrete: Bernoulli, spin, binomial, Potts, multinomial";
+        let found = rbm.visible().units().to_string();
+        return Err(Error::invalid("the pseudo-likelihood", expected, found));
+    }
+    Ok(groups)
+}
+
+fn sum(x: &Tensor) -> Result<f64> {
+    Ok(to_host(x)?.sum_all()?.to_scalar::<f64>()?)
+}
+
+/// What is the same for every unit: the cases, the inputs they cause and what the hidden units make of them.
+struct Given<'a> {
     rbm: &'a Rbm,
     visible: Tensor,
     inputs: Tensor,
-    rows: Tensor,
+    weights: Tensor,
     bias: Tensor,
     cgf: Tensor,
 }
 
-impl<'a> Conditional<'a> {
+impl<'a> Given<'a> {
     fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
         super::check_cases(cases)?;
-        let visible = cases.ge(0.5)?.to_dtype(rbm.dtype())?;
+        let visible = rbm.visible().nearest(&cases.to_dtype(rbm.dtype())?)?;
         let weights = rbm.weights().as_detached_tensor();
         let inputs = visible.matmul(&weights)?;
-        let bias = rbm.visible().vars()[0].1.as_detached_tensor();
         let cgf = rbm.hidden().cgf(&inputs)?.detach();
-        Ok(Self { rbm, visible, inputs, rows: weights, bias, cgf })
+        Ok(Self { rbm, bias: rbm.visible().bias()?, visible, inputs, weights, cgf })
     }
 
-    /// The mean over cases of log p(v_u | rest), where `units[n]` is the unit u looked at in case n. Flipping it by δ = ±1
-    /// changes things by F(v) − F(flipped) = δ·b_u + cgf(vW + δ·W_u) − cgf(vW), and log p = −softplus of that.
-    fn mean_log_probability(&self, units: &[u32]) -> Result<f64> {
-        let units = Tensor::new(units, self.visible.device())?;
-        let value = self.visible.gather(&units.unsqueeze(1)?, 1)?;
-        let change = value.affine(-2.0, 1.0)?;
-        let rows = self.rows.index_select(&units, 0)?;
-        let flipped = (&self.inputs + rows.broadcast_mul(&change)?)?;
-        let bias = (self.bias.index_select(&units, 0)? * change.squeeze(D::Minus1)?)?;
-        let gain = ((bias + self.rbm.hidden().cgf(&flipped)?.detach())? - &self.cgf)?;
-        let log_probability = ops::softplus(&gain)?.neg()?;
-        Ok(ops::device::to_host(&log_probability)?.mean_all()?.to_scalar::<f64>()?)
+    /// Some of the cases.
+    fn rows(&self, rows: &[u32]) -> Result<Self> {
+        let pick = |x: &Tensor, index: &Tensor| -> Result<Tensor> {
+            // All of them, in order.
+            let is_whole = rows.len() == x.dim(0)?;
+            Ok(if is_whole { x.clone() } else { x.index_select(index, 0)? })
+        };
+        let index = Tensor::new(rows, self.visible.device())?;
+        let [visible, inputs, cgf] =
+            [&self.visible, &self.inputs, &self.cgf].map(|x| pick(x, &index));
+        let (weights, bias) = (self.weights.clone(), self.bias.clone());
+        Ok(Self { rbm: self.rbm, visible: visible?, inputs: inputs?, weights, bias, cgf: cgf? })
+    }
+
+    /// What the hidden units make of other inputs than these cases'.
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(self.rbm.hidden().cgf(inputs)?.detach())
+    }
+
+    /// log p(v_u | rest) of every case, where `columns[n]` is the unit u looked at in case n. Moving it by δ changes
+    /// −F(v) by δ·b_u + cgf(vW + δ·W_u) − cgf(vW), and by how many ways there are.
+    fn value(&self, columns: &[u32], values: &[(f64, f64)]) -> Result<Tensor> {
+        let columns = Tensor::new(columns, self.visible.device())?;
+        let value = self.visible.gather(&columns.unsqueeze(1)?, 1)?;
+        let (rows, bias) =
+            (self.weights.index_select(&columns, 0)?, self.bias.index_select(&columns, 0)?);
+        let gain = |change: &Tensor| -> Result<Tensor> {
+            let moved = (&self.inputs + rows.broadcast_mul(change)?)?;
+            let bias = (&bias * change.squeeze(1)?)?;
+            Ok(((bias + self.cgf(&moved)?)? - &self.cgf)?)
+        };
+        if let [(low, a), (high, b)] = values
+            && a == b
+        {
+            // Only one other value: log p = −softplus of what moving there gains.
+            return Ok(ops::softplus(&gain(&value.affine(-2.0, low + high)?)?)?.neg()?);
+        }
+        let mut log_weights = Vec::with_capacity(values.len());
+        let mut own = value.zeros_like()?.squeeze(1)?;
+        for (other, log_ways) in values {
+            let log_weight = (gain(&value.affine(-1.0, *other)?)? + *log_ways)?;
+            let is_own = value.squeeze(1)?.eq(*other)?.to_dtype(own.dtype())?;
+            own = (own + (&log_weight * is_own)?)?;
+            log_weights.push(log_weight);
+        }
+        Ok((own - Tensor::stack(&log_weights, 0)?.log_sum_exp(0)?)?)
+    }
+
+    /// The same of sites of `states` columns, where `columns[n]` is the first of the site looked at in case n.
+    fn one_of(&self, columns: &[u32], states: usize) -> Result<Tensor> {
+        let device = self.visible.device();
+        let column = |state: usize| -> Result<Tensor> {
+            let columns: Vec<_> = columns.iter().map(|column| column + state as u32).collect();
+            Ok(Tensor::new(columns, device)?)
+        };
+        let mut rest = self.inputs.clone();
+        let mut present = Vec::with_capacity(states);
+        for state in 0..states {
+            let columns = column(state)?;
+            let one = self.visible.gather(&columns.unsqueeze(1)?, 1)?;
+            rest = (rest - self.weights.index_select(&columns, 0)?.broadcast_mul(&one)?)?;
+            present.push(one.squeeze(1)?);
+        }
+        let mut log_weights = Vec::with_capacity(states);
+        for state in 0..states {
+            log_weights.push(self.with(&rest, &column(state)?)?);
+        }
+        let (log_weights, present) = (Tensor::stack(&log_weights, 0)?, Tensor::stack(&present, 0)?);
+        Ok(((&log_weights * present)?.sum(0)? - log_weights.log_sum_exp(0)?)?)
+    }
+
+    /// b_u + cgf(inputs + W_u), where `columns[n]` is u of case n.
+    fn with(&self, inputs: &Tensor, columns: &Tensor) -> Result<Tensor> {
+        let moved = (inputs + self.weights.index_select(columns, 0)?)?;
+        Ok((self.cgf(&moved)? + self.bias.index_select(columns, 0)?)?)
+    }
+
+    /// log p(the category of one draw | the other draws) of every case, where `drawn[n]` is the column it has in case n.
+    fn moved(&self, drawn: &[u32], start: usize, categories: usize) -> Result<Tensor> {
+        let device = self.visible.device();
+        let index = Tensor::new(drawn, device)?;
+        let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
+        let mut log_weights = Vec::with_capacity(categories);
+        for category in start..start + categories {
+            let column = Tensor::new(vec![category as u32; drawn.len()], device)?;
+            log_weights.push(self.with(&rest, &column)?);
+        }
+        let own = self.with(&rest, &index)?;
+        Ok((own - Tensor::stack(&log_weights, 0)?.log_sum_exp(0)?)?)
+    }
+
+    /// Σ over cases and over their draws of the category in `column`.
+    fn draws_of(&self, column: usize, start: usize, categories: usize) -> Result<f64> {
+        let counts =
+            to_host(&self.visible.narrow(1, column, 1)?.flatten_all()?)?.to_vec1::<f64>()?;
+        let rows: Vec<u32> =
+            (0..counts.len() as u32).filter(|&row| counts[row as usize] > 0.0).collect();
+        if rows.is_empty() {
+            return Ok(0.0);
+        }
+        let given = self.rows(&rows)?;
+        let log_p = given.moved(&vec![column as u32; rows.len()], start, categories)?;
+        let log_p = to_host(&log_p)?.to_vec1::<f64>()?;
+        Ok(rows.iter().zip(log_p).map(|(&row, log_p)| counts[row as usize] * log_p).sum())
+    }
+
+    /// The column of draw number `draws[n]` of case n, the draws of a category counted one after the other.
+    fn drawn(&self, draws: &[u32], start: usize, categories: usize) -> Result<Vec<u32>> {
+        let counts = to_host(&self.visible.narrow(1, start, categories)?)?.to_vec2::<f64>()?;
+        let column = |(counts, &draw): (Vec<f64>, &u32)| {
+            let mut below = 0.0;
+            let at = counts.iter().position(|count| {
+                below += count;
+                f64::from(draw) < below
+            });
+            (start + at.unwrap_or(categories - 1)) as u32
+        };
+        Ok(counts.into_iter().zip(draws).map(column).collect())
     }
 }

@@ -37,7 +37,7 @@ impl NegativePhase for ContrastiveDivergence {
             hidden = gibbs.resume(rbm, &hidden, rng)?.hidden;
         }
         let (visible, hidden_inputs) = gibbs.fall(rbm, &hidden, rng)?;
-        Ok(Phase { visible, hidden_inputs, log_weights: None })
+        Ok(Phase { visible, hidden_inputs, log_weights: None, is_mirrored: false })
     }
 
     fn set_steps(&mut self, steps: usize) {

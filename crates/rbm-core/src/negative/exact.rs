@@ -5,9 +5,9 @@ use candle_core::Tensor;
 use super::NegativePhase;
 use crate::{Phase, Rbm, Result, Rng, Stateful, enumerate};
 
-/// Every visible configuration, weighted by its probability: learning climbs the log-likelihood itself.
+/// Every configuration of the side that has fewer, weighted by its probability: learning climbs the log-likelihood itself.
 ///
-/// The visible layer may have at most [`enumerate::MOST`] configurations; memory is proportional to their number.
+/// That side may have at most [`enumerate::MOST`] configurations; memory is proportional to their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exact;
 
@@ -15,10 +15,24 @@ impl Stateful for Exact {}
 
 impl NegativePhase for Exact {
     fn fantasy(&mut self, rbm: &Rbm, _positive: &Phase, _rng: &mut Rng) -> Result<Phase> {
-        let blocks = enumerate::blocks(rbm.visible())?.collect::<Result<Vec<_>>>()?;
-        let visible = Tensor::cat(&blocks, 0)?;
-        let log_weights = rbm.free_energy(&visible)?.neg()?.detach();
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        Ok(Phase { visible, hidden_inputs, log_weights: Some(log_weights) })
+        let counts = [rbm.visible(), rbm.hidden()].map(enumerate::count);
+        let is_mirrored = match counts {
+            [Some(visible), Some(hidden)] => hidden < visible,
+            [visible, _] => visible.is_none(),
+        };
+        let side = if is_mirrored { rbm.hidden() } else { rbm.visible() };
+        let blocks = enumerate::blocks(side)?.collect::<Result<Vec<_>>>()?;
+        let configurations = Tensor::cat(&blocks, 0)?;
+        let (inputs, other) = match is_mirrored {
+            false => (rbm.hidden_inputs(&configurations)?.detach(), rbm.hidden()),
+            true => (rbm.visible_inputs(&configurations)?.detach(), rbm.visible()),
+        };
+        let log_weights = (other.cgf(&inputs)? - side.energy(&configurations)?)?.detach();
+        Ok(Phase {
+            visible: configurations,
+            hidden_inputs: inputs,
+            log_weights: Some(log_weights),
+            is_mirrored,
+        })
     }
 }

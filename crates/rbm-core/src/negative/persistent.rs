@@ -56,6 +56,7 @@ impl NegativePhase for Persistent {
             visible: chains.visible,
             hidden_inputs: chains.hidden_inputs,
             log_weights: None,
+            is_mirrored: false,
         })
     }
 

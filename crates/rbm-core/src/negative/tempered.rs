@@ -166,7 +166,7 @@ impl NegativePhase for Tempered {
         if climbing.round.sweeps >= ROUND {
             climbing.respace(rbm, self.levels == 0, rng)?;
         }
-        Ok(Phase { visible, hidden_inputs, log_weights: None })
+        Ok(Phase { visible, hidden_inputs, log_weights: None, is_mirrored: false })
     }
 
     fn set_steps(&mut self, steps: usize) {

@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 
 use super::Outer;
 use super::philox::{BLOCK, block_words, unit};
+use super::rectified::{self, Moment};
 use crate::rng::Draw;
 use crate::{Error, Result};
 
@@ -39,6 +40,32 @@ pub fn bernoulli_mean_and_sample(
     let mean = bernoulli_mean(inputs, bias)?.detach();
     let sample = uniform(&mean, draw)?.lt(&mean)?.to_dtype(mean.dtype())?;
     Ok((mean, sample))
+}
+
+/// log ∫₀^∞ exp(field·x − x²/2) dx.
+pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
+    rectified::by_tangent(field, Moment::LogVolume)
+}
+
+/// The mean of p(x) ∝ exp(field·x − x²/2), x ≥ 0.
+pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
+    rectified::by_tangent(field, Moment::Mean)
+}
+
+/// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.
+pub fn categorical(field: &Tensor, states: usize, draw: Draw) -> Result<Tensor> {
+    let (batch, width) = field.dims2()?;
+    let share = super::softmax_of_sites(&field.detach(), states)?;
+    let below = share.reshape((batch, width / states, states))?.cumsum(2)?;
+    let total = below.narrow(2, states - 1, 1)?;
+    let mark = (uniform(&total, draw)? * &total)?;
+    // Ones in the columns of the state and of all after it; less those after it.
+    let from = below.broadcast_gt(&mark)?.to_dtype(field.dtype())?;
+    if states == 1 {
+        return Ok(from.reshape((batch, width))?);
+    }
+    let after = from.narrow(2, 0, states - 1)?.pad_with_zeros(2, 1, 0)?;
+    Ok((from - after)?.reshape((batch, width))?)
 }
 
 /// The draw's words as numbers between 0 and 1, in a tensor like `x`.

@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 
 use super::Transform;
+use crate::layer::add_to_biases;
 use crate::ops::Outer;
 use crate::state::{State, take};
-use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
+use crate::{Gradient, Phase, Rbm, Result, Stateful};
 
 const VISIBLE: &str = "visible";
 const HIDDEN: &str = "hidden";
@@ -76,16 +77,17 @@ impl Transform for Centre {
         let hidden = rbm.hidden().mean(&positive.hidden_inputs)?.detach();
         let mu = self.moved(self.visible.as_ref(), positive.average(&positive.visible)?)?;
         let lambda = self.moved(self.hidden.as_ref(), positive.average(&hidden)?)?;
-        let (Some(b), Some(c)) = (gradient.visible.first_mut(), gradient.hidden.first_mut()) else {
-            return Err(Error::invalid("centring", "a bias in both layers", "none"));
-        };
+        let b = rbm.visible().mean_among(&gradient.visible)?;
+        let c = rbm.hidden().mean_among(&gradient.hidden)?;
         // ⟨(v − μ)(h − λ)ᵀ⟩ is ⟨vhᵀ⟩ − μ⟨h⟩ᵀ − ⟨v⟩λᵀ + μλᵀ, of which the last cancels between the phases. Written so, v keeps
         // its zeros.
         let shift =
-            Outer::new(&Tensor::stack(&[&mu, &*b], 0)?, &Tensor::stack(&[&*c, &lambda], 0)?, -1.0)?;
+            Outer::new(&Tensor::stack(&[&mu, &b], 0)?, &Tensor::stack(&[&c, &lambda], 0)?, -1.0)?;
         gradient.weights = gradient.weights.plus(shift)?;
-        *b = (&*b - gradient.weights.times_vector(&lambda)?)?;
-        *c = (&*c - gradient.weights.vector_times(&mu)?)?;
+        let back = gradient.weights.times_vector(&lambda)?.neg()?;
+        add_to_biases(rbm.visible(), &mut gradient.visible, &back)?;
+        let back = gradient.weights.vector_times(&mu)?.neg()?;
+        add_to_biases(rbm.hidden(), &mut gradient.hidden, &back)?;
         (self.visible, self.hidden) = (Some(mu), Some(lambda));
         Ok(gradient)
     }

@@ -4,6 +4,7 @@ mod centre;
 
 use candle_core::Tensor;
 
+use crate::layer::add_to_biases;
 use crate::ops::{self, Outer};
 use crate::state::{State, take};
 use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
@@ -80,9 +81,7 @@ impl Transform for Sparsity {
         };
         let pull = activity.affine(-self.cost, self.cost * self.target)?;
         self.activity = Some(activity);
-        if let Some(bias) = gradient.hidden.first_mut() {
-            *bias = (&*bias + &pull)?;
-        }
+        add_to_biases(rbm.hidden(), &mut gradient.hidden, &pull)?;
         if self.weights {
             let visible = (ops::sum_rows(&positive.visible)? / cases)?;
             let pull = Outer::new(&visible.unsqueeze(0)?, &pull.unsqueeze(0)?, 1.0)?;

@@ -135,41 +135,168 @@ pub fn parameter_bits(rbm: &Rbm) -> Vec<Vec<u64>> {
     rbm.parameters().into_iter().map(|(_, var)| bits(var)).collect()
 }
 
+/// log n!, as a sum.
+pub fn log_factorial(n: f64) -> f64 {
+    (1..=n.round() as usize).map(|k| (k as f64).ln()).sum()
+}
+
+/// Every way to pick one of each list.
+fn product(lists: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
+    lists.iter().fold(vec![vec![]], |all, list| {
+        let extended = |x: &Vec<f64>| list.iter().map(|y| [&x[..], y].concat()).collect::<Vec<_>>();
+        all.iter().flat_map(extended).collect()
+    })
+}
+
+/// Every configuration of discrete units.
+pub fn support(units: &Units) -> Vec<Vec<f64>> {
+    let numbers = |low: i32, high: i32, step: usize, size: usize| {
+        let alone = (low..=high).step_by(step).map(|x| vec![f64::from(x)]).collect();
+        product(&vec![alone; size])
+    };
+    match units {
+        Units::Bernoulli { size } => numbers(0, 1, 1, *size),
+        Units::Spin { size } => numbers(-1, 1, 2, *size),
+        Units::Binomial { size, trials } => numbers(0, *trials as i32, 1, *size),
+        Units::Potts { sites, states } => {
+            let one = |q: usize| (0..*states).map(|i| f64::from(u8::from(i == q))).collect();
+            product(&vec![(0..*states).map(one).collect(); *sites])
+        }
+        Units::Multinomial { size, draws } => numbers(0, *draws as i32, 1, *size)
+            .into_iter()
+            .filter(|x| x.iter().sum::<f64>() == *draws as f64)
+            .collect(),
+        Units::Concat { groups } => product(&groups.iter().map(support).collect::<Vec<_>>()),
+        other => panic!("{other} is not discrete"),
+    }
+}
+
+/// Units of every discrete kind, few enough for every pair of them to be enumerated.
+pub const DISCRETE: [&str; 6] = [
+    "bernoulli:3",
+    "spin:3",
+    "binomial(2):2",
+    "potts(3):2",
+    "multinomial(3):3",
+    "spin:1+potts(3):1+binomial(2):1",
+];
+
+/// Units of every other kind.
+pub const CONTINUOUS: [&str; 4] =
+    ["gaussian:2", "gaussian-learned:2", "relu:2", "relu:1+gaussian-learned:1"];
+
+/// Every pair of these, visible and hidden.
+pub fn pairs<'a>(visible: &[&'a str], hidden: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    visible.iter().flat_map(|v| hidden.iter().map(move |h| (*v, *h))).collect()
+}
+
+/// log ∫₀^∞ exp(f·x − x²/2) dx by the trapezoid rule in y with x = exp(y − exp(−y)), which makes the integrand fall off
+/// doubly exponentially on both sides.
+pub fn log_half_gaussian(f: f64) -> f64 {
+    let exponent = |i: i32| {
+        let y = f64::from(i) / 100.0;
+        let x = (y - (-y).exp()).exp();
+        f * x - 0.5 * x * x + y - (-y).exp() + (1.0 + (-y).exp()).ln()
+    };
+    log_sum_exp(&(-400..=600).map(exponent).collect::<Vec<_>>()) - 100f64.ln()
+}
+
 /// A layer as plain numbers, its formulas written out by hand.
 #[derive(Clone)]
 pub struct Side {
+    pub units: Units,
     pub bias: Vec<f64>,
-    /// Of Gaussian units; none for Bernoulli units.
+    /// Of Gaussian and rectified units; none for others.
     pub precision: Option<Vec<f64>>,
+    /// Of several kinds side by side; none for others.
+    pub groups: Vec<Side>,
 }
 
 impl Side {
     pub fn of(layer: &dyn Layer) -> Self {
-        let vars = layer.vars();
-        let precision = match layer.units() {
-            Units::Bernoulli { .. } => None,
-            Units::Gaussian { size, variance: Variance::Unit } => Some(vec![1.0; size]),
-            _ => Some(flat(vars[1].1)),
-        };
-        Self { bias: flat(vars[0].1), precision }
+        let vars: Vec<_> = layer.vars().into_iter().map(|(name, var)| (name, flat(var))).collect();
+        Self::from(&layer.units(), &vars)
     }
 
-    /// E(x) = Σ −bias·x, and precision·x²/2 where there is a precision.
+    fn from(units: &Units, vars: &[(String, Vec<f64>)]) -> Self {
+        if let Units::Concat { groups } = units {
+            let group = |(i, units): (usize, &Units)| {
+                let below = |(name, var): &(String, Vec<f64>)| {
+                    let name = name.strip_prefix(&format!("{i}."))?;
+                    Some((name.to_owned(), var.clone()))
+                };
+                Self::from(units, &vars.iter().filter_map(below).collect::<Vec<_>>())
+            };
+            let groups: Vec<_> = groups.iter().enumerate().map(group).collect();
+            let bias = groups.iter().flat_map(|group| group.bias.clone()).collect();
+            return Self { units: units.clone(), bias, precision: None, groups };
+        }
+        let precision = match *units {
+            Units::Gaussian { size, variance: Variance::Unit } | Units::Relu { size } => {
+                Some(vec![1.0; size])
+            }
+            Units::Gaussian { .. } => Some(vars[1].1.clone()),
+            _ => None,
+        };
+        Self { units: units.clone(), bias: vars[0].1.clone(), precision, groups: vec![] }
+    }
+
+    /// Σ of what each group says of its part.
+    fn over_groups(&self, x: &[f64], of: impl Fn(&Self, &[f64]) -> f64) -> f64 {
+        let mut rest = x;
+        let mut sum = 0.0;
+        for group in &self.groups {
+            let (own, others) = rest.split_at(group.bias.len());
+            sum += of(group, own);
+            rest = others;
+        }
+        sum
+    }
+
+    /// E(x) = Σ −bias·x, precision·x²/2 where there is a precision, less the logarithm of how many ways there are to x.
     pub fn energy(&self, x: &[f64]) -> f64 {
+        if !self.groups.is_empty() {
+            return self.over_groups(x, Self::energy);
+        }
         let linear: f64 = x.iter().zip(&self.bias).map(|(x, b)| -b * x).sum();
         let precision = self.precision.iter().flatten();
-        linear + x.iter().zip(precision).map(|(x, precision)| precision * x * x / 2.0).sum::<f64>()
+        let square: f64 = x.iter().zip(precision).map(|(x, g)| g * x * x / 2.0).sum();
+        let ways: f64 = match &self.units {
+            Units::Binomial { trials, .. } => {
+                let n = *trials as f64;
+                let unit = |x: &f64| log_factorial(n) - log_factorial(*x) - log_factorial(n - x);
+                x.iter().map(unit).sum()
+            }
+            Units::Multinomial { draws, .. } => {
+                let each: f64 = x.iter().map(|x| log_factorial(*x)).sum();
+                log_factorial(*draws as f64) - each
+            }
+            _ => 0.0,
+        };
+        linear + square - ways
     }
 
     /// log Σ or log ∫ exp(inputs·x − E(x)).
     pub fn cgf(&self, inputs: &[f64]) -> f64 {
+        if !self.groups.is_empty() {
+            return self.over_groups(inputs, Self::cgf);
+        }
         let fields = inputs.iter().zip(&self.bias).map(|(i, b)| i + b);
-        match &self.precision {
-            None => fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum(),
-            Some(precision) => {
+        match (&self.units, &self.precision) {
+            (Units::Bernoulli { .. }, _) => {
+                fields.map(|f| f.max(0.0) + (-f.abs()).exp().ln_1p()).sum()
+            }
+            (Units::Relu { .. }, _) => fields.map(log_half_gaussian).sum(),
+            (_, Some(precision)) => {
                 let unit =
                     |(f, &p): (f64, &f64)| (f * f / p + (std::f64::consts::TAU / p).ln()) / 2.0;
                 fields.zip(precision).map(unit).sum()
+            }
+            (units, None) => {
+                let exponent = |x: &Vec<f64>| {
+                    inputs.iter().zip(x).map(|(i, x)| i * x).sum::<f64>() - self.energy(x)
+                };
+                log_sum_exp(&support(units).iter().map(exponent).collect::<Vec<_>>())
             }
         }
     }
@@ -214,9 +341,13 @@ impl Plain {
 
     /// p(v) of every configuration of binary visible units, in the order of [`binary`].
     pub fn visible_probabilities(&self) -> Vec<f64> {
-        assert!(self.visible.precision.is_none(), "binary visible units");
-        let weights: Vec<f64> =
-            binary(self.visible.bias.len()).iter().map(|v| -self.free_energy(v)).collect();
+        assert!(matches!(self.visible.units, Units::Bernoulli { .. }), "binary visible units");
+        self.probabilities(&binary(self.visible.bias.len()))
+    }
+
+    /// p(v) of these visible configurations, if there are no others.
+    pub fn probabilities(&self, all: &[Vec<f64>]) -> Vec<f64> {
+        let weights: Vec<f64> = all.iter().map(|v| -self.free_energy(v)).collect();
         let log_z = log_sum_exp(&weights);
         weights.into_iter().map(|w| (w - log_z).exp()).collect()
     }

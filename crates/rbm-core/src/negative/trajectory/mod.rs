@@ -133,7 +133,7 @@ impl NegativePhase for ParallelTrajectory {
         };
         let Weighed { visible, hidden_inputs, .. } = ladder.step(rbm, self.steps, rng)?;
         self.traces.follow(rbm, &visible, &hidden_inputs)?;
-        Ok(Phase { visible, hidden_inputs, log_weights: None })
+        Ok(Phase { visible, hidden_inputs, log_weights: None, is_mirrored: false })
     }
 
     fn set_steps(&mut self, steps: usize) {

@@ -1,0 +1,59 @@
+//! `dbn evaluate --report`: the numbers and charts of them, in a folder.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use dbn::{Model, Part, Run, gallery, report};
+use rbm_core::Rng;
+use rbm_core::checkpoint::write_whole;
+use serde::Serialize;
+
+use crate::args::{Cases, Evaluate};
+use crate::{evaluate, output};
+
+/// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
+/// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
+pub fn write(
+    dir: &Path,
+    args: &Evaluate,
+    model: &Model,
+    part: &Part,
+    numbers: &impl Serialize,
+    samples: Option<&Tensor>,
+) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let json = serde_json::to_vec_pretty(numbers)?;
+    write_whole(&dir.join("report.json"), &json)?;
+    let samples = match samples {
+        Some(samples) => samples.clone(),
+        None => gallery::configurations(model, &mut Rng::new(args.seed))?,
+    };
+    let mut groups = Vec::new();
+    let own = args.data.is_none() && args.cases != Some(Cases::Train);
+    if own {
+        let train =
+            evaluate::cases(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
+        groups.push(("training", report::some_of(&model.prepare_cases(&train.cases)?)?));
+    }
+    groups.push((name(args), report::some_of(&model.prepare_cases(&part.cases)?)?));
+    groups.push(("sampled", samples));
+    report::free_energies(&dir.join("free_energies.png"), model, &groups)?;
+    if let Ok(run) = Run::open(&args.run) {
+        report::singular_values(dir, &run.metrics()?)?;
+    }
+    output::note(format!("report: {}", dir.display()));
+    Ok(())
+}
+
+/// What the evaluated cases are called.
+fn name(args: &Evaluate) -> &'static str {
+    match args.cases {
+        Some(Cases::Train) => "training",
+        Some(Cases::Validation) => "validation",
+        Some(Cases::All) => "all",
+        Some(Cases::HeldOut) => "held-out",
+        None if args.data.is_some() => "evaluated",
+        None => "held-out",
+    }
+}

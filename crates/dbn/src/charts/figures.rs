@@ -1,0 +1,114 @@
+//! The charts that trainings and evaluations leave behind.
+
+use std::path::Path;
+
+use rbm_core::Result;
+
+use super::plot::{Mark, Plot, Series};
+
+/// Columns of a histogram.
+const BINS: usize = 60;
+
+/// Free energies of groups of cases, as histograms over each other: a machine that overfits gives its training cases lower
+/// ones than others (Practical Guide §6), and samples of a machine that has learned look like either.
+///
+/// Errors where no group has a case.
+pub fn free_energies(path: &Path, title: &str, groups: &[(&str, Vec<f64>)]) -> Result<()> {
+    let all = groups.iter().flat_map(|(_, values)| values).filter(|x| x.is_finite());
+    let (low, high) =
+        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+    let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
+    let histogram = |values: &[f64]| -> Vec<(f64, f64)> {
+        let mut counts = [0usize; BINS];
+        for x in values.iter().filter(|x| x.is_finite()) {
+            counts[(((x - low) / width) as usize).min(BINS - 1)] += 1;
+        }
+        let share = |count: usize| 100.0 * count as f64 / values.len().max(1) as f64;
+        let middle = |i: usize| low + (i as f64 + 0.5) * width;
+        counts.iter().enumerate().map(|(i, count)| (middle(i), share(*count))).collect()
+    };
+    let series = groups.iter().filter(|(_, values)| !values.is_empty()).map(|(name, values)| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let name = format!("{name}: {} cases, mean {mean:.1}", values.len());
+        Series::new(name, Mark::Steps, histogram(values))
+    });
+    Plot {
+        title: title.into(),
+        x: "free energy (nats)".into(),
+        y: "share of the cases (%)".into(),
+        is_log_x: false,
+        y_range: None,
+        series: series.collect(),
+    }
+    .write(path)
+}
+
+/// What both directions of annealing say with so many inverse temperatures.
+#[derive(Debug, Clone, Copy)]
+pub struct Convergence {
+    /// Inverse temperatures.
+    pub betas: usize,
+    /// Mean log p(v) by annealing forwards, and its standard error, nats.
+    pub forward: (f64, f64),
+    /// The same backwards.
+    pub reverse: Option<(f64, f64)>,
+}
+
+/// The estimates of the log-likelihood against the number of inverse temperatures: the two sides must meet.
+pub fn estimates(path: &Path, rows: &[Convergence], exact: Option<f64>) -> Result<()> {
+    let series = |name: &str, of: &dyn Fn(&Convergence) -> Option<(f64, f64)>| {
+        let found = rows.iter().filter_map(|row| Some((row.betas as f64, of(row)?)));
+        let (points, errors) = found.map(|(x, (y, error))| ((x, y), error)).unzip();
+        Series { name: name.into(), mark: Mark::Points, points, errors }
+    };
+    let mut all = vec![
+        series("forward annealing (too high, if anything)", &|row| Some(row.forward)),
+        series("reverse annealing (too low, if anything)", &|row| row.reverse),
+    ];
+    if let Some(exact) = exact {
+        let line = rows.iter().map(|row| (row.betas as f64, exact)).collect();
+        all.push(Series::new("exact", Mark::Line, line));
+    }
+    all.retain(|series| !series.points.is_empty());
+    Plot {
+        title: "Log-likelihood from both sides".into(),
+        x: "inverse temperatures".into(),
+        y: "mean log p(v) (nats a case)".into(),
+        is_log_x: true,
+        y_range: None,
+        series: all,
+    }
+    .write(path)
+}
+
+/// The largest singular values of W against epochs: `rows` has an epoch and its values, the largest first. Each that leaves
+/// the bulk is something learned (Decelle, Fissore, Furtlehner 2017).
+pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Result<()> {
+    let count = rows.iter().map(|(_, values)| values.len()).min().unwrap_or(0);
+    let nth = |n: usize| rows.iter().map(|(epoch, values)| (*epoch, values[n])).collect();
+    let series = (0..count).map(|n| Series::new("", Mark::Line, nth(n)));
+    Plot {
+        title: title.into(),
+        x: "epoch".into(),
+        y: "singular value of W".into(),
+        is_log_x: false,
+        y_range: Some((0.0, 0.0)),
+        series: series.collect(),
+    }
+    .write(path)
+}
+
+/// How probable swaps are over each gap of a ladder of inverse temperatures.
+pub fn acceptance(path: &Path, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
+    let middles = ladder.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+    let points = middles.zip(acceptance.iter().copied()).collect();
+    Plot {
+        title: format!("Swaps along the ladder of {} inverse temperatures", ladder.len()),
+        x: "inverse temperature β (each point in the middle of a gap)".into(),
+        y: "acceptance".into(),
+        is_log_x: false,
+        y_range: Some((0.0, 1.0)),
+        series: vec![Series::new("", Mark::Points, points)],
+    }
+    .write(path)
+}

@@ -1,0 +1,7 @@
+//! Charts of what cannot be seen in a table: PNG files with titles, axes and units.
+
+mod figures;
+mod plot;
+
+pub use figures::{Convergence, acceptance, estimates, free_energies, singular_values};
+pub use plot::{Mark, Plot, Series};

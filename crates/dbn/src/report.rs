@@ -1,0 +1,121 @@
+//! Charts of a model beside its numbers: free energies, both sides of the likelihood, what it learned when.
+
+use std::path::Path;
+
+use candle_core::Tensor;
+use rbm_core::kernel::Path as Tempered;
+use rbm_core::likelihood::{Annealing, Found, Options, betas};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Result, Rng, Rows};
+use serde_json::Value;
+
+use crate::Model;
+use crate::charts::{self, Convergence};
+use crate::datasets::Cases;
+use crate::likelihood::{self, Likelihood};
+
+/// The most cases of a group in the histogram of free energies.
+const MOST: usize = 2000;
+
+/// At most 2,000 of `cases`, from all over them: files are often in order of class.
+pub fn some_of(cases: &Cases) -> Result<Tensor> {
+    let step = cases.count().div_ceil(MOST).max(1);
+    let every: Vec<u32> = (0..cases.count() as u32).step_by(step).collect();
+    cases.rows(&every)
+}
+
+/// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
+pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {
+    let mut all = Vec::with_capacity(groups.len());
+    for (name, cases) in groups {
+        let energies = to_host(&model.dbn.bottom().free_energy(cases)?)?;
+        all.push((*name, energies.to_vec1::<f64>()?));
+    }
+    let title = match model.dbn.rbms.len() {
+        1 => "Free energies",
+        _ => "Free energies in the lowest machine",
+    };
+    charts::free_energies(path, title, &all)
+}
+
+/// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
+/// `singular_values.png`, for deeper layers `singular_values_2.png`, … in `dir`. Nothing is drawn where there are none.
+pub fn singular_values(dir: &Path, metrics: &str) -> Result<()> {
+    let lines: Vec<Value> =
+        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for layer in 1.. {
+        let stage = format!("layer {layer}");
+        let mut of_layer = lines.iter().filter(|line| line["stage"] == stage.as_str()).peekable();
+        if of_layer.peek().is_none() {
+            break;
+        }
+        let rows: Vec<(f64, Vec<f64>)> = of_layer
+            .filter_map(|line| {
+                let values = line["singular_values"].as_array()?;
+                Some((line["epoch"].as_f64()?, values.iter().filter_map(Value::as_f64).collect()))
+            })
+            .collect();
+        let name = match layer {
+            1 => "singular_values.png".to_owned(),
+            _ => format!("singular_values_{layer}.png"),
+        };
+        if rows.len() > 1 {
+            let title = format!("The largest singular values of W, layer {layer}");
+            charts::singular_values(&dir.join(name), &title, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those that `found` has, and anew
+/// with a tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model.
+pub fn estimates(
+    path: &Path,
+    model: &Model,
+    cases: &Cases,
+    options: &Options,
+    found: &Found,
+    samples: Option<&Tensor>,
+    exact: Option<f64>,
+) -> Result<()> {
+    let rbm = likelihood::machine(model)?;
+    let along = likelihood::path(model, cases)?;
+    let mut rng = Rng::new(options.seed).split(0xC047);
+    let mut rows = Vec::new();
+    for count in [options.betas / 100, options.betas / 10].into_iter().filter(|n| *n >= 2) {
+        let forward =
+            Annealing::forward(rbm, along.clone(), betas(count), options.chains, &mut rng)?;
+        let reverse = match samples {
+            Some(samples) => Some(Annealing::reverse(
+                rbm,
+                Tempered::clone(&along),
+                betas(count),
+                samples.clone(),
+            )?),
+            None => None,
+        };
+        let mut annealed = |mut annealing: Annealing| {
+            while !annealing.is_done() {
+                annealing.step(rbm, &mut rng)?;
+            }
+            annealing.log_partition(rbm)
+        };
+        let found = Found {
+            forward: Some(annealed(forward)?),
+            reverse: reverse.map(annealed).transpose()?,
+            ..Found::default()
+        };
+        rows.push(convergence(model, cases, count, &found)?);
+    }
+    rows.push(convergence(model, cases, options.betas, found)?);
+    charts::estimates(path, &rows, exact)
+}
+
+fn convergence(model: &Model, cases: &Cases, betas: usize, found: &Found) -> Result<Convergence> {
+    let found = Likelihood::from_sides(model, cases, found, f64::INFINITY)?;
+    let side = |value: likelihood::Value| (value.log_likelihood, value.log_partition.error);
+    let forward = found.forward.map(side).ok_or_else(|| {
+        Error::invalid("the chart of the likelihood", "a forward estimate", "none")
+    })?;
+    Ok(Convergence { betas, forward, reverse: found.reverse.map(side) })
+}

@@ -1,0 +1,178 @@
+//! Every kind of units from data to a saved model: trained, stopped and gone on with, written and read.
+//!
+//! What it would catch: a parameter that a checkpoint or a file forgets, a layer above that does not know the kind below, a
+//! transform that takes the first group for the whole layer.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{Device, Tensor};
+use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::{Dataset, Evaluation, Model, Part, Recipe, Training};
+use rbm_core::{Rng, Units};
+
+/// A recipe of two layers with everything that looks at biases.
+const RECIPE: &str = r#"
+seed = 3
+[[layers]]
+epochs = 2
+batch_size = 20
+learning_rate = 0.01
+sparsity_cost = 0.01
+centre = true
+[[layers]]
+hidden = 5
+epochs = 1
+batch_size = 20
+method = "pcd"
+learning_rate = 0.01
+[classifier]
+epochs = 2
+batch_size = 20
+"#;
+
+/// What the data are and what the first hidden layer is.
+const NETWORKS: [(&str, &str); 9] = [
+    ("spin:6", "spin:4"),
+    ("binomial(3):6", "binomial(4):4"),
+    ("potts(3):2", "potts(2):3"),
+    ("multinomial(7):6", "multinomial(3):4"),
+    ("gaussian:6", "relu:4"),
+    ("gaussian-learned:6", "relu:2+spin:2"),
+    ("relu:6", "bernoulli:4"),
+    ("bernoulli:6", "gaussian-learned:4"),
+    ("bernoulli:2+potts(3):1+gaussian-learned:1", "spin:2+potts(2):2+relu:2"),
+];
+
+fn dataset(units: &str) -> Dataset {
+    let units: Units = units.parse().unwrap();
+    let layer = units.build(candle_core::DType::F32, &Device::Cpu).unwrap();
+    let inputs = rbm_core::ops::normal(
+        (60, units.size()),
+        candle_core::DType::F32,
+        &Device::Cpu,
+        &mut Rng::new(1),
+    );
+    let cases: Tensor = layer.sample(&inputs.unwrap(), &mut Rng::new(2)).unwrap();
+    let labels = (0..60).map(|i| i % 2).collect();
+    let train = Part::new(cases, Some(labels)).unwrap();
+    Dataset {
+        name: "made up".into(),
+        train,
+        validation: None,
+        held_out: None,
+        is_population: false,
+        classes: Some(2),
+        image: None,
+    }
+}
+
+fn training(visible: &str, hidden: &str) -> Training {
+    let kind = visible.parse::<Units>().unwrap().kind();
+    let settings = [format!("visible={kind}"), format!("layers.0.hidden={hidden}")];
+    let recipe = Recipe::parse(RECIPE).unwrap().with(&settings).unwrap();
+    Training::new(recipe, dataset(visible), &Device::Cpu).unwrap()
+}
+
+/// Stops after every `stride` steps, and keeps the last checkpoint and all figures.
+#[derive(Default)]
+struct Interrupter {
+    stride: usize,
+    steps: usize,
+    last: Option<Checkpoint>,
+}
+
+impl Watch for Interrupter {
+    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+        Ok(())
+    }
+
+    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+        self.steps += 1;
+        let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
+        Ok(if stops { Command::Stop } else { Command::Continue })
+    }
+
+    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+        let report = figures.report.iter();
+        report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+        self.last = Some(checkpoint.clone());
+        Ok(())
+    }
+}
+
+fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
+    let tensors = model.tensors().unwrap().into_iter();
+    let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    tensors.map(|(name, t)| (name, flat(t).into_iter().map(f32::to_bits).collect())).collect()
+}
+
+fn finished(training: &mut Training) -> Model {
+    match training.run(&mut Interrupter::default()).unwrap() {
+        Outcome::Finished(model) => *model,
+        Outcome::Stopped => panic!("nobody stopped it"),
+    }
+}
+
+#[test]
+fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
+    for (visible, hidden) in NETWORKS {
+        let what = format!("{visible} and {hidden}");
+        let whole = finished(&mut training(visible, hidden));
+        assert!(whole.tensors().unwrap().len() >= 5, "{what}");
+
+        // In a new process after every stop.
+        let mut watch = Interrupter { stride: 2, ..Interrupter::default() };
+        let mut stopped = training(visible, hidden);
+        let model = loop {
+            match stopped.run(&mut watch).unwrap() {
+                Outcome::Finished(model) => break *model,
+                Outcome::Stopped => {
+                    stopped = training(visible, hidden);
+                    stopped.restore(watch.last.clone().unwrap()).unwrap();
+                }
+            }
+        };
+        assert!(watch.steps > 6, "{what}: {} steps", watch.steps);
+        assert!(bits(&model) == bits(&whole), "{what}: stopping changed the model");
+
+        let dir = tempfile::tempdir().unwrap();
+        whole.save(dir.path()).unwrap();
+        let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
+        assert_eq!(loaded.config(), whole.config(), "{what}");
+        assert!(bits(&loaded) == bits(&whole), "{what}: read otherwise than written");
+        assert_eq!(loaded.dbn.bottom().visible().units().to_string(), visible);
+        assert_eq!(loaded.dbn.bottom().hidden().units().to_string(), hidden);
+
+        let part = dataset(visible).train;
+        let evaluation = Evaluation::of(&loaded, &part, 0).unwrap();
+        let found = &evaluation.layers[0].report;
+        let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
+        assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");
+        let samples = loaded.dbn.sample(7, 5, &mut Rng::new(4)).unwrap();
+        let values = samples.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|x| x.is_finite()), "{what}");
+        let units: Units = visible.parse().unwrap();
+        let drawn = loaded.dbn.start_chains(7, &mut Rng::new(5)).unwrap();
+        let drawn = loaded.dbn.fall_sampled(&drawn.hidden, &mut Rng::new(6)).unwrap();
+        dbn::datasets::check_units("samples", &Part::new(drawn, None).unwrap(), &units).unwrap();
+    }
+}
+
+/// A machine that cannot be normalised is stopped, and the message says which and why.
+#[test]
+fn a_training_that_leaves_what_can_be_normalised_is_stopped() {
+    let settings = [
+        "visible=gaussian".to_owned(),
+        "layers.0.hidden=relu:4".into(),
+        "layers.0.weight_deviation=2".into(),
+    ];
+    let recipe = Recipe::parse(RECIPE).unwrap().with(&settings).unwrap();
+    let mut training = Training::new(recipe, dataset("gaussian:6"), &Device::Cpu).unwrap();
+    let message = training.run(&mut Interrupter::default()).unwrap_err().to_string();
+    for word in ["diverged in layer 1, epoch 1", "gaussian:6 and relu:4", "below 1"] {
+        assert!(message.contains(word), "{message}");
+    }
+}
