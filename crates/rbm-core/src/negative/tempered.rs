@@ -167,7 +167,7 @@ impl NegativePhase for Tempered {
         if climbing.round.sweeps >= ROUND {
             climbing.respace(rbm, self.levels == 0, rng)?;
         }
-        Ok(Phase { visible, hidden_inputs, log_weights: None, is_mirrored: false })
+        Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 
     fn set_steps(&mut self, steps: usize) {

@@ -134,7 +134,7 @@ impl NegativePhase for ParallelTrajectory {
         };
         let Weighed { visible, hidden_inputs, .. } = ladder.step(rbm, self.steps, rng)?;
         self.traces.follow(rbm, &visible, &hidden_inputs)?;
-        Ok(Phase { visible, hidden_inputs, log_weights: None, is_mirrored: false })
+        Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 
     fn set_steps(&mut self, steps: usize) {
