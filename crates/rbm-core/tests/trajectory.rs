@@ -349,6 +349,20 @@ fn the_ladder_gives_log_z() {
     assert!(ratio.error < 0.02, "{}", ratio.error);
 }
 
+/// A copy that is out of reach is no level, and the one below keeps all its samples.
+#[test]
+fn a_copy_out_of_reach_is_given_up() {
+    let rbm = machine("bernoulli:8", "bernoulli:5", DType::F32, 18);
+    let mut rng = Rng::new(19);
+    let mut trajectory = Trajectory::new(&rbm, 100, 500, &mut rng).unwrap();
+    let found = trajectory.freeze(&rbm, 5, 0.9, &mut rng).unwrap();
+    assert!(found < 0.9, "{found}");
+    assert_eq!(trajectory.levels().len(), 1);
+    assert_eq!(trajectory.newest().unwrap().visible.dims(), [500, 8]);
+    let found = trajectory.freeze(&rbm, 5, 0.01, &mut rng).unwrap();
+    assert!(found > 0.01 && trajectory.levels().len() == 2, "{found}");
+}
+
 #[test]
 fn what_cannot_be_a_ladder_is_refused() {
     let rbm = machine("bernoulli:10", "bernoulli:6", DType::F32, 13);
