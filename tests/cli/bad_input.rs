@@ -319,7 +319,7 @@ fn recipes_that_cannot_be_are_refused() {
         let expected = [expected, &["bad.toml"]].concat();
         refused(&place, "data.csv --recipe bad.toml", &expected);
     }
-    refused(&place, "data.csv --recipe nope", &["digits, mnist, default", "\"nope\""]);
+    refused(&place, "data.csv --recipe nope", &["digits, mnist", "\"nope\""]);
     refused(&place, "data.csv --recipe nope.toml", &["nope.toml", "o such file"]);
     let tiny = "data.csv --recipe tiny.toml --set";
     let settings: [(&str, Words); 9] = [

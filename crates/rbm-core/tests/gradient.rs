@@ -100,9 +100,17 @@ fn exact_is_the_finite_difference_of_the_log_likelihood() {
 /// in the last block, then in the first.
 #[test]
 fn exact_averages_are_those_of_all_configurations_at_once() {
-    for (bias, hidden) in [(4.0, "bernoulli:15"), (-4.0, "bernoulli:15"), (4.0, "gaussian:3")] {
+    for (bias, factor, hidden) in [
+        (4.0, 1.0, "bernoulli:15"),
+        (-4.0, 1.0, "bernoulli:15"),
+        // Inputs of hundreds, then of thousands, of which exp is not finite.
+        (4.0, 20.0, "bernoulli:15"),
+        (4.0, 200.0, "bernoulli:15"),
+        (4.0, 1.0, "gaussian:3"),
+    ] {
         let rbm = machine("bernoulli:14", hidden, F64, 11);
         rbm.visible().vars()[0].1.set(&vector(&[bias; 14])).unwrap();
+        rbm.weights().set(&(rbm.weights().as_detached_tensor() * factor).unwrap()).unwrap();
         let cases = matrix(&binary(14)[..5], F64);
         let positive = Phase::of(&rbm, &cases).unwrap();
         let negative = Exact.fantasy(&rbm, &positive, &mut Rng::new(0)).unwrap();
@@ -111,6 +119,25 @@ fn exact_averages_are_those_of_all_configurations_at_once() {
         // Sums of 2^14 numbers of order one in another order: 2^14 · 2^-53, and a little of the products.
         assert_close(hidden, &parts(&rbm, &exact(&rbm, &cases)), &parts(&rbm, &at_once), 1e-11);
     }
+}
+
+#[test]
+fn averages_of_binary_units_are_the_same_for_any_number_of_threads_and_know_log_z() {
+    for (visible, hidden) in [("bernoulli:13", "bernoulli:14"), ("bernoulli:3", "bernoulli:40")] {
+        let rbm = machine(visible, hidden, F64, 12);
+        let [side, other] = [rbm.visible(), rbm.hidden()].map(|layer| flat(layer.vars()[0].1));
+        let of = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| ops::binary_averages(&flat(rbm.weights()), &side, &other)).unwrap()
+        };
+        let averages = of(1);
+        assert_eq!(of(2), averages);
+        assert_eq!(of(4), averages);
+        let log_z = rbm_core::likelihood::log_partition(&rbm).unwrap();
+        assert_close("log Z", &[averages.log_partition], &[log_z], 1e-12);
+    }
+    assert_eq!(ops::binary_averages(&[f64::NAN], &[0.0], &[0.0]), None);
+    assert_eq!(ops::binary_averages(&[1e9], &[0.0], &[0.0]), None);
 }
 
 /// One visible Gaussian unit with a learned precision: the negative phase is a fine grid weighted by exp(−F), the

@@ -1,10 +1,10 @@
 //! The exact negative phase, for machines small enough to enumerate.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use super::NegativePhase;
-use crate::ops::{Outer, device::to_host, outer_sum};
-use crate::{Averages, Layer, Phase, Rbm, Result, Rng, Stateful, enumerate};
+use crate::ops::{self, BinaryAverages, Outer, device::to_host, outer_sum};
+use crate::{Averages, Error, Layer, Phase, Rbm, Result, Rng, Stateful, Units, enumerate};
 
 /// Every configuration, weighted by its probability: learning climbs the log-likelihood itself.
 ///
@@ -31,6 +31,9 @@ impl NegativePhase for Exact {
             [Some(of_visible), Some(of_hidden)] => of_hidden < of_visible,
             [of_visible, _] => of_visible.is_none(),
         };
+        if let Some(averages) = of_binary_units(rbm, is_hidden_smaller)? {
+            return Ok(averages);
+        }
         let (correlation, visible, hidden) = if is_hidden_smaller {
             let sums = Sums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
             (sums.correlation.t()?, sums.other, sums.side)
@@ -38,10 +41,48 @@ impl NegativePhase for Exact {
             let sums = Sums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
             (sums.correlation, sums.side, sums.other)
         };
-        // It is multiplied out already: the identity times it.
-        let one = Tensor::eye(correlation.dim(0)?, correlation.dtype(), correlation.device())?;
-        Ok(Averages { weights: Outer::new(&one, &correlation, 1.0)?, visible, hidden })
+        Ok(Averages { weights: multiplied_out(&correlation)?, visible, hidden })
     }
+}
+
+/// A correlation as the outer product of the identity with it.
+fn multiplied_out(correlation: &Tensor) -> Result<Outer> {
+    let one = Tensor::eye(correlation.dim(0)?, correlation.dtype(), correlation.device())?;
+    Outer::new(&one, correlation, 1.0)
+}
+
+/// The averages of a machine of zeros and ones, going through the hidden or the visible configurations: the case for which
+/// there is an operation of its own, many times as fast. `None` for other machines, and for numbers out of its reach.
+fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages>> {
+    let layers = [rbm.visible(), rbm.hidden()];
+    let is_binary = layers.iter().all(|layer| matches!(layer.units(), Units::Bernoulli { .. }));
+    let fits = enumerate::count(layers[usize::from(is_hidden_smaller)]).is_some();
+    if !is_binary || !fits {
+        return Ok(None);
+    }
+    let numbers = |x: &Tensor| -> Result<Vec<f64>> { Ok(to_host(x)?.flatten_all()?.to_vec1()?) };
+    let [visible, hidden] = layers.map(|layer| numbers(layer.vars()[0].1));
+    let (visible, hidden, weights) = (visible?, hidden?, rbm.weights().as_detached_tensor());
+    let found = if is_hidden_smaller {
+        ops::binary_averages(&numbers(&weights.t()?)?, &hidden, &visible)
+    } else {
+        ops::binary_averages(&numbers(&weights)?, &visible, &hidden)
+    };
+    let Some(BinaryAverages { side, other, correlation, .. }) = found else { return Ok(None) };
+    let shape = (side.len(), other.len());
+    let here = |x: Tensor| Ok(x.to_dtype(rbm.dtype())?.to_device(rbm.device())?);
+    let vector = |x: Vec<f64>| -> Result<_> { here(Tensor::new(x, &Device::Cpu)?) };
+    let correlation = Tensor::from_vec(correlation, shape, &Device::Cpu)?;
+    let (visible, hidden, correlation) = if is_hidden_smaller {
+        (other, side, correlation.t()?)
+    } else {
+        (side, other, correlation)
+    };
+    Ok(Some(Averages {
+        weights: multiplied_out(&here(correlation)?)?,
+        visible: vec![vector(visible)?],
+        hidden: vec![vector(hidden)?],
+    }))
 }
 
 /// Sums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
@@ -82,7 +123,7 @@ impl Sums {
         }
         match sums {
             Some(sums) => sums.times(1.0 / total),
-            None => Err(crate::Error::invalid("enumeration", "a configuration", "none")),
+            None => Err(Error::invalid("enumeration", "a configuration", "none")),
         }
     }
 
