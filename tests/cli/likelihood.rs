@@ -70,11 +70,17 @@ fn a_killed_estimation_goes_on() {
         "evaluate run --likelihood --estimate --both --json --chains 30 --betas 400 --sweeps 300";
     let alone = place.dbn(words).done().out;
     let (mut kills, mut resumed) = (0, 0);
+    let checkpoint = || std::fs::read(place.path("run/likelihood.checkpoint.safetensors")).ok();
     let answer = loop {
         let mut command = place.command(&format!("{words} --checkpoint-every 0"));
-        let mut child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 17 * (kills % 11)));
-        let is_done = child.try_wait().unwrap().is_some();
+        let (before, mut child) = (checkpoint(), command.spawn().unwrap());
+        // Every process gets somewhere, however slow the machine, and some a good deal further.
+        let mut is_done = false;
+        while !is_done && checkpoint() == before {
+            is_done = child.try_wait().unwrap().is_some();
+        }
+        std::thread::sleep(Duration::from_millis(17 * (kills % 11)));
+        is_done = child.try_wait().unwrap().is_some();
         if !is_done {
             child.kill().unwrap();
         }

@@ -10,7 +10,8 @@ use crate::common::{EPOCHS, Place, WIDTH, csv, data, metadata, metrics, npy, ten
 const BRIEFLY: &str = "--set layers.*.epochs=1 --set layers.*.batch_size=100 --set classifier.epochs=1 \
                        --set classifier.batch_size=100 --layers 20,12";
 
-const PICTURES: [&str; 3] = ["filters.png", "reconstructions.png", "samples.png"];
+const PICTURES: [&str; 4] =
+    ["filters.png", "free_energies.png", "reconstructions.png", "samples.png"];
 
 #[track_caller]
 fn assert_keys(table: &toml::Value, expected: &str) {
@@ -151,14 +152,16 @@ fn metrics_have_a_line_an_epoch() {
             Some("classifier") => "train_loss validation_error validation_loss",
             _ => {
                 "k update_ratio reconstruction_error pseudo_likelihood free_energy_gap hidden_activity dead_units \
-                 stuck_units mean_weight"
+                 stuck_units mean_weight singular_values"
             }
         };
         let found: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(found, common.split(' ').chain(keys.split_whitespace()).collect());
         let numbers = line.as_object().unwrap().iter().filter(|(key, _)| *key != "stage");
         for (key, value) in numbers {
-            assert!(value.as_f64().is_some_and(f64::is_finite), "{key} of {line}");
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let is_finite = |value: &Value| value.as_f64().is_some_and(f64::is_finite);
+            assert!(!values.is_empty() && values.iter().all(is_finite), "{key} of {line}");
         }
     }
 }

@@ -13,7 +13,7 @@ use rbm_core::checkpoint::{write_whole, write_whole_by};
 use rbm_core::data;
 
 use crate::args::Embed;
-use crate::{device, evaluate, npy, output};
+use crate::{cases, device, npy, output};
 
 /// What is computed of each case.
 enum Feature {
@@ -53,11 +53,11 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
-    let part = evaluate::cases(&args.run, &model, data, &args.data_options, Some(args.cases))?;
+    let part = cases::find(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = indicatif::ProgressBar::new(part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
         let features = rows.map_err(Into::into).and_then(|rows| features(&model, &rows, &wanted));
-        let features = features.with_context(|| evaluate::source(data, &args.run))?;
+        let features = features.with_context(|| cases::source(data, &args.run))?;
         bar.inc(features[0].dim(0)? as u64);
         Ok(features)
     });

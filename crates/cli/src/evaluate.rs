@@ -1,28 +1,27 @@
 //! `dbn evaluate`
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
-use dbn::datasets::Parts;
-use dbn::{Evaluation, Model, Part, Run, datasets};
+use anyhow::{Context, Result};
+use dbn::{Evaluation, Model};
 use indicatif::MultiProgress;
 
-use crate::args::{Cases, DataOptions, Evaluate};
-use crate::{device, likelihood, output, progress, recipe, report};
+use crate::args::Evaluate;
+use crate::{cases, device, likelihood, output, progress, report};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
-    let part = cases(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
+    let part =
+        cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
     if args.likelihood.likelihood {
         let found = likelihood::run(args, &model, &part, bars);
-        return found.with_context(|| source(args.data.as_deref(), &args.run));
+        return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
     }
     let spinner = progress::spinner(bars, "evaluating");
     let evaluation = Evaluation::of(&model, &part, args.seed);
     spinner.finish_and_clear();
-    let evaluation = evaluation.with_context(|| source(args.data.as_deref(), &args.run))?;
+    let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
     if let Some(dir) = &args.report {
         report::write(dir, args, &model, &part, &evaluation, None)?;
     }
@@ -59,65 +58,4 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
-pub fn cases(
-    dir: &Path,
-    model: &Model,
-    data: Option<&str>,
-    options: &DataOptions,
-    cases: Option<Cases>,
-) -> Result<Part> {
-    ensure!(
-        data.is_some() || *options == DataOptions::default(),
-        "--scale, --binarise and the like: expected with data that are named; the run's own are read as its recipe says"
-    );
-    let (dataset, of_recipe) = match data {
-        Some(source) => (recipe::load_other(source, options)?, None),
-        None => {
-            let recipe = Run::open(dir).context("name the data, or a run's folder")?.recipe()?;
-            (recipe::load_data(&recipe)?, Some(recipe.data))
-        }
-    };
-    let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
-    let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
-    let name = dataset.name.clone();
-    let (hold_out, validate) =
-        of_recipe.map_or((5, 0), |data| (data.hold_out_one_in, data.validate_one_in));
-    // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
-    // in their order.
-    let hold_out = if cases == Cases::All { 0 } else { hold_out };
-    let validate = if cases == Cases::Validation { validate } else { 0 };
-    let Parts { train, validation, held_out } = dataset.parts(hold_out, validate)?;
-    let part = match cases {
-        Cases::Train => Some(train),
-        Cases::Validation => validation,
-        Cases::HeldOut => held_out,
-        Cases::All => {
-            let mut others = [validation, held_out].into_iter().flatten();
-            Some(others.try_fold(train, |all, part| join(&all, &part))?)
-        }
-    };
-    let Some(part) = part else {
-        let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
-        bail!("{name}: no cases are {purpose} of this data");
-    };
-    let units = model.dbn.bottom().visible().units();
-    model.check_width(part.width()).with_context(|| source(data, dir))?;
-    datasets::check_units(&source(data, dir), &part, &units)?;
-    Ok(part)
-}
-
-/// What to call the cases' source in an error.
-pub fn source(data: Option<&str>, run: &Path) -> String {
-    data.map_or_else(|| run.display().to_string(), str::to_owned)
-}
-
-fn join(a: &Part, b: &Part) -> Result<Part> {
-    let labels = match (&a.labels, &b.labels) {
-        (Some(a), Some(b)) => Some([&a[..], b].concat()),
-        _ => None,
-    };
-    Ok(Part::of(datasets::Cases::joined(&a.cases, &b.cases)?, labels)?)
 }

@@ -12,8 +12,11 @@ mod train;
 
 mod npy;
 
-mod likelihood;
+mod cases;
+
 mod report;
+
+mod likelihood;
 
 mod evaluate;
 mod sample;

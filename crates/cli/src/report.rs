@@ -10,7 +10,7 @@ use rbm_core::checkpoint::write_whole;
 use serde::Serialize;
 
 use crate::args::{Cases, Evaluate};
-use crate::{evaluate, output};
+use crate::{cases, output};
 
 /// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
 /// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
@@ -32,8 +32,7 @@ pub fn write(
     let mut groups = Vec::new();
     let own = args.data.is_none() && args.cases != Some(Cases::Train);
     if own {
-        let train =
-            evaluate::cases(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
+        let train = cases::find(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
         groups.push(("training", report::some_of(&model.prepare_cases(&train.cases)?)?));
     }
     groups.push((name(args), report::some_of(&model.prepare_cases(&part.cases)?)?));

@@ -11,7 +11,7 @@ use rbm_core::likelihood::{Effort, Equilibrium};
 use rbm_core::{Gibbs, Kernel, Rng, Rows};
 
 use crate::args::{Cases, Sample};
-use crate::{device, evaluate, npy, output};
+use crate::{cases, device, npy, output};
 
 /// The most samples in the picture.
 const PICTURED: usize = 400;
@@ -51,7 +51,7 @@ pub fn run(args: &Sample) -> Result<ExitCode> {
 fn tempered(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Tensor> {
     let top = model.dbn.top();
     let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
-    let part = evaluate::cases(&args.run, model, data, &args.data_options, which)
+    let part = cases::find(&args.run, model, data, &args.data_options, which)
         .context("--tempered begins at the averages of data (name some with --from)")?;
     let cases = report::some_of(&model.prepare_cases(&part.cases)?)?;
     let below = model.dbn.features(&cases)?;
@@ -86,7 +86,7 @@ fn start(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Chains> {
     let Some(data) = args.from.as_deref() else {
         return Ok(model.dbn.start_chains(count, rng)?);
     };
-    let part = evaluate::cases(&args.run, model, Some(data), &args.data_options, None)?;
+    let part = cases::find(&args.run, model, Some(data), &args.data_options, None)?;
     let rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
     let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
     Ok(model.dbn.start_chains_at(&cases, rng)?)

@@ -83,8 +83,7 @@ fn ladder(rbm: &Rbm, chains: usize, reservoir: usize, rng: &mut Rng) -> Parallel
     let bottom = Trajectory::new(rbm, chains, chains, rng).unwrap().levels()[0].rbm.try_clone();
     let bottom = bottom.unwrap();
     let level = |rbm: Rbm, rows: usize, seed: u64| {
-        let visible = exact_sample(&probabilities(&rbm), rows, seed);
-        Level { rbm, visible }
+        Level::new(&rbm, exact_sample(&probabilities(&rbm), rows, seed), chains).unwrap()
     };
     let levels = vec![level(bottom, chains, 1), level(half, reservoir, 2)];
     let visible = exact_sample(&probabilities(rbm), chains, 3);
@@ -167,7 +166,7 @@ fn chains_and_copies_stay_at_their_distributions() {
     }
     let mut trajectory = Trajectory::new(&rbm, 20_000, 40_000, &mut rng).unwrap();
     for (i, factor) in [0.3, 0.6].into_iter().enumerate() {
-        trajectory.freeze(&scaled(&rbm, factor), 20, &mut rng).unwrap();
+        trajectory.freeze(&scaled(&rbm, factor), 20, 0.1, &mut rng).unwrap();
         for (j, level) in trajectory.levels().iter().enumerate() {
             let away = drift(&level.visible, &probabilities(&level.rbm));
             assert!(away < LIMIT, "{i} copies, level {j}: drift {away}");
@@ -328,7 +327,7 @@ fn the_ladder_gives_log_z() {
     let mut rng = Rng::new(12);
     let mut trajectory = Trajectory::new(&rbm, 400, 4000, &mut rng).unwrap();
     for factor in [0.25, 0.5, 0.75, 1.0] {
-        trajectory.freeze(&scaled(&rbm, factor), 20, &mut rng).unwrap();
+        trajectory.freeze(&scaled(&rbm, factor), 20, 0.1, &mut rng).unwrap();
     }
     let gaps = trajectory.levels().len() - 1;
     let mut bridge = Bridge::new(gaps, 400);
@@ -348,6 +347,20 @@ fn the_ladder_gives_log_z() {
         ratio.error
     );
     assert!(ratio.error < 0.02, "{}", ratio.error);
+}
+
+/// A copy that is out of reach is no level, and the one below keeps all its samples.
+#[test]
+fn a_copy_out_of_reach_is_given_up() {
+    let rbm = machine("bernoulli:8", "bernoulli:5", DType::F32, 18);
+    let mut rng = Rng::new(19);
+    let mut trajectory = Trajectory::new(&rbm, 100, 500, &mut rng).unwrap();
+    let found = trajectory.freeze(&rbm, 5, 0.9, &mut rng).unwrap();
+    assert!(found < 0.9, "{found}");
+    assert_eq!(trajectory.levels().len(), 1);
+    assert_eq!(trajectory.newest().unwrap().visible.dims(), [500, 8]);
+    let found = trajectory.freeze(&rbm, 5, 0.01, &mut rng).unwrap();
+    assert!(found > 0.01 && trajectory.levels().len() == 2, "{found}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         theirs: "-86.34 (CD-25, Salakhutdinov and Murray 2008, another draw of the bits, forward alone)",
         goal: Some(-86.34),
         is_population: false,
-        takes: "about an hour",
+        takes: "ten minutes",
         ..POPULATION
     },
     Experiment {

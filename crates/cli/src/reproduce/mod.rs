@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment};
 use crate::args::{Args, Command, Reproduce};
-use crate::{evaluate, likelihood, output, train};
+use crate::{cases, likelihood, output, train};
 
 /// The file in which a finished reproduction lies.
 const RESULT: &str = "reproduced.json";
@@ -166,7 +166,7 @@ fn measure(
         bail!("not an evaluation")
     };
     let model = Model::load(dir, &Device::Cpu)?;
-    let part = evaluate::cases(dir, &model, None, &args.data_options, args.cases)?;
+    let part = cases::find(dir, &model, None, &args.data_options, args.cases)?;
     likelihood::find(&args, &model, &part, bars)
 }
 

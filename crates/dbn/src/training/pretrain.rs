@@ -135,7 +135,7 @@ impl LayerObserver<'_> {
     /// The largest singular values after this epoch, if it is one of those in which they are looked at.
     fn singular_values(&self, rbm: &Rbm, epoch: usize) -> Result<Option<Vec<f64>>> {
         let apart = self.plan.epochs.div_ceil(SPECTRA).max(1);
-        if self.monitor.is_none() || (epoch % apart != 0 && epoch != self.plan.epochs) {
+        if self.monitor.is_none() || (!epoch.is_multiple_of(apart) && epoch != self.plan.epochs) {
             return Ok(None);
         }
         spectrum::singular_values(rbm, SINGULAR_VALUES)

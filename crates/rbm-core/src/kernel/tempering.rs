@@ -170,7 +170,7 @@ impl Kernel for Tempering {
         let (visible, products) = self.path.fall(rbm, &replicas.rows.hidden, &betas, rng)?;
         let [own, above, below] = [0, 1, -1].map(|shift| {
             let betas = self.column(rbm, chains, shift)?;
-            Ok::<_, Error>(to_host(&self.path.log_weight(rbm, &visible, &products, &betas)?)?)
+            to_host(&self.path.log_weight(rbm, &visible, &products, &betas)?)
         });
         let own = own?;
         let up = (above?.narrow(0, 0, rows - chains)? - own.narrow(0, 0, rows - chains)?)?;

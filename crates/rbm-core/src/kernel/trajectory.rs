@@ -17,6 +17,27 @@ pub struct Level {
     pub rbm: Rbm,
     /// Its samples, moved in place.
     pub visible: Tensor,
+    /// F(v) of each.
+    pub free_energy: Vec<f64>,
+}
+
+impl Level {
+    /// A copy of `rbm` with these samples `(rows, visible)`, looked at a few at a time.
+    pub fn new(rbm: &Rbm, visible: Tensor, portion: usize) -> Result<Self> {
+        let free_energy = free_energies(rbm, &visible, portion)?;
+        Ok(Self { rbm: rbm.try_clone()?, visible, free_energy })
+    }
+}
+
+/// F(v) of each row, `portion` rows at a time.
+fn free_energies(rbm: &Rbm, visible: &Tensor, portion: usize) -> Result<Vec<f64>> {
+    let rows = visible.dim(0)?;
+    let mut all = Vec::with_capacity(rows);
+    for start in (0..rows).step_by(portion.max(1)) {
+        let rows = visible.narrow(0, start, portion.min(rows - start))?.contiguous()?;
+        all.extend(Weighed::by(rbm, rows)?.free_energy);
+    }
+    Ok(all)
 }
 
 /// Levels from independent units upwards.
@@ -116,7 +137,7 @@ impl Trajectory {
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
         let none = Tensor::zeros((rows, rbm.visible().units().size()), rbm.dtype(), rbm.device())?;
         let visible = bottom.visible().sample(&none, rng)?;
-        Self::of(vec![Level { rbm: bottom, visible }], chains)
+        Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
     }
 
     /// A ladder of these levels. Errors when there are none, or their rows are no multiple of `chains`.
@@ -151,7 +172,7 @@ impl Trajectory {
     /// Moves a random portion of a level's rows by a Gibbs step of its own, `(chains, visible)`, and says where it begins. At
     /// the bottom these are new exact samples.
     pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(Weighed, usize)> {
-        let Level { rbm, visible } = &self.levels[level];
+        let Level { rbm, visible, .. } = &self.levels[level];
         let start = self.chains * rng.random_range(0..visible.dim(0)? / self.chains);
         let portion = visible.narrow(0, start, self.chains)?.contiguous()?;
         let hidden = rbm.sample_hidden(&portion, rng)?;
@@ -160,8 +181,10 @@ impl Trajectory {
     }
 
     /// Puts rows back where [`Trajectory::draw`] took them.
-    pub fn put(&self, level: usize, start: usize, rows: &Weighed) -> Result<()> {
-        Ok(self.levels[level].visible.slice_set(&rows.visible.contiguous()?, 0, start)?)
+    pub fn put(&mut self, level: usize, start: usize, rows: &Weighed) -> Result<()> {
+        let Level { visible, free_energy, .. } = &mut self.levels[level];
+        free_energy[start..start + rows.free_energy.len()].copy_from_slice(&rows.free_energy);
+        Ok(visible.slice_set(&rows.visible.contiguous()?, 0, start)?)
     }
 
     /// Moves a portion of the rows of two neighbouring frozen levels and lets them change places; each gap in its turn. The gap
@@ -177,7 +200,7 @@ impl Trajectory {
     }
 
     /// One visit to `gap`: its acceptance.
-    fn cross(&self, gap: usize, rng: &mut Rng) -> Result<f64> {
+    fn cross(&mut self, gap: usize, rng: &mut Rng) -> Result<f64> {
         let ((x, x_start), (y, y_start)) = (self.draw(gap, rng)?, self.draw(gap + 1, rng)?);
         let (lower, upper) = (&self.levels[gap].rbm, &self.levels[gap + 1].rbm);
         let Exchange { first, second, acceptance } = exchange((lower, x), (upper, y), rng)?;
@@ -188,35 +211,38 @@ impl Trajectory {
 
     /// F(v) − F_other(v) of all rows of the newest level, a portion at a time: what [`overlap`] asks for.
     pub fn log_weights(&self, other: &Rbm) -> Result<Vec<f64>> {
-        let Level { rbm, visible } = self.newest()?;
-        let mut all = Vec::with_capacity(visible.dim(0)?);
-        for start in (0..visible.dim(0)?).step_by(self.chains) {
-            let rows = visible.narrow(0, start, self.chains)?.contiguous()?;
-            let (own, other) = (Weighed::by(rbm, rows.clone())?, Weighed::by(other, rows)?);
-            all.extend(
-                own.free_energy.iter().zip(other.free_energy).map(|(own, other)| own - other),
-            );
-        }
-        Ok(all)
+        let Level { visible, free_energy, .. } = self.newest()?;
+        let other = free_energies(other, visible, self.chains)?;
+        Ok(free_energy.iter().zip(other).map(|(own, other)| own - other).collect())
     }
 
     /// Freezes a copy of `rbm` as the newest level. Its samples are those of the last one, drawn again by their weights, and
     /// then moved: `sweeps` times all of them by a Gibbs step and an exchange with the level below, which keeps as many rows as
-    /// there are chains.
-    pub fn freeze(&mut self, rbm: &Rbm, sweeps: usize, rng: &mut Rng) -> Result<()> {
+    /// there are chains. Where exchanges are accepted with a probability below `least` in the last sweep, the two are further
+    /// apart than it seemed: the copy is given up. The acceptance.
+    pub fn freeze(&mut self, rbm: &Rbm, sweeps: usize, least: f64, rng: &mut Rng) -> Result<f64> {
         let log_weights = self.log_weights(rbm)?;
         let rows = log_weights.len();
         let order = resampled(&log_weights, rng.random_range(0.0..1.0));
         let order = Tensor::new(order, rbm.device())?;
         let visible = self.newest()?.visible.index_select(&order, 0)?;
-        self.levels.push(Level { rbm: rbm.try_clone()?, visible });
-        let gap = self.levels.len() - 2;
-        for _ in 0..sweeps * rows / self.chains {
-            self.cross(gap, rng)?;
+        self.levels.push(Level::new(rbm, visible, self.chains)?);
+        let (gap, portions) = (self.levels.len() - 2, rows / self.chains);
+        let mut acceptance = 1.0;
+        for _ in 0..sweeps {
+            acceptance = 0.0;
+            for _ in 0..portions {
+                acceptance += self.cross(gap, rng)? / portions as f64;
+            }
+        }
+        if acceptance < least {
+            self.levels.pop();
+            return Ok(acceptance);
         }
         let below = &mut self.levels[gap];
         below.visible = below.visible.narrow(0, 0, self.chains)?.copy()?;
-        Ok(())
+        below.free_energy.truncate(self.chains);
+        Ok(acceptance)
     }
 
     /// For every gap and each of as many rows as there are chains, log p*(above) − log p*(below) of the lower level's rows, and
@@ -226,9 +252,8 @@ impl Trajectory {
         for pair in self.levels.windows(2) {
             for (own, other, ratios) in [(0, 1, &mut up), (1, 0, &mut down)] {
                 let rows = pair[own].visible.narrow(0, 0, self.chains)?.contiguous()?;
-                let here = Weighed::by(&pair[own].rbm, rows.clone())?;
                 let there = Weighed::by(&pair[other].rbm, rows)?;
-                let both = here.free_energy.iter().zip(there.free_energy);
+                let both = pair[own].free_energy.iter().zip(there.free_energy);
                 ratios.extend(both.map(|(here, there)| here - there));
             }
         }

@@ -80,7 +80,7 @@ pub fn autocorrelation_time(chains: &[Vec<f64>]) -> Result<Option<f64>> {
         chains.iter().map(of).sum::<f64>() / (length - lag) as f64
     };
     let at_zero = covariance(0);
-    if !(at_zero > 0.0) {
+    if at_zero.is_nan() || at_zero <= 0.0 {
         return Ok(None);
     }
     let mut time = 1.0;

@@ -62,7 +62,8 @@ impl Traces {
         if self.values.len() == KEPT {
             self.values.pop_front();
         }
-        Ok(self.values.push_back(Tensor::stack(&[free_energy, sum], 0)?))
+        self.values.push_back(Tensor::stack(&[free_energy, sum], 0)?);
+        Ok(())
     }
 
     /// What the chains have been like, at the end of an epoch; none where they have not been followed for long enough, or

@@ -130,8 +130,9 @@ impl Climbing {
         let acceptance = std::mem::take(&mut self.round).means();
         let levels = self.tempering.betas.len();
         let free = self.tempering.respaced(&acceptance, None, TARGET).betas.len().min(MOST);
-        // One level more or less is not worth the marks of where replicas have been.
-        let wanted = if is_free && free.abs_diff(levels) > 1 { free } else { levels };
+        // One level too many is not worth the marks of where replicas have been.
+        let is_off = free > levels || free + 1 < levels;
+        let wanted = if is_free && is_off { free } else { levels };
         let spaced = representable(self.tempering.respaced(&acceptance, Some(wanted), TARGET));
         if wanted != levels {
             self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;

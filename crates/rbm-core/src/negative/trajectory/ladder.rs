@@ -4,15 +4,15 @@ use candle_core::{Device, Tensor};
 
 use crate::kernel::trajectory::{Exchange, Level, Trajectory, Weighed, exchange, overlap};
 use crate::negative::CHAINS;
+use crate::ops::device::to_host;
 use crate::state::{State, below, take};
 use crate::{Error, Gibbs, Rbm, Result, Rng};
 
 /// How much of a new acceptance goes into its running mean.
 const ACCEPTANCE_RATE: f32 = 0.1;
-/// An overlap below so many times the least that is wanted is looked at again with all the samples there are.
-const CLOSE: f64 = 1.5;
-/// The name of a level's samples.
+/// The names of a level's samples and of their free energies.
 const SAMPLES: &str = "samples";
+const ENERGIES: &str = "free_energies";
 
 /// The chains and their ladder.
 #[derive(Debug)]
@@ -20,10 +20,12 @@ pub(super) struct Ladder {
     pub(super) trajectory: Trajectory,
     /// `(chains, hidden)`.
     pub(super) hidden: Tensor,
-    /// Which of the newest copy's samples the chains met last.
-    pub(super) start: usize,
     /// Updates since the newest copy.
     pub(super) since: usize,
+    /// At how many of them to look at the overlap again.
+    pub(super) look: usize,
+    /// The running mean of how probable exchanges with the newest copy are; it follows quickly.
+    pub(super) online: f32,
     /// Updates undone since the last report.
     pub(super) undone: usize,
     /// The part of the learning rate that is made use of, a power of ½.
@@ -40,7 +42,16 @@ impl Ladder {
     /// Before the first step on `trajectory`.
     pub(super) fn new(trajectory: Trajectory, hidden: Tensor) -> Self {
         let acceptance = vec![1.0; trajectory.levels().len()];
-        Self { trajectory, hidden, start: 0, since: 0, undone: 0, pace: 1.0, acceptance }
+        Self {
+            trajectory,
+            hidden,
+            since: 0,
+            look: 1,
+            online: 1.0,
+            undone: 0,
+            pace: 1.0,
+            acceptance,
+        }
     }
 
     /// The chains after `steps` Gibbs steps and an exchange with samples of the newest copy.
@@ -59,50 +70,69 @@ impl Ladder {
         let Exchange { first, second, acceptance } =
             exchange((copy, met), (rbm, Weighed::by(rbm, visible)?), rng)?;
         self.trajectory.put(newest, start, &first)?;
-        self.start = start;
         blend(&mut self.acceptance[newest], acceptance);
+        self.online = 0.5 * (self.online + acceptance as f32);
         self.hidden = rbm.hidden().sample(&second.hidden_inputs, rng)?;
         Ok(second)
     }
 
-    /// The overlap of `rbm` with the newest copy, by the samples that the chains met last, or by all where it is close to
-    /// `least`.
-    pub(super) fn overlap(&self, rbm: &Rbm, least: f64) -> Result<f64> {
-        let Level { rbm: copy, visible } = self.trajectory.newest()?;
-        let rows = visible.narrow(0, self.start, self.trajectory.chains())?.contiguous()?;
-        let (own, other) = (Weighed::by(copy, rows.clone())?, Weighed::by(rbm, rows)?);
-        let weights = own.free_energy.iter().zip(other.free_energy).map(|(own, other)| own - other);
-        let quick = overlap(&weights.collect::<Vec<_>>());
-        if quick >= CLOSE * least {
-            Ok(quick)
-        } else {
-            Ok(overlap(&self.trajectory.log_weights(rbm)?))
-        }
+    /// The overlap of `rbm` with the newest copy.
+    pub(super) fn overlap(&self, rbm: &Rbm) -> Result<f64> {
+        Ok(overlap(&self.trajectory.log_weights(rbm)?))
     }
 
-    /// Freezes a copy of `previous`, which the chains have just sampled.
-    pub(super) fn freeze(&mut self, previous: &Rbm, settle: usize, rng: &mut Rng) -> Result<()> {
-        self.trajectory.freeze(previous, settle, rng)?;
-        self.acceptance.push(1.0);
-        (self.start, self.since, self.pace) = (0, 0, (2.0 * self.pace).min(1.0));
-        Ok(())
+    /// Puts off the next look at the overlap: by half the updates in which it would fall to `least` if it went on falling as it
+    /// has until now, and by no more than there have been.
+    pub(super) fn look_later(&mut self, since: usize, overlap: f64, least: f64) {
+        let updates = 0.5 * (overlap - least) * since as f64 / (1.0 - overlap).max(1e-3);
+        self.look = since + (updates as usize).clamp(1, since.max(1));
+    }
+
+    /// Freezes a copy of `previous`, which the chains have just sampled. Where it is not to be had ([`Trajectory::freeze`]),
+    /// `previous` goes back to the newest copy, and the chains to samples of that. Whether it was.
+    pub(super) fn freeze(
+        &mut self,
+        previous: &Rbm,
+        (settle, least): (usize, f64),
+        rng: &mut Rng,
+    ) -> Result<bool> {
+        let is_reached = self.trajectory.freeze(previous, settle, least, rng)? >= least;
+        (self.since, self.look, self.online) = (0, 1, 1.0);
+        if is_reached {
+            self.acceptance.push(1.0);
+            self.pace = (2.0 * self.pace).min(1.0);
+        } else {
+            let Level { rbm, visible, .. } = self.trajectory.newest()?;
+            previous.set(rbm)?;
+            let rows = visible.narrow(0, 0, self.trajectory.chains())?.contiguous()?;
+            self.hidden = rbm.sample_hidden(&rows, rng)?;
+        }
+        Ok(is_reached)
     }
 
     pub(super) fn state(&self) -> State {
         let mut state = State::from([(CHAINS.to_owned(), self.hidden.clone())]);
-        for (i, Level { rbm, visible }) in self.trajectory.levels().iter().enumerate() {
+        for (i, Level { rbm, visible, free_energy }) in self.trajectory.levels().iter().enumerate()
+        {
+            // Numbers of the machine's own type, which is what they were found in.
+            let energies = Tensor::new(&free_energy[..], &Device::Cpu)
+                .and_then(|energies| energies.to_dtype(rbm.dtype()));
             let parameters = rbm.parameters().into_iter();
             state.extend(
                 parameters
                     .map(|(name, var)| (name, var.as_detached_tensor()))
                     .chain([(SAMPLES.to_owned(), visible.clone())])
+                    .chain(energies.ok().map(|energies| (ENERGIES.to_owned(), energies)))
                     .map(|(name, tensor)| (format!("level.{i}.{name}"), tensor)),
             );
         }
-        let counts = [self.start, self.since, self.trajectory.visits, self.undone];
+        let counts = [self.since, self.look, self.trajectory.visits, self.undone];
         let counts = counts.map(|count| count as f32);
-        let numbers =
-            [("counts", &counts[..]), ("pace", &[self.pace]), ("acceptance", &self.acceptance[..])];
+        let numbers = [
+            ("counts", &counts[..]),
+            ("pace", &[self.pace, self.online]),
+            ("acceptance", &self.acceptance[..]),
+        ];
         let tensor = |(name, numbers): (&str, &[f32])| {
             Some((name.to_owned(), Tensor::new(numbers, &Device::Cpu).ok()?))
         };
@@ -122,19 +152,22 @@ impl Ladder {
             for (name, var) in frozen.parameters() {
                 var.set(&take(&state, &name)?)?;
             }
-            levels.push(Level { rbm: frozen, visible });
+            let free_energy = to_host(&take(&state, ENERGIES)?)?.to_vec1::<f64>()?;
+            levels.push(Level { rbm: frozen, visible, free_energy });
         }
         let hidden = take(state, CHAINS)?;
         let mut trajectory = Trajectory::of(levels, hidden.dim(0)?)?;
         let numbers = |name: &str| -> Result<Vec<f32>> { Ok(take(state, name)?.to_vec1()?) };
         let counts: Vec<usize> = numbers("counts")?.into_iter().map(|n| n as usize).collect();
-        let ([start, since, visits, undone], [pace]) = (&counts[..], &numbers("pace")?[..]) else {
+        let ([since, look, visits, undone], [pace, online]) = (&counts[..], &numbers("pace")?[..])
+        else {
             let found = format!("{} numbers", counts.len());
-            return Err(Error::invalid("state \"counts\"", "4 numbers, and a pace", found));
+            return Err(Error::invalid("state \"counts\"", "4 numbers, and 2 of the pace", found));
         };
         trajectory.visits = *visits;
         let acceptance = numbers("acceptance")?;
-        let (start, since, undone, pace) = (*start, *since, *undone, *pace);
-        Ok(Self { trajectory, hidden, start, since, undone, pace, acceptance })
+        let (since, look, undone) = (*since, *look, *undone);
+        let (pace, online) = (*pace, *online);
+        Ok(Self { trajectory, hidden, since, look, online, undone, pace, acceptance })
     }
 }

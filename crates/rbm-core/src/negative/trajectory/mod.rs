@@ -14,11 +14,12 @@ use crate::{Error, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 /// Learning with the trajectory's own ladder (Béreux, Decelle, Furtlehner, Seoane 2026).
 ///
 /// Chains follow the machine and exchange configurations with samples of a frozen copy of it, these with samples of the copy
-/// before, and so on down to independent units. After every update the overlap of the machine with the newest copy is
-/// found from the copy's samples alone: chains that lag behind would flatter it. Where it has fallen below
-/// [`ParallelTrajectory::freeze_below`], the machine as it was before the update is frozen; an update that goes too far, below
-/// [`ParallelTrajectory::reject_below`] or past the first threshold at once, is undone and the rate halved; it doubles with each
-/// new copy. One gap between frozen copies is visited in each step, so that a step costs the same however long the ladder is.
+/// before, and so on down to independent units. The overlap of the machine with the newest copy is the lesser of two: what
+/// the copy's samples say, which chains that lag behind would flatter, and what exchanges come to, as the copy's samples may
+/// know nothing of where the machine has gone. Where it has fallen below [`ParallelTrajectory::freeze_below`], the machine as it
+/// was before the update is frozen; an update that goes too far, below [`ParallelTrajectory::reject_below`] or past the first
+/// threshold at once, is undone and the rate halved; it doubles with each new copy. A copy whose own samples turn out to be out
+/// of reach is given up, and learning goes back to the one before. One gap between frozen copies is visited in each step, so that a step costs the same however long the ladder is.
 ///
 /// Learning must begin near independent units.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl ParallelTrajectory {
             steps,
             chains,
             reservoir: 10,
-            settle: 20,
+            settle: 5,
             freeze_below: 0.3,
             reject_below: 0.1,
             ladder: None,
@@ -144,20 +145,35 @@ impl NegativePhase for ParallelTrajectory {
         let (Some(mut ladder), Some(previous)) = (self.ladder.take(), &self.previous) else {
             return Ok(Verdict::Kept);
         };
-        let overlap = ladder.overlap(rbm, self.freeze_below)?;
-        let mut decision = self.decide(overlap, ladder.since + 1);
-        if decision != Decision::Accept {
-            tracing::debug!(overlap, since = ladder.since + 1, ?decision, "trajectory");
+        let since = ladder.since + 1;
+        let mut is_undone = false;
+        let online = f64::from(ladder.online);
+        if since >= ladder.look || online < self.freeze_below {
+            let overlap = ladder.overlap(rbm)?.min(online);
+            let decision = self.decide(overlap, since);
+            let mut is_frozen = decision == Decision::Freeze;
+            is_undone = decision == Decision::Reject;
+            if is_undone && since > 1 {
+                // It may not be this step alone that went too far.
+                is_frozen = ladder.overlap(previous)?.min(online) < self.freeze_below;
+            }
+            if decision != Decision::Accept {
+                tracing::debug!(overlap, since, is_frozen, is_undone, "trajectory");
+            }
+            if is_frozen {
+                let is_reached = ladder.freeze(previous, (self.settle, self.reject_below), rng)?;
+                // The step that led out of the old copy's reach may lead out of the new one's as well.
+                let is_too_far = |overlap| self.decide(overlap, 1) == Decision::Reject;
+                is_undone = !is_reached || is_too_far(ladder.overlap(rbm)?);
+            }
+            if decision == Decision::Accept {
+                ladder.look_later(since, overlap, self.freeze_below);
+            }
         }
-        if decision == Decision::Freeze {
-            ladder.freeze(previous, self.settle, rng)?;
-            // The step that led out of the old copy's reach may lead out of the new one's as well.
-            decision = self.decide(ladder.overlap(rbm, self.freeze_below)?, 1);
-        }
-        let is_undone = decision == Decision::Reject;
         if is_undone {
             rbm.set(previous)?;
             (ladder.undone, ladder.pace) = (ladder.undone + 1, 0.5 * ladder.pace);
+            ladder.look = ladder.since + 1;
         } else {
             ladder.since += 1;
         }

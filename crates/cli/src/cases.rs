@@ -1,0 +1,71 @@
+//! The cases that a command is about.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use dbn::datasets::Parts;
+use dbn::{Model, Part, Run, datasets};
+
+use crate::args::{Cases, DataOptions};
+use crate::recipe;
+
+/// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
+pub fn find(
+    dir: &Path,
+    model: &Model,
+    data: Option<&str>,
+    options: &DataOptions,
+    cases: Option<Cases>,
+) -> Result<Part> {
+    ensure!(
+        data.is_some() || *options == DataOptions::default(),
+        "--scale, --binarise and the like: expected with data that are named; the run's own are read as its recipe says"
+    );
+    let (dataset, of_recipe) = match data {
+        Some(source) => (recipe::load_other(source, options)?, None),
+        None => {
+            let recipe = Run::open(dir).context("name the data, or a run's folder")?.recipe()?;
+            (recipe::load_data(&recipe)?, Some(recipe.data))
+        }
+    };
+    let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
+    let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
+    let name = dataset.name.clone();
+    let (hold_out, validate) =
+        of_recipe.map_or((5, 0), |data| (data.hold_out_one_in, data.validate_one_in));
+    // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
+    // in their order.
+    let hold_out = if cases == Cases::All { 0 } else { hold_out };
+    let validate = if cases == Cases::Validation { validate } else { 0 };
+    let Parts { train, validation, held_out } = dataset.parts(hold_out, validate)?;
+    let part = match cases {
+        Cases::Train => Some(train),
+        Cases::Validation => validation,
+        Cases::HeldOut => held_out,
+        Cases::All => {
+            let mut others = [validation, held_out].into_iter().flatten();
+            Some(others.try_fold(train, |all, part| join(&all, &part))?)
+        }
+    };
+    let Some(part) = part else {
+        let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
+        bail!("{name}: no cases are {purpose} of this data");
+    };
+    let units = model.dbn.bottom().visible().units();
+    model.check_width(part.width()).with_context(|| source(data, dir))?;
+    datasets::check_units(&source(data, dir), &part, &units)?;
+    Ok(part)
+}
+
+/// What to call the cases' source in an error.
+pub fn source(data: Option<&str>, run: &Path) -> String {
+    data.map_or_else(|| run.display().to_string(), str::to_owned)
+}
+
+fn join(a: &Part, b: &Part) -> Result<Part> {
+    let labels = match (&a.labels, &b.labels) {
+        (Some(a), Some(b)) => Some([&a[..], b].concat()),
+        _ => None,
+    };
+    Ok(Part::of(datasets::Cases::joined(&a.cases, &b.cases)?, labels)?)
+}
