@@ -50,6 +50,55 @@ fn both_sides_agree_with_the_exact_value() {
     }
 }
 
+/// A tempering that is over after two sweeps has something for the bridge too.
+#[test]
+fn few_samples_are_enough_for_the_bridge() {
+    let found = json(&place(), "--estimate --both --chains 2 --betas 300 --sweeps 200000");
+    assert!(found["bridge"]["log_partition"]["error"].as_f64().unwrap() > 0.0, "{found}");
+}
+
+/// Seven replicas that came up are no hundred samples, however well the two sides agree.
+#[test]
+fn a_tempering_that_has_not_mixed_is_not_quoted() {
+    let table =
+        place().dbn("evaluate run --likelihood --estimate --both --betas 300 --sweeps 1").done();
+    assert!(
+        table.out.contains("verdict: UNMIXED") && table.out.contains("do not quote"),
+        "{table:?}"
+    );
+}
+
+/// Of values between zero and one no probability is known.
+#[test]
+fn grey_cases_have_no_likelihood() {
+    let place = place();
+    place
+        .dbn("train digits --recipe tiny.toml --layers 12 --unsupervised --no-pictures --out grey")
+        .done();
+    let words = ["bernoulli", "case 1", "--binarise"];
+    place.dbn("evaluate grey --likelihood").failed(&words);
+}
+
+#[test]
+fn a_reproduction_is_what_it_says() {
+    let place = Place::new();
+    let first = place.dbn("reproduce shifting-bar --out a --json").done().out;
+    let found: Value = serde_json::from_str(&first).unwrap_or_default();
+    let ours = first.lines().find(|line| line.contains("\"ours\"")).unwrap_or_default().to_owned();
+    assert!(ours.contains("-2.19") || ours.contains("-2.20"), "{first} {found}");
+    let again = place.dbn("reproduce shifting-bar --out a --json").done().out;
+    assert!(first.ends_with(&again), "not trained again: {again}");
+    place.dbn("reproduce bars-and-stripes --out a").failed_in_the_end(&["another --out"]);
+    place.dbn("reproduce shifting-bar --seed 5 --out a").failed_in_the_end(&["another --out"]);
+    place.train("");
+    place.dbn("reproduce shifting-bar --out run").failed_in_the_end(&["another --out"]);
+    place.dbn("reproduce nonsense").failed(&["bars-and-stripes", "nonsense"]);
+    place.dbn("reproduce debd").failed(&["--data"]);
+    place.dbn("reproduce debd --data nowhere --out b").failed(&["nowhere"]);
+    assert!(!place.path("b").exists());
+    assert!(place.dbn("reproduce").done().out.contains("mnist-500"));
+}
+
 /// Two inverse temperatures are plain importance sampling: the two sides fall apart, and nobody is told to quote them.
 #[test]
 fn sides_that_disagree_say_so() {
@@ -103,7 +152,7 @@ fn what_cannot_be_estimated_is_refused() {
     place.write("run/likelihood.checkpoint.safetensors", "nonsense");
     place
         .dbn("evaluate run --likelihood --estimate")
-        .failed(&["likelihood.checkpoint", "delete it"]);
+        .failed(&["likelihood.checkpoint", "delete the file"]);
     place.train_into("deep", "");
     place.dbn("evaluate deep --likelihood").failed(&["single machine", "stack of 2"]);
     let sides = "evaluate run --likelihood --both";

@@ -40,6 +40,13 @@ pub fn find(
     bars: &MultiProgress,
 ) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
+    likelihood::machine(model)?;
+    likelihood::check_configurations(model, &cases)?;
+    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
+    ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
+    if let Some(dir) = &args.report {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    }
     let exact = Likelihood::exact(model, &cases)?;
     let found = match exact {
         Some(exact) if !args.likelihood.estimate => {
@@ -51,7 +58,6 @@ pub fn find(
         exact => {
             let options = args.likelihood.options(args.seed);
             let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
-            let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
             let found = Likelihood::from_sides(model, &cases, sides.found(), tolerance)?;
             let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
             if let Some(dir) = &args.report {
@@ -70,6 +76,9 @@ fn print(found: &Likelihood) -> Result<()> {
         let Value { log_likelihood, log_partition } = (*value)?;
         let samples = match log_partition.error {
             0.0 => "–".into(),
+            _ if name.starts_with("bridge") => {
+                format!("{:.0} chains", log_partition.effective_samples)
+            }
             _ => format!("{:.1} of {}", log_partition.effective_samples, log_partition.samples),
         };
         Some(vec![
@@ -134,8 +143,6 @@ fn estimate<'a>(
     options: Options,
     bars: &MultiProgress,
 ) -> Result<(Sides<'a>, Waiting)> {
-    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
-    ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     let rbm = likelihood::machine(model)?;
     let path = likelihood::path(model, cases)?;
     let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
@@ -175,7 +182,8 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
         waiting.save(sides)?;
     }
     bar.finish_and_clear();
-    Ok(())
+    // What follows may fail or be stopped.
+    waiting.save_now(sides)
 }
 
 /// The checkpoint of an estimation that is not finished.
@@ -200,14 +208,22 @@ impl Waiting {
             return Ok(None);
         }
         let checkpoint = Checkpoint::load(&self.path, &Device::Cpu);
-        Ok(Some(checkpoint.context("delete it to begin the estimation anew")?))
+        Ok(Some(
+            checkpoint
+                .map_err(|e| anyhow!("{e} (delete the file to begin the estimation anew)"))?,
+        ))
     }
 
     /// Writes a checkpoint if it is time for one.
     fn save(&mut self, sides: &Sides) -> Result<()> {
-        if self.written.elapsed() < self.every {
-            return Ok(());
+        match self.written.elapsed() < self.every {
+            true => Ok(()),
+            false => self.save_now(sides),
         }
+    }
+
+    /// Writes a checkpoint.
+    fn save_now(&mut self, sides: &Sides) -> Result<()> {
         let (tensors, record) = sides.checkpoint()?;
         Checkpoint { tensors, record }.save(&self.path)?;
         self.written = Instant::now();

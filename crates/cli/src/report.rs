@@ -10,7 +10,7 @@ use rbm_core::checkpoint::write_whole;
 use serde::Serialize;
 
 use crate::args::{Cases, Evaluate};
-use crate::{cases, output};
+use crate::{cases, output, recipe};
 
 /// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
 /// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
@@ -30,12 +30,17 @@ pub fn write(
         None => gallery::configurations(model, &mut Rng::new(args.seed))?,
     };
     let mut groups = Vec::new();
+    let is_population = match (&args.data, Run::open(&args.run)) {
+        (None, Ok(run)) => recipe::load_data(&run.recipe()?)?.is_population,
+        _ => false,
+    };
     let own = args.data.is_none() && args.cases != Some(Cases::Train);
-    if own {
+    if own && !is_population {
         let train = cases::find(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
         groups.push(("training", report::some_of(&model.prepare_cases(&train.cases)?)?));
     }
-    groups.push((name(args), report::some_of(&model.prepare_cases(&part.cases)?)?));
+    let name = if is_population { "all" } else { name(args) };
+    groups.push((name, report::some_of(&model.prepare_cases(&part.cases)?)?));
     groups.push(("sampled", samples));
     report::free_energies(&dir.join("free_energies.png"), model, &groups)?;
     if let Ok(run) = Run::open(&args.run) {

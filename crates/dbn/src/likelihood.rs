@@ -81,6 +81,12 @@ pub enum Verdict {
         /// Mean log p(v) by annealing backwards.
         reverse: f64,
     },
+    /// Fewer replicas came up from β = 0 than samples were wanted: what the reverse side starts from is not known to be in
+    /// equilibrium, and is not to be quoted.
+    Unmixed {
+        /// How many came up.
+        arrivals: usize,
+    },
     /// Only one side was looked at: not to be quoted.
     OneSided,
 }
@@ -92,6 +98,12 @@ impl fmt::Display for Verdict {
             Self::Agree { within } => write!(f, "agree within {within:.2} nats"),
             Self::Disagree { forward, reverse } => {
                 write!(f, "DISAGREE: forward {forward:.2}, reverse {reverse:.2}: do not quote")
+            }
+            Self::Unmixed { arrivals } => {
+                write!(
+                    f,
+                    "UNMIXED: {arrivals} replicas came up, too few: do not quote (give more sweeps)"
+                )
             }
             Self::OneSided => {
                 write!(f, "ONE-SIDED: forward annealing overstates, if anything: do not quote")
@@ -138,9 +150,12 @@ impl Likelihood {
             (Some(forward), Some(reverse)) => {
                 let (forward, reverse) = (forward.log_likelihood, reverse.log_likelihood);
                 let within = (forward - reverse).abs();
-                match within <= tolerance {
-                    true => Verdict::Agree { within },
-                    false => Verdict::Disagree { forward, reverse },
+                if within > tolerance || within.is_nan() {
+                    Verdict::Disagree { forward, reverse }
+                } else if !found.ladder.is_empty() && found.arrivals < estimate_samples(found) {
+                    Verdict::Unmixed { arrivals: found.arrivals }
+                } else {
+                    Verdict::Agree { within }
                 }
             }
             _ => Verdict::OneSided,
@@ -174,6 +189,33 @@ impl FreeEnergy {
         let log_likelihood = -self.mean - log_partition.value - stretch;
         Value { log_likelihood, log_partition }
     }
+}
+
+/// How many equilibrium samples the reverse side has started from.
+fn estimate_samples(found: &Found) -> usize {
+    found.reverse.map_or(0, |estimate| estimate.samples)
+}
+
+/// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
+pub fn check_configurations(model: &Model, prepared: &Cases) -> Result<()> {
+    let layer = machine(model)?.visible();
+    let mut row = 0;
+    for block in data::blocks(prepared) {
+        let block = block?;
+        let differs =
+            to_host(&(layer.nearest(&block)? - &block)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
+        if let Some(at) = differs.iter().position(|distance| *distance > 1e-6 || distance.is_nan())
+        {
+            let found = format!("other values in case {}", row + at + 1);
+            let expected = format!(
+                "configurations of {} units (--binarise threshold:0.5 or sample:0 makes zeros and ones)",
+                layer.units().kind()
+            );
+            return Err(Error::invalid("the log-likelihood", expected, found));
+        }
+        row += differs.len();
+    }
+    Ok(())
 }
 
 /// The one machine that the model is. Errors for a stack: its likelihood is a bound, not this.

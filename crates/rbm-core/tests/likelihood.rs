@@ -385,3 +385,19 @@ fn the_log_of_a_mean_is_not_the_mean_of_logs() {
         1e-9,
     );
 }
+
+/// Ten samples of each of fifty chains, all the same within a chain: the error is that of fifty, not of five hundred.
+#[test]
+fn samples_of_one_chain_are_not_independent() {
+    let mut standardised = Vec::new();
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let chains: Vec<f64> = (0..50).map(|_| rng.random_range(0.5f64..1.5).ln()).collect();
+        let all: Vec<f64> = (0..500).map(|i| chains[i % 50]).collect();
+        let estimate = Estimate::of_chains(&all, 50);
+        standardised.push(estimate.value / estimate.error);
+        assert_close("value", &[estimate.value], &[Estimate::of_log_weights(&all).value], 1e-12);
+    }
+    let squares: Vec<_> = standardised.iter().map(|z| z * z).collect();
+    common::assert_mean("the square of the standardised error", &squares, 49.0 / 47.0);
+}

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use dbn::likelihood::{self, Likelihood};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Dataset, Model, Part, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
+use rbm_core::checkpoint::write_whole;
 use rbm_core::likelihood::{Options, Sides};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ type Place = [usize; AXES.len()];
 /// What was tried and what it gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Trial {
+    /// Recipe, data and seed.
+    of: String,
     place: Place,
     settings: Vec<String>,
     /// Mean log p(v) of the validation part; forward alone where it is not exact, because it only has to compare.
@@ -51,7 +54,6 @@ pub fn choose(
     budget: u64,
     bars: &MultiProgress,
 ) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let mut recipe = Recipe::named(recipe)?;
     recipe.data.source = crate::recipe::absolute(data)?;
     recipe.seed = seed;
@@ -60,20 +62,38 @@ pub fn choose(
         dataset.validation.is_some(),
         "{data}: expected a validation part to choose by, found none"
     );
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
     let mut search =
-        Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir)?, bars };
+        Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir, &of)?, of, bars };
     search.climb()
 }
 
+/// A trial as a line of the file.
+fn line(trial: &Trial) -> Result<String> {
+    Ok(serde_json::to_string(trial)? + "\n")
+}
+
 /// What earlier processes have tried.
-fn tried(dir: &Path) -> Result<Vec<Trial>> {
+fn tried(dir: &Path, of: &str) -> Result<Vec<Trial>> {
     let path = dir.join(TRIED);
     if !path.exists() {
         return Ok(Vec::new());
     }
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     // A killed process may have left half a line.
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let tried: Vec<Trial> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if let Some(other) = tried.iter().find(|trial| trial.of != of) {
+        bail!(
+            "{}: expected trials of {of}, found {} (choose another --out)",
+            path.display(),
+            other.of
+        );
+    }
+    let whole: String = tried.iter().map(line).collect::<Result<_>>()?;
+    write_whole(&path, whole.as_bytes())?;
+    Ok(tried)
 }
 
 struct Search<'a> {
@@ -82,6 +102,7 @@ struct Search<'a> {
     dataset: Dataset,
     budget: f64,
     tried: Vec<Trial>,
+    of: String,
     bars: &'a MultiProgress,
 }
 
@@ -146,7 +167,7 @@ impl Search<'_> {
         };
         bar.finish_and_clear();
         let seconds = clock.elapsed().as_secs_f64();
-        let trial = Trial { place, settings, validation, seconds };
+        let trial = Trial { of: self.of.clone(), place, settings, validation, seconds };
         crate::output::note(format!(
             "{:.3} on validation, {seconds:.1} s: {}",
             trial.validation,
@@ -154,8 +175,7 @@ impl Search<'_> {
         ));
         let path = self.dir.join(TRIED);
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
-        file.write_all(format!("{}\n", serde_json::to_string(&trial)?).as_bytes())
-            .with_context(|| path.display().to_string())?;
+        file.write_all(line(&trial)?.as_bytes()).with_context(|| path.display().to_string())?;
         self.tried.push(trial);
         Ok(Some(validation))
     }

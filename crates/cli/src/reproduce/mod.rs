@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Parser;
 use dbn::likelihood::{Likelihood, Value, Verdict};
@@ -62,10 +62,19 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCo
     };
     let dir = args.out.clone().unwrap_or_else(|| folder(experiment, &data, args.seed));
     let path = dir.join(RESULT);
+    let asked = (name, &data, args.seed);
     let reproduced = if path.exists() {
-        serde_json::from_slice(&std::fs::read(&path)?)
-            .with_context(|| path.display().to_string())?
+        let found: Reproduced = serde_json::from_slice(&std::fs::read(&path)?)
+            .with_context(|| path.display().to_string())?;
+        let holds = (&found.name, &found.data, found.seed);
+        ensure!(
+            holds == asked,
+            "{}: expected {asked:?}, found {holds:?} (choose another --out)",
+            path.display()
+        );
+        found
     } else {
+        check_run(&dir, experiment, &data, args.seed)?;
         let clock = Instant::now();
         if experiment.is_chosen {
             choice::choose(&dir, experiment.recipe, &data, args.seed, args.budget, bars)?;
@@ -98,9 +107,30 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
+/// Errors when `dir` holds a run of another recipe, data or seed.
+fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Result<()> {
+    let Ok(run) = Run::open(dir) else { return Ok(()) };
+    let recipe = run.recipe()?;
+    let (holds, asked) = (
+        (recipe.name, recipe.data.source, recipe.seed),
+        (experiment.recipe.to_owned(), crate::recipe::absolute(data)?, seed),
+    );
+    ensure!(
+        holds == asked,
+        "{}: expected a run of {asked:?}, found {holds:?} (choose another --out)",
+        dir.display()
+    );
+    Ok(())
+}
+
 fn print(found: &Reproduced) -> Result<()> {
+    let may_be_quoted = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
     let goal = found.goal.map_or("–".into(), |goal| {
-        let verdict = if found.ours >= goal { "reached" } else { "missed" };
+        let verdict = match found.ours >= goal {
+            _ if !may_be_quoted => "not judged",
+            true => "reached",
+            false => "missed",
+        };
         format!("{goal:.2} {verdict}")
     });
     let row = vec![

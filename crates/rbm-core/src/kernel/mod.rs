@@ -17,6 +17,15 @@ pub use trajectory::Trajectory;
 
 use crate::{Rbm, Result, Rng};
 
+/// min(1, exp(log_ratio)), the probability with which a move is accepted; 0 where the ratio is no number.
+pub(crate) fn acceptance(log_ratio: f64) -> f64 {
+    match log_ratio {
+        r if r >= 0.0 => 1.0,
+        r if r.is_nan() => 0.0,
+        r => r.exp(),
+    }
+}
+
 /// A way to move chains through the configurations of a machine.
 pub trait Kernel {
     /// What the next step needs.

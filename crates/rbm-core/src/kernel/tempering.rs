@@ -180,7 +180,7 @@ impl Kernel for Tempering {
         let ratio: Vec<f64> = up.iter().zip(&down).map(|(up, down)| up + down).collect();
         let acceptance = ratio
             .chunks(chains)
-            .map(|gap| gap.iter().map(|r| r.exp().min(1.0)).sum::<f64>() / chains as f64)
+            .map(|gap| gap.iter().map(|r| super::acceptance(*r)).sum::<f64>() / chains as f64)
             .collect();
 
         let chance = ops::uniform(rows, DType::F64, &Device::Cpu, rng)?.to_vec1::<f64>()?;

@@ -113,7 +113,7 @@ pub fn exchange(
         x.free_energy[i] + y.free_energy[i] - y_by_first.free_energy[i] - x_by_second.free_energy[i]
     };
     let takes: Vec<bool> = (0..rows).map(|i| chance[i].ln() < ratio(i)).collect();
-    let acceptance = (0..rows).map(|i| ratio(i).exp().min(1.0)).sum::<f64>() / rows as f64;
+    let acceptance = (0..rows).map(|i| super::acceptance(ratio(i))).sum::<f64>() / rows as f64;
     let (first, second) = (x.merged(&y_by_first, &takes)?, y.merged(&x_by_second, &takes)?);
     Ok(Exchange { first, second, acceptance })
 }

@@ -37,6 +37,8 @@ pub struct Annealing {
     /// vW, `(chains, hidden)`.
     products: Tensor,
     log_weights: Vec<f64>,
+    /// From how many independent chains the rows are.
+    independent: usize,
 }
 
 impl Annealing {
@@ -84,7 +86,14 @@ impl Annealing {
         }
         let products = rbm.hidden_inputs(&visible)?.detach();
         let log_weights = vec![0.0; visible.dim(0)?];
-        Ok(Self { path, betas, direction, weighed: 1, visible, products, log_weights })
+        let independent = log_weights.len();
+        Ok(Self { path, betas, direction, weighed: 1, visible, products, log_weights, independent })
+    }
+
+    /// The same, knowing that its samples are of `chains` independent chains in turn (row i of chain i modulo `chains`), which
+    /// its error must not forget.
+    pub fn of_chains(self, chains: usize) -> Self {
+        Self { independent: chains, ..self }
     }
 
     /// How many inverse temperatures have been visited, and how many there are.
@@ -137,7 +146,7 @@ impl Annealing {
             let found = format!("{weighed} of {all} inverse temperatures visited");
             return Err(Error::invalid("annealed importance sampling", "all visited", found));
         }
-        let ratio = Estimate::of_log_weights(&self.log_weights);
+        let ratio = Estimate::of_chains(&self.log_weights, self.independent);
         let at_zero = self.path.log_partition_at_zero(rbm)?;
         Ok(match self.direction {
             Direction::Forward => Estimate { value: at_zero + ratio.value, ..ratio },
@@ -164,7 +173,7 @@ impl Stateful for Annealing {
         let weighed = take(state, "weighed")?.to_scalar::<u32>()? as usize;
         let log_weights = take(state, "log_weights")?.to_vec1::<f64>()?;
         let (visible, products) = (take(state, "visible")?, take(state, "products")?);
-        let fits = weighed <= self.betas.len()
+        let fits = (1..=self.betas.len()).contains(&weighed)
             && log_weights.len() == self.log_weights.len()
             && visible.dims() == self.visible.dims()
             && products.dims() == self.products.dims();

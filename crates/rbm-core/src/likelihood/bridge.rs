@@ -39,6 +39,15 @@ impl Bridge {
         Ok(())
     }
 
+    /// Keeps every second sweep, the latter of each two.
+    pub fn halve(&mut self) {
+        let sweep = (self.gaps * self.chains).max(1);
+        for numbers in [&mut self.up, &mut self.down] {
+            let kept = numbers.chunks(sweep).skip(1).step_by(2).flatten().copied();
+            *numbers = kept.collect();
+        }
+    }
+
     /// Everything collected, `up` and then `down`: what a checkpoint needs.
     pub fn collected(&self) -> (&[f64], &[f64]) {
         (&self.up, &self.down)

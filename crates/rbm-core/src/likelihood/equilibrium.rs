@@ -43,6 +43,7 @@ impl Equilibrium {
             round: 0,
             acceptance: Vec::new(),
             stride: 1,
+            bridge_stride: 1,
             betas: tempering.betas.clone(),
             steps: 0,
             ends: Vec::new(),
@@ -143,9 +144,12 @@ impl Equilibrium {
 
     /// Keeps the sweep for the bridge, and the rows at β = 1, both thinned as the sampling grows longer.
     fn take(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
-        let apart = self.effort.sweeps.div_ceil(MOST_KEPT).max(1);
-        if self.standing.sweeps.is_multiple_of(apart) {
+        if self.standing.sweeps.is_multiple_of(self.standing.bridge_stride) {
             self.bridge.push(up, down)?;
+        }
+        if self.bridge.sweeps() == 2 * MOST_KEPT {
+            self.bridge.halve();
+            self.standing.bridge_stride *= 2;
         }
         if self.standing.sweeps.is_multiple_of(self.standing.stride) {
             self.samples.push(self.tempering.top(&self.replicas)?.copy()?);

@@ -160,6 +160,7 @@ impl<'a> Sides<'a> {
                 (found.arrivals, found.sweeps) = (standing.arrivals, standing.sweeps);
                 let drawn = samples.insert(equilibrium.samples()?).clone();
                 let annealing = Annealing::reverse(rbm, path.clone(), betas(options.betas), drawn)?;
+                let annealing = annealing.of_chains(options.effort.chains);
                 Stage::Reverse(Box::new(annealing))
             }
             Stage::Reverse(annealing) => {
@@ -241,7 +242,8 @@ impl<'a> Sides<'a> {
             ("reverse annealing", _) => {
                 let samples = crate::state::take(&state, "visible")?;
                 let betas = betas(options.betas);
-                let mut annealing = Annealing::reverse(rbm, path, betas, samples)?;
+                let annealing = Annealing::reverse(rbm, path, betas, samples)?;
+                let mut annealing = annealing.of_chains(options.effort.chains);
                 annealing.restore(&state)?;
                 Stage::Reverse(Box::new(annealing))
             }

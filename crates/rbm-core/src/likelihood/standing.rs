@@ -51,6 +51,8 @@ pub struct Standing {
     pub(super) acceptance: Vec<f64>,
     /// Sweeps from one sample of a chain to the next.
     pub(super) stride: usize,
+    /// Sweeps from one that is kept for the bridge to the next.
+    pub(super) bridge_stride: usize,
     /// The ladder.
     pub betas: Vec<f64>,
     pub(super) steps: usize,

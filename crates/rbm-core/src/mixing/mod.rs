@@ -90,7 +90,7 @@ pub fn autocorrelation_time(chains: &[Vec<f64>]) -> Result<Option<f64>> {
             break;
         }
     }
-    Ok(Some(time.max(f64::MIN_POSITIVE)))
+    Ok(Some(time.max(1.0 / length as f64)))
 }
 
 /// How many independent values the chains are worth: all their values over [`autocorrelation_time`].
