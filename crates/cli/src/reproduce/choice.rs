@@ -22,7 +22,7 @@ const AXES: [(&str, &[&str], usize); 5] = [
     ("hidden", &["16", "25", "50", "100", "200", "400"], 3),
     ("l2", &["1e-5", "1e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 2),
     ("learning_rate", &["{from=0.03,to=0.0}", "{from=0.1,to=0.0}", "{from=0.3,to=0.0}"], 1),
-    ("epochs", &["100", "300", "1000"], 1),
+    ("epochs", &["100", "300", "1000", "3000"], 1),
     ("steps", &["1", "5", "20"], 1),
 ];
 /// Inverse temperatures of the estimate on the validation part, where it is not exact: its error is some hundredths.

@@ -90,7 +90,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         data: Some("labelled-shifter:8"),
         theirs: "-6.6438 (the maximum, log 1/768)",
         goal: Some(-6.6438 - 0.02),
-        takes: "a minute",
+        takes: "two minutes",
         ..POPULATION
     },
     Experiment {
@@ -110,7 +110,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         theirs: "-142.56 (PyDeep, centred PCD)",
         goal: Some(-142.56),
         is_population: false,
-        takes: "half a minute",
+        takes: "a quarter of a minute",
         ..POPULATION
     },
     Experiment {
