@@ -21,7 +21,7 @@ pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
     apply(field, Moment::LogVolume)
 }
 
-/// E[x], elementwise: above max(f, 0), and like 1/|f| far below zero. Differentiable once.
+/// The mean of x, elementwise: above max(f, 0), and like 1/|f| far below zero. Differentiable once.
 pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
     apply(field, Moment::Mean)
 }
