@@ -79,8 +79,8 @@ pub struct Dataset {
 ///
 /// # Errors
 ///
-/// [`Error::File`] where there is no such source or its contents are damaged, empty, of a wrong shape or type, not finite,
-/// or where labels and cases differ in number; [`Error::Io`] where the operating system refuses to read; [`Error::Invalid`]
+/// [`Error::File`](rbm_core::Error::File) where there is no such source or its contents are damaged, empty, of a wrong shape or type, not finite,
+/// or where labels and cases differ in number; [`Error::Io`](rbm_core::Error::Io) where the operating system refuses to read; [`Error::Invalid`](rbm_core::Error::Invalid)
 /// for options that do not fit the source.
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let found = Source::of(source)?;
