@@ -79,9 +79,13 @@ pub struct Dataset {
 ///
 /// # Errors
 ///
-/// [`Error::File`](rbm_core::Error::File) where there is no such source or its contents are damaged, empty, of a wrong shape or type, not finite,
-/// or where labels and cases differ in number; [`Error::Io`](rbm_core::Error::Io) where the operating system refuses to read; [`Error::Invalid`](rbm_core::Error::Invalid)
+/// [`File`] where there is no such source or its contents are damaged, empty, of a wrong shape or type, not finite, or where
+/// labels and cases differ in number; [`Io`] where the operating system refuses to read; [`Invalid`]
 /// for options that do not fit the source.
+///
+/// [`File`]: rbm_core::Error::File
+/// [`Io`]: rbm_core::Error::Io
+/// [`Invalid`]: rbm_core::Error::Invalid
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let found = Source::of(source)?;
     let options = &options.completed(&found);
