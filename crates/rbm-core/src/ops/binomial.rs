@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor};
 use super::bernoulli::bernoulli_sample;
 use super::cpu::for_blocks;
 use super::math;
-use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::memory::{check_bias, has_fused, with_numbers};
 use super::philox::{BLOCK, block_words, unit};
 use super::real::Real;
 use super::special::log_factorial;
@@ -55,17 +55,8 @@ impl CustomOp2 for Sampler {
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         check_bias(self.name(), inputs_layout, bias_layout)?;
-        let out = match inputs {
-            CpuStorage::F32(x) => {
-                let bias = contiguous(f32::numbers(self.name(), bias)?, bias_layout)?;
-                f32::storage(self.sample(contiguous(x, inputs_layout)?, bias))
-            }
-            CpuStorage::F64(x) => {
-                let bias = contiguous(f64::numbers(self.name(), bias)?, bias_layout)?;
-                f64::storage(self.sample(contiguous(x, inputs_layout)?, bias))
-            }
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (inputs, inputs_layout), (bias, bias_layout)
+            => self.sample(inputs, bias));
         Ok((out, inputs_layout.shape().clone()))
     }
 }

@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Storage, Tens
 use super::ascent::{Outer, outer_sum};
 use super::cpu::{Simd, for_chunks};
 use super::dropout::Dropout;
-use super::memory::{contiguous, has_kernel, has_product, numbers_of, unsupported};
+use super::memory::{contiguous, has_kernel, has_product, numbers_of, with_numbers};
 use super::product::{multiply, product_transposed};
 use super::real::Real;
 use super::sigmoid::sigmoid_slope;
@@ -129,15 +129,8 @@ impl Fused {
             candle_core::bail!("a connection: x {batch}x{below}, weights {n}x{m}, bias {bias:?}");
         }
         let (x, layout) = self.dropped.storage_and_layout();
-        let out = match weights {
-            CpuStorage::F32(w) => {
-                f32::storage(self.run(&x, layout, contiguous(w, weights_layout)?, m, bias)?)
-            }
-            CpuStorage::F64(w) => {
-                f64::storage(self.run(&x, layout, contiguous(w, weights_layout)?, m, bias)?)
-            }
-            other => return Err(unsupported("a connection", other)),
-        };
+        let out = with_numbers!("a connection", (weights, weights_layout)
+            => self.run(&x, layout, weights, m, bias)?);
         Ok((out, (batch, m).into()))
     }
 

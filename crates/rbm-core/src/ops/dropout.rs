@@ -7,7 +7,7 @@ use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_blocks};
-use super::memory::{contiguous, has_kernel, unsupported};
+use super::memory::{has_kernel, with_numbers};
 use super::philox::{BLOCK, block_words, unit};
 use super::real::Real;
 use super::reference;
@@ -71,11 +71,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match x {
-            CpuStorage::F32(x) => f32::storage(self.run(contiguous(x, layout)?)),
-            CpuStorage::F64(x) => f64::storage(self.run(contiguous(x, layout)?)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (x, layout) => self.run(x));
         Ok((out, layout.shape().clone()))
     }
 

@@ -50,6 +50,27 @@ pub(super) fn numbers_of<'a, T: Real>(storage: &'a Storage, layout: &Layout) -> 
     }
 }
 
+/// The storage that `$make` gives when each `$x` is the numbers of the tensor of that name, all `f32` or all `f64`. It returns from
+/// the calling operation `$name` with an error where the first is neither, or another is of another type.
+macro_rules! with_numbers {
+    ($name:expr, ($x:ident, $layout:expr) $(, ($y:ident, $y_layout:expr))* => $make:expr) => {
+        match $x {
+            candle_core::CpuStorage::F32($x) => {
+                let $x = $crate::ops::memory::contiguous($x, $layout)?;
+                $(let $y = $crate::ops::memory::contiguous(f32::numbers($name, $y)?, $y_layout)?;)*
+                f32::storage($make)
+            }
+            candle_core::CpuStorage::F64($x) => {
+                let $x = $crate::ops::memory::contiguous($x, $layout)?;
+                $(let $y = $crate::ops::memory::contiguous(f64::numbers($name, $y)?, $y_layout)?;)*
+                f64::storage($make)
+            }
+            other => return Err($crate::ops::memory::unsupported($name, other)),
+        }
+    };
+}
+pub(super) use with_numbers;
+
 /// The error for storage of another type.
 pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Error {
     candle_core::Error::Msg(format!(

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::cpu::Simd;
 use super::dense::Matrix;
 use super::gather::{PIECE, Pass, add_rows, in_pieces};
-use super::memory::{contiguous, has_product, unsupported};
+use super::memory::{has_product, with_numbers};
 use super::nonzeros::Nonzeros;
 use super::real::Real;
 use crate::Result;
@@ -63,27 +63,9 @@ impl CustomOp2 for Product {
         if inner != expected {
             candle_core::bail!("{}: ({rows}, {inner}) and ({n}, {m}) do not fit", self.name());
         }
-        let out = match x {
-            CpuStorage::F32(x) => {
-                let w = contiguous(f32::numbers(self.name(), w)?, w_layout)?;
-                f32::storage(multiply(
-                    contiguous(x, x_layout)?,
-                    w,
-                    (rows, inner, width),
-                    self.transposed,
-                ))
-            }
-            CpuStorage::F64(x) => {
-                let w = contiguous(f64::numbers(self.name(), w)?, w_layout)?;
-                f64::storage(multiply(
-                    contiguous(x, x_layout)?,
-                    w,
-                    (rows, inner, width),
-                    self.transposed,
-                ))
-            }
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let shape = (rows, inner, width);
+        let out = with_numbers!(self.name(), (x, x_layout), (w, w_layout)
+            => multiply(x, w, shape, self.transposed));
         Ok((out, (rows, width).into()))
     }
 

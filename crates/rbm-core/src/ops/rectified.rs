@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use super::cpu::for_chunks;
 use super::device::to_host;
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{has_fused, with_numbers};
 use super::real::Real;
 use crate::rng::{Draw, philox4x32, words};
 use crate::{Result, Rng};
@@ -122,11 +122,7 @@ impl CustomOp1 for Elementwise {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match x {
-            CpuStorage::F32(x) => f32::storage(self.run(contiguous(x, layout)?)),
-            CpuStorage::F64(x) => f64::storage(self.run(contiguous(x, layout)?)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (x, layout) => self.run(x));
         Ok((out, layout.shape().clone()))
     }
 
@@ -156,11 +152,7 @@ impl CustomOp1 for Sampler {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match x {
-            CpuStorage::F32(x) => f32::storage(self.run(contiguous(x, layout)?)),
-            CpuStorage::F64(x) => f64::storage(self.run(contiguous(x, layout)?)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (x, layout) => self.run(x));
         Ok((out, layout.shape().clone()))
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
 
 use super::cpu::Simd;
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{has_fused, with_numbers};
 use super::real::Real;
 use super::reference;
 use crate::Result;
@@ -26,11 +26,7 @@ impl CustomOp1 for SumRows {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let width = layout.shape().dims2()?.1;
-        let out = match x {
-            CpuStorage::F32(x) => f32::storage(sum(contiguous(x, layout)?, width)),
-            CpuStorage::F64(x) => f64::storage(sum(contiguous(x, layout)?, width)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (x, layout) => sum(x, width));
         Ok((out, width.into()))
     }
 

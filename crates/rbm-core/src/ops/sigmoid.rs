@@ -7,7 +7,7 @@ use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::memory::{check_bias, check_same, contiguous, has_kernel, unsupported};
+use super::memory::{check_bias, check_same, contiguous, has_kernel, unsupported, with_numbers};
 use super::real::Real;
 use super::{math, reference};
 use crate::Result;
@@ -172,17 +172,8 @@ impl CustomOp2 for Slope {
         grad_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         check_same(self.name(), mean_layout, grad_layout)?;
-        let out = match mean {
-            CpuStorage::F32(mean) => {
-                let grad = contiguous(f32::numbers(self.name(), grad)?, grad_layout)?;
-                f32::storage(self.run(contiguous(mean, mean_layout)?, grad))
-            }
-            CpuStorage::F64(mean) => {
-                let grad = contiguous(f64::numbers(self.name(), grad)?, grad_layout)?;
-                f64::storage(self.run(contiguous(mean, mean_layout)?, grad))
-            }
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (mean, mean_layout), (grad, grad_layout)
+            => self.run(mean, grad));
         Ok((out, mean_layout.shape().clone()))
     }
 

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, D, Device, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::is_small;
-use super::memory::{check_bias, contiguous, has_fused, unsupported};
+use super::memory::{check_bias, has_fused, with_numbers};
 use super::philox::{BLOCK, block_words, unit};
 use super::real::Real;
 use super::reference;
@@ -85,17 +85,8 @@ impl CustomOp2 for Sampler {
         if self.states == 0 || !width.is_multiple_of(self.states) {
             candle_core::bail!("{}: {width} columns for {} states", self.name(), self.states);
         }
-        let out = match inputs {
-            CpuStorage::F32(x) => {
-                let bias = contiguous(f32::numbers(self.name(), bias)?, bias_layout)?;
-                f32::storage(self.sample(contiguous(x, inputs_layout)?, bias))
-            }
-            CpuStorage::F64(x) => {
-                let bias = contiguous(f64::numbers(self.name(), bias)?, bias_layout)?;
-                f64::storage(self.sample(contiguous(x, inputs_layout)?, bias))
-            }
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (inputs, inputs_layout), (bias, bias_layout)
+            => self.sample(inputs, bias));
         Ok((out, inputs_layout.shape().clone()))
     }
 }

@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, for_chunks, is_small};
-use super::memory::{check_bias, contiguous, has_fused, has_kernel, unsupported};
+use super::memory::{check_bias, contiguous, has_fused, has_kernel, unsupported, with_numbers};
 use super::real::Real;
 use super::sigmoid::{bernoulli_mean, sigmoid};
 use super::{math, reference};
@@ -113,17 +113,8 @@ impl CustomOp2 for BernoulliCgf {
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         check_bias(self.name(), inputs_layout, bias_layout)?;
-        let out = match inputs {
-            CpuStorage::F32(x) => {
-                let bias = contiguous(f32::numbers(self.name(), bias)?, bias_layout)?;
-                f32::storage(cgf(contiguous(x, inputs_layout)?, bias))
-            }
-            CpuStorage::F64(x) => {
-                let bias = contiguous(f64::numbers(self.name(), bias)?, bias_layout)?;
-                f64::storage(cgf(contiguous(x, inputs_layout)?, bias))
-            }
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (inputs, inputs_layout), (bias, bias_layout)
+            => cgf(inputs, bias));
         Ok((out, inputs_layout.dims()[0].into()))
     }
 

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use super::cpu::for_chunks;
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{has_fused, with_numbers};
 use super::real::Real;
 use crate::Result;
 
@@ -26,11 +26,7 @@ impl CustomOp1 for LogGamma {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match x {
-            CpuStorage::F32(x) => f32::storage(log_gammas(contiguous(x, layout)?)),
-            CpuStorage::F64(x) => f64::storage(log_gammas(contiguous(x, layout)?)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (x, layout) => log_gammas(x));
         Ok((out, layout.shape().clone()))
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::memory::{contiguous, has_fused, unsupported};
+use super::memory::{has_fused, with_numbers};
 use super::real::Real;
 use super::reference;
 use crate::Result;
@@ -53,15 +53,6 @@ fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
     out
 }
 
-fn all<T: Real>(
-    storages: [&CpuStorage; 3],
-    layouts: [&Layout; 3],
-) -> candle_core::Result<CpuStorage> {
-    let [x, betas, field] =
-        [0, 1, 2].map(|i| contiguous(T::numbers("temper", storages[i])?, layouts[i]));
-    Ok(T::storage(run(x?, betas?, field?)))
-}
-
 impl CustomOp3 for Temper {
     fn name(&self) -> &'static str {
         "temper"
@@ -76,15 +67,8 @@ impl CustomOp3 for Temper {
         field: &CpuStorage,
         field_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match x {
-            CpuStorage::F32(_) => {
-                all::<f32>([x, betas, field], [x_layout, betas_layout, field_layout])
-            }
-            CpuStorage::F64(_) => {
-                all::<f64>([x, betas, field], [x_layout, betas_layout, field_layout])
-            }
-            other => Err(unsupported(self.name(), other)),
-        }?;
+        let out = with_numbers!(self.name(), (x, x_layout), (betas, betas_layout), (field, field_layout)
+            => run(x, betas, field));
         Ok((out, x_layout.shape().clone()))
     }
 }
