@@ -1,8 +1,9 @@
 //! Recipes: what is written is what is meant, and nothing is silently ignored.
 #![allow(clippy::unwrap_used)]
 
-use dbn::Recipe;
+use candle_core::{Device, Tensor};
 use dbn::recipe::BUILT_IN;
+use dbn::{Part, Recipe};
 use rbm_core::{Schedule, Units};
 
 fn settings(list: &[&str]) -> Vec<String> {
@@ -44,6 +45,40 @@ fn settings_reach_their_key() {
     assert!((rate.at(99, 100) - 0.01).abs() < 1e-12);
 }
 
+/// Cases of so many values, without labels.
+fn part(values: Vec<f32>, width: usize) -> Part {
+    let shape = (values.len() / width, width);
+    Part::new(Tensor::from_vec(values, shape, &Device::Cpu).unwrap(), None).unwrap()
+}
+
+/// A one-hot code is a run of columns of which exactly one is on in each case of each part; whatever is not is a bit.
+#[test]
+fn one_hot_codes_are_found() {
+    let recipe = Recipe::named("digits").unwrap();
+    let recipe = recipe.with(&settings(&["visible=one-hot"])).unwrap();
+    let found = |rows: &[&str], others: &[&str]| {
+        let values = |rows: &[&str]| {
+            let digits = rows.concat();
+            digits.bytes().map(|c| f32::from(c - b'0')).collect::<Vec<_>>()
+        };
+        let parts = [rows, others].map(|rows| part(values(rows), rows[0].len()));
+        recipe.visible_units(&[&parts[0], &parts[1]]).map(|units| units.to_string())
+    };
+    for (rows, others, expected) in [
+        // Two sites of three states, then three bits: one of any value, one constant 1, one constant 0.
+        (["100010110", "010100010"], ["001001110", "100010010"], "potts(3):2+bernoulli:3"),
+        // The other part holds a case with two ones, one with none.
+        (["100010110", "010100010"], ["011001110", "000000010"], "bernoulli:9"),
+        // Bits before a site; neighbours that never meet but are not always there are no site.
+        (["11010", "00101"], ["01001", "00010"], "bernoulli:3+potts(2):1"),
+        (["01", "10"], ["10", "01"], "potts(2):1"),
+    ] {
+        assert_eq!(found(&rows, &others).unwrap(), expected, "{rows:?} {others:?}");
+    }
+    let message = found(&["10"], &["01", "02"]).unwrap_err().to_string();
+    assert!(message.contains("case 2, value 2") && message.contains("0 or 1"), "{message}");
+}
+
 /// The kind of the data layer takes its number from the data; hidden layers have theirs.
 #[test]
 fn every_kind_of_units_can_be_written() {
@@ -57,14 +92,17 @@ fn every_kind_of_units_can_be_written() {
         ("bernoulli:4+potts(2):1", 6, "bernoulli:4+potts(2):1"),
     ] {
         let changed = recipe.with(&settings(&[&format!("visible={visible}")])).unwrap();
-        assert_eq!(changed.visible_units(width).unwrap().to_string(), expected);
+        assert_eq!(
+            changed.visible_units(&[&part(vec![0.0; width], width)]).unwrap().to_string(),
+            expected
+        );
         let hidden = format!("layers.0.hidden={expected}");
         let changed = changed.with(&settings(&[&hidden])).unwrap();
         assert_eq!(changed.layers[0].hidden.to_string(), expected);
         assert_eq!(Recipe::parse(&changed.to_toml().unwrap()).unwrap(), changed);
     }
     let potts = recipe.with(&settings(&["visible=potts(5)"])).unwrap();
-    let message = potts.visible_units(64).unwrap_err().to_string();
+    let message = potts.visible_units(&[&part(vec![0.0; 64], 64)]).unwrap_err().to_string();
     for word in ["potts(5)", "multiple of 5", "64"] {
         assert!(message.contains(word), "{message}");
     }

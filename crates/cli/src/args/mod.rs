@@ -84,7 +84,8 @@ pub struct Train {
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
     #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N)
+    /// Kind of the data layer's units: bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N);
+    /// or one-hot: Potts units for the one-hot codes found among columns of zeros and ones, Bernoulli units for the others
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first

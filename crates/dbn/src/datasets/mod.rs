@@ -18,6 +18,7 @@
 mod binarise;
 mod bytes;
 mod cases;
+mod codes;
 mod csv;
 mod debd;
 mod digits;
@@ -45,6 +46,7 @@ use rbm_core::Result;
 
 pub use self::binarise::Binarise;
 pub use self::cases::Cases;
+pub(crate) use self::codes::one_hot_units;
 use self::form::{Form, Source};
 pub use self::form::{is_named, is_suite};
 pub use self::labels::LabelColumn;

@@ -6,13 +6,14 @@ mod parts;
 mod settings;
 mod text;
 mod units;
+mod visible;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use rbm_core::init::Init;
 use rbm_core::kernel::VisibleStep;
-use rbm_core::{Error, Result, Schedule, Units};
+use rbm_core::{Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
 pub use self::method::Method;
@@ -31,7 +32,8 @@ pub struct Recipe {
     #[serde(default)]
     pub seed: u64,
     /// The kind of the data layer's units: `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
-    /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`.
+    /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`; or `one-hot`: Potts
+    /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
     #[serde(default = "bernoulli")]
     pub visible: String,
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
@@ -260,25 +262,6 @@ fn bernoulli() -> String {
 }
 
 impl Recipe {
-    /// The units of the data layer, as many as make it `width` wide.
-    pub fn visible_units(&self, width: usize) -> Result<Units> {
-        self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
-    }
-
-    /// What kind of units the data layer has; their number is the data's.
-    pub(crate) fn visible_kind(&self) -> Result<Units> {
-        Units::of_kind(&self.visible).map_err(|error| self.about_visible(error))
-    }
-
-    fn about_visible(&self, error: Error) -> Error {
-        match error {
-            Error::Invalid { expected, found, .. } => {
-                Error::invalid(format!("visible = {:?}", self.visible), expected, found)
-            }
-            other => other,
-        }
-    }
-
     /// How to read the data.
     pub fn data_options(&self) -> Result<datasets::Options> {
         let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;

@@ -9,7 +9,7 @@ mod watch;
 use candle_core::{DType, Device};
 use rbm_core::state::State;
 use rbm_core::train::Position;
-use rbm_core::{Error, Rbm, Result, Rng};
+use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::keep::Kept;
 pub use self::record::Record;
@@ -47,6 +47,8 @@ pub struct Training {
     /// Whether to look at the machines after every epoch.
     pub monitor: bool,
     device: Device,
+    /// The units of the data layer.
+    visible: Units,
     classes: Option<usize>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
@@ -85,8 +87,10 @@ impl Training {
                 "cases without labels",
             ));
         }
-        let units = recipe.visible_units(dataset.train.width())?;
-        let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &units);
+        let chosen_by: Vec<_> =
+            [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
+        let visible = recipe.visible_units(&chosen_by)?;
+        let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
         if !recipe.standardise {
             // Before the split, so that the place in an error is the place in the file.
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
@@ -114,6 +118,7 @@ impl Training {
             held_out,
             monitor: true,
             device: device.clone(),
+            visible,
             classes,
             image,
             standardise,
@@ -181,7 +186,7 @@ impl Training {
     fn new_rbm(&self, layer: usize) -> Result<Rbm> {
         let layers = &self.recipe.layers;
         let visible = match layer {
-            0 => self.recipe.visible_units(self.train.width())?,
+            0 => self.visible.clone(),
             _ => layers[layer - 1].hidden.clone(),
         };
         let hidden = &layers[layer].hidden;
