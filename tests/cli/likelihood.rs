@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{Place, WIDTH, read_npy, tensors};
+use crate::common::{Answer, Place, WIDTH, answer, read_npy, tensors};
 
 /// A machine with so few hidden units that the exact likelihood is known.
 fn place() -> Place {
@@ -144,6 +144,32 @@ fn a_killed_estimation_goes_on() {
     assert_eq!(answer, alone);
     assert!(kills > 3 && resumed > 3, "{kills} kills, {resumed} resumed");
     assert!(!place.path("run/likelihood.checkpoint.safetensors").exists());
+}
+
+/// Ctrl-C leaves a checkpoint, long before it would be time for one, and the same command goes on from it.
+#[test]
+fn an_estimation_that_is_asked_to_stop_goes_on() {
+    let place = place();
+    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 4000 --checkpoint-every";
+    let alone = place.dbn(&format!("{words} 1000")).done().out;
+    // A checkpoint of the first process's beginning says that Ctrl-C is caught.
+    let is_begun = || place.path("run/likelihood.checkpoint.safetensors").exists();
+    for seconds in ["0", "1000"] {
+        let mut child = place.command(&format!("{words} {seconds}")).spawn().unwrap();
+        while !is_begun() && child.try_wait().unwrap().is_none() {}
+        // The second process has read that checkpoint before it says so.
+        std::thread::sleep(Duration::from_millis(if seconds == "0" { 0 } else { 400 }));
+        let is_done = child.try_wait().unwrap().is_some();
+        assert!(!is_done, "the estimation was over before it could be stopped");
+        answer(&mut place.shell(&format!("kill -INT {}", child.id()))).done();
+        let answer = Answer::of(child.wait_with_output().unwrap());
+        assert_eq!(answer.code, Some(130), "{answer:?}");
+        assert!(answer.err.contains("the same command goes on"), "{answer:?}");
+        assert!(is_begun());
+    }
+    let answer = place.dbn(&format!("{words} 1000")).done();
+    assert!(answer.err.contains("going on with"), "{answer:?}");
+    assert_eq!(answer.out, alone);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::BufWriter;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -42,7 +41,7 @@ impl Feature {
 }
 
 /// Writes the features of every case to a file.
-pub fn run(args: &Embed) -> Result<ExitCode> {
+pub fn run(args: &Embed) -> Result<()> {
     let out = args.out.display();
     let is_npy = match args.out.extension().and_then(|extension| extension.to_str()) {
         Some("npy") => true,
@@ -71,7 +70,7 @@ pub fn run(args: &Embed) -> Result<ExitCode> {
     let widths: Vec<_> = widths.iter().map(usize::to_string).collect();
     let cases = output::grouped(part.len() as u64);
     output::line(format!("{out}: {cases} cases x {} features", widths.join(" + ")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The features that `text` means.

@@ -1,7 +1,5 @@
 //! `dbn evaluate`
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result};
 use dbn::{Evaluation, Model};
 use indicatif::MultiProgress;
@@ -10,7 +8,7 @@ use crate::args::Evaluate;
 use crate::{cases, device, likelihood, output, progress, report};
 
 /// Prints a table, or one JSON object.
-pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
+pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
@@ -27,7 +25,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
     }
     if args.json {
         output::json(&evaluation)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let rows = evaluation.layers.iter().enumerate().map(|(i, layer)| {
         let report = &layer.report;
@@ -57,5 +55,5 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<ExitCode> {
         output::line(format!("cross-entropy {loss:.4} nats"))?;
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

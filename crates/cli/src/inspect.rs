@@ -1,7 +1,5 @@
 //! `dbn inspect`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use dbn::Model;
@@ -30,7 +28,7 @@ struct Report {
 }
 
 /// Prints a table of the model's tensors, or one JSON object.
-pub fn run(args: &Inspect) -> Result<ExitCode> {
+pub fn run(args: &Inspect) -> Result<()> {
     let model = Model::load(&args.run, &Device::Cpu)?;
     let entries = model.tensors()?.into_iter().map(|(name, tensor)| entry(name, &tensor));
     let tensors = entries.collect::<Result<Vec<_>>>()?;
@@ -38,7 +36,7 @@ pub fn run(args: &Inspect) -> Result<ExitCode> {
     let report = Report { config: model.config(), parameters, tensors };
     if args.json {
         output::json(&report)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let layers: Vec<_> = report.config.hidden.iter().map(ToString::to_string).collect();
     output::line(format!("network {} → {}", report.config.visible, layers.join(" → ")))?;
@@ -62,7 +60,7 @@ pub fn run(args: &Inspect) -> Result<ExitCode> {
         &["tensor", "shape", "parameters", "mean", "deviation", "least", "greatest"],
         rows.collect(),
     ))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn entry(name: String, tensor: &Tensor) -> Result<Entry> {

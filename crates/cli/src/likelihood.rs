@@ -1,7 +1,6 @@
 //! `dbn evaluate --likelihood`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -14,6 +13,7 @@ use rbm_core::Checkpoint;
 use rbm_core::likelihood::{Effort, Options, Record, Sides};
 
 use crate::args::{Evaluate, LikelihoodOptions};
+use crate::stop::{self, Stopped};
 use crate::{output, report};
 
 /// The file in which an estimation that is not finished waits.
@@ -22,14 +22,14 @@ const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
 const EVERY: f64 = 10.0;
 
 /// Finds the log-likelihood of `part` and prints it.
-pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<ExitCode> {
+pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<()> {
     let found = find(args, model, part, bars)?;
     if args.json {
         output::json(&found)?;
     } else {
         print(&found)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Finds the log-likelihood of `part`, and writes the report that was asked for.
@@ -171,7 +171,13 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
         ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    stop::catch()?;
     while !sides.is_done() {
+        if stop::is_asked() {
+            bar.finish_and_clear();
+            waiting.save_now(sides)?;
+            return Err(Stopped("the same command goes on from here".into()).into());
+        }
         let stage = sides.stage();
         sides.step()?;
         if bar.message() != stage {

@@ -2,6 +2,7 @@
 
 mod args;
 mod output;
+mod stop;
 
 mod device;
 mod logging;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
+use crate::stop::Stopped;
 
 fn main() -> ExitCode {
     rbm_core::ops::threads::settle();
@@ -48,12 +50,18 @@ fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::run(args, &bars, quiet),
     });
     match result {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has seen enough: that is no failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::note(format!("dbn: {}", output::one_line(&error)));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Stopped>() {
+            Some(stopped) => {
+                output::note(stopped.to_string());
+                ExitCode::from(stop::CODE)
+            }
+            None => {
+                output::note(format!("dbn: {}", output::one_line(&error)));
+                ExitCode::FAILURE
+            }
+        },
     }
 }

@@ -1,7 +1,5 @@
 //! `dbn sample`
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use dbn::{Model, gallery, report};
@@ -17,7 +15,7 @@ use crate::{cases, device, npy, output};
 const PICTURED: usize = 400;
 
 /// Writes `samples.npy` and `samples.png`.
-pub fn run(args: &Sample) -> Result<ExitCode> {
+pub fn run(args: &Sample) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let mut rng = Rng::new(args.seed);
     let hidden = if args.tempered {
@@ -44,7 +42,7 @@ pub fn run(args: &Sample) -> Result<ExitCode> {
     for path in [picture, array] {
         output::line(path.display().to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Hidden configurations of the top machine in equilibrium.

@@ -1,9 +1,6 @@
 //! `dbn train`
 
 use std::path::Path;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -15,13 +12,11 @@ use rbm_core::{Rng, Rows};
 
 use crate::args::Train;
 use crate::progress::{self, Progress};
+use crate::stop::{self, Stopped};
 use crate::{device, output, recipe};
 
-/// The exit code of a process that Ctrl-C has stopped.
-const STOPPED: u8 = 130;
-
 /// Trains, and leaves a run's folder.
-pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> {
+pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let interval =
         Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
     let device = device::find(&args.place.device)?;
@@ -48,13 +43,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> 
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = output::line(format!("run {}", run.dir().display()));
     said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
-    let mut watch = Watcher {
-        run: &run,
-        progress: Progress::new(bars, quiet),
-        interval,
-        last: Instant::now(),
-        stop: stop_at_ctrl_c()?,
-    };
+    stop::catch()?;
+    let mut watch =
+        Watcher { run: &run, progress: Progress::new(bars, quiet), interval, last: Instant::now() };
     let outcome = training.run(&mut watch);
     watch.progress.finish();
     match outcome? {
@@ -63,14 +54,11 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> 
             let result = finish(&run, &model, &training, args);
             spinner.finish_and_clear();
             output::line(result?)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(())
         }
         Outcome::Stopped => {
-            output::note(format!(
-                "stopped; go on with: dbn train --resume {}",
-                run.dir().display()
-            ));
-            Ok(ExitCode::from(STOPPED))
+            let how = format!("go on with: dbn train --resume {}", run.dir().display());
+            Err(Stopped(how).into())
         }
     }
 }
@@ -159,22 +147,9 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
     let mut rng = Rng::new(training.recipe.seed);
     groups.push(("sampled", gallery::configurations(model, &mut rng)?));
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
-    Ok(report::singular_values(run.dir(), &run.metrics()?)?)
-}
-
-fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(STOPPED.into());
-        }
-        output::note("\nstopping after this mini-batch (Ctrl-C again stops at once)");
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        bail!("cannot catch Ctrl-C: {error}");
-    }
-    Ok(stop)
+    let metrics = run.metrics()?;
+    report::acceptance(run.dir(), &metrics)?;
+    Ok(report::singular_values(run.dir(), &metrics)?)
 }
 
 /// Shows progress, keeps metrics and checkpoints, and stops at Ctrl-C.
@@ -183,7 +158,6 @@ struct Watcher<'a> {
     progress: Progress,
     interval: Duration,
     last: Instant,
-    stop: Arc<AtomicBool>,
 }
 
 impl Watch for Watcher<'_> {
@@ -194,7 +168,7 @@ impl Watch for Watcher<'_> {
 
     fn step(&mut self, step: &Step) -> dbn::Result<Command> {
         self.progress.step(step);
-        Ok(if self.stop.load(Ordering::SeqCst) {
+        Ok(if stop::is_asked() {
             Command::Stop
         } else if self.last.elapsed() >= self.interval {
             Command::Checkpoint

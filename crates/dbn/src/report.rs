@@ -1,6 +1,7 @@
 //! Charts of a model beside its numbers: free energies, both sides of the likelihood, what it learned when.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use rbm_core::kernel::Path as Tempered;
@@ -41,30 +42,55 @@ pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> R
 /// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
 /// `singular_values.png`, for deeper layers `singular_values_2.png`, … in `dir`. Nothing is drawn where there are none.
 pub fn singular_values(dir: &Path, metrics: &str) -> Result<()> {
-    let lines: Vec<Value> =
-        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    for layer in 1.. {
-        let stage = format!("layer {layer}");
-        let mut of_layer = lines.iter().filter(|line| line["stage"] == stage.as_str()).peekable();
-        if of_layer.peek().is_none() {
-            break;
-        }
-        let rows: Vec<(f64, Vec<f64>)> = of_layer
-            .filter_map(|line| {
-                let values = line["singular_values"].as_array()?;
-                Some((line["epoch"].as_f64()?, values.iter().filter_map(Value::as_f64).collect()))
-            })
-            .collect();
-        let name = match layer {
-            1 => "singular_values.png".to_owned(),
-            _ => format!("singular_values_{layer}.png"),
-        };
+    for (layer, rows) in by_layer(metrics, "/singular_values") {
         if rows.len() > 1 {
             let title = format!("The largest singular values of W, layer {layer}");
-            charts::singular_values(&dir.join(name), &title, &rows)?;
+            let rows: Vec<_> =
+                rows.into_iter().map(|(epoch, values)| (epoch as f64, values)).collect();
+            charts::singular_values(&file(dir, "singular_values", layer), &title, &rows)?;
         }
     }
     Ok(())
+}
+
+/// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last
+/// and one between, from the lines of `metrics`: `acceptance.png`, `acceptance_2.png`, … in `dir`.
+pub fn acceptance(dir: &Path, metrics: &str) -> Result<()> {
+    for (layer, mut rows) in by_layer(metrics, "/swap_acceptance") {
+        rows.retain(|(_, gaps)| !gaps.is_empty());
+        let mut shown = vec![0, rows.len() / 2, rows.len().saturating_sub(1)];
+        shown.dedup();
+        let rows: Vec<_> = shown.into_iter().filter_map(|i| rows.get(i).cloned()).collect();
+        if !rows.is_empty() {
+            let title = format!("Swaps along the ladder, layer {layer}");
+            charts::acceptance_by_epoch(&file(dir, "acceptance", layer), &title, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// For every layer its number, and the epochs that have numbers at `pointer` (RFC 6901) with them.
+fn by_layer(metrics: &str, pointer: &str) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
+    let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for line in metrics.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let found = || {
+            let layer = line["stage"].as_str()?.strip_prefix("layer ")?.parse().ok()?;
+            let numbers = line.pointer(pointer)?.as_array()?.iter().filter_map(Value::as_f64);
+            Some((layer, (line["epoch"].as_u64()? as usize, numbers.collect())))
+        };
+        if let Some((layer, row)) = found() {
+            layers.entry(layer).or_default().push(row);
+        }
+    }
+    layers
+}
+
+/// `NAME.png` for the lowest layer, `NAME_2.png`, … for the others.
+fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
+    match layer {
+        1 => dir.join(format!("{name}.png")),
+        _ => dir.join(format!("{name}_{layer}.png")),
+    }
 }
 
 /// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those that `found` has, and anew

@@ -15,8 +15,6 @@ mod work;
 
 mod report;
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -31,7 +29,7 @@ use crate::{device, output};
 const LONGEST: f64 = 3600.0;
 
 /// Measures every row, and prints a table or one JSON object.
-pub fn run(args: &Bench, bars: &MultiProgress) -> Result<ExitCode> {
+pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let rows = plan::rows(args)?;
     let seconds = args.seconds;
     ensure!(
@@ -68,7 +66,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<ExitCode> {
     } else {
         output::line(report.table())?
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn measure_row(row: &Row, device: &Device, warm: &mut Warm, seconds: f64) -> Result<Line> {

@@ -16,6 +16,7 @@ use rbm_core::likelihood::{Effort, Options, Sides};
 use serde::{Deserialize, Serialize};
 
 use crate::progress;
+use crate::stop::{self, Stopped};
 
 /// What may be chosen: a key of the recipe, and its values in order. The middle ones come first.
 const AXES: [(&str, &[&str], usize); 5] = [
@@ -65,6 +66,7 @@ pub fn choose(
         "{data}: expected a validation part to choose by, found none"
     );
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    stop::catch()?;
     let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
     let mut search =
         Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir, &of)?, of, bars };
@@ -163,7 +165,7 @@ impl Search<'_> {
                 }
                 validation
             }
-            Ok(Outcome::Stopped) => return Ok(None),
+            Ok(Outcome::Stopped) => return Err(stopped()),
             Err(dbn::Error::Diverged { .. }) if !is_first => f64::MIN,
             Err(error) => return Err(error.into()),
         };
@@ -222,11 +224,18 @@ fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
     let options = Options { betas: BETAS, effort, seed, ..Options::default() };
     let mut sides = Sides::new(rbm, path, options)?;
     while !sides.is_done() {
+        if stop::is_asked() {
+            return Err(stopped());
+        }
         sides.step()?;
     }
     let found = Likelihood::from_sides(model, cases, sides.found(), f64::INFINITY)?;
     let (forward, reverse) = found.forward.zip(found.reverse).context("no estimate")?;
     Ok(forward.log_likelihood.min(reverse.log_likelihood))
+}
+
+fn stopped() -> anyhow::Error {
+    Stopped("the same command goes on with what has not been tried yet".into()).into()
 }
 
 /// Nobody watches but a spinner.
@@ -238,7 +247,7 @@ impl Watch for Silent<'_> {
     }
 
     fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        Ok(Command::Continue)
+        Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
     }
 
     fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {

@@ -4,7 +4,6 @@ mod choice;
 mod experiments;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -41,7 +40,7 @@ struct Reproduced {
 }
 
 /// Trains and evaluates, or lists what there is.
-pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCode> {
+pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let Some(name) = &args.name else {
         let rows = EXPERIMENTS.iter().map(|e| {
             let text = [e.name, e.what, e.theirs, e.takes];
@@ -49,7 +48,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCo
         });
         let header = ["experiment", "what is measured, nats a case", "theirs", "takes"];
         output::line(output::texts(&header, rows.collect()))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     };
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
@@ -79,10 +78,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCo
         if experiment.is_chosen {
             choice::choose(&dir, experiment.recipe, &data, args.seed, args.budget, bars)?;
         } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
-            let code = learn(experiment, &data, args.seed, &dir, bars, quiet)?;
-            if code != ExitCode::SUCCESS {
-                return Ok(code);
-            }
+            learn(experiment, &data, args.seed, &dir, bars, quiet)?;
         }
         let found = measure(experiment, args.seed, &dir, bars)?;
         let value = best(&found).context("no estimate")?;
@@ -104,7 +100,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<ExitCo
     } else {
         print(&reproduced)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Errors when `dir` holds a run of another recipe, data or seed.
@@ -164,7 +160,7 @@ fn learn(
     dir: &Path,
     bars: &MultiProgress,
     quiet: bool,
-) -> Result<ExitCode> {
+) -> Result<()> {
     let (dir, seed) = (text(dir)?, seed.to_string());
     let words = match Run::open(Path::new(dir)).is_ok() {
         true => vec!["dbn", "train", "--resume", dir, "--no-evaluation"],

@@ -102,13 +102,22 @@ pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Re
 pub fn acceptance(path: &Path, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
     let middles = ladder.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
     let points = middles.zip(acceptance.iter().copied()).collect();
-    Plot {
-        title: format!("Swaps along the ladder of {} inverse temperatures", ladder.len()),
-        x: "inverse temperature β (each point in the middle of a gap)".into(),
-        y: "acceptance".into(),
-        is_log_x: false,
-        y_range: Some((0.0, 1.0)),
-        series: vec![Series::new("", Mark::Points, points)],
-    }
-    .write(path)
+    let title = format!("Swaps along the ladder of {} inverse temperatures", ladder.len());
+    let x = "inverse temperature β (each point in the middle of a gap)";
+    swaps(path, title, x, vec![Series::new("", Mark::Points, points)])
+}
+
+/// How probable swaps were over each gap of a training's ladder, from its bottom up: `rows` has an epoch and its gaps.
+pub fn acceptance_by_epoch(path: &Path, title: &str, rows: &[(usize, Vec<f64>)]) -> Result<()> {
+    let series = rows.iter().map(|(epoch, gaps)| {
+        let points = (1..).map(f64::from).zip(gaps.iter().copied()).collect();
+        Series::new(format!("epoch {epoch}"), Mark::Points, points)
+    });
+    swaps(path, title.into(), "gap of the ladder, from its bottom up", series.collect())
+}
+
+fn swaps(path: &Path, title: String, x: &str, series: Vec<Series>) -> Result<()> {
+    let y_range = Some((0.0, 1.0));
+    Plot { title, x: x.into(), y: "acceptance".into(), is_log_x: false, y_range, series }
+        .write(path)
 }

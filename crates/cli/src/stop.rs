@@ -1,0 +1,48 @@
+//! Ctrl-C: work stops where it can go on from, and says how.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+
+use crate::output;
+
+/// The exit code of a process that Ctrl-C has stopped.
+pub const CODE: u8 = 130;
+
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+static IS_CAUGHT: OnceLock<Option<String>> = OnceLock::new();
+
+/// What ends a command that Ctrl-C has stopped: how to go on.
+#[derive(Debug)]
+pub struct Stopped(pub String);
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped; {}", self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// From now on the first Ctrl-C asks to stop, and the second one stops at once.
+pub fn catch() -> Result<()> {
+    let handler = || {
+        if IS_ASKED.swap(true, Ordering::SeqCst) {
+            std::process::exit(CODE.into());
+        }
+        output::note("\nstopping at the next checkpoint (Ctrl-C again stops at once)");
+    };
+    let failure =
+        IS_CAUGHT.get_or_init(|| ctrlc::set_handler(handler).err().map(|error| error.to_string()));
+    if let Some(error) = failure {
+        bail!("cannot catch Ctrl-C: {error}");
+    }
+    Ok(())
+}
+
+/// Whether somebody has asked to stop.
+pub fn is_asked() -> bool {
+    IS_ASKED.load(Ordering::SeqCst)
+}
