@@ -14,6 +14,8 @@ mod bitmap;
 pub mod charts;
 pub mod pictures;
 
+pub mod directed;
+
 pub mod dbn;
 
 pub mod greedy;
@@ -40,6 +42,7 @@ pub use classifier::Classifier;
 pub use config::Config;
 pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
+pub use directed::Directed;
 pub use evaluation::Evaluation;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;

@@ -7,6 +7,7 @@ mod settings;
 mod text;
 mod units;
 mod visible;
+mod work;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::method::Method;
 pub use self::text::BUILT_IN;
+pub use self::work::Work;
 use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
 
@@ -36,6 +38,10 @@ pub struct Recipe {
     /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
     #[serde(default = "bernoulli")]
     pub visible: String,
+    /// Whether the top machine learns the labels of the cases too, as a group of units beside those of the layer below it
+    /// (Hinton, Osindero, Teh 2006, §5).
+    #[serde(default)]
+    pub labels: bool,
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
     #[serde(default)]
     pub standardise: bool,

@@ -15,6 +15,7 @@ use self::keep::Kept;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
+use crate::recipe::Work;
 use crate::standardise::Standardise;
 use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
 
@@ -134,21 +135,18 @@ impl Training {
         &self.record
     }
 
-    /// How many stages there are: the layers, and the classifier if there is one.
-    pub fn stages(&self) -> usize {
-        self.recipe.layers.len() + usize::from(self.recipe.classifier.is_some())
-    }
-
     /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
     /// checkpoint was taken before it.
     pub fn run(&mut self, watch: &mut dyn Watch) -> Result<Outcome> {
-        while self.record.stage < self.stages() {
-            let is_layer = self.record.stage < self.recipe.layers.len();
-            let flow = if is_layer { self.pretrain(watch) } else { self.finetune(watch) };
+        while let Some(work) = self.work() {
+            let flow = match work {
+                Work::Layer(layer) => self.pretrain(layer, watch),
+                Work::Classifier => self.finetune(watch),
+            };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
-            tracing::info!(stage = %self.stage_name(), epochs = self.record.epochs, "stage done");
+            tracing::info!(stage = %work, epochs = self.record.epochs, "stage done");
             self.record.stage += 1;
             self.record.position = Position::default();
             self.memory = State::new();
@@ -157,14 +155,14 @@ impl Training {
         Ok(Outcome::Finished(Box::new(self.model()?)))
     }
 
-    /// `layer 1`, … or `classifier`.
+    /// What is to be done now; none at the end.
+    fn work(&self) -> Option<Work> {
+        self.recipe.stages().get(self.record.stage).copied()
+    }
+
+    /// What figures call the work.
     fn stage_name(&self) -> String {
-        let stage = self.record.stage;
-        if stage < self.recipe.layers.len() {
-            format!("layer {}", stage + 1)
-        } else {
-            "classifier".into()
-        }
+        self.work().map_or_else(String::new, |work| work.to_string())
     }
 
     fn locate(&self, error: Error) -> Error {

@@ -22,9 +22,12 @@ const SPECTRA: usize = 50;
 const SINGULAR_VALUES: usize = 20;
 
 impl Training {
-    /// Runs or goes on with the stage of the layer that the record names.
-    pub(super) fn pretrain(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
-        let stage = self.record.stage;
+    /// Runs or goes on with the stage of the layer with this number.
+    pub(super) fn pretrain(
+        &mut self,
+        stage: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<ControlFlow<()>> {
         let layer = self.recipe.layers[stage].clone();
         let span = tracing::info_span!("layer", number = stage + 1, hidden = %layer.hidden);
         let _entered = span.enter();
