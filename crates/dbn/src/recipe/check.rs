@@ -34,6 +34,8 @@ impl Recipe {
             let expected = "another, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
         }
+        let expected = "none beside labels = true: the top machine finds the classes itself";
+        must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)
     }
 }

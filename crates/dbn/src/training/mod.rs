@@ -1,6 +1,7 @@
 //! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
 
 mod finetune;
+mod joint;
 mod keep;
 mod pretrain;
 mod record;
@@ -17,7 +18,7 @@ pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
 use crate::recipe::Work;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
+use crate::{Classifier, Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -55,6 +56,8 @@ pub struct Training {
     standardise: Option<Standardise>,
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
+    /// The way down, once it has weights of its own.
+    generative: Vec<Directed>,
     /// The classifier, once its stage has begun.
     classifier: Option<Classifier>,
     /// What the finished classifier gets.
@@ -79,9 +82,16 @@ impl Training {
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
-        if recipe.classifier.is_some() && dataset.train.labels.is_none() {
-            let expected =
-                "labels for the classifier (name their column or file, or train --unsupervised)";
+        let needs_labels = recipe.classifier.is_some() || recipe.labels;
+        if needs_labels && dataset.train.labels.is_none() {
+            let expected = match recipe.labels {
+                true => {
+                    "labels for the top machine (name their column or file, or set labels=false)"
+                }
+                false => {
+                    "labels for the classifier (name their column or file, or train --unsupervised)"
+                }
+            };
             return Err(Error::invalid(
                 format!("the data {name:?}"),
                 expected,
@@ -124,6 +134,7 @@ impl Training {
             image,
             standardise,
             rbms: Vec::new(),
+            generative: Vec::new(),
             classifier: None,
             kept: Kept::default(),
             memory: State::new(),
@@ -187,6 +198,10 @@ impl Training {
             0 => self.visible.clone(),
             _ => layers[layer - 1].hidden.clone(),
         };
+        let visible = match self.classes.filter(|_| self.recipe.is_joint(layer)) {
+            Some(classes) => labels::beside(&visible, classes),
+            None => visible,
+        };
         let hidden = &layers[layer].hidden;
         if visible.size().saturating_mul(hidden.size()) > MOST_WEIGHTS {
             let found = format!("{} x {}", visible.size(), hidden.size());
@@ -204,13 +219,24 @@ impl Training {
         Classifier::unroll(&self.rbms, classes, &mut self.stream(Stream::Init))
     }
 
+    /// The stack so far.
+    fn take_dbn(&mut self) -> Result<Dbn> {
+        let rbms = std::mem::take(&mut self.rbms);
+        let mut dbn = match self.classes.filter(|_| self.recipe.labels) {
+            Some(classes) => Dbn::with_labels(rbms, classes)?,
+            None => Dbn::new(rbms)?,
+        };
+        dbn.generative = std::mem::take(&mut self.generative);
+        Ok(dbn)
+    }
+
     /// The finished model; the training gives its parameters away.
     fn model(&mut self) -> Result<Model> {
         let classifier = self.classifier.take();
         if let Some(classifier) = &classifier {
             self.kept.apply(classifier)?;
         }
-        let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
+        let dbn = self.take_dbn()?;
         Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
     }
 }
