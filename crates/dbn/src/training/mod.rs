@@ -5,6 +5,7 @@ mod joint;
 mod keep;
 mod pretrain;
 mod record;
+mod updown;
 mod watch;
 
 use candle_core::{DType, Device};
@@ -152,6 +153,7 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
+                Work::UpDown => self.updown(watch),
                 Work::Classifier => self.finetune(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
