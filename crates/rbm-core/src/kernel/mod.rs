@@ -5,6 +5,7 @@
 
 mod gibbs;
 mod path;
+mod replicas;
 mod tempering;
 pub mod trajectory;
 
@@ -12,7 +13,8 @@ use candle_core::Tensor;
 
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use path::{Path, column};
-pub use tempering::{End, Replicas, Swaps, Tempering};
+pub use replicas::{End, Replicas};
+pub use tempering::{Swaps, TARGET_ACCEPTANCE, Tempering};
 pub use trajectory::Trajectory;
 
 use crate::{Rbm, Result, Rng};
