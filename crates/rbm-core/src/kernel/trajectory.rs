@@ -7,6 +7,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
+use super::Path;
 use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, ops};
 
@@ -135,8 +136,7 @@ impl Trajectory {
     pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
         let bottom = rbm.try_clone()?;
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
-        let none = Tensor::zeros((rows, rbm.visible().units().size()), rbm.dtype(), rbm.device())?;
-        let visible = bottom.visible().sample(&none, rng)?;
+        let visible = Path::from_biases(&bottom)?.sample_at_zero(&bottom, rows, rng)?;
         Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
     }
 
@@ -263,11 +263,7 @@ impl Trajectory {
     /// log Z of the bottom, in nats.
     pub fn log_partition_at_bottom(&self) -> Result<f64> {
         let rbm = &self.levels[0].rbm;
-        let of = |layer: &dyn crate::Layer| -> Result<f64> {
-            let none = Tensor::zeros((1, layer.units().size()), rbm.dtype(), rbm.device())?;
-            Ok(to_host(&layer.cgf(&none)?)?.sum_all()?.to_scalar::<f64>()?)
-        };
-        Ok(of(rbm.visible())? + of(rbm.hidden())?)
+        Path::from_biases(rbm)?.log_partition_at_zero(rbm)
     }
 }
 
