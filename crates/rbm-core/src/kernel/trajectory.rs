@@ -65,8 +65,8 @@ impl Weighed {
     /// `visible` as `rbm` sees it.
     pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        let free_energy = rbm.visible().energy(&visible)? - rbm.hidden().cgf(&hidden_inputs)?;
-        let free_energy = to_host(&free_energy?.detach())?.to_vec1::<f64>()?;
+        let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?;
+        let free_energy = to_host(&free_energy)?.to_vec1::<f64>()?;
         Ok(Self { visible, hidden_inputs, free_energy })
     }
 
