@@ -28,6 +28,12 @@ pub(crate) fn acceptance(log_ratio: f64) -> f64 {
     }
 }
 
+/// exp of log-weights, in units of the greatest of them, and the logarithm of that one: nothing overflows.
+pub(crate) fn relative_weights(log_weights: &[f64]) -> (Vec<f64>, f64) {
+    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (log_weights.iter().map(|w| (w - highest).exp()).collect(), highest)
+}
+
 /// A way to move chains through the configurations of a machine.
 pub trait Kernel {
     /// What the next step needs.

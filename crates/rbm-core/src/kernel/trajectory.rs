@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
-use super::Path;
+use super::{Path, relative_weights};
 use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, ops};
 
@@ -123,8 +123,7 @@ pub fn exchange(
 /// F(v) − F_other(v) of samples v of the first. A sample of the other is one of these, weighted, so the mean over pairs is
 /// Σ min(wᵢ, wⱼ) over i ≠ j, by (n − 1)·Σ w: one less the weights' Gini coefficient.
 pub fn overlap(log_weights: &[f64]) -> f64 {
-    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    let (mut weights, _) = relative_weights(log_weights);
     weights.sort_by(f64::total_cmp);
     let n = weights.len();
     let above: f64 = weights.iter().enumerate().map(|(i, w)| 2.0 * w * (n - 1 - i) as f64).sum();
@@ -269,8 +268,7 @@ impl Trajectory {
 
 /// Row numbers drawn by their weights, as evenly as can be: `chance` between 0 and 1 places the comb (systematic resampling).
 fn resampled(log_weights: &[f64], chance: f64) -> Vec<u32> {
-    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    let (weights, _) = relative_weights(log_weights);
     let tooth = weights.iter().sum::<f64>() / weights.len() as f64;
     let (mut row, mut reached) = (0, weights.first().copied().unwrap_or(0.0));
     (0..weights.len())
