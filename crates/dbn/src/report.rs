@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use rbm_core::kernel::Path as Tempered;
 use rbm_core::likelihood::{Annealing, Found, Options, betas};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows};
+use rbm_core::{Error, Result, Rng};
 use serde_json::Value;
 
 use crate::Model;
@@ -16,14 +16,7 @@ use crate::datasets::Cases;
 use crate::likelihood::{self, Likelihood};
 
 /// The most cases of a group in the histogram of free energies.
-const MOST: usize = 2000;
-
-/// At most 2,000 of `cases`, from all over them: files are often in order of class.
-pub fn some_of(cases: &Cases) -> Result<Tensor> {
-    let step = cases.count().div_ceil(MOST).max(1);
-    let every: Vec<u32> = (0..cases.count() as u32).step_by(step).collect();
-    cases.rows(&every)
-}
+pub const MOST: usize = 2000;
 
 /// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
 pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {

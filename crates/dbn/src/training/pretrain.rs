@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer, spectrum};
+use rbm_core::{Error, Rbm, Result, Stateful, Trainer, spectrum};
 
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
@@ -107,11 +107,7 @@ impl Training {
 
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
         let some = |part: &Part| -> Result<_> {
-            // From all over the data: files are often in order of class.
-            let step = part.len().div_ceil(MONITORED).max(1);
-            let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
-            let cases = part.cases.rows(&every)?;
-            Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
+            Ok(crate::dbn::up(feed.rbms, &part.cases.thinned(MONITORED)?)?.detach())
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
