@@ -1,6 +1,6 @@
 //! Where a training stands, and how it is taken up again from there.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rbm_core::state::{State, below, prefixed, take};
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, data};
@@ -93,7 +93,11 @@ impl Training {
                 describe(&self.record.data),
             ));
         }
-        let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&self.device)?));
+        // Counts and numbers of `f64` stay on the CPU: not every device has them.
+        let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+            DType::F32 => Ok((name, tensor.to_device(&self.device)?)),
+            _ => Ok((name, tensor)),
+        };
         let tensors = tensors.into_iter().map(here).collect::<Result<State>>()?;
         self.rbms.clear();
         // Between two stages the next machine is not there yet.
