@@ -139,6 +139,13 @@ impl Dbn {
         self.top_mean(&up(self.below_top(), v)?)
     }
 
+    /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
+    pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
+        let x = up(self.below_top(), v)?.detach();
+        let Some(classes) = self.classes else { return Ok(x) };
+        labels::joined(&x, &labels::log_probabilities(self.top(), classes, &x)?.exp()?.detach())
+    }
+
     /// E[h | x] of the top machine, whose other visible units are `x`.
     fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
