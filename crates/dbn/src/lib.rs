@@ -34,10 +34,12 @@ pub mod gallery;
 
 pub mod recipe;
 
-pub mod evaluation;
-
+pub mod arriving;
+pub mod bound;
 pub mod likelihood;
 pub mod report;
+
+pub mod evaluation;
 
 pub mod training;
 
