@@ -3,5 +3,7 @@
 mod figures;
 mod plot;
 
-pub use figures::{Convergence, acceptance, acceptance_by_epoch, estimates, free_energies, singular_values};
+pub use figures::{
+    Convergence, acceptance, acceptance_by_epoch, estimates, free_energies, singular_values,
+};
 pub use plot::{Mark, Plot, Series};
