@@ -181,6 +181,21 @@ fn binary_units_are_right_for_inputs_of_every_size() {
     }
 }
 
+#[test]
+fn what_is_not_a_number_is_not_lost() {
+    for dtype in [DType::F32, F64] {
+        let rbm = machine("bernoulli:3+potts(2):1", "bernoulli:40", dtype, 6);
+        let hole = matrix(&[(0..40).map(|j| if j == 7 { f64::NAN } else { 0.0 }).collect()], dtype);
+        let (inputs, shifts) = (normal(3, 40, dtype, 7), normal(2, 40, dtype, 8));
+        let some = Tensor::cat(&[&inputs, &hole], 0).unwrap();
+        let found = rows(&rbm.hidden().crossed_cgf(&some, &shifts).unwrap());
+        assert!(found[3].iter().all(|x| x.is_nan()) && found[0].iter().all(|x| x.is_finite()));
+        let some = Tensor::cat(&[&shifts, &hole], 0).unwrap();
+        let found = rows(&rbm.hidden().crossed_cgf(&inputs, &some).unwrap());
+        assert!(found.iter().all(|row| row[2].is_nan() && row[0].is_finite()));
+    }
+}
+
 /// Catches a fused pass without a derivative, or with another's.
 #[test]
 fn free_energies_are_differentiable() {
@@ -441,7 +456,7 @@ fn hybrid_hands_on_to_its_generative_part() {
         Trainer::new(hybrid, Sgd::new(0.05))
     };
     let (mut first, mut rng) = (trainer(0.3), Rng::new(24));
-    (0..200).for_each(|_| first.step(&rbm, &cases, &mut rng).unwrap());
+    (0..1000).for_each(|_| first.step(&rbm, &cases, &mut rng).unwrap());
     let (copy, mut second) = (rbm.try_clone().unwrap(), trainer(0.3));
     second.restore(&first.state()).unwrap();
     let mut same = rng;
