@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Run, Training, gallery, report};
+use dbn::{Evaluation, Model, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows};
@@ -122,7 +122,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
         return Ok("done, without a look at held-out cases".into());
     };
-    let evaluation = Evaluation::of(model, held_out, training.recipe.seed)?;
+    let evaluation = Evaluation::of(model, held_out, Recognition::default(), training.recipe.seed)?;
     Ok(match evaluation.error_percent {
         Some(error) => format!("held-out error {error:.2} %"),
         None => {
@@ -135,12 +135,12 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
-    let mut groups = vec![("training", report::some_of(&training.train.cases)?)];
+    let mut groups = vec![("training", training.train.cases.thinned(report::MOST)?)];
     match (&training.validation, &training.held_out) {
-        (Some(part), _) => groups.push(("validation", report::some_of(&part.cases)?)),
+        (Some(part), _) => groups.push(("validation", part.cases.thinned(report::MOST)?)),
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
-            groups.push(("held-out", report::some_of(&prepared)?));
+            groups.push(("held-out", prepared.thinned(report::MOST)?));
         }
         _ => {}
     }

@@ -6,27 +6,19 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
+use crate::directed::Directed;
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
-
-/// One deterministic layer: units whose mean answers their inputs.
-#[derive(Debug)]
-pub struct Dense {
-    /// `(below, width)`.
-    pub weights: Var,
-    /// Gives the bias and the non-linearity.
-    pub units: Box<dyn Layer>,
-}
 
 /// Recognition layers and a softmax over classes.
 #[derive(Debug)]
 pub struct Classifier {
     /// From the data up.
-    pub layers: Vec<Dense>,
+    pub layers: Vec<Directed>,
     /// `(top, classes)`.
     pub weights: Var,
     /// `(classes,)`.
@@ -52,15 +44,7 @@ impl Classifier {
         if classes == 0 {
             return Err(Error::invalid("a classifier", "at least one class", "none"));
         }
-        let mut layers = Vec::with_capacity(rbms.len());
-        for rbm in rbms {
-            let units = rbm.hidden().units().build(rbm.dtype(), rbm.device())?;
-            for ((_, from), (_, to)) in rbm.hidden().vars().into_iter().zip(units.vars()) {
-                to.set(&from.as_detached_tensor())?;
-            }
-            let weights = Var::from_tensor(&rbm.weights().as_detached_tensor().copy()?)?;
-            layers.push(Dense { weights, units });
-        }
+        let layers = rbms.iter().map(Directed::upwards).collect::<Result<_>>()?;
         let (dtype, device) = (top.dtype(), top.device());
         let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
         let weights = Var::from_tensor(&(noise * OUTPUT_DEVIATION)?)?;
@@ -78,8 +62,7 @@ impl Classifier {
         let mut below = width;
         let mut built = Vec::with_capacity(layers.len());
         for units in layers {
-            let weights = Var::zeros((below, units.size()), dtype, device)?;
-            built.push(Dense { weights, units: units.build(dtype, device)? });
+            built.push(Directed::zeros(below, units, dtype, device)?);
             below = units.size();
         }
         let weights = Var::zeros((below, classes), dtype, device)?;

@@ -14,7 +14,12 @@ mod bitmap;
 pub mod charts;
 pub mod pictures;
 
+pub mod directed;
+pub mod labels;
+
 pub mod dbn;
+pub mod recognition;
+pub mod updown;
 
 pub mod greedy;
 
@@ -40,13 +45,16 @@ pub use classifier::Classifier;
 pub use config::Config;
 pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
+pub use directed::Directed;
 pub use evaluation::Evaluation;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
+pub use recognition::Recognition;
 pub use run::Run;
 pub use standardise::Standardise;
 pub use store::Model;
 pub use training::Training;
+pub use updown::UpDown;
 
 /// The README's programs, compiled and run as tests.
 #[cfg(doctest)]

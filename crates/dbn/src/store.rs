@@ -2,7 +2,8 @@
 //!
 //! Matrices lie as in `torch.nn.Linear`, `(out, in)`: `rbms.{i}.weight` `(hidden, visible)`, `rbms.{i}.hidden_bias`,
 //! `rbms.{i}.visible_bias` and further unit parameters by name; the fine-tuned network is `classifier.layers.{i}.weight`,
-//! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; `standardise.mean` and `standardise.deviation`
+//! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; the way down, where it has weights of its own,
+//! `generative.{i}.weight`, `generative.{i}.bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +18,7 @@ use safetensors::SafeTensors;
 use crate::config::{CONFIG, Config, FORMAT, VERSION};
 use crate::datasets::Cases;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dbn};
+use crate::{Classifier, Dbn, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -41,9 +42,11 @@ impl Model {
         Config {
             format: FORMAT.into(),
             version: VERSION,
-            visible: self.dbn.bottom().visible().units(),
+            visible: self.dbn.visible_units(),
             hidden: self.dbn.rbms.iter().map(|rbm| rbm.hidden().units()).collect(),
             classes: self.classifier.as_ref().map(Classifier::classes),
+            labels: self.dbn.classes,
+            untied: !self.dbn.generative.is_empty(),
             image: self.image,
             standardise: self.standardise.is_some(),
         }
@@ -116,9 +119,19 @@ impl Model {
     fn empty(config: &Config, device: &Device) -> Result<Self> {
         let mut below = config.visible.clone();
         let mut rbms = Vec::with_capacity(config.hidden.len());
-        for hidden in &config.hidden {
+        for (i, hidden) in config.hidden.iter().enumerate() {
+            if let Some(classes) = config.labels.filter(|_| i + 1 == config.hidden.len()) {
+                below = labels::beside(&below, classes);
+            }
             rbms.push(Rbm::new(&below, hidden, DType::F32, device)?);
             below = hidden.clone();
+        }
+        let mut dbn = match config.labels {
+            Some(classes) => Dbn::with_labels(rbms, classes)?,
+            None => Dbn::new(rbms)?,
+        };
+        if config.untied {
+            dbn.untie()?;
         }
         let width = config.visible.size();
         let classifier = match config.classes {
@@ -133,7 +146,7 @@ impl Model {
         } else {
             None
         };
-        Ok(Self { dbn: Dbn::new(rbms)?, classifier, standardise, image: config.image })
+        Ok(Self { dbn, classifier, standardise, image: config.image })
     }
 
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
@@ -147,6 +160,10 @@ impl Model {
                     .into_iter()
                     .map(|(n, var)| (format!("rbms.{i}.{}", name(&n)), var)),
             );
+        }
+        for (i, layer) in self.dbn.generative.iter().enumerate() {
+            let parameters = layer.parameters().into_iter();
+            vars.extend(parameters.map(|(name, var)| (format!("generative.{i}.{name}"), var)));
         }
         if let Some(classifier) = &self.classifier {
             for (i, layer) in classifier.layers.iter().enumerate() {

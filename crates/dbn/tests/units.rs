@@ -4,9 +4,12 @@
 //! transform that takes the first group for the whole layer.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use candle_core::{Device, Tensor};
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Dataset, Evaluation, Model, Part, Recipe, Training};
+use common::{Interrupter, bits};
+use dbn::training::Outcome;
+use dbn::{Dataset, Evaluation, Model, Part, Recipe, Recognition, Training};
 use rbm_core::{Rng, Units};
 
 /// A recipe of two layers with everything that looks at biases.
@@ -72,43 +75,6 @@ fn training(visible: &str, hidden: &str) -> Training {
     Training::new(recipe, dataset(visible), &Device::Cpu).unwrap()
 }
 
-/// Stops after every `stride` steps, and keeps the last checkpoint and all figures.
-#[derive(Default)]
-struct Interrupter {
-    stride: usize,
-    steps: usize,
-    last: Option<Checkpoint>,
-}
-
-impl Watch for Interrupter {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        self.steps += 1;
-        let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
-        Ok(if stops { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        let report = figures.report.iter();
-        report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
-        self.last = Some(checkpoint.clone());
-        Ok(())
-    }
-}
-
-fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
-    let tensors = model.tensors().unwrap().into_iter();
-    let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    tensors.map(|(name, t)| (name, flat(t).into_iter().map(f32::to_bits).collect())).collect()
-}
-
 fn finished(training: &mut Training) -> Model {
     match training.run(&mut Interrupter::default()).unwrap() {
         Outcome::Finished(model) => *model,
@@ -147,7 +113,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         assert_eq!(loaded.dbn.bottom().hidden().units().to_string(), hidden);
 
         let part = dataset(visible).train;
-        let evaluation = Evaluation::of(&loaded, &part, 0).unwrap();
+        let evaluation = Evaluation::of(&loaded, &part, Recognition::default(), 0).unwrap();
         let found = &evaluation.layers[0].report;
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");

@@ -6,7 +6,9 @@ mod parts;
 mod settings;
 mod text;
 mod units;
+mod updown;
 mod visible;
+mod work;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::method::Method;
 pub use self::text::BUILT_IN;
+pub use self::updown::UpDown;
+pub use self::work::Work;
 use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
 
@@ -36,6 +40,10 @@ pub struct Recipe {
     /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
     #[serde(default = "bernoulli")]
     pub visible: String,
+    /// Whether the top machine learns the labels of the cases too, as a group of units beside those of the layer below it
+    /// (Hinton, Osindero, Teh 2006, §5).
+    #[serde(default)]
+    pub labels: bool,
     /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
     #[serde(default)]
     pub standardise: bool,
@@ -50,6 +58,9 @@ pub struct Recipe {
     pub data: Data,
     /// The machines from the bottom up.
     pub layers: Vec<Layer>,
+    /// Up-down fine-tuning of the whole stack, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updown: Option<UpDown>,
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,

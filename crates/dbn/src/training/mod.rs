@@ -1,9 +1,11 @@
 //! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
 
 mod finetune;
+mod joint;
 mod keep;
 mod pretrain;
 mod record;
+mod updown;
 mod watch;
 
 use candle_core::{DType, Device};
@@ -15,8 +17,9 @@ use self::keep::Kept;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
+use crate::recipe::Work;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
+use crate::{Classifier, Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -54,6 +57,8 @@ pub struct Training {
     standardise: Option<Standardise>,
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
+    /// The way down, once it has weights of its own.
+    generative: Vec<Directed>,
     /// The classifier, once its stage has begun.
     classifier: Option<Classifier>,
     /// What the finished classifier gets.
@@ -78,9 +83,16 @@ impl Training {
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
-        if recipe.classifier.is_some() && dataset.train.labels.is_none() {
-            let expected =
-                "labels for the classifier (name their column or file, or train --unsupervised)";
+        let needs_labels = recipe.classifier.is_some() || recipe.labels;
+        if needs_labels && dataset.train.labels.is_none() {
+            let expected = match recipe.labels {
+                true => {
+                    "labels for the top machine (name their column or file, or set labels=false)"
+                }
+                false => {
+                    "labels for the classifier (name their column or file, or train --unsupervised)"
+                }
+            };
             return Err(Error::invalid(
                 format!("the data {name:?}"),
                 expected,
@@ -123,6 +135,7 @@ impl Training {
             image,
             standardise,
             rbms: Vec::new(),
+            generative: Vec::new(),
             classifier: None,
             kept: Kept::default(),
             memory: State::new(),
@@ -134,21 +147,19 @@ impl Training {
         &self.record
     }
 
-    /// How many stages there are: the layers, and the classifier if there is one.
-    pub fn stages(&self) -> usize {
-        self.recipe.layers.len() + usize::from(self.recipe.classifier.is_some())
-    }
-
     /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
     /// checkpoint was taken before it.
     pub fn run(&mut self, watch: &mut dyn Watch) -> Result<Outcome> {
-        while self.record.stage < self.stages() {
-            let is_layer = self.record.stage < self.recipe.layers.len();
-            let flow = if is_layer { self.pretrain(watch) } else { self.finetune(watch) };
+        while let Some(work) = self.work() {
+            let flow = match work {
+                Work::Layer(layer) => self.pretrain(layer, watch),
+                Work::UpDown => self.updown(watch),
+                Work::Classifier => self.finetune(watch),
+            };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
-            tracing::info!(stage = %self.stage_name(), epochs = self.record.epochs, "stage done");
+            tracing::info!(stage = %work, epochs = self.record.epochs, "stage done");
             self.record.stage += 1;
             self.record.position = Position::default();
             self.memory = State::new();
@@ -157,14 +168,14 @@ impl Training {
         Ok(Outcome::Finished(Box::new(self.model()?)))
     }
 
-    /// `layer 1`, … or `classifier`.
+    /// What is to be done now; none at the end.
+    fn work(&self) -> Option<Work> {
+        self.recipe.stages().get(self.record.stage).copied()
+    }
+
+    /// What figures call the work.
     fn stage_name(&self) -> String {
-        let stage = self.record.stage;
-        if stage < self.recipe.layers.len() {
-            format!("layer {}", stage + 1)
-        } else {
-            "classifier".into()
-        }
+        self.work().map_or_else(String::new, |work| work.to_string())
     }
 
     fn locate(&self, error: Error) -> Error {
@@ -189,6 +200,10 @@ impl Training {
             0 => self.visible.clone(),
             _ => layers[layer - 1].hidden.clone(),
         };
+        let visible = match self.classes.filter(|_| self.recipe.is_joint(layer)) {
+            Some(classes) => labels::beside(&visible, classes),
+            None => visible,
+        };
         let hidden = &layers[layer].hidden;
         if visible.size().saturating_mul(hidden.size()) > MOST_WEIGHTS {
             let found = format!("{} x {}", visible.size(), hidden.size());
@@ -206,13 +221,24 @@ impl Training {
         Classifier::unroll(&self.rbms, classes, &mut self.stream(Stream::Init))
     }
 
+    /// The stack so far.
+    fn take_dbn(&mut self) -> Result<Dbn> {
+        let rbms = std::mem::take(&mut self.rbms);
+        let mut dbn = match self.classes.filter(|_| self.recipe.labels) {
+            Some(classes) => Dbn::with_labels(rbms, classes)?,
+            None => Dbn::new(rbms)?,
+        };
+        dbn.generative = std::mem::take(&mut self.generative);
+        Ok(dbn)
+    }
+
     /// The finished model; the training gives its parameters away.
     fn model(&mut self) -> Result<Model> {
         let classifier = self.classifier.take();
         if let Some(classifier) = &classifier {
             self.kept.apply(classifier)?;
         }
-        let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
+        let dbn = self.take_dbn()?;
         Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
     }
 }

@@ -1,6 +1,6 @@
 //! Where a training stands, and how it is taken up again from there.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rbm_core::state::{State, below, prefixed, take};
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, data};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::finetune::Sum;
 use super::keep::{Counts, Kept};
 use super::{Checkpoint, Training};
-use crate::{Classifier, Part, Recipe};
+use crate::{Classifier, Directed, Part, Recipe};
 
 const VERSION: u32 = 1;
 
@@ -93,7 +93,11 @@ impl Training {
                 describe(&self.record.data),
             ));
         }
-        let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&self.device)?));
+        // Counts and numbers of `f64` stay on the CPU: not every device has them.
+        let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+            DType::F32 => Ok((name, tensor.to_device(&self.device)?)),
+            _ => Ok((name, tensor)),
+        };
         let tensors = tensors.into_iter().map(here).collect::<Result<State>>()?;
         self.rbms.clear();
         // Between two stages the next machine is not there yet.
@@ -105,6 +109,17 @@ impl Training {
                 var.set(&self.fitting(&tensors, &format!("rbms.{i}.{name}"), var.dims())?)?;
             }
             self.rbms.push(rbm);
+        }
+        self.generative.clear();
+        for (i, rbm) in self.rbms.iter().enumerate() {
+            if tensors.contains_key(&format!("generative.{i}.weight")) {
+                let layer = Directed::downwards(rbm)?;
+                for (name, var) in layer.parameters() {
+                    let name = format!("generative.{i}.{name}");
+                    var.set(&self.fitting(&tensors, &name, var.dims())?)?;
+                }
+                self.generative.push(layer);
+            }
         }
         if tensors.contains_key("classifier.0") {
             let classifier = self.new_classifier()?;
@@ -134,7 +149,10 @@ impl Training {
 
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
     pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
-        checkpoint_of(&self.rbms, self.classifier.as_ref(), &self.kept, memory, &self.record)
+        let (rbms, classifier) = (&self.rbms, self.classifier.as_ref());
+        let mut checkpoint = checkpoint_of(rbms, classifier, &self.kept, memory, &self.record);
+        checkpoint.tensors.extend(generative_tensors(&self.generative));
+        checkpoint
     }
 }
 
@@ -153,6 +171,16 @@ pub(super) fn checkpoint_of<'a>(
     tensors.extend(kept.state());
     tensors.extend(prefixed("memory", memory));
     Checkpoint { tensors, record: record.clone() }
+}
+
+/// Every parameter of the way down by its name in a checkpoint.
+pub(super) fn generative_tensors(layers: &[Directed]) -> State {
+    let tensors = layers.iter().enumerate().flat_map(|(i, layer)| {
+        let parameters = layer.parameters().into_iter();
+        parameters
+            .map(move |(name, var)| (format!("generative.{i}.{name}"), var.as_detached_tensor()))
+    });
+    tensors.collect()
 }
 
 /// Every parameter of `rbms` by its name in a checkpoint.

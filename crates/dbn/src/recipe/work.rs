@@ -1,0 +1,41 @@
+//! The order of the work: the layers from the bottom up, then what is made of them.
+
+use std::fmt;
+
+use super::Recipe;
+
+/// A stage of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A machine learns from what those below it make of the data; 0 is the lowest.
+    Layer(usize),
+    /// All layers learn together by up-down.
+    UpDown,
+    /// The unrolled network learns the classes by backpropagation.
+    Classifier,
+}
+
+/// `layer 1`, …, `classifier`: what metrics call it.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer(layer) => write!(f, "layer {}", layer + 1),
+            Self::UpDown => f.write_str("up-down"),
+            Self::Classifier => f.write_str("classifier"),
+        }
+    }
+}
+
+impl Recipe {
+    /// Whether the machine with this number learns labels.
+    pub fn is_joint(&self, layer: usize) -> bool {
+        self.labels && layer + 1 == self.layers.len()
+    }
+
+    /// What there is to be done, in its order.
+    pub fn stages(&self) -> Vec<Work> {
+        let updown = self.updown.as_ref().map(|_| Work::UpDown);
+        let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
+        (0..self.layers.len()).map(Work::Layer).chain(updown).chain(classifier).collect()
+    }
+}
