@@ -33,6 +33,10 @@ impl Recipe {
             let is_sampled = layer.method != Method::MeanField;
             let expected = "another, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
+            if let Some(found) = layer.method.of_labels() {
+                let expected = "another, unless for the top layer of a recipe with labels = true";
+                must(self.is_joint(i), &format!("layers.{i}.method"), expected, found)?;
+            }
         }
         let expected = "none beside labels = true: the top machine finds the classes itself";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
@@ -70,6 +74,7 @@ impl Layer {
             ("sparsity_cost", self.sparsity_cost),
             ("clip", self.clip),
             ("fast_rate", self.fast_rate),
+            ("generative", self.generative),
             ("weight_deviation", self.weight_deviation),
         ] {
             must(

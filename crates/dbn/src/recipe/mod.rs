@@ -140,7 +140,7 @@ pub struct Layer {
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
     pub steps: Schedule,
-    /// Whether the visible units of CD are samples or means.
+    /// Whether the visible units of CD, also in hybrid learning, are samples or means.
     pub visible_step: VisibleStep,
     /// The number of persistent chains; 0 means as many as a mini-batch has cases.
     pub chains: usize,
@@ -152,6 +152,8 @@ pub struct Layer {
     pub replicas: usize,
     /// How much of the last means each mean-field iteration keeps.
     pub damping: f64,
+    /// How much log p(x, y) counts in hybrid learning, where log p(y | x) counts as one.
+    pub generative: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
     /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
@@ -197,6 +199,7 @@ impl Default for Layer {
             fast_decay: 0.95,
             replicas: 0,
             damping: 0.5,
+            generative: 0.01,
             optimizer: Rule::Sgd,
             centre: false,
             offset_rate: 0.01,

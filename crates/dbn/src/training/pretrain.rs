@@ -60,7 +60,7 @@ impl Training {
             Some(cases) => Below { cases, rbms: &[], passes: &[], ..feed.clone() },
             None => feed.clone(),
         };
-        let mut trainer = Trainer::new(layer.negative(), layer.optimizer.optimizer());
+        let mut trainer = Trainer::new(layer.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
