@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod commands;
 mod common;
+mod joint;
 mod likelihood;
 mod reproducible;
 mod resume;
