@@ -119,4 +119,19 @@ impl<'a> Joint<'a> {
         let shifted = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?;
         Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
     }
+
+    /// E[h | x] = Σ_y p(y | x)·E[h | x, y] for `data` x `(cases, width)`, `(cases, hidden)`: what the hidden units do where the
+    /// label is not known. Differentiable.
+    pub fn hidden_mean(&self, data: &Tensor) -> Result<Tensor> {
+        let inputs = self.data_inputs(data)?;
+        let shares = self.log_probabilities_from(&inputs)?.exp()?;
+        let label_weights = self.label_weights()?;
+        let mut mean = inputs.zeros_like()?;
+        for label in 0..self.classes {
+            let inputs = ops::add_bias(&inputs, &label_weights.get(label)?)?;
+            let share = shares.narrow(1, label, 1)?;
+            mean = (mean + self.rbm.hidden().mean(&inputs)?.broadcast_mul(&share)?)?;
+        }
+        Ok(mean)
+    }
 }

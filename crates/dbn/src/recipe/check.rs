@@ -5,6 +5,7 @@ use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Classifier, Layer, Method, Recipe, UpDown};
+use crate::greedy::Pass;
 
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
@@ -18,6 +19,10 @@ impl Recipe {
         must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
         let scale = self.data.scale;
         must(scale.is_finite() && scale >= 0.0, "data.scale", "a number of at least 0", scale)?;
+        let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });
+        let expected = "mean, unless for Bernoulli data that are not standardised";
+        let is_drawn = self.data.pass == Pass::Sample;
+        must(is_bernoulli && !self.standardise || !is_drawn, "data.pass", expected, "sample")?;
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {

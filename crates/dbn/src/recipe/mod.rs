@@ -81,6 +81,9 @@ pub struct Data {
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
+    /// What greedy learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
+    /// the values as their probabilities whenever a case has its turn, which keeps a machine from learning cases by heart.
+    pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
     /// leaves the choice to the format: 21 for alignments, else none.
     pub one_hot: usize,
@@ -102,6 +105,7 @@ impl Default for Data {
             labels: PathBuf::new(),
             label_column: String::new(),
             binarise: Binarise::None,
+            pass: Pass::Mean,
             one_hot: 0,
             width: 0,
             hold_out_one_in: 5,
