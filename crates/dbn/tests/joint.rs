@@ -10,7 +10,9 @@ use dbn::bound::Bound;
 use dbn::directed::delta_rule;
 use dbn::generator::{Generator, Given};
 use dbn::{Dbn, Directed, PerClass, Recognition, UpDown, labels, updown};
-use rbm_core::{ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops};
+use rbm_core::{
+    ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
+};
 
 const CLASSES: usize = 3;
 
@@ -143,7 +145,8 @@ fn sampled_recognition_averages_over_what_may_arrive() {
     let dbn = stack(&[4, 3, 5], Some(CLASSES));
     let v = bits(4);
     let arriving = dbn.below_top()[0].hidden_mean(&v).unwrap().to_vec2::<f64>().unwrap();
-    let by_state = labels::log_probabilities(dbn.top(), CLASSES, &bits(3)).unwrap().exp().unwrap();
+    let by_state =
+        Joint::of(dbn.top()).unwrap().log_probabilities(&bits(3)).unwrap().exp().unwrap();
     let by_state = by_state.to_vec2::<f64>().unwrap();
     let states = bits(3).to_vec2::<f64>().unwrap();
     let expected: Vec<f64> = arriving

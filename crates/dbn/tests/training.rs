@@ -175,6 +175,7 @@ fn every_layer_passes_up_as_it_says() {
             balance: None,
             rbms: &rbms,
             passes: &passes,
+            data: Pass::Mean,
             batch_size: 8,
             shuffle: Rng::new(7),
         };

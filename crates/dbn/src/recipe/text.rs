@@ -10,6 +10,8 @@ use super::Recipe;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("classrbm", include_str!("../../recipes/classrbm.toml")),
+    ("hybrid", include_str!("../../recipes/hybrid.toml")),
     ("mnist-16", include_str!("../../recipes/mnist-16.toml")),
     ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
     ("joint", include_str!("../../recipes/joint.toml")),
