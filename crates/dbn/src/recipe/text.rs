@@ -14,6 +14,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("hybrid", include_str!("../../recipes/hybrid.toml")),
     ("mnist-16", include_str!("../../recipes/mnist-16.toml")),
     ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
+    ("bound", include_str!("../../recipes/bound.toml")),
     ("joint", include_str!("../../recipes/joint.toml")),
     ("up-down", include_str!("../../recipes/up-down.toml")),
     ("digits-joint", include_str!("../../recipes/digits-joint.toml")),
