@@ -69,6 +69,11 @@ pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<(
     write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)
 }
 
+/// Given cases `(n, width)` above what has become of them, both in the values of the data.
+pub fn completions(path: &Path, model: &Model, given: &Tensor, completed: &Tensor) -> Result<()> {
+    write_pairs(path, given, completed, image(model), COLUMNS)
+}
+
 /// Samples `(n, width)` in the values of the data, `columns` to a row.
 pub fn samples(path: &Path, model: &Model, samples: &Tensor, columns: usize) -> Result<()> {
     write_grid(path, samples, image(model), columns, contrast(model))
