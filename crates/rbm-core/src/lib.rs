@@ -40,6 +40,11 @@ pub mod likelihood;
 pub mod transform;
 
 pub mod optim;
+
+pub mod line_search;
+
+pub mod conjugate;
+
 pub mod schedule;
 
 pub mod monitor;
@@ -49,6 +54,7 @@ pub mod train;
 pub mod checkpoint;
 
 pub use checkpoint::Checkpoint;
+pub use conjugate::ConjugateGradient;
 pub use data::{Batches, Rows};
 pub use error::{Error, Result};
 pub use gradient::{Averages, Gradient, Phase};

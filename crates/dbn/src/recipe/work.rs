@@ -11,14 +11,17 @@ pub enum Work {
     Layer(usize),
     /// The unrolled network learns the classes by backpropagation.
     Classifier,
+    /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
+    Autoencoder,
 }
 
-/// `layer 1`, …, `classifier`: what metrics call it.
+/// `layer 1`, …, `classifier` or `autoencoder`: what metrics call it.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer(layer) => write!(f, "layer {}", layer + 1),
             Self::Classifier => f.write_str("classifier"),
+            Self::Autoencoder => f.write_str("autoencoder"),
         }
     }
 }
@@ -27,6 +30,7 @@ impl Recipe {
     /// What there is to be done, in its order.
     pub fn stages(&self) -> Vec<Work> {
         let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
-        (0..self.layers.len()).map(Work::Layer).chain(classifier).collect()
+        let autoencoder = self.autoencoder.as_ref().map(|_| Work::Autoencoder);
+        (0..self.layers.len()).map(Work::Layer).chain(classifier).chain(autoencoder).collect()
     }
 }

@@ -24,6 +24,7 @@ mod dense;
 mod dropout;
 mod enumeration;
 mod gather;
+mod limit;
 mod math;
 mod memory;
 #[cfg(feature = "metal")]
@@ -51,6 +52,7 @@ pub use bytes::append_divided;
 pub use connection::{Connection, Deferred};
 pub use dropout::Dropout;
 pub use enumeration::{BinaryAverages, binary_averages};
+pub use limit::limit_columns;
 pub use momentum::momentum_step;
 pub use normal::normal;
 pub use philox::uniform;
