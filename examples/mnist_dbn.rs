@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Recipe, Run, Training, datasets, gallery};
+use dbn::{Evaluation, Recipe, Recognition, Run, Training, datasets, gallery};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the deep belief network of 2006 on MNIST
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
     model.save(run.dir())?;
     let test = training.held_out.as_ref().context("the data have no test part")?;
     gallery::write(run.dir(), &model, &test.cases, args.seed)?;
-    let evaluation = Evaluation::of(&model, test, args.seed)?;
+    let evaluation = Evaluation::of(&model, test, Recognition::default(), args.seed)?;
     let error = evaluation.error_percent.context("no classifier was trained")?;
     println!(
         "model and pictures in {}, {:.1} minutes",

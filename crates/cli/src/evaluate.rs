@@ -17,7 +17,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
     }
     let spinner = progress::spinner(bars, "evaluating");
-    let evaluation = Evaluation::of(&model, &part, args.seed);
+    let evaluation = Evaluation::of(&model, &part, args.recognise, args.seed);
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
     if let Some(dir) = &args.report {
@@ -49,10 +49,13 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
             "exact log-likelihood {log_likelihood:.4} nats a case, log Z {log_partition:.4}"
         ))?;
     }
-    if let (Some(loss), Some(errors), Some(percent)) =
-        (evaluation.cross_entropy, evaluation.errors, evaluation.error_percent)
-    {
+    if let Some(loss) = evaluation.cross_entropy {
         output::line(format!("cross-entropy {loss:.4} nats"))?;
+    }
+    if let Some(how) = evaluation.recognition {
+        output::line(format!("labels by {how}"))?;
+    }
+    if let (Some(errors), Some(percent)) = (evaluation.errors, evaluation.error_percent) {
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
     }
     Ok(())

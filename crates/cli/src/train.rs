@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Run, Training, gallery, report};
+use dbn::{Evaluation, Model, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows};
@@ -122,7 +122,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
         return Ok("done, without a look at held-out cases".into());
     };
-    let evaluation = Evaluation::of(model, held_out, training.recipe.seed)?;
+    let evaluation = Evaluation::of(model, held_out, Recognition::default(), training.recipe.seed)?;
     Ok(match evaluation.error_percent {
         Some(error) => format!("held-out error {error:.2} %"),
         None => {

@@ -27,10 +27,23 @@ pub struct Config {
     pub hidden: Vec<Units>,
     /// The number of classes, if there is a classifier.
     pub classes: Option<usize>,
+    /// The number of label units beside the other visible units of the top machine, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
+    /// Whether the way down has weights of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub untied: bool,
+    /// Whether there is an autoencoder.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub autoencoder: bool,
     /// Height and width, if the data are pictures.
     pub image: Option<(usize, usize)>,
     /// Whether data are standardised before they reach the network.
     pub standardise: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Config {
@@ -64,9 +77,22 @@ impl Config {
         let mut matrices = BTreeMap::new();
         let mut below = self.visible.size();
         for (i, hidden) in self.hidden.iter().enumerate() {
-            let shape = vec![hidden.size(), below];
+            let is_top = i + 1 == self.hidden.len();
+            let labels = self.labels.filter(|_| is_top).unwrap_or(0);
+            let shape = vec![hidden.size(), below.saturating_add(labels)];
+            if self.untied && !is_top {
+                matrices.insert(format!("generative.{i}.weight"), vec![below, hidden.size()]);
+            }
             if self.classes.is_some() {
                 matrices.insert(format!("classifier.layers.{i}.weight"), shape.clone());
+            }
+            if self.autoencoder {
+                let back = self.hidden.len() - 1 - i;
+                matrices.insert(format!("autoencoder.encoder.{i}.weight"), shape.clone());
+                matrices.insert(
+                    format!("autoencoder.decoder.{back}.weight"),
+                    vec![below, hidden.size()],
+                );
             }
             matrices.insert(format!("rbms.{i}.weight"), shape);
             below = hidden.size();

@@ -2,37 +2,98 @@
 
 use candle_core::Tensor;
 use candle_nn::Module;
-use rbm_core::{Error, Gibbs, Kernel, Rbm, Result, Rng};
+use rbm_core::kernel::Chains;
+use rbm_core::{Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
+
+use crate::directed::Directed;
+use crate::labels;
 
 /// A deep belief network: the hidden units of each machine are the visible ones of the next.
 ///
-/// The top machine is undirected; below it the network generates downwards and recognises upwards with the same weights
-/// (Hinton, Osindero, Teh 2006). `rbms[0]` is the lowest.
+/// The top machine is undirected; below it the network generates downwards and recognises upwards (Hinton, Osindero, Teh 2006):
+/// with the same weights after greedy learning, with weights of their own where [`Dbn::generative`] has them. `rbms[0]` is the
+/// lowest.
 #[derive(Debug)]
 pub struct Dbn {
     /// The machines from the bottom up; at least one, and neighbours agree on their common layer's width.
     pub rbms: Vec<Rbm>,
+    /// How many classes the label units beside the top machine's other visible units tell apart, if there are any.
+    pub classes: Option<usize>,
+    /// What makes layer i of the layer above it, one for each machine below the top; none while the machines' own weights do.
+    pub generative: Vec<Directed>,
 }
 
 impl Dbn {
     /// A stack of these machines. Errors when there are none, or when two neighbours do not fit.
     pub fn new(rbms: Vec<Rbm>) -> Result<Self> {
-        if rbms.is_empty() {
+        Self::of(rbms, None)
+    }
+
+    /// A stack whose top machine has a site of `classes` label units after its other visible units. Errors as [`Dbn::new`]
+    /// does, and when there are no such units.
+    pub fn with_labels(rbms: Vec<Rbm>, classes: usize) -> Result<Self> {
+        Self::of(rbms, Some(classes))
+    }
+
+    fn of(rbms: Vec<Rbm>, classes: Option<usize>) -> Result<Self> {
+        let Some(top) = rbms.last() else {
             return Err(Error::invalid("a deep belief network", "at least one layer", "none"));
+        };
+        let layers = rbms.len();
+        if let Some(classes) = classes {
+            let units = top.visible().units();
+            let site = Units::Potts { sites: 1, states: classes };
+            if units.groups().len() < 2
+                || units.groups().last().map(|(_, last)| *last) != Some(&site)
+            {
+                let what = format!("the visible units of layer {layers}");
+                return Err(Error::invalid(
+                    what,
+                    format!("others and {site} after them"),
+                    units.to_string(),
+                ));
+            }
         }
         for (i, pair) in rbms.windows(2).enumerate() {
             let (below, above) = (pair[0].hidden().units(), pair[1].visible().units());
-            if below != above {
+            let expected = match classes {
+                Some(classes) if i + 2 == layers => labels::beside(&below, classes),
+                _ => below,
+            };
+            if expected != above {
                 let what = format!("the visible units of layer {}", i + 2);
-                return Err(Error::invalid(what, below.to_string(), above.to_string()));
+                return Err(Error::invalid(what, expected.to_string(), above.to_string()));
             }
         }
-        Ok(Self { rbms })
+        Ok(Self { rbms, classes, generative: Vec::new() })
+    }
+
+    /// Gives the way down weights of its own, which begin as those of the machines.
+    pub fn untie(&mut self) -> Result<()> {
+        self.generative =
+            self.below_top().iter().map(Directed::downwards).collect::<Result<_>>()?;
+        Ok(())
     }
 
     /// The width of the data.
     pub fn width(&self) -> usize {
-        self.bottom().visible().units().size()
+        let units = self.bottom().visible().units().size();
+        if self.rbms.len() == 1 { units - self.classes.unwrap_or(0) } else { units }
+    }
+
+    /// The units of the data layer, without labels.
+    pub fn visible_units(&self) -> Units {
+        let units = self.bottom().visible().units();
+        let mut groups: Vec<Units> =
+            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
+        if self.rbms.len() > 1 || self.classes.is_none() {
+            return units;
+        }
+        groups.pop();
+        match groups.pop() {
+            Some(only) if groups.is_empty() => only,
+            last => Units::Concat { groups: groups.into_iter().chain(last).collect() },
+        }
     }
 
     /// The layer that data are clamped to, as part of its machine.
@@ -45,30 +106,86 @@ impl Dbn {
         &self.rbms[self.rbms.len() - 1]
     }
 
+    /// The machines below it.
+    pub fn below_top(&self) -> &[Rbm] {
+        &self.rbms[..self.rbms.len() - 1]
+    }
+
+    /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Differentiable.
+    pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
+        match self.classes.filter(|_| self.rbms.len() == 1) {
+            Some(classes) => {
+                let energies = labels::free_energies(self.top(), classes, v)?;
+                Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
+            }
+            None => self.bottom().free_energy(v),
+        }
+    }
+
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, for `v` `(batch, width)`:
-    /// the deterministic up-pass. Differentiable.
+    /// the deterministic up-pass. Where there are label units, those of the top layer are means over the labels that the
+    /// machine believes in. Differentiable.
     pub fn features(&self, v: &Tensor) -> Result<Vec<Tensor>> {
         let mut features: Vec<Tensor> = Vec::with_capacity(self.rbms.len());
-        for rbm in &self.rbms {
+        for rbm in self.below_top() {
             features.push(rbm.hidden_mean(features.last().unwrap_or(v))?);
         }
+        features.push(self.top_mean(features.last().unwrap_or(v))?);
         Ok(features)
     }
 
     /// The mean activities of the top layer.
     pub fn up(&self, v: &Tensor) -> Result<Tensor> {
-        up(&self.rbms, v)
+        self.top_mean(&up(self.below_top(), v)?)
+    }
+
+    /// E[h | x] of the top machine, whose other visible units are `x`.
+    fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
+        match self.classes {
+            Some(classes) => labels::hidden_mean(self.top(), classes, x),
+            None => self.top().hidden_mean(x),
+        }
     }
 
     /// The mean of the data layer, `(batch, width)`, for top-layer activities `h`: the deterministic down-pass.
     pub fn down(&self, h: &Tensor) -> Result<Tensor> {
-        self.rbms.iter().rev().try_fold(h.clone(), |h, rbm| rbm.visible_mean(&h))
+        (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h))
     }
 
     /// `v` sent up and down again through the first `layers` machines, by means.
     pub fn reconstruct(&self, v: &Tensor, layers: usize) -> Result<Tensor> {
-        let rbms = &self.rbms[..layers.min(self.rbms.len())];
-        rbms.iter().rev().try_fold(up(rbms, v)?, |h, rbm| rbm.visible_mean(&h))
+        let layers = layers.min(self.rbms.len());
+        let top = match layers == self.rbms.len() {
+            true => self.up(v)?,
+            false => up(&self.rbms[..layers], v)?,
+        };
+        (0..layers).rev().try_fold(top, |h, layer| self.mean_below(layer, &h))
+    }
+
+    /// The mean of what machine `layer` makes of its hidden units `h`, without labels.
+    fn mean_below(&self, layer: usize, h: &Tensor) -> Result<Tensor> {
+        match self.generative.get(layer) {
+            Some(generative) => generative.mean(h),
+            None => self.without_labels(layer, self.rbms[layer].visible_mean(h)?),
+        }
+    }
+
+    /// A sample of the same.
+    fn sample_below(&self, layer: usize, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self.generative.get(layer) {
+            Some(generative) => generative.sample(h, rng),
+            None => self.without_labels(layer, self.rbms[layer].sample_visible(h, rng)?),
+        }
+    }
+
+    /// The visible units `x` of machine `layer` `(batch, visible)` but for the label units.
+    fn without_labels(&self, layer: usize, x: Tensor) -> Result<Tensor> {
+        match self.classes {
+            Some(classes) if layer + 1 == self.rbms.len() => {
+                Ok(x.narrow(1, 0, x.dim(1)? - classes)?.contiguous()?)
+            }
+            _ => Ok(x),
+        }
     }
 
     /// `count` samples `(count, width)`: `steps` Gibbs steps of the top machine, then one directed pass down, sampled in
@@ -82,7 +199,7 @@ impl Dbn {
     }
 
     /// Chains of the top machine that start at its visible units' own biases.
-    pub fn start_chains(&self, count: usize, rng: &mut Rng) -> Result<rbm_core::kernel::Chains> {
+    pub fn start_chains(&self, count: usize, rng: &mut Rng) -> Result<Chains> {
         let top = self.top();
         let width = top.visible().units().size();
         let silence = Tensor::zeros((count, width), top.dtype(), top.device())?;
@@ -90,26 +207,40 @@ impl Dbn {
         Gibbs::default().init(top, visible, rng)
     }
 
-    /// Chains of the top machine that start where a sampled up-pass of `v` `(chains, width)` ends.
-    pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<rbm_core::kernel::Chains> {
-        let below = &self.rbms[..self.rbms.len() - 1];
-        let visible = below.iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))?;
+    /// Chains of the top machine that start where a sampled up-pass of `v` `(chains, width)` ends; label units start at a
+    /// sample of what the machine believes.
+    pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<Chains> {
+        let visible = self.sample_penultimate(v, rng)?;
+        let visible = match self.classes {
+            Some(classes) => {
+                let labels =
+                    Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
+                let log_probabilities = labels::log_probabilities(self.top(), classes, &visible)?;
+                labels::joined(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
+            }
+            None => visible,
+        };
         Gibbs::default().init(self.top(), visible, rng)
+    }
+
+    /// What arrives at the top machine of a sampled up-pass of `v` `(batch, width)`, without labels.
+    pub fn sample_penultimate(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.below_top().iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
     }
 
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
     pub fn fall(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        Ok(self.bottom().visible_mean(&self.fall_to_first_hidden(h, rng)?)?.detach())
+        Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?)?.detach())
     }
 
     /// Data-layer configurations below top-layer ones: [`Dbn::fall`], with the data layer sampled too.
     pub fn fall_sampled(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let h = self.fall_to_first_hidden(h, rng)?;
-        self.bottom().sample_visible(&h, rng)
+        self.sample_below(0, &h, rng)
     }
 
     fn fall_to_first_hidden(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        self.rbms[1..].iter().rev().try_fold(h.clone(), |h, rbm| rbm.sample_visible(&h, rng))
+        (1..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.sample_below(layer, &h, rng))
     }
 }
 

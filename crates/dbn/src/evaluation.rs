@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::{Rbm, Result, Rng, Rows, data, likelihood};
+use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
-use crate::{Model, Part, Standardise, dbn};
+use crate::{Dbn, Model, Part, Recognition, Standardise, dbn, labels};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -20,6 +20,9 @@ pub struct Evaluation {
     /// Cases put into the wrong class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<usize>,
+    /// How a network with label units found the classes: `means`, `samples:20`, `gibbs:100`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recognition: Option<Recognition>,
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
@@ -49,9 +52,9 @@ pub struct LayerEvaluation {
 }
 
 impl Evaluation {
-    /// Looks at `model` through `part`, whose values are as the data source gives them. `seed` chooses the units of the
-    /// stochastic pseudo-likelihood.
-    pub fn of(model: &Model, part: &Part, seed: u64) -> Result<Self> {
+    /// Looks at `model` through `part`, whose values are as the data source gives them. `recognition` is how label units find
+    /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
+    pub fn of(model: &Model, part: &Part, recognition: Recognition, seed: u64) -> Result<Self> {
         let cases = model.prepare_cases(&part.cases)?;
         let prepared = Part { cases: cases.clone(), labels: part.labels.clone() };
         let scores = match &model.classifier {
@@ -60,6 +63,13 @@ impl Evaluation {
             }
             _ => None,
         };
+        let recognised = match model.dbn.classes.and(prepared.labels.as_ref()) {
+            Some(_) if scores.is_none() => {
+                Some(model.dbn.label_errors(&prepared, recognition, &mut Rng::new(seed))?)
+            }
+            _ => None,
+        };
+        let errors = scores.map(|(errors, _)| errors).or(recognised);
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
             layers.push(LayerEvaluation {
@@ -67,7 +77,7 @@ impl Evaluation {
                 hidden: rbm.hidden().units().to_string(),
                 data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
                 report: Monitor {
-                    train: Arriving { cases: &cases, rbms: &model.dbn.rbms[..i] },
+                    train: Arriving { part: &prepared, dbn: &model.dbn, layer: i },
                     held_out: None,
                     rng: Rng::new(seed),
                 }
@@ -75,6 +85,7 @@ impl Evaluation {
             });
         }
         let exact = model.dbn.rbms.len() == 1
+            && model.dbn.classes.is_none()
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
                 .any(|layer| rbm_core::enumerate::count(*layer).is_some());
@@ -90,9 +101,9 @@ impl Evaluation {
         };
         Ok(Self {
             cases: part.len(),
-            error_percent: scores
-                .map(|(errors, _)| 100.0 * errors as f64 / part.len().max(1) as f64),
-            errors: scores.map(|(errors, _)| errors),
+            error_percent: errors.map(|errors| 100.0 * errors as f64 / part.len().max(1) as f64),
+            errors,
+            recognition: recognised.map(|_| recognition),
             cross_entropy: scores.map(|(_, loss)| loss),
             log_likelihood,
             log_partition,
@@ -101,28 +112,48 @@ impl Evaluation {
     }
 }
 
-/// What of cases arrives above `rbms`, by means, made when it is asked for.
+/// What of cases arrives at a machine of the stack, by means, made when it is asked for; at label units their labels, or what
+/// the machine believes of them where there are none.
 #[derive(Debug)]
 struct Arriving<'a> {
-    cases: &'a dyn Rows,
-    rbms: &'a [Rbm],
+    part: &'a Part,
+    dbn: &'a Dbn,
+    layer: usize,
+}
+
+impl Arriving<'_> {
+    /// What becomes of `cases` whose labels are these.
+    fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
+        let x = dbn::up(&self.dbn.rbms[..self.layer], cases)?.detach();
+        let Some(classes) = self.dbn.classes.filter(|_| self.layer + 1 == self.dbn.rbms.len())
+        else {
+            return Ok(x);
+        };
+        let codes = match labels {
+            Some(labels) => labels::codes(&labels, classes, x.dtype(), x.device())?,
+            None => labels::log_probabilities(self.dbn.top(), classes, &x)?.exp()?.detach(),
+        };
+        labels::joined(&x, &codes)
+    }
 }
 
 impl Rows for Arriving<'_> {
     fn count(&self) -> usize {
-        self.cases.count()
+        self.part.cases.count()
     }
 
     fn width(&self) -> usize {
-        self.rbms.last().map_or(self.cases.width(), |rbm| rbm.hidden().units().size())
+        self.dbn.rbms[self.layer].visible().units().size()
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {
-        Ok(dbn::up(self.rbms, &self.cases.rows(indices)?)?.detach())
+        let of = |labels: &Vec<u32>| indices.iter().map(|&i| labels[i as usize]).collect();
+        self.above(&self.part.cases.rows(indices)?, self.part.labels.as_ref().map(of))
     }
 
     fn block(&self, range: Range<usize>) -> Result<Tensor> {
-        Ok(dbn::up(self.rbms, &self.cases.block(range)?)?.detach())
+        let labels = self.part.labels.as_ref().map(|labels| labels[range.clone()].to_vec());
+        self.above(&self.part.cases.block(range)?, labels)
     }
 }
 

@@ -37,7 +37,8 @@ pub fn configurations(model: &Model, rng: &mut Rng) -> Result<Tensor> {
 
 /// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it.
 pub fn filters(path: &Path, model: &Model) -> Result<()> {
-    let filters = model.dbn.bottom().weights().as_detached_tensor().t()?;
+    let weights = model.dbn.bottom().weights().as_detached_tensor();
+    let filters = weights.narrow(0, 0, model.dbn.width())?.t()?;
     let filters = filters.narrow(0, 0, filters.dim(0)?.min(TILES))?.contiguous()?;
     write_grid(path, &filters, image(model), COLUMNS, Contrast::Symmetric)
 }

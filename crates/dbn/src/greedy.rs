@@ -9,7 +9,7 @@ use rbm_core::train::Feed;
 use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data};
 use serde::{Deserialize, Serialize};
 
-use crate::dbn;
+use crate::{dbn, labels};
 
 /// What of a layer's hidden units the next layer learns from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +37,22 @@ pub enum Caching {
     WhenItFits,
 }
 
+/// The labels of all cases, for the top machine to learn.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    /// One class a case.
+    pub of_cases: &'a [u32],
+    /// How many classes there are.
+    pub classes: usize,
+}
+
+impl Labels<'_> {
+    /// `x` `(cases, width)` with the codes of these labels after it.
+    fn beside(self, x: &Tensor, labels: &[u32]) -> Result<Tensor> {
+        labels::joined(x, &labels::codes(labels, self.classes, x.dtype(), x.device())?)
+    }
+}
+
 /// The cases of one layer: mini-batches of the data, sent up through the machines below.
 #[derive(Debug, Clone)]
 pub struct Below<'a> {
@@ -48,6 +64,8 @@ pub struct Below<'a> {
     pub rbms: &'a [Rbm],
     /// What each of them passes up.
     pub passes: &'a [Pass],
+    /// The labels that the layer learns beside what arrives, if it does.
+    pub labels: Option<Labels<'a>>,
     /// Cases in a mini-batch.
     pub batch_size: usize,
     /// Where the shuffles come from; it is split by the epoch's number.
@@ -88,8 +106,18 @@ impl Below<'_> {
 
     /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
-        let arriving =
-            || data::blocks(self.cases).map(|block| Ok(dbn::up(self.rbms, &block?)?.detach()));
+        let arriving = || {
+            let mut start = 0;
+            data::blocks(self.cases).map(move |block| {
+                let arriving = dbn::up(self.rbms, &block?)?.detach();
+                let range = start..start + arriving.dim(0)?;
+                start = range.end;
+                match self.labels {
+                    Some(labels) => labels.beside(&arriving, &labels.of_cases[range]),
+                    None => Ok(arriving),
+                }
+            })
+        };
         init::moments_of_blocks(arriving)
     }
 
@@ -112,6 +140,9 @@ impl Feed for Below<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        self.send_up(&self.cases.rows(indices)?, rng)
+        let arriving = self.send_up(&self.cases.rows(indices)?, rng)?;
+        let Some(labels) = self.labels else { return Ok(arriving) };
+        let of_batch: Vec<u32> = indices.iter().map(|&i| labels.of_cases[i as usize]).collect();
+        labels.beside(&arriving, &of_batch)
     }
 }

@@ -15,8 +15,10 @@ pub mod charts;
 pub mod pictures;
 
 pub mod directed;
+pub mod labels;
 
 pub mod dbn;
+pub mod recognition;
 
 pub mod greedy;
 
@@ -50,6 +52,7 @@ pub use directed::Directed;
 pub use evaluation::Evaluation;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
+pub use recognition::Recognition;
 pub use run::Run;
 pub use standardise::Standardise;
 pub use store::Model;

@@ -29,7 +29,7 @@ pub fn some_of(cases: &Cases) -> Result<Tensor> {
 pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {
     let mut all = Vec::with_capacity(groups.len());
     for (name, cases) in groups {
-        let energies = to_host(&model.dbn.bottom().free_energy(cases)?)?;
+        let energies = to_host(&model.dbn.free_energy(cases)?)?;
         all.push((*name, energies.to_vec1::<f64>()?));
     }
     let title = match model.dbn.rbms.len() {

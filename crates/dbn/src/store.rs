@@ -2,7 +2,9 @@
 //!
 //! Matrices lie as in `torch.nn.Linear`, `(out, in)`: `rbms.{i}.weight` `(hidden, visible)`, `rbms.{i}.hidden_bias`,
 //! `rbms.{i}.visible_bias` and further unit parameters by name; the fine-tuned network is `classifier.layers.{i}.weight`,
-//! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; `standardise.mean` and `standardise.deviation`
+//! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; the way down, where it has weights of its own,
+//! `generative.{i}.weight`, `generative.{i}.bias`; an autoencoder `autoencoder.encoder.{i}.weight` from the data up and
+//! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,8 +18,9 @@ use safetensors::SafeTensors;
 
 use crate::config::{CONFIG, Config, FORMAT, VERSION};
 use crate::datasets::Cases;
+use crate::directed::Directed;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dbn};
+use crate::{Autoencoder, Classifier, Dbn, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -29,6 +32,8 @@ pub struct Model {
     pub dbn: Dbn,
     /// The fine-tuned classifier, if there is one.
     pub classifier: Option<Classifier>,
+    /// The fine-tuned autoencoder, if there is one.
+    pub autoencoder: Option<Autoencoder>,
     /// How data are shifted and scaled first, if they are.
     pub standardise: Option<Standardise>,
     /// Height and width, if the data are pictures.
@@ -41,9 +46,12 @@ impl Model {
         Config {
             format: FORMAT.into(),
             version: VERSION,
-            visible: self.dbn.bottom().visible().units(),
+            visible: self.dbn.visible_units(),
             hidden: self.dbn.rbms.iter().map(|rbm| rbm.hidden().units()).collect(),
             classes: self.classifier.as_ref().map(Classifier::classes),
+            labels: self.dbn.classes,
+            untied: !self.dbn.generative.is_empty(),
+            autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
         }
@@ -116,9 +124,19 @@ impl Model {
     fn empty(config: &Config, device: &Device) -> Result<Self> {
         let mut below = config.visible.clone();
         let mut rbms = Vec::with_capacity(config.hidden.len());
-        for hidden in &config.hidden {
+        for (i, hidden) in config.hidden.iter().enumerate() {
+            if let Some(classes) = config.labels.filter(|_| i + 1 == config.hidden.len()) {
+                below = labels::beside(&below, classes);
+            }
             rbms.push(Rbm::new(&below, hidden, DType::F32, device)?);
             below = hidden.clone();
+        }
+        let mut dbn = match config.labels {
+            Some(classes) => Dbn::with_labels(rbms, classes)?,
+            None => Dbn::new(rbms)?,
+        };
+        if config.untied {
+            dbn.untie()?;
         }
         let width = config.visible.size();
         let classifier = match config.classes {
@@ -127,17 +145,21 @@ impl Model {
             }
             None => None,
         };
+        let autoencoder = match config.autoencoder {
+            true => Some(Autoencoder::empty(&config.visible, &config.hidden, DType::F32, device)?),
+            false => None,
+        };
         let standardise = if config.standardise {
             let mean = Tensor::zeros(width, DType::F32, device)?;
             Some(Standardise { deviation: mean.ones_like()?, mean })
         } else {
             None
         };
-        Ok(Self { dbn: Dbn::new(rbms)?, classifier, standardise, image: config.image })
+        Ok(Self { dbn, classifier, autoencoder, standardise, image: config.image })
     }
 
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
-    fn vars(&self) -> Vec<(String, &Var)> {
+    fn vars<'a>(&'a self) -> Vec<(String, &'a Var)> {
         let mut vars = Vec::new();
         for (i, rbm) in self.dbn.rbms.iter().enumerate() {
             let name =
@@ -148,14 +170,21 @@ impl Model {
                     .map(|(n, var)| (format!("rbms.{i}.{}", name(&n)), var)),
             );
         }
-        if let Some(classifier) = &self.classifier {
-            for (i, layer) in classifier.layers.iter().enumerate() {
-                vars.push((format!("classifier.layers.{i}.weight"), &layer.weights));
-                let units = layer.units.vars().into_iter();
+        let mut directed = |name: &str, layers: &'a [Directed]| {
+            for (i, layer) in layers.iter().enumerate() {
+                let parameters = layer.parameters().into_iter();
                 vars.extend(
-                    units.map(|(name, var)| (format!("classifier.layers.{i}.{name}"), var)),
+                    parameters.map(|(of_layer, var)| (format!("{name}.{i}.{of_layer}"), var)),
                 );
             }
+        };
+        directed("generative", &self.dbn.generative);
+        if let Some(autoencoder) = &self.autoencoder {
+            directed("autoencoder.encoder", &autoencoder.encoder);
+            directed("autoencoder.decoder", &autoencoder.decoder);
+        }
+        if let Some(classifier) = &self.classifier {
+            directed("classifier.layers", &classifier.layers);
             vars.push(("classifier.weight".into(), &classifier.weights));
             vars.push(("classifier.bias".into(), &classifier.bias));
         }

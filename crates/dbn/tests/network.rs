@@ -94,6 +94,7 @@ fn samples_have_the_means_of_the_enumerated_network() {
 fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
     let data = cases(50, 6);
     let feed = || Below {
+        labels: None,
         cases: &data,
         balance: None,
         rbms: &[],
@@ -114,6 +115,7 @@ fn a_deep_layer_learns_from_what_is_below() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
     let feed = Below {
+        labels: None,
         cases: &data,
         balance: None,
         rbms: &lower,
@@ -153,6 +155,7 @@ fn all_that_arrives_is_each_case_in_its_place() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
     let feed = Below {
+        labels: None,
         cases: &data,
         balance: None,
         rbms: &lower,

@@ -165,6 +165,7 @@ fn every_layer_passes_up_as_it_says() {
         [([Pass::Mean, Pass::Sample], true), ([Pass::Sample, Pass::Mean], false)]
     {
         let feed = Below {
+            labels: None,
             cases: &data,
             balance: None,
             rbms: &rbms,

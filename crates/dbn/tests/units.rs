@@ -6,7 +6,7 @@
 
 use candle_core::{Device, Tensor};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Dataset, Evaluation, Model, Part, Recipe, Training};
+use dbn::{Dataset, Evaluation, Model, Part, Recipe, Recognition, Training};
 use rbm_core::{Rng, Units};
 
 /// A recipe of two layers with everything that looks at biases.
@@ -147,7 +147,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         assert_eq!(loaded.dbn.bottom().hidden().units().to_string(), hidden);
 
         let part = dataset(visible).train;
-        let evaluation = Evaluation::of(&loaded, &part, 0).unwrap();
+        let evaluation = Evaluation::of(&loaded, &part, Recognition::default(), 0).unwrap();
         let found = &evaluation.layers[0].report;
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dbn::Recognition;
+
 use super::{Cases, DataOptions, Where};
 
 /// Measure a trained network on data it has not seen
@@ -9,6 +11,7 @@ use super::{Cases, DataOptions, Where};
 #[command(after_help = "Examples:
   dbn evaluate runs/mnist                 on the cases that the run held out
   dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
+  dbn evaluate runs/joint --recognise samples:20   labels averaged over 20 sampled up-passes
   dbn evaluate runs/rbm --likelihood --both   log p(v) of a single machine, from both sides
 An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
@@ -21,7 +24,11 @@ pub struct Evaluate {
     /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
     #[arg(long, value_enum)]
     pub cases: Option<Cases>,
-    /// Seed of the stochastic pseudo-likelihood, and of the estimation of the likelihood
+    /// How label units find the class: means (one deterministic up-pass, then the exact free energy of each label),
+    /// samples:PASSES (label probabilities averaged over sampled up-passes) or gibbs:STEPS (how often each label is on)
+    #[arg(long, value_name = "HOW", default_value = "means")]
+    pub recognise: Recognition,
+    /// Seed of the stochastic pseudo-likelihood, of sampled recognition, and of the estimation of the likelihood
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]

@@ -34,14 +34,16 @@ impl Recipe {
             let expected = "another, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
         }
+        let expected = "none beside labels = true: the top machine finds the classes itself";
+        must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         if self.autoencoder.is_some() {
             let expected = "none beside an autoencoder: a stack becomes one or the other";
-            must(self.classifier.is_none(), "classifier", expected, "a classifier")?;
-            let expected = "false with an autoencoder, which has no place for labels";
+            must(self.classifier.is_none(), "classifier", expected, "one")?;
+            let expected = "false beside an autoencoder, which has no place for labels";
             must(!self.labels, "labels", expected, "true")?;
         }
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
-        let autoencoder = self.autoencoder.clone().map(|a| ("autoencoder", a));
+        let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
     }
 }

@@ -4,7 +4,7 @@ use rbm_core::init::Init;
 use rbm_core::transform::{Centre, Clip, Sparsity, Transform, WeightDecay};
 use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
-use super::{Backpropagation, Layer, Rule};
+use super::{Layer, Rule};
 
 impl Layer {
     /// How the machine starts.

@@ -27,6 +27,11 @@ impl fmt::Display for Work {
 }
 
 impl Recipe {
+    /// Whether the machine with this number learns labels.
+    pub fn is_joint(&self, layer: usize) -> bool {
+        self.labels && layer + 1 == self.layers.len()
+    }
+
     /// What there is to be done, in its order.
     pub fn stages(&self) -> Vec<Work> {
         let classifier = self.classifier.as_ref().map(|_| Work::Classifier);

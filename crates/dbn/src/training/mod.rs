@@ -1,7 +1,10 @@
-//! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
+//! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
+mod backprop;
 mod finetune;
+mod joint;
 mod keep;
+mod network;
 mod pretrain;
 mod record;
 mod watch;
@@ -12,12 +15,13 @@ use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::keep::Kept;
+use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
 use crate::recipe::Work;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dataset, Dbn, Model, Part, Recipe, datasets};
+use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -55,9 +59,11 @@ pub struct Training {
     standardise: Option<Standardise>,
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
-    /// The classifier, once its stage has begun.
-    classifier: Option<Classifier>,
-    /// What the finished classifier gets.
+    /// The way down, once it has weights of its own.
+    generative: Vec<Directed>,
+    /// What is fine-tuned by backpropagation, once its stage has begun.
+    network: Option<Network>,
+    /// What it gets when it is finished.
     kept: Kept,
     /// What a restored stage's trainer must remember.
     memory: State,
@@ -72,6 +78,7 @@ enum Stream {
     Shuffle,
     Monitor,
     Cache,
+    Labelled,
 }
 
 impl Training {
@@ -79,9 +86,16 @@ impl Training {
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
-        if recipe.classifier.is_some() && dataset.train.labels.is_none() {
-            let expected =
-                "labels for the classifier (name their column or file, or train --unsupervised)";
+        let needs_labels = recipe.classifier.is_some() || recipe.labels;
+        if needs_labels && dataset.train.labels.is_none() {
+            let expected = match recipe.labels {
+                true => {
+                    "labels for the top machine (name their column or file, or set labels=false)"
+                }
+                false => {
+                    "labels for the classifier (name their column or file, or train --unsupervised)"
+                }
+            };
             return Err(Error::invalid(
                 format!("the data {name:?}"),
                 expected,
@@ -124,7 +138,8 @@ impl Training {
             image,
             standardise,
             rbms: Vec::new(),
-            classifier: None,
+            generative: Vec::new(),
+            network: None,
             kept: Kept::default(),
             memory: State::new(),
         })
@@ -141,7 +156,7 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
-                Work::Classifier => self.finetune(watch),
+                Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
@@ -187,6 +202,10 @@ impl Training {
             0 => self.visible.clone(),
             _ => layers[layer - 1].hidden.clone(),
         };
+        let visible = match self.classes.filter(|_| self.recipe.is_joint(layer)) {
+            Some(classes) => labels::beside(&visible, classes),
+            None => visible,
+        };
         let hidden = &layers[layer].hidden;
         if visible.size().saturating_mul(hidden.size()) > MOST_WEIGHTS {
             let found = format!("{} x {}", visible.size(), hidden.size());
@@ -199,18 +218,30 @@ impl Training {
         Rbm::new(&visible, hidden, DType::F32, &self.device)
     }
 
-    fn new_classifier(&self) -> Result<Classifier> {
-        let classes = self.classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
-        Classifier::unroll(&self.rbms, classes, &mut self.stream(Stream::Init))
+    /// The stack so far.
+    fn take_dbn(&mut self) -> Result<Dbn> {
+        let rbms = std::mem::take(&mut self.rbms);
+        let mut dbn = match self.classes.filter(|_| self.recipe.labels) {
+            Some(classes) => Dbn::with_labels(rbms, classes)?,
+            None => Dbn::new(rbms)?,
+        };
+        dbn.generative = std::mem::take(&mut self.generative);
+        Ok(dbn)
     }
 
     /// The finished model; the training gives its parameters away.
     fn model(&mut self) -> Result<Model> {
-        let classifier = self.classifier.take();
-        if let Some(classifier) = &classifier {
-            self.kept.apply(classifier)?;
+        let network = self.network.take();
+        if let Some(network) = &network {
+            self.kept.apply(network.unrolled())?;
         }
-        let dbn = Dbn::new(std::mem::take(&mut self.rbms))?;
-        Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
+        let (classifier, autoencoder) = match network {
+            Some(Network::Classifier(classifier)) => (Some(classifier), None),
+            Some(Network::Autoencoder(autoencoder)) => (None, Some(autoencoder)),
+            None => (None, None),
+        };
+        let dbn = self.take_dbn()?;
+        let (standardise, image) = (self.standardise.clone(), self.image);
+        Ok(Model { dbn, classifier, autoencoder, standardise, image })
     }
 }

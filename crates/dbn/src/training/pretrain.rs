@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::train::{Moment, Observer, Plan};
-use rbm_core::{Error, Rbm, Result, Rows, Stateful, Trainer, spectrum};
+use rbm_core::train::{Feed, Moment, Observer, Plan};
+use rbm_core::{Error, Rbm, Result, Rng, Stateful, Trainer, spectrum};
 
+use super::joint::Recognised;
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of};
 use super::watch::{Command, Figures, Stage, Step, Watch};
@@ -47,6 +48,7 @@ impl Training {
             balance: self.train.labels.as_deref().filter(|_| layer.balanced),
             rbms: lower,
             passes: &passes,
+            labels: self.labels_of(&self.train, stage),
             batch_size: layer.batch_size,
             shuffle: self.stream(Stream::Shuffle),
         };
@@ -82,6 +84,7 @@ impl Training {
             watch,
             monitor,
             lower,
+            recognised: self.recognised(stage, lower)?,
             plan: &plan,
             record: self.record.clone(),
             clock: Instant::now(),
@@ -109,12 +112,15 @@ impl Training {
     }
 
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
+        let means = vec![Pass::Mean; feed.rbms.len()];
         let some = |part: &Part| -> Result<_> {
             // From all over the data: files are often in order of class.
             let step = part.len().div_ceil(MONITORED).max(1);
             let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
-            let cases = part.cases.rows(&every)?;
-            Ok(crate::dbn::up(feed.rbms, &cases)?.detach())
+            let labels = self.labels_of(part, feed.rbms.len());
+            let below =
+                Below { cases: &part.cases, labels, passes: &means, balance: None, ..feed.clone() };
+            below.batch(&every, &mut Rng::new(0))
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
@@ -126,6 +132,8 @@ struct LayerObserver<'a> {
     watch: &'a mut dyn Watch,
     monitor: Option<Monitor>,
     lower: &'a [Rbm],
+    /// The validation cases whose labels the machine is to find.
+    recognised: Option<Recognised<'a>>,
     plan: &'a Plan,
     record: Record,
     clock: Instant,
@@ -165,6 +173,11 @@ impl Observer for LayerObserver<'_> {
             singular_values: self.singular_values(moment.rbm, epoch + 1)?,
             report: self.monitor.as_ref().map(|monitor| monitor.report(moment.rbm)).transpose()?,
             mixing: moment.mixing.cloned(),
+            validation_error: self
+                .recognised
+                .as_ref()
+                .map(|part| part.error(moment.rbm))
+                .transpose()?,
             ..Figures::default()
         })?;
         let is_left = moment.mixing.is_some_and(|mixing| mixing.left_equilibrium);

@@ -36,13 +36,18 @@ pub struct Chains {
 }
 
 impl Gibbs {
-    /// The visible configurations that the hidden ones `(chains, hidden)` cause, and the inputs they send back up.
-    pub fn fall(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+    /// The visible configurations that the hidden ones `(chains, hidden)` cause.
+    pub fn answer(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let inputs = rbm.visible_inputs(hidden)?.detach();
-        let visible = match self.visible {
-            VisibleStep::Sample => rbm.visible().sample(&inputs, rng)?,
-            VisibleStep::Mean => rbm.visible().mean(&inputs)?.detach(),
-        };
+        match self.visible {
+            VisibleStep::Sample => rbm.visible().sample(&inputs, rng),
+            VisibleStep::Mean => Ok(rbm.visible().mean(&inputs)?.detach()),
+        }
+    }
+
+    /// The same, and the inputs they send back up.
+    pub fn fall(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+        let visible = self.answer(rbm, hidden, rng)?;
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
         Ok((visible, hidden_inputs))
     }

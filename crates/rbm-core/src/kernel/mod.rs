@@ -4,12 +4,15 @@
 //! needs is its `Info`.
 
 mod gibbs;
+
+mod clamped;
 mod path;
 mod tempering;
 pub mod trajectory;
 
 use candle_core::Tensor;
 
+pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use path::{Path, column};
 pub use tempering::{End, Replicas, Swaps, Tempering};

@@ -1,0 +1,57 @@
+//! Gibbs sampling of some visible units given the others: labels that ask for a picture, a half that asks for the other one.
+
+use candle_core::Tensor;
+
+use super::{Chains, Gibbs, Kernel};
+use crate::{Error, Rbm, Result, Rng};
+
+/// Chains in which some visible units stay as they are: the stationary distribution is p(the others, h | these).
+#[derive(Debug, Clone)]
+pub struct Clamped {
+    /// How the free units are set.
+    pub gibbs: Gibbs,
+    /// What the clamped units are, `(chains, visible)`; zero in the columns of the others.
+    values: Tensor,
+    /// 1 where a unit is free, 0 where it is clamped, `(chains, visible)`.
+    free: Tensor,
+}
+
+impl Clamped {
+    /// Clamps the units where `mask` `(chains, visible)` is 1 to their `values` of the same shape; 0 leaves them free. A site
+    /// of several columns is clamped as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// For two different shapes.
+    pub fn new(values: &Tensor, mask: &Tensor) -> Result<Self> {
+        if values.dims() != mask.dims() {
+            let expected = format!("a mask {:?}", values.dims());
+            return Err(Error::invalid("clamped units", expected, format!("{:?}", mask.dims())));
+        }
+        let mask = mask.to_dtype(values.dtype())?;
+        let free = mask.affine(-1.0, 1.0)?;
+        // Not a product: where a unit is free, its value may be no number.
+        let values = mask.ne(0.0)?.where_cond(values, &values.zeros_like()?)?;
+        Ok(Self { gibbs: Gibbs::default(), values: values.detach(), free: free.detach() })
+    }
+
+    /// `visible` `(chains, visible)` with the clamped units as they must be.
+    pub fn apply(&self, visible: &Tensor) -> Result<Tensor> {
+        Ok(((visible * &self.free)? + &self.values)?)
+    }
+}
+
+impl Kernel for Clamped {
+    type State = Chains;
+    type Info = ();
+
+    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
+        self.gibbs.init(rbm, self.apply(&visible)?, rng)
+    }
+
+    fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
+        let visible = self.apply(&self.gibbs.answer(rbm, &chains.hidden, rng)?)?;
+        *chains = self.gibbs.init(rbm, visible, rng)?;
+        Ok(())
+    }
+}
