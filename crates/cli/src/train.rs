@@ -123,9 +123,10 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
         return Ok("done, without a look at held-out cases".into());
     };
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), training.recipe.seed)?;
-    Ok(match evaluation.error_percent {
-        Some(error) => format!("held-out error {error:.2} %"),
-        None => {
+    Ok(match (evaluation.error_percent, evaluation.squared_error) {
+        (Some(error), _) => format!("held-out error {error:.2} %"),
+        (None, Some(error)) => format!("held-out squared error {error:.4} a case"),
+        (None, None) => {
             let error =
                 evaluation.layers.last().map_or(f64::NAN, |layer| layer.data_reconstruction_error);
             format!("held-out reconstruction error {error:.5}")

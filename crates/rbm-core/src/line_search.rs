@@ -87,7 +87,8 @@ impl<T> Place<T> {
 /// Where to look next between the best place and the other end.
 fn between(best: &Place<()>, end: &Place<()>) -> f64 {
     let share = (maximum(best, end) - best.step) / (end.step - best.step);
-    let share = if share.is_finite() { share.clamp(INSIDE.0, INSIDE.1) } else { 0.5 };
+    // Where the objective is not a number the end is far out.
+    let share = if share.is_finite() { share.clamp(INSIDE.0, INSIDE.1) } else { INSIDE.0 };
     best.step + share * (end.step - best.step)
 }
 

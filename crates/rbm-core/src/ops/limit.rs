@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use super::cpu::{Simd, for_chunks};
 use super::memory::{contiguous_mut, has_fused, unsupported};
 use super::real::Real;
-use super::sum_rows;
+use super::reference;
 use super::update::replace;
 use crate::{Error, Result};
 
@@ -19,11 +19,7 @@ pub fn limit_columns(weights: &Tensor, most: f64) -> Result<()> {
     if has_fused(weights) {
         return Ok(weights.inplace_op1(&LimitColumns { most })?);
     }
-    let weights_now = weights.detach();
-    let norms = sum_rows(&weights_now.sqr()?)?.sqrt()?;
-    // A quotient, because 1/most·most need not be one, and would shrink at every step what is short enough.
-    let scales = (norms.zeros_like()?.affine(0.0, most)? / norms.maximum(most)?)?;
-    replace(weights, &weights_now.broadcast_mul(&scales)?)
+    replace(weights, &reference::limited_columns(weights, most)?)
 }
 
 struct LimitColumns {
