@@ -140,6 +140,10 @@ impl Unrolled for Autoencoder {
         Ok((objective.detach(), ascents))
     }
 
+    fn constrain(&self) -> Result<()> {
+        self.layers().try_for_each(|layer| layer.units.constrain())
+    }
+
     fn score(&self, part: &Part) -> Result<Score> {
         let (error, loss) = self.errors(&part.cases)?;
         Ok(Score { error, loss })

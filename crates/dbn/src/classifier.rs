@@ -193,6 +193,10 @@ impl Unrolled for Classifier {
         self.ascents(batch.cases, labels, batch.dropout, rng)
     }
 
+    fn constrain(&self) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| layer.units.constrain())
+    }
+
     fn score(&self, part: &Part) -> Result<Score> {
         let (errors, loss) = self.errors_and_loss(part)?;
         Ok(Score { error: 100.0 * errors as f64 / part.len().max(1) as f64, loss })

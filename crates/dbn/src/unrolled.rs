@@ -17,6 +17,9 @@ pub trait Unrolled: Debug {
     /// that nothing waits for it.
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)>;
 
+    /// Brings parameters that a step has pushed out of their range back into it.
+    fn constrain(&self) -> Result<()>;
+
     /// How well the network does on the cases of `part`.
     fn score(&self, part: &Part) -> Result<Score>;
 }

@@ -143,6 +143,7 @@ impl<'a> Backprop<'a> {
                 ops::limit_columns(var, recipe.max_norm)?;
             }
         }
+        self.network.constrain()?;
         Ok(objective)
     }
 }
