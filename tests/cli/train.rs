@@ -51,6 +51,27 @@ fn the_first_command_leaves_a_whole_run() {
     }
 }
 
+/// Swaps are drawn of the layers that were learned by tempering, and of no others.
+#[test]
+fn a_run_by_tempering_leaves_a_chart_of_its_swaps() {
+    let place = Place::new();
+    for (methods, charts) in [(["pt", "cd"], 1), (["cd", "cd"], 0), (["cd", "pt"], 1)] {
+        let [below, above] = methods;
+        let run = format!("{below}-{above}");
+        let words = format!(
+            "train data.csv --recipe tiny.toml --unsupervised --no-evaluation --set layers.0.method={below} \
+             --set layers.1.method={above} --set layers.*.chains=10 --set layers.*.steps=1 --out {run}"
+        );
+        place.dbn(&words).done();
+        let mut files = place.files(&run);
+        files.retain(|name, _| name.starts_with("acceptance"));
+        assert_eq!(files.len(), charts, "{run}: {:?}", files.keys());
+        let name = if below == "pt" { "acceptance.png" } else { "acceptance_2.png" };
+        let is_chart = |file: &Vec<u8>| file.starts_with(b"\x89PNG\r\n\x1a\n");
+        assert_eq!(files.get(name).is_some_and(is_chart), charts == 1, "{run}");
+    }
+}
+
 #[test]
 fn the_recipe_has_every_default_written_out() {
     let place = Place::new();

@@ -124,10 +124,8 @@ fn charts(
     sides: &Sides,
     found: &Likelihood,
 ) -> Result<()> {
-    let exact = found.exact.map(|exact| exact.log_likelihood);
     let path = dir.join("estimates.png");
-    let (numbers, samples) = (sides.found(), sides.samples());
-    dbn::report::estimates(&path, model, cases, options, numbers, samples, exact)?;
+    dbn::report::estimates(&path, model, cases, options, found, sides.samples())?;
     if let Some(tempering) = &found.tempering {
         let path = dir.join("acceptance.png");
         dbn::charts::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;

@@ -37,10 +37,10 @@ pub fn write(
     let own = args.data.is_none() && args.cases != Some(Cases::Train);
     if own && !is_population {
         let train = cases::find(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
-        groups.push(("training", report::some_of(&model.prepare_cases(&train.cases)?)?));
+        groups.push(("training", model.prepare_cases(&train.cases)?.thinned(report::MOST)?));
     }
     let name = if is_population { "all" } else { name(args) };
-    groups.push((name, report::some_of(&model.prepare_cases(&part.cases)?)?));
+    groups.push((name, model.prepare_cases(&part.cases)?.thinned(report::MOST)?));
     groups.push(("sampled", samples));
     report::free_energies(&dir.join("free_energies.png"), model, &groups)?;
     if let Ok(run) = Run::open(&args.run) {

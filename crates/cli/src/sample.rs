@@ -51,7 +51,7 @@ fn tempered(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Tensor> {
     let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
     let part = cases::find(&args.run, model, data, &args.data_options, which)
         .context("--tempered begins at the averages of data (name some with --from)")?;
-    let cases = report::some_of(&model.prepare_cases(&part.cases)?)?;
+    let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
     let below = model.dbn.features(&cases)?;
     let arriving = below.iter().rev().nth(1).unwrap_or(&cases).detach();
     let count = args.count as usize;

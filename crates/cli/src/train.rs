@@ -136,12 +136,12 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
-    let mut groups = vec![("training", report::some_of(&training.train.cases)?)];
+    let mut groups = vec![("training", training.train.cases.thinned(report::MOST)?)];
     match (&training.validation, &training.held_out) {
-        (Some(part), _) => groups.push(("validation", report::some_of(&part.cases)?)),
+        (Some(part), _) => groups.push(("validation", part.cases.thinned(report::MOST)?)),
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
-            groups.push(("held-out", report::some_of(&prepared)?));
+            groups.push(("held-out", prepared.thinned(report::MOST)?));
         }
         _ => {}
     }

@@ -179,7 +179,7 @@ impl Dbn {
     }
 
     /// The visible units `x` of machine `layer` `(batch, visible)` but for the label units.
-    fn without_labels(&self, layer: usize, x: Tensor) -> Result<Tensor> {
+    pub(crate) fn without_labels(&self, layer: usize, x: Tensor) -> Result<Tensor> {
         match self.classes {
             Some(classes) if layer + 1 == self.rbms.len() => {
                 Ok(x.narrow(1, 0, x.dim(1)? - classes)?.contiguous()?)

@@ -56,17 +56,27 @@ impl Directed {
         self.units.sample(&ops::product(below, &self.weights)?, rng)
     }
 
-    /// The gradient of the mean log p(x | below) over a batch, in the order of [`Directed::parameters`]: what is there less
-    /// what is expected, the delta rule.
+    /// The gradient of the mean log p(x | below) over a batch, in the order of [`Directed::parameters`].
     pub fn ascents(&self, below: &Tensor, x: &Tensor) -> Result<Vec<Ascent>> {
-        let cases = x.dim(0)? as f64;
-        let inputs = ops::product(below, &self.weights)?.detach();
-        let expected = self.units.expected_statistics(&inputs)?;
-        let error = (x - self.units.mean_among(&expected)?)?;
-        let mut ascents = vec![Ascent::from(vec![Outer::new(below, &error, 1.0 / cases)?])];
-        for (found, expected) in self.units.statistics(x)?.iter().zip(&expected) {
-            ascents.push((ops::sum_rows(&(found - expected)?.detach())? / cases)?.into());
-        }
-        Ok(ascents)
+        delta_rule(&self.weights, &*self.units, below, x)
     }
+}
+
+/// The gradient of the mean log p(x | below) over a batch, of `weights` and then of each parameter of `units`: what is there
+/// less what is expected. `below` `(batch, below)` and `x` `(batch, width)` are constants.
+pub fn delta_rule(
+    weights: &Var,
+    units: &dyn Layer,
+    below: &Tensor,
+    x: &Tensor,
+) -> Result<Vec<Ascent>> {
+    let cases = x.dim(0)? as f64;
+    let inputs = ops::product(below, weights)?.detach();
+    let expected = units.expected_statistics(&inputs)?;
+    let error = (x - units.mean_among(&expected)?)?;
+    let mut ascents = vec![Ascent::from(vec![Outer::new(below, &error, 1.0 / cases)?])];
+    for (found, expected) in units.statistics(x)?.iter().zip(&expected) {
+        ascents.push((ops::sum_rows(&(found - expected)?.detach())? / cases)?.into());
+    }
+    Ok(ascents)
 }

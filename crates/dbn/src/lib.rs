@@ -19,6 +19,7 @@ pub mod labels;
 
 pub mod dbn;
 pub mod recognition;
+pub mod updown;
 
 pub mod greedy;
 
@@ -57,6 +58,7 @@ pub use run::Run;
 pub use standardise::Standardise;
 pub use store::Model;
 pub use training::Training;
+pub use updown::UpDown;
 
 /// The README's programs, compiled and run as tests.
 #[cfg(doctest)]

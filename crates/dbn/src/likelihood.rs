@@ -50,6 +50,14 @@ pub struct Value {
     pub log_partition: Estimate,
 }
 
+impl Value {
+    /// The same cases with another log Z.
+    pub fn with(self, log_partition: Estimate) -> Self {
+        let change = log_partition.value - self.log_partition.value;
+        Self { log_likelihood: self.log_likelihood - change, log_partition }
+    }
+}
+
 /// How well the tempering mixed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tempering {

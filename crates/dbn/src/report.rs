@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use rbm_core::kernel::Path as Tempered;
-use rbm_core::likelihood::{Annealing, Found, Options, betas};
+use rbm_core::likelihood::{Annealing, Options, betas};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows};
+use rbm_core::{Error, Result, Rng};
 use serde_json::Value;
 
 use crate::Model;
@@ -16,14 +15,7 @@ use crate::datasets::Cases;
 use crate::likelihood::{self, Likelihood};
 
 /// The most cases of a group in the histogram of free energies.
-const MOST: usize = 2000;
-
-/// At most 2,000 of `cases`, from all over them: files are often in order of class.
-pub fn some_of(cases: &Cases) -> Result<Tensor> {
-    let step = cases.count().div_ceil(MOST).max(1);
-    let every: Vec<u32> = (0..cases.count() as u32).step_by(step).collect();
-    cases.rows(&every)
-}
+pub const MOST: usize = 2000;
 
 /// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
 pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {
@@ -93,55 +85,48 @@ fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
     }
 }
 
-/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those that `found` has, and anew
-/// with a tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model.
+/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those of `found`, and anew with a
+/// tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model. Errors without a
+/// forward estimate.
 pub fn estimates(
     path: &Path,
     model: &Model,
     cases: &Cases,
     options: &Options,
-    found: &Found,
+    found: &Likelihood,
     samples: Option<&Tensor>,
-    exact: Option<f64>,
 ) -> Result<()> {
     let rbm = likelihood::machine(model)?;
     let along = likelihood::path(model, cases)?;
+    let whole = found.forward.ok_or_else(|| {
+        Error::invalid("the chart of the likelihood", "a forward estimate", "none")
+    })?;
     let mut rng = Rng::new(options.seed).split(0xC047);
     let mut rows = Vec::new();
     for count in [options.betas / 100, options.betas / 10].into_iter().filter(|n| *n >= 2) {
         let forward =
             Annealing::forward(rbm, along.clone(), betas(count), options.chains, &mut rng)?;
         let reverse = match samples {
-            Some(samples) => Some(Annealing::reverse(
-                rbm,
-                Tempered::clone(&along),
-                betas(count),
-                samples.clone(),
-            )?),
+            Some(samples) => {
+                Some(Annealing::reverse(rbm, along.clone(), betas(count), samples.clone())?)
+            }
             None => None,
         };
         let mut annealed = |mut annealing: Annealing| {
             while !annealing.is_done() {
                 annealing.step(rbm, &mut rng)?;
             }
-            annealing.log_partition(rbm)
+            Ok::<_, Error>(side(whole.with(annealing.log_partition(rbm)?)))
         };
-        let found = Found {
-            forward: Some(annealed(forward)?),
-            reverse: reverse.map(annealed).transpose()?,
-            ..Found::default()
-        };
-        rows.push(convergence(model, cases, count, &found)?);
+        let (forward, reverse) = (annealed(forward)?, reverse.map(annealed).transpose()?);
+        rows.push(Convergence { betas: count, forward, reverse });
     }
-    rows.push(convergence(model, cases, options.betas, found)?);
-    charts::estimates(path, &rows, exact)
+    let (forward, reverse) = (side(whole), found.reverse.map(side));
+    rows.push(Convergence { betas: options.betas, forward, reverse });
+    charts::estimates(path, &rows, found.exact.map(|exact| exact.log_likelihood))
 }
 
-fn convergence(model: &Model, cases: &Cases, betas: usize, found: &Found) -> Result<Convergence> {
-    let found = Likelihood::from_sides(model, cases, found, f64::INFINITY)?;
-    let side = |value: likelihood::Value| (value.log_likelihood, value.log_partition.error);
-    let forward = found.forward.map(side).ok_or_else(|| {
-        Error::invalid("the chart of the likelihood", "a forward estimate", "none")
-    })?;
-    Ok(Convergence { betas, forward, reverse: found.reverse.map(side) })
+/// The mean log p(v) and its error, as a chart shows them.
+fn side(value: likelihood::Value) -> (f64, f64) {
+    (value.log_likelihood, value.log_partition.error)
 }

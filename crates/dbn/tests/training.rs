@@ -1,8 +1,11 @@
 //! A training that is stopped and goes on, without a program around it. Kills and files are tested in `tests/cli`.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use candle_core::Device;
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use common::{Interrupter, bits};
+use dbn::training::Outcome;
 use dbn::{Model, Recipe, Training, datasets};
 
 const TINY: [&str; 8] = [
@@ -23,37 +26,6 @@ fn training(settings: &[&str]) -> Training {
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 
-/// Stops after every `stride` steps, and keeps the last checkpoint.
-#[derive(Default)]
-struct Interrupter {
-    stride: usize,
-    steps: usize,
-    epochs: usize,
-    last: Option<Checkpoint>,
-}
-
-impl Watch for Interrupter {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        self.steps += 1;
-        let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
-        Ok(if stops { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
-        self.epochs += 1;
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
-        self.last = Some(checkpoint.clone());
-        Ok(())
-    }
-}
-
 fn finish(training: &mut Training, watch: &mut Interrupter) -> (Model, usize) {
     for stops in 0.. {
         assert!(stops < 1000, "it never ends");
@@ -62,12 +34,6 @@ fn finish(training: &mut Training, watch: &mut Interrupter) -> (Model, usize) {
         }
     }
     unreachable!()
-}
-
-fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
-    let tensors = model.tensors().unwrap().into_iter();
-    let flat = |t: candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    tensors.map(|(name, t)| (name, flat(t).into_iter().map(f32::to_bits).collect())).collect()
 }
 
 /// Catches velocities, chains, running means or averages that are lost between two calls in one process.

@@ -4,8 +4,11 @@
 //! transform that takes the first group for the whole layer.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use candle_core::{Device, Tensor};
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use common::{Interrupter, bits};
+use dbn::training::Outcome;
 use dbn::{Dataset, Evaluation, Model, Part, Recipe, Recognition, Training};
 use rbm_core::{Rng, Units};
 
@@ -24,10 +27,10 @@ epochs = 1
 batch_size = 20
 method = "pcd"
 learning_rate = 0.01
-[classifier]
-epochs = 2
-batch_size = 20
 "#;
+
+/// What the stack becomes.
+const FINE: [&str; 2] = ["classifier", "autoencoder"];
 
 /// What the data are and what the first hidden layer is.
 const NETWORKS: [(&str, &str); 9] = [
@@ -65,48 +68,16 @@ fn dataset(units: &str) -> Dataset {
     }
 }
 
-fn training(visible: &str, hidden: &str) -> Training {
+fn training(visible: &str, hidden: &str, fine: &str) -> Training {
     let kind = visible.parse::<Units>().unwrap().kind();
-    let settings = [format!("visible={kind}"), format!("layers.0.hidden={hidden}")];
+    let settings = [
+        format!("visible={kind}"),
+        format!("layers.0.hidden={hidden}"),
+        format!("{fine}.epochs=2"),
+        format!("{fine}.batch_size=20"),
+    ];
     let recipe = Recipe::parse(RECIPE).unwrap().with(&settings).unwrap();
     Training::new(recipe, dataset(visible), &Device::Cpu).unwrap()
-}
-
-/// Stops after every `stride` steps, and keeps the last checkpoint and all figures.
-#[derive(Default)]
-struct Interrupter {
-    stride: usize,
-    steps: usize,
-    last: Option<Checkpoint>,
-}
-
-impl Watch for Interrupter {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        self.steps += 1;
-        let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
-        Ok(if stops { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        let report = figures.report.iter();
-        report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
-        self.last = Some(checkpoint.clone());
-        Ok(())
-    }
-}
-
-fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
-    let tensors = model.tensors().unwrap().into_iter();
-    let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    tensors.map(|(name, t)| (name, flat(t).into_iter().map(f32::to_bits).collect())).collect()
 }
 
 fn finished(training: &mut Training) -> Model {
@@ -118,19 +89,20 @@ fn finished(training: &mut Training) -> Model {
 
 #[test]
 fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
-    for (visible, hidden) in NETWORKS {
-        let what = format!("{visible} and {hidden}");
-        let whole = finished(&mut training(visible, hidden));
+    let networks = NETWORKS.into_iter().flat_map(|network| FINE.map(|fine| (network, fine)));
+    for ((visible, hidden), fine) in networks {
+        let what = format!("{visible} and {hidden}, {fine}");
+        let whole = finished(&mut training(visible, hidden, fine));
         assert!(whole.tensors().unwrap().len() >= 5, "{what}");
 
         // In a new process after every stop.
         let mut watch = Interrupter { stride: 2, ..Interrupter::default() };
-        let mut stopped = training(visible, hidden);
+        let mut stopped = training(visible, hidden, fine);
         let model = loop {
             match stopped.run(&mut watch).unwrap() {
                 Outcome::Finished(model) => break *model,
                 Outcome::Stopped => {
-                    stopped = training(visible, hidden);
+                    stopped = training(visible, hidden, fine);
                     stopped.restore(watch.last.clone().unwrap()).unwrap();
                 }
             }
@@ -151,6 +123,9 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         let found = &evaluation.layers[0].report;
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");
+        let error = evaluation.squared_error;
+        assert_eq!(error.is_some_and(f64::is_finite), fine == "autoencoder", "{what}: {error:?}");
+        assert_eq!(evaluation.errors.is_some(), fine == "classifier", "{what}");
         let samples = loaded.dbn.sample(7, 5, &mut Rng::new(4)).unwrap();
         let values = samples.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(values.iter().all(|x| x.is_finite()), "{what}");

@@ -103,7 +103,12 @@ impl Rbm {
 
     /// F(v) = −log Σ_h exp(−E(v, h)) in nats, `(batch,)` (Practical Guide §16.1). Differentiable.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
-        Ok((self.visible.energy(v)? - self.hidden.cgf(&self.hidden_inputs(v)?)?)?)
+        self.free_energy_given(v, &self.hidden_inputs(v)?)
+    }
+
+    /// [`Rbm::free_energy`] where the products vW are known. Differentiable.
+    pub fn free_energy_given(&self, v: &Tensor, hidden_inputs: &Tensor) -> Result<Tensor> {
+        Ok((self.visible.energy(v)? - self.hidden.cgf(hidden_inputs)?)?)
     }
 
     /// E[h | v].

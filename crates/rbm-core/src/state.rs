@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor, WithDType};
 
 use crate::{Error, Result};
 
@@ -39,6 +39,37 @@ pub fn take(state: &State, name: &str) -> Result<Tensor> {
         Some(tensor) => Ok(tensor.copy()?),
         None => Err(Error::invalid(format!("state {name:?}"), "a tensor of this name", "none")),
     }
+}
+
+/// Numbers of any type as a tensor on the CPU, where none of them is rounded. Nothing where there are no numbers: some readers
+/// of safetensors refuse tensors of no bytes.
+pub fn numbers<T: WithDType>(name: &str, numbers: &[T]) -> Option<(String, Tensor)> {
+    let tensor = Tensor::new(numbers, &Device::Cpu).ok()?;
+    (!numbers.is_empty()).then(|| (name.to_owned(), tensor))
+}
+
+/// The way back from [`numbers`]. Errors when they are of another type.
+pub fn take_numbers<T: WithDType>(state: &State, name: &str) -> Result<Vec<T>> {
+    let Some(tensor) = state.get(name) else { return Ok(Vec::new()) };
+    if tensor.dtype() != T::DTYPE {
+        let expected = format!("numbers of {}", T::DTYPE.as_str());
+        return Err(Error::invalid(format!("state {name:?}"), expected, tensor.dtype().as_str()));
+    }
+    Ok(tensor.to_vec1::<T>()?)
+}
+
+/// [`numbers`] that count something.
+pub fn counts(name: &str, counts: &[usize]) -> Option<(String, Tensor)> {
+    numbers(name, &counts.iter().map(|&count| count as i64).collect::<Vec<_>>())
+}
+
+/// The way back from [`counts`]. Errors when there are not `N` of them.
+pub fn take_counts<const N: usize>(state: &State, name: &str) -> Result<[usize; N]> {
+    let found = take_numbers::<i64>(state, name)?;
+    let counts: Vec<_> = found.iter().filter_map(|&count| usize::try_from(count).ok()).collect();
+    <[usize; N]>::try_from(counts).map_err(|_| {
+        Error::invalid(format!("state {name:?}"), format!("{N} counts"), format!("{found:?}"))
+    })
 }
 
 /// The state with `prefix.` before every name.

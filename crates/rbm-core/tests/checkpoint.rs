@@ -11,7 +11,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use common::{bits, normal};
 use rbm_core::checkpoint::write_whole;
-use rbm_core::{Checkpoint, Rng, State};
+use rbm_core::kernel::{Chains, End, Replicas};
+use rbm_core::{Checkpoint, Rng, State, state};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ fn checkpoint() -> Checkpoint<Record> {
         ("single", normal(3, 5, DType::F32, 1)),
         ("double", normal(2, 2, DType::F64, 2)),
         ("count", Tensor::new(u32::MAX, &Device::Cpu).unwrap()),
+        ("whole", Tensor::new(&[(1i64 << 53) - 1, -1], &Device::Cpu).unwrap()),
+        ("mark", Tensor::new(&[0u8, 2, 255], &Device::Cpu).unwrap()),
         ("turned", normal(3, 5, DType::F32, 3).t().unwrap()),
         ("odd", Tensor::new(&[f32::NAN, f32::INFINITY, -0.0, 1e-45], &Device::Cpu).unwrap()),
     ];
@@ -65,6 +68,43 @@ fn what_is_saved_is_loaded() {
     assert_holds(folder.path(), &["it"]);
     saved.save(&path).unwrap();
     assert_holds(folder.path(), &["it"]);
+}
+
+/// Replicas after 2^24 + 1 steps, which no `f32` can count; a mark that means nothing and one too few are refused.
+#[test]
+fn replicas_and_counts_come_back_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let rows = |width, seed| normal(3, width, DType::F32, seed);
+    let rows = Chains { visible: rows(4, 5), hidden_inputs: rows(2, 6), hidden: rows(2, 7) };
+    let steps = (1 << 24) + 1;
+    let replicas = Replicas { rows, ends: vec![End::Top, End::Neither, End::Bottom], steps };
+    let mut tensors = replicas.state();
+    tensors.extend(state::numbers("betas", &[0.0, 0.1 + 0.2, 1.0]));
+    tensors.extend(state::numbers::<f64>("nothing", &[]));
+    Checkpoint { tensors, record: () }.save(&path).unwrap();
+
+    let Checkpoint { tensors, record: () } = Checkpoint::load(&path, &Device::Cpu).unwrap();
+    let found = Replicas::restored(&tensors).unwrap();
+    assert_eq!((&found.ends, found.steps), (&replicas.ends, steps));
+    for (found, saved) in [
+        (&found.rows.visible, &replicas.rows.visible),
+        (&found.rows.hidden_inputs, &replicas.rows.hidden_inputs),
+        (&found.rows.hidden, &replicas.rows.hidden),
+    ] {
+        assert_eq!(bits(found), bits(saved));
+    }
+    assert_eq!(state::take_numbers::<f64>(&tensors, "betas").unwrap(), [0.0, 0.1 + 0.2, 1.0]);
+    assert!(state::take_numbers::<f64>(&tensors, "nothing").unwrap().is_empty());
+    let message = state::take_numbers::<f32>(&tensors, "betas").unwrap_err().to_string();
+    assert!(message.contains("betas") && message.contains("f64"), "{message}");
+    let message = state::take_counts::<2>(&tensors, "steps").unwrap_err().to_string();
+    assert!(message.contains("steps") && message.contains("2 counts"), "{message}");
+    for wrong in [&[0u8, 1, 3][..], &[0, 1]] {
+        let mut tensors = tensors.clone();
+        tensors.extend(state::numbers("ends", wrong));
+        assert!(Replicas::restored(&tensors).is_err(), "{wrong:?}");
+    }
 }
 
 /// The same contents are the same bytes, so that checkpoints can be compared.

@@ -111,6 +111,17 @@ impl Cases {
         self.block(0..self.count())
     }
 
+    /// The numbers of at most `most` cases from all over them, evenly: files are often in order of class.
+    pub fn spread(&self, most: usize) -> Vec<u32> {
+        let step = self.count().div_ceil(most.max(1)).max(1);
+        (0..self.count() as u32).step_by(step).collect()
+    }
+
+    /// These cases as one matrix.
+    pub fn thinned(&self, most: usize) -> Result<Tensor> {
+        self.rows(&self.spread(most))
+    }
+
     /// Values that no case lies below or above, where that is known without looking.
     pub(super) fn extent(&self) -> Option<(f32, f32)> {
         match (&self.standardise, &self.encoding) {

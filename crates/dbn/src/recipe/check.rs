@@ -4,7 +4,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Backpropagation, Layer, Method, Recipe};
+use super::{Backpropagation, Layer, Method, Recipe, UpDown};
 
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
@@ -36,6 +36,7 @@ impl Recipe {
         }
         let expected = "none beside labels = true: the top machine finds the classes itself";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
+        self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
         if self.autoencoder.is_some() {
             let expected = "none beside an autoencoder: a stack becomes one or the other";
             must(self.classifier.is_none(), "classifier", expected, "one")?;
@@ -45,6 +46,17 @@ impl Recipe {
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
         let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
+    }
+}
+
+impl UpDown {
+    fn check(&self) -> Result<()> {
+        must(self.batch_size > 0, "updown.batch_size", "at least 1", 0)?;
+        schedule("updown.learning_rate", &self.learning_rate)?;
+        momentum("updown.momentum", &self.momentum)?;
+        steps("updown.steps", &self.steps)?;
+        let expected = "a number of at least 0";
+        must(self.l2.is_finite() && self.l2 >= 0.0, "updown.l2", expected, self.l2)
     }
 }
 
@@ -59,16 +71,7 @@ impl Layer {
         must(is_ladder, &format!("{name}.replicas"), expected, replicas)?;
         schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
         momentum(&format!("{name}.momentum"), &self.momentum)?;
-        schedule(&format!("{name}.steps"), &self.steps)?;
-        let whole =
-            |k: f64| k >= 1.0 && (k.fract() == 0.0 || matches!(self.steps, Schedule::Ramp { .. }));
-        let all = values(&self.steps).into_iter().all(whole);
-        must(
-            all,
-            &format!("{name}.steps"),
-            "whole numbers of at least 1",
-            format!("{:?}", self.steps),
-        )?;
+        steps(&format!("{name}.steps"), &self.steps)?;
         for (key, value) in [
             ("l1", self.l1),
             ("l2", self.l2),
@@ -146,6 +149,14 @@ fn momentum(what: &str, momentum: &Schedule) -> Result<()> {
     schedule(what, momentum)?;
     let largest = values(momentum).into_iter().fold(0.0, f64::max);
     must(largest < 1.0, what, "numbers below 1", largest)
+}
+
+/// Errors unless `k` is always a number of Gibbs steps.
+fn steps(name: &str, k: &Schedule) -> Result<()> {
+    schedule(name, k)?;
+    let whole = |x: f64| x >= 1.0 && (x.fract() == 0.0 || matches!(k, Schedule::Ramp { .. }));
+    let all = values(k).into_iter().all(whole);
+    must(all, name, "whole numbers of at least 1", format!("{k:?}"))
 }
 
 fn schedule(what: &str, schedule: &Schedule) -> Result<()> {

@@ -7,6 +7,7 @@ mod parts;
 mod settings;
 mod text;
 mod units;
+mod updown;
 mod visible;
 mod work;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
 pub use self::text::BUILT_IN;
+pub use self::updown::UpDown;
 pub use self::work::Work;
 use crate::datasets::{self, Binarise, LabelColumn};
 use crate::greedy::{Caching, Pass};
@@ -58,6 +60,9 @@ pub struct Recipe {
     pub data: Data,
     /// The machines from the bottom up.
     pub layers: Vec<Layer>,
+    /// Up-down fine-tuning of the whole stack, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updown: Option<UpDown>,
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,

@@ -9,6 +9,8 @@ use super::Recipe;
 pub enum Work {
     /// A machine learns from what those below it make of the data; 0 is the lowest.
     Layer(usize),
+    /// All layers learn together by up-down.
+    UpDown,
     /// The unrolled network learns the classes by backpropagation.
     Classifier,
     /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
@@ -20,6 +22,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer(layer) => write!(f, "layer {}", layer + 1),
+            Self::UpDown => f.write_str("up-down"),
             Self::Classifier => f.write_str("classifier"),
             Self::Autoencoder => f.write_str("autoencoder"),
         }
@@ -34,8 +37,10 @@ impl Recipe {
 
     /// What there is to be done, in its order.
     pub fn stages(&self) -> Vec<Work> {
+        let updown = self.updown.as_ref().map(|_| Work::UpDown);
         let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
         let autoencoder = self.autoencoder.as_ref().map(|_| Work::Autoencoder);
-        (0..self.layers.len()).map(Work::Layer).chain(classifier).chain(autoencoder).collect()
+        let fine = updown.into_iter().chain(classifier).chain(autoencoder);
+        (0..self.layers.len()).map(Work::Layer).chain(fine).collect()
     }
 }

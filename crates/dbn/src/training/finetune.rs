@@ -9,7 +9,7 @@ use rbm_core::{Batches, Error, Result, Rows};
 
 use super::backprop::Backprop;
 use super::network::Network;
-use super::record::{Record, checkpoint_of};
+use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Batch, Dropout, Unrolled};
@@ -125,13 +125,7 @@ impl Training {
                 if command != Command::Continue {
                     self.record.sum.take_in(&mut objectives)?;
                     self.check(network.unrolled())?;
-                    watch.checkpoint(&checkpoint_of(
-                        &self.rbms,
-                        network,
-                        &self.kept,
-                        backprop.state(),
-                        &self.record,
-                    ))?;
+                    watch.checkpoint(&self.checkpoint_with(Some(network), backprop.state()))?;
                 }
                 if command == Command::Stop {
                     self.memory = backprop.state();

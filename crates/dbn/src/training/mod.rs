@@ -7,6 +7,7 @@ mod keep;
 mod network;
 mod pretrain;
 mod record;
+mod updown;
 mod watch;
 
 use candle_core::{DType, Device};
@@ -157,6 +158,7 @@ impl Training {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
                 Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
+                Work::UpDown => self.updown(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);

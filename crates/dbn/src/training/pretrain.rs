@@ -114,13 +114,10 @@ impl Training {
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
         let means = vec![Pass::Mean; feed.rbms.len()];
         let some = |part: &Part| -> Result<_> {
-            // From all over the data: files are often in order of class.
-            let step = part.len().div_ceil(MONITORED).max(1);
-            let every: Vec<u32> = (0..part.len() as u32).step_by(step).collect();
             let labels = self.labels_of(part, feed.rbms.len());
             let below =
                 Below { cases: &part.cases, labels, passes: &means, balance: None, ..feed.clone() };
-            below.batch(&every, &mut Rng::new(0))
+            below.batch(&part.cases.spread(MONITORED), &mut Rng::new(0))
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })

@@ -1,6 +1,6 @@
 //! Where a training stands, and how it is taken up again from there.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rbm_core::state::{State, below, prefixed, take};
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, data};
@@ -11,7 +11,7 @@ use super::keep::{Counts, Kept};
 use super::network::Network;
 use super::{Checkpoint, Training};
 use crate::recipe::Work;
-use crate::{Part, Recipe};
+use crate::{Directed, Part, Recipe};
 
 const VERSION: u32 = 1;
 
@@ -95,7 +95,11 @@ impl Training {
                 describe(&self.record.data),
             ));
         }
-        let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&self.device)?));
+        // Counts and numbers of `f64` stay on the CPU: not every device has them.
+        let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {
+            DType::F32 => Ok((name, tensor.to_device(&self.device)?)),
+            _ => Ok((name, tensor)),
+        };
         let tensors = tensors.into_iter().map(here).collect::<Result<State>>()?;
         self.rbms.clear();
         // Between two stages the next machine is not there yet.
@@ -107,6 +111,17 @@ impl Training {
                 var.set(&self.fitting(&tensors, &format!("rbms.{i}.{name}"), var.dims())?)?;
             }
             self.rbms.push(rbm);
+        }
+        self.generative.clear();
+        for (i, rbm) in self.rbms.iter().enumerate() {
+            if tensors.contains_key(&format!("generative.{i}.weight")) {
+                let layer = Directed::downwards(rbm)?;
+                for (name, var) in layer.parameters() {
+                    let name = format!("generative.{i}.{name}");
+                    var.set(&self.fitting(&tensors, &name, var.dims())?)?;
+                }
+                self.generative.push(layer);
+            }
         }
         for work in [Work::Classifier, Work::Autoencoder] {
             if tensors.contains_key(&format!("{work}.0")) {
@@ -138,7 +153,14 @@ impl Training {
 
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
     pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
-        checkpoint_of(&self.rbms, self.network.as_ref(), &self.kept, memory, &self.record)
+        self.checkpoint_with(self.network.as_ref(), memory)
+    }
+
+    /// The same while `network` is being fine-tuned.
+    pub(super) fn checkpoint_with(&self, network: Option<&Network>, memory: State) -> Checkpoint {
+        let mut checkpoint = checkpoint_of(&self.rbms, network, &self.kept, memory, &self.record);
+        checkpoint.tensors.extend(generative_tensors(&self.generative));
+        checkpoint
     }
 }
 
@@ -159,6 +181,16 @@ pub(super) fn checkpoint_of<'a>(
     tensors.extend(kept.state());
     tensors.extend(prefixed("memory", memory));
     Checkpoint { tensors, record: record.clone() }
+}
+
+/// Every parameter of the way down by its name in a checkpoint.
+pub(super) fn generative_tensors(layers: &[Directed]) -> State {
+    let tensors = layers.iter().enumerate().flat_map(|(i, layer)| {
+        let parameters = layer.parameters().into_iter();
+        parameters
+            .map(move |(name, var)| (format!("generative.{i}.{name}"), var.as_detached_tensor()))
+    });
+    tensors.collect()
 }
 
 /// Every parameter of `rbms` by its name in a checkpoint.

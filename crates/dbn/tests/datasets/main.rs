@@ -249,6 +249,21 @@ mod parts {
         Ok(())
     }
 
+    #[test]
+    fn thinned_cases_are_from_all_over_them() -> Outcome {
+        let cases = part(None)?.cases;
+        let firsts = |most: usize| -> Outcome<Vec<f32>> {
+            Ok(cases.thinned(most)?.to_vec2::<f32>()?.iter().map(|case| case[0]).collect())
+        };
+        for most in [6, 7, usize::MAX] {
+            assert_eq!(firsts(most)?, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0], "{most}");
+        }
+        assert_eq!(firsts(5)?, [0.0, 4.0, 8.0]);
+        assert_eq!(firsts(2)?, [0.0, 6.0]);
+        assert_eq!(firsts(1)?, [0.0]);
+        Ok(())
+    }
+
     /// Catches a row taken from the wrong one of two sources, and a selection of a selection that forgets the first.
     #[test]
     fn joined_and_chosen_cases_are_the_rows_that_they_name() -> Outcome {

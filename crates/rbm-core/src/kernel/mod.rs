@@ -7,6 +7,7 @@ mod gibbs;
 
 mod clamped;
 mod path;
+mod replicas;
 mod tempering;
 pub mod trajectory;
 
@@ -15,7 +16,8 @@ use candle_core::Tensor;
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use path::{Path, column};
-pub use tempering::{End, Replicas, Swaps, Tempering};
+pub use replicas::{End, Replicas};
+pub use tempering::{Swaps, TARGET_ACCEPTANCE, Tempering};
 pub use trajectory::Trajectory;
 
 use crate::{Rbm, Result, Rng};
@@ -27,6 +29,12 @@ pub(crate) fn acceptance(log_ratio: f64) -> f64 {
         r if r.is_nan() => 0.0,
         r => r.exp(),
     }
+}
+
+/// exp of log-weights, in units of the greatest of them, and the logarithm of that one: nothing overflows.
+pub(crate) fn relative_weights(log_weights: &[f64]) -> (Vec<f64>, f64) {
+    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (log_weights.iter().map(|w| (w - highest).exp()).collect(), highest)
 }
 
 /// A way to move chains through the configurations of a machine.

@@ -5,12 +5,13 @@
 //! level as it is. The ladder is spaced so that all gaps are equally easy (Syed, Bouchard-Côté, Deligiannidis, Doucet 2022).
 
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::{Chains, Kernel, Path, column};
+use super::{Chains, End, Kernel, Path, Replicas, column};
 use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, ops};
 
+/// The acceptance that ladders are spaced for: near 0.23 is best for one chain of swaps, more costs little and mixes well.
+pub const TARGET_ACCEPTANCE: f64 = 0.4;
 /// The least share of rejected swaps that a gap counts with when the ladder is spaced anew.
 const LEAST_REJECTION: f64 = 1e-3;
 
@@ -21,28 +22,6 @@ pub struct Tempering {
     pub path: Path,
     /// The ladder, ascending from 0 to 1.
     pub betas: Vec<f64>,
-}
-
-/// One replica for each level and chain; the rows of a level follow each other, level 0 (β = 0) first.
-#[derive(Debug, Clone)]
-pub struct Replicas {
-    /// All replicas, `(levels · chains, …)`.
-    pub rows: Chains,
-    /// Which end of the ladder each replica was at last.
-    pub ends: Vec<End>,
-    /// Steps made: even ones try to swap levels 0 and 1, 2 and 3, …; odd ones 1 and 2, 3 and 4, ….
-    pub steps: usize,
-}
-
-/// The end of the ladder where a replica was last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum End {
-    /// Neither yet.
-    Neither,
-    /// β = 0, where every replica is drawn anew.
-    Bottom,
-    /// β = 1, having been at β = 0 before.
-    Top,
 }
 
 /// What a step tells.
@@ -200,23 +179,5 @@ impl Kernel for Tempering {
         replicas.rows = Chains { visible, hidden_inputs, hidden };
         replicas.steps += 1;
         Ok(Swaps { acceptance, arrivals, up, down })
-    }
-}
-
-impl Replicas {
-    /// Lets the marks follow the replicas that have changed places, and counts those that arrive at β = 1 from β = 0.
-    fn arrange(&mut self, order: &[u32], chains: usize) -> usize {
-        let mut ends: Vec<_> = order.iter().map(|&from| self.ends[from as usize]).collect();
-        let rows = ends.len();
-        ends[..chains].fill(End::Bottom);
-        let mut arrivals = 0;
-        for end in &mut ends[rows - chains..] {
-            arrivals += usize::from(*end == End::Bottom);
-            if *end == End::Bottom {
-                *end = End::Top;
-            }
-        }
-        self.ends = ends;
-        arrivals
     }
 }

@@ -7,6 +7,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
+use super::{Path, relative_weights};
 use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, ops};
 
@@ -64,8 +65,8 @@ impl Weighed {
     /// `visible` as `rbm` sees it.
     pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        let free_energy = rbm.visible().energy(&visible)? - rbm.hidden().cgf(&hidden_inputs)?;
-        let free_energy = to_host(&free_energy?.detach())?.to_vec1::<f64>()?;
+        let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?;
+        let free_energy = to_host(&free_energy)?.to_vec1::<f64>()?;
         Ok(Self { visible, hidden_inputs, free_energy })
     }
 
@@ -122,8 +123,7 @@ pub fn exchange(
 /// F(v) − F_other(v) of samples v of the first. A sample of the other is one of these, weighted, so the mean over pairs is
 /// Σ min(wᵢ, wⱼ) over i ≠ j, by (n − 1)·Σ w: one less the weights' Gini coefficient.
 pub fn overlap(log_weights: &[f64]) -> f64 {
-    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    let (mut weights, _) = relative_weights(log_weights);
     weights.sort_by(f64::total_cmp);
     let n = weights.len();
     let above: f64 = weights.iter().enumerate().map(|(i, w)| 2.0 * w * (n - 1 - i) as f64).sum();
@@ -135,8 +135,7 @@ impl Trajectory {
     pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
         let bottom = rbm.try_clone()?;
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
-        let none = Tensor::zeros((rows, rbm.visible().units().size()), rbm.dtype(), rbm.device())?;
-        let visible = bottom.visible().sample(&none, rng)?;
+        let visible = Path::from_biases(&bottom)?.sample_at_zero(&bottom, rows, rng)?;
         Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
     }
 
@@ -263,18 +262,13 @@ impl Trajectory {
     /// log Z of the bottom, in nats.
     pub fn log_partition_at_bottom(&self) -> Result<f64> {
         let rbm = &self.levels[0].rbm;
-        let of = |layer: &dyn crate::Layer| -> Result<f64> {
-            let none = Tensor::zeros((1, layer.units().size()), rbm.dtype(), rbm.device())?;
-            Ok(to_host(&layer.cgf(&none)?)?.sum_all()?.to_scalar::<f64>()?)
-        };
-        Ok(of(rbm.visible())? + of(rbm.hidden())?)
+        Path::from_biases(rbm)?.log_partition_at_zero(rbm)
     }
 }
 
 /// Row numbers drawn by their weights, as evenly as can be: `chance` between 0 and 1 places the comb (systematic resampling).
 fn resampled(log_weights: &[f64], chance: f64) -> Vec<u32> {
-    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+    let (weights, _) = relative_weights(log_weights);
     let tooth = weights.iter().sum::<f64>() / weights.len() as f64;
     let (mut row, mut reached) = (0, weights.first().copied().unwrap_or(0.0));
     (0..weights.len())

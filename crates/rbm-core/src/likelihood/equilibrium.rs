@@ -1,10 +1,10 @@
 //! Equilibrium samples of a machine by parallel tempering, and its partition function on the way.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::{Bridge, Effort, Estimate, Phase, Standing};
-use crate::kernel::{Chains, Kernel, Path, Replicas, Tempering};
-use crate::state::{State, take};
+use crate::kernel::{Kernel, Path, Replicas, TARGET_ACCEPTANCE, Tempering};
+use crate::state::{State, below, numbers, prefixed, take_numbers};
 use crate::{Error, Rbm, Result, Rng};
 
 /// Levels of the first ladder.
@@ -14,8 +14,6 @@ const CLIMB: usize = 10;
 /// How often the ladder is spaced anew, and after how many sweeps.
 const ROUNDS: usize = 10;
 const ROUND: usize = 30;
-/// The acceptance that the ladder is spaced for: near 0.23 is best for one chain of swaps, more costs little and mixes well.
-const TARGET: f64 = 0.4;
 /// The most sweeps whose log-weights are kept for the bridge.
 const MOST_KEPT: usize = 1000;
 
@@ -45,8 +43,6 @@ impl Equilibrium {
             stride: 1,
             bridge_stride: 1,
             betas: tempering.betas.clone(),
-            steps: 0,
-            ends: Vec::new(),
         };
         let mut new = Self {
             effort,
@@ -129,9 +125,11 @@ impl Equilibrium {
     /// A new ladder from the acceptance over the old one; the last round begins the burning in.
     fn respace(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         let acceptance = self.acceptance();
-        let free = self.tempering.respaced(&acceptance, None, TARGET);
+        let free = self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE);
         let spaced = match free.betas.len() > self.effort.levels {
-            true => self.tempering.respaced(&acceptance, Some(self.effort.levels), TARGET),
+            true => {
+                self.tempering.respaced(&acceptance, Some(self.effort.levels), TARGET_ACCEPTANCE)
+            }
             false => free,
         };
         self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
@@ -197,53 +195,29 @@ impl Equilibrium {
 
     /// Everything that is needed to go on: tensors by name, and the rest.
     pub fn checkpoint(&self) -> Result<(State, Standing)> {
-        let Chains { visible, hidden_inputs, hidden } = &self.replicas.rows;
         let (up, down) = self.bridge.collected();
-        let mut state = State::from([
-            ("visible".to_owned(), visible.clone()),
-            ("hidden_inputs".to_owned(), hidden_inputs.clone()),
-            ("hidden".to_owned(), hidden.clone()),
-        ]);
-        for (name, numbers) in [("up", up), ("down", down)] {
-            // safetensors of no bytes are refused by some readers.
-            if !numbers.is_empty() {
-                state.insert(name.to_owned(), Tensor::new(numbers, &Device::Cpu)?);
-            }
-        }
+        let mut state: State = prefixed("replicas", self.replicas.state()).collect();
+        state.extend([numbers("up", up), numbers("down", down)].into_iter().flatten());
         if !self.samples.is_empty() {
             state.insert("samples".to_owned(), Tensor::cat(&self.samples, 0)?);
         }
-        let Replicas { ends, steps, .. } = &self.replicas;
-        let standing = Standing { ends: ends.clone(), steps: *steps, ..self.standing.clone() };
-        Ok((state, standing))
+        Ok((state, self.standing.clone()))
     }
 
     /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort. Errors when tensors are missing.
     pub fn resume(path: Path, effort: Effort, state: &State, standing: Standing) -> Result<Self> {
         let gaps = standing.betas.len().saturating_sub(1);
         let mut bridge = Bridge::new(gaps, effort.chains);
-        if state.contains_key("up") {
-            let numbers = |name| Ok::<_, Error>(take(state, name)?.to_vec1::<f64>()?);
-            let (up, down) = (numbers("up")?, numbers("down")?);
-            let sweep = (gaps * effort.chains).max(1);
-            for (up, down) in up.chunks(sweep).zip(down.chunks(sweep)) {
-                bridge.push(up, down)?;
-            }
+        let (up, down) = (take_numbers(state, "up")?, take_numbers(state, "down")?);
+        let sweep = (gaps * effort.chains).max(1);
+        for (up, down) in up.chunks(sweep).zip(down.chunks(sweep)) {
+            bridge.push(up, down)?;
         }
         let samples = match state.get("samples") {
             Some(samples) => samples.chunk(samples.dim(0)? / effort.chains.max(1), 0)?,
             None => Vec::new(),
         };
-        let rows = Chains {
-            visible: take(state, "visible")?,
-            hidden_inputs: take(state, "hidden_inputs")?,
-            hidden: take(state, "hidden")?,
-        };
-        if standing.ends.len() != rows.visible.dim(0)? {
-            let found = format!("{} marks", standing.ends.len());
-            return Err(Error::invalid("replicas", format!("{:?}", rows.visible.dims()), found));
-        }
-        let replicas = Replicas { rows, ends: standing.ends.clone(), steps: standing.steps };
+        let replicas = Replicas::restored(&below("replicas", state))?;
         let tempering = Tempering { path, betas: standing.betas.clone() };
         Ok(Self { effort, tempering, replicas, standing, bridge, samples })
     }

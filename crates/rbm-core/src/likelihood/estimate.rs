@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::relative_weights;
+
 /// An estimate in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -40,8 +42,7 @@ impl Estimate {
     /// log of the mean of exp(`log_weights`), with the error of the logarithm by the delta method.
     pub fn of_log_weights(log_weights: &[f64]) -> Self {
         let n = log_weights.len() as f64;
-        let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = log_weights.iter().map(|w| (w - highest).exp()).collect();
+        let (weights, highest) = relative_weights(log_weights);
         let sum: f64 = weights.iter().sum();
         let mean = sum / n;
         let variance = weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / (n - 1.0);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{End, Swaps};
+use crate::kernel::Swaps;
 
 /// How long to temper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +55,6 @@ pub struct Standing {
     pub(super) bridge_stride: usize,
     /// The ladder.
     pub betas: Vec<f64>,
-    pub(super) steps: usize,
-    pub(super) ends: Vec<End>,
 }
 
 impl Standing {

@@ -56,8 +56,8 @@ impl Traces {
         self.wait = self.apart - 1;
         let chains = visible.dim(0)?.min(CHAINS);
         let visible = visible.narrow(0, 0, chains)?;
-        let cgf = rbm.hidden().cgf(&hidden_inputs.narrow(0, 0, chains)?)?;
-        let free_energy = (rbm.visible().energy(&visible)? - cgf)?.detach();
+        let hidden_inputs = hidden_inputs.narrow(0, 0, chains)?;
+        let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?.detach();
         let sum = ops::sum_within_rows(&visible)?.detach();
         if self.values.len() == KEPT {
             self.values.pop_front();

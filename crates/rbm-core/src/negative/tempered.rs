@@ -1,24 +1,24 @@
 //! Parallel tempering in training: chains that can leave the mode they are in.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::{NegativePhase, TRACES};
-use crate::kernel::{Chains, End, Kernel, Path, Replicas, Swaps, Tempering};
+use crate::kernel::{Chains, Kernel, Path, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
 use crate::mixing::Traces;
-use crate::state::{State, below, prefixed, take};
-use crate::{Error, Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::state::{State, below, counts, numbers, prefixed, take, take_counts, take_numbers};
+use crate::{Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// Levels of the first ladder, and the most that are taken unasked.
 const FIRST: usize = 6;
 const MOST: usize = 64;
 /// After how many sweeps the ladder is spaced anew.
 const ROUND: usize = 100;
-/// The acceptance that it is spaced for.
-const TARGET: f64 = 0.4;
 /// How much of each mini-batch goes into the means that β = 0 stands at.
 const MEANS_RATE: f64 = 0.01;
 /// A ladder of n levels that nothing has climbed for so many times n² sweeps, the time that diffusion takes, is broken.
 const SILENCE: usize = 4;
+/// What is saved of the replicas.
+const REPLICAS: &str = "replicas";
 
 /// Learning by parallel tempering (Desjardins et al. 2010; Cho, Raiko, Ilin 2010): every chain has a replica at each level of
 /// a ladder of inverse temperatures that persists between updates, and the fantasies are those at β = 1.
@@ -51,10 +51,10 @@ struct Climbing {
     silent: usize,
 }
 
-/// Sums over sweeps. Numbers of `f32`, which every device can hold in a state.
+/// Sums over sweeps.
 #[derive(Debug, Clone, Default)]
 struct Acceptance {
-    gaps: Vec<f32>,
+    gaps: Vec<f64>,
     sweeps: usize,
     arrivals: usize,
 }
@@ -62,13 +62,13 @@ struct Acceptance {
 impl Acceptance {
     fn count(&mut self, swaps: &Swaps) {
         self.gaps.resize(swaps.acceptance.len(), 0.0);
-        self.gaps.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += *a as f32);
+        self.gaps.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
         self.sweeps += 1;
         self.arrivals += swaps.arrivals;
     }
 
     fn means(&self) -> Vec<f64> {
-        self.gaps.iter().map(|sum| f64::from(*sum) / self.sweeps.max(1) as f64).collect()
+        self.gaps.iter().map(|sum| sum / self.sweeps.max(1) as f64).collect()
     }
 }
 
@@ -88,7 +88,7 @@ impl Tempered {
         let levels = if self.levels == 0 { FIRST } else { self.levels };
         let means = means_of(rbm, positive)?;
         let path = Path::from_means(rbm, &means[0], &means[1])?;
-        let tempering = representable(Tempering::even(path, levels)?);
+        let tempering = Tempering::even(path, levels)?;
         let replicas = tempering.climb(rbm, chains, 1, rng)?;
         let (round, report) = (Acceptance::default(), Acceptance::default());
         Ok(Climbing { tempering, replicas, means, round, report, silent: 0 })
@@ -99,12 +99,6 @@ impl Tempered {
 fn means_of(rbm: &Rbm, phase: &Phase) -> Result<[Tensor; 2]> {
     let hidden = rbm.hidden().mean(&phase.hidden_inputs)?.detach();
     Ok([phase.average(&phase.visible)?, phase.average(&hidden)?])
-}
-
-/// The same ladder in numbers of `f32`, which a state keeps to the bit.
-fn representable(mut tempering: Tempering) -> Tempering {
-    tempering.betas.iter_mut().for_each(|beta| *beta = f64::from(*beta as f32));
-    tempering
 }
 
 impl Climbing {
@@ -129,11 +123,12 @@ impl Climbing {
     fn respace(&mut self, rbm: &Rbm, is_free: bool, rng: &mut Rng) -> Result<()> {
         let acceptance = std::mem::take(&mut self.round).means();
         let levels = self.tempering.betas.len();
-        let free = self.tempering.respaced(&acceptance, None, TARGET).betas.len().min(MOST);
+        let free =
+            self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE).betas.len().min(MOST);
         // One level too many is not worth the marks of where replicas have been.
         let is_off = free > levels || free + 1 < levels;
         let wanted = if is_free && is_off { free } else { levels };
-        let spaced = representable(self.tempering.respaced(&acceptance, Some(wanted), TARGET));
+        let spaced = self.tempering.respaced(&acceptance, Some(wanted), TARGET_ACCEPTANCE);
         if wanted != levels {
             self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
             (self.report, self.silent) = (Acceptance::default(), 0);
@@ -191,87 +186,45 @@ impl NegativePhase for Tempered {
 
 impl Stateful for Tempered {
     fn state(&self) -> State {
-        let mut state: State = prefixed(TRACES, self.traces.state()).collect();
-        let Some(climbing) = &self.climbing else { return state };
-        let Climbing { tempering, replicas, means: [visible, hidden], .. } = climbing;
-        for (name, tensor) in [
-            ("visible", &replicas.rows.visible),
-            ("hidden_inputs", &replicas.rows.hidden_inputs),
-            ("hidden", &replicas.rows.hidden),
-            ("visible_mean", visible),
-            ("hidden_mean", hidden),
-        ] {
-            state.insert(name.to_owned(), tensor.clone());
-        }
-        let mut numbers = |name: &str, numbers: Vec<f32>| {
-            // A tensor without numbers is not there.
-            let tensor = Tensor::new(&numbers[..], &Device::Cpu).ok();
-            let tensor = tensor.filter(|tensor| tensor.elem_count() > 0);
-            state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
-        };
-        numbers("betas", tempering.betas.iter().map(|beta| *beta as f32).collect());
-        let mark = |end: &End| match end {
-            End::Neither => 0.0,
-            End::Bottom => 1.0,
-            End::Top => 2.0,
-        };
-        numbers("ends", replicas.ends.iter().map(mark).collect());
-        numbers("round", climbing.round.gaps.clone());
-        numbers("report", climbing.report.gaps.clone());
-        let counts = [
-            // Only whether it is even matters.
-            replicas.steps % 2,
-            climbing.silent,
-            climbing.round.sweeps,
-            climbing.round.arrivals,
-            climbing.report.sweeps,
-            climbing.report.arrivals,
-        ];
-        numbers("counts", counts.map(|count| count as f32).to_vec());
-        state
+        let traces = prefixed(TRACES, self.traces.state());
+        let Some(climbing) = &self.climbing else { return traces.collect() };
+        let Climbing { tempering, replicas, means: [visible, hidden], round, report, silent } =
+            climbing;
+        let means = [("visible_mean", visible), ("hidden_mean", hidden)];
+        let sums = [round.sweeps, round.arrivals, report.sweeps, report.arrivals];
+        traces
+            .chain(prefixed(REPLICAS, replicas.state()))
+            .chain(means.map(|(name, mean)| (name.to_owned(), mean.clone())))
+            .chain(numbers("betas", &tempering.betas))
+            .chain(numbers("round", &round.gaps))
+            .chain(numbers("report", &report.gaps))
+            .chain(counts("sums", &sums))
+            .chain(counts("silent", &[*silent]))
+            .collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
         self.traces.restore(&below(TRACES, state))?;
         self.climbing = None;
-        if !state.contains_key("betas") {
+        let betas: Vec<f64> = take_numbers(state, "betas")?;
+        if betas.is_empty() {
             return Ok(());
         }
-        let numbers = |name: &str| -> Result<Vec<f32>> { Ok(take(state, name)?.to_vec1()?) };
-        let some = |name: &str| state.get(name).map_or(Ok(Vec::new()), |_| numbers(name));
-        let counts: Vec<usize> = numbers("counts")?.into_iter().map(|n| n as usize).collect();
-        let [steps, silent, round_sweeps, round_arrivals, sweeps, arrivals] = counts[..] else {
-            let found = format!("{} numbers", counts.len());
-            return Err(Error::invalid("state \"counts\"", "6 numbers", found));
-        };
-        let rows = Chains {
-            visible: take(state, "visible")?,
-            hidden_inputs: take(state, "hidden_inputs")?,
-            hidden: take(state, "hidden")?,
-        };
-        let end = |mark: f32| match mark {
-            1.0 => End::Bottom,
-            2.0 => End::Top,
-            _ => End::Neither,
-        };
+        let replicas = Replicas::restored(&below(REPLICAS, state))?;
         let means = [take(state, "visible_mean")?, take(state, "hidden_mean")?];
         // Only until the machine is there to space it again.
         let path = Path { visible_field: means[0].clone(), hidden_field: means[1].clone() };
-        let betas = numbers("betas")?.into_iter().map(f64::from).collect();
+        let [round, round_arrivals, report, report_arrivals] = take_counts(state, "sums")?;
+        let sums = |name, sweeps, arrivals| -> Result<_> {
+            Ok(Acceptance { gaps: take_numbers(state, name)?, sweeps, arrivals })
+        };
+        let [silent] = take_counts(state, "silent")?;
         self.climbing = Some(Climbing {
             tempering: Tempering { path, betas },
-            replicas: Replicas {
-                rows,
-                ends: numbers("ends")?.into_iter().map(end).collect(),
-                steps,
-            },
+            replicas,
             means,
-            round: Acceptance {
-                gaps: some("round")?,
-                sweeps: round_sweeps,
-                arrivals: round_arrivals,
-            },
-            report: Acceptance { gaps: some("report")?, sweeps, arrivals },
+            round: sums("round", round, round_arrivals)?,
+            report: sums("report", report, report_arrivals)?,
             silent,
         });
         Ok(())

@@ -1,15 +1,14 @@
 //! The chains of a training on their ladder of frozen machines.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::kernel::trajectory::{Exchange, Level, Trajectory, Weighed, exchange, overlap};
 use crate::negative::CHAINS;
-use crate::ops::device::to_host;
-use crate::state::{State, below, take};
+use crate::state::{State, below, counts, numbers, take, take_counts, take_numbers};
 use crate::{Error, Gibbs, Rbm, Result, Rng};
 
 /// How much of a new acceptance goes into its running mean.
-const ACCEPTANCE_RATE: f32 = 0.1;
+const ACCEPTANCE_RATE: f64 = 0.1;
 /// The names of a level's samples and of their free energies.
 const SAMPLES: &str = "samples";
 const ENERGIES: &str = "free_energies";
@@ -25,17 +24,26 @@ pub(super) struct Ladder {
     /// At how many of them to look at the overlap again.
     pub(super) look: usize,
     /// The running mean of how probable exchanges with the newest copy are; it follows quickly.
-    pub(super) online: f32,
+    pub(super) online: f64,
     /// Updates undone since the last report.
     pub(super) undone: usize,
     /// The part of the learning rate that is made use of, a power of ½.
-    pub(super) pace: f32,
-    /// Running means over each gap, the machine's own last; numbers of `f32`, which every device can hold in a state.
-    pub(super) acceptance: Vec<f32>,
+    pub(super) pace: f64,
+    /// Running means over each gap, the machine's own last.
+    pub(super) acceptance: Vec<f64>,
 }
 
-fn blend(mean: &mut f32, new: f64) {
-    *mean += ACCEPTANCE_RATE * (new as f32 - *mean);
+fn blend(mean: &mut f64, new: f64) {
+    *mean += ACCEPTANCE_RATE * (new - *mean);
+}
+
+/// Errors unless there are `expected` numbers under `name` in a state.
+fn check(name: &str, expected: usize, numbers: &[f64]) -> Result<()> {
+    if numbers.len() == expected {
+        return Ok(());
+    }
+    let (expected, found) = (format!("{expected} numbers"), numbers.len().to_string());
+    Err(Error::invalid(format!("state {name:?}"), expected, found))
 }
 
 impl Ladder {
@@ -71,7 +79,7 @@ impl Ladder {
             exchange((copy, met), (rbm, Weighed::by(rbm, visible)?), rng)?;
         self.trajectory.put(newest, start, &first)?;
         blend(&mut self.acceptance[newest], acceptance);
-        self.online = 0.5 * (self.online + acceptance as f32);
+        self.online = 0.5 * (self.online + acceptance);
         self.hidden = rbm.hidden().sample(&second.hidden_inputs, rng)?;
         Ok(second)
     }
@@ -114,29 +122,22 @@ impl Ladder {
         let mut state = State::from([(CHAINS.to_owned(), self.hidden.clone())]);
         for (i, Level { rbm, visible, free_energy }) in self.trajectory.levels().iter().enumerate()
         {
-            // Numbers of the machine's own type, which is what they were found in.
-            let energies = Tensor::new(&free_energy[..], &Device::Cpu)
-                .and_then(|energies| energies.to_dtype(rbm.dtype()));
             let parameters = rbm.parameters().into_iter();
             state.extend(
                 parameters
                     .map(|(name, var)| (name, var.as_detached_tensor()))
                     .chain([(SAMPLES.to_owned(), visible.clone())])
-                    .chain(energies.ok().map(|energies| (ENERGIES.to_owned(), energies)))
+                    .chain(numbers(ENERGIES, free_energy))
                     .map(|(name, tensor)| (format!("level.{i}.{name}"), tensor)),
             );
         }
-        let counts = [self.since, self.look, self.trajectory.visits, self.undone];
-        let counts = counts.map(|count| count as f32);
+        let whole = [self.since, self.look, self.trajectory.visits, self.undone];
         let numbers = [
-            ("counts", &counts[..]),
-            ("pace", &[self.pace, self.online]),
-            ("acceptance", &self.acceptance[..]),
+            counts("counts", &whole),
+            numbers("pace", &[self.pace, self.online]),
+            numbers("acceptance", &self.acceptance),
         ];
-        let tensor = |(name, numbers): (&str, &[f32])| {
-            Some((name.to_owned(), Tensor::new(numbers, &Device::Cpu).ok()?))
-        };
-        state.extend(numbers.into_iter().filter_map(tensor));
+        state.extend(numbers.into_iter().flatten());
         state
     }
 
@@ -152,22 +153,18 @@ impl Ladder {
             for (name, var) in frozen.parameters() {
                 var.set(&take(&state, &name)?)?;
             }
-            let free_energy = to_host(&take(&state, ENERGIES)?)?.to_vec1::<f64>()?;
+            let free_energy: Vec<f64> = take_numbers(&state, ENERGIES)?;
+            check(ENERGIES, visible.dim(0)?, &free_energy)?;
             levels.push(Level { rbm: frozen, visible, free_energy });
         }
-        let hidden = take(state, CHAINS)?;
+        let (hidden, acceptance) = (take(state, CHAINS)?, take_numbers(state, "acceptance")?);
+        check("acceptance", levels.len(), &acceptance)?;
         let mut trajectory = Trajectory::of(levels, hidden.dim(0)?)?;
-        let numbers = |name: &str| -> Result<Vec<f32>> { Ok(take(state, name)?.to_vec1()?) };
-        let counts: Vec<usize> = numbers("counts")?.into_iter().map(|n| n as usize).collect();
-        let ([since, look, visits, undone], [pace, online]) = (&counts[..], &numbers("pace")?[..])
-        else {
-            let found = format!("{} numbers", counts.len());
-            return Err(Error::invalid("state \"counts\"", "4 numbers, and 2 of the pace", found));
-        };
-        trajectory.visits = *visits;
-        let acceptance = numbers("acceptance")?;
-        let (since, look, undone) = (*since, *look, *undone);
-        let (pace, online) = (*pace, *online);
+        let [since, look, visits, undone] = take_counts(state, "counts")?;
+        trajectory.visits = visits;
+        let paces: Vec<f64> = take_numbers(state, "pace")?;
+        check("pace", 2, &paces)?;
+        let (pace, online) = (paces[0], paces[1]);
         Ok(Self { trajectory, hidden, since, look, online, undone, pace, acceptance })
     }
 }

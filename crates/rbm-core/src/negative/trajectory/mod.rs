@@ -147,7 +147,7 @@ impl NegativePhase for ParallelTrajectory {
         };
         let since = ladder.since + 1;
         let mut is_undone = false;
-        let online = f64::from(ladder.online);
+        let online = ladder.online;
         if since >= ladder.look || online < self.freeze_below {
             let overlap = ladder.overlap(rbm)?.min(online);
             let decision = self.decide(overlap, since);
@@ -182,8 +182,8 @@ impl NegativePhase for ParallelTrajectory {
     }
 
     fn pace(&self) -> f64 {
-        let saved = || self.restored.as_ref()?.get("pace")?.to_vec1::<f32>().ok()?.first().copied();
-        f64::from(self.ladder.as_ref().map(|ladder| ladder.pace).or_else(saved).unwrap_or(1.0))
+        let saved = || self.restored.as_ref()?.get("pace")?.to_vec1::<f64>().ok()?.first().copied();
+        self.ladder.as_ref().map(|ladder| ladder.pace).or_else(saved).unwrap_or(1.0)
     }
 
     fn mixing(&mut self) -> Result<Option<Mixing>> {
@@ -191,9 +191,9 @@ impl NegativePhase for ParallelTrajectory {
         let undone = std::mem::take(&mut ladder.undone);
         let mixing = self.traces.report()?.unwrap_or_default();
         Ok(Some(Mixing {
-            swap_acceptance: Some(ladder.acceptance.iter().copied().map(f64::from).collect()),
+            swap_acceptance: Some(ladder.acceptance.clone()),
             undone: Some(undone),
-            pace: Some(f64::from(ladder.pace)),
+            pace: Some(ladder.pace),
             ..mixing
         }))
     }

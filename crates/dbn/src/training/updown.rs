@@ -1,0 +1,130 @@
+//! The stage of up-down: the whole stack learns together.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use rbm_core::train::{Feed, Position};
+use rbm_core::{Error, Result, Rng, Sgd, monitor};
+
+use super::record::{checkpoint_of, generative_tensors};
+use super::{Command, Figures, Kept, Stage, Step, Stream, Training, Watch};
+use crate::greedy::Below;
+use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe};
+
+impl Training {
+    /// Runs or goes on with the stage of up-down.
+    pub(super) fn updown(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
+        let span = tracing::info_span!("up-down");
+        let _entered = span.enter();
+        let Some(recipe) = self.recipe.updown.clone() else {
+            return Err(Error::invalid("up-down", "a part of the recipe", "none"));
+        };
+        tracing::info!(epochs = recipe.epochs, from = self.record.position.epoch, "up-down");
+        if self.record.position == Position::default() {
+            self.record.rng = self.stream(Stream::Learn);
+            let below = &self.rbms[..self.rbms.len().saturating_sub(1)];
+            self.generative = below.iter().map(Directed::downwards).collect::<Result<_>>()?;
+        }
+        let dbn = self.take_dbn()?;
+        let sizes = dbn.rbms.iter().map(|rbm| rbm.hidden().units().size().to_string());
+        let sizes: Vec<_> = std::iter::once(dbn.width().to_string()).chain(sizes).collect();
+        watch.stage(&Stage {
+            name: self.stage_name(),
+            shape: sizes.join(" ⇄ "),
+            epochs: recipe.epochs,
+            from: self.record.position.epoch,
+            cases: self.train.len(),
+        })?;
+        let flow = self.wake_and_sleep(&dbn, &recipe, watch);
+        (self.rbms, self.generative) = (dbn.rbms, dbn.generative);
+        flow
+    }
+
+    fn wake_and_sleep(
+        &mut self,
+        dbn: &Dbn,
+        recipe: &recipe::UpDown,
+        watch: &mut dyn Watch,
+    ) -> Result<ControlFlow<()>> {
+        let cases = self.train.cases.clone();
+        let of_cases = self.train.labels.clone();
+        let feed = Below {
+            cases: &cases,
+            balance: of_cases.as_deref().filter(|_| recipe.balanced),
+            rbms: &[],
+            passes: &[],
+            labels: None,
+            batch_size: recipe.batch_size,
+            shuffle: self.stream(Stream::Shuffle),
+        };
+        let mut updown = UpDown { steps: 1, l2: recipe.l2, optimizer: Box::new(Sgd::new(0.0)) };
+        if !self.memory.is_empty() {
+            updown.optimizer.restore(&self.memory)?;
+        }
+        while self.record.position.epoch < recipe.epochs {
+            let epoch = self.record.position.epoch;
+            let learning_rate = recipe.learning_rate.at(epoch, recipe.epochs);
+            let momentum = recipe.momentum.at(epoch, recipe.epochs);
+            updown.steps = recipe.steps.steps_at(epoch, recipe.epochs);
+            updown.optimizer.set_rates(learning_rate, momentum);
+            let order = feed.order(epoch);
+            self.record.position.check(&order)?;
+            let (clock, mut seen) = (Instant::now(), 0);
+            for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
+                let v = feed.batch(indices, &mut Rng::new(0))?;
+                let codes = match (dbn.classes, &of_cases) {
+                    (Some(classes), Some(labels)) => {
+                        let labels: Vec<u32> =
+                            indices.iter().map(|&i| labels[i as usize]).collect();
+                        Some(labels::codes(&labels, classes, v.dtype(), v.device())?)
+                    }
+                    _ => None,
+                };
+                updown.step(dbn, &v, codes.as_ref(), &mut self.record.rng)?;
+                seen += indices.len();
+                self.record.position = Position { epoch, batch: i + 1 };
+                if i + 1 == order.len() {
+                    dbn.rbms.iter().try_for_each(monitor::check)?;
+                    self.record.position = Position { epoch: epoch + 1, batch: 0 };
+                    self.record.epochs += 1;
+                    let seconds = clock.elapsed().as_secs_f64();
+                    watch.epoch(&Figures {
+                        stage: self.stage_name(),
+                        epoch: epoch + 1,
+                        epochs: recipe.epochs,
+                        seconds,
+                        cases_per_second: seen as f64 / seconds.max(1e-9),
+                        learning_rate,
+                        momentum,
+                        k: Some(updown.steps),
+                        validation_error: self.error_of(dbn)?,
+                        ..Figures::default()
+                    })?;
+                }
+                let command =
+                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
+                if command != Command::Continue {
+                    let memory = updown.optimizer.state();
+                    let kept = Kept::default();
+                    let mut checkpoint =
+                        checkpoint_of(&dbn.rbms, None, &kept, memory, &self.record);
+                    checkpoint.tensors.extend(generative_tensors(&dbn.generative));
+                    watch.checkpoint(&checkpoint)?;
+                }
+                if command == Command::Stop {
+                    self.memory = updown.optimizer.state();
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// How many of the validation cases, in percent, are taken for another class than theirs.
+    fn error_of(&self, dbn: &Dbn) -> Result<Option<f64>> {
+        let is_asked = self.monitor && dbn.classes.is_some();
+        let Some(part) = self.validation.as_ref().filter(|_| is_asked) else { return Ok(None) };
+        let errors = dbn.label_errors(part, Recognition::Means, &mut Rng::new(0))?;
+        Ok(Some(100.0 * errors as f64 / part.len().max(1) as f64))
+    }
+}

@@ -1,0 +1,45 @@
+//! Someone who watches a training and stops it, and what it comes to, bit by bit.
+
+use candle_core::Tensor;
+use dbn::Model;
+use dbn::training::{Checkpoint, Command, Figures, Stage, Step, Watch};
+
+/// Stops after every `stride` steps, keeps the last checkpoint, and expects figures that are finite.
+#[derive(Default)]
+pub struct Interrupter {
+    pub stride: usize,
+    pub steps: usize,
+    pub epochs: usize,
+    pub last: Option<Checkpoint>,
+}
+
+impl Watch for Interrupter {
+    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+        Ok(())
+    }
+
+    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+        self.steps += 1;
+        let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
+        Ok(if stops { Command::Stop } else { Command::Continue })
+    }
+
+    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+        self.epochs += 1;
+        let report = figures.report.iter();
+        report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+        self.last = Some(checkpoint.clone());
+        Ok(())
+    }
+}
+
+/// Every parameter of the model by its name, to the bit.
+pub fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
+    let tensors = model.tensors().unwrap().into_iter();
+    let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    tensors.map(|(name, t)| (name, flat(t).into_iter().map(f32::to_bits).collect())).collect()
+}
