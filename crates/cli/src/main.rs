@@ -13,6 +13,8 @@ mod train;
 
 mod npy;
 
+mod features;
+
 mod cases;
 
 mod report;
@@ -22,7 +24,9 @@ mod likelihood;
 mod evaluate;
 mod sample;
 
+mod decode;
 mod embed;
+mod encode;
 mod inspect;
 
 mod bench;
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args, &bars),
         Command::Sample(args) => sample::run(args),
         Command::Embed(args) => embed::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Decode(args) => decode::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args, &bars),
         Command::Reproduce(args) => reproduce::run(args, &bars, quiet),

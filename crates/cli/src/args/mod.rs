@@ -1,6 +1,7 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
 mod bench;
+mod codes;
 mod data;
 mod evaluate;
 mod reproduce;
@@ -10,11 +11,12 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use bench::{Bench, Method};
+pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 pub use reproduce::Reproduce;
 
-/// Deep belief networks: train, evaluate, sample, embed, inspect, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -46,6 +48,8 @@ pub enum Command {
     Evaluate(Evaluate),
     Sample(Sample),
     Embed(Embed),
+    Encode(Encode),
+    Decode(Decode),
     Inspect(Inspect),
     Bench(Bench),
     Reproduce(Reproduce),

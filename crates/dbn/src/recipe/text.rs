@@ -9,6 +9,7 @@ use super::Recipe;
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
+    ("digits-autoencoder", include_str!("../../recipes/digits-autoencoder.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
     ("mnist-16", include_str!("../../recipes/mnist-16.toml")),
     ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
