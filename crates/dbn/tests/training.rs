@@ -118,9 +118,8 @@ fn few_labels_are_all_that_fine_tuning_sees() {
     assert_eq!(of_whole.cases, [2 * cases, 2 * cases, 3 * cases]);
     assert_eq!(of_few.cases, [2 * cases, 2 * cases, 3 * 30]);
 
-    let mut training = training(&["classifier.train_on=100000"]);
-    let message = training.run(&mut Interrupter::default()).unwrap_err().to_string();
-    assert!(message.contains("cases to learn from") && message.contains("100000"), "{message}");
+    let error = datasets::choose_balanced(&[0, 1], 3, &mut Rng::new(1)).unwrap_err().to_string();
+    assert!(error.contains("at most the 2 training cases"), "{error}");
 }
 
 /// Catches a limit that is applied to rows, before the step, or to some of the matrices.

@@ -9,10 +9,10 @@ use super::Recipe;
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
-    ("digits-autoencoder", include_str!("../../recipes/digits-autoencoder.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
     ("mnist-16", include_str!("../../recipes/mnist-16.toml")),
     ("mnist-500", include_str!("../../recipes/mnist-500.toml")),
+    ("digits-autoencoder", include_str!("../../recipes/digits-autoencoder.toml")),
     ("debd", include_str!("../../recipes/debd.toml")),
     ("default", include_str!("../../recipes/default.toml")),
     ("bars-and-stripes", include_str!("../../recipes/bars-and-stripes.toml")),

@@ -114,6 +114,11 @@ impl Training {
         }
         let Parts { train, validation, held_out } =
             dataset.parts(recipe.data.hold_out_one_in, recipe.data.validate_one_in)?;
+        let labelled = recipe.classifier.as_ref().map_or(0, |classifier| classifier.train_on);
+        if labelled > train.len() {
+            let expected = format!("at most the {} training cases", train.len());
+            return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
+        }
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
         let prepare = |part: Part| -> Result<Part> {
