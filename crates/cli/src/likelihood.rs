@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::Device;
 use dbn::datasets::Cases;
-use dbn::likelihood::{self, Likelihood, TOLERANCE, Value};
+use dbn::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value};
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rbm_core::Checkpoint;
@@ -40,14 +40,17 @@ pub fn find(
     bars: &MultiProgress,
 ) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
-    likelihood::machine(model)?;
     likelihood::check_configurations(model, &cases)?;
     let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     if let Some(dir) = &args.report {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
-    let exact = Likelihood::exact(model, &cases)?;
+    let sampling = Sampling {
+        passes: args.likelihood.passes.map_or(Sampling::default().passes, |n| n as usize),
+        seed: args.seed,
+    };
+    let exact = Likelihood::exact(model, &cases, sampling)?;
     let found = match exact {
         Some(exact) if !args.likelihood.estimate => {
             if let Some(dir) = &args.report {
@@ -58,7 +61,7 @@ pub fn find(
         exact => {
             let options = args.likelihood.options(args.seed);
             let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
-            let found = Likelihood::from_sides(model, &cases, sides.found(), tolerance)?;
+            let found = Likelihood::from_sides(model, &cases, sampling, sides.found(), tolerance)?;
             let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
             if let Some(dir) = &args.report {
                 report::write(dir, args, model, part, &found, sides.samples())?;
@@ -95,7 +98,9 @@ fn print(found: &Likelihood) -> Result<()> {
         row("bridge over the ladder", &found.bridge),
         row("reverse annealing", &found.reverse),
     ];
-    let header = ["", "log p(v), nats a case", "log Z", "standard error", "effective samples"];
+    let what =
+        if found.bound.is_some() { "bound on log p(v), nats" } else { "log p(v), nats a case" };
+    let header = ["", what, "log Z", "standard error", "effective samples"];
     output::line(output::table(&header, rows.into_iter().flatten().collect()))?;
     if let Some(tempering) = &found.tempering {
         let least = tempering.acceptance.iter().copied().fold(1.0, f64::min);
@@ -105,6 +110,11 @@ fn print(found: &Likelihood) -> Result<()> {
             tempering.acceptance.iter().sum::<f64>() / tempering.acceptance.len().max(1) as f64,
             tempering.arrivals,
             output::grouped(tempering.sweeps as u64),
+        ))?;
+    }
+    if let Some(Passes { count, gain, error }) = found.bound {
+        output::line(format!(
+            "the bound rests on {count} up-passes of each case (± {error:.3}); weighted by importance they raise it by {gain:.2}"
         ))?;
     }
     output::line(format!(
@@ -141,7 +151,7 @@ fn estimate<'a>(
     options: Options,
     bars: &MultiProgress,
 ) -> Result<(Sides<'a>, Waiting)> {
-    let rbm = likelihood::machine(model)?;
+    let rbm = model.dbn.top();
     let path = likelihood::path(model, cases)?;
     let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
     let resumed = match waiting.load()? {

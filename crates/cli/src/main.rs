@@ -1,5 +1,7 @@
 //! `dbn`: train, evaluate, sample and inspect deep belief networks.
 
+mod clamp;
+
 mod args;
 mod output;
 mod stop;

@@ -1,60 +1,126 @@
 //! `dbn sample`
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
+use dbn::generator::{Generator, Given};
 use dbn::{Model, gallery, report};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::{Chains, Path};
 use rbm_core::likelihood::{Effort, Equilibrium};
-use rbm_core::{Gibbs, Kernel, Rng, Rows};
+use rbm_core::{Rng, Rows};
 
-use crate::args::{Cases, Sample};
+use crate::args::{Cases, Label, Sample};
 use crate::{cases, device, npy, output};
 
 /// The most samples in the picture.
 const PICTURED: usize = 400;
+/// How many samples there are unless the user says so: in all, and of each class.
+const MANY: u64 = 100;
+const ROW: u64 = 10;
+/// The most samples.
+const MOST: usize = 1_000_000;
 
-/// Writes `samples.npy` and `samples.png`.
+/// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let mut rng = Rng::new(args.seed);
-    let hidden = if args.tempered {
-        tempered(args, &model, &mut rng)?
+    let classes = classes(args, &model)?;
+    let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
+    let count = each * classes.len().max(1);
+    ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
+    let mut frames = Vec::new();
+    let samples = if args.tempered {
+        let hidden = tempered(args, &model, count, &mut rng)?;
+        let fall = if args.binary { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
+        fall(&model.dbn, &hidden, &mut rng)?
     } else {
-        let mut chains = start(args, &model, &mut rng)?;
-        let bar = indicatif::ProgressBar::new(args.steps as u64);
-        for _ in 0..args.steps {
-            Gibbs::default().step(model.dbn.top(), &mut chains, &mut rng)?;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        chains.hidden
+        let labels: Vec<u32> =
+            classes.iter().flat_map(|&label| std::iter::repeat_n(label, each)).collect();
+        let (chains, data) = start(args, &model, count, &mut rng)?;
+        let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
+        let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
+        dream(args, &model, generator, &mut frames, &mut rng)?
     };
-    let fall = if args.binary { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
-    let samples = model.in_data_values(&fall(&model.dbn, &hidden, &mut rng)?)?;
+    let samples = model.in_data_values(&samples)?;
     let dir = args.out.clone().unwrap_or_else(|| args.run.join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
     write_whole(&array, &npy::bytes(&samples)?)?;
     let pictured = samples.dim(0)?.min(PICTURED);
-    let columns = (pictured as f64).sqrt().ceil() as usize;
+    let columns = if classes.len() > 1 { each } else { (pictured as f64).sqrt().ceil() as usize };
     gallery::samples(&picture, &model, &samples.narrow(0, 0, pictured)?, columns)?;
-    for path in [picture, array] {
+    let mut written = vec![picture, array];
+    if !frames.is_empty() {
+        let animation = dir.join("animation.gif");
+        gallery::animation(&animation, &model, &frames, columns)?;
+        written.push(animation);
+    }
+    for path in written {
         output::line(path.display().to_string())?;
     }
     Ok(())
 }
 
+/// The classes to draw; none where labels are left to the network, or there are none.
+fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
+    let known = model.dbn.classes.map(|classes| classes as u32);
+    let is_chosen = args.from.is_some() || args.clamp.is_some() || args.tempered;
+    match (known, &args.label[..]) {
+        (Some(known), []) if !is_chosen => Ok((0..known).collect()),
+        (_, []) => Ok(Vec::new()),
+        (None, _) => {
+            bail!("--label: expected a network with label units (train it with labels = true)")
+        }
+        (Some(_), [Label::Any]) => Ok(Vec::new()),
+        (Some(known), labels) => labels
+            .iter()
+            .map(|label| match label {
+                Label::Class(class) if *class < known => Ok(*class),
+                Label::Class(class) => {
+                    bail!("--label: expected a class below {known}, found {class}")
+                }
+                Label::Any => bail!("--label: expected classes, or any alone"),
+            })
+            .collect(),
+    }
+}
+
+/// Lets the chains run, and takes pictures of them on the way; returns the last ones.
+fn dream(
+    args: &Sample,
+    model: &Model,
+    mut generator: Generator,
+    frames: &mut Vec<Tensor>,
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    let pictures = args.animate.map_or(0, usize::from).min(args.steps + 1);
+    // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
+    let mut eye = rng.split(1);
+    let bar = indicatif::ProgressBar::new(args.steps as u64);
+    for step in 0..=args.steps {
+        if frames.len() * args.steps <= step * pictures.saturating_sub(1) && frames.len() < pictures
+        {
+            let picture = generator.picture(args.binary, &mut eye)?;
+            let shown = picture.narrow(0, 0, picture.dim(0)?.min(PICTURED))?;
+            frames.push(model.in_data_values(&shown)?);
+        }
+        if step < args.steps {
+            generator.step(rng)?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(generator.picture(args.binary, rng)?)
+}
+
 /// Hidden configurations of the top machine in equilibrium.
-fn tempered(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Tensor> {
+fn tempered(args: &Sample, model: &Model, count: usize, rng: &mut Rng) -> Result<Tensor> {
     let top = model.dbn.top();
     let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
     let part = cases::find(&args.run, model, data, &args.data_options, which)
         .context("--tempered begins at the averages of data (name some with --from)")?;
     let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-    let below = model.dbn.features(&cases)?;
-    let arriving = below.iter().rev().nth(1).unwrap_or(&cases).detach();
-    let count = args.count as usize;
+    let arriving = model.dbn.arriving(&cases)?;
     let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
     let mut equilibrium = Equilibrium::new(top, Path::from_cases(top, &arriving)?, effort, rng)?;
     let bar = indicatif::ProgressBar::new(1000);
@@ -78,14 +144,26 @@ fn tempered(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Tensor> {
     Ok(top.sample_hidden(&equilibrium.samples()?, rng)?)
 }
 
-/// Chains at the biases, or at the first cases of the data that the user named, again and again if there are too few.
-fn start(args: &Sample, model: &Model, rng: &mut Rng) -> Result<Chains> {
-    let count = args.count as usize;
-    let Some(data) = args.from.as_deref() else {
-        return Ok(model.dbn.start_chains(count, rng)?);
+/// Chains at the biases, or at the first cases of the data that the user named, again and again if there are too few; and
+/// what of these to hold.
+fn start(
+    args: &Sample,
+    model: &Model,
+    count: usize,
+    rng: &mut Rng,
+) -> Result<(Chains, Option<(Tensor, Tensor)>)> {
+    let Some(data) = args.clamp.as_deref().or(args.from.as_deref()) else {
+        return Ok((model.dbn.start_chains(count, rng)?, None));
     };
     let part = cases::find(&args.run, model, Some(data), &args.data_options, None)?;
     let rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
     let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
-    Ok(model.dbn.start_chains_at(&cases, rng)?)
+    if args.clamp.is_none() {
+        return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
+    }
+    let (image, width) = (gallery::image(model), model.dbn.width());
+    let mask = args.keep.mask(count, width, image)?.to_device(cases.device())?;
+    // The rest begins as what the network takes for it where nothing is there.
+    let begun = (&cases * &mask)?;
+    Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))
 }

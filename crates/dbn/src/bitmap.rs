@@ -1,4 +1,4 @@
-//! Pixels as a PNG file.
+//! Pixels as a PNG file, or several as an animated GIF file.
 
 use std::path::Path;
 
@@ -20,4 +20,45 @@ fn encode((height, width): (usize, usize), rgb: &[u8]) -> std::io::Result<Vec<u8
     writer.write_image_data(rgb)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// The speed of the search for 256 colours, from 1 (best) to 30 (fastest): the colours are greys and little else.
+const SPEED: i32 = 10;
+/// How much longer than the others the last picture stays.
+const REST: u64 = 10;
+
+/// Writes `frames`, each as [`write`] takes it and all of one size, as a GIF file that shows each for `milliseconds` and begins
+/// again. Errors when the size is more than GIF has bits for.
+pub(crate) fn write_animation(
+    path: &Path,
+    (height, width): (usize, usize),
+    frames: &[&[u8]],
+    milliseconds: u64,
+) -> Result<()> {
+    let (Ok(wide), Ok(high)) = (u16::try_from(width), u16::try_from(height)) else {
+        let found = format!("{width} × {height}");
+        return Err(Error::invalid("an animation", "at most 65,535 pixels either way", found));
+    };
+    let mut bytes = Vec::new();
+    let encoded = encode_animation(&mut bytes, (wide, high), frames, milliseconds);
+    encoded.map_err(|e| Error::io(path, std::io::Error::other(e)))?;
+    write_whole(path, &bytes)
+}
+
+fn encode_animation(
+    bytes: &mut Vec<u8>,
+    (width, height): (u16, u16),
+    frames: &[&[u8]],
+    milliseconds: u64,
+) -> std::result::Result<(), gif::EncodingError> {
+    let mut encoder = gif::Encoder::new(bytes, width, height, &[])?;
+    encoder.set_repeat(gif::Repeat::Infinite)?;
+    for (i, rgb) in frames.iter().enumerate() {
+        let mut frame = gif::Frame::from_rgb_speed(width, height, rgb, SPEED);
+        let times = if i + 1 == frames.len() { REST } else { 1 };
+        // In hundredths of a second.
+        frame.delay = u16::try_from(milliseconds * times / 10).unwrap_or(u16::MAX);
+        encoder.write_frame(&frame)?;
+    }
+    Ok(())
 }

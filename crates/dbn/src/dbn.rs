@@ -113,12 +113,17 @@ impl Dbn {
 
     /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Differentiable.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
-        match self.classes.filter(|_| self.rbms.len() == 1) {
+        if self.rbms.len() == 1 { self.top_free_energy(v) } else { self.bottom().free_energy(v) }
+    }
+
+    /// The same of the top machine, for what arrives at it, `x`.
+    pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
+        match self.classes {
             Some(classes) => {
-                let energies = labels::free_energies(self.top(), classes, v)?;
+                let energies = labels::free_energies(self.top(), classes, x)?;
                 Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
             }
-            None => self.bottom().free_energy(v),
+            None => self.top().free_energy(x),
         }
     }
 
@@ -137,6 +142,13 @@ impl Dbn {
     /// The mean activities of the top layer.
     pub fn up(&self, v: &Tensor) -> Result<Tensor> {
         self.top_mean(&up(self.below_top(), v)?)
+    }
+
+    /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
+    pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
+        let x = up(self.below_top(), v)?.detach();
+        let Some(classes) = self.classes else { return Ok(x) };
+        labels::joined(&x, &labels::log_probabilities(self.top(), classes, &x)?.exp()?.detach())
     }
 
     /// E[h | x] of the top machine, whose other visible units are `x`.

@@ -46,14 +46,19 @@ impl Directed {
         std::iter::once(weights).chain(self.units.vars()).collect()
     }
 
+    /// below·W, `(batch, width)`. Differentiable.
+    pub fn inputs(&self, below: &Tensor) -> Result<Tensor> {
+        ops::product(below, &self.weights)
+    }
+
     /// E[x | below], `(batch, width)`. Differentiable.
     pub fn mean(&self, below: &Tensor) -> Result<Tensor> {
-        self.units.mean(&ops::product(below, &self.weights)?)
+        self.units.mean(&self.inputs(below)?)
     }
 
     /// x drawn from p(x | below), `(batch, width)`.
     pub fn sample(&self, below: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        self.units.sample(&ops::product(below, &self.weights)?, rng)
+        self.units.sample(&self.inputs(below)?, rng)
     }
 
     /// The gradient of the mean log p(x | below) over a batch, in the order of [`Directed::parameters`].

@@ -1,13 +1,11 @@
 //! A trained model in numbers, on cases it has not seen.
 
-use std::ops::Range;
-
-use candle_core::Tensor;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
-use crate::{Dbn, Model, Part, Recognition, Standardise, dbn, labels};
+use crate::arriving::Arriving;
+use crate::{Model, Part, Recognition, Standardise};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -86,7 +84,12 @@ impl Evaluation {
                 hidden: rbm.hidden().units().to_string(),
                 data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
                 report: Monitor {
-                    train: Arriving { part: &prepared, dbn: &model.dbn, layer: i },
+                    train: Arriving {
+                        cases: &cases,
+                        labels: part.labels.as_deref(),
+                        dbn: &model.dbn,
+                        layer: i,
+                    },
                     held_out: None,
                     rng: Rng::new(seed),
                 }
@@ -120,51 +123,6 @@ impl Evaluation {
             log_partition,
             layers,
         })
-    }
-}
-
-/// What of cases arrives at a machine of the stack, by means, made when it is asked for; at label units their labels, or what
-/// the machine believes of them where there are none.
-#[derive(Debug)]
-struct Arriving<'a> {
-    part: &'a Part,
-    dbn: &'a Dbn,
-    layer: usize,
-}
-
-impl Arriving<'_> {
-    /// What becomes of `cases` whose labels are these.
-    fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
-        let x = dbn::up(&self.dbn.rbms[..self.layer], cases)?.detach();
-        let Some(classes) = self.dbn.classes.filter(|_| self.layer + 1 == self.dbn.rbms.len())
-        else {
-            return Ok(x);
-        };
-        let codes = match labels {
-            Some(labels) => labels::codes(&labels, classes, x.dtype(), x.device())?,
-            None => labels::log_probabilities(self.dbn.top(), classes, &x)?.exp()?.detach(),
-        };
-        labels::joined(&x, &codes)
-    }
-}
-
-impl Rows for Arriving<'_> {
-    fn count(&self) -> usize {
-        self.part.cases.count()
-    }
-
-    fn width(&self) -> usize {
-        self.dbn.rbms[self.layer].visible().units().size()
-    }
-
-    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
-        let of = |labels: &Vec<u32>| indices.iter().map(|&i| labels[i as usize]).collect();
-        self.above(&self.part.cases.rows(indices)?, self.part.labels.as_ref().map(of))
-    }
-
-    fn block(&self, range: Range<usize>) -> Result<Tensor> {
-        let labels = self.part.labels.as_ref().map(|labels| labels[range.clone()].to_vec());
-        self.above(&self.part.cases.block(range)?, labels)
     }
 }
 

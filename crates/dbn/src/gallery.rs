@@ -6,7 +6,8 @@ use candle_core::Tensor;
 use rbm_core::{Gibbs, Kernel, Result, Rng, Rows};
 
 use crate::Model;
-use crate::pictures::{Contrast, shape_of, write_grid, write_pairs};
+use crate::generator::{Generator, Given};
+use crate::pictures::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
 const COLUMNS: usize = 10;
 /// The most filters or samples in a picture.
@@ -15,6 +16,8 @@ const TILES: usize = 100;
 pub const PAIRS: usize = 40;
 /// How many configurations there are to look at together.
 const CONFIGURATIONS: usize = 200;
+/// How long each picture of an animation is shown, in milliseconds.
+const FRAME: u64 = 100;
 /// Gibbs steps behind each sample in a picture.
 const STEPS: usize = 1000;
 
@@ -22,8 +25,23 @@ const STEPS: usize = 1000;
 pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
     filters(&dir.join("filters.png"), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
-    let samples = model.dbn.sample(TILES, STEPS, &mut Rng::new(seed))?;
-    self::samples(&dir.join("samples.png"), model, &model.in_data_values(&samples)?, COLUMNS)
+    let samples = model.in_data_values(&samples_of(model, &mut Rng::new(seed))?)?;
+    self::samples(&dir.join("samples.png"), model, &samples, COLUMNS)
+}
+
+/// Samples for a picture `(n, width)`: where there are label units, a row of each class.
+fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
+    let Some(classes) = model.dbn.classes else { return model.dbn.sample(TILES, STEPS, rng) };
+    let labels: Vec<u32> = (0..classes.min(TILES) as u32)
+        .flat_map(|label| std::iter::repeat_n(label, COLUMNS))
+        .collect();
+    let chains = model.dbn.start_chains(labels.len(), rng)?;
+    let given = Given { labels: Some(labels), data: None };
+    let mut generator = Generator::new(&model.dbn, given, chains, rng)?;
+    for _ in 0..STEPS {
+        generator.step(rng)?;
+    }
+    generator.picture(false, rng)
 }
 
 /// Configurations of the data layer, `(200, width)`: samples in which the lowest layer is drawn too.
@@ -56,11 +74,20 @@ pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<(
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row.
 pub fn samples(path: &Path, model: &Model, samples: &Tensor, columns: usize) -> Result<()> {
-    let is_unit = model.dbn.bottom().visible().units().range() == (0.0, 1.0);
-    let contrast = if is_unit { Contrast::Unit } else { Contrast::Range };
-    write_grid(path, samples, image(model), columns, contrast)
+    write_grid(path, samples, image(model), columns, contrast(model))
 }
 
-fn image(model: &Model) -> (usize, usize) {
+/// Samples as they come to be: `frames` of `(n, width)` each, in the values of the data, as an animated GIF.
+pub fn animation(path: &Path, model: &Model, frames: &[Tensor], columns: usize) -> Result<()> {
+    write_animation(path, frames, image(model), columns, contrast(model), FRAME)
+}
+
+fn contrast(model: &Model) -> Contrast {
+    let is_unit = model.dbn.visible_units().range() == (0.0, 1.0);
+    if is_unit { Contrast::Unit } else { Contrast::Range }
+}
+
+/// Height and width in which cases are drawn.
+pub fn image(model: &Model) -> (usize, usize) {
     shape_of(model.dbn.width(), model.image)
 }

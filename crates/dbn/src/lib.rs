@@ -19,6 +19,8 @@ pub mod labels;
 
 pub mod dbn;
 pub mod recognition;
+
+pub mod generator;
 pub mod updown;
 
 pub mod greedy;
@@ -35,10 +37,12 @@ pub mod gallery;
 
 pub mod recipe;
 
-pub mod evaluation;
-
+pub mod arriving;
+pub mod bound;
 pub mod likelihood;
 pub mod report;
+
+pub mod evaluation;
 
 pub mod training;
 
@@ -51,6 +55,7 @@ pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
 pub use directed::Directed;
 pub use evaluation::Evaluation;
+pub use generator::Generator;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
 pub use recognition::Recognition;

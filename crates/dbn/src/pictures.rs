@@ -68,6 +68,46 @@ pub fn write_grid(
 ) -> Result<()> {
     let tiles = rows_of("tiles", tiles, image)?;
     let all = Extent::of(tiles.iter().flatten());
+    grid(&tiles, all, image, columns, contrast)?.write(path)
+}
+
+/// Draws `frames`, each tiles `(n, height · width)` as [`write_grid`] draws them, one after the other to the animated GIF file
+/// `path`, `milliseconds` each and the last one longer, without end.
+///
+/// # Errors
+///
+/// Those of [`write_grid`], and [`Error::Invalid`] where there is no frame or the picture is wider or higher than 65,535 pixels.
+pub fn write_animation(
+    path: &Path,
+    frames: &[Tensor],
+    image: (usize, usize),
+    columns: usize,
+    contrast: Contrast,
+    milliseconds: u64,
+) -> Result<()> {
+    let frames = frames.iter().map(|tiles| rows_of("a frame", tiles, image));
+    let frames = frames.collect::<Result<Vec<_>>>()?;
+    let all = Extent::of(frames.iter().flatten().flatten());
+    let sheets = frames.iter().map(|tiles| grid(tiles, all, image, columns, contrast));
+    let sheets = sheets.collect::<Result<Vec<_>>>()?;
+    let Some(first) = sheets.first() else {
+        return Err(Error::invalid("an animation", "at least one frame", "none"));
+    };
+    if sheets.iter().any(|sheet| sheet.size != first.size) {
+        return Err(Error::invalid("an animation", "frames of one size", "several"));
+    }
+    let pixels: Vec<_> = sheets.iter().map(|sheet| sheet.colours.as_flattened()).collect();
+    bitmap::write_animation(path, first.size, &pixels, milliseconds)
+}
+
+/// Tiles side by side; `all` is the extent of the values that share their greys.
+fn grid(
+    tiles: &[Vec<f32>],
+    all: Extent,
+    image: (usize, usize),
+    columns: usize,
+    contrast: Contrast,
+) -> Result<Sheet> {
     let mut sheet = Sheet::new(tiles.len(), image, columns, 1)?;
     for (at, tile) in tiles.iter().enumerate() {
         let (extent, map): (_, &[Colour]) = match contrast {
@@ -77,7 +117,7 @@ pub fn write_grid(
         };
         sheet.draw((at / sheet.columns, at % sheet.columns), tile, extent, map);
     }
-    sheet.write(path)
+    Ok(sheet)
 }
 
 /// Draws `originals` `(n, height · width)` above their `reconstructions` of the same shape, `columns` to a row, pair of rows

@@ -121,7 +121,7 @@ pub fn estimates(
     found: &Likelihood,
     samples: Option<&Tensor>,
 ) -> Result<()> {
-    let rbm = likelihood::machine(model)?;
+    let rbm = model.dbn.top();
     let along = likelihood::path(model, cases)?;
     let whole = found.forward.ok_or_else(|| {
         Error::invalid("the chart of the likelihood", "a forward estimate", "none")

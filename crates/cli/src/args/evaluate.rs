@@ -12,7 +12,7 @@ use super::{Cases, DataOptions, Where};
   dbn evaluate runs/mnist                 on the cases that the run held out
   dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
   dbn evaluate runs/joint --recognise samples:20   labels averaged over 20 sampled up-passes
-  dbn evaluate runs/rbm --likelihood --both   log p(v) of a single machine, from both sides
+  dbn evaluate runs/rbm --likelihood --both   log p(v), from both sides; of a stack a lower bound on it
 An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
     /// Folder of the run
@@ -43,17 +43,20 @@ pub struct Evaluate {
     pub json: bool,
 }
 
-/// How to find a single machine's log p(v).
+/// How to find log p(v).
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Likelihood")]
 pub struct LikelihoodOptions {
-    /// Find log p(v) of a single machine: exactly where one side has at most 25 binary units, else by annealed importance
-    /// sampling
+    /// Find log p(v) of a single machine, or a lower bound on it for a stack: with log Z exact where one side of the top machine
+    /// has at most 25 binary units, else by annealed importance sampling
     #[arg(long)]
     pub likelihood: bool,
     /// Come from the other side too: tempering, Bennett's ratio, annealing backwards from equilibrium samples
     #[arg(long, requires = "likelihood")]
     pub both: bool,
+    /// Sampled up-passes of each case behind the bound of a stack [default: 10]
+    #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub passes: Option<u32>,
     /// Estimate even where the exact value is within reach
     #[arg(long, requires = "likelihood")]
     pub estimate: bool,

@@ -5,6 +5,7 @@ mod codes;
 mod data;
 mod evaluate;
 mod reproduce;
+mod sample;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 pub use reproduce::Reproduce;
+pub use sample::{Label, Sample};
 
 /// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, bench, reproduce.
 #[derive(Debug, Parser)]
@@ -126,46 +128,6 @@ pub struct Train {
     /// Make no pictures
     #[arg(long)]
     pub no_pictures: bool,
-}
-
-/// Draw samples: Gibbs sampling in the top machine, then the directed pass down
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  dbn sample runs/mnist --count 64 --steps 2000 --out samples/
-  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
-  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering")]
-pub struct Sample {
-    /// Folder of the run
-    pub run: PathBuf,
-    /// Start the chains at cases of this data, instead of at the units' own biases
-    #[arg(long, value_name = "DATA")]
-    pub from: Option<String>,
-    #[command(flatten)]
-    pub data_options: DataOptions,
-    /// How many samples
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub count: u64,
-    /// Gibbs steps of each chain
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub steps: usize,
-    /// Sample the top machine in equilibrium by parallel tempering instead, however many modes it has: a ladder of inverse
-    /// temperatures that begins at the averages of the run's own data or of --from
-    #[arg(long, conflicts_with = "steps")]
-    pub tempered: bool,
-    /// The most sweeps of tempering, to burn in and to sample
-    #[arg(long, value_name = "N", requires = "tempered", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sweeps: u32,
-    /// Seed
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
-    #[arg(long)]
-    pub binary: bool,
-    /// Folder for samples.png and samples.npy [default: samples/ in the run's]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub place: Where,
 }
 
 /// Write the hidden layers' mean activities as features for other programs

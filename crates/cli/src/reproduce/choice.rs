@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
-use dbn::likelihood::{self, Likelihood};
+use dbn::likelihood::{self, Likelihood, Sampling};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Dataset, Model, Part, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
@@ -216,10 +216,12 @@ fn step(mut place: Place, axis: usize, up: bool) -> Option<Place> {
 /// choose the machine of which it is most wrong.
 fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
     let cases = &part.cases;
-    if let Some(exact) = Likelihood::exact(model, cases)?.and_then(|found| found.exact) {
+    if let Some(exact) =
+        Likelihood::exact(model, cases, Sampling::default())?.and_then(|found| found.exact)
+    {
         return Ok(exact.log_likelihood);
     }
-    let (rbm, path) = (likelihood::machine(model)?, likelihood::path(model, cases)?);
+    let (rbm, path) = (model.dbn.top(), likelihood::path(model, cases)?);
     let effort = Effort { sweeps: SWEEPS, ..Effort::default() };
     let options = Options { betas: BETAS, effort, seed, ..Options::default() };
     let mut sides = Sides::new(rbm, path, options)?;
@@ -229,7 +231,8 @@ fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
         }
         sides.step()?;
     }
-    let found = Likelihood::from_sides(model, cases, sides.found(), f64::INFINITY)?;
+    let found =
+        Likelihood::from_sides(model, cases, Sampling::default(), sides.found(), f64::INFINITY)?;
     let (forward, reverse) = found.forward.zip(found.reverse).context("no estimate")?;
     Ok(forward.log_likelihood.min(reverse.log_likelihood))
 }

@@ -1,20 +1,26 @@
 //! log p(v) of a model: exactly, or from both sides with a verdict on whether they agree.
 
-use std::fmt;
+mod verdict;
 
 use rbm_core::kernel::Path;
 use rbm_core::likelihood::{self, Estimate, Found};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Rbm, Result, Rows, data, enumerate};
+use rbm_core::{Error, Result, Rng, Rows, data, enumerate};
 use serde::Serialize;
 
+pub use self::verdict::Verdict;
+use crate::arriving::Arriving;
+use crate::bound::Bound;
 use crate::datasets::Cases;
 use crate::{Model, Standardise};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
 pub const TOLERANCE: f64 = 1.0;
+/// The stream of random numbers of a bound's up-passes.
+const BOUND: u64 = 0xB0;
 
-/// What a model's log-likelihood was found to be. All numbers are in nats, of the data's own values.
+/// What a model's log-likelihood was found to be, or for a stack its lower bound. All numbers are in nats, of the data's own
+/// values.
 #[derive(Debug, Clone, Serialize)]
 pub struct Likelihood {
     /// How many cases were averaged over.
@@ -22,6 +28,9 @@ pub struct Likelihood {
     /// The standard deviation of log p(v) from case to case, over the root of their number: how much the mean would differ
     /// with as many other cases.
     pub error_over_cases: f64,
+    /// For a stack, where all means of log p(v) are of a bound: what that rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Passes>,
     /// log Z and mean log p(v), by enumeration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact: Option<Value>,
@@ -58,6 +67,18 @@ impl Value {
     }
 }
 
+/// The sampled up-passes behind a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Passes {
+    /// How many there were of each case.
+    pub count: usize,
+    /// By how much the importance-weighted estimate of all of a case's passes is higher than the bound, on average: log p(v) is
+    /// higher than the bound by at least that.
+    pub gain: f64,
+    /// The standard error of the bound from its sampling.
+    pub error: f64,
+}
+
 /// How well the tempering mixed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tempering {
@@ -71,73 +92,25 @@ pub struct Tempering {
     pub sweeps: usize,
 }
 
-/// What the numbers are worth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Verdict {
-    /// By enumeration: nothing was estimated.
-    Exact,
-    /// Both sides agree.
-    Agree {
-        /// How far they are apart, in nats.
-        within: f64,
-    },
-    /// The two sides disagree: neither is to be quoted.
-    Disagree {
-        /// Mean log p(v) by annealing forwards.
-        forward: f64,
-        /// Mean log p(v) by annealing backwards.
-        reverse: f64,
-    },
-    /// Fewer replicas came up from β = 0 than samples were wanted: what the reverse side starts from is not known to be in
-    /// equilibrium, and is not to be quoted.
-    Unmixed {
-        /// How many came up.
-        arrivals: usize,
-    },
-    /// Only one side was looked at: not to be quoted.
-    OneSided,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact => write!(f, "exact"),
-            Self::Agree { within } => write!(f, "agree within {within:.2} nats"),
-            Self::Disagree { forward, reverse } => {
-                write!(f, "DISAGREE: forward {forward:.2}, reverse {reverse:.2}: do not quote")
-            }
-            Self::Unmixed { arrivals } => {
-                write!(
-                    f,
-                    "UNMIXED: {arrivals} replicas came up, too few: do not quote (give more sweeps)"
-                )
-            }
-            Self::OneSided => {
-                write!(f, "ONE-SIDED: forward annealing overstates, if anything: do not quote")
-            }
-        }
-    }
-}
-
-/// Mean and spread of the free energy of cases.
+/// Mean and spread of the free energy of cases; of a stack, of what stands for it in the bound.
 #[derive(Debug, Clone, Copy)]
 struct FreeEnergy {
     mean: f64,
     error: f64,
+    passes: Option<Passes>,
 }
 
 impl Likelihood {
-    /// By enumeration, of the cases `prepared` by the model. `None` where neither side of the machine can be enumerated.
-    /// Errors unless the model is a single machine.
-    pub fn exact(model: &Model, prepared: &Cases) -> Result<Option<Self>> {
-        let rbm = machine(model)?;
+    /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
+    /// enumerated.
+    pub fn exact(model: &Model, prepared: &Cases, passes: Sampling) -> Result<Option<Self>> {
+        let rbm = model.dbn.top();
         if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
             return Ok(None);
         }
         let value = likelihood::log_partition(rbm)?;
         let estimate = Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 };
-        let free_energy = free_energy(rbm, prepared)?;
+        let free_energy = free_energy(model, prepared, passes)?;
         let mut found = Self::of(free_energy, prepared, Verdict::Exact);
         found.exact = Some(free_energy.value(estimate, stretch(model)?));
         Ok(Some(found))
@@ -148,10 +121,12 @@ impl Likelihood {
     pub fn from_sides(
         model: &Model,
         prepared: &Cases,
+        passes: Sampling,
         found: &Found,
         tolerance: f64,
     ) -> Result<Self> {
-        let (free_energy, stretch) = (free_energy(machine(model)?, prepared)?, stretch(model)?);
+        let free_energy = free_energy(model, prepared, passes)?;
+        let stretch = stretch(model)?;
         let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
             .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, stretch)));
         let verdict = match (forward, reverse) {
@@ -182,6 +157,7 @@ impl Likelihood {
         Self {
             cases: cases.count(),
             error_over_cases: free_energy.error,
+            bound: free_energy.passes,
             exact: None,
             forward: None,
             bridge: None,
@@ -206,7 +182,8 @@ fn estimate_samples(found: &Found) -> usize {
 
 /// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
 pub fn check_configurations(model: &Model, prepared: &Cases) -> Result<()> {
-    let layer = machine(model)?.visible();
+    let bottom = model.dbn.bottom();
+    let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
     let mut row = 0;
     for block in data::blocks(prepared) {
         let block = block?;
@@ -226,21 +203,26 @@ pub fn check_configurations(model: &Model, prepared: &Cases) -> Result<()> {
     Ok(())
 }
 
-/// The one machine that the model is. Errors for a stack: its likelihood is a bound, not this.
-pub fn machine(model: &Model) -> Result<&Rbm> {
-    match &model.dbn.rbms[..] {
-        [rbm] => Ok(rbm),
-        rbms => Err(Error::invalid(
-            "the log-likelihood",
-            "a single machine",
-            format!("a stack of {}", rbms.len()),
-        )),
+/// How the bound of a stack is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Up-passes of each case.
+    pub passes: usize,
+    /// Where they come from.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { passes: 10, seed: 0 }
     }
 }
 
-/// The way from independent units with the averages of the cases `prepared` by the model.
+/// The way of the top machine from independent units with the averages of what arrives of the cases `prepared` by the model.
 pub fn path(model: &Model, prepared: &Cases) -> Result<Path> {
-    Path::from_cases(machine(model)?, prepared)
+    let dbn = &model.dbn;
+    let layer = dbn.rbms.len() - 1;
+    Path::from_cases(dbn.top(), &Arriving { cases: prepared, labels: None, dbn, layer })
 }
 
 /// How much log p of a case falls by undoing the standardisation, in nats.
@@ -248,17 +230,31 @@ fn stretch(model: &Model) -> Result<f64> {
     model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)
 }
 
-/// The free energies of the cases, a block at a time, averaged in `f64`.
-fn free_energy(rbm: &Rbm, cases: &Cases) -> Result<FreeEnergy> {
-    let mut all = Vec::with_capacity(cases.count());
-    for block in data::blocks(cases) {
-        all.extend(to_host(&rbm.free_energy(&block?)?)?.to_vec1::<f64>()?);
-    }
-    if all.is_empty() {
+/// The free energies of the cases, a block at a time, averaged in `f64`; of a stack, what stands for them in its bound.
+fn free_energy(model: &Model, cases: &Cases, sampling: Sampling) -> Result<FreeEnergy> {
+    if cases.count() == 0 {
         return Err(Error::invalid("a likelihood", "at least one case", "none"));
     }
+    if model.dbn.rbms.len() > 1 {
+        let mut rng = Rng::new(sampling.seed).split(BOUND);
+        let found = Bound::of(&model.dbn, cases, sampling.passes, &mut rng)?;
+        let gains = found.weighted.iter().zip(&found.mean).map(|(weighted, mean)| weighted - mean);
+        let gain = gains.sum::<f64>() / cases.count() as f64;
+        let passes = Passes { count: sampling.passes, gain, error: found.error };
+        let (mean, error) = mean_and_error(&found.mean);
+        return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
+    }
+    let mut all = Vec::with_capacity(cases.count());
+    for block in data::blocks(cases) {
+        all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
+    }
+    let (mean, error) = mean_and_error(&all);
+    Ok(FreeEnergy { mean, error, passes: None })
+}
+
+fn mean_and_error(all: &[f64]) -> (f64, f64) {
     let n = all.len() as f64;
     let mean = all.iter().sum::<f64>() / n;
     let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    Ok(FreeEnergy { mean, error: (variance / n).sqrt() })
+    (mean, (variance / n).sqrt())
 }
