@@ -61,7 +61,7 @@ fn autoencoding(settings: &[&str]) -> Training {
 }
 
 /// Each way to climb, in one process and in a new one after every stop. Catches moments, the promise of a line search or
-/// averages that a checkpoint forgets, and units left out that depend on how often a search has looked.
+/// averages that a checkpoint forgets.
 #[test]
 fn an_autoencoder_stopped_and_gone_on_with_is_never_stopped() {
     for rule in ["sgd", "adam", "cg"] {
@@ -86,6 +86,20 @@ fn an_autoencoder_stopped_and_gone_on_with_is_never_stopped() {
             assert_eq!(watch.epochs, 2 + 2 + 3);
         }
     }
+}
+
+/// Line searches compare heights: every look of a mini-batch must leave out the same units, so that a step takes three draws, one
+/// for each layer above the first, however often it looks.
+#[test]
+fn every_look_of_a_search_leaves_out_the_same_units() {
+    let words = ["autoencoder.optimizer=cg", "autoencoder.dropout_hidden=0.2"];
+    let mut training = autoencoding(&words);
+    let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
+    while training.record().stage < 2 || training.record().position.batch < 2 {
+        assert!(matches!(training.run(&mut watch).unwrap(), Outcome::Stopped));
+    }
+    let record = serde_json::to_value(training.record()).unwrap();
+    assert_eq!(record["rng"]["counter"], 2 * 3, "{record}");
 }
 
 /// Catches classes that are not balanced, a case chosen twice, a choice that no seed decides, pre-training on the labelled cases
@@ -117,6 +131,22 @@ fn few_labels_are_all_that_fine_tuning_sees() {
     let cases = all.len();
     assert_eq!(of_whole.cases, [2 * cases, 2 * cases, 3 * cases]);
     assert_eq!(of_few.cases, [2 * cases, 2 * cases, 3 * 30]);
+
+    // With the labels of other cases nine tenths would be wrong.
+    let words = [
+        "layers.*.hidden=50",
+        "layers.*.epochs=10",
+        "layers.*.batch_size=20",
+        "layers.1.sparsity_cost=0",
+        "classifier.epochs=60",
+        "classifier.batch_size=20",
+        "classifier.train_on=200",
+    ];
+    let mut training = training(&words);
+    let model = finish(&mut training, &mut Interrupter::default()).0;
+    let seen = training.validation.as_ref().unwrap();
+    let (errors, _) = model.classifier.unwrap().errors_and_loss(seen).unwrap();
+    assert!(errors < seen.len() / 2, "{errors} of {}", seen.len());
 
     let error = datasets::choose_balanced(&[0, 1], 3, &mut Rng::new(1)).unwrap_err().to_string();
     assert!(error.contains("at most the 2 training cases"), "{error}");

@@ -143,6 +143,25 @@ fn a_bent_valley_is_followed_to_its_end() {
     // Where it ends is the highest place that it has seen.
     let end = valley(&at).unwrap().0;
     assert!(heights.iter().all(|&height| height <= end), "{end}");
+
+    // Also where the last look of a search was not its best.
+    let mut is_last_best = Vec::new();
+    for (x, y) in [(-1.2, 1.0), (0.0, 3.0), (2.0, -1.0), (-2.0, 0.0), (0.5, 0.5)] {
+        let at = Var::new(&[x, y], &Device::Cpu).unwrap();
+        let mut heights = Vec::new();
+        let mut rule = ConjugateGradient::new(1);
+        rule.search = LineSearch { evaluations: 4, curvature: 1e-9, ..LineSearch::default() };
+        rule.climb(&[&at], &mut || {
+            let found = valley(&at)?;
+            heights.push(found.0);
+            Ok(found)
+        })
+        .unwrap();
+        let best = heights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        assert_eq!(valley(&at).unwrap().0, best, "({x}, {y}): {heights:?}");
+        is_last_best.push(heights.last() == Some(&best));
+    }
+    assert!(is_last_best.contains(&false), "nothing was tested");
 }
 
 /// On top, and where no step leads up, nothing moves, to the bit.
@@ -158,7 +177,8 @@ fn where_nothing_is_higher_nothing_moves() {
     })
     .unwrap();
     assert_eq!(bits(&x), before);
-    // A gradient that points downhill, as a wrong one does.
+    // A gradient that points downhill, as a wrong one does; the search gives up while its steps are still long.
+    rule.search.evaluations = 3;
     rule.climb(&[&x], &mut || {
         let (value, gradient) = look(&a, &b, &x)?;
         Ok((value, vec![gradient[0].neg()?]))
