@@ -72,6 +72,7 @@ pub struct Where {
   dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
   dbn train data.csv --visible gaussian --standardise --unsupervised
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
+  dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
@@ -80,7 +81,7 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// A built-in recipe (digits, mnist, default, and for whole populations bars-and-stripes, shifting-bar,
+    /// A built-in recipe (digits, mnist, few-labels, autoencoder, autoencoder-2d, default, and for whole populations bars-and-stripes, shifting-bar,
     /// labelled-shifter, each also with -pcd) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
