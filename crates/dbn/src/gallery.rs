@@ -61,11 +61,14 @@ pub fn filters(path: &Path, model: &Model) -> Result<()> {
     write_grid(path, &filters, image(model), COLUMNS, Contrast::Symmetric)
 }
 
-/// The first cases above what the whole network makes of them on the way up and down.
+/// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
 pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<()> {
     let originals = cases.block(0..cases.count().min(PAIRS))?;
-    let reconstructions =
-        model.dbn.reconstruct(&model.prepare(&originals)?, model.dbn.rbms.len())?;
+    let prepared = model.prepare(&originals)?;
+    let reconstructions = match &model.autoencoder {
+        Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
+        None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
+    };
     write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)
 }
 
