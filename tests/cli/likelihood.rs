@@ -180,7 +180,8 @@ fn what_cannot_be_estimated_is_refused() {
         .dbn("evaluate run --likelihood --estimate")
         .failed(&["likelihood.checkpoint", "delete the file"]);
     place.train_into("deep", "");
-    place.dbn("evaluate deep --likelihood").failed(&["single machine", "stack of 2"]);
+    let table = place.dbn("evaluate deep --likelihood").done().out;
+    assert!(table.contains("verdict: a lower bound; log Z: exact"), "{table}");
     let sides = "evaluate run --likelihood --both";
     assert_eq!(place.dbn("evaluate run --both").code, Some(2), "--both alone means nothing");
     place.dbn(&format!("{sides} --estimate --tolerance=-1")).failed(&["--tolerance"]);

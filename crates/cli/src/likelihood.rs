@@ -122,7 +122,8 @@ fn print(found: &Likelihood) -> Result<()> {
         output::grouped(found.cases as u64),
         found.error_over_cases
     ))?;
-    output::line(format!("verdict: {}", found.verdict))
+    let of = if found.bound.is_some() { "a lower bound; log Z: " } else { "" };
+    output::line(format!("verdict: {of}{}", found.verdict))
 }
 
 /// The charts that only an estimation has.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use rbm_core::{Result, Rows};
+use rbm_core::{Joint, Result, Rows};
 
 use crate::{Dbn, dbn, labels};
 
@@ -31,7 +31,7 @@ impl Arriving<'_> {
         };
         let codes = match labels {
             Some(labels) => labels::codes(&labels, classes, x.dtype(), x.device())?,
-            None => labels::log_probabilities(self.dbn.top(), classes, &x)?.exp()?.detach(),
+            None => Joint::of(self.dbn.top())?.log_probabilities(&x)?.exp()?.detach(),
         };
         labels::joined(&x, &codes)
     }

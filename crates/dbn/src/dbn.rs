@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::Module;
 use rbm_core::kernel::Chains;
-use rbm_core::{Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
+use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
 
 use crate::directed::Directed;
 use crate::labels;
@@ -119,8 +119,8 @@ impl Dbn {
     /// The same of the top machine, for what arrives at it, `x`.
     pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
-            Some(classes) => {
-                let energies = labels::free_energies(self.top(), classes, x)?;
+            Some(_) => {
+                let energies = Joint::of(self.top())?.free_energies(x)?;
                 Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
             }
             None => self.top().free_energy(x),
@@ -147,14 +147,16 @@ impl Dbn {
     /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
     pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
         let x = up(self.below_top(), v)?.detach();
-        let Some(classes) = self.classes else { return Ok(x) };
-        labels::joined(&x, &labels::log_probabilities(self.top(), classes, &x)?.exp()?.detach())
+        if self.classes.is_none() {
+            return Ok(x);
+        }
+        labels::joined(&x, &Joint::of(self.top())?.log_probabilities(&x)?.exp()?.detach())
     }
 
     /// E[h | x] of the top machine, whose other visible units are `x`.
     fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
-            Some(classes) => labels::hidden_mean(self.top(), classes, x),
+            Some(_) => Joint::of(self.top())?.hidden_mean(x),
             None => self.top().hidden_mean(x),
         }
     }
@@ -227,7 +229,7 @@ impl Dbn {
             Some(classes) => {
                 let labels =
                     Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
-                let log_probabilities = labels::log_probabilities(self.top(), classes, &visible)?;
+                let log_probabilities = Joint::of(self.top())?.log_probabilities(&visible)?;
                 labels::joined(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
             }
             None => visible,

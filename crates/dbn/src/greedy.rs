@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use rbm_core::init::{self, Init};
 use rbm_core::train::Feed;
-use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data};
+use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::{dbn, labels};
@@ -64,6 +64,8 @@ pub struct Below<'a> {
     pub rbms: &'a [Rbm],
     /// What each of them passes up.
     pub passes: &'a [Pass],
+    /// What is taken of the data themselves: their values, or zeros and ones with these probabilities, drawn anew each time.
+    pub data: Pass,
     /// The labels that the layer learns beside what arrives, if it does.
     pub labels: Option<Labels<'a>>,
     /// Cases in a mini-batch.
@@ -75,7 +77,14 @@ pub struct Below<'a> {
 impl Below<'_> {
     /// `v` `(batch, width)` sent up.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        self.rbms.iter().zip(self.passes).try_fold(v.clone(), |v, (rbm, pass)| match pass {
+        let v = match self.data {
+            Pass::Mean => v.clone(),
+            Pass::Sample => {
+                let uniform = ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
+                uniform.lt(v)?.to_dtype(v.dtype())?
+            }
+        };
+        self.rbms.iter().zip(self.passes).try_fold(v, |v, (rbm, pass)| match pass {
             Pass::Mean => Ok(rbm.hidden_mean(&v)?.detach()),
             Pass::Sample => rbm.sample_hidden(&v, rng),
         })

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use candle_core::{D, Tensor};
 use rbm_core::kernel::Clamped;
-use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Rows, data};
+use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, data};
 use serde::{Serialize, Serializer};
 
 use crate::{Dbn, Part, labels};
@@ -73,7 +73,7 @@ impl Dbn {
             return Err(Error::invalid("recognition by labels", expected, "none"));
         };
         let by = |x: &Tensor| -> Result<Tensor> {
-            Ok(labels::log_probabilities(self.top(), classes, x)?.exp()?.detach())
+            Ok(Joint::of(self.top())?.log_probabilities(x)?.exp()?.detach())
         };
         match how {
             Recognition::Means => by(&crate::dbn::up(self.below_top(), v)?),

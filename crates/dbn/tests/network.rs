@@ -99,6 +99,7 @@ fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
         balance: None,
         rbms: &[],
         passes: &[],
+        data: Pass::Mean,
         batch_size: 8,
         shuffle: Rng::new(7),
     };
@@ -108,6 +109,39 @@ fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
     let mut sorted = order(3);
     sorted.sort_unstable();
     assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+}
+
+/// Each value is drawn with its own probability, anew at every turn, and only where the data are drawn.
+#[test]
+fn drawn_data_are_bits_with_the_values_as_probabilities() {
+    const TURNS: usize = 2000;
+    let data = Tensor::new(&[[0f32, 0.25, 0.5, 0.9, 1.0]], &Device::Cpu).unwrap();
+    let feed = Below {
+        labels: None,
+        cases: &data,
+        balance: None,
+        rbms: &[],
+        passes: &[],
+        data: Pass::Sample,
+        batch_size: 1,
+        shuffle: Rng::new(7),
+    };
+    let mut rng = Rng::new(8);
+    let mut sums = [0f32; 5];
+    for _ in 0..TURNS {
+        for (sum, bit) in sums.iter_mut().zip(&rows(&feed.batch(&[0], &mut rng).unwrap())[0]) {
+            assert!(*bit == 0.0 || *bit == 1.0);
+            *sum += bit;
+        }
+    }
+    for (sum, p) in sums.into_iter().zip([0f32, 0.25, 0.5, 0.9, 1.0]) {
+        let (mean, error) = (sum / TURNS as f32, (p * (1.0 - p) / TURNS as f32).sqrt());
+        assert!((mean - p).abs() <= 4.0 * error, "{p}: {mean}");
+    }
+    let (mean, _) = feed.moments().unwrap();
+    assert_eq!(rows(&mean.unsqueeze(0).unwrap()), rows(&data), "a machine starts from the values");
+    let means = Below { data: Pass::Mean, ..feed };
+    assert_eq!(rows(&means.batch(&[0], &mut rng).unwrap()), rows(&data));
 }
 
 #[test]
@@ -120,6 +154,7 @@ fn a_deep_layer_learns_from_what_is_below() {
         balance: None,
         rbms: &lower,
         passes: &[Pass::Mean],
+        data: Pass::Mean,
         batch_size: 8,
         shuffle: Rng::new(7),
     };
@@ -160,6 +195,7 @@ fn all_that_arrives_is_each_case_in_its_place() {
         balance: None,
         rbms: &lower,
         passes: &[Pass::Mean],
+        data: Pass::Mean,
         batch_size: 8,
         shuffle: Rng::new(7),
     };

@@ -112,6 +112,28 @@ fn every_kind_of_units_can_be_written() {
     assert!(refusal(learned).contains("layers.0.visible_step"));
 }
 
+/// Methods that learn from labels are for the machine that has some; drawn bits are for data that are probabilities.
+#[test]
+fn labels_and_drawn_data_are_where_they_belong() {
+    let recipe = Recipe::named("digits-joint").unwrap();
+    let top = recipe.layers.len() - 1;
+    for method in ["discriminative", "hybrid"] {
+        let of =
+            |layer: usize| recipe.with(&settings(&[&format!("layers.{layer}.method={method}")]));
+        let changed = of(top).unwrap();
+        assert_eq!(Recipe::parse(&changed.to_toml().unwrap()).unwrap(), changed);
+        let message = refusal(of(0));
+        for word in ["layers.0.method", "labels = true", method] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
+    assert!(recipe.with(&settings(&["data.pass=sample"])).is_ok());
+    for other in ["visible=spin", "standardise=true"] {
+        let message = refusal(recipe.with(&settings(&["data.pass=sample", other])));
+        assert!(message.contains("data.pass"), "{message}");
+    }
+}
+
 #[test]
 fn a_classifier_can_be_set_where_there_was_none() {
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
@@ -135,6 +157,10 @@ fn what_is_wrong_is_named() {
         ("layers.0.replicas=1", "layers.0.replicas"),
         ("layers.0.damping=-0.1", "layers.0.damping"),
         ("layers.0.method=contrastive", "mean-field"),
+        ("layers.0.generative=-1", "layers.0.generative"),
+        // Nothing learns labels here.
+        ("layers.1.method=discriminative", "layers.1.method"),
+        ("layers.1.method=hybrid", "labels = true"),
         ("layers.0.batch_size=0", "layers.0.batch_size"),
         ("classifier.dropout_hidden=1", "classifier.dropout_hidden"),
         ("data.hold_out_one_in=1", "data.hold_out_one_in"),

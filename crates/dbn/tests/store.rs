@@ -72,6 +72,54 @@ fn a_model_without_an_autoencoder_says_nothing_of_it() {
     assert!(loaded.autoencoder.is_none() && loaded.config() == model.config());
 }
 
+/// A network with label units and a way down of its own.
+#[test]
+fn a_joint_network_is_loaded_as_it_was_saved() {
+    let machine = |visible: &str, hidden: usize| {
+        let rbm = Rbm::new(
+            &visible.parse().unwrap(),
+            &Units::bernoulli(hidden),
+            DType::F32,
+            &Device::Cpu,
+        )
+        .unwrap();
+        Init::default().draw_weights(&rbm, &mut Rng::new(hidden as u64)).unwrap();
+        rbm
+    };
+    let mut deep =
+        Dbn::with_labels(vec![machine("6", 5), machine("bernoulli:5+potts(3):1", 4)], 3).unwrap();
+    deep.untie().unwrap();
+    let twice = (deep.generative[0].weights.as_tensor() * 2.0).unwrap();
+    deep.generative[0].weights.set(&twice).unwrap();
+    let alone = Dbn::with_labels(vec![machine("bernoulli:2+spin:4+potts(3):1", 4)], 3).unwrap();
+    for (dbn, matrices) in [
+        (deep, &["rbms.1.weight [4, 8]", "generative.0.weight [6, 5]"][..]),
+        (alone, &["rbms.0.weight [4, 9]"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let model =
+            Model { dbn, classifier: None, autoencoder: None, standardise: None, image: None };
+        model.save(dir.path()).unwrap();
+        let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
+        assert_eq!((loaded.config(), loaded.dbn.width()), (model.config(), 6));
+        let flat = |model: &Model| -> Vec<_> {
+            let tensors = model.tensors().unwrap().into_iter();
+            let bits = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            tensors.map(|(name, t)| (format!("{name} {:?}", t.dims()), bits(&t))).collect()
+        };
+        assert_eq!(flat(&loaded), flat(&model));
+        let names: Vec<_> = flat(&model).into_iter().map(|(name, _)| name).collect();
+        for matrix in matrices {
+            assert!(names.iter().any(|name| name == matrix), "{matrix} is not among {names:?}");
+        }
+        let config = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+        let without = config.replace(r#""labels": 3"#, r#""labels": 2"#);
+        std::fs::write(dir.path().join("config.json"), without).unwrap();
+        let message = Model::load(dir.path(), &Device::Cpu).unwrap_err().to_string();
+        assert!(message.contains("model.safetensors") && message.contains("weight"), "{message}");
+    }
+}
+
 #[test]
 fn saving_twice_gives_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();

@@ -35,7 +35,7 @@ impl Phase {
     }
 
     /// The rows' weights, normalised to sum to one, as a column `(cases, 1)`.
-    fn weights(&self) -> Result<Option<Tensor>> {
+    pub(crate) fn weights(&self) -> Result<Option<Tensor>> {
         let Some(log_weights) = &self.log_weights else { return Ok(None) };
         let shifted = log_weights.broadcast_sub(&log_weights.max(D::Minus1)?)?.exp()?;
         Ok(Some(shifted.broadcast_div(&shifted.sum_all()?)?.unsqueeze(1)?))
@@ -57,8 +57,8 @@ impl Phase {
 /// What each parameter's statistic is on average over a phase: plain data.
 #[derive(Debug, Clone)]
 pub struct Averages {
-    /// ⟨v hᵀ⟩, `(visible, hidden)`, not multiplied out.
-    pub weights: Outer,
+    /// ⟨v hᵀ⟩, `(visible, hidden)`, as a sum that is not multiplied out.
+    pub weights: Vec<Outer>,
     /// ⟨Tₖ(v)⟩, one `(visible,)` for each parameter of the visible layer, in its order.
     pub visible: Vec<Tensor>,
     /// ⟨Tₖ(h)⟩, one `(hidden,)` for each parameter of the hidden layer, in its order.
@@ -80,10 +80,29 @@ impl Averages {
             Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
         };
         Ok(Self {
-            weights: correlation,
+            weights: vec![correlation],
             visible: average(&rbm.visible().statistics(&phase.visible)?)?,
             hidden: average(&hidden)?,
         })
+    }
+
+    /// All averages `factor` times as large.
+    pub fn times(self, factor: f64) -> Result<Self> {
+        let times = |x: Vec<Tensor>| x.into_iter().map(|x| Ok((x * factor)?)).collect();
+        let (visible, hidden): (Result<_>, Result<_>) = (times(self.visible), times(self.hidden));
+        let weights = self.weights.into_iter().map(|term| term.times(factor)).collect();
+        Ok(Self { weights, visible: visible?, hidden: hidden? })
+    }
+
+    /// The sum of both, average by average.
+    pub fn plus(mut self, other: Self) -> Result<Self> {
+        let plus = |x: Vec<Tensor>, y: Vec<Tensor>| {
+            x.into_iter().zip(y).map(|(x, y)| Ok((x + y)?)).collect::<Result<_>>()
+        };
+        self.weights.extend(other.weights);
+        let (visible, hidden) =
+            (plus(self.visible, other.visible)?, plus(self.hidden, other.hidden)?);
+        Ok(Self { weights: self.weights, visible, hidden })
     }
 }
 
@@ -106,14 +125,11 @@ impl Gradient {
 
     /// What the data say less what the machine says.
     pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
-        let difference = |positive: Vec<Tensor>, negative: Vec<Tensor>| {
-            let pairs = positive.into_iter().zip(negative);
-            pairs.map(|(positive, negative)| Ok((positive - negative)?)).collect::<Result<_>>()
-        };
+        let difference = positive.plus(negative.times(-1.0)?)?;
         Ok(Self {
-            weights: vec![positive.weights, negative.weights.times(-1.0)].into(),
-            visible: difference(positive.visible, negative.visible)?,
-            hidden: difference(positive.hidden, negative.hidden)?,
+            weights: Ascent::along(difference.weights)?,
+            visible: difference.visible,
+            hidden: difference.hidden,
         })
     }
 

@@ -31,6 +31,8 @@ pub mod kernel;
 
 pub mod gradient;
 
+pub mod labels;
+
 pub mod mixing;
 
 pub mod negative;
@@ -59,11 +61,12 @@ pub use data::{Batches, Rows};
 pub use error::{Error, Result};
 pub use gradient::{Averages, Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
+pub use labels::Joint;
 pub use layer::{Layer, Units};
 pub use mixing::Mixing;
 pub use negative::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, ParallelTrajectory,
-    Persistent, Tempered,
+    Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
+    ParallelTrajectory, Persistent, Tempered,
 };
 pub use optim::{Adam, Optimizer, Sgd};
 pub use rbm::Rbm;

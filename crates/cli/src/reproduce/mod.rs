@@ -10,12 +10,12 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Parser;
 use dbn::likelihood::{Likelihood, Value, Verdict};
-use dbn::{Model, Run};
+use dbn::{Evaluation, Model, Run};
 use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
 use serde::{Deserialize, Serialize};
 
-use self::experiments::{EXPERIMENTS, Experiment};
+use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use crate::args::{Args, Command, Reproduce};
 use crate::{cases, likelihood, output, train};
 
@@ -28,8 +28,9 @@ struct Reproduced {
     name: String,
     data: String,
     seed: u64,
-    /// Mean log p(v), nats a case.
+    /// In this unit: nats a case, or percent.
     ours: f64,
+    unit: String,
     /// What the number rests on.
     verdict: String,
     theirs: String,
@@ -46,7 +47,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let text = [e.name, e.what, e.theirs, e.takes];
             text.map(str::to_owned).to_vec()
         });
-        let header = ["experiment", "what is measured, nats a case", "theirs", "takes"];
+        let header = ["experiment", "what is measured", "theirs", "takes"];
         output::line(output::texts(&header, rows.collect()))?;
         return Ok(());
     };
@@ -80,14 +81,21 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
             learn(experiment, &data, args.seed, &dir, bars, quiet)?;
         }
-        let found = measure(experiment, args.seed, &dir, bars)?;
-        let value = best(&found).context("no estimate")?;
+        let (ours, verdict) = match experiment.measure {
+            Measure::LogLikelihood => {
+                let found = likelihood_of(experiment, args.seed, &dir, bars)?;
+                let value = best(&found).context("no estimate")?;
+                (value.log_likelihood, found.verdict.to_string())
+            }
+            Measure::Error => error_of(args.seed, &dir)?,
+        };
         let reproduced = Reproduced {
             name: name.clone(),
             data,
             seed: args.seed,
-            ours: value.log_likelihood,
-            verdict: found.verdict.to_string(),
+            ours,
+            unit: experiment.measure.unit().into(),
+            verdict,
             theirs: experiment.theirs.into(),
             goal: experiment.goal,
             seconds: clock.elapsed().as_secs_f64(),
@@ -98,7 +106,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     if args.json {
         output::json(&reproduced)?;
     } else {
-        print(&reproduced)?;
+        print(experiment, &reproduced)?;
     }
     Ok(())
 }
@@ -119,10 +127,12 @@ fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Resu
     Ok(())
 }
 
-fn print(found: &Reproduced) -> Result<()> {
-    let may_be_quoted = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
+fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
+    let measure = experiment.measure;
+    let is_sure = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
+    let may_be_quoted = measure == Measure::Error || is_sure;
     let goal = found.goal.map_or("–".into(), |goal| {
-        let verdict = match found.ours >= goal {
+        let verdict = match measure.reaches(found.ours, goal) {
             _ if !may_be_quoted => "not judged",
             true => "reached",
             false => "missed",
@@ -131,13 +141,16 @@ fn print(found: &Reproduced) -> Result<()> {
     });
     let row = vec![
         found.name.clone(),
-        format!("{:.4}", found.ours),
+        match measure {
+            Measure::LogLikelihood => format!("{:.4}", found.ours),
+            Measure::Error => format!("{:.2} %", found.ours),
+        },
         found.verdict.clone(),
         found.theirs.clone(),
         goal,
         format!("{:.0} s", found.seconds),
     ];
-    let header = ["experiment", "ours, nats a case", "verdict", "theirs", "at least", "took"];
+    let header = ["experiment", "ours", "what it rests on", "theirs", "at least", "took"];
     output::line(output::texts(&header, vec![row]))
 }
 
@@ -176,8 +189,23 @@ fn learn(
     }
 }
 
+/// `dbn evaluate`, on the test cases: errors in percent, and how many of how many.
+fn error_of(seed: u64, dir: &Path) -> Result<(f64, String)> {
+    let command = ["dbn", "evaluate", text(dir)?];
+    output::note(command.join(" "));
+    let Command::Evaluate(args) = Args::try_parse_from(command)?.command else {
+        bail!("not an evaluation")
+    };
+    let model = Model::load(dir, &Device::Cpu)?;
+    let part = cases::find(dir, &model, None, &args.data_options, args.cases)?;
+    let found = Evaluation::of(&model, &part, args.recognise, seed)?;
+    let (percent, errors) =
+        found.error_percent.zip(found.errors).context("no errors were found")?;
+    Ok((percent, format!("{errors} of {}", found.cases)))
+}
+
 /// `dbn evaluate --likelihood --both`, on the test cases.
-fn measure(
+fn likelihood_of(
     experiment: &Experiment,
     seed: u64,
     dir: &Path,

@@ -5,6 +5,7 @@ use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Backpropagation, Layer, Method, Recipe, UpDown};
+use crate::greedy::Pass;
 
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
@@ -18,6 +19,10 @@ impl Recipe {
         must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
         let scale = self.data.scale;
         must(scale.is_finite() && scale >= 0.0, "data.scale", "a number of at least 0", scale)?;
+        let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });
+        let expected = "mean, unless for Bernoulli data that are not standardised";
+        let is_drawn = self.data.pass == Pass::Sample;
+        must(is_bernoulli && !self.standardise || !is_drawn, "data.pass", expected, "sample")?;
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {
@@ -33,6 +38,10 @@ impl Recipe {
             let is_sampled = layer.method != Method::MeanField;
             let expected = "another, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
+            if let Some(found) = layer.method.of_labels() {
+                let expected = "another, unless for the top layer of a recipe with labels = true";
+                must(self.is_joint(i), &format!("layers.{i}.method"), expected, found)?;
+            }
         }
         let expected = "none beside labels = true: the top machine finds the classes itself";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
@@ -78,6 +87,7 @@ impl Layer {
             ("sparsity_cost", self.sparsity_cost),
             ("clip", self.clip),
             ("fast_rate", self.fast_rate),
+            ("generative", self.generative),
             ("weight_deviation", self.weight_deviation),
         ] {
             must(

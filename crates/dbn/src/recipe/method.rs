@@ -1,8 +1,8 @@
 //! The learning algorithms by their names in a recipe.
 
 use rbm_core::{
-    ContrastiveDivergence, Exact, FastPersistent, MeanField, NegativePhase, ParallelTrajectory,
-    Persistent, Tempered,
+    Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
+    ParallelTrajectory, Persistent, Result, Tempered,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +27,30 @@ pub enum Method {
     MeanField,
     /// Enumeration of the configurations of the smaller side.
     Exact,
+    /// The labels that the machine believes in, exactly: only how they follow from the data is learned. For a layer that
+    /// learns labels.
+    Discriminative,
+    /// That, and a part of contrastive divergence.
+    Hybrid,
+}
+
+impl Method {
+    /// Its name in a recipe, if the machine must learn labels for it.
+    pub(super) fn of_labels(self) -> Option<&'static str> {
+        match self {
+            Self::Discriminative => Some("discriminative"),
+            Self::Hybrid => Some("hybrid"),
+            _ => None,
+        }
+    }
 }
 
 impl Layer {
     /// Where the machine's fantasies come from.
-    pub fn negative(&self) -> Box<dyn NegativePhase> {
-        match self.method {
-            Method::Cd => Box::new(ContrastiveDivergence { steps: 1, visible: self.visible_step }),
+    pub fn negative(&self) -> Result<Box<dyn NegativePhase>> {
+        let contrastive = ContrastiveDivergence { steps: 1, visible: self.visible_step };
+        Ok(match self.method {
+            Method::Cd => Box::new(contrastive),
             Method::Pcd => Box::new(Persistent::new(1, self.chains)),
             Method::Fpcd => {
                 let mut fast = FastPersistent::new(1, self.chains, self.fast_rate);
@@ -44,6 +61,8 @@ impl Layer {
             Method::Ptt => Box::new(ParallelTrajectory::new(1, self.chains)),
             Method::MeanField => Box::new(MeanField { steps: 1, damping: self.damping }),
             Method::Exact => Box::new(Exact),
-        }
+            Method::Discriminative => Box::new(Conditional),
+            Method::Hybrid => Box::new(Hybrid::new(Box::new(contrastive), self.generative)?),
+        })
     }
 }

@@ -86,6 +86,9 @@ pub struct Data {
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
+    /// What greedy learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
+    /// the values as their probabilities whenever a case has its turn, which keeps a machine from learning cases by heart.
+    pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
     /// leaves the choice to the format: 21 for alignments, else none.
     pub one_hot: usize,
@@ -107,6 +110,7 @@ impl Default for Data {
             labels: PathBuf::new(),
             label_column: String::new(),
             binarise: Binarise::None,
+            pass: Pass::Mean,
             one_hot: 0,
             width: 0,
             hold_out_one_in: 5,
@@ -145,7 +149,7 @@ pub struct Layer {
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
     pub steps: Schedule,
-    /// Whether the visible units of CD are samples or means.
+    /// Whether the visible units of CD, also in hybrid learning, are samples or means.
     pub visible_step: VisibleStep,
     /// The number of persistent chains; 0 means as many as a mini-batch has cases.
     pub chains: usize,
@@ -157,6 +161,8 @@ pub struct Layer {
     pub replicas: usize,
     /// How much of the last means each mean-field iteration keeps.
     pub damping: f64,
+    /// How much log p(x, y) counts in hybrid learning, where log p(y | x) counts as one.
+    pub generative: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
     /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
@@ -202,6 +208,7 @@ impl Default for Layer {
             fast_decay: 0.95,
             replicas: 0,
             damping: 0.5,
+            generative: 0.01,
             optimizer: Rule::Sgd,
             centre: false,
             offset_rate: 0.01,

@@ -1,11 +1,11 @@
 //! What is particular to a machine that learns labels: which, and how well it finds them.
 
 use candle_core::{D, Tensor};
-use rbm_core::{Rbm, Result, data};
+use rbm_core::{Joint, Rbm, Result, data};
 
 use super::Training;
+use crate::Part;
 use crate::greedy::Labels;
-use crate::{Part, labels};
 
 /// What arrives of the validation cases at a joint machine, by means, and their labels.
 pub(super) struct Recognised<'a> {
@@ -16,10 +16,10 @@ pub(super) struct Recognised<'a> {
 impl Recognised<'_> {
     /// How many of them, in percent, `top` takes for another class than theirs.
     pub(super) fn error(&self, top: &Rbm) -> Result<f64> {
-        let Labels { of_cases, classes } = self.labels;
+        let Labels { of_cases, .. } = self.labels;
         let mut found = Vec::with_capacity(of_cases.len());
         for block in data::blocks(&self.arriving) {
-            let probable = labels::log_probabilities(top, classes, &block?)?.argmax(D::Minus1)?;
+            let probable = Joint::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
             found.extend(probable.to_vec1::<u32>()?);
         }
         let errors = found.iter().zip(of_cases).filter(|(a, b)| a != b).count();

@@ -48,6 +48,7 @@ impl Training {
             balance: self.train.labels.as_deref().filter(|_| layer.balanced),
             rbms: lower,
             passes: &passes,
+            data: self.recipe.data.pass,
             labels: self.labels_of(&self.train, stage),
             batch_size: layer.batch_size,
             shuffle: self.stream(Stream::Shuffle),
@@ -57,10 +58,12 @@ impl Training {
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {
-            Some(cases) => Below { cases, rbms: &[], passes: &[], ..feed.clone() },
+            Some(cases) => {
+                Below { cases, rbms: &[], passes: &[], data: Pass::Mean, ..feed.clone() }
+            }
             None => feed.clone(),
         };
-        let mut trainer = Trainer::new(layer.negative(), layer.optimizer.optimizer());
+        let mut trainer = Trainer::new(layer.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
@@ -115,8 +118,14 @@ impl Training {
         let means = vec![Pass::Mean; feed.rbms.len()];
         let some = |part: &Part| -> Result<_> {
             let labels = self.labels_of(part, feed.rbms.len());
-            let below =
-                Below { cases: &part.cases, labels, passes: &means, balance: None, ..feed.clone() };
+            let below = Below {
+                cases: &part.cases,
+                labels,
+                passes: &means,
+                data: Pass::Mean,
+                balance: None,
+                ..feed.clone()
+            };
             below.batch(&part.cases.spread(MONITORED), &mut Rng::new(0))
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;

@@ -8,7 +8,7 @@ use rbm_core::{Error, Result, Rng, Sgd, monitor};
 
 use super::record::{checkpoint_of, generative_tensors};
 use super::{Command, Figures, Kept, Stage, Step, Stream, Training, Watch};
-use crate::greedy::Below;
+use crate::greedy::{Below, Pass};
 use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe};
 
 impl Training {
@@ -53,6 +53,7 @@ impl Training {
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
             rbms: &[],
             passes: &[],
+            data: Pass::Mean,
             labels: None,
             batch_size: recipe.batch_size,
             shuffle: self.stream(Stream::Shuffle),

@@ -92,7 +92,7 @@ fn folder() -> Option<std::ffi::OsString> {
 }
 
 /// Pictures with values in [0, 1], `(CASES, VISIBLE)`.
-fn grey(rng: &mut Rng) -> Result<Tensor> {
+pub fn grey(rng: &mut Rng) -> Result<Tensor> {
     match folder() {
         Some(folder) => read(Path::new(&folder)),
         None => strokes::grey(CASES, VISIBLE, rng),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Layer, Sites, Units, counting};
+use super::{CrossedStatistics, Layer, Sites, Units, counting};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -48,6 +48,21 @@ impl Layer for Bernoulli {
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
         ops::bernoulli_cgf(inputs, &self.bias)
+    }
+
+    fn crossed_cgf(&self, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
+        ops::crossed_cgf(inputs, &ops::add_bias(shifts, &self.bias)?)
+    }
+
+    fn crossed_statistics(
+        &self,
+        inputs: &Tensor,
+        shifts: &Tensor,
+        weights: &Tensor,
+    ) -> Result<CrossedStatistics> {
+        let shifts = ops::add_bias(&shifts.detach(), &self.bias.as_detached_tensor())?;
+        let (by_input, by_shift) = ops::crossed_means(inputs, &shifts, weights)?;
+        Ok(CrossedStatistics { by_input: vec![by_input], by_shift })
     }
 
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {

@@ -8,6 +8,7 @@ mod bernoulli;
 mod binomial;
 mod concat;
 mod counting;
+mod crossed;
 mod gaussian;
 mod multinomial;
 mod potts;
@@ -25,6 +26,7 @@ use candle_core::{Tensor, Var};
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
 pub use concat::Concat;
+pub use crossed::CrossedStatistics;
 pub use gaussian::Gaussian;
 pub use multinomial::Multinomial;
 pub use potts::Potts;
@@ -92,6 +94,22 @@ pub trait Layer: Debug + Send + Sync {
     /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
     fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
         Ok((self.mean(inputs)?.detach(), self.sample(inputs, rng)?))
+    }
+
+    /// [`Layer::cgf`] of inputs_i + shifts_k for every row i of `inputs` `(batch, width)` and every row k of `shifts`
+    /// `(count, width)`: `(batch, count)`. Differentiable.
+    fn crossed_cgf(&self, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
+        crossed::cgf(self, inputs, shifts)
+    }
+
+    /// What the layer expects under the same sums, each weighted by one of `weights` `(batch, count)`; leaves.
+    fn crossed_statistics(
+        &self,
+        inputs: &Tensor,
+        shifts: &Tensor,
+        weights: &Tensor,
+    ) -> Result<CrossedStatistics> {
+        crossed::statistics(self, inputs, shifts, weights)
     }
 
     /// E(x), `(batch,)`. Differentiable.

@@ -41,7 +41,7 @@ impl NegativePhase for Exact {
             let sums = Sums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
             (sums.correlation, sums.side, sums.other)
         };
-        Ok(Averages { weights: multiplied_out(&correlation)?, visible, hidden })
+        Ok(Averages { weights: vec![multiplied_out(&correlation)?], visible, hidden })
     }
 }
 
@@ -79,7 +79,7 @@ fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages
         (side, other, correlation)
     };
     Ok(Some(Averages {
-        weights: multiplied_out(&here(correlation)?)?,
+        weights: vec![multiplied_out(&here(correlation)?)?],
         visible: vec![vector(visible)?],
         hidden: vec![vector(hidden)?],
     }))

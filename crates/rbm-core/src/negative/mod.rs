@@ -1,16 +1,20 @@
 //! Where the negative phase comes from: the one thing in which learning algorithms differ.
 
+mod conditional;
 mod contrastive;
 mod exact;
 mod fast;
+mod hybrid;
 mod mean_field;
 mod persistent;
 mod tempered;
 mod trajectory;
 
+pub use conditional::Conditional;
 pub use contrastive::ContrastiveDivergence;
 pub use exact::Exact;
 pub use fast::FastPersistent;
+pub use hybrid::Hybrid;
 pub use mean_field::MeanField;
 pub use persistent::Persistent;
 pub use tempered::Tempered;

@@ -39,6 +39,15 @@ impl Outer {
         self
     }
 
+    /// The sum with `other`, which has the same x.
+    fn joined(&self, other: &Self) -> Result<Self> {
+        if self.scale == 0.0 {
+            return Ok(other.clone());
+        }
+        let y = (&self.y + (&other.y * (other.scale / self.scale))?)?;
+        Ok(Self { x: self.x.clone(), y, scale: self.scale })
+    }
+
     /// Errors unless this is a direction for `parameter`.
     pub(super) fn check_for(&self, parameter: &Tensor) -> Result<()> {
         let (rows, columns) = self.shape()?;
@@ -149,6 +158,19 @@ impl From<Vec<Outer>> for Ascent {
 }
 
 impl Ascent {
+    /// Along the sum of `terms`. Those whose x is the same tensor become one: x is multiplied out once. Errors when such
+    /// terms are of different shapes.
+    pub fn along(terms: Vec<Outer>) -> Result<Self> {
+        let mut merged: Vec<Outer> = Vec::with_capacity(terms.len());
+        for term in terms {
+            match merged.iter_mut().find(|earlier| earlier.x.id() == term.x.id()) {
+                Some(earlier) => *earlier = earlier.joined(&term)?,
+                None => merged.push(term),
+            }
+        }
+        Ok(merged.into())
+    }
+
     /// The same with one more outer product.
     pub fn plus(mut self, term: Outer) -> Result<Self> {
         match &mut self.direction {

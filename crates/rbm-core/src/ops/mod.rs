@@ -18,6 +18,7 @@ mod binomial;
 mod bytes;
 mod connection;
 mod cpu;
+mod crossed;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod dense;
@@ -50,6 +51,7 @@ pub use binarise::draw_bits;
 pub use binomial::binomial_sample;
 pub use bytes::append_divided;
 pub use connection::{Connection, Deferred};
+pub use crossed::{crossed_cgf, crossed_means};
 pub use dropout::Dropout;
 pub use enumeration::{BinaryAverages, binary_averages};
 pub use limit::limit_columns;

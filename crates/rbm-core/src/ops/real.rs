@@ -28,6 +28,9 @@ pub(super) trait Real:
 {
     fn from_f64(x: f64) -> Self;
     fn sqrt(self) -> Self;
+    fn exp(self) -> Self;
+    /// m and e with self = m·2ᵉ and m at least 1 and below 2; for numbers of at least one.
+    fn binary_parts(self) -> (Self, i32);
     /// 1 / (1 + exp(−self)).
     fn sigmoid(self) -> Self;
     /// log(1 + exp(self)).
@@ -48,7 +51,7 @@ pub(super) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $storage:ident, $from:expr, $sigmoid:path, $softplus:path) => {
+    ($type:ty, $storage:ident, $from:expr, $bits:ty, $exp:path, $sigmoid:path, $softplus:path) => {
         impl Real for $type {
             fn from_f64(x: f64) -> Self {
                 $from(x)
@@ -56,6 +59,21 @@ macro_rules! real {
 
             fn sqrt(self) -> Self {
                 self.sqrt()
+            }
+
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+
+            #[inline(always)]
+            fn binary_parts(self) -> (Self, i32) {
+                const DIGITS: u32 = <$type>::MANTISSA_DIGITS - 1;
+                let bits = self.to_bits();
+                let exponent = (bits >> DIGITS) as i32 - (<$type>::MAX_EXP - 1);
+                let mantissa =
+                    bits & ((1 << DIGITS) - 1) | ((<$type>::MAX_EXP - 1) as $bits) << DIGITS;
+                (Self::from_bits(mantissa), exponent)
             }
 
             #[inline(always)]
@@ -93,5 +111,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, |x| x as f32, math::sigmoid, math::softplus);
-real!(f64, F64, |x| x, math::sigmoid_f64, math::softplus_f64);
+real!(f32, F32, |x| x as f32, u32, math::exp, math::sigmoid, math::softplus);
+real!(f64, F64, |x| x, u64, libm::exp, math::sigmoid_f64, math::softplus_f64);

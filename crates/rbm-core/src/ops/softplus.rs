@@ -132,38 +132,39 @@ impl CustomOp2 for BernoulliCgf {
     }
 }
 
-/// The sums of rows as wide as `bias`. Each is added up in lanes, and the lanes in double precision.
 fn cgf<T: Real>(x: &[T], bias: &[T]) -> Vec<T> {
-    const LANES: usize = 16;
     let width = bias.len();
     let mut out = vec![T::default(); x.len().checked_div(width).unwrap_or(0)];
-    let row = |i: usize| {
-        let mut lanes = [T::default(); LANES];
-        Simd::best().run(
-            #[inline(always)]
-            || {
-                let (x, bias) = (x[i * width..][..width].chunks(LANES), bias.chunks(LANES));
-                for (x, bias) in x.zip(bias) {
-                    if let (Ok(x), Ok(bias)) =
-                        (<&[T; LANES]>::try_from(x), <&[T; LANES]>::try_from(bias))
-                    {
-                        for j in 0..LANES {
-                            lanes[j] += (x[j] + bias[j]).softplus();
-                        }
-                    } else {
-                        for ((lane, &x), &bias) in lanes.iter_mut().zip(x).zip(bias) {
-                            *lane += (x + bias).softplus();
-                        }
-                    }
-                }
-            },
-        );
-        T::from_f64(lanes.into_iter().map(T::to_f64).sum())
-    };
+    let row = |i: usize| softplus_sum(&x[i * width..][..width], bias);
     if is_small(x.len()) {
         out.iter_mut().enumerate().for_each(|(i, out)| *out = row(i));
     } else {
         out.par_iter_mut().enumerate().for_each(|(i, out)| *out = row(i));
     }
     out
+}
+
+/// Σⱼ softplus(xⱼ + biasⱼ), of vectors of one length. It is added up in lanes, and the lanes in double precision.
+pub(super) fn softplus_sum<T: Real>(x: &[T], bias: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::default(); LANES];
+    Simd::best().run(
+        #[inline(always)]
+        || {
+            for (x, bias) in x.chunks(LANES).zip(bias.chunks(LANES)) {
+                if let (Ok(x), Ok(bias)) =
+                    (<&[T; LANES]>::try_from(x), <&[T; LANES]>::try_from(bias))
+                {
+                    for j in 0..LANES {
+                        lanes[j] += (x[j] + bias[j]).softplus();
+                    }
+                } else {
+                    for ((lane, &x), &bias) in lanes.iter_mut().zip(x).zip(bias) {
+                        *lane += (x + bias).softplus();
+                    }
+                }
+            }
+        },
+    );
+    T::from_f64(lanes.into_iter().map(T::to_f64).sum())
 }

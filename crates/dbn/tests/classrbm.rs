@@ -1,0 +1,76 @@
+//! Machines that learn labels discriminatively, from the recipe to the errors, in small.
+//!
+//! They would catch: a method that the training does not use, a gradient that points away from the labels, drawn bits that are
+//! other bits when a training goes on, a recipe whose numbers do not learn.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use candle_core::Device;
+use common::{Interrupter, bits};
+use dbn::training::Outcome;
+use dbn::{Model, Recipe, Recognition, Training, datasets};
+use rbm_core::Rng;
+
+/// The recipe `name` on the embedded digits.
+fn training(name: &str, settings: &[&str]) -> Training {
+    let small = ["data.source=digits", "data.validate_one_in=5", "layers.0.hidden=100"];
+    let settings: Vec<_> = small.iter().chain(settings).map(ToString::to_string).collect();
+    let recipe = Recipe::named(name).unwrap().with(&settings).unwrap();
+    let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    Training::new(recipe, data, &Device::Cpu).unwrap()
+}
+
+fn finish(training: &mut Training, watch: &mut Interrupter) -> Model {
+    for stops in 0.. {
+        assert!(stops < 1000, "it never ends");
+        if let Outcome::Finished(model) = training.run(watch).unwrap() {
+            return *model;
+        }
+    }
+    unreachable!()
+}
+
+/// Errors on the validation part, percent.
+fn error(name: &str, settings: &[&str]) -> f64 {
+    let mut training = training(name, settings);
+    let model = finish(&mut training, &mut Interrupter::default());
+    let part = training.validation.unwrap();
+    let errors = model.dbn.label_errors(&part, Recognition::Means, &mut Rng::new(0)).unwrap();
+    100.0 * errors as f64 / part.len() as f64
+}
+
+#[test]
+fn both_recipes_learn_digits() {
+    for name in ["classrbm", "hybrid"] {
+        let error = error(name, &["layers.0.epochs=60"]);
+        println!("{name}: {error:.2} %");
+        assert!(error < 5.0, "{name}: {error} %");
+    }
+}
+
+#[test]
+fn stopped_and_run_again_is_never_stopped() {
+    for name in ["classrbm", "hybrid"] {
+        let words = ["layers.0.epochs=2", "layers.0.batch_size=100", "data.pass=sample"];
+        let whole = finish(&mut training(name, &words), &mut Interrupter::default());
+        let mut watch = Interrupter { stride: 3, ..Interrupter::default() };
+        let mut stopped = training(name, &words);
+        while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+            stopped = training(name, &words);
+            stopped.restore(watch.last.clone().unwrap()).unwrap();
+        }
+        let mut last = training(name, &words);
+        last.restore(watch.last.clone().unwrap()).unwrap();
+        let model = finish(&mut last, &mut Interrupter::default());
+        assert!(bits(&model) == bits(&whole), "{name}: going on changed the model");
+        let means = finish(
+            &mut training(
+                name,
+                &["layers.0.epochs=2", "layers.0.batch_size=100", "data.pass=mean"],
+            ),
+            &mut Interrupter::default(),
+        );
+        assert!(bits(&means) != bits(&whole), "{name}: nothing was drawn");
+    }
+}

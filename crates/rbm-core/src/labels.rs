@@ -1,0 +1,137 @@
+//! The label of a joint machine: what the machine says of every class that a case may have, without drawing anything.
+//!
+//! The visible layer of a joint machine is the data and, after them, one site whose state is the class (the ClassRBM of
+//! Larochelle and Bengio 2008; the top of the network of Hinton, Osindero, Teh 2006). For every class the hidden units
+//! see the same xW_x and another row of W_y: one product serves all classes.
+
+use candle_core::{D, Tensor};
+
+use crate::{Error, Phase, Rbm, Result, Units, ops};
+
+/// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`.
+#[derive(Debug, Clone, Copy)]
+pub struct Joint<'a> {
+    rbm: &'a Rbm,
+    width: usize,
+    classes: usize,
+}
+
+impl<'a> Joint<'a> {
+    /// The machine seen so. Errors with its visible units when they do not end in a label, or hold nothing else.
+    pub fn of(rbm: &'a Rbm) -> Result<Self> {
+        let units = rbm.visible().units();
+        match units.groups().as_slice() {
+            [.., (data, _), (_, Units::Potts { sites: 1, states })] => {
+                Ok(Self { rbm, width: data.end, classes: *states })
+            }
+            _ => {
+                let expected = "units side by side, the last of them the label, potts(CLASSES):1";
+                Err(Error::invalid(
+                    "the visible layer of a joint machine",
+                    expected,
+                    units.to_string(),
+                ))
+            }
+        }
+    }
+
+    /// How many columns the data have.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// `visible` `(cases, visible)` as data `(cases, width)` and labels `(cases, classes)`.
+    pub fn split(&self, visible: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (_, found) = visible.dims2()?;
+        if found != self.width + self.classes {
+            let expected = format!("{} columns and {} of the label", self.width, self.classes);
+            return Err(Error::invalid("cases of a joint machine", expected, found.to_string()));
+        }
+        let labels = visible.narrow(1, self.width, self.classes)?.contiguous()?;
+        Ok((visible.narrow(1, 0, self.width)?, labels))
+    }
+
+    /// Data `(cases, width)` and labels `(cases, classes)` side by side.
+    pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::cat(&[data, labels], 1)?)
+    }
+
+    /// The visible row of every label without data, `(classes, visible)`.
+    pub(crate) fn label_rows(&self) -> Result<Tensor> {
+        let weights = self.rbm.weights();
+        let none = Tensor::zeros((self.classes, self.width), weights.dtype(), weights.device())?;
+        self.join(&none, &Tensor::eye(self.classes, weights.dtype(), weights.device())?)
+    }
+
+    /// W_y, what each class says to the hidden units, `(classes, hidden)`. Differentiable.
+    pub fn label_weights(&self) -> Result<Tensor> {
+        Ok(self.rbm.weights().narrow(0, self.width, self.classes)?)
+    }
+
+    /// xW_x, what `data` `(cases, width)` say to the hidden units, `(cases, hidden)`. Differentiable.
+    pub fn data_inputs(&self, data: &Tensor) -> Result<Tensor> {
+        ops::product(data, &self.rbm.weights().narrow(0, 0, self.width)?)
+    }
+
+    /// The same of a phase, from the inputs that it carries: those less what its labels say. A leaf.
+    pub fn data_inputs_of(&self, phase: &Phase) -> Result<Tensor> {
+        let (_, labels) = self.split(&phase.visible)?;
+        let of_labels = ops::product(&labels, &self.label_weights()?.detach())?;
+        Ok((&phase.hidden_inputs - of_labels)?.detach())
+    }
+
+    /// −F(x, y) + E(x) of every class y, in nats: what of −F differs between classes, from xW_x `(cases, hidden)`;
+    /// `(cases, classes)`. Differentiable.
+    fn scores(&self, data_inputs: &Tensor) -> Result<Tensor> {
+        let hidden = self.rbm.hidden().crossed_cgf(data_inputs, &self.label_weights()?)?;
+        let vars = self.rbm.visible().vars();
+        let label = self.rbm.visible().biases().last().and_then(|(k, _)| vars.get(*k));
+        let Some((_, bias)) = label else {
+            return Err(Error::invalid("the label", "a bias for each class", "none"));
+        };
+        ops::add_bias(&hidden, bias)
+    }
+
+    /// F(x, y) of `data` x `(cases, width)` with every class y, in nats, `(cases, classes)`: what [`Rbm::free_energy`] says
+    /// of the joined rows, by one product. Differentiable.
+    pub fn free_energies(&self, data: &Tensor) -> Result<Tensor> {
+        let scores = self.scores(&self.data_inputs(data)?)?;
+        // A label without a class has no energy: what remains is E(x).
+        let none = Tensor::zeros((data.dim(0)?, self.classes), data.dtype(), data.device())?;
+        let energy = self.rbm.visible().energy(&self.join(data, &none)?)?;
+        Ok(scores.neg()?.broadcast_add(&energy.unsqueeze(1)?)?)
+    }
+
+    /// log p(y | x) of every class y, in nats, for `data` x `(cases, width)`: `(cases, classes)` (Larochelle and Bengio 2008,
+    /// §2). Differentiable.
+    pub fn log_probabilities(&self, data: &Tensor) -> Result<Tensor> {
+        self.log_probabilities_from(&self.data_inputs(data)?)
+    }
+
+    /// The same from xW_x `(cases, hidden)`. Differentiable.
+    pub fn log_probabilities_from(&self, data_inputs: &Tensor) -> Result<Tensor> {
+        let scores = self.scores(data_inputs)?;
+        let shifted = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?;
+        Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
+    }
+
+    /// E[h | x] = Σ_y p(y | x)·E[h | x, y] for `data` x `(cases, width)`, `(cases, hidden)`: what the hidden units do where the
+    /// label is not known. Differentiable.
+    pub fn hidden_mean(&self, data: &Tensor) -> Result<Tensor> {
+        let inputs = self.data_inputs(data)?;
+        let shares = self.log_probabilities_from(&inputs)?.exp()?;
+        let label_weights = self.label_weights()?;
+        let mut mean = inputs.zeros_like()?;
+        for label in 0..self.classes {
+            let inputs = ops::add_bias(&inputs, &label_weights.get(label)?)?;
+            let share = shares.narrow(1, label, 1)?;
+            mean = (mean + self.rbm.hidden().mean(&inputs)?.broadcast_mul(&share)?)?;
+        }
+        Ok(mean)
+    }
+}

@@ -1,0 +1,150 @@
+//! Networks with label units, as users meet them: `train`, `evaluate --recognise`, `sample --label --clamp --animate`, the bound.
+
+use crate::common::{Place, WIDTH, metrics, read_npy};
+
+/// Labels joined to the second machine, then up-down.
+const JOINT: &str = r#"
+name = "joint"
+labels = true
+[[layers]]
+hidden = 24
+epochs = 4
+batch_size = 20
+[[layers]]
+hidden = 20
+epochs = 4
+batch_size = 20
+[updown]
+epochs = 2
+batch_size = 20
+steps = [[0, 1], [1, 2]]
+"#;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("joint.toml", JOINT);
+    place.dbn("train data.csv --recipe joint.toml --binarise threshold:0.5 --out run").done();
+    place
+}
+
+/// Rows of a `.npy` file that the program wrote.
+fn samples(place: &Place, name: &str) -> Vec<Vec<f32>> {
+    let (shape, values) = read_npy(&place.read(name));
+    assert_eq!(shape[1], WIDTH as u64);
+    values.chunks(WIDTH).map(<[f32]>::to_vec).collect()
+}
+
+#[test]
+fn a_joint_network_recognises_and_generates() {
+    let place = place();
+    let classes = place.json("run/config.json")["labels"].as_u64().unwrap() as usize;
+    let lines = metrics(&place.path("run"));
+    let stages: Vec<_> = lines.iter().map(|line| line["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages[stages.len() - 2..], ["up-down", "up-down"]);
+    assert_eq!(lines[lines.len() - 1]["k"], 2);
+    for line in &lines[4..] {
+        assert!(line["validation_error"].as_f64().unwrap() <= 100.0, "{line}");
+    }
+    for how in ["means", "samples:5", "gibbs:20"] {
+        let table = place.dbn(&format!("evaluate run --recognise {how}")).done().out;
+        assert!(table.contains(&format!("labels by {how}")) && table.contains("error "), "{table}");
+    }
+    assert_eq!(place.dbn("evaluate run --recognise dreams").code, Some(2));
+
+    // A row of ten of each class; the same again; others with another seed.
+    place.dbn("sample run --steps 5 --out a").done();
+    assert_eq!(samples(&place, "a/samples.npy").len(), 10 * classes);
+    place.dbn("sample run --steps 5 --animate 3 --out b").done();
+    assert_eq!(
+        place.read("a/samples.npy"),
+        place.read("b/samples.npy"),
+        "looking changed the chain"
+    );
+    let gif = place.read("b/animation.gif");
+    assert!(gif.starts_with(b"GIF89a"));
+    // Three pictures, each behind a graphic control extension.
+    assert_eq!(
+        gif.windows(4)
+            .filter(|bytes| *bytes == [0x21, 0xF9, 4, 0] || *bytes == [0x21, 0xF9, 4, 4])
+            .count(),
+        3
+    );
+    place.dbn("sample run --label 1,0 --count 3 --steps 5 --out c").done();
+    assert_eq!(samples(&place, "c/samples.npy").len(), 6);
+    place.dbn("sample run --label any --count 3 --steps 5 --out c").done();
+    assert_eq!(samples(&place, "c/samples.npy").len(), 3);
+    place.dbn("sample run --label 77").failed(&["--label", "77", &classes.to_string()]);
+    place.train_into("plain", "");
+    place.dbn("sample plain --label 1").failed(&["--label", "labels = true"]);
+    place.dbn("sample plain --label 1,any").failed(&["--label"]);
+}
+
+#[test]
+fn what_is_clamped_stays() {
+    let place = place();
+    let row: Vec<String> = (0..WIDTH).map(|i| u8::from(i % 3 == 0).to_string()).collect();
+    place.write("given.csv", row.join(",") + "\n");
+    let words = "--label-column none --binarise threshold:0.5 --count 4 --steps 3 --out s";
+    let is_held = |place: &Place, held: &dyn Fn(usize) -> bool| {
+        for row in samples(place, "s/samples.npy") {
+            for (i, x) in row.iter().enumerate() {
+                let given = f32::from(u8::from(i % 3 == 0));
+                assert_eq!(*x == given, held(i), "column {i}: {x}");
+            }
+        }
+    };
+    let sample =
+        |keep: &str| place.dbn(&format!("sample run --clamp given.csv --keep {keep} {words}"));
+    sample("top").done();
+    is_held(&place, &|i| i < 8);
+    sample("right").done();
+    is_held(&place, &|i| i % 4 >= 2);
+    sample("0..2,15..16").done();
+    is_held(&place, &|i| i < 2 || i == 15);
+    let mask: Vec<String> = (0..WIDTH).map(|i| u8::from(i > 9).to_string()).collect();
+    place.write("mask.csv", mask.join(",") + "\n");
+    sample("mask.csv").done();
+    is_held(&place, &|i| i > 9);
+    sample("0..17").failed(&["--keep", "16"]);
+    place.write("mask.csv", "1,0\n");
+    sample("mask.csv").failed(&["mask.csv", "16"]);
+    assert_eq!(sample("middle").code, Some(2));
+}
+
+#[test]
+fn a_stack_has_a_bound() {
+    let place = place();
+    let table = place.dbn("evaluate run --likelihood").done().out;
+    for word in ["bound on log p(v)", "exact", "10 up-passes"] {
+        assert!(table.contains(word), "{word:?} is missing in {table}");
+    }
+    let words =
+        "evaluate run --likelihood --estimate --both --json --chains 50 --betas 300 --passes 20";
+    let found: serde_json::Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    assert_eq!(found["bound"]["count"], 20);
+    assert!(found["bound"]["gain"].as_f64().unwrap() > 0.0, "{found}");
+    let exact: serde_json::Value =
+        serde_json::from_str(&place.dbn("evaluate run --likelihood --json --passes 20").done().out)
+            .unwrap();
+    let of =
+        |found: &serde_json::Value, side: &str| found[side]["log_likelihood"].as_f64().unwrap();
+    for side in ["forward", "reverse"] {
+        let error = found[side]["log_partition"]["error"].as_f64().unwrap();
+        assert!((of(&found, side) - of(&exact, "exact")).abs() < 4.0 * error, "{side}: {found}");
+    }
+}
+
+#[test]
+fn a_joint_recipe_that_cannot_be_is_refused() {
+    let place = Place::new();
+    place.write("both.toml", format!("{JOINT}\n[classifier]\nepochs = 1\n"));
+    place.dbn("train data.csv --recipe both.toml").failed(&["classifier", "labels = true"]);
+    place.write("joint.toml", JOINT);
+    place.dbn("train data.csv --label-column none --recipe joint.toml").failed(&["labels"]);
+    place
+        .dbn("train data.csv --recipe joint.toml --set updown.steps=0.5")
+        .failed(&["updown.steps"]);
+    place
+        .dbn("train data.csv --recipe joint.toml --set updown.batch_size=0")
+        .failed(&["updown.batch_size"]);
+}
