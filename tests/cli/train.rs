@@ -90,7 +90,7 @@ fn the_recipe_has_every_default_written_out() {
             layer,
             "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
              replicas damping optimizer centre offset_rate \
-             l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias balanced pass",
+             l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias mirror balanced pass",
         );
     }
     assert_keys(

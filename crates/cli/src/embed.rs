@@ -51,7 +51,7 @@ pub fn run(args: &Embed) -> Result<()> {
     let named = wanted.iter().map(|feature| (feature.name(), feature.width(&model)));
     let said = features::write(&args.out, &named.collect::<Vec<_>>(), blocks, &part)?;
     bar.finish_and_clear();
-    Ok(output::line(said)?)
+    output::line(said)
 }
 
 /// The features that `text` means.

@@ -26,9 +26,11 @@ mod likelihood;
 mod evaluate;
 mod sample;
 
-mod decode;
 mod embed;
 mod encode;
+
+mod decode;
+
 mod inspect;
 
 mod bench;

@@ -60,7 +60,7 @@ impl Bound {
         let (mut mean, mut weighted, mut squares) = (Vec::new(), Vec::new(), 0.0);
         for block in data::blocks(cases) {
             let block = block?.to_device(dbn.top().device())?;
-            let weights = (0..passes).map(|_| Ok(to_host(&dbn.log_weights(&block, rng)?)?));
+            let weights = (0..passes).map(|_| to_host(&dbn.log_weights(&block, rng)?));
             let weights = Tensor::stack(&weights.collect::<Result<Vec<_>>>()?, 0)?;
             let means = weights.mean(0)?;
             let spread = weights.broadcast_sub(&means)?.sqr()?.sum_all()?;

@@ -338,6 +338,22 @@ fn a_layer_with_the_transposed_weights_leaves_the_bound_where_it_was() {
     let above = below.mirror().unwrap();
     assert!((rbm_core::likelihood::log_partition(&above).unwrap() - log_z).abs() < 1e-10);
     let dbn = Dbn::new(vec![below, above]).unwrap();
+    // The same above more units than it needs, and with them it is no worse a start than what they add.
+    let wide = machine(&Units::bernoulli(3), &Units::bernoulli(6), 7);
+    rbm_core::init::mirror(dbn.bottom(), &wide).unwrap();
+    let narrow = machine(&Units::bernoulli(3), &Units::bernoulli(4), 7);
+    rbm_core::init::mirror(dbn.bottom(), &narrow).unwrap();
+    let flat = |x: &Tensor| numbers(&x.contiguous().unwrap());
+    assert_eq!(flat(narrow.weights()), flat(dbn.top().weights()));
+    assert_eq!(flat(&wide.weights().narrow(1, 0, 4).unwrap()), flat(dbn.top().weights()));
+    for (mirrored, exact) in [(&narrow, true), (&wide, false)] {
+        let energies = numbers(&mirrored.free_energy(&bits(3)).unwrap());
+        let expected = numbers(&dbn.top().free_energy(&bits(3)).unwrap());
+        assert_eq!(energies.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-10), exact);
+    }
+    let small = machine(&Units::bernoulli(3), &Units::bernoulli(3), 7);
+    let message = rbm_core::init::mirror(dbn.bottom(), &small).unwrap_err().to_string();
+    assert!(message.contains("bernoulli:4") && message.contains("bernoulli:3"), "{message}");
     for seed in 0..5 {
         let weights = dbn.log_weights(&bits(4), &mut Rng::new(seed)).unwrap();
         assert_near(&numbers(&weights), &free, 1e-10);

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::{Error, Rbm, Result, Rng, Rows, data, ops};
+use crate::{Error, Rbm, Result, Rng, Rows, Units, data, ops};
 
 /// Small random weights and biases that know the data's averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +43,48 @@ impl Init {
     }
 }
 
+/// Makes `above` begin as `below` upside down: its visible units are the hidden ones of `below`, and its first hidden units the
+/// visible ones of `below`, with their weights and biases. Where it has no more units than these, it gives its visible units the
+/// distribution that `below` gives its hidden ones, and a stack of both is as good as `below` alone (Hinton, Osindero, Teh 2006,
+/// §4); further hidden units and label units keep the parameters they have.
+///
+/// # Errors
+///
+/// Unless `above` has such units, all of them Bernoulli but for labels.
+pub fn mirror(below: &Rbm, above: &Rbm) -> Result<()> {
+    let is_bernoulli = |units: &Units| matches!(units, Units::Bernoulli { .. });
+    let (visible, hidden) = below.weights().dims2()?;
+    let (rows, columns) = above.weights().dims2()?;
+    let first = above.visible().units();
+    let groups = first.groups();
+    let fits = groups.first().is_some_and(|(columns, _)| columns.len() == hidden);
+    let all = [below.visible().units(), below.hidden().units(), above.hidden().units()];
+    if !(fits && columns >= visible && all.iter().all(is_bernoulli)) {
+        let expected = format!("bernoulli:{hidden} below and at least bernoulli:{visible} above");
+        let found = format!("{first} and {}", above.hidden().units());
+        return Err(Error::invalid(
+            "a machine that begins as the one below it upside down",
+            expected,
+            found,
+        ));
+    }
+    let weights = above.weights().as_detached_tensor();
+    let turned = below.weights().as_detached_tensor().t()?;
+    let beside = weights.narrow(0, 0, hidden)?.narrow(1, visible, columns - visible)?;
+    let of_units = Tensor::cat(&[&turned, &beside], 1)?;
+    let others = weights.narrow(0, hidden, rows - hidden)?;
+    above.weights().set(&Tensor::cat(&[&of_units, &others], 0)?.contiguous()?)?;
+    let bias = above.hidden().bias()?;
+    let bias =
+        Tensor::cat(&[&below.visible().bias()?, &bias.narrow(0, visible, columns - visible)?], 0)?;
+    for (layer, bias) in [(above.hidden(), bias), (above.visible(), below.hidden().bias()?)] {
+        if let Some((_, var)) = layer.vars().first() {
+            var.set(&bias)?;
+        }
+    }
+    Ok(())
+}
+
 /// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`. Errors when there are no cases.
 pub fn moments(cases: &dyn Rows) -> Result<(Tensor, Tensor)> {
     moments_of_blocks(|| data::blocks(cases))
@@ -77,9 +119,8 @@ impl Rbm {
     /// A machine of Bernoulli units, of `cases`' type and on their device, initialised by [`Init::default`] from `cases`
     /// `(n, visible)`.
     pub fn bernoulli(cases: &Tensor, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let visible = crate::Units::bernoulli(cases.dim(1)?);
-        let rbm =
-            Self::new(&visible, &crate::Units::bernoulli(hidden), cases.dtype(), cases.device())?;
+        let visible = Units::bernoulli(cases.dim(1)?);
+        let rbm = Self::new(&visible, &Units::bernoulli(hidden), cases.dtype(), cases.device())?;
         Init::default().apply(&rbm, cases, rng)?;
         Ok(rbm)
     }

@@ -38,6 +38,8 @@ impl Recipe {
             let is_sampled = layer.method != Method::MeanField;
             let expected = "another, because a variance cannot be learned from means";
             must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
+            let expected = "false, because there is no machine below";
+            must(!layer.mirror || i > 0, &format!("layers.{i}.mirror"), expected, "true")?;
             if let Some(found) = layer.method.of_labels() {
                 let expected = "another, unless for the top layer of a recipe with labels = true";
                 must(self.is_joint(i), &format!("layers.{i}.method"), expected, found)?;

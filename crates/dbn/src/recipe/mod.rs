@@ -185,6 +185,8 @@ pub struct Layer {
     pub weight_deviation: f64,
     /// First bias of the hidden units.
     pub hidden_bias: f64,
+    /// Whether the machine begins as the one below it upside down: its first hidden units are the visible ones of that.
+    pub mirror: bool,
     /// Whether mini-batches are balanced over the classes.
     pub balanced: bool,
     /// What the next layer learns from.
@@ -220,6 +222,7 @@ impl Default for Layer {
             clip: 0.0,
             weight_deviation,
             hidden_bias,
+            mirror: false,
             balanced: false,
             pass: Pass::Mean,
         }

@@ -117,10 +117,10 @@ impl<'a> Backprop<'a> {
             }
             Rule::Searches(searches) => {
                 // Every look leaves out the same units.
-                let before = rng.clone();
+                let before = *rng;
                 let mut found = None;
                 searches.climb(&vars, &mut || {
-                    *rng = before.clone();
+                    *rng = before;
                     let (objective, ascents) = look(rng)?;
                     let mut value = to_host(&objective)?.to_scalar::<f64>()?;
                     found.get_or_insert(objective);

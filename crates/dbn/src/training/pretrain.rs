@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use candle_core::Tensor;
+use rbm_core::init;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::train::{Feed, Moment, Observer, Plan};
 use rbm_core::{Error, Rbm, Result, Rng, Stateful, Trainer, spectrum};
@@ -55,6 +56,9 @@ impl Training {
         };
         if is_new {
             feed.init(rbm, &layer.init(), &mut self.stream(Stream::Init))?;
+            if let Some(below) = lower.last().filter(|_| layer.mirror) {
+                init::mirror(below, rbm)?;
+            }
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// weights into one unit (Srivastava et al. 2014, §5.1). Errors unless it is a matrix and `most` is above zero.
 pub fn limit_columns(weights: &Tensor, most: f64) -> Result<()> {
     weights.dims2()?;
-    if !(most > 0.0) {
+    if most.is_nan() || most <= 0.0 {
         return Err(Error::invalid("the largest norm", "a number above 0", most.to_string()));
     }
     if has_fused(weights) {
