@@ -77,7 +77,10 @@ fn the_recipe_has_every_default_written_out() {
     let place = Place::new();
     place.train("");
     let recipe: toml::Value = toml::from_str(&place.text("run/recipe.toml")).unwrap();
-    assert_keys(&recipe, "name seed visible labels standardise cache cache_bytes data layers classifier");
+    assert_keys(
+        &recipe,
+        "name seed visible labels standardise cache cache_bytes data layers classifier",
+    );
     assert_keys(
         &recipe["data"],
         "source scale labels label_column binarise one_hot width hold_out_one_in validate_one_in",

@@ -26,6 +26,7 @@ pub mod updown;
 pub mod greedy;
 
 pub mod classifier;
+pub mod per_class;
 
 pub mod config;
 pub mod store;
@@ -52,6 +53,7 @@ pub use dbn::Dbn;
 pub use directed::Directed;
 pub use evaluation::Evaluation;
 pub use generator::Generator;
+pub use per_class::PerClass;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
 pub use recognition::Recognition;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use dbn::bound::Bound;
 use dbn::directed::delta_rule;
 use dbn::generator::{Generator, Given};
-use dbn::{Dbn, Directed, Recognition, UpDown, labels, updown};
+use dbn::{Dbn, Directed, PerClass, Recognition, UpDown, labels, updown};
 use rbm_core::{
     ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
 };
@@ -427,4 +427,56 @@ fn up_down_raises_the_bound() {
     let after = bound(&dbn);
     // The best is log ¼ = −1.39.
     assert!(before < -4.0 && after > -1.8, "{before} → {after}");
+}
+
+/// Offsets make up for the log Z that free energies lack: machines of known log Z get these back, whatever is added to them.
+#[test]
+fn offsets_stand_for_log_z() {
+    let rbms: Vec<Rbm> =
+        (0..3).map(|seed| machine(&Units::bernoulli(4), &Units::bernoulli(3), seed)).collect();
+    let log_z: Vec<f64> =
+        rbms.iter().map(|rbm| rbm_core::likelihood::log_partition(rbm).unwrap()).collect();
+    // Cases in numbers proportional to p(v | y), each class as often.
+    let (mut cases, mut labels) = (Vec::new(), Vec::new());
+    for (class, (rbm, log_z)) in rbms.iter().zip(&log_z).enumerate() {
+        for (v, f) in bits(4)
+            .to_vec2::<f64>()
+            .unwrap()
+            .iter()
+            .zip(numbers(&rbm.free_energy(&bits(4)).unwrap()))
+        {
+            let count = (20_000.0 * (-f - log_z).exp()).round() as usize;
+            cases.extend(std::iter::repeat_n(v.clone(), count).flatten().map(|x| x as f32));
+            labels.extend(std::iter::repeat_n(class as u32, count));
+        }
+    }
+    let rows = Tensor::from_vec(cases, (labels.len(), 4), &Device::Cpu).unwrap();
+    // Parts are of f32; so are their machines.
+    let rbms: Vec<Rbm> = rbms
+        .iter()
+        .map(|rbm| {
+            let single =
+                Rbm::new(&rbm.visible().units(), &rbm.hidden().units(), DType::F32, &Device::Cpu)
+                    .unwrap();
+            for ((_, to), (_, from)) in single.parameters().into_iter().zip(rbm.parameters()) {
+                to.set(&from.to_dtype(DType::F32).unwrap()).unwrap();
+            }
+            single
+        })
+        .collect();
+    let network = PerClass::new(rbms).unwrap();
+    let part = dbn::Part::new(rows, Some(labels)).unwrap();
+    let before = network.errors(&part).unwrap();
+    network.fit_offsets(&part).unwrap();
+    assert!(network.errors(&part).unwrap() <= before);
+    let offsets = network.offsets.to_vec1::<f32>().unwrap();
+    for (a, b) in [(0, 1), (1, 2)] {
+        let (found, expected) = (f64::from(offsets[a] - offsets[b]), log_z[b] - log_z[a]);
+        // Counts are rounded to whole cases of 20,000 a class.
+        assert!((found - expected).abs() < 0.01, "{found}, expected {expected}");
+    }
+    let unknown = dbn::Part::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![5; 16])).unwrap();
+    assert!(network.errors(&unknown).unwrap_err().to_string().contains("classes below 3"));
+    let missing = dbn::Part::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16])).unwrap();
+    assert!(network.fit_offsets(&missing).unwrap_err().to_string().contains("cases of class 1"));
 }
