@@ -322,7 +322,7 @@ fn recipes_that_cannot_be_are_refused() {
     refused(&place, "data.csv --recipe nope", &["digits, mnist", "\"nope\""]);
     refused(&place, "data.csv --recipe nope.toml", &["nope.toml", "o such file"]);
     let tiny = "data.csv --recipe tiny.toml --set";
-    let settings: [(&str, Words); 9] = [
+    let settings: [(&str, Words); 13] = [
         ("layers.0.epoch=3", &["--set", "layers.0.epoch", "`epochs`"]),
         ("layer.0.epochs=3", &["--set", "layer", "`layers`"]),
         ("layers.2.epochs=3", &["--set", "layers.2.epochs", "2 layers"]),
@@ -332,10 +332,17 @@ fn recipes_that_cannot_be_are_refused() {
         ("layers.0.batch_size=0", &["--set", "layers.0.batch_size", "at least 1"]),
         ("classifier.dropout_hidden=1", &["--set", "classifier.dropout_hidden", "below 1"]),
         ("seed=-1", &["--set", "seed", "-1"]),
+        ("autoencoder.epochs=3", &["--set", "classifier", "none beside an autoencoder"]),
+        ("classifier.max_norm=-1", &["--set", "classifier.max_norm", "at least 0", "-1"]),
+        ("layers.0.optimizer=cg", &["--set", "`cg`", "`sgd` or `adam`"]),
+        ("classifier.train_on=1000", &["classifier.train_on", "144 training cases", "1000"]),
     ];
     for (setting, expected) in settings {
         refused(&place, &format!("{tiny} {setting}"), expected);
     }
+    let coder = Place::of_autoencoder();
+    refused(&coder, &format!("{tiny} labels=true"), &["labels", "false beside an autoencoder"]);
+    refused(&coder, &format!("{tiny} autoencoder.batch_size=0"), &["autoencoder.batch_size"]);
     refused(&place, "data.csv --layers 5,many", &["many"]);
     refused(&place, "data.csv --visible purple", &["purple"]);
     refused(&place, "data.csv --checkpoint-every=-1", &["--checkpoint-every", "negative"]);

@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::common::{Answer, CASES, Numbers, Place, WIDTH, answer, csv, data, read_npy, tensors};
 
-type Tensors = BTreeMap<String, Numbers>;
+pub type Tensors = BTreeMap<String, Numbers>;
 
 /// xWᵀ + b for `prefix.weight` `(out, in)` and the bias `name`.
-fn linear(tensors: &Tensors, weight: &str, bias: &str, x: &[f64]) -> Vec<f64> {
+pub fn linear(tensors: &Tensors, weight: &str, bias: &str, x: &[f64]) -> Vec<f64> {
     let ((shape, weights), (_, bias)) = (&tensors[weight], &tensors[bias]);
     assert_eq!(shape, &[bias.len(), x.len()]);
     let row = |weights: &[f32]| weights.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
     weights.chunks(x.len()).zip(bias).map(|(w, b)| row(w) + f64::from(*b)).collect()
 }
 
-fn sigmoid(inputs: Vec<f64>) -> Vec<f64> {
+pub fn sigmoid(inputs: Vec<f64>) -> Vec<f64> {
     inputs.into_iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
 }
 
@@ -30,7 +30,7 @@ fn features(tensors: &Tensors, x: &[f32]) -> [Vec<f64>; 2] {
 
 /// Every number is the expected one within 1e-5: the f32 rounding of sums of a few dozen products.
 #[track_caller]
-fn assert_near(found: &[f32], expected: impl IntoIterator<Item = f64>) {
+pub fn assert_near(found: &[f32], expected: impl IntoIterator<Item = f64>) {
     let expected: Vec<_> = expected.into_iter().collect();
     assert_eq!(found.len(), expected.len());
     let worst = found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs());
@@ -38,7 +38,7 @@ fn assert_near(found: &[f32], expected: impl IntoIterator<Item = f64>) {
     assert!(worst < 1e-5, "{worst}");
 }
 
-fn json(answer: Answer) -> Value {
+pub fn json(answer: Answer) -> Value {
     serde_json::from_str(&answer.done().out).unwrap()
 }
 
@@ -226,7 +226,7 @@ fn inspect_shows_every_tensor() {
 #[test]
 fn every_subcommand_explains_itself_by_an_example() {
     let place = Place::new();
-    for name in ["train", "evaluate", "sample", "embed", "inspect"] {
+    for name in ["train", "evaluate", "sample", "embed", "encode", "decode", "inspect"] {
         let help = place.dbn(&format!("{name} --help")).done().out;
         assert!(help.contains("Example"), "{help}");
         assert!(help.contains(&format!("dbn {name} ")), "{help}");

@@ -40,6 +40,18 @@ dropout_visible = 0.1
 dropout_hidden = 0.3
 "#;
 
+/// [`TINY`] with codes of two numbers on top, and an autoencoder in the classifier's place.
+const CODER: &str = r#"
+[[layers]]
+hidden = "gaussian:2"
+epochs = 2
+batch_size = 20
+learning_rate = 0.001
+[autoencoder]
+epochs = 3
+batch_size = 20
+"#;
+
 /// A folder of its own, with a recipe `tiny.toml` and a data set `data.csv` in it. Commands run inside it.
 pub struct Place(TempDir);
 
@@ -59,6 +71,14 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         place.write("tiny.toml", TINY);
         place.write("data.csv", csv(&data(2, 0.1)));
+        place
+    }
+
+    /// The same with an autoencoder in `tiny.toml`.
+    pub fn of_autoencoder() -> Self {
+        let place = Self::new();
+        let (layers, _) = TINY.split_once("[classifier]").unwrap();
+        place.write("tiny.toml", format!("{layers}{CODER}"));
         place
     }
 

@@ -148,6 +148,27 @@ fn runs_of_other_methods_survive_being_killed() {
     }
 }
 
+/// Moments of Adam, and what a line search remembers; the best epoch and the average of the last ones.
+#[test]
+fn autoencoders_survive_being_killed() {
+    for rule in ["adam", "cg"] {
+        let place = Place::of_autoencoder();
+        let words = format!(
+            "--set autoencoder.optimizer={rule} --set autoencoder.epochs=30 --set autoencoder.average_last=20 \
+             --set autoencoder.l2=1e-4 --set autoencoder.max_norm=2 --no-evaluation --checkpoint-every"
+        );
+        place.train_into("whole", &format!("{words} 1000"));
+        let kills = train_with_kills(&place, &format!("{words} 0"), 40, Duration::from_millis(4));
+        assert_same(&place, "killed", "whole");
+        let is_in_autoencoder = |&&(stage, ..): &&Stand| stage == 3;
+        let count = kills.iter().flatten().filter(is_in_autoencoder).count();
+        assert!(count >= 2, "{rule}: {kills:?}");
+        let end = tensors(&place.read("whole/checkpoint.safetensors"));
+        assert!(end.contains_key("autoencoder.11") && end.contains_key("average.11"));
+        assert_ne!(end["average.0"], end["autoencoder.0"]);
+    }
+}
+
 /// What is cached is no part of a checkpoint: samples that are passed up are drawn again, and must be the same.
 #[test]
 fn a_run_with_a_cache_survives_being_killed() {

@@ -42,6 +42,11 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         ["", "error of data", "error of layer", "pseudo-LL (nats)", "activity", "dead/stuck"];
     output::line(output::table(&header, rows.collect()))?;
     output::line(format!("cases {}", output::grouped(evaluation.cases as u64)))?;
+    if let (Some(error), Some(loss)) = (evaluation.squared_error, evaluation.reconstruction_loss) {
+        output::line(format!(
+            "autoencoder: squared error {error:.4} a case, −log p(v | code) {loss:.4} nats"
+        ))?;
+    }
     if let (Some(log_likelihood), Some(log_partition)) =
         (evaluation.log_likelihood, evaluation.log_partition)
     {

@@ -15,6 +15,8 @@ mod train;
 
 mod npy;
 
+mod features;
+
 mod cases;
 
 mod report;
@@ -24,7 +26,9 @@ mod likelihood;
 mod evaluate;
 mod sample;
 
+mod decode;
 mod embed;
+mod encode;
 mod inspect;
 
 mod bench;
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args, &bars),
         Command::Sample(args) => sample::run(args),
         Command::Embed(args) => embed::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Decode(args) => decode::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args, &bars),
         Command::Reproduce(args) => reproduce::run(args, &bars, quiet),

@@ -135,6 +135,8 @@ fn describe(figures: &Figures) -> String {
     words.extend(r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
     words.extend(figures.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
     words.extend(figures.train_loss.map(|loss| format!("loss {loss:.4}")));
+    let squared = figures.validation_squared_error;
+    words.extend(squared.map(|error| format!("validation squared error {error:.3}")));
     words.extend(figures.validation_error.map(|error| format!("validation error {error:.2} %")));
     words.join(", ")
 }

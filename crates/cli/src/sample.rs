@@ -28,7 +28,7 @@ pub fn run(args: &Sample) -> Result<()> {
     let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
     let count = each * classes.len().max(1);
     ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
-    let mut frames = Vec::new();
+    let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
         let hidden = tempered(args, &model, count, &mut rng)?;
         let fall = if args.binary { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
@@ -37,6 +37,7 @@ pub fn run(args: &Sample) -> Result<()> {
         let labels: Vec<u32> =
             classes.iter().flat_map(|&label| std::iter::repeat_n(label, each)).collect();
         let (chains, data) = start(args, &model, count, &mut rng)?;
+        clamped = data.as_ref().map(|(cases, _)| cases.clone());
         let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
         let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
         dream(args, &model, generator, &mut frames, &mut rng)?
@@ -48,7 +49,14 @@ pub fn run(args: &Sample) -> Result<()> {
     write_whole(&array, &npy::bytes(&samples)?)?;
     let pictured = samples.dim(0)?.min(PICTURED);
     let columns = if classes.len() > 1 { each } else { (pictured as f64).sqrt().ceil() as usize };
-    gallery::samples(&picture, &model, &samples.narrow(0, 0, pictured)?, columns)?;
+    let shown = samples.narrow(0, 0, pictured)?;
+    match clamped {
+        Some(cases) => {
+            let cases = model.in_data_values(&cases.narrow(0, 0, pictured)?)?;
+            gallery::completions(&picture, &model, &cases, &shown)?;
+        }
+        None => gallery::samples(&picture, &model, &shown, columns)?,
+    }
     let mut written = vec![picture, array];
     if !frames.is_empty() {
         let animation = dir.join("animation.gif");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
-use dbn::{Evaluation, Model, Recipe, Recognition, Run, Training, gallery, report};
+use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows};
@@ -123,9 +123,10 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
         return Ok("done, without a look at held-out cases".into());
     };
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), training.recipe.seed)?;
-    Ok(match evaluation.error_percent {
-        Some(error) => format!("held-out error {error:.2} %"),
-        None => {
+    Ok(match (evaluation.error_percent, evaluation.squared_error) {
+        (Some(error), _) => format!("held-out error {error:.2} %"),
+        (None, Some(error)) => format!("held-out squared error {error:.4} a case"),
+        (None, None) => {
             let error =
                 evaluation.layers.last().map_or(f64::NAN, |layer| layer.data_reconstruction_error);
             format!("held-out reconstruction error {error:.5}")
@@ -135,18 +136,24 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
+    let mut coded = training.train.clone();
     let mut groups = vec![("training", training.train.cases.thinned(report::MOST)?)];
     match (&training.validation, &training.held_out) {
-        (Some(part), _) => groups.push(("validation", part.cases.thinned(report::MOST)?)),
+        (Some(part), _) => {
+            groups.push(("validation", part.cases.thinned(report::MOST)?));
+            coded = part.clone();
+        }
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
             groups.push(("held-out", prepared.thinned(report::MOST)?));
+            coded = Part { cases: prepared, labels: part.labels.clone() };
         }
         _ => {}
     }
     let mut rng = Rng::new(training.recipe.seed);
     groups.push(("sampled", gallery::configurations(model, &mut rng)?));
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
+    report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;
     report::acceptance(run.dir(), &metrics)?;
     Ok(report::singular_values(run.dir(), &metrics)?)

@@ -10,6 +10,8 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
 use crate::directed::Directed;
+pub use crate::unrolled::Dropout;
+use crate::unrolled::{Batch, Score, Unrolled, ascents_of};
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
@@ -23,15 +25,6 @@ pub struct Classifier {
     pub weights: Var,
     /// `(classes,)`.
     pub bias: Var,
-}
-
-/// The fractions of units that are left out at random while learning.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Dropout {
-    /// Of the data's values.
-    pub visible: f64,
-    /// Of each hidden layer's units.
-    pub hidden: f64,
 }
 
 impl Classifier {
@@ -137,18 +130,7 @@ impl Classifier {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
         let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
         let objective = log_likelihood(&logits, labels)?;
-        let slopes = objective.backward()?;
-        let mut deferred = deferred.iter().map(Deferred::take);
-        let mut ascents = Vec::new();
-        for var in self.vars() {
-            let outers = if var.rank() == 2 { deferred.next() } else { None };
-            ascents.push(match (outers, slopes.get(var)) {
-                (Some(outers), _) if !outers.is_empty() => outers.into(),
-                // Detached, because what keeps a gradient must not keep the graph that it came from.
-                (_, Some(slope)) => slope.detach().contiguous()?.into(),
-                (_, None) => var.as_detached_tensor().zeros_like()?.into(),
-            });
-        }
+        let ascents = ascents_of(&objective, &self.vars(), &deferred)?;
         Ok((objective.detach(), ascents))
     }
 
@@ -196,6 +178,28 @@ impl Classifier {
             start += block.dim(0)?;
         }
         Ok(())
+    }
+}
+
+impl Unrolled for Classifier {
+    fn vars(&self) -> Vec<&Var> {
+        self.vars()
+    }
+
+    /// The mean log-probability of the classes, nats. Errors without labels.
+    fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)> {
+        let labels =
+            batch.labels.ok_or_else(|| Error::invalid("a classifier", "labels", "none"))?;
+        self.ascents(batch.cases, labels, batch.dropout, rng)
+    }
+
+    fn constrain(&self) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| layer.units.constrain())
+    }
+
+    fn score(&self, part: &Part) -> Result<Score> {
+        let (errors, loss) = self.errors_and_loss(part)?;
+        Ok(Score { error: 100.0 * errors as f64 / part.len().max(1) as f64, loss })
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether the way down has weights of its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub untied: bool,
+    /// Whether there is an autoencoder.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub autoencoder: bool,
     /// Height and width, if the data are pictures.
     pub image: Option<(usize, usize)>,
     /// Whether data are standardised before they reach the network.
@@ -82,6 +85,14 @@ impl Config {
             }
             if self.classes.is_some() {
                 matrices.insert(format!("classifier.layers.{i}.weight"), shape.clone());
+            }
+            if self.autoencoder {
+                let back = self.hidden.len() - 1 - i;
+                matrices.insert(format!("autoencoder.encoder.{i}.weight"), shape.clone());
+                matrices.insert(
+                    format!("autoencoder.decoder.{back}.weight"),
+                    vec![below, hidden.size()],
+                );
             }
             matrices.insert(format!("rbms.{i}.weight"), shape);
             below = hidden.size();

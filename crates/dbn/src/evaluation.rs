@@ -24,6 +24,13 @@ pub struct Evaluation {
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
+    /// Squared error of the autoencoder's reconstruction, summed over the values of a case (standardised, if the model
+    /// standardises): the mean over the cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub squared_error: Option<f64>,
+    /// Mean −log p(v | its code) of the autoencoder, nats: for binary units the cross-entropy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconstruction_loss: Option<f64>,
     /// Exact mean log p(v) of the data's own values in nats, for a single machine with a side of at most 25 binary units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_likelihood: Option<f64>,
@@ -67,6 +74,8 @@ impl Evaluation {
             }
             _ => None,
         };
+        let autoencoder = model.autoencoder.as_ref();
+        let reconstructed = autoencoder.map(|network| network.errors(&cases)).transpose()?;
         let errors = scores.map(|(errors, _)| errors).or(recognised);
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
@@ -108,6 +117,8 @@ impl Evaluation {
             errors,
             recognition: recognised.map(|_| recognition),
             cross_entropy: scores.map(|(_, loss)| loss),
+            squared_error: reconstructed.map(|(error, _)| error),
+            reconstruction_loss: reconstructed.map(|(_, loss)| loss),
             log_likelihood,
             log_partition,
             layers,

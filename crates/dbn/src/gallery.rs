@@ -61,12 +61,20 @@ pub fn filters(path: &Path, model: &Model) -> Result<()> {
     write_grid(path, &filters, image(model), COLUMNS, Contrast::Symmetric)
 }
 
-/// The first cases above what the whole network makes of them on the way up and down.
+/// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
 pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<()> {
     let originals = cases.block(0..cases.count().min(PAIRS))?;
-    let reconstructions =
-        model.dbn.reconstruct(&model.prepare(&originals)?, model.dbn.rbms.len())?;
+    let prepared = model.prepare(&originals)?;
+    let reconstructions = match &model.autoencoder {
+        Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
+        None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
+    };
     write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)
+}
+
+/// Given cases `(n, width)` above what has become of them, both in the values of the data.
+pub fn completions(path: &Path, model: &Model, given: &Tensor, completed: &Tensor) -> Result<()> {
+    write_pairs(path, given, completed, image(model), COLUMNS)
 }
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row.

@@ -2,7 +2,7 @@
 //!
 //! A [`Dbn`] is a stack of restricted Boltzmann machines, learned one after the other, each from what the one below makes
 //! of the data (Hinton, Osindero, Teh 2006). It is a feature extractor ([`candle_nn::Module`]), a generator
-//! ([`Dbn::sample`]) and the start of a [`Classifier`] fine-tuned by backpropagation. [`store`] reads and writes
+//! ([`Dbn::sample`]) and the start of a [`Classifier`] or an [`Autoencoder`] fine-tuned by backpropagation. [`store`] reads and writes
 //! it as safetensors; [`Recipe`] and [`Training`] are the whole way from data to a model, and survive being killed.
 #![deny(missing_docs)]
 
@@ -25,6 +25,9 @@ pub mod updown;
 
 pub mod greedy;
 
+pub mod unrolled;
+
+pub mod autoencoder;
 pub mod classifier;
 pub mod per_class;
 
@@ -46,6 +49,7 @@ pub mod training;
 
 pub mod run;
 
+pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
 pub use config::Config;
 pub use datasets::{Dataset, Part};

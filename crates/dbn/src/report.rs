@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use rbm_core::likelihood::{Annealing, Options, betas};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng};
+use rbm_core::{Error, Result, Rng, data};
 use serde_json::Value;
 
-use crate::Model;
 use crate::charts::{self, Convergence};
 use crate::datasets::Cases;
 use crate::likelihood::{self, Likelihood};
+use crate::{Model, Part};
 
 /// The most cases of a group in the histogram of free energies.
 pub const MOST: usize = 2000;
+
+/// The most dots in the picture of codes.
+const DOTS: usize = 5000;
 
 /// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
 pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {
@@ -29,6 +32,28 @@ pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> R
         _ => "Free energies in the lowest machine",
     };
     charts::free_energies(path, title, &all)
+}
+
+/// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
+/// colour by class. Nothing is drawn where there is no autoencoder, or where codes do not have two numbers; whether it was.
+pub fn codes(path: &Path, model: &Model, part: &Part) -> Result<bool> {
+    let Some(autoencoder) = model.autoencoder.as_ref().filter(|net| net.code_width() == 2) else {
+        return Ok(false);
+    };
+    let part = part.select(&part.cases.spread(DOTS))?;
+    let mut groups: BTreeMap<Option<u32>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut labels = part.labels.iter().flatten();
+    for block in data::blocks(&part.cases) {
+        let codes = to_host(&autoencoder.encode(&block?)?)?;
+        for code in codes.to_vec2::<f64>()? {
+            groups.entry(labels.next().copied()).or_default().push((code[0], code[1]));
+        }
+    }
+    let name =
+        |class: Option<u32>| class.map_or_else(String::new, |class| format!("class {class}"));
+    let groups: Vec<_> = groups.into_iter().map(|(class, codes)| (name(class), codes)).collect();
+    charts::codes(path, &groups)?;
+    Ok(true)
 }
 
 /// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:

@@ -3,7 +3,8 @@
 //! Matrices lie as in `torch.nn.Linear`, `(out, in)`: `rbms.{i}.weight` `(hidden, visible)`, `rbms.{i}.hidden_bias`,
 //! `rbms.{i}.visible_bias` and further unit parameters by name; the fine-tuned network is `classifier.layers.{i}.weight`,
 //! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; the way down, where it has weights of its own,
-//! `generative.{i}.weight`, `generative.{i}.bias`; `standardise.mean` and `standardise.deviation`
+//! `generative.{i}.weight`, `generative.{i}.bias`; an autoencoder `autoencoder.encoder.{i}.weight` from the data up and
+//! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +18,9 @@ use safetensors::SafeTensors;
 
 use crate::config::{CONFIG, Config, FORMAT, VERSION};
 use crate::datasets::Cases;
+use crate::directed::Directed;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dbn, labels};
+use crate::{Autoencoder, Classifier, Dbn, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -30,6 +32,8 @@ pub struct Model {
     pub dbn: Dbn,
     /// The fine-tuned classifier, if there is one.
     pub classifier: Option<Classifier>,
+    /// The fine-tuned autoencoder, if there is one.
+    pub autoencoder: Option<Autoencoder>,
     /// How data are shifted and scaled first, if they are.
     pub standardise: Option<Standardise>,
     /// Height and width, if the data are pictures.
@@ -47,6 +51,7 @@ impl Model {
             classes: self.classifier.as_ref().map(Classifier::classes),
             labels: self.dbn.classes,
             untied: !self.dbn.generative.is_empty(),
+            autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
         }
@@ -140,17 +145,21 @@ impl Model {
             }
             None => None,
         };
+        let autoencoder = match config.autoencoder {
+            true => Some(Autoencoder::empty(&config.visible, &config.hidden, DType::F32, device)?),
+            false => None,
+        };
         let standardise = if config.standardise {
             let mean = Tensor::zeros(width, DType::F32, device)?;
             Some(Standardise { deviation: mean.ones_like()?, mean })
         } else {
             None
         };
-        Ok(Self { dbn, classifier, standardise, image: config.image })
+        Ok(Self { dbn, classifier, autoencoder, standardise, image: config.image })
     }
 
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
-    fn vars(&self) -> Vec<(String, &Var)> {
+    fn vars<'a>(&'a self) -> Vec<(String, &'a Var)> {
         let mut vars = Vec::new();
         for (i, rbm) in self.dbn.rbms.iter().enumerate() {
             let name =
@@ -161,18 +170,21 @@ impl Model {
                     .map(|(n, var)| (format!("rbms.{i}.{}", name(&n)), var)),
             );
         }
-        for (i, layer) in self.dbn.generative.iter().enumerate() {
-            let parameters = layer.parameters().into_iter();
-            vars.extend(parameters.map(|(name, var)| (format!("generative.{i}.{name}"), var)));
-        }
-        if let Some(classifier) = &self.classifier {
-            for (i, layer) in classifier.layers.iter().enumerate() {
-                vars.push((format!("classifier.layers.{i}.weight"), &layer.weights));
-                let units = layer.units.vars().into_iter();
+        let mut directed = |name: &str, layers: &'a [Directed]| {
+            for (i, layer) in layers.iter().enumerate() {
+                let parameters = layer.parameters().into_iter();
                 vars.extend(
-                    units.map(|(name, var)| (format!("classifier.layers.{i}.{name}"), var)),
+                    parameters.map(|(of_layer, var)| (format!("{name}.{i}.{of_layer}"), var)),
                 );
             }
+        };
+        directed("generative", &self.dbn.generative);
+        if let Some(autoencoder) = &self.autoencoder {
+            directed("autoencoder.encoder", &autoencoder.encoder);
+            directed("autoencoder.decoder", &autoencoder.decoder);
+        }
+        if let Some(classifier) = &self.classifier {
+            directed("classifier.layers", &classifier.layers);
             vars.push(("classifier.weight".into(), &classifier.weights));
             vars.push(("classifier.bias".into(), &classifier.bias));
         }

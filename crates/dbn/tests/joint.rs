@@ -480,3 +480,38 @@ fn offsets_stand_for_log_z() {
     let missing = dbn::Part::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16])).unwrap();
     assert!(network.fit_offsets(&missing).unwrap_err().to_string().contains("cases of class 1"));
 }
+
+/// The small recipe learns its digits, and up-down does better than greedy learning alone.
+#[test]
+fn the_recipe_in_small_learns() {
+    use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+    /// The last validation error of each stage.
+    struct Last(std::collections::BTreeMap<String, f64>);
+    impl Watch for Last {
+        fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+            Ok(())
+        }
+        fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+            Ok(Command::Continue)
+        }
+        fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+            if let Some(error) = figures.validation_error {
+                self.0.insert(figures.stage.clone(), error);
+            }
+            Ok(())
+        }
+        fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
+            Ok(())
+        }
+    }
+    let words =
+        ["layers.*.epochs=60", "updown.epochs=30", "data.validate_one_in=3", "layers.*.hidden=100"];
+    let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+    let recipe = dbn::Recipe::named("digits-joint").unwrap().with(&words).unwrap();
+    let data = dbn::datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let mut training = dbn::Training::new(recipe, data, &Device::Cpu).unwrap();
+    let mut last = Last(Default::default());
+    assert!(matches!(training.run(&mut last).unwrap(), Outcome::Finished(_)));
+    let (greedy, fine) = (last.0["layer 3"], last.0["up-down"]);
+    assert!(greedy < 25.0 && fine < 12.0 && fine < greedy, "{greedy} → {fine}");
+}

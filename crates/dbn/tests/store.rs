@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::{Classifier, Dbn, Model, Standardise};
+use dbn::{Autoencoder, Classifier, Dbn, Model, Standardise};
 use rbm_core::init::Init;
 use rbm_core::{Rbm, Rng, Units};
 
@@ -21,7 +21,9 @@ fn model() -> Model {
     let classifier = Some(Classifier::unroll(&rbms, 3, &mut rng).unwrap());
     let columns = Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap().reshape((4, 6)).unwrap();
     let standardise = Some(Standardise::of(&columns).unwrap());
-    Model { dbn: Dbn::new(rbms).unwrap(), classifier, standardise, image: Some((2, 3)) }
+    let autoencoder = Some(Autoencoder::unroll(&rbms).unwrap());
+    let dbn = Dbn::new(rbms).unwrap();
+    Model { dbn, classifier, autoencoder, standardise, image: Some((2, 3)) }
 }
 
 #[test]
@@ -39,7 +41,18 @@ fn what_is_saved_is_what_is_loaded() {
     }
     // The file is (hidden, visible), the machine (visible, hidden): a transposition forgotten on one way shows here.
     assert_eq!(a["rbms.0.weight"].dims(), [5, 6]);
+    assert_eq!(a["autoencoder.encoder.1.weight"].dims(), [4, 5]);
+    assert_eq!(a["autoencoder.decoder.0.weight"].dims(), [5, 4]);
     let x = Tensor::ones((2, 6), DType::F32, &Device::Cpu).unwrap();
+    let back = |m: &Model| {
+        m.autoencoder
+            .as_ref()
+            .unwrap()
+            .reconstruct(&m.prepare(&x).unwrap())
+            .unwrap()
+            .to_vec2::<f32>()
+    };
+    assert_eq!(back(&loaded).unwrap(), back(&model).unwrap());
     let logits = |m: &Model| {
         m.classifier.as_ref().unwrap().logits(&m.prepare(&x).unwrap()).unwrap().to_vec2::<f32>()
     };
@@ -72,7 +85,8 @@ fn a_joint_network_is_loaded_as_it_was_saved() {
         (alone, &["rbms.0.weight [4, 9]"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let model = Model { dbn, classifier: None, standardise: None, image: None };
+        let model =
+            Model { dbn, classifier: None, autoencoder: None, standardise: None, image: None };
         model.save(dir.path()).unwrap();
         let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
         assert_eq!((loaded.config(), loaded.dbn.width()), (model.config(), 6));
@@ -92,6 +106,18 @@ fn a_joint_network_is_loaded_as_it_was_saved() {
         let message = Model::load(dir.path(), &Device::Cpu).unwrap_err().to_string();
         assert!(message.contains("model.safetensors") && message.contains("weight"), "{message}");
     }
+}
+
+/// What was saved before there were autoencoders is still read: their key stands in `config.json` only where there is one.
+#[test]
+fn a_model_without_an_autoencoder_says_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Model { autoencoder: None, ..model() };
+    model.save(dir.path()).unwrap();
+    let config = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+    assert!(!config.contains("autoencoder"), "{config}");
+    let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
+    assert!(loaded.autoencoder.is_none() && loaded.config() == model.config());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use candle_core::Device;
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
 use dbn::{Model, Recipe, Training, datasets};
+use rbm_core::Rng;
 
 const TINY: [&str; 8] = [
     "layers.*.hidden=12",
@@ -88,6 +89,133 @@ fn joint_learning_and_up_down_go_on_too() {
     assert!(apart.to_scalar::<f32>().unwrap() > 1e-4);
 }
 
+/// A training of the digits as [`TINY`] says, with an autoencoder in the classifier's place.
+fn autoencoding(settings: &[&str]) -> Training {
+    let keys = ["autoencoder.epochs=3", "autoencoder.batch_size=300", "layers.1.hidden=gaussian:2"];
+    let words = TINY.iter().filter(|key| key.starts_with("layers")).chain(&keys).chain(settings);
+    let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
+    let recipe = recipe.with(&words.map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    Training::new(recipe, data, &Device::Cpu).unwrap()
+}
+
+/// Each way to climb, in one process and in a new one after every stop. Catches moments, the promise of a line search or
+/// averages that a checkpoint forgets.
+#[test]
+fn an_autoencoder_stopped_and_gone_on_with_is_never_stopped() {
+    for rule in ["sgd", "adam", "cg"] {
+        let rate = if rule == "sgd" { "autoencoder.learning_rate=0.01" } else { "seed=3" };
+        let rule = format!("autoencoder.optimizer={rule}");
+        let left_out = "autoencoder.dropout_hidden=0.2";
+        let words = [&rule, rate, left_out, "autoencoder.average_last=2", "autoencoder.l2=1e-4"];
+        let whole = finish(&mut autoencoding(&words), &mut Interrupter::default()).0;
+        for stride in [1, 3] {
+            let mut watch = Interrupter { stride, ..Interrupter::default() };
+            let mut stopped = autoencoding(&words);
+            while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+                if stride == 3 {
+                    stopped = autoencoding(&words);
+                    stopped.restore(watch.last.clone().unwrap()).unwrap();
+                }
+            }
+            stopped = autoencoding(&words);
+            stopped.restore(watch.last.clone().unwrap()).unwrap();
+            let (model, _) = finish(&mut stopped, &mut Interrupter::default());
+            assert!(bits(&model) == bits(&whole), "{rule}: stopping every {stride} steps");
+            assert_eq!(watch.epochs, 2 + 2 + 3);
+        }
+    }
+}
+
+/// Line searches compare heights: every look of a mini-batch must leave out the same units, so that a step takes three draws, one
+/// for each layer above the first, however often it looks.
+#[test]
+fn every_look_of_a_search_leaves_out_the_same_units() {
+    let words = ["autoencoder.optimizer=cg", "autoencoder.dropout_hidden=0.2"];
+    let mut training = autoencoding(&words);
+    let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
+    while training.record().stage < 2 || training.record().position.batch < 2 {
+        assert!(matches!(training.run(&mut watch).unwrap(), Outcome::Stopped));
+    }
+    let record = serde_json::to_value(training.record()).unwrap();
+    assert_eq!(record["rng"]["counter"], 2 * 3, "{record}");
+}
+
+/// Catches classes that are not balanced, a case chosen twice, a choice that no seed decides, pre-training on the labelled cases
+/// alone, and fine-tuning on the others too.
+#[test]
+fn few_labels_are_all_that_fine_tuning_sees() {
+    let all = training(&[]).train.labels.unwrap();
+    let chosen = |seed| datasets::choose_balanced(&all, 103, &mut Rng::new(seed)).unwrap();
+    let of_class = |class| chosen(1).iter().filter(|&&case| all[case as usize] == class).count();
+    let counts: Vec<_> = (0..10).map(of_class).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 103);
+    assert!(counts.iter().all(|n| (10..=11).contains(n)), "{counts:?}");
+    assert!(chosen(1).is_sorted_by(|a, b| a < b), "one twice: {:?}", chosen(1));
+    assert!(chosen(1) == chosen(1) && chosen(1) != chosen(2));
+    // A class that has too few leaves its share to the others.
+    let uneven = datasets::choose_balanced(&[0, 0, 0, 0, 0, 1], 4, &mut Rng::new(1)).unwrap();
+    assert!(uneven.len() == 4 && uneven.contains(&5), "{uneven:?}");
+
+    let watched = |settings: &[&str]| {
+        let mut watch = Interrupter::default();
+        let (model, _) = finish(&mut training(settings), &mut watch);
+        (bits(&model), watch)
+    };
+    let (whole, of_whole) = watched(&["classifier.batch_size=7"]);
+    let (few, of_few) = watched(&["classifier.batch_size=7", "classifier.train_on=30"]);
+    for ((name, whole), (_, few)) in whole.iter().zip(&few) {
+        assert_eq!(whole == few, name.starts_with("rbms"), "{name}");
+    }
+    let cases = all.len();
+    assert_eq!(of_whole.cases, [2 * cases, 2 * cases, 3 * cases]);
+    assert_eq!(of_few.cases, [2 * cases, 2 * cases, 3 * 30]);
+
+    // With the labels of other cases nine tenths would be wrong.
+    let words = [
+        "layers.*.hidden=50",
+        "layers.*.epochs=10",
+        "layers.*.batch_size=20",
+        "layers.1.sparsity_cost=0",
+        "classifier.epochs=60",
+        "classifier.batch_size=20",
+        "classifier.train_on=200",
+    ];
+    let mut training = training(&words);
+    let model = finish(&mut training, &mut Interrupter::default()).0;
+    let seen = training.validation.as_ref().unwrap();
+    let (errors, _) = model.classifier.unwrap().errors_and_loss(seen).unwrap();
+    assert!(errors < seen.len() / 2, "{errors} of {}", seen.len());
+
+    let error = datasets::choose_balanced(&[0, 1], 3, &mut Rng::new(1)).unwrap_err().to_string();
+    assert!(error.contains("at most the 2 training cases"), "{error}");
+}
+
+/// Catches a limit that is applied to rows, before the step, or to some of the matrices.
+#[test]
+fn no_unit_has_weights_beyond_the_largest_norm() {
+    let longest = |settings: &[&str]| {
+        let model = finish(&mut training(settings), &mut Interrupter::default()).0;
+        let tensors = model.tensors().unwrap().into_iter();
+        let matrices =
+            tensors.filter(|(name, _)| name.starts_with("classifier") && name.ends_with("weight"));
+        let norms = matrices.map(|(_, w)| {
+            // (out, in): the weights into a unit are a row.
+            let norms = w.sqr().unwrap().sum(1).unwrap().sqrt().unwrap().to_vec1::<f32>().unwrap();
+            norms.into_iter().fold(0.0, f32::max)
+        });
+        norms.collect::<Vec<_>>()
+    };
+    let sgd = ["classifier.average_last=0", "classifier.learning_rate=0.3"];
+    let free = longest(&sgd);
+    assert!(free.len() == 3 && free.iter().all(|norm| *norm > 0.05), "{free:?}");
+    for rule in ["classifier.optimizer=sgd", "classifier.optimizer=cg"] {
+        let bound = longest(&[sgd[0], sgd[1], rule, "classifier.max_norm=0.05"]);
+        assert!(bound.iter().all(|norm| *norm <= 0.05 * (1.0 + 1e-5)), "{rule}: {bound:?}");
+        assert!(bound.iter().all(|norm| *norm > 0.049), "{rule}: {bound:?}");
+    }
+}
+
 /// Samples that are passed up and kept for a whole layer: a training that goes on from a checkpoint in a new process must
 /// draw the same ones. Catches a cache drawn with the generator of learning, or drawn anew at every start.
 #[test]
@@ -158,8 +286,8 @@ fn too_few_cases_to_split_stay_together() {
 #[test]
 fn every_layer_passes_up_as_it_says() {
     use dbn::greedy::{Below, Pass};
+    use rbm_core::Rbm;
     use rbm_core::train::Feed;
-    use rbm_core::{Rbm, Rng};
     let data = training(&[]).train.cases.tensor().unwrap();
     let mut rng = Rng::new(3);
     let first = Rbm::bernoulli(&data, 8, &mut rng).unwrap();

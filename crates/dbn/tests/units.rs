@@ -27,10 +27,10 @@ epochs = 1
 batch_size = 20
 method = "pcd"
 learning_rate = 0.01
-[classifier]
-epochs = 2
-batch_size = 20
 "#;
+
+/// What the stack becomes.
+const FINE: [&str; 2] = ["classifier", "autoencoder"];
 
 /// What the data are and what the first hidden layer is.
 const NETWORKS: [(&str, &str); 9] = [
@@ -68,9 +68,14 @@ fn dataset(units: &str) -> Dataset {
     }
 }
 
-fn training(visible: &str, hidden: &str) -> Training {
+fn training(visible: &str, hidden: &str, fine: &str) -> Training {
     let kind = visible.parse::<Units>().unwrap().kind();
-    let settings = [format!("visible={kind}"), format!("layers.0.hidden={hidden}")];
+    let settings = [
+        format!("visible={kind}"),
+        format!("layers.0.hidden={hidden}"),
+        format!("{fine}.epochs=2"),
+        format!("{fine}.batch_size=20"),
+    ];
     let recipe = Recipe::parse(RECIPE).unwrap().with(&settings).unwrap();
     Training::new(recipe, dataset(visible), &Device::Cpu).unwrap()
 }
@@ -84,19 +89,20 @@ fn finished(training: &mut Training) -> Model {
 
 #[test]
 fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
-    for (visible, hidden) in NETWORKS {
-        let what = format!("{visible} and {hidden}");
-        let whole = finished(&mut training(visible, hidden));
+    let networks = NETWORKS.into_iter().flat_map(|network| FINE.map(|fine| (network, fine)));
+    for ((visible, hidden), fine) in networks {
+        let what = format!("{visible} and {hidden}, {fine}");
+        let whole = finished(&mut training(visible, hidden, fine));
         assert!(whole.tensors().unwrap().len() >= 5, "{what}");
 
         // In a new process after every stop.
         let mut watch = Interrupter { stride: 2, ..Interrupter::default() };
-        let mut stopped = training(visible, hidden);
+        let mut stopped = training(visible, hidden, fine);
         let model = loop {
             match stopped.run(&mut watch).unwrap() {
                 Outcome::Finished(model) => break *model,
                 Outcome::Stopped => {
-                    stopped = training(visible, hidden);
+                    stopped = training(visible, hidden, fine);
                     stopped.restore(watch.last.clone().unwrap()).unwrap();
                 }
             }
@@ -117,6 +123,9 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         let found = &evaluation.layers[0].report;
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");
+        let error = evaluation.squared_error;
+        assert_eq!(error.is_some_and(f64::is_finite), fine == "autoencoder", "{what}: {error:?}");
+        assert_eq!(evaluation.errors.is_some(), fine == "classifier", "{what}");
         let samples = loaded.dbn.sample(7, 5, &mut Rng::new(4)).unwrap();
         let values = samples.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(values.iter().all(|x| x.is_finite()), "{what}");

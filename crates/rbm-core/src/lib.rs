@@ -42,6 +42,11 @@ pub mod likelihood;
 pub mod transform;
 
 pub mod optim;
+
+pub mod line_search;
+
+pub mod conjugate;
+
 pub mod schedule;
 
 pub mod monitor;
@@ -51,6 +56,7 @@ pub mod train;
 pub mod checkpoint;
 
 pub use checkpoint::Checkpoint;
+pub use conjugate::ConjugateGradient;
 pub use data::{Batches, Rows};
 pub use error::{Error, Result};
 pub use gradient::{Averages, Gradient, Phase};

@@ -422,3 +422,37 @@ fn a_connection_and_its_derivatives_are_the_plain_ones() {
         }
     }
 }
+
+/// Columns of norms from 0 to 6 with 3 for the most: the long ones end at 3 and keep their direction, the others keep their
+/// bits. Catches rows taken for columns, a column scaled by its neighbour's norm where a thread's piece begins in the middle of
+/// a row, and a limit that is applied twice.
+#[test]
+fn columns_are_limited() {
+    for dtype in BOTH {
+        let (rows, columns) = (301, 203);
+        let noise = normal(rows, columns, dtype, 6);
+        let lengths = reference::sum_rows(&noise.sqr().unwrap()).unwrap().sqrt().unwrap();
+        let wanted = Tensor::arange(0f64, columns as f64, &Device::Cpu).unwrap();
+        let wanted = (wanted * (6.0 / columns as f64)).unwrap().to_dtype(dtype).unwrap();
+        let weights = noise.broadcast_mul(&(wanted / lengths).unwrap()).unwrap();
+        let limited = Var::from_tensor(&weights).unwrap();
+        ops::limit_columns(&limited, 3.0).unwrap();
+        let plain = reference::limited_columns(&weights, 3.0).unwrap();
+        assert_close("fused and plain", &flat(&limited), &flat(&plain), rounding(dtype));
+        for j in 0..columns {
+            let (before, after) = (common::column(&weights, j), common::column(&limited, j));
+            let norm = before.iter().map(|w| w * w).sum::<f64>().sqrt();
+            let scale = if norm > 3.0 { 3.0 / norm } else { 1.0 };
+            let expected: Vec<_> = before.iter().map(|w| w * scale).collect();
+            // The squares of 301 numbers are added up, each sum rounded.
+            let epsilon = if dtype == DType::F32 { 2f64.powi(-24) } else { 2f64.powi(-53) };
+            let tolerance = if norm > 3.0 { 301.0 * epsilon } else { 0.0 };
+            assert_close("a column", &after, &expected, tolerance);
+        }
+        let once = bits(&limited);
+        ops::limit_columns(&limited, 3.0 + 1e-5).unwrap();
+        assert_eq!(bits(&limited), once);
+        assert!(ops::limit_columns(&limited, 0.0).is_err());
+        assert!(ops::limit_columns(&limited, f64::NAN).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
 mod bench;
+mod codes;
 mod data;
 mod evaluate;
 mod reproduce;
@@ -11,12 +12,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use bench::{Bench, Method};
+pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 
-/// Deep belief networks: train, evaluate, sample, embed, inspect, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -48,6 +50,8 @@ pub enum Command {
     Evaluate(Evaluate),
     Sample(Sample),
     Embed(Embed),
+    Encode(Encode),
+    Decode(Decode),
     Inspect(Inspect),
     Bench(Bench),
     Reproduce(Reproduce),
@@ -68,6 +72,7 @@ pub struct Where {
   dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
   dbn train data.csv --visible gaussian --standardise --unsupervised
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
+  dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
@@ -76,7 +81,7 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// A built-in recipe (digits, mnist, default, and for whole populations bars-and-stripes, shifting-bar,
+    /// A built-in recipe (digits, mnist, few-labels, autoencoder, autoencoder-2d, default, and for whole populations bars-and-stripes, shifting-bar,
     /// labelled-shifter, each also with -pcd) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,

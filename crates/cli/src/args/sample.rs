@@ -48,7 +48,7 @@ pub struct Sample {
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',', conflicts_with = "tempered")]
     pub label: Vec<Label>,
     /// Hold a part of the cases of this data fast, and fill in the rest; of other values than a single machine's this is
-    /// approximate: what comes down is put right and goes up again
+    /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
     #[arg(long, value_name = "DATA", conflicts_with = "tempered")]
     pub clamp: Option<String>,
     /// What part of them: top, bottom, left or right of a picture; columns, as 0..392 or 0..10,20..30; or a .npy or .csv file of

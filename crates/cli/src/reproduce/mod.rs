@@ -87,7 +87,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
                 let value = best(&found).context("no estimate")?;
                 (value.log_likelihood, found.verdict.to_string())
             }
-            Measure::Error => error_of(args.seed, &dir)?,
+            Measure::Error | Measure::SquaredError => error_of(experiment, args.seed, &dir)?,
         };
         let reproduced = Reproduced {
             name: name.clone(),
@@ -130,7 +130,7 @@ fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Resu
 fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
     let measure = experiment.measure;
     let is_sure = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
-    let may_be_quoted = measure == Measure::Error || is_sure;
+    let may_be_quoted = measure != Measure::LogLikelihood || is_sure;
     let goal = found.goal.map_or("–".into(), |goal| {
         let verdict = match measure.reaches(found.ours, goal) {
             _ if !may_be_quoted => "not judged",
@@ -144,6 +144,7 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
         match measure {
             Measure::LogLikelihood => format!("{:.4}", found.ours),
             Measure::Error => format!("{:.2} %", found.ours),
+            Measure::SquaredError => format!("{:.2}", found.ours),
         },
         found.verdict.clone(),
         found.theirs.clone(),
@@ -189,8 +190,8 @@ fn learn(
     }
 }
 
-/// `dbn evaluate`, on the test cases: errors in percent, and how many of how many.
-fn error_of(seed: u64, dir: &Path) -> Result<(f64, String)> {
+/// `dbn evaluate`, on the test cases: errors in percent, and how many of how many; or the squared error of an autoencoder.
+fn error_of(experiment: &Experiment, seed: u64, dir: &Path) -> Result<(f64, String)> {
     let command = ["dbn", "evaluate", text(dir)?];
     output::note(command.join(" "));
     let Command::Evaluate(args) = Args::try_parse_from(command)?.command else {
@@ -199,6 +200,10 @@ fn error_of(seed: u64, dir: &Path) -> Result<(f64, String)> {
     let model = Model::load(dir, &Device::Cpu)?;
     let part = cases::find(dir, &model, None, &args.data_options, args.cases)?;
     let found = Evaluation::of(&model, &part, args.recognise, seed)?;
+    if experiment.measure == Measure::SquaredError {
+        let error = found.squared_error.context("no autoencoder was found")?;
+        return Ok((error, format!("{} cases", found.cases)));
+    }
     let (percent, errors) =
         found.error_percent.zip(found.errors).context("no errors were found")?;
     Ok((percent, format!("{errors} of {}", found.cases)))

@@ -121,3 +121,18 @@ fn swaps(path: &Path, title: String, x: &str, series: Vec<Series>) -> Result<()>
     Plot { title, x: x.into(), y: "acceptance".into(), is_log_x: false, y_range, series }
         .write(path)
 }
+
+/// Codes of two numbers, a dot for each case in the colour of its group.
+pub fn codes(path: &Path, groups: &[(String, Vec<(f64, f64)>)]) -> Result<()> {
+    let count: usize = groups.iter().map(|(_, codes)| codes.len()).sum();
+    let series = groups.iter().map(|(name, codes)| Series::new(name, Mark::Dots, codes.clone()));
+    Plot {
+        title: format!("Codes of {count} cases"),
+        x: "first number of the code".into(),
+        y: "second number of the code".into(),
+        is_log_x: false,
+        y_range: None,
+        series: series.collect(),
+    }
+    .write(path)
+}

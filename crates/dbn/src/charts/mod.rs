@@ -4,6 +4,6 @@ mod figures;
 mod plot;
 
 pub use figures::{
-    Convergence, acceptance, acceptance_by_epoch, estimates, free_energies, singular_values,
+    Convergence, acceptance, acceptance_by_epoch, codes, estimates, free_energies, singular_values,
 };
 pub use plot::{Mark, Plot, Series};

@@ -15,14 +15,21 @@ use crate::bitmap;
 /// Height and width in pixels.
 const SIZE: (usize, usize) = (640, 1000);
 /// Colours that are told apart by most colour-blind people too (Okabe and Ito 2008).
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
+    // Three more for as many as there are digits; the last of that palette, yellow, is too light on white.
+    RGBColor(0, 0, 0),
+    RGBColor(150, 150, 150),
+    RGBColor(128, 64, 32),
+    RGBColor(110, 60, 170),
 ];
+/// How much wider an area of dots is than these, for the legend.
+const LEGEND: f64 = 0.2;
 const FONT: &str = "chart";
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
@@ -36,6 +43,8 @@ pub enum Mark {
     Line,
     /// Points joined by a thin line, with their errors.
     Points,
+    /// A dot at each point.
+    Dots,
     /// A filled area from zero, a step as wide as the distance of the points.
     Steps,
 }
@@ -166,6 +175,9 @@ impl Plot {
                 chart.draw_series(errors)?;
                 chart.draw_series(points.iter().map(|at| Circle::new(*at, 4, colour.filled())))?
             }
+            Mark::Dots => {
+                chart.draw_series(points.iter().map(|at| Circle::new(*at, 2, colour.filled())))?
+            }
             Mark::Steps => {
                 let width = points.windows(2).map(|pair| pair[1].0 - pair[0].0).next();
                 let half = width.unwrap_or(1.0) / 2.0;
@@ -178,8 +190,10 @@ impl Plot {
             }
         };
         if !series.name.is_empty() {
+            let is_dots = series.mark == Mark::Dots;
+            let (width, from) = if is_dots { (9, 13) } else { (3, 0) };
             drawn.label(&series.name).legend(move |(x, y)| {
-                PathElement::new(vec![(x, y), (x + 22, y)], colour.stroke_width(3))
+                PathElement::new(vec![(x + from, y), (x + 22, y)], colour.stroke_width(width))
             });
         }
         Ok(())
@@ -221,7 +235,10 @@ impl Plot {
             Some((least, most)) => (low.min(least), (y1 + y_room).max(most)),
             None => (low, y1 + y_room),
         };
-        let x = if self.is_log_x { x0 / 1.2..x1 * 1.2 } else { x0 - x_room..x1 + x_room };
+        // Dots may be anywhere, so the legend has a place of its own beside them.
+        let is_dots = self.series.iter().any(|series| series.mark == Mark::Dots);
+        let legend = if is_dots { (x1 - x0) * LEGEND } else { 0.0 };
+        let x = if self.is_log_x { x0 / 1.2..x1 * 1.2 } else { x0 - x_room..x1 + x_room + legend };
         Ok((x, low..high))
     }
 }

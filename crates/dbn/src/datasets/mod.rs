@@ -52,7 +52,7 @@ pub use self::form::{is_named, is_suite};
 pub use self::labels::LabelColumn;
 pub use self::options::Options;
 pub use self::part::{Part, check_range};
-pub use self::split::{Parts, hold_out, split};
+pub use self::split::{Parts, choose_balanced, hold_out, split};
 pub use self::suits::check_units;
 
 const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz, .svm, .libsvm, .fasta, .fa, .a2m or .safetensors";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rbm_core::{Error, Result};
+use rbm_core::{Batches, Error, Result, Rng};
 
 use super::{Dataset, Part};
 
@@ -72,6 +72,34 @@ pub fn hold_out(part: &Part, one_in: usize) -> Result<(Part, Part)> {
         return Err(Error::invalid("one_in", expected, one_in.to_string()));
     }
     Ok((part.select(&kept)?, part.select(&held_out)?))
+}
+
+/// The numbers of `count` of the cases with these `labels`, in rising order, as many of each class as of any other as far as
+/// they go: what is left over, and what a class has too few of, are random cases of the other classes.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] where there are fewer cases than `count`.
+pub fn choose_balanced(labels: &[u32], count: usize, rng: &mut Rng) -> Result<Vec<u32>> {
+    if count > labels.len() {
+        let expected = format!("at most the {} training cases", labels.len());
+        return Err(Error::invalid("cases to learn from", expected, count.to_string()));
+    }
+    let order = Batches::new(labels.len(), 1).shuffled(rng);
+    let order: Vec<u32> = order.indices().flatten().copied().collect();
+    let mut seen = BTreeMap::new();
+    // The first cases of every class, then the second ones, and so on; within each in random order.
+    let turn = |case: &u32| {
+        let turn = seen.entry(labels[*case as usize]).or_insert(0usize);
+        *turn += 1;
+        *turn
+    };
+    let turns: Vec<_> = order.iter().map(turn).collect();
+    let mut chosen: Vec<_> = turns.into_iter().zip(order).collect();
+    chosen.sort_by_key(|(turn, _)| *turn);
+    let mut chosen: Vec<_> = chosen.into_iter().take(count).map(|(_, case)| case).collect();
+    chosen.sort_unstable();
+    Ok(chosen)
 }
 
 /// [`hold_out`] where it can be done; where `one_in` is below 2, or no class has so many cases, all of them stay together.

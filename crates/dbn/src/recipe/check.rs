@@ -4,7 +4,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Classifier, Layer, Method, Recipe, UpDown};
+use super::{Backpropagation, Layer, Method, Recipe, UpDown};
 use crate::greedy::Pass;
 
 /// The most units of a layer, and the most chains.
@@ -46,7 +46,15 @@ impl Recipe {
         let expected = "none beside labels = true: the top machine finds the classes itself";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
-        self.classifier.as_ref().map_or(Ok(()), Classifier::check)
+        if self.autoencoder.is_some() {
+            let expected = "none beside an autoencoder: a stack becomes one or the other";
+            must(self.classifier.is_none(), "classifier", expected, "one")?;
+            let expected = "false beside an autoencoder, which has no place for labels";
+            must(!self.labels, "labels", expected, "true")?;
+        }
+        let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
+        let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
+        classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
     }
 }
 
@@ -114,23 +122,24 @@ impl Layer {
     }
 }
 
-impl Classifier {
-    fn check(&self) -> Result<()> {
-        must(self.batch_size > 0, "classifier.batch_size", "at least 1", 0)?;
-        schedule("classifier.learning_rate", &self.learning_rate)?;
-        momentum("classifier.momentum", &self.momentum)?;
-        for (key, value) in
+impl Backpropagation {
+    fn check(&self, name: &str) -> Result<()> {
+        let key = |key: &str| format!("{name}.{key}");
+        must(self.batch_size > 0, &key("batch_size"), "at least 1", 0)?;
+        must(self.line_searches > 0, &key("line_searches"), "at least 1", 0)?;
+        schedule(&key("learning_rate"), &self.learning_rate)?;
+        momentum(&key("momentum"), &self.momentum)?;
+        for (name, value) in
             [("dropout_visible", self.dropout_visible), ("dropout_hidden", self.dropout_hidden)]
         {
             let expected = "a number of at least 0 and below 1";
-            must((0.0..1.0).contains(&value), &format!("classifier.{key}"), expected, value)?;
+            must((0.0..1.0).contains(&value), &key(name), expected, value)?;
         }
-        must(
-            self.l2 >= 0.0 && self.l2.is_finite(),
-            "classifier.l2",
-            "a number of at least 0",
-            self.l2,
-        )
+        for (name, value) in [("l2", self.l2), ("max_norm", self.max_norm)] {
+            let is_right = value >= 0.0 && value.is_finite();
+            must(is_right, &key(name), "a number of at least 0", value)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A recipe: everything that decides what a training does, as a TOML file with every default written out.
 
 mod check;
+mod finetuning;
 mod method;
 mod parts;
 mod settings;
@@ -18,6 +19,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::{Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
+pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
@@ -64,6 +66,9 @@ pub struct Recipe {
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,
+    /// The autoencoder that the network is unrolled into, instead of a classifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoencoder: Option<Backpropagation>,
 }
 
 /// Where the cases come from.
@@ -217,52 +222,6 @@ impl Default for Layer {
             hidden_bias,
             balanced: false,
             pass: Pass::Mean,
-        }
-    }
-}
-
-/// The softmax on top and its fine-tuning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Classifier {
-    /// The most epochs of backpropagation.
-    pub epochs: usize,
-    /// Epochs at the beginning in which only the softmax layer learns.
-    pub softmax_only: usize,
-    /// Cases in a mini-batch.
-    pub batch_size: usize,
-    /// The learning rate by epoch.
-    pub learning_rate: Schedule,
-    /// The momentum by epoch.
-    pub momentum: Schedule,
-    /// How gradients become steps.
-    pub optimizer: Rule,
-    /// L2 penalty of the weights.
-    pub l2: f64,
-    /// The fraction of the data's values left out at random.
-    pub dropout_visible: f64,
-    /// The fraction of hidden units left out at random.
-    pub dropout_hidden: f64,
-    /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
-    pub average_last: usize,
-    /// Epochs without a better validation error after which to stop.
-    pub patience: usize,
-}
-
-impl Default for Classifier {
-    fn default() -> Self {
-        Self {
-            epochs: 50,
-            softmax_only: 0,
-            batch_size: 100,
-            learning_rate: Schedule::Constant(0.1),
-            momentum: Schedule::Constant(0.9),
-            optimizer: Rule::Sgd,
-            l2: 0.0,
-            dropout_visible: 0.0,
-            dropout_hidden: 0.0,
-            average_last: 0,
-            patience: 20,
         }
     }
 }

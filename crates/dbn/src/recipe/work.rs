@@ -13,15 +13,18 @@ pub enum Work {
     UpDown,
     /// The unrolled network learns the classes by backpropagation.
     Classifier,
+    /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
+    Autoencoder,
 }
 
-/// `layer 1`, …, `classifier`: what metrics call it.
+/// `layer 1`, …, `classifier` or `autoencoder`: what metrics call it.
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer(layer) => write!(f, "layer {}", layer + 1),
             Self::UpDown => f.write_str("up-down"),
             Self::Classifier => f.write_str("classifier"),
+            Self::Autoencoder => f.write_str("autoencoder"),
         }
     }
 }
@@ -36,6 +39,8 @@ impl Recipe {
     pub fn stages(&self) -> Vec<Work> {
         let updown = self.updown.as_ref().map(|_| Work::UpDown);
         let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
-        (0..self.layers.len()).map(Work::Layer).chain(updown).chain(classifier).collect()
+        let autoencoder = self.autoencoder.as_ref().map(|_| Work::Autoencoder);
+        let fine = updown.into_iter().chain(classifier).chain(autoencoder);
+        (0..self.layers.len()).map(Work::Layer).chain(fine).collect()
     }
 }

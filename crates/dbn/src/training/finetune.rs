@@ -1,56 +1,22 @@
-//! Fine-tuning of the unrolled network by backpropagation, with early stopping on the validation part.
+//! Fine-tuning of an unrolled network by backpropagation, with early stopping on the validation part.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Optimizer, Result, Rng, Rows};
-use serde::{Deserialize, Serialize};
+use rbm_core::{Batches, Error, Result, Rows};
 
-use super::record::{Record, checkpoint_of};
+use super::backprop::Backprop;
+use super::network::Network;
+use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
-use crate::classifier::Dropout;
-use crate::{Classifier, recipe};
-
-/// What has been added up since the epoch began.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Sum {
-    loss: f64,
-    cases: usize,
-}
-
-impl Sum {
-    fn add(&mut self, mean_loss: f64, cases: usize) {
-        self.loss += mean_loss * cases as f64;
-        self.cases += cases;
-    }
-
-    /// Adds the mini-batches whose mean log-probability is still on the device, with how many cases each had; nothing is
-    /// left of them. Only here is waited for the device.
-    fn take_in(&mut self, objectives: &mut Vec<(Tensor, usize)>) -> Result<()> {
-        if objectives.is_empty() {
-            return Ok(());
-        }
-        let (means, cases): (Vec<_>, Vec<_>) = std::mem::take(objectives).into_iter().unzip();
-        for (mean, cases) in
-            to_host(&Tensor::stack(&means, 0)?)?.to_vec1::<f64>()?.iter().zip(cases)
-        {
-            self.add(-mean, cases);
-        }
-        Ok(())
-    }
-
-    fn take_mean(&mut self) -> f64 {
-        let Self { loss, cases } = std::mem::take(self);
-        loss / cases.max(1) as f64
-    }
-}
+use crate::recipe::{Backpropagation, Work};
+use crate::unrolled::{Batch, Dropout, Unrolled};
 
 impl Record {
     /// Whether the validation error has not improved for as long as the recipe waits.
-    fn is_exhausted(&self, recipe: &recipe::Classifier) -> bool {
+    fn is_exhausted(&self, recipe: &Backpropagation) -> bool {
         self.kept
             .best
             .is_some_and(|best| self.position.epoch >= best.epoch + recipe.patience.max(1))
@@ -58,65 +24,86 @@ impl Record {
 }
 
 impl Training {
-    /// Runs or goes on with the classifier's stage.
-    pub(super) fn finetune(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
-        let span = tracing::info_span!("classifier");
+    /// Runs or goes on with the stage that fine-tunes a network.
+    pub(super) fn finetune(
+        &mut self,
+        work: Work,
+        watch: &mut dyn Watch,
+    ) -> Result<ControlFlow<()>> {
+        let span = tracing::info_span!("fine-tuning", %work);
         let _entered = span.enter();
-        let Some(recipe) = self.recipe.classifier.clone() else {
-            return Err(Error::invalid("fine-tuning", "a classifier", "none"));
+        let recipe = match work {
+            Work::Classifier => self.recipe.classifier.as_ref().map(|c| c.backpropagation()),
+            _ => self.recipe.autoencoder.clone(),
         };
+        let recipe = recipe.ok_or_else(|| {
+            Error::invalid("fine-tuning", "a classifier or an autoencoder", "none")
+        })?;
         tracing::info!(epochs = recipe.epochs, from = self.record.position.epoch, "fine-tuning");
-        let classifier = match self.classifier.take() {
-            Some(classifier) => classifier,
+        let network = match self.network.take() {
+            Some(network) => network,
             None => {
                 self.record.rng = self.stream(Stream::Learn);
-                self.new_classifier()?
+                self.new_network(work)?
             }
         };
-        watch.stage(&self.classifier_stage(&classifier, recipe.epochs))?;
-        let flow = self.backpropagate(&classifier, &recipe, watch);
-        self.classifier = Some(classifier);
+        let cases = self.learned_from()?;
+        watch.stage(&self.network_stage(&network, recipe.epochs, cases.len()))?;
+        let flow = self.backpropagate(&network, &recipe, &cases, watch);
+        self.network = Some(network);
         flow
     }
 
-    fn classifier_stage(&self, classifier: &Classifier, epochs: usize) -> Stage {
-        let sizes = classifier.layers.iter().map(|layer| layer.units.units().size());
-        let sizes = std::iter::once(self.train.width()).chain(sizes).chain([classifier.classes()]);
-        let sizes: Vec<_> = sizes.map(|size| size.to_string()).collect();
-        Stage {
-            name: self.stage_name(),
-            shape: sizes.join(" → "),
-            epochs,
-            from: self.record.position.epoch,
-            cases: self.train.len(),
+    /// The numbers of the training cases that are learned from: all, or as many with labels as the recipe says.
+    fn learned_from(&self) -> Result<Vec<u32>> {
+        let all = (0..self.train.len() as u32).collect();
+        match (&self.recipe.classifier, &self.train.labels) {
+            (Some(recipe), Some(labels)) if recipe.train_on > 0 => {
+                let mut rng = self.stream(Stream::Labelled);
+                crate::datasets::choose_balanced(labels, recipe.train_on, &mut rng)
+            }
+            _ => Ok(all),
         }
+    }
+
+    fn network_stage(&self, network: &Network, epochs: usize, cases: usize) -> Stage {
+        let sizes = std::iter::once(self.train.width()).chain(network.widths());
+        let sizes: Vec<_> = sizes.map(|size| size.to_string()).collect();
+        let (name, from) = (self.stage_name(), self.record.position.epoch);
+        Stage { name, shape: sizes.join(" → "), epochs, from, cases }
     }
 
     fn backpropagate(
         &mut self,
-        classifier: &Classifier,
-        recipe: &recipe::Classifier,
+        network: &Network,
+        recipe: &Backpropagation,
+        cases: &[u32],
         watch: &mut dyn Watch,
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
-        let labels = labels.ok_or_else(|| Error::invalid("fine-tuning", "labels", "none"))?;
         let shuffle = self.stream(Stream::Shuffle);
-        let mut backprop = Backprop { recipe, classifier, optimizer: recipe.optimizer.optimizer() };
+        let last_only = self.recipe.classifier.as_ref().map_or(0, |recipe| recipe.softmax_only);
+        let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
+        let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !self.memory.is_empty() {
-            backprop.optimizer.restore(&self.memory)?;
+            backprop.restore(&self.memory)?;
         }
         let mut objectives = Vec::new();
         while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(recipe) {
             let epoch = self.record.position.epoch;
             let (learning_rate, momentum) = backprop.start_epoch(epoch);
-            let order = Batches::new(self.train.len(), recipe.batch_size);
+            let order = Batches::new(cases.len(), recipe.batch_size);
             let order = order.shuffled(&mut shuffle.split(epoch as u64));
             self.record.position.check(&order)?;
             let (clock, mut seen) = (Instant::now(), 0);
-            for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
-                let batch = self.train.cases.rows(indices)?;
-                let classes: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
-                let objective = backprop.learn(&batch, &classes, epoch, &mut self.record.rng)?;
+            for (i, places) in order.indices().enumerate().skip(self.record.position.batch) {
+                let indices: Vec<_> = places.iter().map(|&place| cases[place as usize]).collect();
+                let rows = self.train.cases.rows(&indices)?;
+                let classes = labels.as_ref().map(|labels| -> Vec<u32> {
+                    indices.iter().map(|&case| labels[case as usize]).collect()
+                });
+                let batch = Batch { cases: &rows, labels: classes.as_deref(), dropout };
+                let objective = backprop.learn(&batch, epoch, &mut self.record.rng)?;
                 objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };
                 seen += indices.len();
@@ -131,24 +118,17 @@ impl Training {
                         momentum,
                         ..Figures::default()
                     };
-                    watch.epoch(&self.close_epoch(classifier, recipe, figures)?)?;
+                    watch.epoch(&self.close_epoch(network, recipe, figures)?)?;
                 }
                 let command =
                     watch.step(&Step { cases: indices.len(), position: self.record.position })?;
                 if command != Command::Continue {
                     self.record.sum.take_in(&mut objectives)?;
-                    check(classifier)?;
-                    let memory = backprop.optimizer.state();
-                    watch.checkpoint(&checkpoint_of(
-                        &self.rbms,
-                        classifier,
-                        &self.kept,
-                        memory,
-                        &self.record,
-                    ))?;
+                    self.check(network.unrolled())?;
+                    watch.checkpoint(&self.checkpoint_with(Some(network), backprop.state()))?;
                 }
                 if command == Command::Stop {
-                    self.memory = backprop.optimizer.state();
+                    self.memory = backprop.state();
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -159,11 +139,11 @@ impl Training {
     /// Moves on to the next epoch: what the last one came to, and what of it is kept.
     fn close_epoch(
         &mut self,
-        classifier: &Classifier,
-        recipe: &recipe::Classifier,
+        network: &Network,
+        recipe: &Backpropagation,
         mut figures: Figures,
     ) -> Result<Figures> {
-        check(classifier)?;
+        self.check(network.unrolled())?;
         let epoch = self.record.position.epoch + 1;
         self.record.position = Position { epoch, batch: 0 };
         self.record.epochs += 1;
@@ -172,68 +152,30 @@ impl Training {
         figures.train_loss = Some(self.record.sum.take_mean());
         let averages = epoch + recipe.average_last > recipe.epochs;
         let validation = self.validation.as_ref();
-        if let Some(score) = self.kept.close_epoch(classifier, averages, validation, epoch)? {
-            let cases = validation.map_or(1, crate::Part::len).max(1);
-            figures.validation_error = Some(100.0 * score.errors as f64 / cases as f64);
+        let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
+        if let Some(score) = score {
+            match network {
+                Network::Classifier(_) => figures.validation_error = Some(score.error),
+                Network::Autoencoder(_) => figures.validation_squared_error = Some(score.error),
+            }
             figures.validation_loss = Some(score.loss);
         }
         self.record.kept = self.kept.counts;
         Ok(figures)
     }
-}
 
-/// Errors when a parameter is no longer finite.
-fn check(classifier: &Classifier) -> Result<()> {
-    for var in classifier.vars() {
-        let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
-        if !size.is_finite() {
-            return Err(Error::Diverged {
-                place: "classifier".into(),
-                what: "the parameters are no longer finite".into(),
-                hint: "lower classifier.learning_rate".into(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// What makes one step of backpropagation.
-struct Backprop<'a> {
-    recipe: &'a recipe::Classifier,
-    classifier: &'a Classifier,
-    optimizer: Box<dyn Optimizer>,
-}
-
-impl Backprop<'_> {
-    /// Sets the rates of `epoch`: learning rate and momentum.
-    fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
-        let recipe::Classifier { epochs, learning_rate, momentum, .. } = self.recipe;
-        let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
-        self.optimizer.set_rates(rates.0, rates.1);
-        rates
-    }
-
-    /// One step; returns the mean log-probability of the classes before it, in nats, on the device.
-    fn learn(
-        &mut self,
-        batch: &Tensor,
-        classes: &[u32],
-        epoch: usize,
-        rng: &mut Rng,
-    ) -> Result<Tensor> {
-        let recipe = self.recipe;
-        let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
-        let (objective, mut ascents) = self.classifier.ascents(batch, classes, dropout, rng)?;
-        let vars = self.classifier.vars();
-        let learning = if epoch < recipe.softmax_only { vars.len() - 2.. } else { 0.. };
-        for (i, (var, ascent)) in vars.iter().zip(&mut ascents).enumerate() {
-            if !learning.contains(&i) {
-                *ascent = var.as_detached_tensor().zeros_like()?.into();
-            } else if var.rank() == 2 {
-                ascent.penalty.l2 = recipe.l2;
+    /// Errors when a parameter is no longer finite.
+    fn check(&self, network: &dyn Unrolled) -> Result<()> {
+        for var in network.vars() {
+            let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
+            if !size.is_finite() {
+                return Err(Error::Diverged {
+                    place: self.stage_name(),
+                    what: "the parameters are no longer finite".into(),
+                    hint: format!("lower {}.learning_rate", self.stage_name()),
+                });
             }
         }
-        self.optimizer.ascend(&vars, &ascents)?;
-        Ok(objective)
+        Ok(())
     }
 }

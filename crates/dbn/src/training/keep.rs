@@ -7,27 +7,29 @@ use rbm_core::state::{State, below, prefixed};
 use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
-use crate::{Classifier, Part};
+use crate::Part;
+use crate::unrolled::{self, Unrolled};
 
-/// How a classifier does on the validation part after an epoch.
+/// How a network does on the validation part after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub epoch: usize,
-    pub errors: usize,
-    /// Mean cross-entropy, nats.
+    /// As [`unrolled::Score`] has it.
+    pub error: f64,
+    /// Mean −log p, nats.
     pub loss: f64,
 }
 
 /// What is known of the kept parameters besides their values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// The best epoch by errors, then by cross-entropy.
+    /// The best epoch by its error, then by its loss.
     pub best: Option<Score>,
     /// Epochs in the average.
     pub averaged: usize,
 }
 
-/// Parameters by their number in [`Classifier::vars`].
+/// Parameters by their number in [`Unrolled::vars`].
 #[derive(Debug, Default)]
 pub struct Kept {
     pub counts: Counts,
@@ -41,12 +43,12 @@ impl Kept {
     /// kept if they are the best so far, and their score is returned; without one an average is always kept.
     pub fn close_epoch(
         &mut self,
-        classifier: &Classifier,
+        network: &dyn Unrolled,
         averages: bool,
         validation: Option<&Part>,
         epoch: usize,
     ) -> Result<Option<Score>> {
-        let now = copy(classifier)?;
+        let now = copy(network)?;
         if averages {
             self.average_in(&now)?;
         }
@@ -57,12 +59,12 @@ impl Kept {
             return Ok(None);
         };
         let candidate = copied(if averages { &self.average } else { &now })?;
-        set(classifier, &candidate)?;
-        let scored = classifier.errors_and_loss(validation);
-        set(classifier, &now)?;
-        let (errors, loss) = scored?;
-        let score = Score { epoch, errors, loss };
-        if self.counts.best.is_none_or(|best| (errors, loss) < (best.errors, best.loss)) {
+        set(network, &candidate)?;
+        let scored = network.score(validation);
+        set(network, &now)?;
+        let unrolled::Score { error, loss } = scored?;
+        let score = Score { epoch, error, loss };
+        if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
             (self.counts.best, self.best) = (Some(score), candidate);
         }
         Ok(Some(score))
@@ -82,9 +84,9 @@ impl Kept {
         Ok(())
     }
 
-    /// Gives the classifier what was kept, if anything was.
-    pub fn apply(&self, classifier: &Classifier) -> Result<()> {
-        set(classifier, &self.best)
+    /// Gives the network what was kept, if anything was.
+    pub fn apply(&self, network: &dyn Unrolled) -> Result<()> {
+        set(network, &self.best)
     }
 
     /// Everything as named tensors.
@@ -100,8 +102,8 @@ impl Kept {
     }
 }
 
-fn copy(classifier: &Classifier) -> Result<State> {
-    let vars = classifier.vars().into_iter().enumerate();
+fn copy(network: &dyn Unrolled) -> Result<State> {
+    let vars = network.vars().into_iter().enumerate();
     vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
 }
 
@@ -109,8 +111,8 @@ fn copied(state: &State) -> Result<State> {
     state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
 }
 
-fn set(classifier: &Classifier, parameters: &State) -> Result<()> {
-    for (i, var) in classifier.vars().into_iter().enumerate() {
+fn set(network: &dyn Unrolled, parameters: &State) -> Result<()> {
+    for (i, var) in network.vars().into_iter().enumerate() {
         if let Some(tensor) = parameters.get(&i.to_string()) {
             var.set(tensor)?;
         }

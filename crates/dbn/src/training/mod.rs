@@ -1,8 +1,10 @@
-//! The whole way from data to a model: layer after layer, then the classifier; it can stop anywhere and go on.
+//! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
+mod backprop;
 mod finetune;
 mod joint;
 mod keep;
+mod network;
 mod pretrain;
 mod record;
 mod updown;
@@ -14,12 +16,13 @@ use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::keep::Kept;
+use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
 use crate::recipe::Work;
 use crate::standardise::Standardise;
-use crate::{Classifier, Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
+use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -59,9 +62,9 @@ pub struct Training {
     rbms: Vec<Rbm>,
     /// The way down, once it has weights of its own.
     generative: Vec<Directed>,
-    /// The classifier, once its stage has begun.
-    classifier: Option<Classifier>,
-    /// What the finished classifier gets.
+    /// What is fine-tuned by backpropagation, once its stage has begun.
+    network: Option<Network>,
+    /// What it gets when it is finished.
     kept: Kept,
     /// What a restored stage's trainer must remember.
     memory: State,
@@ -76,6 +79,7 @@ enum Stream {
     Shuffle,
     Monitor,
     Cache,
+    Labelled,
 }
 
 impl Training {
@@ -110,6 +114,11 @@ impl Training {
         }
         let Parts { train, validation, held_out } =
             dataset.parts(recipe.data.hold_out_one_in, recipe.data.validate_one_in)?;
+        let labelled = recipe.classifier.as_ref().map_or(0, |classifier| classifier.train_on);
+        if labelled > train.len() {
+            let expected = format!("at most the {} training cases", train.len());
+            return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
+        }
         let standardise =
             if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
         let prepare = |part: Part| -> Result<Part> {
@@ -136,7 +145,7 @@ impl Training {
             standardise,
             rbms: Vec::new(),
             generative: Vec::new(),
-            classifier: None,
+            network: None,
             kept: Kept::default(),
             memory: State::new(),
         })
@@ -153,8 +162,8 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
+                Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
                 Work::UpDown => self.updown(watch),
-                Work::Classifier => self.finetune(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
@@ -216,11 +225,6 @@ impl Training {
         Rbm::new(&visible, hidden, DType::F32, &self.device)
     }
 
-    fn new_classifier(&self) -> Result<Classifier> {
-        let classes = self.classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
-        Classifier::unroll(&self.rbms, classes, &mut self.stream(Stream::Init))
-    }
-
     /// The stack so far.
     fn take_dbn(&mut self) -> Result<Dbn> {
         let rbms = std::mem::take(&mut self.rbms);
@@ -234,11 +238,17 @@ impl Training {
 
     /// The finished model; the training gives its parameters away.
     fn model(&mut self) -> Result<Model> {
-        let classifier = self.classifier.take();
-        if let Some(classifier) = &classifier {
-            self.kept.apply(classifier)?;
+        let network = self.network.take();
+        if let Some(network) = &network {
+            self.kept.apply(network.unrolled())?;
         }
+        let (classifier, autoencoder) = match network {
+            Some(Network::Classifier(classifier)) => (Some(classifier), None),
+            Some(Network::Autoencoder(autoencoder)) => (None, Some(autoencoder)),
+            None => (None, None),
+        };
         let dbn = self.take_dbn()?;
-        Ok(Model { dbn, classifier, standardise: self.standardise.clone(), image: self.image })
+        let (standardise, image) = (self.standardise.clone(), self.image);
+        Ok(Model { dbn, classifier, autoencoder, standardise, image })
     }
 }

@@ -6,14 +6,16 @@ use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
-use super::finetune::Sum;
+use super::backprop::Sum;
 use super::keep::{Counts, Kept};
+use super::network::Network;
 use super::{Checkpoint, Training};
-use crate::{Classifier, Directed, Part, Recipe};
+use crate::recipe::Work;
+use crate::{Directed, Part, Recipe};
 
 const VERSION: u32 = 1;
 
-/// Where a training stands: 0 is the lowest layer, then the layers above, then the classifier, then the end.
+/// Where a training stands: 0 is the lowest layer, then the layers above, then what is fine-tuned, then the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     version: u32,
@@ -121,12 +123,14 @@ impl Training {
                 self.generative.push(layer);
             }
         }
-        if tensors.contains_key("classifier.0") {
-            let classifier = self.new_classifier()?;
-            for (i, var) in classifier.vars().into_iter().enumerate() {
-                var.set(&self.fitting(&tensors, &format!("classifier.{i}"), var.dims())?)?;
+        for work in [Work::Classifier, Work::Autoencoder] {
+            if tensors.contains_key(&format!("{work}.0")) {
+                let network = self.new_network(work)?;
+                for (i, var) in network.unrolled().vars().into_iter().enumerate() {
+                    var.set(&self.fitting(&tensors, &format!("{work}.{i}"), var.dims())?)?;
+                }
+                self.network = Some(network);
             }
-            self.classifier = Some(classifier);
         }
         self.kept = Kept::restored(&tensors, record.kept);
         self.memory = below("memory", &tensors);
@@ -149,8 +153,12 @@ impl Training {
 
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
     pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
-        let (rbms, classifier) = (&self.rbms, self.classifier.as_ref());
-        let mut checkpoint = checkpoint_of(rbms, classifier, &self.kept, memory, &self.record);
+        self.checkpoint_with(self.network.as_ref(), memory)
+    }
+
+    /// The same while `network` is being fine-tuned.
+    pub(super) fn checkpoint_with(&self, network: Option<&Network>, memory: State) -> Checkpoint {
+        let mut checkpoint = checkpoint_of(&self.rbms, network, &self.kept, memory, &self.record);
         checkpoint.tensors.extend(generative_tensors(&self.generative));
         checkpoint
     }
@@ -159,14 +167,16 @@ impl Training {
 /// Everything that is needed to go on.
 pub(super) fn checkpoint_of<'a>(
     rbms: impl IntoIterator<Item = &'a Rbm>,
-    classifier: impl Into<Option<&'a Classifier>>,
+    network: impl Into<Option<&'a Network>>,
     kept: &Kept,
     memory: State,
     record: &Record,
 ) -> Checkpoint {
     let mut tensors = rbm_tensors(rbms);
-    for (i, var) in classifier.into().into_iter().flat_map(Classifier::vars).enumerate() {
-        tensors.insert(format!("classifier.{i}"), var.as_detached_tensor());
+    if let Some(network) = network.into() {
+        for (i, var) in network.unrolled().vars().into_iter().enumerate() {
+            tensors.insert(format!("{}.{i}", network.work()), var.as_detached_tensor());
+        }
     }
     tensors.extend(kept.state());
     tensors.extend(prefixed("memory", memory));

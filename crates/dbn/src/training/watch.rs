@@ -29,7 +29,7 @@ pub struct Step {
 /// A part of the work that begins.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// `layer 1`, … or `classifier`.
+    /// `layer 1`, …, `classifier` or `autoencoder`.
     pub name: String,
     /// `64 → 256`.
     pub shape: String,
@@ -44,7 +44,7 @@ pub struct Stage {
 /// What an epoch came to: a line of `metrics.jsonl`. What was not measured is left out.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Figures {
-    /// `layer 1`, … or `classifier`.
+    /// `layer 1`, …, `classifier` or `autoencoder`.
     pub stage: String,
     /// Epochs done in this stage.
     pub epoch: usize,
@@ -73,13 +73,16 @@ pub struct Figures {
     /// How well the chains mix that fantasies come from.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
-    /// Mean cross-entropy of the classifier on the training cases while learning, nats.
+    /// Mean −log p of what the fine-tuned network learns to say, on the training cases while learning, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
-    /// Errors on the validation part, percent.
+    /// Errors of the classifier on the validation part, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_error: Option<f64>,
-    /// Mean cross-entropy on the validation part, nats.
+    /// Squared error of the autoencoder on the validation part, summed over a case's values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_squared_error: Option<f64>,
+    /// Mean −log p on the validation part, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
 }

@@ -11,15 +11,19 @@ pub struct Interrupter {
     pub steps: usize,
     pub epochs: usize,
     pub last: Option<Checkpoint>,
+    /// Cases learned from, a number for each stage that was begun or gone on with.
+    pub cases: Vec<usize>,
 }
 
 impl Watch for Interrupter {
     fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+        self.cases.push(0);
         Ok(())
     }
 
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
         self.steps += 1;
+        *self.cases.last_mut().unwrap() += step.cases;
         let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
         Ok(if stops { Command::Stop } else { Command::Continue })
     }

@@ -25,6 +25,7 @@ mod dense;
 mod dropout;
 mod enumeration;
 mod gather;
+mod limit;
 mod math;
 mod memory;
 #[cfg(feature = "metal")]
@@ -53,6 +54,7 @@ pub use connection::{Connection, Deferred};
 pub use crossed::{crossed_cgf, crossed_means};
 pub use dropout::Dropout;
 pub use enumeration::{BinaryAverages, binary_averages};
+pub use limit::limit_columns;
 pub use momentum::momentum_step;
 pub use normal::normal;
 pub use philox::uniform;

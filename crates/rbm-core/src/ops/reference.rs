@@ -102,3 +102,12 @@ pub fn sum_rows(x: &Tensor) -> candle_core::Result<Tensor> {
     let ones = Tensor::ones((1, x.dim(0)?), DType::F32, x.device())?.to_dtype(x.dtype())?;
     ones.matmul(x)?.squeeze(0)
 }
+
+/// `weights` with every column that is longer than `most` scaled down to that Euclidean norm.
+pub fn limited_columns(weights: &Tensor, most: f64) -> Result<Tensor> {
+    let weights = weights.detach();
+    let norms = sum_rows(&weights.sqr()?)?.sqrt()?;
+    // A quotient, because 1/most·most need not be one, and would shrink at every step what is short enough.
+    let scales = (norms.zeros_like()?.affine(0.0, most)? / norms.maximum(most)?)?;
+    Ok(weights.broadcast_mul(&scales)?)
+}

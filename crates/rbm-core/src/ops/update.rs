@@ -84,7 +84,8 @@ pub(super) fn check_alike(target: &Tensor, source: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn replace(target: &Tensor, new: &Tensor) -> Result<()> {
+/// target ← new, in place.
+pub(super) fn replace(target: &Tensor, new: &Tensor) -> Result<()> {
     Ok(target.slice_set(&new.contiguous()?, 0, 0)?)
 }
 

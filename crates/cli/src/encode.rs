@@ -1,0 +1,45 @@
+//! `dbn encode`
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use dbn::{Autoencoder, Model, Part, report};
+use rbm_core::data;
+
+use crate::args::Encode;
+use crate::{cases, device, features, output};
+
+/// Writes the code of every case to a file, and a picture beside it where codes have two numbers.
+pub fn run(args: &Encode) -> Result<()> {
+    features::check(&args.out, args.force)?;
+    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let autoencoder = autoencoder(&model).with_context(|| args.run.display().to_string())?;
+    let data = args.data.as_deref();
+    let part = cases::find(&args.run, &model, data, &args.data_options, Some(args.cases))?;
+    let bar = indicatif::ProgressBar::new(part.len() as u64);
+    let blocks = data::blocks(&part.cases).map(|rows| {
+        let codes = model.prepare(&rows?).and_then(|rows| autoencoder.encode(&rows));
+        let codes = codes.with_context(|| cases::source(data, &args.run))?;
+        bar.inc(codes.dim(0)? as u64);
+        Ok(vec![codes.detach().to_device(&Device::Cpu)?])
+    });
+    let named = [("codes".to_owned(), autoencoder.code_width())];
+    let said = features::write(&args.out, &named, blocks, &part)?;
+    bar.finish_and_clear();
+    output::line(said)?;
+    let picture = args.out.with_extension("png");
+    let part = Part { cases: model.prepare_cases(&part.cases)?, ..part };
+    if report::codes(&picture, &model, &part)? {
+        output::line(picture.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The autoencoder of a model that must have one.
+pub fn autoencoder(model: &Model) -> Result<&Autoencoder> {
+    match &model.autoencoder {
+        Some(autoencoder) => Ok(autoencoder),
+        None => bail!(
+            "expected a model with an autoencoder (train it by a recipe with [autoencoder]), found none"
+        ),
+    }
+}

@@ -1,0 +1,149 @@
+//! One step of backpropagation: by gradients, or by line searches.
+
+use candle_core::Tensor;
+use rbm_core::ops::device::to_host;
+use rbm_core::ops::{self, Ascent};
+use rbm_core::state::State;
+use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::{Backpropagation, FinetuneRule};
+use crate::unrolled::{Batch, Unrolled};
+
+/// What has been added up since the epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sum {
+    loss: f64,
+    cases: usize,
+}
+
+impl Sum {
+    /// Adds the mini-batches whose mean objective is still on the device, with how many cases each had; nothing is left of
+    /// them. Only here is waited for the device.
+    pub(super) fn take_in(&mut self, objectives: &mut Vec<(Tensor, usize)>) -> Result<()> {
+        if objectives.is_empty() {
+            return Ok(());
+        }
+        let (means, cases): (Vec<_>, Vec<_>) = std::mem::take(objectives).into_iter().unzip();
+        let means = to_host(&Tensor::stack(&means, 0)?)?.to_vec1::<f64>()?;
+        for (mean, cases) in means.iter().zip(cases) {
+            self.loss -= mean * cases as f64;
+            self.cases += cases;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_mean(&mut self) -> f64 {
+        let Self { loss, cases } = std::mem::take(self);
+        loss / cases.max(1) as f64
+    }
+}
+
+/// What moves the parameters.
+enum Rule {
+    Steps(Box<dyn Optimizer>),
+    Searches(ConjugateGradient),
+}
+
+/// What makes one step of backpropagation.
+pub(super) struct Backprop<'a> {
+    network: &'a dyn Unrolled,
+    recipe: &'a Backpropagation,
+    rule: Rule,
+    /// In so many of the first epochs only the last matrix and its bias learn.
+    last_only: usize,
+}
+
+impl<'a> Backprop<'a> {
+    pub(super) fn new(
+        network: &'a dyn Unrolled,
+        recipe: &'a Backpropagation,
+        last_only: usize,
+    ) -> Self {
+        let rule = match recipe.optimizer {
+            FinetuneRule::Sgd => Rule::Steps(Box::new(Sgd::new(0.0))),
+            FinetuneRule::Adam => Rule::Steps(Box::new(Adam::new(0.0))),
+            FinetuneRule::Cg => Rule::Searches(ConjugateGradient::new(recipe.line_searches)),
+        };
+        Self { network, recipe, rule, last_only }
+    }
+
+    /// What must be remembered to go on.
+    pub(super) fn state(&self) -> State {
+        match &self.rule {
+            Rule::Steps(optimizer) => optimizer.state(),
+            Rule::Searches(searches) => searches.state(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, state: &State) -> Result<()> {
+        match &mut self.rule {
+            Rule::Steps(optimizer) => optimizer.restore(state),
+            Rule::Searches(searches) => searches.restore(state),
+        }
+    }
+
+    /// Sets the rates of `epoch`: learning rate and momentum.
+    pub(super) fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
+        let Backpropagation { epochs, learning_rate, momentum, .. } = self.recipe;
+        let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
+        if let Rule::Steps(optimizer) = &mut self.rule {
+            optimizer.set_rates(rates.0, rates.1);
+        }
+        rates
+    }
+
+    /// One step; returns the mean objective before it, in nats, on the device.
+    pub(super) fn learn(&mut self, batch: &Batch, epoch: usize, rng: &mut Rng) -> Result<Tensor> {
+        let vars = self.network.vars();
+        let first = if epoch < self.last_only { vars.len().saturating_sub(2) } else { 0 };
+        let recipe = self.recipe;
+        let look = |rng: &mut Rng| -> Result<(Tensor, Vec<Ascent>)> {
+            let (objective, mut ascents) = self.network.ascents(batch, rng)?;
+            for (i, (var, ascent)) in vars.iter().zip(&mut ascents).enumerate() {
+                if i < first {
+                    *ascent = var.as_detached_tensor().zeros_like()?.into();
+                } else if var.rank() == 2 {
+                    ascent.penalty.l2 = recipe.l2;
+                }
+            }
+            Ok((objective, ascents))
+        };
+        let objective = match &mut self.rule {
+            Rule::Steps(optimizer) => {
+                let (objective, ascents) = look(rng)?;
+                optimizer.ascend(&vars, &ascents)?;
+                objective
+            }
+            Rule::Searches(searches) => {
+                // Every look leaves out the same units.
+                let before = rng.clone();
+                let mut found = None;
+                searches.climb(&vars, &mut || {
+                    *rng = before.clone();
+                    let (objective, ascents) = look(rng)?;
+                    let mut value = to_host(&objective)?.to_scalar::<f64>()?;
+                    found.get_or_insert(objective);
+                    let mut gradient = Vec::with_capacity(vars.len());
+                    for (var, ascent) in vars.iter().zip(&ascents) {
+                        let l2 = ascent.penalty.l2;
+                        if l2 != 0.0 {
+                            let squares = to_host(&var.as_detached_tensor().sqr()?.sum_all()?)?;
+                            value -= 0.5 * l2 * squares.to_scalar::<f64>()?;
+                        }
+                        gradient.push(ascent.tensor(var)?);
+                    }
+                    Ok((value, gradient))
+                })?;
+                found.ok_or_else(|| Error::invalid("a search", "at least one look", "none"))?
+            }
+        };
+        if recipe.max_norm > 0.0 {
+            for var in vars.iter().skip(first).filter(|var| var.rank() == 2) {
+                ops::limit_columns(var, recipe.max_norm)?;
+            }
+        }
+        self.network.constrain()?;
+        Ok(objective)
+    }
+}

@@ -1,0 +1,59 @@
+//! Which network a training fine-tunes by backpropagation.
+
+use rbm_core::{Error, Result};
+
+use super::{Stream, Training};
+use crate::recipe::Work;
+use crate::unrolled::Unrolled;
+use crate::{Autoencoder, Classifier};
+
+/// What comes of the stack by backpropagation.
+#[derive(Debug)]
+pub(super) enum Network {
+    Classifier(Classifier),
+    Autoencoder(Autoencoder),
+}
+
+impl Network {
+    /// What backpropagation knows of it.
+    pub(super) fn unrolled(&self) -> &dyn Unrolled {
+        match self {
+            Self::Classifier(classifier) => classifier,
+            Self::Autoencoder(autoencoder) => autoencoder,
+        }
+    }
+
+    /// The stage that it belongs to.
+    pub(super) fn work(&self) -> Work {
+        match self {
+            Self::Classifier(_) => Work::Classifier,
+            Self::Autoencoder(_) => Work::Autoencoder,
+        }
+    }
+
+    /// The widths of its layers behind the data.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let (layers, classes): (Vec<_>, _) = match self {
+            Self::Classifier(network) => (network.layers.iter().collect(), Some(network.classes())),
+            Self::Autoencoder(network) => (network.layers().collect(), None),
+        };
+        layers.iter().map(|layer| layer.units.units().size()).chain(classes).collect()
+    }
+}
+
+impl Training {
+    /// The network that `work` fine-tunes, as pre-training leaves it. Errors for a stage that fine-tunes none.
+    pub(super) fn new_network(&self, work: Work) -> Result<Network> {
+        match work {
+            Work::Classifier => {
+                let classes = self.classes;
+                let classes =
+                    classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
+                let mut rng = self.stream(Stream::Init);
+                Ok(Network::Classifier(Classifier::unroll(&self.rbms, classes, &mut rng)?))
+            }
+            Work::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
+            other => Err(Error::invalid("fine-tuning", "an unrolled network", other.to_string())),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A network unrolled from a stack, as backpropagation sees it: parameters, an objective with its ascent, a score.
+
+use std::fmt::Debug;
+
+use candle_core::{Tensor, Var};
+use rbm_core::ops::{Ascent, Deferred};
+use rbm_core::{Result, Rng};
+
+use crate::Part;
+
+/// A feed-forward network that is fine-tuned by backpropagation.
+pub trait Unrolled: Debug {
+    /// Every parameter, in the order in which the data pass them.
+    fn vars(&self) -> Vec<&Var>;
+
+    /// What is climbed, and its ascent for each of [`Unrolled::vars`], in their order. The former is a leaf on the device, so
+    /// that nothing waits for it.
+    fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)>;
+
+    /// Brings parameters that a step has pushed out of their range back into it.
+    fn constrain(&self) -> Result<()>;
+
+    /// How well the network does on the cases of `part`.
+    fn score(&self, part: &Part) -> Result<Score>;
+}
+
+/// Cases to learn from together.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// `(batch, width)`.
+    pub cases: &'a Tensor,
+    /// The class of each, for a network that learns classes.
+    pub labels: Option<&'a [u32]>,
+    /// What is left out of the network for them.
+    pub dropout: Dropout,
+}
+
+/// The fractions of units that are left out at random while learning, the others being scaled up to make good for them
+/// (Srivastava et al. 2014).
+///
+/// The scaling is done to the units while learning, and not to the weights afterwards: what arrives at a unit has the same
+/// mean with and without dropout, so weights that come from pre-training are taken over as they are. Srivastava et al. leave
+/// the units as they are and divide pre-trained weights by the share that is kept, which comes to the same.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Dropout {
+    /// Of the data's values.
+    pub visible: f64,
+    /// Of each hidden layer's units.
+    pub hidden: f64,
+}
+
+/// How well a network does on some cases.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// What the network is for: cases put into the wrong class, in percent, or the squared error of a case's reconstruction,
+    /// summed over its values.
+    pub error: f64,
+    /// What it learns by: the mean of −log p of the class, or of the case given its code, nats.
+    pub loss: f64,
+}
+
+/// The ascent of `objective` for each of `vars`, those of the matrices as the backward pass leaves them in `deferred`, one for
+/// each matrix in the same order.
+pub(crate) fn ascents_of(
+    objective: &Tensor,
+    vars: &[&Var],
+    deferred: &[Deferred],
+) -> Result<Vec<Ascent>> {
+    let slopes = objective.backward()?;
+    let mut deferred = deferred.iter().map(Deferred::take);
+    let mut ascents = Vec::with_capacity(vars.len());
+    for var in vars {
+        let outers = if var.rank() == 2 { deferred.next() } else { None };
+        ascents.push(match (outers, slopes.get(var)) {
+            (Some(outers), _) if !outers.is_empty() => outers.into(),
+            // Detached, because what keeps a gradient must not keep the graph that it came from.
+            (_, Some(slope)) => slope.detach().contiguous()?.into(),
+            (_, None) => var.as_detached_tensor().zeros_like()?.into(),
+        });
+    }
+    Ok(ascents)
+}
