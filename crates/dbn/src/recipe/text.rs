@@ -18,6 +18,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("joint", include_str!("../../recipes/joint.toml")),
     ("up-down", include_str!("../../recipes/up-down.toml")),
     ("digits-joint", include_str!("../../recipes/digits-joint.toml")),
+    ("few-labels", include_str!("../../recipes/few-labels.toml")),
     ("autoencoder", include_str!("../../recipes/autoencoder.toml")),
     ("autoencoder-2d", include_str!("../../recipes/autoencoder-2d.toml")),
     ("digits-autoencoder", include_str!("../../recipes/digits-autoencoder.toml")),
