@@ -95,10 +95,7 @@ fn what_is_clamped_stays() {
     };
     let sample =
         |keep: &str| place.dbn(&format!("sample run --clamp given.csv --keep {keep} {words}"));
-    sample("top").done();
-    is_held(&place, &|i| i < 8);
-    sample("right").done();
-    is_held(&place, &|i| i % 4 >= 2);
+    sample("top").failed(&["--keep", "no pictures"]);
     sample("0..2,15..16").done();
     is_held(&place, &|i| i < 2 || i == 15);
     let mask: Vec<String> = (0..WIDTH).map(|i| u8::from(i > 9).to_string()).collect();
@@ -108,7 +105,72 @@ fn what_is_clamped_stays() {
     sample("0..17").failed(&["--keep", "16"]);
     place.write("mask.csv", "1,0\n");
     sample("mask.csv").failed(&["mask.csv", "16"]);
+    place.write("mask.csv", mask.join(",").replace('1', "2") + "\n");
+    sample("mask.csv").failed(&["mask.csv", "row 1, value 11", "found 2"]);
+    place.write("mask.csv", [mask.join(","), mask.join(",")].join("\n") + "\n");
+    sample("mask.csv").failed(&["mask.csv", "one for each of 1 cases"]);
     assert_eq!(sample("middle").code, Some(2));
+}
+
+/// A half of a picture, and units of several columns, which are held as a whole or not at all.
+#[test]
+fn halves_and_sites_are_held_as_wholes() {
+    let place = Place::new();
+    let cut = "--unsupervised --no-pictures --no-evaluation --layers 5 --set layers.*.epochs=1";
+    place.dbn(&format!("train digits {cut} --out digits")).done();
+    place.dbn("sample digits --clamp digits --keep left --count 3 --steps 1 --out s").done();
+    let given = place.dbn("embed digits digits --layer 1 --out f.npy").done();
+    assert!(given.err.is_empty(), "{given:?}");
+    let (shape, values) = read_npy(&place.read("s/samples.npy"));
+    assert_eq!(shape, [3, 64]);
+    // Sixteenths on the left, means on the right.
+    let is_given = |x: f32| (x * 16.0).fract() == 0.0;
+    let of_half = |left: bool| values.iter().enumerate().filter(move |(i, _)| (i % 8 < 4) == left);
+    assert!(of_half(true).all(|(_, x)| is_given(*x)));
+    assert!(of_half(false).filter(|(_, x)| !is_given(**x)).count() > 50);
+    place.write("codes.csv", "0,1,0,1,0\n1,0,0,0,1\n0,0,1,1,0\n0,1,0,0,1\n1,0,0,1,0\n0,0,1,0,1\n");
+    place
+        .dbn(&format!("train codes.csv --label-column none --visible one-hot {cut} --out codes"))
+        .done();
+    assert_eq!(place.json("codes/config.json")["visible"]["groups"][0]["states"], 3);
+    let sample = |keep: &str| {
+        place.dbn(&format!(
+            "sample codes --clamp codes.csv --label-column none --keep {keep} --steps 1"
+        ))
+    };
+    sample("0..2").failed(&["--keep", "0..3", "potts(3)"]);
+    sample("0..3").done();
+}
+
+/// One machine with labels: a ClassRBM through every command.
+#[test]
+fn a_single_joint_machine_is_used_as_any_other() {
+    let place = Place::new();
+    place.write("one.toml", "name = \"one\"\nlabels = true\n[[layers]]\nhidden = 12\nepochs = 3\nbatch_size = 20\nmethod = \"hybrid\"\n");
+    place.dbn("train data.csv --recipe one.toml --binarise threshold:0.5 --out run").done();
+    let table = place.dbn("evaluate run").done().out;
+    assert!(table.contains("labels by means") && table.contains("error "), "{table}");
+    for words in [
+        "evaluate run --likelihood --report r",
+        "evaluate run --likelihood --estimate --both --chains 10 --betas 100 --report r",
+        "embed run --out f.npy",
+        "embed run --layer classes --out c.npy",
+        "sample run --steps 2",
+        "sample run --steps 2 --from data.csv",
+        "sample run --steps 2 --clamp data.csv --keep 0..3",
+        "sample run --tempered --count 5",
+    ] {
+        place.dbn(words).done();
+    }
+    let (shape, classes) = read_npy(&place.read("c.npy"));
+    assert_eq!(shape[1], 1);
+    let known = place.json("run/config.json")["labels"].as_f64().unwrap() as f32;
+    assert!(classes.iter().all(|class| class.fract() == 0.0 && *class < known));
+    assert!(place.path("r/estimates.png").exists() && place.path("r/free_energies.png").exists());
+    place.dbn("evaluate run --likelihood --passes 3").failed(&["--passes", "single machine"]);
+    place.train_into("plain", "");
+    place.dbn("evaluate plain --recognise samples:3").failed(&["--recognise", "labels = true"]);
+    place.dbn("sample run --binarise threshold:0.5").failed(&["--from or --clamp"]);
 }
 
 #[test]
@@ -118,10 +180,14 @@ fn a_stack_has_a_bound() {
     for word in ["bound on log p(v)", "exact", "10 up-passes"] {
         assert!(table.contains(word), "{word:?} is missing in {table}");
     }
-    let words =
-        "evaluate run --likelihood --estimate --both --json --chains 50 --betas 300 --passes 20";
+    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 300 --passes 20 --report r";
     let found: serde_json::Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
     assert_eq!(found["bound"]["count"], 20);
+    for chart in ["estimates", "acceptance", "free_energies"] {
+        assert!(place.path(&format!("r/{chart}.png")).exists(), "{chart}");
+    }
+    let table = place.dbn("evaluate run --likelihood --passes 1").done().out;
+    assert!(table.contains("does not tell its error"), "{table}");
     assert!(found["bound"]["gain"].as_f64().unwrap() > 0.0, "{found}");
     let exact: serde_json::Value =
         serde_json::from_str(&place.dbn("evaluate run --likelihood --json --passes 20").done().out)
@@ -132,6 +198,21 @@ fn a_stack_has_a_bound() {
         let error = found[side]["log_partition"]["error"].as_f64().unwrap();
         assert!((of(&found, side) - of(&exact, "exact")).abs() < 4.0 * error, "{side}: {found}");
     }
+}
+
+/// Up-down that diverges keeps the last good checkpoint: with a lower rate the run goes on.
+#[test]
+fn up_down_that_diverges_can_be_mended() {
+    let place = Place::new();
+    place.write("joint.toml", JOINT);
+    let words = "train data.csv --recipe joint.toml --no-pictures --checkpoint-every 0 --set updown.learning_rate=1e30 --out run";
+    place.dbn(words).failed_in_the_end(&["up-down", "diverged"]);
+    let recipe = place.text("run/recipe.toml");
+    let mended =
+        recipe.replace("1e30", "0.01").replace("1000000000000000000000000000000.0", "0.01");
+    assert!(mended != recipe, "{recipe}");
+    place.write("run/recipe.toml", mended);
+    place.dbn("train --resume run --no-pictures").done();
 }
 
 #[test]

@@ -17,14 +17,18 @@ pub fn find(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<Part> {
+    let of_named = DataOptions { binarise: None, ..options.clone() };
     ensure!(
-        data.is_some() || *options == DataOptions::default(),
-        "--scale, --binarise and the like: expected with data that are named; the run's own are read as its recipe says"
+        data.is_some() || of_named == DataOptions::default(),
+        "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
     );
     let (dataset, of_recipe) = match data {
         Some(source) => (recipe::load_other(source, options)?, None),
         None => {
-            let recipe = Run::open(dir).context("name the data, or a run's folder")?.recipe()?;
+            let run = Run::open(dir).context("name the data, or a run's folder")?;
+            let mut recipe = run.recipe()?;
+            // The same cases as zeros and ones.
+            recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
             (recipe::load_data(&recipe)?, Some(recipe.data))
         }
     };
@@ -51,7 +55,7 @@ pub fn find(
         let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
         bail!("{name}: no cases are {purpose} of this data");
     };
-    let units = model.dbn.bottom().visible().units();
+    let units = model.dbn.visible_units();
     model.check_width(part.width()).with_context(|| source(data, dir))?;
     datasets::check_units(&source(data, dir), &part, &units)?;
     Ok(part)

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use dbn::datasets;
+use rbm_core::Units;
 
 /// A part of each case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,53 +54,102 @@ impl FromStr for Keep {
 }
 
 impl Keep {
-    /// 1 where a value is held, else 0: `(rows, width)` for cases of `width` values, pictures of height and width `image`.
-    pub fn mask(&self, rows: usize, width: usize, image: (usize, usize)) -> Result<Tensor> {
-        let is_held = |column: usize| match self {
-            Self::Half(half) => {
-                let (y, x) = (column / image.1, column % image.1);
+    /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`, which have the units
+    /// `units` and are pictures of height and width `image` if they are any.
+    pub fn mask(
+        &self,
+        rows: &[u32],
+        count: usize,
+        units: &Units,
+        image: Option<(usize, usize)>,
+    ) -> Result<Tensor> {
+        let width = units.size();
+        let mask = match (self, image) {
+            (Self::Mask(path), _) => from_file(path, rows, count, width)?,
+            (Self::Columns(ranges), _) => {
+                let last = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+                ensure!(
+                    last <= width,
+                    "--keep: expected columns below {width}, found one before {last}"
+                );
+                row(rows.len(), width, |i| ranges.iter().any(|range| range.contains(&i)))?
+            }
+            (Self::Half(_), None) => {
+                bail!(
+                    "--keep: expected columns, as 0..{}, or a mask file: the data are no pictures",
+                    width / 2
+                )
+            }
+            (Self::Half(half), Some((height, columns))) => row(rows.len(), width, |i| {
+                let (y, x) = (i / columns, i % columns);
                 match half {
-                    Half::Top => y < image.0.div_ceil(2),
-                    Half::Bottom => y >= image.0.div_ceil(2),
-                    Half::Left => x < image.1.div_ceil(2),
-                    Half::Right => x >= image.1.div_ceil(2),
+                    Half::Top => y < height.div_ceil(2),
+                    Half::Bottom => y >= height.div_ceil(2),
+                    Half::Left => x < columns.div_ceil(2),
+                    Half::Right => x >= columns.div_ceil(2),
                 }
-            }
-            Self::Columns(ranges) => ranges.iter().any(|range| range.contains(&column)),
-            Self::Mask(_) => false,
+            })?,
         };
-        match self {
-            Self::Mask(path) => from_file(path, rows, width),
-            Self::Columns(ranges) if ranges.iter().any(|range| range.end > width) => {
-                bail!("--keep: expected columns up to {width}, found {self:?}")
-            }
-            _ => {
-                let one: Vec<f32> = (0..width).map(|i| f32::from(u8::from(is_held(i)))).collect();
-                let row = Tensor::from_vec(one, (1, width), &Device::Cpu)?;
-                Ok(row.broadcast_as((rows, width))?.contiguous()?)
-            }
-        }
+        check_sites(&mask, units)?;
+        Ok(mask)
     }
 }
 
-fn from_file(path: &Path, rows: usize, width: usize) -> Result<Tensor> {
+/// The same row for all.
+fn row(rows: usize, width: usize, is_held: impl Fn(usize) -> bool) -> Result<Tensor> {
+    let one: Vec<f32> = (0..width).map(|i| f32::from(u8::from(is_held(i)))).collect();
+    Ok(Tensor::from_vec(one, (1, width), &Device::Cpu)?
+        .broadcast_as((rows, width))?
+        .contiguous()?)
+}
+
+/// Errors where a part only of the columns is held that are one unit together.
+fn check_sites(mask: &Tensor, units: &Units) -> Result<()> {
+    for row in mask.to_vec2::<f32>()? {
+        for (columns, units) in units.groups() {
+            let size = match units {
+                Units::Potts { states, .. } => *states,
+                Units::Multinomial { size, .. } => *size,
+                _ => 1,
+            };
+            let mut start = columns.start;
+            for site in row[columns].chunks(size) {
+                let end = start + site.len();
+                let is_whole = site.iter().all(|held| *held == site[0]);
+                ensure!(
+                    is_whole,
+                    "--keep: columns {start}..{end} are one unit of {}: expected all of them or none",
+                    units.kind()
+                );
+                start = end;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn from_file(path: &Path, rows: &[u32], count: usize, width: usize) -> Result<Tensor> {
     let name = path.display().to_string();
-    let options =
-        datasets::Options { label_column: Some(datasets::LabelColumn::None), ..Default::default() };
-    let part = datasets::load(&name, &options)?.train;
-    datasets::check_range(&name, &part, 0.0, 1.0, "a mask")?;
-    let mask = part.cases.tensor().with_context(|| name.clone())?;
+    let options = datasets::Options {
+        label_column: Some(datasets::LabelColumn::None),
+        ..datasets::Options::default()
+    };
+    let mask =
+        datasets::load(&name, &options)?.train.cases.tensor().with_context(|| name.clone())?;
     let (found, columns) = mask.dims2()?;
     ensure!(columns == width, "{name}: expected {width} values a row, found {columns}");
     ensure!(
-        found == 1 || found >= rows,
-        "{name}: expected a row, or one for each of {rows} cases, found {found}"
+        found == 1 || found == count,
+        "{name}: expected a row, or one for each of {count} cases, found {found}"
     );
-    let mask = if found == 1 {
-        mask.broadcast_as((rows, width))?.contiguous()?
-    } else {
-        mask.narrow(0, 0, rows)?
-    };
-    // What is neither 0 nor 1 is held where it is nearer to 1.
-    Ok(mask.ge(0.5)?.to_dtype(candle_core::DType::F32)?)
+    let values = mask.flatten_all()?.to_vec1::<f32>()?;
+    if let Some(at) = values.iter().position(|x| *x != 0.0 && *x != 1.0) {
+        let (row, column) = (at / width + 1, at % width + 1);
+        bail!(
+            "{name}: row {row}, value {column}: expected 1 to hold or 0 to leave free, found {}",
+            values[at]
+        );
+    }
+    let rows: Vec<u32> = rows.iter().map(|&row| if found == 1 { 0 } else { row }).collect();
+    Ok(mask.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?)
 }

@@ -1,9 +1,9 @@
 //! `dbn embed`
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
-use dbn::Model;
-use rbm_core::data;
+use candle_core::{D, DType, Device, Tensor};
+use dbn::{Model, Recognition};
+use rbm_core::{Rng, data};
 
 use crate::args::Embed;
 use crate::{cases, device, features, output};
@@ -60,9 +60,13 @@ fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
     match text {
         "all" => Ok((0..count).map(Feature::Layer).collect()),
         "top" => Ok(vec![Feature::Layer(count - 1)]),
-        "classes" if model.classifier.is_some() => Ok(vec![Feature::Class]),
+        "classes" if model.classifier.is_some() || model.dbn.classes.is_some() => {
+            Ok(vec![Feature::Class])
+        }
         "classes" => {
-            bail!("--layer: expected a model with a classifier for \"classes\", found none")
+            bail!(
+                "--layer: expected a model with a classifier or label units for \"classes\", found none"
+            )
         }
         number => match number.parse::<usize>() {
             Ok(number) if (1..=count).contains(&number) => Ok(vec![Feature::Layer(number - 1)]),
@@ -82,7 +86,11 @@ fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tens
                 let classes = classifier.predict(&rows)?;
                 Tensor::from_vec(classes, (rows.dim(0)?, 1), &Device::Cpu)?.to_dtype(DType::F32)?
             }
-            (Feature::Class, None) => bail!("the model has no classifier"),
+            (Feature::Class, None) => {
+                let how = Recognition::Means;
+                let shares = model.dbn.label_probabilities(&rows, how, &mut Rng::new(0))?;
+                shares.argmax_keepdim(D::Minus1)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?
+            }
         })
     };
     wanted.iter().map(feature).collect()

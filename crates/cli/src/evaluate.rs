@@ -1,8 +1,9 @@
 //! `dbn evaluate`
 
-use anyhow::{Context, Result};
-use dbn::{Evaluation, Model};
+use anyhow::{Context, Result, ensure};
+use dbn::{Evaluation, Model, Recognition};
 use indicatif::MultiProgress;
+use rbm_core::monitor::Report;
 
 use crate::args::Evaluate;
 use crate::{cases, device, likelihood, output, progress, report};
@@ -12,6 +13,11 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
+    let is_asked = args.recognise != Recognition::Means;
+    ensure!(
+        !is_asked || model.dbn.classes.is_some(),
+        "--recognise: expected a network with label units (train it with labels = true)"
+    );
     if args.likelihood.likelihood {
         let found = likelihood::run(args, &model, &part, bars);
         return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
@@ -28,14 +34,14 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         return Ok(());
     }
     let rows = evaluation.layers.iter().enumerate().map(|(i, layer)| {
-        let report = &layer.report;
+        let of = |text: fn(&Report) -> String| layer.report.as_ref().map_or("–".into(), text);
         vec![
             format!("layer {}  {} → {}", i + 1, layer.visible, layer.hidden),
             format!("{:.5}", layer.data_reconstruction_error),
-            format!("{:.5}", report.reconstruction_error),
-            report.pseudo_likelihood.map_or("–".into(), |pl| format!("{pl:.2}")),
-            format!("{:.3}", report.hidden_activity),
-            format!("{}/{}", report.dead_units, report.stuck_units),
+            of(|report| format!("{:.5}", report.reconstruction_error)),
+            of(|report| report.pseudo_likelihood.map_or("–".into(), |pl| format!("{pl:.2}"))),
+            of(|report| format!("{:.3}", report.hidden_activity)),
+            of(|report| format!("{}/{}", report.dead_units, report.stuck_units)),
         ]
     });
     let header =

@@ -9,8 +9,8 @@ use dbn::datasets::Cases;
 use dbn::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value};
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rbm_core::Checkpoint;
 use rbm_core::likelihood::{Effort, Options, Record, Sides};
+use rbm_core::{Checkpoint, Rng};
 
 use crate::args::{Evaluate, LikelihoodOptions};
 use crate::stop::{self, Stopped};
@@ -41,6 +41,11 @@ pub fn find(
 ) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
     likelihood::check_configurations(model, &cases)?;
+    let is_stack = model.dbn.rbms.len() > 1;
+    ensure!(
+        is_stack || args.likelihood.passes.is_none(),
+        "--passes: expected with a stack, found a single machine"
+    );
     let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     if let Some(dir) = &args.report {
@@ -64,7 +69,9 @@ pub fn find(
             let found = Likelihood::from_sides(model, &cases, sampling, sides.found(), tolerance)?;
             let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
             if let Some(dir) = &args.report {
-                report::write(dir, args, model, part, &found, sides.samples())?;
+                let mut rng = Rng::new(args.seed);
+                let samples = sides.samples().map(|x| model.dbn.fall_from_top(x, &mut rng));
+                report::write(dir, args, model, part, &found, samples.transpose()?.as_ref())?;
                 charts(dir, model, &cases, &options, &sides, &found)?;
             }
             waiting.finish()?;
@@ -113,9 +120,14 @@ fn print(found: &Likelihood) -> Result<()> {
         ))?;
     }
     if let Some(Passes { count, gain, error }) = found.bound {
-        output::line(format!(
-            "the bound rests on {count} up-passes of each case (± {error:.3}); weighted by importance they raise it by {gain:.2}"
-        ))?;
+        output::line(match error {
+            Some(error) => format!(
+                "the bound rests on {count} up-passes of each case (± {error:.3}); weighted by importance they raise it by {gain:.2}"
+            ),
+            None => {
+                "the bound rests on one up-pass of each case, which does not tell its error".into()
+            }
+        })?;
     }
     output::line(format!(
         "cases {} (from case to case ± {:.2})",
@@ -157,7 +169,13 @@ fn estimate<'a>(
     let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
-            Sides::resume(rbm, path.clone(), options, &tensors, &record)?
+            let resumed = Sides::resume(rbm, path.clone(), options, &tensors, &record)?;
+            ensure!(
+                resumed.is_some(),
+                "{}: an estimation with other options or cases waits here: repeat its command, or delete the file",
+                waiting.path.display()
+            );
+            resumed
         }
         None => None,
     };
@@ -180,7 +198,7 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
         ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    stop::catch()?;
+    let _caught = stop::catch()?;
     while !sides.is_done() {
         if stop::is_asked() {
             bar.finish_and_clear();

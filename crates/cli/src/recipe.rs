@@ -27,7 +27,7 @@ pub fn build(args: &Train) -> Result<Recipe> {
     }
     recipe.standardise |= args.standardise;
     if args.unsupervised {
-        recipe.classifier = None;
+        (recipe.classifier, recipe.labels) = (None, false);
     }
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {

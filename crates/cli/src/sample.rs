@@ -9,7 +9,7 @@ use rbm_core::kernel::{Chains, Path};
 use rbm_core::likelihood::{Effort, Equilibrium};
 use rbm_core::{Rng, Rows};
 
-use crate::args::{Cases, Label, Sample};
+use crate::args::{Cases, DataOptions, Label, Sample};
 use crate::{cases, device, npy, output};
 
 /// The most samples in the picture.
@@ -23,11 +23,16 @@ const MOST: usize = 1_000_000;
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    ensure!(
+        args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
+        "--scale, --binarise and the like: expected with --from or --clamp"
+    );
     let mut rng = Rng::new(args.seed);
     let classes = classes(args, &model)?;
     let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
     let count = each * classes.len().max(1);
     ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
+    let view = View::new(classes.len(), each);
     let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
         let hidden = tempered(args, &model, count, &mut rng)?;
@@ -40,33 +45,56 @@ pub fn run(args: &Sample) -> Result<()> {
         clamped = data.as_ref().map(|(cases, _)| cases.clone());
         let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
         let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
-        dream(args, &model, generator, &mut frames, &mut rng)?
+        dream(args, &model, generator, &view, &mut frames, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
     let dir = args.out.clone().unwrap_or_else(|| args.run.join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
     write_whole(&array, &npy::bytes(&samples)?)?;
-    let pictured = samples.dim(0)?.min(PICTURED);
-    let columns = if classes.len() > 1 { each } else { (pictured as f64).sqrt().ceil() as usize };
-    let shown = samples.narrow(0, 0, pictured)?;
+    let shown = view.of(&samples)?;
     match clamped {
         Some(cases) => {
-            let cases = model.in_data_values(&cases.narrow(0, 0, pictured)?)?;
+            let cases = model.in_data_values(&view.of(&cases)?)?;
             gallery::completions(&picture, &model, &cases, &shown)?;
         }
-        None => gallery::samples(&picture, &model, &shown, columns)?,
+        None => gallery::samples(&picture, &model, &shown, view.columns)?,
     }
     let mut written = vec![picture, array];
     if !frames.is_empty() {
         let animation = dir.join("animation.gif");
-        gallery::animation(&animation, &model, &frames, columns)?;
+        gallery::animation(&animation, &model, &frames, view.columns)?;
         written.push(animation);
     }
     for path in written {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Which samples are shown, and how.
+struct View {
+    /// Of how many rows each group consists, and how many of them are shown.
+    group: usize,
+    shown: usize,
+    columns: usize,
+}
+
+impl View {
+    /// `groups` groups of `each` samples, a row of the picture each; with fewer than two groups, as near to a square as can be.
+    fn new(groups: usize, each: usize) -> Self {
+        let shown = each.min((PICTURED / groups.max(1)).max(1));
+        let square = (shown as f64).sqrt().ceil() as usize;
+        Self { group: each, shown, columns: if groups > 1 { shown } else { square } }
+    }
+
+    /// Those rows of `samples` `(n, width)`.
+    fn of(&self, samples: &Tensor) -> Result<Tensor> {
+        let rows =
+            (0..samples.dim(0)? as u32).filter(|&row| row as usize % self.group < self.shown);
+        let rows = Tensor::from_iter(rows, samples.device())?;
+        Ok(samples.index_select(&rows, 0)?)
+    }
 }
 
 /// The classes to draw; none where labels are left to the network, or there are none.
@@ -98,21 +126,21 @@ fn dream(
     args: &Sample,
     model: &Model,
     mut generator: Generator,
+    view: &View,
     frames: &mut Vec<Tensor>,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    let pictures = args.animate.map_or(0, usize::from).min(args.steps + 1);
+    let steps = args.steps as usize;
+    let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
     // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
     let mut eye = rng.split(1);
     let bar = indicatif::ProgressBar::new(args.steps as u64);
-    for step in 0..=args.steps {
-        if frames.len() * args.steps <= step * pictures.saturating_sub(1) && frames.len() < pictures
-        {
+    for step in 0..=steps {
+        if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures {
             let picture = generator.picture(args.binary, &mut eye)?;
-            let shown = picture.narrow(0, 0, picture.dim(0)?.min(PICTURED))?;
-            frames.push(model.in_data_values(&shown)?);
+            frames.push(model.in_data_values(&view.of(&picture)?)?);
         }
-        if step < args.steps {
+        if step < steps {
             generator.step(rng)?;
             bar.inc(1);
         }
@@ -169,8 +197,8 @@ fn start(
     if args.clamp.is_none() {
         return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
     }
-    let (image, width) = (gallery::image(model), model.dbn.width());
-    let mask = args.keep.mask(count, width, image)?.to_device(cases.device())?;
+    let units = model.dbn.visible_units();
+    let mask = args.keep.mask(&rows, part.len(), &units, model.image)?.to_device(cases.device())?;
     // The rest begins as what the network takes for it where nothing is there.
     let begun = (&cases * &mask)?;
     Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))

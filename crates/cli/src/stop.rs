@@ -12,6 +12,7 @@ use crate::output;
 pub const CODE: u8 = 130;
 
 static IS_ASKED: AtomicBool = AtomicBool::new(false);
+static IS_HEEDED: AtomicBool = AtomicBool::new(false);
 static IS_CAUGHT: OnceLock<Option<String>> = OnceLock::new();
 
 /// What ends a command that Ctrl-C has stopped: how to go on.
@@ -26,10 +27,24 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// From now on the first Ctrl-C asks to stop, and the second one stops at once.
-pub fn catch() -> Result<()> {
+/// As long as this is there, somebody asks [`is_asked`].
+#[must_use]
+pub struct Caught(());
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        IS_HEEDED.store(false, Ordering::SeqCst);
+        if is_asked() {
+            IS_ASKED.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// From now on, until what this gives is dropped, the first Ctrl-C asks to stop, and the second one stops at once; afterwards
+/// every one stops at once.
+pub fn catch() -> Result<Caught> {
     let handler = || {
-        if IS_ASKED.swap(true, Ordering::SeqCst) {
+        if !IS_HEEDED.load(Ordering::SeqCst) || IS_ASKED.swap(true, Ordering::SeqCst) {
             std::process::exit(CODE.into());
         }
         output::note("\nstopping at the next checkpoint (Ctrl-C again stops at once)");
@@ -39,7 +54,8 @@ pub fn catch() -> Result<()> {
     if let Some(error) = failure {
         bail!("cannot catch Ctrl-C: {error}");
     }
-    Ok(())
+    IS_HEEDED.store(true, Ordering::SeqCst);
+    Ok(Caught(()))
 }
 
 /// Whether somebody has asked to stop.

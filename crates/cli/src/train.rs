@@ -43,11 +43,12 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = output::line(format!("run {}", run.dir().display()));
     said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
-    stop::catch()?;
+    let caught = stop::catch()?;
     let mut watch =
         Watcher { run: &run, progress: Progress::new(bars, quiet), interval, last: Instant::now() };
     let outcome = training.run(&mut watch);
     watch.progress.finish();
+    drop(caught);
     match outcome? {
         Outcome::Finished(model) => {
             let spinner = progress::spinner(bars, "pictures and evaluation");

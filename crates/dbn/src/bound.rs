@@ -19,9 +19,8 @@ pub struct Bound {
     pub mean: Vec<f64>,
     /// The log of the mean of their exponentials.
     pub weighted: Vec<f64>,
-    /// The standard error of the mean over all cases of [`Bound::mean`], from the sampling alone; 0 with a single pass, which does
-    /// not tell.
-    pub error: f64,
+    /// The standard error of the mean over all cases of [`Bound::mean`], from the sampling alone; a single pass does not tell.
+    pub error: Option<f64>,
 }
 
 /// log p(x | inputs) of each row, `(batch,)`.
@@ -70,7 +69,7 @@ impl Bound {
             weighted.extend(total.into_iter().map(|sum| sum - (passes as f64).ln()));
         }
         let variance = squares / (cases.count() * (passes - 1).max(1)) as f64;
-        let error = (variance / (cases.count() * passes) as f64).sqrt();
+        let error = (passes > 1).then(|| (variance / (cases.count() * passes) as f64).sqrt());
         Ok(Self { mean, weighted, error })
     }
 }

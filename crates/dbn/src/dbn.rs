@@ -111,9 +111,19 @@ impl Dbn {
         &self.rbms[..self.rbms.len() - 1]
     }
 
-    /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Differentiable.
+    /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Where recognition and
+    /// generation have weights of their own, the top machine is the only one: F of what arrives there, by means. Differentiable.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
-        if self.rbms.len() == 1 { self.top_free_energy(v) } else { self.bottom().free_energy(v) }
+        match self.rbms.len() {
+            1 => self.top_free_energy(v),
+            _ if self.is_machine(0) => self.bottom().free_energy(v),
+            _ => self.top_free_energy(&up(self.below_top(), v)?),
+        }
+    }
+
+    /// Whether layer `layer` is a machine: the top always is, those below it as long as their weights serve both ways.
+    pub fn is_machine(&self, layer: usize) -> bool {
+        layer + 1 == self.rbms.len() || self.generative.is_empty()
     }
 
     /// The same of the top machine, for what arrives at it, `x`.
@@ -251,6 +261,14 @@ impl Dbn {
     pub fn fall_sampled(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let h = self.fall_to_first_hidden(h, rng)?;
         self.sample_below(0, &h, rng)
+    }
+
+    /// What data-layer configurations `x`, visible ones of the top machine `(count, visible)`, cause: themselves but for labels
+    /// where that is the only machine.
+    pub fn fall_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let top = self.rbms.len() - 1;
+        let x = self.without_labels(top, x.clone())?;
+        (0..top).rev().try_fold(x, |x, layer| self.sample_below(layer, &x, rng))
     }
 
     fn fall_to_first_hidden(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {

@@ -51,9 +51,9 @@ pub struct LayerEvaluation {
     /// Mean squared error per value of the data (standardised, if the model standardises), sent up to this layer and down
     /// again.
     pub data_reconstruction_error: f64,
-    /// The machine on its own.
-    #[serde(flatten)]
-    pub report: monitor::Report,
+    /// The machine on its own; none for a layer whose recognition and generation have weights of their own.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub report: Option<monitor::Report>,
 }
 
 impl Evaluation {
@@ -79,21 +79,17 @@ impl Evaluation {
         let errors = scores.map(|(errors, _)| errors).or(recognised);
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
+            let labels = part.labels.as_deref();
+            let train = Arriving { cases: &cases, labels, dbn: &model.dbn, layer: i };
+            let monitor = Monitor { train, held_out: None, rng: Rng::new(seed) };
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
                 hidden: rbm.hidden().units().to_string(),
                 data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
-                report: Monitor {
-                    train: Arriving {
-                        cases: &cases,
-                        labels: part.labels.as_deref(),
-                        dbn: &model.dbn,
-                        layer: i,
-                    },
-                    held_out: None,
-                    rng: Rng::new(seed),
-                }
-                .report(rbm)?,
+                report: match model.dbn.is_machine(i) {
+                    true => Some(monitor.report(rbm)?),
+                    false => None,
+                },
             });
         }
         let exact = model.dbn.rbms.len() == 1

@@ -62,9 +62,11 @@ impl PerClass {
         }
         let (mut energies, mut offsets) = (Vec::new(), vec![0.0; classes]);
         for block in data::blocks(&part.cases) {
-            let logits = self.logits(&block?)?.broadcast_sub(&self.offsets)?;
+            let block = block?.to_device(self.offsets.device())?;
+            let logits = self.logits(&block)?.broadcast_sub(&self.offsets)?;
             energies.extend(to_host(&logits.detach())?.to_vec2::<f64>()?);
         }
+        let mut has_settled = false;
         for _ in 0..MOST {
             let mut expected = vec![0.0; classes];
             for row in &energies {
@@ -80,9 +82,14 @@ impl PerClass {
                 .map(|(n, e)| (n / e.max(f64::MIN_POSITIVE)).ln())
                 .collect();
             offsets.iter_mut().zip(&moves).for_each(|(offset, by)| *offset += by);
-            if moves.iter().all(|by| by.abs() < SETTLED) {
+            has_settled = moves.iter().all(|by| by.abs() < SETTLED);
+            if has_settled {
                 break;
             }
+        }
+        if !has_settled {
+            let expected = "finite free energies that overlap between classes";
+            return Err(Error::invalid("offsets", expected, format!("no end after {MOST} rounds")));
         }
         let offsets = Tensor::new(offsets, &candle_core::Device::Cpu)?;
         Ok(self

@@ -29,7 +29,8 @@ pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> R
     }
     let title = match model.dbn.rbms.len() {
         1 => "Free energies",
-        _ => "Free energies in the lowest machine",
+        _ if model.dbn.is_machine(0) => "Free energies in the lowest machine",
+        _ => "Free energies in the top machine, of what arrives there",
     };
     charts::free_energies(path, title, &all)
 }

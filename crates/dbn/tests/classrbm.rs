@@ -6,7 +6,7 @@
 
 mod common;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
 use dbn::{Model, Recipe, Recognition, Training, datasets};
@@ -47,6 +47,32 @@ fn both_recipes_learn_digits() {
         println!("{name}: {error:.2} %");
         assert!(error < 5.0, "{name}: {error} %");
     }
+}
+
+/// The biases of the data's units after one step from the same start, with the same draws.
+fn data_biases(name: &str, settings: &[&str]) -> Vec<f64> {
+    let one_step = ["layers.0.epochs=1", "layers.0.batch_size=2000", "data.pass=mean"];
+    let settings: Vec<_> = one_step.iter().chain(settings).copied().collect();
+    let model = finish(&mut training(name, &settings), &mut Interrupter::default());
+    let parameters = model.dbn.rbms[0].parameters();
+    let (_, bias) = parameters.iter().find(|(name, _)| name == "visible_0.bias").unwrap();
+    bias.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+/// What the data are like is learned by the generative part alone, and by as much of it as the recipe says.
+#[test]
+fn the_generative_part_counts_as_much_as_the_recipe_says() {
+    let start = data_biases("hybrid", &["layers.0.learning_rate=0"]);
+    assert_eq!(data_biases("classrbm", &[]), start);
+    let way = |generative: &str| -> f64 {
+        let setting = format!("layers.0.generative={generative}");
+        let end = data_biases("hybrid", &[&setting]);
+        end.iter().zip(&start).map(|(end, start)| (end - start).powi(2)).sum::<f64>().sqrt()
+    };
+    assert_eq!(way("0"), 0.0);
+    // α / (1 + α) is 1/5 and 1/2; biases of order one in f32.
+    let ratio = way("1") / way("0.25");
+    assert!((ratio - 2.5).abs() < 1e-3, "{ratio}");
 }
 
 #[test]

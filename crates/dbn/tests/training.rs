@@ -83,6 +83,34 @@ fn joint_learning_and_up_down_go_on_too() {
         assert!(bits(&model) == bits(&whole), "going on every {stride} steps changed the model");
         assert_eq!(watch.epochs, 2 + 2 + 2 + 3);
     }
+    // The way down is not forgotten in the stage after, either.
+    let deep = || {
+        let words = [
+            "labels=false",
+            "layers.*.hidden=12",
+            "layers.*.epochs=1",
+            "layers.*.batch_size=200",
+            "updown.epochs=1",
+            "updown.batch_size=300",
+        ];
+        let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+        let recipe = Recipe::named("digits-joint").unwrap().with(&words).unwrap();
+        let classifier = Recipe::named("digits").unwrap().classifier.unwrap();
+        let classifier = dbn::recipe::Classifier { epochs: 2, batch_size: 300, ..classifier };
+        let recipe = Recipe { classifier: Some(classifier), ..recipe };
+        let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+        Training::new(recipe, data, &Device::Cpu).unwrap()
+    };
+    let unstopped = finish(&mut deep(), &mut Interrupter::default()).0;
+    let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
+    let mut stopped = deep();
+    while stopped.record().stage < 4 || stopped.record().position.batch < 2 {
+        assert!(matches!(stopped.run(&mut watch).unwrap(), Outcome::Stopped));
+    }
+    let mut last = deep();
+    last.restore(watch.last.clone().unwrap()).unwrap();
+    let (model, _) = finish(&mut last, &mut Interrupter::default());
+    assert!(bits(&model) == bits(&unstopped) && !model.dbn.generative.is_empty());
     // And the way down did learn something of its own.
     let (down, up) = (&whole.dbn.generative[0].weights, whole.dbn.rbms[0].weights());
     let apart = (down.t().unwrap() - up.as_tensor()).unwrap().abs().unwrap().mean_all().unwrap();

@@ -120,7 +120,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
 
         let part = dataset(visible).train;
         let evaluation = Evaluation::of(&loaded, &part, Recognition::default(), 0).unwrap();
-        let found = &evaluation.layers[0].report;
+        let found = evaluation.layers[0].report.as_ref().unwrap();
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");
         let error = evaluation.squared_error;

@@ -1,7 +1,7 @@
 //! What the Practical Guide says to watch while a machine learns (§5–8, §11). Watching never touches the training's
 //! generator.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use serde::Serialize;
 
 use crate::data::blocks;
@@ -137,14 +137,28 @@ pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
     Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))
 }
 
+fn diverged(what: String) -> Error {
+    let hint = "lower the learning rate, clip the gradient, or decay the weights".into();
+    Error::Diverged { place: "training".into(), what, hint }
+}
+
+/// Errors with a hint when a parameter is not finite, or a weight matrix has exploded.
+pub fn check_parameters<'a>(parameters: impl IntoIterator<Item = &'a Var>) -> Result<()> {
+    for var in parameters {
+        let size = mean(&var.as_detached_tensor().abs()?)?;
+        if !size.is_finite() {
+            return Err(diverged("the parameters are no longer finite".into()));
+        }
+        if var.rank() == 2 && size > LARGEST_MEAN_WEIGHT {
+            return Err(diverged(format!("the mean |weight| is {size:.3e}")));
+        }
+    }
+    Ok(())
+}
+
 /// Errors with a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
 /// be normalised.
 pub fn check(rbm: &Rbm) -> Result<()> {
-    let diverged = |what: String| Error::Diverged {
-        place: "training".into(),
-        what,
-        hint: "lower the learning rate, clip the gradient, or decay the weights".into(),
-    };
     for (name, var) in rbm.parameters() {
         if !mean(&var.as_detached_tensor().abs()?)?.is_finite() {
             let units = match rbm.is_unbounded()? {
@@ -164,11 +178,7 @@ pub fn check(rbm: &Rbm) -> Result<()> {
         }
         other => other,
     })?;
-    let size = mean(&rbm.weights().as_detached_tensor().abs()?)?;
-    if size > LARGEST_MEAN_WEIGHT {
-        return Err(diverged(format!("the mean |weight| is {size:.3e}")));
-    }
-    Ok(())
+    check_parameters([rbm.weights()])
 }
 
 fn mean(x: &Tensor) -> Result<f64> {

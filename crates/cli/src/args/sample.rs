@@ -61,8 +61,8 @@ pub struct Sample {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub count: Option<u64>,
     /// Gibbs steps of each chain
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub steps: usize,
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
+    pub steps: u32,
     /// Write the chains as an animated picture too: animation.gif of this many pictures, evenly over the steps
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "50", conflicts_with = "tempered",
         value_parser = clap::value_parser!(u16).range(2..=2000))]

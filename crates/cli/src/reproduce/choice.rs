@@ -66,7 +66,7 @@ pub fn choose(
         "{data}: expected a validation part to choose by, found none"
     );
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    stop::catch()?;
+    let _caught = stop::catch()?;
     let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
     let mut search =
         Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir, &of)?, of, bars };

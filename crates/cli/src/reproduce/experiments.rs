@@ -46,6 +46,11 @@ impl Measure {
         }
     }
 
+    /// On which side of a goal the numbers are to be.
+    pub fn sign(self) -> &'static str {
+        if self == Self::LogLikelihood { "≥" } else { "≤" }
+    }
+
     /// Whether `ours` is as good as `goal`.
     pub fn reaches(self, ours: f64, goal: f64) -> bool {
         match self {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use crate::args::{Args, Command, Reproduce};
+use crate::stop::Stopped;
 use crate::{cases, likelihood, output, train};
 
 /// The file in which a finished reproduction lies.
@@ -132,12 +133,13 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
     let is_sure = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
     let may_be_quoted = measure != Measure::LogLikelihood || is_sure;
     let goal = found.goal.map_or("–".into(), |goal| {
+        let is_of_goal = experiment.data.is_none_or(|data| data == found.data);
         let verdict = match measure.reaches(found.ours, goal) {
-            _ if !may_be_quoted => "not judged",
+            _ if !may_be_quoted || !is_of_goal => "not judged",
             true => "reached",
             false => "missed",
         };
-        format!("{goal:.2} {verdict}")
+        format!("{} {goal:.2} {verdict}", measure.sign())
     });
     let row = vec![
         found.name.clone(),
@@ -151,7 +153,7 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
         goal,
         format!("{:.0} s", found.seconds),
     ];
-    let header = ["experiment", "ours", "what it rests on", "theirs", "at least", "took"];
+    let header = ["experiment", "ours", "what it rests on", "theirs", "goal", "took"];
     output::line(output::texts(&header, vec![row]))
 }
 
@@ -185,7 +187,12 @@ fn learn(
     };
     output::note(words.join(" "));
     match Args::try_parse_from(words)?.command {
-        Command::Train(args) => train::run(&args, bars, quiet),
+        Command::Train(args) => train::run(&args, bars, quiet).map_err(|error| {
+            if error.is::<Stopped>() {
+                return Stopped("the same command goes on from here".into()).into();
+            }
+            error
+        }),
         _ => bail!("not a training"),
     }
 }

@@ -75,8 +75,9 @@ pub struct Passes {
     /// By how much the importance-weighted estimate of all of a case's passes is higher than the bound, on average: log p(v) is
     /// higher than the bound by at least that.
     pub gain: f64,
-    /// The standard error of the bound from its sampling.
-    pub error: f64,
+    /// The standard error of the bound from its sampling; a single pass does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
 }
 
 /// How well the tempering mixed.

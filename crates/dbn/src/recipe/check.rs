@@ -45,7 +45,7 @@ impl Recipe {
                 must(self.is_joint(i), &format!("layers.{i}.method"), expected, found)?;
             }
         }
-        let expected = "none beside labels = true: the top machine finds the classes itself";
+        let expected = "none beside labels = true: the top machine finds the classes itself (take [classifier] out of the recipe)";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
         if self.autoencoder.is_some() {
@@ -163,12 +163,16 @@ fn momentum(what: &str, momentum: &Schedule) -> Result<()> {
     must(largest < 1.0, what, "numbers below 1", largest)
 }
 
+/// The most Gibbs steps between two updates.
+const MOST_STEPS: f64 = 1e6;
+
 /// Errors unless `k` is always a number of Gibbs steps.
 fn steps(name: &str, k: &Schedule) -> Result<()> {
     schedule(name, k)?;
-    let whole = |x: f64| x >= 1.0 && (x.fract() == 0.0 || matches!(k, Schedule::Ramp { .. }));
+    let is_possible = |x: f64| (1.0..=MOST_STEPS).contains(&x);
+    let whole = |x: f64| is_possible(x) && (x.fract() == 0.0 || matches!(k, Schedule::Ramp { .. }));
     let all = values(k).into_iter().all(whole);
-    must(all, name, "whole numbers of at least 1", format!("{k:?}"))
+    must(all, name, "whole numbers from 1 to a million", format!("{k:?}"))
 }
 
 fn schedule(what: &str, schedule: &Schedule) -> Result<()> {

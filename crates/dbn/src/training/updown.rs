@@ -8,8 +8,14 @@ use rbm_core::{Error, Result, Rng, Sgd, monitor};
 
 use super::record::{checkpoint_of, generative_tensors};
 use super::{Command, Figures, Kept, Stage, Step, Stream, Training, Watch};
-use crate::greedy::{Below, Pass};
-use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe};
+use crate::greedy::Below;
+use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe, updown};
+
+/// Errors when the top machine is none any more, or what is below it has diverged.
+fn check(dbn: &Dbn) -> Result<()> {
+    monitor::check(dbn.top())?;
+    monitor::check_parameters(updown::parameters(dbn))
+}
 
 impl Training {
     /// Runs or goes on with the stage of up-down.
@@ -53,7 +59,7 @@ impl Training {
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
             rbms: &[],
             passes: &[],
-            data: Pass::Mean,
+            data: self.recipe.data.pass,
             labels: None,
             batch_size: recipe.batch_size,
             shuffle: self.stream(Stream::Shuffle),
@@ -72,7 +78,7 @@ impl Training {
             self.record.position.check(&order)?;
             let (clock, mut seen) = (Instant::now(), 0);
             for (i, indices) in order.indices().enumerate().skip(self.record.position.batch) {
-                let v = feed.batch(indices, &mut Rng::new(0))?;
+                let v = feed.batch(indices, &mut self.record.rng)?;
                 let codes = match (dbn.classes, &of_cases) {
                     (Some(classes), Some(labels)) => {
                         let labels: Vec<u32> =
@@ -85,7 +91,7 @@ impl Training {
                 seen += indices.len();
                 self.record.position = Position { epoch, batch: i + 1 };
                 if i + 1 == order.len() {
-                    dbn.rbms.iter().try_for_each(monitor::check)?;
+                    check(dbn)?;
                     self.record.position = Position { epoch: epoch + 1, batch: 0 };
                     self.record.epochs += 1;
                     let seconds = clock.elapsed().as_secs_f64();
@@ -105,6 +111,7 @@ impl Training {
                 let command =
                     watch.step(&Step { cases: indices.len(), position: self.record.position })?;
                 if command != Command::Continue {
+                    check(dbn)?;
                     let memory = updown.optimizer.state();
                     let kept = Kept::default();
                     let mut checkpoint =
