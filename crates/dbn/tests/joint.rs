@@ -186,9 +186,9 @@ fn what_is_free_follows_what_is_held() {
         }
         counts.to_vec()
     };
-    for label in 0..CLASSES {
-        let total: f64 = shares[label].iter().sum();
-        let expected: Vec<f64> = shares[label].iter().map(|p| p / total).collect();
+    for (label, shares) in shares.iter().enumerate() {
+        let total: f64 = shares.iter().sum();
+        let expected: Vec<f64> = shares.iter().map(|p| p / total).collect();
         let given = Given { labels: Some(vec![label as u32; CHAINS]), data: None };
         // Four standard errors at most.
         assert_near(&frequencies(given), &expected, 4.0 * 0.5 / (CHAINS as f64).sqrt());

@@ -20,7 +20,7 @@ impl<'a> Joint<'a> {
     /// The machine seen so. Errors with its visible units when they do not end in a label, or hold nothing else.
     pub fn of(rbm: &'a Rbm) -> Result<Self> {
         let units = rbm.visible().units();
-        match units.groups().as_slice() {
+        match &units.groups()[..] {
             [.., (data, _), (_, Units::Potts { sites: 1, states })] => {
                 Ok(Self { rbm, width: data.end, classes: *states })
             }
