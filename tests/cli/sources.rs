@@ -63,7 +63,13 @@ fn a_run_remembers_how_its_data_were_binarised() {
     assert_eq!(own, named("--scale 4 --binarise sample:3"));
     assert_ne!(own, named("--scale 4 --binarise sample:4"));
     assert_ne!(own, named("--scale 4"));
-    place.dbn("evaluate run --binarise sample:3").failed(&["--binarise", "data that are named"]);
+    // The run's own cases, drawn otherwise; how else they are read is the run's.
+    assert_eq!(own, log_likelihood(&place, "run --cases all --binarise sample:3"));
+    assert_eq!(
+        named("--scale 4 --binarise sample:4"),
+        log_likelihood(&place, "run --cases all --binarise sample:4")
+    );
+    place.dbn("evaluate run --scale 4").failed(&["--scale", "data that are named"]);
     place.dbn("evaluate run grey.csv --binarise sample:3").failed(&[
         "grey.csv",
         "case 3, value 1",
