@@ -83,13 +83,13 @@ fn the_recipe_has_every_default_written_out() {
     );
     assert_keys(
         &recipe["data"],
-        "source scale labels label_column binarise one_hot width hold_out_one_in validate_one_in",
+        "source scale labels label_column binarise pass one_hot width hold_out_one_in validate_one_in",
     );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
             layer,
             "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
-             replicas damping optimizer centre offset_rate \
+             replicas damping generative optimizer centre offset_rate \
              l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias mirror balanced pass",
         );
     }
