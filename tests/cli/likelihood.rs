@@ -1,5 +1,6 @@
 //! `dbn evaluate --likelihood`: exact or from both sides, with a verdict, and never begun twice.
 
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -150,21 +151,26 @@ fn a_killed_estimation_goes_on() {
 #[test]
 fn an_estimation_that_is_asked_to_stop_goes_on() {
     let place = place();
-    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 4000 --checkpoint-every";
+    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 8000 --checkpoint-every";
     let alone = place.dbn(&format!("{words} 1000")).done().out;
-    // A checkpoint of the first process's beginning says that Ctrl-C is caught.
+    // A checkpoint of the first process, and what the second says of it, tell that they have begun and catch Ctrl-C.
     let is_begun = || place.path("run/likelihood.checkpoint.safetensors").exists();
     for seconds in ["0", "1000"] {
         let mut child = place.command(&format!("{words} {seconds}")).spawn().unwrap();
-        while !is_begun() && child.try_wait().unwrap().is_none() {}
-        // The second process has read that checkpoint before it says so.
-        std::thread::sleep(Duration::from_millis(if seconds == "0" { 0 } else { 400 }));
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        if seconds == "0" {
+            while !is_begun() && child.try_wait().unwrap().is_none() {}
+        } else {
+            while told.read_line(&mut line).unwrap() > 0 && !line.contains("going on with") {}
+        }
         let is_done = child.try_wait().unwrap().is_some();
         assert!(!is_done, "the estimation was over before it could be stopped");
         answer(&mut place.shell(&format!("kill -INT {}", child.id()))).done();
+        told.read_to_string(&mut line).unwrap();
         let answer = Answer::of(child.wait_with_output().unwrap());
         assert_eq!(answer.code, Some(130), "{answer:?}");
-        assert!(answer.err.contains("the same command goes on"), "{answer:?}");
+        assert!(line.contains("the same command goes on"), "{line}");
         assert!(is_begun());
     }
     let answer = place.dbn(&format!("{words} 1000")).done();
