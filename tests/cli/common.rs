@@ -133,6 +133,13 @@ impl Place {
         for name in ["RUST_LOG", "RUST_BACKTRACE", "RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
             command.env_remove(name);
         }
+        // No test asks a Hub that it did not start itself.
+        for name in
+            ["HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]
+        {
+            command.env_remove(name);
+        }
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("hf"));
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         quiet.current_dir(self.0.path());
         command

@@ -6,6 +6,7 @@ mod bench;
 mod codes;
 mod commands;
 mod common;
+mod hub;
 mod joint;
 mod likelihood;
 mod reproducible;

@@ -1,12 +1,13 @@
 //! `dbn evaluate`
 
 use anyhow::{Context, Result, ensure};
+use dbn::results::Measured;
 use dbn::{Evaluation, Model, Recognition};
 use indicatif::MultiProgress;
 use rbm_core::monitor::Report;
 
 use crate::args::Evaluate;
-use crate::{cases, device, likelihood, output, progress, report};
+use crate::{cases, device, likelihood, measured, output, progress, report};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
@@ -26,6 +27,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let evaluation = Evaluation::of(&model, &part, args.recognise, args.seed);
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
+    if args.recognise == Recognition::Means {
+        measured::keep(args, &part, |on| Measured::of_evaluation(&evaluation, on, args.seed));
+    }
     if let Some(dir) = &args.report {
         report::write(dir, args, &model, &part, &evaluation, None)?;
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::Device;
 use dbn::datasets::Cases;
 use dbn::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value};
+use dbn::results::Measured;
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rbm_core::likelihood::{Effort, Options, Record, Sides};
@@ -14,7 +15,7 @@ use rbm_core::{Checkpoint, Rng};
 
 use crate::args::{Evaluate, LikelihoodOptions};
 use crate::stop::{self, Stopped};
-use crate::{output, report};
+use crate::{measured, model, output, report};
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
@@ -24,6 +25,7 @@ const EVERY: f64 = 10.0;
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<()> {
     let found = find(args, model, part, bars)?;
+    measured::keep(args, part, |on| Measured::of_likelihood(&found, on, args.seed));
     if args.json {
         output::json(&found)?;
     } else {
@@ -166,7 +168,10 @@ fn estimate<'a>(
 ) -> Result<(Sides<'a>, Waiting)> {
     let rbm = model.dbn.top();
     let path = likelihood::path(model, cases)?;
-    let mut waiting = Waiting::new(&args.run, args.likelihood.checkpoint_every.unwrap_or(EVERY))?;
+    let mut waiting = Waiting::new(
+        &model::work_dir(&args.run),
+        args.likelihood.checkpoint_every.unwrap_or(EVERY),
+    )?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
             let resumed = Sides::resume(rbm, path.clone(), options, &tensors, &record)?;
@@ -232,6 +237,7 @@ impl Waiting {
         let every = Duration::try_from_secs_f64(every).map_err(|_| {
             anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
         })?;
+        std::fs::create_dir_all(run).with_context(|| run.display().to_string())?;
         Ok(Self { path: run.join(CHECKPOINT), every, written: Instant::now() })
     }
 

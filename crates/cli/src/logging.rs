@@ -17,7 +17,7 @@ pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
         2 => "debug",
         _ => "trace",
     };
-    let default = format!("warn,dbn={level},rbm_core={level}");
+    let default = format!("warn,hf_hub=error,dbn={level},rbm_core={level}");
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
         Err(_) => EnvFilter::try_new(default)?,

@@ -11,6 +11,11 @@ mod logging;
 mod progress;
 mod recipe;
 
+#[cfg(feature = "hub")]
+mod transfer;
+
+mod model;
+
 mod train;
 
 mod npy;
@@ -18,6 +23,8 @@ mod npy;
 mod features;
 
 mod cases;
+
+mod measured;
 
 mod report;
 
@@ -33,32 +40,31 @@ mod decode;
 
 mod inspect;
 
+#[cfg(feature = "hub")]
+mod push;
+
+#[cfg(feature = "hub")]
+mod pull;
+
 mod bench;
 mod reproduce;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
+use indicatif::MultiProgress;
 
 use crate::args::{Args, Command};
 use crate::stop::Stopped;
 
 fn main() -> ExitCode {
     rbm_core::ops::threads::settle();
-    let args = Args::parse();
-    let bars = indicatif::MultiProgress::new();
+    let mut args = Args::parse();
+    let bars = MultiProgress::new();
     let quiet = args.logging.log_json;
-    let result = logging::start(&args.logging, &bars).and_then(|()| match &args.command {
-        Command::Train(args) => train::run(args, &bars, quiet),
-        Command::Evaluate(args) => evaluate::run(args, &bars),
-        Command::Sample(args) => sample::run(args),
-        Command::Embed(args) => embed::run(args),
-        Command::Encode(args) => encode::run(args),
-        Command::Decode(args) => decode::run(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Bench(args) => bench::run(args, &bars),
-        Command::Reproduce(args) => reproduce::run(args, &bars, quiet),
-    });
+    let started = logging::start(&args.logging, &bars);
+    let result = started.and_then(|()| run(&mut args.command, &bars, quiet));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has seen enough: that is no failure.
@@ -73,5 +79,26 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
+    if let Some(given) = command.model() {
+        *given = model::find(given, bars)?;
+    }
+    match command {
+        Command::Train(args) => train::run(args, bars, quiet),
+        Command::Evaluate(args) => evaluate::run(args, bars),
+        Command::Sample(args) => sample::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "hub")]
+        Command::Push(args) => push::run(args, bars),
+        #[cfg(feature = "hub")]
+        Command::Pull(args) => pull::run(args, bars),
+        Command::Bench(args) => bench::run(args, bars),
+        Command::Reproduce(args) => reproduce::run(args, bars, quiet),
     }
 }

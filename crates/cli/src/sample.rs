@@ -10,7 +10,7 @@ use rbm_core::likelihood::{Effort, Equilibrium};
 use rbm_core::{Rng, Rows};
 
 use crate::args::{Cases, DataOptions, Label, Sample};
-use crate::{cases, device, npy, output};
+use crate::{cases, device, model, npy, output};
 
 /// The most samples in the picture.
 const PICTURED: usize = 400;
@@ -48,7 +48,7 @@ pub fn run(args: &Sample) -> Result<()> {
         dream(args, &model, generator, &view, &mut frames, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
-    let dir = args.out.clone().unwrap_or_else(|| args.run.join("samples"));
+    let dir = args.out.clone().unwrap_or_else(|| model::work_dir(&args.run).join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
     write_whole(&array, &npy::bytes(&samples)?)?;

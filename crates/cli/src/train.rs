@@ -4,16 +4,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use dbn::results::Measured;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows};
 
-use crate::args::Train;
+use crate::args::{Cases, Train};
 use crate::progress::{self, Progress};
 use crate::stop::{self, Stopped};
-use crate::{device, output, recipe};
+use crate::{device, measured, output, recipe};
 
 /// Trains, and leaves a run's folder.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
@@ -123,7 +124,10 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let Some(held_out) = unseen.filter(|_| !args.no_evaluation) else {
         return Ok("done, without a look at held-out cases".into());
     };
-    let evaluation = Evaluation::of(model, held_out, Recognition::default(), training.recipe.seed)?;
+    let seed = training.recipe.seed;
+    let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
+    let on = measured::variant(&training.recipe, Cases::HeldOut, held_out);
+    measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),
         (None, Some(error)) => format!("held-out squared error {error:.4} a case"),

@@ -14,7 +14,7 @@ pub const FORMAT: &str = "candle-dbn";
 pub const VERSION: u32 = 1;
 
 /// What a model is, without its numbers: the contents of `config.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Always `candle-dbn`.
@@ -40,6 +40,21 @@ pub struct Config {
     pub image: Option<(usize, usize)>,
     /// Whether data are standardised before they reach the network.
     pub standardise: bool,
+    /// What the data that it learned from went through before, where that is known: other data must go through the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
+}
+
+/// From the numbers of a file to cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// What every number was divided by.
+    pub scale: f32,
+    /// How zeros and ones were made of them: `none`, `threshold:0.5`, `sample:0`.
+    pub binarise: String,
+    /// Of how many states each number was the code, 0 for none.
+    pub one_hot: usize,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -70,6 +85,20 @@ impl Config {
             ));
         }
         Ok(config)
+    }
+
+    /// The fewest and the most bytes that `model.safetensors` can have: its matrices, and what may come with them.
+    #[cfg(feature = "hub")]
+    pub(crate) fn weights_size(&self) -> (u64, u64) {
+        let mut sizes = (0_u64, 1_u64 << 20);
+        for shape in self.matrices().values() {
+            let wide = |n: &usize| *n as u64;
+            let numbers = shape.iter().map(wide).fold(1, u64::saturating_mul);
+            let beside = shape.iter().map(wide).fold(0, u64::saturating_add).saturating_mul(16);
+            sizes.0 = sizes.0.saturating_add(numbers.saturating_mul(4));
+            sizes.1 = sizes.1.saturating_add(numbers.saturating_add(beside).saturating_mul(4));
+        }
+        sizes
     }
 
     /// The matrices of `model.safetensors` by name, `(out, in)`, as this alone tells them.

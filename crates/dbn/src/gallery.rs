@@ -9,6 +9,11 @@ use crate::Model;
 use crate::generator::{Generator, Given};
 use crate::pictures::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
+/// The picture of the filters in a run's folder.
+pub const FILTERS: &str = "filters.png";
+/// The picture of samples there.
+pub const SAMPLES: &str = "samples.png";
+
 const COLUMNS: usize = 10;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
@@ -23,10 +28,15 @@ const STEPS: usize = 1000;
 
 /// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and `samples.png` into `dir`.
 pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
-    filters(&dir.join("filters.png"), model)?;
+    filters(&dir.join(FILTERS), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
+    dreams(&dir.join(SAMPLES), model, seed)
+}
+
+/// Samples as a training leaves them.
+pub fn dreams(path: &Path, model: &Model, seed: u64) -> Result<()> {
     let samples = model.in_data_values(&samples_of(model, &mut Rng::new(seed))?)?;
-    self::samples(&dir.join("samples.png"), model, &samples, COLUMNS)
+    self::samples(path, model, &samples, COLUMNS)
 }
 
 /// Samples for a picture `(n, width)`: where there are label units, a row of each class.

@@ -49,6 +49,13 @@ pub mod training;
 
 pub mod run;
 
+pub mod results;
+
+pub mod card;
+
+#[cfg(feature = "hub")]
+pub mod hub;
+
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
 pub use config::Config;

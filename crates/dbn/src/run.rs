@@ -10,7 +10,8 @@ use rbm_core::{Error, Result};
 use crate::training::{Checkpoint, Figures};
 use crate::{Recipe, config, store};
 
-const RECIPE: &str = "recipe.toml";
+/// The recipe in a run's folder.
+pub const RECIPE: &str = "recipe.toml";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
 

@@ -23,7 +23,7 @@ fn model() -> Model {
     let standardise = Some(Standardise::of(&columns).unwrap());
     let autoencoder = Some(Autoencoder::unroll(&rbms).unwrap());
     let dbn = Dbn::new(rbms).unwrap();
-    Model { dbn, classifier, autoencoder, standardise, image: Some((2, 3)) }
+    Model { dbn, classifier, autoencoder, standardise, image: Some((2, 3)), preprocessing: None }
 }
 
 #[test]
@@ -85,8 +85,14 @@ fn a_joint_network_is_loaded_as_it_was_saved() {
         (alone, &["rbms.0.weight [4, 9]"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let model =
-            Model { dbn, classifier: None, autoencoder: None, standardise: None, image: None };
+        let model = Model {
+            dbn,
+            classifier: None,
+            autoencoder: None,
+            standardise: None,
+            image: None,
+            preprocessing: None,
+        };
         model.save(dir.path()).unwrap();
         let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
         assert_eq!((loaded.config(), loaded.dbn.width()), (model.config(), 6));

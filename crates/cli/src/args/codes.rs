@@ -12,7 +12,7 @@ use super::{Cases, DataOptions, Where};
   dbn encode runs/auto --out codes.safetensors               with the labels beside them
 The run's recipe must have an [autoencoder]; dbn embed writes what the hidden layers of any run say.")]
 pub struct Encode {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Data to encode [default: the run's own]
     pub data: Option<String>,
@@ -37,7 +37,7 @@ pub struct Encode {
   dbn decode runs/auto codes.npy --out decoded.npy   also draws the first 400 of them: decoded.png
   dbn decode runs/auto grid.csv --out grid.npy       codes may stand in any file that data may stand in")]
 pub struct Decode {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// The codes, one a row, as dbn encode writes them
     pub codes: String,

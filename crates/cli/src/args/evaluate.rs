@@ -15,7 +15,7 @@ use super::{Cases, DataOptions, Where};
   dbn evaluate runs/rbm --likelihood --both   log p(v), from both sides; of a stack a lower bound on it
 An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Data to evaluate on [default: the run's own]
     pub data: Option<String>,

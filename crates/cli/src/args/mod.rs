@@ -4,6 +4,8 @@ mod bench;
 mod codes;
 mod data;
 mod evaluate;
+#[cfg(feature = "hub")]
+mod hub;
 mod reproduce;
 mod sample;
 
@@ -15,6 +17,8 @@ pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
+#[cfg(feature = "hub")]
+pub use hub::{Pull, Push};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 
@@ -53,8 +57,27 @@ pub enum Command {
     Encode(Encode),
     Decode(Decode),
     Inspect(Inspect),
+    #[cfg(feature = "hub")]
+    Push(Push),
+    #[cfg(feature = "hub")]
+    Pull(Pull),
     Bench(Bench),
     Reproduce(Reproduce),
+}
+
+impl Command {
+    /// The model that the command is about, where there is one: a folder, or the name of a repository on the Hub.
+    pub fn model(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Evaluate(args) => Some(&mut args.run),
+            Self::Sample(args) => Some(&mut args.run),
+            Self::Embed(args) => Some(&mut args.run),
+            Self::Encode(args) => Some(&mut args.run),
+            Self::Decode(args) => Some(&mut args.run),
+            Self::Inspect(args) => Some(&mut args.run),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -137,7 +160,7 @@ pub struct Train {
   dbn embed runs/mnist --out features.npy                      the top layer, all cases
   dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., labels")]
 pub struct Embed {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Data to embed [default: the run's own]
     pub data: Option<String>,
@@ -165,7 +188,7 @@ pub struct Embed {
 #[command(after_help = "Example:
   dbn inspect runs/mnist")]
 pub struct Inspect {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Print one JSON object
     #[arg(long)]

@@ -38,7 +38,7 @@ impl FromStr for Label {
   dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
   dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering")]
 pub struct Sample {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Start the chains at cases of this data, instead of at the units' own biases
     #[arg(long, value_name = "DATA", conflicts_with = "clamp")]

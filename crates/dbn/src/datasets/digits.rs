@@ -13,7 +13,7 @@ pub(super) const NAME: &str = "digits";
 /// Height and width of a case in pixels.
 pub(super) const IMAGE: (usize, usize) = (8, 8);
 
-const LARGEST_PIXEL: f32 = 16.0;
+pub(super) const LARGEST_PIXEL: f32 = 16.0;
 
 // See data/ATTRIBUTION.md.
 static FILE: &[u8] = include_bytes!("../../data/digits.csv.gz");

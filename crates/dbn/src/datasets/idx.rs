@@ -9,7 +9,7 @@ use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
 use super::{Cases, Part, bytes, labels};
 
-const LARGEST_PIXEL: f32 = 255.0;
+pub(super) const LARGEST_PIXEL: f32 = 255.0;
 const UNSIGNED_BYTE: u8 = 8;
 
 /// The training and the test part of a folder, and the height and width of their pictures.

@@ -112,6 +112,15 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     Ok(dataset)
 }
 
+/// What the values of `source` are divided by unless options say otherwise.
+pub fn scale_of(source: &str) -> f32 {
+    match Source::of(source) {
+        Ok(Source::Digits) => digits::LARGEST_PIXEL,
+        Ok(Source::Folder(_)) => idx::LARGEST_PIXEL,
+        _ => 1.0,
+    }
+}
+
 fn read(source: &Source, options: &Options) -> Result<Dataset> {
     let scale = options.scale;
     Ok(match source {

@@ -6,6 +6,7 @@ mod method;
 mod parts;
 mod settings;
 mod text;
+mod travel;
 mod units;
 mod updown;
 mod visible;

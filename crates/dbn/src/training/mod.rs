@@ -249,6 +249,7 @@ impl Training {
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
-        Ok(Model { dbn, classifier, autoencoder, standardise, image })
+        let preprocessing = Some(self.recipe.preprocessing());
+        Ok(Model { dbn, classifier, autoencoder, standardise, image, preprocessing })
     }
 }

@@ -7,6 +7,8 @@
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network.
 
+mod file;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -14,9 +16,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rows};
-use safetensors::SafeTensors;
 
-use crate::config::{CONFIG, Config, FORMAT, VERSION};
+use self::file::{check, check_shapes, read_tensors};
+use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
 use crate::datasets::Cases;
 use crate::directed::Directed;
 use crate::standardise::Standardise;
@@ -38,6 +40,8 @@ pub struct Model {
     pub standardise: Option<Standardise>,
     /// Height and width, if the data are pictures.
     pub image: Option<(usize, usize)>,
+    /// What the data went through before, where that is known.
+    pub preprocessing: Option<Preprocessing>,
 }
 
 impl Model {
@@ -54,6 +58,7 @@ impl Model {
             autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
+            preprocessing: self.preprocessing.clone(),
         }
     }
 
@@ -155,7 +160,8 @@ impl Model {
         } else {
             None
         };
-        Ok(Self { dbn, classifier, autoencoder, standardise, image: config.image })
+        let (image, preprocessing) = (config.image, config.preprocessing.clone());
+        Ok(Self { dbn, classifier, autoencoder, standardise, image, preprocessing })
     }
 
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
@@ -206,6 +212,31 @@ impl Model {
         Ok(tensors)
     }
 
+    /// How many numbers were learned.
+    pub fn parameters(&self) -> Result<usize> {
+        Ok(self.tensors()?.values().map(Tensor::elem_count).sum())
+    }
+
+    /// The first `count` layers alone, without what was fine-tuned on top of all of them; all of them are the model as it is.
+    /// Errors unless there are so many, and for fewer than all of a network whose way down has weights of its own.
+    pub fn first_layers(mut self, count: usize) -> Result<Self> {
+        let layers = self.dbn.rbms.len();
+        if !(1..=layers).contains(&count) {
+            let expected = format!("from 1 to {layers}");
+            return Err(Error::invalid("layers", expected, count.to_string()));
+        }
+        if count < layers {
+            if !self.dbn.generative.is_empty() {
+                let expected = "all of them: after up-down the lower layers are no machines";
+                return Err(Error::invalid("layers", expected, count.to_string()));
+            }
+            self.dbn.rbms.truncate(count);
+            self.dbn.classes = None;
+            (self.classifier, self.autoencoder) = (None, None);
+        }
+        Ok(self)
+    }
+
     fn shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
         Ok(self
             .tensors()?
@@ -242,56 +273,4 @@ fn standardised(tensors: &State) -> Option<Standardise> {
         mean: tensors.get(MEAN)?.clone(),
         deviation: tensors.get(DEVIATION)?.clone(),
     })
-}
-
-fn read_tensors(path: &Path, device: &Device) -> Result<State> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let wrong = |found: String| Error::file(path, "header", "a whole safetensors file", found);
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-    for (name, view) in file.tensors() {
-        if view.dtype() != safetensors::Dtype::F32 {
-            return Err(Error::file(
-                path,
-                format!("tensor {name:?}"),
-                "dtype F32",
-                format!("{:?}", view.dtype()),
-            ));
-        }
-    }
-    let tensors =
-        candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| wrong(e.to_string()))?;
-    Ok(tensors.into_iter().collect())
-}
-
-fn check(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) -> Result<()> {
-    check_shapes(path, expected, found)?;
-    match found.keys().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(Error::file(
-            path,
-            format!("tensor {name:?}"),
-            format!("only what {CONFIG} describes"),
-            "an extra tensor",
-        )),
-        None => Ok(()),
-    }
-}
-
-fn check_shapes(path: &Path, expected: &BTreeMap<String, Vec<usize>>, found: &State) -> Result<()> {
-    for (name, shape) in expected {
-        let place = format!("tensor {name:?}");
-        let wanted = format!("shape {shape:?} as {CONFIG} says");
-        match found.get(name) {
-            None => return Err(Error::file(path, place, wanted, "no such tensor")),
-            Some(tensor) if tensor.dims() != shape => {
-                return Err(Error::file(path, place, wanted, format!("shape {:?}", tensor.dims())));
-            }
-            Some(tensor) => {
-                let total = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
-                if !total.is_finite() {
-                    return Err(Error::file(path, place, "finite numbers", "NaN or infinity"));
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,71 @@
+//! `dbn push` and `dbn pull`, as they were typed.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Push a trained network to the Hub, with a model card made from its run
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn push runs/mnist me/mnist-dbn --dry-run      what would go, without asking the Hub
+  dbn push runs/mnist me/mnist-dbn                the repository is made if need be
+  dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
+  dbn push runs/mnist me/features --layers 0..2   the first two layers alone
+What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or
+HF_TOKEN; HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
+pub struct Push {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Where to: user/name, or user/name@branch
+    #[arg(value_name = "USER/NAME")]
+    pub to: String,
+    /// Make the repository, if it has to be made, one that nobody else sees
+    #[arg(long)]
+    pub private: bool,
+    /// The branch, which is made if need be [default: main]
+    #[arg(long, value_name = "BRANCH")]
+    pub revision: Option<String>,
+    /// The commit's message
+    #[arg(long, short, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// The first layers alone, e.g. 0..2 for the lowest two; what was fine-tuned on top of all of them stays behind
+    #[arg(long, value_name = "0..N", value_parser = first_layers)]
+    pub layers: Option<Range<usize>>,
+    /// List what would go, and ask nobody
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Propose the commit as a pull request instead of making it
+    #[arg(long)]
+    pub create_pr: bool,
+}
+
+/// Fetch a network from the Hub
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn pull me/mnist-dbn                     into the Hub's cache; prints the folder
+  dbn pull me/mnist-dbn@v2 --out models/m   a copy in a folder of your own
+  dbn embed me/mnist-dbn mnist/ --out f.npy every command that takes a model takes its name on the Hub
+With HF_HUB_OFFLINE=1 what was fetched before is used. Nothing in a repository is executed.")]
+pub struct Pull {
+    /// Which: user/name, or user/name@revision
+    #[arg(value_name = "USER/NAME")]
+    pub from: String,
+    /// A branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+    /// Copy it into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a model that lies there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+}
+
+/// `0..2`
+fn first_layers(text: &str) -> Result<Range<usize>, String> {
+    let range =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.filter(|range: &Range<usize>| range.start == 0 && range.end > 0).ok_or_else(|| {
+        "expected 0..N: a network begins at the data, so layers go from the lowest one up"
+            .to_owned()
+    })
+}

@@ -1,0 +1,39 @@
+//! What was measured stays with the run: `results.json`, for its model card.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use dbn::results::{Measured, Results, Variant};
+use dbn::{Part, Recipe, Run};
+
+use crate::args::{Cases, Evaluate};
+
+/// Exactly which data `part` is, of those that `recipe` names.
+pub fn variant(recipe: &Recipe, cases: Cases, part: &Part) -> Variant {
+    let done = recipe.preprocessing();
+    let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
+    Variant {
+        data: recipe.clone().without_paths().data.source,
+        part: name.unwrap_or_default(),
+        cases: part.len(),
+        scale: done.scale,
+        binarise: done.binarise,
+    }
+}
+
+/// Keeps what `measure` makes of the data, where these are a run's own and the run lies here: others say little about it.
+pub fn keep(args: &Evaluate, part: &Part, measure: impl FnOnce(Variant) -> Measured) {
+    let is_here = crate::model::work_dir(&args.run) == args.run;
+    let recipe = Run::open(&args.run).and_then(|run| run.recipe());
+    let (Ok(mut recipe), None, true) = (recipe, &args.data, is_here) else { return };
+    recipe.data.binarise = args.data_options.binarise.unwrap_or(recipe.data.binarise);
+    let variant = variant(&recipe, args.cases.unwrap_or(Cases::HeldOut), part);
+    record(&args.run, measure(variant));
+}
+
+/// Keeps `measured` in the folder `run`. That it cannot be written is no reason not to print it.
+pub fn record(run: &Path, measured: Measured) {
+    if let Err(error) = Results::record(run, measured) {
+        tracing::warn!(%error, "the numbers are not kept for a model card");
+    }
+}

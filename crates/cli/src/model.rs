@@ -1,0 +1,42 @@
+//! The model that a command is about: a folder here, or a repository of the Hub.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use indicatif::MultiProgress;
+
+/// The folder of the model that `given` means; what is on the Hub is fetched into its cache.
+#[cfg(feature = "hub")]
+pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
+    use anyhow::Context;
+    use dbn::hub::Reference;
+
+    let text = given.to_string_lossy();
+    if !Reference::is_meant_by(&text) {
+        return Ok(given.to_path_buf());
+    }
+    let reference: Reference = text.parse()?;
+    let snapshot = crate::transfer::hub(bars, "pull")?.pull(&reference);
+    Ok(snapshot.with_context(|| format!("no folder {text} here; on the Hub"))?.dir)
+}
+
+/// The folder of the model: there is no Hub in this program.
+#[cfg(not(feature = "hub"))]
+pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
+    Ok(given.to_path_buf())
+}
+
+/// Where a command may leave files about the model in the folder `run`: there, or in `runs/user--name` for what lies in the Hub's
+/// cache, where nothing but the Hub's own files belongs.
+pub fn work_dir(run: &Path) -> PathBuf {
+    let above: Vec<_> = run.ancestors().skip(1).take(2).filter_map(Path::file_name).collect();
+    match above[..] {
+        [snapshots, repository] if snapshots == "snapshots" => {
+            match repository.to_string_lossy().strip_prefix("models--") {
+                Some(name) => Path::new("runs").join(name),
+                None => run.to_path_buf(),
+            }
+        }
+        _ => run.to_path_buf(),
+    }
+}

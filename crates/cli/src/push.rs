@@ -1,0 +1,58 @@
+//! `dbn push`
+
+use anyhow::{Result, ensure};
+use dbn::hub::{Parcel, Push as Options, Pushed, Reference};
+use indicatif::{DecimalBytes, MultiProgress};
+
+use crate::args::Push;
+use crate::{output, transfer};
+
+/// Pushes a run, or lists what would go.
+pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
+    let reference = reference(&args.to, args.revision.as_deref())?;
+    let parcel = match &args.layers {
+        Some(layers) => Parcel::of_first_layers(&args.run, &reference, layers.end)?,
+        None => Parcel::of(&args.run, &reference)?,
+    };
+    if args.dry_run {
+        return list(&parcel, &reference);
+    }
+    let options =
+        Options { private: args.private, message: args.message.clone(), create_pr: args.create_pr };
+    let Pushed { commit, url, inline } =
+        transfer::hub(bars, "push")?.push(&reference, &parcel, &options)?;
+    if let Some(bytes) = inline {
+        output::note(format!(
+            "the server has no xet: the weights ({}) went as text in the commit ({})",
+            DecimalBytes(bytes),
+            DecimalBytes(bytes.div_ceil(3) * 4),
+        ));
+    }
+    let done = url.or(commit).unwrap_or_else(|| reference.to_string());
+    output::line(format!("pushed {reference}: {done}"))
+}
+
+/// What `text` means, at the revision that was given apart from it if one was.
+pub fn reference(text: &str, revision: Option<&str>) -> Result<Reference> {
+    let reference: Reference = text.parse()?;
+    let Some(revision) = revision else { return Ok(reference) };
+    ensure!(
+        reference.revision.is_none(),
+        "--revision: expected once, found {revision:?} beside {text:?}"
+    );
+    Ok(format!("{text}@{revision}").parse()?)
+}
+
+fn list(parcel: &Parcel, reference: &Reference) -> Result<()> {
+    let card = parcel.card.over(None).len() as u64;
+    let mut rows = vec![vec![dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
+    for (name, content) in &parcel.files {
+        rows.push(vec![name.clone(), DecimalBytes(content.size()?).to_string()]);
+    }
+    output::line(output::table(&["file", "size"], rows))?;
+    output::line(format!(
+        "would go to {} on {}; nothing was sent",
+        reference.repository(),
+        reference.revision()
+    ))
+}

@@ -1,0 +1,155 @@
+//! What a card says under its title.
+
+use std::fmt::Write;
+
+use rbm_core::Units;
+
+use super::Card;
+use crate::results::{Measured, Number};
+
+/// The generated part, in Markdown.
+pub fn of(card: &Card) -> String {
+    let parts = [what(card), numbers(card), pictures(card), data(card), recipe(card), usage(card)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+fn what(card: &Card) -> String {
+    let config = &card.config;
+    let layers: Vec<String> = std::iter::once(&config.visible)
+        .chain(&config.hidden)
+        .map(|units| format!("`{units}`"))
+        .collect();
+    let kind = match config.hidden.len() {
+        1 => "A restricted Boltzmann machine",
+        _ => "A deep belief network, a stack of restricted Boltzmann machines",
+    };
+    let mut said = format!("{kind}: {}.", layers.join(" → "));
+    let mut add = |text: String| {
+        said.push(' ');
+        said.push_str(&text);
+    };
+    if let Some(labels) = config.labels {
+        add(format!(
+            "A softmax group of {labels} labels stands beside the top machine's other visible units."
+        ));
+    }
+    if config.untied {
+        add("Recognition and generation have weights of their own (up-down).".into());
+    }
+    if let Some(classes) = config.classes {
+        add(format!("On top a classifier of {classes} classes, fine-tuned by backpropagation."));
+    }
+    if config.autoencoder {
+        add("Unrolled into an autoencoder, fine-tuned by backpropagation.".into());
+    }
+    format!("{said} {} parameters. Made with candle-dbn.", card.parameters)
+}
+
+fn numbers(card: &Card) -> String {
+    if card.results.measured.is_empty() {
+        return "## Numbers\n\nNone were measured (`dbn evaluate` leaves them in a run's folder)."
+            .into();
+    }
+    let mut table =
+        "## Numbers\n\n| on | what | value | standard error |\n| --- | --- | --- | --- |"
+            .to_owned();
+    for Measured { on, numbers, verdict, seed, .. } in &card.results.measured {
+        for Number { name, value, error, unit } in numbers {
+            let error = error.map_or("–".into(), |error| format!("± {error:.3}"));
+            // Writing to a string cannot fail.
+            let _ = write!(
+                table,
+                "\n| {}, {} | {name} | {value:.4} {unit} | {error} |",
+                on.data, on.part
+            );
+        }
+        if let Some(verdict) = verdict {
+            let _ =
+                write!(table, "\n| {}, {} | verdict | {verdict} | seed {seed} |", on.data, on.part);
+        }
+    }
+    let variants = card.results.measured.iter().map(|measured| {
+        let on = &measured.on;
+        let scale = match on.scale {
+            1.0 => "values as they are".into(),
+            scale => format!("values divided by {scale}"),
+        };
+        format!(
+            "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
+            on.data, on.part, on.cases, on.binarise, measured.seed
+        )
+    });
+    let mut variants: Vec<String> = variants.collect();
+    variants.dedup();
+    format!("{table}\n\nData variants:\n{}", variants.concat())
+}
+
+fn pictures(card: &Card) -> String {
+    if card.pictures.is_empty() {
+        return String::new();
+    }
+    let shown = card.pictures.iter().map(|name| {
+        let title = name.trim_end_matches(".png");
+        format!("![{title}]({name})")
+    });
+    format!("## Pictures\n\n{}", shown.collect::<Vec<_>>().join("\n"))
+}
+
+fn data(card: &Card) -> String {
+    let config = &card.config;
+    let mut said = format!("## Input\n\n{} values a case", config.visible.size());
+    if let Some((height, width)) = config.image {
+        let _ = write!(said, " (pictures of {width} x {height})");
+    }
+    if let Some(done) = &config.preprocessing {
+        let _ = write!(said, ", divided by {}", done.scale);
+        if done.binarise != "none" {
+            let _ = write!(said, ", made zeros and ones ({})", done.binarise);
+        }
+        if done.one_hot > 0 {
+            let _ = write!(said, ", each code as {} zeros and ones", done.one_hot);
+        }
+    }
+    if config.standardise {
+        said.push_str("; mean and deviation are taken out by the model itself");
+    }
+    if config.visible.range() == (0.0, 1.0) {
+        said.push_str("; between 0 and 1 when they reach the network");
+    }
+    said + "."
+}
+
+fn recipe(card: &Card) -> String {
+    let Some(toml) = card.recipe.as_ref().and_then(|recipe| recipe.to_toml().ok()) else {
+        return String::new();
+    };
+    format!(
+        "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.\n\n<details><summary>recipe.toml</summary>\n\n```toml\n{}\n```\n\n</details>",
+        toml.trim_end()
+    )
+}
+
+fn usage(card: &Card) -> String {
+    let repository = &card.repository;
+    let shell = format!(
+        "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
+    );
+    let rust = format!(
+        "```rust\nuse candle_nn::Module;\nlet dbn = dbn::Dbn::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = dbn.forward(&cases)?;\n```"
+    );
+    let is_plain = card.config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
+    let python = match is_plain && !card.config.standardise {
+        true => format!(
+            "\n\nFrom PyTorch, with nothing but `safetensors`:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
+            card.config.visible.size(),
+            plain_layers(card),
+        ),
+        false => String::new(),
+    };
+    format!("## Use\n\nFrom the shell:\n\n{shell}\n\nFrom Rust:\n\n{rust}{python}")
+}
+
+/// The layers that are plain all the way up: the top machine of a network with labels sees more than the layer below.
+fn plain_layers(card: &Card) -> usize {
+    card.config.hidden.len() - usize::from(card.config.labels.is_some())
+}

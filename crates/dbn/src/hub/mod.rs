@@ -1,0 +1,99 @@
+//! Models on the Hugging Face Hub (feature `hub`): pulled into the cache that its users have, pushed with a card.
+//!
+//! ```no_run
+//! use candle_core::Device;
+//!
+//! # fn main() -> dbn::Result<()> {
+//! let features = dbn::Dbn::from_hub("user/mnist-dbn", &Device::Cpu)?;
+//! # Ok(()) }
+//! ```
+//!
+//! The environment is that of every client of the Hub: `HF_TOKEN` or the token of `hf auth login`, `HF_HOME` and `HF_HUB_CACHE`,
+//! `HF_ENDPOINT`, `HF_HUB_OFFLINE`. Nothing of a repository is executed, only files of known names are read, and each is compared
+//! with the hash that the Hub has for it.
+
+mod pull;
+mod push;
+mod reference;
+mod trouble;
+mod verify;
+mod watch;
+
+use std::path::Path;
+
+use candle_core::Device;
+use hf_hub::HFClientSync;
+use rbm_core::{Error, Result};
+
+pub use self::pull::Snapshot;
+pub use self::push::{CARD, Content, Parcel, Push, Pushed};
+pub use self::reference::Reference;
+pub use self::watch::{Moved, Watching};
+use crate::{Dbn, Model};
+
+/// A client of the Hub.
+pub struct Hub {
+    client: HFClientSync,
+    is_offline: bool,
+    watching: Option<Watching>,
+}
+
+impl Hub {
+    /// As the environment says. Errors for an endpoint that is no URL.
+    pub fn from_env() -> Result<Self> {
+        let agent = concat!("candle-dbn/", env!("CARGO_PKG_VERSION"));
+        let client = hf_hub::HFClient::builder().user_agent(agent).build_sync();
+        let client = client.map_err(|e| trouble::explain("the Hub", e))?;
+        let is_offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
+        Ok(Self { client, is_offline, watching: None })
+    }
+
+    /// Tells `watching` how far a transfer is.
+    pub fn watched(self, watching: Watching) -> Self {
+        Self { watching: Some(watching), ..self }
+    }
+
+    /// Errors in offline mode.
+    fn check_online(&self, what: &str) -> Result<()> {
+        match self.is_offline {
+            true => {
+                let found = "HF_HUB_OFFLINE is set";
+                Err(Error::invalid(what, "a way to the Hub (unset HF_HUB_OFFLINE)", found))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn progress(&self) -> Option<hf_hub::progress::Progress> {
+        self.watching.clone().map(|watching| watch::Handler::new(watching).into())
+    }
+}
+
+/// As Python's client reads its switches.
+fn is_true(value: &str) -> bool {
+    ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str())
+}
+
+impl Model {
+    /// The model `user/name` or `user/name@revision` of the Hub, from the cache where it is there already.
+    pub fn from_hub(reference: &str, device: &Device) -> Result<Self> {
+        Self::load(&Hub::from_env()?.pull(&reference.parse()?)?.dir, device)
+    }
+
+    /// Pushes the model with a card to `user/name` or `user/name@branch`, a repository that is made if need be.
+    pub fn push_to_hub(&self, reference: &str, options: &Push) -> Result<Pushed> {
+        let reference: Reference = reference.parse()?;
+        let folder =
+            tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;
+        self.save(folder.path())?;
+        let parcel = Parcel::of(folder.path(), &reference)?;
+        Hub::from_env()?.push(&reference, &parcel, options)
+    }
+}
+
+impl Dbn {
+    /// [`Model::from_hub`], leaving its classifier aside.
+    pub fn from_hub(reference: &str, device: &Device) -> Result<Self> {
+        Ok(Model::from_hub(reference, device)?.dbn)
+    }
+}

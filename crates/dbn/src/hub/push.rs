@@ -1,0 +1,242 @@
+//! From a folder onto the Hub.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hf_hub::repository::{CommitOperation, RepoTreeEntry, RepoTypeModel};
+use hf_hub::{HFError, HFRepositorySync};
+use rbm_core::{Error, Result};
+
+use super::{Hub, Reference, trouble};
+use crate::card::Card;
+use crate::config::CONFIG;
+use crate::results::Results;
+use crate::store::WEIGHTS;
+use crate::{Config, Model, Recipe, Run, gallery};
+
+/// The model card.
+pub const CARD: &str = "README.md";
+pub use crate::gallery::{FILTERS, SAMPLES};
+pub use crate::results::RESULTS;
+pub use crate::run::RECIPE;
+
+/// How to push.
+#[derive(Debug, Clone, Default)]
+pub struct Push {
+    /// Whether a repository that has to be made is one that nobody else sees.
+    pub private: bool,
+    /// The commit's message.
+    pub message: Option<String>,
+    /// Whether to propose the commit instead of making it.
+    pub create_pr: bool,
+}
+
+/// What has become of a push.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// The commit.
+    pub commit: Option<String>,
+    /// Where it is to be seen.
+    pub url: Option<String>,
+    /// Bytes of the weights, where they had to go as text in the commit, a third larger, because the server has no xet.
+    pub inline: Option<u64>,
+}
+
+/// A file's contents.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Those of a file.
+    File(PathBuf),
+    /// These.
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    /// How many bytes.
+    pub fn size(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(|e| Error::io(path, e))?.len()),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+}
+
+/// What goes to the Hub.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Files by their names there, but for the card.
+    pub files: Vec<(String, Content)>,
+    /// What the card says; what somebody wrote beside it on the Hub stays.
+    pub card: Card,
+}
+
+impl Parcel {
+    /// The model in the folder `dir`, with what a run has left beside it. The recipe goes without the paths of this machine.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Model::load`] finds wrong.
+    pub fn of(dir: &Path, reference: &Reference) -> Result<Self> {
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        let mut files: Vec<(String, Content)> =
+            [CONFIG, WEIGHTS].map(|name| (name.to_owned(), Content::File(dir.join(name)))).into();
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths()),
+            Err(_) => None,
+        };
+        let results = Results::read(dir)?;
+        for name in [FILTERS, SAMPLES] {
+            let path = dir.join(name);
+            if path.is_file() {
+                files.push((name.into(), Content::File(path)));
+            }
+        }
+        Self::with(files, &model, recipe, results, reference)
+    }
+
+    /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
+    /// pictures are made for them, and numbers of the whole say nothing about them.
+    pub fn of_first_layers(dir: &Path, reference: &Reference, count: usize) -> Result<Self> {
+        let model = Model::load(dir, &candle_core::Device::Cpu)?.first_layers(count)?;
+        let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
+        model.save(folder.path())?;
+        gallery::filters(&folder.path().join(FILTERS), &model)?;
+        gallery::dreams(&folder.path().join(SAMPLES), &model, 0)?;
+        let mut files = Vec::new();
+        for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
+            let path = folder.path().join(name);
+            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+            files.push((name.to_owned(), Content::Bytes(bytes)));
+        }
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths().of_first_layers(count)),
+            Err(_) => None,
+        };
+        Self::with(files, &model, recipe, Results::default(), reference)
+    }
+
+    fn with(
+        mut files: Vec<(String, Content)>,
+        model: &Model,
+        recipe: Option<Recipe>,
+        results: Results,
+        reference: &Reference,
+    ) -> Result<Self> {
+        if let Some(recipe) = &recipe {
+            files.push((RECIPE.into(), Content::Bytes(recipe.to_toml()?.into_bytes())));
+        }
+        if !results.measured.is_empty() {
+            files.push((RESULTS.into(), Content::Bytes(results.to_json()?)));
+        }
+        let pictures = [FILTERS, SAMPLES].into_iter();
+        let pictures = pictures.filter(|name| files.iter().any(|(file, _)| file == name));
+        let config: Config = model.config();
+        let card = Card {
+            repository: reference.repository(),
+            pictures: pictures.map(str::to_owned).collect(),
+            parameters: model.parameters()?,
+            config,
+            recipe,
+            results,
+        };
+        Ok(Self { files, card })
+    }
+}
+
+impl Hub {
+    /// Pushes `parcel` in one commit onto the branch that `reference` names, which is made if need be like its repository. When
+    /// somebody else commits meanwhile nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with what to do, for a token that is missing or may not write, and when the branch has moved.
+    pub fn push(&self, reference: &Reference, parcel: &Parcel, options: &Push) -> Result<Pushed> {
+        self.check_online(&reference.to_string())?;
+        let explained = |error| trouble::explain(&reference.to_string(), error);
+        let repository = self.client.model(reference.owner.clone(), reference.name.clone());
+        let head = self.head(reference, &repository, options).map_err(explained)?;
+        let card = existing_card(&repository, &head).map_err(explained)?;
+        let card = parcel.card.over(card.as_deref());
+        let mut operations = vec![CommitOperation::add_bytes(CARD, card.into_bytes())];
+        for (name, content) in &parcel.files {
+            operations.push(match content {
+                Content::File(path) => CommitOperation::add_file(name.as_str(), path),
+                Content::Bytes(bytes) => CommitOperation::add_bytes(name.as_str(), bytes.clone()),
+            });
+        }
+        let message = options.message.clone();
+        let pushed = repository
+            .create_commit()
+            .operations(operations)
+            .commit_message(message.unwrap_or_else(|| "Push with candle-dbn".into()))
+            .revision(reference.revision())
+            .create_pr(options.create_pr)
+            .parent_commit(head)
+            .maybe_progress(self.progress())
+            .send()
+            .map_err(explained)?;
+        let inline = match &pushed.commit_oid {
+            Some(commit) => weights_if_inline(&repository, commit).map_err(explained)?,
+            None => None,
+        };
+        let url = pushed.pr_url.or(pushed.commit_url);
+        Ok(Pushed { commit: pushed.commit_oid, url, inline })
+    }
+
+    /// The commit that the branch is at; repository and branch are made where there are none.
+    fn head(
+        &self,
+        reference: &Reference,
+        repository: &HFRepositorySync<RepoTypeModel>,
+        options: &Push,
+    ) -> std::result::Result<String, HFError> {
+        match repository.info().send() {
+            Ok(_) => {}
+            Err(HFError::RepoNotFound { .. }) if !options.create_pr => {
+                self.client
+                    .create_repository()
+                    .repo_id(&reference.repository())
+                    .repo_type(RepoTypeModel)
+                    .private(options.private)
+                    .exist_ok(true)
+                    .send()?;
+            }
+            Err(error) => return Err(error),
+        }
+        let revision = reference.revision();
+        let info = match repository.info().revision(revision).send() {
+            Err(HFError::RevisionNotFound { .. } | HFError::RepoNotFound { .. })
+                if reference.revision.is_some() && !options.create_pr =>
+            {
+                repository.create_branch().branch(revision).send()?;
+                repository.info().revision(revision).send()?
+            }
+            info => info?,
+        };
+        info.sha.ok_or_else(|| HFError::malformed_response("the commit's id"))
+    }
+}
+
+/// The card that is there now.
+fn existing_card(
+    repository: &HFRepositorySync<RepoTypeModel>,
+    commit: &str,
+) -> std::result::Result<Option<String>, HFError> {
+    match repository.download_file_to_bytes().filename(CARD).revision(commit).send() {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(HFError::EntryNotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The size of the weights if they lie in the repository as a small file does.
+fn weights_if_inline(
+    repository: &HFRepositorySync<RepoTypeModel>,
+    commit: &str,
+) -> std::result::Result<Option<u64>, HFError> {
+    let listed = repository.get_paths_info().paths(vec![WEIGHTS.into()]).revision(commit).send()?;
+    Ok(listed.into_iter().find_map(|entry| match entry {
+        RepoTreeEntry::File { size, lfs: None, .. } => Some(size),
+        _ => None,
+    }))
+}

@@ -1,0 +1,42 @@
+//! A recipe as it leaves the machine it was used on.
+
+use std::path::{Path, PathBuf};
+
+use super::Recipe;
+use crate::config::Preprocessing;
+use crate::datasets;
+
+impl Recipe {
+    /// The recipe with the names of files and folders in place of the paths of one machine.
+    pub fn without_paths(mut self) -> Self {
+        let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
+        if !datasets::is_named(&self.data.source) {
+            self.data.source = name(Path::new(&self.data.source)).display().to_string();
+        }
+        self.data.labels = name(&self.data.labels);
+        self
+    }
+
+    /// The recipe of the first `count` layers alone.
+    pub fn of_first_layers(mut self, count: usize) -> Self {
+        if count < self.layers.len() {
+            self.layers.truncate(count);
+            (self.labels, self.updown, self.classifier, self.autoencoder) =
+                (false, None, None, None);
+        }
+        self
+    }
+
+    /// What data go through before the network sees them.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let scale = match self.data.scale {
+            0.0 => datasets::scale_of(&self.data.source),
+            scale => scale,
+        };
+        Preprocessing {
+            scale,
+            binarise: self.data.binarise.to_string(),
+            one_hot: self.data.one_hot,
+        }
+    }
+}

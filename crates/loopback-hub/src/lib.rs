@@ -1,0 +1,122 @@
+//! A Hub on 127.0.0.1: as much of its API as pushing and pulling needs, repositories in memory, and faults on demand.
+//!
+//! It speaks to `hf-hub` and to Python's `huggingface_hub`. Files named `.safetensors` are large ones, as on the Hub; how
+//! their bytes travel is the [`Transfer`] that a server is started with. xet needs no server: the clients write into a folder
+//! that the server names.
+#![allow(clippy::unwrap_used)]
+
+mod answer;
+
+mod store;
+
+mod xet;
+
+mod routes;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use tempfile::TempDir;
+
+pub use routes::Faults;
+use routes::Service;
+use store::Store;
+
+/// The one token that the server knows.
+pub const TOKEN: &str = "hf_loopback_secret";
+
+/// How large files travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transfer {
+    /// As lines of the commit: nothing is large.
+    Regular,
+    /// By plain requests, which `hf-hub` does not have: it falls back to lines of the commit.
+    Basic,
+    /// By xet, into a folder.
+    Xet,
+}
+
+/// A server, until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    service: Arc<Service>,
+    runtime: Option<tokio::runtime::Runtime>,
+    content: TempDir,
+}
+
+impl Server {
+    /// A server without repositories, on a port that was free.
+    pub fn start(transfer: Transfer) -> Self {
+        let content = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_io()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = Arc::new(Service {
+            base: format!("http://{address}"),
+            content: format!("local://{}", content.path().display()),
+            transfer,
+            store: Mutex::new(Store::default()),
+            faults: Mutex::new(Faults::default()),
+            log: Mutex::new(Vec::new()),
+        });
+        let router = Router::new().fallback(routes::answer).with_state(service.clone());
+        let router = router.layer(axum::extract::DefaultBodyLimit::max(1 << 30));
+        runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, service, runtime: Some(runtime), content }
+    }
+
+    /// What `HF_ENDPOINT` is to be.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The requests so far, as `GET /path -> 200`.
+    pub fn log(&self) -> Vec<String> {
+        self.service.log.lock().unwrap().clone()
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.service.faults.lock().unwrap() = faults;
+    }
+
+    /// Puts a file into a repository, which is made if need be: `models/me/name` or `datasets/me/name`.
+    pub fn put(&self, repository: &str, path: &str, bytes: &[u8]) {
+        let mut store = self.service.store.lock().unwrap();
+        store.put(repository, path, bytes.to_vec());
+    }
+
+    /// A file of a repository's main branch, unless it is not there or its bytes are in xet's folder.
+    pub fn file(&self, repository: &str, path: &str) -> Option<Vec<u8>> {
+        self.service.store.lock().unwrap().bytes(repository, "main", path)
+    }
+
+    /// The paths in a repository at a revision.
+    pub fn paths(&self, repository: &str, revision: &str) -> Vec<String> {
+        self.service.store.lock().unwrap().paths(repository, revision)
+    }
+
+    /// Makes a repository private.
+    pub fn hide(&self, repository: &str) {
+        self.service.store.lock().unwrap().hide(repository);
+    }
+
+    /// Where xet's files lie.
+    pub fn content(&self) -> &Path {
+        self.content.path()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
