@@ -7,7 +7,7 @@ use dbn::datasets::Parts;
 use dbn::{Model, Part, Run, datasets};
 
 use crate::args::{Cases, DataOptions};
-use crate::recipe;
+use crate::{model, recipe};
 
 /// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
 pub fn find(
@@ -25,6 +25,10 @@ pub fn find(
     let (dataset, of_recipe) = match data {
         Some(source) => (recipe::load_other(source, options)?, None),
         None => {
+            ensure!(
+                model::work_dir(dir) == dir,
+                "a model of the Hub comes without data: name the data"
+            );
             let run = Run::open(dir).context("name the data, or a run's folder")?;
             let mut recipe = run.recipe()?;
             // The same cases as zeros and ones.

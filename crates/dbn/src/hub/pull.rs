@@ -91,25 +91,14 @@ impl Hub {
         if damaged.is_empty() {
             return Ok(snapshot);
         }
-        let wrong = |path: &Path| {
-            let expected = "what the Hub has of it (delete the file, and pull again)";
-            Error::file(path, "contents", expected, "other bytes")
-        };
         if self.is_offline {
-            return Err(wrong(&damaged[0]));
+            return Err(verify::damaged(&damaged[0]));
         }
         tracing::warn!(file = %damaged[0].display(), "damaged in the cache: fetched again");
         let again = self.fetched(reference, &repository, true);
         let again = again.map_err(|trouble| trouble.of(reference))?;
         match again.damaged()?.first() {
-            // What is known to be wrong does not stay under its name.
-            Some(path) => {
-                let blob = path.canonicalize().map_err(|e| Error::io(path, e))?;
-                for path in [&blob, path] {
-                    fs::remove_file(path).map_err(|e| Error::io(path, e))?;
-                }
-                Err(wrong(path))
-            }
+            Some(path) => Err(verify::discard(path)),
             None => Ok(again),
         }
     }
@@ -162,8 +151,18 @@ impl Hub {
         let config_size = size_of(CONFIG).ok_or_else(|| missing(CONFIG))?;
         check_size(reference, CONFIG, config_size, LARGEST_CONFIG)?;
         let weights_size = size_of(WEIGHTS).ok_or_else(|| missing(WEIGHTS))?;
-        let config = repository.download_file().filename(CONFIG).revision(commit.clone());
-        let config = Config::read(&config.force_download(anew).send()?)?;
+        let config = |anew| {
+            let file = repository.download_file().filename(CONFIG).revision(commit.clone());
+            file.force_download(anew).send()
+        };
+        let mut path = config(anew)?;
+        if !verify::is_whole(&path)? {
+            path = config(true)?;
+        }
+        if !verify::is_whole(&path)? {
+            return Err(verify::discard(&path).into());
+        }
+        let config = Config::read(&path)?;
         let (least, most) = config.weights_size();
         if weights_size < least {
             let expected = format!("at least {least} bytes, as its {CONFIG} says");

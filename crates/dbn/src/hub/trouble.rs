@@ -13,6 +13,12 @@ pub fn explain(what: &str, error: HFError) -> Error {
             "a token that may write there (one of role `write`, of the owner or a member)"
         }
         HFError::RepoNotFound { .. } => "a repository that exists",
+        // So says the Hub when it is asked for a branch of one.
+        HFError::RevisionNotFound { context: Some(context), .. }
+            if context.error_code.as_deref() == Some("RepoNotFound") =>
+        {
+            "a repository that exists"
+        }
         HFError::RevisionNotFound { .. } => "a branch, tag or commit that exists",
         HFError::EntryNotFound { path, .. } => {
             return Error::invalid(

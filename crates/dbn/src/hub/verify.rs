@@ -29,6 +29,29 @@ pub fn is_whole(path: &Path) -> Result<bool> {
     Ok(found == name.to_ascii_lowercase())
 }
 
+/// Takes a damaged file out of the cache, that it does not stay under its name; returns what to say of it.
+pub fn discard(path: &Path) -> Error {
+    let remove = || {
+        let blob = path.canonicalize()?;
+        std::fs::remove_file(blob)?;
+        std::fs::remove_file(path)
+    };
+    match remove() {
+        Ok(()) => damaged(path),
+        Err(e) => Error::io(path, e),
+    }
+}
+
+/// What to say of a damaged file.
+pub fn damaged(path: &Path) -> Error {
+    Error::file(
+        path,
+        "contents",
+        "what the Hub has of it (delete the file, and pull again)",
+        "other bytes",
+    )
+}
+
 fn hash<H: Digest>(file: &mut impl Read, before: &str) -> std::io::Result<String> {
     struct Into<H>(H);
     impl<H: Digest> std::io::Write for Into<H> {
