@@ -22,3 +22,7 @@ bench-ops:
 bench-peers *ARGS:
     cargo build --release -p dbn-cli
     python3 benches/peers/run.py {{ARGS}}
+
+# Python's huggingface_hub against ours, on a Hub on this machine; DBN_PYTHON is an interpreter that has it.
+hub-python:
+    cargo test -p dbn-cli --test cli hub_python -- --ignored

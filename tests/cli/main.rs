@@ -7,6 +7,7 @@ mod codes;
 mod commands;
 mod common;
 mod hub;
+mod hub_python;
 mod joint;
 mod likelihood;
 mod reproducible;
