@@ -57,19 +57,25 @@ pub fn find(
         passes: args.likelihood.passes.map_or(Sampling::default().passes, |n| n as usize),
         seed: args.seed,
     };
-    let exact = Likelihood::exact(model, &cases, sampling)?;
+    let exact = match args.likelihood.estimate {
+        true => None,
+        false => Likelihood::exact(model, &cases, sampling)?,
+    };
     let found = match exact {
-        Some(exact) if !args.likelihood.estimate => {
+        Some(exact) => {
             if let Some(dir) = &args.report {
                 report::write(dir, args, model, part, &exact, None)?;
             }
             exact
         }
-        exact => {
+        None => {
             let options = args.likelihood.options(args.seed);
             let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
             let found = Likelihood::from_sides(model, &cases, sampling, sides.found(), tolerance)?;
-            let found = Likelihood { exact: exact.and_then(|exact| exact.exact), ..found };
+            // Where it is within reach it stands beside the estimates, of the same passes.
+            let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
+            let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));
+            let found = Likelihood { exact, ..found };
             if let Some(dir) = &args.report {
                 let mut rng = Rng::new(args.seed);
                 let samples = sides.samples().map(|x| model.dbn.fall_from_top(x, &mut rng));

@@ -12,6 +12,7 @@ mod sample;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use dbn::recipe::BUILT_IN;
 
 pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
@@ -87,6 +88,12 @@ pub struct Where {
     pub device: String,
 }
 
+/// The help of `--recipe`.
+fn recipes() -> String {
+    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    format!("A built-in recipe ({}) or a TOML file", names.join(", "))
+}
+
 /// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -104,9 +111,7 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// A built-in recipe (digits, mnist, few-labels, autoencoder, autoencoder-2d, default, and for whole populations bars-and-stripes, shifting-bar,
-    /// labelled-shifter, each also with -pcd) or a TOML file
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", help = recipes())]
     pub recipe: Option<String>,
     /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -76,7 +76,8 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
                 .into(),
         ),
     ];
-    let results: Vec<String> = card.results.measured.iter().map(result).collect();
+    let results = card.results.measured.iter().map(|measured| result(measured, purpose));
+    let results: Vec<String> = results.collect();
     if !results.is_empty() {
         let name = text(&card.repository);
         let results = results.concat();
@@ -86,9 +87,9 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
 }
 
 /// Numbers on the same data, as the Hub's index wants them.
-fn result(measured: &Measured) -> String {
+fn result(measured: &Measured, purpose: &str) -> String {
     let on = &measured.on;
-    let task = if measured.kind == "likelihood" { "density-estimation" } else { "evaluation" };
+    let task = if measured.kind == "likelihood" { "density-estimation" } else { purpose };
     let data = format!("{}, {} cases, binarise {}", on.part, on.cases, on.binarise);
     let mut yaml = format!(
         "  - task:\n      type: {task}\n    dataset:\n      name: {}\n      type: {}\n      config: {}\n    metrics:\n",

@@ -105,12 +105,7 @@ impl Likelihood {
     /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
     /// enumerated.
     pub fn exact(model: &Model, prepared: &Cases, passes: Sampling) -> Result<Option<Self>> {
-        let rbm = model.dbn.top();
-        if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
-            return Ok(None);
-        }
-        let value = likelihood::log_partition(rbm)?;
-        let estimate = Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 };
+        let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
         let mut found = Self::of(free_energy, prepared, Verdict::Exact);
         found.exact = Some(free_energy.value(estimate, stretch(model)?));
@@ -179,6 +174,16 @@ impl FreeEnergy {
 /// How many equilibrium samples the reverse side has started from.
 fn estimate_samples(found: &Found) -> usize {
     found.reverse.map_or(0, |estimate| estimate.samples)
+}
+
+/// log Z of the top machine by enumeration; `None` where neither of its sides can be enumerated.
+pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
+    let rbm = model.dbn.top();
+    if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
+        return Ok(None);
+    }
+    let value = likelihood::log_partition(rbm)?;
+    Ok(Some(Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }))
 }
 
 /// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
