@@ -70,7 +70,7 @@ fn embed_writes_what_the_weights_say() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut names = file.names();
     names.sort_unstable();
-    assert_eq!(names, ["labels", "layer1", "layer2"]);
+    assert_eq!(names, ["labels", "layer1", "layer2", "rows"]);
     assert_eq!(file.tensor("layer1").unwrap().shape(), [CASES, 24]);
     let labels = file.tensor("labels").unwrap();
     let labels: Vec<_> = labels

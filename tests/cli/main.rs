@@ -6,6 +6,7 @@ mod bench;
 mod codes;
 mod commands;
 mod common;
+mod embed;
 mod joint;
 mod likelihood;
 mod reproducible;

@@ -134,8 +134,11 @@ pub struct Train {
 /// Write the hidden layers' mean activities as features for other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn embed runs/mnist --out features.npy                      the top layer, all cases
-  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., labels")]
+  dbn embed runs/mnist --out features.npy                      the top layer, all cases: a matrix and nothing else
+  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., and rows, labels
+  dbn embed runs/mnist new.csv --out features.parquet          columns row, label, layer3_0, layer3_1, ...
+  dbn embed runs/mnist --cases held-out --out features.csv     the same columns as text
+row is the number of the case in the data, from 0; label is its class, where it has one. Data need not fit into memory.")]
 pub struct Embed {
     /// Folder of the run
     pub run: PathBuf,
@@ -146,11 +149,11 @@ pub struct Embed {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// Which layer: 1 is the lowest, top, all (side by side in .npy, a tensor each in .safetensors), or classes for what
+    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), or classes for what
     /// the classifier says of each case
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
-    /// File to write: .npy or .safetensors
+    /// File to write: .npy, .safetensors, .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Replace the file if it exists
