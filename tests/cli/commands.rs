@@ -226,7 +226,7 @@ fn inspect_shows_every_tensor() {
 #[test]
 fn every_subcommand_explains_itself_by_an_example() {
     let place = Place::new();
-    for name in ["train", "evaluate", "sample", "embed", "encode", "decode", "inspect"] {
+    for name in ["train", "evaluate", "sample", "embed", "encode", "decode", "inspect", "import"] {
         let help = place.dbn(&format!("{name} --help")).done().out;
         assert!(help.contains("Example"), "{help}");
         assert!(help.contains(&format!("dbn {name} ")), "{help}");

@@ -7,6 +7,7 @@ mod codes;
 mod commands;
 mod common;
 mod embed;
+mod import;
 mod joint;
 mod likelihood;
 mod reproducible;

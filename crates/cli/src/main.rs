@@ -33,6 +33,8 @@ mod decode;
 
 mod inspect;
 
+mod import;
+
 mod bench;
 mod reproduce;
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Encode(args) => encode::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Import(args) => import::run(args),
         Command::Bench(args) => bench::run(args, &bars),
         Command::Reproduce(args) => reproduce::run(args, &bars, quiet),
     });

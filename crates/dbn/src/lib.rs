@@ -35,6 +35,7 @@ pub mod config;
 pub mod store;
 
 pub mod feature_extractor;
+pub mod import;
 
 pub mod gallery;
 

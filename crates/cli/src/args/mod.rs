@@ -4,6 +4,7 @@ mod bench;
 mod codes;
 mod data;
 mod evaluate;
+mod import;
 mod reproduce;
 mod sample;
 
@@ -15,10 +16,11 @@ pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
+pub use import::{Import, Program};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 
-/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, import, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -53,6 +55,7 @@ pub enum Command {
     Encode(Encode),
     Decode(Decode),
     Inspect(Inspect),
+    Import(Import),
     Bench(Bench),
     Reproduce(Reproduce),
 }

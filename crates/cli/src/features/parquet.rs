@@ -7,6 +7,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 use parquet::basic::{Repetition, Type as Kind};
 use parquet::data_type::{DataType, FloatType, Int64Type};
+use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
@@ -34,7 +35,9 @@ pub fn write(
         columns.push(column(&name, Kind::FLOAT)?);
     }
     let schema = Type::group_type_builder("features").with_fields(columns).build()?;
-    let mut file = SerializedFileWriter::new(out, Arc::new(schema), Arc::default())?;
+    // Hardly any feature stands there twice: a dictionary of them would only be read beside them.
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let mut file = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
     let width = table.width();
     let (mut first, mut held) = (0, Vec::new());
     for block in blocks {
