@@ -154,7 +154,11 @@ fn data_that_do_not_suit_the_model_are_refused() {
     }
     place.dbn("embed run --layer 9 --out out.npy").failed(&["--layer", "1 to 2", "\"9\""]);
     place.dbn("embed run --layer 0 --out out.npy").failed(&["--layer", "1 to 2", "\"0\""]);
-    place.dbn("embed run --out out").failed(&["--out", ".npy or .safetensors", "out"]);
+    place.dbn("embed run --out out").failed(&[
+        "--out",
+        ".npy, .safetensors, .parquet or .csv",
+        "out",
+    ]);
     place.dbn("embed run --out no/where/out.npy").failed(&["no/where/out.npy"]);
     place.dbn("evaluate nowhere").failed(&["nowhere", "o such file"]);
     assert!(!place.path("out.npy").exists());

@@ -70,7 +70,7 @@ fn embed_writes_what_the_weights_say() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut names = file.names();
     names.sort_unstable();
-    assert_eq!(names, ["labels", "layer1", "layer2"]);
+    assert_eq!(names, ["labels", "layer1", "layer2", "rows"]);
     assert_eq!(file.tensor("layer1").unwrap().shape(), [CASES, 24]);
     let labels = file.tensor("labels").unwrap();
     let labels: Vec<_> = labels
@@ -226,7 +226,7 @@ fn inspect_shows_every_tensor() {
 #[test]
 fn every_subcommand_explains_itself_by_an_example() {
     let place = Place::new();
-    for name in ["train", "evaluate", "sample", "embed", "encode", "decode", "inspect"] {
+    for name in ["train", "evaluate", "sample", "embed", "encode", "decode", "inspect", "import"] {
         let help = place.dbn(&format!("{name} --help")).done().out;
         assert!(help.contains("Example"), "{help}");
         assert!(help.contains(&format!("dbn {name} ")), "{help}");

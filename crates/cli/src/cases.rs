@@ -17,6 +17,18 @@ pub fn find(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<Part> {
+    Ok(find_numbered(dir, model, data, options, cases)?.0)
+}
+
+/// The same, and the number of every case from 0 among all of the source: where that is several files, those of the cases held
+/// out follow those of the others, as in `--cases all`.
+pub fn find_numbered(
+    dir: &Path,
+    model: &Model,
+    data: Option<&str>,
+    options: &DataOptions,
+    cases: Option<Cases>,
+) -> Result<(Part, Vec<u32>)> {
     let of_named = DataOptions { binarise: None, ..options.clone() };
     ensure!(
         data.is_some() || of_named == DataOptions::default(),
@@ -45,7 +57,16 @@ pub fn find(
     // in their order.
     let hold_out = if cases == Cases::All { 0 } else { hold_out };
     let validate = if cases == Cases::Validation { validate } else { 0 };
+    // What the source itself sets apart lies in files of its own.
+    let own =
+        [&dataset.validation, &dataset.held_out].map(|part| part.as_ref().map_or(0, Part::len));
+    let of_train = dataset.train.len();
     let Parts { train, validation, held_out } = dataset.parts(hold_out, validate)?;
+    let before = match cases {
+        Cases::Validation if own[0] > 0 => of_train,
+        Cases::HeldOut if own[1] > 0 => of_train + own[0],
+        _ => 0,
+    };
     let part = match cases {
         Cases::Train => Some(train),
         Cases::Validation => validation,
@@ -62,7 +83,8 @@ pub fn find(
     let units = model.dbn.visible_units();
     model.check_width(part.width()).with_context(|| source(data, dir))?;
     datasets::check_units(&source(data, dir), &part, &units)?;
-    Ok(part)
+    let numbers = part.cases.numbers().into_iter().map(|number| before as u32 + number).collect();
+    Ok((part, numbers))
 }
 
 /// What to call the cases' source in an error.

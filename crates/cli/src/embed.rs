@@ -40,7 +40,8 @@ pub fn run(args: &Embed) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
-    let part = cases::find(&args.run, &model, data, &args.data_options, Some(args.cases))?;
+    let (part, rows) =
+        cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = indicatif::ProgressBar::new(part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
         let features = rows.map_err(Into::into).and_then(|rows| features(&model, &rows, &wanted));
@@ -48,8 +49,9 @@ pub fn run(args: &Embed) -> Result<()> {
         bar.inc(features[0].dim(0)? as u64);
         Ok(features)
     });
-    let named = wanted.iter().map(|feature| (feature.name(), feature.width(&model)));
-    let said = features::write(&args.out, &named.collect::<Vec<_>>(), blocks, &part)?;
+    let named = wanted.iter().map(|feature| (feature.name(), feature.width(&model))).collect();
+    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)
 }

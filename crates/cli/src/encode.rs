@@ -14,7 +14,8 @@ pub fn run(args: &Encode) -> Result<()> {
     let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder = autoencoder(&model).with_context(|| args.run.display().to_string())?;
     let data = args.data.as_deref();
-    let part = cases::find(&args.run, &model, data, &args.data_options, Some(args.cases))?;
+    let (part, rows) =
+        cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = indicatif::ProgressBar::new(part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
         let codes = model.prepare(&rows?).and_then(|rows| autoencoder.encode(&rows));
@@ -22,8 +23,9 @@ pub fn run(args: &Encode) -> Result<()> {
         bar.inc(codes.dim(0)? as u64);
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
-    let named = [("codes".to_owned(), autoencoder.code_width())];
-    let said = features::write(&args.out, &named, blocks, &part)?;
+    let named = vec![("codes".to_owned(), autoencoder.code_width())];
+    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;
     let picture = args.out.with_extension("png");

@@ -46,6 +46,8 @@ mod push;
 #[cfg(feature = "hub")]
 mod pull;
 
+mod import;
+
 mod bench;
 mod reproduce;
 
@@ -94,6 +96,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Encode(args) => encode::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Import(args) => import::run(args),
         #[cfg(feature = "hub")]
         Command::Push(args) => push::run(args, bars),
         #[cfg(feature = "hub")]

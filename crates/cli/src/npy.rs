@@ -10,7 +10,7 @@ use npyz::WriterBuilder;
 pub fn bytes(matrix: &Tensor) -> Result<Vec<u8>> {
     let (rows, columns) = matrix.dims2()?;
     let mut bytes = Vec::with_capacity(128 + 4 * rows * columns);
-    write(&mut bytes, (rows, columns), [matrix.clone()])?;
+    write(&mut bytes, (rows, columns), [Ok(matrix.clone())])?;
     Ok(bytes)
 }
 
@@ -18,12 +18,12 @@ pub fn bytes(matrix: &Tensor) -> Result<Vec<u8>> {
 pub fn write(
     out: impl Write,
     (rows, columns): (usize, usize),
-    blocks: impl IntoIterator<Item = Tensor>,
+    blocks: impl IntoIterator<Item = Result<Tensor>>,
 ) -> Result<()> {
     let options = npyz::WriteOptions::new().default_dtype().shape(&[rows as u64, columns as u64]);
     let mut writer = options.writer(out).begin_nd()?;
     for block in blocks {
-        writer.extend(block.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
+        writer.extend(block?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)?;
     }
     Ok(writer.finish()?)
 }

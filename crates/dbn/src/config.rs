@@ -62,6 +62,23 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Config {
+    /// A network of these layers and nothing beside it.
+    pub fn new(visible: Units, hidden: Vec<Units>) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            visible,
+            hidden,
+            classes: None,
+            labels: None,
+            untied: false,
+            autoencoder: false,
+            image: None,
+            standardise: false,
+            preprocessing: None,
+        }
+    }
+
     /// Reads and checks the file `path`.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;

@@ -34,6 +34,9 @@ pub mod per_class;
 pub mod config;
 pub mod store;
 
+pub mod feature_extractor;
+pub mod import;
+
 pub mod gallery;
 
 pub mod recipe;
@@ -63,6 +66,7 @@ pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
 pub use directed::Directed;
 pub use evaluation::Evaluation;
+pub use feature_extractor::FeatureExtractor;
 pub use generator::Generator;
 pub use per_class::PerClass;
 pub use rbm_core::{Error, Result};

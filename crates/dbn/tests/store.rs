@@ -85,14 +85,7 @@ fn a_joint_network_is_loaded_as_it_was_saved() {
         (alone, &["rbms.0.weight [4, 9]"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let model = Model {
-            dbn,
-            classifier: None,
-            autoencoder: None,
-            standardise: None,
-            image: None,
-            preprocessing: None,
-        };
+        let model = Model::from(dbn);
         model.save(dir.path()).unwrap();
         let loaded = Model::load(dir.path(), &Device::Cpu).unwrap();
         assert_eq!((loaded.config(), loaded.dbn.width()), (model.config(), 6));

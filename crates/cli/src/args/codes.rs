@@ -21,7 +21,7 @@ pub struct Encode {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// File to write: .npy or .safetensors
+    /// File to write: .npy, .safetensors, .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Replace the file if it exists

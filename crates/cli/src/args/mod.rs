@@ -6,6 +6,7 @@ mod data;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
+mod import;
 mod reproduce;
 mod sample;
 
@@ -20,10 +21,11 @@ pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
 pub use hub::{Pull, Push};
+pub use import::{Import, Program};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 
-/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, import, push, pull, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -62,6 +64,7 @@ pub enum Command {
     Push(Push),
     #[cfg(feature = "hub")]
     Pull(Pull),
+    Import(Import),
     Bench(Bench),
     Reproduce(Reproduce),
 }
@@ -162,8 +165,11 @@ pub struct Train {
 /// Write the hidden layers' mean activities as features for other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn embed runs/mnist --out features.npy                      the top layer, all cases
-  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., labels")]
+  dbn embed runs/mnist --out features.npy                      the top layer, all cases: a matrix and nothing else
+  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., and rows, labels
+  dbn embed runs/mnist new.csv --out features.parquet          columns row, label, layer3_0, layer3_1, ...
+  dbn embed runs/mnist --cases held-out --out features.csv     the same columns as text
+row is the number of the case in the data, from 0; label is its class, where it has one. Data need not fit into memory.")]
 pub struct Embed {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
@@ -174,11 +180,11 @@ pub struct Embed {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// Which layer: 1 is the lowest, top, all (side by side in .npy, a tensor each in .safetensors), or classes for what
+    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), or classes for what
     /// the classifier says of each case
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
-    /// File to write: .npy or .safetensors
+    /// File to write: .npy, .safetensors, .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Replace the file if it exists

@@ -77,6 +77,14 @@ impl Cases {
         Ok(Self { chosen: Some(self.rows_of_source(indices)?.into()), ..self.clone() })
     }
 
+    /// The number of each case, from 0, in the file or tensor that they were found in.
+    pub fn numbers(&self) -> Vec<u32> {
+        match &self.chosen {
+            Some(chosen) => chosen.to_vec(),
+            None => (0..self.source.count() as u32).collect(),
+        }
+    }
+
     /// The same cases, encoded like this, instead of in any way before, whenever they are formed.
     pub(super) fn encoded(&self, encoding: Encoding) -> Self {
         Self { encoding: Some(encoding), ..self.clone() }

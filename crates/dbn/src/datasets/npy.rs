@@ -11,8 +11,8 @@ use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
 use super::{Cases, Part, bytes, labels};
 
-const FORM: &str = "a NumPy .npy file";
-const TYPES: &str = "booleans, integers of 8 to 64 bits, float32 or float64";
+pub(super) const FORM: &str = "a NumPy .npy file";
+pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float32 or float64";
 // NumPy itself reads no longer header from a file that it does not trust.
 const LONGEST_HEADER: usize = 10_000;
 const DEEPEST_HEADER: usize = 16;
@@ -104,7 +104,7 @@ impl<'a> Array<'a> {
     }
 }
 
-fn number(dtype: &DType) -> Option<Number> {
+pub(super) fn number(dtype: &DType) -> Option<Number> {
     let DType::Plain(written) = dtype else { return None };
     let kind = match (written.type_char(), written.size_field()) {
         (TypeChar::Bool, 1) => Kind::Bool,
@@ -154,7 +154,7 @@ fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Res
 
 /// `npyz` trusts a header's length, depth and shape: it allocates the first, recurses into the second and multiplies out
 /// the third (in which it adds up sums) unchecked. So all three are checked before it sees them.
-fn check_header(path: &Path, file: &[u8]) -> Result<()> {
+pub(super) fn check_header(path: &Path, file: &[u8]) -> Result<()> {
     let refused = |place: &str, expected: String, found: String| {
         Err(Error::file(path, place, expected, found))
     };

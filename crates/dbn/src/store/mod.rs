@@ -44,6 +44,14 @@ pub struct Model {
     pub preprocessing: Option<Preprocessing>,
 }
 
+/// A network and nothing beside it.
+impl From<Dbn> for Model {
+    fn from(dbn: Dbn) -> Self {
+        let (classifier, autoencoder, standardise) = (None, None, None);
+        Self { dbn, classifier, autoencoder, standardise, image: None, preprocessing: None }
+    }
+}
+
 impl Model {
     /// What `config.json` holds.
     pub fn config(&self) -> Config {

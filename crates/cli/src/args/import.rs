@@ -1,0 +1,76 @@
+//! `dbn import`, as it was typed.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+/// Make a model of a machine that another program has learned
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn import rbm.npz --out models/rbm                  scikit-learn: np.savez of the attributes components_,
+                                                       intercept_hidden_ and intercept_visible_ of a BernoulliRBM
+  dbn import RBM.h5 --update 1000 --out models/rbm     rbms: one of the updates in the file; the last without --update
+  dbn import rbm.pt --out models/rbm                   PyTorch: a state dict with W, v_bias, h_bias or names like them;
+                                                       with rbms.0.W and so on, machines on top of each other
+  dbn import net.safetensors --map W=fc.weight --map h_bias=fc.bias --map v_bias=visible --out models/rbm
+  dbn embed models/rbm data.npy --out features.npy     every command takes the folder like that of a run
+Nothing of a file is executed: a pickle that is more than tensors is refused.")]
+pub struct Import {
+    /// The file
+    pub file: PathBuf,
+    /// The program it is from [default: by its ending, .npz sklearn, .h5 or .hdf5 rbms, .pt, .pth or .safetensors pytorch]
+    #[arg(long, value_enum)]
+    pub from: Option<Program>,
+    /// Folder of the model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// rbms: after how many updates [default: the last in the file]
+    #[arg(long, value_name = "N")]
+    pub update: Option<u64>,
+    /// pytorch: read the tensor TENSOR as NAME: W, v_bias or h_bias, of several machines 0.W, 1.W, ...
+    #[arg(long, value_name = "NAME=TENSOR", value_parser = mapping)]
+    pub map: Vec<(String, String)>,
+    /// pytorch: weights are (visible, hidden); needed only where both layers are of one size
+    #[arg(long)]
+    pub transpose: bool,
+    /// pytorch: kind of the data layer's units, as in dbn train [default: bernoulli]
+    #[arg(long, value_name = "KIND")]
+    pub visible: Option<String>,
+    /// pytorch: kind of all hidden units [default: bernoulli]
+    #[arg(long, value_name = "KIND")]
+    pub hidden: Option<String>,
+    /// Cases are pictures of this size, e.g. 28x28
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
+    pub image: Option<(usize, usize)>,
+    /// Replace the model if there is one
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A program whose machines can be read
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Program {
+    /// scikit-learn's BernoulliRBM, its attributes in an .npz file
+    Sklearn,
+    /// rbms of DsysDML, its HDF5 files
+    Rbms,
+    /// PyTorch, a state dict
+    Pytorch,
+}
+
+fn mapping(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, tensor)) if !name.is_empty() && !tensor.is_empty() => {
+            Ok((name.into(), tensor.into()))
+        }
+        _ => Err("expected NAME=TENSOR, e.g. W=fc.weight".into()),
+    }
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
+    match parsed {
+        Some((Ok(height), Ok(width))) => Ok((height, width)),
+        _ => Err("expected HEIGHTxWIDTH, e.g. 28x28".into()),
+    }
+}

@@ -1,0 +1,37 @@
+//! Features as text: a header, then a line a case.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use super::{LABEL, ROW, Table, values};
+
+/// Writes the columns `row`, `label` where there are labels, and one for each number, as few digits as tell it from others.
+pub fn write(
+    out: impl Write,
+    table: &Table<'_>,
+    blocks: impl Iterator<Item = Result<Tensor>>,
+) -> Result<()> {
+    let mut out = csv::Writer::from_writer(out);
+    let label = table.labels.map(|_| LABEL.to_owned());
+    out.write_record([ROW.to_owned()].into_iter().chain(label).chain(table.columns()))?;
+    let mut numbers = table.rows.iter();
+    let mut labels = table.labels.unwrap_or_default().iter();
+    let mut text = String::new();
+    for block in blocks {
+        for features in values(&block?)?.chunks(table.width().max(1)) {
+            for number in numbers.next().into_iter().chain(labels.next()) {
+                out.write_field(number.to_string())?;
+            }
+            for feature in features {
+                text.clear();
+                write!(text, "{feature}")?;
+                out.write_field(&text)?;
+            }
+            out.write_record(None::<&[u8]>)?;
+        }
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,89 @@
+//! Features as a table of Apache Parquet.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::Tensor;
+use parquet::basic::{Repetition, Type as Kind};
+use parquet::data_type::{DataType, FloatType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::Type;
+
+use super::{LABEL, ROW, Table, values};
+
+/// How many numbers are held until their columns are written: 64 MiB.
+const GROUP: usize = 1 << 24;
+
+/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, and one `FLOAT` for each number; none has gaps,
+/// and none is compressed.
+pub fn write(
+    out: impl Write + Send,
+    table: &Table<'_>,
+    blocks: impl Iterator<Item = Result<Tensor>>,
+) -> Result<()> {
+    let column = |name: &str, kind| -> Result<Arc<Type>> {
+        let column = Type::primitive_type_builder(name, kind);
+        Ok(Arc::new(column.with_repetition(Repetition::REQUIRED).build()?))
+    };
+    let mut columns = vec![column(ROW, Kind::INT64)?];
+    if table.labels.is_some() {
+        columns.push(column(LABEL, Kind::INT64)?);
+    }
+    for name in table.columns() {
+        columns.push(column(&name, Kind::FLOAT)?);
+    }
+    let schema = Type::group_type_builder("features").with_fields(columns).build()?;
+    // Hardly any feature stands there twice: a dictionary of them would only be read beside them.
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let mut file = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
+    let width = table.width();
+    let (mut first, mut held) = (0, Vec::new());
+    for block in blocks {
+        held.extend(values(&block?)?);
+        if held.len() >= GROUP {
+            first = write_group(file.next_row_group()?, table, first, &held, width)?;
+            held.clear();
+        }
+    }
+    if !held.is_empty() {
+        write_group(file.next_row_group()?, table, first, &held, width)?;
+    }
+    file.close()?;
+    Ok(())
+}
+
+/// Writes the cases from number `first` on whose features are `features`; the number of the next one.
+fn write_group(
+    mut group: SerializedRowGroupWriter<'_, impl Write + Send>,
+    table: &Table<'_>,
+    first: usize,
+    features: &[f32],
+    width: usize,
+) -> Result<usize> {
+    let next = first + features.len() / width.max(1);
+    for numbers in [Some(table.rows), table.labels].into_iter().flatten() {
+        let numbers: Vec<i64> = numbers[first..next].iter().map(|&n| n.into()).collect();
+        write_column::<Int64Type>(&mut group, &numbers)?;
+    }
+    let mut column = Vec::with_capacity(next - first);
+    for at in 0..width {
+        column.clear();
+        column.extend(features.iter().skip(at).step_by(width));
+        write_column::<FloatType>(&mut group, &column)?;
+    }
+    group.close()?;
+    Ok(next)
+}
+
+fn write_column<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
+    values: &[T::T],
+) -> Result<()> {
+    if let Some(mut column) = group.next_column()? {
+        column.typed::<T>().write_batch(values, None, None)?;
+        column.close()?;
+    }
+    Ok(())
+}

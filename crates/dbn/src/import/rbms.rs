@@ -1,0 +1,93 @@
+//! The HDF5 files of `rbms` (DsysDML): one machine as it was after each of several numbers of updates.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use hdf5_pure::{Dataset, File, Group};
+use rbm_core::{Error, Result, Units};
+
+use super::Imported;
+use super::found::{Found, Named, stacked};
+
+const FORM: &str = "an HDF5 file of rbms";
+
+/// The machine in the file `path` as it was after `update` updates, or after the last. A `BBRBM` has Bernoulli units; the
+/// visible ones of a `PBRBM` are Potts sites, one column for each state of the first site, then of the second.
+///
+/// # Errors
+///
+/// Where the file is none of `rbms`, lacks the update (with those that it has) or a part of it, or has other shapes or numbers
+/// that are not finite.
+pub fn rbms(path: &Path, update: Option<u64>) -> Result<Imported> {
+    let file = File::open_streaming(path).map_err(|e| match e {
+        hdf5_pure::Error::Io(e) => Error::io(path, e),
+        e => Error::file(path, "the file", FORM, e.to_string()),
+    })?;
+    let failed = |place: &str, e: hdf5_pure::Error| Error::file(path, place, FORM, e.to_string());
+    let groups = file.root().groups().map_err(|e| failed("/", e))?;
+    let number = |name: &String| name.strip_prefix("update_")?.parse::<u64>().ok();
+    let mut updates: Vec<u64> = groups.iter().filter_map(number).collect();
+    updates.sort_unstable();
+    let chosen = update.map_or(updates.last(), |update| updates.iter().find(|n| **n == update));
+    let Some(chosen) = chosen else {
+        let expected = match update {
+            Some(update) => format!("a group update_{update}"),
+            None => format!("{FORM}, with groups update_1 and so on"),
+        };
+        let there: Vec<_> = match updates.is_empty() {
+            true => groups,
+            false => updates.iter().map(ToString::to_string).collect(),
+        };
+        let found = if there.is_empty() { "none".into() } else { there.join(", ") };
+        return Err(Error::file(path, "/", expected, found));
+    };
+    let place = format!("update_{chosen}/params");
+    // Before there was a group of them, the parameters lay in the update itself.
+    let params = file.group(&place).or_else(|_| file.group(&format!("update_{chosen}")));
+    let params = params.map_err(|e| failed(&place, e))?;
+    let named = |name: &str| -> Result<Named> {
+        let place = format!("{place}/{name}");
+        let tensor = numbers(&params, name).map_err(|e| failed(&place, e))?;
+        Ok(Named::new(place, tensor?))
+    };
+    let (weights, vbias, hbias) = (named("weight_matrix")?, named("vbias")?, named("hbias")?);
+    let kind = file.dataset("model_type").and_then(|kind| kind.read_string());
+    let kind = kind.ok().and_then(|kinds| kinds.into_iter().next());
+    let shape = weights.tensor.dims().to_vec();
+    let (visible, hidden) = match (kind.as_deref(), &shape[..]) {
+        (Some("BBRBM") | None, &[visible, hidden]) => (Units::bernoulli(visible), hidden),
+        (Some("PBRBM") | None, &[sites, states, hidden]) => {
+            (Units::Potts { sites, states }, hidden)
+        }
+        (Some("BBRBM" | "PBRBM") | None, _) => {
+            let expected = "shape (visible, hidden) of a BBRBM, (sites, states, hidden) of a PBRBM";
+            return Err(Error::file(path, weights.name, expected, format!("{shape:?}")));
+        }
+        (Some(other), _) => {
+            return Err(Error::file(path, "model_type", "BBRBM or PBRBM", other));
+        }
+    };
+    let matrix = weights.tensor.reshape(((), hidden))?;
+    let bias = match vbias.tensor.rank() {
+        2 if shape.len() == 3 => vbias.tensor.flatten_all()?,
+        _ => vbias.tensor,
+    };
+    let found = Found {
+        visible,
+        hidden: Units::bernoulli(hidden),
+        weights: Named::new(weights.name, matrix),
+        visible_bias: Named::new(vbias.name, bias),
+        hidden_bias: hbias,
+    };
+    let updates: Vec<_> = updates.iter().map(ToString::to_string).collect();
+    let note = format!("update {chosen} of {}", updates.join(", "));
+    Ok(Imported { model: stacked(path, &[found])?, notes: vec![note] })
+}
+
+/// The numbers of a data set of `group`.
+fn numbers(group: &Group, name: &str) -> std::result::Result<Result<Tensor>, hdf5_pure::Error> {
+    let data: Dataset = group.dataset(name)?;
+    let shape: Vec<usize> = data.shape()?.into_iter().map(|n| n as usize).collect();
+    let values = data.read_f64()?;
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu).map_err(Error::from))
+}

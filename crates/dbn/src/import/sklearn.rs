@@ -1,0 +1,42 @@
+//! scikit-learn's `BernoulliRBM`, by its attributes.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use rbm_core::{Error, Result, Units};
+
+use super::Imported;
+use super::found::{Found, Named, stacked};
+use crate::datasets::Arrays;
+
+/// The machine whose attributes the file `path` has under their own names:
+///
+/// ```python
+/// np.savez("rbm.npz", components_=rbm.components_, intercept_hidden_=rbm.intercept_hidden_,
+///          intercept_visible_=rbm.intercept_visible_)
+/// ```
+///
+/// # Errors
+///
+/// Where the file is no `.npz`, lacks an array, or has one of another shape or with numbers that are not finite.
+pub fn sklearn(path: &Path) -> Result<Imported> {
+    let mut arrays = Arrays::open(path)?;
+    let mut named = |name: &str| -> Result<Named> {
+        let (shape, values) = arrays.get(name)?;
+        Ok(Named::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
+    };
+    let components = named("components_")?;
+    let &[hidden, visible] = components.tensor.dims() else {
+        let found = format!("{:?}", components.tensor.dims());
+        let place = "array \"components_\"";
+        return Err(Error::file(path, place, "shape (hidden, visible)", found));
+    };
+    let found = Found {
+        visible: Units::bernoulli(visible),
+        hidden: Units::bernoulli(hidden),
+        weights: Named::new(components.name, components.tensor.t()?),
+        visible_bias: named("intercept_visible_")?,
+        hidden_bias: named("intercept_hidden_")?,
+    };
+    Ok(Imported { model: stacked(path, &[found])?, notes: Vec::new() })
+}
