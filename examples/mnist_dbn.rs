@@ -1,13 +1,15 @@
 //! The deep belief network of 2006 on MNIST: 784-500-500-2000, each layer pre-trained by contrastive divergence, then the
 //! whole network fine-tuned by backpropagation (Hinton and Salakhutdinov, Science 313, 2006).
 //!
-//! `cargo run --release --example mnist_dbn -- --data DIR`, where DIR holds the four IDX files of MNIST, plain or gzipped.
+//! `cargo run --release --example mnist_dbn -- --data DIR`, where DIR holds the four IDX files of MNIST, plain or gzipped; without
+//! it they are fetched from the Hugging Face Hub.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use dbn::hub::Hub;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Recipe, Recognition, Run, Training, datasets, gallery};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,9 +17,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Train the deep belief network of 2006 on MNIST
 #[derive(Parser)]
 struct Args {
-    /// Folder with the four IDX files of MNIST, plain or gzipped
+    /// Folder with the four IDX files of MNIST, plain or gzipped [default: fetched from the Hub]
     #[arg(long, env = "MNIST_DIR")]
-    data: PathBuf,
+    data: Option<PathBuf>,
     /// Folder of the run; a run that was stopped there goes on
     #[arg(long, default_value = "runs/mnist_dbn")]
     out: PathBuf,
@@ -38,7 +40,11 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let device = candle_core::Device::cuda_if_available(0).unwrap_or(candle_core::Device::Cpu);
 
-    let source = args.data.to_str().context("--data: the path is not UTF-8")?;
+    let data = match args.data {
+        Some(data) => data,
+        None => Hub::from_env()?.data("mnist").context("without --data")?,
+    };
+    let source = data.to_str().context("--data: the path is not UTF-8")?;
     let mut dataset = datasets::load(source, &datasets::Options::default())?;
     if let Some(limit) = args.limit {
         let first: Vec<u32> = (0..limit.min(dataset.train.len()) as u32).collect();

@@ -182,6 +182,12 @@ impl Answer {
         self
     }
 
+    /// The command has ended with this code.
+    #[track_caller]
+    pub fn code_is(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+    }
+
     /// The command has failed, and said so in one line that holds all of `words`.
     #[track_caller]
     pub fn failed(&self, words: &[&str]) {

@@ -368,3 +368,46 @@ fn what_is_written_by_hand_stays_in_the_card() {
     let old = String::from_utf8(beside.hub.file("models/me/old", "README.md").unwrap()).unwrap();
     assert!(old.starts_with("---\n") && old.contains("\nOnly words.\n"), "{old}");
 }
+
+#[test]
+fn pictures_of_the_hub_become_a_folder_that_is_found_by_name() {
+    let beside = Beside::empty(Transfer::Regular);
+    beside.dbn("train mnist").failed(&["dbn data mnist", "four IDX files"]);
+    beside.dbn("data mnist").failed(&["mnist", "folder of your own"]);
+    let files = [
+        ("train", include_bytes!("mnist/train.parquet").as_slice()),
+        ("test", include_bytes!("mnist/test.parquet")),
+    ];
+    for (part, bytes) in files {
+        let path = format!("mnist/{part}/0000.parquet");
+        beside.hub.put_at("datasets/ylecun/mnist", "refs/convert/parquet", &path, bytes);
+    }
+    let folder = PathBuf::from(beside.dbn("data mnist").done().out.trim());
+    let pixels = fs::read(folder.join("train-images-idx3-ubyte")).unwrap();
+    // Of picture i the row i is drawn: 7i, 7i + 1 and so on (mnist/make.py).
+    assert_eq!(pixels.len(), 16 + 12 * 784);
+    for (i, picture) in pixels[16..].chunks_exact(784).enumerate() {
+        let drawn = |j: usize| if j / 28 == i { ((i * 7 + j) % 256) as u8 } else { 0 };
+        assert!(picture.iter().enumerate().all(|(j, pixel)| *pixel == drawn(j)), "picture {i}");
+    }
+    let labels = fs::read(folder.join("t10k-labels-idx1-ubyte")).unwrap();
+    assert_eq!(labels[8..], [0, 1, 2, 3, 4, 5]);
+    // From now on nobody is asked.
+    let asked = beside.hub.log().len();
+    assert_eq!(PathBuf::from(beside.dbn("data mnist").done().out.trim()), folder);
+    let set = "--set layers.*.epochs=1 --set layers.*.batch_size=4 --set classifier.epochs=1 --set classifier.average_last=0";
+    beside.dbn(&format!("train mnist --layers 5 --no-pictures --out run {set}")).done();
+    beside.dbn("evaluate run mnist").done();
+    assert_eq!(beside.hub.log().len(), asked);
+    let recipe = beside.place.text("run/recipe.toml");
+    assert!(recipe.contains("name = \"mnist\""), "{recipe}");
+    beside.dbn("data mnisst").code_is(2);
+    beside.hub.put_at(
+        "datasets/zalando-datasets/fashion_mnist",
+        "refs/convert/parquet",
+        "fashion_mnist/train/0000.parquet",
+        b"PAR1 nonsense",
+    );
+    beside.dbn("data fashion-mnist").failed(&["0000.parquet"]);
+    assert!(!folder.with_file_name("fashion-mnist").join("train-images-idx3-ubyte").exists());
+}

@@ -101,6 +101,10 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Push(args) => push::run(args, bars),
         #[cfg(feature = "hub")]
         Command::Pull(args) => pull::run(args, bars),
+        #[cfg(feature = "hub")]
+        Command::Data(args) => {
+            output::line(transfer::hub(bars, "data")?.data(&args.name)?.display().to_string())
+        }
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
     }

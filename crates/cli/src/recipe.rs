@@ -53,7 +53,7 @@ pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
 /// The data that the user named, read as `options` say.
 pub fn load_other(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
     let mut recipe = Recipe::named("default")?;
-    source.clone_into(&mut recipe.data.source);
+    recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
     load_data(&recipe)
 }
@@ -98,9 +98,32 @@ fn suitable(data: Option<&str>) -> &str {
     match data {
         None => "digits",
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
+        Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
         Some(_) => "default",
     }
+}
+
+/// Whether data of the Hub are meant: those that are called so, and are not here under that name.
+fn is_of_hub(data: &str) -> bool {
+    #[cfg(feature = "hub")]
+    return dbn::hub::data::names().any(|name| name == data) && !Path::new(data).exists();
+    #[cfg(not(feature = "hub"))]
+    return data.is_empty();
+}
+
+/// Where data are: as they are called, or where those of the Hub were put. Errors where these were never fetched.
+fn located(data: &str) -> Result<String> {
+    if !is_of_hub(data) {
+        return Ok(data.to_owned());
+    }
+    #[cfg(feature = "hub")]
+    if let Some(folder) = dbn::hub::data::fetched(data) {
+        return Ok(folder.to_string_lossy().into_owned());
+    }
+    anyhow::bail!(
+        "{data}: there is no such folder here: fetch it with `dbn data {data}`, or name a folder that holds its four IDX files"
+    )
 }
 
 /// A path that still means the same when the run goes on from another folder.
@@ -108,7 +131,8 @@ pub fn absolute(data: &str) -> Result<String> {
     if datasets::is_named(data) {
         return Ok(data.to_owned());
     }
-    let path = std::path::absolute(data).with_context(|| data.to_owned())?;
+    let data = located(data)?;
+    let path = std::path::absolute(&data).with_context(|| data.clone())?;
     path.into_os_string()
         .into_string()
         .map_err(|path| anyhow::anyhow!("{path:?}: the path is not UTF-8"))

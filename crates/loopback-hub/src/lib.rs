@@ -88,8 +88,13 @@ impl Server {
 
     /// Puts a file into a repository, which is made if need be: `models/me/name` or `datasets/me/name`.
     pub fn put(&self, repository: &str, path: &str, bytes: &[u8]) {
+        self.put_at(repository, "main", path, bytes);
+    }
+
+    /// [`Server::put`] onto a branch, which is made if need be.
+    pub fn put_at(&self, repository: &str, branch: &str, path: &str, bytes: &[u8]) {
         let mut store = self.service.store.lock().unwrap();
-        store.put(repository, path, bytes.to_vec());
+        store.put(repository, branch, path, bytes.to_vec());
     }
 
     /// A file of a repository's main branch, unless it is not there or its bytes are in xet's folder.

@@ -271,7 +271,7 @@ impl Service {
 
     fn commit(&self, store: &mut Store, id: &str, revision: &str, request: &Request) -> Response {
         if self.faults.lock().unwrap().race {
-            store.put(id, "someone-else.txt", b"was quicker".to_vec());
+            store.put(id, revision, "someone-else.txt", b"was quicker".to_vec());
         }
         let large = store.large.clone();
         let repository = store.repositories.get_mut(id).unwrap();

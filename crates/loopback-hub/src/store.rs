@@ -99,10 +99,11 @@ impl Store {
         true
     }
 
-    pub fn put(&mut self, id: &str, path: &str, bytes: Vec<u8>) {
+    pub fn put(&mut self, id: &str, branch: &str, path: &str, bytes: Vec<u8>) {
         self.create(id, false);
         let repository = self.repositories.get_mut(id).unwrap();
-        let mut files = repository.files("main").unwrap().clone();
+        let from = if repository.branches.contains_key(branch) { branch } else { "main" };
+        let mut files = repository.files(from).unwrap().clone();
         let entry = match path.ends_with(".safetensors") {
             true => {
                 Entry::large(&hex(&Sha256::digest(&bytes)), bytes.len() as u64, Some(bytes), None)
@@ -110,7 +111,7 @@ impl Store {
             false => Entry::regular(bytes),
         };
         files.insert(path.into(), entry);
-        repository.add("main", files);
+        repository.add(branch, files);
     }
 
     pub fn bytes(&self, id: &str, revision: &str, path: &str) -> Option<Vec<u8>> {

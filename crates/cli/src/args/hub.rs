@@ -60,6 +60,18 @@ pub struct Pull {
     pub force: bool,
 }
 
+/// Fetch a data set from the Hub, and print the folder it lies in
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn data mnist
+  dbn train mnist              found there, where no folder of that name is here
+It is fetched once, into the cache of the Hub (HF_HOME says where that is).")]
+pub struct Data {
+    /// Which
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(dbn::hub::data::names()))]
+    pub name: String,
+}
+
 /// `0..2`
 fn first_layers(text: &str) -> Result<Range<usize>, String> {
     let range =

@@ -20,12 +20,12 @@ pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
-pub use hub::{Pull, Push};
+pub use hub::{Data, Pull, Push};
 pub use import::{Import, Program};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 
-/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, import, push, pull, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -64,6 +64,8 @@ pub enum Command {
     Push(Push),
     #[cfg(feature = "hub")]
     Pull(Pull),
+    #[cfg(feature = "hub")]
+    Data(Data),
     Import(Import),
     Bench(Bench),
     Reproduce(Reproduce),

@@ -12,6 +12,7 @@
 //! `HF_ENDPOINT`, `HF_HUB_OFFLINE`. Nothing of a repository is executed, only files of known names are read, and each is compared
 //! with the hash that the Hub has for it.
 
+pub mod data;
 mod pull;
 mod push;
 mod reference;
