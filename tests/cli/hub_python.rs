@@ -4,7 +4,9 @@ use std::process::Command;
 
 use loopback_hub::{Server, TOKEN, Transfer};
 
-use crate::common::{Answer, Place, answer};
+use crate::common::{Answer, Place, answer, data, npy};
+
+const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python/check.py");
 
 const PUSH: &str = r#"
 import sys
@@ -24,13 +26,17 @@ card = ModelCard.load(f"{folder}/README.md")
 assert card.data.library_name == "candle-dbn" and "rbm" in card.data.tags, card.data
 results = card.data.eval_results
 assert results and results[0].metric_value is not None and "±" in results[0].metric_name, results
-print(len(results), "results")
+print(folder, end="")
 "#;
 
 fn python(place: &Place, hub: &Server, script: &str, words: &str) -> Answer {
+    run(place, hub, &["-c", script], words)
+}
+
+fn run(place: &Place, hub: &Server, program: &[&str], words: &str) -> Answer {
     let python = std::env::var("DBN_PYTHON").expect("DBN_PYTHON: a Python with huggingface_hub");
     let mut command = Command::new(python);
-    command.args(["-c", script]).args(words.split_whitespace()).current_dir(place.path(""));
+    command.args(program).args(words.split_whitespace()).current_dir(place.path(""));
     command.env("HF_ENDPOINT", hub.endpoint()).env("HF_TOKEN", TOKEN);
     command.env("HF_HOME", place.path("python")).env("HF_XET_CACHE", place.path("python-xet"));
     answer(&mut command)
@@ -50,8 +56,14 @@ fn what_python_pushes_is_pulled_and_the_other_way_round() {
         let (place, hub) = (Place::new(), Server::start(transfer));
         place.dbn("train data.csv --recipe tiny.toml --out run").done();
         dbn(&place, &hub, "push run me/ours").done();
-        let said = python(&place, &hub, PULL, "me/ours run").done();
-        assert!(said.out.ends_with("results\n"), "{said:?}");
+        let folder = python(&place, &hub, PULL, "me/ours run").done().out;
+        // What it pulled has the features that ours has, in PyTorch.
+        let rows: Vec<_> = data(2, 0.2).into_iter().map(|(values, _)| values).collect();
+        place.write("cases.npy", npy(&rows));
+        place.dbn("embed run cases.npy --layer all --out all.npy").done();
+        let words = format!("{folder} cases.npy all.npy");
+        let said = run(&place, &hub, &[CHECK], &words).done();
+        assert!(said.out.contains("200 cases x 36 features"), "{said:?}");
         python(&place, &hub, PUSH, "me/theirs run").done();
         dbn(&place, &hub, "pull me/theirs --out theirs").done();
         assert!(place.model("theirs") == place.model("run"), "{transfer:?}");

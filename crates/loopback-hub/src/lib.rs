@@ -11,7 +11,9 @@ mod store;
 
 mod xet;
 
+mod reading;
 mod routes;
+mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;

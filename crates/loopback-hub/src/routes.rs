@@ -1,20 +1,18 @@
 //! Which request gets which answer.
 
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
-use base64::Engine;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::answer::{bytes, cut, json, refused};
-use crate::store::{Entry, Repository, Store, hex};
-use crate::{TOKEN, Transfer, xet};
+use crate::answer::{json, refused};
+use crate::reading::{info, paths_info, tree};
+use crate::store::Store;
+use crate::{TOKEN, Transfer};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,10 +37,10 @@ pub struct Service {
 }
 
 /// A request in parts.
-struct Request<'a> {
-    query: &'a str,
-    headers: &'a HeaderMap,
-    body: &'a [u8],
+pub struct Request<'a> {
+    pub query: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
 }
 
 impl Request<'_> {
@@ -51,7 +49,7 @@ impl Request<'_> {
         given == Some(&format!("Bearer {TOKEN}"))
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(self.body).unwrap_or_default()
     }
 }
@@ -124,72 +122,6 @@ impl Service {
         found.unwrap_or_else(|refusal| refusal)
     }
 
-    /// A file: its headers, and on GET what is in it.
-    fn file(
-        &self,
-        repository: &Repository,
-        id: &[&str],
-        revision: &str,
-        path: &[&str],
-        request: &Request,
-    ) -> Response {
-        let Some(commit) = repository.commit(revision) else {
-            return refused(404, "RevisionNotFound");
-        };
-        let commit = commit.clone();
-        let Some(entry) = repository.files(revision).unwrap().get(&path.join("/")) else {
-            let headers = [
-                ("x-error-code", "EntryNotFound".to_owned()),
-                ("x-error-message", "Entry not found".into()),
-                ("x-repo-commit", commit),
-            ];
-            return bytes(404, &headers, "");
-        };
-        let etag = format!("\"{}\"", entry.etag());
-        let mut headers = vec![
-            ("x-repo-commit", commit.clone()),
-            ("etag", etag.clone()),
-            ("accept-ranges", "bytes".into()),
-        ];
-        if entry.sha256.is_some() {
-            headers.push(("x-linked-etag", etag.clone()));
-            headers.push(("x-linked-size", entry.size.to_string()));
-        }
-        if let Some(hash) = &entry.xet {
-            let route =
-                format!("{}/api/models/{}/xet-read-token/{commit}", self.base, id.join("/"));
-            headers.push(("x-xet-hash", hash.clone()));
-            headers.push(("x-xet-refresh-route", route.clone()));
-            headers.push(("link", format!("<{route}>; rel=\"xet-auth\"")));
-        }
-        if request.headers.get("if-none-match").is_some_and(|given| given == etag.as_str()) {
-            return bytes(304, &headers, "");
-        }
-        let mut whole = entry.bytes.clone().unwrap_or_else(|| vec![0; entry.size as usize]);
-        let faults = *self.faults.lock().unwrap();
-        if faults.corrupt_downloads {
-            whole.iter_mut().for_each(|byte| *byte ^= 1);
-        }
-        headers.push(("content-length", entry.size.to_string()));
-        match faults.cut_downloads {
-            true => cut(&headers, &whole),
-            false => bytes(200, &headers, whole),
-        }
-    }
-
-    fn xet_token(&self) -> Response {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let expires = now + 3600;
-        let headers = [
-            ("x-xet-cas-url", self.content.clone()),
-            ("x-xet-access-token", "token".into()),
-            ("x-xet-token-expiration", expires.to_string()),
-            ("content-type", "application/json".into()),
-        ];
-        let body = json!({ "accessToken": "token", "exp": expires, "casUrl": self.content });
-        bytes(200, &headers, body.to_string())
-    }
-
     fn post(&self, parts: &[&str], request: &Request) -> Response {
         let is_cut = self.faults.lock().unwrap().cut_commits;
         if is_cut && parts.get(4) == Some(&"commit") {
@@ -227,167 +159,4 @@ impl Service {
             _ => refused(404, "NotFound"),
         }
     }
-
-    fn create(&self, store: &mut Store, asked: &Value) -> Response {
-        let owner = asked["organization"].as_str().unwrap_or("me");
-        let kind = asked["type"].as_str().unwrap_or("model");
-        let id = format!("{owner}/{}", asked["name"].as_str().unwrap());
-        let url = format!("{}/{id}", self.base);
-        if owner != "me" {
-            return refused(403, "Forbidden");
-        }
-        let is_private = asked["private"].as_bool().unwrap_or(false);
-        match store.create(&format!("{kind}s/{id}"), is_private) {
-            true => json(&json!({ "url": url, "name": id, "id": id })),
-            false => bytes(409, &[], json!({ "error": "exists", "url": url }).to_string()),
-        }
-    }
-
-    fn preupload(&self, repository: &Repository, asked: &Value) -> Response {
-        let files = asked["files"].as_array().unwrap().iter().map(|file| {
-            let path = file["path"].as_str().unwrap();
-            let is_large = self.transfer != Transfer::Regular && path.ends_with(".safetensors");
-            let mode = if is_large { "lfs" } else { "regular" };
-            json!({ "path": path, "uploadMode": mode, "shouldIgnore": false, "oid": null })
-        });
-        let files: Vec<_> = files.collect();
-        json(&json!({ "files": files, "commitOid": repository.branches["main"] }))
-    }
-
-    fn batch(&self, asked: &Value) -> Response {
-        let can_xet =
-            asked["transfers"].as_array().is_some_and(|all| all.iter().any(|t| t == "xet"));
-        let transfer = if self.transfer == Transfer::Xet && can_xet { "xet" } else { "basic" };
-        let objects = asked["objects"].as_array().unwrap().iter().map(|object| {
-            let href = format!("{}/lfs/{}", self.base, object["oid"].as_str().unwrap());
-            json!({
-                "oid": object["oid"], "size": object["size"], "authenticated": true,
-                "actions": { "upload": { "href": href, "header": {} } },
-            })
-        });
-        let objects: Vec<_> = objects.collect();
-        json(&json!({ "transfer": transfer, "objects": objects }))
-    }
-
-    fn commit(&self, store: &mut Store, id: &str, revision: &str, request: &Request) -> Response {
-        if self.faults.lock().unwrap().race {
-            store.put(id, revision, "someone-else.txt", b"was quicker".to_vec());
-        }
-        let large = store.large.clone();
-        let repository = store.repositories.get_mut(id).unwrap();
-        let Some(mut files) = repository.files(revision).cloned() else {
-            return refused(404, "RevisionNotFound");
-        };
-        for line in request.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: Value = serde_json::from_slice(line).unwrap();
-            let value = &line["value"];
-            let path = value["path"].as_str().unwrap_or_default().to_owned();
-            match line["key"].as_str().unwrap() {
-                "header" => {
-                    let parent = value["parentCommit"].as_str();
-                    let head = repository.commit(revision).map(String::as_str);
-                    if parent.is_some() && parent != head {
-                        return refused(412, "the branch has moved");
-                    }
-                }
-                "file" => {
-                    let text = value["content"].as_str().unwrap();
-                    let decoded = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
-                    files.insert(path, Entry::regular(decoded));
-                }
-                "lfsFile" => {
-                    let sha256 = value["oid"].as_str().unwrap();
-                    let bytes = large.get(sha256).cloned();
-                    let found = xet::hash_of(&self.content, sha256);
-                    if bytes.is_none() && found.is_none() {
-                        return refused(422, "LfsObjectMissing");
-                    }
-                    let size = value["size"].as_u64();
-                    let size = size.or(bytes.as_ref().map(|b| b.len() as u64)).unwrap_or(0);
-                    files.insert(path, Entry::large(sha256, size, bytes, found));
-                }
-                "deletedFile" => {
-                    files.remove(&path);
-                }
-                _ => {}
-            }
-        }
-        let mut said = json!({ "success": true, "hookOutput": "" });
-        let mut branch = revision.to_owned();
-        if request.query.contains("create_pr=1") {
-            repository.pull_requests += 1;
-            let number = repository.pull_requests;
-            branch = format!("refs/pr/{number}");
-            said["pullRequestUrl"] = format!("{}/{id}/discussions/{number}", self.base).into();
-            said["prUrl"] = said["pullRequestUrl"].clone();
-            said["prNum"] = number.into();
-        }
-        let commit = repository.add(&branch, files);
-        said["commitUrl"] = format!("{}/{id}/commit/{commit}", self.base).into();
-        said["commitOid"] = commit.into();
-        json(&said)
-    }
-
-    fn put(&self, parts: &[&str], request: &Request) -> Response {
-        match *parts {
-            ["lfs", sha256] if hex(&Sha256::digest(request.body)) == sha256 => {
-                let mut store = self.store.lock().unwrap();
-                store.large.insert(sha256.into(), request.body.to_vec());
-                bytes(200, &[], "")
-            }
-            _ => refused(400, "BadOid"),
-        }
-    }
-}
-
-fn info(repository: &Repository, id: &str, revision: &str) -> Response {
-    let (Some(commit), Some(files)) = (repository.commit(revision), repository.files(revision))
-    else {
-        return refused(404, "RevisionNotFound");
-    };
-    let siblings: Vec<_> = files.keys().map(|path| json!({ "rfilename": path })).collect();
-    let owner = id.split('/').next().unwrap();
-    json(&json!({
-        "_id": "0".repeat(24), "id": id, "modelId": id, "author": owner, "sha": commit,
-        "private": repository.is_private, "gated": false, "disabled": false, "downloads": 0, "likes": 0,
-        "tags": [], "lastModified": "2026-11-21T00:00:00.000Z", "createdAt": "2026-11-21T00:00:00.000Z",
-        "siblings": siblings,
-    }))
-}
-
-fn tree(repository: &Repository, revision: &str) -> Response {
-    match repository.files(revision) {
-        Some(files) => {
-            json(&Value::Array(files.iter().map(|(path, file)| listed(path, file)).collect()))
-        }
-        None => refused(404, "RevisionNotFound"),
-    }
-}
-
-fn paths_info(repository: &Repository, revision: &str, request: &Request) -> Response {
-    let Some(files) = repository.files(revision) else { return refused(404, "RevisionNotFound") };
-    let asked: Vec<String> = match request.json()["paths"].as_array() {
-        Some(paths) => paths.iter().filter_map(|path| path.as_str().map(Into::into)).collect(),
-        // Python sends a form.
-        None => String::from_utf8_lossy(request.body)
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix("paths="))
-            .map(|path| percent_decode_str(path).decode_utf8_lossy().into_owned())
-            .collect(),
-    };
-    let found = asked.iter().filter_map(|path| Some(listed(path, files.get(path)?)));
-    json(&Value::Array(found.collect()))
-}
-
-fn listed(path: &str, entry: &Entry) -> Value {
-    let mut listed = json!({ "type": "file", "oid": entry.oid, "size": entry.size, "path": path });
-    if let Some(sha256) = &entry.sha256 {
-        listed["lfs"] = json!({
-            "oid": sha256, "sha256": sha256, "size": entry.size, "pointerSize": 130,
-        });
-    }
-    if let Some(hash) = &entry.xet {
-        listed["xetHash"] = hash.clone().into();
-    }
-    listed
 }

@@ -27,9 +27,12 @@ pub fn split(card: &str) -> (Option<&str>, &str) {
     whole
 }
 
-/// The front matter: what `existing` has, the keys that it lacks, and the numbers.
+/// The front matter: what `existing` has, the keys that it lacks, and the numbers that there are now.
 pub fn of(card: &Card, existing: Option<&str>) -> String {
     let mut blocks: Vec<String> = blocks(existing.unwrap_or_default());
+    if card.results.measured.is_empty() {
+        blocks.retain(|known| key_of(known) != Some(NUMBERS));
+    }
     for (key, block) in ours(card) {
         let known = blocks.iter_mut().find(|known| key_of(known) == Some(key));
         match known {
