@@ -116,7 +116,7 @@ impl Watch for Lines {
     }
 
     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        if let Some(report) = figures.report.as_ref().filter(|_| figures.epoch % 10 == 0) {
+        if let Some(report) = figures.report.as_ref().filter(|_| figures.epoch.is_multiple_of(10)) {
             let error = report.reconstruction_error;
             eprintln!("epoch {}/{}: reconstruction {error:.4}", figures.epoch, figures.epochs);
         }
