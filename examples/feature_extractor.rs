@@ -2,8 +2,8 @@
 //! is frozen inside a candle model, and softmax regression on its features is held against the same on the pixels.
 //!
 //! ```sh
-//! cargo run --release --example feature_extractor                   # the embedded digits, half a minute
-//! cargo run --release --example feature_extractor -- --data mnist/  # a folder with the four IDX files of MNIST
+//! cargo run --release --example feature_extractor                   # the embedded digits, seconds
+//! cargo run --release --example feature_extractor -- --data mnist/  # the four IDX files of MNIST, minutes
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use dbn::{FeatureExtractor, Part, Recipe, Training, datasets};
 use rbm_core::{Rng, data, ops};
 
 /// Weight decays of the regression, of which a fifth of the labels chooses.
-const DECAYS: [f64; 5] = [0.0, 0.01, 0.1, 0.5, 2.0];
+const DECAYS: [f64; 6] = [0.0, 0.1, 0.5, 2.0, 8.0, 32.0];
 const STEPS: usize = 300;
 const RATE: f64 = 0.01;
 
@@ -116,7 +116,7 @@ impl Watch for Lines {
     }
 
     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        if let Some(report) = figures.report.as_ref().filter(|_| figures.epoch % 10 == 0) {
+        if let Some(report) = figures.report.as_ref().filter(|_| figures.epoch.is_multiple_of(10)) {
             let error = report.reconstruction_error;
             eprintln!("epoch {}/{}: reconstruction {error:.4}", figures.epoch, figures.epochs);
         }

@@ -108,7 +108,11 @@ fn training_tells_of_the_autoencoder_and_draws_its_codes() {
 fn codes_that_cannot_be_are_refused() {
     let place = Place::of_autoencoder();
     place.train("");
-    place.dbn("encode run --out codes.txt").failed(&["--out", ".npy or .safetensors", "codes.txt"]);
+    place.dbn("encode run --out codes.txt").failed(&[
+        "--out",
+        ".npy, .safetensors, .parquet or .csv",
+        "codes.txt",
+    ]);
     place.write("three.npy", npy(&[vec![0.0; 3], vec![1.0; 3]]));
     let answer = place.dbn("decode run three.npy --out decoded.npy");
     answer.failed(&["three.npy", "the codes", "expected 2 numbers", "found 3"]);

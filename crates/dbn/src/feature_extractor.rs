@@ -7,12 +7,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{D, Device, Tensor, Var};
+use candle_nn::ops::softmax;
 use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
-use crate::config::{CONFIG, Config};
-use crate::{Model, Standardise};
+use crate::config::Config;
+use crate::{Model, Standardise, labels};
 
 /// The deviation of new weights (Practical Guide §8).
 const DEVIATION: f64 = 0.01;
@@ -65,15 +66,9 @@ impl FeatureExtractor {
     ///
     /// # Errors
     ///
-    /// Where a tensor is missing or of another shape, by its name; and for a network with label units, whose top layer needs
-    /// them: that one is a [`Dbn`](crate::Dbn).
+    /// Where a tensor is missing or of another shape, by its name; and for label units under hidden units whose precision is
+    /// learned.
     pub fn new(config: &Config, vb: VarBuilder) -> candle_core::Result<Self> {
-        if let Some(classes) = config.labels {
-            let found = format!("{classes} of them in {CONFIG}");
-            let error =
-                Error::invalid("a feature extractor", "a network without label units", found);
-            return Err(candle_core::Error::wrap(error));
-        }
         let width = config.visible.size();
         let standardise = if config.standardise {
             let vb = vb.pp("standardise");
@@ -86,7 +81,14 @@ impl FeatureExtractor {
         let mut layers = Vec::with_capacity(config.hidden.len());
         let mut below = width;
         for (i, units) in config.hidden.iter().enumerate() {
-            layers.push(Upward::new(below, units, vb.pp("rbms").pp(i))?);
+            let vb = vb.pp("rbms").pp(i);
+            layers.push(match label_bias(config).filter(|_| i + 1 == config.hidden.len()) {
+                Some((name, classes)) => {
+                    let bias = vb.get_with_hints(classes, &name, Init::Const(0.0))?;
+                    Upward { label: Some(bias), ..Upward::new(below + classes, units, vb)? }
+                }
+                None => Upward::new(below, units, vb)?,
+            });
             below = units.size();
         }
         Ok(Self { standardise, layers })
@@ -106,7 +108,10 @@ impl FeatureExtractor {
         device: &Device,
     ) -> Result<Config> {
         let model = Model::load(dir, device)?;
-        let tensors = model.tensors()?.into_iter().filter(|(name, _)| is_of_way_up(name));
+        let top = model.dbn.rbms.len() - 1;
+        let label = label_bias(&model.config()).map(|(name, _)| format!("rbms.{top}.{name}"));
+        let is_read = |name: &String| is_of_way_up(name) || label.as_ref() == Some(name);
+        let tensors = model.tensors()?.into_iter().filter(|(name, _)| is_read(name));
         let named = |name: String| match prefix {
             "" => name,
             prefix => format!("{prefix}.{name}"),
@@ -174,6 +179,17 @@ fn is_of_way_up(name: &str) -> bool {
     of_machine.is_some_and(|(_, name)| is_hidden(name)) || name.starts_with("standardise.")
 }
 
+/// What the bias of the label units is called in the top machine, and how many they are, if there are any.
+fn label_bias(config: &Config) -> Option<(String, usize)> {
+    let classes = config.labels?;
+    let below = match &config.hidden[..] {
+        [.., below, _] => below,
+        _ => &config.visible,
+    };
+    let last = labels::beside(below, classes).groups().len() - 1;
+    Some((format!("visible_{last}.bias"), classes))
+}
+
 /// E[h | x] of one machine, over tensors that need not be variables.
 ///
 /// θ adds to the inputs of every unit type, so units with a bias answer as neutral ones of which it is said to them. A learned
@@ -185,6 +201,8 @@ struct Upward {
     /// A bias for each group of units; one alone is all.
     groups: Vec<Group>,
     neutral: Arc<dyn Layer>,
+    /// The bias of every class, where the last units below are labels.
+    label: Option<Tensor>,
 }
 
 #[derive(Debug, Clone)]
@@ -221,18 +239,19 @@ impl Upward {
                 }
             }
         }
-        Ok(Self { weight, groups, neutral: Arc::from(neutral) })
+        Ok(Self { weight, groups, neutral: Arc::from(neutral), label: None })
     }
 
-    /// What the units hear, `(batch, hidden)`.
+    /// What the units hear of the data, `(batch, hidden)`.
     fn inputs(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let (expected, found) = (self.weight.dim(1)?, x.dims2()?.1);
+        let classes = self.label.as_ref().map_or(0, Tensor::elem_count);
+        let (expected, found) = (self.weight.dim(1)? - classes, x.dims2()?.1);
         if found != expected {
             let expected = format!("{expected} values a case, as the network has");
             let error = Error::invalid("the data", expected, found.to_string());
             return Err(candle_core::Error::wrap(error));
         }
-        let inputs = x.matmul(&self.weight.t()?)?;
+        let inputs = x.matmul(&self.weight.narrow(1, 0, expected)?.t()?)?;
         let each = self.groups.iter().map(|Group { bias, precision, columns }| {
             let inputs = inputs.narrow(1, columns.start, columns.len())?.broadcast_add(bias)?;
             match precision {
@@ -247,9 +266,33 @@ impl Upward {
     }
 }
 
+impl Upward {
+    /// Σ_y p(y | x)·E[h | x, y] over the labels y: as [`Joint::hidden_mean`](rbm_core::Joint::hidden_mean).
+    fn mean_over_labels(&self, inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        if self.groups.iter().any(|group| group.precision.is_some()) {
+            let (expected, found) = ("hidden units without a precision", "a learned one");
+            return Err(Error::invalid("label units", expected, found));
+        }
+        let (classes, width) = (bias.elem_count(), self.weight.dim(1)?);
+        let said = self.weight.narrow(1, width - classes, classes)?.t()?.contiguous()?;
+        let scores = self.neutral.crossed_cgf(inputs, &said)?.broadcast_add(bias)?;
+        let shares = softmax(&scores, D::Minus1)?;
+        let mut mean = inputs.zeros_like()?;
+        for class in 0..classes {
+            let of_class = self.neutral.mean(&inputs.broadcast_add(&said.get(class)?)?)?;
+            mean = (mean + of_class.broadcast_mul(&shares.narrow(1, class, 1)?)?)?;
+        }
+        let is_learned = inputs.track_op() || self.weight.track_op() || bias.track_op();
+        Ok(if is_learned { mean } else { mean.detach() })
+    }
+}
+
 impl Module for Upward {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let inputs = self.inputs(x)?;
+        if let Some(bias) = &self.label {
+            return self.mean_over_labels(&inputs, bias).map_err(candle_core::Error::wrap);
+        }
         let mean = self.neutral.mean(&inputs).map_err(candle_core::Error::wrap)?;
         // The neutral parameters are variables of which nobody wants a gradient: a graph is kept only where there is one below.
         Ok(if inputs.track_op() { mean } else { mean.detach() })

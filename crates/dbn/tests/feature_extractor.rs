@@ -95,6 +95,37 @@ fn features_are_those_of_the_network_whatever_its_units() {
     }
 }
 
+/// The top layer of a network with label units is a mean over what it believes of the labels.
+#[test]
+fn labels_are_averaged_over_and_learned() {
+    for layers in [&["gaussian:6", "4", "relu:3"][..], &["gaussian:6", "3"]] {
+        let Model { dbn, .. } = model(layers, false);
+        let mut rbms = dbn.rbms;
+        let top = rbms.pop().unwrap();
+        let below = top.visible().units();
+        let joint =
+            model(&[&format!("{below}+potts(5):1"), &top.hidden().units().to_string()], false);
+        rbms.extend(joint.dbn.rbms);
+        let dbn = Dbn::with_labels(rbms, 5).unwrap();
+        let model =
+            Model { dbn, classifier: None, autoencoder: None, standardise: None, image: None };
+        let x = normal((5, 6), 1);
+        let own = model.dbn.up(&x).unwrap();
+        assert_near(&frozen(&model).forward(&x).unwrap(), &own, "frozen");
+        assert!(!frozen(&model).forward(&x).unwrap().track_op());
+        let dir = tempfile::tempdir().unwrap();
+        model.save(dir.path()).unwrap();
+        let (variables, extractor) = pretrained(dir.path());
+        assert_near(&extractor.forward(&x).unwrap(), &own, "learned");
+        let loss = extractor.forward(&x).unwrap().sqr().unwrap().sum_all().unwrap();
+        let gradients = loss.backward().unwrap();
+        let name = format!("features.rbms.{}.visible_1.bias", layers.len() - 2);
+        let gradient = gradients.get(&var(&variables, &name)).unwrap();
+        assert!(gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.0);
+        assert_eq!(variables.all_vars().len(), 2 * (layers.len() - 1) + 1);
+    }
+}
+
 #[test]
 fn variables_receive_gradients_that_are_right() {
     let dir = tempfile::tempdir().unwrap();

@@ -7,13 +7,14 @@ use clap::ValueEnum;
 /// Make a model of a machine that another program has learned
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn import rbm.npz --out models/rbm                  scikit-learn: np.savez of the attributes components_,
-                                                       intercept_hidden_ and intercept_visible_ of a BernoulliRBM
-  dbn import RBM.h5 --update 1000 --out models/rbm     rbms: one of the updates in the file; the last without --update
-  dbn import rbm.pt --out models/rbm                   PyTorch: a state dict with W, v_bias, h_bias or names like them;
-                                                       with rbms.0.W and so on, machines on top of each other
-  dbn import net.safetensors --map W=fc.weight --map h_bias=fc.bias --map v_bias=visible --out models/rbm
-  dbn embed models/rbm data.npy --out features.npy     every command takes the folder like that of a run
+  dbn import rbm.npz --out models/rbm               scikit-learn, by np.savez(\"rbm.npz\",
+    components_=rbm.components_, intercept_hidden_=rbm.intercept_hidden_,
+    intercept_visible_=rbm.intercept_visible_)
+  dbn import RBM.h5 --update 1000 --out models/rbm  rbms: one of the updates in the file
+  dbn import rbm.pt --out models/rbm                PyTorch: a state dict with W, v_bias, h_bias
+    or names like them; with rbms.0.W, rbms.1.W and so on, machines on top of each other
+  dbn import net.safetensors --map W=fc.weight --map h_bias=fc.bias --map v_bias=b --out m
+  dbn embed models/rbm data.npy --out features.npy  every command takes the folder
 Nothing of a file is executed: a pickle that is more than tensors is refused.")]
 pub struct Import {
     /// The file

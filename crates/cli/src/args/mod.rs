@@ -167,11 +167,12 @@ pub struct Train {
 /// Write the hidden layers' mean activities as features for other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn embed runs/mnist --out features.npy                      the top layer, all cases: a matrix and nothing else
-  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  every layer: layer1, layer2, ..., and rows, labels
-  dbn embed runs/mnist new.csv --out features.parquet          columns row, label, layer3_0, layer3_1, ...
-  dbn embed runs/mnist --cases held-out --out features.csv     the same columns as text
-row is the number of the case in the data, from 0; label is its class, where it has one. Data need not fit into memory.")]
+  dbn embed runs/mnist --out features.npy                  the top layer, nothing else
+  dbn embed runs/mnist mnist/ --layer all --out f.safetensors  layer1, layer2, ..., rows, labels
+  dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
+  dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
+row is the number of the case in the data, from 0; label is its class, where it has one. Neither
+the data nor the features need fit into memory.")]
 pub struct Embed {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,

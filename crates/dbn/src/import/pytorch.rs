@@ -168,7 +168,8 @@ fn turned(
 ) -> Result<Named> {
     let (as_linear, as_ours) = ([hidden, visible], [visible, hidden]);
     let dims = weights.tensor.dims();
-    if dims != as_linear && dims != as_ours || transpose && dims != as_ours {
+    let fits = dims == as_ours || dims == as_linear && !transpose;
+    if !fits {
         let found = format!("{dims:?}");
         let place = format!("tensor {:?}", weights.name);
         let expected = match transpose {
