@@ -61,7 +61,7 @@ impl FromStr for Reference {
         let named = text.strip_prefix(PREFIX).unwrap_or(text);
         let (repository, revision) = match named.split_once('@') {
             Some((repository, revision)) => (repository, Some(revision)),
-            None => (text, None),
+            None => (named, None),
         };
         let (owner, name) = repository.split_once('/').ok_or_else(wrong)?;
         let is_well_named = [owner, name].into_iter().all(is_name);
