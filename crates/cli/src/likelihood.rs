@@ -1,24 +1,21 @@
 //! `dbn evaluate --likelihood`
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use candle_core::Device;
+use anyhow::{Context, Result, ensure};
 use dbn::datasets::Cases;
 use dbn::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value};
 use dbn::results::Measured;
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rbm_core::likelihood::{Effort, Options, Record, Sides};
+use rbm_core::likelihood::{Effort, Options, Sides};
 use rbm_core::{Checkpoint, Rng};
 
 use crate::args::{Evaluate, LikelihoodOptions};
 use crate::stop::{self, Stopped};
+use crate::waiting::Waiting;
 use crate::{measured, model, output, report};
 
-/// The file in which an estimation that is not finished waits.
-const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
 /// How often it is written, in seconds.
 const EVERY: f64 = 10.0;
 
@@ -228,62 +225,6 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
     bar.finish_and_clear();
     // What follows may fail or be stopped.
     waiting.save_now(sides)
-}
-
-/// The checkpoint of an estimation that is not finished.
-struct Waiting {
-    path: PathBuf,
-    every: Duration,
-    written: Instant,
-}
-
-impl Waiting {
-    /// In the folder of the model; `every` is in seconds.
-    fn new(run: &Path, every: f64) -> Result<Self> {
-        let every = Duration::try_from_secs_f64(every).map_err(|_| {
-            anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
-        })?;
-        std::fs::create_dir_all(run).with_context(|| run.display().to_string())?;
-        Ok(Self { path: run.join(CHECKPOINT), every, written: Instant::now() })
-    }
-
-    /// What an earlier process left, if anything.
-    fn load(&self) -> Result<Option<Checkpoint<Record>>> {
-        if !self.path.exists() {
-            return Ok(None);
-        }
-        let checkpoint = Checkpoint::load(&self.path, &Device::Cpu);
-        Ok(Some(
-            checkpoint
-                .map_err(|e| anyhow!("{e} (delete the file to begin the estimation anew)"))?,
-        ))
-    }
-
-    /// Writes a checkpoint if it is time for one.
-    fn save(&mut self, sides: &Sides) -> Result<()> {
-        match self.written.elapsed() < self.every {
-            true => Ok(()),
-            false => self.save_now(sides),
-        }
-    }
-
-    /// Writes a checkpoint.
-    fn save_now(&mut self, sides: &Sides) -> Result<()> {
-        let (tensors, record) = sides.checkpoint()?;
-        Checkpoint { tensors, record }.save(&self.path)?;
-        self.written = Instant::now();
-        Ok(())
-    }
-
-    /// Takes the file away.
-    fn finish(&self) -> Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(e).with_context(|| self.path.display().to_string())
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl LikelihoodOptions {

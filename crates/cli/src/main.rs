@@ -16,6 +16,8 @@ mod transfer;
 
 mod model;
 
+mod measured;
+
 mod train;
 
 mod npy;
@@ -24,9 +26,9 @@ mod features;
 
 mod cases;
 
-mod measured;
-
 mod report;
+
+mod waiting;
 
 mod likelihood;
 

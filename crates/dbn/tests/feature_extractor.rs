@@ -107,8 +107,7 @@ fn labels_are_averaged_over_and_learned() {
             model(&[&format!("{below}+potts(5):1"), &top.hidden().units().to_string()], false);
         rbms.extend(joint.dbn.rbms);
         let dbn = Dbn::with_labels(rbms, 5).unwrap();
-        let model =
-            Model { dbn, classifier: None, autoencoder: None, standardise: None, image: None };
+        let model = Model::from(dbn);
         let x = normal((5, 6), 1);
         let own = model.dbn.up(&x).unwrap();
         assert_near(&frozen(&model).forward(&x).unwrap(), &own, "frozen");
