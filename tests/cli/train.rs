@@ -37,6 +37,7 @@ fn the_first_command_leaves_a_whole_run() {
         "metrics.jsonl",
         "model.safetensors",
         "recipe.toml",
+        "results.json",
     ];
     names.extend(PICTURES);
     names.sort_unstable();
@@ -129,6 +130,7 @@ fn the_model_is_laid_out_as_promised() {
             "format": "candle-dbn", "version": 1, "image": null, "standardise": false, "classes": 2,
             "visible": { "kind": "bernoulli", "size": 16 },
             "hidden": [{ "kind": "bernoulli", "size": 24 }, { "kind": "bernoulli", "size": 12 }],
+            "preprocessing": { "scale": 1.0, "binarise": "none", "one_hot": 0 },
         })
     );
 }
