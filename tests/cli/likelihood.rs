@@ -151,11 +151,12 @@ fn a_killed_estimation_goes_on() {
 #[test]
 fn an_estimation_that_is_asked_to_stop_goes_on() {
     let place = place();
-    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 8000 --checkpoint-every";
+    let words = "evaluate run --likelihood --estimate --both --json --chains 50 --betas 20000 --checkpoint-every";
     let alone = place.dbn(&format!("{words} 1000")).done().out;
-    // A checkpoint of the first process, and what the second says of it, tell that they have begun and catch Ctrl-C.
     let is_begun = || place.path("run/likelihood.checkpoint.safetensors").exists();
-    for seconds in ["0", "1000"] {
+    // A process that has begun: a checkpoint of the first, and what the second says of that, tell that they catch Ctrl-C. Nothing
+    // where it was over before it could be stopped, which on a busy machine is nobody's fault.
+    let stopped = |seconds: &str| {
         let mut child = place.command(&format!("{words} {seconds}")).spawn().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -164,15 +165,19 @@ fn an_estimation_that_is_asked_to_stop_goes_on() {
         } else {
             while told.read_line(&mut line).unwrap() > 0 && !line.contains("going on with") {}
         }
-        let is_done = child.try_wait().unwrap().is_some();
-        assert!(!is_done, "the estimation was over before it could be stopped");
-        answer(&mut place.shell(&format!("kill -INT {}", child.id()))).done();
+        if child.try_wait().unwrap().is_none() {
+            // By now it may be over: then there is nobody to be told.
+            answer(&mut place.shell(&format!("kill -INT {}", child.id())));
+        }
         told.read_to_string(&mut line).unwrap();
-        let answer = Answer::of(child.wait_with_output().unwrap());
-        assert_eq!(answer.code, Some(130), "{answer:?}");
-        assert!(line.contains("the same command goes on"), "{line}");
-        assert!(is_begun());
-    }
+        let code = child.wait().unwrap().code();
+        let is_stopped = code == Some(130);
+        assert!(is_stopped || code == Some(0) && !is_begun(), "{code:?}: {line}");
+        assert!(!is_stopped || line.contains("the same command goes on") && is_begun(), "{line}");
+        is_stopped
+    };
+    let is_twice_stopped = (0..50).any(|_| stopped("0") && stopped("1000"));
+    assert!(is_twice_stopped, "in fifty tries it was always over before it could be stopped");
     let answer = place.dbn(&format!("{words} 1000")).done();
     assert!(answer.err.contains("going on with"), "{answer:?}");
     assert_eq!(answer.out, alone);
