@@ -92,7 +92,11 @@ fn a_name_on_the_hub_is_a_model() {
     // Without data, the model has none with it; nothing is left in the cache.
     beside.dbn("evaluate me/digits").failed(&["name the data"]);
     beside.dbn("sample me/digits --count 4 --steps 2").done();
-    assert!(beside.place.path("runs/me--digits/samples/samples.png").is_file());
+    assert!({
+        let commit =
+            beside.pulled("me/digits").file_name().unwrap().to_str().unwrap()[..7].to_owned();
+        beside.place.path(&format!("runs/me--digits@{commit}/samples/samples.png")).is_file()
+    });
     assert!(!beside.pulled("me/digits").join("samples").exists());
     // What is cached does without the Hub.
     let mut offline = beside.command("hf", "inspect me/digits --json");
@@ -100,6 +104,9 @@ fn a_name_on_the_hub_is_a_model() {
     let mut silent = beside.command("hf", "inspect me/digits --json");
     let silent = answer(silent.env("HF_ENDPOINT", "http://127.0.0.1:9")).done();
     assert!(silent.err.contains("does not answer"), "{silent:?}");
+    // But a pull is what the Hub has now, or none.
+    let mut pull = beside.command("hf", "pull me/digits");
+    answer(pull.env("HF_ENDPOINT", "http://127.0.0.1:9")).failed(&["HF_HUB_OFFLINE=1"]);
     let mut nothing = beside.command("empty", "inspect me/digits");
     answer(nothing.env("HF_HUB_OFFLINE", "1")).failed(&["me/digits", "HF_HUB_OFFLINE"]);
     let mut nothing = beside.command("hf", "push run me/digits");
@@ -253,7 +260,8 @@ fn what_is_damaged_in_the_cache_is_fetched_again() {
         *damaged.last_mut().unwrap() ^= 1;
         fs::write(&weights, &damaged).unwrap();
         let mut offline = beside.command("hf", "inspect me/digits");
-        answer(offline.env("HF_HUB_OFFLINE", "1")).failed(&["model.safetensors", "pull again"]);
+        answer(offline.env("HF_HUB_OFFLINE", "1"))
+            .failed(&["model.safetensors", "`dbn pull` mends it"]);
         let said = beside.dbn("pull me/digits").done();
         assert!(said.err.contains("damaged in the cache"), "{transfer:?}: {said:?}");
         assert!(fs::read(&weights).unwrap() == whole);
@@ -410,4 +418,86 @@ fn pictures_of_the_hub_become_a_folder_that_is_found_by_name() {
     );
     beside.dbn("data fashion-mnist").failed(&["0000.parquet"]);
     assert!(!folder.with_file_name("fashion-mnist").join("train-images-idx3-ubyte").exists());
+}
+
+#[test]
+fn nothing_is_said_of_a_model_that_was_not_measured() {
+    let beside = Beside::new(Transfer::Regular);
+    let place = &beside.place;
+    beside.dbn("push run me/digits").done();
+    // Other weights under the same numbers: an import, a copy, a hand.
+    place.train_into("other", "--seed 8 --no-evaluation");
+    fs::copy(place.path("other/model.safetensors"), place.path("run/model.safetensors")).unwrap();
+    fs::write(place.path("run/filters.png"), "a secret").unwrap();
+    beside.dbn("push run me/digits").done();
+    let card = String::from_utf8(beside.hub.file("models/me/digits", "README.md").unwrap());
+    let card = card.unwrap();
+    assert!(card.contains("None were measured") && !card.contains("error rate"), "{card}");
+    let there = beside.hub.paths("models/me/digits", "main");
+    for gone in ["results.json", "filters.png"] {
+        assert!(!there.iter().any(|path| path == gone), "{gone} is of another model: {there:?}");
+    }
+    beside.dbn("evaluate run").done();
+    beside.dbn("push run me/digits").done();
+    assert!(beside.hub.file("models/me/digits", "results.json").is_some());
+    beside.dbn("push run me/digits --layers 0..1").done();
+    assert!(beside.hub.file("models/me/digits", "results.json").is_none());
+}
+
+#[test]
+fn a_pull_is_what_the_hub_has_now_or_none() {
+    let beside = Beside::new(Transfer::Regular);
+    beside.dbn("push run me/digits").done();
+    let first = beside.pulled("me/digits");
+    beside.place.train_into("other", "--seed 8");
+    beside.dbn("push other me/digits").done();
+    beside.hub.set_faults(Faults { cut_downloads: true, ..Faults::default() });
+    beside.dbn("pull me/digits --out mine").failed(&["me/digits"]);
+    beside.dbn("inspect me/digits").failed(&["me/digits"]);
+    assert!(!beside.place.path("mine").exists());
+    beside.hub.set_faults(Faults::default());
+    assert!(beside.pulled("me/digits") != first);
+    // By its name, offline, it is the newer one too.
+    let mut offline = beside.command("hf", "pull me/digits");
+    let offline = answer(offline.env("HF_HUB_OFFLINE", "1")).done().out;
+    assert_eq!(PathBuf::from(offline.trim()), beside.pulled("me/digits"));
+}
+
+#[test]
+fn what_lies_there_is_not_written_over() {
+    let beside = Beside::new(Transfer::Regular);
+    beside.dbn("push run me/digits").done();
+    beside.place.write("project/README.md", "precious");
+    beside.dbn("pull me/digits --out project").failed(&["README.md", "--force"]);
+    assert_eq!(beside.place.text("project/README.md"), "precious");
+    beside.dbn("pull me/digits --out run --force").failed(&["a run lies there"]);
+    beside.dbn("push run me/digits --private").failed(&["one that everybody sees"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_is_refused() {
+    let place = Place::new();
+    place.train("");
+    let config = place.json("run/config.json");
+    let units = |kind: &str| serde_json::json!({ "kind": kind, "size": 16, "trials": 1_u64 << 60, "draws": 1_u64 << 60 });
+    let mut binomial = units("binomial");
+    binomial.as_object_mut().unwrap().remove("draws");
+    let mut multinomial = units("multinomial");
+    multinomial.as_object_mut().unwrap().remove("trials");
+    for (key, value, word) in [
+        ("visible", binomial, "trials and draws"),
+        ("visible", multinomial, "trials and draws"),
+        ("image", serde_json::json!([1_000_000_000_u64, 1_000_000_000_u64]), "16 pixels"),
+        ("image", serde_json::json!([3, 5]), "16 pixels"),
+        (
+            "preprocessing",
+            serde_json::json!({ "scale": 0.0, "binarise": "none", "one_hot": 0 }),
+            "scale above 0",
+        ),
+    ] {
+        let mut wrong = config.clone();
+        wrong[key] = value;
+        place.write("run/config.json", wrong.to_string());
+        place.dbn("sample run --count 2 --steps 1").failed(&["config.json", word]);
+    }
 }

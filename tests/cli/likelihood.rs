@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{Answer, Place, WIDTH, answer, read_npy, tensors};
+use crate::common::{Place, WIDTH, answer, read_npy, tensors};
 
 /// A machine with so few hidden units that the exact likelihood is known.
 fn place() -> Place {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use dbn::import::{self, Names};
-use dbn::{Model, config};
+use dbn::run::{RECIPE, RUNS};
+use dbn::{Model, config, store};
 use rbm_core::Units;
 
 use crate::args::{Import, Program};
@@ -13,7 +14,12 @@ use crate::output;
 /// Writes the folder of the model that a file of another program is.
 pub fn run(args: &Import) -> Result<()> {
     let out = args.out.display();
-    let is_there = args.out.join(config::CONFIG).exists();
+    let lies_there = |name: &&&str| args.out.join(name).exists();
+    // A run is more than a model: it is not replaced by one.
+    if let Some(name) = RUNS.iter().chain(&[RECIPE]).find(lies_there) {
+        bail!("{out}: a run lies there (it has a {name}); choose another --out");
+    }
+    let is_there = [config::CONFIG, store::WEIGHTS].iter().find(lies_there).is_some();
     ensure!(args.force || !is_there, "{out}: has a model already (--force replaces it)");
     let imported = read(args)?;
     let mut model = imported.model;

@@ -16,7 +16,7 @@ pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
         return Ok(given.to_path_buf());
     }
     let reference: Reference = text.parse()?;
-    let snapshot = crate::transfer::hub(bars, "pull")?.pull(&reference);
+    let snapshot = crate::transfer::hub(bars, "pull")?.find(&reference);
     Ok(snapshot.with_context(|| format!("no folder {text} here; on the Hub"))?.dir)
 }
 
@@ -26,14 +26,15 @@ pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
     Ok(given.to_path_buf())
 }
 
-/// Where a command may leave files about the model in the folder `run`: there, or in `runs/user--name` for what lies in the Hub's
-/// cache, where nothing but the Hub's own files belongs.
+/// Where a command may leave files about the model in the folder `run`: there, or in `runs/user--name@commit` for what lies in the
+/// Hub's cache, where nothing but the Hub's own files belongs.
 pub fn work_dir(run: &Path) -> PathBuf {
-    let above: Vec<_> = run.ancestors().skip(1).take(2).filter_map(Path::file_name).collect();
-    match above[..] {
-        [snapshots, repository] if snapshots == "snapshots" => {
-            match repository.to_string_lossy().strip_prefix("models--") {
-                Some(name) => Path::new("runs").join(name),
+    let names: Vec<_> = run.ancestors().take(3).filter_map(Path::file_name).collect();
+    match names[..] {
+        [commit, snapshots, repository] if snapshots == "snapshots" => {
+            let (commit, repository) = (commit.to_string_lossy(), repository.to_string_lossy());
+            match repository.strip_prefix("models--") {
+                Some(name) => Path::new("runs").join(format!("{name}@{commit:.7}")),
                 None => run.to_path_buf(),
             }
         }

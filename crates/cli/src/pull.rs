@@ -1,19 +1,23 @@
 //! `dbn pull`
 
 use anyhow::{Result, bail};
-use dbn::config::CONFIG;
-use dbn::hub::Reference;
-use dbn::store::WEIGHTS;
+use dbn::hub::{Reference, Snapshot};
+use dbn::run::RUNS;
 use indicatif::MultiProgress;
 
 use crate::args::Pull;
-use crate::{output, push, transfer};
+use crate::{output, transfer};
 
 /// Fetches a model, and prints where it lies.
 pub fn run(args: &Pull, bars: &MultiProgress) -> Result<()> {
-    let reference: Reference = push::reference(&args.from, args.revision.as_deref())?;
-    for name in [CONFIG, WEIGHTS].iter().filter(|_| !args.force) {
-        if let Some(out) = args.out.as_ref().filter(|out| out.join(name).exists()) {
+    let reference = Reference::at(&args.from, args.revision.as_deref())?;
+    if let Some(out) = &args.out {
+        // A run is more than a model: it is not replaced by one.
+        if let Some(name) = RUNS.iter().find(|name| out.join(name).exists()) {
+            bail!("{}: a run lies there (it has a {name}); choose another --out", out.display());
+        }
+        let mut names = Snapshot::names().filter(|_| !args.force);
+        if let Some(name) = names.find(|name| out.join(name).exists()) {
             bail!("{}: has a {name} already (replace it with --force)", out.display());
         }
     }

@@ -1,6 +1,6 @@
 //! `dbn push`
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use dbn::hub::{Parcel, Push as Options, Pushed, Reference};
 use indicatif::{DecimalBytes, MultiProgress};
 
@@ -9,7 +9,7 @@ use crate::{output, transfer};
 
 /// Pushes a run, or lists what would go.
 pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
-    let reference = reference(&args.to, args.revision.as_deref())?;
+    let reference = Reference::at(&args.to, args.revision.as_deref())?;
     let parcel = match &args.layers {
         Some(layers) => Parcel::of_first_layers(&args.run, &reference, layers.end)?,
         None => Parcel::of(&args.run, &reference)?,
@@ -32,19 +32,8 @@ pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
     output::line(format!("pushed {reference}: {done}"))
 }
 
-/// What `text` means, at the revision that was given apart from it if one was.
-pub fn reference(text: &str, revision: Option<&str>) -> Result<Reference> {
-    let reference: Reference = text.parse()?;
-    let Some(revision) = revision else { return Ok(reference) };
-    ensure!(
-        reference.revision.is_none(),
-        "--revision: expected once, found {revision:?} beside {text:?}"
-    );
-    Ok(format!("{text}@{revision}").parse()?)
-}
-
 fn list(parcel: &Parcel, reference: &Reference) -> Result<()> {
-    let card = parcel.card.over(None).len() as u64;
+    let card = parcel.card.over(None)?.len() as u64;
     let mut rows = vec![vec![dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
     for (name, content) in &parcel.files {
         rows.push(vec![name.clone(), DecimalBytes(content.size()?).to_string()]);

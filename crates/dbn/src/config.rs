@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const CONFIG: &str = "config.json";
 /// What [`Config::format`] says.
 pub const FORMAT: &str = "candle-dbn";
+/// The most trials of a binomial unit, or draws of multinomial ones.
+const MOST_TRIALS: usize = 1 << 24;
 /// The version of the layout that this program writes and reads.
 pub const VERSION: u32 = 1;
 
@@ -101,7 +103,39 @@ impl Config {
                 "a layer of size 0",
             ));
         }
+        config
+            .check()
+            .map_err(|(place, expected, found)| Error::file(path, place, expected, found))?;
         Ok(config)
+    }
+
+    /// Whether the numbers can be meant; where not, which, what would be expected, and what was found.
+    fn check(&self) -> std::result::Result<(), (&'static str, String, String)> {
+        let groups = std::iter::once(&self.visible).chain(&self.hidden).flat_map(Units::groups);
+        for (_, units) in groups {
+            let (Units::Binomial { trials: times, .. } | Units::Multinomial { draws: times, .. }) =
+                units
+            else {
+                continue;
+            };
+            if !(1..=MOST_TRIALS).contains(times) {
+                return Err((
+                    "trials and draws",
+                    format!("from 1 to {MOST_TRIALS}"),
+                    times.to_string(),
+                ));
+            }
+        }
+        let pixels = self.image.map(|(height, width)| height.checked_mul(width));
+        if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(self.visible.size())) {
+            let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
+            return Err(("image", format!("{} pixels", self.visible.size()), found));
+        }
+        let scale = self.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+        match scale.is_finite() && scale > 0.0 {
+            true => Ok(()),
+            false => Err(("preprocessing", "a scale above 0".into(), scale.to_string())),
+        }
     }
 
     /// The fewest and the most bytes that `model.safetensors` can have: its matrices, and what may come with them.

@@ -6,9 +6,11 @@ use std::path::Path;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::Evaluation;
 use crate::likelihood::{Likelihood, Verdict};
+use crate::store::WEIGHTS;
 
 /// The file in a run's folder.
 pub const RESULTS: &str = "results.json";
@@ -17,6 +19,8 @@ pub const RESULTS: &str = "results.json";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
+    /// SHA-256 of the `model.safetensors` that was measured.
+    pub model: String,
     /// One for each kind of measurement on each data.
     pub measured: Vec<Measured>,
 }
@@ -76,14 +80,17 @@ impl Number {
 }
 
 impl Results {
-    /// What was measured of the model in the folder `dir`; nothing where there is no such file.
+    /// What was measured of the model in the folder `dir`: nothing where there is no such file, or where it is about another
+    /// model that lay there before.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(RESULTS);
+        let model = hash(&dir.join(WEIGHTS))?;
+        let none = Self { model: model.clone(), measured: Vec::new() };
         let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(none),
             text => text.map_err(|e| Error::io(&path, e))?,
         };
-        serde_json::from_str(&text).map_err(|e| {
+        let found: Self = serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {}, column {}", e.line(), e.column());
             Error::file(
                 &path,
@@ -91,7 +98,8 @@ impl Results {
                 "measured numbers",
                 format!("{e} (delete the file, and evaluate again)"),
             )
-        })
+        })?;
+        Ok(if found.model == model { found } else { none })
     }
 
     /// As the file holds it.
@@ -107,6 +115,12 @@ impl Results {
         results.measured.push(measured);
         write_whole(&dir.join(RESULTS), &results.to_json()?)
     }
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+fn hash(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Measured {

@@ -14,6 +14,8 @@ use crate::{Recipe, config, store};
 pub const RECIPE: &str = "recipe.toml";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
+/// What lies in the folder of a run, and of no other model.
+pub const RUNS: [&str; 2] = [CHECKPOINT, METRICS];
 
 /// The folder of one training: `recipe.toml`, `checkpoint.safetensors`, `metrics.jsonl`, and at the end the model and its
 /// pictures.

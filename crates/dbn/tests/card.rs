@@ -64,12 +64,12 @@ fn results(value: f64) -> Results {
         verdict: Some("agree".into()),
         seed: 3,
     };
-    Results { measured: vec![measured] }
+    Results { measured: vec![measured], ..Results::default() }
 }
 
 #[test]
 fn a_card_renews_its_own_part_alone() {
-    let first = card(results(-1.5)).over(None);
+    let first = card(results(-1.5)).over(None).unwrap();
     assert!(
         first.contains("value: -1.5\n") && first.contains("| -1.5000 nats | ± 0.250 |"),
         "{first}"
@@ -85,17 +85,33 @@ fn a_card_renews_its_own_part_alone() {
         .replace("- rbm\n", "- physics\n")
         .replace("\n# me/small\n", "\nBefore.\n")
         + "After.\n";
-    let second = card(results(-2.5)).over(Some(&edited));
+    let second = card(results(-2.5)).over(Some(&edited)).unwrap();
     let expected = edited
         .replace("value: -1.5\n", "value: -2.5\n")
         .replace("| -1.5000 nats |", "| -2.5000 nats |");
     assert_eq!(second, expected);
     // Numbers that are no longer there are not quoted; what cannot be told apart from words stays.
-    let none = card(Results::default()).over(Some(&second));
+    let none = card(Results::default()).over(Some(&second)).unwrap();
     assert!(none.contains("None were measured") && !none.contains("-2.5000"), "{none}");
     assert!(!none.contains("value: -2.5"), "{none}");
+    // What stands under the numbers is not theirs; a key may be in quotes; something unseen may come first.
+    let noted = first
+        .replacen("---\n\n# me", "\n# a note\n---\n\n# me", 1)
+        .replace("model-index:", "\"model-index\":");
+    let over = card(results(-2.5)).over(Some(&format!("\u{feff}\n{noted}"))).unwrap();
+    assert!(
+        over.contains("\n\n# a note\n---\n") && over.matches("model-index").count() == 1,
+        "{over}"
+    );
+    assert_eq!(over.matches("library_name").count(), 1);
+    // Half of the generated part could be anybody's words.
+    for comment in ["<!-- candle-dbn:", "<!-- end of what `dbn push` writes -->"] {
+        let torn = first.replace(comment, "");
+        let error = card(results(-2.5)).over(Some(&torn)).unwrap_err().to_string();
+        assert!(error.contains("put it back"), "{error}");
+    }
     for words in ["No front matter.\n", "---\nnot: closed\n", "# Title\n\n---\n\ntext\n"] {
-        let over = card(Results::default()).over(Some(words));
+        let over = card(Results::default()).over(Some(words)).unwrap();
         assert!(over.starts_with("---\nlibrary_name") && over.contains(words.trim_end()), "{over}");
     }
 }

@@ -10,15 +10,15 @@ use std::path::PathBuf;
   dbn push runs/mnist me/mnist-dbn                the repository is made if need be
   dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
   dbn push runs/mnist me/features --layers 0..2   the first two layers alone
-What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or
-HF_TOKEN; HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
+What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN;
+HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
 pub struct Push {
-    /// Folder of the run
+    /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Where to: user/name, or user/name@branch
     #[arg(value_name = "USER/NAME")]
     pub to: String,
-    /// Make the repository, if it has to be made, one that nobody else sees
+    /// Make the repository one that nobody else sees; one that is there and public is refused
     #[arg(long)]
     pub private: bool,
     /// The branch, which is made if need be [default: main]

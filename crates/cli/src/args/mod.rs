@@ -81,6 +81,8 @@ impl Command {
             Self::Encode(args) => Some(&mut args.run),
             Self::Decode(args) => Some(&mut args.run),
             Self::Inspect(args) => Some(&mut args.run),
+            #[cfg(feature = "hub")]
+            Self::Push(args) => Some(&mut args.run),
             _ => None,
         }
     }

@@ -55,17 +55,22 @@ fn numbers(card: &Card) -> String {
             .to_owned();
     for Measured { on, numbers, verdict, seed, .. } in &card.results.measured {
         for Number { name, value, error, unit } in numbers {
-            let error = error.map_or("–".into(), |error| format!("± {error:.3}"));
+            let error = error.map_or("–".into(), |error| format!("± {}", digits(error)));
             // Writing to a string cannot fail.
             let _ = write!(
                 table,
                 "\n| {}, {} | {name} | {value:.4} {unit} | {error} |",
-                on.data, on.part
+                cell(&on.data),
+                on.part
             );
         }
         if let Some(verdict) = verdict {
-            let _ =
-                write!(table, "\n| {}, {} | verdict | {verdict} | seed {seed} |", on.data, on.part);
+            let _ = write!(
+                table,
+                "\n| {}, {} | verdict | {verdict} | seed {seed} |",
+                cell(&on.data),
+                on.part
+            );
         }
     }
     let variants = card.results.measured.iter().map(|measured| {
@@ -76,7 +81,11 @@ fn numbers(card: &Card) -> String {
         };
         format!(
             "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
-            on.data, on.part, on.cases, on.binarise, measured.seed
+            cell(&on.data),
+            on.part,
+            on.cases,
+            on.binarise,
+            measured.seed
         )
     });
     let mut variants: Vec<String> = variants.collect();
@@ -135,18 +144,30 @@ fn usage(card: &Card) -> String {
         "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
     );
     let rust = format!(
-        "```rust\nuse candle_nn::Module;\nlet dbn = dbn::Dbn::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = dbn.forward(&cases)?;\n```"
+        "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.dbn.forward(&model.prepare(&cases)?)?;\n```"
     );
     let is_plain = card.config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
+    let is_plain = is_plain && plain_layers(card) > 0;
     let python = match is_plain && !card.config.standardise {
         true => format!(
-            "\n\nFrom PyTorch, with nothing but `safetensors`:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
+            "\n\nFrom PyTorch, with nothing but `safetensors`, the features of layer {}:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
+            plain_layers(card),
             card.config.visible.size(),
             plain_layers(card),
         ),
         false => String::new(),
     };
     format!("## Use\n\nFrom the shell:\n\n{shell}\n\nFrom Rust:\n\n{rust}{python}")
+}
+
+/// A name that breaks neither a table nor a list.
+fn cell(text: &str) -> String {
+    text.replace(['|', '\n', '\r'], " ")
+}
+
+/// An error in a few digits, however small.
+fn digits(error: f64) -> String {
+    if error >= 0.001 { format!("{error:.3}") } else { format!("{error:.1e}") }
 }
 
 /// The layers that are plain all the way up: the top machine of a network with labels sees more than the layer below.

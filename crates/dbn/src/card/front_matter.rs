@@ -14,6 +14,8 @@ const NUMBERS: &str = "model-index";
 /// A card's front matter, if it has one, and what follows.
 pub fn split(card: &str) -> (Option<&str>, &str) {
     let whole = (None, card);
+    // Before it there may be nothing that is seen.
+    let card = card.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
     let Some(rest) = card.strip_prefix("---\n").or_else(|| card.strip_prefix("---\r\n")) else {
         return whole;
     };
@@ -31,12 +33,14 @@ pub fn split(card: &str) -> (Option<&str>, &str) {
 pub fn of(card: &Card, existing: Option<&str>) -> String {
     let mut blocks: Vec<String> = blocks(existing.unwrap_or_default());
     if card.results.measured.is_empty() {
-        blocks.retain(|known| key_of(known) != Some(NUMBERS));
+        for known in blocks.iter_mut().filter(|known| key_of(known) == Some(NUMBERS)) {
+            *known = remarks(known).to_owned();
+        }
     }
     for (key, block) in ours(card) {
         let known = blocks.iter_mut().find(|known| key_of(known) == Some(key));
         match known {
-            Some(known) if key == NUMBERS => *known = block,
+            Some(known) if key == NUMBERS => *known = block + remarks(known),
             Some(_) => {}
             None => blocks.push(block),
         }
@@ -57,10 +61,22 @@ fn blocks(matter: &str) -> Vec<String> {
     blocks
 }
 
+/// The comments and blank lines at the end of a block: they are somebody's, whatever becomes of it.
+fn remarks(block: &str) -> &str {
+    let mut at = block.len();
+    for line in block.split_inclusive('\n').collect::<Vec<_>>().into_iter().rev() {
+        if !line.trim().is_empty() && !line.starts_with('#') {
+            break;
+        }
+        at -= line.len();
+    }
+    &block[at..]
+}
+
 fn key_of(block: &str) -> Option<&str> {
     let first = block.chars().next()?;
-    let is_key = first.is_ascii_alphanumeric() || first == '_';
-    is_key.then(|| block.split(':').next().unwrap_or_default())
+    let is_key = first.is_ascii_alphanumeric() || "_\"'".contains(first);
+    is_key.then(|| block.split(':').next().unwrap_or_default().trim_matches(['"', '\'']))
 }
 
 fn ours(card: &Card) -> Vec<(&'static str, String)> {

@@ -6,6 +6,8 @@
 mod body;
 mod front_matter;
 
+use rbm_core::{Error, Result};
+
 use crate::results::Results;
 use crate::{Config, Recipe};
 
@@ -33,24 +35,33 @@ pub struct Card {
 
 impl Card {
     /// The card, over an existing one if there is one: what was written by hand in that stays.
-    pub fn over(&self, existing: Option<&str>) -> String {
+    /// Errors where one end of the generated part is missing there.
+    pub fn over(&self, existing: Option<&str>) -> Result<String> {
         let (matter, text) = existing.map_or((None, ""), front_matter::split);
         let generated = format!("{BEGIN}\n{}\n{END}\n", body::of(self).trim_end());
-        let text = match between(text) {
+        let text = match between(text)? {
             Some((before, after)) => format!("{before}{generated}{after}"),
             None if text.trim().is_empty() => {
                 format!("\n# {}\n\n{generated}", self.repository)
             }
             None => format!("{}\n\n{generated}", text.trim_end()),
         };
-        format!("---\n{}---\n{text}", front_matter::of(self, matter))
+        Ok(format!("---\n{}---\n{text}", front_matter::of(self, matter)))
     }
 }
 
-/// What stands before and after the generated part.
-fn between(text: &str) -> Option<(&str, &str)> {
-    let begin = text.find(BEGINS)?;
-    let end = begin + text[begin..].find(END)? + END.len();
-    let after = &text[end..];
-    Some((&text[..begin], after.strip_prefix('\n').unwrap_or(after)))
+/// What stands before and after the generated part, if there is one.
+fn between(text: &str) -> Result<Option<(&str, &str)>> {
+    match (&text.match_indices(BEGINS).collect::<Vec<_>>()[..], text.find(END)) {
+        ([], None) => Ok(None),
+        ([(begin, _)], Some(end)) if *begin < end => {
+            let after = &text[end + END.len()..];
+            Ok(Some((&text[..*begin], after.strip_prefix('\n').unwrap_or(after))))
+        }
+        _ => {
+            let expected = format!("`{BEGINS} …` before `{END}`, once, or neither of them");
+            let found = "one without the other (put it back, or take out what lies between)";
+            Err(Error::invalid("the card on the Hub", expected, found))
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub mod data;
 mod pull;
 mod push;
 mod reference;
+mod snapshot;
 mod trouble;
 mod verify;
 mod watch;
@@ -26,9 +27,9 @@ use candle_core::Device;
 use hf_hub::HFClientSync;
 use rbm_core::{Error, Result};
 
-pub use self::pull::Snapshot;
 pub use self::push::{CARD, Content, Parcel, Push, Pushed};
 pub use self::reference::Reference;
+pub use self::snapshot::Snapshot;
 pub use self::watch::{Moved, Watching};
 use crate::{Dbn, Model};
 
@@ -43,10 +44,23 @@ impl Hub {
     /// As the environment says. Errors for an endpoint that is no URL.
     pub fn from_env() -> Result<Self> {
         let agent = concat!("candle-dbn/", env!("CARGO_PKG_VERSION"));
-        let client = hf_hub::HFClient::builder().user_agent(agent).build_sync();
-        let client = client.map_err(|e| trouble::explain("the Hub", e))?;
+        let mut builder = hf_hub::HFClient::builder().user_agent(agent);
+        // A line's end comes with many a token that was read from a file.
+        if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|token| !token.trim().is_empty())
+        {
+            builder = builder.token(token.trim());
+        }
+        let client = builder.build_sync().map_err(|e| {
+            let expected = "a URL such as http://127.0.0.1:8080, or nothing for the usual Hub";
+            Error::invalid("HF_ENDPOINT", expected, e.to_string())
+        })?;
         let is_offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
-        Ok(Self { client, is_offline, watching: None })
+        Ok(Self { is_offline, ..Self::of(client) })
+    }
+
+    /// By a client that was set up otherwise, and never offline.
+    pub fn of(client: HFClientSync) -> Self {
+        Self { client, is_offline: false, watching: None }
     }
 
     /// Tells `watching` how far a transfer is.
@@ -78,17 +92,27 @@ fn is_true(value: &str) -> bool {
 impl Model {
     /// The model `user/name` or `user/name@revision` of the Hub, from the cache where it is there already.
     pub fn from_hub(reference: &str, device: &Device) -> Result<Self> {
-        Self::load(&Hub::from_env()?.pull(&reference.parse()?)?.dir, device)
+        Self::load(&Hub::from_env()?.find(&reference.parse()?)?.dir, device)
     }
 
     /// Pushes the model with a card to `user/name` or `user/name@branch`, a repository that is made if need be.
     pub fn push_to_hub(&self, reference: &str, options: &Push) -> Result<Pushed> {
-        let reference: Reference = reference.parse()?;
+        Hub::from_env()?.push_model(self, &reference.parse()?, options)
+    }
+}
+
+impl Hub {
+    /// [`Hub::push`] of a model that has no folder.
+    pub fn push_model(
+        &self,
+        model: &Model,
+        reference: &Reference,
+        options: &Push,
+    ) -> Result<Pushed> {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;
-        self.save(folder.path())?;
-        let parcel = Parcel::of(folder.path(), &reference)?;
-        Hub::from_env()?.push(&reference, &parcel, options)
+        model.save(folder.path())?;
+        self.push(reference, &Parcel::of(folder.path(), reference)?, options)
     }
 }
 

@@ -1,102 +1,80 @@
 //! From the Hub into the cache.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
 use hf_hub::{HFError, HFRepositorySync};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
+use super::snapshot::{BESIDE, Snapshot};
 use super::{Hub, Reference, trouble, verify};
 use crate::config::{CONFIG, Config};
 use crate::store::WEIGHTS;
 
-/// What is read of a repository beside the model itself, where it is there, and the most bytes it may have.
-const BESIDE: [(&str, u64); 5] = [
-    (super::push::CARD, 4 << 20),
-    (super::push::RECIPE, 1 << 20),
-    (super::push::RESULTS, 1 << 20),
-    (super::push::FILTERS, 32 << 20),
-    (super::push::SAMPLES, 32 << 20),
-];
 /// The most bytes of a configuration.
 const LARGEST_CONFIG: u64 = 1 << 20;
 
-/// A model of the Hub as it lies in the cache. Nothing may be written there.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The folder: a model's folder as any other.
-    pub dir: PathBuf,
-    /// The names of what there is in it.
-    pub files: Vec<String>,
-}
-
-impl Snapshot {
-    /// What is there of a pulled model in the folder `dir`. Errors for a file that is damaged.
-    fn of(dir: PathBuf) -> Result<Self> {
-        let names = [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name));
-        let files: Vec<String> =
-            names.filter(|name| dir.join(name).exists()).map(str::to_owned).collect();
-        Ok(Self { dir, files })
-    }
-
-    /// The files whose contents are not what the Hub has.
-    fn damaged(&self) -> Result<Vec<PathBuf>> {
-        let mut damaged = Vec::new();
-        for path in self.files.iter().map(|name| self.dir.join(name)) {
-            if !verify::is_whole(&path)? {
-                damaged.push(path);
-            }
-        }
-        Ok(damaged)
-    }
-
-    /// Copies every file into the folder `to`, which is made if need be; the model's come last, so that what is there is whole.
-    pub fn copy_to(&self, to: &Path) -> Result<()> {
-        fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
-        for name in self.files.iter().rev() {
-            let from = self.dir.join(name);
-            let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
-            write_whole(&to.join(name), &bytes)?;
-        }
-        Ok(())
-    }
-}
-
 impl Hub {
-    /// The model that `reference` means, fetched into the cache unless it is there; in offline mode, or when the Hub does not
-    /// answer, what was there before.
+    /// The model that `reference` means as the Hub has it now, fetched into the cache unless it is there; in offline mode what was
+    /// there before.
     ///
     /// # Errors
     ///
     /// `Invalid`, with what to do, where there is no such model or revision, or one that is not to be trusted: larger than its
     /// own configuration says, or damaged on the way.
     pub fn pull(&self, reference: &Reference) -> Result<Snapshot> {
-        let repository = self.client.model(reference.owner.clone(), reference.name.clone());
-        let snapshot = match self.is_offline {
-            true => self.cached(reference, &repository)?,
-            false => match self.fetched(reference, &repository, false) {
-                Err(Trouble::Hub(error)) if is_silence(&error) => {
-                    let cached = self.cached(reference, &repository);
-                    let cached =
-                        cached.map_err(|_| trouble::explain(&reference.to_string(), error))?;
-                    tracing::warn!(%reference, "the Hub does not answer: what was fetched earlier is used");
-                    cached
-                }
-                found => found.map_err(|trouble| trouble.of(reference))?,
-            },
-        };
-        let damaged = snapshot.damaged()?;
-        if damaged.is_empty() {
-            return Ok(snapshot);
-        }
+        let repository = self.repository(reference);
         if self.is_offline {
-            return Err(verify::damaged(&damaged[0]));
+            return self.cached(reference, &repository);
         }
-        tracing::warn!(file = %damaged[0].display(), "damaged in the cache: fetched again");
-        let again = self.fetched(reference, &repository, true);
-        let again = again.map_err(|trouble| trouble.of(reference))?;
+        let commit = commit_of(reference, &repository);
+        let commit = commit.map_err(|e| trouble::explain(&reference.to_string(), e))?;
+        self.at_commit(reference, &repository, &commit)
+    }
+
+    /// [`Hub::pull`], but where the Hub does not answer at all what was there before.
+    pub fn find(&self, reference: &Reference) -> Result<Snapshot> {
+        let repository = self.repository(reference);
+        if self.is_offline {
+            return self.cached(reference, &repository);
+        }
+        match commit_of(reference, &repository) {
+            Ok(commit) => self.at_commit(reference, &repository, &commit),
+            Err(error) => {
+                let cached = match is_silence(&error) {
+                    true => self.cached(reference, &repository).ok(),
+                    false => None,
+                };
+                let cached =
+                    cached.ok_or_else(|| trouble::explain(&reference.to_string(), error))?;
+                tracing::warn!(%reference, "the Hub does not answer: what was fetched earlier is used");
+                Ok(cached)
+            }
+        }
+    }
+
+    fn repository(&self, reference: &Reference) -> HFRepositorySync<RepoTypeModel> {
+        self.client.model(reference.owner.clone(), reference.name.clone())
+    }
+
+    /// The model at a commit, fetched again where it is damaged in the cache.
+    fn at_commit(
+        &self,
+        reference: &Reference,
+        repository: &HFRepositorySync<RepoTypeModel>,
+        commit: &str,
+    ) -> Result<Snapshot> {
+        let fetch = |anew| {
+            let found = self.fetched(reference, repository, commit, anew);
+            found.map_err(|trouble| trouble.of(reference))
+        };
+        let snapshot = fetch(false)?;
+        let damaged = snapshot.damaged()?;
+        let Some(first) = damaged.first() else { return Ok(snapshot) };
+        tracing::warn!(file = %first.display(), "damaged in the cache: fetched again");
+        let again = fetch(true)?;
         match again.damaged()?.first() {
             Some(path) => Err(verify::discard(path)),
             None => Ok(again),
@@ -115,7 +93,10 @@ impl Hub {
             .local_files_only(true)
             .send();
         let dir = found.map_err(|e| trouble::explain(&reference.to_string(), e))?;
-        let snapshot = Snapshot::of(dir)?;
+        let snapshot = Snapshot::of(dir);
+        if let Some(damaged) = snapshot.damaged()?.first() {
+            return Err(verify::damaged(damaged));
+        }
         match [CONFIG, WEIGHTS].iter().find(|name| !snapshot.files.iter().any(|f| f == *name)) {
             Some(name) => {
                 let missing = HFError::LocalEntryNotFound { path: (*name).into() };
@@ -130,13 +111,11 @@ impl Hub {
         &self,
         reference: &Reference,
         repository: &HFRepositorySync<RepoTypeModel>,
+        commit: &str,
         anew: bool,
     ) -> std::result::Result<Snapshot, Trouble> {
-        let commit = repository.info().revision(reference.revision()).send()?.sha;
-        let commit = commit.ok_or_else(|| HFError::malformed_response("the commit's id"))?;
-        let names = [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name));
-        let paths = names.map(str::to_owned).collect();
-        let listed = repository.get_paths_info().paths(paths).revision(commit.clone()).send()?;
+        let paths = Snapshot::names().map(str::to_owned).collect();
+        let listed = repository.get_paths_info().paths(paths).revision(commit).send()?;
         let size_of = |wanted: &str| {
             listed.iter().find_map(|entry| match entry {
                 RepoTreeEntry::File { path, size, .. } if path == wanted => Some(*size),
@@ -152,7 +131,7 @@ impl Hub {
         check_size(reference, CONFIG, config_size, LARGEST_CONFIG)?;
         let weights_size = size_of(WEIGHTS).ok_or_else(|| missing(WEIGHTS))?;
         let config = |anew| {
-            let file = repository.download_file().filename(CONFIG).revision(commit.clone());
+            let file = repository.download_file().filename(CONFIG).revision(commit);
             file.force_download(anew).send()
         };
         let mut path = config(anew)?;
@@ -178,13 +157,38 @@ impl Hub {
         }
         let dir = repository
             .snapshot_download()
-            .revision(reference.revision())
+            .revision(commit)
             .allow_patterns(wanted)
             .force_download(anew)
             .maybe_progress(self.progress())
             .send()?;
-        Ok(Snapshot::of(dir)?)
+        remember(&dir, reference, commit)?;
+        Ok(Snapshot::of(dir))
     }
+}
+
+/// The commit that the Hub has for the revision.
+fn commit_of(
+    reference: &Reference,
+    repository: &HFRepositorySync<RepoTypeModel>,
+) -> std::result::Result<String, HFError> {
+    let commit = repository.info().revision(reference.revision()).send()?.sha;
+    let is_id = |id: &String| id.len() == 40 && id.bytes().all(|c| c.is_ascii_hexdigit());
+    commit.filter(is_id).ok_or_else(|| HFError::malformed_response("the commit's id"))
+}
+
+/// Writes into the cache which commit the revision was, as every client of the Hub does: offline, it is found by its name. `dir`
+/// is the commit's folder.
+fn remember(dir: &Path, reference: &Reference, commit: &str) -> Result<()> {
+    let repository = dir.parent().and_then(Path::parent);
+    let Some(repository) = repository.filter(|_| reference.revision() != commit) else {
+        return Ok(());
+    };
+    let path = repository.join("refs").join(reference.revision());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    }
+    write_whole(&path, commit.as_bytes())
 }
 
 fn check_size(

@@ -1,6 +1,7 @@
 //! From a folder onto the Hub.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hf_hub::repository::{CommitOperation, RepoTreeEntry, RepoTypeModel};
@@ -16,6 +17,8 @@ use crate::{Config, Model, Recipe, Run, gallery};
 
 /// The model card.
 pub const CARD: &str = "README.md";
+/// The most bytes of one.
+const LARGEST_CARD: u64 = 4 << 20;
 pub use crate::gallery::{FILTERS, SAMPLES};
 pub use crate::results::RESULTS;
 pub use crate::run::RECIPE;
@@ -87,7 +90,7 @@ impl Parcel {
         let results = Results::read(dir)?;
         for name in [FILTERS, SAMPLES] {
             let path = dir.join(name);
-            if path.is_file() {
+            if is_picture(&path)? {
                 files.push((name.into(), Content::File(path)));
             }
         }
@@ -97,7 +100,11 @@ impl Parcel {
     /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
     /// pictures are made for them, and numbers of the whole say nothing about them.
     pub fn of_first_layers(dir: &Path, reference: &Reference, count: usize) -> Result<Self> {
-        let model = Model::load(dir, &candle_core::Device::Cpu)?.first_layers(count)?;
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        if count == model.dbn.rbms.len() {
+            return Self::of(dir, reference);
+        }
+        let model = model.first_layers(count)?;
         let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
         model.save(folder.path())?;
         gallery::filters(&folder.path().join(FILTERS), &model)?;
@@ -154,10 +161,27 @@ impl Hub {
         self.check_online(&reference.to_string())?;
         let explained = |error| trouble::explain(&reference.to_string(), error);
         let repository = self.client.model(reference.owner.clone(), reference.name.clone());
-        let head = self.head(reference, &repository, options).map_err(explained)?;
-        let card = existing_card(&repository, &head).map_err(explained)?;
-        let card = parcel.card.over(card.as_deref());
+        let head = self.head(reference, &repository, options)?;
+        let listed = repository.get_paths_info().paths(ours()).revision(head.clone()).send();
+        let there = paths_of(&listed.map_err(explained)?);
+        let card = match there.iter().any(|path| path == CARD) {
+            true => Some(existing_card(&repository, &head).map_err(explained)?),
+            false => None,
+        };
+        let card = match card.map(String::from_utf8) {
+            None => parcel.card.over(None)?,
+            Some(Ok(text)) => parcel.card.over(Some(&text))?,
+            Some(Err(_)) => {
+                let expected =
+                    format!("a {CARD} in UTF-8 on the Hub, to write beside what is there");
+                return Err(Error::invalid(reference.to_string(), expected, "other bytes"));
+            }
+        };
         let mut operations = vec![CommitOperation::add_bytes(CARD, card.into_bytes())];
+        // What an earlier model had beside it says nothing about this one.
+        let goes = |path: &String| parcel.files.iter().any(|(name, _)| name == path);
+        let old = there.into_iter().filter(|path| path != CARD && !goes(path));
+        operations.extend(old.map(CommitOperation::delete));
         for (name, content) in &parcel.files {
             operations.push(match content {
                 Content::File(path) => CommitOperation::add_file(name.as_str(), path),
@@ -175,10 +199,11 @@ impl Hub {
             .maybe_progress(self.progress())
             .send()
             .map_err(explained)?;
-        let inline = match &pushed.commit_oid {
-            Some(commit) => weights_if_inline(&repository, commit).map_err(explained)?,
-            None => None,
-        };
+        // What is pushed is pushed, whatever becomes of this question.
+        let inline = pushed
+            .commit_oid
+            .as_ref()
+            .and_then(|commit| weights_if_inline(&repository, commit).ok().flatten());
         let url = pushed.pr_url.or(pushed.commit_url);
         Ok(Pushed { commit: pushed.commit_oid, url, inline })
     }
@@ -189,8 +214,14 @@ impl Hub {
         reference: &Reference,
         repository: &HFRepositorySync<RepoTypeModel>,
         options: &Push,
-    ) -> std::result::Result<String, HFError> {
+    ) -> Result<String> {
+        let explained = |error| trouble::explain(&reference.to_string(), error);
         match repository.info().send() {
+            Ok(info) if options.private && info.private == Some(false) => {
+                let expected = "a repository that nobody else sees, since --private is given";
+                let found = "one that everybody sees (make it private on the Hub first)";
+                return Err(Error::invalid(reference.to_string(), expected, found));
+            }
             Ok(_) => {}
             Err(HFError::RepoNotFound { .. }) if !options.create_pr => {
                 self.client
@@ -199,34 +230,57 @@ impl Hub {
                     .repo_type(RepoTypeModel)
                     .private(options.private)
                     .exist_ok(true)
-                    .send()?;
+                    .send()
+                    .map_err(explained)?;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(explained(error)),
         }
         let revision = reference.revision();
         let info = match repository.info().revision(revision).send() {
             Err(HFError::RevisionNotFound { .. } | HFError::RepoNotFound { .. })
                 if reference.revision.is_some() && !options.create_pr =>
             {
-                repository.create_branch().branch(revision).send()?;
-                repository.info().revision(revision).send()?
+                repository.create_branch().branch(revision).send().map_err(explained)?;
+                repository.info().revision(revision).send()
             }
-            info => info?,
+            info => info,
         };
-        info.sha.ok_or_else(|| HFError::malformed_response("the commit's id"))
+        let sha = info.map_err(explained)?.sha;
+        sha.ok_or_else(|| explained(HFError::malformed_response("the commit's id")))
     }
 }
 
-/// The card that is there now.
+/// Every name that a push writes.
+fn ours() -> Vec<String> {
+    [CARD, CONFIG, WEIGHTS, RECIPE, RESULTS, FILTERS, SAMPLES].map(str::to_owned).into()
+}
+
+fn paths_of(listed: &[RepoTreeEntry]) -> Vec<String> {
+    let paths = listed.iter().filter_map(|entry| match entry {
+        RepoTreeEntry::File { path, .. } => Some(path.clone()),
+        RepoTreeEntry::Directory { .. } => None,
+    });
+    paths.collect()
+}
+
+/// Whether there is a picture at `path`, and not something else that goes by the name of one.
+fn is_picture(path: &Path) -> Result<bool> {
+    let mut signature = [0; 8];
+    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut signature)) {
+        Ok(()) => Ok(signature == *b"\x89PNG\r\n\x1a\n"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+/// The bytes of the card that is there now.
 fn existing_card(
     repository: &HFRepositorySync<RepoTypeModel>,
     commit: &str,
-) -> std::result::Result<Option<String>, HFError> {
-    match repository.download_file_to_bytes().filename(CARD).revision(commit).send() {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(HFError::EntryNotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+) -> std::result::Result<Vec<u8>, HFError> {
+    let file = repository.download_file_to_bytes().filename(CARD).revision(commit);
+    // More is no card.
+    Ok(file.range(0..LARGEST_CARD).send()?.to_vec())
 }
 
 /// The size of the weights if they lie in the repository as a small file does.

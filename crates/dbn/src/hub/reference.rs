@@ -29,6 +29,19 @@ impl Reference {
         text.starts_with(PREFIX) || !is_here && text.parse::<Self>().is_ok()
     }
 
+    /// What `text` means, at the revision that is given apart from it if one is. Errors where both name one.
+    pub fn at(text: &str, revision: Option<&str>) -> Result<Self> {
+        let reference: Self = text.parse()?;
+        match (revision, &reference.revision) {
+            (None, _) => Ok(reference),
+            (Some(revision), None) => format!("{reference}@{revision}").parse(),
+            (Some(revision), Some(_)) => {
+                let found = format!("{revision:?} beside {text:?}");
+                Err(Error::invalid("--revision", "one revision", found))
+            }
+        }
+    }
+
     /// `user/name`.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.owner, self.name)

@@ -7,7 +7,7 @@ use rbm_core::Error;
 pub fn explain(what: &str, error: HFError) -> Error {
     let expected = match &error {
         HFError::AuthRequired { .. } => {
-            "a repository that you may see: this one does not exist, or it is private and needs a token (`hf auth login`, or HF_TOKEN)"
+            "a repository that exists and that your token may see; what is private, and every push, needs a valid one (`hf auth login`, or HF_TOKEN)"
         }
         HFError::Forbidden { .. } => {
             "a token that may write there (one of role `write`, of the owner or a member)"
@@ -20,6 +20,9 @@ pub fn explain(what: &str, error: HFError) -> Error {
             "a repository that exists"
         }
         HFError::RevisionNotFound { .. } => "a branch, tag or commit that exists",
+        HFError::EntryNotFound { path, .. } if path.ends_with(".parquet") => {
+            "the data set as it was when this was written"
+        }
         HFError::EntryNotFound { path, .. } => {
             return Error::invalid(
                 what,

@@ -47,7 +47,7 @@ pub fn damaged(path: &Path) -> Error {
     Error::file(
         path,
         "contents",
-        "what the Hub has of it (delete the file, and pull again)",
+        "what the Hub has of it (without HF_HUB_OFFLINE, `dbn pull` mends it)",
         "other bytes",
     )
 }

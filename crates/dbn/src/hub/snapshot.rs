@@ -1,0 +1,72 @@
+//! A model of the Hub in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rbm_core::checkpoint::write_whole;
+use rbm_core::{Error, Result};
+
+use super::push::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
+use super::verify;
+use crate::config::CONFIG;
+use crate::store::WEIGHTS;
+
+/// What is read of a repository beside the model itself, where it is there, and the most bytes it may have.
+pub(super) const BESIDE: [(&str, u64); 5] = [
+    (CARD, 4 << 20),
+    (RECIPE, 1 << 20),
+    (RESULTS, 1 << 20),
+    (FILTERS, 32 << 20),
+    (SAMPLES, 32 << 20),
+];
+/// A model of the Hub as it lies in the cache. Nothing may be written there.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The folder: a model's folder as any other.
+    pub dir: PathBuf,
+    /// The names of what there is in it.
+    pub files: Vec<String>,
+}
+
+impl Snapshot {
+    /// What is there of a pulled model in the folder `dir`.
+    pub(super) fn of(dir: PathBuf) -> Self {
+        let files: Vec<String> =
+            Self::names().filter(|name| dir.join(name).exists()).map(str::to_owned).collect();
+        Self { dir, files }
+    }
+
+    /// The names of what [`Snapshot::copy_to`] may write or take away.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name))
+    }
+
+    /// The files whose contents are not what the Hub has.
+    pub(super) fn damaged(&self) -> Result<Vec<PathBuf>> {
+        let mut damaged = Vec::new();
+        for path in self.files.iter().map(|name| self.dir.join(name)) {
+            if !verify::is_whole(&path)? {
+                damaged.push(path);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it; the
+    /// model's own come last, so that what is there is whole.
+    pub fn copy_to(&self, to: &Path) -> Result<()> {
+        fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
+        for path in Self::names().filter(|name| !self.files.iter().any(|f| f == name)) {
+            let path = to.join(path);
+            if path.exists() {
+                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+            }
+        }
+        for name in self.files.iter().rev() {
+            let from = self.dir.join(name);
+            let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
+            write_whole(&to.join(name), &bytes)?;
+        }
+        Ok(())
+    }
+}
