@@ -63,6 +63,16 @@ fn a_run_remembers_how_its_data_were_binarised() {
     assert_eq!(own, named("--scale 4 --binarise sample:3"));
     assert_ne!(own, named("--scale 4 --binarise sample:4"));
     assert_ne!(own, named("--scale 4"));
+    // What other data lack is said, unless it is wanted so.
+    let said = |options: &str| {
+        let words = format!("evaluate run grey.csv --cases all --scale 4 {options}");
+        place
+            .dbn(&words)
+            .done()
+            .err
+            .contains("--binarise sample:3); these data are taken as they are")
+    };
+    assert!(said("") && !said("--binarise none") && !said("--binarise sample:4"));
     // The run's own cases, drawn otherwise; how else they are read is the run's.
     assert_eq!(own, log_likelihood(&place, "run --cases all --binarise sample:3"));
     assert_eq!(

@@ -7,7 +7,7 @@ use dbn::datasets::Parts;
 use dbn::{Model, Part, Run, datasets};
 
 use crate::args::{Cases, DataOptions};
-use crate::{model, recipe};
+use crate::{model, output, recipe};
 
 /// The cases that the user means: of the named data, or of the data that the run in `dir` was trained on.
 pub fn find(
@@ -35,7 +35,17 @@ pub fn find_numbered(
         "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
     );
     let (dataset, of_recipe) = match data {
-        Some(source) => (recipe::load_other(source, options)?, None),
+        Some(source) => {
+            // Nothing is done to other data that was not asked for; but what they lack is said.
+            let done = model.preprocessing.as_ref().filter(|done| done.binarise != "none");
+            if let Some(done) = done.filter(|_| options.binarise.is_none()) {
+                output::note(format!(
+                    "the network learned from zeros and ones (--binarise {}); these data are taken as they are",
+                    done.binarise
+                ));
+            }
+            (recipe::load_other(source, options)?, None)
+        }
         None => {
             ensure!(
                 model::work_dir(dir) == dir,
