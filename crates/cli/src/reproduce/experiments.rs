@@ -208,7 +208,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         recipe: "up-down",
         theirs: "1.25 % (Hinton, Osindero, Teh 2006, after up-down)",
         goal: Some(1.30),
-        takes: "an hour",
+        takes: "an hour and a half",
         ..MNIST
     },
     Experiment {
