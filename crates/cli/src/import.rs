@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use dbn::import::{self, Names};
 use dbn::run::{RECIPE, RUNS};
-use dbn::{Model, config, store};
+use dbn::{config, store};
 use rbm_core::Units;
 
 use crate::args::{Import, Program};
@@ -36,7 +36,7 @@ pub fn run(args: &Import) -> Result<()> {
     for note in imported.notes {
         output::note(note);
     }
-    output::line(format!("{out}: {}", layers(&model)))
+    output::line(format!("{out}: {}", model.config().layers()))
 }
 
 fn read(args: &Import) -> Result<import::Imported> {
@@ -76,11 +76,4 @@ fn by_ending(file: &Path) -> Option<Program> {
         "pt" | "pth" | "safetensors" => Some(Program::Pytorch),
         _ => None,
     }
-}
-
-/// `bernoulli:784 → bernoulli:500 → …`
-fn layers(model: &Model) -> String {
-    let config = model.config();
-    let layers = std::iter::once(&config.visible).chain(&config.hidden);
-    layers.map(ToString::to_string).collect::<Vec<_>>().join(" → ")
 }

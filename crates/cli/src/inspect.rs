@@ -38,8 +38,7 @@ pub fn run(args: &Inspect) -> Result<()> {
         output::json(&report)?;
         return Ok(());
     }
-    let layers: Vec<_> = report.config.hidden.iter().map(ToString::to_string).collect();
-    output::line(format!("network {} → {}", report.config.visible, layers.join(" → ")))?;
+    output::line(format!("network {}", report.config.layers()))?;
     if let Some(classes) = report.config.classes {
         output::line(format!("classifier of {classes} classes"))?;
     }

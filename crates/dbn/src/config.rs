@@ -109,6 +109,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The layers from the bottom up: `bernoulli:784 → bernoulli:500`.
+    pub fn layers(&self) -> String {
+        let layers = std::iter::once(&self.visible).chain(&self.hidden);
+        layers.map(ToString::to_string).collect::<Vec<_>>().join(" → ")
+    }
+
     /// Whether the numbers can be meant; where not, which, what would be expected, and what was found.
     fn check(&self) -> std::result::Result<(), (&'static str, String, String)> {
         let groups = std::iter::once(&self.visible).chain(&self.hidden).flat_map(Units::groups);

@@ -52,6 +52,8 @@ pub mod training;
 
 pub mod run;
 
+mod digest;
+
 pub mod results;
 
 pub mod card;

@@ -6,11 +6,11 @@ use std::path::Path;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
-use crate::Evaluation;
 use crate::likelihood::{Likelihood, Verdict};
 use crate::store::WEIGHTS;
+use crate::{Evaluation, digest};
 
 /// The file in a run's folder.
 pub const RESULTS: &str = "results.json";
@@ -84,7 +84,8 @@ impl Results {
     /// model that lay there before.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(RESULTS);
-        let model = hash(&dir.join(WEIGHTS))?;
+        let weights = dir.join(WEIGHTS);
+        let model = digest::of_file::<Sha256>(&weights, "").map_err(|e| Error::io(&weights, e))?;
         let none = Self { model: model.clone(), measured: Vec::new() };
         let text = match fs::read_to_string(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(none),
@@ -115,12 +116,6 @@ impl Results {
         results.measured.push(measured);
         write_whole(&dir.join(RESULTS), &results.to_json()?)
     }
-}
-
-/// SHA-256 of a file, in hexadecimal digits.
-fn hash(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Measured {

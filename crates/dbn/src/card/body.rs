@@ -15,15 +15,11 @@ pub fn of(card: &Card) -> String {
 
 fn what(card: &Card) -> String {
     let config = &card.config;
-    let layers: Vec<String> = std::iter::once(&config.visible)
-        .chain(&config.hidden)
-        .map(|units| format!("`{units}`"))
-        .collect();
     let kind = match config.hidden.len() {
         1 => "A restricted Boltzmann machine",
         _ => "A deep belief network, a stack of restricted Boltzmann machines",
     };
-    let mut said = format!("{kind}: {}.", layers.join(" → "));
+    let mut said = format!("{kind}: `{}`.", config.layers());
     let mut add = |text: String| {
         said.push(' ');
         said.push_str(&text);

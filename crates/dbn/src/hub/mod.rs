@@ -13,6 +13,7 @@
 //! with the hash that the Hub has for it.
 
 pub mod data;
+mod parcel;
 mod pull;
 mod push;
 mod reference;
@@ -24,10 +25,12 @@ mod watch;
 use std::path::Path;
 
 use candle_core::Device;
-use hf_hub::HFClientSync;
+use hf_hub::repository::RepoTypeModel;
+use hf_hub::{HFClientSync, HFRepositorySync};
 use rbm_core::{Error, Result};
 
-pub use self::push::{CARD, Content, Parcel, Push, Pushed};
+pub use self::parcel::{CARD, Content, Parcel};
+pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
 pub use self::snapshot::Snapshot;
 pub use self::watch::{Moved, Watching};
@@ -66,6 +69,10 @@ impl Hub {
     /// Tells `watching` how far a transfer is.
     pub fn watched(self, watching: Watching) -> Self {
         Self { watching: Some(watching), ..self }
+    }
+
+    fn repository(&self, reference: &Reference) -> HFRepositorySync<RepoTypeModel> {
+        self.client.model(reference.owner.clone(), reference.name.clone())
     }
 
     /// Errors in offline mode.

@@ -55,10 +55,6 @@ impl Hub {
         }
     }
 
-    fn repository(&self, reference: &Reference) -> HFRepositorySync<RepoTypeModel> {
-        self.client.model(reference.owner.clone(), reference.name.clone())
-    }
-
     /// The model at a commit, fetched again where it is damaged in the cache.
     fn at_commit(
         &self,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
-use super::push::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
+use super::parcel::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
 use super::verify;
 use crate::config::CONFIG;
 use crate::store::WEIGHTS;

@@ -1,12 +1,12 @@
 //! Whether a file in the cache is the one the Hub has.
 
-use std::fs::File;
-use std::io::{Read, copy};
 use std::path::Path;
 
 use rbm_core::{Error, Result};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+
+use crate::digest;
 
 /// Whether the contents of `path`, which is a link into the cache's `blobs`, are what the blob is called after: SHA-256 of a large
 /// file, git's hash of a small one. What is called otherwise cannot be told, and passes.
@@ -17,15 +17,15 @@ pub fn is_whole(path: &Path) -> Result<bool> {
     let Some(name) = name.filter(|name| name.bytes().all(|c| c.is_ascii_hexdigit())) else {
         return Ok(true);
     };
-    let mut file = File::open(&blob).map_err(failed)?;
     let found = match name.len() {
-        64 => hash::<Sha256>(&mut file, "").map_err(failed)?,
-        40 => {
-            let length = file.metadata().map_err(failed)?.len();
-            hash::<Sha1>(&mut file, &format!("blob {length}\0")).map_err(failed)?
-        }
+        64 => digest::of_file::<Sha256>(&blob, ""),
+        40 => blob.metadata().and_then(|blob_is| {
+            let before = format!("blob {}\0", blob_is.len());
+            digest::of_file::<Sha1>(&blob, &before)
+        }),
         _ => return Ok(true),
     };
+    let found = found.map_err(failed)?;
     Ok(found == name.to_ascii_lowercase())
 }
 
@@ -50,20 +50,4 @@ pub fn damaged(path: &Path) -> Error {
         "what the Hub has of it (without HF_HUB_OFFLINE, `dbn pull` mends it)",
         "other bytes",
     )
-}
-
-fn hash<H: Digest>(file: &mut impl Read, before: &str) -> std::io::Result<String> {
-    struct Into<H>(H);
-    impl<H: Digest> std::io::Write for Into<H> {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut into = Into(H::new().chain_update(before));
-    copy(file, &mut into)?;
-    Ok(into.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
