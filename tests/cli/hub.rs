@@ -485,8 +485,8 @@ fn a_configuration_that_cannot_be_meant_is_refused() {
     let mut multinomial = units("multinomial");
     multinomial.as_object_mut().unwrap().remove("trials");
     for (key, value, word) in [
-        ("visible", binomial, "trials and draws"),
-        ("visible", multinomial, "trials and draws"),
+        ("visible", binomial, "visible and hidden"),
+        ("visible", multinomial, "visible and hidden"),
         ("image", serde_json::json!([1_000_000_000_u64, 1_000_000_000_u64]), "16 pixels"),
         ("image", serde_json::json!([3, 5]), "16 pixels"),
         (

@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 pub const CONFIG: &str = "config.json";
 /// What [`Config::format`] says.
 pub const FORMAT: &str = "candle-dbn";
-/// The most trials of a binomial unit, or draws of multinomial ones.
-const MOST_TRIALS: usize = 1 << 24;
 /// The version of the layout that this program writes and reads.
 pub const VERSION: u32 = 1;
 
@@ -117,19 +115,13 @@ impl Config {
 
     /// Whether the numbers can be meant; where not, which, what would be expected, and what was found.
     fn check(&self) -> std::result::Result<(), (&'static str, String, String)> {
-        let groups = std::iter::once(&self.visible).chain(&self.hidden).flat_map(Units::groups);
-        for (_, units) in groups {
-            let (Units::Binomial { trials: times, .. } | Units::Multinomial { draws: times, .. }) =
-                units
-            else {
-                continue;
-            };
-            if !(1..=MOST_TRIALS).contains(times) {
-                return Err((
-                    "trials and draws",
-                    format!("from 1 to {MOST_TRIALS}"),
-                    times.to_string(),
-                ));
+        for units in std::iter::once(&self.visible).chain(&self.hidden) {
+            // What can be written in a recipe, and no more.
+            let text = units.to_string();
+            match text.parse::<Units>() {
+                Ok(read) if read == *units => {}
+                Ok(read) => return Err(("visible and hidden", read.to_string(), text)),
+                Err(e) => return Err(("visible and hidden", e.to_string(), text)),
             }
         }
         let pixels = self.image.map(|(height, width)| height.checked_mul(width));
