@@ -169,6 +169,8 @@ fn estimate<'a>(
     options: Options,
     bars: &MultiProgress,
 ) -> Result<(Sides<'a>, Waiting)> {
+    // Whoever reads below that it goes on may stop it.
+    let _caught = stop::catch()?;
     let rbm = model.dbn.top();
     let path = likelihood::path(model, cases)?;
     let mut waiting = Waiting::new(
@@ -206,7 +208,6 @@ fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<
         ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let _caught = stop::catch()?;
     while !sides.is_done() {
         if stop::is_asked() {
             bar.finish_and_clear();
