@@ -100,6 +100,42 @@ fn a_reproduction_is_what_it_says() {
     assert!(place.dbn("reproduce").done().out.contains("mnist-500"));
 }
 
+/// Chosen on the validation part, then learned from both parts: catches a model that never saw the validation cases, and one that
+/// saw those held out. The parts are of one pattern each, so whoever has seen a pattern thinks it likely.
+#[test]
+fn what_was_chosen_learns_from_the_validation_cases_too() {
+    let place = Place::new();
+    let rows = |pattern: &str, count: usize| format!("{pattern}\n").repeat(count);
+    let (first, second, third) = ("1,1,1,0,0,0", "0,0,0,0,0,0", "0,0,0,1,1,1");
+    for (part, text) in
+        [("train", rows(first, 600)), ("valid", rows(second, 200)), ("test", rows(third, 20))]
+    {
+        place.write(&format!("suite/small.{part}.data"), &text);
+    }
+    let words = "reproduce debd --data suite --budget 0 --out chosen --json";
+    let found: Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    let unseen = found["ours"].as_f64().unwrap();
+    assert!(place.text("chosen/recipe.toml").contains("learn_validation = true"));
+    let likelihood = |cases: &str| {
+        let words = format!("evaluate chosen --likelihood --json --cases {cases}");
+        let found: Value = serde_json::from_str(&place.dbn(&words).done().out).unwrap();
+        (found["exact"]["log_likelihood"].as_f64().unwrap(), found["cases"].as_u64().unwrap())
+    };
+    let (seen, count) = likelihood("train");
+    assert_eq!(count, 800);
+    // The best that anything can do with three quarters and a quarter is -0.562 nats.
+    assert!(seen > -0.8, "{seen} of cases that were seen");
+    assert!(unseen < -3.0, "{unseen} of cases that were not");
+    assert_eq!(likelihood("held-out"), (unseen, 20));
+    place.dbn("evaluate chosen --cases validation").failed(&["kept for validation"]);
+    // It is not done again, and where only the answer is missing it comes out the same.
+    let again = place.dbn(words).done().out;
+    assert!(again.contains(&format!("\"ours\": {unseen}")), "{again}");
+    std::fs::remove_file(place.path("chosen/reproduced.json")).unwrap();
+    let again: Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    assert_eq!(again["ours"].as_f64().unwrap(), unseen);
+}
+
 /// Two inverse temperatures are plain importance sampling: the two sides fall apart, and nobody is told to quote them.
 #[test]
 fn sides_that_disagree_say_so() {

@@ -84,7 +84,8 @@ fn the_recipe_has_every_default_written_out() {
     );
     assert_keys(
         &recipe["data"],
-        "source scale labels label_column binarise pass one_hot width hold_out_one_in validate_one_in",
+        "source scale labels label_column binarise pass one_hot width hold_out_one_in validate_one_in \
+         learn_validation",
     );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
@@ -97,7 +98,7 @@ fn the_recipe_has_every_default_written_out() {
     assert_keys(
         &recipe["classifier"],
         "epochs softmax_only train_on batch_size learning_rate momentum optimizer line_searches l2 max_norm \
-         dropout_visible dropout_hidden average_last patience",
+         dropout_visible dropout_hidden adversarial average_last patience",
     );
     assert_eq!(recipe["layers"][0]["chains"].as_integer(), Some(15));
     assert_eq!(recipe["layers"][0]["method"].as_str(), Some("pcd"));

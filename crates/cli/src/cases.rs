@@ -61,6 +61,7 @@ pub fn find_numbered(
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
     let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
     let name = dataset.name.clone();
+    let learns_all = of_recipe.as_ref().is_some_and(|data| data.learn_validation);
     let (hold_out, validate) =
         of_recipe.map_or((5, 0), |data| (data.hold_out_one_in, data.validate_one_in));
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
@@ -71,7 +72,11 @@ pub fn find_numbered(
     let own =
         [&dataset.validation, &dataset.held_out].map(|part| part.as_ref().map_or(0, Part::len));
     let of_train = dataset.train.len();
-    let Parts { train, validation, held_out } = dataset.parts(hold_out, validate)?;
+    let mut parts = dataset.parts(hold_out, validate)?;
+    if learns_all {
+        parts = parts.learning_all()?;
+    }
+    let Parts { train, validation, held_out } = parts;
     let before = match cases {
         Cases::Validation if own[0] > 0 => of_train,
         Cases::HeldOut if own[1] > 0 => of_train + own[0],
@@ -83,7 +88,7 @@ pub fn find_numbered(
         Cases::HeldOut => held_out,
         Cases::All => {
             let mut others = [validation, held_out].into_iter().flatten();
-            Some(others.try_fold(train, |all, part| join(&all, &part))?)
+            Some(others.try_fold(train, |all, part| Part::joined(&all, &part))?)
         }
     };
     let Some(part) = part else {
@@ -100,12 +105,4 @@ pub fn find_numbered(
 /// What to call the cases' source in an error.
 pub fn source(data: Option<&str>, run: &Path) -> String {
     data.map_or_else(|| run.display().to_string(), str::to_owned)
-}
-
-fn join(a: &Part, b: &Part) -> Result<Part> {
-    let labels = match (&a.labels, &b.labels) {
-        (Some(a), Some(b)) => Some([&a[..], b].concat()),
-        _ => None,
-    };
-    Ok(Part::of(datasets::Cases::joined(&a.cases, &b.cases)?, labels)?)
 }

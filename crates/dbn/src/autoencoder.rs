@@ -11,7 +11,7 @@ use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Part;
 use crate::directed::Directed;
-use crate::unrolled::{Batch, Dropout, Score, Unrolled, ascents_of};
+use crate::unrolled::{Batch, Dropout, Score, Slopes, Unrolled};
 
 /// Layers to the code and back, that answer with their means.
 #[derive(Debug)]
@@ -136,8 +136,8 @@ impl Unrolled for Autoencoder {
         let deferred: Vec<_> = self.layers().map(|_| Deferred::default()).collect();
         let objective =
             self.climb(batch.cases, batch.dropout, rng, |i| deferred.get(i).cloned())?;
-        let ascents = ascents_of(&objective, &self.vars(), &deferred)?;
-        Ok((objective.detach(), ascents))
+        let slopes = Slopes::of(&objective, &self.vars(), &deferred, batch.cases)?;
+        Ok((slopes.objective, slopes.ascents))
     }
 
     fn constrain(&self) -> Result<()> {

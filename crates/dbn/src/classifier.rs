@@ -8,10 +8,10 @@ use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
 use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 
-use crate::Part;
 use crate::directed::Directed;
 pub use crate::unrolled::Dropout;
-use crate::unrolled::{Batch, Score, Unrolled, ascents_of};
+use crate::unrolled::{Batch, Score, Slopes, Unrolled};
+use crate::{Part, adversarial};
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
@@ -127,11 +127,20 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<(Tensor, Vec<Ascent>)> {
+        let slopes = self.slopes(v, labels, dropout, rng)?;
+        Ok((slopes.objective, slopes.ascents))
+    }
+
+    fn slopes(
+        &self,
+        v: &Tensor,
+        labels: &[u32],
+        dropout: Dropout,
+        rng: &mut Rng,
+    ) -> Result<Slopes> {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
         let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
-        let objective = log_likelihood(&logits, labels)?;
-        let ascents = ascents_of(&objective, &self.vars(), &deferred)?;
-        Ok((objective.detach(), ascents))
+        Slopes::of(&log_likelihood(&logits, labels)?, &self.vars(), &deferred, v)
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -190,7 +199,12 @@ impl Unrolled for Classifier {
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)> {
         let labels =
             batch.labels.ok_or_else(|| Error::invalid("a classifier", "labels", "none"))?;
-        self.ascents(batch.cases, labels, batch.dropout, rng)
+        let slopes = |cases: &Tensor, rng: &mut Rng| self.slopes(cases, labels, batch.dropout, rng);
+        let slopes = match batch.adversarial {
+            0.0 => slopes(batch.cases, rng)?,
+            distance => adversarial::slopes(batch.cases, distance, rng, slopes)?,
+        };
+        Ok((slopes.objective, slopes.ascents))
     }
 
     fn constrain(&self) -> Result<()> {

@@ -22,6 +22,19 @@ pub enum Pass {
     Sample,
 }
 
+impl Pass {
+    /// What is taken of units that are on with probabilities `v`: these, or zeros and ones, a leaf.
+    pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self {
+            Self::Mean => Ok(v.clone()),
+            Self::Sample => {
+                let uniform = ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
+                Ok(uniform.lt(v)?.to_dtype(v.dtype())?)
+            }
+        }
+    }
+}
+
 /// Whether what arrives at a deep layer is computed once, before the layer learns, or anew for every mini-batch.
 ///
 /// Where samples are passed up, once means one sample of each case for the whole of the layer's training, where every epoch
@@ -77,13 +90,7 @@ pub struct Below<'a> {
 impl Below<'_> {
     /// `v` `(batch, width)` sent up.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        let v = match self.data {
-            Pass::Mean => v.clone(),
-            Pass::Sample => {
-                let uniform = ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
-                uniform.lt(v)?.to_dtype(v.dtype())?
-            }
-        };
+        let v = self.data.of_probabilities(v, rng)?;
         self.rbms.iter().zip(self.passes).try_fold(v, |v, (rbm, pass)| match pass {
             Pass::Mean => Ok(rbm.hidden_mean(&v)?.detach()),
             Pass::Sample => rbm.sample_hidden(&v, rng),

@@ -27,6 +27,8 @@ pub mod greedy;
 
 pub mod unrolled;
 
+mod adversarial;
+
 pub mod autoencoder;
 pub mod classifier;
 pub mod per_class;

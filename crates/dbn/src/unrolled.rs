@@ -33,6 +33,8 @@ pub struct Batch<'a> {
     pub labels: Option<&'a [u32]>,
     /// What is left out of the network for them.
     pub dropout: Dropout,
+    /// How far each case is moved to be learned from a second time ([`crate::adversarial`]); 0 for not at all.
+    pub adversarial: f64,
 }
 
 /// The fractions of units that are left out at random while learning, the others being scaled up to make good for them
@@ -59,24 +61,38 @@ pub struct Score {
     pub loss: f64,
 }
 
-/// The ascent of `objective` for each of `vars`, those of the matrices as the backward pass leaves them in `deferred`, one for
-/// each matrix in the same order.
-pub(crate) fn ascents_of(
-    objective: &Tensor,
-    vars: &[&Var],
-    deferred: &[Deferred],
-) -> Result<Vec<Ascent>> {
-    let slopes = objective.backward()?;
-    let mut deferred = deferred.iter().map(Deferred::take);
-    let mut ascents = Vec::with_capacity(vars.len());
-    for var in vars {
-        let outers = if var.rank() == 2 { deferred.next() } else { None };
-        ascents.push(match (outers, slopes.get(var)) {
-            (Some(outers), _) if !outers.is_empty() => outers.into(),
-            // Detached, because what keeps a gradient must not keep the graph that it came from.
-            (_, Some(slope)) => slope.detach().contiguous()?.into(),
-            (_, None) => var.as_detached_tensor().zeros_like()?.into(),
-        });
+/// What a backward pass says.
+pub(crate) struct Slopes {
+    /// The objective that was climbed, a leaf.
+    pub objective: Tensor,
+    /// Its ascent for each parameter.
+    pub ascents: Vec<Ascent>,
+    /// Its gradient where the cases are, `(batch, width)`, if they are a variable.
+    pub cases: Option<Tensor>,
+}
+
+impl Slopes {
+    /// Those of `objective`, for `vars` and for `cases`; the ascents of the matrices as the backward pass leaves them in
+    /// `deferred`, one for each matrix in the same order.
+    pub fn of(
+        objective: &Tensor,
+        vars: &[&Var],
+        deferred: &[Deferred],
+        cases: &Tensor,
+    ) -> Result<Self> {
+        let slopes = objective.backward()?;
+        let mut deferred = deferred.iter().map(Deferred::take);
+        let mut ascents = Vec::with_capacity(vars.len());
+        for var in vars {
+            let outers = if var.rank() == 2 { deferred.next() } else { None };
+            ascents.push(match (outers, slopes.get(var)) {
+                (Some(outers), _) if !outers.is_empty() => outers.into(),
+                // Detached, because what keeps a gradient must not keep the graph that it came from.
+                (_, Some(slope)) => slope.detach().contiguous()?.into(),
+                (_, None) => var.as_detached_tensor().zeros_like()?.into(),
+            });
+        }
+        let cases = slopes.get(cases).map(Tensor::detach);
+        Ok(Self { objective: objective.detach(), ascents, cases })
     }
-    Ok(ascents)
 }

@@ -256,3 +256,71 @@ fn labels_beyond_the_classes_are_refused() {
     let message = classifier.errors_and_loss(&part).unwrap_err().to_string();
     assert!(message.contains("below 3") && message.contains("found 3"), "{message}");
 }
+
+/// What is climbed with moved cases is the mean of the objective where they are and of the same a step down its gradient, as
+/// autograd has it. Catches a step up, of another length or along the sign, a mean with other weights, and other units left out
+/// the second time.
+#[test]
+fn adversarial_cases_lie_where_the_objective_falls_fastest() {
+    use dbn::classifier::{Dropout, log_likelihood};
+    use dbn::unrolled::{Batch, Unrolled};
+    const DISTANCE: f64 = 0.7;
+    let rbms = vec![machine(6, 5, 2.0, 1), machine(5, 4, 2.0, 2)];
+    let classifier = Classifier::unroll(&rbms, 3, &mut Rng::new(3)).unwrap();
+    // The first softmax weights are so small that nothing would depend on the cases.
+    classifier.weights.set(&(classifier.weights.as_tensor() * 10.0).unwrap()).unwrap();
+    let (v, labels) = (cases(7, 6), [0, 1, 2, 0, 1, 2, 0]);
+    for dropout in [Dropout::default(), Dropout { visible: 0.3, hidden: 0.4 }] {
+        let objective = |v: &Tensor| {
+            let logits = classifier.logits_with_dropout(v, dropout, &mut Rng::new(4)).unwrap();
+            log_likelihood(&logits, &labels).unwrap()
+        };
+        let there = candle_core::Var::from_tensor(&v).unwrap();
+        let slopes = objective(&there).backward().unwrap();
+        let slope = rows(slopes.get(&there).unwrap());
+        let moved: Vec<Vec<f32>> = rows(&v)
+            .iter()
+            .zip(&slope)
+            .map(|(v, slope)| {
+                let norm = slope.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+                assert!(norm > 1e-4, "a case that says nothing tests nothing");
+                let step = |slope: f32| DISTANCE * f64::from(slope) / norm;
+                v.iter().zip(slope).map(|(v, &slope)| v - step(slope) as f32).collect()
+            })
+            .collect();
+        let moved = Tensor::new(moved, &Device::Cpu).unwrap();
+        let batch =
+            |cases, adversarial| Batch { cases, labels: Some(&labels), dropout, adversarial };
+        let climbed = |cases, adversarial| {
+            let batch = batch(cases, adversarial);
+            let found = Unrolled::ascents(&classifier, &batch, &mut Rng::new(4)).unwrap();
+            let value = found.0.to_scalar::<f32>().unwrap();
+            let vars = classifier.vars();
+            let ascents: Vec<Vec<f32>> = found
+                .1
+                .iter()
+                .zip(vars)
+                .map(|(ascent, var)| {
+                    let tensor = ascent.tensor(var).unwrap();
+                    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                })
+                .collect();
+            (value, ascents.concat())
+        };
+        let (here, of_here) = climbed(&v, 0.0);
+        let (away, of_away) = climbed(&moved, 0.0);
+        assert!(away < here - 0.05, "{away} is no worse than {here}");
+        let (both, of_both) = climbed(&v, DISTANCE);
+        // Rounding of the moved cases, some 1e-7, through slopes of a few.
+        assert!((both - 0.5 * (here + away)).abs() < 1e-5, "{both} for {here} and {away}");
+        for ((both, here), away) in of_both.iter().zip(&of_here).zip(&of_away) {
+            assert!((both - 0.5 * (here + away)).abs() < 1e-5, "{both} for {here} and {away}");
+        }
+    }
+    // Where nothing has a slope nothing is moved, and nothing is divided by zero.
+    let flat = Classifier::empty(6, &[], 3, DType::F32, &Device::Cpu).unwrap();
+    let (labels, dropout) = ([0; 7], Dropout::default());
+    let batch = Batch { cases: &v, labels: Some(&labels), dropout, adversarial: DISTANCE };
+    let (objective, _) = Unrolled::ascents(&flat, &batch, &mut Rng::new(4)).unwrap();
+    assert!((objective.to_scalar::<f32>().unwrap() + 3f32.ln()).abs() < 1e-6);
+}

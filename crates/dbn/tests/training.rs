@@ -344,3 +344,48 @@ fn every_layer_passes_up_as_it_says() {
         assert_eq!(rng.counter, 1, "{passes:?}");
     }
 }
+
+/// Fine-tuning, too, takes the data as `data.pass` says. Catches values where bits were asked for, and draws where there is nothing
+/// to draw; greedy learning and dropout are left out, so nothing else can differ.
+#[test]
+fn fine_tuning_draws_its_data_as_the_recipe_says() {
+    let tuned = |words: &[&str]| {
+        let alone =
+            ["layers.*.epochs=0", "classifier.dropout_visible=0", "classifier.dropout_hidden=0"];
+        let words: Vec<_> = alone.iter().chain(words).copied().collect();
+        bits(&finish(&mut training(&words), &mut Interrupter::default()).0)
+    };
+    assert!(tuned(&[]) != tuned(&["data.pass=sample"]), "nothing was drawn");
+    let bits = "data.binarise=threshold:0.5";
+    assert!(tuned(&[bits]) == tuned(&[bits, "data.pass=sample"]), "bits were drawn as others");
+}
+
+/// Drawn data, units left out and cases moved: a checkpoint anywhere knows enough to go on. Catches a second look at a mini-batch
+/// that leaves out other units, for then more would be drawn.
+#[test]
+fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
+    let words = [
+        "data.pass=sample",
+        "classifier.dropout_visible=0.2",
+        "classifier.dropout_hidden=0.3",
+        "classifier.adversarial=0.5",
+    ];
+    let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
+    let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
+    let mut stopped = training(&words);
+    while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+        let record = stopped.record();
+        if record.stage == 2 {
+            let steps = 5 * record.position.epoch + record.position.batch;
+            let record = serde_json::to_value(record).unwrap();
+            // The data once, and the units of the data and two hidden layers once.
+            assert_eq!(record["rng"]["counter"], 4 * steps, "{record}");
+        }
+        stopped = training(&words);
+        stopped.restore(watch.last.clone().unwrap()).unwrap();
+    }
+    stopped = training(&words);
+    stopped.restore(watch.last.clone().unwrap()).unwrap();
+    let (model, _) = finish(&mut stopped, &mut Interrupter::default());
+    assert!(bits(&model) == bits(&whole), "going on changed the model");
+}

@@ -1,4 +1,5 @@
-//! Sizes and rates chosen on the validation part: one key after the other, a step up or down, as long as it helps.
+//! Sizes and rates chosen on the validation part: one key after the other, a step up or down, as long as it helps. What was
+//! chosen then learns from the training and the validation cases together.
 
 use std::fs;
 use std::io::Write;
@@ -18,14 +19,18 @@ use serde::{Deserialize, Serialize};
 use crate::progress;
 use crate::stop::{self, Stopped};
 
-/// What may be chosen: a key of the recipe, and its values in order. The middle ones come first.
-const AXES: [(&str, &[&str], usize); 5] = [
-    ("hidden", &["16", "25", "50", "100", "200", "400"], 3),
-    ("l2", &["1e-5", "1e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 2),
+/// What may be chosen: a key of the recipe, or [`KIND`], and its values in order. The middle ones come first.
+const AXES: [(&str, &[&str], usize); 6] = [
+    (HIDDEN, &["16", "25", "50", "100", "200", "400"], 3),
+    ("l2", &["1e-5", "1e-4", "3e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 3),
     ("learning_rate", &["{from=0.01,to=0.0}", "{from=0.03,to=0.0}", "{from=0.1,to=0.0}"], 2),
     ("epochs", &["100", "300", "1000", "3000"], 1),
     ("steps", &["1", "5", "20"], 1),
+    (KIND, &["bernoulli", "spin"], 0),
 ];
+/// The number of hidden units, and what they are: one key of the recipe, `KIND:NUMBER`.
+const HIDDEN: &str = "hidden";
+const KIND: &str = "kind";
 /// Inverse temperatures of the estimate on the validation part, where it is not exact: its error is some hundredths.
 const BETAS: usize = 1000;
 /// The most sweeps of its tempering, to burn in and to sample.
@@ -48,7 +53,8 @@ struct Trial {
     seconds: f64,
 }
 
-/// Leaves the best model found within `budget` seconds in `dir`, and what was tried in `tried.jsonl`.
+/// Leaves in `dir` a model that was trained on all cases but those held out, in the way that proved best within `budget` seconds,
+/// and what was tried in `tried.jsonl`.
 pub fn choose(
     dir: &Path,
     recipe: &str,
@@ -70,7 +76,8 @@ pub fn choose(
     let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
     let mut search =
         Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir, &of)?, of, bars };
-    search.climb()
+    search.climb()?;
+    search.learn_all()
 }
 
 /// A trial as a line of the file.
@@ -145,29 +152,17 @@ impl Search<'_> {
             return Ok(None);
         }
         let clock = Instant::now();
-        let settings: Vec<String> = AXES
-            .iter()
-            .zip(place)
-            .map(|((key, values, _), i)| format!("layers.0.{key}={}", values[i]))
-            .collect();
+        let settings = settings(place);
         let bar = progress::spinner(self.bars, "choosing");
         bar.set_message(format!("{spent:.0} of {:.0} s: {}", self.budget, settings.join(" ")));
         let recipe = self.recipe.clone().with(&settings)?;
-        let mut training = Training::new(recipe.clone(), self.dataset.clone(), &Device::Cpu)?;
-        training.monitor = false;
-        let validation = match training.run(&mut Silent(&bar)) {
-            Ok(Outcome::Finished(model)) => {
+        let validation = match self.train(&recipe, &bar) {
+            Ok((model, training)) => {
                 let part = training.validation.as_ref().context("no validation part")?;
-                let validation = judge(&model, part, recipe.seed)?;
-                let is_best = self.tried.iter().all(|trial| trial.validation < validation);
-                if is_best {
-                    self.keep(&recipe, &model)?;
-                }
-                validation
+                judge(&model, part, recipe.seed)?
             }
-            Ok(Outcome::Stopped) => return Err(stopped()),
-            Err(dbn::Error::Diverged { .. }) if !is_first => f64::MIN,
-            Err(error) => return Err(error.into()),
+            Err(error) if !is_first && has_diverged(&error) => f64::MIN,
+            Err(error) => return Err(error),
         };
         bar.finish_and_clear();
         let seconds = clock.elapsed().as_secs_f64();
@@ -182,6 +177,30 @@ impl Search<'_> {
         file.write_all(line(&trial)?.as_bytes()).with_context(|| path.display().to_string())?;
         self.tried.push(trial);
         Ok(Some(validation))
+    }
+
+    /// Trains by `recipe`.
+    fn train(&self, recipe: &Recipe, bar: &ProgressBar) -> Result<(Model, Training)> {
+        let mut training = Training::new(recipe.clone(), self.dataset.clone(), &Device::Cpu)?;
+        training.monitor = false;
+        match training.run(&mut Silent(bar))? {
+            Outcome::Finished(model) => Ok((*model, training)),
+            Outcome::Stopped => Err(stopped()),
+        }
+    }
+
+    /// Trains once more as the best trial was trained, from all cases that are not held out, and leaves that.
+    fn learn_all(&self) -> Result<()> {
+        let tried = self.tried.iter();
+        let best = tried.max_by(|a, b| a.validation.total_cmp(&b.validation));
+        let mut settings = best.context("nothing was tried")?.settings.clone();
+        settings.push("data.learn_validation=true".into());
+        crate::output::note(format!("from all cases but those held out: {}", settings.join(" ")));
+        let bar = progress::spinner(self.bars, "learning from all cases");
+        let recipe = self.recipe.clone().with(&settings)?;
+        let (model, _) = self.train(&recipe, &bar)?;
+        bar.finish_and_clear();
+        self.keep(&recipe, &model)
     }
 
     /// Seconds that a trial will take, from the last one and how much more there is to multiply.
@@ -204,6 +223,18 @@ impl Search<'_> {
         Run::create(self.dir, recipe)?;
         Ok(model.save(self.dir)?)
     }
+}
+
+/// The recipe's keys at a place.
+fn settings(place: Place) -> Vec<String> {
+    let value = |axis: usize| AXES[axis].1[place[axis]];
+    let kind = AXES.iter().position(|(key, ..)| *key == KIND).map_or("bernoulli", value);
+    let keys = AXES.iter().enumerate().filter(|(_, (key, ..))| *key != KIND);
+    keys.map(|(axis, (key, ..))| match *key {
+        HIDDEN => format!("layers.0.{key}={kind}:{}", value(axis)),
+        _ => format!("layers.0.{key}={}", value(axis)),
+    })
+    .collect()
 }
 
 fn step(mut place: Place, axis: usize, up: bool) -> Option<Place> {
@@ -235,6 +266,10 @@ fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
         Likelihood::from_sides(model, cases, Sampling::default(), sides.found(), f64::INFINITY)?;
     let (forward, reverse) = found.forward.zip(found.reverse).context("no estimate")?;
     Ok(forward.log_likelihood.min(reverse.log_likelihood))
+}
+
+fn has_diverged(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(dbn::Error::Diverged { .. }))
 }
 
 fn stopped() -> anyhow::Error {

@@ -226,7 +226,7 @@ fn likelihood_of(
     let cases = if experiment.is_population { "all" } else { "held-out" };
     let seed = seed.to_string();
     let words = ["dbn", "evaluate", text(dir)?, "--likelihood", "--both", "--cases", cases];
-    let words = [&words[..], &["--seed", &seed]].concat();
+    let words = [&words[..], &["--seed", &seed], experiment.evaluation].concat();
     output::note(words.join(" "));
     let Command::Evaluate(args) = Args::try_parse_from(words)?.command else {
         bail!("not an evaluation")

@@ -69,6 +69,19 @@ impl Part {
         Self::of(cases, labels)
     }
 
+    /// The cases of `first`, then those of `second`, with their labels where both have some.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cases::joined`].
+    pub fn joined(first: &Self, second: &Self) -> Result<Self> {
+        let labels = match (&first.labels, &second.labels) {
+            (Some(first), Some(second)) => Some([&first[..], second].concat()),
+            _ => None,
+        };
+        Self::of(Cases::joined(&first.cases, &second.cases)?, labels)
+    }
+
     /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
     /// encoding is not for.
     pub(super) fn encode(&mut self, name: &str, options: &Options, number: u64) -> Result<()> {

@@ -42,6 +42,21 @@ impl Dataset {
     }
 }
 
+impl Parts {
+    /// The same, where the cases for validation are learned from too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Part::joined`].
+    pub fn learning_all(self) -> Result<Self> {
+        let train = match &self.validation {
+            Some(validation) => Part::joined(&self.train, validation)?,
+            None => self.train,
+        };
+        Ok(Self { train, validation: None, held_out: self.held_out })
+    }
+}
+
 /// `part` without, and only, every `one_in`-th case of each class (of all cases where there are no labels), both in the
 /// order of the data: the last of each whole group of `one_in` is held out. No seed is involved, so that everybody who has
 /// the data has the same split.

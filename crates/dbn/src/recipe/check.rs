@@ -54,6 +54,9 @@ impl Recipe {
             let expected = "false beside an autoencoder, which has no place for labels";
             must(!self.labels, "labels", expected, "true")?;
         }
+        let adversarial = self.classifier.as_ref().map_or(0.0, |classifier| classifier.adversarial);
+        let is_right = adversarial >= 0.0 && adversarial.is_finite();
+        must(is_right, "classifier.adversarial", "a number of at least 0", adversarial)?;
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
         let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))

@@ -94,6 +94,9 @@ pub struct Classifier {
     pub dropout_visible: f64,
     /// The fraction of hidden units left out at random.
     pub dropout_hidden: f64,
+    /// How far, in Euclidean distance, each case is moved to where the network does worst on it, to be learned from there as much
+    /// as where it is (Goodfellow, Shlens, Szegedy 2015); 0 for not at all.
+    pub adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
@@ -115,6 +118,7 @@ impl Default for Classifier {
             max_norm: 0.0,
             dropout_visible: 0.0,
             dropout_hidden: 0.0,
+            adversarial: 0.0,
             average_last: 0,
             patience: 20,
         }

@@ -87,8 +87,8 @@ pub struct Data {
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
-    /// What greedy learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
-    /// the values as their probabilities whenever a case has its turn, which keeps a machine from learning cases by heart.
+    /// What learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
+    /// the values as their probabilities whenever a case has its turn, which keeps a network from learning cases by heart.
     pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
     /// leaves the choice to the format: 21 for alignments, else none.
@@ -100,6 +100,8 @@ pub struct Data {
     /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and is never
     /// learned from. 0 keeps none, and fine-tuning runs all its epochs.
     pub validate_one_in: usize,
+    /// Whether the cases for validation are learned from as the others are, once everything has been chosen by them.
+    pub learn_validation: bool,
 }
 
 impl Default for Data {
@@ -116,6 +118,7 @@ impl Default for Data {
             width: 0,
             hold_out_one_in: 5,
             validate_one_in: 10,
+            learn_validation: false,
         }
     }
 }

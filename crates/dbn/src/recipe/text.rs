@@ -10,6 +10,7 @@ use super::Recipe;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("backpropagation", include_str!("../../recipes/backpropagation.toml")),
     ("dropout", include_str!("../../recipes/dropout.toml")),
     ("classrbm", include_str!("../../recipes/classrbm.toml")),
     ("hybrid", include_str!("../../recipes/hybrid.toml")),

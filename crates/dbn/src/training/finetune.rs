@@ -82,7 +82,11 @@ impl Training {
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
         let shuffle = self.stream(Stream::Shuffle);
-        let last_only = self.recipe.classifier.as_ref().map_or(0, |recipe| recipe.softmax_only);
+        let (last_only, adversarial) = self
+            .recipe
+            .classifier
+            .as_ref()
+            .map_or((0, 0.0), |recipe| (recipe.softmax_only, recipe.adversarial));
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
         let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !self.memory.is_empty() {
@@ -99,10 +103,12 @@ impl Training {
             for (i, places) in order.indices().enumerate().skip(self.record.position.batch) {
                 let indices: Vec<_> = places.iter().map(|&place| cases[place as usize]).collect();
                 let rows = self.train.cases.rows(&indices)?;
+                let rows = self.recipe.data.pass.of_probabilities(&rows, &mut self.record.rng)?;
                 let classes = labels.as_ref().map(|labels| -> Vec<u32> {
                     indices.iter().map(|&case| labels[case as usize]).collect()
                 });
-                let batch = Batch { cases: &rows, labels: classes.as_deref(), dropout };
+                let labels = classes.as_deref();
+                let batch = Batch { cases: &rows, labels, dropout, adversarial };
                 let objective = backprop.learn(&batch, epoch, &mut self.record.rng)?;
                 objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };

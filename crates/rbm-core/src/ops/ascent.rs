@@ -180,6 +180,26 @@ impl Ascent {
         Ok(self)
     }
 
+    /// The sum with `other`, a direction of the same parameter.
+    pub fn and(mut self, other: Self) -> Result<Self> {
+        self.direction = match (self.direction, other.direction) {
+            (Direction::Outer(mut terms), Direction::Outer(others)) => {
+                terms.extend(others);
+                Direction::Outer(terms)
+            }
+            (Direction::Tensor(tensor), Direction::Tensor(other)) => {
+                Direction::Tensor((tensor + other)?)
+            }
+            (Direction::Tensor(tensor), Direction::Outer(terms))
+            | (Direction::Outer(terms), Direction::Tensor(tensor)) => {
+                Direction::Tensor((tensor + outer_sum(&terms)?)?)
+            }
+        };
+        self.penalty.l1 += other.penalty.l1;
+        self.penalty.l2 += other.penalty.l2;
+        Ok(self)
+    }
+
     /// The same `factor` times as long.
     pub fn times(mut self, factor: f64) -> Result<Self> {
         match &mut self.direction {
