@@ -93,6 +93,10 @@ fn a_reproduction_is_what_it_says() {
     place.dbn("reproduce shifting-bar --seed 5 --out a").failed_in_the_end(&["another --out"]);
     place.train("");
     place.dbn("reproduce shifting-bar --out run").failed_in_the_end(&["another --out"]);
+    // A run by the right recipe with something changed in it is none of its reproductions.
+    let words = "train shifting-bar:9 --recipe shifting-bar --set layers.0.epochs=1 --no-pictures";
+    place.dbn(&format!("{words} --out changed")).done();
+    place.dbn("reproduce shifting-bar --out changed").failed_in_the_end(&["other keys"]);
     place.dbn("reproduce nonsense").failed(&["bars-and-stripes", "nonsense"]);
     place.dbn("reproduce debd").failed(&["--data"]);
     place.dbn("reproduce debd --data nowhere --out b").failed(&["nowhere"]);

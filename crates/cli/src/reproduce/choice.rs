@@ -24,13 +24,15 @@ const AXES: [(&str, &[&str], usize); 6] = [
     (HIDDEN, &["16", "25", "50", "100", "200", "400"], 3),
     ("l2", &["1e-5", "1e-4", "3e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 3),
     ("learning_rate", &["{from=0.01,to=0.0}", "{from=0.03,to=0.0}", "{from=0.1,to=0.0}"], 2),
-    ("epochs", &["100", "300", "1000", "3000"], 1),
-    ("steps", &["1", "5", "20"], 1),
     (KIND, &["bernoulli", "spin"], 0),
+    (EPOCHS, &["100", "300", "1000", "3000"], 1),
+    (STEPS, &["1", "5", "20"], 1),
 ];
 /// The number of hidden units, and what they are: one key of the recipe, `KIND:NUMBER`.
 const HIDDEN: &str = "hidden";
 const KIND: &str = "kind";
+const EPOCHS: &str = "epochs";
+const STEPS: &str = "steps";
 /// Inverse temperatures of the estimate on the validation part, where it is not exact: its error is some hundredths.
 const BETAS: usize = 1000;
 /// The most sweeps of its tempering, to burn in and to sample.
@@ -206,8 +208,8 @@ impl Search<'_> {
     /// Seconds that a trial will take, from the last one and how much more there is to multiply.
     fn expected(&self, place: Place) -> f64 {
         let work = |place: Place| -> f64 {
-            let value = |axis: usize| AXES[axis].1[place[axis]].parse().unwrap_or(1.0);
-            value(0) * value(3) * (2.0 + value(4))
+            let number = |key| value(key, place).parse().unwrap_or(1.0);
+            number(HIDDEN) * number(EPOCHS) * (2.0 + number(STEPS))
         };
         self.tried.last().map_or(0.0, |last| last.seconds * work(place) / work(last.place))
     }
@@ -225,14 +227,18 @@ impl Search<'_> {
     }
 }
 
+/// What `key` is at a place.
+fn value(key: &str, place: Place) -> &'static str {
+    let mut axes = AXES.iter().zip(place);
+    axes.find(|((name, ..), _)| *name == key).map_or("", |((_, values, _), i)| values[i])
+}
+
 /// The recipe's keys at a place.
 fn settings(place: Place) -> Vec<String> {
-    let value = |axis: usize| AXES[axis].1[place[axis]];
-    let kind = AXES.iter().position(|(key, ..)| *key == KIND).map_or("bernoulli", value);
-    let keys = AXES.iter().enumerate().filter(|(_, (key, ..))| *key != KIND);
-    keys.map(|(axis, (key, ..))| match *key {
-        HIDDEN => format!("layers.0.{key}={kind}:{}", value(axis)),
-        _ => format!("layers.0.{key}={}", value(axis)),
+    let keys = AXES.iter().map(|(key, ..)| *key).filter(|key| *key != KIND);
+    keys.map(|key| {
+        let kind = if key == HIDDEN { format!("{}:", value(KIND, place)) } else { String::new() };
+        format!("layers.0.{key}={kind}{}", value(key, place))
     })
     .collect()
 }

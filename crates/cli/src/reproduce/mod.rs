@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Parser;
 use dbn::likelihood::{Likelihood, Value, Verdict};
-use dbn::{Evaluation, Model, Run};
+use dbn::{Evaluation, Model, Recipe, Run};
 use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
 use serde::{Deserialize, Serialize};
@@ -112,18 +112,27 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// Errors when `dir` holds a run of another recipe, data or seed.
+/// Errors when `dir` holds a run of another recipe, data or seed. What a choice has left there may differ in what was chosen.
 fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Result<()> {
     let Ok(run) = Run::open(dir) else { return Ok(()) };
-    let recipe = run.recipe()?;
-    let (holds, asked) = (
-        (recipe.name, recipe.data.source, recipe.seed),
-        (experiment.recipe.to_owned(), crate::recipe::absolute(data)?, seed),
+    let found = run.recipe()?;
+    let settings: Vec<String> = experiment.settings.iter().map(ToString::to_string).collect();
+    let mut asked = Recipe::named(experiment.recipe)?.with(&settings)?;
+    asked.data.source = crate::recipe::absolute(data)?;
+    asked.seed = seed;
+    let of = |recipe: &Recipe| (recipe.name.clone(), recipe.data.source.clone(), recipe.seed);
+    ensure!(
+        of(&found) == of(&asked),
+        "{}: expected a run of {:?}, found {:?} (choose another --out)",
+        dir.display(),
+        of(&asked),
+        of(&found)
     );
     ensure!(
-        holds == asked,
-        "{}: expected a run of {asked:?}, found {holds:?} (choose another --out)",
-        dir.display()
+        experiment.is_chosen || found == asked,
+        "{}: expected a run by the recipe {:?} as it is, found one with other keys (choose another --out)",
+        dir.display(),
+        experiment.recipe
     );
     Ok(())
 }
@@ -182,7 +191,12 @@ fn learn(
         true => vec!["dbn", "train", "--resume", dir, "--no-evaluation"],
         false => {
             let recipe = ["--recipe", experiment.recipe, "--seed", &seed, "--out", dir];
-            [&["dbn", "train", data][..], &recipe, &["--no-evaluation"]].concat()
+            let settings = experiment.settings.iter().flat_map(|setting| ["--set", setting]);
+            [&["dbn", "train", data][..], &recipe, &["--no-evaluation"]]
+                .concat()
+                .into_iter()
+                .chain(settings)
+                .collect()
         }
     };
     output::note(words.join(" "));
