@@ -97,6 +97,10 @@ fn a_reproduction_is_what_it_says() {
     let words = "train shifting-bar:9 --recipe shifting-bar --set layers.0.epochs=1 --no-pictures";
     place.dbn(&format!("{words} --out changed")).done();
     place.dbn("reproduce shifting-bar --out changed").failed_in_the_end(&["other keys"]);
+    // Nor is one that was changed afterwards, although its number lies beside it.
+    let recipe = place.text("a/recipe.toml");
+    place.write("a/recipe.toml", recipe.replacen("batch_size = ", "batch_size = 1", 1));
+    place.dbn("reproduce shifting-bar --out a").failed_in_the_end(&["other keys"]);
     place.dbn("reproduce nonsense").failed(&["bars-and-stripes", "nonsense"]);
     place.dbn("reproduce debd").failed(&["--data"]);
     place.dbn("reproduce debd --data nowhere --out b").failed(&["nowhere"]);
@@ -136,8 +140,28 @@ fn what_was_chosen_learns_from_the_validation_cases_too() {
     let again = place.dbn(words).done().out;
     assert!(again.contains(&format!("\"ours\": {unseen}")), "{again}");
     std::fs::remove_file(place.path("chosen/reproduced.json")).unwrap();
+    let weights = std::fs::metadata(place.path("chosen/model.safetensors")).unwrap();
     let again: Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
     assert_eq!(again["ours"].as_f64().unwrap(), unseen);
+    let untouched = std::fs::metadata(place.path("chosen/model.safetensors")).unwrap();
+    assert_eq!(weights.modified().unwrap(), untouched.modified().unwrap(), "learned again");
+
+    // Half a line of a killed process is forgotten, whole lines of another version are not.
+    std::fs::remove_file(place.path("chosen/reproduced.json")).unwrap();
+    let tried = place.text("chosen/tried.jsonl");
+    place.write("chosen/tried.jsonl", format!("{tried}{{\"of\":"));
+    place.dbn(words).done();
+    assert_eq!(place.text("chosen/tried.jsonl"), tried);
+    std::fs::remove_file(place.path("chosen/reproduced.json")).unwrap();
+    place.write("chosen/tried.jsonl", tried.replace("\"place\":[", "\"place\":[1,"));
+    place.dbn(words).failed_in_the_end(&["line 1", "another --out"]);
+
+    // A model that no choice has left there stays.
+    let train = "train suite --recipe debd --set layers.0.epochs=1 --no-pictures --no-evaluation";
+    place.dbn(&format!("{train} --out own")).done();
+    let own = place.model("own");
+    place.dbn("reproduce debd --data suite --budget 0 --out own").failed(&["another --out"]);
+    assert_eq!(place.model("own"), own);
 }
 
 /// Two inverse temperatures are plain importance sampling: the two sides fall apart, and nobody is told to quote them.

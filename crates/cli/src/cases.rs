@@ -61,22 +61,21 @@ pub fn find_numbered(
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
     let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
     let name = dataset.name.clone();
-    let learns_all = of_recipe.as_ref().is_some_and(|data| data.learn_validation);
-    let (hold_out, validate) =
-        of_recipe.map_or((5, 0), |data| (data.hold_out_one_in, data.validate_one_in));
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
-    let hold_out = if cases == Cases::All { 0 } else { hold_out };
-    let validate = if cases == Cases::Validation { validate } else { 0 };
+    let mut taken =
+        of_recipe.unwrap_or(dbn::recipe::Data { validate_one_in: 0, ..Default::default() });
+    if cases == Cases::All {
+        taken.hold_out_one_in = 0;
+    }
+    if cases != Cases::Validation {
+        taken.validate_one_in = 0;
+    }
     // What the source itself sets apart lies in files of its own.
     let own =
         [&dataset.validation, &dataset.held_out].map(|part| part.as_ref().map_or(0, Part::len));
     let of_train = dataset.train.len();
-    let mut parts = dataset.parts(hold_out, validate)?;
-    if learns_all {
-        parts = parts.learning_all()?;
-    }
-    let Parts { train, validation, held_out } = parts;
+    let Parts { train, validation, held_out } = taken.parts(dataset)?;
     let before = match cases {
         Cases::Validation if own[0] > 0 => of_train,
         Cases::HeldOut if own[1] > 0 => of_train + own[0],
@@ -93,7 +92,8 @@ pub fn find_numbered(
     };
     let Some(part) = part else {
         let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
-        bail!("{name}: no cases are {purpose} of this data");
+        let why = if taken.learn_validation { ": the run learned from them" } else { "" };
+        bail!("{name}: no cases are {purpose} of this data{why}");
     };
     let units = model.dbn.visible_units();
     model.check_width(part.width()).with_context(|| source(data, dir))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{dbn, labels};
 
-/// What of a layer's hidden units the next layer learns from.
+/// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pass {
@@ -23,7 +23,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// What is taken of units that are on with probabilities `v`: these, or zeros and ones, a leaf.
+    /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
     pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         match self {
             Self::Mean => Ok(v.clone()),

@@ -33,7 +33,8 @@ pub struct Batch<'a> {
     pub labels: Option<&'a [u32]>,
     /// What is left out of the network for them.
     pub dropout: Dropout,
-    /// How far each case is moved to be learned from a second time ([`crate::adversarial`]); 0 for not at all.
+    /// How far, in Euclidean distance, each case is moved for adversarial training (Goodfellow, Shlens, Szegedy 2015), which
+    /// classifiers know; 0 for none.
     pub adversarial: f64,
 }
 

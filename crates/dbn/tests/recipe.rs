@@ -164,6 +164,8 @@ fn what_is_wrong_is_named() {
         ("layers.0.batch_size=0", "layers.0.batch_size"),
         ("classifier.dropout_hidden=1", "classifier.dropout_hidden"),
         ("classifier.adversarial=-1", "classifier.adversarial"),
+        ("classifier.adversarial=nan", "classifier.adversarial"),
+        ("classifier.adversarial=1e300", "classifier.adversarial"),
         ("data.hold_out_one_in=1", "data.hold_out_one_in"),
         ("visible=potts", "potts"),
         ("sed=3", "sed"),

@@ -356,8 +356,8 @@ fn fine_tuning_draws_its_data_as_the_recipe_says() {
         bits(&finish(&mut training(&words), &mut Interrupter::default()).0)
     };
     assert!(tuned(&[]) != tuned(&["data.pass=sample"]), "nothing was drawn");
-    let bits = "data.binarise=threshold:0.5";
-    assert!(tuned(&[bits]) == tuned(&[bits, "data.pass=sample"]), "bits were drawn as others");
+    let binary = "data.binarise=threshold:0.5";
+    assert!(tuned(&[binary]) == tuned(&[binary, "data.pass=sample"]), "bits were drawn as others");
 }
 
 /// Drawn data, units left out and cases moved: a checkpoint anywhere knows enough to go on. Catches a second look at a mini-batch
@@ -373,9 +373,11 @@ fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
     let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
     let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
     let mut stopped = training(&words);
+    let mut counted = 0;
     while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
         let record = stopped.record();
         if record.stage == 2 {
+            counted += 1;
             let steps = 5 * record.position.epoch + record.position.batch;
             let record = serde_json::to_value(record).unwrap();
             // The data once, and the units of the data and two hidden layers once.
@@ -387,5 +389,21 @@ fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
     stopped = training(&words);
     stopped.restore(watch.last.clone().unwrap()).unwrap();
     let (model, _) = finish(&mut stopped, &mut Interrupter::default());
+    assert!(counted >= 10, "only {counted} steps were looked at");
     assert!(bits(&model) == bits(&whole), "going on changed the model");
+}
+
+/// The cases for validation are learned from where the recipe says so, whether they are split off or lie in a file of their own.
+#[test]
+fn what_is_kept_for_validation_can_be_learned_from() {
+    let (kept, learned) = (training(&[]), training(&["data.learn_validation=true"]));
+    let validation = kept.validation.as_ref().unwrap();
+    assert!(learned.validation.is_none() && validation.len() > 100);
+    assert_eq!(learned.train.len(), kept.train.len() + validation.len());
+    let values = |part: &dbn::Part| part.cases.tensor().unwrap().to_vec2::<f32>().unwrap();
+    let labels = |part: &dbn::Part| part.labels.clone().unwrap();
+    assert_eq!(values(&learned.train), [values(&kept.train), values(validation)].concat());
+    assert_eq!(labels(&learned.train), [labels(&kept.train), labels(validation)].concat());
+    let held_out = [&kept, &learned].map(|training| values(training.held_out.as_ref().unwrap()));
+    assert_eq!(held_out[0], held_out[1]);
 }

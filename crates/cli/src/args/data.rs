@@ -35,7 +35,7 @@ pub struct DataOptions {
 pub enum Cases {
     /// Those held out from training
     HeldOut,
-    /// Those trained on (and those validated on, where the recipe takes them from among these)
+    /// Those trained on (and those validated on, where the recipe takes them from among these, or learns from them)
     Train,
     /// Those validated on
     Validation,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
   dbn reproduce                                          what there is
   dbn reproduce bars-and-stripes
   dbn reproduce mnist-16 --data mnist/
-  dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part
+  dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part first
 Stopped at any time, the same command goes on where it was.")]
 pub struct Reproduce {
     /// Which experiment; without it, a list

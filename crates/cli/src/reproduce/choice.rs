@@ -2,59 +2,26 @@
 //! chosen then learns from the training and the validation cases together.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use dbn::likelihood::{self, Likelihood, Sampling};
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Dataset, Model, Part, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::checkpoint::write_whole;
 use rbm_core::likelihood::{Effort, Options, Sides};
-use serde::{Deserialize, Serialize};
 
+use super::axes::{self, AXES, Place};
+use super::trials::{self, Trial};
 use crate::progress;
 use crate::stop::{self, Stopped};
 
-/// What may be chosen: a key of the recipe, or [`KIND`], and its values in order. The middle ones come first.
-const AXES: [(&str, &[&str], usize); 6] = [
-    (HIDDEN, &["16", "25", "50", "100", "200", "400"], 3),
-    ("l2", &["1e-5", "1e-4", "3e-4", "1e-3", "2e-3", "5e-3", "1e-2"], 3),
-    ("learning_rate", &["{from=0.01,to=0.0}", "{from=0.03,to=0.0}", "{from=0.1,to=0.0}"], 2),
-    (KIND, &["bernoulli", "spin"], 0),
-    (EPOCHS, &["100", "300", "1000", "3000"], 1),
-    (STEPS, &["1", "5", "20"], 1),
-];
-/// The number of hidden units, and what they are: one key of the recipe, `KIND:NUMBER`.
-const HIDDEN: &str = "hidden";
-const KIND: &str = "kind";
-const EPOCHS: &str = "epochs";
-const STEPS: &str = "steps";
 /// Inverse temperatures of the estimate on the validation part, where it is not exact: its error is some hundredths.
 const BETAS: usize = 1000;
 /// The most sweeps of its tempering, to burn in and to sample.
 const SWEEPS: usize = 500;
-/// The file that remembers what has been tried.
-const TRIED: &str = "tried.jsonl";
-
-/// Positions on the axes.
-type Place = [usize; AXES.len()];
-
-/// What was tried and what it gave.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Trial {
-    /// Recipe, data and seed.
-    of: String,
-    place: Place,
-    settings: Vec<String>,
-    /// Mean log p(v) of the validation part; the lower side where it is not exact.
-    validation: f64,
-    seconds: f64,
-}
-
 /// Leaves in `dir` a model that was trained on all cases but those held out, in the way that proved best within `budget` seconds,
 /// and what was tried in `tried.jsonl`.
 pub fn choose(
@@ -76,37 +43,10 @@ pub fn choose(
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let _caught = stop::catch()?;
     let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
-    let mut search =
-        Search { dir, recipe, dataset, budget: budget as f64, tried: tried(dir, &of)?, of, bars };
-    search.climb()?;
-    search.learn_all()
-}
-
-/// A trial as a line of the file.
-fn line(trial: &Trial) -> Result<String> {
-    Ok(serde_json::to_string(trial)? + "\n")
-}
-
-/// What earlier processes have tried.
-fn tried(dir: &Path, of: &str) -> Result<Vec<Trial>> {
-    let path = dir.join(TRIED);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    // A killed process may have left half a line.
-    let tried: Vec<Trial> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    if let Some(other) = tried.iter().find(|trial| trial.of != of) {
-        bail!(
-            "{}: expected trials of {of}, found {} (choose another --out)",
-            path.display(),
-            other.of
-        );
-    }
-    let whole: String = tried.iter().map(line).collect::<Result<_>>()?;
-    write_whole(&path, whole.as_bytes())?;
-    Ok(tried)
+    let tried = trials::read(dir, &of)?;
+    let mut search = Search { dir, recipe, dataset, budget: budget as f64, tried, of, bars };
+    let best = search.climb()?;
+    search.learn_all(best)
 }
 
 struct Search<'a> {
@@ -120,17 +60,17 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Goes from the middle a step up or down each axis in turn, as long as that is better and there is time.
-    fn climb(&mut self) -> Result<()> {
-        let mut best = AXES.map(|(_, _, start)| start);
-        let Some(mut score) = self.score(best)? else { return Ok(()) };
+    /// Goes from the middle a step up or down each axis in turn, as long as that is better and there is time; the best place.
+    fn climb(&mut self) -> Result<Place> {
+        let mut best = axes::middle();
+        let Some(mut score) = self.score(best)? else { return Ok(best) };
         loop {
             let before = best;
             for axis in 0..AXES.len() {
                 for up in [true, false] {
-                    while let Some(next) = step(best, axis, up) {
+                    while let Some(next) = axes::step(best, axis, up) {
                         match self.score(next)? {
-                            None => return Ok(()),
+                            None => return Ok(best),
                             Some(found) if found > score => (best, score) = (next, found),
                             Some(_) => break,
                         }
@@ -138,7 +78,7 @@ impl Search<'_> {
                 }
             }
             if best == before {
-                return Ok(());
+                return Ok(best);
             }
         }
     }
@@ -154,7 +94,7 @@ impl Search<'_> {
             return Ok(None);
         }
         let clock = Instant::now();
-        let settings = settings(place);
+        let settings = axes::settings(place);
         let bar = progress::spinner(self.bars, "choosing");
         bar.set_message(format!("{spent:.0} of {:.0} s: {}", self.budget, settings.join(" ")));
         let recipe = self.recipe.clone().with(&settings)?;
@@ -174,9 +114,7 @@ impl Search<'_> {
             trial.validation,
             trial.settings.join(" ")
         ));
-        let path = self.dir.join(TRIED);
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
-        file.write_all(line(&trial)?.as_bytes()).with_context(|| path.display().to_string())?;
+        trials::append(self.dir, &trial)?;
         self.tried.push(trial);
         Ok(Some(validation))
     }
@@ -191,27 +129,36 @@ impl Search<'_> {
         }
     }
 
-    /// Trains once more as the best trial was trained, from all cases that are not held out, and leaves that.
-    fn learn_all(&self) -> Result<()> {
-        let tried = self.tried.iter();
-        let best = tried.max_by(|a, b| a.validation.total_cmp(&b.validation));
-        let mut settings = best.context("nothing was tried")?.settings.clone();
-        settings.push("data.learn_validation=true".into());
-        crate::output::note(format!("from all cases but those held out: {}", settings.join(" ")));
+    /// Trains once more as at the `best` place, from all cases that are not held out, and leaves that. Where learning diverges
+    /// with the cases for validation, it is done without them.
+    fn learn_all(&self, best: Place) -> Result<()> {
+        let recipe = self.recipe.clone().with(&axes::settings(best))?;
+        let mut whole = recipe.clone();
+        whole.data.learn_validation = true;
+        if Run::open(self.dir)
+            .is_ok_and(|run| run.is_finished() && run.recipe().ok().as_ref() == Some(&whole))
+        {
+            return Ok(());
+        }
+        let keys = axes::settings(best).join(" ");
+        crate::output::note(format!("chosen; from all cases but those held out: {keys}"));
         let bar = progress::spinner(self.bars, "learning from all cases");
-        let recipe = self.recipe.clone().with(&settings)?;
-        let (model, _) = self.train(&recipe, &bar)?;
+        match self.train(&whole, &bar) {
+            Ok((model, _)) => self.keep(&whole, &model),
+            Err(error) if has_diverged(&error) => {
+                crate::output::note(format!("{error}; so without the cases for validation"));
+                self.keep(&recipe, &self.train(&recipe, &bar)?.0)
+            }
+            Err(error) => Err(error),
+        }?;
         bar.finish_and_clear();
-        self.keep(&recipe, &model)
+        Ok(())
     }
 
     /// Seconds that a trial will take, from the last one and how much more there is to multiply.
     fn expected(&self, place: Place) -> f64 {
-        let work = |place: Place| -> f64 {
-            let number = |key| value(key, place).parse().unwrap_or(1.0);
-            number(HIDDEN) * number(EPOCHS) * (2.0 + number(STEPS))
-        };
-        self.tried.last().map_or(0.0, |last| last.seconds * work(place) / work(last.place))
+        let ratio = |last: &Trial| axes::work(place) / axes::work(last.place);
+        self.tried.last().map_or(0.0, |last| last.seconds * ratio(last))
     }
 
     /// Makes `dir` a run whose model is this one.
@@ -225,28 +172,6 @@ impl Search<'_> {
         Run::create(self.dir, recipe)?;
         Ok(model.save(self.dir)?)
     }
-}
-
-/// What `key` is at a place.
-fn value(key: &str, place: Place) -> &'static str {
-    let mut axes = AXES.iter().zip(place);
-    axes.find(|((name, ..), _)| *name == key).map_or("", |((_, values, _), i)| values[i])
-}
-
-/// The recipe's keys at a place.
-fn settings(place: Place) -> Vec<String> {
-    let keys = AXES.iter().map(|(key, ..)| *key).filter(|key| *key != KIND);
-    keys.map(|key| {
-        let kind = if key == HIDDEN { format!("{}:", value(KIND, place)) } else { String::new() };
-        format!("layers.0.{key}={kind}{}", value(key, place))
-    })
-    .collect()
-}
-
-fn step(mut place: Place, axis: usize, up: bool) -> Option<Place> {
-    let next = place[axis].checked_add_signed(if up { 1 } else { -1 })?;
-    place[axis] = next;
-    (next < AXES[axis].1.len()).then_some(place)
 }
 
 /// The mean log p(v) of the validation part: exact, or the lower of two short estimates from both sides. One side alone would
@@ -279,7 +204,7 @@ fn has_diverged(error: &anyhow::Error) -> bool {
 }
 
 fn stopped() -> anyhow::Error {
-    Stopped("the same command goes on with what has not been tried yet".into()).into()
+    Stopped("the same command goes on with what has not been done yet".into()).into()
 }
 
 /// Nobody watches but a spinner.

@@ -1,7 +1,10 @@
 //! `dbn reproduce`
 
+mod axes;
 mod choice;
+mod experiment;
 mod experiments;
+mod trials;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +18,8 @@ use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
 use serde::{Deserialize, Serialize};
 
-use self::experiments::{EXPERIMENTS, Experiment, Measure};
+use self::experiment::{Experiment, Measure};
+use self::experiments::EXPERIMENTS;
 use crate::args::{Args, Command, Reproduce};
 use crate::stop::Stopped;
 use crate::{cases, likelihood, output, train};
@@ -64,6 +68,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let dir = args.out.clone().unwrap_or_else(|| folder(experiment, &data, args.seed));
     let path = dir.join(RESULT);
     let asked = (name, &data, args.seed);
+    check_run(&dir, experiment, &data, args.seed)?;
     let reproduced = if path.exists() {
         let found: Reproduced = serde_json::from_slice(&std::fs::read(&path)?)
             .with_context(|| path.display().to_string())?;
@@ -75,7 +80,6 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         );
         found
     } else {
-        check_run(&dir, experiment, &data, args.seed)?;
         let clock = Instant::now();
         if experiment.is_chosen {
             choice::choose(&dir, experiment.recipe, &data, args.seed, args.budget, bars)?;
@@ -128,11 +132,15 @@ fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Resu
         of(&asked),
         of(&found)
     );
+    let is_ours = match experiment.is_chosen {
+        true => dir.join(trials::TRIED).exists(),
+        false => found == asked,
+    };
     ensure!(
-        experiment.is_chosen || found == asked,
-        "{}: expected a run by the recipe {:?} as it is, found one with other keys (choose another --out)",
+        is_ours,
+        "{}: expected what dbn reproduce {} leaves, found a run with other keys (choose another --out)",
         dir.display(),
-        experiment.recipe
+        experiment.name
     );
     Ok(())
 }

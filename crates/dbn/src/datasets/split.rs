@@ -11,7 +11,7 @@ use super::{Dataset, Part};
 pub struct Parts {
     /// What is learned from.
     pub train: Part,
-    /// What decides between trainings, and when to stop; never learned from.
+    /// What decides between trainings, and when to stop.
     pub validation: Option<Part>,
     /// What no decision sees.
     pub held_out: Option<Part>,

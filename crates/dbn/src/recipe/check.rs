@@ -4,9 +4,11 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Backpropagation, Layer, Method, Recipe, UpDown};
+use super::{Backpropagation, Classifier, FinetuneRule, Layer, Method, Recipe, UpDown};
 use crate::greedy::Pass;
 
+/// The farthest that a case may be moved.
+const FARTHEST: f64 = 1e6;
 /// The most units of a layer, and the most chains.
 const MOST: usize = 1 << 20;
 
@@ -54,9 +56,7 @@ impl Recipe {
             let expected = "false beside an autoencoder, which has no place for labels";
             must(!self.labels, "labels", expected, "true")?;
         }
-        let adversarial = self.classifier.as_ref().map_or(0.0, |classifier| classifier.adversarial);
-        let is_right = adversarial >= 0.0 && adversarial.is_finite();
-        must(is_right, "classifier.adversarial", "a number of at least 0", adversarial)?;
+        self.classifier.as_ref().map_or(Ok(()), Classifier::check)?;
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
         let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
@@ -124,6 +124,17 @@ impl Layer {
             must((0.0..1.0).contains(&value), &name_of(key), expected, value)?;
         }
         Ok(())
+    }
+}
+
+impl Classifier {
+    fn check(&self) -> Result<()> {
+        let key = "classifier.adversarial";
+        let is_distance = (0.0..=FARTHEST).contains(&self.adversarial);
+        must(is_distance, key, "a number from 0 to a million", self.adversarial)?;
+        let expected = "0 beside optimizer = \"cg\": a line search would climb one objective and measure another";
+        let is_searched = self.optimizer == FinetuneRule::Cg;
+        must(!is_searched || self.adversarial == 0.0, key, expected, self.adversarial)
     }
 }
 

@@ -94,8 +94,8 @@ pub struct Classifier {
     pub dropout_visible: f64,
     /// The fraction of hidden units left out at random.
     pub dropout_hidden: f64,
-    /// How far, in Euclidean distance, each case is moved to where the network does worst on it, to be learned from there as much
-    /// as where it is (Goodfellow, Shlens, Szegedy 2015); 0 for not at all.
+    /// Adversarial training (Goodfellow, Shlens, Szegedy 2015): how far, in Euclidean distance, each case is moved against its
+    /// gradient, to be learned from there as much as where it is; twice the time, 0 for none. Not with `cg`.
     pub adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,

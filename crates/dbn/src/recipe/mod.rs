@@ -25,7 +25,7 @@ pub use self::method::Method;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::work::Work;
-use crate::datasets::{self, Binarise, LabelColumn};
+use crate::datasets::{self, Binarise, Dataset, LabelColumn, Parts};
 use crate::greedy::{Caching, Pass};
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
@@ -88,7 +88,8 @@ pub struct Data {
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
     /// What learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
-    /// the values as their probabilities whenever a case has its turn, which keeps a network from learning cases by heart.
+    /// the values as their probabilities whenever a case has its turn, which keeps a network from learning cases by heart. An
+    /// autoencoder is to give back what was drawn. Errors are always measured on the values.
     pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
     /// leaves the choice to the format: 21 for alignments, else none.
@@ -97,11 +98,24 @@ pub struct Data {
     pub width: usize,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
     pub hold_out_one_in: usize,
-    /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and is never
-    /// learned from. 0 keeps none, and fine-tuning runs all its epochs.
+    /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and
+    /// is not learned from. 0 keeps none, and fine-tuning runs all its epochs.
     pub validate_one_in: usize,
-    /// Whether the cases for validation are learned from as the others are, once everything has been chosen by them.
+    /// Whether the cases for validation are learned from as the others are, once everything has been chosen by them: then none are
+    /// left to decide when to stop, and fine-tuning runs all its epochs.
     pub learn_validation: bool,
+}
+
+impl Data {
+    /// The parts of `dataset` as this training takes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::parts`] and [`Parts::learning_all`].
+    pub fn parts(&self, dataset: Dataset) -> Result<Parts> {
+        let parts = dataset.parts(self.hold_out_one_in, self.validate_one_in)?;
+        if self.learn_validation { parts.learning_all() } else { Ok(parts) }
+    }
 }
 
 impl Default for Data {

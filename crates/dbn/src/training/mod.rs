@@ -112,11 +112,7 @@ impl Training {
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
             std::iter::once(&dataset.train).chain(others).try_for_each(check)?;
         }
-        let mut parts = dataset.parts(recipe.data.hold_out_one_in, recipe.data.validate_one_in)?;
-        if recipe.data.learn_validation {
-            parts = parts.learning_all()?;
-        }
-        let Parts { train, validation, held_out } = parts;
+        let Parts { train, validation, held_out } = recipe.data.parts(dataset)?;
         let labelled = recipe.classifier.as_ref().map_or(0, |classifier| classifier.train_on);
         if labelled > train.len() {
             let expected = format!("at most the {} training cases", train.len());
