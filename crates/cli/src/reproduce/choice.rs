@@ -24,25 +24,16 @@ const BETAS: usize = 1000;
 const SWEEPS: usize = 500;
 /// Leaves in `dir` a model that was trained on all cases but those held out, in the way that proved best within `budget` seconds,
 /// and what was tried in `tried.jsonl`.
-pub fn choose(
-    dir: &Path,
-    recipe: &str,
-    data: &str,
-    seed: u64,
-    budget: u64,
-    bars: &MultiProgress,
-) -> Result<()> {
-    let mut recipe = Recipe::named(recipe)?;
-    recipe.data.source = crate::recipe::absolute(data)?;
-    recipe.seed = seed;
+pub fn choose(dir: &Path, recipe: Recipe, budget: u64, bars: &MultiProgress) -> Result<()> {
     let dataset = crate::recipe::load_data(&recipe)?;
     ensure!(
         dataset.validation.is_some(),
-        "{data}: expected a validation part to choose by, found none"
+        "{}: expected a validation part to choose by, found none",
+        recipe.data.source
     );
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let _caught = stop::catch()?;
-    let of = format!("{} of {}, seed {seed}", recipe.name, recipe.data.source);
+    let of = format!("{} of {}, seed {}", recipe.name, recipe.data.source, recipe.seed);
     let tried = trials::read(dir, &of)?;
     let mut search = Search { dir, recipe, dataset, budget: budget as f64, tried, of, bars };
     let best = search.climb()?;

@@ -68,7 +68,8 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let dir = args.out.clone().unwrap_or_else(|| folder(experiment, &data, args.seed));
     let path = dir.join(RESULT);
     let asked = (name, &data, args.seed);
-    check_run(&dir, experiment, &data, args.seed)?;
+    let recipe = recipe_of(experiment, &data, args.seed)?;
+    check_run(&dir, experiment, &recipe)?;
     let reproduced = if path.exists() {
         let found: Reproduced = serde_json::from_slice(&std::fs::read(&path)?)
             .with_context(|| path.display().to_string())?;
@@ -82,7 +83,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     } else {
         let clock = Instant::now();
         if experiment.is_chosen {
-            choice::choose(&dir, experiment.recipe, &data, args.seed, args.budget, bars)?;
+            choice::choose(&dir, recipe, args.budget, bars)?;
         } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
             learn(experiment, &data, args.seed, &dir, bars, quiet)?;
         }
@@ -116,25 +117,30 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// Errors when `dir` holds a run of another recipe, data or seed. What a choice has left there may differ in what was chosen.
-fn check_run(dir: &Path, experiment: &Experiment, data: &str, seed: u64) -> Result<()> {
+/// What an experiment trains by; where sizes and rates are chosen, before they are.
+fn recipe_of(experiment: &Experiment, data: &str, seed: u64) -> Result<Recipe> {
+    let settings: Vec<String> = experiment.settings.iter().map(ToString::to_string).collect();
+    let mut recipe = Recipe::named(experiment.recipe)?.with(&settings)?;
+    recipe.data.source = crate::recipe::absolute(data)?;
+    recipe.seed = seed;
+    Ok(recipe)
+}
+
+/// Errors when `dir` holds a run by any recipe but `asked`. What a choice has left there may differ in what was chosen.
+fn check_run(dir: &Path, experiment: &Experiment, asked: &Recipe) -> Result<()> {
     let Ok(run) = Run::open(dir) else { return Ok(()) };
     let found = run.recipe()?;
-    let settings: Vec<String> = experiment.settings.iter().map(ToString::to_string).collect();
-    let mut asked = Recipe::named(experiment.recipe)?.with(&settings)?;
-    asked.data.source = crate::recipe::absolute(data)?;
-    asked.seed = seed;
     let of = |recipe: &Recipe| (recipe.name.clone(), recipe.data.source.clone(), recipe.seed);
     ensure!(
-        of(&found) == of(&asked),
+        of(&found) == of(asked),
         "{}: expected a run of {:?}, found {:?} (choose another --out)",
         dir.display(),
-        of(&asked),
+        of(asked),
         of(&found)
     );
     let is_ours = match experiment.is_chosen {
         true => dir.join(trials::TRIED).exists(),
-        false => found == asked,
+        false => found == *asked,
     };
     ensure!(
         is_ours,

@@ -172,12 +172,8 @@ impl Ascent {
     }
 
     /// The same with one more outer product.
-    pub fn plus(mut self, term: Outer) -> Result<Self> {
-        match &mut self.direction {
-            Direction::Outer(terms) => terms.push(term),
-            Direction::Tensor(tensor) => *tensor = (&*tensor + outer_sum(&[term])?)?,
-        }
-        Ok(self)
+    pub fn plus(self, term: Outer) -> Result<Self> {
+        self.and(vec![term].into())
     }
 
     /// The sum with `other`, a direction of the same parameter.
