@@ -343,3 +343,20 @@ fn a_recipe_with_a_relative_path_can_be_used_from_elsewhere() {
     let mut command = place.command("evaluate ../run");
     crate::common::answer(command.current_dir(place.path("elsewhere"))).done();
 }
+
+/// Energies of grey values and of sampled bits are not to be compared: where learning draws its data, the histogram does. The
+/// machines learn nothing here, so they are the same, and so is everything where there is nothing to draw.
+#[test]
+fn free_energies_are_those_of_what_is_learned_from() {
+    let place = Place::new();
+    let energies = |run: &str, words: &str| {
+        let train = "train digits --recipe default --layers 16 --unsupervised --no-evaluation --set layers.*.epochs=0";
+        place.dbn(&format!("{train} --out {run} {words}")).done();
+        place.read(&format!("{run}/free_energies.png"))
+    };
+    let drawn = "--set data.pass=sample";
+    assert!(energies("grey", "") != energies("bits", drawn));
+    assert!(place.model("grey") == place.model("bits"));
+    let binary = "--binarise threshold:0.5";
+    assert!(energies("c", binary) == energies("d", &format!("{binary} {drawn}")));
+}

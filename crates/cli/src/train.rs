@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use candle_core::Tensor;
+use dbn::datasets;
 use dbn::results::Measured;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
@@ -142,20 +144,26 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
     let mut coded = training.train.clone();
-    let mut groups = vec![("training", training.train.cases.thinned(report::MOST)?)];
+    let mut rng = Rng::new(training.recipe.seed);
+    // Energies of values and of bits are not to be compared: cases are drawn here where learning draws them.
+    let mut draws = rng.split(1);
+    let mut seen = |cases: &datasets::Cases| -> Result<Tensor> {
+        let values = cases.thinned(report::MOST)?;
+        Ok(training.recipe.data.pass.of_probabilities(&values, &mut draws)?)
+    };
+    let mut groups = vec![("training", seen(&training.train.cases)?)];
     match (&training.validation, &training.held_out) {
         (Some(part), _) => {
-            groups.push(("validation", part.cases.thinned(report::MOST)?));
+            groups.push(("validation", seen(&part.cases)?));
             coded = part.clone();
         }
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
-            groups.push(("held-out", prepared.thinned(report::MOST)?));
+            groups.push(("held-out", seen(&prepared)?));
             coded = Part { cases: prepared, labels: part.labels.clone() };
         }
         _ => {}
     }
-    let mut rng = Rng::new(training.recipe.seed);
     groups.push(("sampled", gallery::configurations(model, &mut rng)?));
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;

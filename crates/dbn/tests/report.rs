@@ -1,6 +1,7 @@
 //! Charts of what a run has left, drawn where there is something to draw.
 #![allow(clippy::unwrap_used)]
 
+use dbn::charts::{self, Convergence};
 use dbn::report;
 
 /// The files that [`report::acceptance`] leaves for these lines of metrics.
@@ -28,4 +29,31 @@ fn swaps_are_drawn_only_where_there_were_any() {
     assert_eq!(drawn(&format!("{with}\n{without}")), ["acceptance_2.png"]);
     let lowest = with.replace("layer 2", "layer 1");
     assert_eq!(drawn(&format!("{lowest}\n{with}")), ["acceptance.png", "acceptance_2.png"]);
+}
+
+/// The last point of the upper side lies in the corner of the legend: catches a legend that is drawn over it.
+#[test]
+fn the_legend_covers_no_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("estimates.png");
+    let row = |betas, forward, reverse| Convergence {
+        betas,
+        forward: (forward, 0.01),
+        reverse: Some((reverse, 0.01)),
+    };
+    let rows = [row(145, -5.0, -6.0), row(1450, -4.2, -4.6), row(14500, -4.0, -4.3)];
+    charts::estimates(&path, &rows, Some(-4.1)).unwrap();
+    let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    // Right of the middle of the legend's names there are points, and no samples of the legend's lines.
+    let right = |colour: [u8; 3]| {
+        let inks = pixels[..info.buffer_size()].chunks_exact(3).enumerate();
+        let width = info.width as usize;
+        inks.filter(|(i, ink)| i % width > width * 9 / 10 && *ink == colour).count()
+    };
+    for colour in [[0, 114, 178], [213, 94, 0]] {
+        assert!(right(colour) > 30, "{} pixels of {colour:?}", right(colour));
+    }
 }

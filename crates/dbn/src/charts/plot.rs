@@ -30,6 +30,9 @@ const COLOURS: [RGBColor; 10] = [
 ];
 /// How much wider an area of dots is than these, for the legend.
 const LEGEND: f64 = 0.2;
+/// What the legend takes of a chart's height: its frame, and each name.
+const LEGEND_FRAME: f64 = 0.04;
+const LEGEND_LINE: f64 = 0.053;
 const FONT: &str = "chart";
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
@@ -235,8 +238,15 @@ impl Plot {
             Some((least, most)) => (low.min(least), (y1 + y_room).max(most)),
             None => (low, y1 + y_room),
         };
-        // Dots may be anywhere, so the legend has a place of its own beside them.
+        // Dots may be anywhere, so the legend has a place of its own beside them; of other marks it is above.
         let is_dots = self.series.iter().any(|series| series.mark == Mark::Dots);
+        let names = self.series.iter().filter(|series| !series.name.is_empty()).count();
+        let high = if is_dots || names == 0 || self.y_range.is_some() {
+            high
+        } else {
+            let share = (LEGEND_FRAME + LEGEND_LINE * names as f64).min(0.5);
+            low + (high - low) / (1.0 - share)
+        };
         let legend = if is_dots { (x1 - x0) * LEGEND } else { 0.0 };
         let x = if self.is_log_x { x0 / 1.2..x1 * 1.2 } else { x0 - x_room..x1 + x_room + legend };
         Ok((x, low..high))
