@@ -3,14 +3,29 @@
 //! Goodfellow, Shlens, Szegedy 2015, the objective J̃ with α = ½. The move is one step down the gradient, of a given Euclidean length
 //! and not along the gradient's sign (as in Miyato, Dai, Goodfellow 2017), so that values that say nothing stay as they are. It is
 //! measured in the units of the data as the network sees them, scaled or standardised, and may leave their range.
+//!
+//! Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018) asks of the moved case not its label but what the network believes
+//! of the case where it is, and moves it to where that belief changes fastest.
 
-use candle_core::{Tensor, Var};
+use candle_core::{D, Tensor, Var};
 use rbm_core::{Error, Result, Rng, ops};
 
 use crate::unrolled::Slopes;
 
+/// From where else than from where it is a case is learned from; distances are Euclidean.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Adversary {
+    /// From nowhere.
+    #[default]
+    None,
+    /// From this far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
+    Label(f64),
+    /// From this far to where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
+    Belief(f64),
+}
+
 /// The mean of what `slopes_at` says of the `cases` `(batch, width)` as they are, and of their adversarial examples at `distance`.
-/// Both times the generator is the same, so the same units are left out.
+/// Every time the generator is the same, so the same units are left out.
 pub(crate) fn slopes(
     cases: &Tensor,
     distance: f64,
@@ -19,19 +34,42 @@ pub(crate) fn slopes(
 ) -> Result<Slopes> {
     let before = *rng;
     let there = slopes_at(Var::from_tensor(&cases.detach())?.as_tensor(), rng)?;
-    let Some(slope) = &there.cases else {
-        return Err(Error::invalid("adversarial examples", "a gradient of the cases", "none"));
-    };
-    let examples = (cases.detach() - brought_to(distance, slope)?)?;
+    let examples = moved(cases, &there, distance)?;
     *rng = before;
     let moved = slopes_at(&examples, rng)?;
-    let ascents = there.ascents.into_iter().zip(moved.ascents);
-    let ascents = ascents.map(|(there, moved)| there.and(moved)?.times(0.5));
-    Ok(Slopes {
-        objective: ((there.objective + moved.objective)? * 0.5)?,
-        ascents: ascents.collect::<Result<_>>()?,
-        cases: None,
-    })
+    there.and(moved)?.times(0.5)
+}
+
+/// What `slopes_at` says of the `cases` `(batch, width)`, and of how little the network changes its mind at `distance`: minus the
+/// divergence of its belief there from its belief where they are (eqs 5 to 8, one step of the power method, λ = 1). Every time the
+/// generator is the same, so the same units are left out. `slopes_at` takes the beliefs `(batch, classes)` to hold to, in place of
+/// the labels.
+pub(crate) fn virtual_slopes(
+    cases: &Tensor,
+    distance: f64,
+    rng: &mut Rng,
+    slopes_at: impl Fn(&Tensor, Option<&Tensor>, &mut Rng) -> Result<(Slopes, Tensor)>,
+) -> Result<Slopes> {
+    let cases = cases.detach();
+    let noise = ops::normal(cases.shape(), cases.dtype(), cases.device(), rng)?;
+    let before = *rng;
+    let (there, logits) = slopes_at(&cases, None, rng)?;
+    let beliefs = candle_nn::ops::softmax(&logits.detach(), D::Minus1)?;
+    let nearby = Var::from_tensor(&(&cases + brought_to(distance, &noise)?)?)?;
+    *rng = before;
+    let (nearby, _) = slopes_at(nearby.as_tensor(), Some(&beliefs), rng)?;
+    let examples = moved(&cases, &nearby, distance)?;
+    *rng = before;
+    let (moved, _) = slopes_at(&examples, Some(&beliefs), rng)?;
+    there.and(moved)
+}
+
+/// The `cases` a step of length `distance` down the gradient that `slopes` have for them.
+fn moved(cases: &Tensor, slopes: &Slopes, distance: f64) -> Result<Tensor> {
+    let Some(slope) = &slopes.cases else {
+        return Err(Error::invalid("adversarial examples", "a gradient of the cases", "none"));
+    };
+    Ok((cases.detach() - brought_to(distance, slope)?)?)
 }
 
 /// The rows of `slope` `(batch, width)` with Euclidean length `length`; a row of zeros stays what it is.

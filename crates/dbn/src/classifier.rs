@@ -10,7 +10,7 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::directed::Directed;
 pub use crate::unrolled::Dropout;
-use crate::unrolled::{Batch, Score, Slopes, Unrolled};
+use crate::unrolled::{Adversary, Batch, Score, Slopes, Unrolled};
 use crate::{Part, adversarial};
 
 /// Standard deviation of the softmax layer's first weights.
@@ -127,20 +127,22 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<(Tensor, Vec<Ascent>)> {
-        let slopes = self.slopes(v, labels, dropout, rng)?;
+        let (slopes, _) = self.slopes(v, dropout, rng, |logits| log_likelihood(logits, labels))?;
         Ok((slopes.objective, slopes.ascents))
     }
 
+    /// The slopes of `objective` of the logits, and the logits.
     fn slopes(
         &self,
         v: &Tensor,
-        labels: &[u32],
         dropout: Dropout,
         rng: &mut Rng,
-    ) -> Result<Slopes> {
+        objective: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<(Slopes, Tensor)> {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
         let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
-        Slopes::of(&log_likelihood(&logits, labels)?, &self.vars(), &deferred, v)
+        let slopes = Slopes::of(&objective(&logits)?, &self.vars(), &deferred, v)?;
+        Ok((slopes, logits))
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -199,10 +201,21 @@ impl Unrolled for Classifier {
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)> {
         let labels =
             batch.labels.ok_or_else(|| Error::invalid("a classifier", "labels", "none"))?;
-        let slopes = |cases: &Tensor, rng: &mut Rng| self.slopes(cases, labels, batch.dropout, rng);
-        let slopes = match batch.adversarial {
-            0.0 => slopes(batch.cases, rng)?,
-            distance => adversarial::slopes(batch.cases, distance, rng, slopes)?,
+        let slopes = |cases: &Tensor, beliefs: Option<&Tensor>, rng: &mut Rng| {
+            self.slopes(cases, batch.dropout, rng, |logits| match beliefs {
+                Some(beliefs) => divergence(beliefs, logits)?.neg().map_err(Into::into),
+                None => log_likelihood(logits, labels),
+            })
+        };
+        let of_labels = |cases: &Tensor, rng: &mut Rng| Ok(slopes(cases, None, rng)?.0);
+        let slopes = match batch.adversary {
+            Adversary::None => of_labels(batch.cases, rng)?,
+            Adversary::Label(distance) => {
+                adversarial::slopes(batch.cases, distance, rng, of_labels)?
+            }
+            Adversary::Belief(distance) => {
+                adversarial::virtual_slopes(batch.cases, distance, rng, slopes)?
+            }
         };
         Ok((slopes.objective, slopes.ascents))
     }
@@ -221,6 +234,16 @@ impl Unrolled for Classifier {
 pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let labels = Tensor::new(labels, logits.device())?;
     Ok(candle_nn::loss::cross_entropy(logits, &labels)?.neg()?)
+}
+
+/// The mean Kullback-Leibler divergence, in nats, from `beliefs` `(batch, classes)`, probabilities, to those of `logits`
+/// `(batch, classes)`. Differentiable.
+fn divergence(beliefs: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+    // A belief of 0 is worth 0 whatever its logarithm.
+    let of_beliefs = beliefs.maximum(f64::from(f32::MIN_POSITIVE))?.log()?;
+    let nats = (beliefs * (of_beliefs - log_probabilities)?)?;
+    Ok((nats.sum_all()? / logits.dim(0)?.max(1) as f64)?)
 }
 
 impl Module for Classifier {

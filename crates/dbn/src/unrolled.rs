@@ -7,6 +7,7 @@ use rbm_core::ops::{Ascent, Deferred};
 use rbm_core::{Result, Rng};
 
 use crate::Part;
+pub use crate::adversarial::Adversary;
 
 /// A feed-forward network that is fine-tuned by backpropagation.
 pub trait Unrolled: Debug {
@@ -33,9 +34,8 @@ pub struct Batch<'a> {
     pub labels: Option<&'a [u32]>,
     /// What is left out of the network for them.
     pub dropout: Dropout,
-    /// How far, in Euclidean distance, each case is moved for adversarial training (Goodfellow, Shlens, Szegedy 2015), which
-    /// classifiers know; 0 for none.
-    pub adversarial: f64,
+    /// From where else each is learned from, for a network that learns classes.
+    pub adversary: Adversary,
 }
 
 /// The fractions of units that are left out at random while learning, the others being scaled up to make good for them
@@ -95,5 +95,25 @@ impl Slopes {
         }
         let cases = slopes.get(cases).map(Tensor::detach);
         Ok(Self { objective: objective.detach(), ascents, cases })
+    }
+
+    /// Those of the sum of both objectives.
+    pub fn and(self, other: Self) -> Result<Self> {
+        let ascents = self.ascents.into_iter().zip(other.ascents);
+        Ok(Self {
+            objective: (self.objective + other.objective)?,
+            ascents: ascents.map(|(one, other)| one.and(other)).collect::<Result<_>>()?,
+            cases: None,
+        })
+    }
+
+    /// Those of `factor` times the objective.
+    pub fn times(self, factor: f64) -> Result<Self> {
+        let ascents = self.ascents.into_iter().map(|ascent| ascent.times(factor));
+        Ok(Self {
+            objective: (self.objective * factor)?,
+            ascents: ascents.collect::<Result<_>>()?,
+            cases: None,
+        })
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::unrolled::{Batch, Dropout, Unrolled};
+use dbn::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use dbn::{Autoencoder, Classifier, Dbn};
 use rbm_core::ops::{self, Ascent};
 use rbm_core::{ConjugateGradient, Rbm, Rng, Units};
@@ -114,7 +114,7 @@ fn errors_are_summed_over_the_values_of_a_case() {
         assert!((loss - nats / count as f64).abs() < 1e-9, "{units}: {loss} {nats}");
         // What is climbed is what is measured.
         let batch =
-            Batch { cases: &v, labels: None, dropout: Dropout::default(), adversarial: 0.0 };
+            Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
         let (objective, _) = autoencoder.ascents(&batch, &mut Rng::new(0)).unwrap();
         assert!((objective.to_scalar::<f64>().unwrap() + loss).abs() < 1e-9, "{units}");
     }
@@ -138,7 +138,7 @@ fn gradients_are_finite_differences() {
         let autoencoder = Autoencoder::unroll(&stack(layers, DType::F64)).unwrap();
         let v = cases(layers[0], 9, DType::F64);
         for dropout in [Dropout::default(), Dropout { visible: 0.3, hidden: 0.3 }] {
-            let batch = Batch { cases: &v, labels: None, dropout, adversarial: 0.0 };
+            let batch = Batch { cases: &v, labels: None, dropout, adversary: Adversary::None };
             let objective = || {
                 let (objective, _) = autoencoder.ascents(&batch, &mut Rng::new(5)).unwrap();
                 objective.to_scalar::<f64>().unwrap()
@@ -194,7 +194,7 @@ fn it_learns_what_it_is_shown() {
         Autoencoder::unroll(&stack(&["bernoulli:6", "bernoulli:8", "gaussian:2"], DType::F64))
             .unwrap();
     let v = cases("bernoulli:6", 4, DType::F64);
-    let batch = Batch { cases: &v, labels: None, dropout: Dropout::default(), adversarial: 0.0 };
+    let batch = Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
     let vars = autoencoder.vars();
     let mut rule = ConjugateGradient::new(200);
     rule.climb(&vars, &mut || look(&autoencoder, &batch)).unwrap();
@@ -221,7 +221,7 @@ fn conjugate_gradients_go_where_autograd_says() {
     let v = cases("bernoulli:5", 30, DType::F64);
     let labels: Vec<u32> = rows(&v).iter().map(|x| u32::from(x[0] + x[1] > 1.5)).collect();
     let batch =
-        Batch { cases: &v, labels: Some(&labels), dropout: Dropout::default(), adversarial: 0.0 };
+        Batch { cases: &v, labels: Some(&labels), dropout: Dropout::default(), adversary: Adversary::None };
     let l2 = 0.01;
     let penalised = |(value, gradient): (f64, Vec<Tensor>), vars: &[&Var]| {
         let size: f64 = vars.iter().flat_map(|var| flat(var)).map(|w| w * w).sum();

@@ -3,7 +3,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Module;
+use dbn::classifier::{Dropout, log_likelihood};
 use dbn::greedy::{Below, Pass};
+use dbn::unrolled::{Adversary, Batch, Unrolled};
 use dbn::{Classifier, Dbn};
 use rbm_core::train::Feed;
 use rbm_core::{Rbm, Rng, Units, ops};
@@ -233,7 +235,6 @@ fn the_unrolled_classifier_is_a_softmax_over_the_features() {
 /// Catches units scaled by the wrong factor, or left out with the wrong probability.
 #[test]
 fn dropout_keeps_the_mean() {
-    use dbn::classifier::Dropout;
     let classifier = Classifier::empty(1, &[], 1, DType::F32, &Device::Cpu).unwrap();
     classifier.weights.set(&Tensor::ones((1, 1), DType::F32, &Device::Cpu).unwrap()).unwrap();
     let n = 100_000;
@@ -257,70 +258,130 @@ fn labels_beyond_the_classes_are_refused() {
     assert!(message.contains("below 3") && message.contains("found 3"), "{message}");
 }
 
+/// A classifier of three classes whose logits depend on its cases.
+fn classifier() -> Classifier {
+    let rbms = vec![machine(6, 5, 2.0, 1), machine(5, 4, 2.0, 2)];
+    let classifier = Classifier::unroll(&rbms, 3, &mut Rng::new(3)).unwrap();
+    // The first softmax weights are so small that nothing would depend on the cases.
+    classifier.weights.set(&(classifier.weights.as_tensor() * 10.0).unwrap()).unwrap();
+    classifier
+}
+
+/// `v` and each row of `along`, brought to the length `distance`, down from it.
+fn stepped(v: &Tensor, along: &Tensor, distance: f64) -> Tensor {
+    let stepped = rows(v).into_iter().zip(rows(along)).map(|(v, along)| {
+        let norm = along.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 1e-5, "a case that says nothing tests nothing: {norm}");
+        let step = |along: f32| (distance * f64::from(along) / norm) as f32;
+        v.iter().zip(along).map(|(v, along)| v - step(along)).collect()
+    });
+    Tensor::new(stepped.collect::<Vec<Vec<f32>>>(), &Device::Cpu).unwrap()
+}
+
+/// `objective` and its slope at `v`, as autograd has them.
+fn slope_at(v: &Tensor, objective: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let there = candle_core::Var::from_tensor(v).unwrap();
+    objective(&there).backward().unwrap().get(&there).unwrap().clone()
+}
+
+/// What `classifier` climbs on a batch, and its ascents in a row.
+fn climbed(classifier: &Classifier, batch: &Batch, rng: &mut Rng) -> (f32, Vec<f32>) {
+    let (objective, ascents) = Unrolled::ascents(classifier, batch, rng).unwrap();
+    let flat = ascents.iter().zip(classifier.vars()).map(|(ascent, var)| {
+        let tensor = ascent.tensor(var).unwrap();
+        tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    });
+    (objective.to_scalar().unwrap(), flat.collect::<Vec<_>>().concat())
+}
+
+/// Three classes in turn.
+const LABELS: [u32; 7] = [0, 1, 2, 0, 1, 2, 0];
+
+/// Where adversarial cases lie.
+const DISTANCE: f64 = 0.7;
+
 /// What is climbed with moved cases is the mean of the objective where they are and of the same a step down its gradient, as
 /// autograd has it. Catches a step up, of another length or along the sign, a mean with other weights, and other units left out
 /// the second time.
 #[test]
 fn adversarial_cases_lie_where_the_objective_falls_fastest() {
-    use dbn::classifier::{Dropout, log_likelihood};
-    use dbn::unrolled::{Batch, Unrolled};
-    const DISTANCE: f64 = 0.7;
-    let rbms = vec![machine(6, 5, 2.0, 1), machine(5, 4, 2.0, 2)];
-    let classifier = Classifier::unroll(&rbms, 3, &mut Rng::new(3)).unwrap();
-    // The first softmax weights are so small that nothing would depend on the cases.
-    classifier.weights.set(&(classifier.weights.as_tensor() * 10.0).unwrap()).unwrap();
-    let (v, labels) = (cases(7, 6), [0, 1, 2, 0, 1, 2, 0]);
+    let (classifier, v) = (classifier(), cases(7, 6));
     for dropout in [Dropout::default(), Dropout { visible: 0.3, hidden: 0.4 }] {
-        let objective = |v: &Tensor| {
+        let slope = slope_at(&v, |v| {
             let logits = classifier.logits_with_dropout(v, dropout, &mut Rng::new(4)).unwrap();
-            log_likelihood(&logits, &labels).unwrap()
+            log_likelihood(&logits, &LABELS).unwrap()
+        });
+        let moved = stepped(&v, &slope, DISTANCE);
+        let climbed = |cases, adversary| {
+            let batch = Batch { cases, labels: Some(&LABELS), dropout, adversary };
+            climbed(&classifier, &batch, &mut Rng::new(4))
         };
-        let there = candle_core::Var::from_tensor(&v).unwrap();
-        let slopes = objective(&there).backward().unwrap();
-        let slope = rows(slopes.get(&there).unwrap());
-        let moved: Vec<Vec<f32>> = rows(&v)
-            .iter()
-            .zip(&slope)
-            .map(|(v, slope)| {
-                let norm = slope.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-                assert!(norm > 1e-4, "a case that says nothing tests nothing");
-                let step = |slope: f32| DISTANCE * f64::from(slope) / norm;
-                v.iter().zip(slope).map(|(v, &slope)| v - step(slope) as f32).collect()
-            })
-            .collect();
-        let moved = Tensor::new(moved, &Device::Cpu).unwrap();
-        let batch =
-            |cases, adversarial| Batch { cases, labels: Some(&labels), dropout, adversarial };
-        let climbed = |cases, adversarial| {
-            let batch = batch(cases, adversarial);
-            let found = Unrolled::ascents(&classifier, &batch, &mut Rng::new(4)).unwrap();
-            let value = found.0.to_scalar::<f32>().unwrap();
-            let vars = classifier.vars();
-            let ascents: Vec<Vec<f32>> = found
-                .1
-                .iter()
-                .zip(vars)
-                .map(|(ascent, var)| {
-                    let tensor = ascent.tensor(var).unwrap();
-                    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-                })
-                .collect();
-            (value, ascents.concat())
-        };
-        let (here, of_here) = climbed(&v, 0.0);
-        let (away, of_away) = climbed(&moved, 0.0);
+        let (here, of_here) = climbed(&v, Adversary::None);
+        let (away, of_away) = climbed(&moved, Adversary::None);
         assert!(away < here - 0.05, "{away} is no worse than {here}");
-        let (both, of_both) = climbed(&v, DISTANCE);
+        let (both, of_both) = climbed(&v, Adversary::Label(DISTANCE));
         // Rounding of the moved cases, some 1e-7, through slopes of a few.
         assert!((both - 0.5 * (here + away)).abs() < 1e-5, "{both} for {here} and {away}");
         for ((both, here), away) in of_both.iter().zip(&of_here).zip(&of_away) {
             assert!((both - 0.5 * (here + away)).abs() < 1e-5, "{both} for {here} and {away}");
         }
     }
-    // Where nothing has a slope nothing is moved, and nothing is divided by zero.
+}
+
+/// What is climbed with the network's own belief is the objective minus the divergence of the belief in the moved cases, which
+/// lie up the gradient of that divergence at a random step. Catches the label asked for in place of the belief, a belief that
+/// learns, a step down, one from where the cases are (where the divergence has no slope), and other units left out on the way.
+#[test]
+fn virtual_adversarial_cases_lie_where_the_belief_changes_fastest() {
+    let (classifier, v) = (classifier(), cases(7, 6));
+    for dropout in [Dropout::default(), Dropout { visible: 0.3, hidden: 0.4 }] {
+        let mut rng = Rng::new(4);
+        let noise = ops::normal(v.shape(), DType::F32, &Device::Cpu, &mut rng).unwrap();
+        let after = rng;
+        let logits =
+            |v: &Tensor| classifier.logits_with_dropout(v, dropout, &mut after.clone()).unwrap();
+        let beliefs = candle_nn::ops::softmax(&logits(&v), 1).unwrap().detach();
+        let divergence = |v: &Tensor| {
+            let believed = candle_nn::ops::softmax(&logits(v), 1).unwrap();
+            let ratio = (beliefs.log().unwrap() - believed.log().unwrap()).unwrap();
+            ((&beliefs * ratio).unwrap().sum_all().unwrap() / 7.0).unwrap()
+        };
+        let nearby = stepped(&v, &noise.neg().unwrap(), DISTANCE);
+        let moved = stepped(&v, &slope_at(&nearby, divergence).neg().unwrap(), DISTANCE);
+        let of_labels = Batch {
+            cases: &v,
+            labels: Some(&LABELS),
+            dropout,
+            adversary: Adversary::None,
+        };
+        let (here, of_here) = climbed(&classifier, &of_labels, &mut after.clone());
+        let lost = divergence(&moved);
+        let slopes = lost.backward().unwrap();
+        let of_lost = classifier.vars().into_iter().map(|var| {
+            let slope = slopes.get(var).unwrap().flatten_all().unwrap();
+            slope.to_vec1::<f32>().unwrap()
+        });
+        let of_lost = of_lost.collect::<Vec<_>>().concat();
+        let lost = lost.to_scalar::<f32>().unwrap();
+        assert!(lost > 0.05, "a belief that stays the same tests nothing: {lost}");
+        let batch = Batch { adversary: Adversary::Belief(DISTANCE), ..of_labels };
+        let (both, of_both) = climbed(&classifier, &batch, &mut Rng::new(4));
+        assert!((both - (here - lost)).abs() < 1e-5, "{both} for {here} and {lost}");
+        for ((both, here), lost) in of_both.iter().zip(&of_here).zip(&of_lost) {
+            assert!((both - (here - lost)).abs() < 1e-5, "{both} for {here} and {lost}");
+        }
+    }
+}
+
+/// Where nothing has a slope nothing is moved, and nothing is divided by zero.
+#[test]
+fn a_network_that_believes_the_same_of_all_cases_learns_from_them_as_they_are() {
     let flat = Classifier::empty(6, &[], 3, DType::F32, &Device::Cpu).unwrap();
-    let (labels, dropout) = ([0; 7], Dropout::default());
-    let batch = Batch { cases: &v, labels: Some(&labels), dropout, adversarial: DISTANCE };
-    let (objective, _) = Unrolled::ascents(&flat, &batch, &mut Rng::new(4)).unwrap();
-    assert!((objective.to_scalar::<f32>().unwrap() + 3f32.ln()).abs() < 1e-6);
+    let (v, dropout) = (cases(7, 6), Dropout::default());
+    for adversary in [Adversary::Label(DISTANCE), Adversary::Belief(DISTANCE)] {
+        let batch = Batch { cases: &v, labels: Some(&[0; 7]), dropout, adversary };
+        let (objective, ascents) = climbed(&flat, &batch, &mut Rng::new(4));
+        assert!((objective + 3f32.ln()).abs() < 1e-6, "{objective}");
+        assert!(ascents.iter().all(|x| x.is_finite()), "{ascents:?}");
+    }
 }

@@ -166,6 +166,7 @@ fn what_is_wrong_is_named() {
         ("classifier.adversarial=-1", "classifier.adversarial"),
         ("classifier.adversarial=nan", "classifier.adversarial"),
         ("classifier.adversarial=1e300", "classifier.adversarial"),
+        ("classifier.virtual_adversarial=-1", "classifier.virtual_adversarial"),
         ("data.hold_out_one_in=1", "data.hold_out_one_in"),
         ("visible=potts", "potts"),
         ("sed=3", "sed"),
@@ -175,5 +176,25 @@ fn what_is_wrong_is_named() {
         let message = refusal(recipe.with(&settings(&[setting])));
         assert!(message.contains(word), "{setting}: {message}");
         assert!(!message.contains('\n'), "{setting}: more than one line: {message}");
+    }
+}
+
+/// What excludes each other is refused together, by the key that is to go. Catches a check that looks at one of two keys.
+#[test]
+fn training_on_moved_cases_is_refused_beside_what_it_spoils() {
+    for (words, key) in [
+        (["classifier.adversarial=0.5", "classifier.optimizer=cg"], "classifier.adversarial"),
+        (
+            ["classifier.virtual_adversarial=0.5", "classifier.optimizer=cg"],
+            "classifier.virtual_adversarial",
+        ),
+        (
+            ["classifier.virtual_adversarial=0.5", "classifier.adversarial=0.5"],
+            "classifier.virtual_adversarial",
+        ),
+    ] {
+        let recipe = Recipe::named("digits").unwrap();
+        let message = refusal(recipe.with(&settings(&words)));
+        assert!(message.contains(&format!("{key}:")), "{words:?}: {message}");
     }
 }

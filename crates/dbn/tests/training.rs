@@ -364,33 +364,36 @@ fn fine_tuning_draws_its_data_as_the_recipe_says() {
 /// that leaves out other units, for then more would be drawn.
 #[test]
 fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
-    let words = [
-        "data.pass=sample",
-        "classifier.dropout_visible=0.2",
-        "classifier.dropout_hidden=0.3",
-        "classifier.adversarial=0.5",
-    ];
-    let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
-    let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
-    let mut stopped = training(&words);
-    let mut counted = 0;
-    while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
-        let record = stopped.record();
-        if record.stage == 2 {
-            counted += 1;
-            let steps = 5 * record.position.epoch + record.position.batch;
-            let record = serde_json::to_value(record).unwrap();
-            // The data once, and the units of the data and two hidden layers once.
-            assert_eq!(record["rng"]["counter"], 4 * steps, "{record}");
+    // The data once, and the units of the data and two hidden layers once; where a belief is asked for, first steps too.
+    for (moved, draws) in [("adversarial", 4), ("virtual_adversarial", 5)] {
+        let moved = format!("classifier.{moved}=0.5");
+        let words = [
+            "data.pass=sample",
+            "classifier.dropout_visible=0.2",
+            "classifier.dropout_hidden=0.3",
+            &moved,
+        ];
+        let whole = finish(&mut training(&words), &mut Interrupter::default()).0;
+        let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
+        let mut stopped = training(&words);
+        let mut counted = 0;
+        while let Outcome::Stopped = stopped.run(&mut watch).unwrap() {
+            let record = stopped.record();
+            if record.stage == 2 {
+                counted += 1;
+                let steps = 5 * record.position.epoch + record.position.batch;
+                let record = serde_json::to_value(record).unwrap();
+                assert_eq!(record["rng"]["counter"], draws * steps, "{record}");
+            }
+            stopped = training(&words);
+            stopped.restore(watch.last.clone().unwrap()).unwrap();
         }
         stopped = training(&words);
         stopped.restore(watch.last.clone().unwrap()).unwrap();
+        let (model, _) = finish(&mut stopped, &mut Interrupter::default());
+        assert!(counted >= 10, "only {counted} steps were looked at");
+        assert!(bits(&model) == bits(&whole), "going on changed the model");
     }
-    stopped = training(&words);
-    stopped.restore(watch.last.clone().unwrap()).unwrap();
-    let (model, _) = finish(&mut stopped, &mut Interrupter::default());
-    assert!(counted >= 10, "only {counted} steps were looked at");
-    assert!(bits(&model) == bits(&whole), "going on changed the model");
 }
 
 /// The cases for validation are learned from where the recipe says so, whether they are split off or lie in a file of their own.

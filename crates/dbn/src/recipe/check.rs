@@ -129,12 +129,18 @@ impl Layer {
 
 impl Classifier {
     fn check(&self) -> Result<()> {
-        let key = "classifier.adversarial";
-        let is_distance = (0.0..=FARTHEST).contains(&self.adversarial);
-        must(is_distance, key, "a number from 0 to a million", self.adversarial)?;
-        let expected = "0 beside optimizer = \"cg\": a line search would climb one objective and measure another";
         let is_searched = self.optimizer == FinetuneRule::Cg;
-        must(!is_searched || self.adversarial == 0.0, key, expected, self.adversarial)
+        for (key, distance) in [
+            ("classifier.adversarial", self.adversarial),
+            ("classifier.virtual_adversarial", self.virtual_adversarial),
+        ] {
+            let is_distance = (0.0..=FARTHEST).contains(&distance);
+            must(is_distance, key, "a number from 0 to a million", distance)?;
+            let expected = "0 beside optimizer = \"cg\": a line search would climb one objective and measure another";
+            must(!is_searched || distance == 0.0, key, expected, distance)?;
+        }
+        let (key, found) = ("classifier.virtual_adversarial", self.virtual_adversarial);
+        must(self.adversarial == 0.0 || found == 0.0, key, "0 beside classifier.adversarial", found)
     }
 }
 

@@ -3,6 +3,8 @@
 use rbm_core::Schedule;
 use serde::{Deserialize, Serialize};
 
+use crate::unrolled::Adversary;
+
 /// How backpropagation climbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +99,9 @@ pub struct Classifier {
     /// Adversarial training (Goodfellow, Shlens, Szegedy 2015): how far, in Euclidean distance, each case is moved against its
     /// gradient, to be learned from there as much as where it is; twice the time, 0 for none. Not with `cg`.
     pub adversarial: f64,
+    /// Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018): how far, in Euclidean distance, each case is moved to where
+    /// the network changes its mind about it, to learn not to; three times the time, 0 for none. Not with `adversarial` or `cg`.
+    pub virtual_adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
@@ -119,6 +124,7 @@ impl Default for Classifier {
             dropout_visible: 0.0,
             dropout_hidden: 0.0,
             adversarial: 0.0,
+            virtual_adversarial: 0.0,
             average_last: 0,
             patience: 20,
         }
@@ -126,6 +132,17 @@ impl Default for Classifier {
 }
 
 impl Classifier {
+    /// From where else cases are learned from.
+    pub fn adversary(&self) -> Adversary {
+        if self.virtual_adversarial > 0.0 {
+            Adversary::Belief(self.virtual_adversarial)
+        } else if self.adversarial > 0.0 {
+            Adversary::Label(self.adversarial)
+        } else {
+            Adversary::None
+        }
+    }
+
     /// What it has in common with other networks.
     pub fn backpropagation(&self) -> Backpropagation {
         Backpropagation {

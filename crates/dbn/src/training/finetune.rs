@@ -12,7 +12,7 @@ use super::network::Network;
 use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::recipe::{Backpropagation, Work};
-use crate::unrolled::{Batch, Dropout, Unrolled};
+use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
 
 impl Record {
     /// Whether the validation error has not improved for as long as the recipe waits.
@@ -82,11 +82,9 @@ impl Training {
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
         let shuffle = self.stream(Stream::Shuffle);
-        let (last_only, adversarial) = self
-            .recipe
-            .classifier
-            .as_ref()
-            .map_or((0, 0.0), |recipe| (recipe.softmax_only, recipe.adversarial));
+        let classifier = self.recipe.classifier.as_ref();
+        let (last_only, adversary) = classifier
+            .map_or((0, Adversary::None), |recipe| (recipe.softmax_only, recipe.adversary()));
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
         let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !self.memory.is_empty() {
@@ -108,7 +106,7 @@ impl Training {
                     indices.iter().map(|&case| labels[case as usize]).collect()
                 });
                 let labels = classes.as_deref();
-                let batch = Batch { cases: &rows, labels, dropout, adversarial };
+                let batch = Batch { cases: &rows, labels, dropout, adversary };
                 let objective = backprop.learn(&batch, epoch, &mut self.record.rng)?;
                 objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };
