@@ -5,7 +5,8 @@
 //! measured in the units of the data as the network sees them, scaled or standardised, and may leave their range.
 //!
 //! Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018) asks of the moved case not its label but what the network believes
-//! of the case where it is, and moves it to where that belief changes fastest.
+//! of the case where it is, and moves it to where that belief changes fastest. Where the case is nothing changes yet, so the gradient
+//! is that at a random step of the same length: in `f32` a tiny one, as in the paper, would leave nothing but rounding.
 
 use candle_core::{D, Tensor, Var};
 use rbm_core::{Error, Result, Rng, ops};
