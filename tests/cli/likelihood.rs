@@ -146,6 +146,18 @@ fn what_was_chosen_learns_from_the_validation_cases_too() {
     let untouched = std::fs::metadata(place.path("chosen/model.safetensors")).unwrap();
     assert_eq!(weights.modified().unwrap(), untouched.modified().unwrap(), "learned again");
 
+    // More time is a choice that goes on: the trials so far are kept, others follow, and the answer is of that budget.
+    let (tried, answer) = (place.text("chosen/tried.jsonl"), place.text("chosen/reproduced.json"));
+    assert_eq!(tried.lines().count(), 1);
+    let first: Value = serde_json::from_str(&tried).unwrap();
+    let budget = (8.0 * first["seconds"].as_f64().unwrap()).ceil();
+    place.dbn(&format!("reproduce debd --data suite --budget {budget} --out chosen")).done();
+    let more = place.text("chosen/tried.jsonl");
+    assert!(more.starts_with(&tried) && more.lines().count() > 1, "{more}");
+    assert!(place.text("chosen/reproduced.json").contains(&format!("\"budget\": {budget}")));
+    place.write("chosen/tried.jsonl", tried);
+    place.write("chosen/reproduced.json", answer);
+
     // Half a line of a killed process is forgotten, whole lines of another version are not.
     std::fs::remove_file(place.path("chosen/reproduced.json")).unwrap();
     let tried = place.text("chosen/tried.jsonl");

@@ -33,6 +33,9 @@ struct Reproduced {
     name: String,
     data: String,
     seed: u64,
+    /// Seconds for the choice of sizes and rates, where they are chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<u64>,
     /// In this unit: nats a case, or percent.
     ours: f64,
     unit: String,
@@ -70,15 +73,8 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let asked = (name, &data, args.seed);
     let recipe = recipe_of(experiment, &data, args.seed)?;
     check_run(&dir, experiment, &recipe)?;
-    let reproduced = if path.exists() {
-        let found: Reproduced = serde_json::from_slice(&std::fs::read(&path)?)
-            .with_context(|| path.display().to_string())?;
-        let holds = (&found.name, &found.data, found.seed);
-        ensure!(
-            holds == asked,
-            "{}: expected {asked:?}, found {holds:?} (choose another --out)",
-            path.display()
-        );
+    let budget = experiment.is_chosen.then_some(args.budget);
+    let reproduced = if let Some(found) = read(&path, asked)?.filter(|r| r.budget == budget) {
         found
     } else {
         let clock = Instant::now();
@@ -99,6 +95,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
             name: name.clone(),
             data,
             seed: args.seed,
+            budget,
             ours,
             unit: experiment.measure.unit().into(),
             verdict,
@@ -115,6 +112,22 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         print(experiment, &reproduced)?;
     }
     Ok(())
+}
+
+/// What lies at `path`, if anything does. Errors where it is of another name, data or seed than `asked`.
+fn read(path: &Path, asked: (&String, &String, u64)) -> Result<Option<Reproduced>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let found: Reproduced = serde_json::from_slice(&std::fs::read(path)?)
+        .with_context(|| path.display().to_string())?;
+    let holds = (&found.name, &found.data, found.seed);
+    ensure!(
+        holds == asked,
+        "{}: expected {asked:?}, found {holds:?} (choose another --out)",
+        path.display()
+    );
+    Ok(Some(found))
 }
 
 /// What an experiment trains by; where sizes and rates are chosen, before they are.
