@@ -4,47 +4,49 @@
 //! and not along the gradient's sign (as in Miyato, Dai, Goodfellow 2017), so that values that say nothing stay as they are. It is
 //! measured in the units of the data as the network sees them, scaled or standardised, and may leave their range.
 //!
-//! Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018) asks of the moved case not its label but what the network believes
-//! of the case where it is, and moves it to where that belief changes fastest. Where the case is nothing changes yet, so the gradient
-//! is that at a random step of the same length: in `f32` a tiny one, as in the paper, would leave nothing but rounding.
+//! Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018) asks of the moved case not its label but what the network
+//! believes of the case where it is, and moves it to where that belief changes fastest. Where the case is nothing changes yet, so
+//! the gradient is that at a random step. The paper has a tiny one; here it is as long as the move: of one a millionth as long,
+//! spread over hundreds of values, `f32` would keep a digit or none.
 
 use candle_core::{D, Tensor, Var};
 use rbm_core::{Error, Result, Rng, ops};
 
 use crate::unrolled::Slopes;
 
-/// From where else than from where it is a case is learned from; distances are Euclidean.
+/// Where a case is learned from besides where it is; distances are Euclidean.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Adversary {
-    /// From nowhere.
+    /// Nowhere else.
     #[default]
     None,
-    /// From this far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
+    /// This far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
     Label(f64),
-    /// From this far to where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
+    /// This far towards where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
     Belief(f64),
 }
 
 /// The mean of what `slopes_at` says of the `cases` `(batch, width)` as they are, and of their adversarial examples at `distance`.
-/// Every time the generator is the same, so the same units are left out.
+/// Both times the generator is the same, so the same units are left out.
 pub(crate) fn slopes(
     cases: &Tensor,
     distance: f64,
     rng: &mut Rng,
     slopes_at: impl Fn(&Tensor, &mut Rng) -> Result<Slopes>,
 ) -> Result<Slopes> {
+    let cases = cases.detach();
     let before = *rng;
-    let there = slopes_at(Var::from_tensor(&cases.detach())?.as_tensor(), rng)?;
-    let examples = moved(cases, &there, distance)?;
+    let there = slopes_at(Var::from_tensor(&cases)?.as_tensor(), rng)?;
+    let examples = moved(&cases, &there, distance)?;
     *rng = before;
     let moved = slopes_at(&examples, rng)?;
     there.and(moved)?.times(0.5)
 }
 
 /// What `slopes_at` says of the `cases` `(batch, width)`, and of how little the network changes its mind at `distance`: minus the
-/// divergence of its belief there from its belief where they are (eqs 5 to 8, one step of the power method, λ = 1). Every time the
-/// generator is the same, so the same units are left out. `slopes_at` takes the beliefs `(batch, classes)` to hold to, in place of
-/// the labels.
+/// Kullback-Leibler divergence from its belief where they are to its belief there (Miyato et al. 2018, eqs 5 to 8, α = 1; the
+/// direction is one gradient, at a random step). Every time the generator is the same, so the same units are left out.
+/// `slopes_at` takes the beliefs `(batch, classes)` to hold to, in place of the labels, and gives the logits too.
 pub(crate) fn virtual_slopes(
     cases: &Tensor,
     distance: f64,
@@ -55,7 +57,7 @@ pub(crate) fn virtual_slopes(
     let noise = ops::normal(cases.shape(), cases.dtype(), cases.device(), rng)?;
     let before = *rng;
     let (there, logits) = slopes_at(&cases, None, rng)?;
-    let beliefs = candle_nn::ops::softmax(&logits.detach(), D::Minus1)?;
+    let beliefs = candle_nn::ops::softmax(&logits, D::Minus1)?;
     let nearby = Var::from_tensor(&(&cases + brought_to(distance, &noise)?)?)?;
     *rng = before;
     let (nearby, _) = slopes_at(nearby.as_tensor(), Some(&beliefs), rng)?;
@@ -70,7 +72,7 @@ fn moved(cases: &Tensor, slopes: &Slopes, distance: f64) -> Result<Tensor> {
     let Some(slope) = &slopes.cases else {
         return Err(Error::invalid("adversarial examples", "a gradient of the cases", "none"));
     };
-    Ok((cases.detach() - brought_to(distance, slope)?)?)
+    Ok((cases - brought_to(distance, slope)?)?)
 }
 
 /// The rows of `slope` `(batch, width)` with Euclidean length `length`; a row of zeros stays what it is.

@@ -131,7 +131,7 @@ impl Classifier {
         Ok((slopes.objective, slopes.ascents))
     }
 
-    /// The slopes of `objective` of the logits, and the logits.
+    /// The slopes of `objective` of the logits, and the logits, a leaf.
     fn slopes(
         &self,
         v: &Tensor,
@@ -142,7 +142,7 @@ impl Classifier {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
         let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
         let slopes = Slopes::of(&objective(&logits)?, &self.vars(), &deferred, v)?;
-        Ok((slopes, logits))
+        Ok((slopes, logits.detach()))
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
@@ -197,7 +197,7 @@ impl Unrolled for Classifier {
         self.vars()
     }
 
-    /// The mean log-probability of the classes, nats. Errors without labels.
+    /// The mean log-probability of the classes, nats, and what the batch's adversary adds to it. Errors without labels.
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)> {
         let labels =
             batch.labels.ok_or_else(|| Error::invalid("a classifier", "labels", "none"))?;

@@ -34,7 +34,7 @@ pub struct Batch<'a> {
     pub labels: Option<&'a [u32]>,
     /// What is left out of the network for them.
     pub dropout: Dropout,
-    /// From where else each is learned from, for a network that learns classes.
+    /// Where each is learned from besides where it is, for a network that learns classes.
     pub adversary: Adversary,
 }
 

@@ -113,8 +113,12 @@ fn errors_are_summed_over_the_values_of_a_case() {
         assert!((error - squares / count as f64).abs() < 1e-10, "{units}: {error} {squares}");
         assert!((loss - nats / count as f64).abs() < 1e-9, "{units}: {loss} {nats}");
         // What is climbed is what is measured.
-        let batch =
-            Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
+        let batch = Batch {
+            cases: &v,
+            labels: None,
+            dropout: Dropout::default(),
+            adversary: Adversary::None,
+        };
         let (objective, _) = autoencoder.ascents(&batch, &mut Rng::new(0)).unwrap();
         assert!((objective.to_scalar::<f64>().unwrap() + loss).abs() < 1e-9, "{units}");
     }
@@ -194,7 +198,8 @@ fn it_learns_what_it_is_shown() {
         Autoencoder::unroll(&stack(&["bernoulli:6", "bernoulli:8", "gaussian:2"], DType::F64))
             .unwrap();
     let v = cases("bernoulli:6", 4, DType::F64);
-    let batch = Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
+    let batch =
+        Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
     let vars = autoencoder.vars();
     let mut rule = ConjugateGradient::new(200);
     rule.climb(&vars, &mut || look(&autoencoder, &batch)).unwrap();
@@ -220,8 +225,12 @@ fn conjugate_gradients_go_where_autograd_says() {
     let stack = stack(&["bernoulli:5", "bernoulli:4"], DType::F64);
     let v = cases("bernoulli:5", 30, DType::F64);
     let labels: Vec<u32> = rows(&v).iter().map(|x| u32::from(x[0] + x[1] > 1.5)).collect();
-    let batch =
-        Batch { cases: &v, labels: Some(&labels), dropout: Dropout::default(), adversary: Adversary::None };
+    let batch = Batch {
+        cases: &v,
+        labels: Some(&labels),
+        dropout: Dropout::default(),
+        adversary: Adversary::None,
+    };
     let l2 = 0.01;
     let penalised = |(value, gradient): (f64, Vec<Tensor>), vars: &[&Var]| {
         let size: f64 = vars.iter().flat_map(|var| flat(var)).map(|w| w * w).sum();

@@ -209,7 +209,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "dropout",
-        what: "errors on the test cases of MNIST, 784-1000-1000-2000-10, dropout and adversarial training",
+        what: "errors on the test cases of MNIST, 784-1000-1000-2000-10, dropout and virtual adversarial training",
         recipe: "dropout",
         theirs: "0.92 % (Srivastava et al. 2014, 500-500-2000, dropout)",
         goal: Some(0.95),

@@ -99,8 +99,9 @@ pub struct Classifier {
     /// Adversarial training (Goodfellow, Shlens, Szegedy 2015): how far, in Euclidean distance, each case is moved against its
     /// gradient, to be learned from there as much as where it is; twice the time, 0 for none. Not with `cg`.
     pub adversarial: f64,
-    /// Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018): how far, in Euclidean distance, each case is moved to where
-    /// the network changes its mind about it, to learn not to; three times the time, 0 for none. Not with `adversarial` or `cg`.
+    /// Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018): how far, in Euclidean distance, each case is moved to
+    /// where the network changes its mind about it, to learn not to; three times the time, 0 for none. Not with `adversarial` or
+    /// `cg`.
     pub virtual_adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
@@ -132,7 +133,7 @@ impl Default for Classifier {
 }
 
 impl Classifier {
-    /// From where else cases are learned from.
+    /// Where cases are learned from besides where they are.
     pub fn adversary(&self) -> Adversary {
         if self.virtual_adversarial > 0.0 {
             Adversary::Belief(self.virtual_adversarial)

@@ -73,7 +73,8 @@ pub struct Figures {
     /// How well the chains mix that fantasies come from.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
-    /// Mean −log p of what the fine-tuned network learns to say, on the training cases while learning, nats.
+    /// Mean −log p of what the fine-tuned network learns to say, on the training cases while learning, nats; with what units are
+    /// left out and how cases are moved, so more than the same of cases as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
     /// Errors of the classifier on the validation part, percent.
