@@ -14,18 +14,6 @@ use rbm_core::{Error, Result, Rng, ops};
 
 use crate::unrolled::Slopes;
 
-/// Where a case is learned from besides where it is; distances are Euclidean.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Adversary {
-    /// Nowhere else.
-    #[default]
-    None,
-    /// This far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
-    Label(f64),
-    /// This far towards where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
-    Belief(f64),
-}
-
 /// The mean of what `slopes_at` says of the `cases` `(batch, width)` as they are, and of their adversarial examples at `distance`.
 /// Both times the generator is the same, so the same units are left out.
 pub(crate) fn slopes(

@@ -7,7 +7,6 @@ use rbm_core::ops::{Ascent, Deferred};
 use rbm_core::{Result, Rng};
 
 use crate::Part;
-pub use crate::adversarial::Adversary;
 
 /// A feed-forward network that is fine-tuned by backpropagation.
 pub trait Unrolled: Debug {
@@ -50,6 +49,18 @@ pub struct Dropout {
     pub visible: f64,
     /// Of each hidden layer's units.
     pub hidden: f64,
+}
+
+/// Where a case is learned from besides where it is; distances are Euclidean.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Adversary {
+    /// Nowhere else.
+    #[default]
+    None,
+    /// This far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
+    Label(f64),
+    /// This far towards where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
+    Belief(f64),
 }
 
 /// How well a network does on some cases.
