@@ -19,7 +19,7 @@ pub struct Reproduce {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: u64,
-    /// Seconds for the choice of sizes and rates, where they are chosen
+    /// Seconds for the choice of sizes and rates, where they are chosen; with more of them it goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub budget: u64,
     /// Folder of the runs [default: runs/reproduce-NAME-SEED]
