@@ -160,7 +160,7 @@ fn data_that_do_not_suit_the_model_are_refused() {
         "out",
     ]);
     place.dbn("embed run --out no/where/out.npy").failed(&["no/where/out.npy"]);
-    place.dbn("evaluate nowhere").failed(&["nowhere", "o such file"]);
+    place.dbn("evaluate nowhere").failed(&["nowhere", "the folder of a model", "none"]);
     assert!(!place.path("out.npy").exists());
     assert_eq!(place.files("run"), before);
 }
@@ -210,7 +210,11 @@ fn damaged_models_are_refused() {
     place.write("run/model.safetensors", edited(&|_| ()));
     place.dbn("inspect run").done();
     fs::remove_file(place.path("run/model.safetensors")).unwrap();
-    place.dbn("inspect run").failed(&["run/model.safetensors", "o such file"]);
+    place.dbn("inspect run").failed(&[
+        "run/model.safetensors",
+        "finished run",
+        "train --resume run",
+    ]);
 }
 
 #[test]
@@ -345,6 +349,10 @@ fn recipes_that_cannot_be_are_refused() {
         refused(&place, &format!("{tiny} {setting}"), expected);
     }
     let coder = Place::of_autoencoder();
+    for setting in ["classifier.epochs=3", "labels=true"] {
+        let words = format!("data.csv --unsupervised --set {setting}");
+        refused(&place, &words, &["--set", "beside --unsupervised"]);
+    }
     refused(&coder, &format!("{tiny} labels=true"), &["labels", "false beside an autoencoder"]);
     refused(&coder, &format!("{tiny} autoencoder.batch_size=0"), &["autoencoder.batch_size"]);
     refused(&place, "data.csv --layers 5,many", &["many"]);

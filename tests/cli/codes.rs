@@ -52,6 +52,11 @@ fn codes_and_cases_are_what_the_weights_say() {
     assert_near(&numbers, codes.iter().flat_map(|code| decode(&weights, code)));
     assert!(place.read("decoded.png").starts_with(b"\x89PNG"));
 
+    // The numbers of the cases and their labels, beside the codes in a table, are not taken for codes.
+    place.dbn("encode run --out codes.csv --force").done();
+    place.dbn("decode run codes.csv --out again.npy").done();
+    assert_eq!(read_npy(&place.read("again.npy")), read_npy(&place.read("decoded.npy")));
+
     place.dbn("encode run data.csv --cases all --out codes.safetensors").done();
     let bytes = place.read("codes.safetensors");
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

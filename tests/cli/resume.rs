@@ -131,6 +131,34 @@ fn a_run_survives_being_killed_after_any_step() {
     assert_ne!(end["best.0"], end["classifier.0"]);
 }
 
+/// Two trainings never write into one folder, and what has not come to its end says how it gets there.
+#[test]
+fn a_run_is_one_training_at_a_time() {
+    let place = noisy_place();
+    let words = format!("{STEPS} --set layers.*.epochs=5000 --checkpoint-every 0 --out run");
+    let mut child = place
+        .command(&format!("train data.csv --recipe tiny.toml --no-pictures {words}"))
+        .spawn()
+        .unwrap();
+    assert!(wait(&mut child, || stand(&place, "run").is_some()), "it ended before its time");
+    place.dbn("train --resume run").failed_in_the_end(&[
+        "training",
+        "another program trains",
+        "stop it",
+    ]);
+    for command in ["evaluate run", "inspect run", "embed run --out out.npy"] {
+        place.dbn(command).failed_in_the_end(&["finished run", "dbn train --resume run"]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Nothing is left of the first one that would stop others.
+    let mut second = place.command("train --resume run --checkpoint-every 0").spawn().unwrap();
+    let from = stand(&place, "run");
+    assert!(wait(&mut second, || stand(&place, "run") > from), "it does not go on");
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
 /// Chains with fast weights, then mean fields; replicas whose ladder is spaced anew every hundred steps;
 /// copies that are frozen on the way.
 #[test]

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
-use dbn::{Model, gallery};
+use dbn::gallery;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::data;
 
 use crate::args::{DataOptions, Decode};
-use crate::{device, encode, npy, output, recipe};
+use crate::{device, encode, model, npy, output, recipe};
 
 /// The most cases in the picture.
 const PICTURED: usize = 400;
@@ -18,7 +18,7 @@ pub fn run(args: &Decode) -> Result<()> {
     let is_npy = args.out.extension().is_some_and(|extension| extension == "npy");
     ensure!(is_npy, "--out: expected a name ending in .npy, found {out}");
     ensure!(args.force || !args.out.exists(), "{out}: exists already (--force replaces it)");
-    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder =
         encode::autoencoder(&model).with_context(|| args.run.display().to_string())?;
     let codes = recipe::load_other(&args.codes, &DataOptions::default())?.train;

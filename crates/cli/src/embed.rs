@@ -6,7 +6,7 @@ use dbn::{Model, Recognition};
 use rbm_core::{Rng, data};
 
 use crate::args::Embed;
-use crate::{cases, device, features, output};
+use crate::{cases, device, features, model, output};
 
 /// What is computed of each case.
 enum Feature {
@@ -37,7 +37,7 @@ impl Feature {
 /// Writes the features of every case to a file.
 pub fn run(args: &Embed) -> Result<()> {
     features::check(&args.out, args.force)?;
-    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
     let (part, rows) =

@@ -6,12 +6,12 @@ use dbn::{Autoencoder, Model, Part, report};
 use rbm_core::data;
 
 use crate::args::Encode;
-use crate::{cases, device, features, output};
+use crate::{cases, device, features, model, output};
 
 /// Writes the code of every case to a file, and a picture beside it where codes have two numbers.
 pub fn run(args: &Encode) -> Result<()> {
     features::check(&args.out, args.force)?;
-    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder = autoencoder(&model).with_context(|| args.run.display().to_string())?;
     let data = args.data.as_deref();
     let (part, rows) =

@@ -2,16 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 use dbn::results::Measured;
-use dbn::{Evaluation, Model, Recognition};
+use dbn::{Evaluation, Recognition};
 use indicatif::MultiProgress;
 use rbm_core::monitor::Report;
 
 use crate::args::Evaluate;
-use crate::{cases, device, likelihood, measured, output, progress, report};
+use crate::{cases, device, likelihood, measured, model, output, progress, report};
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
-    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
     let is_asked = args.recognise != Recognition::Means;

@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use dbn::Model;
 use serde::Serialize;
 
 use crate::args::Inspect;
-use crate::output;
+use crate::{model, output};
 
 /// One tensor of the model.
 #[derive(Serialize)]
@@ -29,7 +28,7 @@ struct Report {
 
 /// Prints a table of the model's tensors, or one JSON object.
 pub fn run(args: &Inspect) -> Result<()> {
-    let model = Model::load(&args.run, &Device::Cpu)?;
+    let model = model::load(&args.run, &Device::Cpu)?;
     let entries = model.tensors()?.into_iter().map(|(name, tensor)| entry(name, &tensor));
     let tensors = entries.collect::<Result<Vec<_>>>()?;
     let parameters = tensors.iter().map(|entry| entry.parameters).sum();

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use candle_core::Device;
+use dbn::{Model, Run};
 use indicatif::MultiProgress;
 
 /// The folder of the model that `given` means; what is on the Hub is fetched into its cache.
@@ -24,6 +26,18 @@ pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
 #[cfg(not(feature = "hub"))]
 pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
     Ok(given.to_path_buf())
+}
+
+/// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.
+pub fn load(dir: &Path, device: &Device) -> Result<Model> {
+    let name = dir.display();
+    ensure!(dir.is_dir(), "{name}: expected the folder of a model, found none");
+    let is_unfinished = Run::open(dir).is_ok_and(|run| !run.is_finished());
+    ensure!(
+        !is_unfinished,
+        "{name}/model.safetensors: expected what a finished run leaves, found none (go on with: dbn train --resume {name})"
+    );
+    Ok(Model::load(dir, device)?)
 }
 
 /// Where a command may leave files about the model in the folder `run`: there, or in `runs/user--name@commit` for what lies in the

@@ -37,6 +37,10 @@ pub fn build(args: &Train) -> Result<Recipe> {
     }
     // Through the file's form once more, so that what was typed is checked like what was written.
     let mut recipe = Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")?;
+    ensure!(
+        !args.unsupervised || recipe.classifier.is_none() && !recipe.labels,
+        "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
+    );
     recipe.data.source = absolute(&recipe.data.source)?;
     if !recipe.data.labels.as_os_str().is_empty() {
         recipe.data.labels = std::path::absolute(&recipe.data.labels).context("labels")?;
@@ -131,6 +135,7 @@ pub fn absolute(data: &str) -> Result<String> {
     if datasets::is_named(data) {
         return Ok(data.to_owned());
     }
+    ensure!(!data.is_empty(), "the data: expected a file or a folder, found an empty name");
     let data = located(data)?;
     let path = std::path::absolute(&data).with_context(|| data.clone())?;
     path.into_os_string()

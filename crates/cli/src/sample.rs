@@ -22,7 +22,7 @@ const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
-    let model = Model::load(&args.run, &device::find(&args.place.device)?)?;
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     ensure!(
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
         "--scale, --binarise and the like: expected with --from or --clamp"

@@ -45,6 +45,9 @@ impl Drop for Caught {
 pub fn catch() -> Result<Caught> {
     let handler = || {
         if !IS_HEEDED.load(Ordering::SeqCst) || IS_ASKED.swap(true, Ordering::SeqCst) {
+            output::note(
+                "\nstopped at once (the same command, or train --resume, takes up what it can)",
+            );
             std::process::exit(CODE.into());
         }
         output::note("\nstopping at the next checkpoint (Ctrl-C again stops at once)");

@@ -36,13 +36,14 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
     training.monitor = !args.no_monitor;
-    let run = match run {
-        Some(run) => {
-            go_on(&run, &mut training)?;
-            run
-        }
-        None => new_run(args, &recipe)?,
+    let (run, is_new) = match run {
+        Some(run) => (run, false),
+        None => (new_run(args, &recipe)?, true),
     };
+    let _claim = run.claim()?;
+    if !is_new {
+        go_on(&run, &mut training)?;
+    }
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = output::line(format!("run {}", run.dir().display()));
     said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;

@@ -1,6 +1,6 @@
 //! A run's folder: what a training leaves behind, and what it needs to go on.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,14 @@ pub const RUNS: [&str; 2] = [CHECKPOINT, METRICS];
 #[derive(Debug, Clone)]
 pub struct Run {
     dir: PathBuf,
+}
+
+/// A run that nobody else trains.
+#[derive(Debug)]
+#[must_use]
+pub struct Claim {
+    /// What is locked.
+    _file: fs::File,
 }
 
 impl Run {
@@ -75,6 +83,22 @@ impl Run {
             return Err(Error::file(dir, "run", format!("a folder with a {RECIPE}"), "none"));
         }
         Ok(run)
+    }
+
+    /// Holds the run for as long as what this gives is there. Errors while another program holds it: two trainings would write into
+    /// one folder. Where a file system knows no locks nothing is held.
+    pub fn claim(&self) -> Result<Claim> {
+        let path = self.recipe_path();
+        let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::file(
+                &self.dir,
+                "training",
+                "one at a time (wait for the other one, or stop it)",
+                "that another program trains here",
+            )),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Claim { _file: file }),
+        }
     }
 
     /// The folder.

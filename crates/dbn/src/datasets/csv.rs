@@ -14,6 +14,7 @@ use super::{Cases, Part, bytes};
 
 const FORM: &str = "comma-separated numbers, a case a line";
 const BITS: &str = "zeros and ones between commas, a case a line, no header";
+const NUMBER_NAME: &str = "row";
 const LABEL_NAMES: [&str; 4] = ["label", "class", "target", "y"];
 
 /// The numbers of a file, with the label column taken out.
@@ -99,6 +100,7 @@ fn table(
     let header = content == Content::Numbers && is_header(&record);
     let header = header.then(|| record.clone());
     let labelled = label_column(path, columns, header.as_ref(), column)?;
+    let numbered = header.as_ref().is_some_and(|header| has_numbers_of_cases(header, labelled));
     if header.is_some() {
         is_there = next(&mut record)?;
         if !is_there {
@@ -122,6 +124,7 @@ fn table(
         for (at, cell) in record.iter().enumerate() {
             match &mut labels {
                 Some(labels) if labelled == Some(at) => labels.push(row.label(at, cell)?),
+                _ if numbered && at == 0 => {}
                 _ => match content {
                     Content::Numbers => values.write_all(&row.number(at, cell)?.to_le_bytes()),
                     Content::Bits => values.write_all(&[row.bit(at, cell)?]),
@@ -137,12 +140,27 @@ fn table(
         Content::Numbers => Kind::F32,
         Content::Bits => Kind::Bool,
     });
-    Ok(Table { values, number, count, width: columns - usize::from(labelled.is_some()), labels })
+    let width = columns - usize::from(labelled.is_some()) - usize::from(numbered);
+    Ok(Table { values, number, count, width, labels })
 }
 
 // An empty cell does not make a header: that is a first case with a value missing, and is refused as one.
 fn is_header(record: &StringRecord) -> bool {
     record.iter().any(|cell| !cell.is_empty() && cell.parse::<f32>().is_err())
+}
+
+/// Whether a table is one that `dbn embed` or `dbn encode` writes: before everything `row`, the number of the case in its source, and
+/// after it, but for the labels, one column or columns that are counted, like `codes_0`, `codes_1`.
+fn has_numbers_of_cases(header: &StringRecord, labelled: Option<usize>) -> bool {
+    let mut names = header.iter().enumerate().filter(|(at, _)| labelled != Some(*at));
+    let is_counted = |name: &str| {
+        name.rsplit_once('_').is_some_and(|(_, number)| number.parse::<usize>().is_ok())
+    };
+    let is_numbered = names.next() == Some((0, NUMBER_NAME));
+    let features: Vec<_> = names.map(|(_, name)| name).collect();
+    is_numbered
+        && (features.len() == 1
+            || !features.is_empty() && features.iter().all(|name| is_counted(name)))
 }
 
 fn label_column(

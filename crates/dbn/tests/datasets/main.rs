@@ -379,6 +379,23 @@ mod csv {
         Ok(())
     }
 
+    /// What `dbn embed` writes is read again, without the numbers of its cases. A table that merely has a `row` keeps it.
+    #[test]
+    fn the_numbers_of_cases_are_no_features() -> Outcome {
+        for text in ["row,label,codes_0,codes_1\n7,1,5,6\n9,0,7,8\n", "row,a_0,a_1\n7,5,6\n9,7,8\n"]
+        {
+            let set = read_file("x.csv", text.as_bytes(), &plain())?;
+            assert_eq!(rows(&set.train)?, [[5.0, 6.0], [7.0, 8.0]], "{text:?}");
+        }
+        let one = read_file("x.csv", b"row,codes\n7,5\n9,7\n", &plain())?;
+        assert_eq!(rows(&one.train)?, [[5.0], [7.0]]);
+        for text in ["row,column,b\n7,5,6\n", "b_0,row,b_1\n7,5,6\n", "7,5,6\n"] {
+            let set = read_file("x.csv", text.as_bytes(), &plain())?;
+            assert_eq!(rows(&set.train)?, [[7.0, 5.0, 6.0]], "{text:?}");
+        }
+        Ok(())
+    }
+
     #[test]
     fn gzipped_text_is_known_by_its_first_bytes() -> Outcome {
         for name in ["x.csv.gz", "x.csv", "x.train.data.gz"] {
