@@ -61,6 +61,7 @@ fn main() -> Result<()> {
         }
         Err(_) => Run::create(&args.out, &recipe)?,
     };
+    let _claim = run.claim()?;
     if let Some(checkpoint) = run.checkpoint()? {
         training.restore(checkpoint).context("cannot go on with the run in --out")?;
     }
