@@ -8,6 +8,7 @@ use dbn::datasets;
 use dbn::recipe::BUILT_IN;
 
 use crate::args::{DataOptions, Train};
+use crate::output;
 
 /// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it.
 pub fn build(args: &Train) -> Result<Recipe> {
@@ -51,7 +52,9 @@ pub fn build(args: &Train) -> Result<Recipe> {
 /// The data that a recipe names.
 pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
     tracing::info!(source = recipe.data.source, "reading data");
-    Ok(datasets::load(&recipe.data.source, &recipe.data_options()?)?)
+    let dataset = datasets::load(&recipe.data.source, &recipe.data_options()?)?;
+    dataset.notes.iter().for_each(output::note);
+    Ok(dataset)
 }
 
 /// The data that the user named, read as `options` say.

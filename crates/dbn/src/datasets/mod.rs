@@ -77,6 +77,8 @@ pub struct Dataset {
     pub classes: Option<usize>,
     /// Height and width in pixels, where the source says that its cases are pictures.
     pub image: Option<(usize, usize)>,
+    /// What was guessed, left out or converted while reading, a sentence each: whoever reads says it once.
+    pub notes: Vec<String>,
 }
 
 /// Reads a source: see the table above.
@@ -168,6 +170,7 @@ impl Dataset {
             is_population: false,
             classes: None,
             image: None,
+            notes: Vec::new(),
         }
     }
 }
