@@ -33,8 +33,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
         None => (None, recipe::build(args)?),
     };
     let dataset = recipe::load_data(&recipe)?;
-    let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
+    let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
+    training.notes.iter().for_each(output::note);
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
@@ -69,12 +70,19 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 }
 
 /// A recipe that the user did not ask for is not held against data without labels.
-fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: bool) -> Recipe {
-    if !has_labels && recipe.classifier.is_some() && args.recipe.is_none() && args.resume.is_none()
-    {
-        output::note("no labels: training without a classifier");
-        recipe.classifier = None;
+fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
+    if recipe.classifier.is_none() || args.recipe.is_some() || args.resume.is_some() {
+        return recipe;
     }
+    let why = match &train.labels {
+        None => "no labels",
+        Some(labels) if labels.windows(2).all(|pair| pair[0] == pair[1]) => {
+            "all cases have the same label"
+        }
+        Some(_) => return recipe,
+    };
+    output::note(format!("{why}: training without a classifier"));
+    recipe.classifier = None;
     recipe
 }
 
@@ -129,7 +137,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     };
     let seed = training.recipe.seed;
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
-    let on = measured::variant(&training.recipe, Cases::HeldOut, held_out);
+    let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),
@@ -161,7 +169,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
             groups.push(("held-out", seen(&prepared)?));
-            coded = Part { cases: prepared, labels: part.labels.clone() };
+            coded = Part { cases: prepared, ..part.clone() };
         }
         _ => {}
     }
