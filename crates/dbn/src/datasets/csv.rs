@@ -367,7 +367,7 @@ impl Head {
             }
             recurs |= below().any(|other| other == cell);
         }
-        !recurs && (rest.is_empty() || first.iter().all(|cell| cell.is_empty() || is_word(cell)))
+        !recurs && first.iter().all(|cell| cell.is_empty() || is_word(cell))
     }
 
     /// Whether `first` counts the columns from 0, perhaps behind an empty cell, as pandas names what has no names.
@@ -611,7 +611,7 @@ impl Plan {
             let cells: usize = missing.iter().map(|&at| survey.columns[at].missing).sum();
             let columns: Vec<_> = missing.iter().map(|&at| head.called(at)).collect();
             format!(
-                "a finite number or a word in every cell ({cells} of {} cases are empty, in {}: learn from the others \
+                "a finite number or a word in every cell ({cells} cells of {} cases are empty, in {}: learn from the others \
                  with --missing gibbs or --missing mean, or leave columns out with --drop)",
                 survey.cases,
                 listed(&columns)

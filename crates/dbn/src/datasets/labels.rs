@@ -12,6 +12,9 @@ use super::columns::listed;
 /// The largest label; a larger one is taken for a column that holds something else.
 const LARGEST: f64 = 65535.0;
 
+/// So many classes may be given though some have no case.
+const FEW: usize = 256;
+
 /// The column of a table in which the labels stand. From text: `none`, `first`, `last`, or else a header's name or the column's
 /// number from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +94,7 @@ pub(super) fn of_one_hot(values: &[f64], width: usize) -> Option<Vec<f64>> {
 pub(super) fn compact(parts: &mut [&mut Vec<u32>], notes: &mut Vec<String>) -> Option<Vec<String>> {
     let present: BTreeSet<u32> = parts.iter().flat_map(|labels| labels.iter().copied()).collect();
     let classes = present.last().map_or(0, |&largest| largest as usize + 1);
-    let is_compact = present.contains(&0) && 2 * present.len() > classes;
+    let is_compact = present.contains(&0) && classes <= FEW.max(2 * present.len());
     if present.is_empty() || is_compact {
         let empty: Vec<_> = (0..classes as u32).filter(|class| !present.contains(class)).collect();
         if !empty.is_empty() {

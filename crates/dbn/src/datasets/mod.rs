@@ -153,6 +153,7 @@ fn name_classes(
     options: &Options,
 ) -> Result<()> {
     let mut notes = Vec::new();
+    let named_in_file = names.clone();
     let mut labels: Vec<_> = dataset.parts_mut().filter_map(|part| part.labels.as_mut()).collect();
     let names = match &options.class_names {
         Some(known) => {
@@ -167,11 +168,8 @@ fn name_classes(
     let classes = largest.map(|&largest| largest as usize + 1);
     let named = names.as_ref().filter(|_| classes.is_some()).map(Vec::len);
     dataset.classes = named.or(classes);
-    if options.class_names.is_none()
-        && let Some(names) =
-            names.as_ref().filter(|names| names.iter().any(|n| n.parse::<f64>().is_err()))
-    {
-        notes.push(format!("{} classes by name: {}", names.len(), columns::listed(names)));
+    if let Some(names) = named_in_file.filter(|_| options.class_names.is_none()) {
+        notes.push(format!("the classes are {}, in this order", columns::listed(&names)));
     }
     dataset.class_names = names;
     dataset.notes.append(&mut notes);
