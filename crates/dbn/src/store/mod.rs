@@ -13,17 +13,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::state::State;
-use rbm_core::{Error, Rbm, Result, Rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
 use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
 use crate::datasets::{Cases, Columns};
 use crate::directed::Directed;
 use crate::standardise::Standardise;
-use crate::{Autoencoder, Classifier, Dbn, labels};
+use crate::{Autoencoder, Classifier, Dbn, Recognition, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -112,6 +112,18 @@ impl Model {
     pub fn class_name(&self, class: usize) -> String {
         let name = self.class_names.as_ref().and_then(|names| names.get(class));
         name.cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them: what the classifier says, or the
+    /// label units by means. A leaf. Errors for a model that tells no classes apart.
+    pub fn class_probabilities(&self, prepared: &Tensor) -> Result<Tensor> {
+        match &self.classifier {
+            Some(classifier) => {
+                let logits = classifier.logits(prepared)?.detach();
+                Ok(candle_nn::ops::softmax(&logits, D::Minus1)?)
+            }
+            None => self.dbn.label_probabilities(prepared, Recognition::Means, &mut Rng::new(0)),
+        }
     }
 
     /// Errors unless cases of the network are so wide.
