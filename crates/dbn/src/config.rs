@@ -6,7 +6,7 @@ use std::path::Path;
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::datasets::Columns;
+use crate::datasets::{Columns, Missing};
 
 /// The file's name in a model's folder.
 pub const CONFIG: &str = "config.json";
@@ -54,6 +54,9 @@ pub struct Config {
     /// What the classes are called, where they are not called by their numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
+    /// What becomes of missing values, where some may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// From the numbers of a file to cases.
@@ -90,6 +93,7 @@ impl Config {
             preprocessing: None,
             columns: None,
             class_names: None,
+            missing: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub mod recognition;
 pub mod generator;
 pub mod updown;
 
+pub mod missing;
+
 pub mod greedy;
 
 pub mod unrolled;

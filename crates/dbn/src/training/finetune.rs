@@ -13,6 +13,7 @@ use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
+use crate::{Part, missing};
 
 impl Record {
     /// Whether the validation error has not improved for as long as the recipe waits.
@@ -81,6 +82,7 @@ impl Training {
         watch: &mut dyn Watch,
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
+        let validation = self.complete_validation()?;
         let shuffle = self.stream(Stream::Shuffle);
         let classifier = self.recipe.classifier.as_ref();
         let (last_only, adversary) = classifier
@@ -101,6 +103,12 @@ impl Training {
             for (i, places) in order.indices().enumerate().skip(self.record.position.batch) {
                 let indices: Vec<_> = places.iter().map(|&place| cases[place as usize]).collect();
                 let rows = self.train.cases.rows(&indices)?;
+                let rows = match (&self.imputation, self.rbms.first()) {
+                    (Some(imputation), Some(bottom)) => {
+                        imputation.sample(bottom, &rows, &mut self.record.rng)?
+                    }
+                    _ => rows,
+                };
                 let rows = self.recipe.data.pass.of_probabilities(&rows, &mut self.record.rng)?;
                 let classes = labels.as_ref().map(|labels| -> Vec<u32> {
                     indices.iter().map(|&case| labels[case as usize]).collect()
@@ -122,7 +130,8 @@ impl Training {
                         momentum,
                         ..Figures::default()
                     };
-                    watch.epoch(&self.close_epoch(network, recipe, figures)?)?;
+                    let closed = self.close_epoch(network, recipe, validation.as_ref(), figures)?;
+                    watch.epoch(&closed)?;
                 }
                 let command =
                     watch.step(&Step { cases: indices.len(), position: self.record.position })?;
@@ -140,11 +149,23 @@ impl Training {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// The validation part with what is missing at its conditional mean under the lowest machine.
+    fn complete_validation(&self) -> Result<Option<Part>> {
+        match (&self.validation, &self.imputation, self.rbms.first()) {
+            (Some(part), Some(imputation), Some(bottom)) => {
+                let cases = missing::complete(&part.cases, imputation, bottom)?;
+                Ok(Some(Part { cases, ..part.clone() }))
+            }
+            (part, ..) => Ok(part.clone()),
+        }
+    }
+
     /// Moves on to the next epoch: what the last one came to, and what of it is kept.
     fn close_epoch(
         &mut self,
         network: &Network,
         recipe: &Backpropagation,
+        validation: Option<&Part>,
         mut figures: Figures,
     ) -> Result<Figures> {
         self.check(network.unrolled())?;
@@ -155,7 +176,6 @@ impl Training {
         (figures.epoch, figures.epochs) = (epoch, recipe.epochs);
         figures.train_loss = Some(self.record.sum.take_mean());
         let averages = epoch + recipe.average_last > recipe.epochs;
-        let validation = self.validation.as_ref();
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
         if let Some(score) = score {
             match network {
