@@ -19,6 +19,13 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         !is_asked || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
+    if part.cases.may_miss() {
+        ensure!(
+            !args.likelihood.likelihood,
+            "--likelihood: expected cases without missing values: of others the model gives no log p(v)"
+        );
+        output::note("missing values are filled in: numbers are of the filled cases");
+    }
     if args.likelihood.likelihood {
         let found = likelihood::run(args, &model, &part, bars);
         return found.with_context(|| cases::source(args.data.as_deref(), &args.run));

@@ -120,7 +120,9 @@ impl Evaluation {
                 },
             });
         }
-        let exact = model.dbn.rbms.len() == 1
+        // Of a case that is not known as a whole there is no probability.
+        let exact = !part.cases.may_miss()
+            && model.dbn.rbms.len() == 1
             && model.dbn.classes.is_none()
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
