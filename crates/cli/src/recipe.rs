@@ -16,6 +16,7 @@ pub fn build(args: &Train) -> Result<Recipe> {
         Some(name) => named_or_file(name)?,
         None => Recipe::named(suitable(args.data.as_deref()))?,
     };
+    let built_in = is_built_in(args.recipe.as_deref()).then(|| recipe.clone());
     if let Some(data) = &args.data {
         recipe.data.source.clone_from(data);
     }
@@ -37,7 +38,14 @@ pub fn build(args: &Train) -> Result<Recipe> {
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     // Through the file's form once more, so that what was typed is checked like what was written.
-    let mut recipe = Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")?;
+    let recipe = Recipe::parse(&recipe.to_toml()?)?;
+    let mut typed = recipe.with(&args.settings).context("--set")?;
+    if let Some(named) = &built_in {
+        // Its rates were made for its own units and methods.
+        let recipe = recipe.without_rates_of_others(named, &typed);
+        typed = recipe.with(&args.settings).context("--set")?;
+    }
+    let mut recipe = typed;
     ensure!(
         !args.unsupervised || recipe.classifier.is_none() && !recipe.labels,
         "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
@@ -91,10 +99,14 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     Ok(())
 }
 
+/// Whether a recipe that is called so, or not called at all, is one of the program's own.
+fn is_built_in(name: Option<&str>) -> bool {
+    name.is_none_or(|name| BUILT_IN.iter().any(|(built_in, _)| *built_in == name))
+}
+
 fn named_or_file(name: &str) -> Result<Recipe> {
     let path = PathBuf::from(name);
-    let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
-    if !is_built_in && (path.extension().is_some() || path.is_file()) {
+    if !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file()) {
         return Ok(Recipe::read(&path)?);
     }
     Ok(Recipe::named(name)?)

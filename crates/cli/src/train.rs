@@ -38,8 +38,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
-        None => (new_run(args, &recipe)?, true),
+        None => (new_run(args, &training.recipe)?, true),
     };
+    training.notes.iter().for_each(output::note);
     let _claim = run.claim()?;
     if !is_new {
         go_on(&run, &mut training)?;

@@ -20,7 +20,7 @@ use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
 use crate::datasets::Parts;
-use crate::recipe::Work;
+use crate::recipe::{Work, one_digit};
 use crate::standardise::Standardise;
 use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
@@ -42,7 +42,7 @@ pub enum Outcome {
 /// Data, a recipe, and how far the work has come.
 #[derive(Debug)]
 pub struct Training {
-    /// What is done.
+    /// What is done, with nothing left open.
     pub recipe: Recipe,
     /// What is learned from, as the network sees it.
     pub train: Part,
@@ -52,6 +52,8 @@ pub struct Training {
     pub held_out: Option<Part>,
     /// Whether to look at the machines after every epoch.
     pub monitor: bool,
+    /// What was chosen because the recipe left it open, a sentence each: whoever trains says it once.
+    pub notes: Vec<String>,
     device: Device,
     /// The units of the data layer.
     visible: Units,
@@ -106,6 +108,7 @@ impl Training {
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
         let visible = recipe.visible_units(&chosen_by)?;
+        let (recipe, chosen) = recipe.resolved(&visible);
         let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
         if !recipe.standardise {
             // Before the split, so that the place in an error is the place in the file.
@@ -137,6 +140,7 @@ impl Training {
             validation,
             held_out,
             monitor: true,
+            notes: chosen.into_iter().collect(),
             device: device.clone(),
             visible,
             classes,
@@ -189,6 +193,7 @@ impl Training {
     fn locate(&self, error: Error) -> Error {
         match error {
             Error::Diverged { what, hint, .. } => {
+                let hint = self.advice().unwrap_or(hint);
                 let Position { epoch, batch } = self.record.position;
                 let epoch = epoch + usize::from(batch > 0);
                 let place = format!("{}, epoch {epoch}", self.stage_name());
@@ -196,6 +201,36 @@ impl Training {
             }
             other => other,
         }
+    }
+
+    /// Which key to set to what where learning has diverged.
+    fn advice(&self) -> Option<String> {
+        let recipe = &self.recipe;
+        let (name, rate, epochs) = match self.work()? {
+            Work::Layer(i) => {
+                let layer = &recipe.layers[i];
+                (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
+            }
+            Work::UpDown => {
+                let table = recipe.updown.as_ref()?;
+                ("updown".into(), &table.learning_rate, table.epochs)
+            }
+            Work::Classifier => {
+                let table = recipe.classifier.as_ref()?;
+                ("classifier".into(), &table.learning_rate, table.epochs)
+            }
+            Work::Autoencoder => {
+                let table = recipe.autoencoder.as_ref()?;
+                ("autoencoder".into(), &table.learning_rate, table.epochs)
+            }
+        };
+        let now = rate.at(self.record.position.epoch, epochs);
+        let usual = match self.work()? {
+            Work::Layer(i) => recipe.usual_rate(i, &self.visible),
+            _ => 0.1,
+        };
+        let lower = one_digit(usual.min(0.1 * now));
+        Some(format!("lower the learning rate, {name}.learning_rate={lower} in place of {now}"))
     }
 
     fn stream(&self, purpose: Stream) -> Rng {
