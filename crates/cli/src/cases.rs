@@ -44,7 +44,7 @@ pub fn find_numbered(
                     done.binarise
                 ));
             }
-            (recipe::load_other(source, options)?, None)
+            (recipe::load_other(source, options, model)?, None)
         }
         None => {
             ensure!(
@@ -55,7 +55,7 @@ pub fn find_numbered(
             let mut recipe = run.recipe()?;
             // The same cases as zeros and ones.
             recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
-            (recipe::load_data(&recipe)?, Some(recipe.data))
+            (recipe::load_own(&recipe, model)?, Some(recipe.data))
         }
     };
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;

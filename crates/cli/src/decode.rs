@@ -21,7 +21,7 @@ pub fn run(args: &Decode) -> Result<()> {
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder =
         encode::autoencoder(&model).with_context(|| args.run.display().to_string())?;
-    let codes = recipe::load_other(&args.codes, &DataOptions::default())?.train;
+    let codes = recipe::load_numbers(&args.codes, &DataOptions::default())?.train;
     let decoded = data::blocks(&codes.cases).map(|codes| {
         let codes = codes?.to_device(model.dbn.bottom().device())?;
         let decoded = autoencoder.decode(&codes).with_context(|| args.codes.clone())?;

@@ -28,7 +28,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
     if args.recognise == Recognition::Means {
-        measured::keep(args, &part, |on| Measured::of_evaluation(&evaluation, on, args.seed));
+        measured::keep(args, &model, &part, |on| {
+            Measured::of_evaluation(&evaluation, on, args.seed)
+        });
     }
     if let Some(dir) = &args.report {
         report::write(dir, args, &model, &part, &evaluation, None)?;

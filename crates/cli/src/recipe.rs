@@ -3,19 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use dbn::Recipe;
-use dbn::datasets;
-use dbn::recipe::BUILT_IN;
+use dbn::datasets::{self, Dataset};
+use dbn::recipe::{BUILT_IN, Data};
+use dbn::standardise::Scaling;
+use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
 use crate::output;
 
-/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it.
-pub fn build(args: &Train) -> Result<Recipe> {
+/// The recipe of tables that hold no pictures.
+const TABLE: &str = "table";
+
+/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it. What
+/// depends on the cases themselves is decided once there are `data`, which the recipe without them says how to read.
+pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
-        None => Recipe::named(suitable(args.data.as_deref()))?,
+        None => Recipe::named(suitable(args.data.as_deref(), data))?,
     };
+    if let Some(data) = data.filter(|_| recipe.name == TABLE && is_built_in(args.recipe.as_deref()))
+    {
+        recipe = recipe.sized(data.train.len(), data.train.width());
+    }
     let built_in = is_built_in(args.recipe.as_deref()).then(|| recipe.clone());
     if let Some(data) = &args.data {
         recipe.data.source.clone_from(data);
@@ -27,7 +36,15 @@ pub fn build(args: &Train) -> Result<Recipe> {
     if let Some(visible) = &args.visible {
         recipe.visible.clone_from(visible);
     }
-    recipe.standardise |= args.standardise;
+    for (is_asked, scaling) in [
+        (args.standardise, Scaling::Standardise),
+        (args.no_standardise, Scaling::None),
+        (args.min_max, Scaling::MinMax),
+    ] {
+        if is_asked {
+            recipe.standardise = scaling;
+        }
+    }
     if args.unsupervised {
         (recipe.classifier, recipe.labels) = (None, false);
     }
@@ -42,7 +59,11 @@ pub fn build(args: &Train) -> Result<Recipe> {
     let mut typed = recipe.with(&args.settings).context("--set")?;
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
-        let recipe = recipe.without_rates_of_others(named, &typed);
+        let mut found = typed.clone();
+        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+            found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
+        }
+        let recipe = recipe.without_rates_of_others(named, &found);
         typed = recipe.with(&args.settings).context("--set")?;
     }
     let mut recipe = typed;
@@ -59,18 +80,78 @@ pub fn build(args: &Train) -> Result<Recipe> {
 
 /// The data that a recipe names.
 pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
-    tracing::info!(source = recipe.data.source, "reading data");
-    let dataset = datasets::load(&recipe.data.source, &recipe.data_options()?)?;
+    load(&recipe.data.source, &recipe.data_options()?)
+}
+
+/// The data that a recipe names, read as those that `model` learned from.
+pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
+    let source = &recipe.data.source;
+    let mut options = as_learned(recipe.data_options()?, model);
+    let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+    if options.scale.is_none() && learned != datasets::scale_of(source) {
+        options.scale = Some(learned);
+    }
+    load(source, &options)
+}
+
+/// The data that the user named, read as `options` say, every column a number.
+pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+    let mut recipe = Recipe::named("default")?;
+    recipe.data.source = located(source)?;
+    put_data_options(&mut recipe, options)?;
+    let options = datasets::Options { finds_kinds: false, ..recipe.data_options()? };
+    load(&recipe.data.source, &options)
+}
+
+fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+    tracing::info!(source, "reading data");
+    let dataset = datasets::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
     Ok(dataset)
 }
 
-/// The data that the user named, read as `options` say.
-pub fn load_other(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+/// The same where the notes were read already.
+fn load_silently(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+    Ok(datasets::load(source, options)?)
+}
+
+/// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
+pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<datasets::Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
-    load_data(&recipe)
+    let source = &recipe.data.source;
+    let mut read = as_learned(recipe.data_options()?, model);
+    let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+    if options.scale.is_none() && scale != datasets::scale_of(source) {
+        // What lies between 0 and 1 has been divided already.
+        let mut dataset = load(source, &read)?;
+        let (low, high) = model.dbn.visible_units().range();
+        let is_divided = high.is_finite()
+            && datasets::check_range(source, &dataset.train, low, high, "the").is_ok();
+        if is_divided {
+            output::note(format!(
+                "the data are not divided by {scale}: they lie in [{low}, {high}]"
+            ));
+        } else if scale != 1.0 {
+            read.scale = Some(scale);
+            output::note(format!("divided by {scale}, as what the model learned from"));
+            dataset = load_silently(source, &read)?;
+        }
+        return Ok(dataset);
+    }
+    load(source, &read)
+}
+
+/// `options` with what `model` knows of the table that it learned from.
+fn as_learned(options: datasets::Options, model: &Model) -> datasets::Options {
+    let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
+    datasets::Options {
+        finds_kinds: false,
+        columns: model.columns.clone(),
+        class_names: classes.map(Iterator::collect),
+        ..options
+    }
 }
 
 fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
@@ -86,6 +167,20 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     }
     if let Some(column) = &options.label_column {
         recipe.data.label_column.clone_from(column);
+    }
+    if let Some(target) = &options.target {
+        recipe.data.target.clone_from(target);
+    }
+    let Data { drop, categories, numbers, .. } = &mut recipe.data;
+    for (list, given) in
+        [(drop, &options.drop), (categories, &options.categories), (numbers, &options.numbers)]
+    {
+        if !given.is_empty() {
+            list.clone_from(given);
+        }
+    }
+    if let Some(missing) = options.missing {
+        recipe.data.missing = missing;
     }
     if let Some(binarise) = options.binarise {
         recipe.data.binarise = binarise;
@@ -113,12 +208,16 @@ fn named_or_file(name: &str) -> Result<Recipe> {
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
-fn suitable(data: Option<&str>) -> &str {
+fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
     match data {
         None => "digits",
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
+        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
+            TABLE
+        }
+        Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }
 }

@@ -1,5 +1,6 @@
 //! `dbn train`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,10 +31,14 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let recipe = run.recipe()?;
             (Some(run), recipe)
         }
-        None => (None, recipe::build(args)?),
+        None => (None, recipe::build(args, None)?),
     };
     let dataset = recipe::load_data(&recipe)?;
-    let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
+    let recipe = match run {
+        Some(_) => recipe,
+        None => recipe::build(args, Some(&dataset))?,
+    };
+    let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
@@ -60,6 +65,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let result = finish(&run, &model, &training, args);
             spinner.finish_and_clear();
             output::line(result?)?;
+            report::warnings(&run.metrics()?).iter().for_each(|warning| {
+                output::note(format!("warning: {warning}"));
+            });
             Ok(())
         }
         Outcome::Stopped => {
@@ -70,12 +78,19 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 }
 
 /// A recipe that the user did not ask for is not held against data without labels.
-fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: bool) -> Recipe {
-    if !has_labels && recipe.classifier.is_some() && args.recipe.is_none() && args.resume.is_none()
-    {
-        output::note("no labels: training without a classifier");
-        recipe.classifier = None;
+fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
+    if recipe.classifier.is_none() || args.recipe.is_some() || args.resume.is_some() {
+        return recipe;
     }
+    let why = match &train.labels {
+        None => "no labels",
+        Some(labels) if labels.windows(2).all(|pair| pair[0] == pair[1]) => {
+            "all cases have the same label"
+        }
+        Some(_) => return recipe,
+    };
+    output::note(format!("{why}: training without a classifier"));
+    recipe.classifier = None;
     recipe
 }
 
@@ -130,7 +145,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     };
     let seed = training.recipe.seed;
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
-    let on = measured::variant(&training.recipe, Cases::HeldOut, held_out);
+    let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),
@@ -141,6 +156,14 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
             format!("held-out reconstruction error {error:.5}")
         }
     })
+}
+
+/// How many of these classes, in percent, are not the most frequent one.
+fn error_of_most_frequent(labels: &[u32]) -> f64 {
+    let mut counts = BTreeMap::new();
+    labels.iter().for_each(|label| *counts.entry(label).or_insert(0) += 1);
+    let most: usize = counts.into_values().max().unwrap_or(0);
+    100.0 * (1.0 - most as f64 / labels.len().max(1) as f64)
 }
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
@@ -162,7 +185,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
             groups.push(("held-out", seen(&prepared)?));
-            coded = Part { cases: prepared, labels: part.labels.clone() };
+            coded = Part { cases: prepared, ..part.clone() };
         }
         _ => {}
     }

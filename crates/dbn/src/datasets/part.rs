@@ -14,6 +14,8 @@ pub struct Part {
     pub cases: Cases,
     /// The class of each case, from 0; `n` of them.
     pub labels: Option<Vec<u32>>,
+    /// What is to be predicted of each case, a measurement; `n` of them.
+    pub targets: Option<Vec<f32>>,
 }
 
 impl Part {
@@ -38,7 +40,7 @@ impl Part {
             let expected = format!("one for each of {} cases", cases.count());
             return Err(Error::invalid("labels", expected, format!("{} labels", labels.len())));
         }
-        Ok(Self { cases, labels })
+        Ok(Self { cases, labels, targets: None })
     }
 
     /// The number of cases.
@@ -63,10 +65,9 @@ impl Part {
     /// [`Error::Invalid`] where `indices` is empty or names a case that there is not.
     pub fn select(&self, indices: &[u32]) -> Result<Self> {
         let cases = self.cases.select(indices)?;
-        let labels = self.labels.as_ref().map(|labels| {
-            indices.iter().filter_map(|&index| labels.get(index as usize).copied()).collect()
-        });
-        Self::of(cases, labels)
+        let labels = self.labels.as_ref().map(|labels| chosen(labels, indices));
+        let targets = self.targets.as_ref().map(|targets| chosen(targets, indices));
+        Ok(Self { targets, ..Self::of(cases, labels)? })
     }
 
     /// The cases of `first`, then those of `second`, with their labels where both have some.
@@ -75,20 +76,25 @@ impl Part {
     ///
     /// As [`Cases::joined`].
     pub fn joined(first: &Self, second: &Self) -> Result<Self> {
-        let labels = match (&first.labels, &second.labels) {
-            (Some(first), Some(second)) => Some([&first[..], second].concat()),
-            _ => None,
-        };
-        Self::of(Cases::joined(&first.cases, &second.cases)?, labels)
+        let labels = joined(&first.labels, &second.labels);
+        let targets = joined(&first.targets, &second.targets);
+        let part = Self::of(Cases::joined(&first.cases, &second.cases)?, labels)?;
+        Ok(Self { targets, ..part })
     }
 
     /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
     /// encoding is not for.
     pub(super) fn encode(&mut self, name: &str, options: &Options, number: u64) -> Result<()> {
-        if let Some(encoding) = Encoding::of(options, number) {
-            encoding.check(name, self)?;
-            self.cases = self.cases.encoded(encoding);
+        match Encoding::of(options, number) {
+            Some(encoding) => self.apply(name, encoding),
+            None => Ok(()),
         }
+    }
+
+    /// Encodes the cases of this part of the source `name`. Errors for the first value that the encoding is not for.
+    pub(super) fn apply(&mut self, name: &str, encoding: Encoding) -> Result<()> {
+        encoding.check(name, self)?;
+        self.cases = self.cases.encoded(encoding);
         Ok(())
     }
 
@@ -100,7 +106,8 @@ impl Part {
         high: f32,
         expected: &str,
     ) -> Result<()> {
-        let is_inside = |&x: &f32| (low..=high).contains(&x);
+        let may_miss = self.cases.may_miss();
+        let is_inside = |&x: &f32| (low..=high).contains(&x) || may_miss && x.is_nan();
         let extent = self.cases.extent();
         if extent.is_some_and(|(lowest, highest)| is_inside(&lowest) && is_inside(&highest)) {
             return Ok(());
@@ -116,6 +123,14 @@ impl Part {
         }
         Ok(())
     }
+}
+
+fn chosen<T: Copy>(of: &[T], indices: &[u32]) -> Vec<T> {
+    indices.iter().filter_map(|&index| of.get(index as usize).copied()).collect()
+}
+
+fn joined<T: Clone>(first: &Option<Vec<T>>, second: &Option<Vec<T>>) -> Option<Vec<T>> {
+    Some([first.as_deref()?, second.as_deref()?].concat())
 }
 
 /// Checks that every value of `part` is in `[low, high]`, as `units` ("Bernoulli") need it; `path_or_name` is the source.

@@ -3,6 +3,7 @@
 
 use rbm_core::{Error, Result, Schedule, Units};
 
+use super::visible::AUTO;
 use super::{Layer, Recipe, Rule};
 
 /// How fast a machine learns.
@@ -24,7 +25,8 @@ impl Rates {
     fn of(visible: &Units, layer: &Layer) -> Self {
         let Layer { hidden, method, optimizer, batch_size, .. } = layer;
         let below = of_visible(visible, *batch_size);
-        let sides = below.min(least(hidden, of_hidden));
+        let small = (*batch_size as f64 / 20.0).min(1.0);
+        let sides = below.min(least(hidden, of_hidden)).min(BINARY * small);
         let is_free = |units: &Units| {
             let is_free = |(_, units): (_, &Units)| {
                 matches!(units, Units::Gaussian { .. } | Units::Relu { .. })
@@ -47,7 +49,7 @@ impl Rates {
             true => Schedule::Constant(0.0),
             false => Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
         };
-        let centre = is_persistent || sides < BINARY;
+        let centre = is_persistent || below.min(least(hidden, of_hidden)) < BINARY;
         Self { learning_rate: Schedule::Constant(one_digit(rate)), momentum, centre }
     }
 }
@@ -140,12 +142,14 @@ impl Recipe {
     }
 
     /// The recipe without the rates of layers whose units, method or optimiser in `changed` are not those of `original`, which
-    /// the rates were made for: of another number of layers, all are held against the last one.
+    /// the rates were made for: of another number of layers, all are held against the last one. Units that are found from the
+    /// data count as Bernoulli units.
     #[must_use]
     pub fn without_rates_of_others(mut self, original: &Self, changed: &Self) -> Self {
         let sides = |recipe: &Self, i: usize| {
             let layer = recipe.layers.get(i).or(recipe.layers.last())?;
             let below = match i.checked_sub(1) {
+                None if recipe.visible == AUTO => Units::bernoulli(1).kind(),
                 None => recipe.visible.clone(),
                 Some(below) => recipe.layers.get(below).or(recipe.layers.last())?.hidden.kind(),
             };

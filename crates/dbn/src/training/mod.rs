@@ -1,6 +1,7 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
 mod backprop;
+mod divergence;
 mod finetune;
 mod joint;
 mod keep;
@@ -9,6 +10,8 @@ mod pretrain;
 mod record;
 mod updown;
 mod watch;
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use rbm_core::state::State;
@@ -19,9 +22,9 @@ use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
-use crate::datasets::Parts;
-use crate::recipe::{Work, one_digit};
-use crate::standardise::Standardise;
+use crate::datasets::{Columns, Parts};
+use crate::recipe::Work;
+use crate::standardise::{Scaling, Standardise};
 use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -52,14 +55,18 @@ pub struct Training {
     pub held_out: Option<Part>,
     /// Whether to look at the machines after every epoch.
     pub monitor: bool,
-    /// What was chosen because the recipe left it open, a sentence each: whoever trains says it once.
-    pub notes: Vec<String>,
     device: Device,
     /// The units of the data layer.
     visible: Units,
     classes: Option<usize>,
+    class_names: Option<Vec<String>>,
+    columns: Option<Arc<Columns>>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
+    /// What every number of the source was divided by.
+    scale: f32,
+    /// What was decided about the data, a sentence each: whoever trains says it once.
+    pub notes: Vec<String>,
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
     /// The way down, once it has weights of its own.
@@ -84,33 +91,48 @@ enum Stream {
     Labelled,
 }
 
+/// Errors where the recipe needs labels and `dataset` has none, or the same for all cases.
+fn check_labels(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
+    let expected = match (recipe.labels, &recipe.classifier) {
+        (true, _) => "labels for the top machine (name their column or file, or set labels=false)",
+        (false, Some(_)) => {
+            "labels for the classifier (name their column or file, or train --unsupervised)"
+        }
+        (false, None) => return Ok(()),
+    };
+    let what = format!("the data {:?}", dataset.name);
+    let Some(labels) = &dataset.train.labels else {
+        return Err(Error::invalid(what, expected, "cases without labels"));
+    };
+    if labels.windows(2).all(|pair| pair[0] == pair[1]) {
+        let found = "the same label for all cases: there is nothing to tell apart";
+        return Err(Error::invalid(what, expected, found));
+    }
+    Ok(())
+}
+
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
-        let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
-        let needs_labels = recipe.classifier.is_some() || recipe.labels;
-        if needs_labels && dataset.train.labels.is_none() {
-            let expected = match recipe.labels {
-                true => {
-                    "labels for the top machine (name their column or file, or set labels=false)"
-                }
-                false => {
-                    "labels for the classifier (name their column or file, or train --unsupervised)"
-                }
-            };
-            return Err(Error::invalid(
-                format!("the data {name:?}"),
-                expected,
-                "cases without labels",
-            ));
-        }
+        let (classes, image) = (dataset.classes, dataset.image);
+        let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let (scale, mut notes) = (dataset.scale, Vec::new());
+        check_labels(&recipe, &dataset)?;
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
-        let visible = recipe.visible_units(&chosen_by)?;
+        let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;
+        let scaling = recipe.scaling(&visible)?;
+        if scaling == Scaling::Standardise && recipe.standardise == Scaling::Auto {
+            notes.push(
+                "columns of Gaussian units are brought to mean 0 and deviation 1 (--no-standardise leaves them)"
+                    .into(),
+            );
+        }
         let (recipe, chosen) = recipe.resolved(&visible);
+        notes.extend(chosen);
         let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
-        if !recipe.standardise {
+        if scaling == Scaling::None {
             // Before the split, so that the place in an error is the place in the file.
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
             std::iter::once(&dataset.train).chain(others).try_for_each(check)?;
@@ -121,8 +143,11 @@ impl Training {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
         }
-        let standardise =
-            if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
+        let standardise = match scaling {
+            Scaling::Standardise => Some(Standardise::of(&train.cases)?.only(&visible)?),
+            Scaling::MinMax => Some(Standardise::min_max(&train.cases)?.only(&visible)?),
+            Scaling::None | Scaling::Auto => None,
+        };
         let prepare = |part: Part| -> Result<Part> {
             let cases = standardise
                 .as_ref()
@@ -140,12 +165,15 @@ impl Training {
             validation,
             held_out,
             monitor: true,
-            notes: chosen.into_iter().collect(),
             device: device.clone(),
             visible,
             classes,
+            class_names,
+            columns,
             image,
             standardise,
+            scale,
+            notes,
             rbms: Vec::new(),
             generative: Vec::new(),
             network: None,
@@ -188,49 +216,6 @@ impl Training {
     /// What figures call the work.
     fn stage_name(&self) -> String {
         self.work().map_or_else(String::new, |work| work.to_string())
-    }
-
-    fn locate(&self, error: Error) -> Error {
-        match error {
-            Error::Diverged { what, hint, .. } => {
-                let hint = self.advice().unwrap_or(hint);
-                let Position { epoch, batch } = self.record.position;
-                let epoch = epoch + usize::from(batch > 0);
-                let place = format!("{}, epoch {epoch}", self.stage_name());
-                Error::Diverged { place, what, hint }
-            }
-            other => other,
-        }
-    }
-
-    /// Which key to set to what where learning has diverged.
-    fn advice(&self) -> Option<String> {
-        let recipe = &self.recipe;
-        let (name, rate, epochs) = match self.work()? {
-            Work::Layer(i) => {
-                let layer = &recipe.layers[i];
-                (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
-            }
-            Work::UpDown => {
-                let table = recipe.updown.as_ref()?;
-                ("updown".into(), &table.learning_rate, table.epochs)
-            }
-            Work::Classifier => {
-                let table = recipe.classifier.as_ref()?;
-                ("classifier".into(), &table.learning_rate, table.epochs)
-            }
-            Work::Autoencoder => {
-                let table = recipe.autoencoder.as_ref()?;
-                ("autoencoder".into(), &table.learning_rate, table.epochs)
-            }
-        };
-        let now = rate.at(self.record.position.epoch, epochs);
-        let usual = match self.work()? {
-            Work::Layer(i) => recipe.usual_rate(i, &self.visible),
-            _ => 0.1,
-        };
-        let lower = one_digit(usual.min(0.1 * now));
-        Some(format!("lower the learning rate, {name}.learning_rate={lower} in place of {now}"))
     }
 
     fn stream(&self, purpose: Stream) -> Rng {
@@ -283,7 +268,19 @@ impl Training {
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
-        let preprocessing = Some(self.recipe.preprocessing());
-        Ok(Model { dbn, classifier, autoencoder, standardise, image, preprocessing })
+        let preprocessing = Some(self.recipe.preprocessing(self.scale));
+        // Without names, columns of one kind are nothing that the units do not say.
+        let columns = self.columns.clone().filter(|columns| columns.tells_more());
+        let class_names = self.class_names.clone();
+        Ok(Model {
+            dbn,
+            classifier,
+            autoencoder,
+            standardise,
+            image,
+            preprocessing,
+            columns,
+            class_names,
+        })
     }
 }

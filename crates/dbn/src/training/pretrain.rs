@@ -187,9 +187,10 @@ impl Observer for LayerObserver<'_> {
             true => Some(self.report(moment)?),
             false => None,
         };
-        let hidden = moment.rbm.hidden().units();
-        let warnings =
-            report.iter().filter(|_| is_last).flat_map(|report| report.warnings(&hidden)).collect();
+        let warnings = match &report {
+            Some(report) if is_last => report.warnings(&moment.rbm.hidden().units()),
+            _ => Vec::new(),
+        };
         self.watch.epoch(&Figures {
             stage: format!("layer {}", self.lower.len() + 1),
             epoch: epoch + 1,
