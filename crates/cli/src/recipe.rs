@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use dbn::datasets;
+use dbn::datasets::{self, Dataset};
 use dbn::recipe::{BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
@@ -11,12 +11,21 @@ use dbn::{Model, Recipe};
 use crate::args::{DataOptions, Train};
 use crate::output;
 
-/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it.
-pub fn build(args: &Train) -> Result<Recipe> {
+/// The recipe of tables that hold no pictures.
+const TABLE: &str = "table";
+
+/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it. What
+/// depends on the cases themselves is decided once there are `data`, which the recipe without them says how to read.
+pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
-        None => Recipe::named(suitable(args.data.as_deref()))?,
+        None => Recipe::named(suitable(args.data.as_deref(), data))?,
     };
+    if let Some(data) = data.filter(|_| recipe.name == TABLE && is_built_in(args.recipe.as_deref()))
+    {
+        recipe = recipe.sized(data.train.len(), data.train.width());
+    }
+    let built_in = is_built_in(args.recipe.as_deref()).then(|| recipe.clone());
     if let Some(data) = &args.data {
         recipe.data.source.clone_from(data);
     }
@@ -46,7 +55,18 @@ pub fn build(args: &Train) -> Result<Recipe> {
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     // Through the file's form once more, so that what was typed is checked like what was written.
-    let mut recipe = Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")?;
+    let recipe = Recipe::parse(&recipe.to_toml()?)?;
+    let mut typed = recipe.with(&args.settings).context("--set")?;
+    if let Some(named) = &built_in {
+        // Its rates were made for its own units and methods.
+        let mut found = typed.clone();
+        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+            found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
+        }
+        let recipe = recipe.without_rates_of_others(named, &found);
+        typed = recipe.with(&args.settings).context("--set")?;
+    }
+    let mut recipe = typed;
     ensure!(
         !args.unsupervised || recipe.classifier.is_none() && !recipe.labels,
         "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
@@ -176,22 +196,30 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     Ok(())
 }
 
+/// Whether a recipe that is called so, or not called at all, is one of the program's own.
+fn is_built_in(name: Option<&str>) -> bool {
+    name.is_none_or(|name| BUILT_IN.iter().any(|(built_in, _)| *built_in == name))
+}
+
 fn named_or_file(name: &str) -> Result<Recipe> {
     let path = PathBuf::from(name);
-    let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
-    if !is_built_in && (path.extension().is_some() || path.is_file()) {
+    if !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file()) {
         return Ok(Recipe::read(&path)?);
     }
     Ok(Recipe::named(name)?)
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
-fn suitable(data: Option<&str>) -> &str {
+fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
     match data {
         None => "digits",
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
+        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
+            TABLE
+        }
+        Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }
 }

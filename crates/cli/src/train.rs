@@ -1,5 +1,6 @@
 //! `dbn train`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,17 +31,21 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let recipe = run.recipe()?;
             (Some(run), recipe)
         }
-        None => (None, recipe::build(args)?),
+        None => (None, recipe::build(args, None)?),
     };
     let dataset = recipe::load_data(&recipe)?;
+    let recipe = match run {
+        Some(_) => recipe,
+        None => recipe::build(args, Some(&dataset))?,
+    };
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
-    training.notes.iter().for_each(output::note);
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
-        None => (new_run(args, &recipe)?, true),
+        None => (new_run(args, &training.recipe)?, true),
     };
+    training.notes.iter().for_each(output::note);
     let _claim = run.claim()?;
     if !is_new {
         go_on(&run, &mut training)?;
@@ -60,6 +65,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let result = finish(&run, &model, &training, args);
             spinner.finish_and_clear();
             output::line(result?)?;
+            report::warnings(&run.metrics()?).iter().for_each(|warning| {
+                output::note(format!("warning: {warning}"));
+            });
             Ok(())
         }
         Outcome::Stopped => {
@@ -148,6 +156,14 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
             format!("held-out reconstruction error {error:.5}")
         }
     })
+}
+
+/// How many of these classes, in percent, are not the most frequent one.
+fn error_of_most_frequent(labels: &[u32]) -> f64 {
+    let mut counts = BTreeMap::new();
+    labels.iter().for_each(|label| *counts.entry(label).or_insert(0) += 1);
+    let most: usize = counts.into_values().max().unwrap_or(0);
+    100.0 * (1.0 - most as f64 / labels.len().max(1) as f64)
 }
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.

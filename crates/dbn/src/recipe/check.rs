@@ -85,8 +85,10 @@ impl Layer {
         let (replicas, expected) = (self.replicas, "0, or 2 to 1000");
         let is_ladder = replicas == 0 || (2..=1000).contains(&replicas);
         must(is_ladder, &format!("{name}.replicas"), expected, replicas)?;
-        schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
-        momentum(&format!("{name}.momentum"), &self.momentum)?;
+        let rate = self.learning_rate.as_ref();
+        rate.map_or(Ok(()), |rate| schedule(&format!("{name}.learning_rate"), rate))?;
+        let of = self.momentum.as_ref();
+        of.map_or(Ok(()), |of| momentum(&format!("{name}.momentum"), of))?;
         steps(&format!("{name}.steps"), &self.steps)?;
         for (key, value) in [
             ("l1", self.l1),

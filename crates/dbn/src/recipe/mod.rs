@@ -4,7 +4,9 @@ mod check;
 mod finetuning;
 mod method;
 mod parts;
+mod rates;
 mod settings;
+mod table;
 mod text;
 mod travel;
 mod units;
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
+pub use self::rates::Rates;
+pub(crate) use self::rates::one_digit;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::work::Work;
@@ -177,10 +181,10 @@ pub struct Layer {
     pub epochs: usize,
     /// Cases in a mini-batch.
     pub batch_size: usize,
-    /// The learning rate by epoch.
-    pub learning_rate: Schedule,
-    /// The momentum by epoch.
-    pub momentum: Schedule,
+    /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
+    pub learning_rate: Option<Schedule>,
+    /// The momentum by epoch; without one, likewise.
+    pub momentum: Option<Schedule>,
     /// Where fantasies come from.
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
@@ -201,8 +205,9 @@ pub struct Layer {
     pub generative: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
-    /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
-    pub centre: bool,
+    /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
+    /// word, where the learning rate is left open too and the units ask for it.
+    pub centre: Option<bool>,
     /// How much of each mini-batch's means goes into these means' running averages.
     pub offset_rate: f64,
     /// L1 penalty of the weights.
@@ -236,8 +241,8 @@ impl Default for Layer {
             hidden: Units::bernoulli(500),
             epochs: 10,
             batch_size: 100,
-            learning_rate: Schedule::Constant(0.1),
-            momentum: Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
+            learning_rate: None,
+            momentum: None,
             method: Method::Cd,
             steps: Schedule::Constant(1.0),
             visible_step: VisibleStep::Sample,
@@ -248,7 +253,7 @@ impl Default for Layer {
             damping: 0.5,
             generative: 0.01,
             optimizer: Rule::Sgd,
-            centre: false,
+            centre: None,
             offset_rate: 0.01,
             l1: 0.0,
             l2: 2e-4,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Result, Rows};
+use rbm_core::{Batches, Error, Result, Rows, init};
 
 use super::backprop::Backprop;
 use super::network::Network;
@@ -14,6 +14,14 @@ use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use crate::{Part, missing};
+
+/// The most cases that tell how large a loss can be.
+const SEEN: usize = 1000;
+
+/// An error that the training [locates](Training::locate).
+fn diverged(what: String) -> Error {
+    Error::Diverged { place: String::new(), what, hint: String::new() }
+}
 
 impl Record {
     /// Whether the validation error has not improved for as long as the recipe waits.
@@ -88,6 +96,7 @@ impl Training {
         let (last_only, adversary) = classifier
             .map_or((0, Adversary::None), |recipe| (recipe.softmax_only, recipe.adversary()));
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
+        let most = self.largest_loss(network)?;
         let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !self.memory.is_empty() {
             backprop.restore(&self.memory)?;
@@ -130,7 +139,8 @@ impl Training {
                         momentum,
                         ..Figures::default()
                     };
-                    let closed = self.close_epoch(network, recipe, validation.as_ref(), figures)?;
+                    let shown = (validation.as_ref(), most);
+                    let closed = self.close_epoch(network, recipe, shown, figures)?;
                     watch.epoch(&closed)?;
                 }
                 let command =
@@ -165,7 +175,7 @@ impl Training {
         &mut self,
         network: &Network,
         recipe: &Backpropagation,
-        validation: Option<&Part>,
+        (validation, most): (Option<&Part>, f64),
         mut figures: Figures,
     ) -> Result<Figures> {
         self.check(network.unrolled())?;
@@ -174,7 +184,11 @@ impl Training {
         self.record.epochs += 1;
         figures.stage = self.stage_name();
         (figures.epoch, figures.epochs) = (epoch, recipe.epochs);
-        figures.train_loss = Some(self.record.sum.take_mean());
+        let loss = self.record.sum.take_mean();
+        if loss.is_nan() || loss.abs() > most {
+            return Err(diverged(format!("the mean loss is {loss:.3e} nats a case")));
+        }
+        figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
         if let Some(score) = score {
@@ -193,13 +207,23 @@ impl Training {
         for var in network.vars() {
             let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
             if !size.is_finite() {
-                return Err(Error::Diverged {
-                    place: self.stage_name(),
-                    what: "the parameters are no longer finite".into(),
-                    hint: format!("lower {}.learning_rate", self.stage_name()),
-                });
+                return Err(diverged("the parameters are no longer finite".into()));
             }
         }
         Ok(())
+    }
+
+    /// The loss above which the network means nothing, in nats a case: a thousand times what it takes to know nothing.
+    fn largest_loss(&self, network: &Network) -> Result<f64> {
+        let nothing = match network {
+            Network::Classifier(network) => (network.classes() as f64).ln(),
+            Network::Autoencoder(_) => {
+                let some = self.train.cases.rows(&self.train.cases.spread(SEEN))?;
+                let (_, variance) = init::moments(&some)?;
+                let width = self.train.width() as f64;
+                width + to_host(&variance.sum_all()?)?.to_scalar::<f64>()?
+            }
+        };
+        Ok(1e3 * nothing.max(1.0))
     }
 }

@@ -1,6 +1,7 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
 mod backprop;
+mod divergence;
 mod finetune;
 mod joint;
 mod keep;
@@ -47,7 +48,7 @@ pub enum Outcome {
 /// Data, a recipe, and how far the work has come.
 #[derive(Debug)]
 pub struct Training {
-    /// What is done.
+    /// What is done, with nothing left open.
     pub recipe: Recipe,
     /// What is learned from, as the network sees it.
     pub train: Part,
@@ -147,6 +148,8 @@ impl Training {
                     .into(),
             );
         }
+        let (recipe, chosen) = recipe.resolved(&visible);
+        notes.extend(chosen);
         let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
         if scaling == Scaling::None {
             // Before the split, so that the place in an error is the place in the file.
@@ -251,18 +254,6 @@ impl Training {
     /// What figures call the work.
     fn stage_name(&self) -> String {
         self.work().map_or_else(String::new, |work| work.to_string())
-    }
-
-    fn locate(&self, error: Error) -> Error {
-        match error {
-            Error::Diverged { what, hint, .. } => {
-                let Position { epoch, batch } = self.record.position;
-                let epoch = epoch + usize::from(batch > 0);
-                let place = format!("{}, epoch {epoch}", self.stage_name());
-                Error::Diverged { place, what, hint }
-            }
-            other => other,
-        }
     }
 
     fn stream(&self, purpose: Stream) -> Rng {

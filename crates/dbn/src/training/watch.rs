@@ -70,6 +70,9 @@ pub struct Figures {
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,
+    /// What is wrong with a layer that has learned, in its last epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How well the chains mix that fantasies come from.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
