@@ -73,6 +73,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
             "exact log-likelihood {log_likelihood:.4} nats a case, log Z {log_partition:.4}"
         ))?;
     }
+    if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        output::line(format!("RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"))?;
+    }
     if let Some(loss) = evaluation.cross_entropy {
         output::line(format!("cross-entropy {loss:.4} nats"))?;
     }

@@ -149,6 +149,7 @@ fn as_learned(options: datasets::Options, model: &Model) -> datasets::Options {
     let missing = model.missing.as_ref().map(|values| values.how);
     datasets::Options {
         finds_kinds: false,
+        known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
         missing: missing.unwrap_or(options.missing),
         columns: model.columns.clone(),
         class_names: classes.map(Iterator::collect),

@@ -30,6 +30,12 @@ pub struct Evaluation {
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
+    /// Root of the mean squared error of the regressor's predictions, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// The same of the training cases' mean in place of every prediction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse_of_mean: Option<f64>,
     /// Squared error of the autoencoder's reconstruction, summed over the values of a case (standardised, if the model
     /// standardises): the mean over the cases.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +105,10 @@ impl Evaluation {
             (Some((labels, found)), Some(classes)) => confusion(labels, found, classes),
             _ => Vec::new(),
         };
+        let predicted = match (&model.regressor, &prepared.targets) {
+            (Some(regressor), Some(_)) => Some(regressor.errors(&prepared)?),
+            _ => None,
+        };
         let autoencoder = model.autoencoder.as_ref();
         let reconstructed = autoencoder.map(|network| network.errors(&cases)).transpose()?;
         let errors = found
@@ -145,6 +155,8 @@ impl Evaluation {
             confusion,
             recognition: is_recognised.then_some(recognition),
             cross_entropy: scores.map(|(_, loss)| loss),
+            rmse: predicted.map(|(error, _)| error),
+            rmse_of_mean: predicted.map(|(_, error)| error),
             squared_error: reconstructed.map(|(error, _)| error),
             reconstruction_loss: reconstructed.map(|(_, loss)| loss),
             log_likelihood,

@@ -129,6 +129,18 @@ impl Columns {
         self.0.iter().all(|column| column.holds.width() == 1)
     }
 
+    /// A name for each value of a case: the column's, and of a category the state's behind it.
+    pub fn value_names(&self) -> Vec<String> {
+        let named = self.0.iter().enumerate().flat_map(|(at, column)| {
+            let name = column.name.clone().unwrap_or_else(|| (at + 1).to_string());
+            match column.holds.width() {
+                1 => vec![name],
+                _ => column.holds.states().iter().map(|state| format!("{name}={state}")).collect(),
+            }
+        });
+        named.collect()
+    }
+
     /// Whether they say more than the units that learn them: names, or categories.
     pub(crate) fn tells_more(&self) -> bool {
         !self.is_plain() || self.0.iter().any(|column| column.name.is_some())

@@ -25,7 +25,7 @@ use crate::datasets::{Cases, Columns, Missing};
 use crate::directed::Directed;
 use crate::missing::{self, MissingValues};
 use crate::standardise::Standardise;
-use crate::{Autoencoder, Classifier, Dbn, Recognition, labels};
+use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -37,6 +37,8 @@ pub struct Model {
     pub dbn: Dbn,
     /// The fine-tuned classifier, if there is one.
     pub classifier: Option<Classifier>,
+    /// The fine-tuned predictor of a measurement, if there is one.
+    pub regressor: Option<Regressor>,
     /// The fine-tuned autoencoder, if there is one.
     pub autoencoder: Option<Autoencoder>,
     /// How data are shifted and scaled first, if they are.
@@ -59,6 +61,7 @@ impl From<Dbn> for Model {
         Self {
             dbn,
             classifier: None,
+            regressor: None,
             autoencoder: None,
             standardise: None,
             image: None,
@@ -81,6 +84,7 @@ impl Model {
             classes: self.classifier.as_ref().map(Classifier::classes),
             labels: self.dbn.classes,
             untied: !self.dbn.generative.is_empty(),
+            target: self.regressor.as_ref().map(|regressor| regressor.target.clone()),
             autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
@@ -124,10 +128,15 @@ impl Model {
         if let Some(standardise) = &self.standardise {
             cases = cases.standardised(standardise)?;
         }
-        if let Some(imputation) = self.imputation()? {
-            cases = missing::complete(&cases, &imputation, self.dbn.bottom())?;
+        self.complete(&cases)?.to_device(self.dbn.bottom().device())
+    }
+
+    /// Prepared cases with what is missing at its conditional mean, where it is drawn while learning.
+    pub fn complete(&self, prepared: &Cases) -> Result<Cases> {
+        match self.imputation()? {
+            Some(imputation) => missing::complete(prepared, &imputation, self.dbn.bottom()),
+            None => Ok(prepared.clone()),
         }
-        cases.to_device(self.dbn.bottom().device())
     }
 
     fn imputation(&self) -> Result<Option<Imputation>> {
@@ -239,6 +248,13 @@ impl Model {
             }
             None => None,
         };
+        let regressor = match &config.target {
+            Some(target) => {
+                let target = target.clone();
+                Some(Regressor::empty(width, &config.hidden, target, DType::F32, device)?)
+            }
+            None => None,
+        };
         let autoencoder = match config.autoencoder {
             true => Some(Autoencoder::empty(&config.visible, &config.hidden, DType::F32, device)?),
             false => None,
@@ -252,6 +268,7 @@ impl Model {
         Ok(Self {
             dbn,
             classifier,
+            regressor,
             autoencoder,
             standardise,
             image: config.image,
@@ -291,8 +308,16 @@ impl Model {
         }
         if let Some(classifier) = &self.classifier {
             directed("classifier.layers", &classifier.layers);
-            vars.push(("classifier.weight".into(), &classifier.weights));
-            vars.push(("classifier.bias".into(), &classifier.bias));
+        }
+        if let Some(Regressor { network, .. }) = &self.regressor {
+            directed("regressor.layers", &network.layers);
+        }
+        let regressor = self.regressor.as_ref().map(|regressor| &regressor.network);
+        for (name, network) in [("classifier", self.classifier.as_ref()), ("regressor", regressor)]
+        {
+            if let Some(Classifier { weights, bias, .. }) = network {
+                vars.extend([(format!("{name}.weight"), weights), (format!("{name}.bias"), bias)]);
+            }
         }
         vars
     }
@@ -336,7 +361,7 @@ impl Model {
             }
             self.dbn.rbms.truncate(count);
             self.dbn.classes = None;
-            (self.classifier, self.autoencoder) = (None, None);
+            (self.classifier, self.regressor, self.autoencoder) = (None, None, None);
         }
         Ok(self)
     }

@@ -43,6 +43,7 @@ impl Training {
         let _entered = span.enter();
         let recipe = match work {
             Work::Classifier => self.recipe.classifier.as_ref().map(|c| c.backpropagation()),
+            Work::Regressor => self.recipe.regressor.clone(),
             _ => self.recipe.autoencoder.clone(),
         };
         let recipe = recipe.ok_or_else(|| {
@@ -123,7 +124,11 @@ impl Training {
                     indices.iter().map(|&case| labels[case as usize]).collect()
                 });
                 let labels = classes.as_deref();
-                let batch = Batch { cases: &rows, labels, dropout, adversary };
+                let wanted = self.train.targets.as_ref().map(|targets| -> Vec<f32> {
+                    indices.iter().map(|&case| targets[case as usize]).collect()
+                });
+                let targets = wanted.as_deref();
+                let batch = Batch { cases: &rows, labels, targets, dropout, adversary };
                 let objective = backprop.learn(&batch, epoch, &mut self.record.rng)?;
                 objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };
@@ -194,6 +199,7 @@ impl Training {
         if let Some(score) = score {
             match network {
                 Network::Classifier(_) => figures.validation_error = Some(score.error),
+                Network::Regressor(_) => figures.validation_rmse = Some(score.error),
                 Network::Autoencoder(_) => figures.validation_squared_error = Some(score.error),
             }
             figures.validation_loss = Some(score.loss);
@@ -217,6 +223,8 @@ impl Training {
     fn largest_loss(&self, network: &Network) -> Result<f64> {
         let nothing = match network {
             Network::Classifier(network) => (network.classes() as f64).ln(),
+            // Of a standardised target.
+            Network::Regressor(_) => 0.5,
             Network::Autoencoder(_) => {
                 let some = self.train.cases.rows(&self.train.cases.spread(SEEN))?;
                 let (_, variance) = init::moments(&some)?;

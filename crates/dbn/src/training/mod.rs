@@ -63,6 +63,8 @@ pub struct Training {
     visible: Units,
     classes: Option<usize>,
     class_names: Option<Vec<String>>,
+    /// What the column of the targets is called.
+    target: Option<String>,
     columns: Option<Arc<Columns>>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
@@ -135,6 +137,7 @@ impl Training {
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let target = dataset.target.clone();
         let (scale, mut notes) = (dataset.scale, Vec::new());
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
@@ -205,6 +208,7 @@ impl Training {
             visible,
             classes,
             class_names,
+            target,
             columns,
             image,
             standardise,
@@ -231,7 +235,9 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
-                Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
+                Work::Classifier | Work::Regressor | Work::Autoencoder => {
+                    self.finetune(work, watch)
+                }
                 Work::UpDown => self.updown(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
@@ -299,10 +305,11 @@ impl Training {
         if let Some(network) = &network {
             self.kept.apply(network.unrolled())?;
         }
-        let (classifier, autoencoder) = match network {
-            Some(Network::Classifier(classifier)) => (Some(classifier), None),
-            Some(Network::Autoencoder(autoencoder)) => (None, Some(autoencoder)),
-            None => (None, None),
+        let (classifier, regressor, autoencoder) = match network {
+            Some(Network::Classifier(classifier)) => (Some(classifier), None, None),
+            Some(Network::Regressor(regressor)) => (None, Some(regressor), None),
+            Some(Network::Autoencoder(autoencoder)) => (None, None, Some(autoencoder)),
+            None => (None, None, None),
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
@@ -313,6 +320,7 @@ impl Training {
         Ok(Model {
             dbn,
             classifier,
+            regressor,
             autoencoder,
             standardise,
             image,
