@@ -29,7 +29,7 @@ pub fn find_numbered(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<(Part, Vec<u32>)> {
-    let of_named = DataOptions { binarise: None, ..options.clone() };
+    let of_named = DataOptions { binarise: None, weights: None, ..options.clone() };
     ensure!(
         data.is_some() || of_named == DataOptions::default(),
         "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
@@ -44,7 +44,12 @@ pub fn find_numbered(
                     done.binarise
                 ));
             }
-            (recipe::load_other(source, options)?, None)
+            let mut options = options.clone();
+            options.alphabet = options.alphabet.or_else(|| {
+                let known = &model.preprocessing.as_ref()?.alphabet;
+                known.parse().ok().filter(|_| datasets::is_alignment(source))
+            });
+            (recipe::load_other(source, &options)?, None)
         }
         None => {
             ensure!(
@@ -55,6 +60,7 @@ pub fn find_numbered(
             let mut recipe = run.recipe()?;
             // The same cases as zeros and ones.
             recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
+            recipe.data.weights = options.weights.unwrap_or(recipe.data.weights);
             (recipe::load_data(&recipe)?, Some(recipe.data))
         }
     };

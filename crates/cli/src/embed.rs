@@ -50,7 +50,12 @@ pub fn run(args: &Embed) -> Result<()> {
         Ok(features)
     });
     let named = wanted.iter().map(|feature| (feature.name(), feature.width(&model))).collect();
-    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let table = features::Table {
+        named,
+        rows: &rows,
+        labels: part.labels.as_deref(),
+        names: part.names.as_deref(),
+    };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)

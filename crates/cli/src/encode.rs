@@ -24,7 +24,12 @@ pub fn run(args: &Encode) -> Result<()> {
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
     let named = vec![("codes".to_owned(), autoencoder.code_width())];
-    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let table = features::Table {
+        named,
+        rows: &rows,
+        labels: part.labels.as_deref(),
+        names: part.names.as_deref(),
+    };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;

@@ -1,16 +1,17 @@
 //! From what the user typed to a complete recipe.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use dbn::Recipe;
 use dbn::datasets;
 use dbn::recipe::BUILT_IN;
 
 use crate::args::{DataOptions, Train};
-use crate::output;
+use crate::output::{self, Usage};
 
-/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it.
+/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
+/// checked once.
 pub fn build(args: &Train) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
@@ -32,21 +33,58 @@ pub fn build(args: &Train) -> Result<Recipe> {
     }
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {
-            Ok(dbn::recipe::Layer { hidden: hidden.parse().context("--layers")?, ..last.clone() })
+            let hidden = hidden.parse().context("--layers").map_err(Usage::of)?;
+            Ok(dbn::recipe::Layer { hidden, ..last.clone() })
         };
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
-    // Through the file's form once more, so that what was typed is checked like what was written.
-    let mut recipe = Recipe::parse(&recipe.to_toml()?)?.with(&args.settings).context("--set")?;
-    ensure!(
-        !args.unsupervised || recipe.classifier.is_none() && !recipe.labels,
-        "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
-    );
+    if args.recipe.is_none() {
+        without_classifier_beside(&mut recipe, &args.settings);
+    }
+    let mut recipe = match recipe.with(&args.settings) {
+        Ok(recipe) => recipe,
+        Err(error) => return Err(Usage::of(blamed(error, &recipe, args))),
+    };
+    if args.unsupervised && (recipe.classifier.is_some() || recipe.labels) {
+        return Err(Usage::of(anyhow!(
+            "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
+        )));
+    }
     recipe.data.source = absolute(&recipe.data.source)?;
     if !recipe.data.labels.as_os_str().is_empty() {
         recipe.data.labels = std::path::absolute(&recipe.data.labels).context("labels")?;
     }
     Ok(recipe)
+}
+
+/// `error` of `recipe` with everything typed put into it, and where it comes from: the settings, or what there was before them.
+fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
+    let before = recipe.with(&[]).err().map(|error| error.to_string());
+    let is_before = before == Some(error.to_string());
+    let file = args.recipe.as_ref().filter(|name| is_file(name));
+    match (is_before, file) {
+        (false, _) => anyhow::Error::new(error).context("--set"),
+        (true, Some(file)) => anyhow::Error::new(error).context(file.clone()),
+        (true, None) => error.into(),
+    }
+}
+
+/// The classifier of a recipe that the user did not name gives way to what was asked for and excludes it.
+fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) {
+    let asked = settings.iter().filter_map(|setting| setting.split_once('='));
+    let asked: Vec<_> = asked.map(|(key, value)| (key.trim(), value.trim())).collect();
+    let is_of = |key: &str, table: &str| {
+        key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_kept = asked.iter().any(|(key, _)| is_of(key, "classifier"));
+    let excludes = |(key, value): &&(&str, &str)| {
+        (*key == "labels" && *value == "true") || (is_of(key, "autoencoder") && *value != "none")
+    };
+    if let Some((key, value)) = asked.iter().find(excludes).filter(|_| !is_kept)
+        && recipe.classifier.take().is_some()
+    {
+        output::note(format!("{key}={value}: training without the recipe's classifier"));
+    }
 }
 
 /// The data that a recipe names.
@@ -55,6 +93,22 @@ pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
     let dataset = datasets::load(&recipe.data.source, &recipe.data_options()?)?;
     dataset.notes.iter().for_each(output::note);
     Ok(dataset)
+}
+
+/// Gives aligned sequences units of their states, where nobody has named any: bits of them mean nothing alone.
+pub fn with_units_of_alignment(recipe: &mut Recipe, dataset: &datasets::Dataset, args: &Train) {
+    let Some(alphabet) = &dataset.alphabet else { return };
+    let is_set = |setting: &String| setting.trim_start().starts_with("visible");
+    let is_named = args.visible.is_some() || args.settings.iter().any(is_set);
+    if is_named || args.resume.is_some() || recipe.visible != "bernoulli" {
+        return;
+    }
+    let states = if recipe.data.one_hot > 0 { recipe.data.one_hot } else { alphabet.states() };
+    recipe.visible = format!("potts({states})");
+    output::note(format!(
+        "an alignment: visible = \"{}\" (--visible decides otherwise)",
+        recipe.visible
+    ));
 }
 
 /// The data that the user named, read as `options` say.
@@ -88,16 +142,30 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(width) = options.width {
         recipe.data.width = width;
     }
+    if let Some(alphabet) = &options.alphabet {
+        recipe.data.alphabet = alphabet.to_string();
+    }
+    if let Some(weights) = options.weights {
+        recipe.data.weights = weights;
+    }
     Ok(())
 }
 
-fn named_or_file(name: &str) -> Result<Recipe> {
-    let path = PathBuf::from(name);
+/// Whether `--recipe` means a file, and none of the program's own.
+fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
     let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
-    if !is_built_in && (path.extension().is_some() || path.is_file()) {
-        return Ok(Recipe::read(&path)?);
+    !is_built_in && (path.extension().is_some() || path.is_file())
+}
+
+fn named_or_file(name: &str) -> Result<Recipe> {
+    if is_file(name) {
+        return Recipe::read_draft(Path::new(name)).map_err(|error| match error {
+            dbn::Error::Io { .. } => error.into(),
+            other => Usage::of(other),
+        });
     }
-    Ok(Recipe::named(name)?)
+    Recipe::named(name).map_err(Usage::of)
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
@@ -112,7 +180,7 @@ fn suitable(data: Option<&str>) -> &str {
 }
 
 /// Whether data of the Hub are meant: those that are called so, and are not here under that name.
-fn is_of_hub(data: &str) -> bool {
+pub fn is_of_hub(data: &str) -> bool {
     #[cfg(feature = "hub")]
     return dbn::hub::data::names().any(|name| name == data) && !Path::new(data).exists();
     #[cfg(not(feature = "hub"))]

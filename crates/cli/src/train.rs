@@ -27,14 +27,17 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let (run, recipe) = match &args.resume {
         Some(dir) => {
             let run = Run::open(dir)?;
-            let recipe = run.recipe()?;
+            let recipe = run.recipe().map_err(output::Usage::of)?;
             (Some(run), recipe)
         }
         None => (None, recipe::build(args)?),
     };
     let dataset = recipe::load_data(&recipe)?;
     let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
-    let mut training = Training::new(recipe.clone(), dataset, &device)?;
+    let mut recipe = recipe;
+    recipe::with_units_of_alignment(&mut recipe, &dataset, args);
+    let mut training = Training::new(recipe, dataset, &device)?;
+    let recipe = training.recipe.clone();
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
@@ -81,7 +84,16 @@ fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: boo
 fn go_on(run: &Run, training: &mut Training) -> Result<()> {
     match run.checkpoint()? {
         Some(checkpoint) => {
-            training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+            let notes =
+                training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+            notes.iter().for_each(output::note);
+            if training.is_done() && run.is_finished() {
+                output::note(format!(
+                    "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
+                    run.dir().display(),
+                    dbn::run::RECIPE
+                ));
+            }
         }
         None if run.is_finished() => {
             bail!(
@@ -161,7 +173,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
             groups.push(("held-out", seen(&prepared)?));
-            coded = Part { cases: prepared, labels: part.labels.clone() };
+            coded = Part { cases: prepared, ..part.clone() };
         }
         _ => {}
     }

@@ -154,9 +154,14 @@ impl Dbn {
         self.top_mean(&up(self.below_top(), v)?)
     }
 
+    /// What arrives at the top machine of `v` `(batch, width)`, by means, without labels.
+    pub fn penultimate(&self, v: &Tensor) -> Result<Tensor> {
+        Ok(up(self.below_top(), v)?.detach())
+    }
+
     /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
     pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
-        let x = up(self.below_top(), v)?.detach();
+        let x = self.penultimate(v)?;
         if self.classes.is_none() {
             return Ok(x);
         }

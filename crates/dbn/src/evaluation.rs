@@ -61,7 +61,7 @@ impl Evaluation {
     /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
     pub fn of(model: &Model, part: &Part, recognition: Recognition, seed: u64) -> Result<Self> {
         let cases = model.prepare_cases(&part.cases)?;
-        let prepared = Part { cases: cases.clone(), labels: part.labels.clone() };
+        let prepared = Part { cases: cases.clone(), ..part.clone() };
         let scores = match &model.classifier {
             Some(classifier) if prepared.labels.is_some() => {
                 Some(classifier.errors_and_loss(&prepared)?)

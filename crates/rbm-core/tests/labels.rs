@@ -507,3 +507,43 @@ fn learning_finds_the_classes() {
         assert!(before < -0.3 && after > -0.1, "{weight:?}: from {before} to {after}");
     }
 }
+
+/// Given its label, a joint machine is one of the data alone: F(x, y) is its F(x) less the label's bias, for every class, and the
+/// hidden units answer alike. Catches a class's weights that are left out, or are another's.
+#[test]
+fn a_class_leaves_a_machine_of_the_data() {
+    for visible in VISIBLE {
+        for hidden in HIDDEN {
+            let rbm = machine(visible, hidden, F64, 0.3, 1);
+            let joint = Joint::of(&rbm).unwrap();
+            let x = data(&rbm, 4);
+            let all = rows(&joint.free_energies(&x).unwrap());
+            let label = rbm.visible().biases().last().unwrap().0;
+            let bias = flat(rbm.visible().vars()[label].1);
+            for class in 0..joint.classes() {
+                let given = joint.given(class as u32).unwrap();
+                let alone = flat(&given.free_energy(&x).unwrap());
+                for (case, alone) in alone.iter().enumerate() {
+                    assert_close(
+                        all[case][class],
+                        alone - bias[class],
+                        1e-9,
+                        &format!("{visible} {hidden}"),
+                    );
+                }
+                let codes = matrix(
+                    &vec![
+                        (0..joint.classes()).map(|k| f64::from(u8::from(k == class))).collect();
+                        4
+                    ],
+                    F64,
+                );
+                let mean = rbm.hidden_mean(&joint.join(&x, &codes).unwrap()).unwrap();
+                for (a, b) in flat(&given.hidden_mean(&x).unwrap()).iter().zip(flat(&mean)) {
+                    assert_close(*a, b, 1e-9, hidden);
+                }
+            }
+            assert!(joint.given(joint.classes() as u32).is_err());
+        }
+    }
+}

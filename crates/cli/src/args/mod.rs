@@ -113,7 +113,7 @@ fn recipes() -> String {
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
-    /// where it has several), a .npy, .csv, .data, .svm, .fasta or .safetensors file, or a whole population: bars-and-stripes:4,
+    /// where it has several), a .npy, .csv, .data, .svm, .fasta, .sto or .safetensors file, or a whole population: bars-and-stripes:4,
     /// shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
@@ -150,7 +150,7 @@ pub struct Train {
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
         "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise", "one_hot",
-        "width"])]
+        "width", "alphabet", "weights"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -173,7 +173,8 @@ pub struct Train {
   dbn embed runs/mnist mnist/ --layer all --out f.safetensors  layer1, layer2, ..., rows, labels
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
-row is the number of the case in the data, from 0; label is its class, where it has one. Neither
+row is the number of the case in the data, from 0; label is its class, where it has one; name is what an
+alignment calls it (in .parquet and .csv). Neither
 the data nor the features need fit into memory.")]
 pub struct Embed {
     /// Folder of the run, or user/name[@revision] on the Hub

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use parquet::basic::{Repetition, Type as Kind};
-use parquet::data_type::{DataType, FloatType, Int64Type};
+use parquet::basic::{LogicalType, Repetition, Type as Kind};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use super::{LABEL, ROW, Table, values};
+use super::{LABEL, NAME, ROW, Table, values};
 
 /// How many numbers are held until their columns are written: 64 MiB.
 const GROUP: usize = 1 << 24;
 
-/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, and one `FLOAT` for each number; none has gaps,
+/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, `name` as text where there are names, and one `FLOAT` for each number; none has gaps,
 /// and none is compressed.
 pub fn write(
     out: impl Write + Send,
@@ -30,6 +30,11 @@ pub fn write(
     let mut columns = vec![column(ROW, Kind::INT64)?];
     if table.labels.is_some() {
         columns.push(column(LABEL, Kind::INT64)?);
+    }
+    if table.names.is_some() {
+        let text = Type::primitive_type_builder(NAME, Kind::BYTE_ARRAY);
+        let text = text.with_repetition(Repetition::REQUIRED);
+        columns.push(Arc::new(text.with_logical_type(Some(LogicalType::String)).build()?));
     }
     for name in table.columns() {
         columns.push(column(&name, Kind::FLOAT)?);
@@ -66,6 +71,11 @@ fn write_group(
     for numbers in [Some(table.rows), table.labels].into_iter().flatten() {
         let numbers: Vec<i64> = numbers[first..next].iter().map(|&n| n.into()).collect();
         write_column::<Int64Type>(&mut group, &numbers)?;
+    }
+    if let Some(names) = table.names {
+        let names: Vec<_> =
+            names[first..next].iter().map(|it| ByteArray::from(it.as_str())).collect();
+        write_column::<ByteArrayType>(&mut group, &names)?;
     }
     let mut column = Vec::with_capacity(next - first);
     for at in 0..width {

@@ -90,6 +90,11 @@ impl Cases {
         Self { encoding: Some(encoding), ..self.clone() }
     }
 
+    /// The same cases as their source has them.
+    pub(super) fn plain(&self) -> Self {
+        Self { encoding: None, standardise: None, ..self.clone() }
+    }
+
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
     pub fn standardised(&self, standardise: &Standardise) -> Result<Self> {
         let standardise = standardise.to_device(&Device::Cpu)?;

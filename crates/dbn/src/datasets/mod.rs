@@ -9,12 +9,14 @@
 //! | `*.npy` | NumPy: numbers or booleans, `(n, width)` or `(n, height, width)` |
 //! | `*.csv`, `*.csv.gz`, `*.data`, `*.data.gz` | numbers between commas, a case a line, with or without a header |
 //! | `*.svm`, `*.libsvm`, and with `.gz` | sparse rows, `label index:value …`: counts |
-//! | `*.fasta`, `*.fa`, `*.a2m`, and with `.gz` | an alignment of proteins: 21 states a column |
+//! | `*.fasta`, `*.fa`, `*.a2m`, `*.afa`, `*.sto`, `*.stk`, and with `.gz` | an alignment of proteins, RNA or DNA: 21 or 5 states a column |
 //! | `*.safetensors` | a tensor `cases`, `data`, `x`, `samples` or `images`, or the only matrix there is |
 //!
 //! Every reader refuses what it cannot vouch for with an error that names the file, the place, what should stand there
 //! and what does.
 
+mod alignment;
+pub mod alphabet;
 mod binarise;
 mod bytes;
 mod cases;
@@ -34,30 +36,35 @@ mod npz;
 mod number;
 mod options;
 mod origin;
+pub mod parquet;
 mod part;
 mod population;
 mod safetensors;
 mod sparse;
 mod split;
+mod stockholm;
 mod stored;
 mod suits;
 mod svmlight;
+mod weights;
 
 use rbm_core::Result;
 
+pub use self::alphabet::Alphabet;
 pub use self::binarise::Binarise;
 pub use self::cases::Cases;
 pub(crate) use self::codes::one_hot_units;
 use self::form::{Form, Source};
-pub use self::form::{is_named, is_suite};
+pub use self::form::{is_alignment, is_data, is_named, is_suite};
 pub use self::labels::LabelColumn;
 pub(crate) use self::npz::Arrays;
 pub use self::options::Options;
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, choose_balanced, hold_out, split};
 pub use self::suits::check_units;
+pub use self::weights::Weights;
 
-const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz, .svm, .libsvm, .fasta, .fa, .a2m or .safetensors";
+const SOURCES: &str = "`digits`, a folder of IDX files, the name of three files NAME.train.data and so on, or a file ending in .npy, .csv, .csv.gz, .data, .data.gz, .svm, .libsvm, .fasta, .fa, .a2m, .sto, .stk or .safetensors";
 
 /// A data set as it was read.
 #[derive(Debug, Clone)]
@@ -77,6 +84,8 @@ pub struct Dataset {
     pub classes: Option<usize>,
     /// Height and width in pixels, where the source says that its cases are pictures.
     pub image: Option<(usize, usize)>,
+    /// The letters of the states, where the cases are aligned sequences.
+    pub alphabet: Option<Alphabet>,
     /// What was guessed, left out or converted while reading, a sentence each: whoever reads says it once.
     pub notes: Vec<String>,
 }
@@ -94,7 +103,6 @@ pub struct Dataset {
 /// [`Invalid`]: rbm_core::Error::Invalid
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let found = Source::of(source)?;
-    let options = &options.completed(&found);
     options.check(source, &found)?;
     let mut dataset = Dataset { name: found.name(), ..read(&found, options)? };
     if let (Source::File(..), Some(file)) = (&found, &options.labels) {
@@ -102,12 +110,16 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
         labels::check_count(file, labels.len(), dataset.train.len())?;
         dataset.train.labels = Some(labels);
     }
+    let mut options = options.clone();
+    options.one_hot = options.one_hot.or(dataset.alphabet.as_ref().map(Alphabet::states));
+    let options = &options;
     // What was a picture before has more values now.
     dataset.image = dataset.image.filter(|_| options.one_hot.is_none());
     let parts = [Some(&mut dataset.train), dataset.held_out.as_mut(), dataset.validation.as_mut()];
     for (number, part) in parts.into_iter().enumerate() {
         if let Some(part) = part {
             part.encode(source, options, number as u64)?;
+            part.weigh(options, &mut dataset.notes)?;
         }
     }
     let labels = [Some(&dataset.train), dataset.held_out.as_ref()].into_iter().flatten();
@@ -152,7 +164,7 @@ fn read(source: &Source, options: &Options) -> Result<Dataset> {
             Dataset::of(csv::read(path, options.label_column.as_ref(), scale)?)
         }
         Source::File(path, Form::Svmlight) => Dataset::of(svmlight::read(path, options)?),
-        Source::File(path, Form::Fasta) => Dataset::of(fasta::read(path)?),
+        Source::File(path, Form::Alignment) => alignment::read(path, options)?,
         Source::File(path, Form::Safetensors) => {
             let (train, image) = safetensors::read(path, scale)?;
             Dataset { image, ..Dataset::of(train) }
@@ -170,6 +182,7 @@ impl Dataset {
             is_population: false,
             classes: None,
             image: None,
+            alphabet: None,
             notes: Vec::new(),
         }
     }

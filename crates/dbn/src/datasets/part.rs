@@ -1,10 +1,13 @@
 //! A part of a data set: cases as rows, and the class of each.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
-use rbm_core::{Error, Result, Rows, data};
+use rbm_core::{Batches, Error, Result, Rows, data};
 
 use super::encoding::Encoding;
 use super::stored::place;
+use super::weights::{self, Weights};
 use super::{Cases, Options};
 
 /// The part of a data set: cases as rows, and their classes if known.
@@ -14,6 +17,10 @@ pub struct Part {
     pub cases: Cases,
     /// The class of each case, from 0; `n` of them.
     pub labels: Option<Vec<u32>>,
+    /// What each case is called, where the source says it; `n` of them.
+    pub names: Option<Arc<[String]>>,
+    /// How much each case counts, where not all count as much; `n` of them, above 0.
+    pub weights: Option<Arc<[f32]>>,
 }
 
 impl Part {
@@ -38,7 +45,7 @@ impl Part {
             let expected = format!("one for each of {} cases", cases.count());
             return Err(Error::invalid("labels", expected, format!("{} labels", labels.len())));
         }
-        Ok(Self { cases, labels })
+        Ok(Self { cases, labels, names: None, weights: None })
     }
 
     /// The number of cases.
@@ -56,7 +63,7 @@ impl Part {
         self.cases.width()
     }
 
-    /// The cases `indices`, from 0 and in the order given, with their labels. No case is copied.
+    /// The cases `indices`, from 0 and in the order given, with their labels, names and weights. No case is copied.
     ///
     /// # Errors
     ///
@@ -66,10 +73,25 @@ impl Part {
         let labels = self.labels.as_ref().map(|labels| {
             indices.iter().filter_map(|&index| labels.get(index as usize).copied()).collect()
         });
-        Self::of(cases, labels)
+        let names = self.names.as_ref().map(|names| chosen(names, indices));
+        let weights = self.weights.as_ref().map(|weights| chosen(weights, indices));
+        Ok(Self { names, weights, ..Self::of(cases, labels)? })
     }
 
-    /// The cases of `first`, then those of `second`, with their labels where both have some.
+    /// The numbers of `count` cases that stand for all of them: from all over them, evenly, and where not all count as much, as
+    /// often as they count. A mean over these is one over all.
+    pub fn representative(&self, count: usize) -> Vec<u32> {
+        match &self.weights {
+            None => self.cases.spread(count),
+            Some(weights) => Batches::drawn(weights, count.min(self.len()), 1, 0.5)
+                .indices()
+                .flatten()
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// The cases of `first`, then those of `second`, with their labels, names and weights where both have some.
     ///
     /// # Errors
     ///
@@ -79,7 +101,10 @@ impl Part {
             (Some(first), Some(second)) => Some([&first[..], second].concat()),
             _ => None,
         };
-        Self::of(Cases::joined(&first.cases, &second.cases)?, labels)
+        let names = together(first.names.as_deref(), second.names.as_deref());
+        let weights = together(first.weights.as_deref(), second.weights.as_deref());
+        let all = Self::of(Cases::joined(&first.cases, &second.cases)?, labels)?;
+        Ok(Self { names, weights, ..all })
     }
 
     /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
@@ -88,6 +113,24 @@ impl Part {
         if let Some(encoding) = Encoding::of(options, number) {
             encoding.check(name, self)?;
             self.cases = self.cases.encoded(encoding);
+        }
+        Ok(())
+    }
+
+    /// Gives every case the weight that `options` ask for, by the codes that it has in the source; says in `notes` what all come to.
+    pub(super) fn weigh(&mut self, options: &Options, notes: &mut Vec<String>) -> Result<()> {
+        let Some(states) = options.one_hot.filter(|_| options.weights != Weights::None) else {
+            return Ok(());
+        };
+        let plain = Self { cases: self.cases.plain(), ..self.clone() };
+        if let Some(weights) = options.weights.of(&plain, states)? {
+            notes.push(format!(
+                "weights {}: {} cases are worth {:.1} (M_eff)",
+                options.weights,
+                self.len(),
+                weights::effective(&weights)
+            ));
+            self.weights = Some(weights.into());
         }
         Ok(())
     }
@@ -116,6 +159,16 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Those with these numbers, as far as there are any.
+fn chosen<T: Clone>(all: &[T], indices: &[u32]) -> Arc<[T]> {
+    indices.iter().filter_map(|&index| all.get(index as usize).cloned()).collect()
+}
+
+/// Those of both parts, where both have some.
+fn together<T: Clone>(first: Option<&[T]>, second: Option<&[T]>) -> Option<Arc<[T]>> {
+    Some(first?.iter().chain(second?).cloned().collect())
 }
 
 /// Checks that every value of `part` is in `[low, high]`, as `units` ("Bernoulli") need it; `path_or_name` is the source.

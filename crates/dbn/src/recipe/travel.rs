@@ -37,6 +37,7 @@ impl Recipe {
             scale,
             binarise: self.data.binarise.to_string(),
             one_hot: self.data.one_hot,
+            alphabet: self.data.alphabet.clone(),
         }
     }
 }

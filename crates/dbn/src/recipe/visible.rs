@@ -2,11 +2,23 @@
 
 use rbm_core::{Error, Result, Units};
 
-use super::Recipe;
+use super::{Recipe, nearest};
 use crate::datasets::{self, Part};
 
 /// The kind that is found from the data.
 const ONE_HOT: &str = "one-hot";
+/// What the kinds are called, for advice on names that are not among them.
+const KINDS: [&str; 9] = [
+    "bernoulli",
+    "spin",
+    "binomial",
+    "potts",
+    "multinomial",
+    "relu",
+    "gaussian",
+    "gaussian-learned",
+    ONE_HOT,
+];
 
 impl Recipe {
     /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees. Errors where
@@ -28,6 +40,10 @@ impl Recipe {
     fn about_visible(&self, error: Error) -> Error {
         match error {
             Error::Invalid { expected, found, .. } => {
+                let kind = self.visible.split(['(', ':', '+']).next().unwrap_or_default();
+                let meant = nearest(kind, KINDS).filter(|meant| *meant != kind);
+                let advice = meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"));
+                let found = found + &advice;
                 Error::invalid(format!("visible = {:?}", self.visible), expected, found)
             }
             other => other,

@@ -7,6 +7,7 @@ mod keep;
 mod network;
 mod pretrain;
 mod record;
+mod resume;
 mod updown;
 mod watch;
 
@@ -68,6 +69,8 @@ pub struct Training {
     kept: Kept,
     /// What a restored stage's trainer must remember.
     memory: State,
+    /// What the machines that are learned again begin with, by their names in a checkpoint.
+    warm: State,
     record: Record,
 }
 
@@ -87,6 +90,11 @@ impl Training {
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
+        let mut recipe = recipe;
+        if let Some(alphabet) = &dataset.alphabet {
+            // As it was found, so that other data are read by the same one.
+            recipe.data.alphabet = alphabet.to_string();
+        }
         let needs_labels = recipe.classifier.is_some() || recipe.labels;
         if needs_labels && dataset.train.labels.is_none() {
             let expected = match recipe.labels {
@@ -147,12 +155,18 @@ impl Training {
             network: None,
             kept: Kept::default(),
             memory: State::new(),
+            warm: State::new(),
         })
     }
 
     /// Where the training stands.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.work().is_none()
     }
 
     /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
@@ -168,8 +182,10 @@ impl Training {
                 return Ok(Outcome::Stopped);
             }
             tracing::info!(stage = %work, epochs = self.record.epochs, "stage done");
-            self.record.stage += 1;
-            self.record.position = Position::default();
+            self.record.close_stage(&self.recipe);
+            if !matches!(self.work(), Some(Work::Layer(_))) {
+                self.warm.clear();
+            }
             self.memory = State::new();
             watch.checkpoint(&self.checkpoint(State::new()))?;
         }

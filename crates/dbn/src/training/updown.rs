@@ -57,6 +57,7 @@ impl Training {
         let feed = Below {
             cases: &cases,
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
+            weights: self.train.weights.as_deref(),
             rbms: &[],
             passes: &[],
             data: self.recipe.data.pass,

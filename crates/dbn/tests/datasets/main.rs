@@ -74,9 +74,11 @@ macro_rules! refused {
 mod binarise;
 mod codes;
 mod counts;
+mod parquet;
 mod populations;
 mod suite;
 mod suits;
+mod weights;
 
 fn plain() -> Options {
     Options::default()
