@@ -58,7 +58,8 @@ impl Options {
         }
         let is_of_codes = is_alignment || self.one_hot.is_some();
         if is_of_codes {
-            let expected = "none for codes, each of which becomes zeros and ones".into();
+            let number = self.one_hot.map_or_else(String::new, |states| format!("{states} "));
+            let expected = format!("none for codes, each of which becomes {number}zeros and ones");
             let is_plain = self.binarise == Binarise::None;
             must(is_plain, "binarise", expected, self.binarise.to_string())?;
         }

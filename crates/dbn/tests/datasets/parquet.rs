@@ -37,11 +37,10 @@ fn columns_are_read_by_name_and_kind() -> Outcome {
         let n = rows.len();
         let levels: Vec<i16> = rows.clone().map(|row| i16::from(row != 1)).collect();
         let mut group = writer.next_row_group()?;
-        let mut next = || group.next_column().transpose().ok_or("a column");
         macro_rules! column {
             ($kind:ty, $values:expr, $levels:expr) => {{
                 let values: Vec<_> = $values;
-                let mut column = next()??;
+                let mut column = group.next_column()?.ok_or("a column")?;
                 column.typed::<$kind>().write_batch(&values, $levels, None)?;
                 column.close()?;
             }};
