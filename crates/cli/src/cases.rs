@@ -44,12 +44,7 @@ pub fn find_numbered(
                     done.binarise
                 ));
             }
-            let mut options = options.clone();
-            options.alphabet = options.alphabet.or_else(|| {
-                let known = &model.preprocessing.as_ref()?.alphabet;
-                known.parse().ok().filter(|_| datasets::is_alignment(source))
-            });
-            (recipe::load_other(source, &options)?, None)
+            (recipe::load_other(source, options, model)?, None)
         }
         None => {
             ensure!(
@@ -61,7 +56,7 @@ pub fn find_numbered(
             // The same cases as zeros and ones.
             recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
             recipe.data.weights = options.weights.unwrap_or(recipe.data.weights);
-            (recipe::load_data(&recipe)?, Some(recipe.data))
+            (recipe::load_own(&recipe, model)?, Some(recipe.data))
         }
     };
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;

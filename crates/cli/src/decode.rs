@@ -45,7 +45,7 @@ pub fn run(args: &Decode) -> Result<()> {
 /// The codes in this file, a row a case.
 fn codes(name: &str) -> Result<Cases> {
     if !name.ends_with(".parquet") {
-        return Ok(recipe::load_other(name, &DataOptions::default())?.train.cases);
+        return Ok(recipe::load_numbers(name, &DataOptions::default())?.train.cases);
     }
     let mut numbers = Vec::new();
     for Column { name: of, values } in parquet::read(Path::new(name))? {

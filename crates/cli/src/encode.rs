@@ -23,12 +23,13 @@ pub fn run(args: &Encode) -> Result<()> {
         bar.inc(codes.dim(0)? as u64);
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
-    let named = vec![("codes".to_owned(), autoencoder.code_width())];
+    let codes = features::Columns::Numbered(autoencoder.code_width());
     let table = features::Table {
-        named,
+        named: vec![("codes".to_owned(), codes)],
         rows: &rows,
         labels: part.labels.as_deref(),
         names: part.names.as_deref(),
+        class_names: model.class_names.as_deref(),
     };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();

@@ -28,7 +28,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
     if args.recognise == Recognition::Means {
-        measured::keep(args, &part, |on| Measured::of_evaluation(&evaluation, on, args.seed));
+        measured::keep(args, &model, &part, |on| {
+            Measured::of_evaluation(&evaluation, on, args.seed)
+        });
     }
     if let Some(dir) = &args.report {
         report::write(dir, args, &model, &part, &evaluation, None)?;
@@ -72,6 +74,33 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     }
     if let (Some(errors), Some(percent)) = (evaluation.errors, evaluation.error_percent) {
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
+        classes(&evaluation)?;
     }
     Ok(())
+}
+
+/// The most classes of which it is shown which are taken for which.
+const SHOWN: usize = 20;
+
+/// A table of how well each class is found, and of what its cases are taken for.
+fn classes(evaluation: &Evaluation) -> Result<()> {
+    let percent =
+        |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share));
+    let is_shown = evaluation.classes.len() <= SHOWN;
+    let mut header = vec!["class".to_owned(), "cases".into(), "precision".into(), "recall".into()];
+    if is_shown {
+        header.extend(evaluation.classes.iter().map(|class| format!("→ {}", class.name)));
+    }
+    let rows = evaluation.classes.iter().zip(&evaluation.confusion).map(|(class, row)| {
+        let cells = [
+            class.name.clone(),
+            class.cases.to_string(),
+            percent(class.precision),
+            percent(class.recall),
+        ];
+        let found = row.iter().filter(|_| is_shown).map(ToString::to_string);
+        cells.into_iter().chain(found).collect()
+    });
+    let header: Vec<_> = header.iter().map(String::as_str).collect();
+    output::line(output::table(&header, rows.collect()))
 }

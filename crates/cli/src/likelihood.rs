@@ -22,7 +22,7 @@ const EVERY: f64 = 10.0;
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<()> {
     let found = find(args, model, part, bars)?;
-    measured::keep(args, part, |on| Measured::of_likelihood(&found, on, args.seed));
+    measured::keep(args, model, part, |on| Measured::of_likelihood(&found, on, args.seed));
     if args.json {
         output::json(&found)?;
     } else {

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use dbn::results::{Measured, Results, Variant};
-use dbn::{Part, Recipe, Run};
+use dbn::{Model, Part, Recipe, Run};
 
 use crate::args::{Cases, Evaluate};
 
 /// Exactly which data `part` is, of those that `recipe` names.
-pub fn variant(recipe: &Recipe, cases: Cases, part: &Part) -> Variant {
-    let done = recipe.preprocessing();
+pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Part) -> Variant {
+    let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+    let done = recipe.preprocessing(scale);
     let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
     Variant {
         data: recipe.clone().without_paths().data.source,
@@ -22,12 +23,17 @@ pub fn variant(recipe: &Recipe, cases: Cases, part: &Part) -> Variant {
 }
 
 /// Keeps what `measure` makes of the data, where these are a run's own and the run lies here: others say little about it.
-pub fn keep(args: &Evaluate, part: &Part, measure: impl FnOnce(Variant) -> Measured) {
+pub fn keep(
+    args: &Evaluate,
+    model: &Model,
+    part: &Part,
+    measure: impl FnOnce(Variant) -> Measured,
+) {
     let is_here = crate::model::work_dir(&args.run) == args.run;
     let recipe = Run::open(&args.run).and_then(|run| run.recipe());
     let (Ok(mut recipe), None, true) = (recipe, &args.data, is_here) else { return };
     recipe.data.binarise = args.data_options.binarise.unwrap_or(recipe.data.binarise);
-    let variant = variant(&recipe, args.cases.unwrap_or(Cases::HeldOut), part);
+    let variant = variant(&recipe, model, args.cases.unwrap_or(Cases::HeldOut), part);
     record(&args.run, measure(variant));
 }
 

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::Recipe;
 use dbn::datasets;
-use dbn::recipe::BUILT_IN;
+use dbn::recipe::{BUILT_IN, Data};
+use dbn::standardise::Scaling;
+use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
@@ -27,7 +28,15 @@ pub fn build(args: &Train) -> Result<Recipe> {
     if let Some(visible) = &args.visible {
         recipe.visible.clone_from(visible);
     }
-    recipe.standardise |= args.standardise;
+    for (is_asked, scaling) in [
+        (args.standardise, Scaling::Standardise),
+        (args.no_standardise, Scaling::None),
+        (args.min_max, Scaling::MinMax),
+    ] {
+        if is_asked {
+            recipe.standardise = scaling;
+        }
+    }
     if args.unsupervised {
         (recipe.classifier, recipe.labels) = (None, false);
     }
@@ -89,34 +98,83 @@ fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) {
 
 /// The data that a recipe names.
 pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
-    tracing::info!(source = recipe.data.source, "reading data");
-    let dataset = datasets::load(&recipe.data.source, &recipe.data_options()?)?;
+    load(&recipe.data.source, &recipe.data_options()?)
+}
+
+/// The data that a recipe names, read as those that `model` learned from.
+pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
+    let source = &recipe.data.source;
+    let mut options = as_learned(source, recipe.data_options()?, model);
+    let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+    if options.scale.is_none() && learned != datasets::scale_of(source) {
+        options.scale = Some(learned);
+    }
+    load(source, &options)
+}
+
+/// The data that the user named, read as `options` say, every column a number.
+pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+    let mut recipe = Recipe::named("default")?;
+    recipe.data.source = located(source)?;
+    put_data_options(&mut recipe, options)?;
+    let options = datasets::Options { finds_kinds: false, ..recipe.data_options()? };
+    load(&recipe.data.source, &options)
+}
+
+fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+    tracing::info!(source, "reading data");
+    let dataset = datasets::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
     Ok(dataset)
 }
 
-/// Gives aligned sequences units of their states, where nobody has named any: bits of them mean nothing alone.
-pub fn with_units_of_alignment(recipe: &mut Recipe, dataset: &datasets::Dataset, args: &Train) {
-    let Some(alphabet) = &dataset.alphabet else { return };
-    let is_set = |setting: &String| setting.trim_start().starts_with("visible");
-    let is_named = args.visible.is_some() || args.settings.iter().any(is_set);
-    if is_named || args.resume.is_some() || recipe.visible != "bernoulli" {
-        return;
-    }
-    let states = if recipe.data.one_hot > 0 { recipe.data.one_hot } else { alphabet.states() };
-    recipe.visible = format!("potts({states})");
-    output::note(format!(
-        "an alignment: visible = \"{}\" (--visible decides otherwise)",
-        recipe.visible
-    ));
+/// The same where the notes were read already.
+fn load_silently(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+    Ok(datasets::load(source, options)?)
 }
 
-/// The data that the user named, read as `options` say.
-pub fn load_other(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+/// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
+pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<datasets::Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
-    load_data(&recipe)
+    let source = &recipe.data.source;
+    let mut read = as_learned(source, recipe.data_options()?, model);
+    let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+    if options.scale.is_none() && scale != datasets::scale_of(source) {
+        // What lies between 0 and 1 has been divided already.
+        let mut dataset = load(source, &read)?;
+        let (low, high) = model.dbn.visible_units().range();
+        let is_divided = high.is_finite()
+            && datasets::check_range(source, &dataset.train, low, high, "the").is_ok();
+        if is_divided {
+            output::note(format!(
+                "the data are not divided by {scale}: they lie in [{low}, {high}]"
+            ));
+        } else if scale != 1.0 {
+            read.scale = Some(scale);
+            output::note(format!("divided by {scale}, as what the model learned from"));
+            dataset = load_silently(source, &read)?;
+        }
+        return Ok(dataset);
+    }
+    load(source, &read)
+}
+
+/// `options` with what `model` knows of the table that it learned from.
+fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datasets::Options {
+    let alphabet = options.alphabet.clone().or_else(|| {
+        let known = &model.preprocessing.as_ref()?.alphabet;
+        known.parse().ok().filter(|_| datasets::is_alignment(source))
+    });
+    let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
+    datasets::Options {
+        finds_kinds: false,
+        columns: model.columns.clone(),
+        class_names: classes.map(Iterator::collect),
+        alphabet,
+        ..options
+    }
 }
 
 fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
@@ -132,6 +190,20 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     }
     if let Some(column) = &options.label_column {
         recipe.data.label_column.clone_from(column);
+    }
+    if let Some(target) = &options.target {
+        recipe.data.target.clone_from(target);
+    }
+    let Data { drop, categories, numbers, .. } = &mut recipe.data;
+    for (list, given) in
+        [(drop, &options.drop), (categories, &options.categories), (numbers, &options.numbers)]
+    {
+        if !given.is_empty() {
+            list.clone_from(given);
+        }
+    }
+    if let Some(missing) = options.missing {
+        recipe.data.missing = missing;
     }
     if let Some(binarise) = options.binarise {
         recipe.data.binarise = binarise;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use dbn::{Model, Part, Run, gallery, report};
+use dbn::{Model, Part, Run, datasets, gallery, report};
 use rbm_core::Rng;
 use rbm_core::checkpoint::write_whole;
 use serde::Serialize;
 
 use crate::args::{Cases, Evaluate};
-use crate::{cases, output, recipe};
+use crate::{cases, output};
 
 /// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
 /// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
@@ -31,7 +31,7 @@ pub fn write(
     };
     let mut groups = Vec::new();
     let is_population = match (&args.data, Run::open(&args.run)) {
-        (None, Ok(run)) => recipe::load_data(&run.recipe()?)?.is_population,
+        (None, Ok(run)) => datasets::is_population(&run.recipe()?.data.source),
         _ => false,
     };
     let own = args.data.is_none() && args.cases != Some(Cases::Train);

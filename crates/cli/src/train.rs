@@ -33,10 +33,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
         None => (None, recipe::build(args)?),
     };
     let dataset = recipe::load_data(&recipe)?;
-    let recipe = without_needless_classifier(recipe, args, dataset.train.labels.is_some());
-    let mut recipe = recipe;
-    recipe::with_units_of_alignment(&mut recipe, &dataset, args);
+    let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe, dataset, &device)?;
+    training.notes.iter().for_each(output::note);
     let recipe = training.recipe.clone();
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
@@ -72,12 +71,19 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 }
 
 /// A recipe that the user did not ask for is not held against data without labels.
-fn without_needless_classifier(mut recipe: Recipe, args: &Train, has_labels: bool) -> Recipe {
-    if !has_labels && recipe.classifier.is_some() && args.recipe.is_none() && args.resume.is_none()
-    {
-        output::note("no labels: training without a classifier");
-        recipe.classifier = None;
+fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
+    if recipe.classifier.is_none() || args.recipe.is_some() || args.resume.is_some() {
+        return recipe;
     }
+    let why = match &train.labels {
+        None => "no labels",
+        Some(labels) if labels.windows(2).all(|pair| pair[0] == pair[1]) => {
+            "all cases have the same label"
+        }
+        Some(_) => return recipe,
+    };
+    output::note(format!("{why}: training without a classifier"));
+    recipe.classifier = None;
     recipe
 }
 
@@ -141,7 +147,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     };
     let seed = training.recipe.seed;
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
-    let on = measured::variant(&training.recipe, Cases::HeldOut, held_out);
+    let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),

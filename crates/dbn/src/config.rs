@@ -6,6 +6,8 @@ use std::path::Path;
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
+use crate::datasets::Columns;
+
 /// The file's name in a model's folder.
 pub const CONFIG: &str = "config.json";
 /// What [`Config::format`] says.
@@ -40,9 +42,18 @@ pub struct Config {
     pub image: Option<(usize, usize)>,
     /// Whether data are standardised before they reach the network.
     pub standardise: bool,
+    /// Whether that brings them between 0 and 1 by the extremes of the training cases.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub min_max: bool,
     /// What the data that it learned from went through before, where that is known: other data must go through the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
+    /// The columns of the table that it learned from, where they have names or hold categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
+    /// What the classes are called, where they are not called by their numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
 }
 
 /// From the numbers of a file to cases.
@@ -78,7 +89,10 @@ impl Config {
             autoencoder: false,
             image: None,
             standardise: false,
+            min_max: false,
             preprocessing: None,
+            columns: None,
+            class_names: None,
         }
     }
 
@@ -131,6 +145,16 @@ impl Config {
         if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(self.visible.size())) {
             let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
             return Err(("image", format!("{} pixels", self.visible.size()), found));
+        }
+        if let Some(found) = self.columns.as_ref().map(Columns::width)
+            && found != self.visible.size()
+        {
+            return Err(("columns", format!("{} values", self.visible.size()), found.to_string()));
+        }
+        if let (Some(names), Some(classes)) = (&self.class_names, self.classes.or(self.labels))
+            && names.len() != classes
+        {
+            return Err(("class_names", format!("{classes}"), names.len().to_string()));
         }
         let scale = self.preprocessing.as_ref().map_or(1.0, |done| done.scale);
         match scale.is_finite() && scale > 0.0 {

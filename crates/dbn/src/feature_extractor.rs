@@ -74,7 +74,7 @@ impl FeatureExtractor {
             let vb = vb.pp("standardise");
             let mean = vb.get_with_hints(width, "mean", Init::Const(0.0))?;
             let deviation = vb.get_with_hints(width, "deviation", Init::Const(1.0))?;
-            Some(Standardise { mean, deviation })
+            Some(Standardise { mean, deviation, cuts: config.min_max })
         } else {
             None
         };
@@ -150,8 +150,9 @@ impl FeatureExtractor {
     pub fn features(&self, x: &Tensor) -> candle_core::Result<Vec<Tensor>> {
         let mut below = match &self.standardise {
             // What belongs to the data, and not to what is learned of them.
-            Some(Standardise { mean, deviation }) => {
-                let fixed = Standardise { mean: mean.detach(), deviation: deviation.detach() };
+            Some(Standardise { mean, deviation, cuts }) => {
+                let fixed =
+                    Standardise { mean: mean.detach(), deviation: deviation.detach(), cuts: *cuts };
                 fixed.apply(x).map_err(candle_core::Error::wrap)?
             }
             None => x.clone(),

@@ -1,7 +1,58 @@
-//! Data brought to mean zero and deviation one, and back.
+//! Data brought to mean zero and deviation one, or between zero and one, and back.
 
-use candle_core::{Device, Tensor};
-use rbm_core::{Result, Rows, init};
+use candle_core::{DType, Device, Tensor};
+use rbm_core::{Error, Result, Rows, Units, data, init};
+use serde::{Deserialize, Serialize};
+
+/// What is done to the columns of data before learning. In a recipe `"auto"`, `false`, `true` or `"min-max"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum Scaling {
+    /// Those of Gaussian units are brought to mean 0 and deviation 1.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+    /// Every column is brought to mean 0 and deviation 1.
+    Standardise,
+    /// Every column is brought between 0 and 1 by its extremes; what lies beyond those of the training cases is cut off.
+    MinMax,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected true, false, \"auto\" or \"min-max\"")]
+enum Written {
+    Is(bool),
+    Name(String),
+}
+
+impl TryFrom<Written> for Scaling {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        match written {
+            Written::Is(true) => Ok(Self::Standardise),
+            Written::Is(false) => Ok(Self::None),
+            Written::Name(name) if name == "auto" => Ok(Self::Auto),
+            Written::Name(name) if name == "min-max" => Ok(Self::MinMax),
+            Written::Name(name) => {
+                let expected = "true, false, \"auto\" or \"min-max\"";
+                Err(Error::invalid("standardise", expected, format!("{name:?}")))
+            }
+        }
+    }
+}
+
+impl From<Scaling> for Written {
+    fn from(scaling: Scaling) -> Self {
+        match scaling {
+            Scaling::Auto => Self::Name("auto".into()),
+            Scaling::None => Self::Is(false),
+            Scaling::Standardise => Self::Is(true),
+            Scaling::MinMax => Self::Name("min-max".into()),
+        }
+    }
+}
 
 /// Shift and scale of the data.
 #[derive(Debug, Clone)]
@@ -10,6 +61,8 @@ pub struct Standardise {
     pub mean: Tensor,
     /// `(width,)`, divided by; constant columns have 1.
     pub deviation: Tensor,
+    /// Whether what comes out below 0 or above 1 is cut off: the extremes are those of other cases.
+    pub cuts: bool,
 }
 
 impl Standardise {
@@ -17,7 +70,50 @@ impl Standardise {
     pub fn of(cases: &dyn Rows) -> Result<Self> {
         let (mean, variance) = init::moments(cases)?;
         let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
-        Ok(Self { mean, deviation: (variance + constant)?.sqrt()? })
+        Ok(Self { mean, deviation: (variance + constant)?.sqrt()?, cuts: false })
+    }
+
+    /// The smallest value of the columns of `cases` `(n, width)`, and how far the largest lies above it.
+    pub fn min_max(cases: &dyn Rows) -> Result<Self> {
+        let width = cases.width();
+        let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
+        for block in data::blocks(cases) {
+            for row in block?.to_vec2::<f32>()? {
+                for (at, x) in row.into_iter().enumerate() {
+                    (low[at], high[at]) = (low[at].min(x), high[at].max(x));
+                }
+            }
+        }
+        let ranges = low.iter().zip(&high).map(|(low, high)| match high - low {
+            range if range > 0.0 => range,
+            _ => 1.0,
+        });
+        let deviation = Tensor::from_vec(ranges.collect::<Vec<f32>>(), width, &Device::Cpu)?;
+        Ok(Self { mean: Tensor::from_vec(low, width, &Device::Cpu)?, deviation, cuts: true })
+    }
+
+    /// The same, where only the columns of measurements are changed: of `units` the Gaussian and rectified ones, and for
+    /// [`Standardise::min_max`] the Bernoulli ones.
+    pub fn only(self, units: &Units) -> Result<Self> {
+        let cuts = self.cuts;
+        let groups = units.groups().into_iter();
+        let is_measured = groups.flat_map(|(columns, units)| {
+            let is_measured = match units {
+                Units::Gaussian { .. } | Units::Relu { .. } => true,
+                Units::Bernoulli { .. } => cuts,
+                _ => false,
+            };
+            std::iter::repeat_n(u8::from(is_measured), columns.len())
+        });
+        let is_measured: Vec<u8> = is_measured.collect();
+        let width = is_measured.len();
+        let mask = Tensor::from_vec(is_measured, width, self.mean.device())?;
+        let ones = Tensor::ones(width, DType::F32, self.mean.device())?;
+        Ok(Self {
+            mean: mask.where_cond(&self.mean, &ones.zeros_like()?)?,
+            deviation: mask.where_cond(&self.deviation, &ones)?,
+            cuts,
+        })
     }
 
     /// Σ log deviation: how much log p of a case grows by standardising it, in nats.
@@ -30,16 +126,24 @@ impl Standardise {
         Ok(Self {
             mean: self.mean.to_device(device)?,
             deviation: self.deviation.to_device(device)?,
+            cuts: self.cuts,
         })
     }
 
     /// (cases − mean) / deviation.
     pub fn apply(&self, cases: &Tensor) -> Result<Tensor> {
-        Ok(cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?)
+        let scaled = cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?;
+        Ok(if self.cuts { cut(&scaled)? } else { scaled })
     }
 
     /// Back to the data's own values.
     pub fn undo(&self, cases: &Tensor) -> Result<Tensor> {
         Ok(cases.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?)
     }
+}
+
+/// `x` with what lies outside [0, 1] at its ends; what is missing stays so.
+fn cut(x: &Tensor) -> Result<Tensor> {
+    let known = x.eq(x)?;
+    Ok(known.where_cond(&x.clamp(0f32, 1f32)?, x)?)
 }

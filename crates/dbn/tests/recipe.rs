@@ -62,7 +62,7 @@ fn one_hot_codes_are_found() {
             digits.bytes().map(|c| f32::from(c - b'0')).collect::<Vec<_>>()
         };
         let parts = [rows, others].map(|rows| part(values(rows), rows[0].len()));
-        recipe.visible_units(&[&parts[0], &parts[1]]).map(|units| units.to_string())
+        recipe.visible_units(&[&parts[0], &parts[1]], None).map(|units| units.to_string())
     };
     for (rows, others, expected) in [
         // Two sites of three states, then three bits: one of any value, one constant 1, one constant 0.
@@ -93,7 +93,7 @@ fn every_kind_of_units_can_be_written() {
     ] {
         let changed = recipe.with(&settings(&[&format!("visible={visible}")])).unwrap();
         assert_eq!(
-            changed.visible_units(&[&part(vec![0.0; width], width)]).unwrap().to_string(),
+            changed.visible_units(&[&part(vec![0.0; width], width)], None).unwrap().to_string(),
             expected
         );
         let hidden = format!("layers.0.hidden={expected}");
@@ -102,7 +102,7 @@ fn every_kind_of_units_can_be_written() {
         assert_eq!(Recipe::parse(&changed.to_toml().unwrap()).unwrap(), changed);
     }
     let potts = recipe.with(&settings(&["visible=potts(5)"])).unwrap();
-    let message = potts.visible_units(&[&part(vec![0.0; 64], 64)]).unwrap_err().to_string();
+    let message = potts.visible_units(&[&part(vec![0.0; 64], 64)], None).unwrap_err().to_string();
     for word in ["potts(5)", "multiple of 5", "64"] {
         assert!(message.contains(word), "{message}");
     }

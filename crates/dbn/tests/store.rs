@@ -23,7 +23,7 @@ fn model() -> Model {
     let standardise = Some(Standardise::of(&columns).unwrap());
     let autoencoder = Some(Autoencoder::unroll(&rbms).unwrap());
     let dbn = Dbn::new(rbms).unwrap();
-    Model { dbn, classifier, autoencoder, standardise, image: Some((2, 3)), preprocessing: None }
+    Model { classifier, autoencoder, standardise, image: Some((2, 3)), ..Model::from(dbn) }
 }
 
 #[test]

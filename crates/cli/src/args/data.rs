@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use dbn::datasets::{Alphabet, Binarise, Weights};
+use dbn::datasets::{Alphabet, Binarise, Missing, Weights};
 
 /// How to read a data set.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -14,9 +14,26 @@ pub struct DataOptions {
     /// Labels in a file of their own: .npy, IDX, or .csv/.txt with one a line
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// The column of the labels in a CSV file: first, last, none, or a header's name
+    /// The column of the labels in a table: first, last, none, a header's name or a number from 1 (default: label, class, target
+    /// or y, if the header has one)
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<String>,
+    /// The column of a table that holds measurements to be predicted, by its name or number
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// Columns of a table to leave out, by their names or numbers
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub drop: Vec<String>,
+    /// Columns of a table that are categories though they hold numbers
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub categories: Vec<String>,
+    /// Columns of a table that are numbers though they look like codes of categories
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub numbers: Vec<String>,
+    /// What becomes of missing values (empty cells, NA, ?, NaN): refuse counts them, mean takes the column's mean, gibbs draws them
+    /// given the others while learning
+    #[arg(long, value_name = "HOW")]
+    pub missing: Option<Missing>,
     /// Make zeros and ones of the scaled values: none, threshold:NUMBER (1 above it), or sample:SEED (drawn once, 1 with the
     /// value as its probability)
     #[arg(long, value_name = "HOW")]

@@ -107,14 +107,15 @@ fn recipes() -> String {
   dbn train                                       the embedded 8x8 digits
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
   dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
-  dbn train data.csv --visible gaussian --standardise --unsupervised
+  dbn train table.csv                             numbers and words; the column `label` or `class` is learned
+  dbn train table.csv --label-column species --drop id --missing gibbs
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
-    /// digits, a folder of IDX files or of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME
-    /// where it has several), a .npy, .csv, .data, .svm, .fasta, .sto or .safetensors file, or a whole population: bars-and-stripes:4,
-    /// shifting-bar:9, labelled-shifter:8
+    /// digits, a table (.csv, .tsv, .parquet), arrays (.npy, .npz, .safetensors), a folder of IDX files, of PNG files by class or
+    /// of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME where it has several), a .svm, .fasta or
+    /// .sto file, or a whole population: bars-and-stripes:4, shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -126,13 +127,19 @@ pub struct Train {
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
     #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// Kind of the data layer's units: bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N);
+    /// Kind of the data layer's units: auto, which finds out what every column holds (the default); bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N);
     /// or one-hot: Potts units for the one-hot codes found among columns of zeros and ones, Bernoulli units for the others
     #[arg(long, value_name = "KIND")]
     pub visible: Option<String>,
-    /// Bring every column of the data to mean 0 and deviation 1 first
-    #[arg(long)]
+    /// Bring every column of the data to mean 0 and deviation 1 first: the default for Gaussian units
+    #[arg(long, conflicts_with_all = ["no_standardise", "min_max"])]
     pub standardise: bool,
+    /// Leave the columns of Gaussian units as they are
+    #[arg(long, conflicts_with = "min_max")]
+    pub no_standardise: bool,
+    /// Bring every column of measurements between 0 and 1 by its extremes, for Bernoulli units
+    #[arg(long)]
+    pub min_max: bool,
     /// Train no classifier
     #[arg(long)]
     pub unsupervised: bool,
@@ -149,8 +156,9 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
-        "unsupervised", "seed", "out", "scale", "labels", "label_column", "binarise", "one_hot",
-        "width", "alphabet", "weights"])]
+        "no_standardise", "min_max", "unsupervised", "seed", "out", "scale", "labels", "label_column", "target", "drop",
+        "categories", "numbers", "missing", "binarise", "one_hot", "width",
+        "alphabet", "weights"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -173,6 +181,7 @@ pub struct Train {
   dbn embed runs/mnist mnist/ --layer all --out f.safetensors  layer1, layer2, ..., rows, labels
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
+  dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
 row is the number of the case in the data, from 0; label is its class, where it has one; name is what an
 alignment calls it (in .parquet and .csv). Neither
 the data nor the features need fit into memory.")]
@@ -186,8 +195,8 @@ pub struct Embed {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), or classes for what
-    /// the classifier says of each case
+    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), classes for what the
+    /// classifier says of each case, or probabilities for how probable it finds each class
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
     /// File to write: .npy, .safetensors, .parquet or .csv

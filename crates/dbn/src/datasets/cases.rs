@@ -24,7 +24,12 @@ pub struct Cases {
     source: Origin,
     /// The rows of the source that are cases; `None`: all of them.
     chosen: Option<Arc<[u32]>>,
-    encoding: Option<Encoding>,
+    /// What is done to them, one after the other.
+    encodings: Vec<Encoding>,
+    /// Whether values may be missing: NaN.
+    may_miss: bool,
+    /// What stands for a missing value `(width,)`.
+    fill: Option<Arc<[f32]>>,
     standardise: Option<Arc<Standardise>>,
     device: Device,
 }
@@ -62,7 +67,9 @@ impl Cases {
             let expected = format!("{} values, as the cases before them", first.width());
             return Err(Error::invalid("cases", expected, second.width().to_string()));
         }
-        Ok(Self::from(Origin::Joined(Arc::new([first.clone(), second.clone()]))))
+        let may_miss = first.may_miss() || second.may_miss();
+        let joined = Origin::Joined(Arc::new([first.clone(), second.clone()]));
+        Ok(Self { may_miss, ..Self::from(joined) })
     }
 
     /// The cases with these numbers, from 0, in the order given.
@@ -85,14 +92,40 @@ impl Cases {
         }
     }
 
-    /// The same cases, encoded like this, instead of in any way before, whenever they are formed.
+    /// The same cases, encoded like this after everything before, whenever they are formed.
     pub(super) fn encoded(&self, encoding: Encoding) -> Self {
-        Self { encoding: Some(encoding), ..self.clone() }
+        let mut cases = self.clone();
+        cases.encodings.push(encoding);
+        cases
+    }
+
+    /// The same cases, of which values may be missing: NaN.
+    pub(super) fn with_missing(&self) -> Self {
+        Self { may_miss: true, ..self.clone() }
+    }
+
+    /// Whether values may be missing when they are formed: NaN.
+    pub fn may_miss(&self) -> bool {
+        self.may_miss && self.fill.is_none()
+    }
+
+    /// The same cases with these values, one a column, where values are missing; instead of any before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where they are not as many as a case has values.
+    pub fn filled(&self, values: &[f32]) -> Result<Self> {
+        if values.len() != self.width() {
+            let expected = format!("{}, one a column", self.width());
+            let what = "the values in place of missing ones";
+            return Err(Error::invalid(what, expected, values.len().to_string()));
+        }
+        Ok(Self { fill: Some(values.into()), ..self.clone() })
     }
 
     /// The same cases as their source has them.
     pub(super) fn plain(&self) -> Self {
-        Self { encoding: None, standardise: None, ..self.clone() }
+        Self { encodings: Vec::new(), standardise: None, ..self.clone() }
     }
 
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
@@ -116,7 +149,11 @@ impl Cases {
             whole.slice_set(&block, 0, start)?;
             start += block.dim(0)?;
         }
-        Ok(Self { device: device.clone(), ..Self::from(Origin::Tensor(whole)) })
+        Ok(Self {
+            device: device.clone(),
+            may_miss: self.may_miss(),
+            ..Self::from(Origin::Tensor(whole))
+        })
     }
 
     /// All cases as one matrix `(n, width)`, `f32`: four bytes a value of memory.
@@ -137,11 +174,10 @@ impl Cases {
 
     /// Values that no case lies below or above, where that is known without looking.
     pub(super) fn extent(&self) -> Option<(f32, f32)> {
-        match (&self.standardise, &self.encoding) {
-            (Some(_), _) => None,
-            (None, Some(_)) => Some((0.0, 1.0)),
-            (None, None) => self.source.extent(),
+        if self.standardise.is_some() {
+            return None;
         }
+        self.encodings.iter().fold(self.source.extent(), |extent, encoding| encoding.extent(extent))
     }
 
     fn rows_of_source(&self, indices: &[u32]) -> Result<Vec<u32>> {
@@ -157,11 +193,24 @@ impl Cases {
     }
 
     /// `rows`, which have these numbers in the source, with everything done to them.
-    fn finished(&self, rows: Tensor, numbers: impl IntoIterator<Item = u32>) -> Result<Tensor> {
-        let rows = match self.encoding {
-            Some(encoding) => encoding.apply(&rows, numbers)?,
-            None => rows,
-        };
+    fn finished(
+        &self,
+        rows: Tensor,
+        numbers: impl IntoIterator<Item = u32> + Clone,
+    ) -> Result<Tensor> {
+        let mut rows = rows;
+        for encoding in &self.encodings {
+            rows = encoding.apply(&rows, numbers.clone())?;
+        }
+        if let Some(fill) = &self.fill {
+            let (count, width) = rows.dims2()?;
+            let mut values = rows.flatten_all()?.to_vec1::<f32>()?;
+            for row in values.chunks_mut(width.max(1)) {
+                let missing = row.iter_mut().zip(fill.iter()).filter(|(x, _)| x.is_nan());
+                missing.for_each(|(x, fill)| *x = *fill);
+            }
+            rows = Tensor::from_vec(values, (count, width), &Device::Cpu)?;
+        }
         let rows = match &self.standardise {
             Some(standardise) => standardise.apply(&rows)?,
             None => rows,
@@ -172,7 +221,15 @@ impl Cases {
 
 impl From<Origin> for Cases {
     fn from(source: Origin) -> Self {
-        Self { source, chosen: None, encoding: None, standardise: None, device: Device::Cpu }
+        Self {
+            source,
+            chosen: None,
+            encodings: Vec::new(),
+            may_miss: false,
+            fill: None,
+            standardise: None,
+            device: Device::Cpu,
+        }
     }
 }
 
@@ -183,12 +240,12 @@ impl Rows for Cases {
 
     fn width(&self) -> usize {
         let width = self.source.width();
-        self.encoding.map_or(width, |encoding| encoding.width(width))
+        self.encodings.iter().fold(width, |width, encoding| encoding.width(width))
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {
         let numbers = self.rows_of_source(indices)?;
-        self.finished(self.source.rows(&numbers)?, numbers)
+        self.finished(self.source.rows(&numbers)?, numbers.iter().copied())
     }
 
     fn block(&self, range: Range<usize>) -> Result<Tensor> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use rbm_core::Result;
 
 use super::labels::LabelColumn;
-use super::{Part, bytes, csv};
+use super::{Options, Part, bytes, csv};
 
 /// The name by which [`super::load`] knows the data set.
 pub(super) const NAME: &str = "digits";
@@ -22,6 +22,7 @@ static FILE: &[u8] = include_bytes!("../../data/digits.csv.gz");
 pub(super) fn load(scale: Option<f32>) -> Result<Part> {
     let path = Path::new(NAME);
     let text = bytes::gunzip(path, FILE, "the embedded digits")?;
-    let table = csv::parse(path, text, Some(&LabelColumn::Last))?;
-    table.into_part(path, Some(scale.unwrap_or(LARGEST_PIXEL)))
+    let options = Options { label_column: Some(LabelColumn::Last), ..Options::default() };
+    let table = csv::parse(path, text, &options)?;
+    Ok(table.into_part(path, Some(scale.unwrap_or(LARGEST_PIXEL)))?.0)
 }

@@ -1,15 +1,21 @@
-//! What the values of cases become when rows are formed: zeros and ones.
+//! What the values of cases become when rows are formed: scaled, zeros and ones, categories as units.
+
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use rbm_core::rng::Draw;
 use rbm_core::{Error, Result, Rng, Rows, data, ops};
 
 use super::stored::place;
-use super::{Binarise, Options, Part};
+use super::{Binarise, Columns, Options, Part};
 
 /// The encoding of the cases of one part.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Encoding {
+    /// Each value is divided by this.
+    Divided(f32),
+    /// The columns of a table, categories as zeros and a one.
+    Columns(Arc<Columns>),
     /// 1 for what is above this.
     Above(f32),
     /// Each value, a probability, is drawn. The bits of a case follow from this and the number of its row.
@@ -30,47 +36,71 @@ impl Encoding {
     }
 
     /// Errors for the first value of `part`, a part of the source `name`, that it is not for.
-    pub(super) fn check(self, name: &str, part: &Part) -> Result<()> {
+    pub(super) fn check(&self, name: &str, part: &Part) -> Result<()> {
         match self {
-            Self::Above(_) => Ok(()),
+            Self::Above(_) | Self::Divided(_) => Ok(()),
+            Self::Columns(columns) => columns.check(name, part),
             Self::Drawn(_) => {
                 let expected =
                     "a value in [0, 1] to draw bits by (divide by the maximum with --scale)";
                 part.check_values(name, 0.0, 1.0, expected)
             }
-            Self::OneHot(states) => check_codes(name, part, states),
+            Self::OneHot(states) => check_codes(name, part, *states),
         }
     }
 
     /// The width of cases whose rows have `width` values.
-    pub(super) fn width(self, width: usize) -> usize {
+    pub(super) fn width(&self, width: usize) -> usize {
         match self {
             Self::OneHot(states) => width * states,
+            Self::Columns(columns) => columns.width(),
             _ => width,
+        }
+    }
+
+    /// The bounds of the values that it makes of some within `extent`, where that is known.
+    pub(super) fn extent(&self, extent: Option<(f32, f32)>) -> Option<(f32, f32)> {
+        match self {
+            Self::Divided(scale) => extent.map(|(low, high)| (low / scale, high / scale)),
+            Self::Columns(_) => None,
+            Self::Above(_) | Self::Drawn(_) | Self::OneHot(_) => Some((0.0, 1.0)),
         }
     }
 
     /// `rows` `(rows, width)`, which have these numbers in the source, encoded.
     pub(super) fn apply(
-        self,
+        &self,
         rows: &Tensor,
         numbers: impl IntoIterator<Item = u32>,
     ) -> Result<Tensor> {
         let (count, width) = rows.dims2()?;
+        if let Self::Columns(columns) = self {
+            return columns.apply(rows);
+        }
         let mut values = rows.flatten_all()?.to_vec1::<f32>()?;
         match self {
-            Self::Above(threshold) => {
-                values.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > threshold)));
-            }
+            Self::Columns(_) => {}
+            // Divided, not multiplied by the inverse, which rounds otherwise.
+            Self::Divided(scale) => values.iter_mut().for_each(|x| *x /= scale),
+            // What is missing stays so.
+            Self::Above(threshold) => values
+                .iter_mut()
+                .filter(|x| !x.is_nan())
+                .for_each(|x| *x = f32::from(u8::from(*x > *threshold))),
             Self::Drawn(rng) => {
+                let missing: Vec<_> = (0..values.len()).filter(|&i| values[i].is_nan()).collect();
                 for (row, number) in values.chunks_mut(width.max(1)).zip(numbers) {
                     ops::draw_bits(row, Draw { seed: rng.seed, stream: number.into() });
                 }
+                missing.into_iter().for_each(|i| values[i] = f32::NAN);
             }
             Self::OneHot(states) => {
                 let mut bits = vec![0.0; values.len() * states];
-                for (site, code) in bits.chunks_mut(states).zip(&values) {
-                    site[*code as usize] = 1.0;
+                for (site, code) in bits.chunks_mut(*states).zip(&values) {
+                    match code.is_nan() {
+                        true => site.fill(f32::NAN),
+                        false => site[*code as usize] = 1.0,
+                    }
                 }
                 values = bits;
             }
@@ -80,7 +110,7 @@ impl Encoding {
 }
 
 fn check_codes(name: &str, part: &Part, states: usize) -> Result<()> {
-    let is_code = |x: &f32| x.fract() == 0.0 && (0.0..states as f32).contains(x);
+    let is_code = |x: &f32| x.is_nan() || x.fract() == 0.0 && (0.0..states as f32).contains(x);
     let mut start = 0;
     for block in data::blocks(&part.cases) {
         let values = block?.flatten_all()?.to_vec1::<f32>()?;

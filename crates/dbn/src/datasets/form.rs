@@ -1,19 +1,21 @@
 //! What a source's name means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
 use super::debd::Suite;
 use super::population::Population;
-use super::{SOURCES, digits};
+use super::{SOURCES, digits, idx, pictures};
 
 /// Where the cases are.
 pub(super) enum Source<'a> {
     Digits,
     Population(Population),
-    /// A folder of IDX files.
-    Folder(&'a Path),
+    /// A folder of IDX files, or what the names of its files begin with.
+    Folder(PathBuf, String),
+    /// A folder of pictures, in a folder for each class.
+    Pictures(&'a Path),
     Suite(Suite),
     File(&'a Path, Form),
 }
@@ -22,7 +24,9 @@ pub(super) enum Source<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Npy,
+    Npz,
     Csv,
+    Parquet,
     Safetensors,
     Svmlight,
     /// FASTA or Stockholm.
@@ -32,6 +36,11 @@ pub(super) enum Form {
 /// Whether `source` names a data set that is part of the program, and not a file or folder.
 pub fn is_named(source: &str) -> bool {
     source == digits::NAME || Population::is_named(source)
+}
+
+/// Whether `source` names a whole population, of which nothing is held out.
+pub fn is_population(source: &str) -> bool {
+    Population::is_named(source)
 }
 
 /// Whether `source` is a folder or the beginning of the names of three files, `NAME.train.data` and its like.
@@ -51,7 +60,7 @@ pub fn is_data(source: &str) -> bool {
         return false;
     }
     match Source::of(source) {
-        Ok(Source::Folder(_)) => {
+        Ok(Source::Folder(..)) => {
             let entries = path.read_dir().into_iter().flatten().flatten();
             let mut names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
             names.any(|name| name.trim_end_matches(".gz").ends_with("-ubyte"))
@@ -72,11 +81,18 @@ impl<'a> Source<'a> {
         if let Some(suite) = Suite::find(path)? {
             return Ok(Self::Suite(suite));
         }
+        if let Some((folder, prefix)) = idx::find(path)? {
+            return Ok(Self::Folder(folder, prefix));
+        }
         if !path.try_exists().map_err(|e| Error::io(path, e))? {
             let found = "no file or folder of this name";
             return Err(Error::file(path, "source of the data", SOURCES, found));
         }
-        Ok(if path.is_dir() { Self::Folder(path) } else { Self::File(path, Form::of(path)?) })
+        Ok(match path.is_dir() {
+            true if pictures::is_folder(path) => Self::Pictures(path),
+            true => Self::Folder(path.to_owned(), String::new()),
+            false => Self::File(path, Form::of(path)?),
+        })
     }
 
     /// What the data set is called.
@@ -85,14 +101,32 @@ impl<'a> Source<'a> {
             Self::Digits => digits::NAME.into(),
             Self::Population(population) => population.to_string(),
             Self::Suite(suite) => suite.name.clone(),
-            Self::Folder(path) | Self::File(path, _) => name_of(path),
+            Self::Folder(path, prefix) if prefix.is_empty() => name_of(path),
+            Self::Folder(_, prefix) => prefix.trim_end_matches('-').to_owned(),
+            Self::Pictures(path) | Self::File(path, _) => name_of(path),
         }
     }
 }
 
 impl Form {
+    /// Whether the file has columns with names and kinds of their own.
+    pub(super) fn is_table(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet)
+    }
+
+    /// Whether what the values of a file are is not known from its form.
+    pub(super) fn is_matrix(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet | Self::Npy | Self::Npz | Self::Safetensors)
+    }
+
     const ENDINGS: &[(&str, Form)] = &[
         (".npy", Form::Npy),
+        (".npz", Form::Npz),
+        (".parquet", Form::Parquet),
+        (".tsv", Form::Csv),
+        (".tsv.gz", Form::Csv),
+        (".txt", Form::Csv),
+        (".txt.gz", Form::Csv),
         (".csv", Form::Csv),
         (".csv.gz", Form::Csv),
         (".data", Form::Csv),

@@ -15,18 +15,53 @@ const UNSIGNED_BYTE: u8 = 8;
 /// The training and the test part of a folder, and the height and width of their pictures.
 pub(super) type Folder = (Part, Option<Part>, (usize, usize));
 
-/// The four files of MNIST in the folder `path`, or the two of its training part; pixels divided by `scale` (255 if `None`).
-pub(super) fn read_folder(path: &Path, scale: Option<f32>) -> Result<Folder> {
-    let (train, image) = read_part(path, "train", scale)?;
-    let has_test = find(path, "t10k", PICTURES).is_ok() || find(path, "t10k", LABELS).is_ok();
-    if !has_test {
-        return Ok((train, None, image));
+/// The folder and what stands before `train-images…` in the names of its files, if `path` is a folder of such files of one name
+/// only, or `FOLDER/NAME`: `emnist-letters-train-images-idx3-ubyte`. An error where the folder holds several.
+pub(super) fn find(path: &Path) -> Result<Option<(PathBuf, String)>> {
+    if !path.is_dir() {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+        let prefix = format!("{}-", name.to_string_lossy());
+        let is_there = file(folder, &format!("{prefix}train"), PICTURES).is_ok();
+        return Ok(is_there.then(|| (folder.to_owned(), prefix)));
     }
-    let (test, test_image) = read_part(path, "t10k", scale)?;
+    let entries = std::fs::read_dir(path).map_err(|e| Error::io(path, e))?;
+    let mut prefixes = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|e| Error::io(path, e))?.file_name();
+        let name = name.to_string_lossy();
+        let stem = name.strip_suffix(".gz").unwrap_or(&name);
+        let stem = ["-", "."].iter().find_map(|mark| {
+            stem.strip_suffix(&format!("train-{}{mark}idx{}-ubyte", PICTURES.word, PICTURES.rank))
+        });
+        prefixes.extend(stem.map(ToOwned::to_owned));
+    }
+    prefixes.sort();
+    prefixes.dedup();
+    if prefixes.len() > 1 {
+        let names: Vec<_> = prefixes.iter().map(|prefix| prefix.trim_end_matches('-')).collect();
+        let found = format!("those of {}", names.join(", "));
+        let expected = "files of one name: choose one with FOLDER/NAME";
+        return Err(Error::file(path, "folder of IDX files", expected, found));
+    }
+    Ok(prefixes.pop().map(|prefix| (path.to_owned(), prefix)))
+}
+
+/// The four files of MNIST in the folder `path`, or the two of its training part, whose names begin with `prefix`; pixels divided
+/// by `scale` (255 if `None`).
+pub(super) fn read_folder(path: &Path, prefix: &str, scale: Option<f32>) -> Result<Folder> {
+    let (train, image) = read_part(path, &format!("{prefix}train"), scale)?;
+    // EMNIST calls its test part so.
+    let parts = ["t10k", "test"].map(|part| format!("{prefix}{part}"));
+    let has =
+        |part: &&String| file(path, part, PICTURES).is_ok() || file(path, part, LABELS).is_ok();
+    let Some(part) = parts.iter().find(has) else {
+        return Ok((train, None, image));
+    };
+    let (test, test_image) = read_part(path, part, scale)?;
     if test_image != image {
         let expected = format!("pictures of {} × {} pixels, as for training", image.0, image.1);
         let found = format!("{} × {}", test_image.0, test_image.1);
-        return Err(Error::file(find(path, "t10k", PICTURES)?, "dimensions", expected, found));
+        return Err(Error::file(file(path, part, PICTURES)?, "dimensions", expected, found));
     }
     Ok((train, Some(test), image))
 }
@@ -38,8 +73,8 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
 }
 
 fn read_part(folder: &Path, prefix: &str, scale: Option<f32>) -> Result<(Part, (usize, usize))> {
-    let pictures = find(folder, prefix, PICTURES)?;
-    let label_file = find(folder, prefix, LABELS)?;
+    let pictures = file(folder, prefix, PICTURES)?;
+    let label_file = file(folder, prefix, LABELS)?;
     let Idx { dimensions, bytes, start } = read(&pictures, PICTURES)?;
     let &[cases, height, width] = &dimensions[..] else {
         return Err(Error::file(pictures, "byte 3", "3 dimensions", dimensions.len().to_string()));
@@ -63,7 +98,7 @@ struct Content {
 const PICTURES: Content = Content { word: "images", rank: 3 };
 const LABELS: Content = Content { word: "labels", rank: 1 };
 
-fn find(folder: &Path, prefix: &str, Content { word, rank }: Content) -> Result<PathBuf> {
+fn file(folder: &Path, prefix: &str, Content { word, rank }: Content) -> Result<PathBuf> {
     let stems = ["-", "."].map(|mark| format!("{prefix}-{word}{mark}idx{rank}-ubyte"));
     let names = stems.iter().flat_map(|stem| [stem.clone(), format!("{stem}.gz")]);
     names.map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {

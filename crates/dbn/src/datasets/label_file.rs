@@ -4,13 +4,13 @@ use std::path::Path;
 
 use rbm_core::{Error, Result};
 
-use super::labels::LabelColumn;
-use super::{bytes, csv, idx, npy};
+use super::labels::{LabelColumn, Labels};
+use super::{Options, bytes, csv, idx, npy};
 
 const FORMS: &str = "labels in a .npy file, an IDX file (idx in its name) or a .csv or .txt file, the last two plain or .gz";
 
-/// The labels in the file `path`, in its order.
-pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
+/// The labels in the file `path`, in its order, and the names of the classes where they are no numbers from 0.
+pub(super) fn read(path: &Path) -> Result<Labels> {
     if !path.try_exists().map_err(|e| Error::io(path, e))? {
         return Err(Error::file(path, "file of labels", FORMS, "no file of this name"));
     }
@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
     } else if plain.ends_with(".csv") || plain.ends_with(".txt") {
         read_lines(path)
     } else if name.contains("idx") {
-        idx::read_labels(path)
+        Ok((idx::read_labels(path)?, None))
     } else {
         let found = path
             .extension()
@@ -31,11 +31,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u32>> {
     }
 }
 
-fn read_lines(path: &Path) -> Result<Vec<u32>> {
+fn read_lines(path: &Path) -> Result<Labels> {
     let form = "one label a line";
-    let table = csv::parse(path, bytes::read_unzipped(path, form)?, Some(&LabelColumn::First))?;
+    let options = Options { label_column: Some(LabelColumn::First), ..Options::default() };
+    let table = csv::parse(path, bytes::read_unzipped(path, form)?, &options)?;
     match table.labels {
-        Some(labels) if table.width == 0 => Ok(labels),
+        Some(labels) if table.width == 0 => Ok((labels, table.found.class_names)),
         _ => Err(Error::file(path, "line 1", form, format!("{} values", table.width + 1))),
     }
 }

@@ -1,15 +1,22 @@
-//! Labels: the class of each case, a whole number from 0 to 65535.
+//! Labels: the class of each case, by its number or its name.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::Path;
 use std::str::FromStr;
 
 use rbm_core::{Error, Result};
 
+use super::columns::listed;
+
 /// The largest label; a larger one is taken for a column that holds something else.
 const LARGEST: f64 = 65535.0;
 
-/// The column of a CSV file in which the labels stand. From text: `none`, `first`, `last`, or else a header's name.
+/// So many classes may be given though some have no case.
+const FEW: usize = 256;
+
+/// The column of a table in which the labels stand. From text: `none`, `first`, `last`, or else a header's name or the column's
+/// number from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelColumn {
     /// No column: every column is data.
@@ -18,7 +25,7 @@ pub enum LabelColumn {
     Last,
     /// The first column.
     First,
-    /// The column of this name in the header.
+    /// The column of this name in the header, or of this number from 1.
     Name(String),
 }
 
@@ -35,23 +42,96 @@ impl FromStr for LabelColumn {
     }
 }
 
-/// The label that stands at `place` of `path` as the number `value`.
-pub(super) fn label(path: &Path, place: impl FnOnce() -> String, value: f64) -> Result<u32> {
-    if value.fract() == 0.0 && (0.0..=LARGEST).contains(&value) {
-        return Ok(value as u32);
-    }
-    Err(Error::file(
-        path,
-        place(),
-        format!("a label: a whole number from 0 to {LARGEST}"),
-        value.to_string(),
-    ))
+/// The class of every case, and what the classes are called where they are not just numbers from 0.
+pub(super) type Labels = (Vec<u32>, Option<Vec<String>>);
+
+/// The classes of cases with the words `words` as labels, in alphabetical order.
+pub(super) fn of_words(words: &[String]) -> Labels {
+    let names: BTreeSet<&String> = words.iter().collect();
+    let places: BTreeMap<&String, u32> = names.iter().copied().zip(0..).collect();
+    let classes = words.iter().map(|word| places[word]).collect();
+    (classes, Some(names.into_iter().cloned().collect()))
 }
 
-/// The labels that stand in `path` as `values`.
-pub(super) fn labels(path: &Path, values: impl IntoIterator<Item = f64>) -> Result<Vec<u32>> {
-    let numbered = values.into_iter().enumerate();
-    numbered.map(|(at, value)| label(path, || format!("label {}", at + 1), value)).collect()
+/// The classes of cases with the labels `values`, which stand in `path`, and their names where they are not the numbers
+/// themselves: whole numbers of which some are below 0 or above 65535 are classes in rising order.
+///
+/// # Errors
+///
+/// [`Error::File`] for the first label that is not a whole number, and for more than 65,536 different ones.
+pub(super) fn classes(path: &Path, values: &[f64]) -> Result<Labels> {
+    let refused = |place: String, found: String| {
+        let expected = "a label: a whole number (--target COLUMN predicts measurements in a table)";
+        Err(Error::file(path, place, expected, found))
+    };
+    if let Some(at) = values.iter().position(|x| !x.is_finite() || x.fract() != 0.0) {
+        return refused(format!("label {}", at + 1), values[at].to_string());
+    }
+    if values.iter().all(|x| (0.0..=LARGEST).contains(x)) {
+        return Ok((values.iter().map(|&x| x as u32).collect(), None));
+    }
+    let different: BTreeSet<i64> = values.iter().map(|&x| x as i64).collect();
+    if different.len() > LARGEST as usize + 1 {
+        return refused("labels".into(), format!("{} different ones", different.len()));
+    }
+    let places: BTreeMap<i64, u32> = different.iter().copied().zip(0..).collect();
+    let classes = values.iter().map(|&x| places[&(x as i64)]).collect();
+    Ok((classes, Some(different.iter().map(ToString::to_string).collect())))
+}
+
+/// Which of the columns of each row is the one, where every row of `values` `(n, width)` has a one and else zeros.
+pub(super) fn of_one_hot(values: &[f64], width: usize) -> Option<Vec<f64>> {
+    let rows = values.chunks(width);
+    let class = |row: &[f64]| {
+        let is_code = row.iter().all(|x| *x == 0.0 || *x == 1.0) && row.iter().sum::<f64>() == 1.0;
+        is_code.then(|| row.iter().position(|x| *x == 1.0))?.map(|at| at as f64)
+    };
+    rows.map(class).collect()
+}
+
+/// Gives the classes numbers without large gaps, from 0, where the labels are not so: `parts` are the labels of all parts. Returns
+/// what the classes are called then.
+pub(super) fn compact(parts: &mut [&mut Vec<u32>], notes: &mut Vec<String>) -> Option<Vec<String>> {
+    let present: BTreeSet<u32> = parts.iter().flat_map(|labels| labels.iter().copied()).collect();
+    let classes = present.last().map_or(0, |&largest| largest as usize + 1);
+    let is_compact = present.contains(&0) && classes <= FEW.max(2 * present.len());
+    if present.is_empty() || is_compact {
+        let empty: Vec<_> = (0..classes as u32).filter(|class| !present.contains(class)).collect();
+        if !empty.is_empty() {
+            notes.push(format!("no case has the label {}", listed(&empty)));
+        }
+        return None;
+    }
+    let places: BTreeMap<u32, u32> = present.iter().copied().zip(0..).collect();
+    parts.iter_mut().flat_map(|labels| labels.iter_mut()).for_each(|label| *label = places[label]);
+    let names: Vec<_> = present.iter().map(ToString::to_string).collect();
+    notes.push(format!("the labels are {}: {} classes in this order", listed(&names), names.len()));
+    Some(names)
+}
+
+/// The labels `found`, numbers or those of the names `names`, among the classes `known` of a model.
+///
+/// # Errors
+///
+/// [`Error::File`] for the first label that is none of these; `path` is the source.
+pub(super) fn known(
+    path: &Path,
+    found: &[u32],
+    names: Option<&[String]>,
+    known: &[String],
+) -> Result<Vec<u32>> {
+    let class = |(at, &label): (usize, &u32)| {
+        let name = match names.and_then(|names| names.get(label as usize)) {
+            Some(name) => name.clone(),
+            None => label.to_string(),
+        };
+        let class = known.iter().position(|known| *known == name);
+        class.map(|class| class as u32).ok_or_else(|| {
+            let expected = format!("one of the classes {}, as the model learned", listed(known));
+            Error::file(path, format!("label {}", at + 1), expected, format!("`{name}`"))
+        })
+    };
+    found.iter().enumerate().map(class).collect()
 }
 
 /// Checks that the `labels` in `path` are as many as the `cases`.

@@ -7,26 +7,40 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use rbm_core::{Error, Result};
 
 use super::bytes::{Bytes, Spool, spooling};
+use super::labels::{self, Labels};
 use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
-use super::{Cases, Part, bytes, labels};
+use super::{Cases, Missing, Options, Part, bytes};
 
 pub(super) const FORM: &str = "a NumPy .npy file";
-pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float32 or float64";
+pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float16, float32 or float64";
 // NumPy itself reads no longer header from a file that it does not trust.
 const LONGEST_HEADER: usize = 10_000;
 const DEEPEST_HEADER: usize = 16;
 /// How many bytes are turned from columns into rows at a time.
 const PIECE: usize = 1 << 22;
 
-/// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures.
-pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usize, usize)>)> {
-    let bytes = bytes::read(path, FORM)?;
+/// Height and width of pictures.
+pub(super) type Image = Option<(usize, usize)>;
+
+/// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures, which may have
+/// one channel: `(n, height, width, 1)` or `(n, 1, height, width)`.
+pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Image)> {
+    parse(path, bytes::read(path, FORM)?, options)
+}
+
+/// The same of `bytes`, which stand in `path`.
+pub(super) fn parse(path: &Path, bytes: Bytes, options: &Options) -> Result<(Part, Image)> {
     let array = Array::parse(path, &bytes)?;
     let (count, width, image) = match array.shape[..] {
         [count, width] => (count, width, None),
-        [count, height, width] => (count, height * width, Some((height, width))),
-        _ => return Err(array.wrong_shape("(n, width) or (n, height, width)")),
+        [count, height, width] | [count, height, width, 1] | [count, 1, height, width] => {
+            (count, height * width, Some((height, width)))
+        }
+        _ => {
+            let expected = "(n, width) or (n, height, width), pictures with one channel or none";
+            return Err(array.wrong_shape(expected));
+        }
     };
     let (start, number) = (array.start, array.number()?);
     let (bytes, start) = match array.header.order() {
@@ -34,17 +48,35 @@ pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usi
         Order::Fortran => (in_rows(path, &bytes, &array, number)?, 0),
     };
     let layout = Layout { start, count, width, number };
-    Ok((Part::of(Cases::stored(Stored::new(path, bytes, layout, scale)?), None)?, image))
+    let stored = match options.missing {
+        Missing::Refuse => Stored::new(path, bytes, layout, options.scale)?,
+        _ => Stored::with_missing(path, bytes, layout, options.scale)?,
+    };
+    Ok((Part::of(Cases::stored(stored), None)?, image))
 }
 
-/// The labels in the file `path`, `(n,)` or `(n, 1)`.
-pub(super) fn read_labels(path: &Path) -> Result<Vec<u32>> {
-    let bytes = bytes::read(path, FORM)?;
-    let array = Array::parse(path, &bytes)?;
-    if !matches!(array.shape[..], [_] | [_, 1]) {
-        return Err(array.wrong_shape("(n,) or (n, 1) for labels"));
+/// The labels in the file `path`: numbers or words `(n,)` or `(n, 1)`, or one-hot codes `(n, classes)`.
+pub(super) fn read_labels(path: &Path) -> Result<Labels> {
+    parse_labels(path, &bytes::read(path, FORM)?)
+}
+
+/// The same of `bytes`, which stand in `path`.
+pub(super) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<Labels> {
+    let array = Array::parse(path, bytes)?;
+    let values =
+        |array: &Array| -> Result<Vec<f64>> { Ok(array.number()?.wide(&bytes[array.start..])) };
+    match array.shape[..] {
+        [_] | [_, 1] => match array.words()? {
+            Some(words) => Ok(labels::of_words(&words)),
+            None => labels::classes(path, &values(&array)?),
+        },
+        [_, width] if array.header.order() == Order::C => {
+            let expected = "(n,) or (n, 1) for labels, or one-hot codes (n, classes)";
+            let classes = labels::of_one_hot(&values(&array)?, width);
+            labels::classes(path, &classes.ok_or_else(|| array.wrong_shape(expected))?)
+        }
+        _ => Err(array.wrong_shape("(n,) or (n, 1) for labels, or one-hot codes (n, classes)")),
     }
-    labels::labels(path, array.number()?.wide(&bytes[array.start..]))
 }
 
 struct Array<'a> {
@@ -77,6 +109,31 @@ impl<'a> Array<'a> {
             return Err(Error::file(path, place, expected, format!("{} bytes", data.len())));
         }
         Ok(array)
+    }
+
+    /// The words of an array of text: NumPy's `str`, four bytes a letter.
+    fn words(&self) -> Result<Option<Vec<String>>> {
+        let DType::Plain(written) = self.header.dtype() else { return Ok(None) };
+        if written.type_char() != TypeChar::UnicodeStr {
+            return Ok(None);
+        }
+        let letters = written.size_field() as usize;
+        let is_big_endian = written.endianness() == Endianness::Big;
+        let word = |bytes: &[u8]| -> String {
+            let (letters, _) = bytes.as_chunks::<4>();
+            let letters = letters.iter().map(|letter| match is_big_endian {
+                true => u32::from_be_bytes(*letter),
+                false => u32::from_le_bytes(*letter),
+            });
+            let letters = letters.take_while(|letter| *letter != 0);
+            letters
+                .map(|letter| char::from_u32(letter).unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
+        };
+        if letters == 0 {
+            return Err(Error::file(self.path, "type of the labels", "words", "empty ones"));
+        }
+        Ok(Some(self.bytes[self.start..].chunks_exact(4 * letters).map(word).collect()))
     }
 
     fn wrong_shape(&self, expected: &str) -> Error {
@@ -116,6 +173,7 @@ pub(super) fn number(dtype: &DType) -> Option<Number> {
         (TypeChar::Int, 2) => Kind::I16,
         (TypeChar::Int, 4) => Kind::I32,
         (TypeChar::Int, 8) => Kind::I64,
+        (TypeChar::Float, 2) => Kind::F16,
         (TypeChar::Float, 4) => Kind::F32,
         (TypeChar::Float, 8) => Kind::F64,
         _ => return None,
@@ -127,7 +185,7 @@ pub(super) fn number(dtype: &DType) -> Option<Number> {
 fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Result<Bytes> {
     let (count, size) = (array.shape[0], number.size());
     let (height, width) = match array.shape[1..] {
-        [height, width] => (height, width),
+        [height, width] | [height, width, 1] | [1, height, width] => (height, width),
         _ => (1, array.shape[1]),
     };
     // Of the values of a case, the first index runs fastest, as the number of the case does among all.

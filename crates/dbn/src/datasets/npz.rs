@@ -1,16 +1,78 @@
 //! NumPy arrays by name in an .npz file, as `numpy.savez` and `numpy.savez_compressed` write it.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use npyz::{NpyHeader, Order};
 use rbm_core::{Error, Result};
 use zip::ZipArchive;
 
-use super::npy;
+use super::bytes::{Bytes, Spool, spooling};
+use super::npy::{self, Image};
+use super::{Options, Part, labels};
 
 const FORM: &str = "a NumPy .npz file";
+
+/// What the arrays of cases are called, of those to learn from and of those held out, each with its labels' names.
+const TRAIN: [(&str, &str); 9] = [
+    ("x_train", "y_train"),
+    ("train_images", "train_labels"),
+    ("X_train", "y_train"),
+    ("x", "y"),
+    ("X", "y"),
+    ("data", "target"),
+    ("data", "labels"),
+    ("images", "labels"),
+    ("cases", "labels"),
+];
+const TEST: [(&str, &str); 3] =
+    [("x_test", "y_test"), ("test_images", "test_labels"), ("X_test", "y_test")];
+
+/// The cases in the file `path`, those that it holds out, the size of its pictures and the names of its classes.
+type Read = (Part, Option<Part>, Image, Option<Vec<String>>);
+
+/// Reads `x_train`, `y_train`, `x_test` and `y_test`, as Keras lays them out, or `x` and `y` and their like.
+pub(super) fn read(path: &Path, options: &Options) -> Result<Read> {
+    let mut arrays = Arrays::open(path)?;
+    let names = arrays.names();
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let find = |all: &[(&'static str, &'static str)]| {
+        let both = all.iter().find(|(cases, labels)| has(cases) && has(labels));
+        both.or_else(|| all.iter().find(|(cases, _)| has(cases))).copied()
+    };
+    let only = match &names[..] {
+        [only] => Some((only.as_str(), "")),
+        _ => None,
+    };
+    let Some(train) = find(&TRAIN).or(only) else {
+        let expected = "an array `x_train`, `x`, `data` or `images`, or only one array";
+        return Err(Error::file(path, "arrays", expected, names.join(", ")));
+    };
+    let mut class_names: Option<Vec<String>> = None;
+    let mut part = |(cases, of_cases): (&str, &str)| -> Result<(Part, Image)> {
+        let (mut part, image) = npy::parse(path, arrays.bytes(cases)?, options)?;
+        if has(of_cases) && options.labels.is_none() {
+            let (labels, found) = npy::parse_labels(path, &arrays.bytes(of_cases)?)?;
+            labels::check_count(path, labels.len(), part.len())?;
+            if class_names.as_ref().is_some_and(|names| Some(names) != found.as_ref()) {
+                let expected = "labels of the same classes in both parts";
+                return Err(Error::file(path, format!("array {of_cases:?}"), expected, "others"));
+            }
+            (part.labels, class_names) = (Some(labels), found);
+        }
+        Ok((part, image))
+    };
+    let (train, image) = part(train)?;
+    let test = find(&TEST).map(&mut part).transpose()?;
+    if let Some((test, _)) = &test
+        && test.width() != train.width()
+    {
+        let expected = format!("{} values a case, as for training", train.width());
+        return Err(Error::file(path, "the test part", expected, test.width().to_string()));
+    }
+    Ok((train, test.map(|(test, _)| test), image, class_names))
+}
 
 /// The arrays of a file.
 pub(crate) struct Arrays {
@@ -30,24 +92,36 @@ impl Arrays {
         Ok(Self { path: path.to_owned(), archive })
     }
 
-    /// The array `name`. Errors where there is none, with the names that there are, or where it is damaged.
-    pub(crate) fn get(&mut self, name: &str) -> Result<Array> {
-        let path = self.path.clone();
-        let place = format!("array {name:?}");
+    /// The names of the arrays, in alphabetical order.
+    fn names(&self) -> Vec<String> {
+        let names = self.archive.file_names().flatten();
         let mut names: Vec<_> =
-            self.archive.file_names().flatten().map(|n| n.into_owned()).collect();
+            names.map(|name| name.trim_end_matches(".npy").to_owned()).collect();
         names.sort();
-        let wrong = |e: String| Error::file(&path, &place, npy::FORM, e);
-        let mut bytes = Vec::new();
+        names
+    }
+
+    /// The bytes of the array `name`, a .npy file. Errors where there is none, with the names that there are.
+    fn bytes(&mut self, name: &str) -> Result<Bytes> {
+        let (path, names) = (self.path.clone(), self.names());
+        let wrong = |e: String| Error::file(&path, format!("array {name:?}"), npy::FORM, e);
+        let mut spool = Spool::new();
         match self.archive.by_name(&format!("{name}.npy")) {
-            Ok(mut file) => file.read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?,
+            Ok(mut file) => io::copy(&mut file, &mut spool).map_err(|e| wrong(e.to_string()))?,
             Err(zip::result::ZipError::FileNotFound) => {
-                let names: Vec<_> =
-                    names.iter().map(|name| name.trim_end_matches(".npy")).collect();
                 return Err(wrong(format!("none of this name among {}", names.join(", "))));
             }
             Err(e) => return Err(wrong(e.to_string())),
         };
+        spool.finish().map_err(spooling(&path))
+    }
+
+    /// The array `name`. Errors where there is none, with the names that there are, or where it is damaged.
+    pub(crate) fn get(&mut self, name: &str) -> Result<Array> {
+        let bytes = self.bytes(name)?;
+        let path = self.path.clone();
+        let place = format!("array {name:?}");
+        let wrong = |e: String| Error::file(&path, &place, npy::FORM, e);
         npy::check_header(&path, &bytes)?;
         let mut rest: &[u8] = &bytes;
         let header = NpyHeader::from_reader(&mut rest).map_err(|e| wrong(e.to_string()))?;

@@ -1,14 +1,42 @@
 //! What a source does not say about itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rbm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 use super::form::{Form, Source};
-use super::{Alphabet, Binarise, LabelColumn, Weights};
+use super::{Alphabet, Binarise, Columns, LabelColumn, Weights};
 
 /// The most states of a code.
 const MOST_STATES: usize = 1 << 16;
+
+/// What becomes of values that are not known: empty cells, `NA`, `?`, NaN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// They are an error that counts them.
+    #[default]
+    Refuse,
+    /// Each is the mean of its column over the training cases.
+    Mean,
+    /// Each is drawn given the known values of its case, anew whenever the case has its turn (Practical Guide, §17).
+    Gibbs,
+}
+
+impl std::str::FromStr for Missing {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "mean" => Ok(Self::Mean),
+            "gibbs" => Ok(Self::Gibbs),
+            _ => Err(Error::invalid("missing", "refuse, mean or gibbs", format!("{text:?}"))),
+        }
+    }
+}
 
 /// What a source does not say about itself.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +47,24 @@ pub struct Options {
     /// Labels in a file of their own: `.npy`, IDX (a name with `idx` in it), or one whole number a line in `.csv` or
     /// `.txt`; the latter two plain or gzipped. Only for single files of cases.
     pub labels: Option<PathBuf>,
-    /// The column of the labels in a CSV file. `None`: the one that the header calls label, class, target or y.
+    /// The column of the labels in a table. `None`: the one that the header calls label, class, target or y, or their plurals.
     pub label_column: Option<LabelColumn>,
+    /// The column of a table that holds measurements to be predicted, by its name or its number from 1.
+    pub target: Option<String>,
+    /// Columns of a table that are left out, by their names or numbers.
+    pub drop: Vec<String>,
+    /// What becomes of missing values.
+    pub missing: Missing,
+    /// Whether the columns of a table are told apart: numbers, zeros and ones, categories. Words are categories in any case.
+    pub finds_kinds: bool,
+    /// Columns that are categories though they hold numbers, by their names or numbers.
+    pub categories: Vec<String>,
+    /// Columns that are numbers though they look like codes.
+    pub numbers: Vec<String>,
+    /// The columns that a model learned from: those of the table are brought into their order, by name where there are names.
+    pub columns: Option<Arc<Columns>>,
+    /// The classes that a model learned, by name: labels are theirs.
+    pub class_names: Option<Arc<[String]>>,
     /// How the values become zeros and ones.
     pub binarise: Binarise,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units.
@@ -76,13 +120,26 @@ impl Options {
             let is_sparse = matches!(source, Source::File(_, Form::Svmlight));
             must(is_sparse, "width", expected, width.to_string())?;
         }
-        if let (Some(file), Source::Digits | Source::Folder(_)) = (&self.labels, source) {
+        if let (Some(file), Source::Digits | Source::Folder(..) | Source::Pictures(_)) =
+            (&self.labels, source)
+        {
             let expected = format!("none for `{name}`, which has labels of its own");
             return Err(Error::invalid("file of labels", expected, file.display().to_string()));
         }
         if let (Some(file), Source::Population(_) | Source::Suite(_)) = (&self.labels, source) {
             let expected = format!("none for `{name}`, which has no labels");
             return Err(Error::invalid("file of labels", expected, file.display().to_string()));
+        }
+        let is_table = matches!(source, Source::File(_, form) if form.is_table());
+        let lists =
+            [("drop", &self.drop), ("categories", &self.categories), ("numbers", &self.numbers)];
+        for (what, list) in lists {
+            let expected = format!("none for `{name}`: only tables have columns");
+            must(is_table || list.is_empty(), what, expected, list.join(", "))?;
+        }
+        if let Some(target) = &self.target {
+            let expected = format!("none for `{name}`: only tables have one");
+            must(is_table, "target", expected, target.clone())?;
         }
         let Some(column) =
             self.label_column.as_ref().filter(|&column| *column != LabelColumn::None)
@@ -96,8 +153,8 @@ impl Options {
                 "a column and a file",
             ));
         }
-        if !matches!(source, Source::File(_, Form::Csv)) {
-            let expected = format!("none for `{name}`: only a CSV file has one");
+        if !is_table {
+            let expected = format!("none for `{name}`: only a table has one");
             return Err(Error::invalid("label column", expected, format!("{column:?}")));
         }
         Ok(())

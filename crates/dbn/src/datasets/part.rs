@@ -21,6 +21,8 @@ pub struct Part {
     pub names: Option<Arc<[String]>>,
     /// How much each case counts, where not all count as much; `n` of them, above 0.
     pub weights: Option<Arc<[f32]>>,
+    /// What is to be predicted of each case, a measurement; `n` of them.
+    pub targets: Option<Vec<f32>>,
 }
 
 impl Part {
@@ -45,7 +47,7 @@ impl Part {
             let expected = format!("one for each of {} cases", cases.count());
             return Err(Error::invalid("labels", expected, format!("{} labels", labels.len())));
         }
-        Ok(Self { cases, labels, names: None, weights: None })
+        Ok(Self { cases, labels, targets: None, names: None, weights: None })
     }
 
     /// The number of cases.
@@ -70,12 +72,11 @@ impl Part {
     /// [`Error::Invalid`] where `indices` is empty or names a case that there is not.
     pub fn select(&self, indices: &[u32]) -> Result<Self> {
         let cases = self.cases.select(indices)?;
-        let labels = self.labels.as_ref().map(|labels| {
-            indices.iter().filter_map(|&index| labels.get(index as usize).copied()).collect()
-        });
-        let names = self.names.as_ref().map(|names| chosen(names, indices));
-        let weights = self.weights.as_ref().map(|weights| chosen(weights, indices));
-        Ok(Self { names, weights, ..Self::of(cases, labels)? })
+        let labels = self.labels.as_ref().map(|labels| chosen(labels, indices));
+        let targets = self.targets.as_ref().map(|targets| chosen(targets, indices));
+        let names = self.names.as_ref().map(|names| chosen(names, indices).into());
+        let weights = self.weights.as_ref().map(|weights| chosen(weights, indices).into());
+        Ok(Self { targets, names, weights, ..Self::of(cases, labels)? })
     }
 
     /// The numbers of `count` cases that stand for all of them: from all over them, evenly, and where not all count as much, as
@@ -97,23 +98,27 @@ impl Part {
     ///
     /// As [`Cases::joined`].
     pub fn joined(first: &Self, second: &Self) -> Result<Self> {
-        let labels = match (&first.labels, &second.labels) {
-            (Some(first), Some(second)) => Some([&first[..], second].concat()),
-            _ => None,
-        };
-        let names = together(first.names.as_deref(), second.names.as_deref());
-        let weights = together(first.weights.as_deref(), second.weights.as_deref());
-        let all = Self::of(Cases::joined(&first.cases, &second.cases)?, labels)?;
-        Ok(Self { names, weights, ..all })
+        let labels = joined(first.labels.as_deref(), second.labels.as_deref());
+        let targets = joined(first.targets.as_deref(), second.targets.as_deref());
+        let names = joined(first.names.as_deref(), second.names.as_deref()).map(Arc::from);
+        let weights = joined(first.weights.as_deref(), second.weights.as_deref()).map(Arc::from);
+        let part = Self::of(Cases::joined(&first.cases, &second.cases)?, labels)?;
+        Ok(Self { targets, names, weights, ..part })
     }
 
     /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
     /// encoding is not for.
     pub(super) fn encode(&mut self, name: &str, options: &Options, number: u64) -> Result<()> {
-        if let Some(encoding) = Encoding::of(options, number) {
-            encoding.check(name, self)?;
-            self.cases = self.cases.encoded(encoding);
+        match Encoding::of(options, number) {
+            Some(encoding) => self.apply(name, encoding),
+            None => Ok(()),
         }
+    }
+
+    /// Encodes the cases of this part of the source `name`. Errors for the first value that the encoding is not for.
+    pub(super) fn apply(&mut self, name: &str, encoding: Encoding) -> Result<()> {
+        encoding.check(name, self)?;
+        self.cases = self.cases.encoded(encoding);
         Ok(())
     }
 
@@ -143,7 +148,8 @@ impl Part {
         high: f32,
         expected: &str,
     ) -> Result<()> {
-        let is_inside = |&x: &f32| (low..=high).contains(&x);
+        let may_miss = self.cases.may_miss();
+        let is_inside = |&x: &f32| (low..=high).contains(&x) || may_miss && x.is_nan();
         let extent = self.cases.extent();
         if extent.is_some_and(|(lowest, highest)| is_inside(&lowest) && is_inside(&highest)) {
             return Ok(());
@@ -162,13 +168,13 @@ impl Part {
 }
 
 /// Those with these numbers, as far as there are any.
-fn chosen<T: Clone>(all: &[T], indices: &[u32]) -> Arc<[T]> {
-    indices.iter().filter_map(|&index| all.get(index as usize).cloned()).collect()
+fn chosen<T: Clone>(of: &[T], indices: &[u32]) -> Vec<T> {
+    indices.iter().filter_map(|&index| of.get(index as usize).cloned()).collect()
 }
 
 /// Those of both parts, where both have some.
-fn together<T: Clone>(first: Option<&[T]>, second: Option<&[T]>) -> Option<Arc<[T]>> {
-    Some(first?.iter().chain(second?).cloned().collect())
+fn joined<T: Clone>(first: Option<&[T]>, second: Option<&[T]>) -> Option<Vec<T>> {
+    Some([first?, second?].concat())
 }
 
 /// Checks that every value of `part` is in `[low, high]`, as `units` ("Bernoulli") need it; `path_or_name` is the source.

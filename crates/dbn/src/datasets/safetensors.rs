@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
-use super::{Cases, Part, bytes, labels};
+use super::{Cases, Missing, Options, Part, bytes, labels};
 
 const CASES: [&str; 5] = ["cases", "data", "x", "samples", "images"];
 const LABELS: [&str; 2] = ["labels", "y"];
@@ -18,7 +18,10 @@ const TYPES: &str = "F64, F32, F16, BF16, U8, U32, I16, I32 or I64";
 
 /// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures: the first
 /// there is of the tensors [`CASES`], or else the only floating-point or U8 tensor of such a shape; labels from [`LABELS`].
-pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usize, usize)>)> {
+pub(super) fn read(
+    path: &Path,
+    options: &Options,
+) -> Result<(Part, Option<(usize, usize)>, Option<Vec<String>>)> {
     let bytes = bytes::read(path, FORM)?;
     let (header, metadata) = SafeTensors::read_metadata(&bytes)
         .map_err(|e| Error::file(path, "header", "a whole .safetensors file", e.to_string()))?;
@@ -31,26 +34,34 @@ pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<(Part, Option<(usi
     }
     let (count, width, image) = match info.shape[..] {
         [count, width] => (count, width, None),
-        [count, height, width] => (count, height * width, Some((height, width))),
+        [count, height, width] | [count, height, width, 1] | [count, 1, height, width] => {
+            (count, height * width, Some((height, width)))
+        }
         _ => {
             let found = format!("{:?}", info.shape);
-            return Err(Error::file(path, place, "shape (n, width) or (n, height, width)", found));
+            let expected =
+                "shape (n, width) or (n, height, width), pictures with one channel or none";
+            return Err(Error::file(path, place, expected, found));
         }
     };
     let number = file.number(name, info)?;
     // Eight bytes say how long the header is.
     let of = |info: &TensorInfo| 8 + header + info.data_offsets.0..8 + header + info.data_offsets.1;
-    let labels = match file.labels(name)? {
-        None => None,
+    let (labels, names) = match file.labels(name)? {
+        None => (None, None),
         Some((name, info)) => {
             let values = file.number(name, info)?.wide(&bytes[of(info)]);
-            let labels = labels::labels(path, values)?;
+            let (labels, names) = labels::classes(path, &values)?;
             labels::check_count(path, labels.len(), count)?;
-            Some(labels)
+            (Some(labels), names)
         }
     };
     let layout = Layout { start: of(info).start, count, width, number };
-    Ok((Part::of(Cases::stored(Stored::new(path, bytes, layout, scale)?), labels)?, image))
+    let stored = match options.missing {
+        Missing::Refuse => Stored::new(path, bytes, layout, options.scale)?,
+        _ => Stored::with_missing(path, bytes, layout, options.scale)?,
+    };
+    Ok((Part::of(Cases::stored(stored), labels)?, image, names))
 }
 
 /// What a file says that it holds.
@@ -123,5 +134,5 @@ impl File<'_> {
 fn is_matrix(info: &TensorInfo) -> bool {
     let is_data =
         matches!(info.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::U8);
-    is_data && matches!(info.shape.len(), 2 | 3)
+    is_data && matches!(info.shape.len(), 2..=4)
 }

@@ -44,6 +44,26 @@ impl Stored {
         layout: Layout,
         scale: Option<f32>,
     ) -> Result<Self> {
+        Self::checked(path, bytes, layout, scale, false)
+    }
+
+    /// The same where values may be missing: NaN.
+    pub(super) fn with_missing(
+        path: &Path,
+        bytes: Bytes,
+        layout: Layout,
+        scale: Option<f32>,
+    ) -> Result<Self> {
+        Self::checked(path, bytes, layout, scale, true)
+    }
+
+    fn checked(
+        path: &Path,
+        bytes: Bytes,
+        layout: Layout,
+        scale: Option<f32>,
+        may_be_missing: bool,
+    ) -> Result<Self> {
         let Layout { start, count, width, number } = layout;
         if count == 0 || width == 0 {
             let expected = "at least one case of at least one value";
@@ -62,7 +82,7 @@ impl Stored {
         let mut stored = Self { path, bytes, layout, scale, extent: (0.0, 0.0) };
         stored.extent = match stored.extent_of_bytes() {
             Some(extent) => extent,
-            None => stored.scan()?,
+            None => stored.scan(may_be_missing)?,
         };
         Ok(stored)
     }
@@ -78,18 +98,24 @@ impl Stored {
         values.iter().all(|x| x.is_finite()).then(|| widen(NOTHING, &values))
     }
 
-    /// The smallest and the largest value; errors for the first that is not finite.
-    fn scan(&self) -> Result<(f32, f32)> {
+    /// The smallest and the largest value; errors for the first that is not finite, unless it is NaN and `may_be_missing`.
+    fn scan(&self, may_be_missing: bool) -> Result<(f32, f32)> {
         let Layout { count, width, .. } = self.layout;
         let (mut extent, mut values, mut buffer) = (NOTHING, Vec::new(), Vec::new());
         let rows = (PIECE / width).max(1);
         for start in (0..count).step_by(rows) {
             values.clear();
             self.append(start..count.min(start + rows), &mut values, &mut buffer)?;
-            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            let is_wrong = |x: &f32| !(x.is_finite() || may_be_missing && x.is_nan());
+            if let Some(at) = values.iter().position(is_wrong) {
                 let place = place(start + at / width, at % width);
-                let found = values[at].to_string();
-                return Err(Error::file(&self.path, place, "a finite number", found));
+                let expected = match values[at].is_nan() {
+                    true => {
+                        "a finite number (learn from the other values with --missing gibbs or --missing mean)"
+                    }
+                    false => "a finite number",
+                };
+                return Err(Error::file(&self.path, place, expected, values[at].to_string()));
             }
             extent = widen(extent, &values);
         }

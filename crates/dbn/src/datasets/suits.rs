@@ -31,12 +31,25 @@ pub fn check_units(path_or_name: &str, part: &Part, units: &Units) -> Result<()>
         let (low, high) = units.range();
         return check_range(path_or_name, part, low, high, &units.kind());
     }
+    let may_miss = part.cases.may_miss();
     let mut start = 0;
     for block in data::blocks(&part.cases) {
         for row in block?.to_vec2::<f32>()? {
             let groups = units.groups().into_iter();
             let misfit = groups.filter_map(|(columns, units)| {
-                let (column, expected, found) = misfit(row.get(columns.clone())?, units)?;
+                let values = row.get(columns.clone())?;
+                let known: Vec<f32>;
+                let values = if may_miss && values.iter().any(|x| x.is_nan()) {
+                    // Of a site all values are missing, or none.
+                    known = values
+                        .iter()
+                        .map(|x| if x.is_nan() { neutral(units) } else { *x })
+                        .collect();
+                    &known[..]
+                } else {
+                    values
+                };
+                let (column, expected, found) = misfit(values, units)?;
                 Some((columns.start + column, expected, found))
             });
             if let Some((column, expected, found)) = misfit.into_iter().next() {
@@ -46,6 +59,16 @@ pub fn check_units(path_or_name: &str, part: &Part, units: &Units) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// A value that fits in place of one that is missing.
+fn neutral(units: &Units) -> f32 {
+    match units {
+        Units::Spin { .. } => 1.0,
+        Units::Potts { states, .. } => 1.0 / *states as f32,
+        Units::Multinomial { size, draws } => *draws as f32 / *size as f32,
+        _ => 0.0,
+    }
 }
 
 /// What the first value of a case is that units of one kind cannot have.

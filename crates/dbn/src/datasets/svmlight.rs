@@ -6,7 +6,7 @@ use std::path::Path;
 use rbm_core::{Error, Result};
 
 use super::bytes::{Bytes, read_unzipped};
-use super::labels::{self, LabelColumn};
+use super::labels::{self, LabelColumn, Labels};
 use super::sparse::Sparse;
 use super::{Cases, Options, Part};
 
@@ -17,8 +17,8 @@ const LARGEST: u32 = 1 << 24;
 /// The cases in the file `path`, plain or gzipped, as wide as the largest index or as `options` say.
 ///
 /// Indices count from 1, or from 0 if there is an index 0. What follows a `#` and `qid:` pairs are passed over. Labels are
-/// whole numbers, or -1 and 1, which become 0 and 1; where they are all the same there are none.
-pub(super) fn read(path: &Path, options: &Options) -> Result<Part> {
+/// whole numbers, -1 and 1 among them; where they are all the same there are none.
+pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<String>>)> {
     let text = read_unzipped(path, FORM)?;
     let lines = Lines::of(path, &text, options.scale.unwrap_or(1.0))?;
     let first = if lines.has_index_0 { 0 } else { 1 };
@@ -36,7 +36,8 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Part> {
     let is_unlabelled = options.labels.is_some() || options.label_column == Some(LabelColumn::None);
     let classes = if is_unlabelled { None } else { classes(path, &lines.labels, &lines.numbers)? };
     let sparse = Sparse::new(width, lines.starts, columns, lines.values);
-    Part::of(Cases::sparse(sparse), classes)
+    let (classes, names) = classes.unzip();
+    Ok((Part::of(Cases::sparse(sparse), classes)?, names.flatten()))
 }
 
 /// What the lines of a file say.
@@ -124,14 +125,13 @@ fn line(number: usize) -> String {
     format!("line {number}")
 }
 
-fn classes(path: &Path, found: &[f64], numbers: &[usize]) -> Result<Option<Vec<u32>>> {
+fn classes(path: &Path, found: &[f64], numbers: &[usize]) -> Result<Option<Labels>> {
     if found.windows(2).all(|pair| pair[0] == pair[1]) {
         return Ok(None);
     }
-    if found.iter().all(|label| label.abs() == 1.0) {
-        return Ok(Some(found.iter().map(|&label| u32::from(label > 0.0)).collect()));
+    if let Some(at) = found.iter().position(|label| label.fract() != 0.0) {
+        let expected = "a label: a whole number";
+        return Err(Error::file(path, line(numbers[at]), expected, found[at].to_string()));
     }
-    let numbered = found.iter().zip(numbers);
-    let classes = numbered.map(|(&label, &number)| labels::label(path, || line(number), label));
-    classes.collect::<Result<_>>().map(Some)
+    labels::classes(path, found).map(Some)
 }

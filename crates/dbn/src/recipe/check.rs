@@ -6,6 +6,7 @@ use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Backpropagation, Classifier, FinetuneRule, Layer, Method, Recipe, UpDown};
 use crate::greedy::Pass;
+use crate::standardise::Scaling;
 
 /// The farthest that a case may be moved.
 const FARTHEST: f64 = 1e6;
@@ -24,7 +25,8 @@ impl Recipe {
         let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });
         let expected = "mean, unless for Bernoulli data that are not standardised";
         let is_drawn = self.data.pass == Pass::Sample;
-        must(is_bernoulli && !self.standardise || !is_drawn, "data.pass", expected, "sample")?;
+        let is_standardised = self.standardise == Scaling::Standardise;
+        must(is_bernoulli && !is_standardised || !is_drawn, "data.pass", expected, "sample")?;
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {

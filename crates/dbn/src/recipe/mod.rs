@@ -27,8 +27,9 @@ pub use self::nearest::{nearest, quoted};
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::work::Work;
-use crate::datasets::{self, Binarise, Dataset, LabelColumn, Parts, Weights};
+use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts, Weights};
 use crate::greedy::{Caching, Pass};
+use crate::standardise::Scaling;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,18 +41,20 @@ pub struct Recipe {
     /// Every random choice follows from it.
     #[serde(default)]
     pub seed: u64,
-    /// The kind of the data layer's units: `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
+    /// The kind of the data layer's units: `auto`, which is found from the data: the kinds of a table's columns, Bernoulli units for
+    /// pictures; or `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
     /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`; or `one-hot`: Potts
     /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
-    #[serde(default = "bernoulli")]
+    #[serde(default = "auto")]
     pub visible: String,
     /// Whether the top machine learns the labels of the cases too, as a group of units beside those of the layer below it
     /// (Hinton, Osindero, Teh 2006, §5).
     #[serde(default)]
     pub labels: bool,
-    /// Whether to bring every column of the data to mean 0 and deviation 1 first: for Gaussian units.
+    /// Whether to bring the columns of the data to mean 0 and deviation 1 first, or between 0 and 1: `"auto"` (where units are
+    /// Gaussian), `true`, `false` or `"min-max"`.
     #[serde(default)]
-    pub standardise: bool,
+    pub standardise: Scaling,
     /// Whether the data of deep layers are computed once a layer: `never` or `when-it-fits`.
     #[serde(default)]
     pub cache: Caching,
@@ -84,8 +87,18 @@ pub struct Data {
     pub scale: f32,
     /// A file with the labels; empty for none.
     pub labels: PathBuf,
-    /// The column of the labels in a CSV file: `none`, `first`, `last` or a name; empty leaves the choice to the header.
+    /// The column of the labels in a table: `none`, `first`, `last`, a name or a number from 1; empty leaves the choice to the header.
     pub label_column: String,
+    /// The column of a table that holds measurements to be predicted, by its name or number; empty for none.
+    pub target: String,
+    /// Columns of a table that are left out, by their names or numbers.
+    pub drop: Vec<String>,
+    /// Columns that are categories though they hold numbers.
+    pub categories: Vec<String>,
+    /// Columns that are numbers though they look like codes of categories.
+    pub numbers: Vec<String>,
+    /// What becomes of missing values: `refuse`, `mean` or `gibbs`.
+    pub missing: Missing,
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
     pub binarise: Binarise,
@@ -134,6 +147,11 @@ impl Default for Data {
             scale: 0.0,
             labels: PathBuf::new(),
             label_column: String::new(),
+            target: String::new(),
+            drop: Vec::new(),
+            categories: Vec::new(),
+            numbers: Vec::new(),
+            missing: Missing::Refuse,
             binarise: Binarise::None,
             pass: Pass::Mean,
             one_hot: 0,
@@ -265,8 +283,8 @@ fn a_gibibyte() -> u64 {
     1 << 30
 }
 
-fn bernoulli() -> String {
-    "bernoulli".into()
+fn auto() -> String {
+    visible::AUTO.into()
 }
 
 impl Recipe {
@@ -274,11 +292,20 @@ impl Recipe {
     pub fn data_options(&self) -> Result<datasets::Options> {
         let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;
         let alphabet = Some(&self.data.alphabet).filter(|alphabet| !alphabet.is_empty());
+        let Data { target, drop, categories, numbers, missing, .. } = &self.data;
         let Ok(column) = LabelColumn::from_str(label_column);
         Ok(datasets::Options {
             scale: (*scale != 0.0).then_some(*scale),
             labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
             label_column: (!label_column.is_empty()).then_some(column),
+            target: (!target.is_empty()).then(|| target.clone()),
+            drop: drop.clone(),
+            categories: categories.clone(),
+            numbers: numbers.clone(),
+            missing: *missing,
+            finds_kinds: self.visible == visible::AUTO,
+            columns: None,
+            class_names: None,
             binarise: *binarise,
             one_hot: (*one_hot != 0).then_some(*one_hot),
             width: (*width != 0).then_some(*width),

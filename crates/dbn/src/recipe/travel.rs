@@ -27,12 +27,8 @@ impl Recipe {
         self
     }
 
-    /// What data go through before the network sees them.
-    pub fn preprocessing(&self) -> Preprocessing {
-        let scale = match self.data.scale {
-            0.0 => datasets::scale_of(&self.data.source),
-            scale => scale,
-        };
+    /// What data that were divided by `scale` go through before the network sees them.
+    pub fn preprocessing(&self, scale: f32) -> Preprocessing {
         Preprocessing {
             scale,
             binarise: self.data.binarise.to_string(),

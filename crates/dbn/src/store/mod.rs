@@ -11,18 +11,19 @@ mod file;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::state::State;
-use rbm_core::{Error, Rbm, Result, Rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
 use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
-use crate::datasets::Cases;
+use crate::datasets::{Cases, Columns};
 use crate::directed::Directed;
 use crate::standardise::Standardise;
-use crate::{Autoencoder, Classifier, Dbn, labels};
+use crate::{Autoencoder, Classifier, Dbn, Recognition, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -42,13 +43,25 @@ pub struct Model {
     pub image: Option<(usize, usize)>,
     /// What the data went through before, where that is known.
     pub preprocessing: Option<Preprocessing>,
+    /// The columns of the table that it learned from, where they have names or hold categories.
+    pub columns: Option<Arc<Columns>>,
+    /// What the classes are called, where they are not called by their numbers.
+    pub class_names: Option<Vec<String>>,
 }
 
 /// A network and nothing beside it.
 impl From<Dbn> for Model {
     fn from(dbn: Dbn) -> Self {
-        let (classifier, autoencoder, standardise) = (None, None, None);
-        Self { dbn, classifier, autoencoder, standardise, image: None, preprocessing: None }
+        Self {
+            dbn,
+            classifier: None,
+            autoencoder: None,
+            standardise: None,
+            image: None,
+            preprocessing: None,
+            columns: None,
+            class_names: None,
+        }
     }
 }
 
@@ -66,7 +79,10 @@ impl Model {
             autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
+            min_max: self.standardise.as_ref().is_some_and(|standardise| standardise.cuts),
             preprocessing: self.preprocessing.clone(),
+            columns: self.columns.as_deref().cloned(),
+            class_names: self.class_names.clone(),
         }
     }
 
@@ -85,6 +101,29 @@ impl Model {
             None => cases.clone(),
         };
         cases.to_device(self.dbn.bottom().device())
+    }
+
+    /// How many classes the model tells apart, if it does.
+    pub fn classes(&self) -> Option<usize> {
+        self.classifier.as_ref().map(Classifier::classes).or(self.dbn.classes)
+    }
+
+    /// What the class with this number, from 0, is called.
+    pub fn class_name(&self, class: usize) -> String {
+        let name = self.class_names.as_ref().and_then(|names| names.get(class));
+        name.cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them: what the classifier says, or the
+    /// label units by means. A leaf. Errors for a model that tells no classes apart.
+    pub fn class_probabilities(&self, prepared: &Tensor) -> Result<Tensor> {
+        match &self.classifier {
+            Some(classifier) => {
+                let logits = classifier.logits(prepared)?.detach();
+                Ok(candle_nn::ops::softmax(&logits, D::Minus1)?)
+            }
+            None => self.dbn.label_probabilities(prepared, Recognition::Means, &mut Rng::new(0)),
+        }
     }
 
     /// Errors unless cases of the network are so wide.
@@ -130,7 +169,7 @@ impl Model {
         let model = Self::empty(&config, device)?;
         check(&path, &model.shapes()?, &tensors)?;
         model.fill(&tensors)?;
-        Ok(Self { standardise: standardised(&tensors), ..model })
+        Ok(Self { standardise: standardised(&tensors, config.min_max), ..model })
     }
 
     /// The model that `config` describes, with neutral parameters.
@@ -164,12 +203,20 @@ impl Model {
         };
         let standardise = if config.standardise {
             let mean = Tensor::zeros(width, DType::F32, device)?;
-            Some(Standardise { deviation: mean.ones_like()?, mean })
+            Some(Standardise { deviation: mean.ones_like()?, mean, cuts: config.min_max })
         } else {
             None
         };
-        let (image, preprocessing) = (config.image, config.preprocessing.clone());
-        Ok(Self { dbn, classifier, autoencoder, standardise, image, preprocessing })
+        Ok(Self {
+            dbn,
+            classifier,
+            autoencoder,
+            standardise,
+            image: config.image,
+            preprocessing: config.preprocessing.clone(),
+            columns: config.columns.clone().map(Arc::new),
+            class_names: config.class_names.clone(),
+        })
     }
 
     /// Every parameter under its name in the file; matrices are marked, because they are transposed there.
@@ -213,7 +260,7 @@ impl Model {
             let tensor = if tensor.rank() == 2 { tensor.t()?.contiguous()? } else { tensor };
             tensors.insert(name, tensor);
         }
-        if let Some(Standardise { mean, deviation }) = &self.standardise {
+        if let Some(Standardise { mean, deviation, .. }) = &self.standardise {
             tensors.insert(MEAN.into(), mean.clone());
             tensors.insert(DEVIATION.into(), deviation.clone());
         }
@@ -276,8 +323,9 @@ impl Dbn {
 const MEAN: &str = "standardise.mean";
 const DEVIATION: &str = "standardise.deviation";
 
-fn standardised(tensors: &State) -> Option<Standardise> {
+fn standardised(tensors: &State, cuts: bool) -> Option<Standardise> {
     Some(Standardise {
+        cuts,
         mean: tensors.get(MEAN)?.clone(),
         deviation: tensors.get(DEVIATION)?.clone(),
     })

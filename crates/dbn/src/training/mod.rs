@@ -11,6 +11,8 @@ mod resume;
 mod updown;
 mod watch;
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device};
 use rbm_core::state::State;
 use rbm_core::train::Position;
@@ -20,9 +22,9 @@ use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
-use crate::datasets::Parts;
+use crate::datasets::{Columns, Parts};
 use crate::recipe::Work;
-use crate::standardise::Standardise;
+use crate::standardise::{Scaling, Standardise};
 use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -57,8 +59,14 @@ pub struct Training {
     /// The units of the data layer.
     visible: Units,
     classes: Option<usize>,
+    class_names: Option<Vec<String>>,
+    columns: Option<Arc<Columns>>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
+    /// What every number of the source was divided by.
+    scale: f32,
+    /// What was decided about the data, a sentence each: whoever trains says it once.
+    pub notes: Vec<String>,
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
     /// The way down, once it has weights of its own.
@@ -85,37 +93,50 @@ enum Stream {
     Labelled,
 }
 
+/// Errors where the recipe needs labels and `dataset` has none, or the same for all cases.
+fn check_labels(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
+    let expected = match (recipe.labels, &recipe.classifier) {
+        (true, _) => "labels for the top machine (name their column or file, or set labels=false)",
+        (false, Some(_)) => {
+            "labels for the classifier (name their column or file, or train --unsupervised)"
+        }
+        (false, None) => return Ok(()),
+    };
+    let what = format!("the data {:?}", dataset.name);
+    let Some(labels) = &dataset.train.labels else {
+        return Err(Error::invalid(what, expected, "cases without labels"));
+    };
+    if labels.windows(2).all(|pair| pair[0] == pair[1]) {
+        let found = "the same label for all cases: there is nothing to tell apart";
+        return Err(Error::invalid(what, expected, found));
+    }
+    Ok(())
+}
+
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
-        let (name, classes, image) = (dataset.name.clone(), dataset.classes, dataset.image);
         let mut recipe = recipe;
+        let (classes, image) = (dataset.classes, dataset.image);
+        let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let (scale, mut notes) = (dataset.scale, Vec::new());
         if let Some(alphabet) = &dataset.alphabet {
-            // As it was found, so that other data are read by the same one.
-            recipe.data.alphabet = alphabet.to_string();
+            notes.extend(recipe.take_alphabet(alphabet));
         }
-        let needs_labels = recipe.classifier.is_some() || recipe.labels;
-        if needs_labels && dataset.train.labels.is_none() {
-            let expected = match recipe.labels {
-                true => {
-                    "labels for the top machine (name their column or file, or set labels=false)"
-                }
-                false => {
-                    "labels for the classifier (name their column or file, or train --unsupervised)"
-                }
-            };
-            return Err(Error::invalid(
-                format!("the data {name:?}"),
-                expected,
-                "cases without labels",
-            ));
-        }
+        check_labels(&recipe, &dataset)?;
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
-        let visible = recipe.visible_units(&chosen_by)?;
+        let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;
+        let scaling = recipe.scaling(&visible)?;
+        if scaling == Scaling::Standardise && recipe.standardise == Scaling::Auto {
+            notes.push(
+                "columns of Gaussian units are brought to mean 0 and deviation 1 (--no-standardise leaves them)"
+                    .into(),
+            );
+        }
         let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
-        if !recipe.standardise {
+        if scaling == Scaling::None {
             // Before the split, so that the place in an error is the place in the file.
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
             std::iter::once(&dataset.train).chain(others).try_for_each(check)?;
@@ -126,8 +147,11 @@ impl Training {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
         }
-        let standardise =
-            if recipe.standardise { Some(Standardise::of(&train.cases)?) } else { None };
+        let standardise = match scaling {
+            Scaling::Standardise => Some(Standardise::of(&train.cases)?.only(&visible)?),
+            Scaling::MinMax => Some(Standardise::min_max(&train.cases)?.only(&visible)?),
+            Scaling::None | Scaling::Auto => None,
+        };
         let prepare = |part: Part| -> Result<Part> {
             let cases = standardise
                 .as_ref()
@@ -148,8 +172,12 @@ impl Training {
             device: device.clone(),
             visible,
             classes,
+            class_names,
+            columns,
             image,
             standardise,
+            scale,
+            notes,
             rbms: Vec::new(),
             generative: Vec::new(),
             network: None,
@@ -264,7 +292,19 @@ impl Training {
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
-        let preprocessing = Some(self.recipe.preprocessing());
-        Ok(Model { dbn, classifier, autoencoder, standardise, image, preprocessing })
+        let preprocessing = Some(self.recipe.preprocessing(self.scale));
+        // Without names, columns of one kind are nothing that the units do not say.
+        let columns = self.columns.clone().filter(|columns| columns.tells_more());
+        let class_names = self.class_names.clone();
+        Ok(Model {
+            dbn,
+            classifier,
+            autoencoder,
+            standardise,
+            image,
+            preprocessing,
+            columns,
+            class_names,
+        })
     }
 }

@@ -45,7 +45,9 @@ fn labels_are_classes_signs_or_nothing() -> Outcome {
     assert_eq!(of("0.5 1:1\n7 1:1\n", &unlabelled())?, None);
     let folder = folder(&[("x.svm", b"0.5 1:1\n7 1:1\n"), ("y.txt", b"4\n5\n")])?;
     let labels = Options { labels: Some(folder.path().join("y.txt")), ..plain() };
-    assert_eq!(read(&folder.path().join("x.svm"), &labels)?.train.labels, Some(vec![4, 5]));
+    let set = read(&folder.path().join("x.svm"), &labels)?;
+    assert_eq!(set.train.labels, Some(vec![0, 1]));
+    assert_eq!(set.class_names, Some(vec!["4".into(), "5".into()]));
     Ok(())
 }
 
@@ -65,7 +67,7 @@ refused! {
     empty: "x.svm", b"", plain() => ["byte 0", "index:value", "an empty file"];
     only_comments: "x.svm", b"# nothing\n\n", plain() => ["line 1", "index:value", "an empty file"];
     a_word_for_a_label: "x.svm", b"1 1:1\nspam 1:1\n", plain() => ["line 2", "a label: a number", "`spam`"];
-    labels_of_another_kind: "x.svm", b"1 1:1\n\n2.5 1:1\n", plain() => ["line 3", "a whole number from 0", "2.5"];
+    labels_of_another_kind: "x.svm", b"1 1:1\n\n2.5 1:1\n", plain() => ["line 3", "a label: a whole number", "2.5"];
     no_colon: "x.svm", b"1 1:1\n1 2\n", plain() => ["line 2", "index:value", "`2`"];
     no_number: "x.svm", b"1 1:one\n", plain() => ["line 1", "a finite number", "`1:one`"];
     not_finite: "x.svm", b"1 1:inf\n", plain() => ["line 1", "a finite number", "`1:inf`"];
