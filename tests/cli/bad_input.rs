@@ -356,7 +356,8 @@ fn recipes_that_cannot_be_are_refused() {
         ("layers.0.optimizer=cg", &["--set", "`cg`", "`sgd` or `adam`"]),
     ];
     let many = ["classifier.train_on", "144 training cases", "1000"];
-    refused(&place, &format!("{tiny} classifier.train_on=1000"), &many);
+    let answer = place.dbn(&format!("train {tiny} classifier.train_on=1000 --out run"));
+    answer.failed_in_the_end(&many);
     for (setting, expected) in settings {
         misused(&place, &format!("{tiny} {setting}"), expected);
     }

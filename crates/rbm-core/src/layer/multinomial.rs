@@ -93,6 +93,11 @@ impl Layer for Multinomial {
         let x = x.to_device(&Device::Cpu)?;
         let whole = x.clamp(0.0, self.draws as f64)?.floor()?;
         let missing = whole.sum_keepdim(1)?.affine(-1.0, self.draws as f64)?;
+        // Counts are what they are: nothing has to be put in order.
+        let difference = ((&x - &whole)?.abs()?.sum_all()? + missing.abs()?.sum_all()?)?;
+        if difference.to_dtype(DType::F64)?.to_scalar::<f64>()? == 0.0 {
+            return Ok(whole.to_device(self.bias.device())?);
+        }
         let largest_first = (&x - &whole)?.contiguous()?.arg_sort_last_dim(false)?;
         let rank = largest_first.arg_sort_last_dim(true)?.to_dtype(x.dtype())?;
         let one = rank.broadcast_lt(&missing)?.to_dtype(x.dtype())?;

@@ -185,13 +185,13 @@ impl<'a> Given<'a> {
         let device = self.visible.device();
         let index = Tensor::new(drawn, device)?;
         let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
-        let mut log_weights = Vec::with_capacity(categories);
-        for category in start..start + categories {
-            let column = Tensor::new(vec![category as u32; drawn.len()], device)?;
-            log_weights.push(self.with(&rest, &column)?);
-        }
-        let own = self.with(&rest, &index)?;
-        Ok((own - Tensor::stack(&log_weights, 0)?.log_sum_exp(0)?)?)
+        // Every category at every case, in one pass over sums that are never written out.
+        let weights = self.weights.narrow(0, start, categories)?;
+        let moved = self.rbm.hidden().crossed_cgf(&rest, &weights)?.detach();
+        let log_weights = moved.broadcast_add(&self.bias.narrow(0, start, categories)?)?;
+        let own: Vec<u32> = drawn.iter().map(|column| column - start as u32).collect();
+        let own = log_weights.gather(&Tensor::new(own, device)?.unsqueeze(1)?, 1)?;
+        Ok((own.squeeze(1)? - log_weights.log_sum_exp(1)?)?)
     }
 
     /// Σ over cases and over their draws of the category in `column`.
