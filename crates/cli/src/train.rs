@@ -11,7 +11,7 @@ use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
-use rbm_core::{Rng, Rows};
+use rbm_core::{Rng, Rows, Units};
 
 use crate::args::{Cases, Train};
 use crate::progress::{self, Progress};
@@ -183,7 +183,10 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         }
         _ => {}
     }
-    groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+    let has_own_draws = matches!(model.dbn.visible_units(), Units::Multinomial { draws: 0, .. });
+    if !has_own_draws {
+        groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+    }
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;

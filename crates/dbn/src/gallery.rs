@@ -7,6 +7,7 @@ use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
 use crate::generator::{Generator, Given};
+use crate::labels::has_own_draws;
 use crate::pictures::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
 /// The picture of the filters in a run's folder.
@@ -28,10 +29,16 @@ const FRAME: u64 = 100;
 /// Gibbs steps behind each sample in a picture.
 const STEPS: usize = 1000;
 
-/// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and `samples.png` into `dir`.
+/// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and, where there can be any, `samples.png` into
+/// `dir`.
 pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
     filters(&dir.join(FILTERS), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
+    // Without a case nobody knows how many draws the data layer of a single machine is to have.
+    let dbn = &model.dbn;
+    if dbn.rbms.len() == 1 && has_own_draws(&dbn.visible_units()) {
+        return Ok(());
+    }
     dreams(&dir.join(SAMPLES), model, seed)
 }
 
