@@ -79,12 +79,12 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
 }
 
 /// The data that a recipe names.
-pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
+pub fn load_data(recipe: &Recipe) -> Result<Dataset> {
     load(&recipe.data.source, &recipe.data_options()?)
 }
 
 /// The data that a recipe names, read as those that `model` learned from.
-pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
+pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
     let mut options = as_learned(recipe.data_options()?, model);
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
@@ -95,7 +95,7 @@ pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
 }
 
 /// The data that the user named, read as `options` say, every column a number.
-pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+pub fn load_numbers(source: &str, options: &DataOptions) -> Result<Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
@@ -103,7 +103,7 @@ pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dat
     load(&recipe.data.source, &options)
 }
 
-fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+fn load(source: &str, options: &datasets::Options) -> Result<Dataset> {
     tracing::info!(source, "reading data");
     let dataset = datasets::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
@@ -111,12 +111,12 @@ fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> 
 }
 
 /// The same where the notes were read already.
-fn load_silently(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+fn load_silently(source: &str, options: &datasets::Options) -> Result<Dataset> {
     Ok(datasets::load(source, options)?)
 }
 
 /// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
-pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<datasets::Dataset> {
+pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
