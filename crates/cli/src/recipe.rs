@@ -11,8 +11,10 @@ use dbn::{Model, Recipe};
 use crate::args::{DataOptions, Train};
 use crate::output;
 
-/// The recipe of tables that hold no pictures.
+/// The recipe of tables.
 const TABLE: &str = "table";
+/// From so many pictures on they are learned as MNIST's are.
+const MANY_PICTURES: usize = 20_000;
 
 /// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it. What
 /// depends on the cases themselves is decided once there are `data`, which the recipe without them says how to read.
@@ -214,9 +216,11 @@ fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
-        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
-            TABLE
-        }
+        Some(path) if datasets::is_table(path) => match read {
+            Some(data) if data.image.is_some() && data.train.len() >= MANY_PICTURES => "mnist",
+            Some(_) => TABLE,
+            None => "default",
+        },
         Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }
