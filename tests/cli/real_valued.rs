@@ -226,9 +226,11 @@ fn rates_follow_units_and_method_unless_somebody_names_them() {
 fn energies_and_losses_beyond_all_measure_are_divergence() {
     let place = Place::new();
     let mut random = SplitMix(5);
-    let letters =
-        |_| (0..48).map(|_| char::from(b"ACDEFGHIKLMNPQRSTVWY"[random.below(20) as usize]));
-    let family: Vec<String> = (0..100).map(|i| letters(i).collect()).collect();
+    let mut family = vec![String::new(); 100];
+    for sequence in &mut family {
+        let letters = (0..48).map(|_| b"ACDEFGHIKLMNPQRSTVWY"[random.below(20) as usize]);
+        sequence.extend(letters.map(char::from));
+    }
     let fasta = family.iter().enumerate().map(|(i, sequence)| format!(">{i}\n{sequence}\n"));
     place.write("family.fasta", fasta.collect::<String>());
     let fixed = "--unsupervised --no-pictures --no-evaluation";
