@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Device, Tensor};
-use dbn::{Model, Recognition};
-use rbm_core::{Rng, data};
+use dbn::Model;
+use rbm_core::data;
 
 use crate::args::Embed;
 use crate::{cases, device, features, model, output};
@@ -14,6 +14,12 @@ enum Feature {
     Layer(usize),
     /// What the classifier says.
     Class,
+    /// How probable it is in each class.
+    Probabilities,
+    /// The predicted target.
+    Prediction,
+    /// The values themselves, those that are missing filled in.
+    Data,
 }
 
 impl Feature {
@@ -22,14 +28,28 @@ impl Feature {
         match self {
             Self::Layer(layer) => format!("layer{}", layer + 1),
             Self::Class => "classes".into(),
+            Self::Probabilities => "probability".into(),
+            Self::Prediction => "prediction".into(),
+            Self::Data => "data".into(),
         }
     }
 
-    /// How many numbers it has for each case.
-    fn width(&self, model: &Model) -> usize {
+    /// What the numbers that it has for each case are called.
+    fn columns(&self, model: &Model) -> features::Columns {
         match self {
-            Self::Layer(layer) => model.dbn.rbms[*layer].hidden().units().size(),
-            Self::Class => 1,
+            Self::Layer(layer) => {
+                features::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().size())
+            }
+            Self::Class => features::Columns::Class,
+            Self::Prediction => features::Columns::Numbered(1),
+            Self::Data => match &model.columns {
+                Some(columns) => features::Columns::Named(columns.value_names()),
+                None => features::Columns::Numbered(model.dbn.width()),
+            },
+            Self::Probabilities => {
+                let classes = 0..model.classes().unwrap_or(0);
+                features::Columns::Named(classes.map(|class| model.class_name(class)).collect())
+            }
         }
     }
 }
@@ -49,8 +69,10 @@ pub fn run(args: &Embed) -> Result<()> {
         bar.inc(features[0].dim(0)? as u64);
         Ok(features)
     });
-    let named = wanted.iter().map(|feature| (feature.name(), feature.width(&model))).collect();
-    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let named = wanted.iter().map(|feature| (feature.name(), feature.columns(&model))).collect();
+    let labels = part.labels.as_deref();
+    let class_names = model.class_names.as_deref();
+    let table = features::Table { named, rows: &rows, labels, class_names };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)
@@ -62,17 +84,23 @@ fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
     match text {
         "all" => Ok((0..count).map(Feature::Layer).collect()),
         "top" => Ok(vec![Feature::Layer(count - 1)]),
-        "classes" if model.classifier.is_some() || model.dbn.classes.is_some() => {
-            Ok(vec![Feature::Class])
+        "classes" if model.classes().is_some() => Ok(vec![Feature::Class]),
+        "probabilities" if model.classes().is_some() => Ok(vec![Feature::Probabilities]),
+        "prediction" if model.regressor.is_some() => Ok(vec![Feature::Prediction]),
+        "prediction" => {
+            bail!("--layer: expected a model that predicts a target (dbn train --target COLUMN)")
         }
-        "classes" => {
+        "data" => Ok(vec![Feature::Data]),
+        "classes" | "probabilities" => {
             bail!(
-                "--layer: expected a model with a classifier or label units for \"classes\", found none"
+                "--layer: expected a model with a classifier or label units for {text:?}, found none"
             )
         }
         number => match number.parse::<usize>() {
             Ok(number) if (1..=count).contains(&number) => Ok(vec![Feature::Layer(number - 1)]),
-            _ => bail!("--layer: expected 1 to {count}, top, all or classes, found {text:?}"),
+            _ => bail!(
+                "--layer: expected 1 to {count}, top, all, classes, probabilities, prediction or data, found {text:?}"
+            ),
         },
     }
 }
@@ -89,9 +117,19 @@ fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tens
                 Tensor::from_vec(classes, (rows.dim(0)?, 1), &Device::Cpu)?.to_dtype(DType::F32)?
             }
             (Feature::Class, None) => {
-                let how = Recognition::Means;
-                let shares = model.dbn.label_probabilities(&rows, how, &mut Rng::new(0))?;
+                let shares = model.class_probabilities(&rows)?;
                 shares.argmax_keepdim(D::Minus1)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?
+            }
+            (Feature::Prediction, _) => {
+                let values = match &model.regressor {
+                    Some(regressor) => regressor.predict(&rows)?,
+                    None => bail!("--layer: expected a model that predicts a target"),
+                };
+                Tensor::from_vec(values, (rows.dim(0)?, 1), &Device::Cpu)?
+            }
+            (Feature::Data, _) => model.in_data_values(&rows)?,
+            (Feature::Probabilities, _) => {
+                model.class_probabilities(&rows)?.to_device(&Device::Cpu)?
             }
         })
     };

@@ -23,8 +23,10 @@ pub fn run(args: &Encode) -> Result<()> {
         bar.inc(codes.dim(0)? as u64);
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
-    let named = vec![("codes".to_owned(), autoencoder.code_width())];
-    let table = features::Table { named, rows: &rows, labels: part.labels.as_deref() };
+    let codes = features::Columns::Numbered(autoencoder.code_width());
+    let (labels, class_names) = (part.labels.as_deref(), model.class_names.as_deref());
+    let named = vec![("codes".to_owned(), codes)];
+    let table = features::Table { named, rows: &rows, labels, class_names };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;

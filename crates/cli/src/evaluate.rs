@@ -19,6 +19,13 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         !is_asked || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
+    if part.cases.may_miss() {
+        ensure!(
+            !args.likelihood.likelihood,
+            "--likelihood: expected cases without missing values: of others the model gives no log p(v)"
+        );
+        output::note("missing values are filled in: numbers are of the filled cases");
+    }
     if args.likelihood.likelihood {
         let found = likelihood::run(args, &model, &part, bars);
         return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
@@ -66,6 +73,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
             "exact log-likelihood {log_likelihood:.4} nats a case, log Z {log_partition:.4}"
         ))?;
     }
+    if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        output::line(format!("RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"))?;
+    }
     if let Some(loss) = evaluation.cross_entropy {
         output::line(format!("cross-entropy {loss:.4} nats"))?;
     }
@@ -74,6 +84,33 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     }
     if let (Some(errors), Some(percent)) = (evaluation.errors, evaluation.error_percent) {
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
+        classes(&evaluation)?;
     }
     Ok(())
+}
+
+/// The most classes of which it is shown which are taken for which.
+const SHOWN: usize = 20;
+
+/// A table of how well each class is found, and of what its cases are taken for.
+fn classes(evaluation: &Evaluation) -> Result<()> {
+    let percent =
+        |share: Option<f64>| share.map_or("–".into(), |share| format!("{:.1} %", 100.0 * share));
+    let is_shown = evaluation.classes.len() <= SHOWN;
+    let mut header = vec!["class".to_owned(), "cases".into(), "precision".into(), "recall".into()];
+    if is_shown {
+        header.extend(evaluation.classes.iter().map(|class| format!("→ {}", class.name)));
+    }
+    let rows = evaluation.classes.iter().zip(&evaluation.confusion).map(|(class, row)| {
+        let cells = [
+            class.name.clone(),
+            class.cases.to_string(),
+            percent(class.precision),
+            percent(class.recall),
+        ];
+        let found = row.iter().filter(|_| is_shown).map(ToString::to_string);
+        cells.into_iter().chain(found).collect()
+    });
+    let header: Vec<_> = header.iter().map(String::as_str).collect();
+    output::line(output::table(&header, rows.collect()))
 }

@@ -148,8 +148,11 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
 /// `options` with what `model` knows of the table that it learned from.
 fn as_learned(options: datasets::Options, model: &Model) -> datasets::Options {
     let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
+    let missing = model.missing.as_ref().map(|values| values.how);
     datasets::Options {
         finds_kinds: false,
+        known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
+        missing: missing.unwrap_or(options.missing),
         columns: model.columns.clone(),
         class_names: classes.map(Iterator::collect),
         ..options

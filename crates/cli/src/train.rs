@@ -79,7 +79,17 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 
 /// A recipe that the user did not ask for is not held against data without labels.
 fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
-    if recipe.classifier.is_none() || args.recipe.is_some() || args.resume.is_some() {
+    if recipe.classifier.is_none() || args.resume.is_some() {
+        return recipe;
+    }
+    // A target that was named is what the user wants, whatever the recipe.
+    let is_named = args.data_options.target.is_some();
+    if train.targets.is_some() && (is_named || args.recipe.is_none() && train.labels.is_none()) {
+        output::note("the target is predicted by a linear unit on top, in place of a classifier");
+        recipe.regressor = recipe.classifier.take().map(|table| table.backpropagation());
+        return recipe;
+    }
+    if args.recipe.is_some() {
         return recipe;
     }
     let why = match &train.labels {
@@ -131,10 +141,16 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let unseen = training.held_out.as_ref();
     if !args.no_pictures {
         let shown = match unseen {
+            Some(part) if part.cases.may_miss() => {
+                let some = part.cases.block(0..part.len().min(gallery::PAIRS))?;
+                model.in_data_values(&model.prepare(&some)?)?
+            }
             Some(part) => part.cases.block(0..part.len().min(gallery::PAIRS))?,
             None => {
                 let train = &training.train;
-                model.in_data_values(&train.cases.block(0..train.len().min(gallery::PAIRS))?)?
+                let numbers: Vec<u32> = (0..train.len().min(gallery::PAIRS) as u32).collect();
+                let some = model.complete(&train.cases.select(&numbers)?)?;
+                model.in_data_values(&some.tensor()?)?
             }
         };
         gallery::write(run.dir(), model, &shown, training.recipe.seed).context("pictures")?;
@@ -147,6 +163,9 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
     let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
+    if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        return Ok(format!("held-out RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"));
+    }
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),
         (None, Some(error)) => format!("held-out squared error {error:.4} a case"),
@@ -168,7 +187,10 @@ fn error_of_most_frequent(labels: &[u32]) -> f64 {
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
-    let mut coded = training.train.clone();
+    let complete = |part: &Part| -> Result<Part> {
+        Ok(Part { cases: model.complete(&part.cases)?, ..part.clone() })
+    };
+    let mut coded = complete(&training.train)?;
     let mut rng = Rng::new(training.recipe.seed);
     // Energies of values and of bits are not to be compared: cases are drawn here where learning draws them.
     let mut draws = rng.split(1);
@@ -176,11 +198,11 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         let values = cases.thinned(report::MOST)?;
         Ok(training.recipe.data.pass.of_probabilities(&values, &mut draws)?)
     };
-    let mut groups = vec![("training", seen(&training.train.cases)?)];
+    let mut groups = vec![("training", seen(&coded.cases)?)];
     match (&training.validation, &training.held_out) {
         (Some(part), _) => {
-            groups.push(("validation", seen(&part.cases)?));
-            coded = part.clone();
+            coded = complete(part)?;
+            groups.push(("validation", seen(&coded.cases)?));
         }
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;

@@ -18,12 +18,24 @@ pub struct Evaluation {
     /// Cases put into the wrong class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<usize>,
+    /// Each class, where classes were told apart, in the order of their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassEvaluation>,
+    /// How many cases of each class, a row each, were put into which, a column each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<usize>>,
     /// How a network with label units found the classes: `means`, `samples:20`, `gibbs:100`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recognition: Option<Recognition>,
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
+    /// Root of the mean squared error of the regressor's predictions, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// The same of the training cases' mean in place of every prediction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse_of_mean: Option<f64>,
     /// Squared error of the autoencoder's reconstruction, summed over the values of a case (standardised, if the model
     /// standardises): the mean over the cases.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +51,19 @@ pub struct Evaluation {
     pub log_partition: Option<f64>,
     /// Each layer from the bottom up.
     pub layers: Vec<LayerEvaluation>,
+}
+
+/// How well one class is found.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassEvaluation {
+    /// What it is called.
+    pub name: String,
+    /// How many of the cases are of this class.
+    pub cases: usize,
+    /// The share of the cases put into this class that are of it; none where no case was put there.
+    pub precision: Option<f64>,
+    /// The share of the cases of this class that were put there; none where there is no case of it.
+    pub recall: Option<f64>,
 }
 
 /// One machine of the stack, on what the layers below make of the cases.
@@ -68,15 +93,28 @@ impl Evaluation {
             }
             _ => None,
         };
-        let recognised = match model.dbn.classes.and(prepared.labels.as_ref()) {
-            Some(_) if scores.is_none() => {
-                Some(model.dbn.label_errors(&prepared, recognition, &mut Rng::new(seed))?)
+        let found = match (&prepared.labels, &model.classifier, model.dbn.classes) {
+            (Some(labels), Some(classifier), _) => Some((labels, classifier.predict(&cases)?)),
+            (Some(labels), None, Some(_)) => {
+                model.dbn.check_labels(labels)?;
+                Some((labels, model.dbn.recognise(&cases, recognition, &mut Rng::new(seed))?))
             }
+            _ => None,
+        };
+        let confusion = match (&found, model.classes()) {
+            (Some((labels, found)), Some(classes)) => confusion(labels, found, classes),
+            _ => Vec::new(),
+        };
+        let predicted = match (&model.regressor, &prepared.targets) {
+            (Some(regressor), Some(_)) => Some(regressor.errors(&prepared)?),
             _ => None,
         };
         let autoencoder = model.autoencoder.as_ref();
         let reconstructed = autoencoder.map(|network| network.errors(&cases)).transpose()?;
-        let errors = scores.map(|(errors, _)| errors).or(recognised);
+        let errors = found
+            .as_ref()
+            .map(|(labels, found)| found.iter().zip(*labels).filter(|(a, b)| a != b).count());
+        let is_recognised = found.is_some() && model.classifier.is_none();
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
             let labels = part.labels.as_deref();
@@ -92,7 +130,9 @@ impl Evaluation {
                 },
             });
         }
-        let exact = model.dbn.rbms.len() == 1
+        // Of a case that is not known as a whole there is no probability.
+        let exact = !part.cases.may_miss()
+            && model.dbn.rbms.len() == 1
             && model.dbn.classes.is_none()
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
@@ -111,8 +151,12 @@ impl Evaluation {
             cases: part.len(),
             error_percent: errors.map(|errors| 100.0 * errors as f64 / part.len().max(1) as f64),
             errors,
-            recognition: recognised.map(|_| recognition),
+            classes: classes(model, &confusion),
+            confusion,
+            recognition: is_recognised.then_some(recognition),
             cross_entropy: scores.map(|(_, loss)| loss),
+            rmse: predicted.map(|(error, _)| error),
+            rmse_of_mean: predicted.map(|(_, error)| error),
             squared_error: reconstructed.map(|(error, _)| error),
             reconstruction_loss: reconstructed.map(|(_, loss)| loss),
             log_likelihood,
@@ -120,6 +164,33 @@ impl Evaluation {
             layers,
         })
     }
+}
+
+/// How many cases with each of `labels` were put into which class.
+fn confusion(labels: &[u32], found: &[u32], classes: usize) -> Vec<Vec<usize>> {
+    let mut confusion = vec![vec![0; classes]; classes];
+    for (&label, &found) in labels.iter().zip(found) {
+        let row = confusion.get_mut(label as usize);
+        if let Some(count) = row.and_then(|row| row.get_mut(found as usize)) {
+            *count += 1;
+        }
+    }
+    confusion
+}
+
+fn classes(model: &Model, confusion: &[Vec<usize>]) -> Vec<ClassEvaluation> {
+    let share = |part: usize, of: usize| (of > 0).then(|| part as f64 / of as f64);
+    let class = |(class, row): (usize, &Vec<usize>)| {
+        let cases = row.iter().sum();
+        let found = confusion.iter().map(|row| row[class]).sum();
+        ClassEvaluation {
+            name: model.class_name(class),
+            cases,
+            precision: share(row[class], found),
+            recall: share(row[class], cases),
+        }
+    };
+    confusion.iter().enumerate().map(class).collect()
 }
 
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.

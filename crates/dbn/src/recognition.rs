@@ -118,20 +118,31 @@ impl Dbn {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("errors of recognition", "labels", "none"));
         };
+        self.check_labels(labels)?;
+        let found = self.recognise(&part.cases, how, rng)?;
+        Ok(found.iter().zip(labels).filter(|(a, b)| a != b).count())
+    }
+
+    /// Errors for a label that is none of the network's classes.
+    pub(crate) fn check_labels(&self, labels: &[u32]) -> Result<()> {
         let classes = self.classes.unwrap_or(0) as u32;
-        if let Some(label) = labels.iter().find(|&&label| label >= classes) {
-            let expected = format!("classes below {classes}, as the network knows");
-            return Err(Error::invalid("labels", expected, label.to_string()));
+        match labels.iter().find(|&&label| label >= classes) {
+            None => Ok(()),
+            Some(label) => {
+                let expected = format!("classes below {classes}, as the network knows");
+                Err(Error::invalid("labels", expected, label.to_string()))
+            }
         }
-        let (mut errors, mut start) = (0, 0);
-        for block in data::blocks(&part.cases) {
+    }
+
+    /// The class that each of `cases`, prepared for the network, is taken for, a block at a time.
+    pub fn recognise(&self, cases: &dyn Rows, how: Recognition, rng: &mut Rng) -> Result<Vec<u32>> {
+        let mut classes = Vec::with_capacity(cases.count());
+        for block in data::blocks(cases) {
             let block = block?.to_device(self.top().device())?;
             let found = self.label_probabilities(&block, how, rng)?.argmax(D::Minus1)?;
-            let found = found.to_vec1::<u32>()?;
-            errors += found.iter().zip(&labels[start..]).filter(|(a, b)| a != b).count();
-            start += found.len();
+            classes.extend(found.to_vec1::<u32>()?);
         }
-        debug_assert_eq!(start, part.cases.count());
-        Ok(errors)
+        Ok(classes)
     }
 }

@@ -180,6 +180,7 @@ pub struct Train {
   dbn embed runs/mnist mnist/ --layer all --out f.safetensors  layer1, layer2, ..., rows, labels
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
+  dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
 row is the number of the case in the data, from 0; label is its class, where it has one. Neither
 the data nor the features need fit into memory.")]
 pub struct Embed {
@@ -192,8 +193,9 @@ pub struct Embed {
     /// Which cases
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
-    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), or classes for what
-    /// the classifier says of each case
+    /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), classes for what the
+    /// classifier says of each case, probabilities for how probable it finds each class, prediction for a target, or data for
+    /// the values themselves with missing ones filled in
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
     /// File to write: .npy, .safetensors, .parquet or .csv

@@ -19,15 +19,21 @@ pub fn write(
     out.write_record([ROW.to_owned()].into_iter().chain(label).chain(table.columns()))?;
     let mut numbers = table.rows.iter();
     let mut labels = table.labels.unwrap_or_default().iter();
-    let mut text = String::new();
+    let (mut text, is_class) = (String::new(), table.is_class());
     for block in blocks {
         for features in values(&block?)?.chunks(table.width().max(1)) {
-            for number in numbers.next().into_iter().chain(labels.next()) {
+            if let Some(number) = numbers.next() {
                 out.write_field(number.to_string())?;
             }
-            for feature in features {
+            if let Some(label) = labels.next() {
+                out.write_field(table.class(*label))?;
+            }
+            for (feature, is_class) in features.iter().zip(&is_class) {
                 text.clear();
-                write!(text, "{feature}")?;
+                match is_class {
+                    true => text.push_str(&table.class(*feature as u32)),
+                    false => write!(text, "{feature}")?,
+                }
                 out.write_field(&text)?;
             }
             out.write_record(None::<&[u8]>)?;

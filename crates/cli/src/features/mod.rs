@@ -48,28 +48,70 @@ impl Form {
     }
 }
 
+/// What the numbers of a feature are called.
+pub enum Columns {
+    /// By their numbers from 0, behind the feature's name; alone, by the feature's name.
+    Numbered(usize),
+    /// By these names, behind the feature's name.
+    Named(Vec<String>),
+    /// By the feature's name: each is the number of a class, and where classes have names, is written as its name.
+    Class,
+}
+
+impl Columns {
+    /// How many numbers there are.
+    fn width(&self) -> usize {
+        match self {
+            Self::Numbered(width) => *width,
+            Self::Named(names) => names.len(),
+            Self::Class => 1,
+        }
+    }
+}
+
 /// What is written beside the features, and what they are called.
 pub struct Table<'a> {
-    /// The name and the width of every feature.
-    pub named: Vec<(String, usize)>,
+    /// The name of every feature, and what its numbers are called.
+    pub named: Vec<(String, Columns)>,
     /// The number of every case in its source, from 0.
     pub rows: &'a [u32],
     /// The class of every case.
     pub labels: Option<&'a [u32]>,
+    /// What the classes are called, where they are not called by their numbers.
+    pub class_names: Option<&'a [String]>,
 }
 
 impl Table<'_> {
     /// How many numbers a case has.
     fn width(&self) -> usize {
-        self.named.iter().map(|(_, width)| width).sum()
+        self.named.iter().map(|(_, columns)| columns.width()).sum()
     }
 
     /// A name for each of them: `layer2_0`, `layer2_1`, …, or the feature's own where it has one number.
     fn columns(&self) -> impl Iterator<Item = String> {
-        self.named.iter().flat_map(|(name, width)| {
-            let nth = move |i| if *width == 1 { name.clone() } else { format!("{name}_{i}") };
-            (0..*width).map(nth)
+        self.named.iter().flat_map(|(name, columns)| -> Vec<String> {
+            match columns {
+                Columns::Numbered(1) | Columns::Class => vec![name.clone()],
+                Columns::Numbered(width) => (0..*width).map(|i| format!("{name}_{i}")).collect(),
+                Columns::Named(names) => names.iter().map(|of| format!("{name}_{of}")).collect(),
+            }
         })
+    }
+
+    /// Whether each of the numbers of a case stands for a class that has a name.
+    fn is_class(&self) -> Vec<bool> {
+        let columns = self.named.iter();
+        let is_class = columns.flat_map(|(_, columns)| {
+            let is_class = matches!(columns, Columns::Class) && self.class_names.is_some();
+            std::iter::repeat_n(is_class, columns.width())
+        });
+        is_class.collect()
+    }
+
+    /// What the class with this number is called.
+    fn class(&self, class: u32) -> String {
+        let name = self.class_names.and_then(|names| names.get(class as usize));
+        name.cloned().unwrap_or_else(|| class.to_string())
     }
 }
 
@@ -104,7 +146,8 @@ pub fn write(
             written.with_context(|| path.display().to_string())
         })
     })?;
-    let widths: Vec<_> = table.named.iter().map(|(_, width)| width.to_string()).collect();
+    let widths = table.named.iter().map(|(_, columns)| columns.width().to_string());
+    let widths: Vec<_> = widths.collect();
     let cases = output::grouped(table.rows.len() as u64);
     Ok(format!("{}: {cases} cases x {} features", path.display(), widths.join(" + ")))
 }

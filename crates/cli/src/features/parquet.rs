@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use parquet::basic::{Repetition, Type as Kind};
-use parquet::data_type::{DataType, FloatType, Int64Type};
+use parquet::basic::{LogicalType, Repetition, Type as Kind};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
@@ -16,8 +16,8 @@ use super::{LABEL, ROW, Table, values};
 /// How many numbers are held until their columns are written: 64 MiB.
 const GROUP: usize = 1 << 24;
 
-/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, and one `FLOAT` for each number; none has gaps,
-/// and none is compressed.
+/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, and one `FLOAT` for each number; classes that have
+/// names are text. None has gaps, and none is compressed.
 pub fn write(
     out: impl Write + Send,
     table: &Table<'_>,
@@ -25,14 +25,17 @@ pub fn write(
 ) -> Result<()> {
     let column = |name: &str, kind| -> Result<Arc<Type>> {
         let column = Type::primitive_type_builder(name, kind);
-        Ok(Arc::new(column.with_repetition(Repetition::REQUIRED).build()?))
+        let text = (kind == Kind::BYTE_ARRAY).then_some(LogicalType::String);
+        let column = column.with_repetition(Repetition::REQUIRED).with_logical_type(text);
+        Ok(Arc::new(column.build()?))
     };
+    let of_classes = |kind| if table.class_names.is_some() { Kind::BYTE_ARRAY } else { kind };
     let mut columns = vec![column(ROW, Kind::INT64)?];
     if table.labels.is_some() {
-        columns.push(column(LABEL, Kind::INT64)?);
+        columns.push(column(LABEL, of_classes(Kind::INT64))?);
     }
-    for name in table.columns() {
-        columns.push(column(&name, Kind::FLOAT)?);
+    for (name, is_class) in table.columns().zip(table.is_class()) {
+        columns.push(column(&name, if is_class { Kind::BYTE_ARRAY } else { Kind::FLOAT })?);
     }
     let schema = Type::group_type_builder("features").with_fields(columns).build()?;
     // Hardly any feature stands there twice: a dictionary of them would only be read beside them.
@@ -63,15 +66,30 @@ fn write_group(
     width: usize,
 ) -> Result<usize> {
     let next = first + features.len() / width.max(1);
-    for numbers in [Some(table.rows), table.labels].into_iter().flatten() {
-        let numbers: Vec<i64> = numbers[first..next].iter().map(|&n| n.into()).collect();
-        write_column::<Int64Type>(&mut group, &numbers)?;
+    let whole =
+        |numbers: &[u32]| numbers[first..next].iter().map(|&n| n.into()).collect::<Vec<i64>>();
+    let names = |classes: &mut dyn Iterator<Item = u32>| -> Vec<ByteArray> {
+        classes.map(|class| table.class(class).into_bytes().into()).collect()
+    };
+    write_column::<Int64Type>(&mut group, &whole(table.rows))?;
+    match table.labels {
+        Some(labels) if table.class_names.is_some() => {
+            let names = names(&mut labels[first..next].iter().copied());
+            write_column::<ByteArrayType>(&mut group, &names)?;
+        }
+        Some(labels) => write_column::<Int64Type>(&mut group, &whole(labels))?,
+        None => {}
     }
     let mut column = Vec::with_capacity(next - first);
-    for at in 0..width {
+    for (at, is_class) in table.is_class().into_iter().enumerate() {
         column.clear();
         column.extend(features.iter().skip(at).step_by(width));
-        write_column::<FloatType>(&mut group, &column)?;
+        if is_class {
+            let names = names(&mut column.iter().map(|class| *class as u32));
+            write_column::<ByteArrayType>(&mut group, &names)?;
+        } else {
+            write_column::<FloatType>(&mut group, &column)?;
+        }
     }
     group.close()?;
     Ok(next)

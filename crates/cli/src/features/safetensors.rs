@@ -30,8 +30,9 @@ pub fn write(
         place(name, Dtype::I64, vec![count]);
     }
     let named = table.named.iter();
-    let mut starts: Vec<u64> =
-        named.map(|(name, width)| place(name, Dtype::F32, vec![count, *width])).collect();
+    let mut starts: Vec<u64> = named
+        .map(|(name, columns)| place(name, Dtype::F32, vec![count, columns.width()]))
+        .collect();
     let mut header = serde_json::to_vec(&Metadata::new(None, tensors)?)?;
     // Numbers begin at a multiple of eight bytes.
     header.resize(header.len().next_multiple_of(8), b' ');

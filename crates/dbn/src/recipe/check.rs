@@ -52,6 +52,11 @@ impl Recipe {
         let expected = "none beside labels = true: the top machine finds the classes itself (take [classifier] out of the recipe)";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
+        if self.regressor.is_some() {
+            let expected = "none beside a regressor: a stack becomes one thing";
+            must(self.classifier.is_none(), "classifier", expected, "one")?;
+            must(self.autoencoder.is_none(), "autoencoder", expected, "one")?;
+        }
         if self.autoencoder.is_some() {
             let expected = "none beside an autoencoder: a stack becomes one or the other";
             must(self.classifier.is_none(), "classifier", expected, "one")?;
@@ -60,7 +65,9 @@ impl Recipe {
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)?;
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
+        let regressor = self.regressor.clone().map(|table| ("regressor", table));
         let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
+        let autoencoder = regressor.into_iter().chain(autoencoder);
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
     }
 }

@@ -74,6 +74,9 @@ pub struct Recipe {
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,
+    /// The predictor of a measurement that the network is unrolled into, instead of a classifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regressor: Option<Backpropagation>,
     /// The autoencoder that the network is unrolled into, instead of a classifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoencoder: Option<Backpropagation>,
@@ -298,6 +301,7 @@ impl Recipe {
             numbers: numbers.clone(),
             missing: *missing,
             finds_kinds: self.visible == visible::AUTO,
+            known_target: None,
             columns: None,
             class_names: None,
             binarise: *binarise,

@@ -37,6 +37,10 @@ impl Training {
                 let table = recipe.classifier.as_ref()?;
                 ("classifier".into(), &table.learning_rate, table.epochs)
             }
+            Work::Regressor => {
+                let table = recipe.regressor.as_ref()?;
+                ("regressor".into(), &table.learning_rate, table.epochs)
+            }
             Work::Autoencoder => {
                 let table = recipe.autoencoder.as_ref()?;
                 ("autoencoder".into(), &table.learning_rate, table.epochs)

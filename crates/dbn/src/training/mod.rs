@@ -14,6 +14,7 @@ mod watch;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
 use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
@@ -22,9 +23,11 @@ use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
-use crate::datasets::{Columns, Parts};
+use crate::datasets::{Columns, Missing, Parts};
+use crate::greedy::Pass;
+use crate::missing::MissingValues;
 use crate::recipe::Work;
-use crate::standardise::{Scaling, Standardise};
+use crate::standardise::{Scaling, Standardise, known_moments};
 use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -60,9 +63,14 @@ pub struct Training {
     visible: Units,
     classes: Option<usize>,
     class_names: Option<Vec<String>>,
+    /// What the column of the targets is called.
+    target: Option<String>,
     columns: Option<Arc<Columns>>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
+    missing: Option<MissingValues>,
+    /// How missing values are drawn while learning, where they are.
+    imputation: Option<Imputation>,
     /// What every number of the source was divided by.
     scale: f32,
     /// What was decided about the data, a sentence each: whoever trains says it once.
@@ -111,14 +119,28 @@ fn check_labels(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
+/// Errors where missing values cannot be drawn while learning as the recipe says.
+fn check_missing(recipe: &Recipe) -> Result<()> {
+    let expected = match recipe.data.missing {
+        Missing::Gibbs if recipe.updown.is_some() => "refuse or mean beside up-down",
+        Missing::Gibbs if recipe.data.pass == Pass::Sample => {
+            "refuse or mean beside data.pass = \"sample\""
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("data.missing", expected, "gibbs"))
+}
+
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let target = dataset.target.clone();
         let (scale, mut notes) = (dataset.scale, Vec::new());
         check_labels(&recipe, &dataset)?;
+        check_missing(&recipe)?;
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
         let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;
@@ -143,6 +165,19 @@ impl Training {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
         }
+        let missing = match recipe.data.missing {
+            Missing::Refuse => None,
+            how => Some(MissingValues { how, mean: known_moments(&train.cases)?.0 }),
+        };
+        let filled = |part: Part| -> Result<Part> {
+            match &missing {
+                Some(values) if values.how == Missing::Mean => {
+                    Ok(Part { cases: part.cases.filled(&values.mean)?, ..part })
+                }
+                _ => Ok(part),
+            }
+        };
+        let (train, validation) = (filled(train)?, validation.map(filled).transpose()?);
         let standardise = match scaling {
             Scaling::Standardise => Some(Standardise::of(&train.cases)?.only(&visible)?),
             Scaling::MinMax => Some(Standardise::min_max(&train.cases)?.only(&visible)?),
@@ -158,6 +193,10 @@ impl Training {
         };
         let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
         let standardise = standardise.map(|s| s.to_device(device)).transpose()?;
+        let imputation = match &missing {
+            Some(values) => values.imputation(standardise.as_ref(), device)?,
+            None => None,
+        };
         Ok(Self {
             record: Record::beginning(&recipe, &train, validation.as_ref())?,
             recipe,
@@ -169,9 +208,12 @@ impl Training {
             visible,
             classes,
             class_names,
+            target,
             columns,
             image,
             standardise,
+            missing,
+            imputation,
             scale,
             notes,
             rbms: Vec::new(),
@@ -193,7 +235,9 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
-                Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
+                Work::Classifier | Work::Regressor | Work::Autoencoder => {
+                    self.finetune(work, watch)
+                }
                 Work::UpDown => self.updown(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
@@ -261,10 +305,11 @@ impl Training {
         if let Some(network) = &network {
             self.kept.apply(network.unrolled())?;
         }
-        let (classifier, autoencoder) = match network {
-            Some(Network::Classifier(classifier)) => (Some(classifier), None),
-            Some(Network::Autoencoder(autoencoder)) => (None, Some(autoencoder)),
-            None => (None, None),
+        let (classifier, regressor, autoencoder) = match network {
+            Some(Network::Classifier(classifier)) => (Some(classifier), None, None),
+            Some(Network::Regressor(regressor)) => (None, Some(regressor), None),
+            Some(Network::Autoencoder(autoencoder)) => (None, None, Some(autoencoder)),
+            None => (None, None, None),
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
@@ -275,12 +320,14 @@ impl Training {
         Ok(Model {
             dbn,
             classifier,
+            regressor,
             autoencoder,
             standardise,
             image,
             preprocessing,
             columns,
             class_names,
+            missing: self.missing.clone(),
         })
     }
 }

@@ -52,6 +52,7 @@ impl Training {
             rbms: lower,
             passes: &passes,
             data: self.recipe.data.pass,
+            imputation: self.imputation.as_ref(),
             labels: self.labels_of(&self.train, stage),
             batch_size: layer.batch_size,
             shuffle: self.stream(Stream::Shuffle),
@@ -64,13 +65,20 @@ impl Training {
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {
-            Some(cases) => {
-                Below { cases, rbms: &[], passes: &[], data: Pass::Mean, ..feed.clone() }
-            }
+            Some(cases) => Below {
+                cases,
+                rbms: &[],
+                passes: &[],
+                data: Pass::Mean,
+                imputation: None,
+                ..feed.clone()
+            },
             None => feed.clone(),
         };
         let mut trainer = Trainer::new(layer.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
+        // What arrives at deep layers is complete.
+        trainer.imputation = self.imputation.clone().filter(|_| stage == 0);
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
         }
@@ -130,7 +138,12 @@ impl Training {
                 balance: None,
                 ..feed.clone()
             };
-            below.batch(&part.cases.spread(MONITORED), &mut Rng::new(0))
+            let cases = below.batch(&part.cases.spread(MONITORED), &mut Rng::new(0))?;
+            match &self.imputation {
+                // In the lowest layer: the machine that would draw them is still learning.
+                Some(imputation) => imputation.started(&cases),
+                None => Ok(cases),
+            }
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })

@@ -123,7 +123,7 @@ impl Training {
                 self.generative.push(layer);
             }
         }
-        for work in [Work::Classifier, Work::Autoencoder] {
+        for work in [Work::Classifier, Work::Regressor, Work::Autoencoder] {
             if tensors.contains_key(&format!("{work}.0")) {
                 let network = self.new_network(work)?;
                 for (i, var) in network.unrolled().vars().into_iter().enumerate() {
