@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use dbn::datasets::{self, Dataset};
-use dbn::recipe::{BUILT_IN, Data};
+use dbn::recipe::{AUTO, BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
 
@@ -62,7 +62,7 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
         let mut found = typed.clone();
-        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+        if let Some(data) = data.filter(|_| found.visible == AUTO) {
             found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
         }
         let recipe = recipe.without_rates_of_others(named, &found);

@@ -28,6 +28,7 @@ pub use self::rates::Rates;
 pub(crate) use self::rates::one_digit;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
+pub use self::visible::AUTO;
 pub use self::work::Work;
 use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts};
 use crate::greedy::{Caching, Pass};
@@ -282,7 +283,7 @@ fn a_gibibyte() -> u64 {
 }
 
 fn auto() -> String {
-    visible::AUTO.into()
+    AUTO.into()
 }
 
 impl Recipe {
@@ -300,7 +301,7 @@ impl Recipe {
             categories: categories.clone(),
             numbers: numbers.clone(),
             missing: *missing,
-            finds_kinds: self.visible == visible::AUTO,
+            finds_kinds: self.visible == AUTO,
             known_target: None,
             columns: None,
             class_names: None,

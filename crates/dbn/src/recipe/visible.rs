@@ -10,7 +10,7 @@ use crate::standardise::Scaling;
 /// The kind of zeros and ones whose one-hot codes are found from the data.
 const ONE_HOT: &str = "one-hot";
 /// The kinds that are those of the data's columns.
-pub(super) const AUTO: &str = "auto";
+pub const AUTO: &str = "auto";
 
 impl Recipe {
     /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and whose columns
