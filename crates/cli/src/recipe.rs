@@ -4,15 +4,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use dbn::datasets::{self, Dataset};
-use dbn::recipe::{BUILT_IN, Data};
+use dbn::recipe::{AUTO, BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
 
-/// The recipe of tables that hold no pictures.
+/// The recipe of tables.
 const TABLE: &str = "table";
+/// From so many pictures on they are learned as MNIST's are.
+const MANY_PICTURES: usize = 20_000;
 
 /// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
 /// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how to
@@ -67,7 +69,7 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
         let mut found = typed.clone();
-        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+        if let Some(data) = data.filter(|_| found.visible == AUTO) {
             found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
         }
         typed = put(&recipe.without_rates_of_others(named, &found))?;
@@ -274,9 +276,11 @@ fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
-        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
-            TABLE
-        }
+        Some(path) if datasets::is_table(path) => match read {
+            Some(data) if data.image.is_some() && data.train.len() >= MANY_PICTURES => "mnist",
+            Some(_) => TABLE,
+            None => "default",
+        },
         Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }
