@@ -234,10 +234,9 @@ fn energies_and_losses_beyond_all_measure_are_divergence() {
     let fasta = family.iter().enumerate().map(|(i, sequence)| format!(">{i}\n{sequence}\n"));
     place.write("family.fasta", fasta.collect::<String>());
     let fixed = "--unsupervised --no-pictures --no-evaluation";
-    let rate =
-        "--set layers.0.learning_rate=3 --set layers.0.method=cd --set layers.0.momentum=0.9";
-    let words =
-        "--visible potts(21) --hidden gaussian:50 --set layers.0.epochs=2 --set layers.0.steps=1";
+    let rate = "--set layers.0.learning_rate=0.3 --set layers.0.momentum=0.9";
+    let words = "--visible potts(21) --hidden gaussian:50 --set layers.0.epochs=2 --set layers.0.steps=1 \
+                 --set layers.0.chains=10 --set layers.0.batch_size=10";
     let answer = place.dbn(&format!("train family.fasta {fixed} {words} {rate} --out potts"));
     answer.failed_in_the_end(&[
         "diverged in layer 1",
@@ -249,7 +248,7 @@ fn energies_and_losses_beyond_all_measure_are_divergence() {
 
     let words = "--visible gaussian --no-standardise --layers 8,gaussian:8 --set layers.*.epochs=1 \
                  --set layers.*.learning_rate=0.0001 --set autoencoder.epochs=1 --set autoencoder.optimizer=sgd \
-                 --set autoencoder.learning_rate=3";
+                 --set autoencoder.learning_rate=30";
     let answer =
         place.dbn(&format!("train data.csv --unsupervised --no-pictures {words} --out loss"));
     answer.failed_in_the_end(&["diverged in autoencoder", "loss", "autoencoder.learning_rate="]);
@@ -272,6 +271,8 @@ fn a_layer_that_has_learned_nothing_is_warned_of() {
     let said = place.dbn(&format!("train wide.csv {words} --out run")).done();
     let warnings: Vec<_> = said.err.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert!(warnings.iter().any(|line| line.contains("layer 1: ")), "{said:?}");
+    assert!(said.err.contains("20 of 20 hidden units are dead"), "{said:?}");
+    assert!(said.err.contains("no better than naming the most frequent class"), "{said:?}");
     let last = last_of_layer(&place, "run");
     assert!(!last["warnings"].as_array().unwrap().is_empty(), "{last}");
     // Standardised, there is nothing to warn of.
