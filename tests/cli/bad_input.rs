@@ -23,6 +23,13 @@ fn refused(place: &Place, words: &str, expected: Words) {
     assert!(!place.path("run").exists(), "{words}");
 }
 
+/// The same of what was typed wrong.
+#[track_caller]
+fn misused(place: &Place, words: &str, expected: Words) {
+    place.dbn(&format!("train {words} --out run")).misused(expected);
+    assert!(!place.path("run").exists(), "{words}");
+}
+
 /// What an error must say.
 type Words<'a> = &'a [&'a str];
 /// Tensors by name, in the order of the file.
@@ -312,27 +319,31 @@ fn tf32_is_for_cuda_alone() {
 #[test]
 fn recipes_that_cannot_be_are_refused() {
     let place = Place::new();
-    let cases: [(&str, Words); 8] = [
+    let cases: [(&str, Words); 9] = [
         ("[[layers]\nhidden = \"3\"", &["line 1"]),
-        ("[[layers]]\nhiden = \"3\"", &["hiden"]),
+        ("[[layers]]\nhiden = \"3\"", &["line 2", "hiden", "did you mean hidden?"]),
         ("[[layers]]\nhidden = \"3\"\nepochs = \"ten\"", &["line 3", "ten"]),
         ("[[layers]]\nhidden = \"3\"\n[[layers]]\nepochs = -1", &["line 4", "-1"]),
         ("[[layers]]\nlearning_rate = -0.5", &["layers.0.learning_rate", "-0.5"]),
         ("[[layers]]\nhidden = \"potts:3\"", &["potts:3"]),
         ("[[layers]]\nmethod = \"magic\"", &["line 2", "magic"]),
+        ("[[layers]]\nmethod = \"pdc\"", &["line 2", "pdc", "did you mean pcd?"]),
         ("seed = 1", &["layers"]),
     ];
     for (text, expected) in cases {
         place.write("bad.toml", text);
         let expected = [expected, &["bad.toml"]].concat();
-        refused(&place, "data.csv --recipe bad.toml", &expected);
+        misused(&place, "data.csv --recipe bad.toml", &expected);
     }
-    refused(&place, "data.csv --recipe nope", &["digits, mnist", "\"nope\""]);
+    misused(&place, "data.csv --recipe nope", &["digits, mnist", "\"nope\""]);
+    let meant = ["\"autoencodr\"", "did you mean autoencoder?"];
+    misused(&place, "data.csv --recipe autoencodr", &meant);
     refused(&place, "data.csv --recipe nope.toml", &["nope.toml", "o such file"]);
     let tiny = "data.csv --recipe tiny.toml --set";
     let settings: [(&str, Words); 13] = [
-        ("layers.0.epoch=3", &["--set", "layers.0.epoch", "`epochs`"]),
-        ("layer.0.epochs=3", &["--set", "layer", "`layers`"]),
+        ("layers.0.epoch=3", &["--set", "layers.0.epoch=3", "did you mean epochs?"]),
+        ("layer.0.epochs=3", &["--set", "layer", "did you mean layers?"]),
+        ("classifer.epochs=3", &["--set", "classifer", "did you mean classifier?"]),
         ("layers.2.epochs=3", &["--set", "layers.2.epochs", "2 layers"]),
         ("layers.0.epochs.x=3", &["--set", "layers.0.epochs.x"]),
         ("layers.0.epochs", &["--set", "key=value", "layers.0.epochs"]),
@@ -343,20 +354,23 @@ fn recipes_that_cannot_be_are_refused() {
         ("autoencoder.epochs=3", &["--set", "classifier", "none beside an autoencoder"]),
         ("classifier.max_norm=-1", &["--set", "classifier.max_norm", "at least 0", "-1"]),
         ("layers.0.optimizer=cg", &["--set", "`cg`", "`sgd` or `adam`"]),
-        ("classifier.train_on=1000", &["classifier.train_on", "144 training cases", "1000"]),
     ];
+    let many = ["classifier.train_on", "144 training cases", "1000"];
+    let answer = place.dbn(&format!("train {tiny} classifier.train_on=1000 --out run"));
+    answer.failed_in_the_end(&many);
     for (setting, expected) in settings {
-        refused(&place, &format!("{tiny} {setting}"), expected);
+        misused(&place, &format!("{tiny} {setting}"), expected);
     }
     let coder = Place::of_autoencoder();
     for setting in ["classifier.epochs=3", "labels=true"] {
         let words = format!("data.csv --unsupervised --set {setting}");
-        refused(&place, &words, &["--set", "beside --unsupervised"]);
+        misused(&place, &words, &["--set", "beside --unsupervised"]);
     }
-    refused(&coder, &format!("{tiny} labels=true"), &["labels", "false beside an autoencoder"]);
-    refused(&coder, &format!("{tiny} autoencoder.batch_size=0"), &["autoencoder.batch_size"]);
-    refused(&place, "data.csv --layers 5,many", &["many"]);
-    refused(&place, "data.csv --visible purple", &["purple"]);
+    misused(&coder, &format!("{tiny} labels=true"), &["labels", "false beside an autoencoder"]);
+    misused(&coder, &format!("{tiny} autoencoder.batch_size=0"), &["autoencoder.batch_size"]);
+    misused(&place, "data.csv --layers 5,many", &["many"]);
+    misused(&place, "data.csv --visible purple", &["purple"]);
+    misused(&place, "data.csv --visible gausian", &["gausian", "did you mean gaussian?"]);
     refused(&place, "data.csv --checkpoint-every=-1", &["--checkpoint-every", "negative"]);
 }
 
@@ -447,4 +461,54 @@ fn divergence_names_layer_and_epoch_and_keeps_the_last_good_checkpoint() {
         place.write("run/recipe.toml", recipe);
         place.dbn("train --resume run --no-pictures").done();
     }
+}
+
+/// What goes together in the end is not refused on the way there, whatever was typed first.
+#[test]
+fn settings_are_made_before_anything_is_checked() {
+    let place = Place::new();
+    let fixed = "--no-pictures --no-evaluation --set layers.*.epochs=1";
+    for (run, words) in [
+        ("a", "--recipe classrbm --visible gaussian --standardise --set data.pass=mean"),
+        (
+            "b",
+            "--set visible=gaussian --recipe classrbm --set data.pass=mean --set standardise=true",
+        ),
+        ("c", "--recipe tiny.toml --set labels=true --set classifier=none"),
+        ("d", "--recipe tiny.toml --set classifier=none --set autoencoder.epochs=1"),
+    ] {
+        place.dbn(&format!("train data.csv {words} {fixed} --out {run}")).done();
+    }
+    assert!(!place.text("c/recipe.toml").contains("[classifier]"));
+    let coder = Place::of_autoencoder();
+    let none =
+        "--set autoencoder=none --set layers.*.epochs=1 --set updown.epochs=1 --set updown=none";
+    coder.dbn(&format!("train data.csv --recipe tiny.toml {none} --no-pictures --out run")).done();
+    let recipe = coder.text("run/recipe.toml");
+    assert!(!recipe.contains("[autoencoder]") && !recipe.contains("[updown]"), "{recipe}");
+    // A recipe that nobody named gives way, and says so once.
+    for (run, setting) in [("e", "labels=true"), ("f", "autoencoder.epochs=1")] {
+        let words = format!("train data.csv --hidden 8 --set {setting} {fixed} --out {run}");
+        let said = place.dbn(&words).done();
+        let note = "without the recipe's classifier";
+        assert_eq!(said.err.matches(note).count(), 1, "{said:?}");
+    }
+    assert!(place.text("e/recipe.toml").contains("labels = true"));
+}
+
+/// Data in a run's place.
+#[test]
+fn data_are_told_from_runs() {
+    let place = Place::new();
+    for data in ["mnist", "digits", "data.csv", "bars-and-stripes:4"] {
+        for command in ["evaluate", "inspect", "embed --out x.npy"] {
+            place.dbn(&format!("{command} {data}")).misused(&[
+                data,
+                "data",
+                "not a run",
+                "dbn train",
+            ]);
+        }
+    }
+    place.dbn("evaluate nothing").failed(&["nothing", "none"]);
 }

@@ -57,6 +57,10 @@ fn codes_and_cases_are_what_the_weights_say() {
     place.dbn("decode run codes.csv --out again.npy").done();
     assert_eq!(read_npy(&place.read("again.npy")), read_npy(&place.read("decoded.npy")));
 
+    place.dbn("encode run --out codes.parquet --force").done();
+    place.dbn("decode run codes.parquet --out columns.npy").done();
+    assert_eq!(read_npy(&place.read("columns.npy")), read_npy(&place.read("decoded.npy")));
+
     place.dbn("encode run data.csv --cases all --out codes.safetensors").done();
     let bytes = place.read("codes.safetensors");
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

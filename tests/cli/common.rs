@@ -195,10 +195,21 @@ impl Answer {
         self.failed_in_the_end(words);
     }
 
+    /// Like [`Answer::failed_in_the_end`], and it was the fault of whoever typed.
+    #[track_caller]
+    pub fn misused(&self, words: &[&str]) {
+        self.ended_in_words(2, words);
+    }
+
     /// Like [`Answer::failed`], after other things were said.
     #[track_caller]
     pub fn failed_in_the_end(&self, words: &[&str]) {
-        assert_eq!(self.code, Some(1), "{words:?}: {self:?}");
+        self.ended_in_words(1, words);
+    }
+
+    #[track_caller]
+    fn ended_in_words(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{words:?}: {self:?}");
         assert!(!self.err.contains("panicked"), "{self:?}");
         let last = self.err.lines().last().unwrap_or_default();
         assert!(last.starts_with("dbn: "), "{self:?}");

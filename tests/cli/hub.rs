@@ -501,3 +501,63 @@ fn a_configuration_that_cannot_be_meant_is_refused() {
         place.dbn("sample run --count 2 --steps 1").failed(&["config.json", word]);
     }
 }
+
+/// 403 means something else when nothing is written.
+#[test]
+fn a_gated_repository_says_where_to_ask() {
+    let beside = Beside::new(Transfer::Regular);
+    beside.dbn("push run me/digits").done();
+    beside.hub.gate("models/me/digits");
+    for command in ["pull me/digits", "inspect me/digits"] {
+        let answer = beside.dbn(command);
+        answer.failed_in_the_end(&["me/digits", "gated", "ask for access", "page"]);
+        assert!(!answer.err.contains("may write"), "{answer:?}");
+    }
+}
+
+/// Nothing has to be written where everything is there. The superuser may write everywhere: a file in a folder's place stops that too.
+#[test]
+fn a_cache_that_cannot_be_written_serves_what_is_in_it() {
+    let beside = Beside::new(Transfer::Regular);
+    beside.dbn("push run me/digits").done();
+    let dir = beside.pulled("me/digits");
+    let refs = dir.parent().unwrap().parent().unwrap().join("refs");
+    let written = || fs::metadata(refs.join("main")).unwrap().modified().unwrap();
+    let before = written();
+    assert_eq!(beside.pulled("me/digits"), dir);
+    assert_eq!(written(), before, "what stands there already is written again");
+    fs::remove_dir_all(&refs).unwrap();
+    fs::write(&refs, "").unwrap();
+    let again = beside.dbn("pull me/digits").done();
+    assert_eq!(PathBuf::from(again.out.trim()), dir);
+    assert!(again.err.contains("cannot be written"), "{again:?}");
+    beside.dbn("inspect me/digits").done();
+}
+
+/// A header holds one line: the client would go without the token, and the Hub would say that there is no such repository.
+#[test]
+fn a_token_that_cannot_be_sent_is_refused_by_name() {
+    let beside = Beside::new(Transfer::Regular);
+    let before = beside.hub.log().len();
+    let broken = format!("{}\n{}", &TOKEN[..5], &TOKEN[5..]);
+    let mut command = beside.command("hf", "pull me/digits");
+    let answer = answer(command.env("HF_TOKEN", &broken));
+    answer.failed(&["HF_TOKEN", "the end of a line after its first 5 characters"]);
+    for name in ["token", "elsewhere"] {
+        beside.place.write(&format!("hf/{name}"), &broken);
+        let mut command = beside.command("hf", "pull me/digits");
+        command.env_remove("HF_TOKEN");
+        if name == "elsewhere" {
+            fs::remove_file(beside.place.path("hf/token")).unwrap();
+            command.env("HF_TOKEN_PATH", beside.place.path("hf/elsewhere"));
+        }
+        let answer = crate::common::answer(&mut command);
+        answer.failed(&[name, "one line", "the end of a line"]);
+        assert!(!answer.err.contains(&TOKEN[5..]), "{answer:?}");
+    }
+    assert_eq!(beside.hub.log().len(), before, "it was asked");
+    // Around a token they do no harm.
+    beside.dbn("push run me/digits").done();
+    let mut command = beside.command("hf", "pull me/digits");
+    crate::common::answer(command.env("HF_TOKEN", format!(" {TOKEN}\n"))).done();
+}

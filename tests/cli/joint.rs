@@ -1,6 +1,6 @@
 //! Networks with label units, as users meet them: `train`, `evaluate --recognise`, `sample --label --clamp --animate`, the bound.
 
-use crate::common::{Place, WIDTH, metrics, read_npy};
+use crate::common::{Place, WIDTH, csv, metrics, read_npy};
 
 /// Labels joined to the second machine, then up-down.
 const JOINT: &str = r#"
@@ -159,9 +159,37 @@ fn a_single_joint_machine_is_used_as_any_other() {
         "sample run --steps 2 --from data.csv",
         "sample run --steps 2 --clamp data.csv --keep 0..3",
         "sample run --tempered --count 5",
+        "sample run --tempered --label 1,0 --count 5 --out t",
     ] {
         place.dbn(words).done();
     }
+    assert_eq!(samples(&place, "t/samples.npy").len(), 10);
+    // Chains start at cases of their class, whatever else the data hold.
+    let cases = crate::common::data(2, 0.1);
+    let of = |classes: &[usize]| {
+        let chosen = cases.iter().filter(|(_, class)| classes.contains(class)).take(6);
+        csv(&chosen.cloned().collect::<Vec<_>>())
+    };
+    place.write("both.csv", of(&[0, 1]));
+    place.write("ones.csv", of(&[1]));
+    let words = "sample run --steps 0 --label 1 --count 3 --from";
+    place.dbn(&format!("{words} both.csv --out u")).done();
+    place.dbn(&format!("{words} ones.csv --out v")).done();
+    assert_eq!(place.read("u/samples.npy"), place.read("v/samples.npy"));
+    let zeros = words.replace("--label 1", "--label 0");
+    place.dbn(&format!("{zeros} ones.csv")).failed_in_the_end(&["--label", "cases of class 0"]);
+    let unlabelled = "--label-column none --out w";
+    place.write(
+        "plain.csv",
+        of(&[1])
+            .lines()
+            .skip(1)
+            .map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n")
+            .collect::<String>(),
+    );
+    place
+        .dbn(&format!("{words} plain.csv {unlabelled}"))
+        .failed_in_the_end(&["--label", "with labels"]);
     let (shape, classes) = read_npy(&place.read("c.npy"));
     assert_eq!(shape[1], 1);
     let known = place.json("run/config.json")["labels"].as_f64().unwrap() as f32;
@@ -219,13 +247,13 @@ fn up_down_that_diverges_can_be_mended() {
 fn a_joint_recipe_that_cannot_be_is_refused() {
     let place = Place::new();
     place.write("both.toml", format!("{JOINT}\n[classifier]\nepochs = 1\n"));
-    place.dbn("train data.csv --recipe both.toml").failed(&["classifier", "labels = true"]);
+    place.dbn("train data.csv --recipe both.toml").misused(&["classifier", "labels = true"]);
     place.write("joint.toml", JOINT);
     place.dbn("train data.csv --label-column none --recipe joint.toml").failed(&["labels"]);
     place
         .dbn("train data.csv --recipe joint.toml --set updown.steps=0.5")
-        .failed(&["updown.steps"]);
+        .misused(&["updown.steps"]);
     place
         .dbn("train data.csv --recipe joint.toml --set updown.batch_size=0")
-        .failed(&["updown.batch_size"]);
+        .misused(&["updown.batch_size"]);
 }

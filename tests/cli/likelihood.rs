@@ -101,7 +101,8 @@ fn a_reproduction_is_what_it_says() {
     let recipe = place.text("a/recipe.toml");
     place.write("a/recipe.toml", recipe.replacen("batch_size = ", "batch_size = 1", 1));
     place.dbn("reproduce shifting-bar --out a").failed_in_the_end(&["other keys"]);
-    place.dbn("reproduce nonsense").failed(&["bars-and-stripes", "nonsense"]);
+    let unknown = place.dbn("reproduce bars-and-strips");
+    unknown.misused(&["bars-and-strips", "did you mean bars-and-stripes?"]);
     place.dbn("reproduce debd").failed(&["--data"]);
     place.dbn("reproduce debd --data nowhere --out b").failed(&["nowhere"]);
     assert!(!place.path("b").exists());
@@ -155,6 +156,10 @@ fn what_was_chosen_learns_from_the_validation_cases_too() {
     let more = place.text("chosen/tried.jsonl");
     assert!(more.starts_with(&tried) && more.lines().count() > 1, "{more}");
     assert!(place.text("chosen/reproduced.json").contains(&format!("\"budget\": {budget}")));
+    // And less time again is the choice that it allowed, whatever has been tried since.
+    let less: Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    assert_eq!((less["ours"].as_f64().unwrap(), &less["budget"]), (unseen, &0.into()));
+    assert_eq!(place.text("chosen/tried.jsonl"), more);
     place.write("chosen/tried.jsonl", tried);
     place.write("chosen/reproduced.json", answer);
 

@@ -1,6 +1,7 @@
 //! The program as its users meet it: what it prints, what it leaves on disk, and how it answers what goes wrong.
 #![allow(clippy::unwrap_used)]
 
+mod alignments;
 mod bad_input;
 mod bench;
 mod codes;

@@ -297,6 +297,140 @@ fn a_finished_run_may_be_resumed_from_anywhere() {
     assert_eq!(place.files("run"), before);
 }
 
+/// The run's recipe with `from` in it replaced by `to`.
+fn edit_recipe(place: &Place, from: &str, to: &str) {
+    let recipe = place.text("run/recipe.toml");
+    assert!(recipe.contains(from), "{recipe}");
+    place.write("run/recipe.toml", recipe.replace(from, to));
+}
+
+/// The stage and epoch of every line of metrics.
+fn lines(place: &Place) -> Vec<(String, u64)> {
+    let lines = metrics(&place.path("run"));
+    let line = |line: &serde_json::Value| {
+        (line["stage"].as_str().unwrap().to_owned(), line["epoch"].as_u64().unwrap())
+    };
+    lines.iter().map(line).collect()
+}
+
+fn stage(name: &str, epochs: std::ops::RangeInclusive<u64>) -> Vec<(String, u64)> {
+    epochs.map(|epoch| (name.to_owned(), epoch)).collect()
+}
+
+/// Trained parameters are the start, and nobody is told that nothing was to be done where there was.
+#[test]
+fn a_finished_run_goes_on_where_its_recipe_asks_for_more() {
+    let place = Place::new();
+    // Without a validation part the last parameters are those of the model.
+    place.train("--set data.validate_one_in=0");
+    let said = place.dbn("train --resume run --no-pictures").done();
+    assert!(said.err.contains("the run is finished"), "{said:?}");
+    let before = lines(&place);
+    let first = tensors(&place.model("run"));
+
+    // The stage on top.
+    edit_recipe(&place, "[classifier]\nepochs = 3", "[classifier]\nepochs = 5");
+    let said = place.dbn("train --resume run --no-pictures").done();
+    assert!(said.err.contains("classifier goes on, from epoch 3 to 5"), "{said:?}");
+    assert_eq!(lines(&place), [before.clone(), stage("classifier", 4..=5)].concat());
+    let second = tensors(&place.model("run"));
+    assert_eq!(second["rbms.0.weight"], first["rbms.0.weight"]);
+    let name = "classifier.layers.0.weight";
+    let distance = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a - b).abs()).sum::<f64>() / a.len() as f64
+    };
+    let moved = distance(&second[name].1, &first[name].1);
+    assert!(moved > 0.0 && moved < 0.1, "{moved} is not a start from what was there");
+
+    // The lowest stage: what stands above it is learned again, the layer from its weights.
+    edit_recipe(&place, "epochs = 2\n", "epochs = 3\n");
+    let said = place.dbn("train --resume run --no-pictures").done();
+    for words in ["layer 1 goes on, from epoch 2 to 3", "again", "layer 2, classifier"] {
+        assert!(said.err.contains(words), "{said:?}");
+    }
+    let above = [stage("layer 1", 3..=3), stage("layer 2", 1..=3), stage("classifier", 1..=5)];
+    let all = [before, stage("classifier", 4..=5), above.concat()].concat();
+    assert_eq!(lines(&place), all);
+    let third = tensors(&place.model("run"));
+    for name in ["rbms.0.weight", "rbms.1.weight"] {
+        let moved = distance(&third[name].1, &second[name].1);
+        assert!(moved > 0.0 && moved < 0.1, "{name}: {moved} is not a start from what was there");
+    }
+    let said = place.dbn("train --resume run --no-pictures").done();
+    assert!(said.err.contains("the run is finished"), "{said:?}");
+    assert_eq!(lines(&place), all);
+}
+
+/// What the layer above begins with outlives a kill in the one below.
+#[test]
+fn what_is_learned_again_survives_being_killed() {
+    let place = noisy_place();
+    place.train_into("whole", "");
+    place.train("");
+    for run in ["whole", "run"] {
+        let recipe = place.text(&format!("{run}/recipe.toml"));
+        place.write(&format!("{run}/recipe.toml"), recipe.replace("epochs = 2\n", "epochs = 40\n"));
+    }
+    place.dbn("train --resume whole --no-pictures --no-evaluation").done();
+    let from = stand(&place, "run").unwrap();
+    let mut command = place.command("train --resume run --no-pictures --checkpoint-every 0");
+    let is_back = || stand(&place, "run").is_some_and(|stand| stand.0 == 0 && stand.1 > 3);
+    assert_eq!(from.0, 3);
+    assert!(kill_when(&mut command, is_back, Duration::ZERO));
+    place.dbn("train --resume run --no-pictures --no-evaluation").done();
+    assert_same(&place, "run", "whole");
+}
+
+/// Another stage on what is finished: up-down, a classifier, a layer on a machine that learns labels.
+#[test]
+fn a_finished_run_takes_another_stage_on_top() {
+    let place = Place::new();
+    place.train("--set classifier=none");
+    let layers = [stage("layer 1", 1..=2), stage("layer 2", 1..=2)].concat();
+    assert_eq!(lines(&place), layers);
+    let tail = place.text("run/recipe.toml");
+    place.write("run/recipe.toml", format!("{tail}\n[updown]\nepochs = 2\n"));
+    let said = place.dbn("train --resume run --no-pictures").done();
+    assert!(said.err.contains("up-down comes next"), "{said:?}");
+    let all = [layers, stage("up-down", 1..=2)].concat();
+    assert_eq!(lines(&place), all);
+    let tail = place.text("run/recipe.toml");
+    place.write("run/recipe.toml", format!("{tail}\n[classifier]\nepochs = 1\n"));
+    let said = place.dbn("train --resume run --no-pictures").done();
+    assert!(said.err.contains("classifier comes next"), "{said:?}");
+    assert!(said.out.lines().last().unwrap().starts_with("held-out error "), "{said:?}");
+    assert_eq!(lines(&place), [all, stage("classifier", 1..=1)].concat());
+}
+
+#[test]
+fn a_layer_on_a_joint_machine_takes_the_labels_up() {
+    let place = Place::new();
+    place.train("--set classifier=none --set labels=true");
+    let joint = tensors(&place.model("run"));
+    assert_eq!(joint["rbms.1.weight"].0, [12, 26], "24 units and 2 labels");
+    let recipe = place.text("run/recipe.toml");
+    place.write("run/recipe.toml", format!("{recipe}\n[[layers]]\nhidden = 10\nepochs = 2\n"));
+    let said = place.dbn("train --resume run --no-pictures").done();
+    for words in ["layer 3 comes next", "layer 2 had learned labels"] {
+        assert!(said.err.contains(words), "{said:?}");
+    }
+    let again = [stage("layer 2", 1..=2), stage("layer 3", 1..=2)].concat();
+    let first = [stage("layer 1", 1..=2), stage("layer 2", 1..=2)].concat();
+    assert_eq!(lines(&place), [first, again].concat());
+    let taller = tensors(&place.model("run"));
+    assert_eq!(taller["rbms.1.weight"].0, [12, 24]);
+    assert_eq!(taller["rbms.2.weight"].0, [10, 14]);
+    assert_eq!(taller["rbms.0.weight"], joint["rbms.0.weight"]);
+    let moved: f32 = taller["rbms.1.weight"]
+        .1
+        .chunks(24)
+        .zip(joint["rbms.1.weight"].1.chunks(26))
+        .flat_map(|(new, old)| new.iter().zip(old).map(|(a, b)| (a - b).abs()))
+        .sum();
+    assert!(moved / 288.0 < 0.1, "{moved}: not a start from what was there");
+    place.dbn("evaluate run").done();
+}
+
 /// Not even the order of the cases may change: the place in the data would be another.
 #[test]
 fn other_data_are_refused() {

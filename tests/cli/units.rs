@@ -98,7 +98,8 @@ fn data_that_units_cannot_be_are_refused_with_a_hint() {
     refuse("multinomial(2)", &["x.npy", "case 1, value 1", "sum to 2", "sum to 6"]);
     refuse("potts(4)", &["potts(4)", "multiple of 4", "6"]);
     refuse("bernoulli:3+spin:2", &["bernoulli:3+spin:2", "5 columns", "6"]);
-    refuse("potts", &["potts", "potts(STATES)"]);
+    let command = format!("train x.npy --visible potts --hidden 5 {SMALL} --out run");
+    place.dbn(&command).misused(&["visible = \"potts\"", "potts(STATES)"]);
     place.write("x.npy", cases(spin));
     refuse("relu", &["x.npy", "at least 0", "-1"]);
     refuse("binomial(3)", &["x.npy", "[0, 3]", "-1"]);

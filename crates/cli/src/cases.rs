@@ -29,7 +29,7 @@ pub fn find_numbered(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<(Part, Vec<u32>)> {
-    let of_named = DataOptions { binarise: None, ..options.clone() };
+    let of_named = DataOptions { binarise: None, weights: None, ..options.clone() };
     ensure!(
         data.is_some() || of_named == DataOptions::default(),
         "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
@@ -55,6 +55,7 @@ pub fn find_numbered(
             let mut recipe = run.recipe()?;
             // The same cases as zeros and ones.
             recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
+            recipe.data.weights = options.weights.unwrap_or(recipe.data.weights);
             (recipe::load_own(&recipe, model)?, Some(recipe.data))
         }
     };

@@ -67,17 +67,27 @@ impl Keep {
         let mask = match (self, image) {
             (Self::Mask(path), _) => from_file(path, rows, count, width)?,
             (Self::Columns(ranges), _) => {
+                // Where all are sites of the same states, these are what a user counts.
+                let (count, states, what) = match units {
+                    Units::Potts { sites, states } => (*sites, *states, "sites"),
+                    _ => (width, 1, "columns"),
+                };
                 let last = ranges.iter().map(|range| range.end).max().unwrap_or(0);
                 ensure!(
-                    last <= width,
-                    "--keep: expected columns below {width}, found one before {last}"
+                    last <= count,
+                    "--keep: expected {what} below {count}, found one before {last}"
                 );
-                row(rows.len(), width, |i| ranges.iter().any(|range| range.contains(&i)))?
+                let is_held = |i: usize| ranges.iter().any(|range| range.contains(&(i / states)));
+                row(rows.len(), width, is_held)?
             }
             (Self::Half(_), None) => {
+                let (what, count) = match units {
+                    Units::Potts { sites, .. } => ("sites", *sites),
+                    _ => ("columns", width),
+                };
                 bail!(
-                    "--keep: expected columns, as 0..{}, or a mask file: the data are no pictures",
-                    width / 2
+                    "--keep: expected {what}, as 0..{}, or a mask file: the data are no pictures",
+                    count / 2
                 )
             }
             (Self::Half(half), Some((height, columns))) => row(rows.len(), width, |i| {

@@ -1,13 +1,17 @@
 //! `dbn decode`
 
-use anyhow::{Context, Result, ensure};
-use candle_core::Tensor;
-use dbn::gallery;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use dbn::datasets::Cases;
+use dbn::datasets::parquet::{self, Column, Values};
+use dbn::{Part, gallery};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::data;
 
 use crate::args::{DataOptions, Decode};
-use crate::{device, encode, model, npy, output, recipe};
+use crate::{device, encode, features, model, npy, output, recipe};
 
 /// The most cases in the picture.
 const PICTURED: usize = 400;
@@ -21,8 +25,8 @@ pub fn run(args: &Decode) -> Result<()> {
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder =
         encode::autoencoder(&model).with_context(|| args.run.display().to_string())?;
-    let codes = recipe::load_numbers(&args.codes, &DataOptions::default())?.train;
-    let decoded = data::blocks(&codes.cases).map(|codes| {
+    let codes = codes(&args.codes)?;
+    let decoded = data::blocks(&codes).map(|codes| {
         let codes = codes?.to_device(model.dbn.bottom().device())?;
         let decoded = autoencoder.decode(&codes).with_context(|| args.codes.clone())?;
         Ok(model.in_data_values(&decoded)?)
@@ -36,4 +40,29 @@ pub fn run(args: &Decode) -> Result<()> {
     let columns = (pictured as f64).sqrt().ceil() as usize;
     gallery::samples(&picture, &model, &decoded.narrow(0, 0, pictured)?, columns)?;
     output::line(picture.display().to_string())
+}
+
+/// The codes in this file, a row a case.
+fn codes(name: &str) -> Result<Cases> {
+    if !name.ends_with(".parquet") {
+        return Ok(recipe::load_numbers(name, &DataOptions::default())?.train.cases);
+    }
+    let mut numbers = Vec::new();
+    for Column { name: of, values } in parquet::read(Path::new(name))? {
+        match values {
+            // As dbn encode names what it writes beside the codes.
+            _ if features::BESIDE.contains(&of.as_str()) => {}
+            Values::Numbers(values) => numbers.push(values),
+            _ => bail!("{name}: column {of:?}: expected numbers, as dbn encode writes them"),
+        }
+    }
+    let (width, count) = (numbers.len(), numbers.first().map_or(0, Vec::len));
+    ensure!(width * count > 0, "{name}: expected a column for each number of a code, found none");
+    if let Some(row) = numbers.iter().find_map(|values| values.iter().position(|x| !x.is_finite()))
+    {
+        bail!("{name}: row {}: expected finite numbers, found a missing one", row + 1);
+    }
+    let rows = (0..count).flat_map(|row| numbers.iter().map(move |values| values[row] as f32));
+    let codes = Tensor::from_iter(rows, &Device::Cpu)?.reshape((count, width))?;
+    Ok(Part::new(codes, None)?.cases)
 }

@@ -70,9 +70,13 @@ pub fn run(args: &Embed) -> Result<()> {
         Ok(features)
     });
     let named = wanted.iter().map(|feature| (feature.name(), feature.columns(&model))).collect();
-    let labels = part.labels.as_deref();
-    let class_names = model.class_names.as_deref();
-    let table = features::Table { named, rows: &rows, labels, class_names };
+    let table = features::Table {
+        named,
+        rows: &rows,
+        labels: part.labels.as_deref(),
+        names: part.names.as_deref(),
+        class_names: model.class_names.as_deref(),
+    };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)

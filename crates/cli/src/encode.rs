@@ -24,9 +24,13 @@ pub fn run(args: &Encode) -> Result<()> {
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
     let codes = features::Columns::Numbered(autoencoder.code_width());
-    let (labels, class_names) = (part.labels.as_deref(), model.class_names.as_deref());
-    let named = vec![("codes".to_owned(), codes)];
-    let table = features::Table { named, rows: &rows, labels, class_names };
+    let table = features::Table {
+        named: vec![("codes".to_owned(), codes)],
+        rows: &rows,
+        labels: part.labels.as_deref(),
+        names: part.names.as_deref(),
+        class_names: model.class_names.as_deref(),
+    };
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;

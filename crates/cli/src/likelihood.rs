@@ -39,6 +39,7 @@ pub fn find(
     bars: &MultiProgress,
 ) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
+    let prepared = Part { cases: cases.clone(), ..part.clone() };
     likelihood::check_configurations(model, &cases)?;
     let is_stack = model.dbn.rbms.len() > 1;
     ensure!(
@@ -56,7 +57,7 @@ pub fn find(
     };
     let exact = match args.likelihood.estimate {
         true => None,
-        false => Likelihood::exact(model, &cases, sampling)?,
+        false => Likelihood::exact(model, &prepared, sampling)?,
     };
     let found = match exact {
         Some(exact) => {
@@ -68,7 +69,8 @@ pub fn find(
         None => {
             let options = args.likelihood.options(args.seed);
             let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
-            let found = Likelihood::from_sides(model, &cases, sampling, sides.found(), tolerance)?;
+            let found =
+                Likelihood::from_sides(model, &prepared, sampling, sides.found(), tolerance)?;
             // Where it is within reach it stands beside the estimates, of the same passes.
             let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
             let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));

@@ -80,7 +80,10 @@ fn main() -> ExitCode {
             }
             None => {
                 output::note(format!("dbn: {}", output::one_line(&error)));
-                ExitCode::FAILURE
+                match error.is::<output::Usage>() {
+                    true => ExitCode::from(output::Usage::CODE),
+                    false => ExitCode::FAILURE,
+                }
             }
         },
     }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use candle_core::Device;
-use dbn::{Model, Run};
+use dbn::{Model, Run, datasets};
 use indicatif::MultiProgress;
+
+use crate::output::Usage;
+use crate::recipe;
 
 /// The folder of the model that `given` means; what is on the Hub is fetched into its cache.
 #[cfg(feature = "hub")]
@@ -14,6 +17,7 @@ pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
     use dbn::hub::Reference;
 
     let text = given.to_string_lossy();
+    check_is_no_data(&text)?;
     if !Reference::is_meant_by(&text) {
         return Ok(given.to_path_buf());
     }
@@ -25,7 +29,21 @@ pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
 /// The folder of the model: there is no Hub in this program.
 #[cfg(not(feature = "hub"))]
 pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
+    check_is_no_data(&given.to_string_lossy())?;
     Ok(given.to_path_buf())
+}
+
+/// Errors where data are named in a run's place.
+fn check_is_no_data(given: &str) -> Result<()> {
+    if Run::open(Path::new(given)).is_ok() {
+        return Ok(());
+    }
+    if datasets::is_data(given) || recipe::is_of_hub(given) {
+        return Err(Usage::of(anyhow!(
+            "{given}: expected the folder of a run, found data, not a run (make one with: dbn train {given})"
+        )));
+    }
+    Ok(())
 }
 
 /// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.

@@ -1,5 +1,6 @@
 //! Results on standard output: lines, tables, JSON.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
@@ -8,6 +9,28 @@ use serde::Serialize;
 
 /// Columns of a table of texts where there is no terminal to ask.
 const WIDTH: u16 = 120;
+
+/// What was typed, or what stands in a recipe, is wrong: the program ends as after wrong arguments.
+#[derive(Debug)]
+pub struct Usage(anyhow::Error);
+
+impl Usage {
+    /// The exit code.
+    pub const CODE: u8 = 2;
+
+    /// Says that `error` is one of usage.
+    pub fn of(error: impl Into<anyhow::Error>) -> anyhow::Error {
+        anyhow::Error::new(Self(error.into()))
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.0))
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// Prints a line.
 pub fn line(text: impl AsRef<str>) -> Result<()> {

@@ -1,23 +1,24 @@
 //! From what the user typed to a complete recipe.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use dbn::datasets::{self, Dataset};
 use dbn::recipe::{AUTO, BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
-use crate::output;
+use crate::output::{self, Usage};
 
 /// The recipe of tables.
 const TABLE: &str = "table";
 /// From so many pictures on they are learned as MNIST's are.
 const MANY_PICTURES: usize = 20_000;
 
-/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it. What
-/// depends on the cases themselves is decided once there are `data`, which the recipe without them says how to read.
+/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
+/// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how to
+/// read.
 pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
@@ -52,32 +53,69 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     }
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {
-            Ok(dbn::recipe::Layer { hidden: hidden.parse().context("--layers")?, ..last.clone() })
+            let hidden = hidden.parse().context("--layers").map_err(Usage::of)?;
+            Ok(dbn::recipe::Layer { hidden, ..last.clone() })
         };
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
-    // Through the file's form once more, so that what was typed is checked like what was written.
-    let recipe = Recipe::parse(&recipe.to_toml()?)?;
-    let mut typed = recipe.with(&args.settings).context("--set")?;
+    if args.recipe.is_none() {
+        without_classifier_beside(&mut recipe, &args.settings, data.is_some());
+    }
+    let put = |recipe: &Recipe| {
+        let typed = recipe.with(&args.settings);
+        typed.map_err(|error| Usage::of(blamed(error, recipe, args)))
+    };
+    let mut typed = put(&recipe)?;
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
         let mut found = typed.clone();
         if let Some(data) = data.filter(|_| found.visible == AUTO) {
             found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
         }
-        let recipe = recipe.without_rates_of_others(named, &found);
-        typed = recipe.with(&args.settings).context("--set")?;
+        typed = put(&recipe.without_rates_of_others(named, &found))?;
     }
     let mut recipe = typed;
-    ensure!(
-        !args.unsupervised || recipe.classifier.is_none() && !recipe.labels,
-        "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
-    );
+    if args.unsupervised && (recipe.classifier.is_some() || recipe.labels) {
+        return Err(Usage::of(anyhow!(
+            "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
+        )));
+    }
     recipe.data.source = absolute(&recipe.data.source)?;
     if !recipe.data.labels.as_os_str().is_empty() {
         recipe.data.labels = std::path::absolute(&recipe.data.labels).context("labels")?;
     }
     Ok(recipe)
+}
+
+/// `error` of `recipe` with everything typed put into it, and where it comes from: the settings, or what there was before them.
+fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
+    let before = recipe.with(&[]).err().map(|error| error.to_string());
+    let is_before = before == Some(error.to_string());
+    let file = args.recipe.as_ref().filter(|name| is_file(name));
+    match (is_before, file) {
+        (false, _) => anyhow::Error::new(error).context("--set"),
+        (true, Some(file)) => anyhow::Error::new(error).context(file.clone()),
+        (true, None) => error.into(),
+    }
+}
+
+/// The classifier of a recipe that the user did not name gives way to what was asked for and excludes it.
+fn without_classifier_beside(recipe: &mut Recipe, settings: &[String], is_said: bool) {
+    let asked = settings.iter().filter_map(|setting| setting.split_once('='));
+    let asked: Vec<_> = asked.map(|(key, value)| (key.trim(), value.trim())).collect();
+    let is_of = |key: &str, table: &str| {
+        key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_kept = asked.iter().any(|(key, _)| is_of(key, "classifier"));
+    let excludes = |(key, value): &&(&str, &str)| {
+        (*key == "labels" && *value == "true") || (is_of(key, "autoencoder") && *value != "none")
+    };
+    if let Some((key, value)) = asked.iter().find(excludes).filter(|_| !is_kept)
+        && recipe.classifier.take().is_some()
+        && is_said
+    {
+        output::note(format!("{key}={value}: training without the recipe's classifier"));
+    }
 }
 
 /// The data that a recipe names.
@@ -88,7 +126,7 @@ pub fn load_data(recipe: &Recipe) -> Result<Dataset> {
 /// The data that a recipe names, read as those that `model` learned from.
 pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
-    let mut options = as_learned(recipe.data_options()?, model);
+    let mut options = as_learned(source, recipe.data_options()?, model);
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && learned != datasets::scale_of(source) {
         options.scale = Some(learned);
@@ -123,7 +161,7 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
     let source = &recipe.data.source;
-    let mut read = as_learned(recipe.data_options()?, model);
+    let mut read = as_learned(source, recipe.data_options()?, model);
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && scale != datasets::scale_of(source) {
         // What lies between 0 and 1 has been divided already.
@@ -146,7 +184,11 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
 }
 
 /// `options` with what `model` knows of the table that it learned from.
-fn as_learned(options: datasets::Options, model: &Model) -> datasets::Options {
+fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datasets::Options {
+    let alphabet = options.alphabet.clone().or_else(|| {
+        let known = &model.preprocessing.as_ref()?.alphabet;
+        known.parse().ok().filter(|_| datasets::is_alignment(source))
+    });
     let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
     let missing = model.missing.as_ref().map(|values| values.how);
     datasets::Options {
@@ -155,6 +197,7 @@ fn as_learned(options: datasets::Options, model: &Model) -> datasets::Options {
         missing: missing.unwrap_or(options.missing),
         columns: model.columns.clone(),
         class_names: classes.map(Iterator::collect),
+        alphabet,
         ..options
     }
 }
@@ -196,6 +239,12 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(width) = options.width {
         recipe.data.width = width;
     }
+    if let Some(alphabet) = &options.alphabet {
+        recipe.data.alphabet = alphabet.to_string();
+    }
+    if let Some(weights) = options.weights {
+        recipe.data.weights = weights;
+    }
     Ok(())
 }
 
@@ -204,12 +253,20 @@ fn is_built_in(name: Option<&str>) -> bool {
     name.is_none_or(|name| BUILT_IN.iter().any(|(built_in, _)| *built_in == name))
 }
 
+/// Whether `--recipe` means a file, and none of the program's own.
+fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file())
+}
+
 fn named_or_file(name: &str) -> Result<Recipe> {
-    let path = PathBuf::from(name);
-    if !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file()) {
-        return Ok(Recipe::read(&path)?);
+    if is_file(name) {
+        return Recipe::read_draft(Path::new(name)).map_err(|error| match error {
+            dbn::Error::Io { .. } => error.into(),
+            other => Usage::of(other),
+        });
     }
-    Ok(Recipe::named(name)?)
+    Recipe::named(name).map_err(Usage::of)
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
@@ -230,7 +287,7 @@ fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
 }
 
 /// Whether data of the Hub are meant: those that are called so, and are not here under that name.
-fn is_of_hub(data: &str) -> bool {
+pub fn is_of_hub(data: &str) -> bool {
     #[cfg(feature = "hub")]
     return dbn::hub::data::names().any(|name| name == data) && !Path::new(data).exists();
     #[cfg(not(feature = "hub"))]

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
+use dbn::datasets::Alphabet;
 use dbn::generator::{Generator, Given};
-use dbn::{Model, gallery, report};
+use dbn::{Model, Part, gallery, report};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::{Chains, Path};
 use rbm_core::likelihood::{Effort, Equilibrium};
-use rbm_core::{Rng, Rows};
+use rbm_core::{Joint, Rbm, Rng, Rows, Units};
 
 use crate::args::{Cases, DataOptions, Label, Sample};
 use crate::{cases, device, model, npy, output};
@@ -27,6 +28,7 @@ pub fn run(args: &Sample) -> Result<()> {
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
         "--scale, --binarise and the like: expected with --from or --clamp"
     );
+    let letters = args.fasta.then(|| letters(&model)).transpose()?;
     let mut rng = Rng::new(args.seed);
     let classes = classes(args, &model)?;
     let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
@@ -35,13 +37,13 @@ pub fn run(args: &Sample) -> Result<()> {
     let view = View::new(classes.len(), each);
     let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
-        let hidden = tempered(args, &model, count, &mut rng)?;
-        let fall = if args.binary { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
+        let hidden = tempered(args, &model, &classes, each, &mut rng)?;
+        let fall = if args.draws() { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
         fall(&model.dbn, &hidden, &mut rng)?
     } else {
         let labels: Vec<u32> =
             classes.iter().flat_map(|&label| std::iter::repeat_n(label, each)).collect();
-        let (chains, data) = start(args, &model, count, &mut rng)?;
+        let (chains, data) = start(args, &model, &labels, count, &mut rng)?;
         clamped = data.as_ref().map(|(cases, _)| cases.clone());
         let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
         let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
@@ -66,10 +68,44 @@ pub fn run(args: &Sample) -> Result<()> {
         gallery::animation(&animation, &model, &frames, view.columns)?;
         written.push(animation);
     }
+    if let Some(letters) = letters {
+        let sequences = dir.join("samples.fasta");
+        write_whole(&sequences, fasta(&samples, &letters)?.as_bytes())?;
+        written.push(sequences);
+    }
     for path in written {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// The letters of the model's states.
+fn letters(model: &Model) -> Result<Alphabet> {
+    let known = model.preprocessing.as_ref().map_or("", |done| done.alphabet.as_str());
+    ensure!(
+        !known.is_empty(),
+        "--fasta: expected a network that learned from an alignment, found one that knows no letters"
+    );
+    let alphabet: Alphabet = known.parse()?;
+    match model.dbn.visible_units() {
+        Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
+        units => bail!("--fasta: expected units of {} states, found {units}", alphabet.states()),
+    }
+}
+
+/// Samples `(n, sites * states)` as sequences: at each site the letter of the state that is on.
+fn fasta(samples: &Tensor, letters: &Alphabet) -> Result<String> {
+    let mut text = String::new();
+    let of = letters.letters().as_bytes();
+    for (number, sample) in samples.to_vec2::<f32>()?.iter().enumerate() {
+        text.push_str(&format!(">sample{number}\n"));
+        for site in sample.chunks(of.len()) {
+            let on = (0..site.len()).max_by(|&a, &b| site[a].total_cmp(&site[b]).then(b.cmp(&a)));
+            text.push(char::from(of[on.unwrap_or(0)]));
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Which samples are shown, and how.
@@ -137,7 +173,7 @@ fn dream(
     let bar = indicatif::ProgressBar::new(args.steps as u64);
     for step in 0..=steps {
         if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures {
-            let picture = generator.picture(args.binary, &mut eye)?;
+            let picture = generator.picture(args.draws(), &mut eye)?;
             frames.push(model.in_data_values(&view.of(&picture)?)?);
         }
         if step < steps {
@@ -146,22 +182,48 @@ fn dream(
         }
     }
     bar.finish_and_clear();
-    Ok(generator.picture(args.binary, rng)?)
+    Ok(generator.picture(args.draws(), rng)?)
 }
 
-/// Hidden configurations of the top machine in equilibrium.
-fn tempered(args: &Sample, model: &Model, count: usize, rng: &mut Rng) -> Result<Tensor> {
-    let top = model.dbn.top();
+/// Hidden configurations of the top machine in equilibrium: `each` of every class, or of the machine as it is where no class is named.
+fn tempered(
+    args: &Sample,
+    model: &Model,
+    classes: &[u32],
+    each: usize,
+    rng: &mut Rng,
+) -> Result<Tensor> {
     let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
     let part = cases::find(&args.run, model, data, &args.data_options, which)
         .context("--tempered begins at the averages of data (name some with --from)")?;
-    let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-    let arriving = model.dbn.arriving(&cases)?;
+    if classes.is_empty() {
+        let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
+        return in_equilibrium(args, model.dbn.top(), &model.dbn.arriving(&cases)?, each, rng);
+    }
+    let hidden = classes.iter().map(|&class| {
+        let rows = of_class(&part, class)?;
+        let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
+        // A class leaves a machine of the data alone, from which samples come by themselves.
+        let given = Joint::of(model.dbn.top())?.given(class)?;
+        in_equilibrium(args, &given, &model.dbn.penultimate(&cases)?, each, rng)
+    });
+    Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// `count` hidden configurations of `machine` in equilibrium; the ladder begins at the averages of `arriving`.
+fn in_equilibrium(
+    args: &Sample,
+    machine: &Rbm,
+    arriving: &Tensor,
+    count: usize,
+    rng: &mut Rng,
+) -> Result<Tensor> {
     let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
-    let mut equilibrium = Equilibrium::new(top, Path::from_cases(top, &arriving)?, effort, rng)?;
+    let path = Path::from_cases(machine, arriving)?;
+    let mut equilibrium = Equilibrium::new(machine, path, effort, rng)?;
     let bar = indicatif::ProgressBar::new(1000);
     while !equilibrium.is_done() {
-        equilibrium.step(top, rng)?;
+        equilibrium.step(machine, rng)?;
         bar.set_position((1000.0 * equilibrium.share_done()) as u64);
     }
     bar.finish_and_clear();
@@ -177,14 +239,27 @@ fn tempered(args: &Sample, model: &Model, count: usize, rng: &mut Rng) -> Result
             "fewer than the {count} samples: they depend on each other (give more --sweeps)"
         ));
     }
-    Ok(top.sample_hidden(&equilibrium.samples()?, rng)?)
+    Ok(machine.sample_hidden(&equilibrium.samples()?, rng)?)
 }
 
-/// Chains at the biases, or at the first cases of the data that the user named, again and again if there are too few; and
-/// what of these to hold.
+/// The numbers of the cases of `part` that are of this class. Errors where there is none.
+fn of_class(part: &Part, class: u32) -> Result<Vec<u32>> {
+    let labels = part.labels.as_ref();
+    let labels = labels.context(
+        "--label: expected data with labels, to start at cases of a class (name their column or file), found none",
+    )?;
+    let rows: Vec<u32> =
+        (0..).zip(labels).filter(|(_, label)| **label == class).map(|(row, _)| row).collect();
+    ensure!(!rows.is_empty(), "--label: expected cases of class {class} to start at, found none");
+    Ok(rows)
+}
+
+/// Chains at the biases, or at the first cases of the data that the user named, of the classes `labels` where these are named too,
+/// again and again if there are too few; and what of these to hold.
 fn start(
     args: &Sample,
     model: &Model,
+    labels: &[u32],
     count: usize,
     rng: &mut Rng,
 ) -> Result<(Chains, Option<(Tensor, Tensor)>)> {
@@ -192,7 +267,15 @@ fn start(
         return Ok((model.dbn.start_chains(count, rng)?, None));
     };
     let part = cases::find(&args.run, model, Some(data), &args.data_options, None)?;
-    let rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
+    let mut rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
+    if args.clamp.is_none() && !labels.is_empty() {
+        // The chains of a class follow each other.
+        let groups = labels.chunk_by(|a, b| a == b).map(|group| {
+            let of = of_class(&part, group[0])?;
+            Ok((0..group.len()).map(|i| of[i % of.len()]).collect())
+        });
+        rows = groups.collect::<Result<Vec<Vec<u32>>>>()?.concat();
+    }
     let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
     if args.clamp.is_none() {
         return Ok((model.dbn.start_chains_at(&cases, rng)?, None));

@@ -12,7 +12,7 @@ use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
-use rbm_core::{Rng, Rows};
+use rbm_core::{Rng, Rows, Units};
 
 use crate::args::{Cases, Train};
 use crate::progress::{self, Progress};
@@ -28,7 +28,7 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let (run, recipe) = match &args.resume {
         Some(dir) => {
             let run = Run::open(dir)?;
-            let recipe = run.recipe()?;
+            let recipe = run.recipe().map_err(output::Usage::of)?;
             (Some(run), recipe)
         }
         None => (None, recipe::build(args, None)?),
@@ -39,7 +39,7 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
         None => recipe::build(args, Some(&dataset))?,
     };
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
-    let mut training = Training::new(recipe.clone(), dataset, &device)?;
+    let mut training = Training::new(recipe, dataset, &device)?;
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
@@ -107,7 +107,16 @@ fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -
 fn go_on(run: &Run, training: &mut Training) -> Result<()> {
     match run.checkpoint()? {
         Some(checkpoint) => {
-            training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+            let notes =
+                training.restore(checkpoint).with_context(|| format!("{}", run.dir().display()))?;
+            notes.iter().for_each(output::note);
+            if training.is_done() && run.is_finished() {
+                output::note(format!(
+                    "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
+                    run.dir().display(),
+                    dbn::run::RECIPE
+                ));
+            }
         }
         None if run.is_finished() => {
             bail!(
@@ -217,7 +226,10 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         }
         _ => {}
     }
-    groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+    let has_own_draws = matches!(model.dbn.visible_units(), Units::Multinomial { draws: 0, .. });
+    if !has_own_draws {
+        groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+    }
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;

@@ -152,7 +152,9 @@ impl Unrolled for Autoencoder {
 
 /// The means that `x` `(batch, width)` ends in above `layers`; `what` is what to call it where it has another width.
 fn through(layers: &[Directed], x: &Tensor, what: &str) -> Result<Tensor> {
-    let (width, found) = (layers.first().map_or(0, |layer| layer.weights.dims()[0]), x.dims2()?.1);
+    // Between the code of a single layer and the data there is nothing.
+    let Some(first) = layers.first() else { return Ok(x.clone()) };
+    let (width, found) = (first.weights.dims()[0], x.dims2()?.1);
     if found != width {
         let expected = format!("{width} numbers each, as the autoencoder has");
         return Err(Error::invalid(what, expected, found.to_string()));

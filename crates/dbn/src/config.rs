@@ -73,6 +73,9 @@ pub struct Preprocessing {
     pub binarise: String,
     /// Of how many states each number was the code, 0 for none.
     pub one_hot: usize,
+    /// The letters of the states, where the data are an alignment: `protein`, `rna`, `dna`, or the letters themselves.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub alphabet: String,
 }
 
 fn is_false(value: &bool) -> bool {

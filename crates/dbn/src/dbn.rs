@@ -154,9 +154,14 @@ impl Dbn {
         self.top_mean(&up(self.below_top(), v)?)
     }
 
+    /// What arrives at the top machine of `v` `(batch, width)`, by means, without labels.
+    pub fn penultimate(&self, v: &Tensor) -> Result<Tensor> {
+        Ok(up(self.below_top(), v)?.detach())
+    }
+
     /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
     pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
-        let x = up(self.below_top(), v)?.detach();
+        let x = self.penultimate(v)?;
         if self.classes.is_none() {
             return Ok(x);
         }
@@ -173,7 +178,7 @@ impl Dbn {
 
     /// The mean of the data layer, `(batch, width)`, for top-layer activities `h`: the deterministic down-pass.
     pub fn down(&self, h: &Tensor) -> Result<Tensor> {
-        (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h))
+        (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h, None))
     }
 
     /// `v` sent up and down again through the first `layers` machines, by means.
@@ -183,14 +188,19 @@ impl Dbn {
             true => self.up(v)?,
             false => up(&self.rbms[..layers], v)?,
         };
-        (0..layers).rev().try_fold(top, |h, layer| self.mean_below(layer, &h))
+        (0..layers).rev().try_fold(top, |h, layer| self.mean_below(layer, &h, Some(v)))
     }
 
-    /// The mean of what machine `layer` makes of its hidden units `h`, without labels.
-    fn mean_below(&self, layer: usize, h: &Tensor) -> Result<Tensor> {
+    /// The mean of what machine `layer` makes of its hidden units `h`, without labels: where cases have numbers of draws of their own,
+    /// those of `like` or else one draw.
+    fn mean_below(&self, layer: usize, h: &Tensor, like: Option<&Tensor>) -> Result<Tensor> {
         match self.generative.get(layer) {
             Some(generative) => generative.mean(h),
-            None => self.without_labels(layer, self.rbms[layer].visible_mean(h)?),
+            None => {
+                let one = Tensor::ones((h.dim(0)?, 1), h.dtype(), h.device())?;
+                let mean = self.rbms[layer].visible_mean_like(h, like.unwrap_or(&one))?;
+                self.without_labels(layer, mean)
+            }
         }
     }
 
@@ -254,7 +264,7 @@ impl Dbn {
 
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
     pub fn fall(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?)?.detach())
+        Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?, None)?.detach())
     }
 
     /// Data-layer configurations below top-layer ones: [`Dbn::fall`], with the data layer sampled too.

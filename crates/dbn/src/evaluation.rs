@@ -5,7 +5,7 @@ use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
 use crate::arriving::Arriving;
-use crate::{Model, Part, Recognition, Standardise};
+use crate::{Model, Part, Recognition, Standardise, labels};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -134,6 +134,7 @@ impl Evaluation {
         let exact = !part.cases.may_miss()
             && model.dbn.rbms.len() == 1
             && model.dbn.classes.is_none()
+            && !labels::has_own_draws(&model.dbn.visible_units())
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
                 .any(|layer| rbm_core::enumerate::count(*layer).is_some());

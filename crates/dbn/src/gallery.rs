@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use rbm_core::{Gibbs, Kernel, Result, Rng, Rows};
+use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
 use crate::generator::{Generator, Given};
+use crate::labels::has_own_draws;
 use crate::pictures::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
 /// The picture of the filters in a run's folder.
@@ -15,6 +16,8 @@ pub const FILTERS: &str = "filters.png";
 pub const SAMPLES: &str = "samples.png";
 
 const COLUMNS: usize = 10;
+/// How many sites of alignments stand beside each other.
+const WIDEST: usize = 1200;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
@@ -26,10 +29,16 @@ const FRAME: u64 = 100;
 /// Gibbs steps behind each sample in a picture.
 const STEPS: usize = 1000;
 
-/// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and `samples.png` into `dir`.
+/// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and, where there can be any, `samples.png` into
+/// `dir`.
 pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
     filters(&dir.join(FILTERS), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
+    // Without a case nobody knows how many draws the data layer of a single machine is to have.
+    let dbn = &model.dbn;
+    if dbn.rbms.len() == 1 && has_own_draws(&dbn.visible_units()) {
+        return Ok(());
+    }
     dreams(&dir.join(SAMPLES), model, seed)
 }
 
@@ -68,7 +77,8 @@ pub fn filters(path: &Path, model: &Model) -> Result<()> {
     let weights = model.dbn.bottom().weights().as_detached_tensor();
     let filters = weights.narrow(0, 0, model.dbn.width())?.t()?;
     let filters = filters.narrow(0, 0, filters.dim(0)?.min(TILES))?.contiguous()?;
-    write_grid(path, &filters, image(model), COLUMNS, Contrast::Symmetric)
+    let tiles = tiles(model, &filters)?;
+    write_grid(path, &tiles, image(model), columns(model, COLUMNS), Contrast::Symmetric)
 }
 
 /// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
@@ -79,22 +89,26 @@ pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<(
         Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
         None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
     };
-    write_pairs(path, &originals, &model.in_data_values(&reconstructions)?, image(model), COLUMNS)
+    completions(path, model, &originals, &model.in_data_values(&reconstructions)?)
 }
 
 /// Given cases `(n, width)` above what has become of them, both in the values of the data.
 pub fn completions(path: &Path, model: &Model, given: &Tensor, completed: &Tensor) -> Result<()> {
-    write_pairs(path, given, completed, image(model), COLUMNS)
+    let (given, completed) = (tiles(model, given)?, tiles(model, completed)?);
+    write_pairs(path, &given, &completed, image(model), columns(model, COLUMNS))
 }
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row.
 pub fn samples(path: &Path, model: &Model, samples: &Tensor, columns: usize) -> Result<()> {
-    write_grid(path, samples, image(model), columns, contrast(model))
+    let (tiles, columns) = (tiles(model, samples)?, self::columns(model, columns));
+    write_grid(path, &tiles, image(model), columns, contrast(model))
 }
 
 /// Samples as they come to be: `frames` of `(n, width)` each, in the values of the data, as an animated GIF.
 pub fn animation(path: &Path, model: &Model, frames: &[Tensor], columns: usize) -> Result<()> {
-    write_animation(path, frames, image(model), columns, contrast(model), FRAME)
+    let frames = frames.iter().map(|frame| tiles(model, frame)).collect::<Result<Vec<_>>>()?;
+    let columns = self::columns(model, columns);
+    write_animation(path, &frames, image(model), columns, contrast(model), FRAME)
 }
 
 fn contrast(model: &Model) -> Contrast {
@@ -102,7 +116,35 @@ fn contrast(model: &Model) -> Contrast {
     if is_unit { Contrast::Unit } else { Contrast::Range }
 }
 
-/// Height and width in which cases are drawn.
+/// Height and width in which cases are drawn: pictures as such, sites of states as a map with a row for each state and a column for each
+/// site, others folded.
 pub fn image(model: &Model) -> (usize, usize) {
-    shape_of(model.dbn.width(), model.image)
+    match sites(model) {
+        Some((sites, states)) => (states, sites),
+        None => shape_of(model.dbn.width(), model.image),
+    }
+}
+
+/// Sites and states of data that are nothing else, and no pictures.
+fn sites(model: &Model) -> Option<(usize, usize)> {
+    match model.dbn.visible_units() {
+        Units::Potts { sites, states } if model.image.is_none() => Some((sites, states)),
+        _ => None,
+    }
+}
+
+/// Cases `(n, width)` as they are drawn, row after row.
+fn tiles(model: &Model, cases: &Tensor) -> Result<Tensor> {
+    let Some((sites, states)) = sites(model) else { return Ok(cases.clone()) };
+    let n = cases.dim(0)?;
+    let map = cases.reshape((n, sites, states))?.transpose(1, 2)?.contiguous()?;
+    Ok(map.reshape((n, sites * states))?)
+}
+
+/// How many tiles stand in a row of a picture: `most`, or of long alignments fewer.
+fn columns(model: &Model, most: usize) -> usize {
+    match sites(model) {
+        Some((sites, _)) => most.min((WIDEST / sites.max(1)).max(1)),
+        None => most,
+    }
 }

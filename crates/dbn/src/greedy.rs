@@ -74,6 +74,9 @@ pub struct Below<'a> {
     pub cases: &'a dyn Rows,
     /// One class a case, if mini-batches are to be balanced over them.
     pub balance: Option<&'a [u32]>,
+    /// How much each case counts, if not all as much: an epoch then has as many cases as there are, each as often as it counts. Mini-
+    /// batches are not balanced then.
+    pub weights: Option<&'a [f32]>,
     /// The machines below, from the bottom up; none for the lowest layer.
     pub rbms: &'a [Rbm],
     /// What each of them passes up.
@@ -139,13 +142,14 @@ impl Below<'_> {
                 let arriving = dbn::up(self.rbms, &block)?.detach();
                 let range = start..start + arriving.dim(0)?;
                 start = range.end;
-                match self.labels {
-                    Some(labels) => labels.beside(&arriving, &labels.of_cases[range]),
-                    None => Ok(arriving),
-                }
+                let weights = self.weights.map(|weights| weights[range.clone()].to_vec());
+                Ok(match self.labels {
+                    Some(labels) => (labels.beside(&arriving, &labels.of_cases[range])?, weights),
+                    None => (arriving, weights),
+                })
             })
         };
-        init::moments_of_blocks(arriving)
+        init::moments_of_weighted_blocks(arriving)
     }
 
     /// Initialises `rbm` to learn from these cases.
@@ -160,6 +164,9 @@ impl Feed for Below<'_> {
     fn order(&self, epoch: usize) -> Batches {
         let batches = Batches::new(self.cases.count(), self.batch_size);
         let mut rng = self.shuffle.split(epoch as u64);
+        if let Some(weights) = self.weights {
+            return Batches::weighted(weights, self.batch_size, &mut rng);
+        }
         match self.balance {
             None => batches.shuffled(&mut rng),
             Some(labels) => batches.balanced(labels, &mut rng),

@@ -6,6 +6,11 @@
 use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Units};
 
+/// Whether each case has a number of draws of its own: documents of different lengths.
+pub fn has_own_draws(units: &Units) -> bool {
+    matches!(units, Units::Multinomial { draws: 0, .. })
+}
+
 /// `units` with a site of `classes` label units after them.
 pub fn beside(units: &Units, classes: usize) -> Units {
     let mut groups: Vec<Units> =

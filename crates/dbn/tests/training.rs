@@ -329,6 +329,7 @@ fn every_layer_passes_up_as_it_says() {
             labels: None,
             cases: &data,
             balance: None,
+            weights: None,
             rbms: &rbms,
             passes: &passes,
             data: Pass::Mean,

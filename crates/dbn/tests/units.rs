@@ -65,6 +65,8 @@ fn dataset(units: &str) -> Dataset {
         is_population: false,
         classes: Some(2),
         image: None,
+        alphabet: None,
+        notes: Vec::new(),
     }
 }
 

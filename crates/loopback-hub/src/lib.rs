@@ -109,6 +109,11 @@ impl Server {
         self.service.store.lock().unwrap().paths(repository, revision)
     }
 
+    /// Lets nobody read a repository until its owner has let them in.
+    pub fn gate(&self, repository: &str) {
+        self.service.store.lock().unwrap().gate(repository);
+    }
+
     /// Makes a repository private.
     pub fn hide(&self, repository: &str) {
         self.service.store.lock().unwrap().hide(repository);

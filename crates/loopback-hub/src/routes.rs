@@ -88,6 +88,7 @@ impl Service {
         let of = |kind: &str, owner: &str, name: &str| {
             let found = store.repositories.get(&format!("{kind}/{owner}/{name}"));
             match found {
+                Some(found) if found.is_gated => Err(refused(403, "GatedRepo")),
                 Some(found) if !found.is_private || request.is_authorised() => Ok(found),
                 _ if request.is_authorised() => Err(refused(404, "RepoNotFound")),
                 // Whoever does not say who they are learns nothing, not even that there is nothing.

@@ -46,6 +46,8 @@ type Files = BTreeMap<String, Entry>;
 #[derive(Debug, Default)]
 pub struct Repository {
     pub is_private: bool,
+    /// Whether its owner must let everybody in by hand, and has let in nobody.
+    pub is_gated: bool,
     pub branches: BTreeMap<String, String>,
     commits: BTreeMap<String, Files>,
     pub pull_requests: usize,
@@ -121,6 +123,10 @@ impl Store {
     pub fn paths(&self, id: &str, revision: &str) -> Vec<String> {
         let files = self.repositories.get(id).and_then(|found| found.files(revision));
         files.map_or_else(Vec::new, |files| files.keys().cloned().collect())
+    }
+
+    pub fn gate(&mut self, id: &str) {
+        self.repositories.get_mut(id).unwrap().is_gated = true;
     }
 
     pub fn hide(&mut self, id: &str) {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use candle_core::Tensor;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use crate::{Result, Rng};
@@ -59,6 +60,31 @@ impl Batches {
     pub fn shuffled(mut self, rng: &mut Rng) -> Self {
         self.order.shuffle(rng);
         self
+    }
+
+    /// As many draws as there are cases, in random order, each case as often as its share of the sum of `weights` says.
+    pub fn weighted(weights: &[f32], size: usize, rng: &mut Rng) -> Self {
+        let offset = rng.random_range(0.0..1.0);
+        Self::drawn(weights, weights.len(), size, offset).shuffled(rng)
+    }
+
+    /// `count` draws of cases with these `weights`, `size` at a time, in the order of the cases: each as often as its share of the
+    /// sum says, rounded up or down (systematic resampling; Kitagawa 1996). `offset`, from 0 to 1, decides about the rounding;
+    /// drawn evenly, it makes the mean over the draws an unbiased estimate of the weighted mean.
+    pub fn drawn(weights: &[f32], count: usize, size: usize, offset: f64) -> Self {
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let apart = total / count.max(1) as f64;
+        let (mut order, mut sum) = (Vec::with_capacity(count), 0.0);
+        for (case, &weight) in (0u32..).zip(weights) {
+            sum += f64::from(weight);
+            while order.len() < count && (order.len() as f64 + offset) * apart < sum {
+                order.push(case);
+            }
+        }
+        // What rounding has left at the very end.
+        let last = weights.len().saturating_sub(1) as u32;
+        order.resize(if weights.is_empty() { 0 } else { count }, last);
+        Self { order, size: size.max(1) }
     }
 
     /// In random order with the classes spread evenly, so that every mini-batch holds about as many cases of each class

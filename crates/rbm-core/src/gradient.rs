@@ -73,12 +73,20 @@ impl Averages {
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
             statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
-        let hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
+        let mut hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
         let mean = rbm.hidden().mean_among(&hidden)?.detach();
         let correlation = match &weights {
             None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
             Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
         };
+        // A bias that counts once for each draw.
+        if let Some(draws) = rbm.visible().own_draws(&phase.visible)? {
+            for (k, _) in rbm.hidden().biases() {
+                if let Some(statistic) = hidden.get_mut(k) {
+                    *statistic = statistic.broadcast_mul(&draws)?;
+                }
+            }
+        }
         Ok(Self {
             weights: vec![correlation],
             visible: average(&rbm.visible().statistics(&phase.visible)?)?,

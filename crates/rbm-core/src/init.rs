@@ -96,18 +96,35 @@ pub fn moments_of_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
 where
     B: Iterator<Item = Result<Tensor>>,
 {
+    moments_of_weighted_blocks(|| blocks().map(|block| Ok((block?, None))))
+}
+
+/// [`moments_of_blocks`] where each block comes with how much every row of it counts, if not all count as much.
+pub fn moments_of_weighted_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
+where
+    B: Iterator<Item = Result<(Tensor, Option<Vec<f32>>)>>,
+{
     let average = |statistic: &dyn Fn(Tensor) -> Result<Tensor>| -> Result<Tensor> {
-        let (mut total, mut rows): (Option<Tensor>, usize) = (None, 0);
+        let (mut total, mut rows): (Option<Tensor>, f64) = (None, 0.0);
         let (mut dtype, mut device) = (DType::F32, Device::Cpu);
         for block in blocks() {
-            let block = block?;
-            rows += block.dim(0)?;
+            let (block, weights) = block?;
             (dtype, device) = (block.dtype(), block.device().clone());
-            let sum = ops::device::to_host(&ops::sum_rows(&statistic(block)?)?)?;
+            let mut statistic = statistic(block)?;
+            match weights {
+                None => rows += statistic.dim(0)? as f64,
+                Some(weights) => {
+                    rows += weights.iter().map(|&weight| f64::from(weight)).sum::<f64>();
+                    let column = Tensor::from_vec(weights, (statistic.dim(0)?, 1), &Device::Cpu)?;
+                    let column = column.to_dtype(dtype)?.to_device(&device)?;
+                    statistic = statistic.broadcast_mul(&column)?;
+                }
+            }
+            let sum = ops::device::to_host(&ops::sum_rows(&statistic)?)?;
             total = Some(total.map_or(Ok(sum.clone()), |total| total + sum)?);
         }
         let total = total.ok_or_else(|| Error::invalid("averages", "at least one case", "none"))?;
-        Ok((total / rows as f64)?.to_dtype(dtype)?.to_device(&device)?)
+        Ok((total / rows)?.to_dtype(dtype)?.to_device(&device)?)
     };
     let mean = average(&Ok)?;
     // About the mean, not E[x²] − E[x]²: f32 would lose the variance of a nearly constant column.

@@ -73,6 +73,41 @@ impl<'a> Joint<'a> {
         Ok(self.rbm.weights().narrow(0, self.width, self.classes)?)
     }
 
+    /// The machine of the data alone where the class is `class`: p(x, h | y) is that of a machine without label units whose hidden
+    /// biases are those of this one and the class's weights W_y together. Its parameters are copies. Errors for a class that there is not.
+    pub fn given(&self, class: u32) -> Result<Rbm> {
+        if class as usize >= self.classes {
+            let expected = format!("below the machine's {} classes", self.classes);
+            return Err(Error::invalid("a class", expected, class.to_string()));
+        }
+        let units = self.rbm.visible().units();
+        let mut groups: Vec<Units> =
+            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
+        groups.pop();
+        let visible = match &groups[..] {
+            [only] => only.clone(),
+            _ => Units::Concat { groups },
+        };
+        let (weights, hidden) = (self.rbm.weights(), self.rbm.hidden());
+        let given = Rbm::new(&visible, &hidden.units(), weights.dtype(), weights.device())?;
+        given.weights().set(&weights.narrow(0, 0, self.width)?.contiguous()?)?;
+        // Of the visible layer's parameters those of the label are the last ones.
+        for (of, to) in [(self.rbm.visible(), given.visible()), (hidden, given.hidden())] {
+            for ((_, from), (_, to)) in of.vars().into_iter().zip(to.vars()) {
+                to.set(&from.as_detached_tensor())?;
+            }
+        }
+        let said = self.label_weights()?.get(class as usize)?.detach();
+        let vars = given.hidden().vars();
+        for (k, columns) in given.hidden().biases() {
+            if let Some((_, bias)) = vars.get(k) {
+                let said = said.narrow(0, columns.start, columns.len())?;
+                bias.set(&(bias.as_detached_tensor() + said.reshape(bias.shape())?)?)?;
+            }
+        }
+        Ok(given)
+    }
+
     /// xW_x, what `data` `(cases, width)` say to the hidden units, `(cases, hidden)`. Differentiable.
     pub fn data_inputs(&self, data: &Tensor) -> Result<Tensor> {
         ops::product(data, &self.rbm.weights().narrow(0, 0, self.width)?)

@@ -68,8 +68,8 @@ impl<C: Rows> Monitor<C> {
             energy += rows * mean(&rbm.free_energy(&block)?)?;
             spread.take_in(&block)?;
             let hidden = rbm.hidden_mean(&block)?.detach();
-            reconstruction +=
-                rows * reconstruction_error(&block, &rbm.visible_mean(&hidden)?.detach())?;
+            reconstruction += rows
+                * reconstruction_error(&block, &rbm.visible_mean_like(&hidden, &block)?.detach())?;
             let sums = to_host(&crate::ops::sum_rows(&hidden)?)?.to_vec1::<f64>()?;
             active.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
             if has_pseudo_likelihood {

@@ -86,8 +86,16 @@ impl Rbm {
     }
 
     /// vW, what the visible units say to each hidden one. Differentiable.
+    ///
+    /// Where visible configurations have numbers of draws D of their own, hidden biases count D times (Salakhutdinov and Hinton 2009):
+    /// D − 1 times here, and once in the hidden layer.
     pub fn hidden_inputs(&self, v: &Tensor) -> Result<Tensor> {
-        ops::product(v, &self.weights)
+        let inputs = ops::product(v, &self.weights)?;
+        let Some(draws) = self.visible.own_draws(v)? else { return Ok(inputs) };
+        let vars = self.hidden.vars();
+        let biases = self.hidden.biases().into_iter().map(|(k, _)| vars[k].1.as_tensor().clone());
+        let bias = Tensor::cat(&biases.collect::<Vec<_>>(), 0)?.unsqueeze(0)?;
+        Ok((inputs + (draws - 1.0)?.matmul(&bias)?)?)
     }
 
     /// hWᵀ, what the hidden units say to each visible one. Differentiable.
@@ -119,6 +127,11 @@ impl Rbm {
     /// E[v | h].
     pub fn visible_mean(&self, h: &Tensor) -> Result<Tensor> {
         self.visible.mean(&self.visible_inputs(h)?)
+    }
+
+    /// [`Rbm::visible_mean`] where each row has as many draws as that of `like` sums to, if they have numbers of their own.
+    pub fn visible_mean_like(&self, h: &Tensor, like: &Tensor) -> Result<Tensor> {
+        self.visible.mean_like(&self.visible_inputs(h)?, like)
     }
 
     /// h drawn from p(h | v).

@@ -129,3 +129,26 @@ fn no_cases_are_no_batches() {
     let balanced = Batches::new(0, 10).balanced(&[], &mut Rng::new(9));
     assert!(balanced.is_empty());
 }
+
+/// Each case as often as it counts, and whatever rounding there is comes out even over its offsets.
+#[test]
+fn weighted_draws_are_as_many_as_the_weights_say() {
+    let weights = [0.5f32, 2.0, 0.1, 1.4, 0.0];
+    let mut totals = [0usize; 5];
+    for step in 0..100 {
+        let batches = Batches::drawn(&weights, 8, 3, (f64::from(step) + 0.5) / 100.0);
+        let all: Vec<u32> = batches.indices().flatten().copied().collect();
+        assert_eq!((all.len(), batches.len()), (8, 3));
+        for (case, &weight) in weights.iter().enumerate() {
+            let count = all.iter().filter(|&&drawn| drawn as usize == case).count();
+            let share = 8.0 * f64::from(weight) / 4.0;
+            assert!((count as f64 - share).abs() < 1.0, "{step}: {case}: {count} of {share}");
+            totals[case] += count;
+        }
+    }
+    assert_eq!(totals, [100, 400, 20, 280, 0]);
+    let mut drawn: Vec<u32> =
+        Batches::weighted(&[1.0; 6], 2, &mut Rng::new(1)).indices().flatten().copied().collect();
+    drawn.sort_unstable();
+    assert_eq!(drawn, [0, 1, 2, 3, 4, 5]);
+}

@@ -507,3 +507,30 @@ fn learning_finds_the_classes() {
         assert!(before < -0.3 && after > -0.1, "{weight:?}: from {before} to {after}");
     }
 }
+
+/// Given its label, a joint machine is one of the data alone: F(x, y) is its F(x) less the label's bias, for every class, and the
+/// hidden units answer alike. Catches a class's weights that are left out, or are another's.
+#[test]
+fn a_class_leaves_a_machine_of_the_data() {
+    for (visible, hidden) in VISIBLE.iter().flat_map(|v| HIDDEN.iter().map(move |h| (v, h))) {
+        let rbm = machine(visible, hidden, F64, 1);
+        let joint = Joint::of(&rbm).unwrap();
+        let x = data(&rbm, 4);
+        let all = rows(&joint.free_energies(&x).unwrap());
+        let label = rbm.visible().biases().last().unwrap().0;
+        let bias = flat(rbm.visible().vars()[label].1);
+        for class in 0..joint.classes() {
+            let given = joint.given(class as u32).unwrap();
+            let alone = flat(&given.free_energy(&x).unwrap());
+            let alone: Vec<f64> = alone.iter().map(|energy| energy - bias[class]).collect();
+            let of_class: Vec<f64> = all.iter().map(|energies| energies[class]).collect();
+            assert_close(visible, &alone, &of_class, 1e-9);
+            let code = (0..joint.classes()).map(|k| f64::from(u8::from(k == class))).collect();
+            let codes = matrix(&vec![code; 4], F64);
+            let mean = rbm.hidden_mean(&joint.join(&x, &codes).unwrap()).unwrap();
+            let alone = flat(&given.hidden_mean(&x).unwrap());
+            assert_close(hidden, &alone, &flat(&mean), 1e-9);
+        }
+        assert!(joint.given(joint.classes() as u32).is_err());
+    }
+}

@@ -39,7 +39,7 @@ pub struct Encode {
 pub struct Decode {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
-    /// The codes, one a row, as dbn encode writes them to .npy, .safetensors or .csv
+    /// The codes, one a row, as dbn encode writes them to .npy, .safetensors, .parquet or .csv
     pub codes: String,
     /// File to write: .npy
     #[arg(long, value_name = "FILE")]

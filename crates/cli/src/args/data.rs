@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use dbn::datasets::{Binarise, Missing};
+use dbn::datasets::{Alphabet, Binarise, Missing, Weights};
 
 /// How to read a data set.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
@@ -38,13 +38,21 @@ pub struct DataOptions {
     /// value as its probability)
     #[arg(long, value_name = "HOW")]
     pub binarise: Option<Binarise>,
-    /// Every value is a code from 0 to Q-1, and becomes Q values of which one is 1: for --visible "potts(Q)" (default: 21
-    /// for alignments)
+    /// Every value is a code from 0 to Q-1, and becomes Q values of which one is 1: for --visible "potts(Q)" (default: the
+    /// states of an alignment)
     #[arg(long, value_name = "Q")]
     pub one_hot: Option<usize>,
     /// Values of a case in a sparse file (default: the largest index)
     #[arg(long, value_name = "N")]
     pub width: Option<usize>,
+    /// The letters of an alignment's states: protein, rna, dna, or the letters themselves, as -ACGU (default: those that stand in
+    /// the file are most probably of)
+    #[arg(long, value_name = "ALPHABET")]
+    pub alphabet: Option<Alphabet>,
+    /// How much each case counts: none (all as much), or identity:SHARE, one over the number of cases that have the same code in
+    /// at least this share of the columns; for alignments identity:0.8
+    #[arg(long, value_name = "HOW")]
+    pub weights: Option<Weights>,
 }
 
 /// Which cases of a data set

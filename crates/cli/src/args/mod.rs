@@ -114,8 +114,8 @@ fn recipes() -> String {
   dbn train --resume runs/mnist                   go on where it was stopped")]
 pub struct Train {
     /// digits, a table (.csv, .tsv, .parquet), arrays (.npy, .npz, .safetensors), a folder of IDX files, of PNG files by class or
-    /// of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME where it has several), a .svm or .fasta
-    /// file, or a whole population: bars-and-stripes:4, shifting-bar:9, labelled-shifter:8
+    /// of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME where it has several), a .svm, .fasta or
+    /// .sto file, or a whole population: bars-and-stripes:4, shifting-bar:9, labelled-shifter:8
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -157,7 +157,8 @@ pub struct Train {
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
         "no_standardise", "min_max", "unsupervised", "seed", "out", "scale", "labels", "label_column", "target", "drop",
-        "categories", "numbers", "missing", "binarise", "one_hot", "width"])]
+        "categories", "numbers", "missing", "binarise", "one_hot", "width",
+        "alphabet", "weights"])]
     pub resume: Option<PathBuf>,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
@@ -181,7 +182,8 @@ pub struct Train {
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
   dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
-row is the number of the case in the data, from 0; label is its class, where it has one. Neither
+row is the number of the case in the data, from 0; label is its class, where it has one; name is what an
+alignment calls it (in .parquet and .csv). Neither
 the data nor the features need fit into memory.")]
 pub struct Embed {
     /// Folder of the run, or user/name[@revision] on the Hub

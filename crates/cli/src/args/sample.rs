@@ -36,22 +36,23 @@ impl FromStr for Label {
   dbn sample runs/joint --label 3 --animate                   and the way to them, as animation.gif
   dbn sample runs/mnist --clamp mnist/ --keep top --count 20  the lower half of real cases, filled in
   dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
-  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering")]
+  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering
+  dbn sample runs/joint --label 3 --tempered                  the same of one class")]
 pub struct Sample {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
-    /// Start the chains at cases of this data, instead of at the units' own biases
+    /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
     #[arg(long, value_name = "DATA", conflicts_with = "clamp")]
     pub from: Option<String>,
     /// Of a network with label units, samples of these classes only, --count of each; `any` leaves the labels to the network
     /// [default: every class]
-    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', conflicts_with = "tempered")]
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub label: Vec<Label>,
     /// Hold a part of the cases of this data fast, and fill in the rest; of other values than a single machine's this is
     /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
     #[arg(long, value_name = "DATA", conflicts_with = "tempered")]
     pub clamp: Option<String>,
-    /// What part of them: top, bottom, left or right of a picture; columns, as 0..392 or 0..10,20..30; or a .npy or .csv file of
+    /// What part of them: top, bottom, left or right of a picture; columns, as 0..392 or 0..10,20..30 (of Potts units: sites); or a .npy or .csv file of
     /// ones where to hold and zeros where not, one row for all cases or a row each
     #[arg(long, value_name = "PART", requires = "clamp", default_value = "top")]
     pub keep: Keep,
@@ -80,9 +81,20 @@ pub struct Sample {
     /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
     #[arg(long)]
     pub binary: bool,
+    /// Write the samples as sequences too: samples.fasta; for networks that learned from an alignment. The data layer is drawn then,
+    /// as with --binary
+    #[arg(long)]
+    pub fasta: bool,
     /// Folder for samples.png and samples.npy [default: samples/ in the run's]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub place: Where,
+}
+
+impl Sample {
+    /// Whether the data layer's units are drawn.
+    pub fn draws(&self) -> bool {
+        self.binary || self.fasta
+    }
 }

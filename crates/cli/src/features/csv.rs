@@ -6,9 +6,9 @@ use std::io::Write;
 use anyhow::Result;
 use candle_core::Tensor;
 
-use super::{LABEL, ROW, Table, values};
+use super::{LABEL, NAME, ROW, Table, values};
 
-/// Writes the columns `row`, `label` where there are labels, and one for each number, as few digits as tell it from others.
+/// Writes the columns `row`, `label` where there are labels, `name` where there are names, and one for each number, as few digits as tell it from others.
 pub fn write(
     out: impl Write,
     table: &Table<'_>,
@@ -16,9 +16,12 @@ pub fn write(
 ) -> Result<()> {
     let mut out = csv::Writer::from_writer(out);
     let label = table.labels.map(|_| LABEL.to_owned());
-    out.write_record([ROW.to_owned()].into_iter().chain(label).chain(table.columns()))?;
+    let name = table.names.map(|_| NAME.to_owned());
+    let beside = [ROW.to_owned()].into_iter().chain(label).chain(name);
+    out.write_record(beside.chain(table.columns()))?;
     let mut numbers = table.rows.iter();
     let mut labels = table.labels.unwrap_or_default().iter();
+    let mut names = table.names.unwrap_or_default().iter();
     let (mut text, is_class) = (String::new(), table.is_class());
     for block in blocks {
         for features in values(&block?)?.chunks(table.width().max(1)) {
@@ -27,6 +30,9 @@ pub fn write(
             }
             if let Some(label) = labels.next() {
                 out.write_field(table.class(*label))?;
+            }
+            if let Some(name) = names.next() {
+                out.write_field(name)?;
             }
             for (feature, is_class) in features.iter().zip(&is_class) {
                 text.clear();

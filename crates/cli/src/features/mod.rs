@@ -23,6 +23,10 @@ use crate::{npy, output};
 const ROW: &str = "row";
 /// The one with their classes, where they have any.
 const LABEL: &str = "label";
+/// The one with what they are called, where the source says it.
+const NAME: &str = "name";
+/// What stands beside the features.
+pub const BESIDE: [&str; 3] = [ROW, LABEL, NAME];
 
 /// The files that can be written.
 #[derive(Clone, Copy)]
@@ -77,6 +81,8 @@ pub struct Table<'a> {
     pub rows: &'a [u32],
     /// The class of every case.
     pub labels: Option<&'a [u32]>,
+    /// What every case is called.
+    pub names: Option<&'a [String]>,
     /// What the classes are called, where they are not called by their numbers.
     pub class_names: Option<&'a [String]>,
 }

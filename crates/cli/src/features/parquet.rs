@@ -11,13 +11,13 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use super::{LABEL, ROW, Table, values};
+use super::{LABEL, NAME, ROW, Table, values};
 
 /// How many numbers are held until their columns are written: 64 MiB.
 const GROUP: usize = 1 << 24;
 
-/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, and one `FLOAT` for each number; classes that have
-/// names are text. None has gaps, and none is compressed.
+/// Writes the columns `row` and, where there are labels, `label`, as `INT64`, `name` as text where there are names, and one `FLOAT`
+/// for each number; classes that have names are text. None has gaps, and none is compressed.
 pub fn write(
     out: impl Write + Send,
     table: &Table<'_>,
@@ -33,6 +33,9 @@ pub fn write(
     let mut columns = vec![column(ROW, Kind::INT64)?];
     if table.labels.is_some() {
         columns.push(column(LABEL, of_classes(Kind::INT64))?);
+    }
+    if table.names.is_some() {
+        columns.push(column(NAME, Kind::BYTE_ARRAY)?);
     }
     for (name, is_class) in table.columns().zip(table.is_class()) {
         columns.push(column(&name, if is_class { Kind::BYTE_ARRAY } else { Kind::FLOAT })?);
@@ -79,6 +82,11 @@ fn write_group(
         }
         Some(labels) => write_column::<Int64Type>(&mut group, &whole(labels))?,
         None => {}
+    }
+    if let Some(names) = table.names {
+        let names: Vec<_> =
+            names[first..next].iter().map(|it| ByteArray::from(it.as_str())).collect();
+        write_column::<ByteArrayType>(&mut group, &names)?;
     }
     let mut column = Vec::with_capacity(next - first);
     for (at, is_class) in table.is_class().into_iter().enumerate() {

@@ -76,13 +76,16 @@ impl Search<'_> {
 
     /// What a place gives; `None` when the budget is spent. The first one is always tried.
     fn score(&mut self, place: Place) -> Result<Option<f64>> {
-        if let Some(trial) = self.tried.iter().find(|trial| trial.place == place) {
-            return Ok(Some(trial.validation));
-        }
-        let spent: f64 = self.tried.iter().map(|trial| trial.seconds).sum();
-        let is_first = self.tried.is_empty();
-        if !is_first && spent + self.expected(place) > self.budget {
+        // What earlier runs had more time for is as if it were not there: a budget gives the same choice whatever came before it.
+        let known = self.tried.iter().position(|trial| trial.place == place);
+        let before = &self.tried[..known.unwrap_or(self.tried.len())];
+        let spent: f64 = before.iter().map(|trial| trial.seconds).sum();
+        let is_first = before.is_empty();
+        if !is_first && spent + expected(before, place) > self.budget {
             return Ok(None);
+        }
+        if let Some(trial) = known.and_then(|known| self.tried.get(known)) {
+            return Ok(Some(trial.validation));
         }
         let clock = Instant::now();
         let settings = axes::settings(place);
@@ -146,12 +149,6 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Seconds that a trial will take, from the last one and how much more there is to multiply.
-    fn expected(&self, place: Place) -> f64 {
-        let ratio = |last: &Trial| axes::work(place) / axes::work(last.place);
-        self.tried.last().map_or(0.0, |last| last.seconds * ratio(last))
-    }
-
     /// Makes `dir` a run whose model is this one.
     fn keep(&self, recipe: &Recipe, model: &Model) -> Result<()> {
         for name in ["recipe.toml", "config.json", "model.safetensors"] {
@@ -165,12 +162,18 @@ impl Search<'_> {
     }
 }
 
+/// Seconds that a trial at `place` will take, from the last one `before` it and how much more there is to multiply.
+fn expected(before: &[Trial], place: Place) -> f64 {
+    let ratio = |last: &Trial| axes::work(place) / axes::work(last.place);
+    before.last().map_or(0.0, |last| last.seconds * ratio(last))
+}
+
 /// The mean log p(v) of the validation part: exact, or the lower of two short estimates from both sides. One side alone would
 /// choose the machine of which it is most wrong.
 fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
     let cases = &part.cases;
     if let Some(exact) =
-        Likelihood::exact(model, cases, Sampling::default())?.and_then(|found| found.exact)
+        Likelihood::exact(model, part, Sampling::default())?.and_then(|found| found.exact)
     {
         return Ok(exact.log_likelihood);
     }
@@ -185,7 +188,7 @@ fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
         sides.step()?;
     }
     let found =
-        Likelihood::from_sides(model, cases, Sampling::default(), sides.found(), f64::INFINITY)?;
+        Likelihood::from_sides(model, part, Sampling::default(), sides.found(), f64::INFINITY)?;
     let (forward, reverse) = found.forward.zip(found.reverse).context("no estimate")?;
     Ok(forward.log_likelihood.min(reverse.log_likelihood))
 }

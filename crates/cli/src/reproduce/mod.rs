@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Parser;
 use dbn::likelihood::{Likelihood, Value, Verdict};
+use dbn::recipe::quoted;
 use dbn::{Evaluation, Model, Recipe, Run};
 use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::experiment::{Experiment, Measure};
 use self::experiments::EXPERIMENTS;
 use crate::args::{Args, Command, Reproduce};
+use crate::output::Usage;
 use crate::stop::Stopped;
 use crate::{cases, likelihood, output, train};
 
@@ -61,7 +63,8 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     };
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
-        anyhow!("expected one of {}, found {name:?}", names.join(", "))
+        let found = quoted(name, names.iter().copied());
+        Usage::of(anyhow!("expected one of {}, found {found}", names.join(", ")))
     })?;
     let data = match (&args.data, experiment.data) {
         (Some(data), _) => data.clone(),
@@ -93,13 +96,13 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         };
         let reproduced = Reproduced {
             name: name.clone(),
+            theirs: experiment.theirs_on(&data),
             data,
             seed: args.seed,
             budget,
             ours,
             unit: experiment.measure.unit().into(),
             verdict,
-            theirs: experiment.theirs.into(),
             goal: experiment.goal,
             seconds: clock.elapsed().as_secs_f64(),
         };
@@ -185,7 +188,8 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
             Measure::SquaredError => format!("{:.2}", found.ours),
         },
         found.verdict.clone(),
-        found.theirs.clone(),
+        // Of now: what an earlier version has left in the file may be another.
+        Some(experiment.theirs_on(&found.data)).filter(|it| !it.is_empty()).unwrap_or("–".into()),
         goal,
         format!("{:.0} s", found.seconds),
     ];

@@ -132,6 +132,11 @@ impl Cases {
         Ok(Self { fill: Some(values.into()), ..self.clone() })
     }
 
+    /// The same cases as their source has them.
+    pub(super) fn plain(&self) -> Self {
+        Self { encodings: Vec::new(), standardise: None, ..self.clone() }
+    }
+
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
     pub fn standardised(&self, standardise: &Standardise) -> Result<Self> {
         let standardise = standardise.to_device(&Device::Cpu)?;

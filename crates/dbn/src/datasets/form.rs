@@ -29,7 +29,8 @@ pub(super) enum Form {
     Parquet,
     Safetensors,
     Svmlight,
-    Fasta,
+    /// FASTA or Stockholm.
+    Alignment,
 }
 
 /// Whether `source` names a data set that is part of the program, and not a file or folder.
@@ -47,14 +48,30 @@ pub fn is_table(source: &str) -> bool {
     matches!(Source::of(source), Ok(Source::File(_, form)) if form.is_table())
 }
 
-/// Whether `source` is a file of aligned sequences.
-pub fn is_alignment(source: &str) -> bool {
-    matches!(Source::of(source), Ok(Source::File(_, Form::Fasta)))
-}
-
 /// Whether `source` is a folder or the beginning of the names of three files, `NAME.train.data` and its like.
 pub fn is_suite(source: &str) -> bool {
     !is_named(source) && matches!(Suite::find(Path::new(source)), Ok(Some(_)) | Err(_))
+}
+
+/// Whether `source` is a file of aligned sequences.
+pub fn is_alignment(source: &str) -> bool {
+    matches!(Source::of(source), Ok(Source::File(_, Form::Alignment)))
+}
+
+/// Whether data are called or lie where `source` says, as far as names tell: a model's file is none.
+pub fn is_data(source: &str) -> bool {
+    let path = Path::new(source);
+    if path.file_name().is_some_and(|name| name == "model.safetensors") {
+        return false;
+    }
+    match Source::of(source) {
+        Ok(Source::Folder(..)) => {
+            let entries = path.read_dir().into_iter().flatten().flatten();
+            let mut names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
+            names.any(|name| name.trim_end_matches(".gz").ends_with("-ubyte"))
+        }
+        found => found.is_ok(),
+    }
 }
 
 impl<'a> Source<'a> {
@@ -107,7 +124,7 @@ impl Form {
         matches!(self, Self::Csv | Self::Parquet | Self::Npy | Self::Npz | Self::Safetensors)
     }
 
-    const ENDINGS: [(&str, Form); 22] = [
+    const ENDINGS: &[(&str, Form)] = &[
         (".npy", Form::Npy),
         (".npz", Form::Npz),
         (".parquet", Form::Parquet),
@@ -124,12 +141,20 @@ impl Form {
         (".svm.gz", Form::Svmlight),
         (".libsvm", Form::Svmlight),
         (".libsvm.gz", Form::Svmlight),
-        (".fasta", Form::Fasta),
-        (".fasta.gz", Form::Fasta),
-        (".fa", Form::Fasta),
-        (".fa.gz", Form::Fasta),
-        (".a2m", Form::Fasta),
-        (".a2m.gz", Form::Fasta),
+        (".fasta", Form::Alignment),
+        (".fasta.gz", Form::Alignment),
+        (".fa", Form::Alignment),
+        (".fa.gz", Form::Alignment),
+        (".a2m", Form::Alignment),
+        (".a2m.gz", Form::Alignment),
+        (".a3m", Form::Alignment),
+        (".a3m.gz", Form::Alignment),
+        (".afa", Form::Alignment),
+        (".afa.gz", Form::Alignment),
+        (".sto", Form::Alignment),
+        (".sto.gz", Form::Alignment),
+        (".stk", Form::Alignment),
+        (".stk.gz", Form::Alignment),
     ];
 
     fn of(path: &Path) -> Result<Self> {

@@ -12,12 +12,14 @@
 //! | `*.csv`, `*.tsv`, `*.txt`, `*.data`, and with `.gz` | a table, a case a line, with or without a header: numbers and words |
 //! | `*.parquet` | a table with named columns |
 //! | `*.svm`, `*.libsvm`, and with `.gz` | sparse rows, `label index:value …`: counts |
-//! | `*.fasta`, `*.fa`, `*.a2m`, and with `.gz` | an alignment of proteins: 21 states a column |
+//! | `*.fasta`, `*.fa`, `*.a2m`, `*.afa`, `*.sto`, `*.stk`, and with `.gz` | an alignment of proteins, RNA or DNA: 21 or 5 states a column |
 //! | `*.safetensors` | a tensor `cases`, `data`, `x`, `samples` or `images`, or the only matrix there is |
 //!
 //! Every reader refuses what it cannot vouch for with an error that names the file, the place, what should stand there
 //! and what does.
 
+mod alignment;
+pub mod alphabet;
 mod binarise;
 mod bytes;
 mod cases;
@@ -38,21 +40,25 @@ mod npz;
 mod number;
 mod options;
 mod origin;
+pub mod parquet;
 mod part;
 mod pictures;
 mod population;
 mod safetensors;
 mod sparse;
 mod split;
+mod stockholm;
 mod stored;
 mod suits;
 mod svmlight;
+mod weights;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rbm_core::{Error, Result, Rows};
 
+pub use self::alphabet::Alphabet;
 pub use self::binarise::Binarise;
 pub use self::cases::Cases;
 pub(crate) use self::codes::one_hot_units;
@@ -60,15 +66,16 @@ pub use self::columns::{Column, Columns, Content};
 use self::columns::{Found, Profile, Wanted};
 use self::encoding::Encoding;
 use self::form::{Form, Source};
-pub use self::form::{is_alignment, is_named, is_population, is_suite, is_table};
+pub use self::form::{is_alignment, is_data, is_named, is_population, is_suite, is_table};
 pub use self::labels::LabelColumn;
 pub(crate) use self::npz::Arrays;
 pub use self::options::{Missing, Options};
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, choose_balanced, hold_out, split};
 pub use self::suits::check_units;
+pub use self::weights::Weights;
 
-const SOURCES: &str = "`digits`, a folder of IDX files or of PNG files by class, the name of three files NAME.train.data and so on, or a file ending in .npy, .npz, .csv, .tsv, .txt, .data, .parquet, .svm, .libsvm, .fasta, .fa, .a2m or .safetensors";
+const SOURCES: &str = "`digits`, a folder of IDX files or of PNG files by class, the name of three files NAME.train.data and so on, or a file ending in .npy, .npz, .csv, .tsv, .txt, .data, .parquet, .svm, .libsvm, .fasta, .fa, .a2m, .sto, .stk or .safetensors";
 
 /// A data set as it was read.
 #[derive(Debug, Clone)]
@@ -96,6 +103,8 @@ pub struct Dataset {
     pub scale: f32,
     /// Height and width in pixels, where the source says that its cases are pictures.
     pub image: Option<(usize, usize)>,
+    /// The letters of the states, where the cases are aligned sequences.
+    pub alphabet: Option<Alphabet>,
     /// What was guessed, left out or converted while reading, a sentence each: whoever reads says it once.
     pub notes: Vec<String>,
 }
@@ -113,7 +122,6 @@ pub struct Dataset {
 /// [`Invalid`]: rbm_core::Error::Invalid
 pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let found = Source::of(source)?;
-    let options = &options.completed(&found);
     options.check(source, &found)?;
     let (dataset, mut about) = read(&found, options)?;
     let mut dataset = Dataset { name: found.name(), ..dataset };
@@ -134,12 +142,16 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     {
         tell_columns(source, &mut dataset, &about, options, form.is_table())?;
     }
+    let mut options = options.clone();
+    options.one_hot = options.one_hot.or(dataset.alphabet.as_ref().map(Alphabet::states));
+    let options = &options;
     // What was a picture before has more values now.
     dataset.image = dataset.image.filter(|_| options.one_hot.is_none());
     let parts = [Some(&mut dataset.train), dataset.held_out.as_mut(), dataset.validation.as_mut()];
     for (number, part) in parts.into_iter().enumerate() {
         if let Some(part) = part {
             part.encode(source, options, number as u64)?;
+            part.weigh(options, &mut dataset.notes)?;
         }
     }
     Ok(dataset)
@@ -310,14 +322,16 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
             Dataset::of(train)
         }
         Source::File(path, Form::Parquet) => {
-            return Err(Error::file(path, "ending of the name", SOURCES, ".parquet"));
+            let (train, found) = csv::read_columns(path, parquet::read(path)?, options)?;
+            about = found;
+            Dataset::of(train)
         }
         Source::File(path, Form::Svmlight) => {
             let (train, names) = svmlight::read(path, options)?;
             about.class_names = names;
             Dataset::of(train)
         }
-        Source::File(path, Form::Fasta) => Dataset::of(fasta::read(path)?),
+        Source::File(path, Form::Alignment) => alignment::read(path, options)?,
         Source::File(path, Form::Safetensors) => {
             let (train, image, names) = safetensors::read(path, options)?;
             about.class_names = names;
@@ -347,6 +361,7 @@ impl Dataset {
             columns: None,
             scale: 1.0,
             image: None,
+            alphabet: None,
             notes: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::form::{Form, Source};
-use super::{Binarise, Columns, LabelColumn, fasta};
+use super::{Alphabet, Binarise, Columns, LabelColumn, Weights};
 
 /// The most states of a code.
 const MOST_STATES: usize = 1 << 16;
@@ -74,28 +74,25 @@ pub struct Options {
     pub one_hot: Option<usize>,
     /// The values of a case in a sparse file, at least its largest index. `None`: that.
     pub width: Option<usize>,
+    /// The letters of the states of an alignment. `None`: those that its letters are most probably of.
+    pub alphabet: Option<Alphabet>,
+    /// How much each case counts; by identity only where values are codes.
+    pub weights: Weights,
 }
 
 impl Options {
-    /// These options, with what the source decides where they leave it to that.
-    pub(super) fn completed(&self, source: &Source) -> Self {
-        let is_alignment = matches!(source, Source::File(_, Form::Fasta));
-        let one_hot = self.one_hot.or(is_alignment.then_some(fasta::STATES));
-        Self { one_hot, ..self.clone() }
-    }
-
     /// Errors for options that do not fit `source`, which is called `name`, or each other.
     pub(super) fn check(&self, name: &str, source: &Source) -> Result<()> {
         let must = |holds: bool, what: &str, expected: String, found: String| {
             if holds { Ok(()) } else { Err(Error::invalid(what, expected, found)) }
         };
+        let is_alignment = matches!(source, Source::File(_, Form::Alignment));
         if let Some(scale) = self.scale {
             let (found, is_valid) = (scale.to_string(), scale.is_finite() && scale > 0.0);
             must(is_valid, "scale", "a finite number above 0".into(), found.clone())?;
-            let is_of_codes = matches!(source, Source::File(_, Form::Fasta));
             let expected = format!("none for `{name}`, which is no measurement");
             must(
-                !matches!(source, Source::Population(_)) && !is_of_codes,
+                !matches!(source, Source::Population(_)) && !is_alignment,
                 "scale",
                 expected,
                 found,
@@ -104,10 +101,22 @@ impl Options {
         if let Some(states) = self.one_hot {
             let (expected, found) = (format!("from 2 to {MOST_STATES} states"), states.to_string());
             must((2..=MOST_STATES).contains(&states), "one_hot", expected, found)?;
-            let expected = format!("none for codes, each of which becomes {states} zeros and ones");
+        }
+        let is_of_codes = is_alignment || self.one_hot.is_some();
+        if is_of_codes {
+            let number = self.one_hot.map_or_else(String::new, |states| format!("{states} "));
+            let expected = format!("none for codes, each of which becomes {number}zeros and ones");
             let is_plain = self.binarise == Binarise::None;
             must(is_plain, "binarise", expected, self.binarise.to_string())?;
         }
+        if let Some(alphabet) = &self.alphabet {
+            let expected = format!("none for `{name}`, which is no alignment");
+            must(is_alignment, "alphabet", expected, alphabet.to_string())?;
+        }
+        let expected =
+            format!("none for `{name}`: only codes agree or do not (--one-hot, alignments)");
+        let is_weighed = self.weights != Weights::None;
+        must(is_of_codes || !is_weighed, "weights", expected, self.weights.to_string())?;
         if let Some(width) = self.width {
             let expected = format!("none for `{name}`: only sparse rows do not say theirs");
             let is_sparse = matches!(source, Source::File(_, Form::Svmlight));

@@ -1,10 +1,13 @@
 //! A part of a data set: cases as rows, and the class of each.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
-use rbm_core::{Error, Result, Rows, data};
+use rbm_core::{Batches, Error, Result, Rows, data};
 
 use super::encoding::Encoding;
 use super::stored::place;
+use super::weights::{self, Weights};
 use super::{Cases, Options};
 
 /// The part of a data set: cases as rows, and their classes if known.
@@ -14,6 +17,10 @@ pub struct Part {
     pub cases: Cases,
     /// The class of each case, from 0; `n` of them.
     pub labels: Option<Vec<u32>>,
+    /// What each case is called, where the source says it; `n` of them.
+    pub names: Option<Arc<[String]>>,
+    /// How much each case counts, where not all count as much; `n` of them, above 0.
+    pub weights: Option<Arc<[f32]>>,
     /// What is to be predicted of each case, a measurement; `n` of them.
     pub targets: Option<Vec<f32>>,
 }
@@ -40,7 +47,7 @@ impl Part {
             let expected = format!("one for each of {} cases", cases.count());
             return Err(Error::invalid("labels", expected, format!("{} labels", labels.len())));
         }
-        Ok(Self { cases, labels, targets: None })
+        Ok(Self { cases, labels, targets: None, names: None, weights: None })
     }
 
     /// The number of cases.
@@ -58,7 +65,7 @@ impl Part {
         self.cases.width()
     }
 
-    /// The cases `indices`, from 0 and in the order given, with their labels. No case is copied.
+    /// The cases `indices`, from 0 and in the order given, with their labels, names and weights. No case is copied.
     ///
     /// # Errors
     ///
@@ -67,19 +74,36 @@ impl Part {
         let cases = self.cases.select(indices)?;
         let labels = self.labels.as_ref().map(|labels| chosen(labels, indices));
         let targets = self.targets.as_ref().map(|targets| chosen(targets, indices));
-        Ok(Self { targets, ..Self::of(cases, labels)? })
+        let names = self.names.as_ref().map(|names| chosen(names, indices).into());
+        let weights = self.weights.as_ref().map(|weights| chosen(weights, indices).into());
+        Ok(Self { targets, names, weights, ..Self::of(cases, labels)? })
     }
 
-    /// The cases of `first`, then those of `second`, with their labels where both have some.
+    /// The numbers of `count` cases that stand for all of them: from all over them, evenly, and where not all count as much, as
+    /// often as they count. A mean over these is one over all.
+    pub fn representative(&self, count: usize) -> Vec<u32> {
+        match &self.weights {
+            None => self.cases.spread(count),
+            Some(weights) => Batches::drawn(weights, count.min(self.len()), 1, 0.5)
+                .indices()
+                .flatten()
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// The cases of `first`, then those of `second`, with their labels, names and weights where both have some.
     ///
     /// # Errors
     ///
     /// As [`Cases::joined`].
     pub fn joined(first: &Self, second: &Self) -> Result<Self> {
-        let labels = joined(&first.labels, &second.labels);
-        let targets = joined(&first.targets, &second.targets);
+        let labels = joined(first.labels.as_deref(), second.labels.as_deref());
+        let targets = joined(first.targets.as_deref(), second.targets.as_deref());
+        let names = joined(first.names.as_deref(), second.names.as_deref()).map(Arc::from);
+        let weights = joined(first.weights.as_deref(), second.weights.as_deref()).map(Arc::from);
         let part = Self::of(Cases::joined(&first.cases, &second.cases)?, labels)?;
-        Ok(Self { targets, ..part })
+        Ok(Self { targets, names, weights, ..part })
     }
 
     /// Encodes the cases of this part, the one with this number of the source `name`. Errors for the first value that the
@@ -95,6 +119,24 @@ impl Part {
     pub(super) fn apply(&mut self, name: &str, encoding: Encoding) -> Result<()> {
         encoding.check(name, self)?;
         self.cases = self.cases.encoded(encoding);
+        Ok(())
+    }
+
+    /// Gives every case the weight that `options` ask for, by the codes that it has in the source; says in `notes` what all come to.
+    pub(super) fn weigh(&mut self, options: &Options, notes: &mut Vec<String>) -> Result<()> {
+        let Some(states) = options.one_hot.filter(|_| options.weights != Weights::None) else {
+            return Ok(());
+        };
+        let plain = Self { cases: self.cases.plain(), ..self.clone() };
+        if let Some(weights) = options.weights.of(&plain, states)? {
+            notes.push(format!(
+                "weights {}: {} cases are worth {:.1} (M_eff)",
+                options.weights,
+                self.len(),
+                weights::effective(&weights)
+            ));
+            self.weights = Some(weights.into());
+        }
         Ok(())
     }
 
@@ -125,12 +167,14 @@ impl Part {
     }
 }
 
-fn chosen<T: Copy>(of: &[T], indices: &[u32]) -> Vec<T> {
-    indices.iter().filter_map(|&index| of.get(index as usize).copied()).collect()
+/// Those with these numbers, as far as there are any.
+fn chosen<T: Clone>(of: &[T], indices: &[u32]) -> Vec<T> {
+    indices.iter().filter_map(|&index| of.get(index as usize).cloned()).collect()
 }
 
-fn joined<T: Clone>(first: &Option<Vec<T>>, second: &Option<Vec<T>>) -> Option<Vec<T>> {
-    Some([first.as_deref()?, second.as_deref()?].concat())
+/// Those of both parts, where both have some.
+fn joined<T: Clone>(first: Option<&[T]>, second: Option<&[T]>) -> Option<Vec<T>> {
+    Some([first?, second?].concat())
 }
 
 /// Checks that every value of `part` is in `[low, high]`, as `units` ("Bernoulli") need it; `path_or_name` is the source.

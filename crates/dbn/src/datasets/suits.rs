@@ -99,6 +99,12 @@ fn misfit(values: &[f32], units: &Units) -> Option<Misfit> {
             let expected = format!("a site of {states} columns with a one in one of them");
             Some((column, expected, format!("columns that sum to {sum}")))
         }
+        Units::Multinomial { draws: 0, .. } => {
+            let sum = values.iter().sum::<f32>();
+            let is_off = sum < 1.0 || (sum - sum.round()).abs() > SLACK * sum;
+            let expected = "counts that sum to a whole number, at least 1".into();
+            is_off.then(|| (0, expected, format!("counts that sum to {sum}")))
+        }
         Units::Multinomial { draws, .. } => {
             let (sum, expected) = (values.iter().sum::<f32>(), *draws as f32);
             let is_off = (sum - expected).abs() > SLACK * expected.max(1.0);

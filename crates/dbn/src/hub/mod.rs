@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod reference;
 mod snapshot;
+mod token;
 mod trouble;
 mod verify;
 mod watch;
@@ -44,14 +45,12 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// As the environment says. Errors for an endpoint that is no URL.
+    /// As the environment says. Errors for an endpoint that is no URL, and for a token that cannot be sent.
     pub fn from_env() -> Result<Self> {
         let agent = concat!("candle-dbn/", env!("CARGO_PKG_VERSION"));
         let mut builder = hf_hub::HFClient::builder().user_agent(agent);
-        // A line's end comes with many a token that was read from a file.
-        if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|token| !token.trim().is_empty())
-        {
-            builder = builder.token(token.trim());
+        if let Some(token) = token::find()? {
+            builder = builder.token(token);
         }
         let client = builder.build_sync().map_err(|e| {
             let expected = "a URL such as http://127.0.0.1:8080, or nothing for the usual Hub";

@@ -158,7 +158,7 @@ impl Hub {
             .force_download(anew)
             .maybe_progress(self.progress())
             .send()?;
-        remember(&dir, reference, commit)?;
+        remember(&dir, reference, commit);
         Ok(Snapshot::of(dir))
     }
 }
@@ -175,16 +175,26 @@ fn commit_of(
 
 /// Writes into the cache which commit the revision was, as every client of the Hub does: offline, it is found by its name. `dir`
 /// is the commit's folder.
-fn remember(dir: &Path, reference: &Reference, commit: &str) -> Result<()> {
+fn remember(dir: &Path, reference: &Reference, commit: &str) {
     let repository = dir.parent().and_then(Path::parent);
     let Some(repository) = repository.filter(|_| reference.revision() != commit) else {
-        return Ok(());
+        return;
     };
     let path = repository.join("refs").join(reference.revision());
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    if fs::read_to_string(&path).is_ok_and(|known| known.trim() == commit) {
+        return;
     }
-    write_whole(&path, commit.as_bytes())
+    let folder = path
+        .parent()
+        .map_or(Ok(()), |it| fs::create_dir_all(it).map_err(|error| Error::io(it, error)));
+    // The model itself is there.
+    if let Err(error) = folder.and_then(|()| write_whole(&path, commit.as_bytes())) {
+        tracing::warn!(
+            %reference,
+            %error,
+            "the cache cannot be written: offline, this revision will not be found by its name"
+        );
+    }
 }
 
 fn check_size(

@@ -6,6 +6,12 @@ use rbm_core::Error;
 /// `error`, met while working on `what`, in words that say what to do. No error of the Hub's client holds a token.
 pub fn explain(what: &str, error: HFError) -> Error {
     let expected = match &error {
+        HFError::AuthRequired { context } | HFError::Forbidden { context }
+            if context.error_code.as_deref() == Some("GatedRepo") =>
+        {
+            "a repository that your account has access to: this one is gated, so ask for access on its page of the Hub, and then use a token of \
+             that account (`hf auth login`, or HF_TOKEN)"
+        }
         HFError::AuthRequired { .. } => {
             "a repository that exists and that your token may see; what is private, and every push, needs a valid one (`hf auth login`, or HF_TOKEN)"
         }

@@ -12,7 +12,7 @@ pub use self::verdict::Verdict;
 use crate::arriving::Arriving;
 use crate::bound::Bound;
 use crate::datasets::Cases;
-use crate::{Model, Standardise};
+use crate::{Model, Part, Standardise};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
 pub const TOLERANCE: f64 = 1.0;
@@ -104,7 +104,7 @@ struct FreeEnergy {
 impl Likelihood {
     /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
     /// enumerated.
-    pub fn exact(model: &Model, prepared: &Cases, passes: Sampling) -> Result<Option<Self>> {
+    pub fn exact(model: &Model, prepared: &Part, passes: Sampling) -> Result<Option<Self>> {
         let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
         let mut found = Self::of(free_energy, prepared, Verdict::Exact);
@@ -116,7 +116,7 @@ impl Likelihood {
     /// agree.
     pub fn from_sides(
         model: &Model,
-        prepared: &Cases,
+        prepared: &Part,
         passes: Sampling,
         found: &Found,
         tolerance: f64,
@@ -149,9 +149,9 @@ impl Likelihood {
         Ok(Self { forward, bridge, reverse, tempering, ..none })
     }
 
-    fn of(free_energy: FreeEnergy, cases: &Cases, verdict: Verdict) -> Self {
+    fn of(free_energy: FreeEnergy, cases: &Part, verdict: Verdict) -> Self {
         Self {
-            cases: cases.count(),
+            cases: cases.len(),
             error_over_cases: free_energy.error,
             bound: free_energy.passes,
             exact: None,
@@ -236,8 +236,9 @@ fn stretch(model: &Model) -> Result<f64> {
     model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)
 }
 
-/// The free energies of the cases, a block at a time, averaged in `f64`; of a stack, what stands for them in its bound.
-fn free_energy(model: &Model, cases: &Cases, sampling: Sampling) -> Result<FreeEnergy> {
+/// The free energies of the cases, a block at a time, averaged in `f64` as they count; of a stack, what stands for them in its bound.
+fn free_energy(model: &Model, part: &Part, sampling: Sampling) -> Result<FreeEnergy> {
+    let (cases, weights) = (&part.cases, part.weights.as_deref());
     if cases.count() == 0 {
         return Err(Error::invalid("a likelihood", "at least one case", "none"));
     }
@@ -245,22 +246,25 @@ fn free_energy(model: &Model, cases: &Cases, sampling: Sampling) -> Result<FreeE
         let mut rng = Rng::new(sampling.seed).split(BOUND);
         let found = Bound::of(&model.dbn, cases, sampling.passes, &mut rng)?;
         let gains = found.weighted.iter().zip(&found.mean).map(|(weighted, mean)| weighted - mean);
-        let gain = gains.sum::<f64>() / cases.count() as f64;
+        let (gain, _) = mean_and_error(&gains.collect::<Vec<_>>(), weights);
         let passes = Passes { count: sampling.passes, gain, error: found.error };
-        let (mean, error) = mean_and_error(&found.mean);
+        let (mean, error) = mean_and_error(&found.mean, weights);
         return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
     }
     let mut all = Vec::with_capacity(cases.count());
     for block in data::blocks(cases) {
         all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
     }
-    let (mean, error) = mean_and_error(&all);
+    let (mean, error) = mean_and_error(&all, weights);
     Ok(FreeEnergy { mean, error, passes: None })
 }
 
-fn mean_and_error(all: &[f64]) -> (f64, f64) {
-    let n = all.len() as f64;
-    let mean = all.iter().sum::<f64>() / n;
-    let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    (mean, (variance / n).sqrt())
+/// The mean of these numbers, each counting as much as its weight says, and its standard error as if they were of so many independent
+/// cases as the weights sum to.
+fn mean_and_error(all: &[f64], weights: Option<&[f32]>) -> (f64, f64) {
+    let weight = |i: usize| weights.map_or(1.0, |weights| f64::from(weights[i]));
+    let n: f64 = (0..all.len()).map(weight).sum();
+    let mean = all.iter().enumerate().map(|(i, x)| weight(i) * x).sum::<f64>() / n;
+    let squares = all.iter().enumerate().map(|(i, x)| weight(i) * (x - mean).powi(2)).sum::<f64>();
+    (mean, (squares / (n - 1.0).max(1.0) / n).sqrt())
 }

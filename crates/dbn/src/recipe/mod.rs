@@ -3,6 +3,7 @@
 mod check;
 mod finetuning;
 mod method;
+mod nearest;
 mod parts;
 mod rates;
 mod settings;
@@ -24,13 +25,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
+pub use self::nearest::{nearest, quoted};
 pub use self::rates::Rates;
 pub(crate) use self::rates::one_digit;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::visible::AUTO;
 pub use self::work::Work;
-use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts};
+use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts, Weights};
 use crate::greedy::{Caching, Pass};
 use crate::standardise::Scaling;
 
@@ -113,10 +115,16 @@ pub struct Data {
     /// autoencoder is to give back what was drawn. Errors are always measured on the values.
     pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
-    /// leaves the choice to the format: 21 for alignments, else none.
+    /// leaves the choice to the format: the states of an alignment, else none.
     pub one_hot: usize,
     /// The values of a case in a sparse file; 0 leaves it to the largest index.
     pub width: usize,
+    /// The letters of an alignment's states: `protein`, `rna`, `dna`, or the letters themselves; empty leaves the choice to what
+    /// stands in the file.
+    pub alphabet: String,
+    /// How much each case counts: `none`, all as much, or `identity:0.8`, one over the number of sequences that agree with it in at
+    /// least 80 % of the columns.
+    pub weights: Weights,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
     pub hold_out_one_in: usize,
     /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and
@@ -156,6 +164,8 @@ impl Default for Data {
             pass: Pass::Mean,
             one_hot: 0,
             width: 0,
+            alphabet: String::new(),
+            weights: Weights::None,
             hold_out_one_in: 5,
             validate_one_in: 10,
             learn_validation: false,
@@ -290,6 +300,7 @@ impl Recipe {
     /// How to read the data.
     pub fn data_options(&self) -> Result<datasets::Options> {
         let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;
+        let alphabet = Some(&self.data.alphabet).filter(|alphabet| !alphabet.is_empty());
         let Data { target, drop, categories, numbers, missing, .. } = &self.data;
         let Ok(column) = LabelColumn::from_str(label_column);
         Ok(datasets::Options {
@@ -308,6 +319,8 @@ impl Recipe {
             binarise: *binarise,
             one_hot: (*one_hot != 0).then_some(*one_hot),
             width: (*width != 0).then_some(*width),
+            alphabet: alphabet.map(|alphabet| alphabet.parse()).transpose()?,
+            weights: self.data.weights,
         })
     }
 }

@@ -2,49 +2,56 @@
 
 use rbm_core::{Error, Result};
 
-use super::Recipe;
 use super::text::one_line;
+use super::{Recipe, nearest};
+
+/// The tables that a recipe may be without.
+const OPTIONAL: [&str; 3] = ["updown", "classifier", "autoencoder"];
 
 impl Recipe {
-    /// The recipe with `key=value` settings made, in order. Keys are paths such as `seed`, `layers.0.epochs`,
+    /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`, `layers.0.epochs`,
     /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
+    /// `classifier=none` takes the classifier away, and so for `autoencoder` and `updown`. Errors name the setting that is wrong by
+    /// itself, if one is.
     pub fn with(&self, settings: &[String]) -> Result<Self> {
-        settings.iter().try_fold(self.clone(), |recipe, setting| {
-            recipe.with_one(setting).map_err(|error| match error {
-                Error::Invalid { what, expected, found } => {
+        let table = self.to_table()?;
+        let made = with_all(&table, settings);
+        made.map_err(|error| {
+            let alone = |setting: &&String| with_all(&table, std::slice::from_ref(*setting)).err();
+            let is_sound = with_all(&table, &[]).is_ok();
+            let wrong = settings.iter().filter(|_| is_sound);
+            let wrong = wrong.filter_map(|setting| Some((setting, alone(&setting)?))).next();
+            match wrong {
+                Some((setting, Error::Invalid { what, expected, found })) => {
                     Error::invalid(format!("{setting}: {what}"), expected, found)
                 }
-                other => other,
-            })
+                _ => error,
+            }
         })
-    }
-
-    fn with_one(&self, setting: &str) -> Result<Self> {
-        let Some((key, value)) = setting.split_once('=') else {
-            return Err(Error::invalid("setting", "key=value", "no ="));
-        };
-        let (key, value) = (key.trim(), parse_value(value.trim()));
-        let mut table = toml::Value::Table(self.to_table()?);
-        set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
-        match table {
-            toml::Value::Table(table) => Self::from_table(table),
-            _ => Err(Error::invalid("recipe", "a table", "something else")),
-        }
-    }
-
-    fn from_table(table: toml::Table) -> Result<Self> {
-        let recipe: Self = table.try_into().map_err(|e: toml::de::Error| {
-            let found = one_line(&e.to_string());
-            Error::invalid("recipe", "known keys and fitting values", found)
-        })?;
-        recipe.check()?;
-        Ok(recipe)
     }
 
     fn to_table(&self) -> Result<toml::Table> {
         toml::Table::try_from(self)
             .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
     }
+}
+
+/// The recipe of `table` with all of `settings`.
+fn with_all(table: &toml::Table, settings: &[String]) -> Result<Recipe> {
+    let mut table = toml::Value::Table(table.clone());
+    for setting in settings {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Error::invalid("setting", "key=value", "no ="));
+        };
+        let (key, value) = (key.trim(), parse_value(value.trim()));
+        set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
+    }
+    let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
+        let found = nearest::with_advice(&one_line(&e.to_string()));
+        Error::invalid("recipe", "known keys and fitting values", found)
+    })?;
+    recipe.check()?;
+    Ok(recipe)
 }
 
 /// A TOML value, or the text itself.
@@ -63,6 +70,15 @@ fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> R
         return Ok(());
     };
     match at {
+        toml::Value::Table(table)
+            if path.len() == key.split('.').count()
+                && rest.is_empty()
+                && OPTIONAL.contains(first)
+                && value.as_str() == Some("none") =>
+        {
+            table.remove(*first);
+            Ok(())
+        }
         toml::Value::Table(table) if rest.is_empty() => {
             table.insert((*first).to_owned(), value.clone());
             Ok(())

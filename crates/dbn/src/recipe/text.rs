@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rbm_core::{Error, Result};
 
-use super::Recipe;
+use super::{Recipe, nearest};
 
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -46,7 +46,7 @@ impl Recipe {
                 Err(Error::invalid(
                     "recipe",
                     format!("one of {}, or a file", names.join(", ")),
-                    format!("{name:?}"),
+                    nearest::quoted(name, names),
                 ))
             }
         }
@@ -54,22 +54,30 @@ impl Recipe {
 
     /// Reads a recipe from TOML. Errors say what is wrong with which key.
     pub fn parse(text: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let expected = "TOML with known keys and fitting values";
-            Error::invalid(format!("line {line}"), expected, one_line(e.message()))
-        })?;
+        let recipe = Self::draft(text)?;
         recipe.check()?;
         Ok(recipe)
     }
 
+    /// Reads a recipe to which settings are still to come: keys and values are known ones, but perhaps do not go together yet.
+    /// [`Recipe::with`] checks that.
+    pub fn draft(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let expected = "TOML with known keys and fitting values";
+            let found = nearest::with_advice(&one_line(e.message()));
+            Error::invalid(format!("line {line}"), expected, found)
+        })
+    }
+
     /// Reads the recipe file `path`.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(&text).map_err(|e| match e {
-            Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),
-            other => other,
-        })
+        read(path, Self::parse)
+    }
+
+    /// The same as [`Recipe::draft`].
+    pub fn read_draft(path: &Path) -> Result<Self> {
+        read(path, Self::draft)
     }
 
     /// The recipe as TOML, every default written out.
@@ -77,6 +85,14 @@ impl Recipe {
         toml::to_string_pretty(self)
             .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
     }
+}
+
+fn read(path: &Path, parse: fn(&str) -> Result<Recipe>) -> Result<Recipe> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    parse(&text).map_err(|e| match e {
+        Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),
+        other => other,
+    })
 }
 
 pub(super) fn one_line(text: &str) -> String {

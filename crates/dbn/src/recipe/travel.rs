@@ -34,6 +34,7 @@ impl Recipe {
             scale,
             binarise: self.data.binarise.to_string(),
             one_hot: self.data.one_hot,
+            alphabet: self.data.alphabet.clone(),
         }
     }
 }

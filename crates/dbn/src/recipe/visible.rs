@@ -2,13 +2,26 @@
 
 use rbm_core::{Error, Result, Units};
 
-use super::Recipe;
-use crate::datasets::{self, Columns, Part};
+use super::{Recipe, nearest};
+use crate::datasets::{self, Alphabet, Columns, Part};
 use crate::greedy::Pass;
 use crate::standardise::Scaling;
 
 /// The kind of zeros and ones whose one-hot codes are found from the data.
 const ONE_HOT: &str = "one-hot";
+/// What the kinds are called, for advice on names that are not among them.
+const KINDS: [&str; 10] = [
+    "bernoulli",
+    "spin",
+    "binomial",
+    "potts",
+    "multinomial",
+    "relu",
+    "gaussian",
+    "gaussian-learned",
+    ONE_HOT,
+    AUTO,
+];
 /// The kinds that are those of the data's columns.
 pub const AUTO: &str = "auto";
 
@@ -28,6 +41,18 @@ impl Recipe {
         }
         let width = parts.first().map_or(0, |part| part.width());
         self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
+    }
+
+    /// Keeps the letters that aligned sequences were read by, so that others are read by the same ones, and gives them units of their
+    /// states where nobody has named any. Says that.
+    pub(crate) fn take_alphabet(&mut self, alphabet: &Alphabet) -> Option<String> {
+        self.data.alphabet = alphabet.to_string();
+        if self.visible != AUTO {
+            return None;
+        }
+        let states = if self.data.one_hot > 0 { self.data.one_hot } else { alphabet.states() };
+        self.visible = format!("potts({states})");
+        Some(format!("an alignment: visible = {:?} (--visible decides otherwise)", self.visible))
     }
 
     /// What is done to the columns of data that `visible` units learn: never [`Scaling::Auto`].
@@ -67,6 +92,10 @@ impl Recipe {
     fn about_visible(&self, error: Error) -> Error {
         match error {
             Error::Invalid { expected, found, .. } => {
+                let kind = self.visible.split(['(', ':', '+']).next().unwrap_or_default();
+                let meant = nearest(kind, KINDS).filter(|meant| *meant != kind);
+                let advice = meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"));
+                let found = found + &advice;
                 Error::invalid(format!("visible = {:?}", self.visible), expected, found)
             }
             other => other,

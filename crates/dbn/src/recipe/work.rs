@@ -47,4 +47,26 @@ impl Recipe {
         let fine = updown.into_iter().chain(classifier).chain(regressor).chain(autoencoder);
         (0..self.layers.len()).map(Work::Layer).chain(fine).collect()
     }
+
+    /// The most epochs of this stage.
+    pub(crate) fn epochs_of(&self, work: Work) -> usize {
+        let epochs = match work {
+            Work::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
+            Work::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
+            Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.epochs),
+            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.epochs),
+            Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.epochs),
+        };
+        epochs.unwrap_or(0)
+    }
+
+    /// After how many epochs without a better validation error it stops, where it may.
+    pub(crate) fn patience_of(&self, work: Work) -> Option<usize> {
+        match work {
+            Work::Layer(_) | Work::UpDown => None,
+            Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.patience),
+            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.patience),
+            Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.patience),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Result, Rows, init};
+use rbm_core::{Batches, Error, Result, Rng, Rows, init};
 
 use super::backprop::Backprop;
 use super::network::Network;
@@ -21,15 +21,6 @@ const SEEN: usize = 1000;
 /// An error that the training [locates](Training::locate).
 fn diverged(what: String) -> Error {
     Error::Diverged { place: String::new(), what, hint: String::new() }
-}
-
-impl Record {
-    /// Whether the validation error has not improved for as long as the recipe waits.
-    fn is_exhausted(&self, recipe: &Backpropagation) -> bool {
-        self.kept
-            .best
-            .is_some_and(|best| self.position.epoch >= best.epoch + recipe.patience.max(1))
-    }
 }
 
 impl Training {
@@ -76,6 +67,15 @@ impl Training {
         }
     }
 
+    /// In which order `cases` are learned from in an epoch, by their places in it; more often where they count more.
+    fn order_of(&self, cases: &[u32], size: usize, shuffle: &mut Rng) -> Batches {
+        let Some(weights) = &self.train.weights else {
+            return Batches::new(cases.len(), size).shuffled(shuffle);
+        };
+        let weights: Vec<f32> = cases.iter().map(|&case| weights[case as usize]).collect();
+        Batches::weighted(&weights, size, shuffle)
+    }
+
     fn network_stage(&self, network: &Network, epochs: usize, cases: usize) -> Stage {
         let sizes = std::iter::once(self.train.width()).chain(network.widths());
         let sizes: Vec<_> = sizes.map(|size| size.to_string()).collect();
@@ -103,11 +103,13 @@ impl Training {
             backprop.restore(&self.memory)?;
         }
         let mut objectives = Vec::new();
-        while self.record.position.epoch < recipe.epochs && !self.record.is_exhausted(recipe) {
+        let has_stopped =
+            |record: &Record| record.kept.has_stopped(record.position.epoch, Some(recipe.patience));
+        while self.record.position.epoch < recipe.epochs && !has_stopped(&self.record) {
             let epoch = self.record.position.epoch;
             let (learning_rate, momentum) = backprop.start_epoch(epoch);
-            let order = Batches::new(cases.len(), recipe.batch_size);
-            let order = order.shuffled(&mut shuffle.split(epoch as u64));
+            let mut shuffle = shuffle.split(epoch as u64);
+            let order = self.order_of(cases, recipe.batch_size, &mut shuffle);
             self.record.position.check(&order)?;
             let (clock, mut seen) = (Instant::now(), 0);
             for (i, places) in order.indices().enumerate().skip(self.record.position.batch) {

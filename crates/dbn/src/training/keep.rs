@@ -29,6 +29,14 @@ pub struct Counts {
     pub averaged: usize,
 }
 
+impl Counts {
+    /// Whether nothing has been better than the best for `patience` epochs after this many.
+    pub fn has_stopped(&self, epochs: usize, patience: Option<usize>) -> bool {
+        let last = self.best.zip(patience);
+        last.is_some_and(|(best, patience)| epochs >= best.epoch + patience.max(1))
+    }
+}
+
 /// Parameters by their number in [`Unrolled::vars`].
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -82,6 +90,14 @@ impl Kept {
             }
         }
         Ok(())
+    }
+
+    /// Begins a new average, of later epochs. Where nobody knows which parameters are best, the last ones are.
+    pub fn forget_average(&mut self, is_validated: bool) {
+        (self.counts.averaged, self.average) = (0, State::new());
+        if !is_validated {
+            self.best = State::new();
+        }
     }
 
     /// Gives the network what was kept, if anything was.

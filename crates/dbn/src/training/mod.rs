@@ -8,6 +8,7 @@ mod keep;
 mod network;
 mod pretrain;
 mod record;
+mod resume;
 mod updown;
 mod watch;
 
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
-use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::keep::Kept;
@@ -85,6 +85,8 @@ pub struct Training {
     kept: Kept,
     /// What a restored stage's trainer must remember.
     memory: State,
+    /// What the machines that are learned again begin with, by their names in a checkpoint.
+    warm: State,
     record: Record,
 }
 
@@ -135,10 +137,14 @@ impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
+        let mut recipe = recipe;
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
         let target = dataset.target.clone();
         let (scale, mut notes) = (dataset.scale, Vec::new());
+        if let Some(alphabet) = &dataset.alphabet {
+            notes.extend(recipe.take_alphabet(alphabet));
+        }
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
         let chosen_by: Vec<_> =
@@ -221,12 +227,18 @@ impl Training {
             network: None,
             kept: Kept::default(),
             memory: State::new(),
+            warm: State::new(),
         })
     }
 
     /// Where the training stands.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.work().is_none()
     }
 
     /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
@@ -244,8 +256,10 @@ impl Training {
                 return Ok(Outcome::Stopped);
             }
             tracing::info!(stage = %work, epochs = self.record.epochs, "stage done");
-            self.record.stage += 1;
-            self.record.position = Position::default();
+            self.record.close_stage(&self.recipe);
+            if !matches!(self.work(), Some(Work::Layer(_))) {
+                self.warm.clear();
+            }
             self.memory = State::new();
             watch.checkpoint(&self.checkpoint(State::new()))?;
         }

@@ -6,12 +6,13 @@ use std::time::Instant;
 use candle_core::Tensor;
 use rbm_core::init;
 use rbm_core::monitor::{self, Monitor};
+use rbm_core::state::State;
 use rbm_core::train::{Feed, Moment, Observer, Plan};
 use rbm_core::{Error, Rbm, Result, Rng, Stateful, Trainer, spectrum};
 
 use super::joint::Recognised;
 use super::keep::Kept;
-use super::record::{Record, checkpoint_of};
+use super::record::{Record, checkpoint_of, warm_tensors};
 use super::watch::{Command, Figures, Stage, Step, Watch};
 use super::{Stream, Training};
 use crate::Part;
@@ -49,6 +50,7 @@ impl Training {
         let feed = Below {
             cases: &self.train.cases,
             balance: self.train.labels.as_deref().filter(|_| layer.balanced),
+            weights: self.train.weights.as_deref(),
             rbms: lower,
             passes: &passes,
             data: self.recipe.data.pass,
@@ -62,6 +64,7 @@ impl Training {
             if let Some(below) = lower.last().filter(|_| layer.mirror) {
                 init::mirror(below, rbm)?;
             }
+            self.warm(stage, rbm)?;
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {
@@ -102,6 +105,7 @@ impl Training {
             recognised: self.recognised(stage, lower)?,
             plan: &plan,
             record: self.record.clone(),
+            warm: &self.warm,
             clock: Instant::now(),
             cases: 0,
             has_left: false,
@@ -136,9 +140,10 @@ impl Training {
                 passes: &means,
                 data: Pass::Mean,
                 balance: None,
+                weights: None,
                 ..feed.clone()
             };
-            let cases = below.batch(&part.cases.spread(MONITORED), &mut Rng::new(0))?;
+            let cases = below.batch(&part.representative(MONITORED), &mut Rng::new(0))?;
             match &self.imputation {
                 // In the lowest layer: the machine that would draw them is still learning.
                 Some(imputation) => imputation.started(&cases),
@@ -161,6 +166,8 @@ struct LayerObserver<'a> {
     recognised: Option<Recognised<'a>>,
     plan: &'a Plan,
     record: Record,
+    /// What the machines above begin with.
+    warm: &'a State,
     clock: Instant,
     cases: usize,
     /// Whether it has been said that the chains have left equilibrium.
@@ -251,13 +258,9 @@ impl Observer for LayerObserver<'_> {
         (self.record.position, self.record.rng) = (moment.position, moment.rng);
         let rbms = self.lower.iter().chain([moment.rbm]);
         let memory = moment.memory.state();
-        self.watch.checkpoint(&checkpoint_of(
-            rbms,
-            None,
-            &Kept::default(),
-            memory,
-            &self.record,
-        ))?;
+        let mut checkpoint = checkpoint_of(rbms, None, &Kept::default(), memory, &self.record);
+        checkpoint.tensors.extend(warm_tensors(self.warm));
+        self.watch.checkpoint(&checkpoint)?;
         Ok(if command == Command::Stop {
             ControlFlow::Break(())
         } else {

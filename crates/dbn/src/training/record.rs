@@ -1,9 +1,8 @@
 //! Where a training stands, and how it is taken up again from there.
 
-use candle_core::{DType, Tensor};
-use rbm_core::state::{State, below, prefixed, take};
+use rbm_core::state::{State, prefixed};
 use rbm_core::train::Position;
-use rbm_core::{Error, Rbm, Result, Rng, data};
+use rbm_core::{Rbm, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
 use super::backprop::Sum;
@@ -13,22 +12,37 @@ use super::{Checkpoint, Training};
 use crate::recipe::Work;
 use crate::{Directed, Part, Recipe};
 
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Where a training stands: 0 is the lowest layer, then the layers above, then what is fine-tuned, then the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    version: u32,
+    pub(super) version: u32,
     /// The part of the work that is going on.
     pub stage: usize,
     /// The next mini-batch of it.
     pub position: Position,
     /// Epochs done in all stages together.
     pub epochs: u64,
+    /// What that part is called; empty at the end.
+    #[serde(default)]
+    pub(super) work: String,
+    /// What is done, in its order.
+    #[serde(default)]
+    pub(super) done: Vec<Done>,
     pub(super) rng: Rng,
     pub(super) kept: Counts,
     pub(super) sum: Sum,
-    data: Fingerprint,
+    pub(super) data: Fingerprint,
+}
+
+/// A stage that has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Done {
+    /// What it is called.
+    work: String,
+    /// The epochs that it took.
+    pub(super) epochs: usize,
 }
 
 impl Record {
@@ -50,20 +64,52 @@ impl Record {
             stage: 0,
             position: Position::default(),
             epochs: 0,
+            work: name_of(recipe, 0),
+            done: Vec::new(),
             rng: Rng::new(recipe.seed),
             kept: Counts::default(),
             sum: Sum::default(),
             data,
         })
     }
+
+    /// Goes from a stage that is done to the next one.
+    pub(super) fn close_stage(&mut self, recipe: &Recipe) {
+        self.done.truncate(self.stage);
+        self.done.push(Done { work: name_of(recipe, self.stage), epochs: self.position.epoch });
+        self.stage += 1;
+        self.work = name_of(recipe, self.stage);
+        self.position = Position::default();
+    }
+
+    /// The first stage before the present one that is not done as `recipe` now has it, if there is one, and how many of its epochs
+    /// are done: its own, or none where another stage stood in its place. Unknown, and so none, of checkpoints that do not say
+    /// what was done.
+    pub(super) fn reopened(&self, recipe: &Recipe) -> Option<(usize, usize)> {
+        let stages = recipe.stages();
+        let mut done = self.done.iter().zip(&stages).enumerate();
+        done.find_map(|(stage, (done, work))| {
+            if done.work != work.to_string() {
+                return Some((stage, 0));
+            }
+            let is_whole = done.epochs >= recipe.epochs_of(*work)
+                || self.kept.has_stopped(done.epochs, recipe.patience_of(*work));
+            (!is_whole).then_some((stage, done.epochs))
+        })
+    }
+}
+
+/// What the stage with this number is called; empty where there is none.
+pub(super) fn name_of(recipe: &Recipe, stage: usize) -> String {
+    recipe.stages().get(stage).map_or_else(String::new, Work::to_string)
 }
 
 /// Enough of the data to notice that they are no longer the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Fingerprint {
-    cases: usize,
-    width: usize,
-    checksum: u32,
+pub(super) struct Fingerprint {
+    pub(super) cases: usize,
+    pub(super) width: usize,
+    pub(super) checksum: u32,
 }
 
 /// Takes every value and label in their order into the checksum.
@@ -77,80 +123,6 @@ fn take_in(checksum: &mut crc32fast::Hasher, part: &Part) -> Result<()> {
 }
 
 impl Training {
-    /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data, or to machines of another shape.
-    /// What else has been changed in the recipe since, such as a rate that made learning diverge, holds from here on.
-    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
-        let Checkpoint { tensors, record } = checkpoint;
-        if record.version != VERSION {
-            let found = format!("version {}", record.version);
-            return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
-        }
-        if record.data != self.record.data {
-            let describe = |d: &Fingerprint| {
-                format!("{} cases of width {}, checksum {:08x}", d.cases, d.width, d.checksum)
-            };
-            return Err(Error::invalid(
-                "the data",
-                describe(&record.data),
-                describe(&self.record.data),
-            ));
-        }
-        // Counts and numbers of `f64` stay on the CPU: not every device has them.
-        let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {
-            DType::F32 => Ok((name, tensor.to_device(&self.device)?)),
-            _ => Ok((name, tensor)),
-        };
-        let tensors = tensors.into_iter().map(here).collect::<Result<State>>()?;
-        self.rbms.clear();
-        // Between two stages the next machine is not there yet.
-        let begun = record.stage + usize::from(record.position != Position::default());
-        let trained = self.recipe.layers.len().min(begun);
-        for i in 0..trained {
-            let rbm = self.new_rbm(i)?;
-            for (name, var) in rbm.parameters() {
-                var.set(&self.fitting(&tensors, &format!("rbms.{i}.{name}"), var.dims())?)?;
-            }
-            self.rbms.push(rbm);
-        }
-        self.generative.clear();
-        for (i, rbm) in self.rbms.iter().enumerate() {
-            if tensors.contains_key(&format!("generative.{i}.weight")) {
-                let layer = Directed::downwards(rbm)?;
-                for (name, var) in layer.parameters() {
-                    let name = format!("generative.{i}.{name}");
-                    var.set(&self.fitting(&tensors, &name, var.dims())?)?;
-                }
-                self.generative.push(layer);
-            }
-        }
-        for work in [Work::Classifier, Work::Regressor, Work::Autoencoder] {
-            if tensors.contains_key(&format!("{work}.0")) {
-                let network = self.new_network(work)?;
-                for (i, var) in network.unrolled().vars().into_iter().enumerate() {
-                    var.set(&self.fitting(&tensors, &format!("{work}.{i}"), var.dims())?)?;
-                }
-                self.network = Some(network);
-            }
-        }
-        self.kept = Kept::restored(&tensors, record.kept);
-        self.memory = below("memory", &tensors);
-        self.record = record;
-        Ok(())
-    }
-
-    fn fitting(&self, tensors: &State, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = take(tensors, name)?;
-        if tensor.dims() != shape {
-            let what = format!("the checkpoint's tensor {name:?}");
-            return Err(Error::invalid(
-                what,
-                format!("shape {shape:?} as the recipe says"),
-                format!("{:?}", tensor.dims()),
-            ));
-        }
-        Ok(tensor)
-    }
-
     /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
     pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
         self.checkpoint_with(self.network.as_ref(), memory)
@@ -160,6 +132,7 @@ impl Training {
     pub(super) fn checkpoint_with(&self, network: Option<&Network>, memory: State) -> Checkpoint {
         let mut checkpoint = checkpoint_of(&self.rbms, network, &self.kept, memory, &self.record);
         checkpoint.tensors.extend(generative_tensors(&self.generative));
+        checkpoint.tensors.extend(warm_tensors(&self.warm));
         checkpoint
     }
 }
@@ -191,6 +164,11 @@ pub(super) fn generative_tensors(layers: &[Directed]) -> State {
             .map(move |(name, var)| (format!("generative.{i}.{name}"), var.as_detached_tensor()))
     });
     tensors.collect()
+}
+
+/// What machines that are not there yet begin with, by its name in a checkpoint.
+pub(super) fn warm_tensors(warm: &State) -> State {
+    prefixed("warm", warm.clone()).collect()
 }
 
 /// Every parameter of `rbms` by its name in a checkpoint.

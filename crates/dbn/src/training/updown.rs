@@ -58,6 +58,7 @@ impl Training {
             imputation: None,
             cases: &cases,
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
+            weights: self.train.weights.as_deref(),
             rbms: &[],
             passes: &[],
             data: self.recipe.data.pass,

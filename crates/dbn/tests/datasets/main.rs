@@ -74,10 +74,12 @@ macro_rules! refused {
 mod binarise;
 mod codes;
 mod counts;
+mod parquet;
 mod populations;
 mod suite;
 mod suits;
 mod tables;
+mod weights;
 
 fn plain() -> Options {
     Options::default()

@@ -37,24 +37,51 @@ pub struct Chains {
 
 impl Gibbs {
     /// The visible configurations that the hidden ones `(chains, hidden)` cause.
-    pub fn answer(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    /// Where visible units have numbers of draws of their own, each row has that of `like`, a visible configuration.
+    pub fn answer(
+        &self,
+        rbm: &Rbm,
+        hidden: &Tensor,
+        like: Option<&Tensor>,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
         let inputs = rbm.visible_inputs(hidden)?.detach();
-        match self.visible {
-            VisibleStep::Sample => rbm.visible().sample(&inputs, rng),
-            VisibleStep::Mean => Ok(rbm.visible().mean(&inputs)?.detach()),
+        let visible = rbm.visible();
+        match (self.visible, like) {
+            (VisibleStep::Sample, None) => visible.sample(&inputs, rng),
+            (VisibleStep::Sample, Some(like)) => visible.sample_like(&inputs, like, rng),
+            (VisibleStep::Mean, None) => Ok(visible.mean(&inputs)?.detach()),
+            (VisibleStep::Mean, Some(like)) => Ok(visible.mean_like(&inputs, like)?.detach()),
         }
     }
 
     /// The same, and the inputs they send back up.
-    pub fn fall(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
-        let visible = self.answer(rbm, hidden, rng)?;
+    pub fn fall(
+        &self,
+        rbm: &Rbm,
+        hidden: &Tensor,
+        like: Option<&Tensor>,
+        rng: &mut Rng,
+    ) -> Result<(Tensor, Tensor)> {
+        let visible = self.answer(rbm, hidden, like, rng)?;
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
         Ok((visible, hidden_inputs))
     }
 
     /// Chains whose hidden units are `hidden` `(chains, hidden)`, after one step.
     pub fn resume(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
-        let (visible, hidden_inputs) = self.fall(rbm, hidden, rng)?;
+        self.resume_like(rbm, hidden, None, rng)
+    }
+
+    /// The same where visible units may have numbers of draws of their own: those of `like`.
+    pub fn resume_like(
+        &self,
+        rbm: &Rbm,
+        hidden: &Tensor,
+        like: Option<&Tensor>,
+        rng: &mut Rng,
+    ) -> Result<Chains> {
+        let (visible, hidden_inputs) = self.fall(rbm, hidden, like, rng)?;
         let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
@@ -71,7 +98,7 @@ impl Kernel for Gibbs {
     }
 
     fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
-        *chains = self.resume(rbm, &chains.hidden, rng)?;
+        *chains = self.resume_like(rbm, &chains.hidden, Some(&chains.visible), rng)?;
         Ok(())
     }
 }

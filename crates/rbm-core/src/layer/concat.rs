@@ -44,6 +44,10 @@ impl Concat {
                 let expected = "groups of one kind each";
                 return Err(Error::invalid("units side by side", expected, units.to_string()));
             }
+            if let Units::Multinomial { draws: 0, .. } = units {
+                let expected = "multinomial units with a number of draws, as multinomial(100)";
+                return Err(Error::invalid("units side by side", expected, units.to_string()));
+            }
             let columns = start..start + units.size();
             start = columns.end;
             Ok(Group { layer: units.build(dtype, device)?, columns })

@@ -73,6 +73,22 @@ pub trait Layer: Debug + Send + Sync {
         }
     }
 
+    /// How many draws each row of `x` `(batch, width)` consists of, `(batch, 1)`, where that is each configuration's own: then p(x |
+    /// inputs) is one given that number, and the biases of the other layer count once for each draw. None for all other units.
+    fn own_draws(&self, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// [`Layer::sample`] with as many draws as the rows of `like` `(batch, …)` sum to, where these are a configuration's own.
+    fn sample_like(&self, inputs: &Tensor, _like: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.sample(inputs, rng)
+    }
+
+    /// [`Layer::mean`] of the same.
+    fn mean_like(&self, inputs: &Tensor, _like: &Tensor) -> Result<Tensor> {
+        self.mean(inputs)
+    }
+
     /// Which of [`Layer::vars`] are biases, and the columns that each belongs to: together all columns, in their order.
     fn biases(&self) -> Vec<(usize, Range<usize>)> {
         vec![(0, 0..self.units().size())]

@@ -11,21 +11,24 @@ use crate::{Error, Result, Rng, ops};
 /// E(x) = −bias·x − log(n! / Πx!); p(x | I) is multinomial with the softmax of I + bias (Salakhutdinov and Hinton 2009,
 /// for documents of one length).
 ///
+/// Where n is 0, each configuration has a number of draws of its own, the sum of its counts, which is given and not learned: documents
+/// of different lengths. Then whatever is asked of the units must say how many draws are meant.
+///
 /// Adding a number to all biases changes nothing.
 #[derive(Debug)]
 pub struct Multinomial {
     /// θ, `(categories,)`.
     pub bias: Var,
-    /// n.
+    /// n; 0 where each configuration has its own.
     pub draws: usize,
 }
 
 impl Multinomial {
-    /// `draws` draws among `categories` categories, with bias zero.
+    /// `draws` draws among `categories` categories, with bias zero; with 0 draws each configuration has its own.
     pub fn new(categories: usize, draws: usize, dtype: DType, device: &Device) -> Result<Self> {
-        if categories == 0 || draws == 0 {
+        if categories == 0 {
             let found = format!("{draws} draws among {categories}");
-            let expected = "at least one draw and category";
+            let expected = "at least one category";
             return Err(Error::invalid("a multinomial layer", expected, found));
         }
         Ok(Self { bias: Var::zeros(categories, dtype, device)?, draws })
@@ -34,6 +37,30 @@ impl Multinomial {
     fn width(&self) -> usize {
         self.bias.elem_count()
     }
+
+    fn has_own_draws(&self) -> bool {
+        self.draws == 0
+    }
+
+    /// Errors where nobody has said how many draws are meant.
+    fn check_draws(&self) -> Result<()> {
+        if self.has_own_draws() {
+            let expected = "a number of draws, as multinomial(100); units whose cases have numbers of their own learn by method = \"cd\" \
+                            without centring, and have neither samples without data nor a log-likelihood";
+            return Err(Error::invalid("multinomial units", expected, "none"));
+        }
+        Ok(())
+    }
+
+    /// p of each category, `(batch, categories)`.
+    fn shares(&self, inputs: &Tensor) -> Result<Tensor> {
+        ops::softmax_of_sites(&ops::add_bias(inputs, &self.bias)?, self.width())
+    }
+}
+
+/// The sums of the rows of `x`, `(batch, 1)`.
+fn sums(x: &Tensor) -> Result<Tensor> {
+    Ok(super::row_sums(x)?.unsqueeze(1)?)
 }
 
 impl Layer for Multinomial {
@@ -50,18 +77,42 @@ impl Layer for Multinomial {
     }
 
     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
-        let share = ops::softmax_of_sites(&ops::add_bias(inputs, &self.bias)?, self.width())?;
-        Ok(vec![(share * self.draws as f64)?])
+        self.check_draws()?;
+        Ok(vec![(self.shares(inputs)? * self.draws as f64)?])
+    }
+
+    fn own_draws(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.has_own_draws().then(|| sums(x)).transpose()
+    }
+
+    fn sample_like(&self, inputs: &Tensor, like: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        if !self.has_own_draws() {
+            return self.sample(inputs, rng);
+        }
+        let draws = ops::device::to_host(&super::row_sums(like)?)?.to_vec1::<f64>()?;
+        let draws: Vec<usize> =
+            draws.into_iter().map(|sum| sum.round().max(0.0) as usize).collect();
+        let bias = self.bias.as_detached_tensor();
+        ops::multinomial_sample_of_rows(&inputs.detach(), &bias, &draws, rng)
+    }
+
+    fn mean_like(&self, inputs: &Tensor, like: &Tensor) -> Result<Tensor> {
+        match self.has_own_draws() {
+            true => Ok(self.shares(inputs)?.broadcast_mul(&sums(like)?)?),
+            false => self.mean(inputs),
+        }
     }
 
     /// n·log Σ exp(I + bias)
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.check_draws()?;
         let field = ops::add_bias(inputs, &self.bias)?;
         let per_draw = ops::log_sum_exp_of_sites(&field, self.width())?;
         Ok((per_draw.squeeze(1)? * self.draws as f64)?)
     }
 
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.check_draws()?;
         let bias = self.bias.as_detached_tensor();
         ops::multinomial_sample(&inputs.detach(), &bias, self.width(), self.draws, rng)
     }
@@ -69,10 +120,16 @@ impl Layer for Multinomial {
     /// −log(n! / Πx!), a constant for autograd. Between whole numbers it is that of the gamma function.
     fn base_energy(&self, x: &Tensor) -> Result<Tensor> {
         let factorials = super::row_sums(&ops::log_gamma(&(x + 1.0)?)?)?;
+        if self.has_own_draws() {
+            return Ok((factorials - ops::log_gamma(&(super::row_sums(x)? + 1.0)?)?)?);
+        }
         Ok((factorials - ops::log_factorial(self.draws))?)
     }
 
     fn configurations(&self) -> Option<u64> {
+        if self.has_own_draws() {
+            return None;
+        }
         compositions(self.draws, self.width())
     }
 
@@ -91,8 +148,20 @@ impl Layer for Multinomial {
     /// Whole numbers with the sum n: rounded down, and what is missing given to the largest remainders.
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.to_device(&Device::Cpu)?;
-        let whole = x.clamp(0.0, self.draws as f64)?.floor()?;
-        let missing = whole.sum_keepdim(1)?.affine(-1.0, self.draws as f64)?;
+        let (whole, missing) = if self.has_own_draws() {
+            let whole = x.maximum(0.0)?.floor()?;
+            let missing = (x.sum_keepdim(1)?.round()? - whole.sum_keepdim(1)?)?;
+            (whole, missing)
+        } else {
+            let whole = x.clamp(0.0, self.draws as f64)?.floor()?;
+            let missing = whole.sum_keepdim(1)?.affine(-1.0, self.draws as f64)?;
+            (whole, missing)
+        };
+        // Counts are what they are: nothing has to be put in order.
+        let difference = ((&x - &whole)?.abs()?.sum_all()? + missing.abs()?.sum_all()?)?;
+        if difference.to_dtype(DType::F64)?.to_scalar::<f64>()? == 0.0 {
+            return Ok(whole.to_device(self.bias.device())?);
+        }
         let largest_first = (&x - &whole)?.contiguous()?.arg_sort_last_dim(false)?;
         let rank = largest_first.arg_sort_last_dim(true)?.to_dtype(x.dtype())?;
         let one = rank.broadcast_lt(&missing)?.to_dtype(x.dtype())?;
@@ -106,7 +175,11 @@ impl Layer for Multinomial {
     }
 
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let share = (mean.to_dtype(self.bias.dtype())? / self.draws as f64)?;
+        let mean = mean.to_dtype(self.bias.dtype())?;
+        let share = match self.has_own_draws() {
+            true => mean.broadcast_div(&mean.sum_all()?.maximum(f64::MIN_POSITIVE)?)?,
+            false => (mean / self.draws as f64)?,
+        };
         super::log_shares(&share.unsqueeze(0)?)
     }
 }

@@ -8,7 +8,7 @@ use super::{Units, Variance};
 use crate::{Error, Result};
 
 /// What an error says of the kinds that there are.
-const KINDS: &str = "bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), relu, gaussian or gaussian-learned";
+const KINDS: &str = "bernoulli, spin, binomial(TRIALS), potts(STATES), multinomial(DRAWS), multinomial, relu, gaussian or gaussian-learned";
 
 impl Units {
     /// The kind without the size, as [`Units::of_kind`] reads it: `bernoulli`, `potts(21)`. Several kinds side by side keep
@@ -19,6 +19,7 @@ impl Units {
             Self::Spin { .. } => "spin".into(),
             Self::Binomial { trials, .. } => format!("binomial({trials})"),
             Self::Potts { states, .. } => format!("potts({states})"),
+            Self::Multinomial { draws: 0, .. } => "multinomial".into(),
             Self::Multinomial { draws, .. } => format!("multinomial({draws})"),
             Self::Relu { .. } => "relu".into(),
             Self::Gaussian { variance: Variance::Unit, .. } => "gaussian".into(),
@@ -55,7 +56,7 @@ impl fmt::Display for Units {
 }
 
 /// Reads `500` (Bernoulli units) or `KIND:SIZE`: `spin:20`, `binomial(5):20`, `potts(21):48` (48 sites of 21 states),
-/// `multinomial(100):2000` (100 draws among 2000 categories), `gaussian:784`; several with `+` between them side by side.
+/// `multinomial(100):2000` (100 draws among 2000 categories), `multinomial:2000` (each configuration with as many draws as it has), `gaussian:784`; several with `+` between them side by side.
 impl FromStr for Units {
     type Err = Error;
 
@@ -94,6 +95,7 @@ fn sized(kind: &str, size: usize) -> Option<Units> {
         ("binomial", Some(trials)) => Units::Binomial { size, trials },
         ("potts", Some(states)) => Units::Potts { sites: size, states },
         ("multinomial", Some(draws)) => Units::Multinomial { size, draws },
+        ("multinomial", None) => Units::Multinomial { size, draws: 0 },
         ("relu", None) => Units::Relu { size },
         ("gaussian", None) => Units::Gaussian { size, variance: Variance::Unit },
         ("gaussian-learned", None) => Units::Gaussian { size, variance: Variance::Learned },

@@ -44,7 +44,7 @@ pub enum Units {
     Multinomial {
         /// How many categories.
         size: usize,
-        /// How many draws, the sum of a configuration.
+        /// How many draws, the sum of a configuration; 0 where each configuration has its own.
         draws: usize,
     },
     /// Real numbers of at least zero: noisy rectified units.
@@ -146,6 +146,7 @@ impl Units {
             Self::Bernoulli { .. } | Self::Potts { .. } => (0.0, 1.0),
             Self::Spin { .. } => (-1.0, 1.0),
             Self::Binomial { trials, .. } => (0.0, *trials as f32),
+            Self::Multinomial { draws: 0, .. } => (0.0, f32::INFINITY),
             Self::Multinomial { draws, .. } => (0.0, *draws as f32),
             Self::Relu { .. } => (0.0, f32::INFINITY),
             Self::Gaussian { .. } => (f32::NEG_INFINITY, f32::INFINITY),

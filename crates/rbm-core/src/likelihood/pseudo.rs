@@ -35,6 +35,9 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
 pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
     use rand::RngExt;
     let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    if let [Sites { columns, states: States::Draws(0) }] = &groups[..] {
+        return given.one_of_own_draws(columns.len(), rng);
+    }
     let (rows, count) = (cases.dim(0)?, groups.iter().map(Sites::count).sum::<usize>());
     let units: Vec<u32> = (0..rows).map(|_| rng.random_range(0..count as u32)).collect();
     let (mut total, mut next) = (0.0, 0);
@@ -98,7 +101,10 @@ impl<'a> Given<'a> {
         super::check_cases(cases)?;
         let visible = rbm.visible().nearest(&cases.to_dtype(rbm.dtype())?)?;
         let weights = rbm.weights().as_detached_tensor();
-        let inputs = visible.matmul(&weights)?;
+        let inputs = match rbm.visible().own_draws(&visible)? {
+            None => visible.matmul(&weights)?,
+            Some(_) => rbm.hidden_inputs(&visible)?.detach(),
+        };
         let cgf = rbm.hidden().cgf(&inputs)?.detach();
         Ok(Self { rbm, bias: rbm.visible().bias()?, visible, inputs, weights, cgf })
     }
@@ -185,13 +191,27 @@ impl<'a> Given<'a> {
         let device = self.visible.device();
         let index = Tensor::new(drawn, device)?;
         let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
-        let mut log_weights = Vec::with_capacity(categories);
-        for category in start..start + categories {
-            let column = Tensor::new(vec![category as u32; drawn.len()], device)?;
-            log_weights.push(self.with(&rest, &column)?);
-        }
-        let own = self.with(&rest, &index)?;
-        Ok((own - Tensor::stack(&log_weights, 0)?.log_sum_exp(0)?)?)
+        // Every category at every case, in one pass over sums that are never written out.
+        let weights = self.weights.narrow(0, start, categories)?;
+        let moved = self.rbm.hidden().crossed_cgf(&rest, &weights)?.detach();
+        let log_weights = moved.broadcast_add(&self.bias.narrow(0, start, categories)?)?;
+        let own: Vec<u32> = drawn.iter().map(|column| column - start as u32).collect();
+        let own = log_weights.gather(&Tensor::new(own, device)?.unsqueeze(1)?, 1)?;
+        Ok((own.squeeze(1)? - log_weights.log_sum_exp(1)?)?)
+    }
+
+    /// The mean over cases of log p of one of its draws, chosen at random, times how many it has.
+    fn one_of_own_draws(&self, categories: usize, rng: &mut Rng) -> Result<f64> {
+        use rand::RngExt;
+        let sums = to_host(&self.visible.sum(1)?)?.to_vec1::<f64>()?;
+        let draws = sums.iter().map(|sum| match *sum as u32 {
+            0 => 0,
+            sum => rng.random_range(0..sum),
+        });
+        let drawn = self.drawn(&draws.collect::<Vec<_>>(), 0, categories)?;
+        let log_p = to_host(&self.moved(&drawn, 0, categories)?)?.to_vec1::<f64>()?;
+        let total: f64 = log_p.iter().zip(&sums).map(|(log_p, sum)| log_p * sum).sum();
+        Ok(total / sums.len().max(1) as f64)
     }
 
     /// Σ over cases and over their draws of the category in `column`.

@@ -33,10 +33,11 @@ impl NegativePhase for ContrastiveDivergence {
         let gibbs = Gibbs { visible: self.visible };
         // Driven by the data, hidden units are always sampled: the information bottleneck of Practical Guide §3.1.
         let mut hidden = rbm.hidden().sample(&positive.hidden_inputs, rng)?;
+        let like = Some(&positive.visible);
         for _ in 1..self.steps {
-            hidden = gibbs.resume(rbm, &hidden, rng)?.hidden;
+            hidden = gibbs.resume_like(rbm, &hidden, like, rng)?.hidden;
         }
-        let (visible, hidden_inputs) = gibbs.fall(rbm, &hidden, rng)?;
+        let (visible, hidden_inputs) = gibbs.fall(rbm, &hidden, like, rng)?;
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 

@@ -62,7 +62,9 @@ pub use product::{product, product_transposed};
 pub use rectified::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
 pub use reduce::{add_bias, sum_rows, sum_within_rows};
 pub use sigmoid::{bernoulli_mean, sigmoid};
-pub use sites::{log_sum_exp_of_sites, multinomial_sample, softmax_of_sites};
+pub use sites::{
+    log_sum_exp_of_sites, multinomial_sample, multinomial_sample_of_rows, softmax_of_sites,
+};
 pub use softplus::{bernoulli_cgf, softplus};
 pub use special::{log_factorial, log_gamma};
 pub use temper::temper;

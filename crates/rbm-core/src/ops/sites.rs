@@ -52,12 +52,38 @@ pub fn multinomial_sample(
     if !has_fused(inputs) && draws == 1 {
         return reference::categorical(&inputs.broadcast_add(bias)?, states, draw);
     }
+    sampled(inputs, bias, Sampler { draw, states, draws, of_rows: None })
+}
+
+/// The same where row i has `draws[i]` draws, and all of its columns are the states of one site.
+pub fn multinomial_sample_of_rows(
+    inputs: &Tensor,
+    bias: &Tensor,
+    draws: &[usize],
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    let (rows, states) = inputs.dims2()?;
+    if draws.len() != rows {
+        let expected = format!("one for each of {rows} rows");
+        return Err(Error::invalid("numbers of draws", expected, draws.len().to_string()));
+    }
+    let mut next = 0;
+    let of_rows = draws.iter().map(|&draws| {
+        let first = next;
+        next += draws as u64;
+        (first, draws)
+    });
+    let of_rows = Some(of_rows.collect());
+    let most = draws.iter().copied().max().unwrap_or(0);
+    sampled(inputs, bias, Sampler { draw: rng.draw(), states, draws: most, of_rows })
+}
+
+fn sampled(inputs: &Tensor, bias: &Tensor, op: Sampler) -> Result<Tensor> {
     let (x, b) = if has_fused(inputs) {
         (inputs.clone(), bias.clone())
     } else {
         (inputs.to_device(&Device::Cpu)?, bias.to_device(&Device::Cpu)?)
     };
-    let op = Sampler { draw, states, draws };
     let sample = x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &op)?;
     Ok(sample.to_device(inputs.device())?)
 }
@@ -65,7 +91,10 @@ pub fn multinomial_sample(
 struct Sampler {
     draw: Draw,
     states: usize,
+    /// How many draws each site has, or at most.
     draws: usize,
+    /// Where the uniform numbers of each row begin and how many there are, where rows have draws of their own.
+    of_rows: Option<Vec<(u64, usize)>>,
 }
 
 impl CustomOp2 for Sampler {
@@ -98,8 +127,10 @@ impl Sampler {
         let row = |(i, out): (usize, &mut [T])| {
             let x = x[i * width..].iter().zip(bias);
             let field: Vec<f64> = x.map(|(x, bias)| (*x + *bias).to_f64()).collect();
-            let mut uniforms =
-                Uniforms::from(self.draw, (i * width / self.states * self.draws) as u64);
+            let own = self.of_rows.as_ref().and_then(|of_rows| of_rows.get(i).copied());
+            let (first, draws) =
+                own.unwrap_or(((i * width / self.states * self.draws) as u64, self.draws));
+            let mut uniforms = Uniforms::from(self.draw, first);
             let mut cumulated = Vec::with_capacity(self.states);
             for (field, out) in field.chunks(self.states).zip(out.chunks_mut(self.states)) {
                 let highest = field.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -109,7 +140,7 @@ impl Sampler {
                     total += libm::exp(field - highest);
                     total
                 }));
-                for _ in 0..self.draws {
+                for _ in 0..draws {
                     let mark = uniforms.next() * total;
                     let state = cumulated.partition_point(|&below| below <= mark);
                     if let Some(count) = out.get_mut(state) {

@@ -1,0 +1,227 @@
+//! Alignments of sequences: what their letters, small letters, dots and names mean.
+
+use std::io::Write;
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+
+use super::alphabet::{Alphabet, GAP};
+use super::bytes::{Bytes, Spool, spooling};
+use super::number::{Kind, Number};
+use super::stored::{Layout, Stored};
+use super::{Cases, Dataset, Options, Part, fasta, stockholm};
+
+/// The aligned sequences of a file, letter for letter.
+pub(super) struct Sequences {
+    /// One sequence after the other.
+    pub letters: Bytes,
+    /// Where they end and what they are called.
+    pub rows: Vec<Row>,
+}
+
+/// A sequence.
+pub(super) struct Row {
+    /// What stands before it in the file.
+    pub name: String,
+    /// Where it ends in the file, for errors.
+    pub place: String,
+    /// How many letters, gaps and dots it has.
+    pub length: usize,
+    /// How many of these are capitals and gaps: the aligned columns where small letters and dots are insertions.
+    pub aligned: usize,
+}
+
+/// What small letters and dots are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Small {
+    /// Insertions between the columns, as in A2M: they are left out.
+    Insertions,
+    /// Letters like any others, and gaps: a file that is masked, or written small.
+    Letters,
+}
+
+/// What is counted while letters become states.
+#[derive(Default)]
+struct Counts {
+    insertions: u64,
+    raised: u64,
+    converted: u64,
+    unknown: Vec<(u8, u64)>,
+}
+
+/// The cases in the file `path`, plain or gzipped: FASTA (and the A2M of HMMER and HH-suite), or Stockholm. Each is a code from 0 for
+/// each aligned column, by the alphabet that `options` name or the one that the letters are most probably of. Letters that are none
+/// of it become gaps. The data set's notes say what was taken for what.
+pub(super) fn read(path: &Path, options: &Options) -> Result<Dataset> {
+    let extra = options.alphabet.as_ref();
+    let text = super::bytes::read_unzipped(path, fasta::FORM)?;
+    let sequences = match stockholm::is_meant_by(&text) || stockholm::is_named(path) {
+        true => stockholm::read(path, &text, extra)?,
+        false => fasta::read(path, &text, extra)?,
+    };
+    let mut notes = Vec::new();
+    let (small, width) = meaning_of_small(path, &sequences, &mut notes)?;
+    let alphabet = match &options.alphabet {
+        Some(alphabet) => alphabet.clone(),
+        None => {
+            let found = Alphabet::of_counts(&letters_of(&sequences.letters, small));
+            notes.push(format!(
+                "read as {found}: each column is one of {} states, {} (--alphabet decides otherwise)",
+                found.states(),
+                found.letters()
+            ));
+            found
+        }
+    };
+    let codes = encode(path, &sequences.letters, small, &alphabet, &mut notes)?;
+    let count = sequences.rows.len();
+    let layout = Layout { start: 0, count, width, number: Number::little_endian(Kind::U8) };
+    let mut train = Part::of(Cases::stored(Stored::new(path, codes, layout, None)?), None)?;
+    train.names = Some(sequences.rows.into_iter().map(|row| row.name).collect());
+    Ok(Dataset { alphabet: Some(alphabet), notes, ..Dataset::of(train) })
+}
+
+/// What the small letters are, by which all sequences are of one length, and that length. Errors where they are of different
+/// ones either way.
+fn meaning_of_small(
+    path: &Path,
+    sequences: &Sequences,
+    notes: &mut Vec<String>,
+) -> Result<(Small, usize)> {
+    let rows = &sequences.rows;
+    let has = |is: fn(&u8) -> bool| sequences.letters.iter().any(is);
+    let same = |of: fn(&Row) -> usize| {
+        let first = rows.first().map_or(0, of);
+        (first > 0 && rows.iter().all(|row| of(row) == first)).then_some(first)
+    };
+    if has(u8::is_ascii_lowercase) {
+        if let Some(width) = same(|row| row.aligned).filter(|_| has(u8::is_ascii_uppercase)) {
+            return Ok((Small::Insertions, width));
+        }
+        if let Some(width) = same(|row| row.length) {
+            let why = match has(u8::is_ascii_uppercase) {
+                true => "small letters stand in columns like capitals (a masked alignment)",
+                false => "there are small letters only",
+            };
+            notes.push(format!("{why}: they are read as capitals"));
+            return Ok((Small::Letters, width));
+        }
+    } else if let Some(width) = same(|row| row.length) {
+        // Without insertions there is nothing for dots to stand beside.
+        return Ok((Small::Letters, width));
+    }
+    let of: fn(&Row) -> usize = match has(u8::is_ascii_lowercase) {
+        true => |row| row.aligned,
+        false => |row| row.length,
+    };
+    let first = rows.first().map_or(0, of);
+    let wrong = rows.iter().find(|row| of(row) == 0 || of(row) != first);
+    let expected = match first {
+        0 => "a sequence of at least one column".into(),
+        width => format!("{width} columns, as in the first sequence (sequences must be aligned)"),
+    };
+    let (place, found) = wrong.map_or(("the file".into(), 0), |row| (row.place.clone(), of(row)));
+    Err(Error::file(path, place, expected, found.to_string()))
+}
+
+/// How often each letter stands in an aligned column, as a capital.
+fn letters_of(letters: &[u8], small: Small) -> [u64; 256] {
+    let mut counts = [0; 256];
+    for letter in letters {
+        if small == Small::Letters || !letter.is_ascii_lowercase() {
+            counts[usize::from(letter.to_ascii_uppercase())] += 1;
+        }
+    }
+    counts
+}
+
+/// The state of every aligned letter, a byte each.
+fn encode(
+    path: &Path,
+    letters: &[u8],
+    small: Small,
+    alphabet: &Alphabet,
+    notes: &mut Vec<String>,
+) -> Result<Bytes> {
+    let mut codes = Spool::new();
+    let mut counts = Counts::default();
+    for piece in letters.chunks(1 << 16) {
+        let states: Vec<u8> =
+            piece.iter().filter_map(|letter| counts.state(*letter, small, alphabet)).collect();
+        codes.write_all(&states).map_err(spooling(path))?;
+    }
+    counts.say(alphabet, notes);
+    codes.finish().map_err(spooling(path))
+}
+
+impl Counts {
+    /// The state of a letter; none of an insertion.
+    fn state(&mut self, letter: u8, small: Small, alphabet: &Alphabet) -> Option<u8> {
+        if letter == b'.' || letter.is_ascii_lowercase() {
+            if small == Small::Insertions {
+                self.insertions += u64::from(letter != b'.');
+                return None;
+            }
+            self.raised += u64::from(letter != b'.');
+        }
+        let letter = match letter {
+            b'.' => GAP,
+            letter => letter.to_ascii_uppercase(),
+        };
+        if let Some(code) = alphabet.code(letter) {
+            return Some(code);
+        }
+        if let Some(code) = alphabet.counterpart(letter) {
+            self.converted += 1;
+            return Some(code);
+        }
+        // A gap is no unknown letter, even where the alphabet has none.
+        if letter != GAP {
+            match self.unknown.iter_mut().find(|(known, _)| *known == letter) {
+                Some((_, count)) => *count += 1,
+                None => self.unknown.push((letter, 1)),
+            }
+        }
+        Some(alphabet.gap())
+    }
+
+    fn say(mut self, alphabet: &Alphabet, notes: &mut Vec<String>) {
+        if self.insertions > 0 {
+            notes.push(format!(
+                "{} small letters are insertions between the columns (A2M) and are left out",
+                self.insertions
+            ));
+        }
+        if self.converted > 0 {
+            let (from, to) = if alphabet.code(b'U').is_some() { ('T', 'U') } else { ('U', 'T') };
+            notes.push(format!("{} times {from} is read as {to}", self.converted));
+        }
+        self.unknown.sort_by_key(|(letter, count)| (std::cmp::Reverse(*count), *letter));
+        let all: u64 = self.unknown.iter().map(|(_, count)| count).sum();
+        if all > 0 {
+            let of: Vec<_> = self
+                .unknown
+                .iter()
+                .map(|(letter, count)| format!("{} {count} times", char::from(*letter)))
+                .collect();
+            notes.push(format!(
+                "{all} letters that are no state of {alphabet} are read as gaps: {}",
+                of.join(", ")
+            ));
+        }
+    }
+}
+
+/// Whether a sequence may hold this letter.
+pub(super) fn is_letter(letter: u8, alphabet: Option<&Alphabet>) -> bool {
+    letter.is_ascii_alphabetic()
+        || [GAP, b'.'].contains(&letter)
+        || alphabet.is_some_and(|alphabet| alphabet.code(letter).is_some())
+}
+
+/// Errors for the letter in this place, from 1, of `line` of the file.
+pub(super) fn no_letter(path: &Path, line: usize, column: usize, letter: u8) -> Error {
+    let place = format!("line {line}, column {column}");
+    let expected = "the letter of an amino acid or a nucleotide, or - for a gap";
+    Error::file(path, place, expected, format!("`{}`", char::from(letter).escape_default()))
+}

@@ -1,0 +1,266 @@
+//! Apache Parquet: a table of named columns.
+
+use std::fs::File;
+use std::path::Path;
+
+use ::parquet::basic::{LogicalType, Type as Physical};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::data_type::{ByteArray, DataType};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::schema::types::ColumnDescriptor;
+use rbm_core::{Error, Result};
+
+const FORM: &str = "a Parquet file";
+/// How many values are read at once.
+const AT_ONCE: usize = 1 << 13;
+
+/// A column by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name; the parts of a nested one with points between them.
+    pub name: String,
+    /// What stands in it, a value a row.
+    pub values: Values,
+}
+
+/// What stands in a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Numbers; a missing one is NaN.
+    Numbers(Vec<f64>),
+    /// True, false, or nothing.
+    Booleans(Vec<Option<bool>>),
+    /// Text, or nothing.
+    Strings(Vec<Option<String>>),
+    /// Values of another kind, such as dates or lists: the kind's name. They are not read.
+    Other(String),
+}
+
+impl Values {
+    /// How many values there are; none of a kind that is not read.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Numbers(values) => values.len(),
+            Self::Booleans(values) => values.len(),
+            Self::Strings(values) => values.len(),
+            Self::Other(_) => 0,
+        }
+    }
+
+    /// The value of this row as text; empty where it is missing.
+    pub(super) fn text(&self, row: usize) -> String {
+        match self {
+            Self::Numbers(values) => match values.get(row) {
+                Some(x) if !x.is_nan() => x.to_string(),
+                _ => String::new(),
+            },
+            Self::Booleans(values) => {
+                let value = values.get(row).copied().flatten();
+                value.map_or_else(String::new, |value| u8::from(value).to_string())
+            }
+            Self::Strings(values) => values.get(row).cloned().flatten().unwrap_or_default(),
+            Self::Other(_) => String::new(),
+        }
+    }
+}
+
+/// What the values of a column mean.
+#[derive(Clone, Copy, PartialEq)]
+enum Meaning {
+    Plain,
+    /// A whole number that is never negative.
+    Unsigned,
+    /// A whole number of so many decimal places.
+    Decimal(i32),
+    Half,
+    Text,
+    Other,
+}
+
+/// The columns of the file `path`, in its order.
+///
+/// # Errors
+///
+/// [`Error::File`] where the file is none of this format, is damaged, or is compressed in a way that this program does not read;
+/// [`Error::Io`] where it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<Column>> {
+    let wrong = |place: &str| {
+        let place = place.to_owned();
+        move |error: ParquetError| Error::file(path, place.clone(), FORM, error.to_string())
+    };
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let reader = SerializedFileReader::new(file).map_err(wrong("the end of the file"))?;
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let mut columns: Vec<_> =
+        schema.columns().iter().map(|column| empty(column)).collect::<Vec<_>>();
+    for group in 0..reader.num_row_groups() {
+        let rows = reader.get_row_group(group).map_err(wrong("a group of rows"))?;
+        for (i, (column, of)) in columns.iter_mut().zip(schema.columns()).enumerate() {
+            if matches!(column.values, Values::Other(_)) {
+                continue;
+            }
+            let place = wrong(&format!("column {:?}", column.name));
+            let from = rows.get_column_reader(i).map_err(&place)?;
+            extend(&mut column.values, from, of).map_err(&place)?;
+        }
+    }
+    let count = |column: &Column| match &column.values {
+        Values::Numbers(values) => Some(values.len()),
+        Values::Booleans(values) => Some(values.len()),
+        Values::Strings(values) => Some(values.len()),
+        Values::Other(_) => None,
+    };
+    let rows = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0);
+    for column in &columns {
+        if let Some(found) = count(column).filter(|found| *found != rows) {
+            let place = format!("column {:?}", column.name);
+            let expected = format!("a value for each of {rows} rows");
+            return Err(Error::file(path, place, expected, found.to_string()));
+        }
+    }
+    Ok(columns)
+}
+
+/// A column without rows.
+fn empty(column: &ColumnDescriptor) -> Column {
+    let meaning = meaning(column);
+    let values = match (column.physical_type(), meaning) {
+        _ if column.max_rep_level() > 0 => Values::Other("lists".into()),
+        (Physical::BOOLEAN, _) => Values::Booleans(Vec::new()),
+        (Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY, Meaning::Text) => {
+            Values::Strings(Vec::new())
+        }
+        (Physical::FIXED_LEN_BYTE_ARRAY, Meaning::Half)
+        | (
+            Physical::INT32 | Physical::INT64,
+            Meaning::Plain | Meaning::Unsigned | Meaning::Decimal(_),
+        )
+        | (Physical::FLOAT | Physical::DOUBLE, _) => Values::Numbers(Vec::new()),
+        (physical, _) => Values::Other(match column.logical_type_ref() {
+            Some(logical) => format!("{logical:?}"),
+            None => physical.to_string(),
+        }),
+    };
+    Column { name: column.path().string(), values }
+}
+
+fn meaning(column: &ColumnDescriptor) -> Meaning {
+    use ::parquet::basic::ConvertedType as Converted;
+
+    match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Integer(kind)), _) if !kind.is_signed => Meaning::Unsigned,
+        (Some(LogicalType::Integer(_)), _) => Meaning::Plain,
+        (Some(LogicalType::Decimal(kind)), _) => Meaning::Decimal(kind.scale),
+        (Some(LogicalType::Float16), _) => Meaning::Half,
+        (Some(LogicalType::String | LogicalType::Enum | LogicalType::Json), _) => Meaning::Text,
+        (Some(_), _) => Meaning::Other,
+        (
+            None,
+            Converted::UINT_8 | Converted::UINT_16 | Converted::UINT_32 | Converted::UINT_64,
+        ) => Meaning::Unsigned,
+        (None, Converted::UTF8 | Converted::ENUM | Converted::JSON) => Meaning::Text,
+        (None, Converted::DECIMAL) => Meaning::Decimal(column.type_scale()),
+        (
+            None,
+            Converted::NONE
+            | Converted::INT_8
+            | Converted::INT_16
+            | Converted::INT_32
+            | Converted::INT_64,
+        ) => Meaning::Plain,
+        (None, _) => Meaning::Other,
+    }
+}
+
+/// Reads a group's part of a column.
+fn extend(
+    values: &mut Values,
+    from: ColumnReader,
+    column: &ColumnDescriptor,
+) -> std::result::Result<(), ParquetError> {
+    let (meaning, level) = (meaning(column), column.max_def_level());
+    let scale = match meaning {
+        Meaning::Decimal(places) => 10f64.powi(-places),
+        _ => 1.0,
+    };
+    let number = |of: &mut Values, value: Option<f64>| {
+        if let Values::Numbers(values) = of {
+            values.push(value.unwrap_or(f64::NAN));
+        }
+    };
+    match from {
+        ColumnReader::BoolColumnReader(from) => each(from, level, |value: Option<&bool>| {
+            if let Values::Booleans(values) = values {
+                values.push(value.copied());
+            }
+        }),
+        ColumnReader::Int32ColumnReader(from) => each(from, level, |value: Option<&i32>| {
+            let read = |x: i32| match meaning {
+                Meaning::Unsigned => f64::from(x as u32),
+                _ => f64::from(x) * scale,
+            };
+            number(values, value.map(|x| read(*x)));
+        }),
+        ColumnReader::Int64ColumnReader(from) => each(from, level, |value: Option<&i64>| {
+            let read = |x: i64| match meaning {
+                Meaning::Unsigned => x as u64 as f64,
+                _ => x as f64 * scale,
+            };
+            number(values, value.map(|x| read(*x)));
+        }),
+        ColumnReader::FloatColumnReader(from) => {
+            each(from, level, |value: Option<&f32>| number(values, value.map(|x| f64::from(*x))))
+        }
+        ColumnReader::DoubleColumnReader(from) => {
+            each(from, level, |value: Option<&f64>| number(values, value.copied()))
+        }
+        ColumnReader::ByteArrayColumnReader(from) => {
+            each(from, level, |value: Option<&ByteArray>| text(values, value.map(ByteArray::data)))
+        }
+        ColumnReader::FixedLenByteArrayColumnReader(from) => each(from, level, |value| {
+            let bytes = value.map(|value| value.data());
+            match (meaning, bytes) {
+                (Meaning::Half, Some([low, high])) => {
+                    let half = half::f16::from_le_bytes([*low, *high]);
+                    number(values, Some(half.to_f64()));
+                }
+                (Meaning::Half, _) => number(values, None),
+                _ => text(values, bytes),
+            }
+        }),
+        ColumnReader::Int96ColumnReader(_) => Ok(()),
+    }
+}
+
+fn text(values: &mut Values, bytes: Option<&[u8]>) {
+    if let Values::Strings(values) = values {
+        values.push(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+    }
+}
+
+/// Gives every value of a column that is no list to `take`, and `None` where one is missing: where its level is below `present`.
+fn each<T: DataType>(
+    mut from: ColumnReaderImpl<T>,
+    present: i16,
+    mut take: impl FnMut(Option<&T::T>),
+) -> std::result::Result<(), ParquetError> {
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    loop {
+        values.clear();
+        levels.clear();
+        let defined = (present > 0).then_some(&mut levels);
+        let (records, ..) = from.read_records(AT_ONCE, defined, None, &mut values)?;
+        if records == 0 {
+            return Ok(());
+        }
+        if present == 0 {
+            values.iter().for_each(|value| take(Some(value)));
+            continue;
+        }
+        let mut values = values.iter();
+        for level in &levels {
+            take(if *level == present { values.next() } else { None });
+        }
+    }
+}
