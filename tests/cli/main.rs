@@ -18,5 +18,6 @@ mod real_valued;
 mod reproducible;
 mod resume;
 mod sources;
+mod tables;
 mod train;
 mod units;

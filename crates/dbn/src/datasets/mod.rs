@@ -348,7 +348,8 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
 }
 
 impl Dataset {
-    fn of(train: Part) -> Self {
+    /// The cases `train` to learn from, without a name, and nothing else.
+    pub fn of(train: Part) -> Self {
         Self {
             name: String::new(),
             train,
