@@ -16,6 +16,10 @@ enum Feature {
     Class,
     /// How probable it is in each class.
     Probabilities,
+    /// The predicted target.
+    Prediction,
+    /// The values themselves, those that are missing filled in.
+    Data,
 }
 
 impl Feature {
@@ -25,6 +29,8 @@ impl Feature {
             Self::Layer(layer) => format!("layer{}", layer + 1),
             Self::Class => "classes".into(),
             Self::Probabilities => "probability".into(),
+            Self::Prediction => "prediction".into(),
+            Self::Data => "data".into(),
         }
     }
 
@@ -35,6 +41,11 @@ impl Feature {
                 features::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().size())
             }
             Self::Class => features::Columns::Class,
+            Self::Prediction => features::Columns::Numbered(1),
+            Self::Data => match &model.columns {
+                Some(columns) => features::Columns::Named(columns.value_names()),
+                None => features::Columns::Numbered(model.dbn.width()),
+            },
             Self::Probabilities => {
                 let classes = 0..model.classes().unwrap_or(0);
                 features::Columns::Named(classes.map(|class| model.class_name(class)).collect())
@@ -79,6 +90,11 @@ fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
         "top" => Ok(vec![Feature::Layer(count - 1)]),
         "classes" if model.classes().is_some() => Ok(vec![Feature::Class]),
         "probabilities" if model.classes().is_some() => Ok(vec![Feature::Probabilities]),
+        "prediction" if model.regressor.is_some() => Ok(vec![Feature::Prediction]),
+        "prediction" => {
+            bail!("--layer: expected a model that predicts a target (dbn train --target COLUMN)")
+        }
+        "data" => Ok(vec![Feature::Data]),
         "classes" | "probabilities" => {
             bail!(
                 "--layer: expected a model with a classifier or label units for {text:?}, found none"
@@ -87,7 +103,7 @@ fn wanted(text: &str, model: &Model) -> Result<Vec<Feature>> {
         number => match number.parse::<usize>() {
             Ok(number) if (1..=count).contains(&number) => Ok(vec![Feature::Layer(number - 1)]),
             _ => bail!(
-                "--layer: expected 1 to {count}, top, all, classes or probabilities, found {text:?}"
+                "--layer: expected 1 to {count}, top, all, classes, probabilities, prediction or data, found {text:?}"
             ),
         },
     }
@@ -108,6 +124,14 @@ fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tens
                 let shares = model.class_probabilities(&rows)?;
                 shares.argmax_keepdim(D::Minus1)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?
             }
+            (Feature::Prediction, _) => {
+                let values = match &model.regressor {
+                    Some(regressor) => regressor.predict(&rows)?,
+                    None => bail!("--layer: expected a model that predicts a target"),
+                };
+                Tensor::from_vec(values, (rows.dim(0)?, 1), &Device::Cpu)?
+            }
+            (Feature::Data, _) => model.in_data_values(&rows)?,
             (Feature::Probabilities, _) => {
                 model.class_probabilities(&rows)?.to_device(&Device::Cpu)?
             }

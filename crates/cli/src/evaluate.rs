@@ -21,6 +21,13 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         !is_asked || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
+    if part.cases.may_miss() {
+        ensure!(
+            !args.likelihood.likelihood,
+            "--likelihood: expected cases without missing values: of others the model gives no log p(v)"
+        );
+        output::note("missing values are filled in: numbers are of the filled cases");
+    }
     if args.likelihood.likelihood {
         let found = likelihood::run(args, &model, &part, bars);
         return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
@@ -73,6 +80,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         output::line(format!(
             "exact log-likelihood {log_likelihood:.4} nats a case, log Z {log_partition:.4}"
         ))?;
+    }
+    if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        output::line(format!("RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"))?;
     }
     if let Some(loss) = evaluation.cross_entropy {
         output::line(format!("cross-entropy {loss:.4} nats"))?;

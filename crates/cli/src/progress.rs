@@ -137,6 +137,7 @@ fn describe(figures: &Figures) -> String {
     words.extend(figures.train_loss.map(|loss| format!("loss {loss:.4}")));
     let squared = figures.validation_squared_error;
     words.extend(squared.map(|error| format!("validation squared error {error:.3}")));
+    words.extend(figures.validation_rmse.map(|error| format!("validation RMSE {error:.4}")));
     words.extend(figures.validation_error.map(|error| format!("validation error {error:.2} %")));
     words.join(", ")
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::datasets;
+use dbn::datasets::{self, Dataset};
 use dbn::recipe::{BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
@@ -11,13 +11,22 @@ use dbn::{Model, Recipe};
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
 
+/// The recipe of tables that hold no pictures.
+const TABLE: &str = "table";
+
 /// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
-/// checked once.
-pub fn build(args: &Train) -> Result<Recipe> {
+/// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how
+/// to read.
+pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
-        None => Recipe::named(suitable(args.data.as_deref()))?,
+        None => Recipe::named(suitable(args.data.as_deref(), data))?,
     };
+    if let Some(data) = data.filter(|_| recipe.name == TABLE && is_built_in(args.recipe.as_deref()))
+    {
+        recipe = recipe.sized(data.train.len(), data.train.width());
+    }
+    let built_in = is_built_in(args.recipe.as_deref()).then(|| recipe.clone());
     if let Some(data) = &args.data {
         recipe.data.source.clone_from(data);
     }
@@ -48,12 +57,22 @@ pub fn build(args: &Train) -> Result<Recipe> {
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     if args.recipe.is_none() {
-        without_classifier_beside(&mut recipe, &args.settings);
+        let said = without_classifier_beside(&mut recipe, &args.settings);
+        said.filter(|_| data.is_some()).iter().for_each(output::note);
     }
-    let mut recipe = match recipe.with(&args.settings) {
-        Ok(recipe) => recipe,
-        Err(error) => return Err(Usage::of(blamed(error, &recipe, args))),
+    let with_settings = |recipe: &Recipe| {
+        recipe.with(&args.settings).map_err(|error| Usage::of(blamed(error, recipe, args)))
     };
+    let mut typed = with_settings(&recipe)?;
+    if let Some(named) = &built_in {
+        // Its rates were made for its own units and methods.
+        let mut found = typed.clone();
+        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+            found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
+        }
+        typed = with_settings(&recipe.without_rates_of_others(named, &found))?;
+    }
+    let mut recipe = typed;
     if args.unsupervised && (recipe.classifier.is_some() || recipe.labels) {
         return Err(Usage::of(anyhow!(
             "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
@@ -79,7 +98,8 @@ fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
 }
 
 /// The classifier of a recipe that the user did not name gives way to what was asked for and excludes it.
-fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) {
+/// Says so.
+fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) -> Option<String> {
     let asked = settings.iter().filter_map(|setting| setting.split_once('='));
     let asked: Vec<_> = asked.map(|(key, value)| (key.trim(), value.trim())).collect();
     let is_of = |key: &str, table: &str| {
@@ -89,20 +109,18 @@ fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) {
     let excludes = |(key, value): &&(&str, &str)| {
         (*key == "labels" && *value == "true") || (is_of(key, "autoencoder") && *value != "none")
     };
-    if let Some((key, value)) = asked.iter().find(excludes).filter(|_| !is_kept)
-        && recipe.classifier.take().is_some()
-    {
-        output::note(format!("{key}={value}: training without the recipe's classifier"));
-    }
+    let (key, value) = asked.iter().find(excludes).filter(|_| !is_kept)?;
+    recipe.classifier.take()?;
+    Some(format!("{key}={value}: training without the recipe's classifier"))
 }
 
 /// The data that a recipe names.
-pub fn load_data(recipe: &Recipe) -> Result<datasets::Dataset> {
+pub fn load_data(recipe: &Recipe) -> Result<Dataset> {
     load(&recipe.data.source, &recipe.data_options()?)
 }
 
 /// The data that a recipe names, read as those that `model` learned from.
-pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
+pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
     let mut options = as_learned(source, recipe.data_options()?, model);
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
@@ -113,7 +131,7 @@ pub fn load_own(recipe: &Recipe, model: &Model) -> Result<datasets::Dataset> {
 }
 
 /// The data that the user named, read as `options` say, every column a number.
-pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dataset> {
+pub fn load_numbers(source: &str, options: &DataOptions) -> Result<Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
@@ -121,7 +139,7 @@ pub fn load_numbers(source: &str, options: &DataOptions) -> Result<datasets::Dat
     load(&recipe.data.source, &options)
 }
 
-fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+fn load(source: &str, options: &datasets::Options) -> Result<Dataset> {
     tracing::info!(source, "reading data");
     let dataset = datasets::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
@@ -129,12 +147,12 @@ fn load(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> 
 }
 
 /// The same where the notes were read already.
-fn load_silently(source: &str, options: &datasets::Options) -> Result<datasets::Dataset> {
+fn load_silently(source: &str, options: &datasets::Options) -> Result<Dataset> {
     Ok(datasets::load(source, options)?)
 }
 
 /// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
-pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<datasets::Dataset> {
+pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
@@ -168,8 +186,11 @@ fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datase
         known.parse().ok().filter(|_| datasets::is_alignment(source))
     });
     let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
+    let missing = model.missing.as_ref().map(|values| values.how);
     datasets::Options {
         finds_kinds: false,
+        known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
+        missing: missing.unwrap_or(options.missing),
         columns: model.columns.clone(),
         class_names: classes.map(Iterator::collect),
         alphabet,
@@ -223,11 +244,15 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     Ok(())
 }
 
+/// Whether a recipe that is called so, or not called at all, is one of the program's own.
+fn is_built_in(name: Option<&str>) -> bool {
+    name.is_none_or(|name| BUILT_IN.iter().any(|(built_in, _)| *built_in == name))
+}
+
 /// Whether `--recipe` means a file, and none of the program's own.
 fn is_file(name: &str) -> bool {
     let path = Path::new(name);
-    let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
-    !is_built_in && (path.extension().is_some() || path.is_file())
+    !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file())
 }
 
 fn named_or_file(name: &str) -> Result<Recipe> {
@@ -241,12 +266,16 @@ fn named_or_file(name: &str) -> Result<Recipe> {
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
-fn suitable(data: Option<&str>) -> &str {
+fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
     match data {
         None => "digits",
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
+        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
+            TABLE
+        }
+        Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }
 }

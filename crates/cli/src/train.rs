@@ -1,5 +1,6 @@
 //! `dbn train`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,18 +31,21 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let recipe = run.recipe().map_err(output::Usage::of)?;
             (Some(run), recipe)
         }
-        None => (None, recipe::build(args)?),
+        None => (None, recipe::build(args, None)?),
     };
     let dataset = recipe::load_data(&recipe)?;
+    let recipe = match run {
+        Some(_) => recipe,
+        None => recipe::build(args, Some(&dataset))?,
+    };
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe, dataset, &device)?;
-    training.notes.iter().for_each(output::note);
-    let recipe = training.recipe.clone();
     training.monitor = !args.no_monitor;
     let (run, is_new) = match run {
         Some(run) => (run, false),
-        None => (new_run(args, &recipe)?, true),
+        None => (new_run(args, &training.recipe)?, true),
     };
+    training.notes.iter().for_each(output::note);
     let _claim = run.claim()?;
     if !is_new {
         go_on(&run, &mut training)?;
@@ -61,6 +65,9 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let result = finish(&run, &model, &training, args);
             spinner.finish_and_clear();
             output::line(result?)?;
+            report::warnings(&run.metrics()?).iter().for_each(|warning| {
+                output::note(format!("warning: {warning}"));
+            });
             Ok(())
         }
         Outcome::Stopped => {
@@ -72,7 +79,17 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 
 /// A recipe that the user did not ask for is not held against data without labels.
 fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
-    if recipe.classifier.is_none() || args.recipe.is_some() || args.resume.is_some() {
+    if recipe.classifier.is_none() || args.resume.is_some() {
+        return recipe;
+    }
+    // A target that was named is what the user wants, whatever the recipe.
+    let is_named = args.data_options.target.is_some();
+    if train.targets.is_some() && (is_named || args.recipe.is_none() && train.labels.is_none()) {
+        output::note("the target is predicted by a linear unit on top, in place of a classifier");
+        recipe.regressor = recipe.classifier.take().map(|table| table.backpropagation());
+        return recipe;
+    }
+    if args.recipe.is_some() {
         return recipe;
     }
     let why = match &train.labels {
@@ -133,10 +150,16 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let unseen = training.held_out.as_ref();
     if !args.no_pictures {
         let shown = match unseen {
+            Some(part) if part.cases.may_miss() => {
+                let some = part.cases.block(0..part.len().min(gallery::PAIRS))?;
+                model.in_data_values(&model.prepare(&some)?)?
+            }
             Some(part) => part.cases.block(0..part.len().min(gallery::PAIRS))?,
             None => {
                 let train = &training.train;
-                model.in_data_values(&train.cases.block(0..train.len().min(gallery::PAIRS))?)?
+                let numbers: Vec<u32> = (0..train.len().min(gallery::PAIRS) as u32).collect();
+                let some = model.complete(&train.cases.select(&numbers)?)?;
+                model.in_data_values(&some.tensor()?)?
             }
         };
         gallery::write(run.dir(), model, &shown, training.recipe.seed).context("pictures")?;
@@ -149,6 +172,9 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
     let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
+    if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        return Ok(format!("held-out RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"));
+    }
     Ok(match (evaluation.error_percent, evaluation.squared_error) {
         (Some(error), _) => format!("held-out error {error:.2} %"),
         (None, Some(error)) => format!("held-out squared error {error:.4} a case"),
@@ -160,9 +186,20 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     })
 }
 
+/// How many of these classes, in percent, are not the most frequent one.
+fn error_of_most_frequent(labels: &[u32]) -> f64 {
+    let mut counts = BTreeMap::new();
+    labels.iter().for_each(|label| *counts.entry(label).or_insert(0) += 1);
+    let most: usize = counts.into_values().max().unwrap_or(0);
+    100.0 * (1.0 - most as f64 / labels.len().max(1) as f64)
+}
+
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
-    let mut coded = training.train.clone();
+    let complete = |part: &Part| -> Result<Part> {
+        Ok(Part { cases: model.complete(&part.cases)?, ..part.clone() })
+    };
+    let mut coded = complete(&training.train)?;
     let mut rng = Rng::new(training.recipe.seed);
     // Energies of values and of bits are not to be compared: cases are drawn here where learning draws them.
     let mut draws = rng.split(1);
@@ -170,11 +207,11 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         let values = cases.thinned(report::MOST)?;
         Ok(training.recipe.data.pass.of_probabilities(&values, &mut draws)?)
     };
-    let mut groups = vec![("training", seen(&training.train.cases)?)];
+    let mut groups = vec![("training", seen(&coded.cases)?)];
     match (&training.validation, &training.held_out) {
         (Some(part), _) => {
-            groups.push(("validation", seen(&part.cases)?));
-            coded = part.clone();
+            coded = complete(part)?;
+            groups.push(("validation", seen(&coded.cases)?));
         }
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;

@@ -132,7 +132,7 @@ impl Classifier {
     }
 
     /// The slopes of `objective` of the logits, and the logits, a leaf.
-    fn slopes(
+    pub(crate) fn slopes(
         &self,
         v: &Tensor,
         dropout: Dropout,

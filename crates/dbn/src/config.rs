@@ -6,7 +6,8 @@ use std::path::Path;
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::datasets::Columns;
+use crate::datasets::{Columns, Missing};
+use crate::regressor::Target;
 
 /// The file's name in a model's folder.
 pub const CONFIG: &str = "config.json";
@@ -35,6 +36,9 @@ pub struct Config {
     /// Whether the way down has weights of its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub untied: bool,
+    /// What the regressor predicts, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Whether there is an autoencoder.
     #[serde(default, skip_serializing_if = "is_false")]
     pub autoencoder: bool,
@@ -54,6 +58,9 @@ pub struct Config {
     /// What the classes are called, where they are not called by their numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
+    /// What becomes of missing values, where some may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// From the numbers of a file to cases.
@@ -86,6 +93,7 @@ impl Config {
             classes: None,
             labels: None,
             untied: false,
+            target: None,
             autoencoder: false,
             image: None,
             standardise: false,
@@ -93,6 +101,7 @@ impl Config {
             preprocessing: None,
             columns: None,
             class_names: None,
+            missing: None,
         }
     }
 
@@ -156,6 +165,12 @@ impl Config {
         {
             return Err(("class_names", format!("{classes}"), names.len().to_string()));
         }
+        if let Some(Target { mean, deviation, .. }) = &self.target
+            && !(mean.is_finite() && deviation.is_finite() && *deviation > 0.0)
+        {
+            let expected = "a finite mean and a deviation above 0".into();
+            return Err(("target", expected, format!("{mean} and {deviation}")));
+        }
         let scale = self.preprocessing.as_ref().map_or(1.0, |done| done.scale);
         match scale.is_finite() && scale > 0.0 {
             true => Ok(()),
@@ -191,6 +206,9 @@ impl Config {
             if self.classes.is_some() {
                 matrices.insert(format!("classifier.layers.{i}.weight"), shape.clone());
             }
+            if self.target.is_some() {
+                matrices.insert(format!("regressor.layers.{i}.weight"), shape.clone());
+            }
             if self.autoencoder {
                 let back = self.hidden.len() - 1 - i;
                 matrices.insert(format!("autoencoder.encoder.{i}.weight"), shape.clone());
@@ -205,6 +223,8 @@ impl Config {
         let softmax =
             self.classes.map(|classes| ("classifier.weight".into(), vec![classes, below]));
         matrices.extend(softmax);
+        let linear = self.target.as_ref().map(|_| ("regressor.weight".into(), vec![1, below]));
+        matrices.extend(linear);
         matrices
     }
 }

@@ -1,6 +1,7 @@
 //! A trained model in numbers, on cases it has not seen.
 
 use rbm_core::monitor::{self, Monitor};
+use rbm_core::ops::device::to_host;
 use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
@@ -30,6 +31,12 @@ pub struct Evaluation {
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
+    /// Root of the mean squared error of the regressor's predictions, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// The same of the training cases' mean in place of every prediction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse_of_mean: Option<f64>,
     /// Squared error of the autoencoder's reconstruction, summed over the values of a case (standardised, if the model
     /// standardises): the mean over the cases.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +106,10 @@ impl Evaluation {
             (Some((labels, found)), Some(classes)) => confusion(labels, found, classes),
             _ => Vec::new(),
         };
+        let predicted = match (&model.regressor, &prepared.targets) {
+            (Some(regressor), Some(_)) => Some(regressor.errors(&prepared)?),
+            _ => None,
+        };
         let autoencoder = model.autoencoder.as_ref();
         let reconstructed = autoencoder.map(|network| network.errors(&cases)).transpose()?;
         let errors = found
@@ -106,21 +117,28 @@ impl Evaluation {
             .map(|(labels, found)| found.iter().zip(*labels).filter(|(a, b)| a != b).count());
         let is_recognised = found.is_some() && model.classifier.is_none();
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
+        // Where not all cases count as much, a layer is looked at through as many draws of them.
+        let drawn = match &prepared.weights {
+            Some(_) => prepared.select(&prepared.representative(prepared.len()))?,
+            None => prepared.clone(),
+        };
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
-            let labels = part.labels.as_deref();
-            let train = Arriving { cases: &cases, labels, dbn: &model.dbn, layer: i };
+            let (cases, labels) = (&drawn.cases, drawn.labels.as_deref());
+            let train = Arriving { cases, labels, dbn: &model.dbn, layer: i };
             let monitor = Monitor { train, held_out: None, rng: Rng::new(seed) };
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
                 hidden: rbm.hidden().units().to_string(),
-                data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
+                data_reconstruction_error: reconstruction_error(model, cases, i + 1)?,
                 report: match model.dbn.is_machine(i) {
                     true => Some(monitor.report(rbm)?),
                     false => None,
                 },
             });
         }
-        let exact = model.dbn.rbms.len() == 1
+        // Of a case that is not known as a whole there is no probability.
+        let exact = !part.cases.may_miss()
+            && model.dbn.rbms.len() == 1
             && model.dbn.classes.is_none()
             && !labels::has_own_draws(&model.dbn.visible_units())
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
@@ -129,10 +147,12 @@ impl Evaluation {
         let (log_likelihood, log_partition) = if exact {
             let top = model.dbn.top();
             let stretch = model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
-            (
-                Some(likelihood::log_likelihood(top, &cases)? - stretch),
-                Some(likelihood::log_partition(top)?),
-            )
+            let log_partition = likelihood::log_partition(top)?;
+            let log_likelihood = match &prepared.weights {
+                None => likelihood::log_likelihood(top, &cases)?,
+                Some(weights) => -mean_free_energy(model, &cases, weights)? - log_partition,
+            };
+            (Some(log_likelihood - stretch), Some(log_partition))
         } else {
             (None, None)
         };
@@ -144,6 +164,8 @@ impl Evaluation {
             confusion,
             recognition: is_recognised.then_some(recognition),
             cross_entropy: scores.map(|(_, loss)| loss),
+            rmse: predicted.map(|(error, _)| error),
+            rmse_of_mean: predicted.map(|(_, error)| error),
             squared_error: reconstructed.map(|(error, _)| error),
             reconstruction_loss: reconstructed.map(|(_, loss)| loss),
             log_likelihood,
@@ -178,6 +200,20 @@ fn classes(model: &Model, confusion: &[Vec<usize>]) -> Vec<ClassEvaluation> {
         }
     };
     confusion.iter().enumerate().map(class).collect()
+}
+
+/// The mean free energy of cases, each counting as much as its weight says, in nats.
+fn mean_free_energy(model: &Model, cases: &dyn Rows, weights: &[f32]) -> Result<f64> {
+    let (mut sum, mut total) = (0.0, 0.0);
+    let mut weights = weights.iter();
+    for block in data::blocks(cases) {
+        let energies = to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?;
+        for (energy, &weight) in energies.into_iter().zip(weights.by_ref()) {
+            sum += f64::from(weight) * energy;
+            total += f64::from(weight);
+        }
+    }
+    Ok(sum / total)
 }
 
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.

@@ -5,6 +5,7 @@
 
 use candle_core::Tensor;
 use rbm_core::init::{self, Init};
+use rbm_core::kernel::Imputation;
 use rbm_core::train::Feed;
 use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data, ops};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,8 @@ pub struct Below<'a> {
     pub passes: &'a [Pass],
     /// What is taken of the data themselves: their values, or zeros and ones with these probabilities, drawn anew each time.
     pub data: Pass,
+    /// How missing values are drawn before a case goes up; without it none may be missing.
+    pub imputation: Option<&'a Imputation>,
     /// The labels that the layer learns beside what arrives, if it does.
     pub labels: Option<Labels<'a>>,
     /// Cases in a mini-batch.
@@ -93,6 +96,10 @@ pub struct Below<'a> {
 impl Below<'_> {
     /// `v` `(batch, width)` sent up.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let v = match (self.imputation, self.rbms.first()) {
+            (Some(imputation), Some(bottom)) => &imputation.sample(bottom, v, rng)?,
+            _ => v,
+        };
         let v = self.data.of_probabilities(v, rng)?;
         self.rbms.iter().zip(self.passes).try_fold(v, |v, (rbm, pass)| match pass {
             Pass::Mean => Ok(rbm.hidden_mean(&v)?.detach()),
@@ -128,7 +135,11 @@ impl Below<'_> {
         let arriving = || {
             let mut start = 0;
             data::blocks(self.cases).map(move |block| {
-                let arriving = dbn::up(self.rbms, &block?)?.detach();
+                let block = match self.imputation {
+                    Some(imputation) => imputation.started(&block?)?,
+                    None => block?,
+                };
+                let arriving = dbn::up(self.rbms, &block)?.detach();
                 let range = start..start + arriving.dim(0)?;
                 start = range.end;
                 let weights = self.weights.map(|weights| weights[range.clone()].to_vec());

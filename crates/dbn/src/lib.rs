@@ -23,6 +23,8 @@ pub mod recognition;
 pub mod generator;
 pub mod updown;
 
+pub mod missing;
+
 pub mod greedy;
 
 pub mod unrolled;
@@ -32,6 +34,7 @@ mod adversarial;
 pub mod autoencoder;
 pub mod classifier;
 pub mod per_class;
+pub mod regressor;
 
 pub mod config;
 pub mod store;
@@ -76,6 +79,7 @@ pub use per_class::PerClass;
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;
 pub use recognition::Recognition;
+pub use regressor::Regressor;
 pub use run::Run;
 pub use standardise::Standardise;
 pub use store::Model;

@@ -71,6 +71,32 @@ pub fn singular_values(dir: &Path, metrics: &str) -> Result<()> {
     Ok(())
 }
 
+/// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
+pub fn warnings(metrics: &str) -> Vec<String> {
+    let lines = metrics.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut last = BTreeMap::new();
+    for line in lines {
+        if let Some(stage) = line["stage"].as_str() {
+            last.insert(stage.to_owned(), line);
+        }
+    }
+    let said = last.into_iter().flat_map(|(stage, line)| {
+        let number = stage.strip_prefix("layer ").and_then(|n| n.parse::<usize>().ok());
+        let advice = number.filter(|number| *number > 0).map_or_else(String::new, |number| {
+            let rate = &line["learning_rate"];
+            format!(
+                "; a layers.{}.learning_rate below {rate}, or data on another scale, may mend it",
+                number - 1
+            )
+        });
+        let warnings = line["warnings"].as_array().cloned().unwrap_or_default();
+        let warnings: Vec<_> =
+            warnings.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
+    });
+    said.collect()
+}
+
 /// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last
 /// and one between, from the lines of `metrics`: `acceptance.png`, `acceptance_2.png`, … in `dir`.
 pub fn acceptance(dir: &Path, metrics: &str) -> Result<()> {

@@ -67,8 +67,16 @@ pub struct Standardise {
 
 impl Standardise {
     /// The mean and deviation of the columns of `cases` `(n, width)`.
+    ///
+    /// What is missing, NaN, is left out.
     pub fn of(cases: &dyn Rows) -> Result<Self> {
-        let (mean, variance) = init::moments(cases)?;
+        let (mut mean, mut variance) = init::moments(cases)?;
+        if mean.to_vec1::<f32>()?.iter().any(|x| x.is_nan()) {
+            let (means, variances) = known_moments(cases)?;
+            let width = means.len();
+            mean = Tensor::from_vec(means, width, &Device::Cpu)?;
+            variance = Tensor::from_vec(variances, width, &Device::Cpu)?;
+        }
         let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
         Ok(Self { mean, deviation: (variance + constant)?.sqrt()?, cuts: false })
     }
@@ -146,4 +154,25 @@ impl Standardise {
 fn cut(x: &Tensor) -> Result<Tensor> {
     let known = x.eq(x)?;
     Ok(known.where_cond(&x.clamp(0f32, 1f32)?, x)?)
+}
+
+/// Mean and variance of the known values of every column of `cases` `(n, width)`, those that are not NaN; 0 where none is known.
+pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f32>)> {
+    let width = cases.width();
+    let average = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f32>> {
+        let (mut sums, mut counts) = (vec![0.0; width], vec![0usize; width]);
+        for block in data::blocks(cases) {
+            for row in block?.to_vec2::<f32>()? {
+                for (at, x) in row.into_iter().enumerate().filter(|(_, x)| !x.is_nan()) {
+                    sums[at] += of(at, f64::from(x));
+                    counts[at] += 1;
+                }
+            }
+        }
+        let mean = |(sum, count): (&f64, &usize)| (sum / (*count).max(1) as f64) as f32;
+        Ok(sums.iter().zip(&counts).map(mean).collect())
+    };
+    let means = average(&|_, x| x)?;
+    let variances = average(&|at, x| (x - f64::from(means[at])).powi(2))?;
+    Ok((means, variances))
 }

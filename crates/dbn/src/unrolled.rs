@@ -31,6 +31,8 @@ pub struct Batch<'a> {
     pub cases: &'a Tensor,
     /// The class of each, for a network that learns classes.
     pub labels: Option<&'a [u32]>,
+    /// What is to be predicted of each, for a network that predicts a measurement.
+    pub targets: Option<&'a [f32]>,
     /// What is left out of the network for them.
     pub dropout: Dropout,
     /// Where each is learned from besides where it is, for a network that learns classes.

@@ -116,6 +116,7 @@ fn errors_are_summed_over_the_values_of_a_case() {
         let batch = Batch {
             cases: &v,
             labels: None,
+            targets: None,
             dropout: Dropout::default(),
             adversary: Adversary::None,
         };
@@ -142,7 +143,13 @@ fn gradients_are_finite_differences() {
         let autoencoder = Autoencoder::unroll(&stack(layers, DType::F64)).unwrap();
         let v = cases(layers[0], 9, DType::F64);
         for dropout in [Dropout::default(), Dropout { visible: 0.3, hidden: 0.3 }] {
-            let batch = Batch { cases: &v, labels: None, dropout, adversary: Adversary::None };
+            let batch = Batch {
+                cases: &v,
+                labels: None,
+                targets: None,
+                dropout,
+                adversary: Adversary::None,
+            };
             let objective = || {
                 let (objective, _) = autoencoder.ascents(&batch, &mut Rng::new(5)).unwrap();
                 objective.to_scalar::<f64>().unwrap()
@@ -198,8 +205,13 @@ fn it_learns_what_it_is_shown() {
         Autoencoder::unroll(&stack(&["bernoulli:6", "bernoulli:8", "gaussian:2"], DType::F64))
             .unwrap();
     let v = cases("bernoulli:6", 4, DType::F64);
-    let batch =
-        Batch { cases: &v, labels: None, dropout: Dropout::default(), adversary: Adversary::None };
+    let batch = Batch {
+        cases: &v,
+        labels: None,
+        targets: None,
+        dropout: Dropout::default(),
+        adversary: Adversary::None,
+    };
     let vars = autoencoder.vars();
     let mut rule = ConjugateGradient::new(200);
     rule.climb(&vars, &mut || look(&autoencoder, &batch)).unwrap();
@@ -228,6 +240,7 @@ fn conjugate_gradients_go_where_autograd_says() {
     let batch = Batch {
         cases: &v,
         labels: Some(&labels),
+        targets: None,
         dropout: Dropout::default(),
         adversary: Adversary::None,
     };

@@ -317,7 +317,7 @@ fn adversarial_cases_lie_where_the_objective_falls_fastest() {
         });
         let moved = stepped(&v, &slope, DISTANCE);
         let climbed = |cases, adversary| {
-            let batch = Batch { cases, labels: Some(&LABELS), dropout, adversary };
+            let batch = Batch { cases, labels: Some(&LABELS), targets: None, dropout, adversary };
             climbed(&classifier, &batch, &mut Rng::new(4))
         };
         let (here, of_here) = climbed(&v, Adversary::None);
@@ -352,8 +352,13 @@ fn virtual_adversarial_cases_lie_where_the_belief_changes_fastest() {
         };
         let nearby = stepped(&v, &noise.neg().unwrap(), DISTANCE);
         let moved = stepped(&v, &slope_at(&nearby, divergence).neg().unwrap(), DISTANCE);
-        let of_labels =
-            Batch { cases: &v, labels: Some(&LABELS), dropout, adversary: Adversary::None };
+        let of_labels = Batch {
+            cases: &v,
+            labels: Some(&LABELS),
+            targets: None,
+            dropout,
+            adversary: Adversary::None,
+        };
         let (here, of_here) = climbed(&classifier, &of_labels, &mut after.clone());
         let lost = divergence(&moved);
         let slopes = lost.backward().unwrap();
@@ -380,7 +385,7 @@ fn cases_without_a_slope_stay_where_they_are() {
     let flat = Classifier::empty(6, &[], 3, DType::F32, &Device::Cpu).unwrap();
     let (v, dropout) = (cases(7, 6), Dropout::default());
     let climbed = |adversary| {
-        let batch = Batch { cases: &v, labels: Some(&LABELS), dropout, adversary };
+        let batch = Batch { cases: &v, labels: Some(&LABELS), targets: None, dropout, adversary };
         climbed(&flat, &batch, &mut Rng::new(4))
     };
     let (objective, ascents) = climbed(Adversary::None);
@@ -404,7 +409,7 @@ fn certain_beliefs_are_numbers() {
     let beliefs = rows(&candle_nn::ops::softmax(&logits, 1).unwrap()).concat();
     assert!(beliefs.iter().filter(|&&q| q == 0.0).count() >= 7, "{beliefs:?}");
     let (adversary, dropout) = (Adversary::Belief(DISTANCE), Dropout::default());
-    let batch = Batch { cases: &v, labels: Some(&LABELS), dropout, adversary };
+    let batch = Batch { cases: &v, labels: Some(&LABELS), targets: None, dropout, adversary };
     let (objective, ascents) = climbed(&classifier, &batch, &mut Rng::new(4));
     assert!(objective.is_finite(), "{objective}");
     assert!(ascents.iter().all(|x| x.is_finite()), "{ascents:?}");

@@ -1,5 +1,7 @@
 //! Numbers that change from epoch to epoch: learning rate, momentum, k.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A number as a function of the epoch, counted from 0. In a recipe: `0.1`, `[[0, 0.5], [5, 0.9]]` or
@@ -88,6 +90,24 @@ impl Schedule {
                 Some("an exponential ramp needs values above 0".into())
             }
             _ => None,
+        }
+    }
+}
+
+/// As a recipe writes it: `0.1`, `[[0,0.5],[5,0.9]]`, `{from=0.1,to=0.001}`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(value) => write!(f, "{value}"),
+            Self::Steps(steps) => {
+                let steps: Vec<_> =
+                    steps.iter().map(|(epoch, value)| format!("[{epoch},{value}]")).collect();
+                write!(f, "[{}]", steps.join(","))
+            }
+            Self::Ramp { from, to, curve: Curve::Linear } => write!(f, "{{from={from},to={to}}}"),
+            Self::Ramp { from, to, curve: Curve::Exponential } => {
+                write!(f, "{{from={from},to={to},curve=\"exponential\"}}")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Imputation;
 use crate::negative::Verdict;
 use crate::state::{State, below, prefixed};
 use crate::{
@@ -20,6 +21,8 @@ pub struct Trainer<N, O> {
     pub transforms: Vec<Box<dyn Transform>>,
     /// Turns the gradient into a step.
     pub optimizer: O,
+    /// How values that are missing in cases, NaN, are drawn before each step; without it none may be missing.
+    pub imputation: Option<Imputation>,
 }
 
 /// The numbers of a training: how long, in what portions, how fast.
@@ -128,11 +131,15 @@ impl Observer for () {}
 impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// A trainer without transforms.
     pub fn new(negative: N, optimizer: O) -> Self {
-        Self { negative, transforms: Vec::new(), optimizer }
+        Self { negative, transforms: Vec::new(), optimizer, imputation: None }
     }
 
     /// One step of learning from `visible` `(cases, visible)`.
     pub fn step(&mut self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<()> {
+        let visible = match &self.imputation {
+            Some(imputation) => &imputation.sample(rbm, visible, rng)?,
+            None => visible,
+        };
         let positive = Phase::of(rbm, visible)?;
         let negative = self.negative.averages(rbm, &positive, rng)?;
         let mut gradient = Gradient::of(Averages::of(rbm, &positive)?, negative)?;

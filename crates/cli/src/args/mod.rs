@@ -196,7 +196,8 @@ pub struct Embed {
     #[arg(long, value_enum, default_value = "all")]
     pub cases: Cases,
     /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), classes for what the
-    /// classifier says of each case, or probabilities for how probable it finds each class
+    /// classifier says of each case, probabilities for how probable it finds each class, prediction for a target, or data for
+    /// the values themselves with missing ones filled in
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
     /// File to write: .npy, .safetensors, .parquet or .csv

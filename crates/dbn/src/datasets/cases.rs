@@ -99,6 +99,15 @@ impl Cases {
         cases
     }
 
+    /// The same cases with the rows of `values` `(n, width)` in place of theirs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cases::of`].
+    pub(crate) fn with_values(&self, values: &Tensor) -> Result<Self> {
+        Self::of(values)?.to_device(&self.device)
+    }
+
     /// The same cases, of which values may be missing: NaN.
     pub(super) fn with_missing(&self) -> Self {
         Self { may_miss: true, ..self.clone() }

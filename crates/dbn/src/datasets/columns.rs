@@ -129,6 +129,18 @@ impl Columns {
         self.0.iter().all(|column| column.holds.width() == 1)
     }
 
+    /// A name for each value of a case: the column's, and of a category the state's behind it.
+    pub fn value_names(&self) -> Vec<String> {
+        let named = self.0.iter().enumerate().flat_map(|(at, column)| {
+            let name = column.name.clone().unwrap_or_else(|| (at + 1).to_string());
+            match column.holds.width() {
+                1 => vec![name],
+                _ => column.holds.states().iter().map(|state| format!("{name}={state}")).collect(),
+            }
+        });
+        named.collect()
+    }
+
     /// Whether they say more than the units that learn them: names, or categories.
     pub(crate) fn tells_more(&self) -> bool {
         !self.is_plain() || self.0.iter().any(|column| column.name.is_some())
@@ -278,15 +290,15 @@ impl Profile {
         self.is_whole && self.low >= 0.0 && self.high <= 1.0
     }
 
-    /// Codes of a category among `cases`: some whole numbers without a gap, from 0 or 1.
+    /// Codes of a category among `cases`: the whole numbers from 0 or 1 on, most of which there are.
     fn codes(&self, cases: usize) -> Option<Vec<f32>> {
         let values = self.values.as_ref().filter(|_| self.is_whole && !self.is_binary())?;
-        let is_gapless = values.windows(2).all(|pair| pair[0] + 1.0 == pair[1]);
+        let all = (self.high - self.low) as usize + 1;
         let is_code = (self.low == 0.0 || self.low == 1.0)
-            && (2..=MOST_CODES).contains(&values.len())
-            && is_gapless
-            && cases - self.missing.min(cases) >= CASES_A_CODE * values.len();
-        is_code.then(|| values.clone())
+            && (2..=MOST_CODES).contains(&all)
+            && 2 * values.len() > all
+            && cases.saturating_sub(self.missing) >= CASES_A_CODE * values.len();
+        is_code.then(|| (0..all).map(|code| self.low + code as f32).collect())
     }
 
     /// Each column of `cases`, which are as their file has them.

@@ -542,7 +542,7 @@ impl Plan {
         let mut label = head.label_column(text, options)?;
         let mut target = match &options.target {
             Some(wanted) => Some(head.found(text, wanted)?),
-            None => None,
+            None => options.known_target.as_deref().and_then(|name| head.find(name)),
         };
         if target.is_some() && label == target {
             label = None;

@@ -43,6 +43,11 @@ pub fn is_population(source: &str) -> bool {
     Population::is_named(source)
 }
 
+/// Whether `source` is a file of text or Parquet whose columns are told apart.
+pub fn is_table(source: &str) -> bool {
+    matches!(Source::of(source), Ok(Source::File(_, form)) if form.is_table())
+}
+
 /// Whether `source` is a folder or the beginning of the names of three files, `NAME.train.data` and its like.
 pub fn is_suite(source: &str) -> bool {
     !is_named(source) && matches!(Suite::find(Path::new(source)), Ok(Some(_)) | Err(_))

@@ -66,7 +66,7 @@ pub use self::columns::{Column, Columns, Content};
 use self::columns::{Found, Profile, Wanted};
 use self::encoding::Encoding;
 use self::form::{Form, Source};
-pub use self::form::{is_alignment, is_data, is_named, is_population, is_suite};
+pub use self::form::{is_alignment, is_data, is_named, is_population, is_suite, is_table};
 pub use self::labels::LabelColumn;
 pub(crate) use self::npz::Arrays;
 pub use self::options::{Missing, Options};

@@ -52,6 +52,11 @@ impl Recipe {
         let expected = "none beside labels = true: the top machine finds the classes itself (take [classifier] out of the recipe)";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
+        if self.regressor.is_some() {
+            let expected = "none beside a regressor: a stack becomes one thing";
+            must(self.classifier.is_none(), "classifier", expected, "one")?;
+            must(self.autoencoder.is_none(), "autoencoder", expected, "one")?;
+        }
         if self.autoencoder.is_some() {
             let expected = "none beside an autoencoder: a stack becomes one or the other";
             must(self.classifier.is_none(), "classifier", expected, "one")?;
@@ -60,7 +65,9 @@ impl Recipe {
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)?;
         let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
+        let regressor = self.regressor.clone().map(|table| ("regressor", table));
         let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
+        let autoencoder = regressor.into_iter().chain(autoencoder);
         classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
     }
 }
@@ -85,8 +92,10 @@ impl Layer {
         let (replicas, expected) = (self.replicas, "0, or 2 to 1000");
         let is_ladder = replicas == 0 || (2..=1000).contains(&replicas);
         must(is_ladder, &format!("{name}.replicas"), expected, replicas)?;
-        schedule(&format!("{name}.learning_rate"), &self.learning_rate)?;
-        momentum(&format!("{name}.momentum"), &self.momentum)?;
+        let rate = self.learning_rate.as_ref();
+        rate.map_or(Ok(()), |rate| schedule(&format!("{name}.learning_rate"), rate))?;
+        let of = self.momentum.as_ref();
+        of.map_or(Ok(()), |of| momentum(&format!("{name}.momentum"), of))?;
         steps(&format!("{name}.steps"), &self.steps)?;
         for (key, value) in [
             ("l1", self.l1),

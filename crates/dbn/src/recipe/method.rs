@@ -35,6 +35,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether fantasies come from chains that are never started again, which must keep pace with learning.
+    pub(super) fn is_persistent(self) -> bool {
+        matches!(self, Self::Pcd | Self::Fpcd | Self::Pt | Self::Ptt)
+    }
+
     /// Its name in a recipe, if the machine must learn labels for it.
     pub(super) fn of_labels(self) -> Option<&'static str> {
         match self {

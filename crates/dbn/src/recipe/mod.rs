@@ -5,7 +5,9 @@ mod finetuning;
 mod method;
 mod nearest;
 mod parts;
+mod rates;
 mod settings;
+mod table;
 mod text;
 mod travel;
 mod units;
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
 pub use self::nearest::{nearest, quoted};
+pub use self::rates::Rates;
+pub(crate) use self::rates::one_digit;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::work::Work;
@@ -72,6 +76,9 @@ pub struct Recipe {
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,
+    /// The predictor of a measurement that the network is unrolled into, instead of a classifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regressor: Option<Backpropagation>,
     /// The autoencoder that the network is unrolled into, instead of a classifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoencoder: Option<Backpropagation>,
@@ -187,10 +194,10 @@ pub struct Layer {
     pub epochs: usize,
     /// Cases in a mini-batch.
     pub batch_size: usize,
-    /// The learning rate by epoch.
-    pub learning_rate: Schedule,
-    /// The momentum by epoch.
-    pub momentum: Schedule,
+    /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
+    pub learning_rate: Option<Schedule>,
+    /// The momentum by epoch; without one, likewise.
+    pub momentum: Option<Schedule>,
     /// Where fantasies come from.
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
@@ -211,8 +218,9 @@ pub struct Layer {
     pub generative: f64,
     /// How gradients become steps.
     pub optimizer: Rule,
-    /// Whether gradients are those of the machine written about the means of its units, the centred gradient.
-    pub centre: bool,
+    /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
+    /// word, where the learning rate is left open too and the units ask for it.
+    pub centre: Option<bool>,
     /// How much of each mini-batch's means goes into these means' running averages.
     pub offset_rate: f64,
     /// L1 penalty of the weights.
@@ -246,8 +254,8 @@ impl Default for Layer {
             hidden: Units::bernoulli(500),
             epochs: 10,
             batch_size: 100,
-            learning_rate: Schedule::Constant(0.1),
-            momentum: Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
+            learning_rate: None,
+            momentum: None,
             method: Method::Cd,
             steps: Schedule::Constant(1.0),
             visible_step: VisibleStep::Sample,
@@ -258,7 +266,7 @@ impl Default for Layer {
             damping: 0.5,
             generative: 0.01,
             optimizer: Rule::Sgd,
-            centre: false,
+            centre: None,
             offset_rate: 0.01,
             l1: 0.0,
             l2: 2e-4,
@@ -304,6 +312,7 @@ impl Recipe {
             numbers: numbers.clone(),
             missing: *missing,
             finds_kinds: self.visible == visible::AUTO,
+            known_target: None,
             columns: None,
             class_names: None,
             binarise: *binarise,

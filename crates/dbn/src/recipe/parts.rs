@@ -22,7 +22,7 @@ impl Layer {
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
         }
-        if self.centre {
+        if self.centre == Some(true) {
             transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
         }
         if self.clip > 0.0 {

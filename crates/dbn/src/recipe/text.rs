@@ -26,6 +26,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-autoencoder", include_str!("../../recipes/digits-autoencoder.toml")),
     ("debd", include_str!("../../recipes/debd.toml")),
     ("default", include_str!("../../recipes/default.toml")),
+    ("table", include_str!("../../recipes/table.toml")),
+    ("protein", include_str!("../../recipes/protein.toml")),
     ("bars-and-stripes", include_str!("../../recipes/bars-and-stripes.toml")),
     ("bars-and-stripes-pcd", include_str!("../../recipes/bars-and-stripes-pcd.toml")),
     ("shifting-bar", include_str!("../../recipes/shifting-bar.toml")),

@@ -23,6 +23,7 @@ impl Recipe {
             self.layers.truncate(count);
             (self.labels, self.updown, self.classifier, self.autoencoder) =
                 (false, None, None, None);
+            self.regressor = None;
         }
         self
     }

@@ -13,6 +13,8 @@ pub enum Work {
     UpDown,
     /// The unrolled network learns the classes by backpropagation.
     Classifier,
+    /// The unrolled network learns to predict a measurement by backpropagation.
+    Regressor,
     /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
     Autoencoder,
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Work {
             Self::Layer(layer) => write!(f, "layer {}", layer + 1),
             Self::UpDown => f.write_str("up-down"),
             Self::Classifier => f.write_str("classifier"),
+            Self::Regressor => f.write_str("regressor"),
             Self::Autoencoder => f.write_str("autoencoder"),
         }
     }
@@ -39,8 +42,9 @@ impl Recipe {
     pub fn stages(&self) -> Vec<Work> {
         let updown = self.updown.as_ref().map(|_| Work::UpDown);
         let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
+        let regressor = self.regressor.as_ref().map(|_| Work::Regressor);
         let autoencoder = self.autoencoder.as_ref().map(|_| Work::Autoencoder);
-        let fine = updown.into_iter().chain(classifier).chain(autoencoder);
+        let fine = updown.into_iter().chain(classifier).chain(regressor).chain(autoencoder);
         (0..self.layers.len()).map(Work::Layer).chain(fine).collect()
     }
 
@@ -50,6 +54,7 @@ impl Recipe {
             Work::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
             Work::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
             Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.epochs),
+            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.epochs),
             Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.epochs),
         };
         epochs.unwrap_or(0)
@@ -60,6 +65,7 @@ impl Recipe {
         match work {
             Work::Layer(_) | Work::UpDown => None,
             Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.patience),
+            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.patience),
             Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.patience),
         }
     }

@@ -5,7 +5,7 @@
 //! `classifier.layers.{i}.bias`, `classifier.weight`, `classifier.bias`; the way down, where it has weights of its own,
 //! `generative.{i}.weight`, `generative.{i}.bias`; an autoencoder `autoencoder.encoder.{i}.weight` from the data up and
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
-//! are what is taken from the data and divided out before they reach the network.
+//! are what is taken from the data and divided out before they reach the network; `missing.mean` stands for missing values.
 
 mod file;
 
@@ -15,15 +15,17 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
+use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
 use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
-use crate::datasets::{Cases, Columns};
+use crate::datasets::{Cases, Columns, Missing};
 use crate::directed::Directed;
+use crate::missing::{self, MissingValues};
 use crate::standardise::Standardise;
-use crate::{Autoencoder, Classifier, Dbn, Recognition, labels};
+use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -35,6 +37,8 @@ pub struct Model {
     pub dbn: Dbn,
     /// The fine-tuned classifier, if there is one.
     pub classifier: Option<Classifier>,
+    /// The fine-tuned predictor of a measurement, if there is one.
+    pub regressor: Option<Regressor>,
     /// The fine-tuned autoencoder, if there is one.
     pub autoencoder: Option<Autoencoder>,
     /// How data are shifted and scaled first, if they are.
@@ -47,6 +51,8 @@ pub struct Model {
     pub columns: Option<Arc<Columns>>,
     /// What the classes are called, where they are not called by their numbers.
     pub class_names: Option<Vec<String>>,
+    /// What stands for missing values, where some may be missing.
+    pub missing: Option<MissingValues>,
 }
 
 /// A network and nothing beside it.
@@ -55,12 +61,14 @@ impl From<Dbn> for Model {
         Self {
             dbn,
             classifier: None,
+            regressor: None,
             autoencoder: None,
             standardise: None,
             image: None,
             preprocessing: None,
             columns: None,
             class_names: None,
+            missing: None,
         }
     }
 }
@@ -76,6 +84,7 @@ impl Model {
             classes: self.classifier.as_ref().map(Classifier::classes),
             labels: self.dbn.classes,
             untied: !self.dbn.generative.is_empty(),
+            target: self.regressor.as_ref().map(|regressor| regressor.target.clone()),
             autoencoder: self.autoencoder.is_some(),
             image: self.image,
             standardise: self.standardise.is_some(),
@@ -83,24 +92,59 @@ impl Model {
             preprocessing: self.preprocessing.clone(),
             columns: self.columns.as_deref().cloned(),
             class_names: self.class_names.clone(),
+            missing: self.missing.as_ref().map(|values| values.how),
         }
     }
 
-    /// Data as the network wants them: on its device, standardised if it was trained so. Errors for the wrong width.
+    /// Data as the network wants them: on its device, standardised if it was trained so, with what is missing filled in: by the
+    /// means of the columns, or by the conditional means. Errors for the wrong width.
     pub fn prepare(&self, cases: &Tensor) -> Result<Tensor> {
         self.check_width(cases.dim(1)?)?;
-        let cases = cases.to_device(self.dbn.bottom().device())?;
-        self.standardise.as_ref().map_or(Ok(cases.clone()), |standardise| standardise.apply(&cases))
+        let device = self.dbn.bottom().device();
+        let mut cases = cases.to_device(device)?;
+        if let Some(values) = self.missing.as_ref().filter(|values| values.how == Missing::Mean) {
+            let mean = Tensor::from_slice(&values.mean, values.mean.len(), device)?;
+            cases = Imputation::new(&mean, 1)?.started(&cases)?;
+        }
+        if let Some(standardise) = &self.standardise {
+            cases = standardise.apply(&cases)?;
+        }
+        match self.imputation()? {
+            Some(imputation) => {
+                missing::completed(&cases, &imputation, self.dbn.bottom(), &mut Rng::new(0))
+            }
+            None => Ok(cases),
+        }
     }
 
-    /// [`Model::prepare`] for cases that stay where they are until rows of them are formed.
+    /// [`Model::prepare`] for cases that stay where they are until rows of them are formed; but where values are missing and drawn
+    /// given the others, all are in memory.
     pub fn prepare_cases(&self, cases: &Cases) -> Result<Cases> {
         self.check_width(cases.width())?;
-        let cases = match &self.standardise {
-            Some(standardise) => cases.standardised(standardise)?,
-            None => cases.clone(),
-        };
-        cases.to_device(self.dbn.bottom().device())
+        let mut cases = cases.clone();
+        if let Some(values) = self.missing.as_ref().filter(|values| values.how == Missing::Mean) {
+            cases = cases.filled(&values.mean)?;
+        }
+        if let Some(standardise) = &self.standardise {
+            cases = cases.standardised(standardise)?;
+        }
+        self.complete(&cases)?.to_device(self.dbn.bottom().device())
+    }
+
+    /// Prepared cases with what is missing at its conditional mean, where it is drawn while learning.
+    pub fn complete(&self, prepared: &Cases) -> Result<Cases> {
+        match self.imputation()? {
+            Some(imputation) => missing::complete(prepared, &imputation, self.dbn.bottom()),
+            None => Ok(prepared.clone()),
+        }
+    }
+
+    fn imputation(&self) -> Result<Option<Imputation>> {
+        let device = self.dbn.bottom().device();
+        match &self.missing {
+            Some(values) => values.imputation(self.standardise.as_ref(), device),
+            None => Ok(None),
+        }
     }
 
     /// How many classes the model tells apart, if it does.
@@ -169,7 +213,14 @@ impl Model {
         let model = Self::empty(&config, device)?;
         check(&path, &model.shapes()?, &tensors)?;
         model.fill(&tensors)?;
-        Ok(Self { standardise: standardised(&tensors, config.min_max), ..model })
+        let missing = match (config.missing, tensors.get(MISSING)) {
+            (Some(how), Some(mean)) => {
+                let mean = mean.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
+                Some(MissingValues { how, mean })
+            }
+            _ => None,
+        };
+        Ok(Self { standardise: standardised(&tensors, config.min_max), missing, ..model })
     }
 
     /// The model that `config` describes, with neutral parameters.
@@ -197,6 +248,13 @@ impl Model {
             }
             None => None,
         };
+        let regressor = match &config.target {
+            Some(target) => {
+                let target = target.clone();
+                Some(Regressor::empty(width, &config.hidden, target, DType::F32, device)?)
+            }
+            None => None,
+        };
         let autoencoder = match config.autoencoder {
             true => Some(Autoencoder::empty(&config.visible, &config.hidden, DType::F32, device)?),
             false => None,
@@ -210,12 +268,16 @@ impl Model {
         Ok(Self {
             dbn,
             classifier,
+            regressor,
             autoencoder,
             standardise,
             image: config.image,
             preprocessing: config.preprocessing.clone(),
             columns: config.columns.clone().map(Arc::new),
             class_names: config.class_names.clone(),
+            missing: config
+                .missing
+                .map(|how| MissingValues { how, mean: vec![0.0; config.visible.size()] }),
         })
     }
 
@@ -246,8 +308,16 @@ impl Model {
         }
         if let Some(classifier) = &self.classifier {
             directed("classifier.layers", &classifier.layers);
-            vars.push(("classifier.weight".into(), &classifier.weights));
-            vars.push(("classifier.bias".into(), &classifier.bias));
+        }
+        if let Some(Regressor { network, .. }) = &self.regressor {
+            directed("regressor.layers", &network.layers);
+        }
+        let regressor = self.regressor.as_ref().map(|regressor| &regressor.network);
+        for (name, network) in [("classifier", self.classifier.as_ref()), ("regressor", regressor)]
+        {
+            if let Some(Classifier { weights, bias, .. }) = network {
+                vars.extend([(format!("{name}.weight"), weights), (format!("{name}.bias"), bias)]);
+            }
         }
         vars
     }
@@ -263,6 +333,10 @@ impl Model {
         if let Some(Standardise { mean, deviation, .. }) = &self.standardise {
             tensors.insert(MEAN.into(), mean.clone());
             tensors.insert(DEVIATION.into(), deviation.clone());
+        }
+        if let Some(values) = &self.missing {
+            let mean = Tensor::from_slice(&values.mean, values.mean.len(), &Device::Cpu)?;
+            tensors.insert(MISSING.into(), mean);
         }
         Ok(tensors)
     }
@@ -287,7 +361,7 @@ impl Model {
             }
             self.dbn.rbms.truncate(count);
             self.dbn.classes = None;
-            (self.classifier, self.autoencoder) = (None, None);
+            (self.classifier, self.regressor, self.autoencoder) = (None, None, None);
         }
         Ok(self)
     }
@@ -321,6 +395,7 @@ impl Dbn {
 }
 
 const MEAN: &str = "standardise.mean";
+const MISSING: &str = "missing.mean";
 const DEVIATION: &str = "standardise.deviation";
 
 fn standardised(tensors: &State, cuts: bool) -> Option<Standardise> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Result, Rng, Rows};
+use rbm_core::{Batches, Error, Result, Rng, Rows, init};
 
 use super::backprop::Backprop;
 use super::network::Network;
@@ -13,6 +13,15 @@ use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
+use crate::{Part, missing};
+
+/// The most cases that tell how large a loss can be.
+const SEEN: usize = 1000;
+
+/// An error that the training [locates](Training::locate).
+fn diverged(what: String) -> Error {
+    Error::Diverged { place: String::new(), what, hint: String::new() }
+}
 
 impl Training {
     /// Runs or goes on with the stage that fine-tunes a network.
@@ -25,6 +34,7 @@ impl Training {
         let _entered = span.enter();
         let recipe = match work {
             Work::Classifier => self.recipe.classifier.as_ref().map(|c| c.backpropagation()),
+            Work::Regressor => self.recipe.regressor.clone(),
             _ => self.recipe.autoencoder.clone(),
         };
         let recipe = recipe.ok_or_else(|| {
@@ -81,11 +91,13 @@ impl Training {
         watch: &mut dyn Watch,
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
+        let validation = self.complete_validation()?;
         let shuffle = self.stream(Stream::Shuffle);
         let classifier = self.recipe.classifier.as_ref();
         let (last_only, adversary) = classifier
             .map_or((0, Adversary::None), |recipe| (recipe.softmax_only, recipe.adversary()));
         let dropout = Dropout { visible: recipe.dropout_visible, hidden: recipe.dropout_hidden };
+        let most = self.largest_loss(network)?;
         let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !self.memory.is_empty() {
             backprop.restore(&self.memory)?;
@@ -103,12 +115,22 @@ impl Training {
             for (i, places) in order.indices().enumerate().skip(self.record.position.batch) {
                 let indices: Vec<_> = places.iter().map(|&place| cases[place as usize]).collect();
                 let rows = self.train.cases.rows(&indices)?;
+                let rows = match (&self.imputation, self.rbms.first()) {
+                    (Some(imputation), Some(bottom)) => {
+                        imputation.sample(bottom, &rows, &mut self.record.rng)?
+                    }
+                    _ => rows,
+                };
                 let rows = self.recipe.data.pass.of_probabilities(&rows, &mut self.record.rng)?;
                 let classes = labels.as_ref().map(|labels| -> Vec<u32> {
                     indices.iter().map(|&case| labels[case as usize]).collect()
                 });
                 let labels = classes.as_deref();
-                let batch = Batch { cases: &rows, labels, dropout, adversary };
+                let wanted = self.train.targets.as_ref().map(|targets| -> Vec<f32> {
+                    indices.iter().map(|&case| targets[case as usize]).collect()
+                });
+                let targets = wanted.as_deref();
+                let batch = Batch { cases: &rows, labels, targets, dropout, adversary };
                 let objective = backprop.learn(&batch, epoch, &mut self.record.rng)?;
                 objectives.push((objective, indices.len()));
                 self.record.position = Position { epoch, batch: i + 1 };
@@ -124,7 +146,9 @@ impl Training {
                         momentum,
                         ..Figures::default()
                     };
-                    watch.epoch(&self.close_epoch(network, recipe, figures)?)?;
+                    let shown = (validation.as_ref(), most);
+                    let closed = self.close_epoch(network, recipe, shown, figures)?;
+                    watch.epoch(&closed)?;
                 }
                 let command =
                     watch.step(&Step { cases: indices.len(), position: self.record.position })?;
@@ -142,11 +166,23 @@ impl Training {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// The validation part with what is missing at its conditional mean under the lowest machine.
+    fn complete_validation(&self) -> Result<Option<Part>> {
+        match (&self.validation, &self.imputation, self.rbms.first()) {
+            (Some(part), Some(imputation), Some(bottom)) => {
+                let cases = missing::complete(&part.cases, imputation, bottom)?;
+                Ok(Some(Part { cases, ..part.clone() }))
+            }
+            (part, ..) => Ok(part.clone()),
+        }
+    }
+
     /// Moves on to the next epoch: what the last one came to, and what of it is kept.
     fn close_epoch(
         &mut self,
         network: &Network,
         recipe: &Backpropagation,
+        (validation, most): (Option<&Part>, f64),
         mut figures: Figures,
     ) -> Result<Figures> {
         self.check(network.unrolled())?;
@@ -155,13 +191,17 @@ impl Training {
         self.record.epochs += 1;
         figures.stage = self.stage_name();
         (figures.epoch, figures.epochs) = (epoch, recipe.epochs);
-        figures.train_loss = Some(self.record.sum.take_mean());
+        let loss = self.record.sum.take_mean();
+        if loss.is_nan() || loss.abs() > most {
+            return Err(diverged(format!("the mean loss is {loss:.3e} nats a case")));
+        }
+        figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
-        let validation = self.validation.as_ref();
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
         if let Some(score) = score {
             match network {
                 Network::Classifier(_) => figures.validation_error = Some(score.error),
+                Network::Regressor(_) => figures.validation_rmse = Some(score.error),
                 Network::Autoencoder(_) => figures.validation_squared_error = Some(score.error),
             }
             figures.validation_loss = Some(score.loss);
@@ -175,13 +215,25 @@ impl Training {
         for var in network.vars() {
             let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
             if !size.is_finite() {
-                return Err(Error::Diverged {
-                    place: self.stage_name(),
-                    what: "the parameters are no longer finite".into(),
-                    hint: format!("lower {}.learning_rate", self.stage_name()),
-                });
+                return Err(diverged("the parameters are no longer finite".into()));
             }
         }
         Ok(())
+    }
+
+    /// The loss above which the network means nothing, in nats a case: a thousand times what it takes to know nothing.
+    fn largest_loss(&self, network: &Network) -> Result<f64> {
+        let nothing = match network {
+            Network::Classifier(network) => (network.classes() as f64).ln(),
+            // Of a standardised target.
+            Network::Regressor(_) => 0.5,
+            Network::Autoencoder(_) => {
+                let some = self.train.cases.rows(&self.train.cases.spread(SEEN))?;
+                let (_, variance) = init::moments(&some)?;
+                let width = self.train.width() as f64;
+                width + to_host(&variance.sum_all()?)?.to_scalar::<f64>()?
+            }
+        };
+        Ok(1e3 * nothing.max(1.0))
     }
 }

@@ -41,8 +41,13 @@ impl Training {
         else {
             return Ok(None);
         };
-        let arriving =
-            data::blocks(&part.cases).map(|block| Ok(crate::dbn::up(below, &block?)?.detach()));
+        let arriving = data::blocks(&part.cases).map(|block| {
+            let block = match &self.imputation {
+                Some(imputation) => imputation.started(&block?)?,
+                None => block?,
+            };
+            Ok(crate::dbn::up(below, &block)?.detach())
+        });
         let arriving = Tensor::cat(&arriving.collect::<Result<Vec<_>>>()?, 0)?;
         Ok(Some(Recognised { arriving, labels }))
     }

@@ -1,6 +1,7 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
 mod backprop;
+mod divergence;
 mod finetune;
 mod joint;
 mod keep;
@@ -14,17 +15,19 @@ mod watch;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
-use rbm_core::train::Position;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Stage, Step, Watch};
-use crate::datasets::{Columns, Parts};
+use crate::datasets::{Columns, Missing, Parts};
+use crate::greedy::Pass;
+use crate::missing::MissingValues;
 use crate::recipe::Work;
-use crate::standardise::{Scaling, Standardise};
+use crate::standardise::{Scaling, Standardise, known_moments};
 use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -45,7 +48,7 @@ pub enum Outcome {
 /// Data, a recipe, and how far the work has come.
 #[derive(Debug)]
 pub struct Training {
-    /// What is done.
+    /// What is done, with nothing left open.
     pub recipe: Recipe,
     /// What is learned from, as the network sees it.
     pub train: Part,
@@ -60,9 +63,14 @@ pub struct Training {
     visible: Units,
     classes: Option<usize>,
     class_names: Option<Vec<String>>,
+    /// What the column of the targets is called.
+    target: Option<String>,
     columns: Option<Arc<Columns>>,
     image: Option<(usize, usize)>,
     standardise: Option<Standardise>,
+    missing: Option<MissingValues>,
+    /// How missing values are drawn while learning, where they are.
+    imputation: Option<Imputation>,
     /// What every number of the source was divided by.
     scale: f32,
     /// What was decided about the data, a sentence each: whoever trains says it once.
@@ -113,6 +121,18 @@ fn check_labels(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
+/// Errors where missing values cannot be drawn while learning as the recipe says.
+fn check_missing(recipe: &Recipe) -> Result<()> {
+    let expected = match recipe.data.missing {
+        Missing::Gibbs if recipe.updown.is_some() => "refuse or mean beside up-down",
+        Missing::Gibbs if recipe.data.pass == Pass::Sample => {
+            "refuse or mean beside data.pass = \"sample\""
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("data.missing", expected, "gibbs"))
+}
+
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
@@ -120,11 +140,13 @@ impl Training {
         let mut recipe = recipe;
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let target = dataset.target.clone();
         let (scale, mut notes) = (dataset.scale, Vec::new());
         if let Some(alphabet) = &dataset.alphabet {
             notes.extend(recipe.take_alphabet(alphabet));
         }
         check_labels(&recipe, &dataset)?;
+        check_missing(&recipe)?;
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
         let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;
@@ -135,6 +157,8 @@ impl Training {
                     .into(),
             );
         }
+        let (recipe, chosen) = recipe.resolved(&visible);
+        notes.extend(chosen);
         let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
         if scaling == Scaling::None {
             // Before the split, so that the place in an error is the place in the file.
@@ -147,6 +171,19 @@ impl Training {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
         }
+        let missing = match recipe.data.missing {
+            Missing::Refuse => None,
+            how => Some(MissingValues { how, mean: known_moments(&train.cases)?.0 }),
+        };
+        let filled = |part: Part| -> Result<Part> {
+            match &missing {
+                Some(values) if values.how == Missing::Mean => {
+                    Ok(Part { cases: part.cases.filled(&values.mean)?, ..part })
+                }
+                _ => Ok(part),
+            }
+        };
+        let (train, validation) = (filled(train)?, validation.map(filled).transpose()?);
         let standardise = match scaling {
             Scaling::Standardise => Some(Standardise::of(&train.cases)?.only(&visible)?),
             Scaling::MinMax => Some(Standardise::min_max(&train.cases)?.only(&visible)?),
@@ -162,6 +199,10 @@ impl Training {
         };
         let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
         let standardise = standardise.map(|s| s.to_device(device)).transpose()?;
+        let imputation = match &missing {
+            Some(values) => values.imputation(standardise.as_ref(), device)?,
+            None => None,
+        };
         Ok(Self {
             record: Record::beginning(&recipe, &train, validation.as_ref())?,
             recipe,
@@ -173,9 +214,12 @@ impl Training {
             visible,
             classes,
             class_names,
+            target,
             columns,
             image,
             standardise,
+            missing,
+            imputation,
             scale,
             notes,
             rbms: Vec::new(),
@@ -203,7 +247,9 @@ impl Training {
         while let Some(work) = self.work() {
             let flow = match work {
                 Work::Layer(layer) => self.pretrain(layer, watch),
-                Work::Classifier | Work::Autoencoder => self.finetune(work, watch),
+                Work::Classifier | Work::Regressor | Work::Autoencoder => {
+                    self.finetune(work, watch)
+                }
                 Work::UpDown => self.updown(watch),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
@@ -228,18 +274,6 @@ impl Training {
     /// What figures call the work.
     fn stage_name(&self) -> String {
         self.work().map_or_else(String::new, |work| work.to_string())
-    }
-
-    fn locate(&self, error: Error) -> Error {
-        match error {
-            Error::Diverged { what, hint, .. } => {
-                let Position { epoch, batch } = self.record.position;
-                let epoch = epoch + usize::from(batch > 0);
-                let place = format!("{}, epoch {epoch}", self.stage_name());
-                Error::Diverged { place, what, hint }
-            }
-            other => other,
-        }
     }
 
     fn stream(&self, purpose: Stream) -> Rng {
@@ -285,10 +319,11 @@ impl Training {
         if let Some(network) = &network {
             self.kept.apply(network.unrolled())?;
         }
-        let (classifier, autoencoder) = match network {
-            Some(Network::Classifier(classifier)) => (Some(classifier), None),
-            Some(Network::Autoencoder(autoencoder)) => (None, Some(autoencoder)),
-            None => (None, None),
+        let (classifier, regressor, autoencoder) = match network {
+            Some(Network::Classifier(classifier)) => (Some(classifier), None, None),
+            Some(Network::Regressor(regressor)) => (None, Some(regressor), None),
+            Some(Network::Autoencoder(autoencoder)) => (None, None, Some(autoencoder)),
+            None => (None, None, None),
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
@@ -299,12 +334,14 @@ impl Training {
         Ok(Model {
             dbn,
             classifier,
+            regressor,
             autoencoder,
             standardise,
             image,
             preprocessing,
             columns,
             class_names,
+            missing: self.missing.clone(),
         })
     }
 }

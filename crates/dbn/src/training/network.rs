@@ -4,6 +4,7 @@ use rbm_core::{Error, Result};
 
 use super::{Stream, Training};
 use crate::recipe::Work;
+use crate::regressor::{Regressor, Target};
 use crate::unrolled::Unrolled;
 use crate::{Autoencoder, Classifier};
 
@@ -11,6 +12,7 @@ use crate::{Autoencoder, Classifier};
 #[derive(Debug)]
 pub(super) enum Network {
     Classifier(Classifier),
+    Regressor(Regressor),
     Autoencoder(Autoencoder),
 }
 
@@ -19,6 +21,7 @@ impl Network {
     pub(super) fn unrolled(&self) -> &dyn Unrolled {
         match self {
             Self::Classifier(classifier) => classifier,
+            Self::Regressor(regressor) => regressor,
             Self::Autoencoder(autoencoder) => autoencoder,
         }
     }
@@ -27,6 +30,7 @@ impl Network {
     pub(super) fn work(&self) -> Work {
         match self {
             Self::Classifier(_) => Work::Classifier,
+            Self::Regressor(_) => Work::Regressor,
             Self::Autoencoder(_) => Work::Autoencoder,
         }
     }
@@ -35,6 +39,9 @@ impl Network {
     pub(super) fn widths(&self) -> Vec<usize> {
         let (layers, classes): (Vec<_>, _) = match self {
             Self::Classifier(network) => (network.layers.iter().collect(), Some(network.classes())),
+            Self::Regressor(Regressor { network, .. }) => {
+                (network.layers.iter().collect(), Some(1))
+            }
             Self::Autoencoder(network) => (network.layers().collect(), None),
         };
         layers.iter().map(|layer| layer.units.units().size()).chain(classes).collect()
@@ -51,6 +58,15 @@ impl Training {
                     classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
                 let mut rng = self.stream(Stream::Init);
                 Ok(Network::Classifier(Classifier::unroll(&self.rbms, classes, &mut rng)?))
+            }
+            Work::Regressor => {
+                let targets = self.train.targets.as_deref().zip(self.target.as_deref());
+                let Some((values, name)) = targets else {
+                    return Err(Error::invalid("the data", "a target (--target COLUMN)", "none"));
+                };
+                let target = Target::of(name, values);
+                let mut rng = self.stream(Stream::Init);
+                Ok(Network::Regressor(Regressor::unroll(&self.rbms, target, &mut rng)?))
             }
             Work::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
             other => Err(Error::invalid("fine-tuning", "an unrolled network", other.to_string())),

@@ -23,6 +23,8 @@ const MONITORED: usize = 1000;
 /// How often in a layer's training the singular values are looked at, and how many of them.
 const SPECTRA: usize = 50;
 const SINGULAR_VALUES: usize = 20;
+/// What the fantasies are called in what a trainer remembers.
+const CHAINS: [&str; 2] = ["negative.chains", "replicas.hidden"];
 
 impl Training {
     /// Runs or goes on with the stage of the layer with this number.
@@ -52,6 +54,7 @@ impl Training {
             rbms: lower,
             passes: &passes,
             data: self.recipe.data.pass,
+            imputation: self.imputation.as_ref(),
             labels: self.labels_of(&self.train, stage),
             batch_size: layer.batch_size,
             shuffle: self.stream(Stream::Shuffle),
@@ -65,22 +68,26 @@ impl Training {
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {
-            Some(cases) => {
-                Below { cases, rbms: &[], passes: &[], data: Pass::Mean, ..feed.clone() }
-            }
+            Some(cases) => Below {
+                cases,
+                rbms: &[],
+                passes: &[],
+                data: Pass::Mean,
+                imputation: None,
+                ..feed.clone()
+            },
             None => feed.clone(),
         };
         let mut trainer = Trainer::new(layer.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
+        // What arrives at deep layers is complete.
+        trainer.imputation = self.imputation.clone().filter(|_| stage == 0);
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
         }
-        let plan = Plan {
-            epochs: layer.epochs,
-            learning_rate: layer.learning_rate.clone(),
-            momentum: layer.momentum.clone(),
-            steps: layer.steps.clone(),
-        };
+        let (learning_rate, momentum) = layer.rates()?;
+        let plan =
+            Plan { epochs: layer.epochs, learning_rate, momentum, steps: layer.steps.clone() };
         watch.stage(&Stage {
             name: format!("layer {}", stage + 1),
             shape: format!("{} → {}", rbm.visible().units().size(), rbm.hidden().units().size()),
@@ -88,11 +95,12 @@ impl Training {
             from: self.record.position.epoch,
             cases: self.train.len(),
         })?;
-        let monitor = if self.monitor { Some(self.monitor(&feed)?) } else { None };
+        let monitor = self.monitor(&feed)?;
         let (mut position, mut rng) = (self.record.position, self.record.rng);
         let mut observer = LayerObserver {
             watch,
             monitor,
+            is_monitored: self.monitor,
             lower,
             recognised: self.recognised(stage, lower)?,
             plan: &plan,
@@ -135,7 +143,12 @@ impl Training {
                 weights: None,
                 ..feed.clone()
             };
-            below.batch(&part.representative(MONITORED), &mut Rng::new(0))
+            let cases = below.batch(&part.representative(MONITORED), &mut Rng::new(0))?;
+            match &self.imputation {
+                // In the lowest layer: the machine that would draw them is still learning.
+                Some(imputation) => imputation.started(&cases),
+                None => Ok(cases),
+            }
         };
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
@@ -145,7 +158,9 @@ impl Training {
 /// Turns what happens inside a layer's training into figures, commands and checkpoints.
 struct LayerObserver<'a> {
     watch: &'a mut dyn Watch,
-    monitor: Option<Monitor>,
+    monitor: Monitor,
+    /// Whether figures tell what the monitor sees; it looks for divergence in the last epoch in either case.
+    is_monitored: bool,
     lower: &'a [Rbm],
     /// The validation cases whose labels the machine is to find.
     recognised: Option<Recognised<'a>>,
@@ -160,10 +175,20 @@ struct LayerObserver<'a> {
 }
 
 impl LayerObserver<'_> {
+    /// What the machine looks like. Errors where it has diverged.
+    fn report(&self, moment: &Moment) -> Result<monitor::Report> {
+        let report = self.monitor.report(moment.rbm)?;
+        let memory = moment.memory.state();
+        let is_chains = |name: &str| CHAINS.iter().any(|end| name.ends_with(end));
+        let chains = memory.iter().filter(|(name, _)| is_chains(name));
+        report.check(moment.rbm, chains.map(|(_, chains)| chains))?;
+        Ok(report)
+    }
+
     /// The largest singular values after this epoch, if it is one of those in which they are looked at.
     fn singular_values(&self, rbm: &Rbm, epoch: usize) -> Result<Option<Vec<f64>>> {
         let apart = self.plan.epochs.div_ceil(SPECTRA).max(1);
-        if self.monitor.is_none() || (!epoch.is_multiple_of(apart) && epoch != self.plan.epochs) {
+        if !self.is_monitored || (!epoch.is_multiple_of(apart) && epoch != self.plan.epochs) {
             return Ok(None);
         }
         spectrum::singular_values(rbm, SINGULAR_VALUES)
@@ -177,6 +202,15 @@ impl Observer for LayerObserver<'_> {
         let epoch = moment.position.epoch - 1;
         let seconds = self.clock.elapsed().as_secs_f64();
         let cases = self.cases + moment.cases;
+        let is_last = epoch + 1 == epochs;
+        let report = match self.is_monitored || is_last {
+            true => Some(self.report(moment)?),
+            false => None,
+        };
+        let warnings = match &report {
+            Some(report) if is_last => report.warnings(&moment.rbm.hidden().units()),
+            _ => Vec::new(),
+        };
         self.watch.epoch(&Figures {
             stage: format!("layer {}", self.lower.len() + 1),
             epoch: epoch + 1,
@@ -188,7 +222,8 @@ impl Observer for LayerObserver<'_> {
             k: Some(self.plan.steps.steps_at(epoch, epochs)),
             update_ratio: moment.update_ratio,
             singular_values: self.singular_values(moment.rbm, epoch + 1)?,
-            report: self.monitor.as_ref().map(|monitor| monitor.report(moment.rbm)).transpose()?,
+            report: report.filter(|_| self.is_monitored),
+            warnings,
             mixing: moment.mixing.cloned(),
             validation_error: self
                 .recognised

@@ -47,7 +47,7 @@ impl Training {
         self.take_generative(&tensors)?;
         let stages = self.recipe.stages();
         for (stage, work) in stages.into_iter().enumerate() {
-            let is_network = matches!(work, Work::Classifier | Work::Autoencoder);
+            let is_network = matches!(work, Work::Classifier | Work::Regressor | Work::Autoencoder);
             if is_network && self.has_begun(stage) && tensors.contains_key(&format!("{work}.0")) {
                 let network = self.new_network(work)?;
                 for (i, var) in network.unrolled().vars().into_iter().enumerate() {

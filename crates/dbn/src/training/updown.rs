@@ -55,6 +55,7 @@ impl Training {
         let cases = self.train.cases.clone();
         let of_cases = self.train.labels.clone();
         let feed = Below {
+            imputation: None,
             cases: &cases,
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
             weights: self.train.weights.as_deref(),

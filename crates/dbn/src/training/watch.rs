@@ -70,6 +70,9 @@ pub struct Figures {
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,
+    /// What is wrong with a layer that has learned, in its last epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How well the chains mix that fantasies come from.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
@@ -80,6 +83,9 @@ pub struct Figures {
     /// Errors of the classifier on the validation part, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_error: Option<f64>,
+    /// Root of the mean squared error of the regressor on the validation part, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_rmse: Option<f64>,
     /// Squared error of the autoencoder on the validation part, summed over a case's values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_squared_error: Option<f64>,

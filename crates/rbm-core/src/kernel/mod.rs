@@ -4,6 +4,7 @@
 //! needs is its `Info`.
 
 mod gibbs;
+mod imputation;
 
 mod clamped;
 mod path;
@@ -15,6 +16,7 @@ use candle_core::Tensor;
 
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
+pub use imputation::Imputation;
 pub use path::{Path, column};
 pub use replicas::{End, Replicas};
 pub use tempering::{Swaps, TARGET_ACCEPTANCE, Tempering};

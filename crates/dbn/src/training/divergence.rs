@@ -1,0 +1,57 @@
+//! What is said where learning has diverged: where, and which key to set to what.
+
+use rbm_core::Error;
+use rbm_core::train::Position;
+
+use super::Training;
+use crate::recipe::{Work, one_digit};
+
+impl Training {
+    /// `error` with the stage and epoch of a divergence, and with what to do about it.
+    pub(super) fn locate(&self, error: Error) -> Error {
+        match error {
+            Error::Diverged { what, hint, .. } => {
+                let hint = self.advice().unwrap_or(hint);
+                let Position { epoch, batch } = self.record.position;
+                let epoch = epoch + usize::from(batch > 0);
+                let place = format!("{}, epoch {epoch}", self.stage_name());
+                Error::Diverged { place, what, hint }
+            }
+            other => other,
+        }
+    }
+
+    /// Which key to set to what where learning has diverged.
+    fn advice(&self) -> Option<String> {
+        let recipe = &self.recipe;
+        let (name, rate, epochs) = match self.work()? {
+            Work::Layer(i) => {
+                let layer = &recipe.layers[i];
+                (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
+            }
+            Work::UpDown => {
+                let table = recipe.updown.as_ref()?;
+                ("updown".into(), &table.learning_rate, table.epochs)
+            }
+            Work::Classifier => {
+                let table = recipe.classifier.as_ref()?;
+                ("classifier".into(), &table.learning_rate, table.epochs)
+            }
+            Work::Regressor => {
+                let table = recipe.regressor.as_ref()?;
+                ("regressor".into(), &table.learning_rate, table.epochs)
+            }
+            Work::Autoencoder => {
+                let table = recipe.autoencoder.as_ref()?;
+                ("autoencoder".into(), &table.learning_rate, table.epochs)
+            }
+        };
+        let now = rate.at(self.record.position.epoch, epochs);
+        let usual = match self.work()? {
+            Work::Layer(i) => recipe.usual_rate(i, &self.visible),
+            _ => 0.1,
+        };
+        let lower = one_digit(usual.min(0.1 * now));
+        Some(format!("lower the learning rate, {name}.learning_rate={lower} in place of {now}"))
+    }
+}
