@@ -178,7 +178,7 @@ fn metrics_have_a_line_an_epoch() {
         let keys = match line["stage"].as_str() {
             Some("classifier") => "train_loss validation_error validation_loss",
             _ => {
-                "k update_ratio reconstruction_error pseudo_likelihood free_energy_gap hidden_activity dead_units \
+                "k update_ratio reconstruction_error means_error pseudo_likelihood free_energy_gap hidden_activity dead_units \
                  stuck_units mean_weight singular_values"
             }
         };
@@ -235,7 +235,7 @@ fn what_is_typed_takes_effect() {
     );
     assert_eq!(layers[0]["chains"].as_integer(), Some(4));
     assert_eq!(layers[1]["learning_rate"].as_float(), Some(0.001));
-    assert_eq!(layers[2]["learning_rate"].as_float(), Some(0.1));
+    assert_eq!(layers[2]["learning_rate"].as_float(), Some(0.01), "for Gaussian data");
 
     let tensors = tensors(&place.model("run"));
     assert_eq!(tensors["rbms.0.weight"].0, [10, WIDTH]);

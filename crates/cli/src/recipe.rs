@@ -4,19 +4,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use dbn::datasets::{self, Dataset};
-use dbn::recipe::{BUILT_IN, Data};
+use dbn::recipe::{AUTO, BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
 
-/// The recipe of tables that hold no pictures.
+/// The recipe of tables.
 const TABLE: &str = "table";
+/// From so many pictures on they are learned as MNIST's are.
+const MANY_PICTURES: usize = 20_000;
 
 /// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
-/// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how
-/// to read.
+/// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how to
+/// read.
 pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
@@ -57,20 +59,20 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
     if args.recipe.is_none() {
-        let said = without_classifier_beside(&mut recipe, &args.settings);
-        said.filter(|_| data.is_some()).iter().for_each(output::note);
+        without_classifier_beside(&mut recipe, &args.settings, data.is_some());
     }
-    let with_settings = |recipe: &Recipe| {
-        recipe.with(&args.settings).map_err(|error| Usage::of(blamed(error, recipe, args)))
+    let put = |recipe: &Recipe| {
+        let typed = recipe.with(&args.settings);
+        typed.map_err(|error| Usage::of(blamed(error, recipe, args)))
     };
-    let mut typed = with_settings(&recipe)?;
+    let mut typed = put(&recipe)?;
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
         let mut found = typed.clone();
-        if let Some(data) = data.filter(|_| found.visible == named.visible) {
+        if let Some(data) = data.filter(|_| found.visible == AUTO) {
             found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
         }
-        typed = with_settings(&recipe.without_rates_of_others(named, &found))?;
+        typed = put(&recipe.without_rates_of_others(named, &found))?;
     }
     let mut recipe = typed;
     if args.unsupervised && (recipe.classifier.is_some() || recipe.labels) {
@@ -98,8 +100,7 @@ fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
 }
 
 /// The classifier of a recipe that the user did not name gives way to what was asked for and excludes it.
-/// Says so.
-fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) -> Option<String> {
+fn without_classifier_beside(recipe: &mut Recipe, settings: &[String], is_said: bool) {
     let asked = settings.iter().filter_map(|setting| setting.split_once('='));
     let asked: Vec<_> = asked.map(|(key, value)| (key.trim(), value.trim())).collect();
     let is_of = |key: &str, table: &str| {
@@ -109,9 +110,12 @@ fn without_classifier_beside(recipe: &mut Recipe, settings: &[String]) -> Option
     let excludes = |(key, value): &&(&str, &str)| {
         (*key == "labels" && *value == "true") || (is_of(key, "autoencoder") && *value != "none")
     };
-    let (key, value) = asked.iter().find(excludes).filter(|_| !is_kept)?;
-    recipe.classifier.take()?;
-    Some(format!("{key}={value}: training without the recipe's classifier"))
+    if let Some((key, value)) = asked.iter().find(excludes).filter(|_| !is_kept)
+        && recipe.classifier.take().is_some()
+        && is_said
+    {
+        output::note(format!("{key}={value}: training without the recipe's classifier"));
+    }
 }
 
 /// The data that a recipe names.
@@ -272,9 +276,11 @@ fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
         Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
         Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
-        Some(path) if datasets::is_table(path) && read.is_some_and(|data| data.image.is_none()) => {
-            TABLE
-        }
+        Some(path) if datasets::is_table(path) => match read {
+            Some(data) if data.image.is_some() && data.train.len() >= MANY_PICTURES => "mnist",
+            Some(_) => TABLE,
+            None => "default",
+        },
         Some(path) if datasets::is_alignment(path) => "protein",
         Some(_) => "default",
     }

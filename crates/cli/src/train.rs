@@ -170,6 +170,12 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     };
     let seed = training.recipe.seed;
     let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
+    let most = held_out.labels.as_deref().map_or(0.0, error_of_most_frequent);
+    if evaluation.error_percent.is_some_and(|error| most > 0.0 && error >= most) {
+        output::note(format!(
+            "warning: no better than naming the most frequent class of the held-out cases ({most:.2} % wrong)"
+        ));
+    }
     let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {

@@ -96,6 +96,7 @@ fn samples_have_the_means_of_the_enumerated_network() {
 fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
     let data = cases(50, 6);
     let feed = || Below {
+        imputation: None,
         labels: None,
         cases: &data,
         balance: None,
@@ -120,6 +121,7 @@ fn drawn_data_are_bits_with_the_values_as_probabilities() {
     const TURNS: usize = 2000;
     let data = Tensor::new(&[[0f32, 0.25, 0.5, 0.9, 1.0]], &Device::Cpu).unwrap();
     let feed = Below {
+        imputation: None,
         labels: None,
         cases: &data,
         balance: None,
@@ -153,6 +155,7 @@ fn a_deep_layer_learns_from_what_is_below() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
     let feed = Below {
+        imputation: None,
         labels: None,
         cases: &data,
         balance: None,
@@ -195,6 +198,7 @@ fn all_that_arrives_is_each_case_in_its_place() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
     let feed = Below {
+        imputation: None,
         labels: None,
         cases: &data,
         balance: None,

@@ -198,3 +198,73 @@ fn training_on_moved_cases_is_refused_beside_what_it_spoils() {
         assert!(message.contains(&format!("{key}:")), "{words:?}: {message}");
     }
 }
+
+/// Real-valued, counting and persistent learning get rates of their own, and what somebody named is left alone.
+#[test]
+fn rates_that_nobody_named_follow_units_and_method() {
+    let of = |visible: &str, hidden: &str, more: &str| {
+        let text = format!("[[layers]]\nhidden = \"{hidden}\"\nbatch_size = 20\n{more}");
+        let (recipe, said) = Recipe::parse(&text).unwrap().resolved(&visible.parse().unwrap());
+        let layer = recipe.layers[0].clone();
+        (
+            layer.learning_rate.unwrap().at(0, 10),
+            layer.momentum.unwrap().at(9, 10),
+            layer.centre,
+            said,
+        )
+    };
+    for (visible, hidden, more, rate, momentum) in [
+        ("64", "50", "", 0.1, 0.9),
+        ("64", "50", "method = \"pcd\"", 0.1, 0.0),
+        ("gaussian:30", "50", "", 0.01, 0.9),
+        ("gaussian:1000", "50", "", 0.002, 0.9),
+        ("gaussian:3+potts(4):2", "50", "", 0.01, 0.9),
+        ("binomial(16):64", "50", "", 0.003, 0.9),
+        ("relu:64", "50", "", 0.01, 0.9),
+        ("multinomial(100):300", "50", "", 0.005, 0.9),
+        ("potts(21):48", "50", "", 0.03, 0.9),
+        ("potts(21):48", "gaussian:50", "", 0.003, 0.9),
+        ("potts(21):48", "gaussian:50", "method = \"pcd\"", 0.009, 0.0),
+        ("gaussian:30", "gaussian:5", "", 0.0002, 0.9),
+        ("gaussian:30", "50", "optimizer = \"adam\"", 0.001, 0.9),
+    ] {
+        let (found, last, centre, said) = of(visible, hidden, more);
+        assert!((found - rate).abs() < 1e-9, "{visible} {hidden} {more}: {found}");
+        assert_eq!((last, centre), (momentum, Some(true)), "{visible} {hidden} {more}");
+        assert!(said.unwrap().contains(&rate.to_string()), "{visible} {hidden} {more}");
+    }
+    let named = of("gaussian:30", "50", "learning_rate = 0.2");
+    assert_eq!(named, (0.2, 0.9, Some(false), None));
+    let named =
+        of("64", "50", "method = \"pcd\"\nlearning_rate = 0.2\nmomentum = 0.3\ncentre = true");
+    assert_eq!(named, (0.2, 0.3, Some(true), None));
+}
+
+/// The rates of a built-in recipe are those of its own units and methods, and of the layers below.
+#[test]
+fn rates_of_other_units_are_forgotten() {
+    let digits = Recipe::named("digits").unwrap();
+    let rates = |settings: &[&str]| -> Vec<bool> {
+        let changed = digits.with(&self::settings(settings)).unwrap();
+        let found = digits.clone().without_rates_of_others(&digits, &changed);
+        found.layers.iter().map(|layer| layer.learning_rate.is_some()).collect()
+    };
+    assert_eq!(rates(&["layers.*.epochs=3", "layers.0.hidden=70"]), [true, true]);
+    assert_eq!(rates(&["visible=bernoulli"]), [true, true]);
+    assert_eq!(rates(&["visible=gaussian"]), [false, false]);
+    assert_eq!(rates(&["layers.1.method=pcd"]), [true, false]);
+    assert_eq!(rates(&["layers.1.hidden=gaussian:5"]), [true, false]);
+}
+
+/// Small tables are gone through more often, by fewer layers.
+#[test]
+fn the_recipe_of_tables_is_sized_by_the_data() {
+    let sized = |cases, width| Recipe::named("table").unwrap().sized(cases, width);
+    let (small, large) = (sized(178, 13), sized(100_000, 300));
+    assert_eq!((small.layers.len(), large.layers.len()), (1, 2));
+    assert_eq!((small.layers[0].hidden.size(), large.layers[0].hidden.size()), (64, 500));
+    assert!(small.layers[0].epochs > 10 * large.layers[0].epochs);
+    for recipe in [small, large, sized(1, 1)] {
+        Recipe::parse(&recipe.to_toml().unwrap()).unwrap();
+    }
+}

@@ -57,17 +57,7 @@ fn dataset(units: &str) -> Dataset {
     let cases: Tensor = layer.sample(&inputs.unwrap(), &mut Rng::new(2)).unwrap();
     let labels = (0..60).map(|i| i % 2).collect();
     let train = Part::new(cases, Some(labels)).unwrap();
-    Dataset {
-        name: "made up".into(),
-        train,
-        validation: None,
-        held_out: None,
-        is_population: false,
-        classes: Some(2),
-        image: None,
-        alphabet: None,
-        notes: Vec::new(),
-    }
+    Dataset { name: "made up".into(), classes: Some(2), ..Dataset::of(train) }
 }
 
 fn training(visible: &str, hidden: &str, fine: &str) -> Training {

@@ -49,6 +49,7 @@ pub mod conjugate;
 
 pub mod schedule;
 
+mod health;
 pub mod monitor;
 pub mod spectrum;
 pub mod train;

@@ -15,6 +15,7 @@ use super::columns::{Columns, Content, Found, listed};
 use super::labels::{self, LabelColumn};
 use super::number::{Kind, Number};
 use super::options::{Missing, Options};
+use super::parquet::{Column, Values};
 use super::stored::{Layout, Stored};
 use super::{Cases, Part, bytes};
 
@@ -66,6 +67,37 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Found)> {
     parse(path, text, options)?.into_part(path, options.scale)
 }
 
+/// The cases in the file `path`, of which these are the columns: as in a text with a header. Columns of other values than numbers,
+/// words and truths are left out.
+pub(super) fn read_columns(
+    path: &Path,
+    columns: Vec<Column>,
+    options: &Options,
+) -> Result<(Part, Found)> {
+    let (others, columns): (Vec<_>, Vec<_>) =
+        columns.into_iter().partition(|column| matches!(column.values, Values::Other(_)));
+    let mut text = csv::Writer::from_writer(Spool::new());
+    let wrong = |e: csv::Error| spooling(path)(std::io::Error::other(e));
+    text.write_record(columns.iter().map(|column| &column.name)).map_err(wrong)?;
+    let cases = columns.iter().map(|column| column.values.len()).max().unwrap_or(0);
+    let mut record = Vec::with_capacity(columns.len());
+    for case in 0..cases {
+        record.clear();
+        record.extend(columns.iter().map(|column| column.values.text(case)));
+        text.write_record(&record).map_err(wrong)?;
+    }
+    let spool = text.into_inner().map_err(|e| spooling(path)(e.into_error()))?;
+    let bytes = spool.finish().map_err(spooling(path))?;
+    let text = Text { path, bytes: &bytes, separator: Separator::Mark(b','), form: FORM };
+    let mut table = table(&text, true, options)?;
+    for Column { name, values } in others {
+        if let Values::Other(kind) = values {
+            table.found.notes.push(format!("column `{name}` holds {kind}: it is left out"));
+        }
+    }
+    table.into_part(path, options.scale)
+}
+
 /// The cases in the file `path`, plain or gzipped, in which there is nothing but zeros and ones.
 pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
     let text = bytes::read_unzipped(path, BITS)?;
@@ -94,11 +126,16 @@ pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
 /// The values in `bytes`, the text of `path`.
 pub(super) fn parse(path: &Path, bytes: Bytes, options: &Options) -> Result<Table> {
     let text = Text { path, bytes: &bytes, separator: Separator::of(&bytes), form: FORM };
-    let head = Head::of(&text, options)?;
+    table(&text, false, options)
+}
+
+/// The values in `text`, whose first line is known to be a header or is looked at.
+fn table(text: &Text, has_header: bool, options: &Options) -> Result<Table> {
+    let head = Head::of(text, has_header, options)?;
     let mut notes = head.notes.clone();
-    let survey = Survey::of(&text, &head)?;
-    let plan = Plan::of(&text, &head, &survey, options, &mut notes)?;
-    plan.read(&text, &head, notes)
+    let survey = Survey::of(text, &head)?;
+    let plan = Plan::of(text, &head, &survey, options, &mut notes)?;
+    plan.read(text, &head, notes)
 }
 
 /// What stands between the values of a line.
@@ -279,7 +316,7 @@ struct Head {
 }
 
 impl Head {
-    fn of(text: &Text, options: &Options) -> Result<Self> {
+    fn of(text: &Text, has_header: bool, options: &Options) -> Result<Self> {
         let mut sample = Vec::new();
         text.records(|_, record| {
             sample.push(record.clone());
@@ -303,7 +340,7 @@ impl Head {
             notes.push("numbers with a comma (1,5) are read as decimals".into());
         }
         let mut head = Self { columns: first.len(), names: None, has_decimal_commas, notes };
-        if !head.is_header(first, rest, options.columns.as_deref()) {
+        if !has_header && !head.is_header(first, rest, options.columns.as_deref()) {
             return Ok(head);
         }
         let mut names: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
@@ -320,7 +357,7 @@ impl Head {
         }
         head.columns = names.len();
         let is_count = names.iter().all(|name| name.is_empty() || name.parse::<f32>().is_ok());
-        if is_count {
+        if is_count && !has_header {
             head.notes.push("the first line counts the columns: it is taken for a header".into());
         }
         let mut seen = HashMap::new();

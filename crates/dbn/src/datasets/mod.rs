@@ -322,7 +322,9 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
             Dataset::of(train)
         }
         Source::File(path, Form::Parquet) => {
-            return Err(Error::file(path, "ending of the name", SOURCES, ".parquet"));
+            let (train, found) = csv::read_columns(path, parquet::read(path)?, options)?;
+            about = found;
+            Dataset::of(train)
         }
         Source::File(path, Form::Svmlight) => {
             let (train, names) = svmlight::read(path, options)?;
@@ -346,7 +348,8 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
 }
 
 impl Dataset {
-    fn of(train: Part) -> Self {
+    /// The cases `train` to learn from, without a name, and nothing else.
+    pub fn of(train: Part) -> Self {
         Self {
             name: String::new(),
             train,

@@ -37,6 +37,34 @@ pub enum Values {
     Other(String),
 }
 
+impl Values {
+    /// How many values there are; none of a kind that is not read.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Numbers(values) => values.len(),
+            Self::Booleans(values) => values.len(),
+            Self::Strings(values) => values.len(),
+            Self::Other(_) => 0,
+        }
+    }
+
+    /// The value of this row as text; empty where it is missing.
+    pub(super) fn text(&self, row: usize) -> String {
+        match self {
+            Self::Numbers(values) => match values.get(row) {
+                Some(x) if !x.is_nan() => x.to_string(),
+                _ => String::new(),
+            },
+            Self::Booleans(values) => {
+                let value = values.get(row).copied().flatten();
+                value.map_or_else(String::new, |value| u8::from(value).to_string())
+            }
+            Self::Strings(values) => values.get(row).cloned().flatten().unwrap_or_default(),
+            Self::Other(_) => String::new(),
+        }
+    }
+}
+
 /// What the values of a column mean.
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {

@@ -30,6 +30,7 @@ pub use self::rates::Rates;
 pub(crate) use self::rates::one_digit;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
+pub use self::visible::AUTO;
 pub use self::work::Work;
 use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts, Weights};
 use crate::greedy::{Caching, Pass};
@@ -292,7 +293,7 @@ fn a_gibibyte() -> u64 {
 }
 
 fn auto() -> String {
-    visible::AUTO.into()
+    AUTO.into()
 }
 
 impl Recipe {
@@ -311,7 +312,7 @@ impl Recipe {
             categories: categories.clone(),
             numbers: numbers.clone(),
             missing: *missing,
-            finds_kinds: self.visible == visible::AUTO,
+            finds_kinds: self.visible == AUTO,
             known_target: None,
             columns: None,
             class_names: None,

@@ -49,8 +49,8 @@ impl Rates {
             true => Schedule::Constant(0.0),
             false => Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
         };
-        let centre = is_persistent || below.min(least(hidden, of_hidden)) < BINARY;
-        Self { learning_rate: Schedule::Constant(one_digit(rate)), momentum, centre }
+        // Without it layers above real-valued ones die, and rates must be ten times as small.
+        Self { learning_rate: Schedule::Constant(one_digit(rate)), momentum, centre: true }
     }
 }
 
@@ -143,7 +143,7 @@ impl Recipe {
 
     /// The recipe without the rates of layers whose units, method or optimiser in `changed` are not those of `original`, which
     /// the rates were made for: of another number of layers, all are held against the last one. Units that are found from the
-    /// data count as Bernoulli units.
+    /// data count as Bernoulli units. What arrives at the layers above such a one is no longer the same either.
     #[must_use]
     pub fn without_rates_of_others(mut self, original: &Self, changed: &Self) -> Self {
         let sides = |recipe: &Self, i: usize| {
@@ -155,8 +155,10 @@ impl Recipe {
             };
             Some((below, layer.hidden.kind(), layer.method, layer.optimizer))
         };
+        let mut is_other = false;
         for (i, layer) in self.layers.iter_mut().enumerate() {
-            if sides(original, i) != sides(changed, i) {
+            is_other |= sides(original, i) != sides(changed, i);
+            if is_other {
                 (layer.learning_rate, layer.momentum) = (None, None);
             }
         }

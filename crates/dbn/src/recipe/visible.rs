@@ -23,7 +23,7 @@ const KINDS: [&str; 10] = [
     AUTO,
 ];
 /// The kinds that are those of the data's columns.
-pub(super) const AUTO: &str = "auto";
+pub const AUTO: &str = "auto";
 
 impl Recipe {
     /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and whose columns

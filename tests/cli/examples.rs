@@ -1,0 +1,250 @@
+//! Every example line of the README and of the commands' help is run, on small files of the names that stand there.
+
+use crate::common::{Place, SplitMix, answer, idx, npy};
+
+const README: &str = include_str!("../../README.md");
+
+/// Lines that are not run, by how they begin, and why.
+const NOT_RUN: [(&str, &str); 15] = [
+    ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
+    ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
+    ("dbn push runs/mnist me/features ", "the same"),
+    ("dbn pull ", "a Hub that is read from: tests/cli/hub.rs"),
+    ("dbn embed me/", "the same"),
+    ("dbn data ", "a Hub that has MNIST"),
+    ("dbn train mnist ", "the same: tests/cli/hub.rs"),
+    ("dbn import rbm.npz ", "a file of scikit-learn: crates/dbn/tests/import"),
+    ("dbn import RBM.h5 ", "a file of rbms: crates/dbn/tests/import"),
+    ("dbn import rbm.pt ", "a file of PyTorch: crates/dbn/tests/import"),
+    ("dbn import net.safetensors ", "a file of PyTorch: crates/dbn/tests/import"),
+    (
+        "dbn reproduce bars-and-stripes ",
+        "20,000 epochs: tests/cli/commands.rs has what stops at once",
+    ),
+    ("dbn reproduce mnist-16 ", "MNIST itself"),
+    ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
+    ("dbn bench ", "a minute of measuring: tests/cli/bench.rs"),
+];
+
+/// Commands that have help.
+const COMMANDS: &str =
+    "train evaluate sample embed encode decode inspect push pull data import bench reproduce";
+
+/// The commands in the README's shell blocks, without what is said behind `#`.
+fn lines_of_readme() -> Vec<String> {
+    let blocks = README.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines = blocks.flat_map(str::lines).map(|line| line.split("  #").next().unwrap().trim());
+    lines.filter(|line| line.starts_with("dbn ")).map(str::to_owned).collect()
+}
+
+/// The commands in the examples of every help, without what is said behind two spaces.
+fn lines_of_help(place: &Place) -> Vec<String> {
+    let mut lines = Vec::new();
+    for command in COMMANDS.split(' ') {
+        let help = place.dbn(&format!("{command} --help")).done().out;
+        let (_, examples) =
+            help.split_once("Example").unwrap_or_else(|| panic!("{command}: {help}"));
+        let found: Vec<_> = examples
+            .lines()
+            .filter_map(|line| line.strip_prefix("  dbn "))
+            .map(|line| format!("dbn {}", line.split("  ").next().unwrap()))
+            .collect();
+        assert!(!found.is_empty(), "{command}: {help}");
+        lines.extend(found);
+    }
+    lines
+}
+
+/// A folder with something small behind every name in the examples.
+fn place() -> Place {
+    let place = Place::new();
+    let mut random = SplitMix(3);
+    let mut write_folder = |name: &str| {
+        for (part, cases) in [("train", 40), ("t10k", 20)] {
+            let pixels: Vec<u8> = (0..cases * 784)
+                .map(|i| {
+                    if random.below(7) < (i / 784 % 10 * 28 / 10 + 1) as u64 % 7 { 200 } else { 0 }
+                })
+                .collect();
+            let labels: Vec<u8> = (0..cases).map(|i| (i % 10) as u8).collect();
+            let name = |what: &str| format!("{name}/{part}-{what}-ubyte");
+            place.write(&name("images-idx3"), idx(&[cases as u32, 28, 28], &pixels));
+            place.write(&name("labels-idx1"), idx(&[cases as u32], &labels));
+        }
+    };
+    write_folder("mnist");
+    write_folder("other");
+    let mut random = SplitMix(4);
+    // Measurements that belong together, on scales of their own.
+    let mut spectra = |columns: usize| -> Vec<Vec<f32>> {
+        let case = |i: usize| {
+            let height = random.uniform() + (i % 3) as f64;
+            (0..columns)
+                .map(|j| ((j + 1) as f64 * (height + 0.3 * random.uniform())) as f32 * 10.0)
+                .collect()
+        };
+        (0..150).map(case).collect()
+    };
+    let rows = spectra(60);
+    let text = |rows: &[Vec<f32>]| -> String {
+        let line = |row: &Vec<f32>| {
+            row.iter().map(ToString::to_string).collect::<Vec<_>>().join(",") + "\n"
+        };
+        rows.iter().map(line).collect()
+    };
+    place.write("spectra.csv", text(&rows));
+    place.write("data.csv", text(&spectra(8)));
+    for name in ["cells.npy", "X.npy"] {
+        place.write(name, npy(&rows));
+    }
+    let types: Vec<Vec<f32>> = (0..150).map(|i| vec![(i % 3) as f32]).collect();
+    for name in ["types.npy", "y.npy"] {
+        place.write(name, npy(&types));
+    }
+    let species = ["setosa", "virginica", "versicolor"];
+    let table = |i: usize| {
+        let gap = if i % 17 == 4 { String::new() } else { rows[i][1].to_string() };
+        let missing =
+            format!("{i},{},{gap},{},{}\n", rows[i][0], ["red", "blue"][i % 2], species[i % 3]);
+        let whole = format!(
+            "{i},{},{},{},{}\n",
+            rows[i][0],
+            rows[i][1],
+            ["red", "blue"][i % 2],
+            species[i % 3]
+        );
+        (missing, whole)
+    };
+    let tables: Vec<_> = (0..150).map(table).collect();
+    let header = "id,length,width,colour,";
+    let whole: String = tables.iter().map(|(_, whole)| whole.as_str()).collect();
+    place.write("table.csv", format!("{header}label\n{whole}"));
+    let missing: String = tables.iter().map(|(missing, _)| missing.as_str()).collect();
+    place.write("missing.csv", format!("{header}species\n{missing}"));
+    // 100 words a document, and 30 sequences of 12 letters of two families.
+    let document = |i: usize| {
+        let mut counts = [0; 12];
+        (0..100).for_each(|_| counts[(random.below(6) + 6 * (i as u64 % 2)) as usize] += 1);
+        let words = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        words.map(|(j, count)| format!(" {}:{count}", j + 1)).collect::<String>()
+    };
+    place.write(
+        "counts.svm",
+        (0..60).map(document).map(|words| format!("0{words}\n")).collect::<String>(),
+    );
+    let mut random = SplitMix(5);
+    let families = [b"MKVLAAGGHWCD", b"MRLLSPGEHYND"];
+    let sequence = |i: usize| -> String {
+        let letter = |&c: &u8| {
+            if random.below(8) == 0 {
+                b"ACDEFGHIKLMNPQRSTVWY-"[random.below(21) as usize]
+            } else {
+                c
+            }
+        };
+        families[i % 2].iter().map(letter).map(char::from).collect()
+    };
+    let sequences: Vec<String> = (0..120).map(sequence).collect();
+    let fasta = sequences.iter().enumerate().map(|(i, letters)| format!(">s{i}\n{letters}\n"));
+    place.write("family.fasta", fasta.collect::<String>());
+    let one_hot = |letters: &String| -> Vec<f32> {
+        let code = |c: char| "-ACDEFGHIKLMNPQRSTVWY".find(c).unwrap();
+        letters
+            .chars()
+            .flat_map(|c| (0..21).map(move |state| f32::from(u8::from(state == code(c)))))
+            .collect()
+    };
+    place.write("sites.npy", npy(&sequences.iter().map(one_hot).collect::<Vec<_>>()));
+    place.write("new.csv", text(&vec![vec![0.5; 784]; 3]));
+    place.write("grid.csv", text(&vec![vec![0.5; 30]; 3]));
+    place.write("data.npy", npy(&vec![vec![0.5; 64]; 5]));
+    place
+}
+
+/// What makes a training quick without changing what it is.
+fn quick(line: &str) -> String {
+    let has = |word: &str| line.contains(word);
+    if has("--resume") {
+        return " --no-pictures".into();
+    }
+    // As many epochs as a rate that is too large needs to show it.
+    let mut quick = " --set layers.*.epochs=8 --no-pictures".to_owned();
+    if !has("--layers") && !has("--hidden") && !has("--recipe autoencoder") {
+        quick += " --layers 16,12";
+    }
+    quick += match () {
+        () if has("--recipe autoencoder") => {
+            " --set layers.*.epochs=1 --set autoencoder.epochs=1 --out runs/auto"
+        }
+        () if has("joint") => " --set updown.epochs=1",
+        () if has("--unsupervised") => "",
+        () => " --set classifier.epochs=2",
+    };
+    quick
+}
+
+fn run(place: &Place, lines: &[String]) {
+    for line in lines {
+        let is_left_out = NOT_RUN.iter().any(|(start, _)| format!("{line} ").starts_with(start));
+        if is_left_out && !line.contains("--dry-run") {
+            continue;
+        }
+        let mut typed = line.clone();
+        if line.starts_with("dbn train") {
+            typed += &quick(line);
+        }
+        if line.contains("--missing") {
+            typed = typed.replace("table.csv", "missing.csv");
+        }
+        let out = typed.split(" --out ").nth(1).and_then(|rest| rest.split(' ').next());
+        // What an earlier line has left there may lie in the way.
+        let clear = out.map_or_else(String::new, |out| format!("rm -rf '{out}'; "));
+        let script = format!("dbn() {{ \"$DBN\" \"$@\"; }}; {clear}{typed}");
+        let found = answer(&mut place.shell(&script));
+        assert_eq!(found.code, Some(0), "{typed}: {found:?}");
+        assert!(
+            !found.err.contains("diverged") && !found.err.contains("panicked"),
+            "{typed}: {found:?}"
+        );
+    }
+}
+
+/// What examples take for given: runs of these names.
+fn with_runs() -> Place {
+    let place = place();
+    for (data, run, words) in [
+        ("mnist/", "mnist", "--layers 16,12 --set layers.*.epochs=1 --set classifier.epochs=1"),
+        (
+            "digits",
+            "joint",
+            "--recipe digits-joint --layers 12,8 --set layers.*.epochs=1 --set updown.epochs=1",
+        ),
+        ("digits", "rbm", "--unsupervised --layers 8 --set layers.*.epochs=2"),
+        (
+            "mnist/",
+            "auto",
+            "--recipe autoencoder --layers 16,gaussian:30 --set layers.*.epochs=1 --set autoencoder.epochs=1",
+        ),
+    ] {
+        place.dbn(&format!("train {data} --out runs/{run} {words}")).done();
+    }
+    for (name, bytes) in place.files("runs/rbm") {
+        place.write(&format!("models/rbm/{name}"), bytes);
+    }
+    place
+}
+
+#[test]
+fn the_examples_of_the_readme_run() {
+    let lines = lines_of_readme();
+    assert!(lines.len() > 15, "{lines:?}");
+    run(&with_runs(), &lines);
+}
+
+#[test]
+fn the_examples_of_every_help_run() {
+    let place = with_runs();
+    let lines = lines_of_help(&place);
+    assert!(lines.len() > 30, "{lines:?}");
+    run(&place, &lines);
+}
