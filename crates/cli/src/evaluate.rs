@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use dbn::results::Measured;
 use dbn::{Evaluation, Recognition};
 use indicatif::MultiProgress;
+use rbm_core::data;
+use rbm_core::likelihood::pseudo_likelihood_stride;
 use rbm_core::monitor::Report;
 
 use crate::args::Evaluate;
@@ -60,6 +62,12 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let header =
         ["", "error of data", "error of layer", "pseudo-LL (nats)", "activity", "dead/stuck"];
     output::line(output::table(&header, rows.collect()))?;
+    let stride = pseudo_likelihood_stride(model.dbn.bottom(), part.len().min(data::BLOCK));
+    if stride > 1 {
+        output::note(format!(
+            "the pseudo-likelihood is that of one case in {stride}: one of its draws is compared with every other category"
+        ));
+    }
     output::line(format!("cases {}", output::grouped(evaluation.cases as u64)))?;
     if let (Some(error), Some(loss)) = (evaluation.squared_error, evaluation.reconstruction_loss) {
         output::line(format!(

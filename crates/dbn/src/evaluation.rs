@@ -1,6 +1,7 @@
 //! A trained model in numbers, on cases it has not seen.
 
 use rbm_core::monitor::{self, Monitor};
+use rbm_core::ops::device::to_host;
 use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
@@ -116,14 +117,19 @@ impl Evaluation {
             .map(|(labels, found)| found.iter().zip(*labels).filter(|(a, b)| a != b).count());
         let is_recognised = found.is_some() && model.classifier.is_none();
         let mut layers = Vec::with_capacity(model.dbn.rbms.len());
+        // Where not all cases count as much, a layer is looked at through as many draws of them.
+        let drawn = match &prepared.weights {
+            Some(_) => prepared.select(&prepared.representative(prepared.len()))?,
+            None => prepared.clone(),
+        };
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
-            let labels = part.labels.as_deref();
-            let train = Arriving { cases: &cases, labels, dbn: &model.dbn, layer: i };
+            let (cases, labels) = (&drawn.cases, drawn.labels.as_deref());
+            let train = Arriving { cases, labels, dbn: &model.dbn, layer: i };
             let monitor = Monitor { train, held_out: None, rng: Rng::new(seed) };
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
                 hidden: rbm.hidden().units().to_string(),
-                data_reconstruction_error: reconstruction_error(model, &cases, i + 1)?,
+                data_reconstruction_error: reconstruction_error(model, cases, i + 1)?,
                 report: match model.dbn.is_machine(i) {
                     true => Some(monitor.report(rbm)?),
                     false => None,
@@ -141,10 +147,12 @@ impl Evaluation {
         let (log_likelihood, log_partition) = if exact {
             let top = model.dbn.top();
             let stretch = model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
-            (
-                Some(likelihood::log_likelihood(top, &cases)? - stretch),
-                Some(likelihood::log_partition(top)?),
-            )
+            let log_partition = likelihood::log_partition(top)?;
+            let log_likelihood = match &prepared.weights {
+                None => likelihood::log_likelihood(top, &cases)?,
+                Some(weights) => -mean_free_energy(model, &cases, weights)? - log_partition,
+            };
+            (Some(log_likelihood - stretch), Some(log_partition))
         } else {
             (None, None)
         };
@@ -192,6 +200,20 @@ fn classes(model: &Model, confusion: &[Vec<usize>]) -> Vec<ClassEvaluation> {
         }
     };
     confusion.iter().enumerate().map(class).collect()
+}
+
+/// The mean free energy of cases, each counting as much as its weight says, in nats.
+fn mean_free_energy(model: &Model, cases: &dyn Rows, weights: &[f32]) -> Result<f64> {
+    let (mut sum, mut total) = (0.0, 0.0);
+    let mut weights = weights.iter();
+    for block in data::blocks(cases) {
+        let energies = to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?;
+        for (energy, &weight) in energies.into_iter().zip(weights.by_ref()) {
+            sum += f64::from(weight) * energy;
+            total += f64::from(weight);
+        }
+    }
+    Ok(sum / total)
 }
 
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.

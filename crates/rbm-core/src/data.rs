@@ -131,7 +131,7 @@ impl Batches {
 }
 
 /// Cases that are looked at together where all of them are gone through.
-const BLOCK: usize = 1000;
+pub const BLOCK: usize = 1000;
 
 /// All cases `(rows, width)` in order, in blocks of at most a thousand, so that neither they nor what is made of them need
 /// fit into memory at once.

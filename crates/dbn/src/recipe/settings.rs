@@ -6,7 +6,7 @@ use super::text::one_line;
 use super::{Recipe, nearest};
 
 /// The tables that a recipe may be without.
-const OPTIONAL: [&str; 3] = ["updown", "classifier", "autoencoder"];
+const OPTIONAL: [&str; 4] = ["updown", "classifier", "regressor", "autoencoder"];
 
 impl Recipe {
     /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`, `layers.0.epochs`,

@@ -43,16 +43,17 @@ impl Recipe {
         self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
     }
 
-    /// Keeps the letters that aligned sequences were read by, so that others are read by the same ones, and gives them units of their
-    /// states where nobody has named any. Says that.
-    pub(crate) fn take_alphabet(&mut self, alphabet: &Alphabet) -> Option<String> {
-        self.data.alphabet = alphabet.to_string();
-        if self.visible != AUTO {
-            return None;
+    /// Keeps the letters that aligned sequences were read by, if they are any, so that others are read by the same ones; and gives
+    /// codes, theirs or others, units of as many states where nobody has named any. Says that.
+    pub(crate) fn suit_codes(&mut self, alphabet: Option<&Alphabet>) -> Option<String> {
+        if let Some(alphabet) = alphabet {
+            self.data.alphabet = alphabet.to_string();
         }
-        let states = if self.data.one_hot > 0 { self.data.one_hot } else { alphabet.states() };
+        let coded = Some(self.data.one_hot).filter(|states| *states > 0);
+        let states = coded.or(alphabet.map(Alphabet::states)).filter(|_| self.visible == AUTO)?;
         self.visible = format!("potts({states})");
-        Some(format!("an alignment: visible = {:?} (--visible decides otherwise)", self.visible))
+        let what = if alphabet.is_some() { "an alignment" } else { "codes" };
+        Some(format!("{what}: visible = {:?} (--visible decides otherwise)", self.visible))
     }
 
     /// What is done to the columns of data that `visible` units learn: never [`Scaling::Auto`].

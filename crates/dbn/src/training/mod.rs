@@ -142,9 +142,7 @@ impl Training {
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
         let target = dataset.target.clone();
         let (scale, mut notes) = (dataset.scale, Vec::new());
-        if let Some(alphabet) = &dataset.alphabet {
-            notes.extend(recipe.take_alphabet(alphabet));
-        }
+        notes.extend(recipe.suit_codes(dataset.alphabet.as_ref()));
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
         let chosen_by: Vec<_> =

@@ -30,10 +30,31 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
     Ok(total / rows as f64)
 }
 
+/// The most sums of a hidden unit's input and a category's weight that are looked at for one block of cases.
+const MOST_SUMS: usize = 1 << 29;
+
+/// How far apart, among `rows` cases, are those that [`stochastic_pseudo_likelihood`] looks at: 1 for every case; more where a draw among
+/// very many categories would have to be compared with all of them too often.
+pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
+    let draws = |sites: &Sites| matches!(sites.states, States::Draws(_));
+    let groups = rbm.visible().sites();
+    let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
+    let hidden = rbm.hidden().units().size();
+    most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
+}
+
 /// An unbiased estimate of [`pseudo_likelihood`] that looks at one randomly chosen unit of each case, as scikit-learn's
-/// `score_samples` does.
+/// `score_samples` does; of every so many-th case where [`pseudo_likelihood_stride`] says so.
 pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
     use rand::RngExt;
+    let stride = pseudo_likelihood_stride(rbm, cases.dim(0)?);
+    let cases = &match stride {
+        1 => cases.clone(),
+        stride => {
+            let some = (0..cases.dim(0)? as u32).step_by(stride).collect::<Vec<_>>();
+            cases.index_select(&Tensor::new(some, cases.device())?, 0)?
+        }
+    };
     let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
     if let [Sites { columns, states: States::Draws(0) }] = &groups[..] {
         return given.one_of_own_draws(columns.len(), rng);
