@@ -219,7 +219,11 @@ fn with_runs() -> Place {
             "joint",
             "--recipe digits-joint --layers 12,8 --set layers.*.epochs=1 --set updown.epochs=1",
         ),
-        ("digits", "rbm", "--unsupervised --layers 8 --set layers.*.epochs=2"),
+        (
+            "digits",
+            "rbm",
+            "--binarise threshold:0.5 --unsupervised --layers 8 --set layers.*.epochs=2",
+        ),
         (
             "mnist/",
             "auto",

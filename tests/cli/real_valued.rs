@@ -234,10 +234,9 @@ fn energies_and_losses_beyond_all_measure_are_divergence() {
     let fasta = family.iter().enumerate().map(|(i, sequence)| format!(">{i}\n{sequence}\n"));
     place.write("family.fasta", fasta.collect::<String>());
     let fixed = "--unsupervised --no-pictures --no-evaluation";
-    let rate =
-        "--set layers.0.learning_rate=3 --set layers.0.method=cd --set layers.0.momentum=0.9";
-    let words =
-        "--visible potts(21) --hidden gaussian:50 --set layers.0.epochs=2 --set layers.0.steps=1";
+    let rate = "--set layers.0.learning_rate=0.3 --set layers.0.momentum=0.9";
+    let words = "--visible potts(21) --hidden gaussian:50 --set layers.0.epochs=2 --set layers.0.steps=1 \
+                 --set layers.0.chains=10 --set layers.0.batch_size=10";
     let answer = place.dbn(&format!("train family.fasta {fixed} {words} {rate} --out potts"));
     answer.failed_in_the_end(&[
         "diverged in layer 1",
@@ -249,7 +248,7 @@ fn energies_and_losses_beyond_all_measure_are_divergence() {
 
     let words = "--visible gaussian --no-standardise --layers 8,gaussian:8 --set layers.*.epochs=1 \
                  --set layers.*.learning_rate=0.0001 --set autoencoder.epochs=1 --set autoencoder.optimizer=sgd \
-                 --set autoencoder.learning_rate=3";
+                 --set autoencoder.learning_rate=30";
     let answer =
         place.dbn(&format!("train data.csv --unsupervised --no-pictures {words} --out loss"));
     answer.failed_in_the_end(&["diverged in autoencoder", "loss", "autoencoder.learning_rate="]);
@@ -267,14 +266,27 @@ fn a_layer_that_has_learned_nothing_is_warned_of() {
             .for_each(|(j, value)| *value = 700.0 * *value + 40.0 * j as f32);
     }
     place.write("wide.csv", csv(&cases));
-    let words =
-        "--no-standardise --visible gaussian --layers 20 --set layers.0.epochs=3 --no-pictures";
+    let words = "--no-standardise --visible gaussian --layers 20 --set layers.0.epochs=3 --no-pictures \
+                 --set layers.0.learning_rate=0.5 --set layers.0.centre=false";
     let said = place.dbn(&format!("train wide.csv {words} --out run")).done();
     let warnings: Vec<_> = said.err.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert!(warnings.iter().any(|line| line.contains("layer 1: ")), "{said:?}");
+    assert!(said.err.contains("20 of 20 hidden units are dead"), "{said:?}");
     let last = last_of_layer(&place, "run");
     assert!(!last["warnings"].as_array().unwrap().is_empty(), "{last}");
     // Standardised, there is nothing to warn of.
     let said = place.dbn("train wide.csv --layers 20 --no-pictures --out standardised").done();
     assert!(!said.err.contains("warning"), "{said:?}");
+}
+
+/// Labels that do not follow from the data, nine tenths of them the same.
+#[test]
+fn a_classifier_that_knows_nothing_is_warned_of() {
+    let place = Place::new();
+    let mut cases = data(2, 0.5);
+    cases.iter_mut().enumerate().for_each(|(i, (_, label))| *label = usize::from(i % 10 == 0));
+    place.write("noise.csv", csv(&cases));
+    let words = "--no-pictures --set layers.0.epochs=2 --set classifier.epochs=5";
+    let said = place.dbn(&format!("train noise.csv {words} --out run")).done();
+    assert!(said.err.contains("no better than naming the most frequent class"), "{said:?}");
 }

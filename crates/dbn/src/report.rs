@@ -85,7 +85,7 @@ pub fn warnings(metrics: &str) -> Vec<String> {
         let advice = number.filter(|number| *number > 0).map_or_else(String::new, |number| {
             let rate = &line["learning_rate"];
             format!(
-                "; a layers.{}.learning_rate below {rate}, or data on another scale, may mend it",
+                "; try another layers.{}.learning_rate than {rate}, more epochs, or data on another scale",
                 number - 1
             )
         });

@@ -201,7 +201,8 @@ fn tell_columns(
         Some(known) if known.0.len() == cases.width() => known.clone(),
         Some(known) => {
             let expected = format!("{} values a case, as the model learned from", known.0.len());
-            return Err(Error::invalid("the data", expected, cases.width().to_string()));
+            let found = cases.width().to_string();
+            return Err(Error::file(Path::new(source), "the columns", expected, found));
         }
         None => {
             let is_binarised = options.binarise != Binarise::None;

@@ -131,6 +131,17 @@ impl Recipe {
         (self, (!chosen.is_empty()).then_some(said))
     }
 
+    /// Whether this is `other` with nothing named but the rates that `other` leaves open.
+    pub fn completes(&self, other: &Self) -> bool {
+        let mut filled = other.clone();
+        for (layer, found) in filled.layers.iter_mut().zip(&self.layers) {
+            layer.learning_rate = layer.learning_rate.take().or(found.learning_rate.clone());
+            layer.momentum = layer.momentum.take().or(found.momentum.clone());
+            layer.centre = layer.centre.or(found.centre);
+        }
+        filled == *self
+    }
+
     /// The learning rate that the layer with this number would get if nobody named one, in its first epoch.
     pub(crate) fn usual_rate(&self, layer: usize, visible: &Units) -> f64 {
         let below = match layer.checked_sub(1).and_then(|below| self.layers.get(below)) {

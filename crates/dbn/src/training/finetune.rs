@@ -192,13 +192,16 @@ impl Training {
         figures.stage = self.stage_name();
         (figures.epoch, figures.epochs) = (epoch, recipe.epochs);
         let loss = self.record.sum.take_mean();
-        if loss.is_nan() || loss.abs() > most {
-            return Err(diverged(format!("the mean loss is {loss:.3e} nats a case")));
-        }
+        let check = |what: &str, loss: f64| match loss.is_nan() || loss.abs() > most {
+            true => Err(diverged(format!("the mean loss{what} is {loss:.3e} nats a case"))),
+            false => Ok(()),
+        };
+        check("", loss)?;
         figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
         if let Some(score) = score {
+            check(" on the validation part", score.loss)?;
             match network {
                 Network::Classifier(_) => figures.validation_error = Some(score.error),
                 Network::Regressor(_) => figures.validation_rmse = Some(score.error),
