@@ -8,6 +8,7 @@ use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::Part;
+use crate::recipe::Better;
 use crate::unrolled::{self, Unrolled};
 
 /// How a network does on the validation part after an epoch.
@@ -23,7 +24,7 @@ pub struct Score {
 /// What is known of the kept parameters besides their values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// The best epoch by its error, then by its loss.
+    /// The best epoch.
     pub best: Option<Score>,
     /// Epochs in the average.
     pub averaged: usize,
@@ -53,7 +54,7 @@ impl Kept {
         &mut self,
         network: &dyn Unrolled,
         averages: bool,
-        validation: Option<&Part>,
+        (validation, better_by): (Option<&Part>, Better),
         epoch: usize,
     ) -> Result<Option<Score>> {
         let now = copy(network)?;
@@ -72,7 +73,11 @@ impl Kept {
         set(network, &now)?;
         let unrolled::Score { error, loss } = scored?;
         let score = Score { epoch, error, loss };
-        if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
+        let key = |score: Score| match better_by {
+            Better::Error => (score.error, score.loss),
+            Better::Loss => (score.loss, score.error),
+        };
+        if self.counts.best.is_none_or(|best| key(score) < key(best)) {
             (self.counts.best, self.best) = (Some(score), candidate);
         }
         Ok(Some(score))
