@@ -98,7 +98,7 @@ fn the_recipe_has_every_default_written_out() {
     assert_keys(
         &recipe["classifier"],
         "epochs softmax_only train_on batch_size learning_rate momentum optimizer line_searches l2 max_norm \
-         dropout_visible dropout_hidden adversarial virtual_adversarial average_last patience better_by",
+         dropout_visible dropout_hidden adversarial virtual_adversarial average_last patience",
     );
     assert_eq!(recipe["layers"][0]["chains"].as_integer(), Some(15));
     assert_eq!(recipe["layers"][0]["method"].as_str(), Some("pcd"));

@@ -18,17 +18,6 @@ pub enum FinetuneRule {
     Cg,
 }
 
-/// What makes one epoch better than another on the validation part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Better {
-    /// The smaller error, and of the same error the smaller loss.
-    #[default]
-    Error,
-    /// The smaller loss: of few cases of classes that overlap, errors say little (DESIGN-NOTES.md).
-    Loss,
-}
-
 /// Backpropagation in a network unrolled from the stack. The defaults are those of an autoencoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,10 +44,8 @@ pub struct Backpropagation {
     pub dropout_hidden: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
-    /// Epochs without a better validation score after which to stop.
+    /// Epochs without a better validation error after which to stop.
     pub patience: usize,
-    /// What makes one epoch better than another on the validation part.
-    pub better_by: Better,
 }
 
 impl Default for Backpropagation {
@@ -76,7 +63,6 @@ impl Default for Backpropagation {
             dropout_hidden: 0.0,
             average_last: 0,
             patience: 20,
-            better_by: Better::Error,
         }
     }
 }
@@ -119,10 +105,8 @@ pub struct Classifier {
     pub virtual_adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
     pub average_last: usize,
-    /// Epochs without a better validation score after which to stop.
+    /// Epochs without a better validation error after which to stop.
     pub patience: usize,
-    /// What makes one epoch better than another on the validation part.
-    pub better_by: Better,
 }
 
 impl Default for Classifier {
@@ -144,7 +128,6 @@ impl Default for Classifier {
             virtual_adversarial: 0.0,
             average_last: 0,
             patience: 20,
-            better_by: Better::Error,
         }
     }
 }
@@ -176,7 +159,6 @@ impl Classifier {
             dropout_hidden: self.dropout_hidden,
             average_last: self.average_last,
             patience: self.patience,
-            better_by: self.better_by,
         }
     }
 }

@@ -23,7 +23,7 @@ use rbm_core::kernel::VisibleStep;
 use rbm_core::{Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
-pub use self::finetuning::{Backpropagation, Better, Classifier, FinetuneRule};
+pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::method::Method;
 pub use self::nearest::{nearest, quoted};
 pub use self::rates::Rates;

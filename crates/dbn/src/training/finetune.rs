@@ -199,12 +199,7 @@ impl Training {
         check("", loss)?;
         figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
-        let score = self.kept.close_epoch(
-            network.unrolled(),
-            averages,
-            (validation, recipe.better_by),
-            epoch,
-        )?;
+        let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
         if let Some(score) = score {
             check(" on the validation part", score.loss)?;
             match network {

@@ -8,7 +8,6 @@ use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::Part;
-use crate::recipe::Better;
 use crate::unrolled::{self, Unrolled};
 
 /// How a network does on the validation part after an epoch.
@@ -24,7 +23,7 @@ pub struct Score {
 /// What is known of the kept parameters besides their values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// The best epoch.
+    /// The best epoch by its error, then by its loss.
     pub best: Option<Score>,
     /// Epochs in the average.
     pub averaged: usize,
@@ -54,7 +53,7 @@ impl Kept {
         &mut self,
         network: &dyn Unrolled,
         averages: bool,
-        (validation, better_by): (Option<&Part>, Better),
+        validation: Option<&Part>,
         epoch: usize,
     ) -> Result<Option<Score>> {
         let now = copy(network)?;
@@ -73,11 +72,7 @@ impl Kept {
         set(network, &now)?;
         let unrolled::Score { error, loss } = scored?;
         let score = Score { epoch, error, loss };
-        let key = |score: Score| match better_by {
-            Better::Error => (score.error, score.loss),
-            Better::Loss => (score.loss, score.error),
-        };
-        if self.counts.best.is_none_or(|best| key(score) < key(best)) {
+        if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
             (self.counts.best, self.best) = (Some(score), candidate);
         }
         Ok(Some(score))
