@@ -4,8 +4,8 @@ use rbm_core::Units;
 
 use super::Recipe;
 
-/// Updates of each layer, and of the classifier, that a table gets at most.
-const UPDATES: [f64; 2] = [3_000.0, 50_000.0];
+/// Updates of each layer that a table gets at most.
+const UPDATES: f64 = 3_000.0;
 
 impl Recipe {
     /// The recipe `table` for so many `cases` of `width` values: hidden units by the width, mini-batches and the number of layers by
@@ -18,16 +18,13 @@ impl Recipe {
             _ => (100, 2),
         };
         let batches = (cases as f64 / batch_size as f64).max(1.0);
-        let epochs = |updates: f64| (updates / batches).round() as usize;
         self.layers.truncate(layers);
         for layer in &mut self.layers {
             layer.hidden = Units::bernoulli((4 * width).clamp(64, 500));
-            layer.epochs = epochs(UPDATES[0]).clamp(10, 200);
+            layer.epochs = ((UPDATES / batches).round() as usize).clamp(10, 200);
             layer.batch_size = batch_size;
         }
         if let Some(classifier) = &mut self.classifier {
-            classifier.epochs = epochs(UPDATES[1]).clamp(50, 400);
-            classifier.patience = classifier.epochs / 5;
             classifier.batch_size = batch_size;
         }
         self
