@@ -68,7 +68,7 @@ fn damaged_data_files_are_refused() {
         lines[line - 1] = format!("{cells},{label}");
         lines.join("\n")
     };
-    let cases: [(&str, Vec<u8>, Words); 15] = [
+    let cases: [(&str, Vec<u8>, Words); 13] = [
         ("cut.csv.gz", zipped[..zipped.len() / 2].to_vec(), &["cut.csv.gz", "gzip", "truncated"]),
         ("empty.csv", vec![], &["empty.csv", "an empty file"]),
         ("empty.npy", vec![], &["empty.npy", "an empty file"]),
@@ -81,13 +81,7 @@ fn damaged_data_files_are_refused() {
         ("word.csv", with(9, "1", "one").into(), &["word.csv", "line 9, column", "`one`"]),
         ("hole.csv", with(9, "1", "").into(), &["hole.csv", "line 9, column", "an empty cell"]),
         ("inf.csv", with(5, "1", "inf").into(), &["inf.csv", "line 5", "finite", "`inf`"]),
-        (
-            "minus.csv",
-            last(7, "-1").into(),
-            &["minus.csv", "line 7, column 17", "0 to 65535", "-1"],
-        ),
-        ("half.csv", last(7, "1.5").into(), &["half.csv", "line 7", "whole number", "1.5"]),
-        ("huge.csv", last(7, "70000").into(), &["huge.csv", "line 7", "65535", "70000"]),
+        ("half.csv", last(7, "1.5").into(), &["half.csv", "line 7", "a whole number", "1.5"]),
         ("nan.npy", whole.clone(), &["nan.npy", "case 7, value 3", "finite", "NaN"]),
         ("cut.npy", whole[..whole.len() - 1].to_vec(), &["cut.npy", "12800 bytes", "12799 bytes"]),
         ("text.npy", good.clone().into(), &["text.npy", "byte 0", "magic number"]),
@@ -139,7 +133,8 @@ fn values_that_do_not_suit_the_units_are_refused() {
         cases[case][4] = 1.5;
         place.write("grey.npy", npy(&cases));
         let at = format!("case {}, value 5", case + 1);
-        refused(&place, "grey.npy --unsupervised", &["grey.npy", &at, "[0, 1]", "1.5"]);
+        let words = "grey.npy --unsupervised --visible bernoulli";
+        refused(&place, words, &["grey.npy", &at, "[0, 1]", "1.5"]);
     }
 }
 
@@ -151,7 +146,7 @@ fn data_that_do_not_suit_the_model_are_refused() {
     let mut cases = data(2, 0.1);
     cases[8].1 = 2;
     place.write("classes.csv", csv(&cases));
-    place.dbn("evaluate run classes.csv").failed(&["classes.csv", "below 2", "found 2"]);
+    place.dbn("evaluate run classes.csv").failed(&["classes.csv", "the classes 0, 1", "`2`"]);
     cases[8] = (vec![-0.5; WIDTH], 1);
     place.write("dark.csv", csv(&cases));
     place.dbn("evaluate run dark.csv").failed(&["dark.csv", "case 9, value 1", "[0, 1]", "-0.5"]);

@@ -128,7 +128,10 @@ fn evaluate_prints_a_table_or_one_json_object() {
 
     let report = json(place.dbn("evaluate run --json"));
     let keys: Vec<_> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["cases", "cross_entropy", "error_percent", "errors", "layers"]);
+    assert_eq!(
+        keys,
+        ["cases", "classes", "confusion", "cross_entropy", "error_percent", "errors", "layers"]
+    );
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
     for layer in layers {

@@ -84,8 +84,8 @@ fn the_recipe_has_every_default_written_out() {
     );
     assert_keys(
         &recipe["data"],
-        "source scale labels label_column binarise pass one_hot width hold_out_one_in validate_one_in \
-         learn_validation",
+        "source scale labels label_column target drop categories numbers missing binarise pass one_hot width alphabet weights \
+         hold_out_one_in validate_one_in learn_validation",
     );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
@@ -125,9 +125,12 @@ fn the_model_is_laid_out_as_promised() {
     for (name, (_, numbers)) in &tensors {
         assert!(numbers.iter().all(|x| x.is_finite()), "{name}");
     }
+    let columns: Vec<_> =
+        (0..16).map(|i| json!({ "name": format!("p{i}"), "holds": "unit" })).collect();
     assert_eq!(
         place.json("run/config.json"),
         json!({
+            "columns": columns,
             "format": "candle-dbn", "version": 1, "image": null, "standardise": false, "classes": 2,
             "visible": { "kind": "bernoulli", "size": 16 },
             "hidden": [{ "kind": "bernoulli", "size": 24 }, { "kind": "bernoulli", "size": 12 }],

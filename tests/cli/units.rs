@@ -48,7 +48,7 @@ fn every_kind_is_trained_evaluated_sampled_and_embedded() {
             "relu:2+spin:3",
             cases(move |i, j| if j < 3 { zero(i, j) } else { real(i, j) }),
             "rbms.0.hidden_0.bias rbms.0.hidden_1.bias rbms.0.visible_0.bias rbms.0.visible_1.bias \
-             rbms.0.visible_1.precision rbms.0.weight",
+             rbms.0.visible_1.precision rbms.0.weight standardise.deviation standardise.mean",
         ),
     ] {
         place.write("x.npy", data);

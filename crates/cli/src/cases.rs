@@ -98,7 +98,12 @@ pub fn find_numbered(
     };
     let units = model.dbn.visible_units();
     model.check_width(part.width()).with_context(|| source(data, dir))?;
-    datasets::check_units(&source(data, dir), &part, &units)?;
+    // What is brought into range by the model itself is looked at there.
+    let prepared = match model.standardise {
+        Some(_) => Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() },
+        None => part.clone(),
+    };
+    datasets::check_units(&source(data, dir), &prepared, &units)?;
     let numbers = part.cases.numbers().into_iter().map(|number| before as u32 + number).collect();
     Ok((part, numbers))
 }

@@ -91,8 +91,8 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         output::line(format!("labels by {how}"))?;
     }
     if let (Some(errors), Some(percent)) = (evaluation.errors, evaluation.error_percent) {
-        output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
         classes(&evaluation)?;
+        output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::Logging;
+use crate::output;
 
 /// Subscribes to events: `RUST_LOG` if it is set, else as many as `-v` was given.
 pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
@@ -26,6 +27,7 @@ pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars(bars.clone()));
     if args.log_json {
+        output::note_as_json();
         builder.json().init()
     } else {
         builder.with_target(false).with_ansi(io::stderr().is_terminal()).init()

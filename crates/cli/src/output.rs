@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -37,9 +38,27 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", text.as_ref())?)
 }
 
+/// Whether notes are written as the log's JSON objects.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From here on notes are JSON objects, as every line of the log.
+pub fn note_as_json() {
+    IS_JSON.store(true, Ordering::Relaxed);
+}
+
 /// Tells the user something beside the results. Perhaps nobody reads it.
 pub fn note(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+    let text = text.as_ref();
+    let _ = match IS_JSON.load(Ordering::Relaxed) {
+        false => writeln!(io::stderr().lock(), "{text}"),
+        true => {
+            let timestamp = jiff::Timestamp::now().to_string();
+            let event = serde_json::json!({
+                "timestamp": timestamp, "level": "NOTE", "fields": { "message": text }, "target": "dbn"
+            });
+            writeln!(io::stderr().lock(), "{event}")
+        }
+    };
 }
 
 /// An error and its causes in one line, each said once: many messages hold their cause already.

@@ -326,6 +326,7 @@ fn every_layer_passes_up_as_it_says() {
         [([Pass::Mean, Pass::Sample], true), ([Pass::Sample, Pass::Mean], false)]
     {
         let feed = Below {
+            imputation: None,
             labels: None,
             cases: &data,
             balance: None,

@@ -49,8 +49,10 @@ pub mod conjugate;
 
 pub mod schedule;
 
-mod health;
 pub mod monitor;
+
+mod health;
+
 pub mod spectrum;
 pub mod train;
 

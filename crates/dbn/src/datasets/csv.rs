@@ -4,15 +4,16 @@
 //! whole file, and said.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
-use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use rbm_core::{Error, Result};
 
 use super::bytes::{Bytes, Spool, spooling};
 use super::columns::{Columns, Content, Found, listed};
-use super::labels::{self, LabelColumn};
+use super::delimited::{Separator, Text};
+use super::header::{Head, is_missing};
+use super::labels;
 use super::number::{Kind, Number};
 use super::options::{Missing, Options};
 use super::parquet::{Column, Values};
@@ -22,15 +23,8 @@ use super::{Cases, Part, bytes};
 const FORM: &str = "comma-separated numbers, a case a line";
 const BITS: &str = "zeros and ones between commas, a case a line, no header";
 const NUMBER_NAME: &str = "row";
-const LABEL_NAMES: [&str; 7] = ["label", "labels", "class", "classes", "target", "targets", "y"];
-/// What stands where nothing is known, in the tables of pandas, R and UCI.
-const MISSING: [&str; 11] =
-    ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A"];
 /// The most different words of a column that are categories; of more, it names the cases.
 const MOST_WORDS: usize = 256;
-/// How much of a text is looked at to find its separator and its header.
-const SAMPLE: usize = 1 << 16;
-const SAMPLED: usize = 200;
 
 /// The values of a file, with the columns of labels and of the target taken out.
 pub(super) struct Table {
@@ -138,349 +132,14 @@ fn table(text: &Text, has_header: bool, options: &Options) -> Result<Table> {
     plan.read(text, &head, notes)
 }
 
-/// What stands between the values of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Separator {
-    Mark(u8),
-    /// One blank or several, tabs among them.
-    Blanks,
-}
-
-impl Separator {
-    const MARKS: [u8; 4] = [b'\t', b';', b'|', b','];
-
-    /// The one by which all first lines of `text` have as many values; or else the one that most of them have.
-    fn of(text: &[u8]) -> Self {
-        let sample = &text[..text.len().min(SAMPLE)];
-        let whole = match sample.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) if sample.len() < text.len() => &sample[..end],
-            _ => sample,
-        };
-        let lines = |text: &[u8]| -> Vec<Vec<u8>> {
-            let lines = text.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().to_vec());
-            lines.filter(|line| !line.is_empty()).take(SAMPLED).collect()
-        };
-        let lines = lines(whole);
-        let is_table = |lengths: &[usize]| {
-            // The header of R's tables has no name for the names of the cases.
-            let rows = lengths.get(1..).filter(|rows| !rows.is_empty()).unwrap_or(lengths);
-            rows.windows(2).all(|pair| pair[0] == pair[1])
-                && rows.first().is_some_and(|&n| n > 1)
-                && (lengths[0] == rows[0] || lengths[0] + 1 == rows[0])
-        };
-        let marked = Self::MARKS.into_iter().find(|&mark| {
-            let mut reader = ReaderBuilder::new();
-            let mut reader =
-                reader.has_headers(false).flexible(true).delimiter(mark).from_reader(whole);
-            let records = reader.byte_records().take(SAMPLED).map_while(|record| record.ok());
-            is_table(&records.map(|record| record.len()).collect::<Vec<_>>())
-        });
-        if let Some(mark) = marked {
-            return Self::Mark(mark);
-        }
-        let words =
-            |line: &Vec<u8>| line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).count();
-        let lengths: Vec<_> = lines.iter().map(words).collect();
-        let has = |mark: u8| lines.iter().filter(|line| line.contains(&mark)).count();
-        if has(b',') == 0 && !lengths.is_empty() && is_table(&lengths) {
-            return Self::Blanks;
-        }
-        // No separator fits: the errors are about the most frequent one.
-        let most = Self::MARKS.into_iter().max_by_key(|&mark| (has(mark), mark == b','));
-        Self::Mark(most.unwrap_or(b','))
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Mark(b'\t') => "tabs",
-            Self::Mark(b';') => "semicolons",
-            Self::Mark(b'|') => "bars",
-            Self::Mark(_) => "commas",
-            Self::Blanks => "blanks",
-        }
-    }
-}
-
-/// A text and how its lines are taken apart.
-struct Text<'a> {
-    path: &'a Path,
-    bytes: &'a Bytes,
-    separator: Separator,
-    form: &'static str,
-}
-
-impl Text<'_> {
-    /// Shows every record, with its number from 0, to `visit`, until that says `false`.
-    fn records(&self, mut visit: impl FnMut(usize, &StringRecord) -> Result<bool>) -> Result<()> {
-        let mut record = StringRecord::new();
-        let mut number = 0;
-        match self.separator {
-            Separator::Mark(mark) => {
-                // `flexible`, so that a line of another length is reported in this module's words.
-                let mut reader = ReaderBuilder::new();
-                let reader =
-                    reader.has_headers(false).flexible(true).trim(Trim::All).delimiter(mark);
-                let mut reader = reader.from_reader(self.bytes.reader());
-                loop {
-                    let is_there = reader.read_record(&mut record).map_err(|e| {
-                        Error::file(
-                            self.path,
-                            line(self.bytes, e.position()),
-                            self.form,
-                            e.to_string(),
-                        )
-                    })?;
-                    if !is_there || !visit(number, &record)? {
-                        return Ok(());
-                    }
-                    number += 1;
-                }
-            }
-            Separator::Blanks => {
-                let mut reader = BufReader::new(self.bytes.reader());
-                let (mut read, mut start) = (Vec::new(), 0u64);
-                loop {
-                    read.clear();
-                    let length = reader.read_until(b'\n', &mut read);
-                    let length = length.map_err(|e| Error::io(self.path, e))?;
-                    if length == 0 {
-                        return Ok(());
-                    }
-                    let mut position = Position::new();
-                    position.set_byte(start);
-                    start += length as u64;
-                    let text = std::str::from_utf8(&read).map_err(|e| {
-                        let place = line(self.bytes, Some(&position));
-                        Error::file(self.path, place, self.form, e.to_string())
-                    })?;
-                    let words: Vec<_> =
-                        text.split_ascii_whitespace().map(|word| word.trim_matches('"')).collect();
-                    if words.is_empty() {
-                        continue;
-                    }
-                    record = StringRecord::from(words);
-                    record.set_position(Some(position));
-                    if !visit(number, &record)? {
-                        return Ok(());
-                    }
-                    number += 1;
-                }
-            }
-        }
-    }
-
-    fn empty(&self) -> Error {
-        Error::file(self.path, "line 1", self.form, "an empty file")
-    }
-
-    fn place(&self, record: &StringRecord, at: usize) -> String {
-        format!("{}, column {}", line(self.bytes, record.position()), at + 1)
-    }
-
-    fn refused(&self, record: &StringRecord, at: usize, expected: &str, cell: &str) -> Error {
-        let found = if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") };
-        Error::file(self.path, self.place(record, at), expected, found)
-    }
-
-    fn check_length(&self, record: &StringRecord, columns: usize) -> Result<()> {
-        if record.len() == columns {
-            return Ok(());
-        }
-        let expected = format!("{columns} values, as in the first line");
-        let place = line(self.bytes, record.position());
-        Err(Error::file(self.path, place, expected, record.len().to_string()))
-    }
-}
-
-/// The line of `text` on which what begins at `position` stands, from 1. The reader's own count lags behind after blank
-/// lines and where lines end in CR LF, because a record begins for it right behind the one before.
-fn line(text: &[u8], position: Option<&Position>) -> String {
-    let start = position.map_or(0, |position| position.byte() as usize).min(text.len());
-    let blank = text[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-    let before = text[..start + blank].iter().filter(|&&byte| byte == b'\n').count();
-    format!("line {}", before + 1)
-}
-
-fn is_missing(cell: &str) -> bool {
-    MISSING.contains(&cell)
-}
-
-/// What the first lines say of all others.
-struct Head {
-    columns: usize,
-    /// The name of every column, if there is a header; empty where the header leaves one out.
-    names: Option<Vec<String>>,
-    /// Whether numbers have a comma before their decimals.
-    has_decimal_commas: bool,
-    notes: Vec<String>,
-}
-
-impl Head {
-    fn of(text: &Text, has_header: bool, options: &Options) -> Result<Self> {
-        let mut sample = Vec::new();
-        text.records(|_, record| {
-            sample.push(record.clone());
-            Ok(sample.len() <= SAMPLED)
-        })?;
-        let Some((first, rest)) = sample.split_first() else { return Err(text.empty()) };
-        let mut notes = Vec::new();
-        if text.separator != Separator::Mark(b',') {
-            notes.push(format!("the values of a line are separated by {}", text.separator.name()));
-        }
-        let is_decimal = |cell: &str| {
-            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-            let parts = cell.trim_start_matches(['-', '+']).split_once(',');
-            parts.is_some_and(|(whole, part)| digits(whole) && digits(part))
-        };
-        let cells = || rest.iter().flat_map(StringRecord::iter);
-        let has_decimal_commas = text.separator != Separator::Mark(b',')
-            && cells().any(is_decimal)
-            && !cells().any(|cell| cell.contains('.') && cell.parse::<f32>().is_ok());
-        if has_decimal_commas {
-            notes.push("numbers with a comma (1,5) are read as decimals".into());
-        }
-        let mut head = Self { columns: first.len(), names: None, has_decimal_commas, notes };
-        if !has_header && !head.is_header(first, rest, options.columns.as_deref()) {
-            return Ok(head);
-        }
-        let mut names: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
-        if let Some(name) = names.first_mut() {
-            // NumPy's `savetxt` writes the header as a comment.
-            *name = name.trim_start_matches('#').trim().to_owned();
-        }
-        let Some(next) = rest.first() else {
-            let (place, expected) = ("after the header", "at least one case");
-            return Err(Error::file(text.path, place, expected, "the end of the file"));
-        };
-        if names.len() + 1 == next.len() {
-            names.insert(0, String::new());
-        }
-        head.columns = names.len();
-        let is_count = names.iter().all(|name| name.is_empty() || name.parse::<f32>().is_ok());
-        if is_count && !has_header {
-            head.notes.push("the first line counts the columns: it is taken for a header".into());
-        }
-        let mut seen = HashMap::new();
-        for name in &mut names {
-            let before = seen.entry(name.clone()).or_insert(0usize);
-            *before += 1;
-            if *before > 1 && !name.is_empty() {
-                *name = format!("{name}.{}", *before - 1);
-            }
-        }
-        head.names = Some(names);
-        Ok(head)
-    }
-
-    fn number(&self, cell: &str) -> Option<f64> {
-        match self.has_decimal_commas {
-            true => cell.replacen(',', ".", 1).parse().ok(),
-            false => cell.parse().ok(),
-        }
-    }
-
-    /// Whether `first` names the columns of the cases `rest`.
-    fn is_header(
-        &self,
-        first: &StringRecord,
-        rest: &[StringRecord],
-        known: Option<&Columns>,
-    ) -> bool {
-        if let Some(names) = known.and_then(Columns::names)
-            && names.iter().all(|name| first.iter().any(|cell| cell == *name))
-        {
-            return true;
-        }
-        let is_word = |cell: &str| !is_missing(cell) && self.number(cell).is_none();
-        if !first.iter().any(is_word) {
-            return self.is_count(first, rest);
-        }
-        let mut recurs = false;
-        for (at, cell) in first.iter().enumerate().filter(|(_, cell)| is_word(cell)) {
-            let below =
-                || rest.iter().filter_map(|row| row.get(at)).filter(|cell| !is_missing(cell));
-            if below().next().is_some() && below().all(|cell| !is_word(cell)) {
-                return true;
-            }
-            recurs |= below().any(|other| other == cell);
-        }
-        !recurs && first.iter().all(|cell| cell.is_empty() || is_word(cell))
-    }
-
-    /// Whether `first` counts the columns from 0, perhaps behind an empty cell, as pandas names what has no names.
-    fn is_count(&self, first: &StringRecord, rest: &[StringRecord]) -> bool {
-        let counted: Vec<_> =
-            first.iter().enumerate().filter(|(at, cell)| *at > 0 || !cell.is_empty()).collect();
-        let is_count = counted.len() >= 3
-            && counted.iter().enumerate().all(|(i, (_, cell))| **cell == i.to_string());
-        let mut cells = rest.iter().flat_map(StringRecord::iter);
-        let mut has_fractions =
-            || cells.any(|cell| self.number(cell).is_some_and(|x| x.fract() != 0.0));
-        is_count && (counted.len() < first.len() || counted.len() >= 8 || has_fractions())
-    }
-
-    /// What the column `at` is called in a message.
-    fn called(&self, at: usize) -> String {
-        match self.names.as_ref().map(|names| names[at].as_str()) {
-            Some(name) if !name.is_empty() => format!("column `{name}`"),
-            _ => format!("column {}", at + 1),
-        }
-    }
-
-    /// Whether the record with this number is a case.
-    fn is_case(&self, number: usize) -> bool {
-        number > 0 || self.names.is_none()
-    }
-
-    /// The column of this name, or of this number from 1.
-    fn find(&self, wanted: &str) -> Option<usize> {
-        let names = self.names.as_deref().unwrap_or_default();
-        let is = |same: &dyn Fn(&str) -> bool| names.iter().position(|name| same(name));
-        is(&|name| name == wanted)
-            .or_else(|| is(&|name| name.eq_ignore_ascii_case(wanted)))
-            .or_else(|| {
-                wanted.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < self.columns)
-            })
-    }
-
-    /// The column of this name or number; an error with those that there are.
-    fn found(&self, text: &Text, wanted: &str) -> Result<usize> {
-        self.find(wanted).ok_or_else(|| {
-            let found = match &self.names {
-                Some(names) => {
-                    listed(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
-                }
-                None => "numbers, no header".into(),
-            };
-            let expected = format!("a header with a column named `{wanted}`");
-            Error::file(text.path, "line 1", expected, found)
-        })
-    }
-
-    fn label_column(&self, text: &Text, options: &Options) -> Result<Option<usize>> {
-        match &options.label_column {
-            None => {
-                let names = self.names.as_deref().unwrap_or_default();
-                let is_label =
-                    |name: &String| LABEL_NAMES.contains(&name.trim().to_lowercase().as_str());
-                Ok(names.iter().position(is_label))
-            }
-            Some(LabelColumn::None) => Ok(None),
-            Some(LabelColumn::First) => Ok(Some(0)),
-            Some(LabelColumn::Last) => Ok(self.columns.checked_sub(1)),
-            Some(LabelColumn::Name(wanted)) => self.found(text, wanted).map(Some),
-        }
-    }
-}
-
 /// What stands in the cells of a column.
 #[derive(Debug, Clone, Default)]
 struct Cells {
     numbers: usize,
     words: usize,
     missing: usize,
-    /// Whether there is a number that is not whole.
-    has_fractions: bool,
+    /// Numbers that are not whole.
+    fractions: usize,
     /// The number of its first cell, as long as every cell is one more than the one before.
     counts_from: Option<f64>,
 }
@@ -504,7 +163,7 @@ impl Survey {
                     _ if is_missing(cell) => cells.missing += 1,
                     Some(x) => {
                         cells.numbers += 1;
-                        cells.has_fractions |= x.fract() != 0.0;
+                        cells.fractions += usize::from(x.fract() != 0.0);
                         let case = survey.cases as f64;
                         if survey.cases == 0 {
                             cells.counts_from = Some(x);
@@ -586,8 +245,9 @@ impl Plan {
         }
         // Measurements under a heading like `target` are no classes.
         let is_measured = |at: usize| {
-            let Cells { has_fractions, words, .. } = survey.columns[at];
-            has_fractions && words == 0
+            let Cells { numbers, fractions, words, .. } = survey.columns[at];
+            // A few of them among labels are mistakes.
+            words == 0 && fractions > 0 && 10 * fractions >= numbers
         };
         if let Some(at) = label.filter(|&at| options.label_column.is_none() && is_measured(at)) {
             notes.push(format!(
@@ -692,7 +352,10 @@ impl Plan {
                             return Err(text.refused(record, at, &expected, cell));
                         }
                     },
-                    (None, Some(x)) if (x as f32).is_finite() => x as f32,
+                    (None, Some(_)) => match head.value(cell).filter(|x| x.is_finite()) {
+                        Some(x) => x,
+                        None => return Err(text.refused(record, at, "a finite number", cell)),
+                    },
                     _ => return Err(text.refused(record, at, "a finite number", cell)),
                 };
                 values.write_all(&value.to_le_bytes()).map_err(spooling(path))?;
@@ -713,7 +376,7 @@ impl Plan {
                 }
             }
             if let Some(at) = self.target {
-                match head.number(cell(at)).map(|x| x as f32).filter(|x| x.is_finite()) {
+                match head.value(cell(at)).filter(|x| x.is_finite()) {
                     Some(x) => targets.push(x),
                     None => return Err(text.refused(record, at, "a finite number to predict", cell(at))),
                 }

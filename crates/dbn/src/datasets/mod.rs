@@ -27,10 +27,12 @@ mod codes;
 mod columns;
 mod csv;
 mod debd;
+mod delimited;
 mod digits;
 mod encoding;
 mod fasta;
 mod form;
+mod header;
 mod idx;
 mod label_file;
 mod labels;
@@ -201,8 +203,7 @@ fn tell_columns(
         Some(known) if known.0.len() == cases.width() => known.clone(),
         Some(known) => {
             let expected = format!("{} values a case, as the model learned from", known.0.len());
-            let found = cases.width().to_string();
-            return Err(Error::file(Path::new(source), "the columns", expected, found));
+            return Err(Error::file(source, "cases", expected, cases.width().to_string()));
         }
         None => {
             let is_binarised = options.binarise != Binarise::None;

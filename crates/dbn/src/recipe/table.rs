@@ -14,7 +14,7 @@ impl Recipe {
     pub fn sized(mut self, cases: usize, width: usize) -> Self {
         let (batch_size, layers) = match cases {
             ..2_000 => (10, 1),
-            ..10_000 => (20, 2),
+            2_000..10_000 => (20, 2),
             _ => (100, 2),
         };
         let batches = (cases as f64 / batch_size as f64).max(1.0);

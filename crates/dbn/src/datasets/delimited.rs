@@ -1,0 +1,192 @@
+//! Lines of text taken apart: which separator, which records, where they stand.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use csv::{Position, ReaderBuilder, StringRecord, Trim};
+use rbm_core::{Error, Result};
+
+use super::bytes::Bytes;
+
+/// How much of a text is looked at to find its separator.
+const SAMPLE: usize = 1 << 16;
+/// So many of its first lines are looked at.
+pub(super) const SAMPLED: usize = 200;
+
+/// What stands between the values of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Separator {
+    Mark(u8),
+    /// One blank or several, tabs among them.
+    Blanks,
+}
+
+impl Separator {
+    const MARKS: [u8; 4] = [b'\t', b';', b'|', b','];
+
+    /// The one by which all first lines of `text` have as many values; or else the one that most of them have.
+    pub(super) fn of(text: &[u8]) -> Self {
+        let sample = &text[..text.len().min(SAMPLE)];
+        let whole = match sample.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) if sample.len() < text.len() => &sample[..end],
+            _ => sample,
+        };
+        let lines = |text: &[u8]| -> Vec<Vec<u8>> {
+            let lines = text.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().to_vec());
+            lines.filter(|line| !line.is_empty()).take(SAMPLED).collect()
+        };
+        let lines = lines(whole);
+        let is_table = |lengths: &[usize]| {
+            // The header of R's tables has no name for the names of the cases.
+            let rows = lengths.get(1..).filter(|rows| !rows.is_empty()).unwrap_or(lengths);
+            rows.windows(2).all(|pair| pair[0] == pair[1])
+                && rows.first().is_some_and(|&n| n > 1)
+                && (lengths[0] == rows[0] || lengths[0] + 1 == rows[0])
+        };
+        let marked = Self::MARKS.into_iter().find(|&mark| {
+            let mut reader = ReaderBuilder::new();
+            let mut reader =
+                reader.has_headers(false).flexible(true).delimiter(mark).from_reader(whole);
+            let records = reader.byte_records().take(SAMPLED).map_while(|record| record.ok());
+            is_table(&records.map(|record| record.len()).collect::<Vec<_>>())
+        });
+        if let Some(mark) = marked {
+            return Self::Mark(mark);
+        }
+        let words =
+            |line: &Vec<u8>| line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).count();
+        let lengths: Vec<_> = lines.iter().map(words).collect();
+        let has = |mark: u8| lines.iter().filter(|line| line.contains(&mark)).count();
+        if has(b',') == 0 && !lengths.is_empty() && is_table(&lengths) {
+            return Self::Blanks;
+        }
+        // No separator fits: the errors are about the most frequent one.
+        let most = Self::MARKS.into_iter().max_by_key(|&mark| (has(mark), mark == b','));
+        Self::Mark(most.unwrap_or(b','))
+    }
+
+    /// The word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Mark(b'\t') => "tabs",
+            Self::Mark(b';') => "semicolons",
+            Self::Mark(b'|') => "bars",
+            Self::Mark(_) => "commas",
+            Self::Blanks => "blanks",
+        }
+    }
+}
+
+/// A text and how its lines are taken apart.
+pub(super) struct Text<'a> {
+    pub path: &'a Path,
+    pub bytes: &'a Bytes,
+    pub separator: Separator,
+    /// What an error expects.
+    pub form: &'static str,
+}
+
+impl Text<'_> {
+    /// Shows every record, with its number from 0, to `visit`, until that says `false`.
+    pub(super) fn records(
+        &self,
+        mut visit: impl FnMut(usize, &StringRecord) -> Result<bool>,
+    ) -> Result<()> {
+        let mut record = StringRecord::new();
+        let mut number = 0;
+        match self.separator {
+            Separator::Mark(mark) => {
+                // `flexible`, so that a line of another length is reported in this module's words.
+                let mut reader = ReaderBuilder::new();
+                let reader =
+                    reader.has_headers(false).flexible(true).trim(Trim::All).delimiter(mark);
+                let mut reader = reader.from_reader(self.bytes.reader());
+                loop {
+                    let is_there = reader.read_record(&mut record).map_err(|e| {
+                        Error::file(
+                            self.path,
+                            line(self.bytes, e.position()),
+                            self.form,
+                            e.to_string(),
+                        )
+                    })?;
+                    if !is_there || !visit(number, &record)? {
+                        return Ok(());
+                    }
+                    number += 1;
+                }
+            }
+            Separator::Blanks => {
+                let mut reader = BufReader::new(self.bytes.reader());
+                let (mut read, mut start) = (Vec::new(), 0u64);
+                loop {
+                    read.clear();
+                    let length = reader.read_until(b'\n', &mut read);
+                    let length = length.map_err(|e| Error::io(self.path, e))?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    let mut position = Position::new();
+                    position.set_byte(start);
+                    start += length as u64;
+                    let text = std::str::from_utf8(&read).map_err(|e| {
+                        let place = line(self.bytes, Some(&position));
+                        Error::file(self.path, place, self.form, e.to_string())
+                    })?;
+                    let words: Vec<_> =
+                        text.split_ascii_whitespace().map(|word| word.trim_matches('"')).collect();
+                    if words.is_empty() {
+                        continue;
+                    }
+                    record = StringRecord::from(words);
+                    record.set_position(Some(position));
+                    if !visit(number, &record)? {
+                        return Ok(());
+                    }
+                    number += 1;
+                }
+            }
+        }
+    }
+
+    /// There is no record.
+    pub(super) fn empty(&self) -> Error {
+        Error::file(self.path, "line 1", self.form, "an empty file")
+    }
+
+    /// The words for a cell of a record.
+    fn place(&self, record: &StringRecord, at: usize) -> String {
+        format!("{}, column {}", line(self.bytes, record.position()), at + 1)
+    }
+
+    /// A cell that is not what is `expected`.
+    pub(super) fn refused(
+        &self,
+        record: &StringRecord,
+        at: usize,
+        expected: &str,
+        cell: &str,
+    ) -> Error {
+        let found = if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") };
+        Error::file(self.path, self.place(record, at), expected, found)
+    }
+
+    /// Errors unless the record has so many values.
+    pub(super) fn check_length(&self, record: &StringRecord, columns: usize) -> Result<()> {
+        if record.len() == columns {
+            return Ok(());
+        }
+        let expected = format!("{columns} values, as in the first line");
+        let place = line(self.bytes, record.position());
+        Err(Error::file(self.path, place, expected, record.len().to_string()))
+    }
+}
+
+/// The line of `text` on which what begins at `position` stands, from 1. The reader's own count lags behind after blank
+/// lines and where lines end in CR LF, because a record begins for it right behind the one before.
+fn line(text: &[u8], position: Option<&Position>) -> String {
+    let start = position.map_or(0, |position| position.byte() as usize).min(text.len());
+    let blank = text[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let before = text[..start + blank].iter().filter(|&&byte| byte == b'\n').count();
+    format!("line {}", before + 1)
+}
