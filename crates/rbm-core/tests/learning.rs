@@ -168,6 +168,42 @@ fn a_report_is_what_it_says_and_moves_nothing() {
     assert_eq!((parameter_bits(&rbm), rng), (before, Rng::new(7)));
 }
 
+/// Numbers that are still finite, and a machine that means nothing; then one that has learned nothing.
+#[test]
+fn a_report_tells_divergence_from_bad_learning() {
+    let train = patterns("10 10 01 00", DType::F32);
+    let report = |weights: &[Vec<f64>]| {
+        let rbm = bernoulli(weights, &[0.0, 0.0], &[0.0; 4], DType::F32);
+        let report = Monitor { train: train.clone(), held_out: None, rng: Rng::new(3) };
+        (report.report(&rbm).unwrap(), rbm)
+    };
+    let (healthy, rbm) = report(&[vec![0.1; 4], vec![-0.1; 4]]);
+    // Half of the cases have unit 0 on, a quarter unit 1.
+    assert_close("means", &[healthy.means_error], &[(0.25 + 0.1875) / 2.0], 1e-6);
+    let none: [Tensor; 0] = [];
+    healthy.check(&rbm, &none).unwrap();
+    let hidden = rbm.hidden().units();
+    assert!(healthy.warnings(&Units::bernoulli(4)).len() < 2, "{healthy:?}");
+
+    for (name, broken) in [
+        ("reconstruction", monitor::Report { reconstruction_error: 1e5, ..healthy.clone() }),
+        ("pseudo", monitor::Report { pseudo_likelihood: Some(-1e6), ..healthy.clone() }),
+        ("energy", monitor::Report { free_energy: f64::NAN, ..healthy.clone() }),
+        ("gap", monitor::Report { free_energy_gap: Some(-1e12), ..healthy.clone() }),
+    ] {
+        let error = broken.check(&rbm, &none).unwrap_err();
+        assert!(matches!(error, Error::Diverged { .. }), "{name}: {error}");
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+    let far = [matrix(&[vec![1e9, 0.0]], DType::F32)];
+    assert!(healthy.check(&rbm, &far).unwrap_err().to_string().contains("fantasies"));
+
+    let bad = monitor::Report { dead_units: 3, reconstruction_error: 0.5, ..healthy };
+    let warnings = bad.warnings(&hidden);
+    assert!(warnings[0].contains("3 of 4 hidden units are dead"), "{warnings:?}");
+    assert!(warnings[1].contains("worse than the columns' means"), "{warnings:?}");
+}
+
 /// Watching a training does not change it.
 #[test]
 fn an_observer_who_reports_changes_nothing() {
