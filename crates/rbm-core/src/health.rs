@@ -81,6 +81,8 @@ fn even_nats(units: &Units) -> f64 {
         Units::Bernoulli { size } | Units::Spin { size } => *size as f64 * 2f64.ln(),
         Units::Binomial { size, trials } => *size as f64 * (*trials as f64 + 1.0).ln(),
         Units::Potts { sites, states } => *sites as f64 * (*states as f64).ln(),
+        // Of documents whose lengths are their own, that of a long one.
+        Units::Multinomial { size, draws: 0 } => 1e3 * (*size as f64).ln(),
         Units::Multinomial { size, draws } => *draws as f64 * (*size as f64).ln(),
         _ => 0.0,
     });

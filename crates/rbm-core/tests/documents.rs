@@ -10,8 +10,9 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, assert_mean, flat, log_sum_exp, machine, matrix, rows};
 use rbm_core::likelihood::{pseudo_likelihood, stochastic_pseudo_likelihood};
+use rbm_core::transform::{PerDraw, Transform};
 use rbm_core::{
-    Averages, ContrastiveDivergence, Gibbs, Kernel, NegativePhase, Phase, Rbm, Rng, Units,
+    Averages, ContrastiveDivergence, Gibbs, Gradient, Kernel, NegativePhase, Phase, Rbm, Rng, Units,
 };
 
 const F64: DType = DType::F64;
@@ -107,4 +108,20 @@ fn chains_keep_their_lengths() {
     // Whoever does not know the length is refused by name.
     let message = rbm.sample_visible(&chains.hidden, &mut rng).unwrap_err().to_string();
     assert!(message.contains("number of draws"), "{message}");
+}
+
+/// What hidden biases move by is the slope over the mean length, and nothing else is changed.
+#[test]
+fn steps_of_hidden_biases_are_by_draw() {
+    let rbm = machine("multinomial:3", "bernoulli:4", F64, 6);
+    let documents = documents();
+    let positive = Phase::of(&rbm, &documents).unwrap();
+    let mut rng = Rng::new(1);
+    let negative = ContrastiveDivergence::new(1).fantasy(&rbm, &positive, &mut rng).unwrap();
+    let gradient = Gradient::between(&rbm, &positive, &negative).unwrap();
+    let changed = PerDraw.apply(gradient.clone(), &rbm, &positive).unwrap();
+    // 1, 2, 5 and 9 words.
+    let expected: Vec<f64> = flat(&gradient.hidden[0]).iter().map(|x| x / 4.25).collect();
+    assert_close("hidden bias", &flat(&changed.hidden[0]), &expected, ROUNDING);
+    assert_close("bias", &flat(&changed.visible[0]), &flat(&gradient.visible[0]), ROUNDING);
 }

@@ -8,7 +8,9 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{DISCRETE, Plain, assert_close, assert_mean, log_sum_exp, machine, matrix, support};
-use rbm_core::likelihood::{pseudo_likelihood, stochastic_pseudo_likelihood};
+use rbm_core::likelihood::{
+    pseudo_likelihood, pseudo_likelihood_stride, stochastic_pseudo_likelihood,
+};
 use rbm_core::monitor::Monitor;
 use rbm_core::{Rng, Units};
 
@@ -158,4 +160,19 @@ fn dead_and_stuck_units_are_those_at_the_edges_of_their_range() {
         let report = Monitor { train, held_out: None, rng: Rng::new(12) }.report(&rbm).unwrap();
         assert_eq!((report.dead_units, report.stuck_units), (dead, stuck), "{hidden}");
     }
+}
+
+/// Of very many categories not every case is looked at; the estimate is still that of all of them, here of equal ones.
+#[test]
+fn some_cases_stand_for_all_where_there_are_many_categories() {
+    let rbm = machine("multinomial(2):20000", "bernoulli:100", DType::F32, 7);
+    assert_eq!([10, 268, 1000].map(|rows| pseudo_likelihood_stride(&rbm, rows)), [1, 1, 4]);
+    let row = Tensor::zeros((1, 20000), DType::F32, &Device::Cpu).unwrap();
+    let two = Tensor::full(2f32, (1, 1), &Device::Cpu).unwrap();
+    let case = Tensor::cat(&[&two, &row.narrow(1, 1, 19999).unwrap()], 1).unwrap();
+    let alone = stochastic_pseudo_likelihood(&rbm, &case, &mut Rng::new(1)).unwrap();
+    let all = case.broadcast_as((300, 20000)).unwrap().contiguous().unwrap();
+    assert_eq!(pseudo_likelihood_stride(&rbm, 300), 2);
+    let found = stochastic_pseudo_likelihood(&rbm, &all, &mut Rng::new(1)).unwrap();
+    assert!((found - alone).abs() < 1e-3 * alone.abs(), "{found} {alone}");
 }

@@ -1,10 +1,11 @@
 //! From a recipe's words to the parts that learn.
 
 use rbm_core::init::Init;
-use rbm_core::transform::{Centre, Clip, Sparsity, Transform, WeightDecay};
+use rbm_core::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
 use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
 use super::{Layer, Rule};
+use crate::labels::has_own_draws;
 
 impl Layer {
     /// How the machine starts.
@@ -24,6 +25,9 @@ impl Layer {
         }
         if self.centre == Some(true) {
             transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
+        }
+        if has_own_draws(&rbm.visible().units()) {
+            transforms.push(Box::new(PerDraw));
         }
         if self.clip > 0.0 {
             transforms.push(Box::new(Clip::new(self.clip)?));

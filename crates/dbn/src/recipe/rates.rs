@@ -5,6 +5,7 @@ use rbm_core::{Error, Result, Schedule, Units};
 
 use super::visible::AUTO;
 use super::{Layer, Recipe, Rule};
+use crate::labels::has_own_draws;
 
 /// How fast a machine learns.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +51,8 @@ impl Rates {
             false => Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
         };
         // Without it layers above real-valued ones die, and rates must be ten times as small.
-        Self { learning_rate: Schedule::Constant(one_digit(rate)), momentum, centre: true }
+        let centre = !has_own_draws(visible);
+        Self { learning_rate: Schedule::Constant(one_digit(rate)), momentum, centre }
     }
 }
 
@@ -79,6 +81,8 @@ fn of_hidden(units: &Units) -> f64 {
 fn of_either(units: &Units) -> f64 {
     match units {
         Units::Binomial { trials, .. } => 0.05 / *trials as f64,
+        // As long as nobody knows.
+        Units::Multinomial { draws: 0, .. } => 0.003,
         Units::Multinomial { draws, .. } => 0.5 / *draws as f64,
         _ => BINARY,
     }

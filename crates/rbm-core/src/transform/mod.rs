@@ -36,6 +36,27 @@ impl Transform for WeightDecay {
     }
 }
 
+/// Where visible configurations have numbers of draws of their own, D: divides what hidden biases would move by, by the mean of D. The
+/// direction stays one of ascent. A bias that counts D times has a slope D times as steep, and a step along it would move the
+/// inputs D² times as far as a step of a weight does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PerDraw;
+
+impl Stateful for PerDraw {}
+
+impl Transform for PerDraw {
+    fn apply(&mut self, mut gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient> {
+        let Some(draws) = rbm.visible().own_draws(&positive.visible)? else { return Ok(gradient) };
+        let mean = ops::device::to_host(&draws.mean_all()?)?.to_scalar::<f64>()?.max(1.0);
+        for (k, _) in rbm.hidden().biases() {
+            if let Some(part) = gradient.hidden.get_mut(k) {
+                *part = (&*part / mean)?;
+            }
+        }
+        Ok(gradient)
+    }
+}
+
 /// Pulls each hidden unit's mean activity towards a target by the cross-entropy between the two (Practical Guide §11;
 /// Nair and Hinton 2009).
 #[derive(Debug, Clone)]
