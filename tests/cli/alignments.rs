@@ -154,3 +154,40 @@ fn copies_count_as_one() {
         .dbn("train data.csv --weights identity:0.8 --out no")
         .failed_in_the_end(&["weights", "--one-hot"]);
 }
+
+/// Documents as long as they are: what CD learns from them, looks at and embeds; and what cannot be, by name.
+#[test]
+fn documents_have_their_own_lengths() {
+    let place = Place::new();
+    let mut random = SplitMix(9);
+    let mut text = String::new();
+    for i in 0..40 {
+        let mut counts = [0; 12];
+        for _ in 0..=random.below(30) {
+            counts[(6 * (i % 2) + random.below(6)) as usize] += 1;
+        }
+        let words = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let words = words.map(|(word, count)| format!(" {}:{count}", word + 1));
+        writeln!(text, "{}{}", i % 2, words.collect::<String>()).unwrap();
+    }
+    place.write("docs.svm", text);
+    let words = "train docs.svm --width 12 --visible multinomial --hidden 6 --unsupervised \
+                 --set layers.*.epochs=30 --set layers.*.batch_size=10 --set layers.*.learning_rate=0.01";
+    let said = place.dbn(&format!("{words} --out run")).done();
+    assert!(said.err.contains("pseudo-LL"), "{said:?}");
+    assert!(place.path("run/reconstructions.png").exists());
+    assert!(!place.path("run/samples.png").exists(), "of which length?");
+    let config = place.json("run/config.json");
+    let units = serde_json::json!({ "kind": "multinomial", "size": 12, "draws": 0 });
+    assert_eq!(config["visible"], units);
+    place.dbn("evaluate run").done();
+    place.dbn("embed run --out f.npy").done();
+    place.dbn("sample run --from docs.svm --count 4 --steps 5 --out s").done();
+    let (shape, shares) = read_npy(&place.read("s/samples.npy"));
+    assert_eq!(shape, [4, 12]);
+    for shares in shares.chunks(12) {
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-4, "{shares:?}");
+    }
+    place.dbn("sample run --count 4").failed_in_the_end(&["multinomial", "number of draws"]);
+    place.dbn(&format!("{words} --set layers.0.method=pcd --out no")).failed_in_the_end(&["draws"]);
+}

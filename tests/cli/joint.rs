@@ -249,7 +249,9 @@ fn a_joint_recipe_that_cannot_be_is_refused() {
     place.write("both.toml", format!("{JOINT}\n[classifier]\nepochs = 1\n"));
     place.dbn("train data.csv --recipe both.toml").misused(&["classifier", "labels = true"]);
     place.write("joint.toml", JOINT);
-    place.dbn("train data.csv --label-column none --recipe joint.toml").failed(&["labels"]);
+    place
+        .dbn("train data.csv --label-column none --recipe joint.toml")
+        .failed_in_the_end(&["labels"]);
     place
         .dbn("train data.csv --recipe joint.toml --set updown.steps=0.5")
         .misused(&["updown.steps"]);

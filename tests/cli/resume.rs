@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{Answer, Case, Place, SplitMix, answer, csv, data, metrics, record, tensors};
 
 /// Momentum and persistent chains, then sparsity, then dropout with early stopping; thousands of steps.
-const STEPS: &str = "--set layers.*.momentum=0.8 --set layers.*.steps=[[0,1],[3,2]] --set classifier.epochs=60 \
+const STEPS: &str = "--set layers.*.learning_rate=0.1 --set layers.*.momentum=0.8 --set layers.*.steps=[[0,1],[3,2]] --set classifier.epochs=60 \
                      --set classifier.patience=12 --no-evaluation";
 
 /// Stage and place of a checkpoint: epochs, then mini-batches.
@@ -453,7 +453,7 @@ fn other_data_are_refused() {
         place.write("data.csv", csv(&other));
         let answer = place.dbn("train --resume run --no-pictures");
         assert_eq!(answer.code, Some(1), "{what} changed: {answer:?}");
-        answer.failed(&["run", "the data", "expected", "found"]);
+        answer.failed_in_the_end(&["run", "the data", "expected", "found"]);
         assert_eq!(place.files("run"), before, "{what}");
     }
 }
@@ -464,5 +464,6 @@ fn another_recipe_is_refused() {
     place.train("");
     let recipe = place.text("run/recipe.toml");
     place.write("run/recipe.toml", recipe.replace("hidden = 24", "hidden = 23"));
-    place.dbn("train --resume run").failed(&["run", "rbms.0.", "[16, 23]", "[16, 24]"]);
+    let words = ["run", "rbms.0.", "[16, 23]", "[16, 24]"];
+    place.dbn("train --resume run").failed_in_the_end(&words);
 }
