@@ -233,6 +233,13 @@ fn rates_that_nobody_named_follow_units_and_method() {
         assert_eq!((last, centre), (momentum, Some(true)), "{visible} {hidden} {more}");
         assert!(said.unwrap().contains(&rate.to_string()), "{visible} {hidden} {more}");
     }
+    let stack = "[[layers]]\nhidden = 50\n[[layers]]\nhidden = 40";
+    let above = |visible: &str| {
+        let (recipe, _) = Recipe::parse(stack).unwrap().resolved(&visible.parse().unwrap());
+        recipe.layers[1].learning_rate.clone().unwrap()
+    };
+    assert_eq!(above("gaussian:30"), Schedule::Constant(0.01));
+    assert_eq!(above("30"), Schedule::Constant(0.1));
     let named = of("gaussian:30", "50", "learning_rate = 0.2");
     assert_eq!(named, (0.2, 0.9, Some(false), None));
     let named =

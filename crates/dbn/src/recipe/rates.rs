@@ -20,6 +20,8 @@ pub struct Rates {
 
 /// What Bernoulli units on both sides learn by with contrastive divergence.
 const BINARY: f64 = 0.1;
+/// The most above a machine of data that are no bits.
+const ABOVE_REAL: f64 = 0.01;
 
 impl Rates {
     /// The rates for a machine of these units that learns so many cases at a time.
@@ -108,10 +110,10 @@ impl Recipe {
     /// The recipe with every rate in it that nobody named, for a data layer of the units `visible`; and what was chosen, a sentence,
     /// if it is not what recipes are documented to have. Where a learning rate is named and no centring is, there is none.
     pub fn resolved(mut self, visible: &Units) -> (Self, Option<String>) {
-        let mut below = visible.clone();
+        let usual: Vec<_> =
+            (0..self.layers.len()).filter_map(|layer| self.usual(layer, visible)).collect();
         let mut chosen = Vec::new();
-        for (i, layer) in self.layers.iter_mut().enumerate() {
-            let rates = Rates::of(&below, layer);
+        for (i, (layer, rates)) in self.layers.iter_mut().zip(usual).enumerate() {
             let is_chosen = layer.learning_rate.is_none();
             let centre = layer.centre.unwrap_or(is_chosen && rates.centre);
             layer.centre = Some(centre);
@@ -126,7 +128,6 @@ impl Recipe {
             }
             layer.learning_rate.get_or_insert(rates.learning_rate);
             layer.momentum.get_or_insert(rates.momentum);
-            below = layer.hidden.clone();
         }
         let said = format!(
             "learning rates by units and method: {}; layers.N.learning_rate names others",
@@ -146,14 +147,24 @@ impl Recipe {
         filled == *self
     }
 
-    /// The learning rate that the layer with this number would get if nobody named one, in its first epoch.
-    pub(crate) fn usual_rate(&self, layer: usize, visible: &Units) -> f64 {
-        let below = match layer.checked_sub(1).and_then(|below| self.layers.get(below)) {
-            Some(below) => &below.hidden,
-            None => visible,
+    /// The rates that the layer with this number would get if nobody named any.
+    fn usual(&self, layer: usize, visible: &Units) -> Option<Rates> {
+        let of = self.layers.get(layer)?;
+        let Some(below) = layer.checked_sub(1).and_then(|below| self.layers.get(below)) else {
+            return Some(Rates::of(visible, of));
         };
-        let rates = self.layers.get(layer).map(|layer| Rates::of(below, layer));
-        rates.map_or(BINARY, |rates| rates.learning_rate.at(0, 1))
+        let mut rates = Rates::of(&below.hidden, of);
+        if least(visible, |units| of_visible(units, of.batch_size)) < BINARY {
+            // What such data make of the units below varies little from case to case.
+            let least = rates.learning_rate.at(0, 1).min(ABOVE_REAL);
+            rates.learning_rate = Schedule::Constant(least);
+        }
+        Some(rates)
+    }
+
+    /// The learning rate that the layer with this number would get if nobody named one.
+    pub(crate) fn usual_rate(&self, layer: usize, visible: &Units) -> f64 {
+        self.usual(layer, visible).map_or(BINARY, |rates| rates.learning_rate.at(0, 1))
     }
 
     /// The recipe without the rates of layers whose units, method or optimiser in `changed` are not those of `original`, which
