@@ -121,6 +121,11 @@ fn place() -> Place {
     place.write("table.csv", format!("{header}label\n{whole}"));
     let missing: String = tables.iter().map(|(missing, _)| missing.as_str()).collect();
     place.write("missing.csv", format!("{header}species\n{missing}"));
+    let prices: String = rows
+        .iter()
+        .map(|row| format!("{},{},{}\n", row[0], row[1], 3.0 * row[0] + row[2]))
+        .collect();
+    place.write("prices.csv", format!("size,age,price\n{prices}"));
     // 100 words a document, and 30 sequences of 12 letters of two families.
     let document = |i: usize| {
         let mut counts = [0; 12];

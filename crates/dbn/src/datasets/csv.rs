@@ -264,7 +264,11 @@ impl Plan {
             |at: usize| Some(at) != label && Some(at) != target && !dropped.contains(&at);
         let candidates: Vec<_> = (0..head.columns).filter(|&at| is_feature(at)).collect();
         let features = match options.columns.as_deref() {
-            Some(known) => in_known_order(text, head, known, &candidates, notes)?,
+            Some(known) => {
+                let candidates: Vec<_> =
+                    candidates.into_iter().filter(|&at| !is_index(head, survey, at)).collect();
+                in_known_order(text, head, known, &candidates, notes)?
+            }
             None => without_indices(head, survey, &candidates, label, notes),
         };
         let known_words = |feature: usize| match options.columns.as_deref()?.0.get(feature)?.holds {
@@ -466,6 +470,13 @@ fn in_known_order(
     Ok(order)
 }
 
+/// Whether a first column without a name counts the cases, as pandas writes its index.
+fn is_index(head: &Head, survey: &Survey, at: usize) -> bool {
+    let name = head.names.as_ref().and_then(|names| names.get(at));
+    let is_unnamed = name.is_some_and(|name| name.is_empty() || name.starts_with("Unnamed: "));
+    is_unnamed && at == 0 && survey.is_count(at)
+}
+
 /// The columns among `candidates` but for those that only count the cases.
 fn without_indices(
     head: &Head,
@@ -475,12 +486,8 @@ fn without_indices(
     notes: &mut Vec<String>,
 ) -> Vec<usize> {
     let Some(names) = &head.names else { return candidates.to_vec() };
-    let is_index = |at: usize| {
-        let name = names[at].as_str();
-        (name.is_empty() || name.starts_with("Unnamed: ")) && at == 0 && survey.is_count(at)
-    };
     let mut kept = candidates.to_vec();
-    if let Some(&at) = candidates.iter().find(|&&at| is_index(at)) {
+    if let Some(&at) = candidates.iter().find(|&&at| is_index(head, survey, at)) {
         notes.push(format!("{} counts the cases: it is left out", head.called(at)));
         kept.retain(|&other| other != at);
     }

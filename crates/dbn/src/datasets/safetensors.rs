@@ -16,12 +16,12 @@ const LABELS: [&str; 2] = ["labels", "y"];
 const FORM: &str = "a .safetensors file";
 const TYPES: &str = "F64, F32, F16, BF16, U8, U32, I16, I32 or I64";
 
+/// Cases, the size of pictures, and the names of classes.
+type Read = (Part, Option<(usize, usize)>, Option<Vec<String>>);
+
 /// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures: the first
 /// there is of the tensors [`CASES`], or else the only floating-point or U8 tensor of such a shape; labels from [`LABELS`].
-pub(super) fn read(
-    path: &Path,
-    options: &Options,
-) -> Result<(Part, Option<(usize, usize)>, Option<Vec<String>>)> {
+pub(super) fn read(path: &Path, options: &Options) -> Result<Read> {
     let bytes = bytes::read(path, FORM)?;
     let (header, metadata) = SafeTensors::read_metadata(&bytes)
         .map_err(|e| Error::file(path, "header", "a whole .safetensors file", e.to_string()))?;
