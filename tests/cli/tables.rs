@@ -252,3 +252,33 @@ fn one_class_is_nothing_to_tell_apart() {
     );
     place.dbn("train one.csv --recipe mnist").failed_in_the_end(&["the same label for all cases"]);
 }
+
+#[test]
+fn a_class_is_asked_for_by_its_name() {
+    let place = Place::new();
+    place.write("insects.csv", text([0, 1, 2, 3, 4], ","));
+    let words = "--set labels=true --set layers.0.epochs=2 --no-pictures --out run";
+    place.dbn(&format!("train insects.csv {words}")).done();
+    place.dbn("sample run --label bee --count 3 --steps 5 --out samples").done();
+    place.dbn("sample run --label cow --out no").failed(&["one of ant, bee", "found cow"]);
+}
+
+#[test]
+fn counts_are_documents() {
+    let place = Place::new();
+    let mut random = SplitMix(6);
+    let line = |i: usize| {
+        let words: Vec<_> =
+            (0..3).map(|j| 1 + 5 * (i % 2) as u64 + j + random.below(2) * 2).collect();
+        let mut counts = std::collections::BTreeMap::new();
+        words.iter().for_each(|word| *counts.entry(word).or_insert(1) += 1);
+        let pairs: String = counts.iter().map(|(word, count)| format!(" {word}:{count}")).collect();
+        format!("{}{pairs}\n", i % 2)
+    };
+    place.write("docs.svm", (0..80).map(line).collect::<String>());
+    let said = place
+        .dbn("train docs.svm --no-pictures --out run --layers 10 --set layers.*.epochs=2")
+        .done();
+    assert!(said.err.contains("--visible multinomial"), "{}", said.err);
+    assert_eq!(place.json("run/config.json")["visible"]["kind"], "multinomial");
+}

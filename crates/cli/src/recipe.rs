@@ -11,6 +11,8 @@ use dbn::{Model, Recipe};
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
 
+/// The units of counts, as many draws as each case has.
+const COUNTS: &str = "multinomial";
 /// The recipe of tables.
 const TABLE: &str = "table";
 /// From so many pictures on they are learned as MNIST's are.
@@ -38,6 +40,12 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     }
     if let Some(visible) = &args.visible {
         recipe.visible.clone_from(visible);
+    }
+    if data.is_some_and(|data| data.is_counts) && args.recipe.is_none() && args.visible.is_none() {
+        output::note(
+            "counts: the words of a document, --visible multinomial (another kind decides otherwise)",
+        );
+        recipe.visible = COUNTS.into();
     }
     for (is_asked, scaling) in [
         (args.standardise, Scaling::Standardise),

@@ -147,9 +147,16 @@ fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
         (Some(known), labels) => labels
             .iter()
             .map(|label| match label {
-                Label::Class(class) if *class < known => Ok(*class),
-                Label::Class(class) => {
-                    bail!("--label: expected a class below {known}, found {class}")
+                Label::Class(text) => {
+                    let is_called = |class: &u32| model.class_name(*class as usize) == *text;
+                    let number = || text.parse().ok().filter(|class| *class < known);
+                    let class = (0..known).find(is_called).or_else(number);
+                    class.with_context(|| match &model.class_names {
+                        Some(names) => {
+                            format!("--label: expected one of {}, found {text}", names.join(", "))
+                        }
+                        None => format!("--label: expected a class below {known}, found {text}"),
+                    })
                 }
                 Label::Any => bail!("--label: expected classes, or any alone"),
             })

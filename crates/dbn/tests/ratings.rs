@@ -38,7 +38,7 @@ fn ratings() -> Vec<Vec<Option<f64>>> {
     );
     let draws = draws.unwrap().to_vec2::<f64>().unwrap();
     let rating = |u: &[f64], film: usize| {
-        let likes = (u[0] < 0.5) == (film % 2 == 0);
+        let likes = (u[0] < 0.5) == film.is_multiple_of(2);
         let least = if likes { 3.4 } else { 0.8 };
         (u[1 + FILMS + film] < 0.5).then(|| (least + 1.8 * u[1 + film]).round().clamp(1.0, 5.0))
     };
@@ -96,7 +96,7 @@ fn held_out_ratings_are_predicted_better_than_by_the_film_s_mean() {
         of_mean += (mean - truth).powi(2);
         count += 1.0;
     }
-    let (rmse, of_mean) = ((squares / count as f64).sqrt(), (of_mean / count as f64).sqrt());
+    let (rmse, of_mean) = ((squares / count).sqrt(), (of_mean / count).sqrt());
     // Two tastes are told apart by three or four ratings: a third of the mean's error is noise that nobody can predict.
     assert!(rmse < 0.7 * of_mean, "{rmse} and {of_mean} of the mean");
 }

@@ -1,29 +1,28 @@
 //! `dbn sample`, as it was typed.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-use anyhow::{Result, bail};
 
 use super::{DataOptions, Where};
 use crate::clamp::Keep;
 
 /// A class to draw, or whichever the network has in mind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
     Any,
-    Class(u32),
+    /// Its name, or its number.
+    Class(String),
 }
 
 impl FromStr for Label {
-    type Err = anyhow::Error;
+    type Err = Infallible;
 
-    fn from_str(text: &str) -> Result<Self> {
-        match (text, text.parse()) {
-            ("any", _) => Ok(Self::Any),
-            (_, Ok(class)) => Ok(Self::Class(class)),
-            _ => bail!("expected the number of a class, or any"),
-        }
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "any" => Self::Any,
+            class => Self::Class(class.to_owned()),
+        })
     }
 }
 
@@ -44,7 +43,7 @@ pub struct Sample {
     /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
     #[arg(long, value_name = "DATA", conflicts_with = "clamp")]
     pub from: Option<String>,
-    /// Of a network with label units, samples of these classes only, --count of each; `any` leaves the labels to the network
+    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network
     /// [default: every class]
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub label: Vec<Label>,

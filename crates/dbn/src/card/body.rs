@@ -121,7 +121,22 @@ fn data(card: &Card) -> String {
     if config.visible.range() == (0.0, 1.0) {
         said.push_str("; between 0 and 1 when they reach the network");
     }
-    said + "."
+    said.push('.');
+    if let Some(columns) = &config.columns {
+        let _ = write!(
+            said,
+            "\n\nColumns of a table, by name or in this order: {}.",
+            cell(&columns.description())
+        );
+    }
+    if let Some(names) = &config.class_names {
+        let names: Vec<_> = names.iter().map(|name| cell(name)).collect();
+        let _ = write!(said, "\n\nClasses, in this order: {}.", names.join(", "));
+    }
+    if let Some(target) = &config.target {
+        let _ = write!(said, "\n\nIt predicts {}.", cell(&target.name));
+    }
+    said
 }
 
 fn recipe(card: &Card) -> String {

@@ -181,6 +181,11 @@ impl Cases {
         self.rows(&self.spread(most))
     }
 
+    /// Whether they are sparse rows of whole numbers of which some are above 1.
+    pub(super) fn are_counts(&self) -> bool {
+        matches!(&self.source, Origin::Sparse(sparse) if sparse.are_counts())
+    }
+
     /// Values that no case lies below or above, where that is known without looking.
     pub(super) fn extent(&self) -> Option<(f32, f32)> {
         if self.standardise.is_some() {

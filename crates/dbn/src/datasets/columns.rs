@@ -208,7 +208,7 @@ impl Columns {
     }
 
     /// What every column was taken for, a line for each kind.
-    pub(super) fn description(&self) -> String {
+    pub(crate) fn description(&self) -> String {
         let of = |is: &dyn Fn(&Content) -> bool| -> Vec<usize> {
             (0..self.0.len()).filter(|&at| is(&self.0[at].holds)).collect()
         };
@@ -232,7 +232,7 @@ impl Columns {
                 said.push(format!("{} {kind}: {}", columns.len(), listed(&names)));
             }
         }
-        format!("columns taken for {}", said.join("; "))
+        said.join("; ")
     }
 }
 

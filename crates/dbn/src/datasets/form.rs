@@ -43,9 +43,9 @@ pub fn is_population(source: &str) -> bool {
     Population::is_named(source)
 }
 
-/// Whether `source` is a file of text or Parquet whose columns are told apart.
+/// Whether `source` is a file of rows of numbers, a table or arrays, whose columns are told apart.
 pub fn is_table(source: &str) -> bool {
-    matches!(Source::of(source), Ok(Source::File(_, form)) if form.is_table())
+    matches!(Source::of(source), Ok(Source::File(_, form)) if form.is_matrix())
 }
 
 /// Whether `source` is a folder or the beginning of the names of three files, `NAME.train.data` and its like.

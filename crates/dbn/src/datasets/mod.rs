@@ -91,6 +91,8 @@ pub struct Dataset {
     /// The cases that the source itself sets apart for testing (`NAME.test.data`, the `t10k` files of an IDX folder); else
     /// see [`Dataset::parts`].
     pub held_out: Option<Part>,
+    /// Whether the cases are sparse rows of whole numbers of which some are above 1: counts.
+    pub is_counts: bool,
     /// Whether the cases are all there are, and not a sample of them: nothing is held out then.
     pub is_population: bool,
     /// The number of classes, one more than the largest label; `None` where there are no labels.
@@ -236,7 +238,7 @@ fn tell_columns(
                     let names = about.names.as_deref();
                     let columns =
                         columns::columns_of(&profiles, dataset.train.len(), names, words, &wanted)?;
-                    dataset.notes.push(columns.description());
+                    dataset.notes.push(format!("columns taken for {}", columns.description()));
                     columns
                 };
             Arc::new(columns)
@@ -331,7 +333,8 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
         Source::File(path, Form::Svmlight) => {
             let (train, names) = svmlight::read(path, options)?;
             about.class_names = names;
-            Dataset::of(train)
+            let is_counts = train.cases.are_counts();
+            Dataset { is_counts, ..Dataset::of(train) }
         }
         Source::File(path, Form::Alignment) => alignment::read(path, options)?,
         Source::File(path, Form::Safetensors) => {
@@ -357,6 +360,7 @@ impl Dataset {
             train,
             validation: None,
             held_out: None,
+            is_counts: false,
             is_population: false,
             classes: None,
             class_names: None,

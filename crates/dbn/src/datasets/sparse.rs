@@ -39,6 +39,11 @@ impl Sparse {
         self.extent
     }
 
+    /// Whether all values are whole numbers from 0 on, and some above 1.
+    pub(super) fn are_counts(&self) -> bool {
+        self.extent.0 >= 0.0 && self.extent.1 > 1.0 && self.values.iter().all(|x| x.fract() == 0.0)
+    }
+
     /// The rows with these numbers, which must be there, `(rows, width)`.
     pub(super) fn rows(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
         let (count, width) = (rows.len(), self.width);

@@ -11,6 +11,7 @@ use super::backprop::Backprop;
 use super::network::Network;
 use super::record::Record;
 use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
+use crate::datasets::Cases;
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use crate::{Part, missing};
@@ -208,9 +209,25 @@ impl Training {
                 Network::Autoencoder(_) => figures.validation_squared_error = Some(score.error),
             }
             figures.validation_loss = Some(score.loss);
+        } else if epoch == recipe.epochs {
+            // Nothing else looks at what the last steps have made.
+            let score = network.unrolled().score(&self.some_of_training()?)?;
+            check(" on training cases", score.loss)?;
         }
         self.record.kept = self.kept.counts;
         Ok(figures)
+    }
+
+    /// Training cases from all over them, a thousand at most, with what is missing as it begins.
+    fn some_of_training(&self) -> Result<Part> {
+        let part = self.train.select(&self.train.cases.spread(SEEN))?;
+        match &self.imputation {
+            Some(imputation) => {
+                let cases = Cases::of(&imputation.started(&part.cases.tensor()?)?)?;
+                Ok(Part { cases: cases.to_device(&self.device)?, ..part })
+            }
+            None => Ok(part),
+        }
     }
 
     /// Errors when a parameter is no longer finite.
@@ -231,8 +248,7 @@ impl Training {
             // Of a standardised target.
             Network::Regressor(_) => 0.5,
             Network::Autoencoder(_) => {
-                let some = self.train.cases.rows(&self.train.cases.spread(SEEN))?;
-                let (_, variance) = init::moments(&some)?;
+                let (_, variance) = init::moments(&self.some_of_training()?.cases)?;
                 let width = self.train.width() as f64;
                 width + to_host(&variance.sum_all()?)?.to_scalar::<f64>()?
             }
