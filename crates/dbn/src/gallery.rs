@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
@@ -18,6 +18,8 @@ pub const SAMPLES: &str = "samples.png";
 const COLUMNS: usize = 10;
 /// How many sites of alignments stand beside each other.
 const WIDEST: usize = 1200;
+/// The most columns of a table that stand beside each other.
+const MOST_BESIDE: usize = 64;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
@@ -44,7 +46,7 @@ pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<(
 
 /// Samples as a training leaves them.
 pub fn dreams(path: &Path, model: &Model, seed: u64) -> Result<()> {
-    let samples = model.in_data_values(&samples_of(model, &mut Rng::new(seed))?)?;
+    let samples = drawn(model, &samples_of(model, &mut Rng::new(seed))?)?;
     self::samples(path, model, &samples, COLUMNS)
 }
 
@@ -89,7 +91,16 @@ pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<(
         Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
         None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
     };
-    completions(path, model, &originals, &model.in_data_values(&reconstructions)?)
+    completions(path, model, &drawn(model, &prepared)?, &drawn(model, &reconstructions)?)
+}
+
+/// What the network sees or says `(n, width)` as it is drawn: pictures in the values of the data. Columns of a table have scales of
+/// their own: they are drawn as the network sees them.
+fn drawn(model: &Model, values: &Tensor) -> Result<Tensor> {
+    if model.image.is_none() && model.standardise.is_some() {
+        return Ok(values.detach().to_device(&Device::Cpu)?);
+    }
+    model.in_data_values(values)
 }
 
 /// Given cases `(n, width)` above what has become of them, both in the values of the data.
@@ -121,8 +132,15 @@ fn contrast(model: &Model) -> Contrast {
 pub fn image(model: &Model) -> (usize, usize) {
     match sites(model) {
         Some((sites, states)) => (states, sites),
+        // A bar for each case: a column of the table stands in the same place in all of them.
+        None if is_table(model) => (1, model.dbn.width()),
         None => shape_of(model.dbn.width(), model.image),
     }
+}
+
+/// Whether the model learned from a table of so few columns that they can stand beside each other.
+fn is_table(model: &Model) -> bool {
+    model.columns.is_some() && model.image.is_none() && model.dbn.width() <= MOST_BESIDE
 }
 
 /// Sites and states of data that are nothing else, and no pictures.
