@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::datasets::{self, Dataset};
+use dbn::datasets::{self, Dataset, Missing};
 use dbn::recipe::{AUTO, BUILT_IN, Data};
 use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
@@ -165,6 +165,10 @@ fn load_silently(source: &str, options: &datasets::Options) -> Result<Dataset> {
 
 /// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
 pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<Dataset> {
+    ensure!(
+        options.missing.is_none_or(|how| how == Missing::Refuse) || model.missing.is_some(),
+        "--missing: expected a model that was trained with --missing mean or gibbs: this one has nothing to fill in"
+    );
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
@@ -201,6 +205,7 @@ fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datase
     let missing = model.missing.as_ref().map(|values| values.how);
     datasets::Options {
         finds_kinds: false,
+        known_label: model.label.clone(),
         known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
         missing: missing.unwrap_or(options.missing),
         columns: model.columns.clone(),

@@ -58,6 +58,9 @@ pub struct Config {
     /// What the classes are called, where they are not called by their numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
+    /// What the column of the labels is called in the table that it learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// What becomes of missing values, where some may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
@@ -101,6 +104,7 @@ impl Config {
             preprocessing: None,
             columns: None,
             class_names: None,
+            label: None,
             missing: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Data brought to mean zero and deviation one, or between zero and one, and back.
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::{Error, Result, Rows, Units, data, init};
+use rbm_core::{Error, Result, Rows, Units, data};
 use serde::{Deserialize, Serialize};
 
 /// What is done to the columns of data before learning. In a recipe `"auto"`, `false`, `true` or `"min-max"`.
@@ -70,15 +70,17 @@ impl Standardise {
     ///
     /// What is missing, NaN, is left out.
     pub fn of(cases: &dyn Rows) -> Result<Self> {
-        let (mut mean, mut variance) = init::moments(cases)?;
-        if mean.to_vec1::<f32>()?.iter().any(|x| x.is_nan()) {
-            let (means, variances) = known_moments(cases)?;
-            let width = means.len();
-            mean = Tensor::from_vec(means, width, &Device::Cpu)?;
-            variance = Tensor::from_vec(variances, width, &Device::Cpu)?;
-        }
-        let constant = variance.lt(1e-12)?.to_dtype(variance.dtype())?;
-        Ok(Self { mean, deviation: (variance + constant)?.sqrt()?, cuts: false })
+        let (mean, variance) = known_moments(cases)?;
+        // What single precision cannot tell from the mean is constant, however small or large the numbers are.
+        let deviation = mean.iter().zip(&variance).map(|(mean, variance)| {
+            let deviation = variance.sqrt() as f32;
+            let is_constant = deviation <= 4.0 * f32::EPSILON * mean.abs();
+            if is_constant || !deviation.is_normal() { 1.0 } else { deviation }
+        });
+        let deviation: Vec<f32> = deviation.collect();
+        let width = mean.len();
+        let deviation = Tensor::from_vec(deviation, width, &Device::Cpu)?;
+        Ok(Self { mean: Tensor::from_vec(mean, width, &Device::Cpu)?, deviation, cuts: false })
     }
 
     /// The smallest value of the columns of `cases` `(n, width)`, and how far the largest lies above it.
@@ -92,6 +94,8 @@ impl Standardise {
                 }
             }
         }
+        // Of a column that is missing as a whole nothing is known.
+        low.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
         let ranges = low.iter().zip(&high).map(|(low, high)| match high - low {
             range if range > 0.0 => range,
             _ => 1.0,
@@ -157,9 +161,9 @@ fn cut(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Mean and variance of the known values of every column of `cases` `(n, width)`, those that are not NaN; 0 where none is known.
-pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f32>)> {
+pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f64>)> {
     let width = cases.width();
-    let average = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f32>> {
+    let average = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f64>> {
         let (mut sums, mut counts) = (vec![0.0; width], vec![0usize; width]);
         for block in data::blocks(cases) {
             for row in block?.to_vec2::<f32>()? {
@@ -169,10 +173,10 @@ pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f32>)> {
                 }
             }
         }
-        let mean = |(sum, count): (&f64, &usize)| (sum / (*count).max(1) as f64) as f32;
+        let mean = |(sum, count): (&f64, &usize)| sum / (*count).max(1) as f64;
         Ok(sums.iter().zip(&counts).map(mean).collect())
     };
     let means = average(&|_, x| x)?;
-    let variances = average(&|at, x| (x - f64::from(means[at])).powi(2))?;
-    Ok((means, variances))
+    let variances = average(&|at, x| (x - means[at]).powi(2))?;
+    Ok((means.into_iter().map(|mean| mean as f32).collect(), variances))
 }

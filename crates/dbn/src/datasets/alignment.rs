@@ -62,7 +62,14 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Dataset> {
     let mut notes = Vec::new();
     let (small, width) = meaning_of_small(path, &sequences, &mut notes)?;
     let alphabet = match &options.alphabet {
-        Some(alphabet) => alphabet.clone(),
+        Some(alphabet) => {
+            let found = Alphabet::of_counts(&letters_of(&sequences.letters, small));
+            let is_nucleic = |it: &Alphabet| *it == Alphabet::dna() || *it == Alphabet::rna();
+            if is_nucleic(&found) && !is_nucleic(alphabet) {
+                notes.push(format!("the letters look like {found}, and are read as {alphabet}"));
+            }
+            alphabet.clone()
+        }
         None => {
             let found = Alphabet::of_counts(&letters_of(&sequences.letters, small));
             notes.push(format!(

@@ -410,6 +410,8 @@ pub(super) struct Found {
     pub words: std::collections::BTreeMap<usize, Vec<String>>,
     /// What the classes are called, where they are not just numbers from 0.
     pub class_names: Option<Vec<String>>,
+    /// What the column of the labels is called, if there is one.
+    pub label_name: Option<String>,
     /// What the column of the target is called, if there is one.
     pub target_name: Option<String>,
     /// What was guessed, left out or converted.

@@ -23,6 +23,8 @@ use super::{Cases, Part, bytes};
 const FORM: &str = "comma-separated numbers, a case a line";
 const BITS: &str = "zeros and ones between commas, a case a line, no header";
 const NUMBER_NAME: &str = "row";
+/// So many different labels are never taken for measurements.
+const FEW_CLASSES: usize = 20;
 /// The most different words of a column that are categories; of more, it names the cases.
 const MOST_WORDS: usize = 256;
 
@@ -184,6 +186,12 @@ impl Survey {
         self.columns[at].words > self.columns[at].numbers
     }
 
+    /// Whether the column holds whole numbers and nothing else.
+    fn is_whole(&self, at: usize) -> bool {
+        let Cells { numbers, fractions, .. } = self.columns[at];
+        numbers == self.cases && fractions == 0
+    }
+
     /// Whether the column counts the cases, from 0 or 1.
     fn is_count(&self, at: usize) -> bool {
         let Cells { numbers, counts_from, .. } = self.columns[at];
@@ -212,6 +220,13 @@ fn words(text: &Text, head: &Head, of: &[usize]) -> Result<BTreeMap<usize, Vec<S
     Ok(found.into_iter().map(|(at, words)| (at, words.into_iter().collect())).collect())
 }
 
+/// Whether a word is a number as people write it: `1.037,05`, `$3.50`, `12 %`.
+fn is_written_number(word: &str) -> bool {
+    let rest = word.trim_start_matches(['-', '+']);
+    let is_part = |c: char| c.is_ascii_digit() || ".,%$€£ '\u{a0}".contains(c);
+    rest.chars().any(|c| c.is_ascii_digit()) && rest.chars().all(is_part)
+}
+
 /// What is read of a file: which columns, as what, in which order.
 struct Plan {
     cases: usize,
@@ -236,6 +251,7 @@ impl Plan {
         notes: &mut Vec<String>,
     ) -> Result<Self> {
         let mut label = head.label_column(text, options)?;
+        let is_guessed = options.label_column.is_none() && options.columns.is_none();
         let mut target = match &options.target {
             Some(wanted) => Some(head.found(text, wanted)?),
             None => options.known_target.as_deref().and_then(|name| head.find(name)),
@@ -249,12 +265,30 @@ impl Plan {
             // A few of them among labels are mistakes.
             words == 0 && fractions > 0 && 10 * fractions >= numbers
         };
-        if let Some(at) = label.filter(|&at| options.label_column.is_none() && is_measured(at)) {
+        // Nor are whole numbers of which hardly any comes again.
+        let is_measured_whole = |at: usize| -> Result<bool> {
+            let Cells { words: of_words, .. } = survey.columns[at];
+            if of_words > 0 || survey.cases < 3 * FEW_CLASSES {
+                return Ok(false);
+            }
+            let different = words(text, head, &[at])?.remove(&at).map_or(0, |words| words.len());
+            Ok(different > FEW_CLASSES && 3 * different > survey.cases)
+        };
+        let is_target = match label.filter(|_| is_guessed) {
+            Some(at) => is_measured(at) || is_measured_whole(at)?,
+            None => false,
+        };
+        if let Some(at) = label.filter(|_| is_target) {
             notes.push(format!(
                 "{} holds measurements: it is a target, not a label",
                 head.called(at)
             ));
             (label, target) = (None, target.or(Some(at)));
+        } else if let Some(at) = label.filter(|_| is_guessed && survey.cases > 0) {
+            notes.push(format!(
+                "{} is the label (--label-column decides otherwise)",
+                head.called(at)
+            ));
         }
         let mut dropped = BTreeSet::new();
         for wanted in &options.drop {
@@ -265,11 +299,15 @@ impl Plan {
         let candidates: Vec<_> = (0..head.columns).filter(|&at| is_feature(at)).collect();
         let features = match options.columns.as_deref() {
             Some(known) => {
-                let candidates: Vec<_> =
-                    candidates.into_iter().filter(|&at| !is_index(head, survey, at)).collect();
+                let is_known = |at: usize| {
+                    let name = head.name(at);
+                    name.is_none() || known.0.iter().any(|column| column.name == name)
+                };
+                let is_taken = |at: &usize| is_known(*at) || !is_index(head, survey, *at);
+                let candidates: Vec<_> = candidates.into_iter().filter(is_taken).collect();
                 in_known_order(text, head, known, &candidates, notes)?
             }
-            None => without_indices(head, survey, &candidates, label, notes),
+            None => without_indices(text, head, survey, &candidates, label, notes)?,
         };
         let known_words = |feature: usize| match options.columns.as_deref()?.0.get(feature)?.holds {
             Content::Category(ref words) => Some(words.clone()),
@@ -282,6 +320,18 @@ impl Plan {
         let is_named = label.filter(|&at| survey.columns[at].words > 0);
         let looked_at: Vec<_> = of_words.iter().copied().chain(is_named).collect();
         let mut found = words(text, head, &looked_at)?;
+        for &at in &of_words {
+            let words = found.get(&at).map_or(&[][..], Vec::as_slice);
+            let written: Vec<_> = words.iter().filter(|word| is_written_number(word)).collect();
+            if 2 * written.len() > words.len() {
+                let expected = "numbers as in 1234.5 (without marks between thousands, signs of currency or %)";
+                let found = format!(
+                    "`{}` (leave the column out with --drop, or write it otherwise)",
+                    written[0]
+                );
+                return Err(Error::file(text.path, head.called(at), expected, found));
+            }
+        }
         let classes = is_named.and_then(|at| found.remove(&at));
         for (feature, &at) in features.iter().enumerate() {
             if let Some(words) = known_words(feature) {
@@ -306,16 +356,29 @@ impl Plan {
             });
             found.retain(|at, _| kept.contains(at));
         }
+        if kept.is_empty() && head.columns > 1 {
+            let expected = "at least one column to learn from";
+            let found = match notes.is_empty() {
+                true => "none".to_owned(),
+                false => format!("none: {}", notes.join("; ")),
+            };
+            return Err(Error::file(text.path, "columns", expected, found));
+        }
         let missing: Vec<_> =
             kept.iter().copied().filter(|&at| survey.columns[at].missing > 0).collect();
         let refused = (options.missing == Missing::Refuse && !missing.is_empty()).then(|| {
             let cells: usize = missing.iter().map(|&at| survey.columns[at].missing).sum();
             let columns: Vec<_> = missing.iter().map(|&at| head.called(at)).collect();
             format!(
-                "a finite number or a word in every cell ({cells} cells of {} cases are empty, in {}: learn from the others \
-                 with --missing gibbs or --missing mean, or leave columns out with --drop)",
+                "a finite number or a word in every cell ({cells} cells of {} cases are empty, in {}: {})",
                 survey.cases,
-                listed(&columns)
+                listed(&columns),
+                match options.columns {
+                    None => {
+                        "learn from the others with --missing gibbs or --missing mean, or leave columns out with --drop"
+                    }
+                    Some(_) => "the model learned from complete cases; train one with --missing gibbs or mean",
+                }
             )
         });
         let cases = survey.cases;
@@ -402,18 +465,13 @@ impl Plan {
                 words.insert(feature, of.clone());
             }
         }
-        let names = head.names.as_ref().map(|names| {
-            let named = |&at: &usize| match names[at].as_str() {
-                "" => format!("column {}", at + 1),
-                name => name.to_owned(),
-            };
-            self.features.iter().map(named).collect()
-        });
+        let names = self.features.iter().map(|&at| head.name(at)).collect();
+        let label_name = self.label.and_then(|at| head.name(at));
         let target_name = self.target.map(|at| match &head.names {
             Some(names) => names[at].clone(),
             None => (at + 1).to_string(),
         });
-        let found = Found { names, words, class_names, target_name, notes };
+        let found = Found { names, words, class_names, target_name, label_name, notes };
         Ok(Table {
             values,
             number: Number::little_endian(Kind::F32),
@@ -441,7 +499,8 @@ fn in_known_order(
         let expected = format!("{} values a case, as the model learned from", known.0.len());
         return Err(Error::file(text.path, "line 1", expected, candidates.len().to_string()));
     };
-    let place = |name: &str| candidates.iter().copied().find(|&at| names[at] == name);
+    let place =
+        |name: &str| candidates.iter().copied().find(|&at| head.name(at).as_deref() == Some(name));
     let absent: Vec<_> = wanted
         .iter()
         .filter(|name| place(name).is_none())
@@ -470,31 +529,38 @@ fn in_known_order(
     Ok(order)
 }
 
-/// Whether a first column without a name counts the cases, as pandas writes its index.
+/// Whether a column may be the index that pandas writes: whole numbers without a name.
 fn is_index(head: &Head, survey: &Survey, at: usize) -> bool {
     let name = head.names.as_ref().and_then(|names| names.get(at));
-    let is_unnamed = name.is_some_and(|name| name.is_empty() || name.starts_with("Unnamed: "));
-    is_unnamed && at == 0 && survey.is_count(at)
+    let is_unnamed = name.is_some_and(|name| {
+        name.is_empty() || name.starts_with("Unnamed: ") || name.starts_with("__index_level_")
+    });
+    is_unnamed && survey.is_whole(at)
 }
 
 /// The columns among `candidates` but for those that only count the cases.
 fn without_indices(
+    text: &Text,
     head: &Head,
     survey: &Survey,
     candidates: &[usize],
     label: Option<usize>,
     notes: &mut Vec<String>,
-) -> Vec<usize> {
-    let Some(names) = &head.names else { return candidates.to_vec() };
+) -> Result<Vec<usize>> {
+    let Some(names) = &head.names else { return Ok(candidates.to_vec()) };
     let mut kept = candidates.to_vec();
-    if let Some(&at) = candidates.iter().find(|&&at| is_index(head, survey, at)) {
-        notes.push(format!("{} counts the cases: it is left out", head.called(at)));
-        kept.retain(|&other| other != at);
+    for &at in candidates.iter().filter(|&&at| is_index(head, survey, at)) {
+        // Shuffled or thinned out it numbers the cases still.
+        let different = words(text, head, &[at])?.remove(&at).map_or(0, |words| words.len());
+        if survey.is_count(at) || survey.cases > 1 && different == survey.cases {
+            notes.push(format!("{} counts the cases: it is left out", head.called(at)));
+            kept.retain(|&other| other != at);
+        }
     }
     if has_numbers_of_cases(names, label) {
         kept.retain(|&at| at != 0);
     }
-    kept
+    Ok(kept)
 }
 
 /// Whether a table is one that `dbn embed` or `dbn encode` writes: before everything `row`, the number of the case in its source, and
@@ -502,7 +568,9 @@ fn without_indices(
 fn has_numbers_of_cases(names: &[String], labelled: Option<usize>) -> bool {
     let mut names = names.iter().enumerate().filter(|(at, _)| labelled != Some(*at));
     let is_counted = |name: &str| {
-        name.rsplit_once('_').is_some_and(|(_, number)| number.parse::<usize>().is_ok())
+        let is_other = ["prediction", "classes", "name"].contains(&name);
+        let is_numbered = || name.rsplit_once('_').is_some_and(|(_, n)| n.parse::<usize>().is_ok());
+        is_other || name.starts_with("probability_") || name.starts_with("data_") || is_numbered()
     };
     let is_numbered = names.next().is_some_and(|(at, name)| at == 0 && name == NUMBER_NAME);
     let features: Vec<_> = names.map(|(_, name)| name).collect();

@@ -10,6 +10,8 @@ use super::bytes::Bytes;
 
 /// How much of a text is looked at to find its separator.
 const SAMPLE: usize = 1 << 16;
+/// The most letters of a cell that an error shows.
+const LONGEST_CELL: usize = 60;
 /// So many of its first lines are looked at.
 pub(super) const SAMPLED: usize = 200;
 
@@ -167,7 +169,11 @@ impl Text<'_> {
         expected: &str,
         cell: &str,
     ) -> Error {
-        let found = if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") };
+        let found = match cell.char_indices().nth(LONGEST_CELL) {
+            _ if cell.is_empty() => "an empty cell".into(),
+            None => format!("`{cell}`"),
+            Some((end, _)) => format!("`{}…`, {} bytes", &cell[..end], cell.len()),
+        };
         Error::file(self.path, self.place(record, at), expected, found)
     }
 

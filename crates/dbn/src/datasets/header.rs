@@ -144,6 +144,14 @@ impl Head {
         is_count && (counted.len() < first.len() || counted.len() >= 8 || has_fractions())
     }
 
+    /// The name of the column `at`, by which a model knows it; made up where the header leaves it out.
+    pub(super) fn name(&self, at: usize) -> Option<String> {
+        Some(match self.names.as_ref()?[at].as_str() {
+            "" => format!("column {}", at + 1),
+            name => name.to_owned(),
+        })
+    }
+
     /// What the column `at` is called in a message.
     pub(super) fn called(&self, at: usize) -> String {
         match self.names.as_ref().map(|names| names[at].as_str()) {
@@ -185,11 +193,15 @@ impl Head {
     /// The column of the labels: the one that `options` or the header name.
     pub(super) fn label_column(&self, text: &Text, options: &Options) -> Result<Option<usize>> {
         match &options.label_column {
+            // What a model learned from says which column is none of the others.
+            None if options.columns.is_some() => {
+                Ok(options.known_label.as_deref().and_then(|name| self.find(name)))
+            }
             None => {
                 let names = self.names.as_deref().unwrap_or_default();
-                let is_label =
-                    |name: &String| LABEL_NAMES.contains(&name.trim().to_lowercase().as_str());
-                Ok(names.iter().position(is_label))
+                let is = |name: &String, wanted: &str| name.trim().to_lowercase() == wanted;
+                let found = |wanted: &&str| names.iter().position(|name| is(name, wanted));
+                Ok(LABEL_NAMES.iter().find_map(found))
             }
             Some(LabelColumn::None) => Ok(None),
             Some(LabelColumn::First) => Ok(Some(0)),

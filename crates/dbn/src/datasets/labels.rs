@@ -79,6 +79,35 @@ pub(super) fn classes(path: &Path, values: &[f64]) -> Result<Labels> {
     Ok((classes, Some(different.iter().map(ToString::to_string).collect())))
 }
 
+/// The labels of two parts with the classes of both: in rising order where all are numbers, else in alphabetical order.
+pub(super) fn united(first: Labels, second: Labels) -> (Vec<u32>, Vec<u32>, Option<Vec<String>>) {
+    if first.1.is_none() && second.1.is_none() {
+        return (first.0, second.0, None);
+    }
+    let words = |(labels, names): &Labels| -> Vec<String> {
+        let name = |&label: &u32| match names.as_ref().and_then(|names| names.get(label as usize)) {
+            Some(name) => name.clone(),
+            None => label.to_string(),
+        };
+        labels.iter().map(name).collect()
+    };
+    let (first, second) = (words(&first), words(&second));
+    let mut names: Vec<String> = first.iter().chain(&second).cloned().collect();
+    let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+    match numbers {
+        Some(_) => {
+            let number = |name: &String| name.parse::<f64>().unwrap_or_default();
+            names.sort_by(|a, b| number(a).total_cmp(&number(b)));
+        }
+        None => names.sort(),
+    }
+    names.dedup();
+    let places: BTreeMap<&String, u32> = names.iter().zip(0..).collect();
+    let classes = |words: &[String]| words.iter().map(|word| places[word]).collect();
+    let (first, second) = (classes(&first), classes(&second));
+    (first, second, Some(names))
+}
+
 /// Which of the columns of each row is the one, where every row of `values` `(n, width)` has a one and else zeros.
 pub(super) fn of_one_hot(values: &[f64], width: usize) -> Option<Vec<f64>> {
     let rows = values.chunks(width);

@@ -99,6 +99,8 @@ pub struct Dataset {
     pub classes: Option<usize>,
     /// What the classes are called, one name each; `None` where they are called by their numbers.
     pub class_names: Option<Vec<String>>,
+    /// What the column of the labels is called, if there is one.
+    pub label: Option<String>,
     /// What the column of the target is called, if there is one.
     pub target: Option<String>,
     /// What the columns hold, where they have names or were told apart.
@@ -130,7 +132,7 @@ pub fn load(source: &str, options: &Options) -> Result<Dataset> {
     let (dataset, mut about) = read(&found, options)?;
     let mut dataset = Dataset { name: found.name(), ..dataset };
     dataset.notes.append(&mut about.notes);
-    dataset.target = about.target_name.take();
+    (dataset.label, dataset.target) = (about.label_name.take(), about.target_name.take());
     if let (Source::File(..), Some(file)) = (&found, &options.labels) {
         let (labels, names) = label_file::read(file)?;
         labels::check_count(file, labels.len(), dataset.train.len())?;
@@ -364,6 +366,7 @@ impl Dataset {
             is_population: false,
             classes: None,
             class_names: None,
+            label: None,
             target: None,
             columns: None,
             scale: 1.0,

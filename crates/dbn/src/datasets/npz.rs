@@ -9,8 +9,9 @@ use rbm_core::{Error, Result};
 use zip::ZipArchive;
 
 use super::bytes::{Bytes, Spool, spooling};
+use super::labels::{self, Labels};
 use super::npy::{self, Image};
-use super::{Options, Part, labels};
+use super::{Options, Part};
 
 const FORM: &str = "a NumPy .npz file";
 
@@ -49,29 +50,39 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Read> {
         let expected = "an array `x_train`, `x`, `data` or `images`, or only one array";
         return Err(Error::file(path, "arrays", expected, names.join(", ")));
     };
-    let mut class_names: Option<Vec<String>> = None;
-    let mut part = |(cases, of_cases): (&str, &str)| -> Result<(Part, Image)> {
-        let (mut part, image) = npy::parse(path, arrays.bytes(cases)?, options)?;
-        if has(of_cases) && options.labels.is_none() {
-            let (labels, found) = npy::parse_labels(path, &arrays.bytes(of_cases)?)?;
-            labels::check_count(path, labels.len(), part.len())?;
-            if class_names.as_ref().is_some_and(|names| Some(names) != found.as_ref()) {
-                let expected = "labels of the same classes in both parts";
-                return Err(Error::file(path, format!("array {of_cases:?}"), expected, "others"));
-            }
-            (part.labels, class_names) = (Some(labels), found);
+    let mut part = |(cases, of_cases): (&str, &str)| -> Result<(Part, Image, Option<Labels>)> {
+        let (part, image) = npy::parse(path, arrays.bytes(cases)?, options)?;
+        if !has(of_cases) || options.labels.is_some() {
+            return Ok((part, image, None));
         }
-        Ok((part, image))
+        let labels = npy::parse_labels(path, &arrays.bytes(of_cases)?)?;
+        labels::check_count(path, labels.0.len(), part.len())?;
+        Ok((part, image, Some(labels)))
     };
-    let (train, image) = part(train)?;
-    let test = find(&TEST).map(&mut part).transpose()?;
-    if let Some((test, _)) = &test
+    let (mut train, image, labels) = part(train)?;
+    let mut test = find(&TEST).map(&mut part).transpose()?;
+    let class_names = match (labels, test.as_mut().and_then(|(.., labels)| labels.take())) {
+        (Some(of_train), Some(of_test)) => {
+            let (of_train, of_test, names) = labels::united(of_train, of_test);
+            train.labels = Some(of_train);
+            if let Some((test, ..)) = &mut test {
+                test.labels = Some(of_test);
+            }
+            names
+        }
+        (Some((of_train, names)), None) => {
+            train.labels = Some(of_train);
+            names
+        }
+        (None, _) => None,
+    };
+    if let Some((test, ..)) = &test
         && test.width() != train.width()
     {
         let expected = format!("{} values a case, as for training", train.width());
         return Err(Error::file(path, "the test part", expected, test.width().to_string()));
     }
-    Ok((train, test.map(|(test, _)| test), image, class_names))
+    Ok((train, test.map(|(test, ..)| test), image, class_names))
 }
 
 /// The arrays of a file.

@@ -61,6 +61,8 @@ pub struct Options {
     pub categories: Vec<String>,
     /// Columns that are numbers though they look like codes.
     pub numbers: Vec<String>,
+    /// The column of the labels of the table that a model learned from, which another table may have or lack.
+    pub known_label: Option<String>,
     /// The column that a model predicts, which a table may have or lack.
     pub known_target: Option<String>,
     /// The columns that a model learned from: those of the table are brought into their order, by name where there are names.

@@ -138,6 +138,9 @@ fn empty(column: &ColumnDescriptor) -> Column {
         )
         | (Physical::FLOAT | Physical::DOUBLE, _) => Values::Numbers(Vec::new()),
         (physical, _) => Values::Other(match column.logical_type_ref() {
+            Some(LogicalType::Date | LogicalType::Timestamp(..) | LogicalType::Time(..)) => {
+                "dates".into()
+            }
             Some(logical) => format!("{logical:?}"),
             None => physical.to_string(),
         }),

@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<Folder> {
     let test = test.map(|test| pictures.part(&test, scale)).transpose()?;
     let Pictures { image, coloured, .. } = pictures;
     let image = image.ok_or_else(|| Error::file(path, "folder", FORM, "none"))?;
-    let mut notes = vec![format!("the classes are the folders' names: {}", class_names.join(", "))];
+    let mut notes = Vec::new();
     if coloured > 0 {
         notes.push(format!("{coloured} coloured pictures are made grey"));
     }

@@ -51,6 +51,8 @@ pub struct Model {
     pub columns: Option<Arc<Columns>>,
     /// What the classes are called, where they are not called by their numbers.
     pub class_names: Option<Vec<String>>,
+    /// What the column of the labels is called in the table that it learned from.
+    pub label: Option<String>,
     /// What stands for missing values, where some may be missing.
     pub missing: Option<MissingValues>,
 }
@@ -68,6 +70,7 @@ impl From<Dbn> for Model {
             preprocessing: None,
             columns: None,
             class_names: None,
+            label: None,
             missing: None,
         }
     }
@@ -92,6 +95,7 @@ impl Model {
             preprocessing: self.preprocessing.clone(),
             columns: self.columns.as_deref().cloned(),
             class_names: self.class_names.clone(),
+            label: self.label.clone(),
             missing: self.missing.as_ref().map(|values| values.how),
         }
     }
@@ -275,6 +279,7 @@ impl Model {
             preprocessing: config.preprocessing.clone(),
             columns: config.columns.clone().map(Arc::new),
             class_names: config.class_names.clone(),
+            label: config.label.clone(),
             missing: config
                 .missing
                 .map(|how| MissingValues { how, mean: vec![0.0; config.visible.size()] }),

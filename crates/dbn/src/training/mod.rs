@@ -63,6 +63,8 @@ pub struct Training {
     visible: Units,
     classes: Option<usize>,
     class_names: Option<Vec<String>>,
+    /// What the column of the labels is called.
+    label: Option<String>,
     /// What the column of the targets is called.
     target: Option<String>,
     columns: Option<Arc<Columns>>,
@@ -140,7 +142,7 @@ impl Training {
         let mut recipe = recipe;
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
-        let target = dataset.target.clone();
+        let (label, target) = (dataset.label.clone(), dataset.target.clone());
         let (scale, mut notes) = (dataset.scale, Vec::new());
         notes.extend(recipe.suit_codes(dataset.alphabet.as_ref()));
         check_labels(&recipe, &dataset)?;
@@ -212,6 +214,7 @@ impl Training {
             visible,
             classes,
             class_names,
+            label,
             target,
             columns,
             image,
@@ -339,6 +342,7 @@ impl Training {
             preprocessing,
             columns,
             class_names,
+            label: self.label.clone(),
             missing: self.missing.clone(),
         })
     }
