@@ -130,7 +130,7 @@ fn the_model_is_laid_out_as_promised() {
     assert_eq!(
         place.json("run/config.json"),
         json!({
-            "columns": columns,
+            "columns": columns, "label": "label",
             "format": "candle-dbn", "version": 1, "image": null, "standardise": false, "classes": 2,
             "visible": { "kind": "bernoulli", "size": 16 },
             "hidden": [{ "kind": "bernoulli", "size": 24 }, { "kind": "bernoulli", "size": 12 }],

@@ -11,7 +11,7 @@ use crate::args::{Cases, Evaluate};
 /// Exactly which data `part` is, of those that `recipe` names.
 pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Part) -> Variant {
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
-    let done = recipe.preprocessing(scale);
+    let done = recipe.preprocessing(scale, None);
     let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
     Variant {
         data: recipe.clone().without_paths().data.source,

@@ -203,7 +203,11 @@ fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datase
     });
     let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
     let missing = model.missing.as_ref().map(|values| values.how);
+    let first_index = model.preprocessing.as_ref().and_then(|done| done.first_index);
+    let known_width = Some(model.dbn.width()).filter(|_| datasets::is_sparse(source));
     datasets::Options {
+        first_index,
+        width: options.width.or(known_width),
         finds_kinds: false,
         known_label: model.label.clone(),
         known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),

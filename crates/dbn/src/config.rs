@@ -74,6 +74,9 @@ pub struct Preprocessing {
     pub scale: f32,
     /// How zeros and ones were made of them: `none`, `threshold:0.5`, `sample:0`.
     pub binarise: String,
+    /// What the indices of sparse rows counted from, 0 or 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_index: Option<u32>,
     /// Of how many states each number was the code, 0 for none.
     pub one_hot: usize,
     /// The letters of the states, where the data are an alignment: `protein`, `rna`, `dna`, or the letters themselves.

@@ -321,7 +321,7 @@ impl Plan {
         let looked_at: Vec<_> = of_words.iter().copied().chain(is_named).collect();
         let mut found = words(text, head, &looked_at)?;
         for &at in &of_words {
-            let words = found.get(&at).map_or(&[][..], Vec::as_slice);
+            let words = found.get(&at).map_or(&[][..], |words| &words[..]);
             let written: Vec<_> = words.iter().filter(|word| is_written_number(word)).collect();
             if 2 * written.len() > words.len() {
                 let expected = "numbers as in 1234.5 (without marks between thousands, signs of currency or %)";

@@ -53,6 +53,11 @@ pub fn is_suite(source: &str) -> bool {
     !is_named(source) && matches!(Suite::find(Path::new(source)), Ok(Some(_)) | Err(_))
 }
 
+/// Whether `source` is a file of sparse rows, which do not say how wide they are.
+pub fn is_sparse(source: &str) -> bool {
+    matches!(Source::of(source), Ok(Source::File(_, Form::Svmlight)))
+}
+
 /// Whether `source` is a file of aligned sequences.
 pub fn is_alignment(source: &str) -> bool {
     matches!(Source::of(source), Ok(Source::File(_, Form::Alignment)))

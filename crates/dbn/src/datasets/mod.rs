@@ -68,7 +68,9 @@ pub use self::columns::{Column, Columns, Content};
 use self::columns::{Found, Profile, Wanted};
 use self::encoding::Encoding;
 use self::form::{Form, Source};
-pub use self::form::{is_alignment, is_data, is_named, is_population, is_suite, is_table};
+pub use self::form::{
+    is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table,
+};
 pub use self::labels::LabelColumn;
 pub(crate) use self::npz::Arrays;
 pub use self::options::{Missing, Options};
@@ -107,6 +109,8 @@ pub struct Dataset {
     pub columns: Option<Arc<Columns>>,
     /// What every number of the source was divided by.
     pub scale: f32,
+    /// What the indices of sparse rows count from.
+    pub first_index: Option<u32>,
     /// Height and width in pixels, where the source says that its cases are pictures.
     pub image: Option<(usize, usize)>,
     /// The letters of the states, where the cases are aligned sequences.
@@ -333,10 +337,10 @@ fn read(source: &Source, options: &Options) -> Result<(Dataset, Found)> {
             Dataset::of(train)
         }
         Source::File(path, Form::Svmlight) => {
-            let (train, names) = svmlight::read(path, options)?;
+            let (train, names, first) = svmlight::read(path, options)?;
             about.class_names = names;
             let is_counts = train.cases.are_counts();
-            Dataset { is_counts, ..Dataset::of(train) }
+            Dataset { is_counts, first_index: Some(first), ..Dataset::of(train) }
         }
         Source::File(path, Form::Alignment) => alignment::read(path, options)?,
         Source::File(path, Form::Safetensors) => {
@@ -370,6 +374,7 @@ impl Dataset {
             target: None,
             columns: None,
             scale: 1.0,
+            first_index: None,
             image: None,
             alphabet: None,
             notes: Vec::new(),

@@ -74,6 +74,8 @@ pub struct Options {
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units.
     /// `None`: 21 for alignments, and codes of no other source.
     pub one_hot: Option<usize>,
+    /// What the indices of a sparse file count from, 0 or 1. `None`: 0 where there is an index 0.
+    pub first_index: Option<u32>,
     /// The values of a case in a sparse file, at least its largest index. `None`: that.
     pub width: Option<usize>,
     /// The letters of the states of an alignment. `None`: those that its letters are most probably of.

@@ -16,17 +16,28 @@ const LARGEST: u32 = 1 << 24;
 
 /// The cases in the file `path`, plain or gzipped, as wide as the largest index or as `options` say.
 ///
-/// Indices count from 1, or from 0 if there is an index 0. What follows a `#` and `qid:` pairs are passed over. Labels are
+/// Indices count from 1, or from 0 if there is an index 0, unless a model knows; the first is given too. What follows a `#` and `qid:` pairs are passed over. Labels are
 /// whole numbers, -1 and 1 among them; where they are all the same there are none.
-pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<String>>)> {
+pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<String>>, u32)> {
     let text = read_unzipped(path, FORM)?;
     let lines = Lines::of(path, &text, options.scale.unwrap_or(1.0))?;
-    let first = if lines.has_index_0 { 0 } else { 1 };
+    let first = match options.first_index {
+        // A file of few cases may lack the index 0 that others have.
+        Some(known) if known == 0 || !lines.has_index_0 => known,
+        _ => {
+            if lines.has_index_0 {
+                0
+            } else {
+                1
+            }
+        }
+    };
     let needed = (lines.largest.index + 1).saturating_sub(first) as usize;
     let width = options.width.unwrap_or(needed);
     if width < needed {
         let expected = format!("at most {width} values a case");
-        let (place, found) = (line(lines.largest.line), format!("index {}", lines.largest.index));
+        let place = line(lines.largest.line);
+        let found = format!("index {}, counted from {first}", lines.largest.index);
         return Err(Error::file(path, place, expected, found));
     }
     if width == 0 {
@@ -37,7 +48,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<S
     let classes = if is_unlabelled { None } else { classes(path, &lines.labels, &lines.numbers)? };
     let sparse = Sparse::new(width, lines.starts, columns, lines.values);
     let (classes, names) = classes.unzip();
-    Ok((Part::of(Cases::sparse(sparse), classes)?, names.flatten()))
+    Ok((Part::of(Cases::sparse(sparse), classes)?, names.flatten(), first))
 }
 
 /// What the lines of a file say.

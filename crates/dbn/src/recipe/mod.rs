@@ -313,6 +313,7 @@ impl Recipe {
             numbers: numbers.clone(),
             missing: *missing,
             finds_kinds: self.visible == AUTO,
+            first_index: None,
             known_label: None,
             known_target: None,
             columns: None,

@@ -28,10 +28,11 @@ impl Recipe {
         self
     }
 
-    /// What data that were divided by `scale` go through before the network sees them.
-    pub fn preprocessing(&self, scale: f32) -> Preprocessing {
+    /// What data that were divided by `scale`, sparse rows counted from `first_index`, go through before the network sees them.
+    pub fn preprocessing(&self, scale: f32, first_index: Option<u32>) -> Preprocessing {
         Preprocessing {
             scale,
+            first_index,
             binarise: self.data.binarise.to_string(),
             one_hot: self.data.one_hot,
             alphabet: self.data.alphabet.clone(),

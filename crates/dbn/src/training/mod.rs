@@ -75,6 +75,8 @@ pub struct Training {
     imputation: Option<Imputation>,
     /// What every number of the source was divided by.
     scale: f32,
+    /// What the indices of sparse rows count from.
+    first_index: Option<u32>,
     /// What was decided about the data, a sentence each: whoever trains says it once.
     pub notes: Vec<String>,
     /// The machines so far, the last one perhaps unfinished.
@@ -142,6 +144,7 @@ impl Training {
         let mut recipe = recipe;
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
+        let first_index = dataset.first_index;
         let (label, target) = (dataset.label.clone(), dataset.target.clone());
         let (scale, mut notes) = (dataset.scale, Vec::new());
         notes.extend(recipe.suit_codes(dataset.alphabet.as_ref()));
@@ -222,6 +225,7 @@ impl Training {
             missing,
             imputation,
             scale,
+            first_index,
             notes,
             rbms: Vec::new(),
             generative: Vec::new(),
@@ -328,7 +332,7 @@ impl Training {
         };
         let dbn = self.take_dbn()?;
         let (standardise, image) = (self.standardise.clone(), self.image);
-        let preprocessing = Some(self.recipe.preprocessing(self.scale));
+        let preprocessing = Some(self.recipe.preprocessing(self.scale, self.first_index));
         // Without names, columns of one kind are nothing that the units do not say.
         let columns = self.columns.clone().filter(|columns| columns.tells_more());
         let class_names = self.class_names.clone();

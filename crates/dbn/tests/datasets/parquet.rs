@@ -73,7 +73,7 @@ fn columns_are_read_by_name_and_kind() -> Outcome {
     is(3, Values::Strings(vec![word(0), None, word(2), word(3)]));
     is(4, Values::Numbers(vec![200.0; 4]));
     is(6, Values::Numbers(vec![12.5; 4]));
-    assert!(matches!(&columns[5].values, Values::Other(kind) if kind == "Date"), "{columns:?}");
+    assert!(matches!(&columns[5].values, Values::Other(kind) if kind == "dates"), "{columns:?}");
 
     // Cut off anywhere, it is refused by name.
     let whole = std::fs::read(&path)?;

@@ -32,8 +32,12 @@ fn an_index_is_no_feature() -> Outcome {
         assert_eq!(rows(&set.train)?, [[0.5], [2.5], [0.25]], "{first:?}");
         assert_eq!((names(&set), has_note(&set, "counts the cases")), (vec!["a".into()], true));
     }
-    // One that has a name, or does not count, is a feature.
-    for text in ["n,a\n0,0.5\n1,2.5\n", ",a\n0,0.5\n2,2.5\n"] {
+    // Shuffled or thinned out it is an index still; one that has a name, or in which numbers come again, is a feature.
+    let set = table(",a,class\n7,0.5,0\n3,2.5,1\n12,0.25,0\n")?;
+    assert_eq!((names(&set), has_note(&set, "counts the cases")), (vec!["a".into()], true));
+    let known = Options { columns: set.columns.clone(), ..plain() };
+    assert_eq!(rows(&read_file("u.csv", b",a\n1,4.5\n", &known)?.train)?, [[4.5]]);
+    for text in ["n,a\n0,0.5\n1,2.5\n", ",a\n2,0.5\n2,2.5\n"] {
         let set = table(text)?;
         assert_eq!((set.train.width(), has_note(&set, "counts the cases")), (2, false), "{text:?}");
     }
@@ -349,5 +353,68 @@ fn columns_survive_their_file() -> Outcome {
     ]);
     let read: Columns = serde_json::from_str(&serde_json::to_string(&columns)?)?;
     assert_eq!((read.width(), &read), (6, &columns));
+    Ok(())
+}
+
+/// A column without a name is known by the name that it was given.
+#[test]
+fn a_nameless_column_is_found_again() -> Outcome {
+    let text = b"a,,class\n0.5,1.5,0\n2.5,1.5,1\n";
+    let learned = read_file("t.csv", text, &auto())?;
+    let known = Options { columns: learned.columns.clone(), ..plain() };
+    assert_eq!(rows(&read_file("t.csv", text, &known)?.train)?, rows(&learned.train)?);
+    Ok(())
+}
+
+#[test]
+fn numbers_that_are_written_otherwise_are_refused() -> Outcome {
+    for cell in ["1.037,05", "$3.50", "12%", "1 037"] {
+        let line = |i: usize| {
+            format!("{i}.5;{}\n", cell.replacen(|c: char| c.is_ascii_digit(), &i.to_string(), 1))
+        };
+        let text: String = (0..30).map(line).collect();
+        let message = read_file("t.csv", format!("a;b\n{text}").as_bytes(), &auto());
+        let message = message.err().ok_or("accepted")?.to_string();
+        assert!(message.contains("column `b`") && message.contains("1234.5"), "{message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn labels_of_which_hardly_any_comes_again_are_a_target() -> Outcome {
+    let text: String = (0..70).map(|i| format!("{},{}\n", i % 7, 100 + 3 * i)).collect();
+    let set = table(&format!("a,y\n{text}"))?;
+    assert_eq!((set.train.labels.is_none(), set.target.as_deref()), (true, Some("y")));
+    Ok(())
+}
+
+#[test]
+fn both_parts_of_an_archive_have_the_same_classes() -> Outcome {
+    use std::io::Write;
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, array) in [
+        ("x_train", npy("|u1", "(3, 2)", &[0, 1, 1, 0, 1, 1])),
+        ("y_train", npy("|i1", "(3,)", &[0, 1, 2])),
+        ("x_test", npy("|u1", "(2, 2)", &[0, 1, 1, 0])),
+        ("y_test", npy("|i1", "(2,)", &[255, 1])),
+    ] {
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default())?;
+        zip.write_all(&array)?;
+    }
+    let set = read_file("a.npz", &zip.finish()?.into_inner(), &plain())?;
+    let names: Vec<String> = ["-1", "0", "1", "2"].map(ToOwned::to_owned).to_vec();
+    assert_eq!((set.class_names, set.train.labels), (Some(names), Some(vec![1, 2, 3])));
+    assert_eq!(set.held_out.and_then(|part| part.labels), Some(vec![0, 2]));
+    Ok(())
+}
+
+/// A model that learned from indices from 0 reads a file that happens to have no index 0 by them.
+#[test]
+fn what_indices_count_from_is_remembered() -> Outcome {
+    let learned = read_file("a.svm", b"0 0:1 2:3\n1 1:2\n", &plain())?;
+    assert_eq!(learned.first_index, Some(0));
+    let known = Options { first_index: learned.first_index, width: Some(3), ..plain() };
+    let set = read_file("b.svm", b"0 1:5\n1 2:7\n", &known)?;
+    assert_eq!(rows(&set.train)?, [[0.0, 5.0, 0.0], [0.0, 0.0, 7.0]]);
     Ok(())
 }
