@@ -36,6 +36,14 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let evaluation = Evaluation::of(&model, &part, args.recognise, args.seed);
     spinner.finish_and_clear();
     let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
+    let is_finite =
+        evaluation.layers.iter().all(|layer| layer.data_reconstruction_error.is_finite());
+    ensure!(
+        is_finite,
+        "{}: expected values like those that the model learned from, found some that make its errors infinite (look at the \
+         largest values of each column)",
+        cases::source(args.data.as_deref(), &args.run)
+    );
     if args.recognise == Recognition::Means {
         measured::keep(args, &model, &part, |on| {
             Measured::of_evaluation(&evaluation, on, args.seed)

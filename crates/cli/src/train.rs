@@ -179,6 +179,11 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
     let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
     measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
     if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
+        if rmse >= of_mean {
+            output::note(
+                "warning: the target is predicted no better than by its mean: the columns may say nothing about it",
+            );
+        }
         return Ok(format!("held-out RMSE {rmse:.4} (the mean in every place: {of_mean:.4})"));
     }
     Ok(match (evaluation.error_percent, evaluation.squared_error) {

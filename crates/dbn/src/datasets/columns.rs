@@ -165,7 +165,10 @@ impl Columns {
                     _ if x.is_nan() => encoded.extend(std::iter::repeat_n(f32::NAN, width)),
                     holds => {
                         let state = holds.state(x);
-                        encoded.extend((0..width).map(|k| f32::from(u8::from(Some(k) == state))));
+                        encoded.extend((0..width).map(|k| match state {
+                            Some(state) => f32::from(u8::from(k == state)),
+                            None => f32::NAN,
+                        }));
                     }
                 }
             }
@@ -175,7 +178,8 @@ impl Columns {
 
     /// Errors for the first case of `part`, a part of the source `name`, whose category is none of these.
     pub(super) fn check(&self, name: &str, part: &Part) -> Result<()> {
-        if self.is_plain() {
+        // Where values may be missing, what is none of them is taken for missing.
+        if self.is_plain() || part.cases.may_miss() {
             return Ok(());
         }
         let mut start = 0;
@@ -288,6 +292,11 @@ impl Profile {
     /// Zeros and ones, and nothing else.
     fn is_binary(&self) -> bool {
         self.is_whole && self.low >= 0.0 && self.high <= 1.0
+    }
+
+    /// Whether there is one value, in every case.
+    pub(super) fn is_constant(&self) -> bool {
+        self.low == self.high
     }
 
     /// Codes of a category among `cases`: the whole numbers from 0 or 1 on, most of which there are.

@@ -238,6 +238,8 @@ struct Plan {
     /// The names of the classes, where they are words.
     classes: Option<Vec<String>>,
     target: Option<usize>,
+    /// Whether words that a model never saw are missing values for it.
+    takes_unknown: bool,
     /// Why an empty cell is refused, if it is.
     refused: Option<String>,
 }
@@ -292,8 +294,14 @@ impl Plan {
         }
         let mut dropped = BTreeSet::new();
         for wanted in &options.drop {
-            dropped.insert(head.found(text, wanted)?);
+            let at = head.found(text, wanted)?;
+            if Some(at) == target || Some(at) == label && !is_guessed {
+                let expected = format!("a column besides {}, which is learned", head.called(at));
+                return Err(Error::invalid("--drop", expected, wanted.clone()));
+            }
+            dropped.insert(at);
         }
+        label = label.filter(|at| !dropped.contains(at));
         let is_feature =
             |at: usize| Some(at) != label && Some(at) != target && !dropped.contains(&at);
         let candidates: Vec<_> = (0..head.columns).filter(|&at| is_feature(at)).collect();
@@ -341,6 +349,13 @@ impl Plan {
         let mut kept = features;
         if options.columns.is_none() {
             kept.retain(|at| {
+                if survey.columns[*at].missing == survey.cases {
+                    notes.push(format!(
+                        "{} is empty in every case: it is left out",
+                        head.called(*at)
+                    ));
+                    return false;
+                }
                 let Some(words) = found.get(at) else { return true };
                 let is_name = words.len() > MOST_WORDS || words.len() > 20.max(survey.cases / 2);
                 let why = match words.len() {
@@ -382,7 +397,17 @@ impl Plan {
             )
         });
         let cases = survey.cases;
-        Ok(Self { cases, features: kept, words: found, label, classes, target, refused })
+        let takes_unknown = options.columns.is_some() && options.missing != Missing::Refuse;
+        Ok(Self {
+            cases,
+            features: kept,
+            words: found,
+            label,
+            classes,
+            target,
+            takes_unknown,
+            refused,
+        })
     }
 
     fn read(self, text: &Text, head: &Head, notes: Vec<String>) -> Result<Table> {
@@ -397,6 +422,7 @@ impl Plan {
         let classes: Option<HashMap<&str, u32>> = self.classes.as_ref().map(|words| {
             words.iter().enumerate().map(|(class, word)| (word.as_str(), class as u32)).collect()
         });
+        let (mut unknown, mut notes) = (0usize, notes);
         let (mut values, mut labels) = (Spool::new(), Vec::new());
         let (mut named, mut targets) = (Vec::new(), Vec::new());
         text.records(|number, record| {
@@ -413,6 +439,10 @@ impl Plan {
                     },
                     (Some(states), _) => match states.get(cell) {
                         Some(&state) => state as f32,
+                        None if self.takes_unknown => {
+                            unknown += 1;
+                            f32::NAN
+                        }
                         None => {
                             let known: Vec<_> = self.words[&at].iter().map(|w| format!("`{w}`")).collect();
                             let expected = format!("one of {}, as the model learned", listed(&known));
@@ -450,6 +480,9 @@ impl Plan {
             }
             Ok(true)
         })?;
+        if unknown > 0 {
+            notes.push(format!("{unknown} words that the model never saw are taken for missing"));
+        }
         let values = values.finish().map_err(spooling(path))?;
         let (labels, class_names) = match (self.label, self.classes) {
             (None, _) => (None, None),

@@ -12,8 +12,8 @@ use super::options::Options;
 
 const LABEL_NAMES: [&str; 7] = ["label", "labels", "class", "classes", "target", "targets", "y"];
 /// What stands where nothing is known, in the tables of pandas, R and UCI.
-const MISSING: [&str; 11] =
-    ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A"];
+const MISSING: [&str; 12] =
+    ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"];
 
 /// Whether nothing is known where this stands.
 pub(super) fn is_missing(cell: &str) -> bool {

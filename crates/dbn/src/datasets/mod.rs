@@ -245,6 +245,14 @@ fn tell_columns(
                     let columns =
                         columns::columns_of(&profiles, dataset.train.len(), names, words, &wanted)?;
                     dataset.notes.push(format!("columns taken for {}", columns.description()));
+                    let constant = (0..profiles.len()).filter(|&at| profiles[at].is_constant());
+                    let constant: Vec<_> = constant.map(|at| columns.called(at)).collect();
+                    if !constant.is_empty() && is_table {
+                        let listed = columns::listed(&constant);
+                        dataset.notes.push(format!(
+                            "the same in every case, so that they say nothing: {listed}"
+                        ));
+                    }
                     columns
                 };
             Arc::new(columns)

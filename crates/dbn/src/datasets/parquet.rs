@@ -57,7 +57,9 @@ impl Values {
             },
             Self::Booleans(values) => {
                 let value = values.get(row).copied().flatten();
-                value.map_or_else(String::new, |value| u8::from(value).to_string())
+                // As pandas writes them into text.
+                let word = |value| if value { "True" } else { "False" };
+                value.map_or_else(String::new, |value| word(value).to_owned())
             }
             Self::Strings(values) => values.get(row).cloned().flatten().unwrap_or_default(),
             Self::Other(_) => String::new(),

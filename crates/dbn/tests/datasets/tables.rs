@@ -418,3 +418,36 @@ fn what_indices_count_from_is_remembered() -> Outcome {
     assert_eq!(rows(&set.train)?, [[0.0, 5.0, 0.0], [0.0, 0.0, 7.0]]);
     Ok(())
 }
+
+#[test]
+fn words_and_codes_that_a_model_never_saw_are_refused_or_missing() -> Outcome {
+    let lines: String =
+        (0..40).map(|i| format!("{},{}\n", ["red", "blue"][i % 2], i % 3)).collect();
+    let learned = table(&format!("colour,code\n{lines}"))?;
+    assert_eq!(units(&learned), "potts(2):1+potts(3):1");
+    let known = |missing| Options { columns: learned.columns.clone(), missing, ..plain() };
+    for text in ["colour,code\npink,1\n", "colour,code\nred,7\n"] {
+        assert!(read_file("u.csv", text.as_bytes(), &known(Missing::Refuse)).is_err(), "{text}");
+        let set = read_file("u.csv", text.as_bytes(), &known(Missing::Mean))?;
+        let gone = rows(&set.train)?[0].iter().filter(|x| x.is_nan()).count();
+        assert_eq!(gone, if text.contains("pink") { 2 } else { 3 }, "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn columns_that_say_nothing_are_said() -> Outcome {
+    let options = Options { missing: Missing::Mean, ..auto() };
+    let set = read_file("t.csv", b"a,b,c\n1.5,,7\n2.5,,7\n4.5,,7\n", &options)?;
+    assert_eq!((names(&set), has_note(&set, "`b` is empty")), (vec!["a".into(), "c".into()], true));
+    assert!(
+        has_note(&set, "the same in every case, so that they say nothing: `c`"),
+        "{:?}",
+        set.notes
+    );
+    let dropped = Options { drop: vec!["label".into()], ..auto() };
+    assert_eq!(read_file("t.csv", b"a,label\n1,0\n2,1\n", &dropped)?.train.labels, None);
+    let both = Options { label_column: Some(LabelColumn::Last), ..dropped };
+    assert!(read_file("t.csv", b"a,label\n1,0\n2,1\n", &both).is_err());
+    Ok(())
+}
