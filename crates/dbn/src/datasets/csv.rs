@@ -18,6 +18,7 @@ use super::number::{Kind, Number};
 use super::options::{Missing, Options};
 use super::parquet::{Column, Values};
 use super::stored::{Layout, Stored};
+use super::survey::{Cells, Survey, words};
 use super::{Cases, Part, bytes};
 
 const FORM: &str = "comma-separated numbers, a case a line";
@@ -132,92 +133,6 @@ fn table(text: &Text, has_header: bool, options: &Options) -> Result<Table> {
     let survey = Survey::of(text, &head)?;
     let plan = Plan::of(text, &head, &survey, options, &mut notes)?;
     plan.read(text, &head, notes)
-}
-
-/// What stands in the cells of a column.
-#[derive(Debug, Clone, Default)]
-struct Cells {
-    numbers: usize,
-    words: usize,
-    missing: usize,
-    /// Numbers that are not whole.
-    fractions: usize,
-    /// The number of its first cell, as long as every cell is one more than the one before.
-    counts_from: Option<f64>,
-}
-
-/// What stands in the cells of all columns.
-struct Survey {
-    cases: usize,
-    columns: Vec<Cells>,
-}
-
-impl Survey {
-    fn of(text: &Text, head: &Head) -> Result<Self> {
-        let mut survey = Self { cases: 0, columns: vec![Cells::default(); head.columns] };
-        text.records(|number, record| {
-            if !head.is_case(number) {
-                return Ok(true);
-            }
-            text.check_length(record, head.columns)?;
-            for (cells, cell) in survey.columns.iter_mut().zip(record) {
-                match head.number(cell) {
-                    _ if is_missing(cell) => cells.missing += 1,
-                    Some(x) => {
-                        cells.numbers += 1;
-                        cells.fractions += usize::from(x.fract() != 0.0);
-                        let case = survey.cases as f64;
-                        if survey.cases == 0 {
-                            cells.counts_from = Some(x);
-                        }
-                        cells.counts_from = cells.counts_from.filter(|from| from + case == x);
-                    }
-                    None => cells.words += 1,
-                }
-            }
-            survey.cases += 1;
-            Ok(true)
-        })?;
-        Ok(survey)
-    }
-
-    /// Whether the column is one of words: a few words among numbers are mistakes.
-    fn is_of_words(&self, at: usize) -> bool {
-        self.columns[at].words > self.columns[at].numbers
-    }
-
-    /// Whether the column holds whole numbers and nothing else.
-    fn is_whole(&self, at: usize) -> bool {
-        let Cells { numbers, fractions, .. } = self.columns[at];
-        numbers == self.cases && fractions == 0
-    }
-
-    /// Whether the column counts the cases, from 0 or 1.
-    fn is_count(&self, at: usize) -> bool {
-        let Cells { numbers, counts_from, .. } = self.columns[at];
-        numbers == self.cases && self.cases > 1 && matches!(counts_from, Some(0.0 | 1.0))
-    }
-}
-
-/// The different words in each of the columns `of`, in alphabetical order.
-fn words(text: &Text, head: &Head, of: &[usize]) -> Result<BTreeMap<usize, Vec<String>>> {
-    if of.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let mut found: BTreeMap<usize, BTreeSet<String>> =
-        of.iter().map(|&at| (at, BTreeSet::new())).collect();
-    text.records(|number, record| {
-        if head.is_case(number) {
-            for (&at, words) in &mut found {
-                let cell = record.get(at).unwrap_or_default();
-                if !is_missing(cell) && !words.contains(cell) {
-                    words.insert(cell.to_owned());
-                }
-            }
-        }
-        Ok(true)
-    })?;
-    Ok(found.into_iter().map(|(at, words)| (at, words.into_iter().collect())).collect())
 }
 
 /// Whether a word is a number as people write it: `1.037,05`, `$3.50`, `12 %`.

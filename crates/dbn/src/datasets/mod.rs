@@ -52,6 +52,7 @@ mod split;
 mod stockholm;
 mod stored;
 mod suits;
+mod survey;
 mod svmlight;
 mod weights;
 
