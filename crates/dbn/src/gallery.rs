@@ -18,8 +18,6 @@ pub const SAMPLES: &str = "samples.png";
 const COLUMNS: usize = 10;
 /// How many sites of alignments stand beside each other.
 const WIDEST: usize = 1200;
-/// The most columns of a table that stand beside each other.
-const MOST_BESIDE: usize = 64;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
@@ -132,15 +130,8 @@ fn contrast(model: &Model) -> Contrast {
 pub fn image(model: &Model) -> (usize, usize) {
     match sites(model) {
         Some((sites, states)) => (states, sites),
-        // A bar for each case: a column of the table stands in the same place in all of them.
-        None if is_table(model) => (1, model.dbn.width()),
         None => shape_of(model.dbn.width(), model.image),
     }
-}
-
-/// Whether the model learned from a table of so few columns that they can stand beside each other.
-fn is_table(model: &Model) -> bool {
-    model.columns.is_some() && model.image.is_none() && model.dbn.width() <= MOST_BESIDE
 }
 
 /// Sites and states of data that are nothing else, and no pictures.
