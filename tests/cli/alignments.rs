@@ -69,7 +69,7 @@ fn an_alignment_becomes_potts_units_and_samples_are_sequences() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((&lines[1][1..4], &lines[3][1..4]), ("CAC", "G-G"), "{text}");
     place.dbn(&format!("{keep} 0..6")).failed_in_the_end(&["sites below 5", "before 6"]);
-    place.dbn(&format!("{keep} top")).failed_in_the_end(&["sites, as 0..2"]);
+    place.dbn(&format!("{keep} top")).failed_in_the_end(&["sites, by name or as 0..2"]);
     place.train_into("plain", "");
     place.dbn("sample plain --fasta").failed(&["--fasta", "an alignment"]);
 }
@@ -117,6 +117,8 @@ fn what_stands_in_an_alignment_is_said() {
         }
     }
     place.dbn("train x0.fasta --alphabet ab --out no").code_is(2);
+    // Nor does a model of proteins take the letters of DNA for its own.
+    place.dbn("evaluate run0 x1.fasta").failed_in_the_end(&["letters of protein", "those of dna"]);
     place
         .dbn("train data.csv --alphabet rna --out no")
         .failed_in_the_end(&["alphabet", "no alignment"]);

@@ -92,7 +92,7 @@ fn damaged_data_files_are_refused() {
         refused(&place, name, expected);
     }
     fs::create_dir(place.path("folder")).unwrap();
-    refused(&place, "folder", &["folder", "train-images-idx3-ubyte", "no such file"]);
+    refused(&place, "folder", &["folder", "train-images-idx3-ubyte", "an empty folder"]);
     refused(&place, "nowhere.npy", &["nowhere.npy", "no file or folder"]);
     refused(&place, "tiny.toml", &["tiny.toml", "expected", "found .toml"]);
     refused(&place, "data.csv --labels nowhere.npy", &["nowhere.npy", "no file"]);

@@ -287,8 +287,7 @@ fn start(
     if args.clamp.is_none() {
         return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
     }
-    let units = model.dbn.visible_units();
-    let mask = args.keep.mask(&rows, part.len(), &units, model.image)?.to_device(cases.device())?;
+    let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
     // The rest begins as what the network takes for it where nothing is there.
     let begun = (&cases * &mask)?;
     Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))

@@ -51,7 +51,7 @@ pub struct Sample {
     /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
     #[arg(long, value_name = "DATA", conflicts_with = "tempered")]
     pub clamp: Option<String>,
-    /// What part of them: top, bottom, left or right of a picture; columns, as 0..392 or 0..10,20..30 (of Potts units: sites); or a .npy or .csv file of
+    /// What part of them: top, bottom, left or right of a picture; columns, by their names or as 0..392 or 0..10,20..30 (of an alignment: sites); or a .npy or .csv file of
     /// ones where to hold and zeros where not, one row for all cases or a row each
     #[arg(long, value_name = "PART", requires = "clamp", default_value = "top")]
     pub keep: Keep,
