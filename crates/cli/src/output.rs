@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -36,6 +37,14 @@ impl std::error::Error for Usage {}
 /// Prints a line.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{}", text.as_ref())?)
+}
+
+/// Errors where any of the files `paths` is there already, unless they may be replaced.
+pub fn check_free(paths: &[impl AsRef<Path>], force: bool) -> Result<()> {
+    match paths.iter().map(AsRef::as_ref).find(|path| !force && path.exists()) {
+        Some(path) => bail!("{}: exists already (--force replaces it)", path.display()),
+        None => Ok(()),
+    }
 }
 
 /// Whether notes are written as the log's JSON objects.

@@ -23,6 +23,9 @@ const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
+    let dir = args.out.clone().unwrap_or_else(|| model::work_dir(&args.run).join("samples"));
+    let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
+    output::check_free(&written.map(|name| dir.join(name)), args.force)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     ensure!(
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
@@ -50,7 +53,6 @@ pub fn run(args: &Sample) -> Result<()> {
         dream(args, &model, generator, &view, &mut frames, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
-    let dir = args.out.clone().unwrap_or_else(|| model::work_dir(&args.run).join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
     write_whole(&array, &npy::bytes(&samples)?)?;

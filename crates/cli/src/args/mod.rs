@@ -144,7 +144,7 @@ pub struct Train {
     #[arg(long)]
     pub unsupervised: bool,
     /// Seed of every random choice [default: the recipe's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub place: Where,

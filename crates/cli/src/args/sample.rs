@@ -87,6 +87,9 @@ pub struct Sample {
     /// Folder for samples.png and samples.npy [default: samples/ in the run's]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace samples that lie there
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub place: Where,
 }
