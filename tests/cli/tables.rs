@@ -301,7 +301,7 @@ fn a_part_of_a_table_is_held_by_the_names_of_its_columns() {
     let place = trained();
     let sample = |keep: &str| {
         place.dbn(&format!(
-            "sample run --clamp insects.csv --count 4 --steps 3 --out s --keep {keep}"
+            "sample run --clamp insects.csv --count 4 --steps 3 --out s --force --keep {keep}"
         ))
     };
     // `size` is one value, `colour` three, `grade` three.

@@ -1,5 +1,7 @@
 //! `dbn sample`
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 use dbn::datasets::Alphabet;
@@ -23,9 +25,7 @@ const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
-    let dir = args.out.clone().unwrap_or_else(|| model::work_dir(&args.run).join("samples"));
-    let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
-    output::check_free(&written.map(|name| dir.join(name)), args.force)?;
+    let dir = folder(args)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     ensure!(
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
@@ -79,6 +79,23 @@ pub fn run(args: &Sample) -> Result<()> {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Where samples are written: the folder that the user named, if none lie there or they may be replaced; else the first of
+/// `samples/`, `samples-2/` and so on beside the model that is not there yet.
+fn folder(args: &Sample) -> Result<PathBuf> {
+    if let Some(dir) = &args.out {
+        let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
+        output::check_free(&written.map(|name| dir.join(name)), args.force)?;
+        return Ok(dir.clone());
+    }
+    let beside = model::work_dir(&args.run);
+    let names = (2..10_000).map(|i| format!("samples-{i}"));
+    let mut dirs = std::iter::once("samples".to_owned()).chain(names).map(|name| beside.join(name));
+    let free = dirs.find(|dir| args.force || !dir.exists());
+    free.with_context(|| {
+        format!("{}: too many samples lie here: choose another place with --out", beside.display())
+    })
 }
 
 /// The letters of the model's states.

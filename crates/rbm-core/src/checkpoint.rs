@@ -16,8 +16,8 @@ use crate::{Error, Result};
 
 /// The metadata key under which the record lies.
 const RECORD: &str = "record";
-/// The metadata key of the checksum of everything else.
-const CHECKSUM: &str = "crc32";
+/// What stands before it: the checksum of everything else. Under a key of its own it would stand now before, now behind the record.
+const CHECKSUM: &str = "crc32:";
 /// What stands in its place until it is known.
 const NO_SUM: &str = "00000000";
 const FORM: &str = "a checkpoint of dbn";
@@ -49,10 +49,7 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
                 });
             }
         }
-        let metadata = HashMap::from([
-            (RECORD.to_owned(), record.clone()),
-            (CHECKSUM.to_owned(), NO_SUM.to_owned()),
-        ]);
+        let metadata = HashMap::from([(RECORD.to_owned(), format!("{CHECKSUM}{NO_SUM} {record}"))]);
         let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| {
             Error::invalid("checkpoint", "tensors that safetensors can hold", e.to_string())
@@ -72,23 +69,22 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
         let record = header.metadata().as_ref().and_then(|metadata| metadata.get(RECORD));
         let record = record.ok_or_else(|| wrong("a safetensors file without a record".into()))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-        let sum = checksum(&file, record);
-        match header.metadata().as_ref().and_then(|metadata| metadata.get(CHECKSUM)) {
-            Some(written) if *written == sum => {}
-            Some(written) => {
-                let expected =
-                    format!("contents with the checksum {written}, as they were written");
-                return Err(Error::file(
-                    path,
-                    "contents",
-                    expected,
-                    format!("{sum}: it is damaged"),
-                ));
+        let record = match record.strip_prefix(CHECKSUM).and_then(|rest| rest.split_once(' ')) {
+            Some((written, record)) => {
+                let sum = checksum(&file, record);
+                if written != sum {
+                    let expected =
+                        format!("contents with the checksum {written}, as they were written");
+                    let found = format!("{sum}: the file is damaged");
+                    return Err(Error::file(path, "contents", expected, found));
+                }
+                record
             }
             None => {
-                tracing::warn!(path = %path.display(), "a checkpoint without a checksum, of an earlier version: taken as it is")
+                tracing::warn!(path = %path.display(), "a checkpoint without a checksum, of an earlier version: taken as it is");
+                record
             }
-        }
+        };
         let record = serde_json::from_str(record)
             .map_err(|e| wrong(format!("a record of another kind ({e})")))?;
         let tensors = candle_core::safetensors::load_buffer(&bytes, device)
@@ -108,8 +104,8 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
 fn seal(bytes: &mut [u8], record: &str) -> std::result::Result<(), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let sum = checksum(&file, record);
-    // Within the record quotation marks are escaped, so that this stands in one place.
-    let place = format!("\"{CHECKSUM}\":\"{NO_SUM}\"");
+    // Within texts quotation marks are escaped, so that this stands in one place.
+    let place = format!("\"{RECORD}\":\"{CHECKSUM}{NO_SUM} ");
     let at = bytes.windows(place.len()).position(|part| part == place.as_bytes());
     let at = at.ok_or("no place for a checksum")? + place.len() - 1 - NO_SUM.len();
     bytes[at..at + sum.len()].copy_from_slice(sum.as_bytes());

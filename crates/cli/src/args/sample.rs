@@ -84,10 +84,10 @@ pub struct Sample {
     /// as with --binary
     #[arg(long)]
     pub fasta: bool,
-    /// Folder for samples.png and samples.npy [default: samples/ in the run's]
+    /// Folder for samples.png and samples.npy [default: samples/ in the run's, or samples-2/ and so on]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace samples that lie there
+    /// Replace samples that lie in the folder
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]

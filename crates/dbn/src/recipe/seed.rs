@@ -20,7 +20,10 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     match Written::deserialize(deserializer)? {
         Written::Number(seed) => Ok(seed),
         Written::Text(text) => text.parse().map_err(|_| {
-            D::Error::custom(format!("expected a seed: a whole number from 0 to {}, found {text:?}", u64::MAX))
+            D::Error::custom(format!(
+                "expected a seed: a whole number from 0 to {}, found {text:?}",
+                u64::MAX
+            ))
         }),
     }
 }
