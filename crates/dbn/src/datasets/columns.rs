@@ -322,7 +322,7 @@ impl Profile {
     /// Codes of a category among `cases`: the whole numbers from 0 or 1 on, most of which there are.
     fn codes(&self, cases: usize) -> Option<Vec<f32>> {
         let values = self.values.as_ref().filter(|_| self.is_whole && !self.is_binary())?;
-        let all = (self.high - self.low) as usize + 1;
+        let all = ((self.high - self.low) as usize).saturating_add(1);
         let is_code = (self.low == 0.0 || self.low == 1.0)
             && (2..=MOST_CODES).contains(&all)
             && 2 * values.len() > all
