@@ -31,7 +31,7 @@ pub fn run(args: &Sample) -> Result<()> {
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
         "--scale, --binarise and the like: expected with --from or --clamp"
     );
-    let letters = args.fasta.then(|| letters(&model)).transpose()?;
+    let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
     let mut rng = Rng::new(args.seed);
     let classes = classes(args, &model)?;
     let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
@@ -99,16 +99,16 @@ fn folder(args: &Sample) -> Result<PathBuf> {
 }
 
 /// The letters of the model's states.
-fn letters(model: &Model) -> Result<Alphabet> {
+pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
     let known = model.preprocessing.as_ref().map_or("", |done| done.alphabet.as_str());
     ensure!(
         !known.is_empty(),
-        "--fasta: expected a network that learned from an alignment, found one that knows no letters"
+        "{option}: expected a network that learned from an alignment, found one that knows no letters"
     );
     let alphabet: Alphabet = known.parse()?;
     match model.dbn.visible_units() {
         Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
-        units => bail!("--fasta: expected units of {} states, found {units}", alphabet.states()),
+        units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
     }
 }
 

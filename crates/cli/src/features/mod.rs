@@ -156,6 +156,12 @@ pub fn write(
     Ok(format!("{}: {cases} cases x {} features", path.display(), widths.join(" + ")))
 }
 
+/// Writes the same as comma-separated values to standard output.
+pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>>) -> Result<()> {
+    let matrices = blocks.map(|features| Ok(Tensor::cat(&features?, 1)?));
+    csv::write(std::io::stdout().lock(), table, matrices)
+}
+
 fn write_blocks(
     form: Form,
     file: &mut File,
