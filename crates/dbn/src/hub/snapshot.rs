@@ -7,7 +7,6 @@ use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
 use super::parcel::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
-use super::verify;
 use crate::config::CONFIG;
 use crate::store::WEIGHTS;
 
@@ -29,27 +28,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is there of a pulled model in the folder `dir`.
-    pub(super) fn of(dir: PathBuf) -> Self {
-        let files: Vec<String> =
-            Self::names().filter(|name| dir.join(name).exists()).map(str::to_owned).collect();
-        Self { dir, files }
-    }
-
     /// The names of what [`Snapshot::copy_to`] may write or take away.
     pub fn names() -> impl Iterator<Item = &'static str> {
         [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name))
-    }
-
-    /// The files whose contents are not what the Hub has.
-    pub(super) fn damaged(&self) -> Result<Vec<PathBuf>> {
-        let mut damaged = Vec::new();
-        for path in self.files.iter().map(|name| self.dir.join(name)) {
-            if !verify::is_whole(&path)? {
-                damaged.push(path);
-            }
-        }
-        Ok(damaged)
     }
 
     /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it; the
