@@ -42,7 +42,7 @@ impl Beside {
         self.dbn_from("hf", words)
     }
 
-    fn dbn_from(&self, cache: &str, words: &str) -> Answer {
+    pub fn dbn_from(&self, cache: &str, words: &str) -> Answer {
         let answer = answer(&mut self.command(cache, words));
         assert!(!answer.out.contains(TOKEN) && !answer.err.contains(TOKEN), "{answer:?}");
         answer

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use candle_core::{DType, Device};
 use candle_nn::Module;
-use dbn::hub::{Hub, Options, Push, Reference};
+use dbn::hub::{Hub, Options, Push, Reference, Snapshot};
 use dbn::{Dbn, Model};
 use loopback_hub::{Server, TOKEN, Transfer};
 use rbm_core::init::Init;
@@ -65,4 +65,39 @@ fn a_hub_is_asked_from_an_asynchronous_program() {
         hub.pull(&"me/nothing".parse().unwrap()).unwrap_err().to_string()
     });
     assert!(wrong.contains("a repository that exists"), "{wrong}");
+}
+
+/// Wherever a copy is cut short: there is no model, or the old one, or the new one, and no mixture.
+#[test]
+fn a_copy_that_is_cut_short_leaves_no_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    std::fs::create_dir(place("old")).unwrap();
+    std::fs::create_dir(place("new")).unwrap();
+    let old = Model::from(network());
+    let new = Model { image: Some((2, 3)), ..Model::from(network()) };
+    let weights = |place: &Path| std::fs::read(place.join("model.safetensors")).unwrap();
+    new.dbn
+        .bottom()
+        .visible_bias()
+        .set(&candle_core::Tensor::ones(6, DType::F32, &Device::Cpu).unwrap())
+        .unwrap();
+    old.save(&place("old")).unwrap();
+    new.save(&place("new")).unwrap();
+    assert!(weights(&place("old")) != weights(&place("new")));
+    std::fs::write(place("new/README.md"), "a card").unwrap();
+    let files = ["config.json", "model.safetensors", "README.md"].map(String::from);
+    for missing in &files {
+        let to = place(&format!("without {missing}"));
+        let snapshot = |files: &[String]| Snapshot { dir: place("new"), files: files.to_vec() };
+        Snapshot { dir: place("old"), files: files[..2].to_vec() }.copy_to(&to).unwrap();
+        // What cannot be read stands for the moment at which the process is killed.
+        std::fs::rename(place("new").join(missing), place("aside")).unwrap();
+        snapshot(&files).copy_to(&to).unwrap_err();
+        assert!(Model::load(&to, &Device::Cpu).is_err(), "a mixture: no {missing}");
+        std::fs::rename(place("aside"), place("new").join(missing)).unwrap();
+        snapshot(&files).copy_to(&to).unwrap();
+        assert_eq!(Model::load(&to, &Device::Cpu).unwrap().image, Some((2, 3)));
+        assert!(weights(&to) == weights(&place("new")));
+    }
 }

@@ -1,6 +1,7 @@
 //! A model of the Hub in the cache.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rbm_core::checkpoint::write_whole;
@@ -33,17 +34,21 @@ impl Snapshot {
         [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name))
     }
 
-    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it; the
-    /// model's own come last, so that what is there is whole.
+    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The
+    /// configuration goes away first and comes last. So whenever this is cut short there is no model, and never the old
+    /// configuration with new weights.
     pub fn copy_to(&self, to: &Path) -> Result<()> {
         fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
-        for path in Self::names().filter(|name| !self.files.iter().any(|f| f == name)) {
-            let path = to.join(path);
-            if path.exists() {
-                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+        let is_new = |name: &str| self.files.iter().any(|file| file == name);
+        let old = Self::names().filter(|name| !is_new(name));
+        for path in [CONFIG].into_iter().chain(old).map(|name| to.join(name)) {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                _ => {}
             }
         }
-        for name in self.files.iter().rev() {
+        let (last, first): (Vec<_>, _) = self.files.iter().partition(|name| *name == CONFIG);
+        for name in [first, last].concat() {
             let from = self.dir.join(name);
             let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
             write_whole(&to.join(name), &bytes)?;
