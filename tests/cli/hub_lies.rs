@@ -172,10 +172,13 @@ fn the_token_goes_to_no_other_host() {
         assert_eq!(mirror.authorised(), Vec::<String>::new(), "the token went to another host");
     }
     // Whoever was elsewhere comes back without it.
-    let back = format!("{}/me/digits/resolve/main/config.json", beside.hub.endpoint());
-    mirror.lie(Lie::FilesAt(back));
-    beside.hub.lie(Lie::None);
-    fs::remove_dir_all(beside.place.path("hf")).ok();
+    let file = "me/digits/resolve/main/config.json";
+    mirror.lie(Lie::FilesAt(format!("{}/{file}", beside.hub.endpoint())));
+    beside.hub.lie(Lie::FilesAt(format!("{home}/{file}")));
+    let files = |paths: Vec<String>| paths.iter().filter(|path| path.contains("resolve")).count();
+    let before = files(beside.hub.authorised());
+    beside.dbn_from("new", "pull me/digits").failed(&["more than 5 redirects"]);
+    assert_eq!(files(beside.hub.authorised()) - before, 1, "it came back with the token");
 }
 
 /// Redirects without end, to files of this machine and to nowhere.

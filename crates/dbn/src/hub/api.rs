@@ -281,3 +281,117 @@ fn large(body: &[u8]) -> Answer<Vec<String>> {
     let large = modes.files.into_iter().filter(|file| file.upload_mode == "lfs");
     Ok(large.map(|file| file.path).collect())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 2] = ["config.json", "model.safetensors"];
+
+    fn honest() -> [String; 3] {
+        let (commit, sha256) =
+            ("0123456789abcdef01234567".repeat(2)[..40].to_owned(), "a1".repeat(32));
+        [
+            json!({ "id": "me/digits", "sha": commit, "private": false, "siblings": [{ "rfilename": "x" }] }),
+            json!([
+                { "type": "file", "path": NAMES[0], "size": 375, "oid": commit },
+                { "type": "file", "path": NAMES[1], "size": 4000, "oid": commit,
+                  "lfs": { "oid": sha256, "size": 4000, "pointerSize": 130 } },
+                { "type": "directory", "path": "x", "oid": commit },
+            ]),
+            json!({ "files": [{ "path": NAMES[1], "uploadMode": "lfs", "shouldIgnore": false }] }),
+        ]
+        .map(|value| value.to_string())
+    }
+
+    /// What is believed has the form that everything else relies on; most is not believed.
+    fn check(body: &[u8]) -> usize {
+        let hex = |text: &str| text.bytes().all(|c| b"0123456789abcdef".contains(&c));
+        let info = info(body).inspect(|info| assert!(info.commit.len() == 40 && hex(&info.commit)));
+        let listing = listing(body, &NAMES).inspect(|listing| {
+            for (name, Listed { hash, .. }) in listing {
+                let digits = hash.digits();
+                assert!(NAMES.contains(name) && [40, 64].contains(&digits.len()) && hex(digits));
+            }
+        });
+        let token: Answer<XetToken> = parsed(body);
+        let committed: Answer<Committed> = parsed(body);
+        let believed =
+            [info.is_ok(), listing.is_ok(), large(body).is_ok(), token.is_ok(), committed.is_ok()];
+        believed.into_iter().filter(|is| *is).count()
+    }
+
+    #[test]
+    fn honest_answers_are_believed() {
+        let [repository, files, modes] = honest();
+        assert!(!info(repository.as_bytes()).unwrap().is_private);
+        let listing = listing(files.as_bytes(), &NAMES).unwrap();
+        assert_eq!(listing[NAMES[1]], Listed { size: 4000, hash: Hash::Sha256("a1".repeat(32)) });
+        assert_eq!(listing.len(), 2);
+        assert_eq!(large(modes.as_bytes()).unwrap(), [NAMES[1]]);
+    }
+
+    #[test]
+    fn no_lie_of_this_kind_is_believed() {
+        let [_, files, _] = honest();
+        let lies = [
+            ("375", "-1"),
+            ("375", "1e400"),
+            ("375", "18446744073709551616"),
+            ("375", "\"375\""),
+            ("375", "3.75"),
+            ("375", "null"),
+            ("\"size\":4000,\"type\"", "\"size\":4001,\"type\""),
+            ("a1a1", "A1A1"),
+            ("a1a1", "../a"),
+            ("0123", "/tmp"),
+            ("0123", "01234"),
+            ("\"file\"", "1"),
+            ("model.safetensors", "config.json"),
+        ];
+        for (truth, lie) in lies {
+            let told = files.replacen(truth, lie, 1);
+            assert_ne!(told, files, "{truth}");
+            assert!(listing(told.as_bytes(), &NAMES).is_err(), "{told}");
+        }
+        let deep = "[".repeat(1 << 19) + &"]".repeat(1 << 19);
+        let objects = "{\"path\":".repeat(1 << 16);
+        let numbers = format!("[{}1]", "9,".repeat(1 << 18));
+        for text in [deep, objects, numbers, "9".repeat(1 << 20), "\"".into(), "\u{0}".into()] {
+            let listed = listing(text.as_bytes(), &NAMES);
+            assert!(listed.is_err() || listed.is_ok_and(|listing| listing.is_empty()));
+            assert!(info(text.as_bytes()).is_err() && large(text.as_bytes()).is_err());
+        }
+    }
+
+    /// 30,000 answers with a few bytes changed, cut out or put in twice.
+    #[test]
+    fn mutilated_answers_do_no_harm() {
+        let mut state = 14_u64;
+        let mut below = |end: usize| {
+            // The numbers of Knuth's MMIX.
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % end
+        };
+        let pieces: [&[u8]; 8] = [b"\"", b"}", b"[", b"-", b"1e999", b"\\u0000", b"../", b"null"];
+        let mut believed = 0;
+        for round in 0..30_000 {
+            let mut body = honest()[round % 3].clone().into_bytes();
+            for _ in 0..=below(4) {
+                let at = below(body.len());
+                match below(4) {
+                    0 => body[at] = below(256) as u8,
+                    1 => drop(body.drain(at..(at + below(20)).min(body.len()))),
+                    2 => drop(body.splice(at..at, pieces[below(8)].iter().copied())),
+                    _ => body.extend_from_within(at..),
+                }
+                if body.is_empty() {
+                    body.push(b'0');
+                }
+            }
+            believed += check(&body);
+        }
+        assert!(believed > 1000, "only {believed} got past the parser");
+    }
+}
