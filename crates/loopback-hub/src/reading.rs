@@ -23,6 +23,7 @@ impl Service {
         path: &[&str],
         request: &Request,
     ) -> Response {
+        let revision = self.meant(revision);
         let Some(commit) = repository.commit(revision) else {
             return refused(404, "RevisionNotFound");
         };
@@ -98,6 +99,14 @@ impl Service {
         }
     }
 
+    /// A commit that is a lie is the main branch.
+    fn meant<'a>(&self, revision: &'a str) -> &'a str {
+        match &self.faults.lock().unwrap().lie {
+            Lie::Commit(said) if said == revision => "main",
+            _ => revision,
+        }
+    }
+
     pub fn xet_token(&self) -> Response {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let expires = now + 3600;
@@ -140,7 +149,7 @@ impl Service {
         revision: &str,
         request: &Request,
     ) -> Response {
-        let Some(files) = repository.files(revision) else {
+        let Some(files) = repository.files(self.meant(revision)) else {
             return refused(404, "RevisionNotFound");
         };
         let asked: Vec<String> = match request.json()["paths"].as_array() {

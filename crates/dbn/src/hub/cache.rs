@@ -147,7 +147,7 @@ impl Cache {
                         format!("the bytes whose hash the Hub lists ({})", listed.hash.digits());
                     let found = format!("others ({found}); nothing was kept");
                     Err(Failure::Ours(Error::invalid(
-                        format!("{name} of the Hub"),
+                        format!("{}/{}: {name}", repository.owner, repository.name),
                         expected,
                         found,
                     )))

@@ -320,6 +320,7 @@ fn failed(error: reqwest::Error) -> Failure {
     // The address may hold what a server has signed.
     let error = error.without_url();
     match error.is_connect() {
+        _ if error.is_timeout() => Failure::Silence(causes(&error)),
         true => Failure::Unreachable(causes(&error)),
         false => Failure::Broken(causes(&error)),
     }

@@ -5,7 +5,7 @@ use std::fs;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rbm_core::{Error, Result};
+use rbm_core::{Error, Result, printable};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -102,7 +102,7 @@ impl Hub {
             repository.commit(&self.http, reference.revision(), &lines, options.create_pr)?;
         let inline = files.iter().find(|(name, _)| *name == WEIGHTS && !large.contains_key(name));
         let inline = inline.map(|(_, content)| content.size()).transpose()?;
-        let url = made.pull_request_url.or(made.commit_url);
+        let url = made.pull_request_url.or(made.commit_url).map(|url| printable(&url));
         Ok(Pushed { commit: made.commit_oid, url, inline })
     }
 
