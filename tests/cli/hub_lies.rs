@@ -259,6 +259,20 @@ fn answers_that_make_no_sense_are_refused_in_a_line() {
     }
 }
 
+/// What a Hub says of its refusal is shown in a line, cut, and without the token that it was told.
+#[test]
+fn a_refusal_is_shown_without_harm() {
+    let (beside, _) = with_victim();
+    let words = format!("\u{1b}[2J{TOKEN}\r\n{TOKEN}{}", "x".repeat(60_000));
+    beside.hub.lie(Lie::Refusal(words));
+    for words in ["pull me/digits", "push run me/digits", "data mnist"] {
+        // `dbn` looks for the token, too.
+        let answer = beside.dbn(words);
+        answer.failed(&["status 418", "(the token)", "more bytes"]);
+        assert!(!answer.err.contains('\u{1b}') && answer.err.len() < 1500, "{answer:?}");
+    }
+}
+
 /// A command that waits for half a second at most for whatever the Hub has to say.
 fn impatient(beside: &Beside, cache: &str, words: &str) -> Command {
     let mut command = beside.command(cache, words);

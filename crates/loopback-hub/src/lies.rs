@@ -30,6 +30,8 @@ pub enum Lie {
     ListedSize(Value),
     /// Every answer that is no file is this text.
     Answers(String),
+    /// Everything is refused, with these words.
+    Refusal(String),
     /// Files have no end, and do not say how long they are.
     EndlessFiles,
     /// Answers that are no files have no end.
@@ -56,6 +58,7 @@ pub enum Lie {
 /// What a lie makes of an answer, wherever it is the same for every answer of its kind.
 pub fn told(lie: &Lie, is_file: bool, path: &str, truth: Response) -> Response {
     match lie {
+        Lie::Refusal(text) => bytes(418, &[], serde_json::json!({ "error": text }).to_string()),
         Lie::Answers(text) if !is_file => bytes(200, &[], text.clone()),
         Lie::EndlessAnswers if !is_file => bytes(200, &[], endless(b'[')),
         Lie::EndlessFiles if is_file => bytes(200, &[], endless(0)),

@@ -124,6 +124,18 @@ pub fn printable_up_to(text: &str, most: usize) -> String {
     shown
 }
 
+/// Whole lines as a terminal may show them: what [`printable`] escapes, but for the ends of lines.
+pub fn printable_lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_hostile(c) && c != '\n' {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Whether a terminal does something else with `c` than to show it.
 fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -147,6 +159,7 @@ mod tests {
     fn what_comes_from_outside_is_escaped_and_cut() {
         assert_eq!(printable("größer, 3 ≤ x"), "größer, 3 ≤ x");
         assert_eq!(printable("\u{1b}[2J\r\n\u{9b}\u{202e}"), r"\u{1b}[2J\r\n\u{9b}\u{202e}");
+        assert_eq!(printable_lines("a\n\u{1b}[2Jb\n"), "a\n\\u{1b}[2Jb\n");
         let long = printable(&"ä".repeat(1 << 20));
         assert_eq!(long.chars().filter(|c| *c == 'ä').count(), LONGEST);
         assert!(long.ends_with("(2096152 more bytes)") && long.len() < 1100, "{long}");

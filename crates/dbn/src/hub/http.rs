@@ -236,7 +236,18 @@ impl Http {
                 message = said.unwrap_or_default().to_owned();
             }
         }
+        let (code, message) = (self.without_token(code), self.without_token(message));
         Err(Failure::Refused { status: status.as_u16(), code, message })
+    }
+
+    /// What a server says, unless it says the token.
+    fn without_token(&self, said: String) -> String {
+        let token =
+            self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
+        match token {
+            Some(token) if said.contains(token) => said.replace(token, "(the token)"),
+            _ => said,
+        }
     }
 
     /// Gives a body of at most `most` bytes to `each`; returns how many there were.
