@@ -10,6 +10,7 @@ mod common;
 mod embed;
 mod examples;
 mod hub;
+mod hub_lies;
 mod hub_python;
 mod import;
 mod joint;
