@@ -74,6 +74,7 @@ pub use self::form::{
 };
 pub use self::labels::LabelColumn;
 pub(crate) use self::npz::Arrays;
+pub(crate) use self::number::{Kind, Number};
 pub use self::options::{Missing, Options};
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, choose_balanced, hold_out, split};
