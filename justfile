@@ -10,6 +10,10 @@ slow:
 gpu-laws:
     cargo test -p rbm-core --release --features cuda --test cuda -- --nocapture
 
+# A thousand kills of trainings and commands at random moments: a quarter of an hour.
+kills:
+    cargo test --workspace --test cli -- --ignored --nocapture a_thousand_kills
+
 # How fast this machine learns, beside the matrix products that it cannot do without.
 bench:
     cargo run --release -p dbn-cli -- bench

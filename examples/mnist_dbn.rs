@@ -54,14 +54,16 @@ fn main() -> Result<()> {
     source.clone_into(&mut recipe.data.source);
 
     let mut training = Training::new(recipe.clone(), dataset, &device)?;
-    let run = match Run::open(&args.out) {
-        Ok(run) if run.recipe()? == recipe => run,
-        Ok(_) => {
-            bail!("{}: holds a run of another recipe; choose another --out", args.out.display())
+    let (run, _claim) = match Run::open(&args.out) {
+        Ok(run) => {
+            let claim = run.claim()?;
+            if run.recipe()? != recipe {
+                bail!("{}: holds a run of another recipe; choose another --out", args.out.display())
+            }
+            (run, claim)
         }
         Err(_) => Run::create(&args.out, &recipe)?,
     };
-    let _claim = run.claim()?;
     if let Some(checkpoint) = run.checkpoint()? {
         training.restore(checkpoint).context("cannot go on with the run in --out")?;
     }

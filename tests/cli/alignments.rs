@@ -37,7 +37,7 @@ fn an_alignment_becomes_potts_units_and_samples_are_sequences() {
     assert_eq!(config["visible"], serde_json::json!({ "kind": "potts", "sites": 5, "states": 5 }));
     assert_eq!(config["preprocessing"]["alphabet"], "rna");
 
-    place.dbn("sample run --fasta --count 7 --steps 3 --out s").done();
+    place.dbn("sample run --fasta --count 7 --steps 3 --out s --force").done();
     let (_, drawn) = read_npy(&place.read("s/samples.npy"));
     let text = place.text("s/samples.fasta");
     let lines: Vec<_> = text.lines().collect();
@@ -63,13 +63,13 @@ fn an_alignment_becomes_potts_units_and_samples_are_sequences() {
     assert!(place.read("all.parquet").windows(name.len()).any(|bytes| bytes == name));
 
     // Sites are what is counted, and what is held stays.
-    let keep = "sample run --clamp few.fasta --count 2 --steps 5 --fasta --out c --keep";
+    let keep = "sample run --clamp few.fasta --count 2 --steps 5 --fasta --out c --force --keep";
     place.dbn(&format!("{keep} 1..4")).done();
     let text = place.text("c/samples.fasta");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((&lines[1][1..4], &lines[3][1..4]), ("CAC", "G-G"), "{text}");
     place.dbn(&format!("{keep} 0..6")).failed_in_the_end(&["sites below 5", "before 6"]);
-    place.dbn(&format!("{keep} top")).failed_in_the_end(&["sites, as 0..2"]);
+    place.dbn(&format!("{keep} top")).failed_in_the_end(&["sites, by name or as 0..2"]);
     place.train_into("plain", "");
     place.dbn("sample plain --fasta").failed(&["--fasta", "an alignment"]);
 }
@@ -117,6 +117,8 @@ fn what_stands_in_an_alignment_is_said() {
         }
     }
     place.dbn("train x0.fasta --alphabet ab --out no").code_is(2);
+    // Nor does a model of proteins take the letters of DNA for its own.
+    place.dbn("evaluate run0 x1.fasta").failed_in_the_end(&["letters of protein", "those of dna"]);
     place
         .dbn("train data.csv --alphabet rna --out no")
         .failed_in_the_end(&["alphabet", "no alignment"]);
@@ -182,7 +184,7 @@ fn documents_have_their_own_lengths() {
     assert_eq!(config["visible"], units);
     place.dbn("evaluate run").done();
     place.dbn("embed run --out f.npy").done();
-    place.dbn("sample run --from docs.svm --count 4 --steps 5 --out s").done();
+    place.dbn("sample run --from docs.svm --count 4 --steps 5 --out s --force").done();
     let (shape, shares) = read_npy(&place.read("s/samples.npy"));
     assert_eq!(shape, [4, 12]);
     for shares in shares.chunks(12) {

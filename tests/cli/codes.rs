@@ -61,7 +61,10 @@ fn codes_and_cases_are_what_the_weights_say() {
     place.dbn("decode run codes.parquet --out columns.npy").done();
     assert_eq!(read_npy(&place.read("columns.npy")), read_npy(&place.read("decoded.npy")));
 
-    place.dbn("encode run data.csv --cases all --out codes.safetensors").done();
+    place
+        .dbn("encode run data.csv --cases all --out codes.safetensors")
+        .failed(&["codes.png: exists already", "--force"]);
+    place.dbn("encode run data.csv --cases all --out codes.safetensors --force").done();
     let bytes = place.read("codes.safetensors");
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("codes").unwrap().shape(), [CASES, 2]);

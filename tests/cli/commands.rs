@@ -316,3 +316,32 @@ fn verbose_tells_of_layers_and_more_verbose_of_epochs() {
     let log = train("-vv");
     assert!(events(&log, "epoch done") >= 4, "{log}");
 }
+
+/// Nobody's samples and reports are overwritten unasked, and a report that fails leaves nothing of itself.
+#[test]
+fn what_lies_there_is_replaced_only_by_force() {
+    let place = Place::new();
+    place.train("");
+    let sample = "sample run --count 2 --steps 1";
+    for folder in ["samples", "samples-2", "samples-3"] {
+        let said = place.dbn(sample).done().out;
+        assert!(said.contains(&format!("run/{folder}/samples.npy")), "{said}");
+    }
+    place.dbn(&format!("{sample} --out s")).done();
+    let before = place.files("s");
+    place.dbn(&format!("{sample} --seed 3 --out s")).failed(&["s/samples.npy", "--force"]);
+    assert_eq!(place.files("s"), before);
+    place.dbn(&format!("{sample} --seed 3 --out s --force")).done();
+    assert_ne!(place.files("s"), before);
+
+    place.dbn("evaluate run --report r").done();
+    place.dbn("evaluate run --report r").failed(&["r/report.json", "--force"]);
+    place.dbn("evaluate run --report r --force").done();
+    let whole = place.files("r");
+    let full = answer(
+        &mut place.shell("ulimit -f 1; trap '' XFSZ; exec \"$DBN\" evaluate run --report half"),
+    );
+    assert_eq!(full.code, Some(1), "{full:?}");
+    assert!(place.files("half").is_empty(), "{:?}", place.files("half").keys());
+    assert!(whole.len() > 1);
+}

@@ -108,11 +108,11 @@ impl Place {
         serde_json::from_slice(&self.read(name)).unwrap()
     }
 
-    /// Every file of the folder `name` by its name, sorted; folders in it are left aside.
+    /// Every file of the folder `name` by its name, sorted; folders in it and what is locked are left aside.
     pub fn files(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.path(name)).unwrap().map(Result::unwrap);
         entries
-            .filter(|entry| entry.path().is_file())
+            .filter(|entry| entry.path().is_file() && entry.file_name() != ".lock")
             .map(|entry| {
                 (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
             })
@@ -325,7 +325,10 @@ pub fn metadata(bytes: &[u8]) -> Value {
 /// Where the training of a checkpoint stands.
 pub fn record(checkpoint: &[u8]) -> Value {
     SafeTensors::deserialize(checkpoint).unwrap();
-    serde_json::from_str(metadata(checkpoint)["record"].as_str().unwrap()).unwrap()
+    let metadata = metadata(checkpoint);
+    // Behind its checksum.
+    let (_, record) = metadata["record"].as_str().unwrap().split_once(' ').unwrap();
+    serde_json::from_str(record).unwrap()
 }
 
 /// The lines of `metrics.jsonl` without what a clock says.

@@ -84,11 +84,12 @@ fn grey_cases_have_no_likelihood() {
 fn a_reproduction_is_what_it_says() {
     let place = Place::new();
     let first = place.dbn("reproduce shifting-bar --out a --json").done().out;
-    let found: Value = serde_json::from_str(&first).unwrap_or_default();
+    // One object and nothing before it, though it was trained on the way.
+    let found: Value = serde_json::from_str(&first).unwrap();
     let ours = first.lines().find(|line| line.contains("\"ours\"")).unwrap_or_default().to_owned();
     assert!(ours.contains("-2.19") || ours.contains("-2.20"), "{first} {found}");
     let again = place.dbn("reproduce shifting-bar --out a --json").done().out;
-    assert!(first.ends_with(&again), "not trained again: {again}");
+    assert_eq!(first, again, "not trained again");
     place.dbn("reproduce bars-and-stripes --out a").failed_in_the_end(&["another --out"]);
     place.dbn("reproduce shifting-bar --seed 5 --out a").failed_in_the_end(&["another --out"]);
     place.train("");

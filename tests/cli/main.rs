@@ -13,6 +13,7 @@ mod hub;
 mod hub_python;
 mod import;
 mod joint;
+mod kills;
 mod likelihood;
 mod real_valued;
 mod reproducible;

@@ -222,6 +222,27 @@ fn rates_follow_units_and_method_unless_somebody_names_them() {
 }
 
 /// Weights that are still numbers, and a machine that means nothing.
+/// Moments in double precision, and where single precision does not hold the differences, an error that names the column.
+#[test]
+fn the_largest_numbers_are_standardised_or_refused_by_column() {
+    let place = Place::new();
+    let mut random = SplitMix(6);
+    let mut table = |size: f64| -> String {
+        let case = |_| format!("{:.3},{:e}\n", random.uniform(), size * (random.uniform() - 0.5));
+        (0..60).map(case).collect()
+    };
+    place.write("large.csv", table(1e30));
+    place.write("too-large.csv", table(6.5e38));
+    let words = "--unsupervised --no-pictures --out";
+    place.dbn(&format!("train large.csv {words} large")).done();
+    place.dbn("evaluate large").done();
+    for scaling in ["--standardise", "--min-max"] {
+        place
+            .dbn(&format!("train too-large.csv {scaling} {words} no"))
+            .failed_in_the_end(&["column 2", "apart"]);
+    }
+}
+
 #[test]
 fn energies_and_losses_beyond_all_measure_are_divergence() {
     let place = Place::new();

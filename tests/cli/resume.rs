@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Answer, Case, Place, SplitMix, answer, csv, data, metrics, record, tensors};
 
@@ -157,6 +157,93 @@ fn a_run_is_one_training_at_a_time() {
     assert!(wait(&mut second, || stand(&place, "run") > from), "it does not go on");
     second.kill().unwrap();
     second.wait().unwrap();
+}
+
+/// Of many that begin at the same moment in one folder one trains, and an editor that saves the recipe by another file in its place
+/// ends nothing.
+#[test]
+fn of_many_that_begin_together_one_trains() {
+    let place = noisy_place();
+    let words = format!("{STEPS} --set layers.*.epochs=400 --checkpoint-every 0 --out run");
+    let words = format!("train data.csv --recipe tiny.toml --no-pictures {words}");
+    for _ in 0..3 {
+        let mut children: Vec<_> = (0..8).map(|_| place.command(&words).spawn().unwrap()).collect();
+        let is_over = |child: &mut Child| child.try_wait().unwrap().is_some();
+        let begun = Instant::now();
+        while children.iter_mut().map(is_over).filter(|over| !over).count() > 1 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "two train in one folder");
+            sleep(Duration::from_millis(5));
+        }
+        assert!(wait(
+            children
+                .iter_mut()
+                .find_map(|child| (!is_over(child)).then_some(child))
+                .expect("one trains"),
+            || { stand(&place, "run").is_some() }
+        ));
+        let recipe = place.read("run/recipe.toml");
+        place.write("run/new.toml", recipe);
+        fs::rename(place.path("run/new.toml"), place.path("run/recipe.toml")).unwrap();
+        place.dbn("train --resume run").failed_in_the_end(&["another program trains"]);
+        for mut child in children {
+            child.kill().unwrap();
+            let output = child.wait_with_output().unwrap();
+            if output.status.signal().is_none() {
+                assert_eq!(output.status.code(), Some(1));
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert!(
+                    said.contains("another program trains") || said.contains("earlier run"),
+                    "{said}"
+                );
+            }
+        }
+        fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+/// A training that fails before its first checkpoint stands in nobody's way; of one that fails later what it had learned is kept.
+#[test]
+fn what_has_diverged_does_not_block_the_same_command() {
+    let place = Place::new();
+    let words = "train data.csv --recipe tiny.toml --no-pictures --out run";
+    for _ in 0..2 {
+        place
+            .dbn(&format!("{words} --set layers.0.learning_rate=1e30"))
+            .failed_in_the_end(&["diverged"]);
+        assert!(place.files("run").is_empty());
+    }
+    place.dbn(words).done();
+    let words = words.replace("out run", "out later");
+    let said =
+        place.dbn(&format!("{words} --checkpoint-every 0 --set classifier.learning_rate=1e30"));
+    said.failed_in_the_end(&["diverged in classifier", "classifier.learning_rate="]);
+    assert!(said.err.contains("go on with: dbn train --resume later"), "{said:?}");
+    let recipe = place.text("later/recipe.toml");
+    let (layers, classifier) = recipe.split_once("[classifier]").unwrap();
+    let mended = classifier.lines().map(|line| match line.starts_with("learning_rate") {
+        true => "learning_rate = 0.1\n".to_owned(),
+        false => format!("{line}\n"),
+    });
+    place.write("later/recipe.toml", format!("{layers}[classifier]{}", mended.collect::<String>()));
+    place.dbn("train --resume later --no-pictures").done();
+}
+
+/// No seed is too large for a recipe, and none is another one.
+#[test]
+fn seeds_go_to_the_end_of_their_range() {
+    let place = Place::new();
+    let largest = u64::MAX.to_string();
+    place.train_into("a", &format!("--seed {largest}"));
+    assert!(place.text("a/recipe.toml").contains(&format!("seed = \"{largest}\"")));
+    place.train_into("b", &format!("--set seed={largest}"));
+    place.train_into("c", "--seed 9223372036854775808");
+    assert_same(&place, "a", "b");
+    assert!(place.model("a") != place.model("c"));
+    place.dbn("train --resume a --no-pictures").done();
+    place
+        .dbn("train data.csv --recipe tiny.toml --set seed=abc --out d")
+        .misused(&["seed", "\"abc\""]);
+    place.dbn("train data.csv --seed 18446744073709551616 --out d").code_is(2);
 }
 
 /// Chains with fast weights, then mean fields; replicas whose ladder is spaced anew every hundred steps;

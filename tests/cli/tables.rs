@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::common::{Place, SplitMix};
+use crate::common::{Place, SplitMix, read_npy};
 
 /// Cases of two classes, `ant` and `bee`: a measurement, a colour that tells much, a grade, and one column that says nothing.
 fn insects() -> Vec<[String; 5]> {
@@ -186,7 +186,7 @@ fn missing_values_are_refused_or_learned_from() {
         })
         .collect();
     place.write("holed.csv", holed);
-    place.dbn("train holed.csv").failed(&["cells of 120 cases are empty", "--missing gibbs"]);
+    place.dbn("train holed.csv").failed(&["empty cells in 120 cases", "--missing gibbs"]);
     for how in ["mean", "gibbs"] {
         place.dbn(&format!("train holed.csv --missing {how} --out {how}")).done();
         assert!(error(&place, &format!("{how} --cases all")) < 20.0, "{how}");
@@ -236,6 +236,19 @@ fn a_target_is_predicted_in_its_own_units() {
         said.err.contains("column `y` holds measurements") && said.out.contains("RMSE"),
         "{said:?}"
     );
+    // Whoever predicts a column learns from all others, whatever they are called.
+    let classed: String = table
+        .lines()
+        .enumerate()
+        .map(|(i, line)| {
+            format!("{line},{}\n", if i == 0 { "class".into() } else { (i % 3).to_string() })
+        })
+        .collect();
+    place.write("classed.csv", classed);
+    let said = place
+        .dbn("train classed.csv --target price --no-pictures --out classed --set layers.0.epochs=1")
+        .done();
+    assert!(said.err.contains("`class` of 3") && !said.err.contains("is the label"), "{said:?}");
     // Cases without it are predicted too.
     place.write("new.csv", "b,a\n0.5,5\n");
     place.dbn("embed run new.csv --layer prediction --out new-p.csv").done();
@@ -281,4 +294,35 @@ fn counts_are_documents() {
         .done();
     assert!(said.err.contains("--visible multinomial"), "{}", said.err);
     assert_eq!(place.json("run/config.json")["visible"]["kind"], "multinomial");
+}
+
+#[test]
+fn a_part_of_a_table_is_held_by_the_names_of_its_columns() {
+    let place = trained();
+    let sample = |keep: &str| {
+        place.dbn(&format!(
+            "sample run --clamp insects.csv --count 4 --steps 3 --out s --force --keep {keep}"
+        ))
+    };
+    // `size` is one value, `colour` three, `grade` three.
+    for keep in ["colour,grade", "1..3"] {
+        sample(keep).done();
+        let (_, values) = read_npy(&place.read("s/samples.npy"));
+        for (case, row) in insects().iter().zip(values.chunks(8)) {
+            let colour =
+                ["black", "red", "yellow"].map(|colour| f32::from(u8::from(colour == case[1])));
+            let grade = ["1", "2", "3"].map(|grade| f32::from(u8::from(grade == case[2])));
+            assert_eq!((&row[1..4], &row[4..7]), (&colour[..], &grade[..]), "{keep}");
+        }
+    }
+    sample("color").misused(&["--keep", "\"color\"", "colour=red"]);
+    sample("0..9").failed_in_the_end(&["columns below 4"]);
+}
+
+#[test]
+fn one_case_is_nothing_to_learn_from() {
+    let place = Place::new();
+    place.write("one.csv", "a,b\n1.5,2\n");
+    place.dbn("train one.csv --out run").failed_in_the_end(&["at least 2 cases", "found 1"]);
+    assert!(!place.path("run").exists());
 }

@@ -4,18 +4,25 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::output::Usage;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::datasets;
+use dbn::datasets::Columns;
+use dbn::{Model, datasets};
 use rbm_core::Units;
+
+/// So many names of columns are listed in an error.
+const SHOWN: usize = 20;
 
 /// A part of each case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keep {
     /// A half of a picture.
     Half(Half),
-    /// Columns of the data.
+    /// Columns of the data, or sites, by their numbers from 0.
     Columns(Vec<Range<usize>>),
+    /// Columns of a table by their names.
+    Named(Vec<String>),
     /// A file of ones and zeros.
     Mask(PathBuf),
 }
@@ -46,48 +53,43 @@ impl FromStr for Keep {
             ("right", _) => Self::Half(Half::Right),
             (_, Some(ranges)) => Self::Columns(ranges),
             _ if text.ends_with(".npy") || text.ends_with(".csv") => Self::Mask(text.into()),
-            _ => bail!(
-                "expected top, bottom, left, right, columns as 0..392, or a .npy or .csv file"
+            _ if text.trim().is_empty() || text.contains("..") => bail!(
+                "expected top, bottom, left, right, columns as 0..392, their names, or a .npy or .csv file"
             ),
+            _ => Self::Named(text.split(',').map(|name| name.trim().to_owned()).collect()),
         })
     }
 }
 
 impl Keep {
-    /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`, which have the units
-    /// `units` and are pictures of height and width `image` if they are any.
-    pub fn mask(
-        &self,
-        rows: &[u32],
-        count: usize,
-        units: &Units,
-        image: Option<(usize, usize)>,
-    ) -> Result<Tensor> {
+    /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`, which `model` learned
+    /// from.
+    pub fn mask(&self, rows: &[u32], count: usize, model: &Model) -> Result<Tensor> {
+        let units = model.dbn.visible_units();
         let width = units.size();
-        let mask = match (self, image) {
+        let columns = model.columns.as_deref();
+        let mask = match (self, model.image) {
             (Self::Mask(path), _) => from_file(path, rows, count, width)?,
+            (Self::Named(names), _) => {
+                let held = columns_named(names, columns).map_err(Usage::of)?;
+                row(rows.len(), width, |i| held.iter().any(|range| range.contains(&i)))?
+            }
             (Self::Columns(ranges), _) => {
-                // Where all are sites of the same states, these are what a user counts.
-                let (count, states, what) = match units {
-                    Units::Potts { sites, states } => (*sites, *states, "sites"),
-                    _ => (width, 1, "columns"),
-                };
+                let (places, what) = places(&units, columns);
                 let last = ranges.iter().map(|range| range.end).max().unwrap_or(0);
                 ensure!(
-                    last <= count,
-                    "--keep: expected {what} below {count}, found one before {last}"
+                    last <= places.len(),
+                    "--keep: expected {what} below {}, found one before {last}",
+                    places.len()
                 );
-                let is_held = |i: usize| ranges.iter().any(|range| range.contains(&(i / states)));
-                row(rows.len(), width, is_held)?
+                let held: Vec<_> = ranges.iter().flat_map(|range| &places[range.clone()]).collect();
+                row(rows.len(), width, |i| held.iter().any(|range| range.contains(&i)))?
             }
             (Self::Half(_), None) => {
-                let (what, count) = match units {
-                    Units::Potts { sites, .. } => ("sites", *sites),
-                    _ => ("columns", width),
-                };
+                let (places, what) = places(&units, columns);
                 bail!(
-                    "--keep: expected {what}, as 0..{}, or a mask file: the data are no pictures",
-                    count / 2
+                    "--keep: expected {what}, by name or as 0..{}, or a mask file: the data are no pictures",
+                    places.len() / 2
                 )
             }
             (Self::Half(half), Some((height, columns))) => row(rows.len(), width, |i| {
@@ -100,8 +102,42 @@ impl Keep {
                 }
             })?,
         };
-        check_sites(&mask, units)?;
+        check_sites(&mask, &units)?;
         Ok(mask)
+    }
+}
+
+/// The values that the columns of these names become.
+fn columns_named(names: &[String], columns: Option<&Columns>) -> Result<Vec<Range<usize>>> {
+    let names_of = |columns: &Columns| columns.0.iter().any(|column| column.name.is_some());
+    let Some(columns) = columns.filter(|columns| names_of(columns)) else {
+        bail!(
+            "--keep: expected top, bottom, left or right of a picture, or numbers as 0..2, found {:?}: the model knows no names of columns",
+            names.join(",")
+        );
+    };
+    let ranges = columns.ranges();
+    let find = |name: &String| {
+        let at = columns.find(name).with_context(|| {
+            let known: Vec<_> = columns.value_names().into_iter().take(SHOWN).collect();
+            let known = known.join(", ");
+            format!(
+                "--keep: expected columns that the model learned from, found {name:?} (its values are {known})"
+            )
+        })?;
+        Ok(ranges[at].clone())
+    };
+    names.iter().map(find).collect()
+}
+
+/// The values that each column or site becomes which a user counts, and what these are called.
+fn places(units: &Units, columns: Option<&Columns>) -> (Vec<Range<usize>>, &'static str) {
+    match (units, columns) {
+        (_, Some(columns)) => (columns.ranges(), "columns"),
+        (&Units::Potts { sites, states }, None) => {
+            ((0..sites).map(|site| site * states..(site + 1) * states).collect(), "sites")
+        }
+        _ => ((0..units.size()).map(|i| i..i + 1).collect(), "columns"),
     }
 }
 

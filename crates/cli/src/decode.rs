@@ -21,7 +21,8 @@ pub fn run(args: &Decode) -> Result<()> {
     let out = args.out.display();
     let is_npy = args.out.extension().is_some_and(|extension| extension == "npy");
     ensure!(is_npy, "--out: expected a name ending in .npy, found {out}");
-    ensure!(args.force || !args.out.exists(), "{out}: exists already (--force replaces it)");
+    let picture = args.out.with_extension("png");
+    output::check_free(&[&args.out, &picture], args.force)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder =
         encode::autoencoder(&model).with_context(|| args.run.display().to_string())?;
@@ -35,7 +36,6 @@ pub fn run(args: &Decode) -> Result<()> {
     write_whole(&args.out, &npy::bytes(&decoded)?)?;
     let (count, width) = decoded.dims2()?;
     output::line(format!("{out}: {} cases x {width}", output::grouped(count as u64)))?;
-    let picture = args.out.with_extension("png");
     let pictured = count.min(PICTURED);
     let columns = (pictured as f64).sqrt().ceil() as usize;
     gallery::samples(&picture, &model, &decoded.narrow(0, 0, pictured)?, columns)?;

@@ -11,6 +11,8 @@ use crate::{cases, device, features, model, output};
 /// Writes the code of every case to a file, and a picture beside it where codes have two numbers.
 pub fn run(args: &Encode) -> Result<()> {
     features::check(&args.out, args.force)?;
+    let picture = args.out.with_extension("png");
+    output::check_free(&[&picture], args.force)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let autoencoder = autoencoder(&model).with_context(|| args.run.display().to_string())?;
     let data = args.data.as_deref();
@@ -34,7 +36,6 @@ pub fn run(args: &Encode) -> Result<()> {
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;
-    let picture = args.out.with_extension("png");
     let part = Part { cases: model.prepare_cases(&part.cases)?, ..part };
     if report::codes(&picture, &model, &part)? {
         output::line(picture.display().to_string())?;

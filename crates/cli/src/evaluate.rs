@@ -13,6 +13,9 @@ use crate::{cases, device, likelihood, measured, model, output, progress, report
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
+    if let Some(dir) = &args.report {
+        report::check(dir, args.force)?;
+    }
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;

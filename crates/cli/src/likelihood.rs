@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use dbn::datasets::Cases;
-use dbn::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value};
+use dbn::likelihood::{self, KEPT, KeptPartition, Likelihood, Passes, Sampling, TOLERANCE, Value};
 use dbn::results::Measured;
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rbm_core::likelihood::{Effort, Options, Sides};
+use rbm_core::likelihood::{Effort, Found, Options, Sides};
 use rbm_core::{Checkpoint, Rng};
 
 use crate::args::{Evaluate, LikelihoodOptions};
@@ -68,13 +68,29 @@ pub fn find(
         }
         None => {
             let options = args.likelihood.options(args.seed);
+            let of = |found: &Found| -> Result<Likelihood> {
+                let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
+                // Where it is within reach it stands beside the estimates, of the same passes.
+                let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
+                let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));
+                Ok(Likelihood { exact, ..found })
+            };
+            let place = model::work_dir(&args.run);
+            // Charts are of samples, which are not kept.
+            let kept = match args.report {
+                None => KeptPartition::of(&place, &args.run)?,
+                Some(_) => None,
+            };
+            if let Some(kept) = kept.filter(|kept| kept.options == options) {
+                output::note(format!(
+                    "log Z is that of an earlier estimation with these options, kept in {} (delete it to estimate anew)",
+                    place.join(KEPT).display()
+                ));
+                return of(&kept.found);
+            }
             let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
-            let found =
-                Likelihood::from_sides(model, &prepared, sampling, sides.found(), tolerance)?;
-            // Where it is within reach it stands beside the estimates, of the same passes.
-            let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
-            let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));
-            let found = Likelihood { exact, ..found };
+            let found = of(sides.found())?;
+            KeptPartition::keep(&place, &args.run, options, sides.found())?;
             if let Some(dir) = &args.report {
                 let mut rng = Rng::new(args.seed);
                 let samples = sides.samples().map(|x| model.dbn.fall_from_top(x, &mut rng));

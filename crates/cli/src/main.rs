@@ -35,6 +35,9 @@ mod likelihood;
 mod evaluate;
 mod sample;
 
+mod mutants;
+mod score;
+
 mod embed;
 mod encode;
 
@@ -101,6 +104,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Train(args) => train::run(args, bars, quiet),
         Command::Evaluate(args) => evaluate::run(args, bars),
         Command::Sample(args) => sample::run(args),
+        Command::Score(args) => score::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Decode(args) => decode::run(args),

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use rbm_core::printable_lines;
 use serde::Serialize;
 
+/// The most characters of a note.
+const LONGEST: usize = 3000;
 /// Columns of a table of texts where there is no terminal to ask.
 const WIDTH: u16 = 120;
 
@@ -35,7 +39,15 @@ impl std::error::Error for Usage {}
 
 /// Prints a line.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{}", text.as_ref())?)
+    Ok(writeln!(io::stdout().lock(), "{}", printable_lines(text.as_ref()))?)
+}
+
+/// Errors where any of the files `paths` is there already, unless they may be replaced.
+pub fn check_free(paths: &[impl AsRef<Path>], force: bool) -> Result<()> {
+    match paths.iter().map(AsRef::as_ref).find(|path| !force && path.exists()) {
+        Some(path) => bail!("{}: exists already (--force replaces it)", path.display()),
+        None => Ok(()),
+    }
 }
 
 /// Whether notes are written as the log's JSON objects.
@@ -46,9 +58,14 @@ pub fn note_as_json() {
     IS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// Tells the user something beside the results. Perhaps nobody reads it.
+/// Tells the user something beside the results. Perhaps nobody reads it. Names from files stand in it: of very long ones the
+/// beginning.
 pub fn note(text: impl AsRef<str>) {
-    let text = text.as_ref();
+    let text = printable_lines(text.as_ref());
+    let text = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
+        None => text,
+    };
     let _ = match IS_JSON.load(Ordering::Relaxed) {
         false => writeln!(io::stderr().lock(), "{text}"),
         true => {

@@ -6,11 +6,18 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use dbn::{Model, Part, Run, datasets, gallery, report};
 use rbm_core::Rng;
-use rbm_core::checkpoint::write_whole;
+use rbm_core::checkpoint::{UNFINISHED, write_whole};
 use serde::Serialize;
 
 use crate::args::{Cases, Evaluate};
 use crate::{cases, output};
+
+const REPORT: &str = "report.json";
+
+/// Errors where a report lies in `dir` already, unless it may be replaced.
+pub fn check(dir: &Path, force: bool) -> Result<()> {
+    output::check_free(&[dir.join(REPORT)], force)
+}
 
 /// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
 /// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
@@ -22,9 +29,14 @@ pub fn write(
     numbers: &impl Serialize,
     samples: Option<&Tensor>,
 ) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let failed = || dir.display().to_string();
+    std::fs::create_dir_all(dir).with_context(failed)?;
+    // In a folder of its own first: a report that fails leaves nothing of itself.
+    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir);
+    let unfinished = unfinished.with_context(failed)?;
+    let place = unfinished.path();
     let json = serde_json::to_vec_pretty(numbers)?;
-    write_whole(&dir.join("report.json"), &json)?;
+    write_whole(&place.join(REPORT), &json)?;
     let samples = match samples {
         Some(samples) => samples.clone(),
         None => gallery::configurations(model, &mut Rng::new(args.seed))?,
@@ -42,9 +54,13 @@ pub fn write(
     let name = if is_population { "all" } else { name(args) };
     groups.push((name, model.prepare_cases(&part.cases)?.thinned(report::MOST)?));
     groups.push(("sampled", samples));
-    report::free_energies(&dir.join("free_energies.png"), model, &groups)?;
+    report::free_energies(&place.join("free_energies.png"), model, &groups)?;
     if let Ok(run) = Run::open(&args.run) {
-        report::singular_values(dir, &run.metrics()?)?;
+        report::singular_values(place, &run.metrics()?)?;
+    }
+    for entry in place.read_dir().with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        std::fs::rename(entry.path(), dir.join(entry.file_name())).with_context(failed)?;
     }
     output::note(format!("report: {}", dir.display()));
     Ok(())

@@ -1,5 +1,7 @@
 //! `dbn sample`
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 use dbn::datasets::Alphabet;
@@ -23,12 +25,13 @@ const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
 pub fn run(args: &Sample) -> Result<()> {
+    let dir = folder(args)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     ensure!(
         args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
         "--scale, --binarise and the like: expected with --from or --clamp"
     );
-    let letters = args.fasta.then(|| letters(&model)).transpose()?;
+    let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
     let mut rng = Rng::new(args.seed);
     let classes = classes(args, &model)?;
     let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
@@ -50,7 +53,6 @@ pub fn run(args: &Sample) -> Result<()> {
         dream(args, &model, generator, &view, &mut frames, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
-    let dir = args.out.clone().unwrap_or_else(|| model::work_dir(&args.run).join("samples"));
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
     write_whole(&array, &npy::bytes(&samples)?)?;
@@ -79,17 +81,34 @@ pub fn run(args: &Sample) -> Result<()> {
     Ok(())
 }
 
+/// Where samples are written: the folder that the user named, if none lie there or they may be replaced; else the first of
+/// `samples/`, `samples-2/` and so on beside the model that is not there yet.
+fn folder(args: &Sample) -> Result<PathBuf> {
+    if let Some(dir) = &args.out {
+        let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
+        output::check_free(&written.map(|name| dir.join(name)), args.force)?;
+        return Ok(dir.clone());
+    }
+    let beside = model::work_dir(&args.run);
+    let names = (2..10_000).map(|i| format!("samples-{i}"));
+    let mut dirs = std::iter::once("samples".to_owned()).chain(names).map(|name| beside.join(name));
+    let free = dirs.find(|dir| args.force || !dir.exists());
+    free.with_context(|| {
+        format!("{}: too many samples lie here: choose another place with --out", beside.display())
+    })
+}
+
 /// The letters of the model's states.
-fn letters(model: &Model) -> Result<Alphabet> {
+pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
     let known = model.preprocessing.as_ref().map_or("", |done| done.alphabet.as_str());
     ensure!(
         !known.is_empty(),
-        "--fasta: expected a network that learned from an alignment, found one that knows no letters"
+        "{option}: expected a network that learned from an alignment, found one that knows no letters"
     );
     let alphabet: Alphabet = known.parse()?;
     match model.dbn.visible_units() {
         Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
-        units => bail!("--fasta: expected units of {} states, found {units}", alphabet.states()),
+        units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
     }
 }
 
@@ -287,8 +306,7 @@ fn start(
     if args.clamp.is_none() {
         return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
     }
-    let units = model.dbn.visible_units();
-    let mask = args.keep.mask(&rows, part.len(), &units, model.image)?.to_device(cases.device())?;
+    let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
     // The rest begins as what the network takes for it where nothing is there.
     let begun = (&cases * &mask)?;
     Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))

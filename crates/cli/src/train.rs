@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use dbn::datasets;
 use dbn::results::Measured;
+use dbn::run::Claim;
 use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
@@ -19,39 +20,50 @@ use crate::progress::{self, Progress};
 use crate::stop::{self, Stopped};
 use crate::{device, measured, output, recipe};
 
-/// Trains, and leaves a run's folder.
+/// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
+    train(args, bars, quiet, &|text| output::line(text))
+}
+
+/// The same; what it comes to is given to `say`.
+pub fn train(
+    args: &Train,
+    bars: &MultiProgress,
+    quiet: bool,
+    say: &dyn Fn(&str) -> Result<()>,
+) -> Result<()> {
     let interval =
         Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
     let device = device::find(&args.place.device)?;
     allow_tf32(&device, args.tf32).context("--tf32")?;
-    let (run, recipe) = match &args.resume {
+    let (resumed, recipe) = match &args.resume {
         Some(dir) => {
             let run = Run::open(dir)?;
+            let claim = run.claim()?;
             let recipe = run.recipe().map_err(output::Usage::of)?;
-            (Some(run), recipe)
+            (Some((run, claim)), recipe)
         }
         None => (None, recipe::build(args, None)?),
     };
     let dataset = recipe::load_data(&recipe)?;
-    let recipe = match run {
+    let recipe = match resumed {
         Some(_) => recipe,
         None => recipe::build(args, Some(&dataset))?,
     };
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe, dataset, &device)?;
     training.monitor = !args.no_monitor;
-    let (run, is_new) = match run {
-        Some(run) => (run, false),
-        None => (new_run(args, &training.recipe)?, true),
+    let is_new = resumed.is_none();
+    let (run, _claim) = match resumed {
+        Some(held) => held,
+        None => new_run(args, &training.recipe)?,
     };
     training.notes.iter().for_each(output::note);
-    let _claim = run.claim()?;
     if !is_new {
         go_on(&run, &mut training)?;
     }
     // Training is asked for its files: it goes on when nobody reads its output.
-    let said = output::line(format!("run {}", run.dir().display()));
+    let said = say(&format!("run {}", run.dir().display()));
     said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
     let caught = stop::catch()?;
     let mut watch =
@@ -59,12 +71,26 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let outcome = training.run(&mut watch);
     watch.progress.finish();
     drop(caught);
+    if let Err(error) = &outcome {
+        if is_new {
+            run.discard_unbegun()?;
+        }
+        if matches!(error, dbn::Error::Diverged { .. })
+            && run.checkpoint().is_ok_and(|it| it.is_some())
+        {
+            let dir = run.dir().display();
+            output::note(format!(
+                "what was learned before is kept: change {dir}/{}, and go on with: dbn train --resume {dir}",
+                dbn::run::RECIPE
+            ));
+        }
+    }
     match outcome? {
         Outcome::Finished(model) => {
             let spinner = progress::spinner(bars, "pictures and evaluation");
             let result = finish(&run, &model, &training, args);
             spinner.finish_and_clear();
-            output::line(result?)?;
+            say(&result?)?;
             report::warnings(&run.metrics()?).iter().for_each(|warning| {
                 output::note(format!("warning: {warning}"));
             });
@@ -126,12 +152,11 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
         }
         None => {}
     }
-    run.sweep()?;
     Ok(run.truncate_metrics(training.record().epochs)?)
 }
 
 /// A run in the folder that the user named, or in `runs/20261121-093000-digits` (UTC): sorted by name is sorted by time.
-fn new_run(args: &Train, recipe: &Recipe) -> Result<Run> {
+fn new_run(args: &Train, recipe: &Recipe) -> Result<(Run, Claim)> {
     if let Some(dir) = &args.out {
         return Ok(Run::create(dir, recipe)?);
     }

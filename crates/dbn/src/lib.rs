@@ -46,6 +46,8 @@ pub mod gallery;
 
 pub mod recipe;
 
+mod digest;
+
 pub mod arriving;
 pub mod bound;
 pub mod likelihood;
@@ -56,8 +58,6 @@ pub mod evaluation;
 pub mod training;
 
 pub mod run;
-
-mod digest;
 
 pub mod results;
 

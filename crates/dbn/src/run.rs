@@ -4,7 +4,7 @@ use std::fs::{self, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rbm_core::checkpoint::{UNFINISHED, write_whole};
+use rbm_core::checkpoint::{write_new, write_whole};
 use rbm_core::{Error, Result};
 
 use crate::training::{Checkpoint, Figures};
@@ -13,6 +13,7 @@ use crate::{Recipe, config, store};
 /// The recipe in a run's folder.
 pub const RECIPE: &str = "recipe.toml";
 const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOCK: &str = ".lock";
 const METRICS: &str = "metrics.jsonl";
 /// What lies in the folder of a run, and of no other model.
 pub const RUNS: [&str; 2] = [CHECKPOINT, METRICS];
@@ -24,7 +25,7 @@ pub struct Run {
     dir: PathBuf,
 }
 
-/// A run that nobody else trains.
+/// A folder in which nobody else trains, for as long as this is there.
 #[derive(Debug)]
 #[must_use]
 pub struct Claim {
@@ -32,9 +33,31 @@ pub struct Claim {
     _file: fs::File,
 }
 
+impl Claim {
+    /// Holds the folder `dir`, which must exist, by a file in it that nobody replaces and nobody takes away. Errors while another
+    /// program holds it: two trainings would write into one folder. Where a file system knows no locks nothing is held.
+    fn of(dir: &Path) -> Result<Self> {
+        let path = dir.join(LOCK);
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| Error::io(&path, e))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::file(
+                dir,
+                "training",
+                "one at a time (wait for the other one, or stop it)",
+                "that another program trains here",
+            )),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { _file: file }),
+        }
+    }
+}
+
 impl Run {
-    /// A new run in the folder `dir`, which is made if need be. Errors when something of a run lies there already.
-    pub fn create(dir: &Path, recipe: &Recipe) -> Result<Self> {
+    /// A new run in the folder `dir`, which is made if need be, held. Errors when something of a run lies there already, and while
+    /// another program trains there.
+    pub fn create(dir: &Path, recipe: &Recipe) -> Result<(Self, Claim)> {
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        let claim = Claim::of(dir)?;
         for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
             if dir.join(name).exists() {
                 let advice =
@@ -47,8 +70,7 @@ impl Run {
                 ));
             }
         }
-        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-        Self::begin(dir, recipe)
+        Ok((Self::begin(dir, recipe)?, claim))
     }
 
     /// A new run in the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two
@@ -56,13 +78,16 @@ impl Run {
     pub fn create_in_first_free(
         dirs: impl IntoIterator<Item = PathBuf>,
         recipe: &Recipe,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<(Self, Claim)>> {
         for dir in dirs {
             if let Some(parent) = dir.parent() {
                 fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
             }
             match fs::create_dir(&dir) {
-                Ok(()) => return Self::begin(&dir, recipe).map(Some),
+                Ok(()) => {
+                    let claim = Claim::of(&dir)?;
+                    return Ok(Some((Self::begin(&dir, recipe)?, claim)));
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io(&dir, e)),
             }
@@ -72,7 +97,7 @@ impl Run {
 
     fn begin(dir: &Path, recipe: &Recipe) -> Result<Self> {
         let run = Self { dir: dir.to_path_buf() };
-        write_whole(&run.recipe_path(), recipe.to_toml()?.as_bytes())?;
+        write_new(&run.recipe_path(), recipe.to_toml()?.as_bytes())?;
         Ok(run)
     }
 
@@ -85,20 +110,27 @@ impl Run {
         Ok(run)
     }
 
-    /// Holds the run for as long as what this gives is there. Errors while another program holds it: two trainings would write into
-    /// one folder. Where a file system knows no locks nothing is held.
+    /// Holds the run for as long as what this gives is there; before anything of it is read to go on from. Errors while another
+    /// program trains there.
     pub fn claim(&self) -> Result<Claim> {
-        let path = self.recipe_path();
-        let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Error::file(
-                &self.dir,
-                "training",
-                "one at a time (wait for the other one, or stop it)",
-                "that another program trains here",
-            )),
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Claim { _file: file }),
+        Claim::of(&self.dir)
+    }
+
+    /// Takes a run back that never came to a checkpoint: the same command may begin anew. Where there is a checkpoint or a model
+    /// nothing is taken.
+    pub fn discard_unbegun(&self) -> Result<()> {
+        if self.dir.join(CHECKPOINT).exists() || self.is_finished() {
+            return Ok(());
         }
+        for path in [self.dir.join(METRICS), self.recipe_path()] {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(&path, e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -147,20 +179,6 @@ impl Run {
             return Ok(String::new());
         }
         fs::read_to_string(&path).map_err(|e| Error::io(&path, e))
-    }
-
-    /// Takes away what a killed process was still writing beside its files.
-    pub fn sweep(&self) -> Result<()> {
-        let failed = |e| Error::io(&self.dir, e);
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let is_unfinished =
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
-            if is_unfinished {
-                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-            }
-        }
-        Ok(())
     }
 
     /// Keeps the first `lines` lines of `metrics.jsonl`: those of the epochs that the checkpoint knows.

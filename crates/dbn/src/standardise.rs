@@ -4,6 +4,9 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Rows, Units, data};
 use serde::{Deserialize, Serialize};
 
+/// Variances above this may be those of numbers whose differences overflow.
+const LARGE: f64 = 1e60;
+
 /// What is done to the columns of data before learning. In a recipe `"auto"`, `false`, `true` or `"min-max"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
@@ -69,8 +72,15 @@ impl Standardise {
     /// The mean and deviation of the columns of `cases` `(n, width)`.
     ///
     /// What is missing, NaN, is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for the first column whose differences single precision does not hold.
     pub fn of(cases: &dyn Rows) -> Result<Self> {
         let (mean, variance) = known_moments(cases)?;
+        if variance.iter().any(|variance| *variance > LARGE) {
+            extremes(cases)?;
+        }
         // What single precision cannot tell from the mean is constant, however small or large the numbers are.
         let deviation = mean.iter().zip(&variance).map(|(mean, variance)| {
             let deviation = variance.sqrt() as f32;
@@ -84,16 +94,13 @@ impl Standardise {
     }
 
     /// The smallest value of the columns of `cases` `(n, width)`, and how far the largest lies above it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Standardise::of`].
     pub fn min_max(cases: &dyn Rows) -> Result<Self> {
         let width = cases.width();
-        let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
-        for block in data::blocks(cases) {
-            for row in block?.to_vec2::<f32>()? {
-                for (at, x) in row.into_iter().enumerate() {
-                    (low[at], high[at]) = (low[at].min(x), high[at].max(x));
-                }
-            }
-        }
+        let (mut low, high) = extremes(cases)?;
         // Of a column that is missing as a whole nothing is known.
         low.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
         let ranges = low.iter().zip(&high).map(|(low, high)| match high - low {
@@ -151,6 +158,30 @@ impl Standardise {
     /// Back to the data's own values.
     pub fn undo(&self, cases: &Tensor) -> Result<Tensor> {
         Ok(cases.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?)
+    }
+}
+
+/// The smallest and the largest known value of every column of `cases`; infinities where none is known. Errors for the first column
+/// in which single precision does not hold their difference.
+fn extremes(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f32>)> {
+    let width = cases.width();
+    let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
+    for block in data::blocks(cases) {
+        for row in block?.to_vec2::<f32>()? {
+            for (at, x) in row.into_iter().enumerate() {
+                (low[at], high[at]) = (low[at].min(x), high[at].max(x));
+            }
+        }
+    }
+    let is_wide = |at: &usize| low[*at] <= high[*at] && !(high[*at] - low[*at]).is_finite();
+    match (0..width).find(is_wide) {
+        Some(at) => {
+            let what = format!("column {}", at + 1);
+            let expected =
+                format!("numbers that are at most {:e} apart (--scale divides them)", f32::MAX);
+            Err(Error::invalid(what, expected, format!("from {:e} to {:e}", low[at], high[at])))
+        }
+        None => Ok((low, high)),
     }
 }
 

@@ -6,11 +6,12 @@
 
 mod common;
 
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use common::{bits, normal};
-use rbm_core::checkpoint::write_whole;
+use rbm_core::checkpoint::{write_new, write_whole, write_whole_by};
 use rbm_core::kernel::{Chains, End, Replicas};
 use rbm_core::{Checkpoint, Rng, State, state};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ fn checkpoint() -> Checkpoint<Record> {
         ("whole", Tensor::new(&[(1i64 << 53) - 1, -1], &Device::Cpu).unwrap()),
         ("mark", Tensor::new(&[0u8, 2, 255], &Device::Cpu).unwrap()),
         ("turned", normal(3, 5, DType::F32, 3).t().unwrap()),
-        ("odd", Tensor::new(&[f32::NAN, f32::INFINITY, -0.0, 1e-45], &Device::Cpu).unwrap()),
+        ("odd", Tensor::new(&[f32::MAX, f32::MIN, -0.0, 1e-45], &Device::Cpu).unwrap()),
     ];
     let tensors = tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
     let rng = Rng { seed: u64::MAX, counter: u64::MAX - 1 };
@@ -117,6 +118,82 @@ fn bytes_do_not_vary_between_saves() {
         std::fs::read(path).unwrap()
     });
     assert_eq!(bytes[0], bytes[1]);
+}
+
+/// One bit that is another, anywhere: refused, or what it says is what was saved.
+#[test]
+fn no_flipped_bit_is_read_as_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    let saved = checkpoint();
+    saved.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let of = |tensors: &State| -> Vec<_> {
+        tensors.iter().map(|(name, x)| (name.clone(), x.dims().to_vec(), bits(x))).collect()
+    };
+    let mut refused = 0;
+    for at in (0..bytes.len()).flat_map(|byte| (0..8).map(move |bit| (byte, bit))).step_by(7) {
+        let mut flipped = bytes.clone();
+        flipped[at.0] ^= 1 << at.1;
+        std::fs::write(&path, &flipped).unwrap();
+        match load(&path) {
+            Err(_) => refused += 1,
+            Ok(found) => {
+                assert_eq!(
+                    (found.record, of(&found.tensors)),
+                    (saved.record.clone(), of(&saved.tensors)),
+                    "{at:?}"
+                );
+            }
+        }
+    }
+    assert!(
+        refused as f64 > 0.9 * (bytes.len() * 8 / 7) as f64,
+        "{refused} of {}",
+        bytes.len() * 8 / 7
+    );
+}
+
+#[test]
+fn what_is_not_finite_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    checkpoint().save(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut wrong = checkpoint();
+        wrong.tensors.insert("odd".into(), Tensor::new(&[1.0, x, 2.0], &Device::Cpu).unwrap());
+        let message = wrong.save(&path).unwrap_err().to_string();
+        assert!(message.contains("odd is no longer finite"), "{message}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+/// What a killed process left is taken away by the next one that writes there; what another one is writing is not, nor is a folder.
+#[test]
+fn what_nobody_writes_any_more_is_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    std::fs::write(folder.path().join(".writing-abc"), "half").unwrap();
+    std::fs::create_dir(folder.path().join(".writing-dir")).unwrap();
+    let written = write_whole_by(&path, |file| {
+        file.write_all(b"first").unwrap();
+        // Another one writes beside it.
+        write_whole(&folder.path().join("other"), b"second")
+    });
+    written.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    assert_holds(folder.path(), &[".writing-dir", "it", "other"]);
+}
+
+#[test]
+fn of_two_that_begin_the_same_file_one_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it");
+    write_new(&path, b"first").unwrap();
+    assert!(write_new(&path, b"second").is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    assert_holds(folder.path(), &["it"]);
 }
 
 fn assert_refused(path: &Path, what: &str) {

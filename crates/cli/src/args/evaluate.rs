@@ -36,6 +36,9 @@ pub struct Evaluate {
     /// Write the numbers and charts of them into this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Replace a report that lies there
+    #[arg(long, requires = "report")]
+    pub force: bool,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object

@@ -9,6 +9,7 @@ mod hub;
 mod import;
 mod reproduce;
 mod sample;
+mod score;
 
 use std::path::PathBuf;
 
@@ -24,8 +25,9 @@ pub use hub::{Data, Pull, Push};
 pub use import::{Import, Program};
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
+pub use score::Score;
 
-/// Deep belief networks: train, evaluate, sample, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
+/// Deep belief networks: train, evaluate, sample, score, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -56,6 +58,7 @@ pub enum Command {
     Train(Train),
     Evaluate(Evaluate),
     Sample(Sample),
+    Score(Score),
     Embed(Embed),
     Encode(Encode),
     Decode(Decode),
@@ -77,6 +80,7 @@ impl Command {
         match self {
             Self::Evaluate(args) => Some(&mut args.run),
             Self::Sample(args) => Some(&mut args.run),
+            Self::Score(args) => Some(&mut args.run),
             Self::Embed(args) => Some(&mut args.run),
             Self::Encode(args) => Some(&mut args.run),
             Self::Decode(args) => Some(&mut args.run),
@@ -144,7 +148,7 @@ pub struct Train {
     #[arg(long)]
     pub unsupervised: bool,
     /// Seed of every random choice [default: the recipe's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub place: Where,

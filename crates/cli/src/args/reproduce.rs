@@ -17,7 +17,7 @@ pub struct Reproduce {
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<String>,
     /// Seed of every random choice
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Seconds for the choice of sizes and rates, where they are chosen; with more of them it goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]

@@ -51,7 +51,7 @@ pub struct Sample {
     /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
     #[arg(long, value_name = "DATA", conflicts_with = "tempered")]
     pub clamp: Option<String>,
-    /// What part of them: top, bottom, left or right of a picture; columns, as 0..392 or 0..10,20..30 (of Potts units: sites); or a .npy or .csv file of
+    /// What part of them: top, bottom, left or right of a picture; columns, by their names or as 0..392 or 0..10,20..30 (of an alignment: sites); or a .npy or .csv file of
     /// ones where to hold and zeros where not, one row for all cases or a row each
     #[arg(long, value_name = "PART", requires = "clamp", default_value = "top")]
     pub keep: Keep,
@@ -84,9 +84,12 @@ pub struct Sample {
     /// as with --binary
     #[arg(long)]
     pub fasta: bool,
-    /// Folder for samples.png and samples.npy [default: samples/ in the run's]
+    /// Folder for samples.png and samples.npy [default: samples/ in the run's, or samples-2/ and so on]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace samples that lie in the folder
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub place: Where,
 }

@@ -13,7 +13,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::mpsc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
 use rbm_core::checkpoint::write_whole_by;
 
@@ -123,10 +123,8 @@ impl Table<'_> {
 
 /// Errors unless the file that `--out` names can be one of these, and is not there yet or may be replaced.
 pub fn check(out: &Path, force: bool) -> Result<()> {
-    let name = out.display();
     Form::of(out)?;
-    ensure!(force || !out.exists(), "{name}: exists already (--force replaces it)");
-    Ok(())
+    output::check_free(&[out], force)
 }
 
 /// Writes the features of `table`, a matrix for each in every block of cases, to `path`. What to say of it.
@@ -156,6 +154,12 @@ pub fn write(
     let widths: Vec<_> = widths.collect();
     let cases = output::grouped(table.rows.len() as u64);
     Ok(format!("{}: {cases} cases x {} features", path.display(), widths.join(" + ")))
+}
+
+/// Writes the same as comma-separated values to standard output.
+pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>>) -> Result<()> {
+    let matrices = blocks.map(|features| Ok(Tensor::cat(&features?, 1)?));
+    csv::write(std::io::stdout().lock(), table, matrices)
 }
 
 fn write_blocks(

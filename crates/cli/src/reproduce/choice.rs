@@ -157,7 +157,7 @@ impl Search<'_> {
                 fs::remove_file(&path).with_context(|| path.display().to_string())?;
             }
         }
-        Run::create(self.dir, recipe)?;
+        let (_, _claim) = Run::create(self.dir, recipe)?;
         Ok(model.save(self.dir)?)
     }
 }

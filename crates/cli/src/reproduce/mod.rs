@@ -232,12 +232,17 @@ fn learn(
     };
     output::note(words.join(" "));
     match Args::try_parse_from(words)?.command {
-        Command::Train(args) => train::run(&args, bars, quiet).map_err(|error| {
-            if error.is::<Stopped>() {
-                return Stopped("the same command goes on from here".into()).into();
-            }
-            error
-        }),
+        Command::Train(args) => {
+            // Results are those of the reproduction alone.
+            let say = |text: &str| {
+                output::note(text);
+                Ok(())
+            };
+            train::train(&args, bars, quiet, &say).map_err(|error| match error.is::<Stopped>() {
+                true => Stopped("the same command goes on from here".into()).into(),
+                false => error,
+            })
+        }
         _ => bail!("not a training"),
     }
 }

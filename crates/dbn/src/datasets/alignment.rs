@@ -66,7 +66,9 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Dataset> {
             let found = Alphabet::of_counts(&letters_of(&sequences.letters, small));
             let is_nucleic = |it: &Alphabet| *it == Alphabet::dna() || *it == Alphabet::rna();
             if is_nucleic(&found) && !is_nucleic(alphabet) {
-                notes.push(format!("the letters look like {found}, and are read as {alphabet}"));
+                let expected = format!("the letters of {alphabet}");
+                let found = format!("nothing but those of {found}");
+                return Err(Error::file(path, "sequences", expected, found));
             }
             alphabet.clone()
         }

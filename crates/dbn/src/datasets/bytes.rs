@@ -42,7 +42,12 @@ impl Bytes {
 
     /// All bytes from the first to the last.
     pub(super) fn reader(&self) -> Reader<'_> {
-        Reader { bytes: self, at: 0, buffer: Vec::new() }
+        self.reader_from(0)
+    }
+
+    /// All bytes from the one at `start`, which must be there or the end, to the last.
+    pub(super) fn reader_from(&self, start: usize) -> Reader<'_> {
+        Reader { bytes: self, at: start, buffer: Vec::new() }
     }
 }
 

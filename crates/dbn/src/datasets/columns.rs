@@ -1,6 +1,7 @@
 //! What the columns of a table hold: numbers, zeros and ones, or categories, each by its name.
 
 use std::fmt;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use rbm_core::layer::Variance;
@@ -12,6 +13,8 @@ use super::{Cases, Part};
 
 /// The most different whole numbers of a column that are taken for the codes of a category.
 const MOST_CODES: usize = 10;
+/// The most different numbers of a column that may be called a category.
+const MOST_CATEGORIES: usize = 256;
 /// A column of codes has at least so many cases for each of them.
 const CASES_A_CODE: usize = 5;
 /// The fewest values of a case that is taken for a picture.
@@ -124,6 +127,25 @@ impl Columns {
         }
     }
 
+    /// The values of a case that each column becomes.
+    pub fn ranges(&self) -> Vec<Range<usize>> {
+        let mut start = 0;
+        let range = |column: &Column| {
+            let range = start..start + column.holds.width();
+            start = range.end;
+            range
+        };
+        self.0.iter().map(range).collect()
+    }
+
+    /// The column of this name, or of this number from 1.
+    pub fn find(&self, wanted: &str) -> Option<usize> {
+        let is = |column: &Column| column.name.as_deref() == Some(wanted);
+        self.0.iter().position(is).or_else(|| {
+            wanted.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < self.0.len())
+        })
+    }
+
     /// Whether a case is as wide in the table as the network sees it.
     pub(super) fn is_plain(&self) -> bool {
         self.0.iter().all(|column| column.holds.width() == 1)
@@ -220,11 +242,9 @@ impl Columns {
         let units = of(&|holds| *holds == Content::Unit);
         let categories = of(&|holds| holds.width() > 1);
         let mut said = Vec::new();
-        for (columns, kind) in [
-            (numbers, "numbers (Gaussian units)"),
-            (units, "between 0 and 1 (Bernoulli units)"),
-            (categories, "categories (Potts units)"),
-        ] {
+        for (columns, kind) in
+            [(numbers, "numbers"), (units, "between 0 and 1"), (categories, "categories")]
+        {
             if !columns.is_empty() {
                 let names: Vec<_> = columns
                     .iter()
@@ -233,7 +253,7 @@ impl Columns {
                         states => format!("{} of {states}", self.called(at)),
                     })
                     .collect();
-                said.push(format!("{} {kind}: {}", columns.len(), listed(&names)));
+                said.push(format!("{kind} ({}): {}", columns.len(), listed(&names)));
             }
         }
         said.join("; ")
@@ -283,7 +303,7 @@ impl Profile {
             && let Err(at) = values.binary_search_by(|value| value.total_cmp(&x))
         {
             match values.len() {
-                0..=MOST_CODES => values.insert(at, x),
+                0..=MOST_CATEGORIES => values.insert(at, x),
                 _ => self.values = None,
             }
         }
@@ -302,12 +322,19 @@ impl Profile {
     /// Codes of a category among `cases`: the whole numbers from 0 or 1 on, most of which there are.
     fn codes(&self, cases: usize) -> Option<Vec<f32>> {
         let values = self.values.as_ref().filter(|_| self.is_whole && !self.is_binary())?;
-        let all = (self.high - self.low) as usize + 1;
+        let all = ((self.high - self.low) as usize).saturating_add(1);
         let is_code = (self.low == 0.0 || self.low == 1.0)
             && (2..=MOST_CODES).contains(&all)
             && 2 * values.len() > all
             && cases.saturating_sub(self.missing) >= CASES_A_CODE * values.len();
         is_code.then(|| (0..all).map(|code| self.low + code as f32).collect())
+    }
+
+    /// Whether its numbers are among these `codes`, in rising order, and zeros and ones can be nothing else.
+    fn is_within(&self, codes: &[f32]) -> bool {
+        let (Some(&first), Some(&last)) = (codes.first(), codes.last()) else { return false };
+        let is_other = self.is_binary() && first == 0.0;
+        self.is_whole && self.low >= first && self.high <= last && !is_other
     }
 
     /// Each column of `cases`, which are as their file has them.
@@ -358,20 +385,42 @@ pub(super) fn columns_of(
             return Err(Error::invalid("the name of a column", expected, format!("{wanted:?}")));
         }
     }
+    if let Some(both) =
+        wanted.categories.iter().find(|wanted_too| wanted.numbers.contains(wanted_too))
+    {
+        let expected = "other columns than --categories";
+        return Err(Error::invalid("--numbers", expected, format!("{both:?} in both")));
+    }
+    // Ratings: columns without some of the codes that most others have hold the same codes.
+    let common = wanted.finds_codes.then(|| common_codes(profiles, cases)).flatten();
     // A matrix that lies between 0 and 1 as a whole has been scaled already.
     let is_scaled = profiles.iter().all(|profile| profile.low >= 0.0 && profile.high <= 1.0)
         && (0..profiles.len()).all(|at| words(at).is_none());
     let column = |(at, profile): (usize, &Profile)| -> Result<Column> {
         let holds = if let Some(words) = words(at) {
+            if is_named(wanted.numbers, at) {
+                let what = format!(
+                    "--numbers: column {}",
+                    name(at).unwrap_or_else(|| (at + 1).to_string())
+                );
+                return Err(Error::invalid(what, "numbers", format!("words: {}", listed(&words))));
+            }
             Content::Category(words)
         } else if is_named(wanted.numbers, at) {
             Content::Number
+        } else if let Some(common) = common.as_ref().filter(|common| profile.is_within(common)) {
+            Content::Codes(common.clone())
         } else if is_named(wanted.categories, at) {
-            let values = profile.values.clone().filter(|values| values.len() >= 2);
-            Content::Codes(values.ok_or_else(|| {
-                let expected = format!("2 to {} different numbers for a category", MOST_CODES + 1);
-                let what = format!("column {}", name(at).unwrap_or_else(|| (at + 1).to_string()));
-                Error::invalid(what, expected, "another number of them")
+            let values = profile.values.as_ref();
+            let is_category = |values: &&Vec<f32>| (2..=MOST_CATEGORIES).contains(&values.len());
+            Content::Codes(values.filter(is_category).cloned().ok_or_else(|| {
+                let expected = format!("2 to {MOST_CATEGORIES} different numbers for a category");
+                let what = format!(
+                    "--categories: column {}",
+                    name(at).unwrap_or_else(|| (at + 1).to_string())
+                );
+                let found = values.map_or("more of them".into(), |values| values.len().to_string());
+                Error::invalid(what, expected, found)
             })?)
         } else if profile.is_binary() || is_scaled {
             Content::Unit
@@ -383,6 +432,14 @@ pub(super) fn columns_of(
         Ok(Column { name: name(at), holds })
     };
     Ok(Columns(profiles.iter().enumerate().map(column).collect::<Result<_>>()?))
+}
+
+/// The codes that most columns hold, if they hold the same.
+fn common_codes(profiles: &[Profile], cases: usize) -> Option<Vec<f32>> {
+    let codes: Vec<_> = profiles.iter().filter_map(|profile| profile.codes(cases)).collect();
+    let most = codes.iter().max_by_key(|one| codes.iter().filter(|other| other == one).count())?;
+    let same = codes.iter().filter(|other| *other == most).count();
+    (2 * same >= profiles.len()).then(|| most.clone())
 }
 
 /// The largest pixel, 255 or 16, where the columns are those of pictures: whole numbers from 0, many of them, of one range.

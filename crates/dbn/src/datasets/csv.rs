@@ -85,8 +85,8 @@ pub(super) fn read_columns(
     }
     let spool = text.into_inner().map_err(|e| spooling(path)(e.into_error()))?;
     let bytes = spool.finish().map_err(spooling(path))?;
-    let text = Text { path, bytes: &bytes, separator: Separator::Mark(b','), form: FORM };
-    let mut table = table(&text, true, options)?;
+    let text = Text { path, bytes: &bytes, start: 0, separator: Separator::Mark(b','), form: FORM };
+    let mut table = table(&text, true, Vec::new(), options)?;
     for Column { name, values } in others {
         if let Values::Other(kind) = values {
             table.found.notes.push(format!("column `{name}` holds {kind}: it is left out"));
@@ -98,7 +98,7 @@ pub(super) fn read_columns(
 /// The cases in the file `path`, plain or gzipped, in which there is nothing but zeros and ones.
 pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
     let text = bytes::read_unzipped(path, BITS)?;
-    let text = Text { path, bytes: &text, separator: Separator::Mark(b','), form: BITS };
+    let text = Text { path, bytes: &text, start: 0, separator: Separator::Mark(b','), form: BITS };
     let (mut values, mut count, mut columns) = (Spool::new(), 0, None);
     text.records(|_, record| {
         let columns = *columns.get_or_insert(record.len());
@@ -122,14 +122,19 @@ pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
 
 /// The values in `bytes`, the text of `path`.
 pub(super) fn parse(path: &Path, bytes: Bytes, options: &Options) -> Result<Table> {
-    let text = Text { path, bytes: &bytes, separator: Separator::of(&bytes), form: FORM };
-    table(&text, false, options)
+    let (text, notes) = Text::of(path, &bytes, FORM)?;
+    table(&text, false, notes, options)
 }
 
 /// The values in `text`, whose first line is known to be a header or is looked at.
-fn table(text: &Text, has_header: bool, options: &Options) -> Result<Table> {
+fn table(
+    text: &Text,
+    has_header: bool,
+    mut notes: Vec<String>,
+    options: &Options,
+) -> Result<Table> {
     let head = Head::of(text, has_header, options)?;
-    let mut notes = head.notes.clone();
+    notes.extend(head.notes.iter().cloned());
     let survey = Survey::of(text, &head)?;
     let plan = Plan::of(text, &head, &survey, options, &mut notes)?;
     plan.read(text, &head, notes)
@@ -173,7 +178,9 @@ impl Plan {
             Some(wanted) => Some(head.found(text, wanted)?),
             None => options.known_target.as_deref().and_then(|name| head.find(name)),
         };
-        if target.is_some() && label == target {
+        // Whoever predicts a column learns from all others, also from one that is called `class`.
+        let predicts_other = options.target.is_some() && is_guessed;
+        if target.is_some() && (label == target || predicts_other) {
             label = None;
         }
         // Measurements under a heading like `target` are no classes.
@@ -272,7 +279,8 @@ impl Plan {
                     return false;
                 }
                 let Some(words) = found.get(at) else { return true };
-                let is_name = words.len() > MOST_WORDS || words.len() > 20.max(survey.cases / 2);
+                let is_name = words.len() > MOST_WORDS
+                    || words.len() > 20.max((survey.cases - survey.columns[*at].missing) / 2);
                 let why = match words.len() {
                     0 => "has no values".to_owned(),
                     1 => format!("is `{}` in every case", words[0]),
@@ -285,6 +293,17 @@ impl Plan {
                 false
             });
             found.retain(|at, _| kept.contains(at));
+        }
+        if label.is_none() && target.is_none() && is_guessed {
+            let is_class =
+                |at: &usize| found.get(at).is_some_and(|words| words.len() <= FEW_CLASSES);
+            if let Some(&at) = kept.iter().rev().find(|at| is_class(at)) {
+                notes.push(format!(
+                    "no column is called label, class, target or y: if {} is the label, say --label-column {}",
+                    head.called(at),
+                    head.name(at).unwrap_or_else(|| (at + 1).to_string())
+                ));
+            }
         }
         if kept.is_empty() && head.columns > 1 {
             let expected = "at least one column to learn from";
@@ -300,7 +319,8 @@ impl Plan {
             let cells: usize = missing.iter().map(|&at| survey.columns[at].missing).sum();
             let columns: Vec<_> = missing.iter().map(|&at| head.called(at)).collect();
             format!(
-                "a finite number or a word in every cell ({cells} cells of {} cases are empty, in {}: {})",
+                "a finite number or a word in every cell ({cells} empty {} in {} cases, in {}: {})",
+                if cells == 1 { "cell" } else { "cells" },
                 survey.cases,
                 listed(&columns),
                 match options.columns {

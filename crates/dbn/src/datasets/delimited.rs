@@ -3,11 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use csv::{Position, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use rbm_core::{Error, Result};
 
 use super::bytes::Bytes;
 
+/// What marks a text as UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+const NOT_UTF8: &str = "invalid UTF-8: letters of another encoding (save it as UTF-8, or: iconv -f WINDOWS-1252 -t UTF-8)";
 /// How much of a text is looked at to find its separator.
 const SAMPLE: usize = 1 << 16;
 /// The most letters of a cell that an error shows.
@@ -67,6 +70,21 @@ impl Separator {
         Self::Mark(most.unwrap_or(b','))
     }
 
+    /// The number of values in a line.
+    fn fields(self, line: &[u8]) -> usize {
+        match self {
+            Self::Mark(mark) => {
+                let mut reader = ReaderBuilder::new();
+                let reader = reader.has_headers(false).delimiter(mark).from_reader(line);
+                reader.into_byte_records().find_map(|record| record.ok()).map_or(0, |r| r.len())
+            }
+            Self::Blanks => {
+                let line = line.strip_prefix(b"#").unwrap_or(line);
+                line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count()
+            }
+        }
+    }
+
     /// The word for it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -83,12 +101,64 @@ impl Separator {
 pub(super) struct Text<'a> {
     pub path: &'a Path,
     pub bytes: &'a Bytes,
+    /// Where its first record begins.
+    pub start: usize,
     pub separator: Separator,
     /// What an error expects.
     pub form: &'static str,
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// A text whose separator and beginning are found out, and what was passed over.
+    pub(super) fn of(
+        path: &'a Path,
+        bytes: &'a Bytes,
+        form: &'static str,
+    ) -> Result<(Self, Vec<String>)> {
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            let found = "UTF-16 (save it as UTF-8, or: iconv -f UTF-16 -t UTF-8)";
+            return Err(Error::file(path, "byte 0", form, found));
+        }
+        let mut notes = Vec::new();
+        let begin = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
+        let end_of_line = |start: usize| {
+            let rest = &bytes[start..];
+            start + rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1)
+        };
+        // Excel says in a first line of its own what separates the values.
+        let first = &bytes[begin..end_of_line(begin)];
+        if let [b's', b'e', b'p', b'=', mark] = *first.trim_ascii_end() {
+            let (start, separator) = (end_of_line(begin), Separator::Mark(mark));
+            return Ok((Self { path, bytes, start, separator, form }, notes));
+        }
+        let (mut start, mut last_comment) = (begin, None);
+        while bytes[start..].first() == Some(&b'#') {
+            last_comment = Some(start);
+            start = end_of_line(start);
+        }
+        let separator = Separator::of(&bytes[start..]);
+        // A header may be written as a comment: it has a name for every value.
+        if let Some(header) = last_comment {
+            let fields = |start: usize| separator.fields(&bytes[start..end_of_line(start)]);
+            let is_header =
+                start < bytes.len() && fields(header) == fields(start) && fields(start) > 1;
+            start = match start == bytes.len() {
+                // Every line begins so: these are no comments.
+                true => begin,
+                false if is_header => header,
+                false => start,
+            };
+        }
+        let comments = bytes[begin..start]
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .count();
+        if comments > 0 {
+            notes.push(format!("lines of comments (#) before the table, passed over: {comments}"));
+        }
+        Ok((Self { path, bytes, start, separator, form }, notes))
+    }
+
     /// Shows every record, with its number from 0, to `visit`, until that says `false`.
     pub(super) fn records(
         &self,
@@ -102,16 +172,24 @@ impl Text<'_> {
                 let mut reader = ReaderBuilder::new();
                 let reader =
                     reader.has_headers(false).flexible(true).trim(Trim::All).delimiter(mark);
-                let mut reader = reader.from_reader(self.bytes.reader());
+                let mut reader = reader.from_reader(self.bytes.reader_from(self.start));
+                // The reader counts from where it began.
+                let in_file = |position: Option<&Position>| {
+                    let mut position = position.cloned()?;
+                    position.set_byte(position.byte() + self.start as u64);
+                    Some(position)
+                };
                 loop {
                     let is_there = reader.read_record(&mut record).map_err(|e| {
-                        Error::file(
-                            self.path,
-                            line(self.bytes, e.position()),
-                            self.form,
-                            e.to_string(),
-                        )
+                        let place = line(self.bytes, in_file(e.position()).as_ref());
+                        let found = match e.kind() {
+                            ErrorKind::Utf8 { .. } => NOT_UTF8.to_owned(),
+                            _ => e.to_string(),
+                        };
+                        Error::file(self.path, place, self.form, found)
                     })?;
+                    let position = in_file(record.position());
+                    record.set_position(position);
                     if !is_there || !visit(number, &record)? {
                         return Ok(());
                     }
@@ -119,8 +197,8 @@ impl Text<'_> {
                 }
             }
             Separator::Blanks => {
-                let mut reader = BufReader::new(self.bytes.reader());
-                let (mut read, mut start) = (Vec::new(), 0u64);
+                let mut reader = BufReader::new(self.bytes.reader_from(self.start));
+                let (mut read, mut start) = (Vec::new(), self.start as u64);
                 loop {
                     read.clear();
                     let length = reader.read_until(b'\n', &mut read);
@@ -131,10 +209,12 @@ impl Text<'_> {
                     let mut position = Position::new();
                     position.set_byte(start);
                     start += length as u64;
-                    let text = std::str::from_utf8(&read).map_err(|e| {
+                    let text = std::str::from_utf8(&read).map_err(|_| {
                         let place = line(self.bytes, Some(&position));
-                        Error::file(self.path, place, self.form, e.to_string())
+                        Error::file(self.path, place, self.form, NOT_UTF8)
                     })?;
+                    // A header that is written as a comment.
+                    let text = if number == 0 { text.trim_start_matches('#') } else { text };
                     let words: Vec<_> =
                         text.split_ascii_whitespace().map(|word| word.trim_matches('"')).collect();
                     if words.is_empty() {

@@ -70,13 +70,16 @@ pub fn is_data(source: &str) -> bool {
         return false;
     }
     match Source::of(source) {
-        Ok(Source::Folder(..)) => {
-            let entries = path.read_dir().into_iter().flatten().flatten();
-            let mut names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
-            names.any(|name| name.trim_end_matches(".gz").ends_with("-ubyte"))
-        }
+        Ok(Source::Folder(..)) => holds_idx(path),
         found => found.is_ok(),
     }
+}
+
+/// Whether there is any IDX file in the folder `path`.
+fn holds_idx(path: &Path) -> bool {
+    let entries = path.read_dir().into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
+    names.any(|name| name.trim_end_matches(".gz").ends_with("-ubyte"))
 }
 
 impl<'a> Source<'a> {
@@ -100,6 +103,7 @@ impl<'a> Source<'a> {
         }
         Ok(match path.is_dir() {
             true if pictures::is_folder(path) => Self::Pictures(path),
+            true if !holds_idx(path) => return Err(pictures::not_a_folder(path)),
             true => Self::Folder(path.to_owned(), String::new()),
             false => Self::File(path, Form::of(path)?),
         })

@@ -77,12 +77,17 @@ impl Head {
             head.notes.push("the first line counts the columns: it is taken for a header".into());
         }
         let mut seen = HashMap::new();
+        let mut renamed = Vec::new();
         for name in &mut names {
             let before = seen.entry(name.clone()).or_insert(0usize);
             *before += 1;
             if *before > 1 && !name.is_empty() {
                 *name = format!("{name}.{}", *before - 1);
+                renamed.push(format!("`{name}`"));
             }
+        }
+        if !renamed.is_empty() {
+            head.notes.push(format!("columns of one name are told apart as {}", listed(&renamed)));
         }
         head.names = Some(names);
         Ok(head)

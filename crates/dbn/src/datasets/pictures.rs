@@ -37,6 +37,39 @@ pub(super) fn is_folder(path: &Path) -> bool {
     has_classes(path) || TRAIN.iter().any(|name| has_classes(&path.join(name)))
 }
 
+/// The error for a folder in which there are no data: it says which pictures of another form there are.
+pub(super) fn not_a_folder(path: &Path) -> Error {
+    const OTHERS: [&str; 8] = ["jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "png"];
+    let files = |path: &Path| -> Vec<PathBuf> {
+        path.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    let mut all = files(path);
+    let below: Vec<_> =
+        all.iter().filter(|path| path.is_dir()).flat_map(|path| files(path)).collect();
+    all.extend(below);
+    let of = |ending: &'static str| {
+        let has =
+            |path: &&PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
+        (ending, all.iter().filter(has).count())
+    };
+    let found = match OTHERS.into_iter().map(of).max_by_key(|(_, count)| *count) {
+        Some(("png", count)) if count > 0 => {
+            format!("{count} .png files that are in no folder of a class")
+        }
+        Some((ending, count)) if count > 0 => {
+            format!("{count} .{ending} files (make them PNG files)")
+        }
+        _ if all.is_empty() => "an empty folder".to_owned(),
+        _ => "neither".to_owned(),
+    };
+    Error::file(
+        path,
+        "folder",
+        format!("IDX files (train-images-idx3-ubyte and so on), or {FORM}"),
+        found,
+    )
+}
+
 /// The pictures in the folder `path`, each grey value divided by `scale` (255 if `None`).
 pub(super) fn read(path: &Path, scale: Option<f32>) -> Result<Folder> {
     let of = |names: &[&str]| names.iter().map(|name| path.join(name)).find(|path| path.is_dir());

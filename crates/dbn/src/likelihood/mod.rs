@@ -1,13 +1,16 @@
 //! log p(v) of a model: exactly, or from both sides with a verdict on whether they agree.
 
+mod kept;
 mod verdict;
 
+use candle_core::Tensor;
 use rbm_core::kernel::Path;
-use rbm_core::likelihood::{self, Estimate, Found};
+use rbm_core::likelihood::{self, Estimate, Found, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Result, Rng, Rows, data, enumerate};
 use serde::Serialize;
 
+pub use self::kept::{KEPT, KeptPartition};
 pub use self::verdict::Verdict;
 use crate::arriving::Arriving;
 use crate::bound::Bound;
@@ -229,6 +232,43 @@ pub fn path(model: &Model, prepared: &Cases) -> Result<Path> {
     let dbn = &model.dbn;
     let layer = dbn.rbms.len() - 1;
     Path::from_cases(dbn.top(), &Arriving { cases: prepared, labels: None, dbn, layer })
+}
+
+/// What a model says of each case, in nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// F(v), of the values that the network sees: −log p(v) but for log Z. Of a stack the variational free energy: minus the mean of
+    /// the log-weights of sampled up-passes.
+    pub free_energy: Vec<f64>,
+    /// Σᵢ log p(vᵢ | the other v); of single machines of discrete units.
+    pub pseudo_likelihood: Option<Vec<f64>>,
+}
+
+impl Scores {
+    /// Of the cases `prepared` `(batch, width)` by the model; of a stack by `sampling`.
+    pub fn of(model: &Model, prepared: &Tensor, sampling: Sampling) -> Result<Self> {
+        let rbm = model.dbn.top();
+        if model.dbn.rbms.len() > 1 {
+            let mut rng = Rng::new(sampling.seed).split(BOUND);
+            let found = Bound::of(&model.dbn, prepared, sampling.passes, &mut rng)?;
+            let free_energy = found.mean.into_iter().map(|weight| -weight).collect();
+            return Ok(Self { free_energy, pseudo_likelihood: None });
+        }
+        let free_energy = to_host(&model.dbn.free_energy(prepared)?)?.to_vec1::<f64>()?;
+        let is_alone = model.dbn.classes.is_none() && !rbm.visible().sites().is_empty();
+        let is_short = is_alone && pseudo_likelihood_stride(rbm, prepared.dim(0)?) == 1;
+        let pseudo_likelihood = match is_short {
+            true => Some(likelihood::pseudo_likelihoods(rbm, prepared)?),
+            false => None,
+        };
+        Ok(Self { free_energy, pseudo_likelihood })
+    }
+
+    /// log p of each case, of the data's own values, where log Z of the top machine is this; of a stack a lower bound on it.
+    pub fn log_likelihood(&self, model: &Model, log_partition: &Estimate) -> Result<Vec<f64>> {
+        let constant = log_partition.value + stretch(model)?;
+        Ok(self.free_energy.iter().map(|free_energy| -free_energy - constant).collect())
+    }
 }
 
 /// How much log p of a case falls by undoing the standardisation, in nats.

@@ -6,6 +6,7 @@ mod method;
 mod nearest;
 mod parts;
 mod rates;
+mod seed;
 mod settings;
 mod table;
 mod text;
@@ -44,7 +45,7 @@ pub struct Recipe {
     #[serde(default = "unnamed")]
     pub name: String,
     /// Every random choice follows from it.
-    #[serde(default)]
+    #[serde(default, with = "seed")]
     pub seed: u64,
     /// The kind of the data layer's units: `auto`, which is found from the data: the kinds of a table's columns, Bernoulli units for
     /// pictures; or `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
-use rbm_core::state::State;
+use rbm_core::state::{State, is_finite};
 use rbm_core::{Error, Result};
 use safetensors::SafeTensors;
 
@@ -63,8 +63,7 @@ pub(super) fn check_shapes(
                 return Err(Error::file(path, place, wanted, format!("shape {:?}", tensor.dims())));
             }
             Some(tensor) => {
-                let total = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
-                if !total.is_finite() {
+                if !is_finite(tensor)? {
                     return Err(Error::file(path, place, "finite numbers", "NaN or infinity"));
                 }
             }

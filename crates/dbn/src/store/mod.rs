@@ -16,7 +16,7 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Imputation;
-use rbm_core::state::State;
+use rbm_core::state::{State, is_finite};
 use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
@@ -193,12 +193,24 @@ impl Model {
         Ok(values.detach().to_device(&Device::Cpu)?)
     }
 
-    /// Writes both files into the folder `dir`, which must exist; each is written beside and renamed.
+    /// Writes both files into the folder `dir`, which must exist; each is written beside and renamed. Errors for numbers that
+    /// [`Model::load`] would refuse.
     pub fn save(&self, dir: &Path) -> Result<()> {
+        let tensors = self.tensors()?;
+        for (name, tensor) in &tensors {
+            if !is_finite(tensor)? {
+                let place = format!("tensor {name:?}");
+                return Err(Error::file(
+                    dir.join(WEIGHTS),
+                    place,
+                    "finite numbers",
+                    "NaN or infinity",
+                ));
+            }
+        }
         let config = serde_json::to_vec_pretty(&self.config())
             .map_err(|e| Error::invalid(CONFIG, "plain data", e.to_string()))?;
         write_whole(&dir.join(CONFIG), &config)?;
-        let tensors = self.tensors()?;
         // One key only: the order of several would change from run to run, and the bytes with it.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let bytes = safetensors::serialize(&tensors, Some(metadata)).map_err(|e| {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
-use rbm_core::{Batches, Error, Result, Rng, Rows, init};
+use rbm_core::{Batches, Error, Result, Rng, Rows, init, monitor};
 
 use super::backprop::Backprop;
 use super::network::Network;
@@ -230,15 +230,9 @@ impl Training {
         }
     }
 
-    /// Errors when a parameter is no longer finite.
+    /// Errors when a parameter is no longer finite or the weights have exploded: no checkpoint is taken of such a network.
     fn check(&self, network: &dyn Unrolled) -> Result<()> {
-        for var in network.vars() {
-            let size = to_host(&var.as_detached_tensor().abs()?.mean_all()?)?.to_scalar::<f64>()?;
-            if !size.is_finite() {
-                return Err(diverged("the parameters are no longer finite".into()));
-            }
-        }
-        Ok(())
+        monitor::check_parameters(network.vars())
     }
 
     /// The loss above which the network means nothing, in nats a case: a thousand times what it takes to know nothing.

@@ -150,6 +150,11 @@ impl Training {
         notes.extend(recipe.suit_codes(dataset.alphabet.as_ref()));
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
+        if dataset.train.len() < 2 {
+            let what = format!("the data {:?}", recipe.data.source);
+            let found = dataset.train.len().to_string();
+            return Err(Error::invalid(what, "at least 2 cases to learn from", found));
+        }
         let chosen_by: Vec<_> =
             [Some(&dataset.train), dataset.validation.as_ref()].into_iter().flatten().collect();
         let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;

@@ -705,13 +705,24 @@ mod idx {
         let one = pictures([1, 1, 1], &[9]);
         let train: [(&str, &[u8]); 2] =
             [("train-images-idx3-ubyte", &one), ("train-labels-idx1-ubyte", &classes(&[3]))];
-        let some = folder(&[])?;
+        let some = folder(&[("train-labels-idx1-ubyte", &classes(&[3]))])?;
         let words = [
             "folder of IDX files",
             "train-images-idx3-ubyte or train-images.idx3-ubyte, plain or with .gz",
             "no such",
         ];
         assert_refused(read(some.path(), &plain()), some.path(), words);
+        // A folder in which there is none says what it was looked through for, and what is there.
+        for (name, found) in [
+            (None, "an empty folder"),
+            (Some("1.JPG"), "1 .jpg files (make them PNG files)"),
+            (Some("1.png"), "1 .png files that are in no folder of a class"),
+        ] {
+            let files: Vec<(&str, &[u8])> = name.iter().map(|name| (*name, &b"x"[..])).collect();
+            let some = folder(&files)?;
+            let words = ["folder", "or PNG files in a folder for each class", found];
+            assert_refused(read(some.path(), &plain()), some.path(), words);
+        }
         let some = folder(&train[..1])?;
         assert_refused(
             read(some.path(), &plain()),

@@ -231,7 +231,9 @@ fn pictures_in_tables_are_scaled() -> Outcome {
 fn missing_values_are_counted_and_refused_or_kept() -> Outcome {
     let text = b"a,colour,b\n1,red,\n,blue,3\n2,?,NA\n3,red,nan\n";
     let message = read_file("t.csv", text, &auto()).err().ok_or("accepted")?.to_string();
-    for words in ["line 2, column 3", "5 cells of 4 cases", "--missing gibbs", "an empty cell"] {
+    for words in
+        ["line 2, column 3", "5 empty cells in 4 cases", "--missing gibbs", "an empty cell"]
+    {
         assert!(message.contains(words), "{words} is not in {message}");
     }
     let set = read_file("t.csv", text, &Options { missing: Missing::Gibbs, ..auto() })?;
@@ -449,5 +451,92 @@ fn columns_that_say_nothing_are_said() -> Outcome {
     assert_eq!(read_file("t.csv", b"a,label\n1,0\n2,1\n", &dropped)?.train.labels, None);
     let both = Options { label_column: Some(LabelColumn::Last), ..dropped };
     assert!(read_file("t.csv", b"a,label\n1,0\n2,1\n", &both).is_err());
+    Ok(())
+}
+
+#[test]
+fn lines_before_a_table_are_passed_over_and_said() -> Outcome {
+    let whole = "# a title, with a comma\n#\na,b,label\n1.5,2,0\n2.5,3,1\n";
+    let set = table(whole)?;
+    assert_eq!(
+        (rows(&set.train)?, names(&set)),
+        (vec![vec![1.5, 2.0], vec![2.5, 3.0]], vec!["a".into(), "b".into()])
+    );
+    assert!(has_note(&set, "comments (#) before the table, passed over: 2"), "{:?}", set.notes);
+    // A header that is a comment stays one, between commas and between blanks.
+    for text in ["# made by us\n# a,b,label\n1.5,2,0\n2.5,3,1\n", "# a b label\n1.5 2 0\n2.5 3 1\n"]
+    {
+        let set = table(text)?;
+        assert_eq!(
+            (names(&set), set.train.labels),
+            (vec!["a".into(), "b".into()], Some(vec![0, 1])),
+            "{text}"
+        );
+    }
+    // Excel says what separates the values.
+    let set = table("\u{feff}sep=;\na;b;label\n1,5;2;0\n2,5;3;1\n")?;
+    assert_eq!(
+        (rows(&set.train)?, set.train.labels),
+        (vec![vec![1.5, 2.0], vec![2.5, 3.0]], Some(vec![0, 1]))
+    );
+    // Where every line begins so, these are values; and places are those in the file.
+    let set = table("#f00,1\n#0f0,2\n#f00,3\n")?;
+    assert_eq!(set.train.len(), 3);
+    let message = table("# title\n#\na,b\n1,2\nx,3\n4,5\n").err().ok_or("accepted")?.to_string();
+    assert!(message.contains("line 5, column 1"), "{message}");
+    for (bytes, words) in
+        [(&b"\xff\xfea\0,\0b\0\n\0"[..], "UTF-16"), (b"gr\xf6\xdfe,b\n1,2\n", "save it as UTF-8")]
+    {
+        let message = read_file("t.csv", bytes, &auto()).err().ok_or("accepted")?.to_string();
+        assert!(message.contains(words), "{message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn columns_of_ratings_hold_the_same_codes() -> Outcome {
+    // Nobody gave `b` a 1, and `c` has but ones; `age` is no rating.
+    let lines: String = (0..60)
+        .map(|i| format!("{},{},1,{},{}\n", 1 + i % 5, 2 + i % 4, 1 + (i / 3) % 5, 20 + i))
+        .collect();
+    let set = table(&format!("a,b,c,d,age\n{lines}"))?;
+    assert_eq!(
+        units(&set),
+        "potts(5):1+gaussian:1+bernoulli:1+potts(5):1+gaussian:1",
+        "no common codes: two of five columns"
+    );
+    let films: String = lines
+        .lines()
+        .map(|line| line.rsplit_once(',').map_or("", |(films, _)| films).to_owned() + ",5\n")
+        .collect();
+    let more: String = films
+        .lines()
+        .enumerate()
+        .map(|(i, line)| format!("{line},{}\n", 1 + (i / 7) % 5))
+        .collect();
+    let set = table(&format!("a,b,c,d,e,f\n{more}"))?;
+    assert_eq!(units(&set), "potts(5):6");
+    assert_eq!(rows(&set.train)?[0][5..15], [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn kinds_that_contradict_each_other_are_refused() -> Outcome {
+    let text = b"k,a\nx,1\ny,2\nx,3\n";
+    let number = |name: &str| vec![name.to_owned()];
+    let words = Options { numbers: number("k"), ..auto() };
+    let both = Options { numbers: number("a"), categories: number("a"), ..auto() };
+    for (options, part) in [(words, "found words: x, y"), (both, "\"a\" in both")] {
+        let message = read_file("t.csv", text, &options).err().ok_or("accepted")?.to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    // Twelve codes are more than are guessed, and not more than may be said.
+    let lines: String = (0..36).map(|i| format!("{}\n", 3 * (i % 12))).collect();
+    let said = Options { categories: number("1"), ..auto() };
+    assert_eq!(units(&read_file("t.csv", format!("a\n{lines}").as_bytes(), &said)?), "potts(12):1");
+    // Columns of one name are told apart, and a label that nobody named is asked about.
+    let set = table("a,a,species\n1,2,x\n2,3,y\n3,1,x\n")?;
+    assert_eq!(names(&set), ["a", "a.1", "species"]);
+    assert!(has_note(&set, "told apart as `a.1`") && has_note(&set, "--label-column species"));
     Ok(())
 }

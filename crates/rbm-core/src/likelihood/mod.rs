@@ -16,7 +16,9 @@ pub use bridge::Bridge;
 pub use equilibrium::Equilibrium;
 pub use estimate::Estimate;
 pub use exact::{log_likelihood, log_partition};
-pub use pseudo::{pseudo_likelihood, pseudo_likelihood_stride, stochastic_pseudo_likelihood};
+pub use pseudo::{
+    pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
+};
 pub use sides::{Found, Options, Record, Sides};
 pub use standing::{Effort, Phase, Standing};
 

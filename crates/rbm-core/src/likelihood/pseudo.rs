@@ -13,21 +13,37 @@ use crate::{Error, Rbm, Result, Rng, ops};
 /// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
 /// can have but one; with draws, for every pair of categories.
 pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+    let all = pseudo_likelihoods(rbm, cases)?;
+    Ok(all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// What [`pseudo_likelihood`] is the mean of: Σᵢ log p(vᵢ | the other v) of each of `cases` `(n, visible)`, in nats; `n` numbers.
+pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
     let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
-    let rows = cases.dim(0)?;
-    let mut total = 0.0;
+    let mut totals = vec![0.0; cases.dim(0)?];
     for Sites { columns, states } in &groups {
         let step = if let States::OneOf(states) = states { *states } else { 1 };
         for column in columns.clone().step_by(step.max(1)) {
-            total += match states {
-                States::Values(values) => sum(&given.value(&vec![column as u32; rows], values)?)?,
-                States::OneOf(states) => sum(&given.one_of(&vec![column as u32; rows], *states)?)?,
+            let same = vec![column as u32; totals.len()];
+            let log_p = match states {
+                States::Values(values) => {
+                    to_host(&given.value(&same, values)?)?.to_vec1::<f64>()?
+                }
+                States::OneOf(states) => {
+                    to_host(&given.one_of(&same, *states)?)?.to_vec1::<f64>()?
+                }
                 // Every draw of this category has the same probability.
-                States::Draws(_) => given.draws_of(column, columns.start, columns.len())?,
+                States::Draws(_) => {
+                    for (row, log_p) in given.draws_of(column, columns.start, columns.len())? {
+                        totals[row as usize] += log_p;
+                    }
+                    continue;
+                }
             };
+            totals.iter_mut().zip(log_p).for_each(|(total, log_p)| *total += log_p);
         }
     }
-    Ok(total / rows as f64)
+    Ok(totals)
 }
 
 /// The most sums of a hidden unit's input and a category's weight that are looked at for one block of cases.
@@ -235,19 +251,20 @@ impl<'a> Given<'a> {
         Ok(total / sums.len().max(1) as f64)
     }
 
-    /// Σ over cases and over their draws of the category in `column`.
-    fn draws_of(&self, column: usize, start: usize, categories: usize) -> Result<f64> {
+    /// Σ over a case's draws of the category in `column`, of every case that has any, by its row.
+    fn draws_of(&self, column: usize, start: usize, categories: usize) -> Result<Vec<(u32, f64)>> {
         let counts =
             to_host(&self.visible.narrow(1, column, 1)?.flatten_all()?)?.to_vec1::<f64>()?;
         let rows: Vec<u32> =
             (0..counts.len() as u32).filter(|&row| counts[row as usize] > 0.0).collect();
         if rows.is_empty() {
-            return Ok(0.0);
+            return Ok(Vec::new());
         }
         let given = self.rows(&rows)?;
         let log_p = given.moved(&vec![column as u32; rows.len()], start, categories)?;
         let log_p = to_host(&log_p)?.to_vec1::<f64>()?;
-        Ok(rows.iter().zip(log_p).map(|(&row, log_p)| counts[row as usize] * log_p).sum())
+        let of_case = |(row, log_p): (u32, f64)| (row, counts[row as usize] * log_p);
+        Ok(rows.into_iter().zip(log_p).map(of_case).collect())
     }
 
     /// The column of draw number `draws[n]` of case n, the draws of a category counted one after the other.

@@ -1,0 +1,90 @@
+//! Sequences with one letter changed.
+
+use anyhow::{Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use dbn::datasets::Alphabet;
+
+/// One letter in another's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The column, from 0.
+    site: usize,
+    /// What stands there, and what is put in its place.
+    from: u8,
+    to: u8,
+}
+
+impl Change {
+    /// From text as `A12G`: the letter there, the column from 1, the other letter.
+    fn parse(text: &str) -> Option<Self> {
+        let (&from, rest) = text.as_bytes().split_first()?;
+        let (&to, number) = rest.split_last()?;
+        let site: usize = std::str::from_utf8(number).ok()?.parse().ok()?;
+        Some(Self { site: site.checked_sub(1)?, from, to })
+    }
+
+    /// `A12G`
+    pub fn name(&self) -> String {
+        format!("{}{}{}", char::from(self.from), self.site + 1, char::from(self.to))
+    }
+}
+
+/// The changes of the sequence `codes`, a state a site, that these texts name.
+pub fn named(texts: &[String], codes: &[usize], letters: &Alphabet) -> Result<Vec<Change>> {
+    let change = |text: &String| {
+        let Some(change) = Change::parse(text) else {
+            bail!(
+                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
+            );
+        };
+        let Change { site, from, to } = change;
+        ensure!(
+            site < codes.len(),
+            "--mutants: expected columns up to {}, found {text}",
+            codes.len()
+        );
+        let there = letters.letters().as_bytes()[codes[site]];
+        ensure!(
+            from.eq_ignore_ascii_case(&there),
+            "--mutants: {text}: expected the letter that stands in column {}: {}",
+            site + 1,
+            char::from(there)
+        );
+        let known = letters.code(to.to_ascii_uppercase());
+        ensure!(
+            known.is_some(),
+            "--mutants: {text}: expected one of the letters {}",
+            letters.letters()
+        );
+        Ok(Change { site, from: there, to: to.to_ascii_uppercase() })
+    };
+    texts.iter().map(change).collect()
+}
+
+/// Every change of one letter of the sequence `codes` into another; gaps stay, and none is put in.
+pub fn all(codes: &[usize], letters: &Alphabet) -> Vec<Change> {
+    let gap = usize::from(letters.gap());
+    let of = letters.letters().as_bytes();
+    let sites = codes.iter().enumerate().filter(|(_, code)| **code != gap);
+    let changes = sites.flat_map(|(site, &code)| {
+        let others = (0..of.len()).filter(move |&other| other != code && other != gap);
+        others.map(move |other| Change { site, from: of[code], to: of[other] })
+    });
+    changes.collect()
+}
+
+/// The sequence `codes` as the network sees it, a row for each of `changes` `(changes, sites * states)`.
+pub fn rows(codes: &[usize], changes: &[Change], letters: &Alphabet) -> Result<Tensor> {
+    let states = letters.states();
+    let mut values = vec![0f32; changes.len() * codes.len() * states];
+    for (row, change) in values.chunks_mut(codes.len() * states).zip(changes) {
+        for (site, &code) in codes.iter().enumerate() {
+            let code = match (site == change.site, letters.code(change.to)) {
+                (true, Some(code)) => usize::from(code),
+                _ => code,
+            };
+            row[site * states + code] = 1.0;
+        }
+    }
+    Ok(Tensor::from_vec(values, (changes.len(), codes.len() * states), &Device::Cpu)?)
+}

@@ -1,0 +1,207 @@
+//! `dbn score`
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{D, DType, Device, Tensor};
+use dbn::datasets::Alphabet;
+use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
+use dbn::{Model, Part};
+use rbm_core::{Rows, data};
+use rbm_core::likelihood::Estimate;
+use rbm_core::ops::device::to_host;
+
+use crate::args::Score;
+use crate::features::{self, Columns, Table};
+use crate::{cases, device, model, mutants, output, sample};
+
+/// Writes what the model says of every case.
+pub fn run(args: &Score) -> Result<()> {
+    if let Some(out) = &args.out {
+        features::check(out, args.force)?;
+    }
+    let model = model::load(&args.run, &device::find(&args.place.device)?)?;
+    let data = args.data.as_deref();
+    let (part, rows) =
+        cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
+    let log_partition = log_partition(args, &model, &part)?;
+    match args.scan || !args.mutants.is_empty() {
+        true => of_mutants(args, &model, &part, &rows, log_partition.as_ref()),
+        false => of_cases(args, &model, &part, &rows, log_partition.as_ref()),
+    }
+}
+
+/// log Z where it is known and may be quoted, and the cases have a probability. What it rests on, or what is missing, is said.
+fn log_partition(args: &Score, model: &Model, part: &Part) -> Result<Option<Estimate>> {
+    let left_out = |why: String| {
+        output::note(format!("log_likelihood is left out: {why}"));
+        Ok(None)
+    };
+    if part.cases.may_miss() {
+        return left_out("of cases with missing values the model gives no log p(v)".into());
+    }
+    if let Err(error) = likelihood::check_configurations(model, &model.prepare_cases(&part.cases)?)
+    {
+        return left_out(error.to_string());
+    }
+    if let Some(exact) = likelihood::exact_log_partition(model)? {
+        output::note(format!("log Z {:.4}, exact", exact.value));
+        return Ok(Some(exact));
+    }
+    let advice = format!("dbn evaluate {} --likelihood --both", args.run.display());
+    let Some(kept) = KeptPartition::of(&model::work_dir(&args.run), &args.run)? else {
+        return left_out(format!("log Z is not known (find and keep it with: {advice})"));
+    };
+    match kept.quotable(TOLERANCE) {
+        Some(found) => {
+            output::note(format!(
+                "log Z {:.4} ± {:.4}, both sides agree (seed {}, {} chains, {} inverse temperatures)",
+                found.value,
+                found.error,
+                kept.options.seed,
+                kept.options.chains,
+                kept.options.betas
+            ));
+            Ok(Some(found))
+        }
+        None => left_out(format!(
+            "what is kept of log Z is from one side, or its sides disagree (find it with: {advice})"
+        )),
+    }
+}
+
+fn sampling(args: &Score) -> Sampling {
+    Sampling { passes: args.passes as usize, seed: args.seed }
+}
+
+fn of_cases(
+    args: &Score,
+    model: &Model,
+    part: &Part,
+    rows: &[u32],
+    log_partition: Option<&Estimate>,
+) -> Result<()> {
+    let blocks = data::blocks(&part.cases).map(|block| {
+        let prepared = model.prepare(&block?)?;
+        let scores = Scores::of(model, &prepared, sampling(args))?;
+        let mut columns = vec![column(&scores.free_energy)?];
+        if let Some(log_partition) = log_partition {
+            columns.push(column(&scores.log_likelihood(model, log_partition)?)?);
+            columns.push(column(&vec![log_partition.error; scores.free_energy.len()])?);
+        }
+        if let Some(pseudo_likelihood) = &scores.pseudo_likelihood {
+            columns.push(column(pseudo_likelihood)?);
+        }
+        if model.classes().is_some() {
+            columns.push(model.class_probabilities(&prepared)?.to_device(&Device::Cpu)?);
+        }
+        Ok(columns)
+    });
+    let mut blocks = blocks.peekable();
+    // What there is of one block there is of all.
+    let count = match blocks.peek() {
+        Some(Ok(columns)) => columns.len(),
+        _ => 1,
+    };
+    let single = |name: &str| (name.to_owned(), Columns::Numbered(1));
+    let mut named = vec![single("free_energy")];
+    if log_partition.is_some() {
+        let bound =
+            if model.dbn.rbms.len() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
+        named.extend([single(bound), single("log_likelihood_error")]);
+    }
+    if count > named.len() + usize::from(model.classes().is_some()) {
+        named.push(single("pseudo_likelihood"));
+    }
+    if let Some(classes) = model.classes() {
+        let names = (0..classes).map(|class| model.class_name(class)).collect();
+        named.push(("probability".to_owned(), Columns::Named(names)));
+    }
+    let table = Table {
+        named,
+        rows,
+        labels: part.labels.as_deref(),
+        names: part.names.as_deref(),
+        class_names: model.class_names.as_deref(),
+    };
+    write(args, &table, blocks)
+}
+
+fn of_mutants(
+    args: &Score,
+    model: &Model,
+    part: &Part,
+    rows: &[u32],
+    log_partition: Option<&Estimate>,
+) -> Result<()> {
+    let letters = sample::letters(model, "--mutants, --scan")?;
+    ensure!(
+        model.dbn.rbms.len() == 1,
+        "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
+    );
+    let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, &row) in rows.iter().enumerate() {
+        let case = model.prepare(&part.cases.block(at..at + 1)?)?;
+        let codes = codes(&case, &letters)?;
+        let changes = match args.scan {
+            true => mutants::all(&codes, &letters),
+            false => mutants::named(&args.mutants, &codes, &letters)?,
+        };
+        let wild = Scores::of(model, &case, sampling(args))?.free_energy[0];
+        for changes in changes.chunks(data::BLOCK) {
+            let mutated = mutants::rows(&codes, changes, &letters)?.to_device(case.device())?;
+            let scores = Scores::of(model, &mutated, sampling(args))?;
+            let ratios: Vec<f64> = scores.free_energy.iter().map(|energy| wild - energy).collect();
+            let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
+            if let Some(log_partition) = log_partition {
+                columns.push(column(&scores.log_likelihood(model, log_partition)?)?);
+                columns.push(column(&vec![log_partition.error; changes.len()])?);
+            }
+            scored.push(columns);
+            numbers.extend(changes.iter().map(|_| row));
+            let before = match &part.names {
+                Some(names) if rows.len() > 1 => format!("{} ", names[at]),
+                _ => String::new(),
+            };
+            names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
+        }
+    }
+    ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
+    let mut named: Vec<_> = vec!["log_ratio", "free_energy"];
+    if log_partition.is_some() {
+        named.extend(["log_likelihood", "log_likelihood_error"]);
+    }
+    let named = named.into_iter().map(|name| (name.to_owned(), Columns::Numbered(1))).collect();
+    let table =
+        Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
+    write(args, &table, scored.into_iter().map(Ok))
+}
+
+/// The state of each site of a case `(1, sites * states)`.
+fn codes(case: &Tensor, letters: &Alphabet) -> Result<Vec<usize>> {
+    let sites = case.reshape((case.elem_count() / letters.states(), letters.states()))?;
+    let codes = sites.argmax(D::Minus1)?.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
+    Ok(codes.into_iter().map(|code| code as usize).collect())
+}
+
+/// Numbers of cases as a column `(n, 1)`.
+fn column(numbers: &[f64]) -> Result<Tensor> {
+    let column = Tensor::from_slice(numbers, (numbers.len(), 1), &Device::Cpu)?;
+    let finite = to_host(&column.sub(&column)?.sum_all()?)?.to_scalar::<f64>()? == 0.0;
+    ensure!(
+        finite,
+        "expected values like those that the model learned from, found some whose energies are infinite"
+    );
+    Ok(column.to_dtype(DType::F32)?)
+}
+
+/// Writes the table to the file that was named, or as text to standard output.
+fn write(
+    args: &Score,
+    table: &Table<'_>,
+    blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
+) -> Result<()> {
+    let source = || cases::source(args.data.as_deref(), &args.run);
+    match &args.out {
+        Some(out) => output::line(features::write(out, table, blocks).with_context(source)?),
+        None => features::print(table, blocks).with_context(source),
+    }
+}
