@@ -5,9 +5,9 @@ use candle_core::{D, DType, Device, Tensor};
 use dbn::datasets::Alphabet;
 use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
 use dbn::{Model, Part};
-use rbm_core::{Rows, data};
 use rbm_core::likelihood::Estimate;
 use rbm_core::ops::device::to_host;
+use rbm_core::{Rows, data};
 
 use crate::args::Score;
 use crate::features::{self, Columns, Table};

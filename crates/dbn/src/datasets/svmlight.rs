@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<S
     }
     if width > LARGEST as usize {
         let expected = format!("at most {LARGEST} values a case");
-        return Err(Error::invalid("width", expected, width.to_string()));
+        return Err(Error::file(path, "width", expected, width.to_string()));
     }
     if width == 0 {
         return Err(Error::file(path, "cases", "at least one value", "none"));

@@ -630,8 +630,8 @@ mod npy {
         a_header_that_nests: "x.npy", npy_with_header(&"(".repeat(5000), &[]), plain() => ["header", "'fortran_order': False", "((((("];
         sixteen_brackets: "x.npy", npy_with_header(&"{".repeat(16), &[]), plain() => ["header", "'fortran_order': False", "{{{{"];
         a_header_of_something_else: "x.npy", npy_with_header("{'shape': 3}", &[]), plain() => ["header", "NumPy", "{'shape': 3}"];
-        a_key_twice: "x.npy", npy_with_header("{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[]), plain() => ["header", "'descr': '|u1'"];
-        a_record: "x.npy", npy_with_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", &[0; 4]), plain() => ["header", "one type for all numbers"];
+        a_key_twice: "x.npy", npy_with_header("{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[]), plain() => ["header", "'fortran_order': False", "'descr': '|u1'"];
+        a_record: "x.npy", npy_with_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", &[0; 4]), plain() => ["header", "one type for all numbers", "[('a'"];
         truncated: "x.npy", npy("<f4", "(2, 2)", &[0; 15]), plain() => ["byte ", "16 bytes for shape [2, 2]", "15 bytes"];
         trailing: "x.npy", npy("<f4", "(2, 2)", &[0; 17]), plain() => ["byte ", "16 bytes for shape [2, 2]", "17 bytes"];
         terabytes_declared: "x.npy", npy("<f8", "(1000000, 1000000)", &[0; 8]), plain() => ["byte ", "8000000000000 bytes", "8 bytes"];

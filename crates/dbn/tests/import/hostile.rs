@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dbn::import::{Imported, Names, pytorch};
+use dbn::import::{Imported, Names, pytorch, rbms, sklearn};
 use dbn::{Error, Result};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -214,4 +214,60 @@ fn a_turned_bit_never_makes_another_machine() {
         }
     }
     assert!(errors > whole.len() / 4, "{errors} of {}", whole.len());
+}
+
+/// A `.npz` of arrays of zeros, compressed, of these shapes.
+fn npz(pt: &Pt, arrays: &[(&str, &str, usize)]) -> PathBuf {
+    let path = pt.dir.path().join("x.npz");
+    let mut zip = ZipWriter::new(File::create(&path).unwrap());
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    for (name, shape, numbers) in arrays {
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+        zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+        zip.write_all(header.as_bytes()).unwrap();
+        zip.write_all(&vec![0; *numbers]).unwrap();
+    }
+    zip.finish().unwrap();
+    path
+}
+
+#[test]
+fn a_small_file_does_not_become_a_large_machine() {
+    let pt = Pt::new();
+    let start = Instant::now();
+    // As its header says, and more than such a file may have.
+    let path = npz(
+        &pt,
+        &[
+            ("components_", "(5000, 4000)", 20_000_000),
+            ("intercept_hidden_", "(5000,)", 5000),
+            ("intercept_visible_", "(4000,)", 4000),
+        ],
+    );
+    assert_fails(sklearn(&path), &["\"components_\"", "at most 16777216 numbers", "20000000 more"]);
+    // Of another size than the header says, and of another than the other arrays.
+    let path = npz(&pt, &[("components_", "(5, 4)", 20_000_000)]);
+    assert_fails(sklearn(&path), &["\"components_\"", "20 bytes for shape [5, 4]", "20000000"]);
+    let biases = [("intercept_hidden_", "(5,)", 5), ("intercept_visible_", "(3,)", 3)];
+    let path = npz(&pt, &[&[("components_", "(5, 4)", 20)], &biases[..]].concat());
+    assert_fails(sklearn(&path), &["intercept_visible_", "shape [4], as components_", "[3]"]);
+    // Labels of another number than cases, which are not read.
+    let path = npz(&pt, &[("x", "(5000, 4000)", 20_000_000), ("y", "(4,)", 4)]);
+    let read = dbn::datasets::load(&path.to_string_lossy(), &Default::default());
+    assert_fails(read.map(|_| unreachable!()), &["5000", "4"]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// 144 million weights that nothing was written of, in 6 kB.
+#[test]
+fn an_hdf5_file_of_nothing_is_no_machine() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/hdf5/found-sparse");
+    let result = rbms(&corpus, None);
+    assert_fails(result, &["found-sparse", "weight_matrix", "at most 16777216 numbers"]);
+    let pt = Pt::new();
+    let empty = pt.dir.path().join("empty.h5");
+    fs::write(&empty, b"").unwrap();
+    assert_fails(rbms(&empty, None), &["empty.h5", "an HDF5 file of rbms"]);
 }
