@@ -29,6 +29,23 @@ fn numbers_that_no_machine_has_are_refused() {
     }
 }
 
+/// A disk that is full is one of some output.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_output_is_named() {
+    let place = Place::new();
+    place.train("");
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    for words in ["inspect run", "inspect run --json", "evaluate run --json"] {
+        let full = answer(place.command(words).stdout(full()));
+        full.failed_in_the_end(&["dbn: standard output: No space left"]);
+    }
+    for name in ["x.csv", "x.npy", "x.parquet", "x.safetensors"] {
+        let words = format!("embed run --out none/{name}");
+        place.dbn(&words).failed_in_the_end(&["none", "No such file"]);
+    }
+}
+
 /// Another program cuts the data short while they are learned from.
 #[test]
 #[cfg(target_os = "linux")]

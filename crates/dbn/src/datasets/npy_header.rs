@@ -1,7 +1,7 @@
 //! The header of a NumPy array: a Python dictionary of its type, order and shape.
 //!
-//! Only what NumPy writes is read, from the left to the right and once. A reader of any Python literal can be made to take
-//! minutes for 16 brackets (docs/upstream/npyz.md).
+//! Only what NumPy writes is read, from the left to the right and once. A reader of any Python literal can be made to take a
+//! minute by 16 brackets (docs/upstream/npyz.md).
 
 use npyz::DType;
 
