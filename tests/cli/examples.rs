@@ -28,7 +28,7 @@ const NOT_RUN: [(&str, &str); 15] = [
 
 /// Commands that have help.
 const COMMANDS: &str =
-    "train evaluate sample embed encode decode inspect push pull data import bench reproduce";
+    "train evaluate sample score embed encode decode inspect push pull data import bench reproduce";
 
 /// The commands in the README's shell blocks, without what is said behind `#`.
 fn lines_of_readme() -> Vec<String> {
@@ -152,6 +152,7 @@ fn place() -> Place {
     let sequences: Vec<String> = (0..120).map(sequence).collect();
     let fasta = sequences.iter().enumerate().map(|(i, letters)| format!(">s{i}\n{letters}\n"));
     place.write("family.fasta", fasta.collect::<String>());
+    place.write("wild.fasta", ">wild\nAKVLAACGHWCD\n");
     let one_hot = |letters: &String| -> Vec<f32> {
         let code = |c: char| "-ACDEFGHIKLMNPQRSTVWY".find(c).unwrap();
         letters
@@ -229,6 +230,7 @@ fn with_runs() -> Place {
             "rbm",
             "--binarise threshold:0.5 --unsupervised --layers 8 --set layers.*.epochs=2",
         ),
+        ("family.fasta", "family", "--layers 8 --set layers.*.epochs=1"),
         (
             "mnist/",
             "auto",

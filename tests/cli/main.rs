@@ -19,6 +19,7 @@ mod likelihood;
 mod real_valued;
 mod reproducible;
 mod resume;
+mod score;
 mod sources;
 mod tables;
 mod train;

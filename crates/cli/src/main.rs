@@ -1,9 +1,10 @@
 //! `dbn`: train, evaluate, sample and inspect deep belief networks.
 
+mod output;
+
 mod clamp;
 
 mod args;
-mod output;
 mod stop;
 
 mod device;

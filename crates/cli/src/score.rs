@@ -6,7 +6,7 @@ use dbn::datasets::Alphabet;
 use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
 use dbn::{Model, Part};
 use rbm_core::likelihood::Estimate;
-use rbm_core::ops::device::to_host;
+use rbm_core::ops::device::is_finite;
 use rbm_core::{Rows, data};
 
 use crate::args::Score;
@@ -185,9 +185,8 @@ fn codes(case: &Tensor, letters: &Alphabet) -> Result<Vec<usize>> {
 /// Numbers of cases as a column `(n, 1)`.
 fn column(numbers: &[f64]) -> Result<Tensor> {
     let column = Tensor::from_slice(numbers, (numbers.len(), 1), &Device::Cpu)?;
-    let finite = to_host(&column.sub(&column)?.sum_all()?)?.to_scalar::<f64>()? == 0.0;
     ensure!(
-        finite,
+        is_finite(&column)?,
         "expected values like those that the model learned from, found some whose energies are infinite"
     );
     Ok(column.to_dtype(DType::F32)?)

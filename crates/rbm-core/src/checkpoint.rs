@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use crate::state::{State, is_finite};
+use crate::ops::device::is_finite;
+use crate::state::State;
 use crate::{Error, Result};
 
 /// The metadata key under which the record lies.

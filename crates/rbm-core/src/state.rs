@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, WithDType};
 
-use crate::ops::device::to_host;
 use crate::{Error, Result};
 
 /// Named tensors: velocities, chains, running means.
@@ -32,16 +31,6 @@ impl<T: Stateful + ?Sized> Stateful for Box<T> {
     fn restore(&mut self, state: &State) -> Result<()> {
         (**self).restore(state)
     }
-}
-
-/// Whether every number of `tensor` is finite; whole numbers always are.
-pub fn is_finite(tensor: &Tensor) -> Result<bool> {
-    if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
-        return Ok(true);
-    }
-    // Of what is finite nothing is left, of NaN and infinities NaN; a sum of the numbers themselves may overflow.
-    let nothing = (tensor - tensor)?.sum_all()?;
-    Ok(to_host(&nothing)?.to_scalar::<f64>()? == 0.0)
 }
 
 /// A copy of the tensor `name`, or an error that names it.

@@ -7,10 +7,10 @@ use super::{Cases, DataOptions, Where};
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn score runs/rbm                                  a line a case, as comma-separated values
-  dbn score runs/rbm new.csv --out scores.parquet
-  dbn score runs/family wild.fasta --scan --out s.csv every single change of a sequence, beside the sequence itself
-  dbn score runs/family wild.fasta --mutants A12G,C7U
+  dbn score runs/rbm                                   a line a case, as comma-separated values
+  dbn score runs/mnist new.csv --out scores.parquet
+  dbn score runs/family wild.fasta --scan --out s.csv  every single change of a sequence, beside the sequence itself
+  dbn score runs/family wild.fasta --mutants A1G,C7W
 Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case
 is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which
 keeps it; pseudo_likelihood; probability_CLASS. Of a stack free_energy is variational, and log_likelihood a lower bound.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
-use rbm_core::state::{State, is_finite};
+use rbm_core::ops::device::is_finite;
+use rbm_core::state::State;
 use rbm_core::{Error, Result};
 use safetensors::SafeTensors;
 

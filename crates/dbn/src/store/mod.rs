@@ -16,7 +16,8 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Imputation;
-use rbm_core::state::{State, is_finite};
+use rbm_core::ops::device::is_finite;
+use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};

@@ -27,6 +27,16 @@ pub fn to_host(x: &Tensor) -> Result<Tensor> {
     Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
 }
 
+/// Whether every number of `tensor` is finite; whole numbers always are.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
+    if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
+        return Ok(true);
+    }
+    // Of what is finite nothing is left, of NaN and infinities NaN; a sum of the numbers themselves may overflow.
+    let nothing = (tensor - tensor)?.sum_all()?;
+    Ok(to_host(&nothing)?.to_scalar::<f64>()? == 0.0)
+}
+
 /// Whether products of `f32` may round their factors to TF32, 10 bits after the point, as the tensor cores want them: several
 /// times faster, with a relative error of 5e-4 a factor. Off at first. It holds for every CUDA device of the process.
 ///
