@@ -8,13 +8,11 @@ use rbm_core::{Error, Result};
 
 use super::bytes::{Bytes, Spool, spooling};
 use super::labels::{self, Labels};
-use super::npy_header::{Header, PREFIX};
+use super::npy_header::{FORM, Header, PREFIX, TYPES};
 use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
 use super::{Cases, Missing, Options, Part, bytes};
 
-pub(super) const FORM: &str = "a NumPy .npy file";
-pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float16, float32 or float64";
 /// How many bytes are turned from columns into rows at a time.
 const PIECE: usize = 1 << 22;
 

@@ -5,8 +5,8 @@
 
 use npyz::DType;
 
-use super::npy::FORM;
-
+pub(super) const FORM: &str = "a NumPy .npy file";
+pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float16, float32 or float64";
 // NumPy itself reads no longer header from a file that it does not trust.
 const LONGEST: usize = 10_000;
 /// So many bytes of a file have the whole of a header.
@@ -64,9 +64,10 @@ impl Header {
             );
             return Err(refused("header", expected, shown()));
         };
-        let dtype = descr.parse().map(DType::new_scalar).map_err(|_| {
-            refused("type of the numbers", super::npy::TYPES.into(), format!("'{descr}'"))
-        })?;
+        let dtype = descr
+            .parse()
+            .map(DType::new_scalar)
+            .map_err(|_| refused("type of the numbers", TYPES.into(), format!("'{descr}'")))?;
         let sizes = shape.iter().map(|size| size.parse::<usize>().ok());
         let shape = sizes.collect::<Option<Vec<_>>>().filter(|sizes| {
             let all = sizes.iter().try_fold(1, |all: usize, size| all.checked_mul((*size).max(1)));

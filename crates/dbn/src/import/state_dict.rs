@@ -260,7 +260,13 @@ impl<'a> Archive<'a> {
         let wrong = |found: String| Error::file(self.path, format!("entry {name:?}"), FORM, found);
         let mut entry = self.zip.by_name(&name).map_err(|e| wrong(e.to_string()))?;
         if entry.compression() != CompressionMethod::Stored {
-            return Err(wrong("compressed bytes".into()));
+            let expected = "stored bytes, as torch.save writes them";
+            return Err(Error::file(
+                self.path,
+                format!("entry {name:?}"),
+                expected,
+                "compressed bytes",
+            ));
         }
         let size = entry.size();
         if size > self.length || entry.compressed_size() != size {
