@@ -69,6 +69,7 @@ fn no_header_of_a_hub_is_a_path() {
         Lie::Etag(victim.clone()),
         Lie::Etag(format!("\"{victim}\"")),
         Lie::Etag(up.clone()),
+        Lie::Etag(home.join("new").display().to_string()),
         Lie::EtagWhenAskedAgain(victim.clone()),
         Lie::EtagWhenAskedAgain(up.clone()),
         Lie::CommitHeader(folder.clone()),
@@ -117,6 +118,7 @@ fn no_header_of_a_data_set_is_a_path() {
     let victim = root.join("home/.bashrc").display().to_string();
     for lie in [
         Lie::Etag(victim.clone()),
+        Lie::Etag(root.join("home/new").display().to_string()),
         Lie::EtagWhenAskedAgain(victim.clone()),
         Lie::CommitOfNoFile(victim.clone()),
         Lie::Commit(victim.clone()),

@@ -19,7 +19,7 @@ mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -111,6 +111,7 @@ impl Server {
 
     /// What goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
+        self.service.files.store(0, Ordering::Relaxed);
         *self.service.faults.lock().unwrap() = faults;
     }
 
