@@ -30,3 +30,10 @@ bench-peers *ARGS:
 # Python's huggingface_hub against ours, on a Hub on this machine; DBN_PYTHON is an interpreter that has it.
 hub-python:
     cargo test -p dbn-cli --test cli hub_python -- --ignored
+
+# Every reader against a fuzzer, so many minutes each (cargo install cargo-fuzz; a nightly compiler). What it finds goes to fuzz/artifacts:
+# copy it to fuzz/corpus/TARGET/found-WHAT, where `cargo test` reads it too.
+fuzz MINUTES:
+    cd fuzz && for target in $(cargo +nightly fuzz list); do \
+        cargo +nightly fuzz run -s none $target -- -max_total_time=$(({{MINUTES}} * 60)) -max_len=65536 -timeout=5 -rss_limit_mb=2048 || exit 1; \
+    done

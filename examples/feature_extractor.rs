@@ -49,7 +49,7 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle();
+    ops::threads::settle()?;
     let args = Args::parse();
     let (name, source) = match &args.data {
         Some(folder) => ("few-labels", folder.to_str().context("--data: the path is not UTF-8")?),

@@ -9,6 +9,7 @@ mod commands;
 mod common;
 mod embed;
 mod examples;
+mod hostile;
 mod hub;
 mod hub_lies;
 mod hub_python;

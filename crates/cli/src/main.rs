@@ -67,7 +67,11 @@ use crate::args::{Args, Command};
 use crate::stop::Stopped;
 
 fn main() -> ExitCode {
-    rbm_core::ops::threads::settle();
+    dbn::datasets::end_on_bus_error();
+    if let Err(error) = rbm_core::ops::threads::settle() {
+        output::note(format!("dbn: {error}"));
+        return ExitCode::from(output::Usage::CODE);
+    }
     let mut args = Args::parse();
     let bars = MultiProgress::new();
     let quiet = args.logging.log_json;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use rbm_core::printable_lines;
 use serde::Serialize;
@@ -39,7 +39,8 @@ impl std::error::Error for Usage {}
 
 /// Prints a line.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{}", printable_lines(text.as_ref()))?)
+    let written = writeln!(io::stdout().lock(), "{}", printable_lines(text.as_ref()));
+    written.context("standard output")
 }
 
 /// Errors where any of the files `paths` is there already, unless they may be replaced.

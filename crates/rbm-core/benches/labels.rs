@@ -90,7 +90,7 @@ fn compare(
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle();
+    ops::threads::settle()?;
     for hidden in [500, 1500, 3000] {
         for batch in [100, 10, 1] {
             let shape = (hidden, batch);

@@ -25,8 +25,8 @@ const LONG: usize = 256 << 10;
 /// The bytes of a file, as they are on the disk.
 ///
 /// The file must stay as it is for as long as it is mapped: if it is changed by someone else, the numbers change; if it is
-/// cut short, reading behind its new end is an error, or kills the process with a bus error where it is read through the
-/// map. Replacing a file by renaming another over it is safe, as the map keeps the old one.
+/// cut short, reading behind its new end is an error, or ends the process where it is read through the map
+/// ([`end_on_bus_error`]). Replacing a file by renaming another over it is safe, as the map keeps the old one.
 pub struct Map {
     file: File,
     bytes: Mmap,
@@ -80,6 +80,28 @@ impl Map {
     #[cfg(not(target_os = "linux"))]
     fn give_back(&self) {}
 }
+
+/// Lets the process end with a line and exit code 1 where a mapped file was cut short while it was read, instead of with a
+/// bus error and no word. For programs: call it first thing in `main`. It replaces the process's handler of SIGBUS.
+#[cfg(unix)]
+pub fn end_on_bus_error() {
+    extern "C" fn say_and_end(_: libc::c_int) {
+        let line =
+            b"dbn: a data file was cut short while it was read, or its disk failed (bus error)\n";
+        // SAFETY: both functions may be called in a handler of signals; the bytes live as long as the program.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+            libc::_exit(1);
+        }
+    }
+    let handler: extern "C" fn(libc::c_int) = say_and_end;
+    // SAFETY: the handler calls only what a handler may call, and never returns.
+    unsafe { libc::signal(libc::SIGBUS, handler as libc::sighandler_t) };
+}
+
+/// Other systems have no such signal.
+#[cfg(not(unix))]
+pub fn end_on_bus_error() {}
 
 #[cfg(unix)]
 fn read_at(file: &File, buffer: &mut [u8], start: usize) -> io::Result<()> {

@@ -38,6 +38,7 @@ mod label_file;
 mod labels;
 mod map;
 mod npy;
+mod npy_header;
 mod npz;
 mod number;
 mod options;
@@ -73,7 +74,9 @@ pub use self::form::{
     is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table,
 };
 pub use self::labels::LabelColumn;
+pub use self::map::end_on_bus_error;
 pub(crate) use self::npz::Arrays;
+pub(crate) use self::number::{Kind, Number};
 pub use self::options::{Missing, Options};
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, choose_balanced, hold_out, split};

@@ -3,20 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
+use npyz::{DType, Endianness, TypeChar};
 use rbm_core::{Error, Result};
 
 use super::bytes::{Bytes, Spool, spooling};
 use super::labels::{self, Labels};
+use super::npy_header::{FORM, Header, PREFIX, TYPES};
 use super::number::{Kind, Number};
 use super::stored::{Layout, Stored};
 use super::{Cases, Missing, Options, Part, bytes};
 
-pub(super) const FORM: &str = "a NumPy .npy file";
-pub(super) const TYPES: &str = "booleans, integers of 8 to 64 bits, float16, float32 or float64";
-// NumPy itself reads no longer header from a file that it does not trust.
-const LONGEST_HEADER: usize = 10_000;
-const DEEPEST_HEADER: usize = 16;
 /// How many bytes are turned from columns into rows at a time.
 const PIECE: usize = 1 << 22;
 
@@ -32,7 +28,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Image)> {
 /// The same of `bytes`, which stand in `path`.
 pub(super) fn parse(path: &Path, bytes: Bytes, options: &Options) -> Result<(Part, Image)> {
     let array = Array::parse(path, &bytes)?;
-    let (count, width, image) = match array.shape[..] {
+    let (count, width, image) = match array.header.shape[..] {
         [count, width] => (count, width, None),
         [count, height, width] | [count, height, width, 1] | [count, 1, height, width] => {
             (count, height * width, Some((height, width)))
@@ -42,10 +38,10 @@ pub(super) fn parse(path: &Path, bytes: Bytes, options: &Options) -> Result<(Par
             return Err(array.wrong_shape(expected));
         }
     };
-    let (start, number) = (array.start, array.number()?);
-    let (bytes, start) = match array.header.order() {
-        Order::C => (bytes, start),
-        Order::Fortran => (in_rows(path, &bytes, &array, number)?, 0),
+    let (start, number) = (array.header.start, array.number()?);
+    let (bytes, start) = match array.header.is_fortran {
+        false => (bytes, start),
+        true => (in_rows(path, &bytes, &array, number)?, 0),
     };
     let layout = Layout { start, count, width, number };
     let stored = match options.missing {
@@ -63,14 +59,15 @@ pub(super) fn read_labels(path: &Path) -> Result<Labels> {
 /// The same of `bytes`, which stand in `path`.
 pub(super) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<Labels> {
     let array = Array::parse(path, bytes)?;
-    let values =
-        |array: &Array| -> Result<Vec<f64>> { Ok(array.number()?.wide(&bytes[array.start..])) };
-    match array.shape[..] {
+    let values = |array: &Array| -> Result<Vec<f64>> {
+        Ok(array.number()?.wide(&bytes[array.header.start..]))
+    };
+    match array.header.shape[..] {
         [_] | [_, 1] => match array.words()? {
             Some(words) => Ok(labels::of_words(&words)),
             None => labels::classes(path, &values(&array)?),
         },
-        [_, width] if array.header.order() == Order::C => {
+        [_, width] if !array.header.is_fortran => {
             let expected = "(n,) or (n, 1) for labels, or one-hot codes (n, classes)";
             let classes = labels::of_one_hot(&values(&array)?, width);
             labels::classes(path, &classes.ok_or_else(|| array.wrong_shape(expected))?)
@@ -82,38 +79,35 @@ pub(super) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<Labels> {
 struct Array<'a> {
     path: &'a Path,
     bytes: &'a Bytes,
-    header: NpyHeader,
-    shape: Vec<usize>,
-    /// The byte at which the numbers begin.
-    start: usize,
+    header: Header,
 }
 
 impl<'a> Array<'a> {
     fn parse(path: &'a Path, bytes: &'a Bytes) -> Result<Self> {
-        check_header(path, bytes)?;
-        let mut data: &[u8] = bytes;
-        let header = NpyHeader::from_reader(&mut data)
-            .map_err(|e| Error::file(path, "header", FORM, e.to_string()))?;
-        let shape = header.shape().iter().map(|&n| n as usize).collect();
-        let array = Self { path, bytes, header, shape, start: bytes.len() - data.len() };
-        if array.shape.contains(&0) {
+        let header = Header::of(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)
+            .map_err(|wrong| Error::file(path, wrong.place, wrong.expected, wrong.found))?;
+        let array = Self { path, bytes, header };
+        let shape = &array.header.shape;
+        if shape.contains(&0) {
             return Err(array.wrong_shape("at least one case of at least one value"));
         }
-        // `check_header` has seen to it that the shape does not overflow.
-        let size = array.header.dtype().num_bytes().unwrap_or(0);
-        let declared = (array.header.len() as usize).checked_mul(size);
-        if declared != Some(data.len()) && !array.header.uses_pickled_array() {
-            let declared = declared.map_or("more".into(), |n| n.to_string());
-            let expected = format!("{declared} bytes for shape {:?}", array.shape);
-            let place = format!("byte {}", array.start);
-            return Err(Error::file(path, place, expected, format!("{} bytes", data.len())));
+        let found = bytes.len() - array.header.start;
+        match array.header.bytes() {
+            Some(declared) if declared == found => Ok(array),
+            // Objects have no size, and a type that is read has one.
+            None if array.header.dtype.num_bytes().is_none() => Err(array.wrong_type()),
+            declared => {
+                let declared = declared.map_or("more".into(), |n| n.to_string());
+                let expected = format!("{declared} bytes for shape {shape:?}");
+                let place = format!("byte {}", array.header.start);
+                Err(Error::file(path, place, expected, format!("{found} bytes")))
+            }
         }
-        Ok(array)
     }
 
     /// The words of an array of text: NumPy's `str`, four bytes a letter.
     fn words(&self) -> Result<Option<Vec<String>>> {
-        let DType::Plain(written) = self.header.dtype() else { return Ok(None) };
+        let DType::Plain(written) = &self.header.dtype else { return Ok(None) };
         if written.type_char() != TypeChar::UnicodeStr {
             return Ok(None);
         }
@@ -133,26 +127,27 @@ impl<'a> Array<'a> {
         if letters == 0 {
             return Err(Error::file(self.path, "type of the labels", "words", "empty ones"));
         }
-        Ok(Some(self.bytes[self.start..].chunks_exact(4 * letters).map(word).collect()))
+        Ok(Some(self.bytes[self.header.start..].chunks_exact(4 * letters).map(word).collect()))
+    }
+
+    fn wrong_type(&self) -> Error {
+        Error::file(self.path, "type of the numbers", TYPES, self.header.dtype.descr())
     }
 
     fn wrong_shape(&self, expected: &str) -> Error {
-        Error::file(self.path, "shape", expected, format!("{:?}", self.shape))
+        Error::file(self.path, "shape", expected, format!("{:?}", self.header.shape))
     }
 
     /// How the numbers lie in the file. Errors for other types than [`TYPES`], and for booleans that are neither 0 nor 1.
     fn number(&self) -> Result<Number> {
-        let Some(number) = number(&self.header.dtype()) else {
-            let found = self.header.dtype().descr();
-            return Err(Error::file(self.path, "type of the numbers", TYPES, found));
-        };
+        let number = number(&self.header.dtype).ok_or_else(|| self.wrong_type())?;
         if number.kind == Kind::Bool {
             let (end, mut buffer) = (self.bytes.len(), Vec::new());
-            for from in (self.start..end).step_by(PIECE) {
+            for from in (self.header.start..end).step_by(PIECE) {
                 let numbers = self.bytes.piece(from..end.min(from + PIECE), &mut buffer);
                 let numbers = numbers.map_err(|e| Error::io(self.path, e))?;
                 if let Some(at) = numbers.iter().position(|&x| x > 1) {
-                    let place = format!("number {}", from - self.start + at + 1);
+                    let place = format!("number {}", from - self.header.start + at + 1);
                     return Err(Error::file(self.path, place, TYPES, numbers[at].to_string()));
                 }
             }
@@ -183,10 +178,10 @@ pub(super) fn number(dtype: &DType) -> Option<Number> {
 
 /// The numbers of an array that lies column after column, row after row.
 fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Result<Bytes> {
-    let (count, size) = (array.shape[0], number.size());
-    let (height, width) = match array.shape[1..] {
+    let (count, size) = (array.header.shape[0], number.size());
+    let (height, width) = match array.header.shape[1..] {
         [height, width] | [height, width, 1] | [1, height, width] => (height, width),
-        _ => (1, array.shape[1]),
+        _ => (1, array.header.shape[1]),
     };
     // Of the values of a case, the first index runs fastest, as the number of the case does among all.
     let columns: Vec<usize> =
@@ -197,7 +192,7 @@ fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Res
     for first in (0..count).step_by(rows) {
         let rows = rows.min(count - first);
         for (at, column) in columns.iter().enumerate() {
-            let from = array.start + (column * count + first) * size;
+            let from = array.header.start + (column * count + first) * size;
             let numbers = bytes.piece(from..from + rows * size, &mut buffer);
             let numbers = numbers.map_err(|e| Error::io(path, e))?.chunks_exact(size);
             for (case, number) in numbers.enumerate() {
@@ -208,50 +203,4 @@ fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Number) -> Res
         spool.write_all(&piece[..rows * row]).map_err(spooling(path))?;
     }
     spool.finish().map_err(spooling(path))
-}
-
-/// `npyz` trusts a header's length, depth and shape: it allocates the first, recurses into the second and multiplies out
-/// the third (in which it adds up sums) unchecked. So all three are checked before it sees them.
-pub(super) fn check_header(path: &Path, file: &[u8]) -> Result<()> {
-    let refused = |place: &str, expected: String, found: String| {
-        Err(Error::file(path, place, expected, found))
-    };
-    if !file.starts_with(b"\x93NUMPY") {
-        let found = format!("{:02x?}", &file[..file.len().min(6)]);
-        return refused("byte 0", "the magic number of a NumPy .npy file".into(), found);
-    }
-    let (start, length) = match *file {
-        [_, _, _, _, _, _, 1, _, a, b, ..] => (10, u32::from_le_bytes([a, b, 0, 0]) as usize),
-        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => {
-            (12, u32::from_le_bytes([a, b, c, d]) as usize)
-        }
-        _ => {
-            let found = format!("{:02x?}", &file[6..file.len().min(12)]);
-            return refused("byte 6", "version 1, 2 or 3 and the length of a header".into(), found);
-        }
-    };
-    let (Some(header), true) =
-        (file.get(start..).and_then(|rest| rest.get(..length)), length <= LONGEST_HEADER)
-    else {
-        let expected =
-            format!("a header of at most {LONGEST_HEADER} bytes, all of them in the file");
-        return refused("header", expected, format!("{length} bytes in a file of {}", file.len()));
-    };
-    let text = String::from_utf8_lossy(header);
-    let brackets = text.chars().filter(|c| "([{".contains(*c)).count();
-    if brackets > DEEPEST_HEADER || text.contains(['+', '-']) {
-        let expected = format!("no sums and at most {DEEPEST_HEADER} opening brackets");
-        return refused("header", expected, format!("{brackets} brackets in {length} bytes"));
-    }
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let sizes = words.filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    let mut sizes = sizes.map(|size| size.parse::<usize>().ok().map(|n| n.max(1)));
-    match sizes.try_fold(1, |product: usize, size| product.checked_mul(size?)) {
-        Some(_) => Ok(()),
-        None => refused(
-            "shape",
-            "whole numbers whose product fits in memory".into(),
-            text.trim().into(),
-        ),
-    }
 }

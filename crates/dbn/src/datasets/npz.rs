@@ -1,16 +1,16 @@
 //! NumPy arrays by name in an .npz file, as `numpy.savez` and `numpy.savez_compressed` write it.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use npyz::{NpyHeader, Order};
 use rbm_core::{Error, Result};
 use zip::ZipArchive;
 
 use super::bytes::{Bytes, Spool, spooling};
 use super::labels::{self, Labels};
 use super::npy::{self, Image};
+use super::npy_header::{self, Header, PREFIX};
 use super::{Options, Part};
 
 const FORM: &str = "a NumPy .npz file";
@@ -50,17 +50,31 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Read> {
         let expected = "an array `x_train`, `x`, `data` or `images`, or only one array";
         return Err(Error::file(path, "arrays", expected, names.join(", ")));
     };
+    let test = find(&TEST);
+    // Before anything is read.
+    let of_train = arrays.shape(train.0)?;
+    for (cases, of_cases) in std::iter::once(train).chain(test) {
+        let shape = arrays.shape(cases)?;
+        if let (Some(count), true) = (shape.first(), has(of_cases) && options.labels.is_none()) {
+            let labels = arrays.shape(of_cases)?;
+            labels::check_count(path, labels.first().copied().unwrap_or(0), *count)?;
+        }
+        let width = |shape: &[usize]| shape.iter().skip(1).product::<usize>();
+        if width(&shape) != width(&of_train) {
+            let expected = format!("{} values a case, as for training", width(&of_train));
+            return Err(Error::file(path, "the test part", expected, width(&shape).to_string()));
+        }
+    }
     let mut part = |(cases, of_cases): (&str, &str)| -> Result<(Part, Image, Option<Labels>)> {
         let (part, image) = npy::parse(path, arrays.bytes(cases)?, options)?;
         if !has(of_cases) || options.labels.is_some() {
             return Ok((part, image, None));
         }
         let labels = npy::parse_labels(path, &arrays.bytes(of_cases)?)?;
-        labels::check_count(path, labels.0.len(), part.len())?;
         Ok((part, image, Some(labels)))
     };
     let (mut train, image, labels) = part(train)?;
-    let mut test = find(&TEST).map(&mut part).transpose()?;
+    let mut test = test.map(&mut part).transpose()?;
     let class_names = match (labels, test.as_mut().and_then(|(.., labels)| labels.take())) {
         (Some(of_train), Some(of_test)) => {
             let (of_train, of_test, names) = labels::united(of_train, of_test);
@@ -76,12 +90,6 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Read> {
         }
         (None, _) => None,
     };
-    if let Some((test, ..)) = &test
-        && test.width() != train.width()
-    {
-        let expected = format!("{} values a case, as for training", train.width());
-        return Err(Error::file(path, "the test part", expected, test.width().to_string()));
-    }
     Ok((train, test.map(|(test, ..)| test), image, class_names))
 }
 
@@ -91,8 +99,8 @@ pub(crate) struct Arrays {
     archive: ZipArchive<BufReader<File>>,
 }
 
-/// Shape and numbers of an array, row after row.
-pub(crate) type Array = (Vec<usize>, Vec<f64>);
+/// Shape and numbers of an array, row after row, each as the nearest `f32`.
+pub(crate) type Array = (Vec<usize>, Vec<f32>);
 
 impl Arrays {
     /// Opens the file `path`. Errors where it is no archive.
@@ -112,42 +120,70 @@ impl Arrays {
         names
     }
 
-    /// The bytes of the array `name`, a .npy file. Errors where there is none, with the names that there are.
-    fn bytes(&mut self, name: &str) -> Result<Bytes> {
+    /// What the array `name` says of itself, which is as long as it says. Only its beginning is read. Errors where there is
+    /// none, with the names that there are.
+    fn header(&mut self, name: &str) -> Result<Header> {
         let (path, names) = (self.path.clone(), self.names());
-        let wrong = |e: String| Error::file(&path, format!("array {name:?}"), npy::FORM, e);
-        let mut spool = Spool::new();
-        match self.archive.by_name(&format!("{name}.npy")) {
-            Ok(mut file) => io::copy(&mut file, &mut spool).map_err(|e| wrong(e.to_string()))?,
+        let place = format!("array {name:?}");
+        let wrong = |e: String| Error::file(&path, &place, npy_header::FORM, e);
+        let entry = match self.archive.by_name(&format!("{name}.npy")) {
+            Ok(entry) => entry,
             Err(zip::result::ZipError::FileNotFound) => {
                 return Err(wrong(format!("none of this name among {}", names.join(", "))));
             }
             Err(e) => return Err(wrong(e.to_string())),
         };
-        spool.finish().map_err(spooling(&path))
+        let (length, mut first) = (entry.size(), Vec::new());
+        entry.take(PREFIX as u64).read_to_end(&mut first).map_err(|e| wrong(e.to_string()))?;
+        let header = Header::of(&first, length).map_err(|wrong| {
+            Error::file(&path, format!("{place}, {}", wrong.place), wrong.expected, wrong.found)
+        })?;
+        let Some(declared) = header.bytes() else {
+            return Err(Error::file(&path, &place, npy_header::TYPES, header.dtype.descr()));
+        };
+        if length.checked_sub(header.start as u64) != Some(declared as u64) {
+            let expected = format!("{declared} bytes for shape {:?}", header.shape);
+            let found = format!("{}", length.saturating_sub(header.start as u64));
+            return Err(Error::file(&path, &place, expected, found));
+        }
+        Ok(header)
+    }
+
+    /// The bytes of the array `name`, a .npy file. Errors where they are not as many as its header says.
+    fn bytes(&mut self, name: &str) -> Result<Bytes> {
+        self.header(name)?;
+        let path = self.path.clone();
+        let wrong = |e: String| Error::file(&path, format!("array {name:?}"), npy_header::FORM, e);
+        let mut spool = Spool::new();
+        let entry =
+            self.archive.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let length = entry.size();
+        // One more than there are, so that the end is seen and the checksum with it.
+        let copied = io::copy(&mut entry.take(length + 1), &mut spool);
+        match copied.map_err(|e| wrong(e.to_string()))? {
+            copied if copied == length => spool.finish().map_err(spooling(&path)),
+            copied => Err(wrong(format!("{copied} bytes or more of {length}"))),
+        }
+    }
+
+    /// The shape of the array `name`. Errors where there is none, with the names that there are, or where it is not as long as
+    /// that.
+    pub(crate) fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
+        Ok(self.header(name)?.shape)
     }
 
     /// The array `name`. Errors where there is none, with the names that there are, or where it is damaged.
     pub(crate) fn get(&mut self, name: &str) -> Result<Array> {
-        let bytes = self.bytes(name)?;
-        let path = self.path.clone();
-        let place = format!("array {name:?}");
-        let wrong = |e: String| Error::file(&path, &place, npy::FORM, e);
-        npy::check_header(&path, &bytes)?;
-        let mut rest: &[u8] = &bytes;
-        let header = NpyHeader::from_reader(&mut rest).map_err(|e| wrong(e.to_string()))?;
-        let Some(number) = npy::number(&header.dtype()) else {
-            return Err(Error::file(&path, &place, npy::TYPES, header.dtype().descr()));
+        let Header { dtype, is_fortran, shape, start } = self.header(name)?;
+        let Some(number) = npy::number(&dtype) else {
+            let place = format!("array {name:?}");
+            return Err(Error::file(&self.path, place, npy_header::TYPES, dtype.descr()));
         };
-        let shape: Vec<usize> = header.shape().iter().map(|&n| n as usize).collect();
-        let expected = shape.iter().product::<usize>().checked_mul(number.size());
-        if expected != Some(rest.len()) {
-            let expected = format!("as many bytes as shape {shape:?} has");
-            return Err(Error::file(&path, &place, expected, rest.len().to_string()));
-        }
-        let values = number.wide(rest);
-        Ok(match (header.order(), &shape[..]) {
-            (Order::Fortran, &[rows, columns]) => {
+        let bytes = self.bytes(name)?;
+        let mut values = Vec::with_capacity(shape.iter().product());
+        number.append(&bytes[start..], &mut values);
+        Ok(match (is_fortran, &shape[..]) {
+            (true, &[rows, columns]) => {
                 let order = (0..rows).flat_map(|i| (0..columns).map(move |j| j * rows + i));
                 (shape, order.map(|at| values[at]).collect())
             }

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 /// A type of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Bool,
     U8,
     I8,
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// How a number lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Number {
+pub(crate) struct Number {
     pub kind: Kind,
     pub is_big_endian: bool,
 }
@@ -60,12 +60,12 @@ macro_rules! append {
 
 impl Number {
     /// A number whose lowest byte comes first, as in every file that this crate writes.
-    pub(super) fn little_endian(kind: Kind) -> Self {
+    pub(crate) fn little_endian(kind: Kind) -> Self {
         Self { kind, is_big_endian: false }
     }
 
     /// Its bytes.
-    pub(super) fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self.kind {
             Kind::Bool | Kind::U8 | Kind::I8 => 1,
             Kind::U16 | Kind::I16 | Kind::F16 | Kind::Bf16 => 2,
@@ -75,12 +75,12 @@ impl Number {
     }
 
     /// Adds the numbers that `bytes` are to the end of `values`, each as the nearest `f32`.
-    pub(super) fn append(self, bytes: &[u8], values: &mut Vec<f32>) {
+    pub(crate) fn append(self, bytes: &[u8], values: &mut Vec<f32>) {
         append!(self, bytes, values, f32);
     }
 
     /// The numbers that `bytes` are.
-    pub(super) fn wide(self, bytes: &[u8]) -> Vec<f64> {
+    pub(crate) fn wide(self, bytes: &[u8]) -> Vec<f64> {
         let mut values = Vec::new();
         append!(self, bytes, values, f64);
         values

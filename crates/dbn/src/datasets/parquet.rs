@@ -7,11 +7,16 @@ use ::parquet::basic::{LogicalType, Type as Physical};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 use rbm_core::{Error, Result};
 
 const FORM: &str = "a Parquet file";
+/// The values that any file may have, and those for each byte of a file. A small file can claim any number of values that are
+/// all the same.
+const ALWAYS: u64 = 1 << 24;
+const A_BYTE: u64 = 256;
 /// How many values are read at once.
 const AT_ONCE: usize = 1 << 13;
 
@@ -92,7 +97,9 @@ pub fn read(path: &Path) -> Result<Vec<Column>> {
         move |error: ParquetError| Error::file(path, place.clone(), FORM, error.to_string())
     };
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
     let reader = SerializedFileReader::new(file).map_err(wrong("the end of the file"))?;
+    check(path, reader.metadata(), length)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let mut columns: Vec<_> =
         schema.columns().iter().map(|column| empty(column)).collect::<Vec<_>>();
@@ -122,6 +129,46 @@ pub fn read(path: &Path) -> Result<Vec<Column>> {
         }
     }
     Ok(columns)
+}
+
+/// The `parquet` crate takes offsets, lengths and counts for granted, and panics at a negative one (docs/upstream/parquet.md).
+/// So what the end of the file of `length` bytes says is checked before a column is read.
+fn check(path: &Path, metadata: &ParquetMetaData, length: u64) -> Result<()> {
+    let (all, mut rows) = (metadata.file_metadata().num_rows(), 0i64);
+    let counted = |counts: &[i64]| counts.iter().all(|count| *count >= 0);
+    for (i, group) in metadata.row_groups().iter().enumerate() {
+        for column in group.columns() {
+            let first = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let size = column.compressed_size();
+            let end = first.checked_add(size);
+            let is_there = counted(&[first, size, column.data_page_offset()])
+                && end.is_some_and(|end| end as u64 <= length);
+            if !is_there {
+                let place =
+                    format!("group {} of rows, column {:?}", i + 1, column.column_path().string());
+                let found = format!("{size} bytes from byte {first} on");
+                let expected = format!("bytes of the file, which has {length}");
+                return Err(Error::file(path, place, expected, found));
+            }
+        }
+        rows = rows.saturating_add(group.num_rows().max(0));
+    }
+    if rows != all || !counted(&[all]) {
+        let expected = format!("{all} rows in its groups, as the file says");
+        return Err(Error::file(path, "the end of the file", expected, rows.to_string()));
+    }
+    let columns = metadata.file_metadata().schema_descr().num_columns() as u64;
+    let most = ALWAYS.max(length.saturating_mul(A_BYTE));
+    match (all as u64).checked_mul(columns) {
+        Some(values) if values <= most => Ok(()),
+        _ => {
+            let expected = format!(
+                "at most {most} values in a file of this size (2^24, or {A_BYTE} a byte; a larger table is read if it is written without a dictionary)"
+            );
+            let found = format!("{all} rows of {columns} columns");
+            Err(Error::file(path, "the end of the file", expected, found))
+        }
+    }
 }
 
 /// A column without rows.

@@ -11,8 +11,9 @@ use super::sparse::Sparse;
 use super::{Cases, Options, Part};
 
 const FORM: &str = "lines of a label and of index:value pairs";
-/// The largest index; a larger one is taken for damage, as a dense row of so many values would not be of use.
-const LARGEST: u32 = 1 << 24;
+/// The largest index, and the most values a case: what a recipe allows for the units of a layer. Rows are sparse in memory, but
+/// a machine has weights for each value.
+const LARGEST: u32 = 1 << 20;
 
 /// The cases in the file `path`, plain or gzipped, as wide as the largest index or as `options` say.
 ///
@@ -39,6 +40,10 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<(Part, Option<Vec<S
         let place = line(lines.largest.line);
         let found = format!("index {}, counted from {first}", lines.largest.index);
         return Err(Error::file(path, place, expected, found));
+    }
+    if width > LARGEST as usize {
+        let expected = format!("at most {LARGEST} values a case");
+        return Err(Error::file(path, "width", expected, width.to_string()));
     }
     if width == 0 {
         return Err(Error::file(path, "cases", "at least one value", "none"));

@@ -62,7 +62,7 @@ type Order = Vec<(Option<u64>, String)>;
 /// Where the file is no state dict, no machine is found in it (with the names that there are), a part of one is missing, or shapes
 /// disagree, by the tensor's name.
 pub fn pytorch(path: &Path, names: &Names) -> Result<Imported> {
-    let mut tensors = tensors::read(path)?;
+    let (mut tensors, mut notes) = tensors::read(path)?;
     let there = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut original = BTreeMap::new();
     for (name, own) in &names.map {
@@ -90,7 +90,6 @@ pub fn pytorch(path: &Path, names: &Names) -> Result<Imported> {
         let expected = "W, v_bias and h_bias, or names like them (say which is which with --map W=NAME --map v_bias=NAME --map h_bias=NAME)";
         return Err(Error::file(path, "names", expected, there));
     }
-    let mut notes = Vec::new();
     let mut found: Vec<Found> = Vec::new();
     for ((_, machine), parts) in &machines {
         let mut part = |role: Role| -> Result<Named> {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use hdf5_pure::{Dataset, File, Group};
+use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
+use super::budget::Budget;
 use super::found::{Found, Named, stacked};
 
 const FORM: &str = "an HDF5 file of rbms";
@@ -45,15 +46,15 @@ pub fn rbms(path: &Path, update: Option<u64>) -> Result<Imported> {
     // Before there was a group of them, the parameters lay in the update itself.
     let params = file.group(&place).or_else(|_| file.group(&format!("update_{chosen}")));
     let params = params.map_err(|e| failed(&place, e))?;
-    let named = |name: &str| -> Result<Named> {
-        let place = format!("{place}/{name}");
-        let tensor = numbers(&params, name).map_err(|e| failed(&place, e))?;
-        Ok(Named::new(place, tensor?))
+    let shape = |name: &str| -> Result<Vec<usize>> {
+        let shape = params.dataset(name).and_then(|data| data.shape());
+        let shape = shape.map_err(|e| failed(&format!("{place}/{name}"), e))?;
+        Ok(shape.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect())
     };
-    let (weights, vbias, hbias) = (named("weight_matrix")?, named("vbias")?, named("hbias")?);
+    let shapes = (shape("weight_matrix")?, shape("vbias")?, shape("hbias")?);
     let kind = file.dataset("model_type").and_then(|kind| kind.read_string());
     let kind = kind.ok().and_then(|kinds| kinds.into_iter().next());
-    let shape = weights.tensor.dims().to_vec();
+    let shape = shapes.0;
     let (visible, hidden) = match (kind.as_deref(), &shape[..]) {
         (Some("BBRBM") | None, &[visible, hidden]) => (Units::bernoulli(visible), hidden),
         (Some("PBRBM") | None, &[sites, states, hidden]) => {
@@ -61,33 +62,45 @@ pub fn rbms(path: &Path, update: Option<u64>) -> Result<Imported> {
         }
         (Some("BBRBM" | "PBRBM") | None, _) => {
             let expected = "shape (visible, hidden) of a BBRBM, (sites, states, hidden) of a PBRBM";
-            return Err(Error::file(path, weights.name, expected, format!("{shape:?}")));
+            let place = format!("{place}/weight_matrix");
+            return Err(Error::file(path, place, expected, format!("{shape:?}")));
         }
         (Some(other), _) => {
             return Err(Error::file(path, "model_type", "BBRBM or PBRBM", other));
         }
     };
-    let matrix = weights.tensor.reshape(((), hidden))?;
-    let bias = match vbias.tensor.rank() {
-        2 if shape.len() == 3 => vbias.tensor.flatten_all()?,
-        _ => vbias.tensor,
+    // All shapes before any number.
+    let columns = [shape[..shape.len() - 1].iter().copied().fold(1, usize::saturating_mul)];
+    let mut budget = Budget::of(path)?;
+    for (name, found, possible) in [
+        ("weight_matrix", &shape, &[&shape[..], &shape]),
+        ("vbias", &shapes.1, &[&shape[..shape.len() - 1], &columns]),
+        ("hbias", &shapes.2, &[&[hidden], &[hidden]]),
+    ] {
+        let place = format!("{place}/{name}");
+        if !possible.contains(&&found[..]) {
+            let expected = format!("shape {:?}, as the weight matrix has it", possible[0]);
+            return Err(Error::file(path, place, expected, format!("{found:?}")));
+        }
+        budget.take(&place, found.iter().copied().fold(1, usize::saturating_mul))?;
+    }
+    let named = |name: &str, shape: &[usize]| -> Result<Named> {
+        let place = format!("{place}/{name}");
+        let values = params.dataset(name).and_then(|data| data.read_f32());
+        let values = values.map_err(|e| failed(&place, e))?;
+        let count = shape.iter().product::<usize>();
+        if values.len() != count {
+            let expected = format!("{count} numbers for shape {shape:?}");
+            return Err(Error::file(path, place, expected, values.len().to_string()));
+        }
+        Ok(Named::new(place, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
-    let found = Found {
-        visible,
-        hidden: Units::bernoulli(hidden),
-        weights: Named::new(weights.name, matrix),
-        visible_bias: Named::new(vbias.name, bias),
-        hidden_bias: hbias,
-    };
+    let weights = named("weight_matrix", &[columns[0], hidden])?;
+    let visible_bias = named("vbias", &columns)?;
+    let hidden_bias = named("hbias", &[hidden])?;
+    let found =
+        Found { visible, hidden: Units::bernoulli(hidden), weights, visible_bias, hidden_bias };
     let updates: Vec<_> = updates.iter().map(ToString::to_string).collect();
     let note = format!("update {chosen} of {}", updates.join(", "));
     Ok(Imported { model: stacked(path, &[found])?, notes: vec![note] })
-}
-
-/// The numbers of a data set of `group`.
-fn numbers(group: &Group, name: &str) -> std::result::Result<Result<Tensor>, hdf5_pure::Error> {
-    let data: Dataset = group.dataset(name)?;
-    let shape: Vec<usize> = data.shape()?.into_iter().map(|n| n as usize).collect();
-    let values = data.read_f64()?;
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu).map_err(Error::from))
 }

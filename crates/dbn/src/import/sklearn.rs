@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
+use super::budget::Budget;
 use super::found::{Found, Named, stacked};
 use crate::datasets::Arrays;
 
@@ -21,16 +22,31 @@ use crate::datasets::Arrays;
 /// Where the file is no `.npz`, lacks an array, or has one of another shape or with numbers that are not finite.
 pub fn sklearn(path: &Path) -> Result<Imported> {
     let mut arrays = Arrays::open(path)?;
+    let components = arrays.shape("components_")?;
+    let &[hidden, visible] = &components[..] else {
+        let place = "array \"components_\"";
+        let found = format!("{components:?}");
+        return Err(Error::file(path, place, "shape (hidden, visible)", found));
+    };
+    // All shapes before any number.
+    let mut budget = Budget::of(path)?;
+    for (name, expected) in [
+        ("components_", &components),
+        ("intercept_visible_", &vec![visible]),
+        ("intercept_hidden_", &vec![hidden]),
+    ] {
+        let (place, found) = (format!("array {name:?}"), arrays.shape(name)?);
+        if found != *expected {
+            let expected = format!("shape {expected:?}, as components_ has it");
+            return Err(Error::file(path, place, expected, format!("{found:?}")));
+        }
+        budget.take(&place, found.iter().product())?;
+    }
     let mut named = |name: &str| -> Result<Named> {
         let (shape, values) = arrays.get(name)?;
         Ok(Named::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     let components = named("components_")?;
-    let &[hidden, visible] = components.tensor.dims() else {
-        let found = format!("{:?}", components.tensor.dims());
-        let place = "array \"components_\"";
-        return Err(Error::file(path, place, "shape (hidden, visible)", found));
-    };
     let found = Found {
         visible: Units::bernoulli(visible),
         hidden: Units::bernoulli(hidden),

@@ -36,6 +36,9 @@ impl Recipe {
     }
 }
 
+/// No key of a recipe has so many parts.
+const DEEPEST: usize = 8;
+
 /// The recipe of `table` with all of `settings`.
 fn with_all(table: &toml::Table, settings: &[String]) -> Result<Recipe> {
     let mut table = toml::Value::Table(table.clone());
@@ -44,6 +47,12 @@ fn with_all(table: &toml::Table, settings: &[String]) -> Result<Recipe> {
             return Err(Error::invalid("setting", "key=value", "no ="));
         };
         let (key, value) = (key.trim(), parse_value(value.trim()));
+        let parts = key.split('.').count();
+        if parts > DEEPEST {
+            let found = format!("{parts} of them");
+            let expected = format!("at most {DEEPEST} names with points between them");
+            return Err(Error::invalid("a setting's key", expected, found));
+        }
         set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
     }
     let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {

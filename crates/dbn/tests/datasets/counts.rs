@@ -74,7 +74,9 @@ refused! {
     a_negative_index: "x.svm", b"1 -1:1\n", plain() => ["line 1", "index:value", "`-1:1`"];
     out_of_order: "x.svm", b"1 2:1 1:1\n", plain() => ["line 1", "an index from 3", "`1:1`"];
     twice: "x.svm", b"1 2:1 2:1\n", plain() => ["line 1", "an index from 3", "`2:1`"];
-    an_absurd_index: "x.svm", b"1 4000000000:1\n", plain() => ["line 1", "to 16777216", "`4000000000:1`"];
+    an_index_of_no_machine: "x.svm", b"1 1048577:1\n", plain() => ["line 1", "to 1048576", "`1048577:1`"];
+    a_width_of_no_machine: "x.svm", b"1 1:1\n", Options { width: Some(1_000_000_000_000), ..plain() } => ["width", "at most 1048576", "1000000000000"];
+    an_absurd_index: "x.svm", b"1 4000000000:1\n", plain() => ["line 1", "to 1048576", "`4000000000:1`"];
     wider_than_the_width: "x.svm", b"1 1:1\n1 3:1\n", Options { width: Some(2), ..plain() }
         => ["line 2", "at most 2 values", "index 3"];
     no_pair_at_all: "x.svm", b"1\n2\n", plain() => ["cases", "at least one value", "none"];

@@ -83,3 +83,34 @@ fn columns_are_read_by_name_and_kind() -> Outcome {
     }
     Ok(())
 }
+
+/// Files that claim what is not there: an offset before their beginning, as many rows as they like.
+#[test]
+fn what_a_file_says_of_itself_is_checked() -> Outcome {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/parquet");
+    let path = corpus.join("found-negative");
+    assert_refused(
+        read(&path),
+        &path,
+        ["group 1 of rows, column", "bytes of the file", "from byte"],
+    );
+    // The same word, a hundred million times.
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("x.parquet");
+    let file = std::fs::File::create(&path)?;
+    let schema = Arc::new(parse_message_type("message table { REQUIRED INT32 x; }")?);
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default())?;
+    let mut group = writer.next_row_group()?;
+    let mut column = group.next_column()?.ok_or("a column")?;
+    let same = vec![1; 1 << 20];
+    for _ in 0..17 {
+        column.typed::<Int32Type>().write_batch(&same, None, None)?;
+    }
+    column.close()?;
+    group.close()?;
+    writer.close()?;
+    assert!(std::fs::metadata(&path)?.len() < 50_000);
+    let expected = ["the end of the file", "at most 16777216 values", "17825792 rows"];
+    assert_refused(read(&path), &path, expected);
+    Ok(())
+}

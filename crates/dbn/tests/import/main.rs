@@ -2,6 +2,8 @@
 //! their free energies and means to `golden.json`.
 #![allow(clippy::unwrap_used)]
 
+mod hostile;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

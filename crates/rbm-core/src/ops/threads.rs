@@ -1,5 +1,11 @@
 //! How many threads tensor operations use.
 
+use crate::{Error, Result};
+
+const NAMES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
+/// More are a mistake.
+const MOST: usize = 1024;
+
 /// Fixes the numbers of threads for this process, where the user has not: call it first thing in `main`.
 ///
 /// candle asks for the thread count at every matrix product, and without `RAYON_NUM_THREADS` the answer is read anew
@@ -12,12 +18,25 @@
 ///
 /// The environment is left alone where the process is not visibly single-threaded. Other threads must not wait for a task on
 /// every thread of rayon's (`rayon::broadcast`): the calling thread does its share only while it waits itself.
-pub fn settle() {
+///
+/// # Errors
+///
+/// Where either variable is no number, or asks for more than 1024 threads: a pool that cannot be made would be a panic at the
+/// first product.
+pub fn settle() -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    for (name, threads) in [("RAYON_NUM_THREADS", cores), ("CANDLE_NUM_THREADS", 1)] {
+    for (name, threads) in NAMES.into_iter().zip([cores, 1]) {
         if std::env::var_os(name).is_none() && is_single_threaded() {
             // SAFETY: no other thread exists that could read the environment at the same time; just checked.
             unsafe { std::env::set_var(name, threads.to_string()) };
+        }
+    }
+    for name in NAMES {
+        let Some(found) = std::env::var_os(name) else { continue };
+        let threads = found.to_str().and_then(|found| found.parse::<usize>().ok());
+        if threads.is_none_or(|threads| threads > MOST) {
+            let expected = format!("a number of threads up to {MOST}");
+            return Err(Error::invalid(name, expected, found.to_string_lossy()));
         }
     }
     // A pool of this thread alone would leave what other threads ask of it undone for ever.
@@ -26,6 +45,7 @@ pub fn settle() {
         // It fails where the pool exists already; then it stays as it is.
         let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     }
+    Ok(())
 }
 
 fn is_single_threaded() -> bool {
