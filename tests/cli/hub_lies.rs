@@ -69,6 +69,7 @@ fn no_header_of_a_hub_is_a_path() {
         Lie::Etag(victim.clone()),
         Lie::Etag(format!("\"{victim}\"")),
         Lie::Etag(up.clone()),
+        Lie::Etag(home.join("new").display().to_string()),
         Lie::EtagWhenAskedAgain(victim.clone()),
         Lie::EtagWhenAskedAgain(up.clone()),
         Lie::CommitHeader(folder.clone()),
@@ -117,6 +118,7 @@ fn no_header_of_a_data_set_is_a_path() {
     let victim = root.join("home/.bashrc").display().to_string();
     for lie in [
         Lie::Etag(victim.clone()),
+        Lie::Etag(root.join("home/new").display().to_string()),
         Lie::EtagWhenAskedAgain(victim.clone()),
         Lie::CommitOfNoFile(victim.clone()),
         Lie::Commit(victim.clone()),
@@ -345,6 +347,22 @@ fn a_link_out_of_the_cache_is_not_followed() {
     beside.dbn("pull me/digits").done();
     assert_eq!(fs::read_to_string(home.join("config.json")).unwrap(), "other");
     assert!(fs::read(&config).unwrap() == secret);
+    // Python's client keeps large files once for all repositories: a blob is then a link itself.
+    let blob = config.parent().unwrap().join(fs::read_link(&config).unwrap());
+    let shared = beside.place.path("hf/hub/blobs/4e/4ed4");
+    fs::create_dir_all(shared.parent().unwrap()).unwrap();
+    fs::rename(&blob, &shared).unwrap();
+    symlink("../../blobs/4e/4ed4", &blob).unwrap();
+    let pulled = |offline: &str| {
+        let mut command = beside.command("hf", "pull me/digits");
+        answer(command.env("HF_HUB_OFFLINE", offline))
+    };
+    pulled("1").done();
+    pulled("0").done();
+    fs::write(&shared, "other").unwrap();
+    pulled("1").failed(&["config.json", "mends it"]);
+    pulled("0").done();
+    pulled("1").done();
     let refs = beside.place.path("hf/hub/models--me--digits/refs/main");
     fs::write(&refs, home.display().to_string()).unwrap();
     let mut offline = beside.command("hf", "pull me/digits");

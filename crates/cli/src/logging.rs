@@ -12,14 +12,14 @@ use crate::output;
 
 /// Subscribes to events: `RUST_LOG` if it is set, else as many as `-v` was given.
 pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
-    // What the Hub's client has to say is in our own errors already.
-    let (level, of_hub) = match args.verbose {
+    // What the client of the Hub's store of large files has to say is in our own errors already.
+    let (level, of_store) = match args.verbose {
         0 => ("warn", "off"),
         1 => ("info", "warn"),
         2 => ("debug", "info"),
         _ => ("trace", "debug"),
     };
-    let default = format!("warn,hf_hub={of_hub},dbn={level},rbm_core={level}");
+    let default = format!("warn,xet={of_store},dbn={level},rbm_core={level}");
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
         Err(_) => EnvFilter::try_new(default)?,

@@ -1,6 +1,6 @@
 //! A Hub on 127.0.0.1: as much of its API as pushing and pulling needs, repositories in memory, and faults on demand.
 //!
-//! It speaks to `hf-hub` and to Python's `huggingface_hub`. Files named `.safetensors` are large ones, as on the Hub; how
+//! It speaks to `dbn` and to Python's `huggingface_hub`. Files named `.safetensors` are large ones, as on the Hub; how
 //! their bytes travel is the [`Transfer`] that a server is started with. xet needs no server: the clients write into a folder
 //! that the server names.
 #![allow(clippy::unwrap_used)]
@@ -19,7 +19,7 @@ mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -38,7 +38,7 @@ pub const TOKEN: &str = "hf_loopback_secret";
 pub enum Transfer {
     /// As lines of the commit: nothing is large.
     Regular,
-    /// By plain requests, which `hf-hub` does not have: it falls back to lines of the commit.
+    /// By plain requests, which `dbn` does not have: it falls back to lines of the commit.
     Basic,
     /// By xet, into a folder.
     Xet,
@@ -111,6 +111,7 @@ impl Server {
 
     /// What goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
+        self.service.files.store(0, Ordering::Relaxed);
         *self.service.faults.lock().unwrap() = faults;
     }
 

@@ -1,6 +1,5 @@
 //! What tells of repositories.
 
-use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -37,7 +36,7 @@ impl Service {
             return bytes(404, &headers, "");
         };
         let faults = self.faults.lock().unwrap().clone();
-        let asked_again = self.files.load(Ordering::Relaxed) > 1;
+        let asked_again = request.earlier > 0;
         let etag = match &faults.lie {
             Lie::Etag(etag) => etag.clone(),
             Lie::EtagWhenAskedAgain(etag) if asked_again => etag.clone(),

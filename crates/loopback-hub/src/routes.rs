@@ -40,7 +40,7 @@ pub struct Service {
     pub log: Mutex<Vec<String>>,
     /// The paths that were asked for with a token.
     pub authorised: Mutex<Vec<String>>,
-    /// How many files were asked for.
+    /// How many files were given away since the last change of faults.
     pub files: AtomicUsize,
 }
 
@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
+    /// How many files were given away before.
+    pub earlier: usize,
 }
 
 impl Request<'_> {
@@ -89,16 +91,17 @@ pub async fn answer(
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let is_file = parts.contains(&"resolve");
-    if is_file {
-        service.files.fetch_add(1, Ordering::Relaxed);
-    }
+    let earlier = match is_file && method == Method::GET {
+        true => service.files.fetch_add(1, Ordering::Relaxed),
+        false => service.files.load(Ordering::Relaxed),
+    };
     let lie = service.faults.lock().unwrap().lie.clone();
     if lies::is_silent(&lie, is_file) {
         service.log.lock().unwrap().push(format!("{method} {} -> nothing", uri.path()));
         return std::future::pending().await;
     }
     let request =
-        Request { query: uri.query().unwrap_or_default(), headers: &headers, body: &body };
+        Request { query: uri.query().unwrap_or_default(), headers: &headers, body: &body, earlier };
     let is_question = parts.contains(&"paths-info");
     let found = match method.as_str() {
         "POST" | "PUT" if !is_question && !request.is_authorised() => refused(401, "Unauthorized"),

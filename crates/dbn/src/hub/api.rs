@@ -283,8 +283,9 @@ fn large(body: &[u8]) -> Answer<Vec<String>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const NAMES: [&str; 2] = ["config.json", "model.safetensors"];

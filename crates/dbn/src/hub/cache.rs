@@ -89,17 +89,17 @@ impl Cache {
         if metadata.is_file() {
             return Ok(Found::Whole);
         }
-        match (path.canonicalize(), self.dir.join("blobs").canonicalize()) {
-            (Ok(blob), Ok(blobs)) if blob.parent() == Some(&blobs) => {
-                let digits = blob.file_name().map(|name| name.to_string_lossy().into_owned());
-                let hash = digits.and_then(Hash::read);
-                let is_whole = match &hash {
-                    Some(hash) => verify::is_whole(&blob, hash)?,
-                    None => false,
-                };
-                Ok(if is_whole { Found::Whole } else { Found::Damaged })
-            }
-            (Err(_), _) => Ok(Found::Missing),
+        // Python's client may have put a link in the blob's place, too: the name of the blob is what its contents are held to.
+        let Ok(to) = fs::read_link(&path) else { return Ok(Found::Damaged) };
+        let blob = path.with_file_name("").join(to);
+        if !path.exists() {
+            return Ok(Found::Missing);
+        }
+        let folder = blob.parent().and_then(|folder| folder.canonicalize().ok());
+        let is_ours = folder.is_some() && folder == self.dir.join("blobs").canonicalize().ok();
+        let digits = blob.file_name().map(|name| name.to_string_lossy().into_owned());
+        match digits.filter(|_| is_ours).and_then(Hash::read) {
+            Some(hash) if path.is_file() && verify::is_whole(&path, &hash)? => Ok(Found::Whole),
             // Links that lead elsewhere were put there by somebody else.
             _ => Ok(Found::Damaged),
         }
