@@ -9,50 +9,52 @@ use loopback_hub::{Faults, Server, TOKEN, Transfer};
 use crate::common::{Answer, Place, answer, read_npy};
 
 /// A place beside a Hub.
-struct Beside {
-    place: Place,
-    hub: Server,
+pub struct Beside {
+    pub place: Place,
+    pub hub: Server,
 }
 
 impl Beside {
     /// With a trained run in `run`.
-    fn new(transfer: Transfer) -> Self {
+    pub fn new(transfer: Transfer) -> Self {
         let beside = Self::empty(transfer);
         beside.place.dbn("train data.csv --recipe tiny.toml --out run").done();
         beside
     }
 
-    fn empty(transfer: Transfer) -> Self {
+    pub fn empty(transfer: Transfer) -> Self {
         Self { place: Place::new(), hub: Server::start(transfer) }
     }
 
     /// A command of somebody who has the token; `cache` is a folder for what they fetch.
-    fn command(&self, cache: &str, words: &str) -> Command {
+    pub fn command(&self, cache: &str, words: &str) -> Command {
         let mut command = self.place.command(words);
         command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", self.hub.endpoint());
         command.env("HF_TOKEN", TOKEN).env("HF_HOME", self.place.path(cache));
         command.env("HF_XET_CACHE", self.place.path("xet"));
+        // The store of this Hub is a folder, which is no address that a Hub may name.
+        command.env("HF_XET_DATA_LOCAL_CAS_SCHEME", "local://");
         command
     }
 
     /// What that command says; the token is never in it, however much is told.
-    fn dbn(&self, words: &str) -> Answer {
+    pub fn dbn(&self, words: &str) -> Answer {
         self.dbn_from("hf", words)
     }
 
-    fn dbn_from(&self, cache: &str, words: &str) -> Answer {
+    pub fn dbn_from(&self, cache: &str, words: &str) -> Answer {
         let answer = answer(&mut self.command(cache, words));
         assert!(!answer.out.contains(TOKEN) && !answer.err.contains(TOKEN), "{answer:?}");
         answer
     }
 
     /// The folder in the cache that `dbn pull` prints.
-    fn pulled(&self, words: &str) -> PathBuf {
+    pub fn pulled(&self, words: &str) -> PathBuf {
         PathBuf::from(self.dbn(&format!("pull {words}")).done().out.trim())
     }
 }
 
-const MODEL: [&str; 2] = ["config.json", "model.safetensors"];
+pub const MODEL: [&str; 2] = ["config.json", "model.safetensors"];
 
 #[test]
 fn what_is_pushed_is_pulled_to_the_byte() {
@@ -412,12 +414,11 @@ fn pictures_of_the_hub_become_a_folder_that_is_found_by_name() {
     let recipe = beside.place.text("run/recipe.toml");
     assert!(recipe.contains("name = \"mnist\""), "{recipe}");
     beside.dbn("data mnisst").code_is(2);
-    beside.hub.put_at(
-        "datasets/zalando-datasets/fashion_mnist",
-        "refs/convert/parquet",
-        "fashion_mnist/train/0000.parquet",
-        b"PAR1 nonsense",
-    );
+    for part in ["train", "test"] {
+        let path = format!("fashion_mnist/{part}/0000.parquet");
+        let repository = "datasets/zalando-datasets/fashion_mnist";
+        beside.hub.put_at(repository, "refs/convert/parquet", &path, b"PAR1 nonsense");
+    }
     beside.dbn("data fashion-mnist").failed(&["0000.parquet"]);
     assert!(!folder.with_file_name("fashion-mnist").join("train-images-idx3-ubyte").exists());
 }

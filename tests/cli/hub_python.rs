@@ -46,6 +46,7 @@ fn dbn(place: &Place, hub: &Server, words: &str) -> Answer {
     let mut command = place.command(words);
     command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_TOKEN", TOKEN);
     command.env("HF_XET_CACHE", place.path("xet"));
+    command.env("HF_XET_DATA_LOCAL_CAS_SCHEME", "local://");
     answer(&mut command)
 }
 

@@ -201,6 +201,7 @@ fn a_killed_estimation_goes_on() {
     let words =
         "evaluate run --likelihood --estimate --both --json --chains 30 --betas 400 --sweeps 300";
     let alone = place.dbn(words).done().out;
+    std::fs::remove_file(place.path("run/log_partition.json")).unwrap();
     let (mut kills, mut resumed) = (0, 0);
     let checkpoint = || std::fs::read(place.path("run/likelihood.checkpoint.safetensors")).ok();
     let answer = loop {
@@ -239,6 +240,8 @@ fn an_estimation_that_is_asked_to_stop_goes_on() {
     // A process that has begun: a checkpoint of the first, and what the second says of that, tell that they catch Ctrl-C. Nothing
     // where it was over before it could be stopped, which on a busy machine is nobody's fault.
     let stopped = |seconds: &str| {
+        // What is found is kept, and would be found.
+        let _ = std::fs::remove_file(place.path("run/log_partition.json"));
         let mut child = place.command(&format!("{words} {seconds}")).spawn().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

@@ -11,6 +11,7 @@ mod embed;
 mod examples;
 mod hostile;
 mod hub;
+mod hub_lies;
 mod hub_python;
 mod import;
 mod joint;

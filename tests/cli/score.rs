@@ -135,3 +135,38 @@ fn mutants_are_sequences_with_one_letter_changed() {
     assert!(a.iter().zip(&b).all(|(a, b)| (a + b - 1.0).abs() < 1e-5));
     assert_eq!(of("label").len(), a.len());
 }
+
+/// A model without a run: log Z is found without data and kept, and samples are drawn on a ladder from the biases.
+#[test]
+fn a_model_alone_has_a_log_z_and_samples() {
+    let place = Place::new();
+    let words = "--binarise threshold:0.5 --unsupervised --hidden 30 --set layers.*.epochs=5";
+    place.dbn(&format!("train digits {words} --no-pictures --out run")).done();
+    for name in ["config.json", "model.safetensors"] {
+        place.write(&format!("alone/{name}"), place.read(&format!("run/{name}")));
+    }
+    let both = "--likelihood --both --chains 50 --betas 1000 --json";
+    let said = place.dbn(&format!("evaluate alone {both}")).done();
+    assert!(said.err.contains("the units' own biases"), "{}", said.err);
+    let alone: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(alone["verdict"]["kind"], "agree", "{alone}");
+    let run: serde_json::Value =
+        serde_json::from_str(&place.dbn(&format!("evaluate run {both}")).done().out).unwrap();
+    let of = |found: &serde_json::Value, keys: &[&str]| {
+        keys.iter().fold(found.clone(), |found, key| found[*key].clone()).as_f64().unwrap()
+    };
+    let (a, b) =
+        (of(&alone, &["forward", "value"]), of(&run, &["forward", "log_partition", "value"]));
+    let error =
+        of(&alone, &["forward", "error"]).hypot(of(&run, &["forward", "log_partition", "error"]));
+    assert!((a - b).abs() < 4.0 * error + 0.05, "{a} {b} ± {error}");
+    let said = place.dbn("score alone digits --binarise threshold:0.5").done();
+    assert!(
+        said.err.contains("both sides agree") && said.out.contains("log_likelihood"),
+        "{}",
+        said.err
+    );
+    let said = place.dbn("sample alone --tempered --count 5 --sweeps 200").done();
+    assert!(said.err.contains("the units' own biases"), "{}", said.err);
+    place.dbn("evaluate alone --likelihood --report r").failed_in_the_end(&["--report"]);
+}

@@ -10,8 +10,8 @@ use crate::common::{EPOCHS, Place, WIDTH, csv, data, metadata, metrics, npy, ten
 const BRIEFLY: &str = "--set layers.*.epochs=1 --set layers.*.batch_size=100 --set classifier.epochs=1 \
                        --set classifier.batch_size=100 --layers 20,12";
 
-const PICTURES: [&str; 4] =
-    ["filters.png", "free_energies.png", "reconstructions.png", "samples.png"];
+const PICTURES: [&str; 5] =
+    ["filters.png", "free_energies.png", "learning.png", "reconstructions.png", "samples.png"];
 
 #[track_caller]
 fn assert_keys(table: &toml::Value, expected: &str) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use dbn::results::Measured;
-use dbn::{Evaluation, Recognition};
+use dbn::{Evaluation, Recognition, Run};
 use indicatif::MultiProgress;
 use rbm_core::data;
 use rbm_core::likelihood::pseudo_likelihood_stride;
@@ -17,6 +17,11 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         report::check(dir, args.force)?;
     }
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
+    let has_data = args.data.is_some() || Run::open(&args.run).is_ok();
+    if args.likelihood.likelihood && !has_data && args.cases.is_none() {
+        ensure!(args.report.is_none(), "--report: expected data, whose energies it shows");
+        return likelihood::of_model(args, &model, bars);
+    }
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
     let is_asked = args.recognise != Recognition::Means;

@@ -1,15 +1,17 @@
 //! `dbn evaluate --likelihood`
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use dbn::datasets::Cases;
-use dbn::likelihood::{self, KEPT, KeptPartition, Likelihood, Passes, Sampling, TOLERANCE, Value};
+use dbn::likelihood::{
+    self, KEPT, KeptPartition, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
+};
 use dbn::results::Measured;
 use dbn::{Model, Part};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rbm_core::likelihood::{Effort, Found, Options, Sides};
+use rbm_core::kernel::Path;
+use rbm_core::likelihood::{Effort, Estimate, Found, Options, Sides};
 use rbm_core::{Checkpoint, Rng};
+use serde::Serialize;
 
 use crate::args::{Evaluate, LikelihoodOptions};
 use crate::stop::{self, Stopped};
@@ -29,6 +31,59 @@ pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) ->
         print(&found)?;
     }
     Ok(())
+}
+
+/// What is found of log Z alone.
+#[derive(Serialize)]
+struct LogPartition {
+    exact: Option<Estimate>,
+    forward: Option<Estimate>,
+    bridge: Option<Estimate>,
+    reverse: Option<Estimate>,
+    verdict: Verdict,
+}
+
+/// Finds log Z of a model without any data, on a path that begins at its units' own biases, and prints it.
+pub fn of_model(args: &Evaluate, model: &Model, bars: &MultiProgress) -> Result<()> {
+    output::note(
+        "no data are named: this is log Z alone, on a path that begins at the units' own biases",
+    );
+    let options = args.likelihood.options(args.seed);
+    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
+    let exact = likelihood::exact_log_partition(model)?;
+    let is_estimated = args.likelihood.estimate || exact.is_none();
+    let found = match is_estimated {
+        true => {
+            let path = Path::from_biases(model.dbn.top())?;
+            let (sides, waiting) = estimate(args, model, path, options, bars)?;
+            KeptPartition::keep(&model::work_dir(&args.run), &args.run, options, sides.found())?;
+            waiting.finish()?;
+            sides.found().clone()
+        }
+        false => Found::default(),
+    };
+    let verdict = match is_estimated {
+        true => Verdict::of_log_partition(&found, tolerance),
+        false => Verdict::Exact,
+    };
+    let Found { forward, bridge, reverse, .. } = found;
+    let found = LogPartition { exact, forward, bridge, reverse, verdict };
+    if args.json {
+        return output::json(&found);
+    }
+    let row = |name: &str, estimate: &Option<Estimate>| {
+        let Estimate { value, error, .. } = (*estimate)?;
+        Some(vec![name.to_owned(), format!("{value:.4}"), format!("{error:.4}")])
+    };
+    let rows = [
+        row("exact", &found.exact),
+        row("forward annealing", &found.forward),
+        row("bridge over the ladder", &found.bridge),
+        row("reverse annealing", &found.reverse),
+    ];
+    let header = ["", "log Z, nats", "standard error"];
+    output::line(output::table(&header, rows.into_iter().flatten().collect()))?;
+    output::line(format!("verdict: {}", found.verdict))
 }
 
 /// Finds the log-likelihood of `part`, and writes the report that was asked for.
@@ -86,9 +141,12 @@ pub fn find(
                     "log Z is that of an earlier estimation with these options, kept in {} (delete it to estimate anew)",
                     place.join(KEPT).display()
                 ));
+                // Left by a process that was killed when it had kept what it found.
+                Waiting::new(&place, EVERY)?.finish()?;
                 return of(&kept.found);
             }
-            let (sides, waiting) = estimate(args, model, &cases, options, bars)?;
+            let path = likelihood::path(model, &cases)?;
+            let (sides, waiting) = estimate(args, model, path, options, bars)?;
             let found = of(sides.found())?;
             KeptPartition::keep(&place, &args.run, options, sides.found())?;
             if let Some(dir) = &args.report {
@@ -163,7 +221,7 @@ fn print(found: &Likelihood) -> Result<()> {
 
 /// The charts that only an estimation has.
 fn charts(
-    dir: &Path,
+    dir: &std::path::Path,
     model: &Model,
     cases: &Cases,
     options: &Options,
@@ -183,14 +241,13 @@ fn charts(
 fn estimate<'a>(
     args: &Evaluate,
     model: &'a Model,
-    cases: &Cases,
+    path: Path,
     options: Options,
     bars: &MultiProgress,
 ) -> Result<(Sides<'a>, Waiting)> {
     // Whoever reads below that it goes on may stop it.
     let _caught = stop::catch()?;
     let rbm = model.dbn.top();
-    let path = likelihood::path(model, cases)?;
     let mut waiting = Waiting::new(
         &model::work_dir(&args.run),
         args.likelihood.checkpoint_every.unwrap_or(EVERY),

@@ -35,7 +35,9 @@ pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
 
 /// Errors where data are named in a run's place.
 fn check_is_no_data(given: &str) -> Result<()> {
-    if Run::open(Path::new(given)).is_ok() {
+    // A model is one, whatever pictures lie in folders of its own.
+    let folder = Path::new(given);
+    if Run::open(folder).is_ok() || folder.join(dbn::store::WEIGHTS).is_file() {
         return Ok(());
     }
     if datasets::is_data(given) || recipe::is_of_hub(given) {

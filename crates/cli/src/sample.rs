@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 use dbn::datasets::Alphabet;
 use dbn::generator::{Generator, Given};
-use dbn::{Model, Part, gallery, report};
+use dbn::{Model, Part, Run, gallery, report};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::{Chains, Path};
 use rbm_core::likelihood::{Effort, Equilibrium};
@@ -219,33 +219,45 @@ fn tempered(
     each: usize,
     rng: &mut Rng,
 ) -> Result<Tensor> {
+    if args.from.is_none() && Run::open(&args.run).is_err() {
+        output::note("no data are named with --from: the ladder begins at the units' own biases");
+        let top = model.dbn.top();
+        if classes.is_empty() {
+            return in_equilibrium(args, top, Path::from_biases(top)?, each, rng);
+        }
+        let hidden = classes.iter().map(|&class| {
+            let given = Joint::of(top)?.given(class)?;
+            in_equilibrium(args, &given, Path::from_biases(&given)?, each, rng)
+        });
+        return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
+    }
     let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
-    let part = cases::find(&args.run, model, data, &args.data_options, which)
-        .context("--tempered begins at the averages of data (name some with --from)")?;
+    let part = cases::find(&args.run, model, data, &args.data_options, which)?;
     if classes.is_empty() {
         let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-        return in_equilibrium(args, model.dbn.top(), &model.dbn.arriving(&cases)?, each, rng);
+        let path = Path::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+        return in_equilibrium(args, model.dbn.top(), path, each, rng);
     }
     let hidden = classes.iter().map(|&class| {
         let rows = of_class(&part, class)?;
         let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
         // A class leaves a machine of the data alone, from which samples come by themselves.
         let given = Joint::of(model.dbn.top())?.given(class)?;
-        in_equilibrium(args, &given, &model.dbn.penultimate(&cases)?, each, rng)
+        let path = Path::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
+        in_equilibrium(args, &given, path, each, rng)
     });
     Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
 }
 
-/// `count` hidden configurations of `machine` in equilibrium; the ladder begins at the averages of `arriving`.
+/// `count` hidden configurations of `machine` in equilibrium, by tempering along `path`.
 fn in_equilibrium(
     args: &Sample,
     machine: &Rbm,
-    arriving: &Tensor,
+    path: Path,
     count: usize,
     rng: &mut Rng,
 ) -> Result<Tensor> {
     let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
-    let path = Path::from_cases(machine, arriving)?;
     let mut equilibrium = Equilibrium::new(machine, path, effort, rng)?;
     let bar = indicatif::ProgressBar::new(1000);
     while !equilibrium.is_done() {

@@ -263,6 +263,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;
+    report::learning(run.dir(), &metrics)?;
     report::acceptance(run.dir(), &metrics)?;
     Ok(report::singular_values(run.dir(), &metrics)?)
 }

@@ -17,5 +17,10 @@ pub fn of_file<H: Digest>(path: &Path, before: &str) -> io::Result<String> {
             read => hash.update(&buffer[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digits(&hash.finalize()))
+}
+
+/// Bytes in hexadecimal digits.
+pub fn digits(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

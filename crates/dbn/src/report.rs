@@ -9,13 +9,16 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Result, Rng, data};
 use serde_json::Value;
 
-use crate::charts::{self, Convergence};
+use crate::charts::{self, Convergence, Mark, Series};
 use crate::datasets::Cases;
 use crate::likelihood::{self, Likelihood};
 use crate::{Model, Part};
 
 /// The most cases of a group in the histogram of free energies.
 pub const MOST: usize = 2000;
+
+/// The learning curves in a run's folder.
+pub const LEARNING: &str = "learning.png";
 
 /// The most dots in the picture of codes.
 const DOTS: usize = 5000;
@@ -95,6 +98,47 @@ pub fn warnings(metrics: &str) -> Vec<String> {
         warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
     });
     said.collect()
+}
+
+/// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
+/// there is. Nothing is drawn where nothing was learned.
+pub fn learning(dir: &Path, metrics: &str) -> Result<()> {
+    let lines: Vec<Value> =
+        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let curves = |name: &str, key: &str| -> Vec<Series> {
+        let mut series: Vec<Series> = Vec::new();
+        let mut stage = None;
+        for (epoch, line) in (1..).map(f64::from).zip(&lines) {
+            let Some(value) = line[key].as_f64() else { continue };
+            let of = line["stage"].as_str().unwrap_or_default();
+            if stage != Some(of) {
+                let name = if name.is_empty() { of.to_owned() } else { format!("{of}, {name}") };
+                series.push(Series::new(name, Mark::Line, Vec::new()));
+                stage = Some(of);
+            }
+            series.iter_mut().last().into_iter().for_each(|last| last.points.push((epoch, value)));
+        }
+        series
+    };
+    let panels = [
+        ("reconstruction error", vec![("", "reconstruction_error")]),
+        ("pseudo-likelihood, nats a case", vec![("", "pseudo_likelihood")]),
+        ("free energy of training cases, nats", vec![("", "free_energy")]),
+        ("free energy, validation − training, nats", vec![("", "free_energy_gap")]),
+        ("loss, nats a case", vec![("training", "train_loss"), ("validation", "validation_loss")]),
+        ("validation error, %", vec![("", "validation_error")]),
+        ("validation RMSE", vec![("", "validation_rmse")]),
+        ("validation squared error", vec![("", "validation_squared_error")]),
+    ];
+    let panels = panels.into_iter().map(|(what, keys)| {
+        let series: Vec<_> = keys.into_iter().flat_map(|(name, key)| curves(name, key)).collect();
+        (what, series)
+    });
+    let panels: Vec<_> = panels.filter(|(_, series)| !series.is_empty()).collect();
+    match panels.is_empty() {
+        true => Ok(()),
+        false => charts::learning(&dir.join(LEARNING), panels),
+    }
 }
 
 /// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last

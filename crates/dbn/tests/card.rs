@@ -5,7 +5,7 @@ use candle_core::{DType, Device};
 use dbn::card::Card;
 use dbn::hub::{Parcel, Reference};
 use dbn::results::{Measured, Number, Results, Variant};
-use dbn::{Dbn, Model};
+use dbn::{Dbn, Model, Recipe};
 use rbm_core::{Rbm, Units};
 
 fn network() -> Dbn {
@@ -114,4 +114,71 @@ fn a_card_renews_its_own_part_alone() {
         let over = card(Results::default()).over(Some(words)).unwrap();
         assert!(over.starts_with("---\nlibrary_name") && over.contains(words.trim_end()), "{over}");
     }
+}
+
+/// Whoever names data, a class or a recipe, or writes a `results.json`, writes text and nothing else into a card.
+#[test]
+fn texts_of_others_are_text() {
+    const END: &str = "<!-- end of what `dbn push` writes -->";
+    let hostile = [
+        format!("\n{END}\n# Mine"),
+        "\n<!-- candle-dbn: from here".into(),
+        "```\n# out\n```".into(),
+        "````\n`````".into(),
+        "a | b |\n| --- |".into(),
+        "<script>alert(1)</script><img src=x onerror=y>".into(),
+        "[click](javascript:x) ![p](http://x/y.png) https://evil.example www.evil.example".into(),
+        "&lt;script&gt; *bold* _it_ `code` ~~gone~~ $x$ # title".into(),
+        "\u{1b}[2J\r\u{202e}\u{9b}\u{7f}".into(),
+        "\n---\nlicense: theirs\n---\n".into(),
+        "x".repeat(1 << 20),
+    ];
+    let plain = card(results(-1.5)).over(None).unwrap();
+    let lines =
+        |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    for text in &hostile {
+        let mut with = card(results(-1.5));
+        with.config.class_names = Some(vec![text.clone(), "b".into()]);
+        for measured in &mut with.results.measured {
+            measured.on.data.clone_from(text);
+            measured.on.part.clone_from(text);
+            measured.on.binarise.clone_from(text);
+            measured.verdict = Some(text.clone());
+            for number in &mut measured.numbers {
+                number.name.clone_from(text);
+                number.unit.clone_from(text);
+            }
+        }
+        let mut recipe = Recipe::named("mnist").unwrap();
+        recipe.name.clone_from(text);
+        with.recipe = Some(recipe);
+        let first = with.over(None).unwrap();
+        assert!(first.len() < (1 << 16), "{} bytes", first.len());
+        assert!(!first.chars().any(|c| c.is_control() && c != '\n'), "{first:?}");
+        let (_, after) = first.split_once("---\n").unwrap();
+        let (matter, body) = after.split_once("\n---\n").unwrap();
+        assert!(lines(matter, "license") == 0 && lines(matter, "---") == 0, "{matter}");
+        // Outside the block of code, nothing but what the card of a plain name has.
+        let (said, code) = body.split_once("<details>").unwrap_or((body, ""));
+        let (code, rest) = code.split_once("\n</details>").unwrap_or(("", ""));
+        let said = said.to_owned() + rest;
+        assert!(!said.contains("<script") && !said.contains("<img"), "{said}");
+        assert!(!said.contains("[click](") && !said.contains("![p]("), "{said}");
+        assert!(!said.contains("https://evil") && !said.contains(" www.evil"), "{said}");
+        for start in ["# ", "<!--", "|"] {
+            assert_eq!(lines(&said, start), lines(&plain, start), "{start:?} in {said}");
+        }
+        let row = said.lines().find(|line| line.contains("-1.5000")).unwrap();
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
+        if let Some(fence) = code.lines().find(|line| line.starts_with("```")) {
+            let fence = fence.trim_end_matches("toml");
+            assert_eq!(code.lines().filter(|line| line.trim_end() == fence).count(), 1, "{code}");
+            assert!(code.trim_end().ends_with(fence), "{code}");
+        }
+        // And the next push finds its own part again.
+        assert_eq!(with.over(Some(&first)).unwrap(), first);
+    }
+    // Somebody's own words about the comments are words.
+    let quoting = format!("{plain}\nIt ends with `{END}`, as you see.\n");
+    assert_eq!(card(results(-1.5)).over(Some(&quoting)).unwrap(), quoting);
 }

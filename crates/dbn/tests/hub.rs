@@ -1,9 +1,12 @@
 //! The library's own way to the Hub.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
+use std::time::Duration;
+
 use candle_core::{DType, Device};
 use candle_nn::Module;
-use dbn::hub::{Hub, Push, Reference};
+use dbn::hub::{Hub, Options, Push, Reference, Snapshot};
 use dbn::{Dbn, Model};
 use loopback_hub::{Server, TOKEN, Transfer};
 use rbm_core::init::Init;
@@ -21,11 +24,21 @@ fn network() -> Dbn {
     Dbn::new(vec![machine(6, 5, &mut rng), machine(5, 3, &mut rng)]).unwrap()
 }
 
+fn options(server: &Server, cache: &Path) -> Options {
+    Options {
+        endpoint: server.endpoint(),
+        token: Some(TOKEN.into()),
+        cache: cache.into(),
+        is_offline: false,
+        answer_within: Duration::from_secs(10),
+        read_within: Duration::from_secs(10),
+    }
+}
+
 #[test]
 fn a_network_goes_to_the_hub_and_comes_back() {
     let (server, home) = (Server::start(Transfer::Regular), tempfile::tempdir().unwrap());
-    let client = hf_hub::HFClient::builder().endpoint(server.endpoint()).token(TOKEN);
-    let hub = Hub::of(client.cache_dir(home.path()).build_sync().unwrap());
+    let hub = Hub::new(options(&server, home.path())).unwrap();
     let reference = |text: &str| text.parse::<Reference>().unwrap();
     let cases = rbm_core::ops::normal((4, 6), DType::F32, &Device::Cpu, &mut Rng::new(2)).unwrap();
     let dbn = network();
@@ -40,4 +53,49 @@ fn a_network_goes_to_the_hub_and_comes_back() {
     assert_eq!(there.forward(&cases).unwrap().to_vec2::<f32>().unwrap(), here);
     let wrong = hub.pull(&reference("me/nothing")).unwrap_err().to_string();
     assert!(wrong.contains("me/nothing") && !wrong.contains(TOKEN), "{wrong}");
+}
+
+/// A program that waits for other things in the same thread may ask the Hub as well.
+#[test]
+fn a_hub_is_asked_from_an_asynchronous_program() {
+    let (server, home) = (Server::start(Transfer::Regular), tempfile::tempdir().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let wrong = runtime.block_on(async {
+        let hub = Hub::new(options(&server, home.path())).unwrap();
+        hub.pull(&"me/nothing".parse().unwrap()).unwrap_err().to_string()
+    });
+    assert!(wrong.contains("a repository that exists"), "{wrong}");
+}
+
+/// Wherever a copy is cut short: there is no model, or the old one, or the new one, and no mixture.
+#[test]
+fn a_copy_that_is_cut_short_leaves_no_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    std::fs::create_dir(place("old")).unwrap();
+    std::fs::create_dir(place("new")).unwrap();
+    let old = Model::from(network());
+    let new = Model { image: Some((2, 3)), ..Model::from(network()) };
+    let weights = |place: &Path| std::fs::read(place.join("model.safetensors")).unwrap();
+    for (_, var) in new.dbn.bottom().parameters() {
+        var.set(&var.ones_like().unwrap()).unwrap();
+    }
+    old.save(&place("old")).unwrap();
+    new.save(&place("new")).unwrap();
+    assert!(weights(&place("old")) != weights(&place("new")));
+    std::fs::write(place("new/README.md"), "a card").unwrap();
+    let files = ["config.json", "model.safetensors", "README.md"].map(String::from);
+    for missing in &files {
+        let to = place(&format!("without {missing}"));
+        let snapshot = |files: &[String]| Snapshot { dir: place("new"), files: files.to_vec() };
+        Snapshot { dir: place("old"), files: files[..2].to_vec() }.copy_to(&to).unwrap();
+        // What cannot be read stands for the moment at which the process is killed.
+        std::fs::rename(place("new").join(missing), place("aside")).unwrap();
+        snapshot(&files).copy_to(&to).unwrap_err();
+        assert!(Model::load(&to, &Device::Cpu).is_err(), "a mixture: no {missing}");
+        std::fs::rename(place("aside"), place("new").join(missing)).unwrap();
+        snapshot(&files).copy_to(&to).unwrap();
+        assert_eq!(Model::load(&to, &Device::Cpu).unwrap().image, Some((2, 3)));
+        assert!(weights(&to) == weights(&place("new")));
+    }
 }

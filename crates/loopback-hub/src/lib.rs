@@ -7,6 +7,8 @@
 
 mod answer;
 
+mod lies;
+
 mod store;
 
 mod xet;
@@ -17,11 +19,13 @@ mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use tempfile::TempDir;
 
+pub use lies::Lie;
 pub use routes::Faults;
 use routes::Service;
 use store::Store;
@@ -45,16 +49,26 @@ pub struct Server {
     address: SocketAddr,
     service: Arc<Service>,
     runtime: Option<tokio::runtime::Runtime>,
-    content: TempDir,
+    content: Arc<TempDir>,
 }
 
 impl Server {
     /// A server without repositories, on a port that was free.
     pub fn start(transfer: Transfer) -> Self {
-        let content = tempfile::tempdir().unwrap();
+        let content = Arc::new(tempfile::tempdir().unwrap());
+        Self::with(transfer, Arc::new(Mutex::new(Store::default())), content)
+    }
+
+    /// Another server with the same repositories, at another address, which tells the truth.
+    pub fn mirror(&self) -> Self {
+        Self::with(self.service.transfer, self.service.store.clone(), self.content.clone())
+    }
+
+    fn with(transfer: Transfer, store: Arc<Mutex<Store>>, content: Arc<TempDir>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_io()
+            .enable_time()
             .build()
             .unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -63,9 +77,11 @@ impl Server {
             base: format!("http://{address}"),
             content: format!("local://{}", content.path().display()),
             transfer,
-            store: Mutex::new(Store::default()),
+            store,
             faults: Mutex::new(Faults::default()),
             log: Mutex::new(Vec::new()),
+            authorised: Mutex::new(Vec::new()),
+            files: AtomicUsize::new(0),
         });
         let router = Router::new().fallback(routes::answer).with_state(service.clone());
         let router = router.layer(axum::extract::DefaultBodyLimit::max(1 << 30));
@@ -81,6 +97,16 @@ impl Server {
     /// The requests so far, as `GET /path -> 200`.
     pub fn log(&self) -> Vec<String> {
         self.service.log.lock().unwrap().clone()
+    }
+
+    /// The paths that were asked for with a token.
+    pub fn authorised(&self) -> Vec<String> {
+        self.service.authorised.lock().unwrap().clone()
+    }
+
+    /// Lies from now on.
+    pub fn lie(&self, lie: Lie) {
+        self.set_faults(Faults { lie, ..Faults::default() });
     }
 
     /// What goes wrong from now on.

@@ -1,5 +1,6 @@
 //! What tells of repositories.
 
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -7,8 +8,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::answer::{bytes, cut, json, refused};
+use crate::lies::{self, Lie};
 use crate::routes::{Request, Service};
 use crate::store::{Entry, Repository};
+use crate::xet;
 
 impl Service {
     /// A file: its headers, and on GET what is in it.
@@ -20,6 +23,7 @@ impl Service {
         path: &[&str],
         request: &Request,
     ) -> Response {
+        let revision = self.meant(revision);
         let Some(commit) = repository.commit(revision) else {
             return refused(404, "RevisionNotFound");
         };
@@ -32,9 +36,26 @@ impl Service {
             ];
             return bytes(404, &headers, "");
         };
-        let etag = format!("\"{}\"", entry.etag());
+        let faults = self.faults.lock().unwrap().clone();
+        let asked_again = self.files.load(Ordering::Relaxed) > 1;
+        let etag = match &faults.lie {
+            Lie::Etag(etag) => etag.clone(),
+            Lie::EtagWhenAskedAgain(etag) if asked_again => etag.clone(),
+            _ => format!("\"{}\"", entry.etag()),
+        };
+        let said = match &faults.lie {
+            Lie::CommitHeader(said) | Lie::CommitOfNoFile(said) => said.clone(),
+            _ => commit.clone(),
+        };
+        if let Lie::CommitOfNoFile(_) = &faults.lie {
+            return bytes(
+                404,
+                &[("x-error-code", "EntryNotFound".into()), ("x-repo-commit", said)],
+                "",
+            );
+        }
         let mut headers = vec![
-            ("x-repo-commit", commit.clone()),
+            ("x-repo-commit", said),
             ("etag", etag.clone()),
             ("accept-ranges", "bytes".into()),
         ];
@@ -52,10 +73,24 @@ impl Service {
         if request.headers.get("if-none-match").is_some_and(|given| given == etag.as_str()) {
             return bytes(304, &headers, "");
         }
-        let mut whole = entry.bytes.clone().unwrap_or_else(|| vec![0; entry.size as usize]);
-        let faults = *self.faults.lock().unwrap();
-        if faults.corrupt_downloads {
+        let mut whole = match (&entry.bytes, &entry.xet) {
+            (Some(bytes), _) => bytes.clone(),
+            (None, Some(hash)) => xet::read(&self.content, hash, entry.size),
+            (None, None) => vec![0; entry.size as usize],
+        };
+        if faults.corrupt_downloads
+            || matches!(faults.lie, Lie::EtagWhenAskedAgain(_)) && !asked_again
+        {
             whole.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        match faults.lie {
+            Lie::StuckFiles => return bytes(200, &headers, lies::stuck(&whole)),
+            Lie::GzipFiles => headers.push(("content-encoding", "gzip".into())),
+            Lie::LongerFiles => {
+                whole.push(0);
+                return bytes(200, &headers, whole);
+            }
+            _ => {}
         }
         headers.push(("content-length", entry.size.to_string()));
         match faults.cut_downloads {
@@ -64,33 +99,90 @@ impl Service {
         }
     }
 
+    /// A commit that is a lie is the main branch.
+    fn meant<'a>(&self, revision: &'a str) -> &'a str {
+        match &self.faults.lock().unwrap().lie {
+            Lie::Commit(said) if said == revision => "main",
+            _ => revision,
+        }
+    }
+
     pub fn xet_token(&self) -> Response {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let expires = now + 3600;
+        let store = match &self.faults.lock().unwrap().lie {
+            Lie::Store(store) => store.clone(),
+            _ => self.content.clone(),
+        };
         let headers = [
-            ("x-xet-cas-url", self.content.clone()),
+            ("x-xet-cas-url", store.clone()),
             ("x-xet-access-token", "token".into()),
             ("x-xet-token-expiration", expires.to_string()),
             ("content-type", "application/json".into()),
         ];
-        let body = json!({ "accessToken": "token", "exp": expires, "casUrl": self.content });
+        let body = json!({ "accessToken": "token", "exp": expires, "casUrl": store });
         bytes(200, &headers, body.to_string())
     }
-}
 
-pub fn info(repository: &Repository, id: &str, revision: &str) -> Response {
-    let (Some(commit), Some(files)) = (repository.commit(revision), repository.files(revision))
-    else {
-        return refused(404, "RevisionNotFound");
-    };
-    let siblings: Vec<_> = files.keys().map(|path| json!({ "rfilename": path })).collect();
-    let owner = id.split('/').next().unwrap();
-    json(&json!({
-        "_id": "0".repeat(24), "id": id, "modelId": id, "author": owner, "sha": commit,
-        "private": repository.is_private, "gated": false, "disabled": false, "downloads": 0, "likes": 0,
-        "tags": [], "lastModified": "2026-11-21T00:00:00.000Z", "createdAt": "2026-11-21T00:00:00.000Z",
-        "siblings": siblings,
-    }))
+    pub fn info(&self, repository: &Repository, id: &str, revision: &str) -> Response {
+        let (Some(commit), Some(files)) = (repository.commit(revision), repository.files(revision))
+        else {
+            return refused(404, "RevisionNotFound");
+        };
+        let sha = match &self.faults.lock().unwrap().lie {
+            Lie::Commit(said) => said.clone(),
+            _ => commit.clone(),
+        };
+        let siblings: Vec<_> = files.keys().map(|path| json!({ "rfilename": path })).collect();
+        let owner = id.split('/').next().unwrap();
+        json(&json!({
+            "_id": "0".repeat(24), "id": id, "modelId": id, "author": owner, "sha": sha,
+            "private": repository.is_private, "gated": false, "disabled": false, "downloads": 0, "likes": 0,
+            "tags": [], "lastModified": "2026-11-21T00:00:00.000Z", "createdAt": "2026-11-21T00:00:00.000Z",
+            "siblings": siblings,
+        }))
+    }
+
+    pub fn paths_info(
+        &self,
+        repository: &Repository,
+        revision: &str,
+        request: &Request,
+    ) -> Response {
+        let Some(files) = repository.files(self.meant(revision)) else {
+            return refused(404, "RevisionNotFound");
+        };
+        let asked: Vec<String> = match request.json()["paths"].as_array() {
+            Some(paths) => paths.iter().filter_map(|path| path.as_str().map(Into::into)).collect(),
+            // Python sends a form.
+            None => String::from_utf8_lossy(request.body)
+                .split('&')
+                .filter_map(|pair| pair.strip_prefix("paths="))
+                .map(|path| percent_decode_str(path).decode_utf8_lossy().into_owned())
+                .collect(),
+        };
+        let found = asked.iter().filter_map(|path| Some(listed(path, files.get(path)?)));
+        let lie = self.faults.lock().unwrap().lie.clone();
+        let found = found.map(|mut entry| {
+            let is_large = !entry["lfs"].is_null();
+            match &lie {
+                Lie::ListedHash(hash) if is_large => {
+                    entry["lfs"]["oid"] = hash.clone().into();
+                    entry["lfs"]["sha256"] = hash.clone().into();
+                }
+                Lie::ListedHash(hash) => entry["oid"] = hash.clone().into(),
+                Lie::ListedSize(size) => {
+                    entry["size"] = size.clone();
+                    if is_large {
+                        entry["lfs"]["size"] = size.clone();
+                    }
+                }
+                _ => {}
+            }
+            entry
+        });
+        json(&Value::Array(found.collect()))
+    }
 }
 
 pub fn tree(repository: &Repository, revision: &str) -> Response {
@@ -100,21 +192,6 @@ pub fn tree(repository: &Repository, revision: &str) -> Response {
         }
         None => refused(404, "RevisionNotFound"),
     }
-}
-
-pub fn paths_info(repository: &Repository, revision: &str, request: &Request) -> Response {
-    let Some(files) = repository.files(revision) else { return refused(404, "RevisionNotFound") };
-    let asked: Vec<String> = match request.json()["paths"].as_array() {
-        Some(paths) => paths.iter().filter_map(|path| path.as_str().map(Into::into)).collect(),
-        // Python sends a form.
-        None => String::from_utf8_lossy(request.body)
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix("paths="))
-            .map(|path| percent_decode_str(path).decode_utf8_lossy().into_owned())
-            .collect(),
-    };
-    let found = asked.iter().filter_map(|path| Some(listed(path, files.get(path)?)));
-    json(&Value::Array(found.collect()))
 }
 
 fn listed(path: &str, entry: &Entry) -> Value {

@@ -1,5 +1,6 @@
 //! Which request gets which answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -10,13 +11,16 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::answer::{json, refused};
-use crate::reading::{info, paths_info, tree};
-use crate::store::Store;
+use crate::lies::{self, Lie};
+use crate::reading::tree;
+use crate::store::{Repository, Store};
 use crate::{TOKEN, Transfer};
 
 /// What goes wrong.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Faults {
+    /// What is not true.
+    pub lie: Lie,
     /// The connection breaks in the middle of every file.
     pub cut_downloads: bool,
     /// The connection breaks when a commit arrives.
@@ -31,9 +35,13 @@ pub struct Service {
     pub base: String,
     pub content: String,
     pub transfer: Transfer,
-    pub store: Mutex<Store>,
+    pub store: Arc<Mutex<Store>>,
     pub faults: Mutex<Faults>,
     pub log: Mutex<Vec<String>>,
+    /// The paths that were asked for with a token.
+    pub authorised: Mutex<Vec<String>>,
+    /// How many files were asked for.
+    pub files: AtomicUsize,
 }
 
 /// A request in parts.
@@ -61,21 +69,44 @@ pub async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let parts: Vec<String> = uri
-        .path()
+    if headers.contains_key("authorization") {
+        service.authorised.lock().unwrap().push(uri.path().to_owned());
+    }
+    // Every redirect of a lie but the first leads here.
+    let hop = uri.path().strip_prefix("/hop/").and_then(|rest| rest.split_once('/'));
+    if let Some((left, rest)) = hop
+        && left != "0"
+    {
+        let left: usize = left.parse().unwrap();
+        service.log.lock().unwrap().push(format!("{method} {} -> 307", uri.path()));
+        return lies::redirect(&format!("{}/hop/{}/{rest}", service.base, left - 1));
+    }
+    let path = hop.map_or(uri.path().to_owned(), |(_, rest)| format!("/{rest}"));
+    let parts: Vec<String> = path
         .split('/')
         .filter(|part| !part.is_empty())
         .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let is_file = parts.contains(&"resolve");
+    if is_file {
+        service.files.fetch_add(1, Ordering::Relaxed);
+    }
+    let lie = service.faults.lock().unwrap().lie.clone();
+    if lies::is_silent(&lie, is_file) {
+        service.log.lock().unwrap().push(format!("{method} {} -> nothing", uri.path()));
+        return std::future::pending().await;
+    }
     let request =
         Request { query: uri.query().unwrap_or_default(), headers: &headers, body: &body };
+    let is_question = parts.contains(&"paths-info");
     let found = match method.as_str() {
-        "POST" | "PUT" if !request.is_authorised() => refused(401, "Unauthorized"),
+        "POST" | "PUT" if !is_question && !request.is_authorised() => refused(401, "Unauthorized"),
         "POST" => service.post(&parts, &request),
         "PUT" => service.put(&parts, &request),
         _ => service.get(&parts, &request),
     };
+    let found = lies::told(&lie, is_file, uri.path(), found);
     let line = format!("{method} {} -> {}", uri.path(), found.status().as_u16());
     service.log.lock().unwrap().push(line);
     found
@@ -86,40 +117,32 @@ impl Service {
         let store = self.store.lock().unwrap();
         #[allow(clippy::result_large_err)] // both are answers
         let of = |kind: &str, owner: &str, name: &str| {
-            let found = store.repositories.get(&format!("{kind}/{owner}/{name}"));
-            match found {
-                Some(found) if found.is_gated => Err(refused(403, "GatedRepo")),
-                Some(found) if !found.is_private || request.is_authorised() => Ok(found),
-                _ if request.is_authorised() => Err(refused(404, "RepoNotFound")),
-                // Whoever does not say who they are learns nothing, not even that there is nothing.
-                _ => Err(refused(401, "RepoNotFound")),
-            }
+            readable(&store, &format!("{kind}/{owner}/{name}"), request)
         };
-        let found =
-            match *parts {
-                ["api", "whoami-v2"] if request.is_authorised() => Ok(json(&json!({
-                    "type": "user", "name": "me", "fullname": "Me", "orgs": [],
-                    "auth": { "accessToken": { "role": "write" } },
-                }))),
-                ["api", "whoami-v2"] => Ok(refused(401, "Unauthorized")),
-                ["api", kind, owner, name, "tree", revision] => {
-                    of(kind, owner, name).map(|found| tree(found, revision))
-                }
-                ["api", kind, owner, name, "xet-read-token" | "xet-write-token", _] => {
-                    of(kind, owner, name).map(|_| self.xet_token())
-                }
-                ["api", kind, owner, name] => of(kind, owner, name)
-                    .map(|found| info(found, &format!("{owner}/{name}"), "main")),
-                ["api", kind, owner, name, "revision", revision] => of(kind, owner, name)
-                    .map(|found| info(found, &format!("{owner}/{name}"), revision)),
-                ["datasets", owner, name, "resolve", revision, ref path @ ..] => {
-                    of("datasets", owner, name)
-                        .map(|found| self.file(found, &parts[1..3], revision, path, request))
-                }
-                [owner, name, "resolve", revision, ref path @ ..] => of("models", owner, name)
-                    .map(|found| self.file(found, &parts[..2], revision, path, request)),
-                _ => Err(refused(404, "NotFound")),
-            };
+        let found = match *parts {
+            ["api", "whoami-v2"] if request.is_authorised() => Ok(json(&json!({
+                "type": "user", "name": "me", "fullname": "Me", "orgs": [],
+                "auth": { "accessToken": { "role": "write" } },
+            }))),
+            ["api", "whoami-v2"] => Ok(refused(401, "Unauthorized")),
+            ["api", kind, owner, name, "tree", revision] => {
+                of(kind, owner, name).map(|found| tree(found, revision))
+            }
+            ["api", kind, owner, name, "xet-read-token" | "xet-write-token", _] => {
+                of(kind, owner, name).map(|_| self.xet_token())
+            }
+            ["api", kind, owner, name] => of(kind, owner, name)
+                .map(|found| self.info(found, &format!("{owner}/{name}"), "main")),
+            ["api", kind, owner, name, "revision", revision] => of(kind, owner, name)
+                .map(|found| self.info(found, &format!("{owner}/{name}"), revision)),
+            ["datasets", owner, name, "resolve", revision, ref path @ ..] => {
+                of("datasets", owner, name)
+                    .map(|found| self.file(found, &parts[1..3], revision, path, request))
+            }
+            [owner, name, "resolve", revision, ref path @ ..] => of("models", owner, name)
+                .map(|found| self.file(found, &parts[..2], revision, path, request)),
+            _ => Err(refused(404, "NotFound")),
+        };
         found.unwrap_or_else(|refusal| refusal)
     }
 
@@ -139,8 +162,8 @@ impl Service {
             }
             ["api", kind, owner, name, ref action @ ..] => {
                 let id = format!("{kind}/{owner}/{name}");
-                if !store.repositories.contains_key(&id) {
-                    return refused(404, "RepoNotFound");
+                if let Err(refusal) = readable(&store, &id, request) {
+                    return refusal;
                 }
                 match *action {
                     ["preupload", _] => self.preupload(&store.repositories[&id], &request.json()),
@@ -151,7 +174,7 @@ impl Service {
                         json(&json!({}))
                     }
                     ["paths-info", revision] => {
-                        paths_info(&store.repositories[&id], revision, request)
+                        self.paths_info(&store.repositories[&id], revision, request)
                     }
                     ["commit", revision] => self.commit(&mut store, &id, revision, request),
                     _ => refused(404, "NotFound"),
@@ -159,5 +182,17 @@ impl Service {
             }
             _ => refused(404, "NotFound"),
         }
+    }
+}
+
+/// The repository, unless whoever asks may not read it.
+#[allow(clippy::result_large_err)] // both are answers
+fn readable<'a>(store: &'a Store, id: &str, request: &Request) -> Result<&'a Repository, Response> {
+    match store.repositories.get(id) {
+        Some(found) if found.is_gated => Err(refused(403, "GatedRepo")),
+        Some(found) if !found.is_private || request.is_authorised() => Ok(found),
+        _ if request.is_authorised() => Err(refused(404, "RepoNotFound")),
+        // Whoever does not say who they are learns nothing, not even that there is nothing.
+        _ => Err(refused(401, "RepoNotFound")),
     }
 }

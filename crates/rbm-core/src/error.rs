@@ -104,9 +104,14 @@ impl Error {
 /// `text` as a terminal may show it, however hostile: at most 500 characters, in one line. Control characters, line ends and
 /// what changes the direction of writing are escaped, `\u{1b}`. Where something is cut off, the message says how much.
 pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(LONGEST));
+    printable_up_to(text, LONGEST)
+}
+
+/// [`printable`] with at most `most` characters.
+pub fn printable_up_to(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
     for (count, (at, c)) in text.char_indices().enumerate() {
-        if count == LONGEST {
+        if count == most {
             // Writing to a string cannot fail.
             let _ = write!(shown, "… ({} more bytes)", text.len() - at);
             break;

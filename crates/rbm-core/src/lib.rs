@@ -61,7 +61,7 @@ pub mod checkpoint;
 pub use checkpoint::Checkpoint;
 pub use conjugate::ConjugateGradient;
 pub use data::{Batches, Rows};
-pub use error::{Error, Result, printable, printable_lines};
+pub use error::{Error, Result, printable, printable_lines, printable_up_to};
 pub use gradient::{Averages, Gradient, Phase};
 pub use kernel::{Gibbs, Kernel};
 pub use labels::Joint;

@@ -34,7 +34,6 @@ pub struct Report {
     /// Stochastic pseudo-likelihood of the training cases, nats per case; none for continuous units.
     pub pseudo_likelihood: Option<f64>,
     /// Mean free energy of the training cases, in nats.
-    #[serde(skip)]
     pub free_energy: f64,
     /// Mean free energy of held-out less training cases, in nats: it grows with overfitting (§6).
     pub free_energy_gap: Option<f64>,

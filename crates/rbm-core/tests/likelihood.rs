@@ -12,8 +12,8 @@ use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, binary, flat, machine, matrix, patterns, rows};
 use rand::RngExt;
 use rbm_core::kernel::{Path, Tempering};
-use rbm_core::likelihood::{self, Annealing, Bridge, Estimate, betas};
-use rbm_core::{Gibbs, Kernel, Rbm, Rng, Stateful};
+use rbm_core::likelihood::{self, Annealing, Bridge, Effort, Equilibrium, Estimate, betas};
+use rbm_core::{Gibbs, Kernel, Rbm, Rng, Stateful, Units};
 
 /// `count` binary rows drawn from the distribution `p` over [`binary`].
 fn exact_sample(p: &[f64], count: usize, dtype: DType, seed: u64) -> Tensor {
@@ -334,6 +334,49 @@ fn tempering_finds_the_weights_of_two_modes() {
     let at_zero = tempering.path.log_partition_at_zero(&rbm).unwrap();
     let estimate = Estimate { value: ratio.value + at_zero, ..ratio };
     assert_covered("bridge", &estimate, likelihood::log_partition(&rbm).unwrap());
+}
+
+/// Without any data: ten spins of bias 0.03 that one Gaussian unit joins by 0.8 have two modes, all up and all down; a ladder that
+/// begins at the units' own biases finds how much each weighs. A model that another program has made is tempered so.
+#[test]
+fn a_path_from_the_biases_finds_both_modes() {
+    let (bias, coupling) = (0.03, 0.8);
+    let units = |text: &str| text.parse::<Units>().unwrap();
+    let rbm = Rbm::new(&units("spin:10"), &units("gaussian:1"), DType::F32, &Device::Cpu).unwrap();
+    rbm.weights()
+        .set(&(rbm.weights().as_detached_tensor().ones_like().unwrap() * coupling).unwrap())
+        .unwrap();
+    let biases = rbm.visible().vars()[0].1;
+    biases.set(&(biases.as_detached_tensor().ones_like().unwrap() * bias).unwrap()).unwrap();
+    // With the Gaussian unit summed out p(v) ∝ exp(b·s + (w·s)²/2), where s is the sum of the spins.
+    let weight = |up: i32| {
+        let s = f64::from(2 * up - 10);
+        let ways: f64 = (0..up).map(|i| f64::from(10 - i) / f64::from(i + 1)).product();
+        ways * (bias * s + (coupling * s).powi(2) / 2.0).exp()
+    };
+    let all: f64 = (0..=10).map(weight).sum();
+    let truth = ((6..=10).map(weight).sum::<f64>() + weight(5) / 2.0) / all;
+    assert!((0.6..0.7).contains(&truth), "{truth}");
+    let shares: Vec<f64> = (0..30)
+        .map(|seed| {
+            let mut rng = Rng::new(seed);
+            let effort = Effort { samples: 50, sweeps: 500, ..Effort::default() };
+            let path = Path::from_biases(&rbm).unwrap();
+            let mut equilibrium = Equilibrium::new(&rbm, path, effort, &mut rng).unwrap();
+            while !equilibrium.is_done() {
+                equilibrium.step(&rbm, &mut rng).unwrap();
+            }
+            let samples = rows(&equilibrium.samples().unwrap());
+            let up = samples.iter().map(|row| match row.iter().sum::<f64>() {
+                s if s > 0.5 => 1.0,
+                s if s < -0.5 => 0.0,
+                _ => 0.5,
+            });
+            up.sum::<f64>() / samples.len() as f64
+        })
+        .collect();
+    common::assert_mean("the share of the upper mode", &shares, truth);
+    assert!(shares.iter().all(|share| (0.2..0.98).contains(share)), "stuck in a mode: {shares:?}");
 }
 
 /// Two coins: the exact log-ratio, an error that is that of repeated experiments, and no bias from where chains correlate.

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use rbm_core::Units;
 
-use super::Card;
+use super::text::{code, lines_with, list, name};
+use super::{BEGINS, Card, END};
 use crate::results::{Measured, Number};
 
 /// The generated part, in Markdown.
@@ -50,22 +51,25 @@ fn numbers(card: &Card) -> String {
         "## Numbers\n\n| on | what | value | standard error |\n| --- | --- | --- | --- |"
             .to_owned();
     for Measured { on, numbers, verdict, seed, .. } in &card.results.measured {
-        for Number { name, value, error, unit } in numbers {
+        for Number { name: what, value, error, unit } in numbers {
             let error = error.map_or("–".into(), |error| format!("± {}", digits(error)));
             // Writing to a string cannot fail.
             let _ = write!(
                 table,
-                "\n| {}, {} | {name} | {value:.4} {unit} | {error} |",
-                cell(&on.data),
-                on.part
+                "\n| {}, {} | {} | {value:.4} {} | {error} |",
+                name(&on.data),
+                name(&on.part),
+                name(what),
+                name(unit)
             );
         }
         if let Some(verdict) = verdict {
             let _ = write!(
                 table,
-                "\n| {}, {} | verdict | {verdict} | seed {seed} |",
-                cell(&on.data),
-                on.part
+                "\n| {}, {} | verdict | {} | seed {seed} |",
+                name(&on.data),
+                name(&on.part),
+                name(verdict)
             );
         }
     }
@@ -77,10 +81,10 @@ fn numbers(card: &Card) -> String {
         };
         format!(
             "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
-            cell(&on.data),
-            on.part,
+            name(&on.data),
+            name(&on.part),
             on.cases,
-            on.binarise,
+            name(&on.binarise),
             measured.seed
         )
     });
@@ -93,9 +97,9 @@ fn pictures(card: &Card) -> String {
     if card.pictures.is_empty() {
         return String::new();
     }
-    let shown = card.pictures.iter().map(|name| {
-        let title = name.trim_end_matches(".png");
-        format!("![{title}]({name})")
+    let shown = card.pictures.iter().map(|file| {
+        let title = file.trim_end_matches(".png");
+        format!("![{title}]({file})")
     });
     format!("## Pictures\n\n{}", shown.collect::<Vec<_>>().join("\n"))
 }
@@ -109,7 +113,7 @@ fn data(card: &Card) -> String {
     if let Some(done) = &config.preprocessing {
         let _ = write!(said, ", divided by {}", done.scale);
         if done.binarise != "none" {
-            let _ = write!(said, ", made zeros and ones ({})", done.binarise);
+            let _ = write!(said, ", made zeros and ones ({})", name(&done.binarise));
         }
         if done.one_hot > 0 {
             let _ = write!(said, ", each code as {} zeros and ones", done.one_hot);
@@ -126,15 +130,15 @@ fn data(card: &Card) -> String {
         let _ = write!(
             said,
             "\n\nColumns of a table, by name or in this order: {}.",
-            cell(&columns.description())
+            list(&columns.description())
         );
     }
     if let Some(names) = &config.class_names {
-        let names: Vec<_> = names.iter().map(|name| cell(name)).collect();
+        let names: Vec<_> = names.iter().map(|class| name(class)).collect();
         let _ = write!(said, "\n\nClasses, in this order: {}.", names.join(", "));
     }
     if let Some(target) = &config.target {
-        let _ = write!(said, "\n\nIt predicts {}.", cell(&target.name));
+        let _ = write!(said, "\n\nIt predicts {}.", name(&target.name));
     }
     said
 }
@@ -143,10 +147,13 @@ fn recipe(card: &Card) -> String {
     let Some(toml) = card.recipe.as_ref().and_then(|recipe| recipe.to_toml().ok()) else {
         return String::new();
     };
-    format!(
-        "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.\n\n<details><summary>recipe.toml</summary>\n\n```toml\n{}\n```\n\n</details>",
-        toml.trim_end()
-    )
+    let said = "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.";
+    // In a block of code nothing can be escaped.
+    if [BEGINS, END].iter().any(|mark| !lines_with(&toml, mark).is_empty()) {
+        return format!("{said} It holds a comment of a card, so it is not shown here.");
+    }
+    let block = code("toml", &toml);
+    format!("{said}\n\n<details><summary>recipe.toml</summary>\n\n{block}\n\n</details>")
 }
 
 fn usage(card: &Card) -> String {
@@ -169,11 +176,6 @@ fn usage(card: &Card) -> String {
         false => String::new(),
     };
     format!("## Use\n\nFrom the shell:\n\n{shell}\n\nFrom Rust:\n\n{rust}{python}")
-}
-
-/// A name that breaks neither a table nor a list.
-fn cell(text: &str) -> String {
-    text.replace(['|', '\n', '\r'], " ")
 }
 
 /// An error in a few digits, however small.

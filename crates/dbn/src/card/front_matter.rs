@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::Card;
+use super::text::quoted;
 use crate::results::{Measured, Number};
 
 /// The key that is written anew every time.
@@ -98,7 +99,7 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
     let results = card.results.measured.iter().map(|measured| result(measured, purpose));
     let results: Vec<String> = results.collect();
     if !results.is_empty() {
-        let name = text(&card.repository);
+        let name = quoted(&card.repository);
         let results = results.concat();
         blocks.push((NUMBERS, format!("{NUMBERS}:\n- name: {name}\n  results:\n{results}")));
     }
@@ -112,9 +113,9 @@ fn result(measured: &Measured, purpose: &str) -> String {
     let data = format!("{}, {} cases, binarise {}", on.part, on.cases, on.binarise);
     let mut yaml = format!(
         "  - task:\n      type: {task}\n    dataset:\n      name: {}\n      type: {}\n      config: {}\n    metrics:\n",
-        text(&on.data),
-        text(&on.data),
-        text(&data),
+        quoted(&on.data),
+        quoted(&on.data),
+        quoted(&data),
     );
     for Number { name, value, error, unit } in &measured.numbers {
         let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
@@ -122,14 +123,9 @@ fn result(measured: &Measured, purpose: &str) -> String {
         let _ = write!(
             yaml,
             "    - type: {}\n      value: {value}\n      name: {}\n",
-            text(&name.replace([' ', ','], "_").to_lowercase()),
-            text(&format!("{name}, {unit}{error}")),
+            quoted(&name.replace([' ', ','], "_").to_lowercase()),
+            quoted(&format!("{name}, {unit}{error}")),
         );
     }
     yaml
-}
-
-/// A text in quotes: JSON's are YAML's too.
-fn text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -3,6 +3,8 @@
 //! The generated part stands between two comments, and is renewed by every push; so are keys of the front matter that are not
 //! there yet, and `model-index`. Everything else in an existing card stays to the byte.
 
+mod text;
+
 mod body;
 mod front_matter;
 
@@ -50,11 +52,12 @@ impl Card {
     }
 }
 
-/// What stands before and after the generated part, if there is one.
+/// What stands before and after the generated part, if there is one. Its two comments stand at the beginning of a line: what a
+/// line says of them is text.
 fn between(text: &str) -> Result<Option<(&str, &str)>> {
-    match (&text.match_indices(BEGINS).collect::<Vec<_>>()[..], text.find(END)) {
-        ([], None) => Ok(None),
-        ([(begin, _)], Some(end)) if *begin < end => {
+    match (&text::lines_with(text, BEGINS)[..], &text::lines_with(text, END)[..]) {
+        ([], []) => Ok(None),
+        ([begin], [end]) if begin < end => {
             let after = &text[end + END.len()..];
             Ok(Some((&text[..*begin], after.strip_prefix('\n').unwrap_or(after))))
         }

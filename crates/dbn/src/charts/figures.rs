@@ -98,6 +98,20 @@ pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Re
     .write(path)
 }
 
+/// Learning curves, a panel each: what is shown, with its unit, and a series for each stage or kind of cases, its points over the
+/// epochs of the whole training.
+pub fn learning(path: &Path, panels: Vec<(&str, Vec<Series>)>) -> Result<()> {
+    let panel = |(y, series): (&str, Vec<Series>)| Plot {
+        title: String::new(),
+        x: "epoch of the training".into(),
+        y: y.into(),
+        is_log_x: false,
+        y_range: None,
+        series,
+    };
+    Plot::write_panels(path, &panels.into_iter().map(panel).collect::<Vec<_>>())
+}
+
 /// How probable swaps are over each gap of a ladder of inverse temperatures.
 pub fn acceptance(path: &Path, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
     let middles = ladder.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);

@@ -4,6 +4,7 @@ mod figures;
 mod plot;
 
 pub use figures::{
-    Convergence, acceptance, acceptance_by_epoch, codes, estimates, free_energies, singular_values,
+    Convergence, acceptance, acceptance_by_epoch, codes, estimates, free_energies, learning,
+    singular_values,
 };
 pub use plot::{Mark, Plot, Series};

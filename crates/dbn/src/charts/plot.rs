@@ -14,6 +14,8 @@ use crate::bitmap;
 
 /// Height and width in pixels.
 const SIZE: (usize, usize) = (640, 1000);
+/// The same of one panel among others.
+const PANEL: (usize, usize) = (420, 760);
 /// Colours that are told apart by most colour-blind people too (Okabe and Ito 2008).
 const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
@@ -101,6 +103,28 @@ impl Plot {
             })?;
         }
         bitmap::write(path, SIZE, &pixels)
+    }
+
+    /// Writes `panels` to the PNG file `path`, two beside each other, row after row. Errors where one has no point to draw.
+    pub fn write_panels(path: &Path, panels: &[Self]) -> Result<()> {
+        let columns = panels.len().clamp(1, 2);
+        let rows = panels.len().div_ceil(columns).max(1);
+        let (height, width) = (PANEL.0 * rows, PANEL.1 * columns);
+        let mut pixels = vec![0; 3 * height * width];
+        {
+            let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
+            let area = backend.into_drawing_area();
+            let drawn = || -> Drawn {
+                area.fill(&WHITE)?;
+                let places = area.split_evenly((rows, columns));
+                places.iter().zip(panels).try_for_each(|(place, panel)| panel.draw(place))?;
+                Ok(area.present()?)
+            };
+            drawn().map_err(|e| {
+                Error::invalid("a chart", "points that can be drawn", e.to_string())
+            })?;
+        }
+        bitmap::write(path, (height, width), &pixels)
     }
 
     fn draw(&self, area: &Area) -> Drawn {

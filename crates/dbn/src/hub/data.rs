@@ -9,7 +9,12 @@ use parquet::record::{Field, Row};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
-use super::{Hub, trouble, verify};
+use super::Hub;
+use super::api::Repository;
+use super::cache::{Cache, Found};
+use super::environment::home;
+use super::trouble::{Answer, Failure};
+use super::watch::Counter;
 
 /// Where the Hub keeps the Parquet form of every data set.
 const REVISION: &str = "refs/convert/parquet";
@@ -17,29 +22,54 @@ const REVISION: &str = "refs/convert/parquet";
 const SIDE: u32 = 28;
 /// How many classes there are.
 const CLASSES: u8 = 10;
-/// The data sets that can be fetched: our name, owner, repository, folder of its Parquet files.
-const KNOWN: [(&str, &str, &str, &str); 2] = [
-    ("mnist", "ylecun", "mnist", "mnist"),
-    ("fashion-mnist", "zalando-datasets", "fashion_mnist", "fashion_mnist"),
+/// The most bytes of a Parquet file: those of Fashion-MNIST have 31 MB.
+const LARGEST: u64 = 128 << 20;
+/// The most pictures of a part: there are 60,000.
+const MOST: usize = 100_000;
+/// The most bytes of memory that a picture may ask for.
+const PICTURE: usize = 1 << 20;
+
+/// A data set that can be fetched.
+struct Known {
+    name: &'static str,
+    owner: &'static str,
+    repository: &'static str,
+    /// The Parquet files of its parts, in the order of [`PARTS`].
+    files: [&'static str; 2],
+}
+
+const KNOWN: [Known; 2] = [
+    Known {
+        name: "mnist",
+        owner: "ylecun",
+        repository: "mnist",
+        files: ["mnist/train/0000.parquet", "mnist/test/0000.parquet"],
+    },
+    Known {
+        name: "fashion-mnist",
+        owner: "zalando-datasets",
+        repository: "fashion_mnist",
+        files: ["fashion_mnist/train/0000.parquet", "fashion_mnist/test/0000.parquet"],
+    },
 ];
-/// The Hub's name of each part, and what its IDX files are called.
-const PARTS: [(&str, &str); 2] = [("train", "train"), ("test", "t10k")];
+/// What the IDX files of the training and of the test part are called.
+const PARTS: [&str; 2] = ["train", "t10k"];
 
 /// The names of the data sets that [`Hub::data`] fetches.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    KNOWN.iter().map(|(name, ..)| *name)
+    KNOWN.iter().map(|known| known.name)
 }
 
 /// The folder of a data set that was fetched before, if it was.
 pub fn fetched(name: &str) -> Option<PathBuf> {
-    let folder = names().find(|known| *known == name).map(folder)?;
-    let is_whole = PARTS.iter().all(|(_, part)| files(&folder, part).iter().all(|f| f.is_file()));
+    let folder = names().find(|known| *known == name).and_then(|name| folder(name).ok())?;
+    let is_whole = PARTS.iter().all(|part| files(&folder, part).iter().all(|f| f.is_file()));
     is_whole.then_some(folder)
 }
 
 /// Beside the Hub's own cache.
-fn folder(name: &str) -> PathBuf {
-    hf_hub::hf_home().join("candle-dbn").join(name)
+fn folder(name: &str) -> Result<PathBuf> {
+    Ok(home()?.join("candle-dbn").join(name))
 }
 
 /// Pictures and labels of a part, named as those of MNIST have always been.
@@ -54,35 +84,63 @@ impl Hub {
     ///
     /// `Invalid` for another name, and for whatever keeps the Hub from answering; `File` where it holds something else.
     pub fn data(&self, name: &str) -> Result<PathBuf> {
-        let Some((_, owner, repository, config)) = KNOWN.iter().find(|(known, ..)| *known == name)
-        else {
+        let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
             let expected = names().collect::<Vec<_>>().join(" or ");
             return Err(Error::invalid("data", expected, format!("{name:?}")));
         };
         if let Some(folder) = fetched(name) {
             return Ok(folder);
         }
-        let folder = folder(name);
+        let folder = folder(name)?;
+        let repository = Repository {
+            kind: "datasets",
+            owner: known.owner.into(),
+            name: known.repository.into(),
+        };
+        let parts = self.parts(&repository, known.files);
+        let parts = parts.map_err(|failure| with_a_way_out(failure.about(name)))?;
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-        let repository = self.client.dataset(*owner, *repository);
-        for (theirs, ours) in PARTS {
-            let download = |anew| {
-                let file = repository.download_file().revision(REVISION);
-                let file = file.filename(format!("{config}/{theirs}/0000.parquet"));
-                let file = file.local_files_only(self.is_offline).force_download(anew);
-                let found = file.maybe_progress(self.progress()).send();
-                found.map_err(|e| trouble::explain(name, e)).map_err(with_a_way_out)
-            };
-            let mut path = download(false)?;
-            if !verify::is_whole(&path)? && !self.is_offline {
-                path = download(true)?;
-            }
-            if !verify::is_whole(&path)? {
-                return Err(verify::discard(&path));
-            }
-            unpack(&path, &files(&folder, ours))?;
+        for (path, ours) in parts.iter().zip(PARTS) {
+            unpack(path, &files(&folder, ours))?;
         }
         Ok(folder)
+    }
+
+    /// The Parquet files of the parts, fetched unless they are in the cache.
+    fn parts(&self, repository: &Repository, names: [&'static str; 2]) -> Answer<Vec<PathBuf>> {
+        let cache = Cache::of(&self.options.cache, repository);
+        if self.options.is_offline {
+            let commit = cache.commit(REVISION).ok_or(Failure::NotCached)?;
+            let paths = names.map(|name| match cache.look_offline(&commit, name)? {
+                Found::Whole => Ok(cache.snapshot(&commit).join(name)),
+                _ => Err(Failure::NotCached),
+            });
+            return paths.into_iter().collect();
+        }
+        let commit = repository.info(&self.http, Some(REVISION))?.commit;
+        let listing = repository.listed(&self.http, &commit, &names)?;
+        let mut of = 0;
+        for name in names {
+            let size = listing.get(name).ok_or(Failure::NoFile(name))?.size;
+            if size > LARGEST {
+                let expected = format!("at most {LARGEST} bytes");
+                return Err(
+                    Error::invalid(name, expected, format!("{size}; nothing was fetched")).into()
+                );
+            }
+            of += size;
+        }
+        let counter = Counter::of(self.watching.clone(), of);
+        let mut paths = Vec::new();
+        for name in names {
+            let moved = |bytes| counter.add(bytes);
+            cache.fetch(&self.http, repository, &commit, name, &listing[name], moved)?;
+            cache.place(&commit, name, &listing[name].hash)?;
+            paths.push(cache.snapshot(&commit).join(name));
+        }
+        // Without it nothing is lost but time.
+        let _ = cache.remember(REVISION, &commit);
+        Ok(paths)
     }
 }
 
@@ -109,6 +167,10 @@ fn unpack(path: &Path, [images, labels]: &[PathBuf; 2]) -> Result<()> {
     let rows = reader.get_row_iter(None).map_err(|e| wrong("header".into(), e.to_string()))?;
     for (number, row) in rows.enumerate() {
         let place = || format!("row {number}");
+        if number == MOST {
+            let expected = format!("at most {MOST} pictures");
+            return Err(Error::file(path, place(), expected, "more"));
+        }
         let row = row.map_err(|e| wrong(place(), e.to_string()))?;
         let (png, label) = case(&row).ok_or_else(|| wrong(place(), row.to_string()))?;
         append(&png, &mut pixels).map_err(|found| wrong(place(), found))?;
@@ -141,8 +203,9 @@ fn case(row: &Row) -> Option<(Vec<u8>, u8)> {
 
 /// Adds the pixels of a PNG of eight bits of grey.
 fn append(png: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<(), String> {
-    let reader = png::Decoder::new(BufReader::new(Cursor::new(png))).read_info();
-    let mut reader = reader.map_err(|e| e.to_string())?;
+    let limits = png::Limits { bytes: PICTURE };
+    let reader = png::Decoder::new_with_limits(BufReader::new(Cursor::new(png)), limits);
+    let mut reader = reader.read_info().map_err(|e| e.to_string())?;
     let info = reader.info();
     let is_grey = info.color_type == png::ColorType::Grayscale;
     if (info.width, info.height) != (SIDE, SIDE)

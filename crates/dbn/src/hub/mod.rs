@@ -9,27 +9,44 @@
 //! ```
 //!
 //! The environment is that of every client of the Hub: `HF_TOKEN` or the token of `hf auth login`, `HF_HOME` and `HF_HUB_CACHE`,
-//! `HF_ENDPOINT`, `HF_HUB_OFFLINE`. Nothing of a repository is executed, only files of known names are read, and each is compared
-//! with the hash that the Hub has for it.
+//! `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT`. Nothing of a repository is executed, and
+//! only files of known names are read. Each is held to the size and the hash that the Hub lists for it, before it gets its name
+//! in the cache. Nothing that a server says becomes a part of a path unchecked. The token goes to the endpoint's own origin and
+//! nowhere else.
+
+mod trouble;
+mod watch;
+
+mod environment;
+mod token;
+
+mod options;
+
+mod http;
+
+mod api;
+
+mod verify;
+
+mod cache;
+
+mod reference;
+
+mod parcel;
+
+mod snapshot;
+mod upload;
 
 pub mod data;
-mod parcel;
 mod pull;
 mod push;
-mod reference;
-mod snapshot;
-mod token;
-mod trouble;
-mod verify;
-mod watch;
 
 use std::path::Path;
 
 use candle_core::Device;
-use hf_hub::repository::RepoTypeModel;
-use hf_hub::{HFClientSync, HFRepositorySync};
 use rbm_core::{Error, Result};
 
+pub use self::options::Options;
 pub use self::parcel::{CARD, Content, Parcel};
 pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
@@ -39,30 +56,20 @@ use crate::{Dbn, Model};
 
 /// A client of the Hub.
 pub struct Hub {
-    client: HFClientSync,
-    is_offline: bool,
+    options: Options,
+    http: http::Http,
     watching: Option<Watching>,
 }
 
 impl Hub {
     /// As the environment says. Errors for an endpoint that is no URL, and for a token that cannot be sent.
     pub fn from_env() -> Result<Self> {
-        let agent = concat!("candle-dbn/", env!("CARGO_PKG_VERSION"));
-        let mut builder = hf_hub::HFClient::builder().user_agent(agent);
-        if let Some(token) = token::find()? {
-            builder = builder.token(token);
-        }
-        let client = builder.build_sync().map_err(|e| {
-            let expected = "a URL such as http://127.0.0.1:8080, or nothing for the usual Hub";
-            Error::invalid("HF_ENDPOINT", expected, e.to_string())
-        })?;
-        let is_offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
-        Ok(Self { is_offline, ..Self::of(client) })
+        Self::new(Options::from_env()?)
     }
 
-    /// By a client that was set up otherwise, and never offline.
-    pub fn of(client: HFClientSync) -> Self {
-        Self { client, is_offline: false, watching: None }
+    /// As the options say. Errors as [`Hub::from_env`].
+    pub fn new(options: Options) -> Result<Self> {
+        Ok(Self { http: http::Http::new(&options)?, options, watching: None })
     }
 
     /// Tells `watching` how far a transfer is.
@@ -70,13 +77,20 @@ impl Hub {
         Self { watching: Some(watching), ..self }
     }
 
-    fn repository(&self, reference: &Reference) -> HFRepositorySync<RepoTypeModel> {
-        self.client.model(reference.owner.clone(), reference.name.clone())
+    /// A model's repository, and what the cache has of it.
+    fn repository(&self, reference: &Reference) -> (api::Repository, cache::Cache) {
+        let repository = api::Repository {
+            kind: "models",
+            owner: reference.owner.clone(),
+            name: reference.name.clone(),
+        };
+        let cache = cache::Cache::of(&self.options.cache, &repository);
+        (repository, cache)
     }
 
     /// Errors in offline mode.
     fn check_online(&self, what: &str) -> Result<()> {
-        match self.is_offline {
+        match self.options.is_offline {
             true => {
                 let found = "HF_HUB_OFFLINE is set";
                 Err(Error::invalid(what, "a way to the Hub (unset HF_HUB_OFFLINE)", found))
@@ -84,15 +98,6 @@ impl Hub {
             false => Ok(()),
         }
     }
-
-    fn progress(&self) -> Option<hf_hub::progress::Progress> {
-        self.watching.clone().map(|watching| watch::Handler::new(watching).into())
-    }
-}
-
-/// As Python's client reads its switches.
-fn is_true(value: &str) -> bool {
-    ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 impl Model {

@@ -1,15 +1,13 @@
 //! From the Hub into the cache.
 
-use std::fs;
-use std::path::Path;
-
-use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFError, HFRepositorySync};
-use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
+use super::api::{Listed, Listing, Repository};
+use super::cache::{Cache, Found};
 use super::snapshot::{BESIDE, Snapshot};
-use super::{Hub, Reference, trouble, verify};
+use super::trouble::{Answer, Failure};
+use super::watch::Counter;
+use super::{Hub, Reference, verify};
 use crate::config::{CONFIG, Config};
 use crate::store::WEIGHTS;
 
@@ -23,229 +21,142 @@ impl Hub {
     /// # Errors
     ///
     /// `Invalid`, with what to do, where there is no such model or revision, or one that is not to be trusted: larger than its
-    /// own configuration says, or damaged on the way.
+    /// own configuration says, or other bytes than were listed.
     pub fn pull(&self, reference: &Reference) -> Result<Snapshot> {
-        let repository = self.repository(reference);
-        if self.is_offline {
-            return self.cached(reference, &repository);
+        let (repository, cache) = self.repository(reference);
+        if self.options.is_offline {
+            return self.cached(reference, &cache, reference.revision());
         }
-        let commit = commit_of(reference, &repository);
-        let commit = commit.map_err(|e| trouble::explain(&reference.to_string(), e))?;
-        self.at_commit(reference, &repository, &commit)
+        let info = repository.info(&self.http, Some(reference.revision()));
+        let found =
+            info.and_then(|info| self.at_commit(reference, &repository, &cache, &info.commit));
+        found.map_err(|failure| failure.about(reference))
     }
 
-    /// [`Hub::pull`], but where the Hub does not answer at all what was there before.
+    /// [`Hub::pull`], but where the Hub does not answer what was there before: of the commit that it has, if it got as far as to
+    /// name that one, or else of the revision.
     pub fn find(&self, reference: &Reference) -> Result<Snapshot> {
-        let repository = self.repository(reference);
-        if self.is_offline {
-            return self.cached(reference, &repository);
+        let (repository, cache) = self.repository(reference);
+        if self.options.is_offline {
+            return self.cached(reference, &cache, reference.revision());
         }
-        match commit_of(reference, &repository) {
-            Ok(commit) => self.at_commit(reference, &repository, &commit),
-            Err(error) => {
-                let cached = match is_silence(&error) {
-                    true => self.cached(reference, &repository).ok(),
-                    false => None,
-                };
-                let cached =
-                    cached.ok_or_else(|| trouble::explain(&reference.to_string(), error))?;
-                tracing::warn!(%reference, "the Hub does not answer: what was fetched earlier is used");
-                Ok(cached)
-            }
-        }
-    }
-
-    /// The model at a commit, fetched again where it is damaged in the cache.
-    fn at_commit(
-        &self,
-        reference: &Reference,
-        repository: &HFRepositorySync<RepoTypeModel>,
-        commit: &str,
-    ) -> Result<Snapshot> {
-        let fetch = |anew| {
-            let found = self.fetched(reference, repository, commit, anew);
-            found.map_err(|trouble| trouble.of(reference))
+        let (failure, revision) = match repository.info(&self.http, Some(reference.revision())) {
+            Ok(info) => match self.at_commit(reference, &repository, &cache, &info.commit) {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(failure) => (failure, info.commit),
+            },
+            Err(failure) => (failure, reference.revision().to_owned()),
         };
-        let snapshot = fetch(false)?;
-        let damaged = snapshot.damaged()?;
-        let Some(first) = damaged.first() else { return Ok(snapshot) };
-        tracing::warn!(file = %first.display(), "damaged in the cache: fetched again");
-        let again = fetch(true)?;
-        match again.damaged()?.first() {
-            Some(path) => Err(verify::discard(path)),
-            None => Ok(again),
-        }
+        let cached = match failure.is_silence() {
+            true => self.cached(reference, &cache, &revision).ok(),
+            false => None,
+        };
+        let cached = cached.ok_or_else(|| failure.about(reference))?;
+        tracing::warn!(%reference, "the Hub does not answer: what was fetched earlier is used");
+        Ok(cached)
     }
 
     /// What is in the cache already.
-    fn cached(
-        &self,
-        reference: &Reference,
-        repository: &HFRepositorySync<RepoTypeModel>,
-    ) -> Result<Snapshot> {
-        let found = repository
-            .snapshot_download()
-            .revision(reference.revision())
-            .local_files_only(true)
-            .send();
-        let dir = found.map_err(|e| trouble::explain(&reference.to_string(), e))?;
-        let snapshot = Snapshot::of(dir);
-        if let Some(damaged) = snapshot.damaged()?.first() {
-            return Err(verify::damaged(damaged));
-        }
-        match [CONFIG, WEIGHTS].iter().find(|name| !snapshot.files.iter().any(|f| f == *name)) {
-            Some(name) => {
-                let missing = HFError::LocalEntryNotFound { path: (*name).into() };
-                Err(trouble::explain(&reference.to_string(), missing))
+    fn cached(&self, reference: &Reference, cache: &Cache, revision: &str) -> Result<Snapshot> {
+        let missing = || Failure::NotCached.about(reference);
+        let commit = cache.commit(revision).ok_or_else(missing)?;
+        let dir = cache.snapshot(&commit);
+        let mut files = Vec::new();
+        for name in Snapshot::names() {
+            match cache.look_offline(&commit, name)? {
+                Found::Whole => files.push(name.to_owned()),
+                Found::Damaged => return Err(verify::damaged(&dir.join(name))),
+                Found::Missing if [CONFIG, WEIGHTS].contains(&name) => return Err(missing()),
+                Found::Missing => {}
             }
-            None => Ok(snapshot),
         }
+        Ok(Snapshot { dir, files })
     }
 
-    /// What the Hub has, looked at before it is fetched; `anew`, whatever the cache has of it.
-    fn fetched(
+    /// The model at a commit: listed, looked at, and then fetched as far as it is not there.
+    fn at_commit(
         &self,
         reference: &Reference,
-        repository: &HFRepositorySync<RepoTypeModel>,
+        repository: &Repository,
+        cache: &Cache,
         commit: &str,
-        anew: bool,
-    ) -> std::result::Result<Snapshot, Trouble> {
-        let paths = Snapshot::names().map(str::to_owned).collect();
-        let listed = repository.get_paths_info().paths(paths).revision(commit).send()?;
-        let size_of = |wanted: &str| {
-            listed.iter().find_map(|entry| match entry {
-                RepoTreeEntry::File { path, size, .. } if path == wanted => Some(*size),
-                _ => None,
-            })
-        };
-        let missing = |name: &str| HFError::EntryNotFound {
-            path: name.into(),
-            repo_id: reference.repository(),
-            context: None,
-        };
-        let config_size = size_of(CONFIG).ok_or_else(|| missing(CONFIG))?;
-        check_size(reference, CONFIG, config_size, LARGEST_CONFIG)?;
-        let weights_size = size_of(WEIGHTS).ok_or_else(|| missing(WEIGHTS))?;
-        let config = |anew| {
-            let file = repository.download_file().filename(CONFIG).revision(commit);
-            file.force_download(anew).send()
-        };
-        let mut path = config(anew)?;
-        if !verify::is_whole(&path)? {
-            path = config(true)?;
-        }
-        if !verify::is_whole(&path)? {
-            return Err(verify::discard(&path).into());
-        }
-        let config = Config::read(&path)?;
-        let (least, most) = config.weights_size();
-        if weights_size < least {
-            let expected = format!("at least {least} bytes, as its {CONFIG} says");
-            return Err(refused(reference, WEIGHTS, expected, weights_size));
-        }
-        check_size(reference, WEIGHTS, weights_size, most)?;
-        let mut wanted = vec![CONFIG.to_owned(), WEIGHTS.to_owned()];
+    ) -> Answer<Snapshot> {
+        let names: Vec<_> = Snapshot::names().collect();
+        let listing = repository.listed(&self.http, commit, &names)?;
+        let config = listing.get(CONFIG).ok_or(Failure::NoFile(CONFIG))?;
+        let weights = listing.get(WEIGHTS).ok_or(Failure::NoFile(WEIGHTS))?;
+        check_size(reference, CONFIG, config, LARGEST_CONFIG)?;
         for (name, most) in BESIDE {
-            if let Some(size) = size_of(name) {
-                check_size(reference, name, size, most)?;
-                wanted.push(name.to_owned());
+            if let Some(listed) = listing.get(name) {
+                check_size(reference, name, listed, most)?;
             }
         }
-        let dir = repository
-            .snapshot_download()
-            .revision(commit)
-            .allow_patterns(wanted)
-            .force_download(anew)
-            .maybe_progress(self.progress())
-            .send()?;
-        remember(&dir, reference, commit);
-        Ok(Snapshot::of(dir))
+        let missing = self.missing(cache, commit, &listing)?;
+        let dir = cache.snapshot(commit);
+        let mut path = dir.join(CONFIG);
+        if missing.contains(&CONFIG) {
+            path = cache.fetch(&self.http, repository, commit, CONFIG, config, |_| {})?;
+        }
+        let read = Config::read(&path).map_err(|error| match error {
+            // It has no name of its own yet.
+            Error::File { place, expected, found, .. } => {
+                Error::file(format!("{reference}/{CONFIG}"), place, expected, found)
+            }
+            other => other,
+        });
+        let (least, most) = read?.weights_size();
+        if weights.size < least {
+            let expected = format!("at least {least} bytes, as its {CONFIG} says");
+            return Err(refused(reference, WEIGHTS, expected, weights.size));
+        }
+        check_size(reference, WEIGHTS, weights, most)?;
+        let of = missing.iter().map(|name| listing[name].size).sum();
+        let counter = Counter::of(self.watching.clone(), of);
+        for name in &missing {
+            let moved = |bytes| counter.add(bytes);
+            cache.fetch(&self.http, repository, commit, name, &listing[name], moved)?;
+        }
+        // The configuration last: what has one is whole.
+        for name in missing.iter().rev() {
+            cache.place(commit, name, &listing[name].hash)?;
+        }
+        if let Err(error) = cache.remember(reference.revision(), commit) {
+            tracing::warn!(
+                %reference,
+                %error,
+                "the cache cannot be written: offline, this revision will not be found by its name"
+            );
+        }
+        let files = names.into_iter().filter(|name| listing.contains_key(name));
+        Ok(Snapshot { dir, files: files.map(str::to_owned).collect() })
+    }
+
+    /// The names of what is to be fetched, the configuration first.
+    fn missing(&self, cache: &Cache, commit: &str, listing: &Listing) -> Answer<Vec<&'static str>> {
+        let mut missing = Vec::new();
+        for name in Snapshot::names() {
+            let Some(listed) = listing.get(name) else { continue };
+            let found = cache.look(commit, name, listed)?;
+            if found == Found::Damaged {
+                let file = cache.snapshot(commit).join(name);
+                tracing::warn!(file = %file.display(), "damaged in the cache: fetched again");
+            }
+            if found != Found::Whole {
+                missing.push(name);
+            }
+        }
+        Ok(missing)
     }
 }
 
-/// The commit that the Hub has for the revision.
-fn commit_of(
-    reference: &Reference,
-    repository: &HFRepositorySync<RepoTypeModel>,
-) -> std::result::Result<String, HFError> {
-    let commit = repository.info().revision(reference.revision()).send()?.sha;
-    let is_id = |id: &String| id.len() == 40 && id.bytes().all(|c| c.is_ascii_hexdigit());
-    commit.filter(is_id).ok_or_else(|| HFError::malformed_response("the commit's id"))
-}
-
-/// Writes into the cache which commit the revision was, as every client of the Hub does: offline, it is found by its name. `dir`
-/// is the commit's folder.
-fn remember(dir: &Path, reference: &Reference, commit: &str) {
-    let repository = dir.parent().and_then(Path::parent);
-    let Some(repository) = repository.filter(|_| reference.revision() != commit) else {
-        return;
-    };
-    let path = repository.join("refs").join(reference.revision());
-    if fs::read_to_string(&path).is_ok_and(|known| known.trim() == commit) {
-        return;
-    }
-    let folder = path
-        .parent()
-        .map_or(Ok(()), |it| fs::create_dir_all(it).map_err(|error| Error::io(it, error)));
-    // The model itself is there.
-    if let Err(error) = folder.and_then(|()| write_whole(&path, commit.as_bytes())) {
-        tracing::warn!(
-            %reference,
-            %error,
-            "the cache cannot be written: offline, this revision will not be found by its name"
-        );
-    }
-}
-
-fn check_size(
-    reference: &Reference,
-    name: &str,
-    size: u64,
-    most: u64,
-) -> std::result::Result<(), Trouble> {
-    match size > most {
-        true => Err(refused(reference, name, format!("at most {most} bytes"), size)),
+fn check_size(reference: &Reference, name: &str, listed: &Listed, most: u64) -> Answer<()> {
+    match listed.size > most {
+        true => Err(refused(reference, name, format!("at most {most} bytes"), listed.size)),
         false => Ok(()),
     }
 }
 
-fn refused(reference: &Reference, name: &str, expected: String, size: u64) -> Trouble {
-    Error::invalid(format!("{reference}: {name}"), expected, format!("{size}; nothing was fetched"))
-        .into()
-}
-
-/// Whether the Hub has said nothing at all.
-fn is_silence(error: &HFError) -> bool {
-    match error {
-        HFError::Request { .. } => true,
-        HFError::Http { context } => context.status.is_server_error(),
-        _ => false,
-    }
-}
-
-/// The Hub's, or our own.
-enum Trouble {
-    Hub(HFError),
-    Ours(Error),
-}
-
-impl Trouble {
-    fn of(self, reference: &Reference) -> Error {
-        match self {
-            Self::Hub(error) => trouble::explain(&reference.to_string(), error),
-            Self::Ours(error) => error,
-        }
-    }
-}
-
-impl From<HFError> for Trouble {
-    fn from(error: HFError) -> Self {
-        Self::Hub(error)
-    }
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
+fn refused(reference: &Reference, name: &str, expected: String, size: u64) -> Failure {
+    let found = format!("{size}; nothing was fetched");
+    Error::invalid(format!("{reference}: {name}"), expected, found).into()
 }

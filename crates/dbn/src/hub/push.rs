@@ -1,14 +1,26 @@
 //! From a folder onto the Hub.
 
-use hf_hub::repository::{CommitOperation, RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFError, HFRepositorySync};
-use rbm_core::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rbm_core::{Error, Result, printable};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::api::{Listed, Repository};
 use super::parcel::{CARD, Content, Parcel};
 use super::snapshot::Snapshot;
-use super::{Hub, Reference, trouble};
+use super::trouble::{Answer, Failure};
+use super::upload::upload;
+use super::verify::Hasher;
+use super::{Hub, Reference};
+use crate::digest;
 use crate::store::WEIGHTS;
 
+/// How many bytes of a file the Hub looks at to see of which kind it is.
+const SAMPLE: usize = 512;
 /// The most bytes of a card.
 const LARGEST_CARD: u64 = 4 << 20;
 
@@ -43,124 +55,159 @@ impl Hub {
     /// `Invalid`, with what to do, for a token that is missing or may not write, and when the branch has moved.
     pub fn push(&self, reference: &Reference, parcel: &Parcel, options: &Push) -> Result<Pushed> {
         self.check_online(&reference.to_string())?;
-        let explained = |error| trouble::explain(&reference.to_string(), error);
-        let repository = self.repository(reference);
-        let head = self.head(reference, &repository, options)?;
-        let ours = Snapshot::names().map(str::to_owned).collect();
-        let listed = repository.get_paths_info().paths(ours).revision(head.clone()).send();
-        let there = paths_of(&listed.map_err(explained)?);
-        let card = match there.iter().any(|path| path == CARD) {
-            true => Some(existing_card(&repository, &head).map_err(explained)?),
-            false => None,
+        let (repository, _) = self.repository(reference);
+        let pushed = self.push_to(&repository, reference, parcel, options);
+        pushed.map_err(|failure| failure.about(reference))
+    }
+
+    fn push_to(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        parcel: &Parcel,
+        options: &Push,
+    ) -> Answer<Pushed> {
+        let head = self.head(reference, repository, options)?;
+        let names: Vec<_> = Snapshot::names().collect();
+        let there = repository.listed(&self.http, &head, &names)?;
+        let card = match there.get(CARD) {
+            Some(listed) => Some(self.existing_card(repository, &head, listed)?),
+            None => None,
         };
-        let card = match card.map(String::from_utf8) {
-            None => parcel.card.over(None)?,
-            Some(Ok(text)) => parcel.card.over(Some(&text))?,
-            Some(Err(_)) => {
-                let expected =
-                    format!("a {CARD} in UTF-8 on the Hub, to write beside what is there");
-                return Err(Error::invalid(reference.to_string(), expected, "other bytes"));
-            }
-        };
-        let mut operations = vec![CommitOperation::add_bytes(CARD, card.into_bytes())];
+        let card = parcel.card.over(card.as_deref())?;
+        let mut files = vec![(CARD, Content::Bytes(card.into_bytes()))];
+        files.extend(parcel.files.iter().map(|(name, content)| (name.as_str(), content.clone())));
+        let message = options.message.as_deref().unwrap_or("Push with candle-dbn");
+        let mut lines = vec![json!({
+            "key": "header",
+            "value": { "summary": message, "description": "", "parentCommit": head },
+        })];
         // What an earlier model had beside it says nothing about this one.
-        let goes = |path: &String| parcel.files.iter().any(|(name, _)| name == path);
-        let old = there.into_iter().filter(|path| path != CARD && !goes(path));
-        operations.extend(old.map(CommitOperation::delete));
-        for (name, content) in &parcel.files {
-            operations.push(match content {
-                Content::File(path) => CommitOperation::add_file(name.as_str(), path),
-                Content::Bytes(bytes) => CommitOperation::add_bytes(name.as_str(), bytes.clone()),
+        let old = there.keys().filter(|old| !files.iter().any(|(name, _)| name == *old));
+        lines.extend(old.map(|path| json!({ "key": "deletedFile", "value": { "path": path } })));
+        let large = self.upload_large(repository, reference.revision(), &files)?;
+        for (name, content) in &files {
+            lines.push(match large.get(name) {
+                Some((sha256, size)) => json!({
+                    "key": "lfsFile",
+                    "value": { "path": name, "algo": "sha256", "oid": sha256, "size": size },
+                }),
+                None => json!({
+                    "key": "file",
+                    "value": { "path": name, "encoding": "base64", "content": BASE64.encode(bytes(content)?) },
+                }),
             });
         }
-        let message = options.message.clone();
-        let pushed = repository
-            .create_commit()
-            .operations(operations)
-            .commit_message(message.unwrap_or_else(|| "Push with candle-dbn".into()))
-            .revision(reference.revision())
-            .create_pr(options.create_pr)
-            .parent_commit(head)
-            .maybe_progress(self.progress())
-            .send()
-            .map_err(explained)?;
-        // What is pushed is pushed, whatever becomes of this question.
-        let inline = pushed
-            .commit_oid
-            .as_ref()
-            .and_then(|commit| weights_if_inline(&repository, commit).ok().flatten());
-        let url = pushed.pr_url.or(pushed.commit_url);
-        Ok(Pushed { commit: pushed.commit_oid, url, inline })
+        let made =
+            repository.commit(&self.http, reference.revision(), &lines, options.create_pr)?;
+        let inline = files.iter().find(|(name, _)| *name == WEIGHTS && !large.contains_key(name));
+        let inline = inline.map(|(_, content)| content.size()).transpose()?;
+        let url = made.pull_request_url.or(made.commit_url).map(|url| printable(&url));
+        Ok(Pushed { commit: made.commit_oid, url, inline })
+    }
+
+    /// Sends what the Hub takes for large files into its store of them; returns their SHA-256 and sizes. None where it has no such
+    /// store that we know: then everything goes in the commit.
+    fn upload_large<'a>(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        files: &'a [(&'a str, Content)],
+    ) -> Answer<BTreeMap<&'a str, (String, u64)>> {
+        let mut samples = Vec::new();
+        for (name, content) in files {
+            let mut sample = bytes(content)?;
+            let size = sample.len() as u64;
+            sample.truncate(SAMPLE);
+            samples.push((*name, size, sample));
+        }
+        let asked: Vec<_> = samples.iter().map(|(name, size, s)| (*name, *size, &s[..])).collect();
+        let large = repository.large(&self.http, branch, &asked)?;
+        let large = files.iter().filter(|(name, _)| large.iter().any(|other| other == name));
+        let mut found = BTreeMap::new();
+        for (name, content) in large.clone() {
+            let bytes = bytes(content)?;
+            found.insert(*name, (digest::digits(&Sha256::digest(&bytes)), bytes.len() as u64));
+        }
+        let objects: Vec<_> =
+            found.values().map(|(sha256, size)| (sha256.as_str(), *size)).collect();
+        if objects.is_empty() || !repository.has_xet(&self.http, branch, &objects)? {
+            return Ok(BTreeMap::new());
+        }
+        let token = repository.xet_token(&self.http, branch)?;
+        let contents: Vec<_> = large.map(|(_, content)| content).collect();
+        upload(&self.http, &token, &contents, self.watching.as_ref())?;
+        Ok(found)
     }
 
     /// The commit that the branch is at; repository and branch are made where there are none.
     fn head(
         &self,
         reference: &Reference,
-        repository: &HFRepositorySync<RepoTypeModel>,
+        repository: &Repository,
         options: &Push,
-    ) -> Result<String> {
-        let explained = |error| trouble::explain(&reference.to_string(), error);
-        match repository.info().send() {
-            Ok(info) if options.private && info.private == Some(false) => {
+    ) -> Answer<String> {
+        match repository.info(&self.http, None) {
+            Ok(info) if options.private && !info.is_private => {
                 let expected = "a repository that nobody else sees, since --private is given";
                 let found = "one that everybody sees (make it private on the Hub first)";
-                return Err(Error::invalid(reference.to_string(), expected, found));
+                return Err(Error::invalid(reference.to_string(), expected, found).into());
             }
             Ok(_) => {}
-            Err(HFError::RepoNotFound { .. }) if !options.create_pr => {
-                self.client
-                    .create_repository()
-                    .repo_id(&reference.repository())
-                    .repo_type(RepoTypeModel)
-                    .private(options.private)
-                    .exist_ok(true)
-                    .send()
-                    .map_err(explained)?;
+            Err(failure) if failure.is_no_repository() && !options.create_pr => {
+                repository.create(&self.http, options.private)?;
             }
-            Err(error) => return Err(explained(error)),
+            Err(failure) => return Err(failure),
         }
         let revision = reference.revision();
-        let info = match repository.info().revision(revision).send() {
-            Err(HFError::RevisionNotFound { .. } | HFError::RepoNotFound { .. })
-                if reference.revision.is_some() && !options.create_pr =>
+        match repository.info(&self.http, Some(revision)) {
+            Err(failure)
+                if (failure.is_no_revision() || failure.is_no_repository())
+                    && reference.revision.is_some()
+                    && !options.create_pr =>
             {
-                repository.create_branch().branch(revision).send().map_err(explained)?;
-                repository.info().revision(revision).send()
+                repository.branch(&self.http, revision)?;
+                Ok(repository.info(&self.http, Some(revision))?.commit)
             }
-            info => info,
+            info => Ok(info?.commit),
+        }
+    }
+
+    /// The card that is there now.
+    fn existing_card(
+        &self,
+        repository: &Repository,
+        commit: &str,
+        listed: &Listed,
+    ) -> Answer<String> {
+        let wrong = |expected: String, found: String| {
+            Failure::Ours(Error::invalid(format!("the {CARD} on the Hub"), expected, found))
         };
-        let sha = info.map_err(explained)?.sha;
-        sha.ok_or_else(|| explained(HFError::malformed_response("the commit's id")))
+        if listed.size > LARGEST_CARD {
+            return Err(wrong(format!("at most {LARGEST_CARD} bytes"), listed.size.to_string()));
+        }
+        let (mut text, mut hasher) = (Vec::new(), Hasher::of(&listed.hash, listed.size));
+        repository.file(&self.http, commit, CARD, listed.size, |piece| {
+            hasher.update(piece);
+            text.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let found = hasher.finish();
+        if found != listed.hash.digits() {
+            return Err(wrong(
+                format!("the hash that is listed ({})", listed.hash.digits()),
+                found,
+            ));
+        }
+        let expected = "UTF-8, to write beside what is there".to_owned();
+        String::from_utf8(text).map_err(|_| wrong(expected, "other bytes".into()))
     }
 }
 
-fn paths_of(listed: &[RepoTreeEntry]) -> Vec<String> {
-    let paths = listed.iter().filter_map(|entry| match entry {
-        RepoTreeEntry::File { path, .. } => Some(path.clone()),
-        RepoTreeEntry::Directory { .. } => None,
-    });
-    paths.collect()
-}
-
-/// The bytes of the card that is there now.
-fn existing_card(
-    repository: &HFRepositorySync<RepoTypeModel>,
-    commit: &str,
-) -> std::result::Result<Vec<u8>, HFError> {
-    let file = repository.download_file_to_bytes().filename(CARD).revision(commit);
-    // More is no card.
-    Ok(file.range(0..LARGEST_CARD).send()?.to_vec())
-}
-
-/// The size of the weights if they lie in the repository as a small file does.
-fn weights_if_inline(
-    repository: &HFRepositorySync<RepoTypeModel>,
-    commit: &str,
-) -> std::result::Result<Option<u64>, HFError> {
-    let listed = repository.get_paths_info().paths(vec![WEIGHTS.into()]).revision(commit).send()?;
-    Ok(listed.into_iter().find_map(|entry| match entry {
-        RepoTreeEntry::File { size, lfs: None, .. } => Some(size),
-        _ => None,
-    }))
+/// The bytes of a file.
+fn bytes(content: &Content) -> Result<Vec<u8>> {
+    match content {
+        Content::File(path) => fs::read(path).map_err(|e| Error::io(path, e)),
+        Content::Bytes(bytes) => Ok(bytes.clone()),
+    }
 }

@@ -1,13 +1,13 @@
 //! A model of the Hub in the cache.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 
 use super::parcel::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
-use super::verify;
 use crate::config::CONFIG;
 use crate::store::WEIGHTS;
 
@@ -29,40 +29,26 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is there of a pulled model in the folder `dir`.
-    pub(super) fn of(dir: PathBuf) -> Self {
-        let files: Vec<String> =
-            Self::names().filter(|name| dir.join(name).exists()).map(str::to_owned).collect();
-        Self { dir, files }
-    }
-
     /// The names of what [`Snapshot::copy_to`] may write or take away.
     pub fn names() -> impl Iterator<Item = &'static str> {
         [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name))
     }
 
-    /// The files whose contents are not what the Hub has.
-    pub(super) fn damaged(&self) -> Result<Vec<PathBuf>> {
-        let mut damaged = Vec::new();
-        for path in self.files.iter().map(|name| self.dir.join(name)) {
-            if !verify::is_whole(&path)? {
-                damaged.push(path);
-            }
-        }
-        Ok(damaged)
-    }
-
-    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it; the
-    /// model's own come last, so that what is there is whole.
+    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The
+    /// configuration goes away first and comes last. So whenever this is cut short there is no model, and never the old
+    /// configuration with new weights.
     pub fn copy_to(&self, to: &Path) -> Result<()> {
         fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
-        for path in Self::names().filter(|name| !self.files.iter().any(|f| f == name)) {
-            let path = to.join(path);
-            if path.exists() {
-                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+        let is_new = |name: &str| self.files.iter().any(|file| file == name);
+        let old = Self::names().filter(|name| !is_new(name));
+        for path in [CONFIG].into_iter().chain(old).map(|name| to.join(name)) {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                _ => {}
             }
         }
-        for name in self.files.iter().rev() {
+        let (last, first): (Vec<_>, _) = self.files.iter().partition(|name| *name == CONFIG);
+        for name in [first, last].concat() {
             let from = self.dir.join(name);
             let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
             write_whole(&to.join(name), &bytes)?;

@@ -1,31 +1,26 @@
 //! Who asks: the token, from where every client of the Hub has it.
 
-use std::env;
 use std::path::PathBuf;
 
 use rbm_core::{Error, Result};
 
+use super::environment::{home, set};
+
 /// The token of `HF_TOKEN`, or else of the file that `HF_TOKEN_PATH` names, or else of the one that `hf auth login` has written, without
-/// blanks and line ends around it; of files none where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set. The Hub's client would leave a
-/// token that no header can hold unsent, without a word.
+/// blanks and line ends around it; of files none where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] for such a token, by where it comes from. The token itself is in no error.
 pub(super) fn find() -> Result<Option<String>> {
-    let set = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
     if let Some(token) = set("HF_TOKEN") {
         return check("HF_TOKEN", &token).map(Some);
     }
     if set("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some() {
         return Ok(None);
     }
-    let home = set("HF_HOME").map(PathBuf::from).or_else(|| {
-        let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
-        Some(cache?.join("huggingface"))
-    });
-    let files = [set("HF_TOKEN_PATH").map(PathBuf::from), home.map(|home| home.join("token"))];
+    let home = home().ok().map(|home| home.join("token"));
+    let files = [set("HF_TOKEN_PATH").map(PathBuf::from), home];
     for path in files.into_iter().flatten() {
         let text = std::fs::read_to_string(&path).ok().filter(|text| !text.trim().is_empty());
         if let Some(token) = text {

@@ -1,45 +1,61 @@
-//! Whether a file in the cache is the one the Hub has.
+//! Whether bytes are those that the Hub has.
 
 use std::path::Path;
 
 use rbm_core::{Error, Result};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
+use super::api::Hash;
 use crate::digest;
 
-/// Whether the contents of `path`, which is a link into the cache's `blobs`, are what the blob is called after: SHA-256 of a large
-/// file, git's hash of a small one. What is called otherwise cannot be told, and passes.
-pub fn is_whole(path: &Path) -> Result<bool> {
-    let failed = |e| Error::io(path, e);
-    let blob = path.canonicalize().map_err(failed)?;
-    let name = blob.file_name().map(|name| name.to_string_lossy().into_owned());
-    let Some(name) = name.filter(|name| name.bytes().all(|c| c.is_ascii_hexdigit())) else {
-        return Ok(true);
-    };
-    let found = match name.len() {
-        64 => digest::of_file::<Sha256>(&blob, ""),
-        40 => blob.metadata().and_then(|blob_is| {
-            let before = format!("blob {}\0", blob_is.len());
-            digest::of_file::<Sha1>(&blob, &before)
-        }),
-        _ => return Ok(true),
-    };
-    let found = found.map_err(failed)?;
-    Ok(found == name.to_ascii_lowercase())
+/// A hash that is being computed.
+pub enum Hasher {
+    Git(Sha1),
+    Sha256(Sha256),
 }
 
-/// Takes a damaged file out of the cache, that it does not stay under its name; returns what to say of it.
-pub fn discard(path: &Path) -> Error {
-    let remove = || {
-        let blob = path.canonicalize()?;
-        std::fs::remove_file(blob)?;
-        std::fs::remove_file(path)
-    };
-    match remove() {
-        Ok(()) => damaged(path),
-        Err(e) => Error::io(path, e),
+impl Hasher {
+    /// Of `size` bytes, in the way of `hash`.
+    pub fn of(hash: &Hash, size: u64) -> Self {
+        match hash {
+            Hash::Git(_) => Self::Git(Sha1::new().chain_update(before(size))),
+            Hash::Sha256(_) => Self::Sha256(Sha256::new()),
+        }
     }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Git(hasher) => hasher.update(bytes),
+            Self::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Its hexadecimal digits.
+    pub fn finish(self) -> String {
+        match self {
+            Self::Git(hasher) => digest::digits(&hasher.finalize()),
+            Self::Sha256(hasher) => digest::digits(&hasher.finalize()),
+        }
+    }
+}
+
+/// What git hashes before the bytes of a file.
+fn before(size: u64) -> String {
+    format!("blob {size}\0")
+}
+
+/// Whether the contents of `path` are what `hash` says.
+pub fn is_whole(path: &Path, hash: &Hash) -> Result<bool> {
+    let failed = |e| Error::io(path, e);
+    let found = match hash {
+        Hash::Sha256(_) => digest::of_file::<Sha256>(path, ""),
+        Hash::Git(_) => {
+            let size = path.metadata().map_err(failed)?.len();
+            digest::of_file::<Sha1>(path, &before(size))
+        }
+    };
+    Ok(found.map_err(failed)? == hash.digits())
 }
 
 /// What to say of a damaged file.

@@ -8,6 +8,7 @@ use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::Verdict;
 use crate::{digest, store};
 
 /// The file in a model's folder.
@@ -63,12 +64,9 @@ impl KeptPartition {
     /// log Z as it may be quoted: of two sides that are at most `tolerance` nats apart the higher, by which log p(v) is the lower.
     /// `None` where there is one side only, or where they disagree.
     pub fn quotable(&self, tolerance: f64) -> Option<Estimate> {
-        let Found { forward, reverse, ladder, arrivals, .. } = &self.found;
-        let (forward, reverse) = ((*forward)?, (*reverse)?);
-        let is_mixed = ladder.is_empty() || *arrivals >= reverse.samples;
-        let agrees = (forward.value - reverse.value).abs() <= tolerance;
+        let (forward, reverse) = (self.found.forward?, self.found.reverse?);
         let higher = if forward.value > reverse.value { forward } else { reverse };
-        (is_mixed && agrees).then_some(higher)
+        Verdict::of_log_partition(&self.found, tolerance).may_be_quoted().then_some(higher)
     }
 }
 

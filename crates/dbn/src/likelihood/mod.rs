@@ -128,20 +128,8 @@ impl Likelihood {
         let stretch = stretch(model)?;
         let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
             .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, stretch)));
-        let verdict = match (forward, reverse) {
-            (Some(forward), Some(reverse)) => {
-                let (forward, reverse) = (forward.log_likelihood, reverse.log_likelihood);
-                let within = (forward - reverse).abs();
-                if within > tolerance || within.is_nan() {
-                    Verdict::Disagree { forward, reverse }
-                } else if !found.ladder.is_empty() && found.arrivals < estimate_samples(found) {
-                    Verdict::Unmixed { arrivals: found.arrivals }
-                } else {
-                    Verdict::Agree { within }
-                }
-            }
-            _ => Verdict::OneSided,
-        };
+        let of = |value: Option<Value>| value.map(|value| value.log_likelihood);
+        let verdict = Verdict::of(of(forward), of(reverse), found, tolerance);
         let tempering = (!found.ladder.is_empty()).then(|| Tempering {
             ladder: found.ladder.clone(),
             acceptance: found.acceptance.clone(),
@@ -172,11 +160,6 @@ impl FreeEnergy {
         let log_likelihood = -self.mean - log_partition.value - stretch;
         Value { log_likelihood, log_partition }
     }
-}
-
-/// How many equilibrium samples the reverse side has started from.
-fn estimate_samples(found: &Found) -> usize {
-    found.reverse.map_or(0, |estimate| estimate.samples)
 }
 
 /// log Z of the top machine by enumeration; `None` where neither of its sides can be enumerated.

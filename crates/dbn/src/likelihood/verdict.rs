@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rbm_core::likelihood::{Estimate, Found};
 use serde::Serialize;
 
 /// What the numbers are worth.
@@ -17,9 +18,9 @@ pub enum Verdict {
     },
     /// The two sides disagree: neither is to be quoted.
     Disagree {
-        /// Mean log p(v) by annealing forwards.
+        /// Mean log p(v), or log Z, by annealing forwards.
         forward: f64,
-        /// Mean log p(v) by annealing backwards.
+        /// The same by annealing backwards.
         reverse: f64,
     },
     /// Fewer replicas came up from β = 0 than samples were wanted: what the reverse side starts from is not known to be in
@@ -30,6 +31,35 @@ pub enum Verdict {
     },
     /// Only one side was looked at: not to be quoted.
     OneSided,
+}
+
+impl Verdict {
+    /// Of numbers that follow from the two sides of log Z that were `found`: they agree where they are at most `tolerance` nats
+    /// apart.
+    pub fn of(forward: Option<f64>, reverse: Option<f64>, found: &Found, tolerance: f64) -> Self {
+        let (Some(forward), Some(reverse)) = (forward, reverse) else { return Self::OneSided };
+        let within = (forward - reverse).abs();
+        // How many equilibrium samples the reverse side has started from.
+        let samples = found.reverse.map_or(0, |estimate| estimate.samples);
+        if within > tolerance || within.is_nan() {
+            Self::Disagree { forward, reverse }
+        } else if !found.ladder.is_empty() && found.arrivals < samples {
+            Self::Unmixed { arrivals: found.arrivals }
+        } else {
+            Self::Agree { within }
+        }
+    }
+
+    /// Of log Z itself.
+    pub fn of_log_partition(found: &Found, tolerance: f64) -> Self {
+        let value = |side: Option<Estimate>| side.map(|estimate| estimate.value);
+        Self::of(value(found.forward), value(found.reverse), found, tolerance)
+    }
+
+    /// Whether what it is of may be quoted.
+    pub fn may_be_quoted(&self) -> bool {
+        matches!(self, Self::Exact | Self::Agree { .. })
+    }
 }
 
 impl fmt::Display for Verdict {
