@@ -1,7 +1,7 @@
 //! Targets for cargo-fuzz: every reader of files, fed with what the fuzzer makes of a few small ones.
 //!
 //! A run fails where it panics, where it takes more memory than [`readers::Target::most`] says, counted by an allocator of our
-//! own, or more than a second (which libFuzzer's `-timeout` holds to more strictly than is measured here).
+//! own, or more than a second three times in a row: other programs want the machine too.
 
 mod counting;
 mod readers;
@@ -19,7 +19,13 @@ pub fn run(name: &str, bytes: &[u8]) {
     let target = target.expect("a target of this name");
     let start = Instant::now();
     let peak = counting::peak(|| target.run(bytes));
+    let took = start.elapsed();
     let most = target.most(bytes.len());
     assert!(peak <= most, "{peak} bytes of memory for {} of a file, more than {most}", bytes.len());
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let is_quick = || {
+        let start = Instant::now();
+        target.run(bytes);
+        start.elapsed() < Duration::from_secs(1)
+    };
+    assert!(took < Duration::from_secs(1) || is_quick() || is_quick(), "{took:?}");
 }

@@ -1,15 +1,19 @@
 //! Apache Parquet: a table of named columns.
 
 use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::parquet::basic::{LogicalType, Type as Physical};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::ParquetMetaData;
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
+use bytes::Bytes;
 use rbm_core::{Error, Result};
 
 const FORM: &str = "a Parquet file";
@@ -98,8 +102,11 @@ pub fn read(path: &Path) -> Result<Vec<Column>> {
     };
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    let is_checked = Arc::new(AtomicBool::new(false));
+    let file = Pages { file, length, is_checked: is_checked.clone() };
     let reader = SerializedFileReader::new(file).map_err(wrong("the end of the file"))?;
     check(path, reader.metadata(), length)?;
+    is_checked.store(true, Ordering::Relaxed);
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let mut columns: Vec<_> =
         schema.columns().iter().map(|column| empty(column)).collect::<Vec<_>>();
@@ -169,6 +176,86 @@ fn check(path: &Path, metadata: &ParquetMetaData, length: u64) -> Result<()> {
             Err(Error::file(path, "the end of the file", expected, found))
         }
     }
+}
+
+/// A file as the `parquet` crate reads it: the header of a page, then its bytes. The crate allocates what a header claims, and goes on
+/// behind the end of the file as if there were something (docs/upstream/parquet.md).
+struct Pages {
+    file: File,
+    length: u64,
+    /// Whether what is read begins with the header of a page.
+    is_checked: Arc<AtomicBool>,
+}
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = BufReader<UntilEnd>;
+
+    fn get_read(&self, start: u64) -> std::result::Result<Self::T, ParquetError> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut read = BufReader::new(UntilEnd(file));
+        if self.is_checked.load(Ordering::Relaxed) {
+            check_page(read.fill_buf()?).map_err(ParquetError::General)?;
+        }
+        Ok(read)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> std::result::Result<Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+            let found = format!("{length} bytes from byte {start} on in a file of {}", self.length);
+            return Err(ParquetError::EOF(found));
+        }
+        self.file.get_bytes(start, length)
+    }
+}
+
+/// Reading behind the end is an error.
+struct UntilEnd(File);
+
+impl Read for UntilEnd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+/// Snappy makes at most 64 bytes of 3.
+const MOST_INFLATED: i64 = 32;
+
+/// Checks the sizes with which the header of a page begins: its kind, its bytes, and its compressed bytes, each a number in
+/// Thrift's compact form. The error is what was found.
+fn check_page(header: &[u8]) -> std::result::Result<(), String> {
+    let mut at = 0;
+    let mut number = || -> Option<i64> {
+        // The next field, of 32 bits.
+        (*header.get(at)? == 0x15).then_some(())?;
+        at += 1;
+        let mut bits = 0u64;
+        for shift in (0..35).step_by(7) {
+            let byte = *header.get(at)?;
+            at += 1;
+            bits |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some((bits >> 1) as i64 ^ -((bits & 1) as i64));
+            }
+        }
+        None
+    };
+    let (Some(_), Some(bytes), Some(compressed)) = (number(), number(), number()) else {
+        return Err("a page without its sizes".into());
+    };
+    if compressed < 0 || !(0..=MOST_INFLATED * compressed + 1024).contains(&bytes) {
+        return Err(format!("a page of {bytes} bytes in {compressed} compressed ones"));
+    }
+    Ok(())
 }
 
 /// A column without rows.
@@ -313,6 +400,25 @@ fn each<T: DataType>(
         let mut values = values.iter();
         for level in &levels {
             take(if *level == present { values.next() } else { None });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_page;
+
+    #[test]
+    fn a_page_is_not_larger_than_its_bytes_can_be() {
+        let whole = check_page(&[0x15, 0x00, 0x15, 0x80, 0x02, 0x15, 0x10, 0x2c]);
+        assert_eq!(whole, Ok(()));
+        // 2 GiB in eight bytes, less than nothing, and no sizes.
+        let found = check_page(&[0x15, 0x00, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x10]);
+        assert_eq!(found, Err("a page of 2147483647 bytes in 8 compressed ones".into()));
+        assert!(check_page(&[0x15, 0x00, 0x15, 0x02, 0x15, 0x01]).is_err());
+        assert!(check_page(&[0x15, 0x00, 0x15, 0x01, 0x15, 0x02]).is_err());
+        for header in [&[][..], &[0x15], &[0x25, 0x00], &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+            assert_eq!(check_page(header), Err("a page without its sizes".into()));
         }
     }
 }
