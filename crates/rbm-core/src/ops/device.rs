@@ -33,7 +33,7 @@ pub fn is_finite(tensor: &Tensor) -> Result<bool> {
         return Ok(true);
     }
     // Of what is finite nothing is left, of NaN and infinities NaN; a sum of the numbers themselves may overflow.
-    let nothing = (tensor - tensor)?.sum_all()?;
+    let nothing = tensor.sub(tensor)?.sum_all()?;
     Ok(to_host(&nothing)?.to_scalar::<f64>()? == 0.0)
 }
 
