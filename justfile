@@ -34,6 +34,6 @@ hub-python:
 # Every reader against a fuzzer, so many minutes each (cargo install cargo-fuzz; a nightly compiler). What it finds goes to fuzz/artifacts:
 # copy it to fuzz/corpus/TARGET/found-WHAT, where `cargo test` reads it too.
 fuzz MINUTES:
-    cd fuzz && for target in $(cargo +nightly fuzz list); do \
+    cd fuzz && export RAYON_NUM_THREADS=1 && for target in $(cargo +nightly fuzz list); do \
         cargo +nightly fuzz run -s none $target -- -max_total_time=$(({{MINUTES}} * 60)) -max_len=65536 -timeout=5 -rss_limit_mb=2048 || exit 1; \
     done
