@@ -136,7 +136,7 @@ fn evaluate_prints_a_table_or_one_json_object() {
     assert_eq!(layers.len(), 2);
     for layer in layers {
         let keys: Vec<_> = layer.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = "data_reconstruction_error dead_units free_energy_gap hidden hidden_activity mean_weight means_error \
+        let expected = "data_reconstruction_error dead_units free_energy free_energy_gap hidden hidden_activity mean_weight means_error \
                         pseudo_likelihood reconstruction_error stuck_units visible";
         assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
     }

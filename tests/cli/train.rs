@@ -181,7 +181,7 @@ fn metrics_have_a_line_an_epoch() {
         let keys = match line["stage"].as_str() {
             Some("classifier") => "train_loss validation_error validation_loss",
             _ => {
-                "k update_ratio reconstruction_error means_error pseudo_likelihood free_energy_gap hidden_activity dead_units \
+                "k update_ratio reconstruction_error means_error pseudo_likelihood free_energy free_energy_gap hidden_activity dead_units \
                  stuck_units mean_weight singular_values"
             }
         };

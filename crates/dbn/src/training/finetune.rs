@@ -186,7 +186,6 @@ impl Training {
         (validation, most): (Option<&Part>, f64),
         mut figures: Figures,
     ) -> Result<Figures> {
-        self.check(network.unrolled())?;
         let epoch = self.record.position.epoch + 1;
         self.record.position = Position { epoch, batch: 0 };
         self.record.epochs += 1;
@@ -198,6 +197,7 @@ impl Training {
             false => Ok(()),
         };
         check("", loss)?;
+        self.check(network.unrolled())?;
         figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
