@@ -83,10 +83,7 @@ fn of_cases(
         let prepared = model.prepare(&block?)?;
         let scores = Scores::of(model, &prepared, sampling(args))?;
         let mut columns = vec![column(&scores.free_energy)?];
-        if let Some(log_partition) = log_partition {
-            columns.push(column(&scores.log_likelihood(model, log_partition)?)?);
-            columns.push(column(&vec![log_partition.error; scores.free_energy.len()])?);
-        }
+        columns.extend(log_likelihood(&scores, model, log_partition)?);
         if let Some(pseudo_likelihood) = &scores.pseudo_likelihood {
             columns.push(column(pseudo_likelihood)?);
         }
@@ -151,10 +148,7 @@ fn of_mutants(
             let scores = Scores::of(model, &mutated, sampling(args))?;
             let ratios: Vec<f64> = scores.free_energy.iter().map(|energy| wild - energy).collect();
             let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
-            if let Some(log_partition) = log_partition {
-                columns.push(column(&scores.log_likelihood(model, log_partition)?)?);
-                columns.push(column(&vec![log_partition.error; changes.len()])?);
-            }
+            columns.extend(log_likelihood(&scores, model, log_partition)?);
             scored.push(columns);
             numbers.extend(changes.iter().map(|_| row));
             let before = match &part.names {
@@ -173,6 +167,17 @@ fn of_mutants(
     let table =
         Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
     write(args, &table, scored.into_iter().map(Ok))
+}
+
+/// log p of each case and its error, a column each, where log Z is known.
+fn log_likelihood(
+    scores: &Scores,
+    model: &Model,
+    log_partition: Option<&Estimate>,
+) -> Result<Vec<Tensor>> {
+    let Some(log_partition) = log_partition else { return Ok(Vec::new()) };
+    let log_p = scores.log_likelihood(model, log_partition)?;
+    Ok(vec![column(&log_p)?, column(&vec![log_partition.error; log_p.len()])?])
 }
 
 /// The state of each site of a case `(1, sites * states)`.

@@ -197,7 +197,6 @@ impl Training {
             false => Ok(()),
         };
         check("", loss)?;
-        self.check(network.unrolled())?;
         figures.train_loss = Some(loss);
         let averages = epoch + recipe.average_last > recipe.epochs;
         let score = self.kept.close_epoch(network.unrolled(), averages, validation, epoch)?;
@@ -214,6 +213,7 @@ impl Training {
             let score = network.unrolled().score(&self.some_of_training()?)?;
             check(" on training cases", score.loss)?;
         }
+        self.check(network.unrolled())?;
         self.record.kept = self.kept.counts;
         Ok(figures)
     }
