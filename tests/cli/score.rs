@@ -170,3 +170,25 @@ fn a_model_alone_has_a_log_z_and_samples() {
     assert!(said.err.contains("the units' own biases"), "{}", said.err);
     place.dbn("evaluate alone --likelihood --report r").failed_in_the_end(&["--report"]);
 }
+
+/// Whoever reads no further is no failure, and a full output is named; missing values are filled in, and that is said.
+#[test]
+fn an_output_that_ends_and_values_that_are_missing() {
+    let place = Place::new();
+    place.train("--missing gibbs --set classifier=none");
+    let shell = |script: &str| crate::common::answer(&mut place.shell(script));
+    let said = shell("set -o pipefail 2>/dev/null; \"$DBN\" score run data.csv | head -1");
+    assert!(!said.err.contains("dbn: "), "{}", said.err);
+    let full = shell("\"$DBN\" score run data.csv >/dev/full");
+    assert_eq!(full.code, Some(1));
+    assert!(full.err.contains("standard output"), "{}", full.err);
+    // A model that knows of missing values has a log p of complete cases.
+    let said = place.dbn("score run data.csv --binarise threshold:0.5").done();
+    assert!(!said.err.contains("missing"), "{}", said.err);
+    let holed = place.text("data.csv").replacen(",0.", ",,0.", 0);
+    let mut lines: Vec<String> = holed.lines().map(str::to_owned).collect();
+    lines[1] = lines[1].split_once(',').map(|(_, rest)| format!(",{rest}")).unwrap();
+    place.write("holed.csv", lines.join("\n") + "\n");
+    let said = place.dbn("score run holed.csv").done();
+    assert!(said.err.contains("missing values are filled in"), "{}", said.err);
+}

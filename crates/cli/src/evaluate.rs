@@ -29,7 +29,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         !is_asked || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
-    if part.cases.may_miss() {
+    if part.cases.has_missing()? {
         ensure!(
             !args.likelihood.likelihood,
             "--likelihood: expected cases without missing values: of others the model gives no log p(v)"

@@ -117,7 +117,13 @@ pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
 
 /// Whether `error` says that nobody reads our output any more.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    let io = error.chain().find_map(|cause| {
+        let of_csv = cause.downcast_ref::<csv::Error>().and_then(|error| match error.kind() {
+            csv::ErrorKind::Io(io) => Some(io),
+            _ => None,
+        });
+        of_csv.or_else(|| cause.downcast_ref::<io::Error>())
+    });
     io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
 }
 

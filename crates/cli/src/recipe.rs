@@ -181,7 +181,9 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
         let (low, high) = model.dbn.visible_units().range();
         let is_divided = high.is_finite()
             && datasets::check_range(source, &dataset.train, low, high, "the").is_ok();
-        if is_divided {
+        if is_divided && scale == 1.0 {
+            // There is nothing to say of that.
+        } else if is_divided {
             output::note(format!(
                 "the data are not divided by {scale}: they lie in [{low}, {high}]"
             ));

@@ -314,6 +314,9 @@ fn start(
         });
         rows = groups.collect::<Result<Vec<Vec<u32>>>>()?.concat();
     }
+    if part.cases.has_missing()? {
+        output::note("missing values are filled in, also those that are held");
+    }
     let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
     if args.clamp.is_none() {
         return Ok((model.dbn.start_chains_at(&cases, rng)?, None));

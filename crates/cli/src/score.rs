@@ -35,7 +35,8 @@ fn log_partition(args: &Score, model: &Model, part: &Part) -> Result<Option<Esti
         output::note(format!("log_likelihood is left out: {why}"));
         Ok(None)
     };
-    if part.cases.may_miss() {
+    if part.cases.has_missing()? {
+        output::note("missing values are filled in: numbers are of the filled cases");
         return left_out("of cases with missing values the model gives no log p(v)".into());
     }
     if let Err(error) = likelihood::check_configurations(model, &model.prepare_cases(&part.cases)?)
@@ -135,6 +136,11 @@ fn of_mutants(
         "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
     );
     let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
+    let bar = indicatif::ProgressBar::new_spinner().with_message("mutants");
+    bar.set_style(
+        indicatif::ProgressStyle::default_spinner()
+            .template("{spinner} {pos} mutants, {per_sec}")?,
+    );
     for (at, &row) in rows.iter().enumerate() {
         let case = model.prepare(&part.cases.block(at..at + 1)?)?;
         let codes = codes(&case, &letters)?;
@@ -142,10 +148,11 @@ fn of_mutants(
             true => mutants::all(&codes, &letters),
             false => mutants::named(&args.mutants, &codes, &letters)?,
         };
-        let wild = Scores::of(model, &case, sampling(args))?.free_energy[0];
+        let wild = Scores::free_energies(model, &case)?.free_energy[0];
         for changes in changes.chunks(data::BLOCK) {
             let mutated = mutants::rows(&codes, changes, &letters)?.to_device(case.device())?;
-            let scores = Scores::of(model, &mutated, sampling(args))?;
+            let scores = Scores::free_energies(model, &mutated)?;
+            bar.inc(changes.len() as u64);
             let ratios: Vec<f64> = scores.free_energy.iter().map(|energy| wild - energy).collect();
             let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
             columns.extend(log_likelihood(&scores, model, log_partition)?);
@@ -158,6 +165,7 @@ fn of_mutants(
             names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
         }
     }
+    bar.finish_and_clear();
     ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
     let mut named: Vec<_> = vec!["log_ratio", "free_energy"];
     if log_partition.is_some() {
@@ -206,6 +214,6 @@ fn write(
     let source = || cases::source(args.data.as_deref(), &args.run);
     match &args.out {
         Some(out) => output::line(features::write(out, table, blocks).with_context(source)?),
-        None => features::print(table, blocks).with_context(source),
+        None => features::print(table, blocks),
     }
 }

@@ -125,7 +125,10 @@ pub fn learning(dir: &Path, metrics: &str) -> Result<()> {
         ("pseudo-likelihood, nats a case", vec![("", "pseudo_likelihood")]),
         ("free energy of training cases, nats", vec![("", "free_energy")]),
         ("free energy, validation − training, nats", vec![("", "free_energy_gap")]),
-        ("loss, nats a case", vec![("training", "train_loss"), ("validation", "validation_loss")]),
+        (
+            "loss (nats; of a target squared error)",
+            vec![("training", "train_loss"), ("validation", "validation_loss")],
+        ),
         ("validation error, %", vec![("", "validation_error")]),
         ("validation RMSE", vec![("", "validation_rmse")]),
         ("validation squared error", vec![("", "validation_squared_error")]),

@@ -159,7 +159,7 @@ pub fn write(
 /// Writes the same as comma-separated values to standard output.
 pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>>) -> Result<()> {
     let matrices = blocks.map(|features| Ok(Tensor::cat(&features?, 1)?));
-    csv::write(std::io::stdout().lock(), table, matrices)
+    csv::write(std::io::stdout().lock(), table, matrices).context("standard output")
 }
 
 fn write_blocks(

@@ -130,7 +130,7 @@ impl Plot {
     fn draw(&self, area: &Area) -> Drawn {
         have_font();
         area.fill(&WHITE)?;
-        let (x, y) = self.ranges()?;
+        let (x, y) = self.ranges(f64::from(area.dim_in_pixel().1))?;
         let x_decimals = if self.is_log_x { 0 } else { decimals(&x) };
         match self.is_log_x {
             true => self.draw_over(area, (x.start..x.end).log_scale(), y, x_decimals),
@@ -193,6 +193,10 @@ impl Plot {
             PathElement::new(points.to_vec(), colour.stroke_width(width))
         };
         let drawn = match series.mark {
+            // A line through one point is none.
+            Mark::Line if points.len() == 1 => {
+                chart.draw_series(points.iter().map(|at| Circle::new(*at, 3, colour.filled())))?
+            }
             Mark::Line => chart.draw_series([line(&points, 2)])?,
             Mark::Points => {
                 chart.draw_series([line(&points, 1)])?;
@@ -234,7 +238,7 @@ impl Plot {
     }
 
     /// What the axes must show, with a margin.
-    fn ranges(&self) -> std::result::Result<(Range<f64>, Range<f64>), &'static str> {
+    fn ranges(&self, height: f64) -> std::result::Result<(Range<f64>, Range<f64>), &'static str> {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for series in &self.series {
             let places = self.places(series);
@@ -248,7 +252,9 @@ impl Plot {
         let range = |values: &mut dyn Iterator<Item = f64>, margin: f64| {
             let (low, high) =
                 values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-            let room = ((high - low) * margin).max(1e-9 * high.abs().max(low.abs()).max(1e-3));
+            // A single value stands in the middle of a range of its own size.
+            let least = if high > low { 1e-9 } else { 0.5 };
+            let room = ((high - low) * margin).max(least * high.abs().max(low.abs()).max(1e-3));
             (low <= high).then_some((low, high, room))
         };
         let x = range(&mut points.iter().map(|(x, _)| *x), 0.02);
@@ -268,7 +274,10 @@ impl Plot {
         let high = if is_dots || names == 0 || self.y_range.is_some() {
             high
         } else {
-            let share = (LEGEND_FRAME + LEGEND_LINE * names as f64).min(0.5);
+            // Of a lower chart the legend takes a larger part.
+            let share =
+                (LEGEND_FRAME + LEGEND_LINE * names as f64) * SIZE.0 as f64 / height.max(1.0);
+            let share = share.min(0.5);
             low + (high - low) / (1.0 - share)
         };
         let legend = if is_dots { (x1 - x0) * LEGEND } else { 0.0 };

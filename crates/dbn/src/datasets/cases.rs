@@ -118,6 +118,20 @@ impl Cases {
         self.may_miss && self.fill.is_none()
     }
 
+    /// Whether a value is missing in any of them, or would be without what stands for it.
+    pub fn has_missing(&self) -> Result<bool> {
+        if !self.may_miss {
+            return Ok(false);
+        }
+        let unfilled = Self { fill: None, ..self.clone() };
+        for block in data::blocks(&unfilled) {
+            if block?.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| x.is_nan()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The same cases with these values, one a column, where values are missing; instead of any before.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Such files rarely say what they are. What is taken for the separator, a header, an index or a category is decided by the
 //! whole file, and said.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
@@ -85,7 +86,14 @@ pub(super) fn read_columns(
     }
     let spool = text.into_inner().map_err(|e| spooling(path)(e.into_error()))?;
     let bytes = spool.finish().map_err(spooling(path))?;
-    let text = Text { path, bytes: &bytes, start: 0, separator: Separator::Mark(b','), form: FORM };
+    let text = Text {
+        path,
+        bytes: &bytes,
+        start: 0,
+        separator: Separator::Mark(b','),
+        form: FORM,
+        broken: Cell::new(0),
+    };
     let mut table = table(&text, true, Vec::new(), options)?;
     for Column { name, values } in others {
         if let Values::Other(kind) = values {
@@ -98,7 +106,14 @@ pub(super) fn read_columns(
 /// The cases in the file `path`, plain or gzipped, in which there is nothing but zeros and ones.
 pub(super) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Part> {
     let text = bytes::read_unzipped(path, BITS)?;
-    let text = Text { path, bytes: &text, start: 0, separator: Separator::Mark(b','), form: BITS };
+    let text = Text {
+        path,
+        bytes: &text,
+        start: 0,
+        separator: Separator::Mark(b','),
+        form: BITS,
+        broken: Cell::new(0),
+    };
     let (mut values, mut count, mut columns) = (Spool::new(), 0, None);
     text.records(|_, record| {
         let columns = *columns.get_or_insert(record.len());
@@ -136,6 +151,12 @@ fn table(
     let head = Head::of(text, has_header, options)?;
     notes.extend(head.notes.iter().cloned());
     let survey = Survey::of(text, &head)?;
+    if text.broken.get() > 0 {
+        notes.push(format!(
+            "cells of several lines are read as one line; records that have such: {} (is a quotation mark not closed?)",
+            text.broken.get()
+        ));
+    }
     let plan = Plan::of(text, &head, &survey, options, &mut notes)?;
     plan.read(text, &head, notes)
 }

@@ -1,5 +1,6 @@
 //! Lines of text taken apart: which separator, which records, where they stand.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -106,6 +107,8 @@ pub(super) struct Text<'a> {
     pub separator: Separator,
     /// What an error expects.
     pub form: &'static str,
+    /// How many records of those that were shown last had cells of several lines.
+    pub broken: Cell<usize>,
 }
 
 impl<'a> Text<'a> {
@@ -129,7 +132,7 @@ impl<'a> Text<'a> {
         let first = &bytes[begin..end_of_line(begin)];
         if let [b's', b'e', b'p', b'=', mark] = *first.trim_ascii_end() {
             let (start, separator) = (end_of_line(begin), Separator::Mark(mark));
-            return Ok((Self { path, bytes, start, separator, form }, notes));
+            return Ok((Self { path, bytes, start, separator, form, broken: Cell::new(0) }, notes));
         }
         let (mut start, mut last_comment) = (begin, None);
         while bytes[start..].first() == Some(&b'#') {
@@ -156,7 +159,7 @@ impl<'a> Text<'a> {
         if comments > 0 {
             notes.push(format!("lines of comments (#) before the table, passed over: {comments}"));
         }
-        Ok((Self { path, bytes, start, separator, form }, notes))
+        Ok((Self { path, bytes, start, separator, form, broken: Cell::new(0) }, notes))
     }
 
     /// Shows every record, with its number from 0, to `visit`, until that says `false`.
@@ -166,6 +169,7 @@ impl<'a> Text<'a> {
     ) -> Result<()> {
         let mut record = StringRecord::new();
         let mut number = 0;
+        self.broken.set(0);
         match self.separator {
             Separator::Mark(mark) => {
                 // `flexible`, so that a line of another length is reported in this module's words.
@@ -189,8 +193,17 @@ impl<'a> Text<'a> {
                         Error::file(self.path, place, self.form, found)
                     })?;
                     let position = in_file(record.position());
-                    record.set_position(position);
-                    if !is_there || !visit(number, &record)? {
+                    record.set_position(position.clone());
+                    if !is_there {
+                        return Ok(());
+                    }
+                    if record.iter().any(|cell| cell.contains('\n')) {
+                        self.check_quotes(&record)?;
+                        record = in_one_line(&record);
+                        record.set_position(position);
+                        self.broken.set(self.broken.get() + 1);
+                    }
+                    if !visit(number, &record)? {
                         return Ok(());
                     }
                     number += 1;
@@ -231,6 +244,25 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Errors where a quotation mark before the last cell of `record`, which goes over several lines, is never closed: the csv reader
+    /// takes all lines to the end of the file for one cell.
+    fn check_quotes(&self, record: &StringRecord) -> Result<()> {
+        let start = record.position().map_or(0, |position| position.byte() as usize);
+        let rest = &self.bytes[start.min(self.bytes.len())..];
+        let is_last = record.iter().next_back().is_some_and(|cell| {
+            let tail = rest.trim_ascii_end();
+            tail.ends_with(cell.trim_end().as_bytes())
+        });
+        let marks = rest.iter().filter(|byte| **byte == b'"').count();
+        if is_last && marks % 2 == 1 {
+            let at = record.len().saturating_sub(1);
+            let expected = "a closing quotation mark";
+            let found = "the end of the file: it is opened here and never closed";
+            return Err(Error::file(self.path, self.place(record, at), expected, found));
+        }
+        Ok(())
+    }
+
     /// There is no record.
     pub(super) fn empty(&self) -> Error {
         Error::file(self.path, "line 1", self.form, "an empty file")
@@ -266,6 +298,12 @@ impl<'a> Text<'a> {
         let place = line(self.bytes, record.position());
         Err(Error::file(self.path, place, expected, record.len().to_string()))
     }
+}
+
+/// The record with blanks in place of the ends of lines within its cells.
+fn in_one_line(record: &StringRecord) -> StringRecord {
+    let cell = |cell: &str| cell.split_whitespace().collect::<Vec<_>>().join(" ");
+    record.iter().map(cell).collect()
 }
 
 /// The line of `text` on which what begins at `position` stands, from 1. The reader's own count lags behind after blank

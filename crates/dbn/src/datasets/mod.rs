@@ -251,7 +251,11 @@ fn tell_columns(
                     dataset.notes.push(format!("columns taken for {}", columns.description()));
                     let constant = (0..profiles.len()).filter(|&at| profiles[at].is_constant());
                     let constant: Vec<_> = constant.map(|at| columns.called(at)).collect();
-                    if !constant.is_empty() && is_table {
+                    if constant.len() == profiles.len() && dataset.train.len() > 1 {
+                        let found = "columns that are the same in every case";
+                        return Err(Error::file(source, "cases", "something that varies", found));
+                    }
+                    if !constant.is_empty() {
                         let listed = columns::listed(&constant);
                         dataset.notes.push(format!(
                             "the same in every case, so that they say nothing: {listed}"

@@ -540,3 +540,28 @@ fn kinds_that_contradict_each_other_are_refused() -> Outcome {
     assert!(has_note(&set, "told apart as `a.1`") && has_note(&set, "--label-column species"));
     Ok(())
 }
+
+#[test]
+fn a_quotation_mark_that_is_never_closed_is_refused() -> Outcome {
+    for (text, place) in [
+        ("a,b,label\n1,2,x\n3,4,\"y\n5,6,x\n7,8,y\n", "line 3, column 3"),
+        ("a,b,label\n1,2,x\n3,\"4,y\n5,6,x\n7,8,y\n", "line 3, column 2"),
+    ] {
+        let message = table(text).err().ok_or("accepted")?.to_string();
+        assert!(message.contains(place) && message.contains("never closed"), "{message}");
+    }
+    // What is closed on another line is one cell, and said; names are in one line.
+    let set = table("\"a\nb\",c\n1,\"two\nwords\"\n2,one\n3,one\n4,\"two  words\"\n")?;
+    assert_eq!(names(&set), ["a b", "c"]);
+    assert!(has_note(&set, "cells of several lines"), "{:?}", set.notes);
+    assert_eq!(units(&set), "gaussian:1+potts(3):1");
+    assert!(!has_note(&table("a,b\n1,\"x\"\n2,y\n")?, "several lines"));
+    Ok(())
+}
+
+#[test]
+fn a_table_in_which_nothing_varies_is_refused() -> Outcome {
+    let message = table("a,b\n1,2\n1,2\n1,2\n").err().ok_or("accepted")?.to_string();
+    assert!(message.contains("the same in every case"), "{message}");
+    Ok(())
+}
