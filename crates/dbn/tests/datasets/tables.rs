@@ -168,7 +168,8 @@ fn another_table_is_read_as_the_one_that_was_learned() -> Outcome {
 #[test]
 fn labels_are_numbered_without_large_gaps() -> Outcome {
     let labelled = |labels: [i64; 4]| {
-        let lines: String = labels.iter().map(|label| format!("{label},0.5\n")).collect();
+        let line = |(i, label): (usize, &i64)| format!("{label},0.{}\n", i + 1);
+        let lines: String = labels.iter().enumerate().map(line).collect();
         table(&format!("label,a\n{lines}"))
     };
     let set = labelled([-1, 1, 1, -1])?;
