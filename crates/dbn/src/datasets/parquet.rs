@@ -96,6 +96,16 @@ enum Meaning {
 /// [`Error::File`] where the file is none of this format, is damaged, or is compressed in a way that this program does not read;
 /// [`Error::Io`] where it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Column>> {
+    // Pages that say something else than the columns do make the `parquet` crate panic (docs/upstream/parquet.md).
+    let read = std::panic::catch_unwind(|| read_columns(path));
+    read.unwrap_or_else(|_| {
+        let found = "something that its reader gives up on: the file is damaged";
+        Err(Error::file(path, "pages", FORM, found))
+    })
+}
+
+/// The same; the reader beneath may panic.
+fn read_columns(path: &Path) -> Result<Vec<Column>> {
     let wrong = |place: &str| {
         let place = place.to_owned();
         move |error: ParquetError| Error::file(path, place.clone(), FORM, error.to_string())
