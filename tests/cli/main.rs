@@ -15,6 +15,7 @@ mod hub_lies;
 mod hub_python;
 mod import;
 mod joint;
+mod keys;
 mod kills;
 mod likelihood;
 mod real_valued;

@@ -15,6 +15,8 @@ mod recipe;
 #[cfg(feature = "hub")]
 mod transfer;
 
+mod recipes;
+
 mod model;
 
 mod measured;
@@ -103,6 +105,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
     }
     match command {
         Command::Train(args) => train::run(args, bars, quiet),
+        Command::Recipe(args) => recipes::run(args),
         Command::Evaluate(args) => evaluate::run(args, bars),
         Command::Sample(args) => sample::run(args),
         Command::Score(args) => score::run(args),

@@ -7,6 +7,7 @@ mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;
+mod recipe;
 mod reproduce;
 mod sample;
 mod score;
@@ -23,6 +24,7 @@ pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
 pub use hub::{Data, Pull, Push};
 pub use import::{Import, Program};
+pub use recipe::Recipe;
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 pub use score::Score;
@@ -56,6 +58,7 @@ pub struct Logging {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Train(Train),
+    Recipe(Recipe),
     Evaluate(Evaluate),
     Sample(Sample),
     Score(Score),
@@ -101,8 +104,10 @@ pub struct Where {
 
 /// The help of `--recipe`.
 fn recipes() -> String {
-    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    format!("A built-in recipe ({}) or a TOML file", names.join(", "))
+    format!(
+        "A built-in recipe or a TOML file: dbn recipe lists the {} built-in ones",
+        BUILT_IN.len()
+    )
 }
 
 /// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
@@ -110,12 +115,23 @@ fn recipes() -> String {
 #[command(after_help = "Examples:
   dbn train                                       the embedded 8x8 digits
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
-  dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
+  dbn train X.npy --labels y.npy --layers 500,200 --set 'layers.*.epochs=20'
   dbn train table.csv                             numbers and words; the column `label` or `class` is learned
   dbn train table.csv --label-column species --drop id --missing gibbs
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
-  dbn train --resume runs/mnist                   go on where it was stopped")]
+  dbn train --resume runs/mnist                   go on where it was stopped
+The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
+  --set 'layers.*.epochs=20'               times through the data
+  --set 'layers.*.learning_rate=0.05'      or '{ from = 0.1, to = 0.001 }' for one that falls
+  --set 'layers.*.batch_size=20'           cases in a mini-batch
+  --set 'layers.*.method=pcd'              cd, pcd, fpcd, pt, ptt, mean-field, exact
+  --set 'layers.*.steps=10'                k, the Gibbs steps between updates
+  --set 'layers.*.l2=0.001'                weight decay
+  --set 'layers.*.centre=true'             the centred gradient
+  --set 'classifier.epochs=10'             the most epochs of backpropagation
+  --set 'classifier.dropout_hidden=0.3'    the fraction of hidden units left out
+  --set 'data.pass=sample'                 draw zeros and ones from grey values at every turn")]
 pub struct Train {
     /// digits, a table (.csv, .tsv, .parquet), arrays (.npy, .npz, .safetensors), a folder of IDX files, of PNG files by class or
     /// of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME where it has several), a .svm, .fasta or
@@ -125,7 +141,7 @@ pub struct Train {
     pub data_options: DataOptions,
     #[arg(long, value_name = "NAME|FILE", help = recipes())]
     pub recipe: Option<String>,
-    /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
+    /// Change a key of the recipe, e.g. layers.0.epochs=5, 'layers.*.learning_rate=0.05' or classifier.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
