@@ -18,6 +18,7 @@ mod joint;
 mod keys;
 mod kills;
 mod likelihood;
+mod manual;
 mod real_valued;
 mod reproducible;
 mod resume;

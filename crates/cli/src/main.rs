@@ -21,6 +21,7 @@ mod model;
 
 mod measured;
 
+mod dry_run;
 mod train;
 
 mod npy;
@@ -56,6 +57,8 @@ mod pull;
 
 mod import;
 
+mod manual;
+
 mod bench;
 mod reproduce;
 
@@ -63,7 +66,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::args::{Args, Command};
 use crate::stop::Stopped;
@@ -71,12 +74,15 @@ use crate::stop::Stopped;
 fn main() -> ExitCode {
     dbn::datasets::end_on_bus_error();
     if let Err(error) = rbm_core::ops::threads::settle() {
-        output::note(format!("dbn: {error}"));
+        output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);
     }
     let mut args = Args::parse();
-    let bars = MultiProgress::new();
-    let quiet = args.logging.log_json;
+    let bars = match args.logging.quiet {
+        true => MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+        false => MultiProgress::new(),
+    };
+    let quiet = args.logging.log_json || args.logging.quiet;
     let started = logging::start(&args.logging, &bars);
     let result = started.and_then(|()| run(&mut args.command, &bars, quiet));
     match result {
@@ -85,11 +91,11 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<Stopped>() {
             Some(stopped) => {
-                output::note(stopped.to_string());
+                output::error(stopped.to_string());
                 ExitCode::from(stop::CODE)
             }
             None => {
-                output::note(format!("dbn: {}", output::one_line(&error)));
+                output::error(format!("dbn: {}", output::one_line(&error)));
                 match error.is::<output::Usage>() {
                     true => ExitCode::from(output::Usage::CODE),
                     false => ExitCode::FAILURE,
@@ -124,5 +130,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         }
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
+        Command::Completions(args) => manual::completions(args),
+        Command::Manual(args) => manual::man(args),
     }
 }

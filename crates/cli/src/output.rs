@@ -60,9 +60,23 @@ pub fn note_as_json() {
     IS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// Tells the user something beside the results. Perhaps nobody reads it. Names from files stand in it: of very long ones the
-/// beginning.
+/// Whether nothing is said but errors and results.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`note`] says nothing.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Tells the user something beside the results, unless they want to hear nothing else.
 pub fn note(text: impl AsRef<str>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        error(text);
+    }
+}
+
+/// Tells the user why a command ended. Perhaps nobody reads it. Names from files stand in it: of very long ones the beginning.
+pub fn error(text: impl AsRef<str>) {
     let text = printable_lines(text.as_ref());
     let text = match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),

@@ -7,6 +7,7 @@ mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;
+mod manual;
 mod recipe;
 mod reproduce;
 mod sample;
@@ -24,6 +25,7 @@ pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
 pub use hub::{Data, Pull, Push};
 pub use import::{Import, Program};
+pub use manual::{Completions, Manual};
 pub use recipe::Recipe;
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
@@ -50,6 +52,9 @@ pub struct Logging {
     /// Tell more: -v what happens, -vv every epoch, -vvv every step (RUST_LOG overrules)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
+    /// Say nothing but errors and results
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
     /// Write the log as JSON, a line an event, to standard error
     #[arg(long, global = true)]
     pub log_json: bool,
@@ -75,6 +80,9 @@ pub enum Command {
     Import(Import),
     Bench(Bench),
     Reproduce(Reproduce),
+    Completions(Completions),
+    #[command(name = "man")]
+    Manual(Manual),
 }
 
 impl Command {
@@ -114,6 +122,7 @@ fn recipes() -> String {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn train                                       the embedded 8x8 digits
+  dbn train --dry-run                             what it would do and take; nothing is written
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
   dbn train X.npy --labels y.npy --layers 500,200 --set 'layers.*.epochs=20'
   dbn train table.csv                             numbers and words; the column `label` or `class` is learned
@@ -180,6 +189,9 @@ pub struct Train {
         "categories", "numbers", "missing", "binarise", "one_hot", "width",
         "alphabet", "weights"])]
     pub resume: Option<PathBuf>,
+    /// Print the recipe, the sizes, and an estimate of time and memory; write nothing
+    #[arg(long, conflicts_with_all = ["resume", "out"])]
+    pub dry_run: bool,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     pub checkpoint_every: f64,

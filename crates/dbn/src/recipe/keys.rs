@@ -153,12 +153,7 @@ impl Recipe {
             out.push('\n');
         }
         for keys in keys()? {
-            let blocks: Vec<&Table> = match values.get(keys.table) {
-                _ if keys.table.is_empty() => vec![&values],
-                Some(Value::Array(tables)) => tables.iter().filter_map(Value::as_table).collect(),
-                Some(Value::Table(table)) => vec![table],
-                _ => Vec::new(),
-            };
+            let blocks = keys.blocks(&values);
             if blocks.is_empty() {
                 let absent = format!("No {} in this recipe: {}", keys.header(), keys.about);
                 write_comment(&mut out, &absent);
@@ -172,27 +167,62 @@ impl Recipe {
     }
 }
 
+impl Recipe {
+    /// The recipe as TOML without the keys that have their defaults. It reads back as the same recipe.
+    pub fn to_brief_toml(&self) -> Result<String> {
+        let values = table_of(self)?;
+        let mut out = String::new();
+        for keys in keys()? {
+            for block in keys.blocks(&values) {
+                let mut changed = String::new();
+                keys.write_changed(&mut changed, block);
+                // Other tables mean something without any key.
+                if !keys.table.is_empty() && (keys.table != "data" || !changed.is_empty()) {
+                    _ = writeln!(out, "\n{}", keys.header());
+                }
+                out += &changed;
+            }
+        }
+        Ok(out)
+    }
+}
+
 impl Keys {
+    /// The tables of these keys among the values of a recipe.
+    fn blocks<'a>(&self, values: &'a Table) -> Vec<&'a Table> {
+        match values.get(self.table) {
+            _ if self.table.is_empty() => vec![values],
+            Some(Value::Array(tables)) => tables.iter().filter_map(Value::as_table).collect(),
+            Some(Value::Table(table)) => vec![table],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Writes the keys that are not as they would be if they were left out.
+    fn write_changed(&self, out: &mut String, values: &Table) {
+        for key in &self.keys {
+            let value = values.get(&key.name).map(ToString::to_string);
+            if let Some(value) = value.filter(|value| key.default.as_ref() != Some(value)) {
+                _ = writeln!(out, "{} = {value}", key.name);
+            }
+        }
+    }
+
+    /// Writes a table: of the first one every key with a comment.
     fn write(&self, out: &mut String, values: &Table, is_first: bool) {
         if !self.table.is_empty() {
-            if is_first {
-                write_comment(out, &self.about);
-            } else {
-                write_comment(out, "Keys that are left out here have their defaults.");
-            }
+            let left_out = "Keys that are left out here have their defaults.";
+            write_comment(out, if is_first { &self.about } else { left_out });
             _ = writeln!(out, "{}", self.header());
         }
-        for key in &self.keys {
-            let value = values.get(&key.name);
-            if is_first {
-                write_comment(out, &key.text());
-            }
-            match value {
-                Some(value) if is_first || key.default != Some(value.to_string()) => {
-                    _ = writeln!(out, "{} = {value}", key.name);
-                }
-                None if is_first => _ = writeln!(out, "# {}: left out", key.name),
-                _ => {}
+        if !is_first {
+            self.write_changed(out, values);
+        }
+        for key in self.keys.iter().filter(|_| is_first) {
+            write_comment(out, &key.text());
+            match values.get(&key.name) {
+                Some(value) => _ = writeln!(out, "{} = {value}", key.name),
+                None => _ = writeln!(out, "# {}: left out", key.name),
             }
         }
         out.push('\n');
