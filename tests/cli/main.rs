@@ -25,5 +25,6 @@ mod resume;
 mod score;
 mod sources;
 mod tables;
+mod terminal;
 mod train;
 mod units;

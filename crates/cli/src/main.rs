@@ -1,6 +1,7 @@
 //! `dbn`: train, evaluate, sample and inspect deep belief networks.
 
 mod output;
+mod progress;
 
 mod clamp;
 
@@ -9,7 +10,6 @@ mod stop;
 
 mod device;
 mod logging;
-mod progress;
 mod recipe;
 
 #[cfg(feature = "hub")]
@@ -65,7 +65,7 @@ mod reproduce;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::args::{Args, Command};
@@ -77,7 +77,10 @@ fn main() -> ExitCode {
         output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);
     }
-    let mut args = Args::parse();
+    let mut args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refused(&error),
+    };
     let bars = match args.logging.quiet {
         true => MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
         false => MultiProgress::new(),
@@ -105,6 +108,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shows help or the version where these were asked for, else says in one line what is wrong with what was typed.
+fn refused(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody may be there to read it.
+        let _ = error.print();
+    } else {
+        let known = Args::command();
+        let command = std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some());
+        let text = error.render().to_string();
+        output::error(format!("dbn: {}", output::of_arguments(&text, command.as_deref())));
+    }
+    ExitCode::from(error.exit_code() as u8)
+}
+
 fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
     if let Some(given) = command.model() {
         *given = model::find(given, bars)?;
@@ -114,7 +132,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Recipe(args) => recipes::run(args),
         Command::Evaluate(args) => evaluate::run(args, bars),
         Command::Sample(args) => sample::run(args),
-        Command::Score(args) => score::run(args),
+        Command::Score(args) => score::run(args, bars),
         Command::Embed(args) => embed::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Decode(args) => decode::run(args),

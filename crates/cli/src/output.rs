@@ -104,6 +104,26 @@ pub fn one_line(error: &anyhow::Error) -> String {
     })
 }
 
+/// What is wrong with the arguments of `command`, in one line, of the several lines that say it.
+pub fn of_arguments(text: &str, command: Option<&str>) -> String {
+    let mut said = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        if ["Usage:", "For more information"].iter().any(|start| line.starts_with(start)) {
+            continue;
+        }
+        said += match said.chars().next_back() {
+            None => "",
+            Some(':') => " ",
+            Some(_) if line.starts_with('[') => " ",
+            Some(_) => "; ",
+        };
+        said += line;
+    }
+    let command = command.map_or(String::new(), |command| format!(" {command}"));
+    format!("{said} (dbn{command} --help says more)")
+}
+
 /// Prints one JSON object.
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)
