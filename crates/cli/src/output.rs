@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use console::measure_text_width;
 use rbm_core::printable_lines;
 use serde::Serialize;
 
@@ -59,9 +60,23 @@ pub fn note_as_json() {
     IS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// Tells the user something beside the results. Perhaps nobody reads it. Names from files stand in it: of very long ones the
-/// beginning.
+/// Whether nothing is said but errors and results.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`note`] says nothing.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Tells the user something beside the results, unless they want to hear nothing else.
 pub fn note(text: impl AsRef<str>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        error(text);
+    }
+}
+
+/// Tells the user why a command ended. Perhaps nobody reads it. Names from files stand in it: of very long ones the beginning.
+pub fn error(text: impl AsRef<str>) {
     let text = printable_lines(text.as_ref());
     let text = match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
@@ -89,30 +104,90 @@ pub fn one_line(error: &anyhow::Error) -> String {
     })
 }
 
+/// What is wrong with the arguments of `command`, in one line, of the several lines that say it.
+pub fn of_arguments(text: &str, command: Option<&str>) -> String {
+    let mut said = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        if ["Usage:", "For more information"].iter().any(|start| line.starts_with(start)) {
+            continue;
+        }
+        said += match said.chars().next_back() {
+            None => "",
+            Some(':') => " ",
+            Some(_) if line.starts_with('[') => " ",
+            Some(_) => "; ",
+        };
+        said += line;
+    }
+    let command = command.map_or(String::new(), |command| format!(" {command}"));
+    format!("{said} (dbn{command} --help says more)")
+}
+
 /// Prints one JSON object.
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
-/// A table whose first column is text and whose others are numbers.
+/// A table whose first column is text and whose others are numbers. On a terminal that is too narrow, its rows come one under
+/// another.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
+    let width = terminal_width(&Table::new());
+    arranged(header, &rows, width, CellAlignment::Right)
 }
 
-/// A table of texts, as wide as the terminal.
+/// A table of texts, as wide as the terminal. Where words would have to be cut, its rows come one under another.
 pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let width = terminal_width(&Table::new()).unwrap_or(WIDTH);
+    arranged(header, &rows, Some(width), CellAlignment::Left)
+}
+
+/// The columns of the terminal that standard output is, if it is one.
+fn terminal_width(table: &Table) -> Option<u16> {
+    table.width().filter(|_| io::stdout().is_terminal())
+}
+
+/// The rows beside each other, at most `width` wide where that is known; texts are broken between words. Else a block a row.
+fn arranged(
+    header: &[&str],
+    rows: &[Vec<String>],
+    width: Option<u16>,
+    alignment: CellAlignment,
+) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !io::stdout().is_terminal() {
-        table.set_width(WIDTH);
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
+    table.add_rows(rows.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(alignment);
     }
-    table.to_string()
+    let Some(width) = width else { return table.trim_fmt() };
+    // A space on each side of a cell.
+    let needed = |widths: &[usize]| widths.iter().map(|width| width + 2).sum::<usize>();
+    let of_cell = |cell: &str| match alignment {
+        CellAlignment::Left => cell.split_whitespace().map(measure_text_width).max().unwrap_or(0),
+        _ => measure_text_width(cell),
+    };
+    let column = |i: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
+        cells.chain(header.get(i).copied()).map(of_cell).max().unwrap_or(0)
+    };
+    if needed(&(0..header.len()).map(column).collect::<Vec<_>>()) > usize::from(width) {
+        return stacked(header, rows);
+    }
+    table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    table.trim_fmt()
+}
+
+/// A block a row: its first cell, and below it each other one behind its header.
+fn stacked(header: &[&str], rows: &[Vec<String>]) -> String {
+    let block = |row: &Vec<String>| {
+        let (first, others) = row.split_first().map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
+        let lines = header.iter().skip(1).zip(others).filter(|(_, cell)| !cell.is_empty());
+        let lines = lines.map(|(name, cell)| format!("\n  {name}: {cell}")).collect::<String>();
+        format!("{first}{lines}")
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether `error` says that nobody reads our output any more.
@@ -137,4 +212,29 @@ pub fn grouped(number: u64) -> String {
         .map(|group| std::str::from_utf8(group).unwrap_or_default())
         .collect();
     groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches tables that a terminal of 60 columns breaks wherever a line ends.
+    #[test]
+    fn tables_fit_or_stack() {
+        let header = ["layer", "reconstruction error", "pseudo-likelihood", "free energy"];
+        let row = |name: &str| [name, "0.1234", "-17.2", "-8.1"].map(str::to_owned).to_vec();
+        let rows = vec![row("1: bernoulli"), row("2: gaussian")];
+        for (width, is_stacked) in [(120, false), (80, false), (60, true), (20, true)] {
+            let text = arranged(&header, &rows, Some(width), CellAlignment::Right);
+            assert_eq!(text.contains("\n  reconstruction error: 0.1234\n"), is_stacked, "{text}");
+            assert!(is_stacked || text.lines().count() == 4, "{text}");
+            let longest = text.lines().map(measure_text_width).max().unwrap_or(0);
+            assert!(longest <= usize::from(width.max(30)), "{width}: {text}");
+        }
+        let texts =
+            vec![vec!["mnist".to_owned(), "a sentence of several words, which is broken".into()]];
+        let text = arranged(&["recipe", "for"], &texts, Some(30), CellAlignment::Left);
+        assert!(text.lines().count() > 3, "{text}");
+        assert!(text.lines().all(|line| measure_text_width(line) <= 30), "{text}");
+    }
 }

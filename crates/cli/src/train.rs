@@ -18,7 +18,7 @@ use rbm_core::{Rng, Rows, Units};
 use crate::args::{Cases, Train};
 use crate::progress::{self, Progress};
 use crate::stop::{self, Stopped};
-use crate::{device, measured, output, recipe};
+use crate::{device, dry_run, measured, output, recipe};
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
@@ -53,6 +53,10 @@ pub fn train(
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
     let mut training = Training::new(recipe, dataset, &device)?;
     training.monitor = !args.no_monitor;
+    if args.dry_run {
+        training.notes.iter().for_each(output::note);
+        return dry_run::run(training);
+    }
     let is_new = resumed.is_none();
     let (run, _claim) = match resumed {
         Some(held) => held,
