@@ -26,7 +26,7 @@ const MIB: usize = 1 << 20;
 /// Deflate makes at most so many bytes of one.
 const DEFLATED: usize = 1032;
 
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "idx", file: "train-images-idx3-ubyte", read: idx, a_byte: 32, always: 4 * MIB },
     Target { name: "npy", file: "x.npy", read: dataset, a_byte: 64, always: 8 * MIB },
     Target { name: "npz", file: "x.npz", read: npz, a_byte: 2 * 4 * DEFLATED, always: 16 * MIB },
@@ -52,6 +52,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "pt", file: "x.pt", read: state_dict, a_byte: 128, always: 4 * MIB },
     // 2^24 numbers, as f64 and as f32, are what any file may claim.
     Target { name: "hdf5", file: "x.h5", read: hdf5, a_byte: 64, always: 256 * MIB },
+    Target { name: "hub", file: "answer.json", read: hub, a_byte: 256, always: 4 * MIB },
     Target { name: "parquet", file: "x.parquet", read: parquet, a_byte: 2048, always: 288 * MIB },
 ];
 
@@ -143,6 +144,14 @@ fn state_dict(path: &Path) -> Result<()> {
 
 fn hdf5(path: &Path) -> Result<()> {
     rbms(path, None).map(drop)
+}
+
+/// An answer of the Hub.
+fn hub(path: &Path) -> Result<()> {
+    let body = std::fs::read(path).map_err(|e| rbm_core::Error::io(path, e))?;
+    let names = ["config.json", "model.safetensors"];
+    dbn::hub::read_answer(&body, &names).unwrap_or_else(|believed| panic!("believed {believed}"));
+    Ok(())
 }
 
 fn parquet(path: &Path) -> Result<()> {

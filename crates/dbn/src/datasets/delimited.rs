@@ -198,7 +198,10 @@ impl<'a> Text<'a> {
                         return Ok(());
                     }
                     if record.iter().any(|cell| cell.contains('\n')) {
-                        self.check_quotes(&record)?;
+                        // Only the last one can hold a mark that is never closed: the others need not be looked through.
+                        if reader.position().byte() as usize + self.start >= self.bytes.len() {
+                            self.check_quotes(&record)?;
+                        }
                         record = in_one_line(&record);
                         record.set_position(position);
                         self.broken.set(self.broken.get() + 1);
@@ -244,17 +247,13 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Errors where a quotation mark before the last cell of `record`, which goes over several lines, is never closed: the csv reader
-    /// takes all lines to the end of the file for one cell.
+    /// Errors where the last cell of the last `record`, which goes over several lines, begins with a quotation mark that is never
+    /// closed: the csv reader takes all lines to the end of the file for one cell.
     fn check_quotes(&self, record: &StringRecord) -> Result<()> {
         let start = record.position().map_or(0, |position| position.byte() as usize);
         let rest = &self.bytes[start.min(self.bytes.len())..];
-        let is_last = record.iter().next_back().is_some_and(|cell| {
-            let tail = rest.trim_ascii_end();
-            tail.ends_with(cell.trim_end().as_bytes())
-        });
         let marks = rest.iter().filter(|byte| **byte == b'"').count();
-        if is_last && marks % 2 == 1 {
+        if marks % 2 == 1 {
             let at = record.len().saturating_sub(1);
             let expected = "a closing quotation mark";
             let found = "the end of the file: it is opened here and never closed";

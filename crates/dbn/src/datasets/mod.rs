@@ -55,6 +55,7 @@ mod stored;
 mod suits;
 mod survey;
 mod svmlight;
+mod thrift;
 mod weights;
 
 use std::path::Path;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::parquet::basic::{LogicalType, Type as Physical};
-use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::basic::{Encoding, LogicalType, Type as Physical};
+use ::parquet::column::page::{Page, PageMetadata, PageReader};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::ParquetMetaData;
@@ -15,6 +16,8 @@ use ::parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileRea
 use ::parquet::schema::types::ColumnDescriptor;
 use bytes::Bytes;
 use rbm_core::{Error, Result};
+
+use super::thrift::check_structure;
 
 const FORM: &str = "a Parquet file";
 /// The values that any file may have, and those for each byte of a file. A small file can claim any number of values that are
@@ -96,7 +99,7 @@ enum Meaning {
 /// [`Error::File`] where the file is none of this format, is damaged, or is compressed in a way that this program does not read;
 /// [`Error::Io`] where it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Column>> {
-    // Pages that say something else than the columns do make the `parquet` crate panic (docs/upstream/parquet.md).
+    // What is known to make the `parquet` crate panic is refused before (docs/upstream/parquet.md); it may know more.
     let read = std::panic::catch_unwind(|| read_columns(path));
     read.unwrap_or_else(|_| {
         let found = "something that its reader gives up on: the file is damaged";
@@ -114,6 +117,7 @@ fn read_columns(path: &Path) -> Result<Vec<Column>> {
     let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
     let is_checked = Arc::new(AtomicBool::new(false));
     let file = Pages { file, length, is_checked: is_checked.clone() };
+    check_end(&file).map_err(wrong("the end of the file"))?;
     let reader = SerializedFileReader::new(file).map_err(wrong("the end of the file"))?;
     check(path, reader.metadata(), length)?;
     is_checked.store(true, Ordering::Relaxed);
@@ -127,8 +131,9 @@ fn read_columns(path: &Path) -> Result<Vec<Column>> {
                 continue;
             }
             let place = wrong(&format!("column {:?}", column.name));
-            let from = rows.get_column_reader(i).map_err(&place)?;
-            extend(&mut column.values, from, of).map_err(&place)?;
+            let pages = rows.get_column_page_reader(i).map_err(&place)?;
+            let pages = Box::new(WithDictionary { pages, has_dictionary: false });
+            extend(&mut column.values, get_column_reader(of.clone(), pages), of).map_err(&place)?;
         }
     }
     let count = |column: &Column| match &column.values {
@@ -146,6 +151,21 @@ fn read_columns(path: &Path) -> Result<Vec<Column>> {
         }
     }
     Ok(columns)
+}
+
+/// What the end of a file says has its length before it, and a mark after that. The `parquet` crate makes room for any list that it
+/// claims.
+fn check_end(file: &Pages) -> std::result::Result<(), ParquetError> {
+    let Some(mark) = file.length.checked_sub(8) else { return Ok(()) };
+    let bytes = file.get_bytes(mark, 8)?;
+    let length = bytes.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+    match mark.checked_sub(length) {
+        Some(start) if bytes.ends_with(b"PAR1") => {
+            check_structure(&file.get_bytes(start, length as usize)?).map_err(ParquetError::General)
+        }
+        // The crate says what is wrong.
+        _ => Ok(()),
+    }
 }
 
 /// The `parquet` crate takes offsets, lengths and counts for granted, and panics at a negative one (docs/upstream/parquet.md).
@@ -266,6 +286,50 @@ fn check_page(header: &[u8]) -> std::result::Result<(), String> {
         return Err(format!("a page of {bytes} bytes in {compressed} compressed ones"));
     }
     Ok(())
+}
+
+/// The pages of a column. Values by their places in a dictionary come after it: the `parquet` crate panics where there is none.
+struct WithDictionary {
+    pages: Box<dyn PageReader>,
+    has_dictionary: bool,
+}
+
+impl PageReader for WithDictionary {
+    fn get_next_page(&mut self) -> std::result::Result<Option<Page>, ParquetError> {
+        let page = self.pages.get_next_page()?;
+        match &page {
+            Some(Page::DictionaryPage { .. }) => self.has_dictionary = true,
+            Some(page) => {
+                let is_by_place = matches!(
+                    page.encoding(),
+                    Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY
+                );
+                if is_by_place && !self.has_dictionary {
+                    return Err(ParquetError::General(
+                        "values of a dictionary that is not there".into(),
+                    ));
+                }
+            }
+            None => {}
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> std::result::Result<Option<PageMetadata>, ParquetError> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> std::result::Result<(), ParquetError> {
+        self.pages.skip_next_page()
+    }
+}
+
+impl Iterator for WithDictionary {
+    type Item = std::result::Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
 }
 
 /// A column without rows.

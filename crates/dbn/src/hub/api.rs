@@ -282,6 +282,30 @@ fn large(body: &[u8]) -> Answer<Vec<String>> {
     Ok(large.map(|file| file.path).collect())
 }
 
+/// Reads `body` as each of the answers, as the fuzzers do: how many of them it is taken for. The error is what is believed and has not
+/// the form that everything else relies on.
+pub fn read_each(body: &[u8], names: &[&'static str]) -> std::result::Result<usize, String> {
+    let hex = |text: &str| text.bytes().all(|c| b"0123456789abcdef".contains(&c));
+    let info = info(body);
+    if let Some(Info { commit, .. }) =
+        info.as_ref().ok().filter(|info| !(info.commit.len() == 40 && hex(&info.commit)))
+    {
+        return Err(format!("{commit:?} for a commit"));
+    }
+    let listing = listing(body, names);
+    for (name, Listed { hash, .. }) in listing.as_ref().into_iter().flatten() {
+        let digits = hash.digits();
+        if !(names.contains(name) && [40, 64].contains(&digits.len()) && hex(digits)) {
+            return Err(format!("{digits:?} for the hash of {name:?}"));
+        }
+    }
+    let token: Answer<XetToken> = parsed(body);
+    let committed: Answer<Committed> = parsed(body);
+    let believed =
+        [info.is_ok(), listing.is_ok(), large(body).is_ok(), token.is_ok(), committed.is_ok()];
+    Ok(believed.into_iter().filter(|is| *is).count())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -304,23 +328,6 @@ mod tests {
             json!({ "files": [{ "path": NAMES[1], "uploadMode": "lfs", "shouldIgnore": false }] }),
         ]
         .map(|value| value.to_string())
-    }
-
-    /// What is believed has the form that everything else relies on; most is not believed.
-    fn check(body: &[u8]) -> usize {
-        let hex = |text: &str| text.bytes().all(|c| b"0123456789abcdef".contains(&c));
-        let info = info(body).inspect(|info| assert!(info.commit.len() == 40 && hex(&info.commit)));
-        let listing = listing(body, &NAMES).inspect(|listing| {
-            for (name, Listed { hash, .. }) in listing {
-                let digits = hash.digits();
-                assert!(NAMES.contains(name) && [40, 64].contains(&digits.len()) && hex(digits));
-            }
-        });
-        let token: Answer<XetToken> = parsed(body);
-        let committed: Answer<Committed> = parsed(body);
-        let believed =
-            [info.is_ok(), listing.is_ok(), large(body).is_ok(), token.is_ok(), committed.is_ok()];
-        believed.into_iter().filter(|is| *is).count()
     }
 
     #[test]
@@ -391,7 +398,7 @@ mod tests {
                     body.push(b'0');
                 }
             }
-            believed += check(&body);
+            believed += read_each(&body, &NAMES).unwrap();
         }
         assert!(believed > 1000, "only {believed} got past the parser");
     }

@@ -46,6 +46,8 @@ use std::path::Path;
 use candle_core::Device;
 use rbm_core::{Error, Result};
 
+#[doc(hidden)]
+pub use self::api::read_each as read_answer;
 pub use self::options::Options;
 pub use self::parcel::{CARD, Content, Parcel};
 pub use self::push::{Push, Pushed};

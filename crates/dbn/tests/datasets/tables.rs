@@ -557,6 +557,10 @@ fn a_quotation_mark_that_is_never_closed_is_refused() -> Outcome {
     assert!(has_note(&set, "cells of several lines"), "{:?}", set.notes);
     assert_eq!(units(&set), "gaussian:1+potts(3):1");
     assert!(!has_note(&table("a,b\n1,\"x\"\n2,y\n")?, "several lines"));
+    // Looked for once: ten minutes where every such cell looks through the rest of the file.
+    let notes: String =
+        (0..60_000).map(|i| format!("{},\"yes\nor no\"\n{i},no\n", i % 7)).collect();
+    assert_eq!(table(&format!("a,b\n{notes}"))?.train.len(), 120_000);
     Ok(())
 }
 

@@ -1,0 +1,142 @@
+//! Thrift's compact form, in which Parquet says what a file holds: walked once before anything is allocated by it.
+
+/// How deep structures may lie in each other. Those of Parquet are less than ten deep.
+const DEEPEST: usize = 32;
+
+/// Checks that `bytes` begin with a whole structure, and that no list or text in it claims more than there are bytes. The
+/// error is what was found.
+pub(super) fn check_structure(bytes: &[u8]) -> Result<(), String> {
+    Walk(bytes).structure(0)
+}
+
+/// What is left of the bytes.
+struct Walk<'a>(&'a [u8]);
+
+impl Walk<'_> {
+    fn skip(&mut self, count: u64) -> Result<(), String> {
+        let rest = usize::try_from(count).ok().and_then(|count| self.0.get(count..));
+        let found = || format!("{count} bytes or elements where {} bytes are left", self.0.len());
+        self.0 = rest.ok_or_else(found)?;
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        let byte = self.0.first().copied();
+        self.skip(1)?;
+        byte.ok_or_else(|| "nothing".into())
+    }
+
+    /// A number of seven bits a byte.
+    fn number(&mut self) -> Result<u64, String> {
+        let mut bits = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = self.byte()?;
+            bits |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte < 0x80 {
+                return Ok(bits);
+            }
+        }
+        Err("a number of more than 64 bits".into())
+    }
+
+    /// A number of elements, each of which takes at least a byte.
+    fn count(&mut self) -> Result<u64, String> {
+        let count = self.number()?;
+        let left = self.0.len();
+        match count <= left as u64 {
+            true => Ok(count),
+            false => Err(format!("{count} elements in {left} bytes")),
+        }
+    }
+
+    fn structure(&mut self, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(format!("structures more than {DEEPEST} deep"));
+        }
+        loop {
+            let header = self.byte()?;
+            if header == 0 {
+                return Ok(());
+            }
+            if header >> 4 == 0 {
+                // The field's own number.
+                self.number()?;
+            }
+            match header & 0x0f {
+                // A truth stands in its header.
+                1 | 2 => {}
+                kind => self.value(kind, depth)?,
+            }
+        }
+    }
+
+    /// A value of this kind, as in a list or a map.
+    fn value(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+        match kind {
+            1..=3 => self.skip(1),
+            4..=6 => self.number().map(drop),
+            7 => self.skip(8),
+            8 => {
+                let length = self.count()?;
+                self.skip(length)
+            }
+            9 | 10 => {
+                let header = self.byte()?;
+                let count = match header >> 4 {
+                    15 => self.count()?,
+                    short => u64::from(short),
+                };
+                (0..count).try_for_each(|_| self.nested(header & 0x0f, depth))
+            }
+            11 => {
+                let count = self.count()?;
+                let kinds = if count > 0 { self.byte()? } else { 0 };
+                (0..count).try_for_each(|_| {
+                    self.nested(kinds >> 4, depth)?;
+                    self.nested(kinds & 0x0f, depth)
+                })
+            }
+            12 => self.structure(depth + 1),
+            kind => Err(format!("a value of kind {kind}")),
+        }
+    }
+
+    /// An element, which may be a list itself.
+    fn nested(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+        match depth > DEEPEST {
+            true => Err(format!("lists more than {DEEPEST} deep")),
+            false => self.value(kind, depth + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_structure;
+
+    #[test]
+    fn what_claims_more_than_there_is_is_refused() {
+        // Field 1: a number; field 2: true; field 3: "ab"; field 4: two numbers; field 5: a structure; the end.
+        let whole =
+            [0x15, 0x90, 0x01, 0x11, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x1c, 0x13, 7, 0, 0];
+        assert_eq!(check_structure(&whole), Ok(()));
+        for length in 0..whole.len() {
+            assert!(check_structure(&whole[..length]).is_err(), "{length}");
+        }
+        for (bytes, found) in [
+            (&[0x19, 0xfc, 0xff, 0xff, 0xff, 0x0f, 0][..], "33554431 elements in 1 bytes"),
+            (&[0x18, 0x80, 0x80, 0x04, b'a'], "65536 elements in 1 bytes"),
+            (&[0x1b, 0x7f, 0x55], "127 elements in 1 bytes"),
+            (&[0x1e, 0], "a value of kind 14"),
+            (
+                &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+                "a number of more",
+            ),
+            (&[0x1c; 100], "more than 32 deep"),
+            (&[0x19; 100], "more than 32 deep"),
+        ] {
+            let message = check_structure(bytes).expect_err("accepted");
+            assert!(message.contains(found), "{message}");
+        }
+    }
+}
