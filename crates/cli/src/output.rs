@@ -1,20 +1,19 @@
 //! Results on standard output: lines, tables, JSON.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use console::measure_text_width;
+use console::{Term, measure_text_width};
 use rbm_core::printable_lines;
 use serde::Serialize;
 
 /// The most characters of a note.
 const LONGEST: usize = 3000;
 /// Columns of a table of texts where there is no terminal to ask.
-const WIDTH: u16 = 120;
+const WIDTH: usize = 120;
 
 /// What was typed, or what stands in a recipe, is wrong: the program ends as after wrong arguments.
 #[derive(Debug)]
@@ -129,65 +128,140 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
+/// How the cells of a table's columns after the first stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cells {
+    /// Words, from the left, broken between them where there is no room.
+    Texts,
+    /// From the right, never broken.
+    Numbers,
+}
+
 /// A table whose first column is text and whose others are numbers. On a terminal that is too narrow, its rows come one under
 /// another.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let width = terminal_width(&Table::new());
-    arranged(header, &rows, width, CellAlignment::Right)
+    arranged(header, &rows, terminal_width().unwrap_or(usize::MAX), Cells::Numbers)
 }
 
-/// A table of texts, as wide as the terminal. Where words would have to be cut, its rows come one under another.
+/// A table of texts, as wide as the terminal at most. Where words would have to be cut, its rows come one under another.
 pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let width = terminal_width(&Table::new()).unwrap_or(WIDTH);
-    arranged(header, &rows, Some(width), CellAlignment::Left)
+    arranged(header, &rows, terminal_width().unwrap_or(WIDTH), Cells::Texts)
 }
 
 /// The columns of the terminal that standard output is, if it is one.
-fn terminal_width(table: &Table) -> Option<u16> {
-    table.width().filter(|_| io::stdout().is_terminal())
+fn terminal_width() -> Option<usize> {
+    let term = Term::stdout();
+    term.size_checked().filter(|_| term.is_term()).map(|(_, columns)| usize::from(columns))
 }
 
-/// The rows beside each other, at most `width` wide where that is known; texts are broken between words. Else a block a row.
-fn arranged(
+/// The rows beside each other, at most `width` wide. Else a block a row.
+fn arranged(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) -> String {
+    let Some((widths, gap)) = columns(header, rows, width, cells) else {
+        return stacked(header, rows, width, cells);
+    };
+    let header: Vec<_> = header.iter().map(ToString::to_string).collect();
+    let mut lines = lines_of(&header, &widths, gap, cells);
+    let all = widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1);
+    lines.push("─".repeat(all));
+    lines.extend(rows.iter().flat_map(|row| lines_of(row, &widths, gap, cells)));
+    lines.join("\n")
+}
+
+/// How wide the columns are, and the gap between them; none where no gap lets them fit.
+fn columns(
     header: &[&str],
     rows: &[Vec<String>],
-    width: Option<u16>,
-    alignment: CellAlignment,
-) -> String {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(TableStyle::new().header_separator(rule)).set_header(header);
-    table.add_rows(rows.to_vec());
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(alignment);
-    }
-    let Some(width) = width else { return table.trim_fmt() };
-    // A space on each side of a cell.
-    let needed = |widths: &[usize]| widths.iter().map(|width| width + 2).sum::<usize>();
-    let of_cell = |cell: &str| match alignment {
-        CellAlignment::Left => cell.split_whitespace().map(measure_text_width).max().unwrap_or(0),
-        _ => measure_text_width(cell),
+    width: usize,
+    cells: Cells,
+) -> Option<(Vec<usize>, usize)> {
+    let widest = |of: &dyn Fn(&str) -> usize| -> Vec<usize> {
+        let column = |i: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
+            cells.chain(header.get(i).copied()).map(of).max().unwrap_or(0)
+        };
+        (0..header.len()).map(column).collect()
     };
-    let column = |i: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
-        cells.chain(header.get(i).copied()).map(of_cell).max().unwrap_or(0)
+    let whole = widest(&measure_text_width);
+    let least = match cells {
+        Cells::Numbers => whole.clone(),
+        Cells::Texts => widest(&|cell| cell.split(' ').map(measure_text_width).max().unwrap_or(0)),
     };
-    if needed(&(0..header.len()).map(column).collect::<Vec<_>>()) > usize::from(width) {
-        return stacked(header, rows);
+    let taken = |widths: &[usize], gap: usize| {
+        widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
+    };
+    if let Some(gap) = [3, 2, 1].into_iter().find(|gap| taken(&whole, *gap) <= width) {
+        return Some((whole, gap));
     }
-    table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-    table.trim_fmt()
+    let gap = [2, 1].into_iter().find(|gap| taken(&least, *gap) <= width)?;
+    let mut widths = whole;
+    while taken(&widths, gap) > width {
+        // What is widest gives way, down to its longest word.
+        let wide =
+            (0..widths.len()).filter(|&i| widths[i] > least[i]).max_by_key(|&i| widths[i])?;
+        widths[wide] -= 1;
+    }
+    Some((widths, gap))
 }
 
-/// A block a row: its first cell, and below it each other one behind its header.
-fn stacked(header: &[&str], rows: &[Vec<String>]) -> String {
+/// The lines of a row.
+fn lines_of(row: &[String], widths: &[usize], gap: usize, cells: Cells) -> Vec<String> {
+    let broken: Vec<_> =
+        row.iter().zip(widths).map(|(cell, width)| wrapped(cell, *width)).collect();
+    let count = broken.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |n: usize| {
+        let mut line = String::new();
+        for (i, (cell, width)) in broken.iter().zip(widths).enumerate() {
+            let text = cell.get(n).map_or("", String::as_str);
+            let space = " ".repeat(width.saturating_sub(measure_text_width(text)));
+            line += &" ".repeat(if i == 0 { 0 } else { gap });
+            line += &match cells {
+                Cells::Numbers if i > 0 => space + text,
+                _ => text.to_owned() + &space,
+            };
+        }
+        line.trim_end().to_owned()
+    };
+    (0..count).map(line).collect()
+}
+
+/// A block a row: its first cell, and below it the other ones behind their headers; texts a line each.
+fn stacked(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) -> String {
     let block = |row: &Vec<String>| {
         let (first, others) = row.split_first().map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
-        let lines = header.iter().skip(1).zip(others).filter(|(_, cell)| !cell.is_empty());
-        let lines = lines.map(|(name, cell)| format!("\n  {name}: {cell}")).collect::<String>();
+        let others = header.iter().skip(1).zip(others).filter(|(_, cell)| !cell.is_empty());
+        let others: Vec<_> = others.map(|(name, cell)| format!("{name}: {cell}")).collect();
+        let room = width.saturating_sub(2);
+        let lines: Vec<_> = match cells {
+            Cells::Texts => others.iter().flat_map(|text| wrapped(text, room)).collect(),
+            Cells::Numbers => filled(others.iter().map(String::as_str), ", ", room),
+        };
+        let lines = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
         format!("{first}{lines}")
     };
     rows.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+/// The text in lines, at most `width` wide where words allow.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    filled(text.split(' '), " ", width)
+}
+
+/// Lines of such pieces, none of them broken, at most `width` wide where they allow.
+fn filled<'a>(pieces: impl Iterator<Item = &'a str>, between: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line)
+                if measure_text_width(line) + between.len() + measure_text_width(piece)
+                    <= width =>
+            {
+                line.push_str(between);
+                line.push_str(piece);
+            }
+            _ => lines.push(piece.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Whether `error` says that nobody reads our output any more.
@@ -221,20 +295,21 @@ mod tests {
     /// Catches tables that a terminal of 60 columns breaks wherever a line ends.
     #[test]
     fn tables_fit_or_stack() {
-        let header = ["layer", "reconstruction error", "pseudo-likelihood", "free energy"];
+        let header = ["layer", "reconstruction error", "pseudo-likelihood", "energy"];
         let row = |name: &str| [name, "0.1234", "-17.2", "-8.1"].map(str::to_owned).to_vec();
         let rows = vec![row("1: bernoulli"), row("2: gaussian")];
-        for (width, is_stacked) in [(120, false), (80, false), (60, true), (20, true)] {
-            let text = arranged(&header, &rows, Some(width), CellAlignment::Right);
-            assert_eq!(text.contains("\n  reconstruction error: 0.1234\n"), is_stacked, "{text}");
+        for (width, is_stacked) in [(120, false), (80, false), (60, false), (57, true), (30, true)]
+        {
+            let text = arranged(&header, &rows, width, Cells::Numbers);
+            assert_eq!(text.contains("\n  reconstruction error: 0.1234"), is_stacked, "{text}");
             assert!(is_stacked || text.lines().count() == 4, "{text}");
             let longest = text.lines().map(measure_text_width).max().unwrap_or(0);
-            assert!(longest <= usize::from(width.max(30)), "{width}: {text}");
+            assert!(longest <= width, "{width}: {text}");
         }
         let texts =
             vec![vec!["mnist".to_owned(), "a sentence of several words, which is broken".into()]];
-        let text = arranged(&["recipe", "for"], &texts, Some(30), CellAlignment::Left);
-        assert!(text.lines().count() > 3, "{text}");
+        let text = arranged(&["recipe", "for"], &texts, 30, Cells::Texts);
+        assert!(text.lines().count() == 4 && text.contains("a sentence of several\n"), "{text}");
         assert!(text.lines().all(|line| measure_text_width(line) <= 30), "{text}");
     }
 }

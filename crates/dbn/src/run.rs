@@ -56,6 +56,10 @@ impl Run {
     /// A new run in the folder `dir`, which is made if need be, held. Errors when something of a run lies there already, and while
     /// another program trains there.
     pub fn create(dir: &Path, recipe: &Recipe) -> Result<(Self, Claim)> {
+        if dir.exists() && !dir.is_dir() {
+            let advice = "a folder, or a name that is free (choose another --out)";
+            return Err(Error::file(dir, "output", advice, "a file"));
+        }
         fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let claim = Claim::of(dir)?;
         for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
