@@ -16,6 +16,7 @@ mod hub_python;
 mod import;
 mod joint;
 mod kills;
+mod library;
 mod likelihood;
 mod real_valued;
 mod reproducible;
