@@ -87,8 +87,9 @@ fn pictures_of_alignments_are_maps_of_sites_and_letters() {
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
         (number(16), number(20))
     };
-    // Two tiles of 7 by 5, each pixel 6 by 6, three pixels between and around them.
-    assert_eq!(size("run/filters.png"), (3 + 2 * (42 + 3), 3 + 30 + 3));
+    // Two tiles of 7 by 5, each pixel 12 by 12, three pixels between and around them, and a line of words below.
+    assert_eq!(size("run/filters.png"), (3 + 2 * (84 + 3), 3 + 60 + 18 + 3));
+    assert!(size("run/correlations.png").0 > 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bench;
 mod codes;
 mod commands;
 mod common;
+mod compare;
 mod embed;
 mod examples;
 mod hostile;

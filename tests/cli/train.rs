@@ -369,3 +369,19 @@ fn free_energies_are_those_of_what_is_learned_from() {
     let binary = "--binarise threshold:0.5";
     assert!(energies("c", binary) == energies("d", &format!("{binary} {drawn}")));
 }
+
+/// Fewer cases are learned from, as many of each class; the others stay as they are.
+#[test]
+fn a_training_may_be_limited_to_fewer_cases() {
+    let place = Place::new();
+    place.dbn("train data.csv --recipe tiny.toml --no-pictures --limit 20 --out run").done();
+    let cases = |words: &str| {
+        let said = place.dbn(&format!("evaluate run --json {words}")).done();
+        serde_json::from_str::<Value>(&said.out).unwrap()["cases"].clone()
+    };
+    assert_eq!(cases("--cases train"), 20);
+    assert_eq!(cases("--cases train --limit 6"), 6);
+    assert_eq!(cases(""), 40);
+    assert_eq!(cases("--cases all"), 200);
+    assert_eq!(place.dbn("train --limit 0").code, Some(2));
+}

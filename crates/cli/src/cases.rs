@@ -29,7 +29,7 @@ pub fn find_numbered(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<(Part, Vec<u32>)> {
-    let of_named = DataOptions { binarise: None, weights: None, ..options.clone() };
+    let of_named = DataOptions { binarise: None, weights: None, limit: None, ..options.clone() };
     ensure!(
         data.is_some() || of_named == DataOptions::default(),
         "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
@@ -67,7 +67,7 @@ pub fn find_numbered(
     let mut taken =
         of_recipe.unwrap_or(dbn::recipe::Data { validate_one_in: 0, ..Default::default() });
     if cases == Cases::All {
-        taken.hold_out_one_in = 0;
+        (taken.hold_out_one_in, taken.limit) = (0, 0);
     }
     if cases != Cases::Validation {
         taken.validate_one_in = 0;
@@ -95,6 +95,10 @@ pub fn find_numbered(
         let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
         let why = if taken.learn_validation { ": the run learned from them" } else { "" };
         bail!("{name}: no cases are {purpose} of this data{why}");
+    };
+    let part = match options.limit {
+        Some(limit) => part.limited(limit as usize)?,
+        None => part,
     };
     let units = model.dbn.visible_units();
     model.check_width(part.width()).with_context(|| source(data, dir))?;

@@ -264,6 +264,9 @@ fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
     if let Some(weights) = options.weights {
         recipe.data.weights = weights;
     }
+    if let Some(limit) = options.limit {
+        recipe.data.limit = limit as usize;
+    }
     Ok(())
 }
 

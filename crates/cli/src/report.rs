@@ -39,7 +39,7 @@ pub fn write(
     write_whole(&place.join(REPORT), &json)?;
     let samples = match samples {
         Some(samples) => samples.clone(),
-        None => gallery::configurations(model, &mut Rng::new(args.seed))?,
+        None => gallery::configurations(model, gallery::CONFIGURATIONS, &mut Rng::new(args.seed))?,
     };
     let mut groups = Vec::new();
     let is_population = match (&args.data, Run::open(&args.run)) {
@@ -53,6 +53,7 @@ pub fn write(
     }
     let name = if is_population { "all" } else { name(args) };
     groups.push((name, model.prepare_cases(&part.cases)?.thinned(report::MOST)?));
+    correlations(place, model, part, &mut Rng::new(args.seed).split(1))?;
     groups.push(("sampled", samples));
     report::free_energies(&place.join("free_energies.png"), model, &groups)?;
     if let Ok(run) = Run::open(&args.run) {
@@ -63,6 +64,23 @@ pub fn write(
         std::fs::rename(entry.path(), dir.join(entry.file_name())).with_context(failed)?;
     }
     output::note(format!("report: {}", dir.display()));
+    Ok(())
+}
+
+/// Draws what varies together in an alignment, and in samples of the model. What the picture says is said.
+pub fn correlations(dir: &Path, model: &Model, part: &Part, rng: &mut Rng) -> Result<()> {
+    if !report::is_alignment(model) {
+        return Ok(());
+    }
+    let samples = gallery::configurations(model, report::CORRELATED, rng)?;
+    let prepared = Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
+    let path = dir.join(report::CORRELATIONS);
+    if let Some(r) = report::correlations(&path, model, &prepared, &samples)? {
+        output::note(format!(
+            "C_ij of the data and of {} samples: Pearson's r {r:.3}",
+            report::CORRELATED
+        ));
+    }
     Ok(())
 }
 

@@ -280,9 +280,11 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
     }
     let has_own_draws = matches!(model.dbn.visible_units(), Units::Multinomial { draws: 0, .. });
     if !has_own_draws {
-        groups.push(("sampled", gallery::configurations(model, &mut rng)?));
+        groups
+            .push(("sampled", gallery::configurations(model, gallery::CONFIGURATIONS, &mut rng)?));
     }
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
+    crate::report::correlations(run.dir(), model, &training.train, &mut rng.split(2))?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;
     report::learning(run.dir(), &metrics)?;

@@ -23,7 +23,7 @@ const TILES: usize = 100;
 /// The most originals in the picture of reconstructions.
 pub const PAIRS: usize = 40;
 /// How many configurations there are to look at together.
-const CONFIGURATIONS: usize = 200;
+pub const CONFIGURATIONS: usize = 200;
 /// How long each picture of an animation is shown, in milliseconds.
 const FRAME: u64 = 100;
 /// Gibbs steps behind each sample in a picture.
@@ -74,9 +74,9 @@ fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
     generator.picture(false, rng)
 }
 
-/// Configurations of the data layer, `(200, width)`: samples in which the lowest layer is drawn too.
-pub fn configurations(model: &Model, rng: &mut Rng) -> Result<Tensor> {
-    let mut chains = model.dbn.start_chains(CONFIGURATIONS, rng)?;
+/// Configurations of the data layer, `(count, width)`: samples in which the lowest layer is drawn too.
+pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tensor> {
+    let mut chains = model.dbn.start_chains(count, rng)?;
     for _ in 0..STEPS {
         Gibbs::default().step(model.dbn.top(), &mut chains, rng)?;
     }
@@ -163,7 +163,7 @@ pub fn image(model: &Model) -> (usize, usize) {
 }
 
 /// Sites and states of data that are nothing else, and no pictures.
-fn sites(model: &Model) -> Option<(usize, usize)> {
+pub(crate) fn sites(model: &Model) -> Option<(usize, usize)> {
     match model.dbn.visible_units() {
         Units::Potts { sites, states } if model.image.is_none() => Some((sites, states)),
         _ => None,

@@ -54,6 +54,9 @@ pub struct DataOptions {
     /// at least this share of the columns; for alignments identity:0.8
     #[arg(long, value_name = "HOW")]
     pub weights: Option<Weights>,
+    /// At most this many cases, as many of each class; of a training, of those learned from
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 /// Which cases of a data set

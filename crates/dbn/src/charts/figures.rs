@@ -158,3 +158,22 @@ pub fn codes(path: &Path, groups: &[(String, Vec<(f64, f64)>)]) -> Result<()> {
     }
     .write(path)
 }
+
+/// How pairs vary together in data and in samples, a dot for each, and the line on which both are the same.
+pub fn correlations(path: &Path, what: &str, pairs: Vec<(f64, f64)>) -> Result<()> {
+    let ends =
+        pairs.iter().fold((0.0f64, 0.0f64), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
+    let same = vec![(ends.0, ends.0), (ends.1, ends.1)];
+    Plot {
+        title: "What varies together".into(),
+        x: "C_ij of the data".into(),
+        y: "C_ij of samples".into(),
+        is_log_x: false,
+        y_range: None,
+        series: vec![
+            Series::new(what, Mark::Dots, pairs),
+            Series::new("the same in both", Mark::Line, same),
+        ],
+    }
+    .write(path)
+}

@@ -5,7 +5,7 @@ mod plot;
 pub(crate) mod text;
 
 pub use figures::{
-    Convergence, acceptance, acceptance_by_epoch, codes, estimates, free_energies, learning,
-    singular_values,
+    Convergence, acceptance, acceptance_by_epoch, codes, correlations, estimates, free_energies,
+    learning, singular_values,
 };
 pub use plot::{Mark, Plot, Series};

@@ -1,5 +1,6 @@
 //! A part of a data set: cases as rows, and the class of each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -77,6 +78,34 @@ impl Part {
         let names = self.names.as_ref().map(|names| chosen(names, indices).into());
         let weights = self.weights.as_ref().map(|weights| chosen(weights, indices).into());
         Ok(Self { targets, names, weights, ..Self::of(cases, labels)? })
+    }
+
+    /// At most `most` of the cases, in their order: the first of each class, as many of each as can be; where there are no labels,
+    /// from all over them, evenly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Part::select`].
+    pub fn limited(&self, most: usize) -> Result<Self> {
+        let count = self.len();
+        if most >= count {
+            return Ok(self.clone());
+        }
+        let Some(labels) = &self.labels else {
+            let evenly = (0..most).map(|i| (i as u64 * count as u64 / most as u64) as u32);
+            return self.select(&evenly.collect::<Vec<_>>());
+        };
+        let mut seen = BTreeMap::new();
+        let mut ranks: Vec<(u32, u32)> = Vec::with_capacity(count);
+        for (case, label) in (0..).zip(labels) {
+            let rank: &mut u32 = seen.entry(*label).or_default();
+            ranks.push((*rank, case));
+            *rank += 1;
+        }
+        ranks.sort_unstable();
+        let mut chosen: Vec<_> = ranks.iter().take(most).map(|(_, case)| *case).collect();
+        chosen.sort_unstable();
+        self.select(&chosen)
     }
 
     /// The numbers of `count` cases that stand for all of them: from all over them, evenly, and where not all count as much, as

@@ -229,6 +229,10 @@ pub struct Data {
     ///
     /// Range: true or false. Used by: data with validation cases.
     pub learn_validation: bool,
+    /// The most cases that are learned from, as many of each class as can be; 0 for all. Cases for validation and those held out stay.
+    ///
+    /// Range: 0 or more cases. Used by: all data.
+    pub limit: usize,
 }
 
 impl Data {
@@ -239,7 +243,11 @@ impl Data {
     /// As [`Dataset::parts`] and [`Parts::learning_all`].
     pub fn parts(&self, dataset: Dataset) -> Result<Parts> {
         let parts = dataset.parts(self.hold_out_one_in, self.validate_one_in)?;
-        if self.learn_validation { parts.learning_all() } else { Ok(parts) }
+        let parts = if self.learn_validation { parts.learning_all()? } else { parts };
+        match self.limit {
+            0 => Ok(parts),
+            limit => Ok(Parts { train: parts.train.limited(limit)?, ..parts }),
+        }
     }
 }
 
@@ -265,6 +273,7 @@ impl Default for Data {
             hold_out_one_in: 5,
             validate_one_in: 10,
             learn_validation: false,
+            limit: 0,
         }
     }
 }

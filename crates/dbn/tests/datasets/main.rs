@@ -312,6 +312,26 @@ mod parts {
     }
 
     #[test]
+    fn as_many_cases_of_each_class_are_left_as_can_be() -> Outcome {
+        let labelled = part(Some(vec![0, 0, 0, 1, 0, 2]))?;
+        for (most, expected) in [
+            (1, vec![0]),
+            (2, vec![0, 1]),
+            (3, vec![0, 1, 2]),
+            (5, vec![0, 0, 0, 1, 2]),
+            (6, vec![0, 0, 0, 1, 0, 2]),
+            (100, vec![0, 0, 0, 1, 0, 2]),
+        ] {
+            assert_eq!(labelled.limited(most)?.labels, Some(expected), "{most}");
+        }
+        // Of the first class the first ones.
+        assert_eq!(rows(&labelled.limited(3)?)?, [[0.0, 1.0], [6.0, 7.0], [10.0, 11.0]]);
+        assert_eq!(rows(&part(None)?.limited(3)?)?, [[0.0, 1.0], [4.0, 5.0], [8.0, 9.0]]);
+        assert!(labelled.limited(0).is_err());
+        Ok(())
+    }
+
+    #[test]
     fn a_split_that_leaves_one_side_empty_is_refused() -> Outcome {
         for one_in in [0, 1] {
             let error = hold_out(&part(None)?, one_in).err().ok_or("accepted")?;
