@@ -229,6 +229,14 @@ fn a_target_is_predicted_in_its_own_units() {
         })
         .sum();
     assert!((squares / 150.0).sqrt() < 0.5 * of_mean);
+    // Scores tell the same of each case.
+    place.dbn("score run --out s.csv").done();
+    let predictions = |name: &str| -> Vec<String> {
+        let text = place.text(name);
+        text.lines().map(|line| line.rsplit(',').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(predictions("s.csv")[1..], predictions("p.csv")[1..]);
+    assert_eq!(predictions("s.csv")[0], "prediction");
     // Found by its name and its fractions; and told apart from a label.
     place.write("y.csv", table.replace("price", "y"));
     let said = place.dbn("train y.csv --no-pictures --out found --set layers.0.epochs=1").done();

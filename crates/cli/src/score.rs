@@ -51,7 +51,11 @@ fn log_partition(args: &Score, model: &Model, part: &Part) -> Result<Option<Esti
         return Ok(Some(exact));
     }
     let advice = format!("dbn evaluate {} --likelihood --both", args.run.display());
-    let Some(kept) = KeptPartition::of(&model::work_dir(&args.run), &args.run)? else {
+    let kept = match KeptPartition::of(model::work_dir(&args.run), &args.run) {
+        Err(damaged @ dbn::Error::File { .. }) => return left_out(damaged.to_string()),
+        kept => kept?,
+    };
+    let Some(kept) = kept else {
         return left_out(format!("log Z is not known (find and keep it with: {advice})"));
     };
     match kept.quotable(TOLERANCE) {
@@ -94,6 +98,10 @@ fn of_cases(
         if model.classes().is_some() {
             columns.push(model.class_probabilities(&prepared)?.to_device(&Device::Cpu)?);
         }
+        if let Some(regressor) = &model.regressor {
+            let predicted = regressor.predict(&prepared)?;
+            columns.push(Tensor::from_vec(predicted, (prepared.dim(0)?, 1), &Device::Cpu)?);
+        }
         Ok(columns)
     });
     let mut blocks = blocks.peekable();
@@ -109,12 +117,16 @@ fn of_cases(
             if model.dbn.rbms.len() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
         named.extend([single(bound), single("log_likelihood_error")]);
     }
-    if count > named.len() + usize::from(model.classes().is_some()) {
+    let answers = [model.classes().is_some(), model.regressor.is_some()];
+    if count > named.len() + answers.into_iter().filter(|is_there| *is_there).count() {
         named.push(single("pseudo_likelihood"));
     }
     if let Some(classes) = model.classes() {
         let names = (0..classes).map(|class| model.class_name(class)).collect();
         named.push(("probability".to_owned(), Columns::Named(names)));
+    }
+    if model.regressor.is_some() {
+        named.push(single("prediction"));
     }
     let table = Table {
         named,
