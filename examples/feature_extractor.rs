@@ -16,7 +16,7 @@ use candle_nn::{
 };
 use clap::Parser;
 use dbn::charts::{Mark, Plot, Series};
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::{Figures, Observer, Outcome, Stage};
 use dbn::{FeatureExtractor, Part, Recipe, Training, datasets};
 use rbm_core::{Rng, data, ops};
 
@@ -105,14 +105,10 @@ fn main() -> Result<()> {
 /// A line for every tenth epoch.
 struct Lines;
 
-impl Watch for Lines {
+impl Observer for Lines {
     fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
         eprintln!("{} {}", stage.name, stage.shape);
         Ok(())
-    }
-
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        Ok(Command::Continue)
     }
 
     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
@@ -120,10 +116,6 @@ impl Watch for Lines {
             let error = report.reconstruction_error;
             eprintln!("epoch {}/{}: reconstruction {error:.4}", figures.epoch, figures.epochs);
         }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::hub::Hub;
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
 use dbn::{Evaluation, Recipe, Recognition, Run, Training, datasets, gallery};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -103,7 +103,7 @@ struct Bars<'a> {
     saved: Instant,
 }
 
-impl Watch for Bars<'_> {
+impl Observer for Bars<'_> {
     fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
         self.bar.abandon();
         self.bar = ProgressBar::new((stage.epochs * stage.cases) as u64);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use dbn::{PerClass, datasets};
 use rbm_core::init::Init;
-use rbm_core::train::{Cases, Plan, Position};
+use rbm_core::train::{Cases, Plan, Position, nothing};
 use rbm_core::transform::{Centre, WeightDecay};
 use rbm_core::{Persistent, Rbm, Rng, Schedule, Sgd, Trainer, Units};
 
@@ -42,7 +42,8 @@ fn main() -> Result<()> {
         trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: 1e-3 }));
         trainer.transforms.push(Box::new(Centre::of(&rbm, 0.01)?));
         let feed = Cases { cases: &cases, batch_size: 10, shuffle: rng.split(1) };
-        let _ = trainer.fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut ())?;
+        let _ =
+            trainer.fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut nothing)?;
         rbms.push(rbm);
     }
     let network = PerClass::new(rbms)?;

@@ -17,6 +17,7 @@ mod import;
 mod joint;
 mod keys;
 mod kills;
+mod library;
 mod likelihood;
 mod manual;
 mod real_valued;

@@ -97,7 +97,7 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
 
 /// `error` of `recipe` with everything typed put into it, and where it comes from: the settings, or what there was before them.
 fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
-    let before = recipe.with(&[]).err().map(|error| error.to_string());
+    let before = recipe.with::<String>(&[]).err().map(|error| error.to_string());
     let is_before = before == Some(error.to_string());
     let file = args.recipe.as_ref().filter(|name| is_file(name));
     match (is_before, file) {

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use dbn::datasets;
 use dbn::results::Measured;
 use dbn::run::Claim;
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
 use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
@@ -298,7 +298,7 @@ struct Watcher<'a> {
     last: Instant,
 }
 
-impl Watch for Watcher<'_> {
+impl Observer for Watcher<'_> {
     fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
         self.progress.stage(stage);
         Ok(())

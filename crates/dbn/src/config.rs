@@ -84,6 +84,16 @@ pub struct Preprocessing {
     pub alphabet: String,
 }
 
+impl Preprocessing {
+    /// What to do about values that do not fit, if numbers become other values.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self.scale != 1.0 || self.one_hot > 0 {
+            true => "; numbers as their file has them go through Model::encode first",
+            false => "",
+        }
+    }
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -113,7 +123,8 @@ impl Config {
     }
 
     /// Reads and checks the file `path`.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
         let config: Self = serde_json::from_str(&text).map_err(|e| {

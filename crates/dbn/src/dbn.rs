@@ -1,7 +1,6 @@
 //! The network: machines on top of each other.
 
 use candle_core::Tensor;
-use candle_nn::Module;
 use rbm_core::kernel::Chains;
 use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
 
@@ -13,6 +12,8 @@ use crate::labels;
 /// The top machine is undirected; below it the network generates downwards and recognises upwards (Hinton, Osindero, Teh 2006):
 /// with the same weights after greedy learning, with weights of their own where [`Dbn::generative`] has them. `rbms[0]` is the
 /// lowest.
+///
+/// It sees data as they are prepared: shifted and scaled. A [`Model`](crate::Model) prepares them, and is what files hold.
 #[derive(Debug)]
 pub struct Dbn {
     /// The machines from the bottom up; at least one, and neighbours agree on their common layer's width.
@@ -66,6 +67,15 @@ impl Dbn {
             }
         }
         Ok(Self { rbms, classes, generative: Vec::new() })
+    }
+
+    /// A network with its own copy of every parameter.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            rbms: self.rbms.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
+            classes: self.classes,
+            generative: self.generative.iter().map(Directed::try_clone).collect::<Result<_>>()?,
+        })
     }
 
     /// Gives the way down weights of its own, which begin as those of the machines.
@@ -149,7 +159,7 @@ impl Dbn {
         Ok(features)
     }
 
-    /// The mean activities of the top layer.
+    /// The mean activities of the top layer, `(batch, hidden)`.
     pub fn up(&self, v: &Tensor) -> Result<Tensor> {
         self.top_mean(&up(self.below_top(), v)?)
     }
@@ -289,11 +299,4 @@ impl Dbn {
 /// The deterministic up-pass through `rbms`.
 pub(crate) fn up(rbms: &[Rbm], v: &Tensor) -> Result<Tensor> {
     rbms.iter().try_fold(v.clone(), |v, rbm| rbm.hidden_mean(&v))
-}
-
-/// The feature extractor: the top layer's mean activities.
-impl Module for Dbn {
-    fn forward(&self, v: &Tensor) -> candle_core::Result<Tensor> {
-        self.up(v).map_err(candle_core::Error::wrap)
-    }
 }

@@ -31,13 +31,12 @@ impl Directed {
     }
 
     fn copied(weights: &Tensor, layer: &dyn Layer) -> Result<Self> {
-        let (below, _) = weights.dims2()?;
-        let new = Self::zeros(below, &layer.units(), weights.dtype(), weights.device())?;
-        new.weights.set(&weights.copy()?)?;
-        for ((_, from), (_, to)) in layer.vars().into_iter().zip(new.units.vars()) {
-            to.set(&from.as_detached_tensor())?;
-        }
-        Ok(new)
+        Ok(Self { weights: Var::from_tensor(&weights.copy()?)?, units: layer.try_clone()? })
+    }
+
+    /// A layer with its own copy of every parameter.
+    pub fn try_clone(&self) -> Result<Self> {
+        Self::copied(&self.weights.as_detached_tensor(), &*self.units)
     }
 
     /// Every parameter by name: `weight`, then those of the units.

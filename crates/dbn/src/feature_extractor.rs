@@ -1,6 +1,6 @@
 //! The network as a part of a larger candle model: built from a `VarBuilder`, as candle's own models are.
 //!
-//! [`Dbn`](crate::Dbn) owns its machines and learns; this only goes up. Over tensors of a file it is frozen, over a `VarMap` its
+//! [`Model`](crate::Model) owns what it has learned; this only goes up. Over tensors of a file it is frozen, over a `VarMap` its
 //! parameters are variables that any optimiser of candle trains together with the others.
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
 use crate::config::Config;
-use crate::{Model, Standardise, labels};
+use crate::{Model, Standardise, datasets, labels};
 
 /// The deviation of new weights (Practical Guide §8).
 const DEVIATION: f64 = 0.01;
@@ -45,7 +45,7 @@ const DEVIATION: f64 = 0.01;
 /// let config = Config::new(Units::bernoulli(6), vec![Units::bernoulli(4), Units::bernoulli(3)]);
 /// let variables = VarMap::new();
 /// let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
-/// // Pre-trained: let config = FeatureExtractor::load_into(&variables, "features", "runs/mnist".as_ref(), &Device::Cpu)?;
+/// // Pre-trained: let config = FeatureExtractor::load_into(&variables, "features", "runs/mnist", &Device::Cpu)?;
 /// let diagnosis = Diagnosis::new(&config, vb)?;
 /// let x = Tensor::zeros((5, 6), DType::F32, &Device::Cpu)?;
 /// assert_eq!(diagnosis.forward(&x)?.dims(), [5, 2]);
@@ -53,6 +53,8 @@ const DEVIATION: f64 = 0.01;
 /// ```
 #[derive(Debug, Clone)]
 pub struct FeatureExtractor {
+    visible: Units,
+    hint: &'static str,
     standardise: Option<Standardise>,
     layers: Vec<Upward>,
 }
@@ -91,7 +93,8 @@ impl FeatureExtractor {
             });
             below = units.size();
         }
-        Ok(Self { standardise, layers })
+        let hint = config.preprocessing.as_ref().map_or("", |done| done.hint());
+        Ok(Self { visible: config.visible.clone(), hint, standardise, layers })
     }
 
     /// Sets the variables under `prefix` ("features" for `vb.pp("features")`, or nothing) to the parameters of the model in the
@@ -104,9 +107,10 @@ impl FeatureExtractor {
     pub fn load_into(
         variables: &VarMap,
         prefix: &str,
-        dir: &Path,
+        dir: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Config> {
+        let dir = dir.as_ref();
         let model = Model::load(dir, device)?;
         let top = model.dbn.rbms.len() - 1;
         let label = label_bias(&model.config()).map(|(name, _)| format!("rbms.{top}.{name}"));
@@ -146,7 +150,8 @@ impl FeatureExtractor {
     ///
     /// # Errors
     ///
-    /// Where `x` has another shape.
+    /// Where `x` has another shape, and for values that the units of the data layer cannot have: numbers that are not divided, what is
+    /// missing.
     pub fn features(&self, x: &Tensor) -> candle_core::Result<Vec<Tensor>> {
         let mut below = match &self.standardise {
             // What belongs to the data, and not to what is learned of them.
@@ -157,6 +162,8 @@ impl FeatureExtractor {
             }
             None => x.clone(),
         };
+        datasets::check_values(&below, &self.visible, self.hint)
+            .map_err(candle_core::Error::wrap)?;
         let mut features = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             below = layer.forward(&below)?;

@@ -83,7 +83,7 @@ pub use regressor::Regressor;
 pub use run::Run;
 pub use standardise::Standardise;
 pub use store::Model;
-pub use training::Training;
+pub use training::{Observer, Training};
 pub use updown::UpDown;
 
 /// The README's programs, compiled and run as tests.

@@ -82,7 +82,8 @@ impl Number {
 impl Results {
     /// What was measured of the model in the folder `dir`: nothing where there is no such file, or where it is about another
     /// model that lay there before.
-    pub fn read(dir: &Path) -> Result<Self> {
+    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
         let path = dir.join(RESULTS);
         let weights = dir.join(WEIGHTS);
         let model = digest::of_file::<Sha256>(&weights, "").map_err(|e| Error::io(&weights, e))?;
@@ -110,7 +111,8 @@ impl Results {
     }
 
     /// Adds `measured` to what the folder `dir` has, in place of what was measured in the same way on the same data.
-    pub fn record(dir: &Path, measured: Measured) -> Result<()> {
+    pub fn record(dir: impl AsRef<Path>, measured: Measured) -> Result<()> {
+        let dir = dir.as_ref();
         let mut results = Self::read(dir)?;
         results.measured.retain(|old| old.kind != measured.kind || old.on != measured.on);
         results.measured.push(measured);

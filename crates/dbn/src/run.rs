@@ -55,7 +55,8 @@ impl Claim {
 impl Run {
     /// A new run in the folder `dir`, which is made if need be, held. Errors when something of a run lies there already, and while
     /// another program trains there.
-    pub fn create(dir: &Path, recipe: &Recipe) -> Result<(Self, Claim)> {
+    pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
+        let dir = dir.as_ref();
         if dir.exists() && !dir.is_dir() {
             let advice = "a folder, or a name that is free (choose another --out)";
             return Err(Error::file(dir, "output", advice, "a file"));
@@ -106,7 +107,8 @@ impl Run {
     }
 
     /// The run that lies in the folder `dir`. Errors when there is none.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
         let run = Self { dir: dir.to_path_buf() };
         if !run.recipe_path().is_file() {
             return Err(Error::file(dir, "run", format!("a folder with a {RECIPE}"), "none"));

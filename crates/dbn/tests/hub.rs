@@ -42,14 +42,14 @@ fn a_network_goes_to_the_hub_and_comes_back() {
     let reference = |text: &str| text.parse::<Reference>().unwrap();
     let cases = rbm_core::ops::normal((4, 6), DType::F32, &Device::Cpu, &mut Rng::new(2)).unwrap();
     let dbn = network();
-    let here = dbn.forward(&cases).unwrap().to_vec2::<f32>().unwrap();
+    let here = dbn.up(&cases).unwrap().to_vec2::<f32>().unwrap();
     let pushed =
         hub.push_model(&Model::from(dbn), &reference("me/small"), &Push::default()).unwrap();
     // A server that has no xet gets the weights as text.
     assert_eq!(pushed.commit.map(|id| id.len()), Some(40));
     assert!(pushed.inline.unwrap() > 4 * (6 * 5 + 5 * 3));
     let dir = hub.pull(&reference("me/small")).unwrap().dir;
-    let there = Dbn::load(dir, &Device::Cpu).unwrap();
+    let there = Model::load(&dir, &Device::Cpu).unwrap();
     assert_eq!(there.forward(&cases).unwrap().to_vec2::<f32>().unwrap(), here);
     let wrong = hub.pull(&reference("me/nothing")).unwrap_err().to_string();
     assert!(wrong.contains("me/nothing") && !wrong.contains(TOKEN), "{wrong}");

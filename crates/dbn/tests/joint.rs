@@ -501,23 +501,14 @@ fn offsets_stand_for_log_z() {
 /// The small recipe learns its digits, and up-down does better than greedy learning alone.
 #[test]
 fn the_recipe_in_small_learns() {
-    use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+    use dbn::training::{Figures, Observer, Outcome};
     /// The last validation error of each stage.
     struct Last(std::collections::BTreeMap<String, f64>);
-    impl Watch for Last {
-        fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-            Ok(())
-        }
-        fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-            Ok(Command::Continue)
-        }
+    impl Observer for Last {
         fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
             if let Some(error) = figures.validation_error {
                 self.0.insert(figures.stage.clone(), error);
             }
-            Ok(())
-        }
-        fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
             Ok(())
         }
     }

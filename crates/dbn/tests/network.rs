@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::Module;
 use dbn::classifier::{Dropout, log_likelihood};
 use dbn::greedy::{Below, Pass};
 use dbn::unrolled::{Adversary, Batch, Unrolled};
@@ -54,7 +53,6 @@ fn features_are_the_up_pass_layer_by_layer() {
     assert_eq!(rows(&features[0]), rows(&first));
     assert_eq!(rows(&features[1]), rows(&dbn.rbms[1].hidden_mean(&first).unwrap()));
     assert_eq!(rows(&dbn.up(&v).unwrap()), rows(&features[1]));
-    assert_eq!(rows(&dbn.forward(&v).unwrap()), rows(&features[1]));
     let down = dbn.down(&features[1]).unwrap();
     assert_eq!(rows(&dbn.reconstruct(&v, 2).unwrap()), rows(&down));
     let shallow = dbn.rbms[0].visible_mean(&first).unwrap();

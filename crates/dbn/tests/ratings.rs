@@ -5,28 +5,11 @@ use std::fmt::Write;
 
 use candle_core::Device;
 use dbn::datasets::{self, Content};
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::Outcome;
 use dbn::{Recipe, Training};
 use rbm_core::Rng;
 
 const FILMS: usize = 8;
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-        Ok(())
-    }
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
-        Ok(Command::Continue)
-    }
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
-        Ok(())
-    }
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
-        Ok(())
-    }
-}
 
 /// 600 people of two tastes; a film is seen by half of them, and rated about 4.3 or 1.7 as the taste is.
 fn ratings() -> Vec<Vec<Option<f64>>> {
@@ -79,7 +62,7 @@ fn held_out_ratings_are_predicted_better_than_by_the_film_s_mean() {
     assert_eq!(columns.units().to_string(), "potts(5):8");
     let cases = data.train.cases.tensor().unwrap();
     let mut training = Training::new(recipe, data, &Device::Cpu).unwrap();
-    let Outcome::Finished(model) = training.run(&mut Nobody).unwrap() else { panic!("stopped") };
+    let Outcome::Finished(model) = training.run(&mut ()).unwrap() else { panic!("stopped") };
     let filled = model.prepare(&cases).unwrap().to_vec2::<f32>().unwrap();
     let (mut squares, mut of_mean, mut count) = (0.0, 0.0, 0.0);
     for (i, film) in hidden.iter().enumerate().filter_map(|(i, film)| Some((i, (*film)?))) {

@@ -1,10 +1,11 @@
 //! A model in its two files: the same bits out as in. What is refused is tested on the whole program, in `tests/cli`.
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device, Tensor};
-use dbn::{Autoencoder, Classifier, Dbn, Model, Standardise};
+use candle_core::{DType, Device, Tensor, Var};
+use dbn::{Autoencoder, Classifier, Dbn, Directed, Model, Standardise};
 use rbm_core::init::Init;
-use rbm_core::{Rbm, Rng, Units};
+use rbm_core::layer::Bernoulli;
+use rbm_core::{Layer, Rbm, Result, Rng, Units};
 
 fn model() -> Model {
     let layers = [Units::gaussian(6), Units::bernoulli(5), Units::bernoulli(4)];
@@ -57,7 +58,7 @@ fn what_is_saved_is_what_is_loaded() {
         m.classifier.as_ref().unwrap().logits(&m.prepare(&x).unwrap()).unwrap().to_vec2::<f32>()
     };
     assert_eq!(logits(&loaded).unwrap(), logits(&model).unwrap());
-    assert_eq!(Dbn::load(dir.path(), &Device::Cpu).unwrap().rbms.len(), 2);
+    assert_eq!(Model::load(dir.path(), &Device::Cpu).unwrap().dbn.rbms.len(), 2);
 }
 
 /// A network with label units and a way down of its own.
@@ -142,4 +143,110 @@ fn standardising_can_be_undone_and_constant_columns_are_safe() {
     assert_eq!(columns[1], [0.0; 3]);
     let back = standardise.undo(&there).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     back.iter().zip(values).for_each(|(back, value)| assert!((back - value).abs() < 1e-5));
+}
+
+/// Units of somebody's own, which do as Bernoulli units do and may say that they are.
+#[derive(Debug)]
+struct Own {
+    inner: Bernoulli,
+    claims: bool,
+}
+
+impl Layer for Own {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        let bias = Var::from_tensor(&self.inner.bias.as_detached_tensor().copy()?)?;
+        Ok(Box::new(Self { inner: Bernoulli { bias }, claims: self.claims }))
+    }
+    fn units(&self) -> Units {
+        match self.claims {
+            true => self.inner.units(),
+            false => Units::Other { name: self.type_name().into(), size: 4 },
+        }
+    }
+    fn vars(&self) -> Vec<(String, &Var)> {
+        self.inner.vars()
+    }
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.inner.statistics(x)
+    }
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+        self.inner.expected_statistics(inputs)
+    }
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.inner.cgf(inputs)
+    }
+    fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.inner.sample(inputs, rng)
+    }
+    fn configurations(&self) -> Option<u64> {
+        self.inner.configurations()
+    }
+    fn configuration(&self, numbers: std::ops::Range<u64>) -> Result<Tensor> {
+        self.inner.configuration(numbers)
+    }
+    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        self.inner.fit_moments(mean, variance)
+    }
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        self.inner.bias_for_mean(mean)
+    }
+}
+
+fn own_machine(claims: bool) -> Rbm {
+    let own = Own { inner: Bernoulli::new(4, DType::F32, &Device::Cpu).unwrap(), claims };
+    let hidden = Units::bernoulli(3).build(DType::F32, &Device::Cpu).unwrap();
+    let weights = Var::zeros((4, 3), DType::F32, &Device::Cpu).unwrap();
+    Rbm::from_parts(Box::new(own), hidden, weights).unwrap()
+}
+
+/// Catches a copy that is built from units, which made Bernoulli units of any others, and one that shares its parameters.
+#[test]
+fn a_clone_keeps_a_layer_of_ones_own() {
+    for claims in [false, true] {
+        let dbn = Dbn::new(vec![own_machine(claims)]).unwrap();
+        let copy = dbn.try_clone().unwrap();
+        let name = copy.bottom().visible().type_name();
+        assert!(name.ends_with("Own"), "{name}");
+        let mirror = dbn.bottom().mirror().unwrap();
+        assert_eq!(mirror.hidden().type_name(), name);
+        assert_eq!(mirror.weights().dims(), [3, 4]);
+        let down = Directed::downwards(dbn.bottom()).unwrap().try_clone().unwrap();
+        assert_eq!(down.units.type_name(), name);
+        let biases = |layer: &dyn Layer| layer.vars()[0].1.to_vec1::<f32>().unwrap();
+        let ones = Tensor::ones(4, DType::F32, &Device::Cpu).unwrap();
+        dbn.bottom().visible().vars()[0].1.set(&ones).unwrap();
+        dbn.bottom()
+            .weights()
+            .set(&Tensor::ones((4, 3), DType::F32, &Device::Cpu).unwrap())
+            .unwrap();
+        for layer in [copy.bottom().visible(), mirror.hidden(), &*down.units] {
+            assert_eq!(biases(layer), [0.0; 4], "a parameter is shared");
+        }
+        let sum = copy.bottom().weights().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(sum, 0.0, "the weights are shared");
+    }
+}
+
+/// A file would be read as something else.
+#[test]
+fn a_layer_of_ones_own_is_not_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    for claims in [false, true] {
+        let model = Model::from(Dbn::new(vec![own_machine(claims)]).unwrap());
+        let refused = model.save(dir.path().join("model")).unwrap_err().to_string();
+        assert!(refused.contains("Own: expected"), "{refused}");
+        assert!(refused.contains("Rbm::from_parts"), "{refused}");
+        assert!(!dir.path().join("model").exists());
+    }
+    let said = own_machine(false).visible().units();
+    assert!(serde_json::to_string(&said).is_err());
+    assert!(said.build(DType::F32, &Device::Cpu).unwrap_err().to_string().contains("Own"));
+}
+
+#[test]
+fn the_folder_of_a_model_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a").join("b");
+    model().save(&folder).unwrap();
+    assert_eq!(Model::load(folder, &Device::Cpu).unwrap().config(), model().config());
 }

@@ -37,7 +37,8 @@ pub struct Checkpoint<R> {
 
 impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
     /// Writes the checkpoint beside `path` and renames it, so that `path` is either the old one or the new one.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let record = serde_json::to_string(&self.record)
             .map_err(|e| Error::invalid("checkpoint record", "plain data", e.to_string()))?;
         for (name, tensor) in &self.tensors {
@@ -63,7 +64,8 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
 
     /// Reads a checkpoint. Errors when the file is missing, cut short, not a checkpoint, or not as it was written: the checksum of
     /// its tensors and its record is another, or a number is not finite.
-    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let wrong = |found: String| Error::file(path, "header", FORM, found);
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
@@ -129,15 +131,17 @@ fn checksum(file: &SafeTensors, record: &str) -> String {
 /// Writes `bytes` to a new file beside `path`, makes sure that they are on the disk, and renames it to `path`: whoever
 /// looks finds the old file or the new one, whole. On failure nothing is left behind; what a killed process left is taken away
 /// by whoever writes into the same folder next.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     write_whole_by(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
 }
 
 /// [`write_whole`] of what `write` writes, piece by piece. When `write` fails, whatever was there before stays.
 pub fn write_whole_by<E: From<Error>>(
-    path: &Path,
+    path: impl AsRef<Path>,
     write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
+    let path = path.as_ref();
     let failed = |e| Error::io(path, e);
     let mut file = begin(path)?;
     write(file.as_file_mut())?;
@@ -147,7 +151,8 @@ pub fn write_whole_by<E: From<Error>>(
 }
 
 /// [`write_whole`] to a file that must not exist yet: of two that try it at the same time one fails.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     let failed = |e| Error::io(path, e);
     let mut file = begin(path)?;
     file.write_all(bytes).map_err(failed)?;
@@ -180,7 +185,8 @@ fn begin(path: &Path) -> Result<NamedTempFile> {
 }
 
 /// Takes away what killed processes were writing in `folder`: files that nobody has locked.
-pub fn sweep(folder: &Path) {
+pub fn sweep(folder: impl AsRef<Path>) {
+    let folder = folder.as_ref();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
         if !is_unfinished || !entry.file_type().is_ok_and(|kind| kind.is_file()) {

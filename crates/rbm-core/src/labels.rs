@@ -4,7 +4,7 @@
 //! Larochelle and Bengio 2008; the top of the network of Hinton, Osindero, Teh 2006). For every class the hidden units
 //! see the same xW_x and another row of W_y: one product serves all classes.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Tensor, Var};
 
 use crate::{Error, Phase, Rbm, Result, Units, ops};
 
@@ -89,13 +89,17 @@ impl<'a> Joint<'a> {
             _ => Units::Concat { groups },
         };
         let (weights, hidden) = (self.rbm.weights(), self.rbm.hidden());
-        let given = Rbm::new(&visible, &hidden.units(), weights.dtype(), weights.device())?;
-        given.weights().set(&weights.narrow(0, 0, self.width)?.contiguous()?)?;
+        let of_data = weights.as_detached_tensor().narrow(0, 0, self.width)?.copy()?;
+        let given = Rbm::from_parts(
+            visible.build(weights.dtype(), weights.device())?,
+            hidden.try_clone()?,
+            Var::from_tensor(&of_data.contiguous()?)?,
+        )?;
         // Of the visible layer's parameters those of the label are the last ones.
-        for (of, to) in [(self.rbm.visible(), given.visible()), (hidden, given.hidden())] {
-            for ((_, from), (_, to)) in of.vars().into_iter().zip(to.vars()) {
-                to.set(&from.as_detached_tensor())?;
-            }
+        for ((_, from), (_, to)) in
+            self.rbm.visible().vars().into_iter().zip(given.visible().vars())
+        {
+            to.set(&from.as_detached_tensor())?;
         }
         let said = self.label_weights()?.get(class as usize)?.detach();
         let vars = given.hidden().vars();

@@ -76,5 +76,5 @@ pub use rbm::Rbm;
 pub use rng::Rng;
 pub use schedule::Schedule;
 pub use state::{State, Stateful};
-pub use train::{Observer, Trainer};
+pub use train::Trainer;
 pub use transform::Transform;

@@ -146,21 +146,21 @@ impl Rbm {
 
     /// The same machine seen from the other side: visible and hidden exchanged. A copy, not a view.
     pub fn mirror(&self) -> Result<Self> {
-        let new =
-            Self::new(&self.hidden.units(), &self.visible.units(), self.dtype(), self.device())?;
-        new.weights.set(&self.weights.as_detached_tensor().t()?.contiguous()?)?;
-        for (from, to) in [(&self.hidden, &new.visible), (&self.visible, &new.hidden)] {
-            copy_vars(&**from, &**to)?;
-        }
-        Ok(new)
+        let weights = self.weights.as_detached_tensor().t()?.copy()?;
+        Ok(Self {
+            visible: self.hidden.try_clone()?,
+            hidden: self.visible.try_clone()?,
+            weights: Var::from_tensor(&weights.contiguous()?)?,
+        })
     }
 
-    /// A machine with its own copy of every parameter.
+    /// A machine of layers of the same types, with its own copy of every parameter.
     pub fn try_clone(&self) -> Result<Self> {
-        let new =
-            Self::new(&self.visible.units(), &self.hidden.units(), self.dtype(), self.device())?;
-        new.set(self)?;
-        Ok(new)
+        Ok(Self {
+            visible: self.visible.try_clone()?,
+            hidden: self.hidden.try_clone()?,
+            weights: Var::from_tensor(&self.weights.as_detached_tensor().copy()?)?,
+        })
     }
 
     /// Takes over every parameter of `other`. Errors when it is of another shape.
@@ -176,11 +176,4 @@ impl Rbm {
         self.visible.constrain()?;
         self.hidden.constrain()
     }
-}
-
-fn copy_vars(from: &dyn Layer, to: &dyn Layer) -> Result<()> {
-    for ((_, from), (_, to)) in from.vars().into_iter().zip(to.vars()) {
-        to.set(&from.as_detached_tensor())?;
-    }
-    Ok(())
 }

@@ -90,7 +90,7 @@ impl Feed for Cases<'_> {
     }
 }
 
-/// What an [`Observer`] sees.
+/// What [`Trainer::fit`] tells after every mini-batch.
 pub struct Moment<'a> {
     /// The machine as it is now.
     pub rbm: &'a Rbm,
@@ -98,35 +98,29 @@ pub struct Moment<'a> {
     pub memory: &'a dyn Stateful,
     /// The generator as it is now.
     pub rng: Rng,
-    /// What comes next: in [`Observer::epoch`] and in the last step of an epoch, the beginning of the next epoch.
+    /// What comes next: after the last mini-batch of an epoch, the beginning of the next epoch.
     pub position: Position,
     /// How many mini-batches the epoch has.
     pub batches: usize,
     /// Cases in the mini-batch just learned.
     pub cases: usize,
-    /// Mean |ΔW| / mean |W| of the epoch's last step; known in [`Observer::epoch`].
+    /// Mean |ΔW| / mean |W| of the epoch's last step; known after it.
     pub update_ratio: Option<f64>,
-    /// What the negative phase knows of its chains' mixing; known in [`Observer::epoch`].
+    /// What the negative phase knows of its chains' mixing; known after the last mini-batch of an epoch.
     pub mixing: Option<&'a Mixing>,
 }
 
-/// Someone who watches a training and may stop it: progress bars, metrics, checkpoints.
-pub trait Observer {
-    /// After every mini-batch; after the last one of an epoch it follows [`Observer::epoch`].
-    fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
-        let _ = moment;
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// After every epoch.
-    fn epoch(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
-        let _ = moment;
-        Ok(ControlFlow::Continue(()))
+impl Moment<'_> {
+    /// Whether the mini-batch was the last one of an epoch.
+    pub fn ends_epoch(&self) -> bool {
+        self.position.batch == 0
     }
 }
 
-/// Nobody watches.
-impl Observer for () {}
+/// What is done after every mini-batch: nothing.
+pub fn nothing(_: &Moment) -> Result<ControlFlow<()>> {
+    Ok(ControlFlow::Continue(()))
+}
 
 impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// A trainer without transforms.
@@ -153,8 +147,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
         Ok(())
     }
 
-    /// Learns from `position` on until the plan's last epoch is done or the observer breaks; `position` and `rng` are
-    /// left where a later call can go on. Errors when the weights diverge.
+    /// Learns from `position` on until the plan's last epoch is done or `after_step`, which is called after every mini-batch, breaks;
+    /// [`nothing`] never does. `position` and `rng` are left where a later call can go on. Errors when the weights diverge.
     pub fn fit(
         &mut self,
         rbm: &Rbm,
@@ -162,7 +156,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
         plan: &Plan,
         position: &mut Position,
         rng: &mut Rng,
-        observer: &mut dyn Observer,
+        after_step: &mut dyn FnMut(&Moment) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         while position.epoch < plan.epochs {
             let epoch = position.epoch;
@@ -204,11 +198,8 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
                 if i == last {
                     monitor::check(rbm)?;
                     tracing::debug!(epoch, update_ratio, "epoch done");
-                    if observer.epoch(&moment)?.is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
                 }
-                if observer.step(&moment)?.is_break() {
+                if after_step(&moment)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

@@ -11,7 +11,7 @@ use common::{assert_close, bernoulli, matrix, parameter_bits, patterns};
 use rbm_core::init::Init;
 use rbm_core::likelihood::log_likelihood;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::train::{Cases, Plan, Position};
+use rbm_core::train::{Cases, Moment, Plan, Position, nothing};
 use rbm_core::transform::Centre;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
@@ -52,7 +52,7 @@ fn fit<N: NegativePhase, O: Optimizer>(
         steps: 1.0.into(),
     };
     let mut rng = Rng::new(4);
-    let _ = trainer.fit(rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut ())?;
+    let _ = trainer.fit(rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut nothing)?;
     Ok(rng)
 }
 
@@ -206,19 +206,19 @@ fn a_report_tells_divergence_from_bad_learning() {
 
 /// Watching a training does not change it.
 #[test]
-fn an_observer_who_reports_changes_nothing() {
-    struct Watch(Monitor, usize);
-    impl rbm_core::Observer for Watch {
-        fn epoch(&mut self, moment: &rbm_core::train::Moment) -> Result<std::ops::ControlFlow<()>> {
-            self.0.report(moment.rbm)?;
-            self.1 += 1;
-            Ok(std::ops::ControlFlow::Continue(()))
-        }
-    }
+fn a_report_after_every_epoch_changes_nothing() {
+    type AfterStep<'a> = &'a mut dyn FnMut(&Moment) -> Result<std::ops::ControlFlow<()>>;
     let cases = bars_and_stripes();
     let monitor = Monitor { train: cases.clone(), held_out: Some(cases.clone()), rng: Rng::new(8) };
-    let mut watch = Watch(monitor, 0);
-    let run = |watch: &mut dyn rbm_core::Observer| {
+    let mut epochs = 0;
+    let mut report = |moment: &Moment| {
+        if moment.ends_epoch() {
+            monitor.report(moment.rbm)?;
+            epochs += 1;
+        }
+        nothing(moment)
+    };
+    let run = |after_step: AfterStep| {
         let rbm = new_machine(&cases);
         let mut trainer = Trainer::new(ContrastiveDivergence::new(1), Sgd::new(0.0));
         let feed = Cases { cases: &cases, batch_size: 5, shuffle: Rng::new(3) };
@@ -230,11 +230,13 @@ fn an_observer_who_reports_changes_nothing() {
             steps: constant(1.0),
         };
         let mut rng = Rng::new(9);
-        let _ = trainer.fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, watch).unwrap();
+        let _ = trainer
+            .fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, after_step)
+            .unwrap();
         (parameter_bits(&rbm), rng)
     };
-    assert_eq!(run(&mut watch), run(&mut ()));
-    assert_eq!(watch.1, 4);
+    assert_eq!(run(&mut report), run(&mut nothing));
+    assert_eq!(epochs, 4);
 }
 
 #[test]

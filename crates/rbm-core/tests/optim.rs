@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bits, flat, machine, parameter_bits};
-use rbm_core::train::{Cases, Moment, Plan, Position};
+use rbm_core::train::{Cases, Moment, Plan, Position, nothing};
 use rbm_core::transform::{Clip, Sparsity, WeightDecay};
 use rbm_core::{
-    Adam, Checkpoint, NegativePhase, Observer, Optimizer, Persistent, Phase, Rbm, Result, Rng,
-    Schedule, Sgd, State, Stateful, Trainer, ops,
+    Adam, Checkpoint, NegativePhase, Optimizer, Persistent, Phase, Rbm, Result, Rng, Schedule, Sgd,
+    State, Stateful, Trainer, ops,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,8 +189,8 @@ struct StopAfter {
     path: PathBuf,
 }
 
-impl Observer for StopAfter {
-    fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+impl StopAfter {
+    fn see(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
         self.steps -= 1;
         if self.steps > 0 {
             return Ok(ControlFlow::Continue(()));
@@ -219,7 +219,7 @@ fn learn(
     rbm: &Rbm,
     trainer: &mut Trainer<Persistent, Box<dyn Optimizer>>,
     record: &mut Record,
-    observer: &mut dyn Observer,
+    after_step: &mut dyn FnMut(&Moment) -> Result<ControlFlow<()>>,
 ) -> ControlFlow<()> {
     let cases = common::normal(14, 6, DType::F32, 5).ge(0.0).unwrap().to_dtype(DType::F32).unwrap();
     let feed = Cases { cases: &cases, batch_size: 4, shuffle: Rng::new(6) };
@@ -230,7 +230,7 @@ fn learn(
         steps: Schedule::Steps(vec![(0, 1.0), (2, 2.0)]),
     };
     let Record { position, rng } = record;
-    trainer.fit(rbm, &feed, &plan, position, rng, observer).unwrap()
+    trainer.fit(rbm, &feed, &plan, position, rng, after_step).unwrap()
 }
 
 fn resume(rbm: &Rbm, memory: &mut dyn Stateful, path: &Path) -> Record {
@@ -254,17 +254,19 @@ fn a_whole_training_continues_as_if_never_stopped() {
         let start = Record { position: Position::default(), rng: Rng::new(7) };
         let new = || machine("gaussian-learned:6", "bernoulli:3", DType::F32, 8);
         let (rbm, mut whole, mut end) = (new(), trainer(optimizer()), start);
-        assert!(learn(&rbm, &mut whole, &mut end, &mut ()).is_continue());
+        assert!(learn(&rbm, &mut whole, &mut end, &mut nothing).is_continue());
         assert_eq!(end.position, Position { epoch: 3, batch: 0 });
         for steps in 1..=12 {
             let mut observer = StopAfter { steps, path: path.clone() };
             let stopped =
-                learn(&new(), &mut trainer(optimizer()), &mut start.clone(), &mut observer);
+                learn(&new(), &mut trainer(optimizer()), &mut start.clone(), &mut |moment| {
+                    observer.see(moment)
+                });
             assert!(stopped.is_break());
             let (twin, mut rest) =
                 (machine("gaussian-learned:6", "bernoulli:3", DType::F32, 0), trainer(optimizer()));
             let mut record = resume(&twin, &mut rest, &path);
-            let _ = learn(&twin, &mut rest, &mut record, &mut ());
+            let _ = learn(&twin, &mut rest, &mut record, &mut nothing);
             assert_eq!(parameter_bits(&twin), parameter_bits(&rbm), "stopped after {steps}");
             assert_eq!(record, end, "stopped after {steps}");
             let all = |trainer: &dyn Stateful| -> Vec<_> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use dbn::likelihood::{self, Likelihood, Sampling};
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::{Command, Figures, Observer, Outcome, Step};
 use dbn::{Dataset, Model, Part, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::{Effort, Options, Sides};
@@ -204,21 +204,13 @@ fn stopped() -> anyhow::Error {
 /// Nobody watches but a spinner.
 struct Silent<'a>(&'a ProgressBar);
 
-impl Watch for Silent<'_> {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
-        Ok(())
-    }
-
+impl Observer for Silent<'_> {
     fn step(&mut self, _: &Step) -> dbn::Result<Command> {
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
     }
 
     fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
         self.0.tick();
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
         Ok(())
     }
 }

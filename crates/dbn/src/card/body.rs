@@ -162,7 +162,7 @@ fn usage(card: &Card) -> String {
         "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
     );
     let rust = format!(
-        "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.dbn.forward(&model.prepare(&cases)?)?;\n```"
+        "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
     );
     let is_plain = card.config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
     let is_plain = is_plain && plain_layers(card) > 0;

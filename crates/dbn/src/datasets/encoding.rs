@@ -109,6 +109,44 @@ impl Encoding {
     }
 }
 
+/// The values of cases whose numbers `(rows, columns)` are as their file has them: divided by `scale`, then the categories of
+/// `columns` or the codes of `one_hot` states as zeros and a one, or zeros and ones as `binarise` says.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for numbers that this is not for, and for bits that are drawn: these follow from a case's place in its file.
+pub(crate) fn encoded(
+    numbers: &Tensor,
+    scale: f32,
+    columns: Option<&Arc<Columns>>,
+    one_hot: usize,
+    binarise: Binarise,
+) -> Result<Tensor> {
+    if let Binarise::Sample(_) = binarise {
+        let expected = "none or a threshold (read the file with datasets::load, or leave the probabilities undrawn)";
+        return Err(Error::invalid("binarise", expected, binarise.to_string()));
+    }
+    let source = "the data";
+    let mut part = Part::new(numbers.clone(), None)?;
+    if scale != 1.0 {
+        part.apply(source, Encoding::Divided(scale))?;
+    }
+    match columns.filter(|columns| !columns.is_plain()) {
+        Some(columns) if part.width() != columns.0.len() => {
+            let expected = format!("{} numbers a case, one a column", columns.0.len());
+            return Err(Error::invalid(source, expected, part.width().to_string()));
+        }
+        Some(columns) => part.apply(source, Encoding::Columns(columns.clone()))?,
+        None if one_hot > 0 => part.apply(source, Encoding::OneHot(one_hot))?,
+        None => {
+            if let Binarise::Threshold(threshold) = binarise {
+                part.apply(source, Encoding::Above(threshold))?;
+            }
+        }
+    }
+    part.cases.tensor()
+}
+
 fn check_codes(name: &str, part: &Part, states: usize) -> Result<()> {
     let is_code = |x: &f32| x.is_nan() || x.fract() == 0.0 && (0.0..states as f32).contains(x);
     let mut start = 0;

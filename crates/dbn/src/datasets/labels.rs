@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::str::FromStr;
 
+use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result};
 
 use super::columns::listed;
@@ -77,6 +78,16 @@ pub(super) fn classes(path: &Path, values: &[f64]) -> Result<Labels> {
     let places: BTreeMap<i64, u32> = different.iter().copied().zip(0..).collect();
     let classes = values.iter().map(|&x| places[&(x as i64)]).collect();
     Ok((classes, Some(different.iter().map(ToString::to_string).collect())))
+}
+
+/// The classes of cases with the labels `labels` `(n,)`, as [`classes`] gives them.
+pub(super) fn of_tensor(labels: &Tensor) -> Result<Labels> {
+    if labels.rank() != 1 {
+        let found = format!("shape {:?}", labels.dims());
+        return Err(Error::invalid("labels", "one a case, (n,)", found));
+    }
+    let values = labels.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    classes(Path::new("labels"), &values)
 }
 
 /// The labels of two parts with the classes of both: in rising order where all are numbers, else in alphabetical order.

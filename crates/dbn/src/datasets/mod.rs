@@ -61,6 +61,7 @@ mod weights;
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use rbm_core::{Error, Result, Rows};
 
 pub use self::alphabet::Alphabet;
@@ -70,6 +71,7 @@ pub(crate) use self::codes::one_hot_units;
 pub use self::columns::{Column, Columns, Content};
 use self::columns::{Found, Profile, Wanted};
 use self::encoding::Encoding;
+pub(crate) use self::encoding::encoded;
 use self::form::{Form, Source};
 pub use self::form::{
     is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table,
@@ -82,6 +84,7 @@ pub use self::options::{Missing, Options};
 pub use self::part::{Part, check_range};
 pub use self::split::{Parts, choose_balanced, hold_out, split};
 pub use self::suits::check_units;
+pub(crate) use self::suits::check_values;
 pub use self::weights::Weights;
 
 const SOURCES: &str = "`digits`, a folder of IDX files or of PNG files by class, the name of three files NAME.train.data and so on, or a file ending in .npy, .npz, .csv, .tsv, .txt, .data, .parquet, .svm, .libsvm, .fasta, .fa, .a2m, .sto, .stk or .safetensors";
@@ -396,6 +399,61 @@ impl Dataset {
             alphabet: None,
             notes: Vec::new(),
         }
+    }
+
+    /// The cases `(n, width)`, or pictures `(n, height, width)`, to learn from, and their `labels` `(n,)`, whole numbers, if they have
+    /// any. They stay in memory, as `f32` on the CPU. Held-out cases of one's own are a field: [`Dataset::held_out`]; otherwise a
+    /// training sets some apart.
+    ///
+    /// ```
+    /// use candle_core::Tensor;
+    /// use dbn::{Dataset, Part};
+    ///
+    /// let device = candle_core::Device::Cpu;
+    /// let train = Tensor::new(&[[0f32, 1.0], [1.0, 0.0], [1.0, 1.0]], &device)?;
+    /// let labels = Tensor::new(&[0u32, 1, 1], &device)?;
+    /// let test = Part::new(Tensor::new(&[[0f32, 0.0]], &device)?, Some(vec![0]))?;
+    /// let data = Dataset { held_out: Some(test), ..Dataset::from_tensors(&train, Some(&labels))? };
+    /// assert_eq!((data.train.len(), data.classes), (3, Some(2)));
+    /// # Ok::<(), dbn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for other shapes, and for numbers that are not finite: what is missing has no place in a tensor (fill it in, or
+    /// read a file).
+    pub fn from_tensors(cases: &Tensor, labels: Option<&Tensor>) -> Result<Self> {
+        let (cases, image) = match *cases.dims() {
+            [count, height, width] => {
+                (cases.reshape((count, height * width))?, Some((height, width)))
+            }
+            _ => (cases.clone(), None),
+        };
+        let labels = labels.map(labels::of_tensor).transpose()?;
+        let (labels, mut class_names) = match labels {
+            Some((labels, names)) => (Some(labels), names),
+            None => (None, None),
+        };
+        let mut train = Part::new(cases, labels)?;
+        if train.is_empty() || train.width() == 0 {
+            let found = format!("{} of {} values", train.len(), train.width());
+            return Err(Error::invalid("cases", "at least one with a value", found));
+        }
+        let expected = "finite numbers (what is missing: fill it in, or read a file)";
+        let (low, high) = (f32::MIN, f32::MAX);
+        train.check_values("cases", low, high, expected).map_err(|error| match error {
+            Error::File { place, expected, found, .. } => {
+                Error::invalid(format!("cases: {place}"), expected, found)
+            }
+            other => other,
+        })?;
+        let mut notes = Vec::new();
+        if let (Some(labels), None) = (&mut train.labels, &class_names) {
+            class_names = labels::compact(&mut [labels], &mut notes);
+        }
+        let largest = train.labels.iter().flatten().max();
+        let classes = largest.map(|&largest| largest as usize + 1);
+        Ok(Self { name: "tensors".into(), classes, class_names, image, notes, ..Self::of(train) })
     }
 
     /// All parts: those to learn from, held out and for validation, as far as there are any.

@@ -98,7 +98,8 @@ enum Meaning {
 ///
 /// [`Error::File`] where the file is none of this format, is damaged, or is compressed in a way that this program does not read;
 /// [`Error::Io`] where it cannot be read.
-pub fn read(path: &Path) -> Result<Vec<Column>> {
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<Column>> {
+    let path = path.as_ref();
     // What is known to make the `parquet` crate panic is refused before (docs/upstream/parquet.md); it may know more.
     let read = std::panic::catch_unwind(|| read_columns(path));
     read.unwrap_or_else(|_| {

@@ -1,5 +1,6 @@
 //! Whether values can be what units of a kind are.
 
+use candle_core::Tensor;
 use rbm_core::{Error, Result, Units, data};
 
 use super::Part;
@@ -59,6 +60,17 @@ pub fn check_units(path_or_name: &str, part: &Part, units: &Units) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// The same for cases in memory `(batch, width)`; `hint` says what to do where they do not fit, or nothing.
+pub(crate) fn check_values(x: &Tensor, units: &Units, hint: &str) -> Result<()> {
+    let part = Part::new(x.clone(), None)?;
+    check_units("the data", &part, units).map_err(|error| match error {
+        Error::File { place, expected, found, .. } => {
+            Error::invalid(format!("the data: {place}"), format!("{expected}{hint}"), found)
+        }
+        other => other,
+    })
 }
 
 /// A value that fits in place of one that is missing.

@@ -4,7 +4,7 @@
 //! use candle_core::Device;
 //!
 //! # fn main() -> dbn::Result<()> {
-//! let features = dbn::Dbn::from_hub("user/mnist-dbn", &Device::Cpu)?;
+//! let features = dbn::Model::from_hub("user/mnist-dbn", &Device::Cpu)?;
 //! # Ok(()) }
 //! ```
 //!
@@ -54,7 +54,7 @@ pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
 pub use self::snapshot::Snapshot;
 pub use self::watch::{Moved, Watching};
-use crate::{Dbn, Model};
+use crate::Model;
 
 /// A client of the Hub.
 pub struct Hub {
@@ -126,12 +126,5 @@ impl Hub {
             tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;
         model.save(folder.path())?;
         self.push(reference, &Parcel::of(folder.path(), reference)?, options)
-    }
-}
-
-impl Dbn {
-    /// [`Model::from_hub`], leaving its classifier aside.
-    pub fn from_hub(reference: &str, device: &Device) -> Result<Self> {
-        Ok(Model::from_hub(reference, device)?.dbn)
     }
 }

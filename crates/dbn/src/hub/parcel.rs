@@ -53,7 +53,8 @@ impl Parcel {
     /// # Errors
     ///
     /// Whatever [`Model::load`] finds wrong.
-    pub fn of(dir: &Path, reference: &Reference) -> Result<Self> {
+    pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
+        let dir = dir.as_ref();
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
         let mut files: Vec<(String, Content)> =
             [CONFIG, WEIGHTS].map(|name| (name.to_owned(), Content::File(dir.join(name)))).into();
@@ -73,7 +74,12 @@ impl Parcel {
 
     /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
     /// pictures are made for them, and numbers of the whole say nothing about them.
-    pub fn of_first_layers(dir: &Path, reference: &Reference, count: usize) -> Result<Self> {
+    pub fn of_first_layers(
+        dir: impl AsRef<Path>,
+        reference: &Reference,
+        count: usize,
+    ) -> Result<Self> {
+        let dir = dir.as_ref();
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
         if count == model.dbn.rbms.len() {
             return Self::of(dir, reference);

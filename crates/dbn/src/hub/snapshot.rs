@@ -37,7 +37,8 @@ impl Snapshot {
     /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The
     /// configuration goes away first and comes last. So whenever this is cut short there is no model, and never the old
     /// configuration with new weights.
-    pub fn copy_to(&self, to: &Path) -> Result<()> {
+    pub fn copy_to(&self, to: impl AsRef<Path>) -> Result<()> {
+        let to = to.as_ref();
         fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
         let is_new = |name: &str| self.files.iter().any(|file| file == name);
         let old = Self::names().filter(|name| !is_new(name));

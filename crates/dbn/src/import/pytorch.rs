@@ -61,7 +61,8 @@ type Order = Vec<(Option<u64>, String)>;
 ///
 /// Where the file is no state dict, no machine is found in it (with the names that there are), a part of one is missing, or shapes
 /// disagree, by the tensor's name.
-pub fn pytorch(path: &Path, names: &Names) -> Result<Imported> {
+pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
+    let path = path.as_ref();
     let (mut tensors, mut notes) = tensors::read(path)?;
     let there = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut original = BTreeMap::new();

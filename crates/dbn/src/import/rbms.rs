@@ -19,7 +19,8 @@ const FORM: &str = "an HDF5 file of rbms";
 ///
 /// Where the file is none of `rbms`, lacks the update (with those that it has) or a part of it, or has other shapes or numbers
 /// that are not finite.
-pub fn rbms(path: &Path, update: Option<u64>) -> Result<Imported> {
+pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
+    let path = path.as_ref();
     let file = File::open_streaming(path).map_err(|e| match e {
         hdf5_pure::Error::Io(e) => Error::io(path, e),
         e => Error::file(path, "the file", FORM, e.to_string()),

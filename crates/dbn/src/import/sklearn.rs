@@ -20,7 +20,8 @@ use crate::datasets::Arrays;
 /// # Errors
 ///
 /// Where the file is no `.npz`, lacks an array, or has one of another shape or with numbers that are not finite.
-pub fn sklearn(path: &Path) -> Result<Imported> {
+pub fn sklearn(path: impl AsRef<Path>) -> Result<Imported> {
+    let path = path.as_ref();
     let mut arrays = Arrays::open(path)?;
     let components = arrays.shape("components_")?;
     let &[hidden, visible] = &components[..] else {

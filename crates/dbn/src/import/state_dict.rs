@@ -23,7 +23,8 @@ const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 const PICKLE: &str = "data.pkl";
 
 /// The tensors by name, in `f32`, and notes of those that are not read.
-pub fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+pub fn read(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+    let path = path.as_ref();
     let mut archive = Archive::open(path)?;
     let pickle = archive.entry(PICKLE)?;
     let values = Values::of(&pickle)

@@ -31,7 +31,13 @@ pub struct KeptPartition {
 
 impl KeptPartition {
     /// Keeps what was `found` with these `options` of the model in the folder `model`, in the folder `place`: most often the same.
-    pub fn keep(place: &Path, model: &Path, options: Options, found: &Found) -> Result<()> {
+    pub fn keep(
+        place: impl AsRef<Path>,
+        model: impl AsRef<Path>,
+        options: Options,
+        found: &Found,
+    ) -> Result<()> {
+        let (place, model) = (place.as_ref(), model.as_ref());
         let weights = weights(model)?;
         let kept = Self { version: VERSION, weights, options, found: found.clone() };
         let text = serde_json::to_vec_pretty(&kept)
@@ -44,7 +50,8 @@ impl KeptPartition {
     /// # Errors
     ///
     /// [`Error::File`] for a file that is not one of these.
-    pub fn of(place: &Path, model: &Path) -> Result<Option<Self>> {
+    pub fn of(place: impl AsRef<Path>, model: impl AsRef<Path>) -> Result<Option<Self>> {
+        let (place, model) = (place.as_ref(), model.as_ref());
         let path = place.join(KEPT);
         if !path.is_file() {
             return Ok(None);

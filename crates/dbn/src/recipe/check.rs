@@ -15,7 +15,7 @@ const MOST: usize = 1 << 20;
 
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.visible_kind()?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;

@@ -40,6 +40,28 @@ use crate::greedy::{Caching, Pass};
 use crate::standardise::Scaling;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
+///
+/// ```
+/// use dbn::Recipe;
+/// use dbn::recipe::{Classifier, Layer};
+/// use rbm_core::Units;
+///
+/// // Everything that is not said is the default.
+/// let layer = Layer { epochs: 20, ..Layer::default() };
+/// let recipe = Recipe {
+///     seed: 3,
+///     layers: vec![
+///         Layer { hidden: Units::bernoulli(200), ..layer.clone() },
+///         Layer { hidden: Units::bernoulli(100), ..layer },
+///     ],
+///     classifier: Some(Classifier::default()),
+///     ..Recipe::default()
+/// };
+/// // Or from a built-in one, by the keys of `--set`.
+/// let other = Recipe::named("digits")?.with(&["seed=3", "layers.*.epochs=20"])?;
+/// assert_eq!(recipe.layers[1].epochs, other.layers[1].epochs);
+/// # Ok::<(), dbn::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -100,6 +122,27 @@ pub struct Recipe {
     /// The autoencoder that the network is unrolled into, instead of a classifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoencoder: Option<Backpropagation>,
+}
+
+/// One layer of [`Layer::default`], and nothing on top of it.
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            name: unnamed(),
+            seed: 0,
+            visible: auto(),
+            labels: false,
+            standardise: Scaling::Auto,
+            cache: Caching::Never,
+            cache_bytes: a_gibibyte(),
+            data: Data::default(),
+            layers: vec![Layer::default()],
+            updown: None,
+            classifier: None,
+            regressor: None,
+            autoencoder: None,
+        }
+    }
 }
 
 /// Where the cases come from.

@@ -13,14 +13,15 @@ impl Recipe {
     /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
     /// `classifier=none` takes the classifier away, and so for `autoencoder` and `updown`. Errors name the setting that is wrong by
     /// itself, if one is.
-    pub fn with(&self, settings: &[String]) -> Result<Self> {
+    pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
+        let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
         let table = self.to_table()?;
-        let made = with_all(&table, settings);
+        let made = with_all(&table, &settings);
         made.map_err(|error| {
-            let alone = |setting: &&String| with_all(&table, std::slice::from_ref(*setting)).err();
+            let alone = |setting: &str| with_all(&table, &[setting]).err();
             let is_sound = with_all(&table, &[]).is_ok();
             let wrong = settings.iter().filter(|_| is_sound);
-            let wrong = wrong.filter_map(|setting| Some((setting, alone(&setting)?))).next();
+            let wrong = wrong.filter_map(|setting| Some((setting, alone(setting)?))).next();
             match wrong {
                 Some((setting, Error::Invalid { what, expected, found })) => {
                     Error::invalid(format!("{setting}: {what}"), expected, found)
@@ -40,7 +41,7 @@ impl Recipe {
 const DEEPEST: usize = 8;
 
 /// The recipe of `table` with all of `settings`.
-fn with_all(table: &toml::Table, settings: &[String]) -> Result<Recipe> {
+fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
     let mut table = toml::Value::Table(table.clone());
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {

@@ -71,12 +71,14 @@ impl Recipe {
     }
 
     /// Reads the recipe file `path`.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         read(path, Self::parse)
     }
 
     /// The same as [`Recipe::draft`].
-    pub fn read_draft(path: &Path) -> Result<Self> {
+    pub fn read_draft(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         read(path, Self::draft)
     }
 

@@ -14,15 +14,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
+use candle_nn::Module;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Imputation;
+use rbm_core::layer::check_storable;
 use rbm_core::ops::device::is_finite;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
 use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
-use crate::datasets::{Cases, Columns, Missing};
+use crate::datasets::{self, Binarise, Cases, Columns, Missing};
 use crate::directed::Directed;
 use crate::missing::{self, MissingValues};
 use crate::standardise::Standardise;
@@ -31,7 +33,37 @@ use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
 
-/// A network, what was fine-tuned from it, and how data reach it.
+/// A network, what was fine-tuned from it, and how data reach it: what takes data as they are.
+///
+/// Cases `(batch, width)` are in the values that a [`Dataset`](crate::Dataset) has; the model shifts and scales them and fills in what
+/// is missing, as while it learned. Numbers as their file has them, pixels up to 255 or codes, go through [`Model::encode`] first.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_nn::Module;
+/// use dbn::{Dataset, Model, Recipe, Training, training::Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let digits = dbn::datasets::load("digits", &Default::default())?;
+/// let x = digits.train.cases.thinned(100)?;
+/// let recipe = Recipe::named("digits")?.with(&["layers.*.epochs=1", "classifier.epochs=1"])?;
+/// # let recipe = recipe.with(&["layers.*.hidden=8"])?;
+/// let Outcome::Finished(model) = Training::new(recipe, digits, &Device::Cpu)?.run(&mut ())? else {
+///     return Err("stopped".into());
+/// };
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("model");
+/// model.save(&folder)?;
+///
+/// let model = Model::load(&folder, &Device::Cpu)?;
+/// let features = model.forward(&x)?;                    // (100, units of the top layer)
+/// let pixels = (&x * 16.0)?;                            // as the file has them, 0 to 16
+/// let same = model.forward(&model.encode(&pixels)?)?;
+/// assert_eq!(features.to_vec2::<f32>()?, same.to_vec2::<f32>()?);
+/// assert!(model.forward(&pixels).is_err(), "these are no probabilities");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Model {
     /// The generative network.
@@ -99,6 +131,44 @@ impl Model {
             label: self.label.clone(),
             missing: self.missing.as_ref().map(|values| values.how),
         }
+    }
+
+    /// The values of cases whose numbers `(batch, columns)` are as their file has them: divided as those that the model learned
+    /// from, categories and codes as zeros and a one, zeros and ones by a threshold. What [`datasets::load`](crate::datasets::load)
+    /// reads has gone through this already.
+    ///
+    /// # Errors
+    ///
+    /// Where there are not as many numbers as columns, for a category or a code that there is not, and where zeros and ones were
+    /// drawn: these depend on a case's place in its file.
+    pub fn encode(&self, numbers: &Tensor) -> Result<Tensor> {
+        let values = match &self.preprocessing {
+            Some(Preprocessing { scale, binarise, one_hot, .. }) => {
+                let columns = self.columns.as_ref();
+                datasets::encoded(numbers, *scale, columns, *one_hot, binarise.parse()?)?
+            }
+            None => datasets::encoded(numbers, 1.0, self.columns.as_ref(), 0, Binarise::None)?,
+        };
+        self.check_width(values.dim(1)?)?;
+        Ok(values)
+    }
+
+    /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, of cases `x` `(batch, width)` as a
+    /// [`Dataset`](crate::Dataset) has them: what `dbn embed` writes, to the bit. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For the wrong width, and for values that the units of the data layer cannot have.
+    pub fn features(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.dbn.features(&self.checked(x)?)
+    }
+
+    /// [`Model::prepare`], where the data layer can have these values.
+    fn checked(&self, x: &Tensor) -> Result<Tensor> {
+        let prepared = self.prepare(x)?;
+        let hint = self.preprocessing.as_ref().map_or("", |done| done.hint());
+        datasets::check_values(&prepared, &self.dbn.visible_units(), hint)?;
+        Ok(prepared)
     }
 
     /// Data as the network wants them: on its device, standardised if it was trained so, with what is missing filled in: by the
@@ -194,9 +264,19 @@ impl Model {
         Ok(values.detach().to_device(&Device::Cpu)?)
     }
 
-    /// Writes both files into the folder `dir`, which must exist; each is written beside and renamed. Errors for numbers that
-    /// [`Model::load`] would refuse.
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    /// Writes both files into the folder `dir`, which is made if need be; each is written beside and renamed.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that [`Model::load`] would refuse, and for a [`Layer`](rbm_core::Layer) of one's own, by the name of its type: no file
+    /// says how it is built.
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<()> {
+        let dir = dir.as_ref();
+        for rbm in &self.dbn.rbms {
+            check_storable(rbm.visible())?;
+            check_storable(rbm.hidden())?;
+        }
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let tensors = self.tensors()?;
         for (name, tensor) in &tensors {
             if !is_finite(tensor)? {
@@ -221,7 +301,8 @@ impl Model {
     }
 
     /// Reads both files from the folder `dir`. Errors name the file, the tensor, and what it should be.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let dir = dir.as_ref();
         let config = Config::read(&dir.join(CONFIG))?;
         let path = dir.join(WEIGHTS);
         let tensors = read_tensors(&path, device)?;
@@ -405,10 +486,12 @@ impl Model {
     }
 }
 
-impl Dbn {
-    /// Reads the network in the folder `dir`, as [`Model::load`] does, and leaves its classifier aside.
-    pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        Ok(Model::load(dir.as_ref(), device)?.dbn)
+/// The mean activities of the top layer `(batch, hidden)` of cases `(batch, width)` as a [`Dataset`](crate::Dataset) has them: the
+/// last of [`Model::features`].
+impl Module for Model {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let prepared = self.checked(x).map_err(candle_core::Error::wrap)?;
+        self.dbn.up(&prepared).map_err(candle_core::Error::wrap)
     }
 }
 

@@ -10,7 +10,7 @@ use rbm_core::{Batches, Error, Result, Rng, Rows, init, monitor};
 use super::backprop::Backprop;
 use super::network::Network;
 use super::record::Record;
-use super::{Command, Figures, Stage, Step, Stream, Training, Watch};
+use super::{Command, Figures, Observer, Stage, Step, Stream, Training};
 use crate::datasets::Cases;
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
@@ -29,7 +29,7 @@ impl Training {
     pub(super) fn finetune(
         &mut self,
         work: Work,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
         let span = tracing::info_span!("fine-tuning", %work);
         let _entered = span.enter();
@@ -50,8 +50,8 @@ impl Training {
             }
         };
         let cases = self.learned_from()?;
-        watch.stage(&self.network_stage(&network, recipe.epochs, cases.len()))?;
-        let flow = self.backpropagate(&network, &recipe, &cases, watch);
+        observer.stage(&self.network_stage(&network, recipe.epochs, cases.len()))?;
+        let flow = self.backpropagate(&network, &recipe, &cases, observer);
         self.network = Some(network);
         flow
     }
@@ -89,7 +89,7 @@ impl Training {
         network: &Network,
         recipe: &Backpropagation,
         cases: &[u32],
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
         let labels = self.train.labels.clone();
         let validation = self.complete_validation()?;
@@ -149,14 +149,14 @@ impl Training {
                     };
                     let shown = (validation.as_ref(), most);
                     let closed = self.close_epoch(network, recipe, shown, figures)?;
-                    watch.epoch(&closed)?;
+                    observer.epoch(&closed)?;
                 }
-                let command =
-                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
+                let command = observer
+                    .step(&Step { cases: indices.len(), position: self.record.position })?;
                 if command != Command::Continue {
                     self.record.sum.take_in(&mut objectives)?;
                     self.check(network.unrolled())?;
-                    watch.checkpoint(&self.checkpoint_with(Some(network), backprop.state()))?;
+                    observer.checkpoint(&self.checkpoint_with(Some(network), backprop.state()))?;
                 }
                 if command == Command::Stop {
                     self.memory = backprop.state();

@@ -22,7 +22,7 @@ use rbm_core::{Error, Rbm, Result, Rng, Units};
 use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
-pub use self::watch::{Command, Figures, Stage, Step, Watch};
+pub use self::watch::{Command, Figures, Observer, Stage, Step};
 use crate::datasets::{Columns, Missing, Parts};
 use crate::greedy::Pass;
 use crate::missing::MissingValues;
@@ -41,11 +41,33 @@ pub type Checkpoint = rbm_core::Checkpoint<Record>;
 pub enum Outcome {
     /// With the trained model.
     Finished(Box<Model>),
-    /// Because the watcher said so.
+    /// Because the observer said so.
     Stopped,
 }
 
 /// Data, a recipe, and how far the work has come.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use dbn::recipe::Layer;
+/// use dbn::training::Outcome;
+/// use dbn::{Dataset, Recipe, Training};
+/// use rbm_core::{Rng, Units, ops};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // 200 cases of 12 bits.
+/// let cases = ops::uniform((200, 12), DType::F32, &Device::Cpu, &mut Rng::new(0))?;
+/// let cases = cases.lt(0.3)?.to_dtype(DType::F32)?;
+/// let layer = Layer { hidden: Units::bernoulli(8), epochs: 2, batch_size: 20, ..Layer::default() };
+/// let recipe = Recipe { layers: vec![layer], ..Recipe::default() };
+/// let mut training = Training::new(recipe, Dataset::from_tensors(&cases, None)?, &Device::Cpu)?;
+/// // What was chosen for want of a word, a sentence each.
+/// training.notes.iter().for_each(|note| println!("{note}"));
+/// let Outcome::Finished(model) = training.run(&mut ())? else { unreachable!("nobody stops it") };
+/// assert_eq!(model.features(&cases)?[0].dims(), [200, 8]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Training {
     /// What is done, with nothing left open.
@@ -141,6 +163,7 @@ impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
     /// checks that the values suit the units. Errors for data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
+        recipe.check()?;
         let mut recipe = recipe;
         let (classes, image) = (dataset.classes, dataset.image);
         let (class_names, columns) = (dataset.class_names.clone(), dataset.columns.clone());
@@ -251,16 +274,16 @@ impl Training {
         self.work().is_none()
     }
 
-    /// Works until everything is done or the watcher stops it. Errors for divergence name the stage and epoch; the last
+    /// Works until everything is done or the observer stops it. Errors for divergence name the stage and epoch; the last
     /// checkpoint was taken before it.
-    pub fn run(&mut self, watch: &mut dyn Watch) -> Result<Outcome> {
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         while let Some(work) = self.work() {
             let flow = match work {
-                Work::Layer(layer) => self.pretrain(layer, watch),
+                Work::Layer(layer) => self.pretrain(layer, observer),
                 Work::Classifier | Work::Regressor | Work::Autoencoder => {
-                    self.finetune(work, watch)
+                    self.finetune(work, observer)
                 }
-                Work::UpDown => self.updown(watch),
+                Work::UpDown => self.updown(observer),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
@@ -271,7 +294,7 @@ impl Training {
                 self.warm.clear();
             }
             self.memory = State::new();
-            watch.checkpoint(&self.checkpoint(State::new()))?;
+            observer.checkpoint(&self.checkpoint(State::new()))?;
         }
         Ok(Outcome::Finished(Box::new(self.model()?)))
     }

@@ -7,13 +7,13 @@ use candle_core::Tensor;
 use rbm_core::init;
 use rbm_core::monitor::{self, Monitor};
 use rbm_core::state::State;
-use rbm_core::train::{Feed, Moment, Observer, Plan};
+use rbm_core::train::{Feed, Moment, Plan};
 use rbm_core::{Error, Rbm, Result, Rng, Stateful, Trainer, spectrum};
 
 use super::joint::Recognised;
 use super::keep::Kept;
 use super::record::{Record, checkpoint_of, warm_tensors};
-use super::watch::{Command, Figures, Stage, Step, Watch};
+use super::watch::{Command, Figures, Observer, Stage, Step};
 use super::{Stream, Training};
 use crate::Part;
 use crate::greedy::{Below, Caching, Pass};
@@ -31,7 +31,7 @@ impl Training {
     pub(super) fn pretrain(
         &mut self,
         stage: usize,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
         let layer = self.recipe.layers[stage].clone();
         let span = tracing::info_span!("layer", number = stage + 1, hidden = %layer.hidden);
@@ -88,7 +88,7 @@ impl Training {
         let (learning_rate, momentum) = layer.rates()?;
         let plan =
             Plan { epochs: layer.epochs, learning_rate, momentum, steps: layer.steps.clone() };
-        watch.stage(&Stage {
+        observer.stage(&Stage {
             name: format!("layer {}", stage + 1),
             shape: format!("{} → {}", rbm.visible().units().size(), rbm.hidden().units().size()),
             epochs: layer.epochs,
@@ -97,8 +97,8 @@ impl Training {
         })?;
         let monitor = self.monitor(&feed)?;
         let (mut position, mut rng) = (self.record.position, self.record.rng);
-        let mut observer = LayerObserver {
-            watch,
+        let mut reporter = Reporter {
+            observer,
             monitor,
             is_monitored: self.monitor,
             lower,
@@ -110,8 +110,9 @@ impl Training {
             cases: 0,
             has_left: false,
         };
-        let flow = trainer.fit(rbm, &learned, &plan, &mut position, &mut rng, &mut observer);
-        let epochs = observer.record.epochs;
+        let mut after_step = |moment: &Moment| reporter.see(moment);
+        let flow = trainer.fit(rbm, &learned, &plan, &mut position, &mut rng, &mut after_step);
+        let epochs = reporter.record.epochs;
         (self.record.position, self.record.rng, self.record.epochs) = (position, rng, epochs);
         self.memory = trainer.state();
         flow
@@ -156,8 +157,8 @@ impl Training {
 }
 
 /// Turns what happens inside a layer's training into figures, commands and checkpoints.
-struct LayerObserver<'a> {
-    watch: &'a mut dyn Watch,
+struct Reporter<'a> {
+    observer: &'a mut dyn Observer,
     monitor: Monitor,
     /// Whether figures tell what the monitor sees; it looks for divergence in the last epoch in either case.
     is_monitored: bool,
@@ -174,7 +175,7 @@ struct LayerObserver<'a> {
     has_left: bool,
 }
 
-impl LayerObserver<'_> {
+impl Reporter<'_> {
     /// What the machine looks like. Errors where it has diverged.
     fn report(&self, moment: &Moment) -> Result<monitor::Report> {
         let report = self.monitor.report(moment.rbm)?;
@@ -195,8 +196,16 @@ impl LayerObserver<'_> {
     }
 }
 
-impl Observer for LayerObserver<'_> {
-    fn epoch(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+impl Reporter<'_> {
+    /// A mini-batch was learned, perhaps the last one of an epoch.
+    fn see(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+        if moment.ends_epoch() {
+            self.epoch(moment)?;
+        }
+        self.step(moment)
+    }
+
+    fn epoch(&mut self, moment: &Moment) -> Result<()> {
         self.record.epochs += 1;
         let epochs = self.plan.epochs;
         let epoch = moment.position.epoch - 1;
@@ -211,7 +220,7 @@ impl Observer for LayerObserver<'_> {
             Some(report) if is_last => report.warnings(&moment.rbm.hidden().units()),
             _ => Vec::new(),
         };
-        self.watch.epoch(&Figures {
+        self.observer.epoch(&Figures {
             stage: format!("layer {}", self.lower.len() + 1),
             epoch: epoch + 1,
             epochs,
@@ -242,15 +251,16 @@ impl Observer for LayerObserver<'_> {
             );
         }
         self.has_left |= is_left;
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
         self.cases += moment.cases;
-        if moment.position.batch == 0 {
+        if moment.ends_epoch() {
             (self.cases, self.clock) = (0, Instant::now());
         }
-        let command = self.watch.step(&Step { cases: moment.cases, position: moment.position })?;
+        let command =
+            self.observer.step(&Step { cases: moment.cases, position: moment.position })?;
         if command == Command::Continue {
             return Ok(ControlFlow::Continue(()));
         }
@@ -260,7 +270,7 @@ impl Observer for LayerObserver<'_> {
         let memory = moment.memory.state();
         let mut checkpoint = checkpoint_of(rbms, None, &Kept::default(), memory, &self.record);
         checkpoint.tensors.extend(warm_tensors(self.warm));
-        self.watch.checkpoint(&checkpoint)?;
+        self.observer.checkpoint(&checkpoint)?;
         Ok(if command == Command::Stop {
             ControlFlow::Break(())
         } else {

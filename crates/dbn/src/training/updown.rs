@@ -7,7 +7,7 @@ use rbm_core::train::{Feed, Position};
 use rbm_core::{Error, Result, Rng, Sgd, monitor};
 
 use super::record::{checkpoint_of, generative_tensors};
-use super::{Command, Figures, Kept, Stage, Step, Stream, Training, Watch};
+use super::{Command, Figures, Kept, Observer, Stage, Step, Stream, Training};
 use crate::greedy::Below;
 use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe, updown};
 
@@ -19,7 +19,7 @@ fn check(dbn: &Dbn) -> Result<()> {
 
 impl Training {
     /// Runs or goes on with the stage of up-down.
-    pub(super) fn updown(&mut self, watch: &mut dyn Watch) -> Result<ControlFlow<()>> {
+    pub(super) fn updown(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>> {
         let span = tracing::info_span!("up-down");
         let _entered = span.enter();
         let Some(recipe) = self.recipe.updown.clone() else {
@@ -34,14 +34,14 @@ impl Training {
         let dbn = self.take_dbn()?;
         let sizes = dbn.rbms.iter().map(|rbm| rbm.hidden().units().size().to_string());
         let sizes: Vec<_> = std::iter::once(dbn.width().to_string()).chain(sizes).collect();
-        watch.stage(&Stage {
+        observer.stage(&Stage {
             name: self.stage_name(),
             shape: sizes.join(" ⇄ "),
             epochs: recipe.epochs,
             from: self.record.position.epoch,
             cases: self.train.len(),
         })?;
-        let flow = self.wake_and_sleep(&dbn, &recipe, watch);
+        let flow = self.wake_and_sleep(&dbn, &recipe, observer);
         (self.rbms, self.generative) = (dbn.rbms, dbn.generative);
         flow
     }
@@ -50,7 +50,7 @@ impl Training {
         &mut self,
         dbn: &Dbn,
         recipe: &recipe::UpDown,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
         let cases = self.train.cases.clone();
         let of_cases = self.train.labels.clone();
@@ -97,7 +97,7 @@ impl Training {
                     self.record.position = Position { epoch: epoch + 1, batch: 0 };
                     self.record.epochs += 1;
                     let seconds = clock.elapsed().as_secs_f64();
-                    watch.epoch(&Figures {
+                    observer.epoch(&Figures {
                         stage: self.stage_name(),
                         epoch: epoch + 1,
                         epochs: recipe.epochs,
@@ -110,8 +110,8 @@ impl Training {
                         ..Figures::default()
                     })?;
                 }
-                let command =
-                    watch.step(&Step { cases: indices.len(), position: self.record.position })?;
+                let command = observer
+                    .step(&Step { cases: indices.len(), position: self.record.position })?;
                 if command != Command::Continue {
                     check(dbn)?;
                     let memory = updown.optimizer.state();
@@ -119,7 +119,7 @@ impl Training {
                     let mut checkpoint =
                         checkpoint_of(&dbn.rbms, None, &kept, memory, &self.record);
                     checkpoint.tensors.extend(generative_tensors(&dbn.generative));
-                    watch.checkpoint(&checkpoint)?;
+                    observer.checkpoint(&checkpoint)?;
                 }
                 if command == Command::Stop {
                     self.memory = updown.optimizer.state();

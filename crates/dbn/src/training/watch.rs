@@ -94,14 +94,62 @@ pub struct Figures {
     pub validation_loss: Option<f64>,
 }
 
-/// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that a watcher does changes the result.
-pub trait Watch {
+/// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that an observer does changes the result.
+///
+/// Every method may be left out. `()` is nobody.
+///
+/// ```
+/// use candle_core::Device;
+/// use dbn::training::{Command, Figures, Observer, Outcome, Step};
+/// use dbn::{Recipe, Training};
+///
+/// /// A line an epoch; stops after so many mini-batches.
+/// struct Lines { batches: usize }
+///
+/// impl Observer for Lines {
+///     fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+///         self.batches -= 1;
+///         Ok(if self.batches == 0 { Command::Stop } else { Command::Continue })
+///     }
+///
+///     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+///         println!("{}: epoch {} of {}", figures.stage, figures.epoch, figures.epochs);
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> dbn::Result<()> {
+/// let digits = dbn::datasets::load("digits", &Default::default())?;
+/// let mut training = Training::new(Recipe::named("digits")?, digits, &Device::Cpu)?;
+/// assert!(matches!(training.run(&mut Lines { batches: 5 })?, Outcome::Stopped));
+/// # Ok(())
+/// # }
+/// ```
+pub trait Observer {
     /// A stage begins.
-    fn stage(&mut self, stage: &Stage) -> Result<()>;
-    /// A mini-batch was learned.
-    fn step(&mut self, step: &Step) -> Result<Command>;
-    /// An epoch is done. It comes before the [`Watch::step`] of its last mini-batch.
-    fn epoch(&mut self, figures: &Figures) -> Result<()>;
+    fn stage(&mut self, stage: &Stage) -> Result<()> {
+        let _ = stage;
+        Ok(())
+    }
+
+    /// A mini-batch was learned. What it wants next; [`Command::Continue`] unless it says otherwise.
+    fn step(&mut self, step: &Step) -> Result<Command> {
+        let _ = step;
+        Ok(Command::Continue)
+    }
+
+    /// An epoch is done. It comes before the [`Observer::step`] of its last mini-batch.
+    fn epoch(&mut self, figures: &Figures) -> Result<()> {
+        let _ = figures;
+        Ok(())
+    }
+
     /// A checkpoint was asked for, or a stage is done.
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let _ = checkpoint;
+        Ok(())
+    }
 }
+
+/// Nobody watches.
+impl Observer for () {}

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use dbn::Model;
-use dbn::training::{Checkpoint, Command, Figures, Stage, Step, Watch};
+use dbn::training::{Checkpoint, Command, Figures, Observer, Stage, Step};
 
 /// Stops after every `stride` steps, keeps the last checkpoint, and expects figures that are finite.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub struct Interrupter {
     pub cases: Vec<usize>,
 }
 
-impl Watch for Interrupter {
+impl Observer for Interrupter {
     fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
         self.cases.push(0);
         Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
-use dbn::training::{Checkpoint, Command, Figures, Outcome, Stage, Step, Watch};
+use dbn::training::{Command, Observer, Outcome, Stage, Step};
 use dbn::{Recipe, Training, datasets};
 use flate2::{Compression, write::GzEncoder};
 
@@ -222,7 +222,7 @@ struct Limited {
     began: Option<Instant>,
 }
 
-impl Watch for Limited {
+impl Observer for Limited {
     fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
         self.began = Some(Instant::now());
         Ok(())
@@ -231,13 +231,5 @@ impl Watch for Limited {
     fn step(&mut self, _: &Step) -> dbn::Result<Command> {
         self.batches += 1;
         Ok(if self.batches == self.limit { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
-        Ok(())
     }
 }

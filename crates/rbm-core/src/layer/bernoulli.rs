@@ -30,6 +30,10 @@ impl Bernoulli {
 }
 
 impl Layer for Bernoulli {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Bernoulli { size: self.width() }
     }

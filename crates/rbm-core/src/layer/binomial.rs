@@ -33,6 +33,10 @@ impl Binomial {
 }
 
 impl Layer for Binomial {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Binomial { size: self.width(), trials: self.trials }
     }

@@ -91,6 +91,10 @@ impl Concat {
 }
 
 impl Layer for Concat {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Concat { groups: self.groups.iter().map(|group| group.layer.units()).collect() }
     }

@@ -44,6 +44,10 @@ impl Gaussian {
 }
 
 impl Layer for Gaussian {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         let variance = if self.precision.is_some() { Variance::Learned } else { Variance::Unit };
         Units::Gaussian { size: self.bias.elem_count(), variance }

@@ -21,7 +21,7 @@ mod units;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
@@ -39,9 +39,88 @@ use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
+///
+/// A unit type of one's own is written like this; `examples/own_units.rs` learns with one. [`Rbm::from_parts`](crate::Rbm::from_parts)
+/// makes a machine of it.
+///
+/// ```
+/// use std::ops::Range;
+///
+/// use candle_core::{D, DType, Device, Tensor, Var};
+/// use rbm_core::{Error, Layer, Result, Rng, ops};
+///
+/// /// x ∈ {0, 2}, E(x) = −bias·x.
+/// #[derive(Debug)]
+/// struct Twos { bias: Var }
+///
+/// impl Twos {
+///     /// 2·(inputs + bias): the log odds of a unit that is on.
+///     fn log_odds(&self, inputs: &Tensor) -> Result<Tensor> {
+///         Ok((inputs.broadcast_add(&self.bias)? * 2.0)?)
+///     }
+/// }
+///
+/// impl Layer for Twos {
+///     fn try_clone(&self) -> Result<Box<dyn Layer>> {
+///         Ok(Box::new(Self { bias: Var::from_tensor(&self.bias.as_detached_tensor().copy()?)? }))
+///     }
+///     fn vars(&self) -> Vec<(String, &Var)> {
+///         vec![("bias".into(), &self.bias)]
+///     }
+///     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+///         Ok(vec![x.clone()])
+///     }
+///     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+///         Ok(vec![(candle_sigmoid(&self.log_odds(inputs)?)? * 2.0)?])
+///     }
+///     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+///         Ok(((self.log_odds(inputs)?.exp()? + 1.0)?.log()?).sum(D::Minus1)?)
+///     }
+///     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+///         let on = candle_sigmoid(&self.log_odds(&inputs.detach())?)?.detach();
+///         let uniform = ops::uniform(on.shape(), on.dtype(), on.device(), rng)?;
+///         Ok((uniform.lt(&on)?.to_dtype(on.dtype())? * 2.0)?)
+///     }
+///     fn configurations(&self) -> Option<u64> {
+///         None // They are not counted: the machine is not enumerated.
+///     }
+///     fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
+///         Err(Error::invalid("enumeration", "units that are counted", "twos"))
+///     }
+///     fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
+///         Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
+///     }
+///     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+///         let p = (mean.to_dtype(self.bias.dtype())? / 2.0)?.clamp(1e-3, 1.0 - 1e-3)?;
+///         Ok(((&p / p.affine(-1.0, 1.0)?)?.log()? / 2.0)?)
+///     }
+/// }
+///
+/// fn candle_sigmoid(x: &Tensor) -> Result<Tensor> {
+///     Ok((x.neg()?.exp()? + 1.0)?.recip()?)
+/// }
+///
+/// let twos = Twos { bias: Var::zeros(3, DType::F32, &Device::Cpu)? };
+/// let mean = twos.mean(&Tensor::zeros((1, 3), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(mean.to_vec2::<f32>()?, [[1.0; 3]]);
+/// assert_eq!(twos.units().size(), 3);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 pub trait Layer: Debug + Send + Sync {
-    /// What kind of units these are and how many: enough to build the layer again.
-    fn units(&self) -> Units;
+    /// A layer with its own copy of every parameter. (A clone of a [`Var`] is the same variable.)
+    fn try_clone(&self) -> Result<Box<dyn Layer>>;
+
+    /// What kind of units these are and how many. The layers of this library answer so that [`Units::build`] makes the layer again.
+    /// A layer of one's own leaves this as it is: [`Units::Other`], which no file holds.
+    fn units(&self) -> Units {
+        let size = self.vars().first().map_or(0, |(_, bias)| bias.elem_count());
+        Units::Other { name: self.type_name().into(), size }
+    }
+
+    /// The name of the layer's type, for errors.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 
     /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first. Groups side by
     /// side have theirs one group after the other, each as wide as its group.
@@ -190,6 +269,37 @@ pub struct Tail {
 impl Tail {
     /// There is none.
     pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
+}
+
+/// A layer that [`Units::build`] makes, with its own copy of every parameter.
+fn rebuilt(layer: &dyn Layer) -> Result<Box<dyn Layer>> {
+    let vars = layer.vars();
+    let Some((_, first)) = vars.first() else {
+        return Err(Error::invalid("a layer's parameters", "at least a bias", "none"));
+    };
+    let new = layer.units().build(first.dtype(), first.device())?;
+    for ((_, from), (_, to)) in vars.into_iter().zip(new.vars()) {
+        to.set(&from.as_detached_tensor())?;
+    }
+    Ok(new)
+}
+
+/// Errors unless `layer` is what [`Units::build`] makes of its units: what a file can say.
+pub fn check_storable(layer: &dyn Layer) -> Result<()> {
+    let units = layer.units();
+    let is_own = match &units {
+        Units::Other { .. } => true,
+        units => {
+            let dtype = layer.vars().first().map_or(DType::F32, |(_, var)| var.dtype());
+            units.build(dtype, &Device::Cpu)?.type_name() != layer.type_name()
+        }
+    };
+    if !is_own {
+        return Ok(());
+    }
+    let expected = "units of the library, which a file can name: save Layer::vars yourself, as tensors by name, and make the \
+                    machine again with Rbm::from_parts";
+    Err(Error::invalid(format!("a layer of {}", layer.type_name()), expected, "a type of your own"))
 }
 
 /// Σⱼ xⱼ of every row.

@@ -64,6 +64,10 @@ fn sums(x: &Tensor) -> Result<Tensor> {
 }
 
 impl Layer for Multinomial {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Multinomial { size: self.width(), draws: self.draws }
     }

@@ -43,6 +43,10 @@ impl Potts {
 }
 
 impl Layer for Potts {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Potts { sites: self.count(), states: self.states }
     }

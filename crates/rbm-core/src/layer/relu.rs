@@ -32,6 +32,10 @@ impl Relu {
 }
 
 impl Layer for Relu {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Relu { size: self.bias.elem_count() }
     }

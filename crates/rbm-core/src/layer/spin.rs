@@ -29,6 +29,10 @@ impl Spin {
 }
 
 impl Layer for Spin {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        super::rebuilt(self)
+    }
+
     fn units(&self) -> Units {
         Units::Spin { size: self.width() }
     }

@@ -27,6 +27,7 @@ impl Units {
             Self::Concat { groups } => {
                 groups.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")
             }
+            Self::Other { name, .. } => name.clone(),
         }
     }
 

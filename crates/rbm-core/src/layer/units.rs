@@ -64,6 +64,14 @@ pub enum Units {
         /// The groups from the first column on; none of them is itself several.
         groups: Vec<Units>,
     },
+    /// A [`Layer`] of somebody's own. It can be no more than said: it is not built from this, and no file holds it.
+    #[serde(skip)]
+    Other {
+        /// The name of its type.
+        name: String,
+        /// How many columns it has.
+        size: usize,
+    },
 }
 
 /// The conditional variance of Gaussian units.
@@ -96,7 +104,8 @@ impl Units {
             | Self::Binomial { size, .. }
             | Self::Multinomial { size, .. }
             | Self::Relu { size }
-            | Self::Gaussian { size, .. } => *size,
+            | Self::Gaussian { size, .. }
+            | Self::Other { size, .. } => *size,
             Self::Potts { sites, states } => sites.saturating_mul(*states),
             Self::Concat { groups } => groups.iter().map(Self::size).fold(0, usize::saturating_add),
         }
@@ -119,8 +128,10 @@ impl Units {
                 Self::Potts { sites: width / states, states: *states }
             }
             Self::Potts { states, .. } => return misfit(format!("a multiple of {states} columns")),
-            Self::Concat { .. } if self.size() == width => self.clone(),
-            Self::Concat { .. } => return misfit(format!("{} columns", self.size())),
+            Self::Concat { .. } | Self::Other { .. } if self.size() == width => self.clone(),
+            Self::Concat { .. } | Self::Other { .. } => {
+                return misfit(format!("{} columns", self.size()));
+            }
         })
     }
 
@@ -149,7 +160,7 @@ impl Units {
             Self::Multinomial { draws: 0, .. } => (0.0, f32::INFINITY),
             Self::Multinomial { draws, .. } => (0.0, *draws as f32),
             Self::Relu { .. } => (0.0, f32::INFINITY),
-            Self::Gaussian { .. } => (f32::NEG_INFINITY, f32::INFINITY),
+            Self::Gaussian { .. } | Self::Other { .. } => (f32::NEG_INFINITY, f32::INFINITY),
             Self::Concat { groups } => {
                 let widest = |(low, high): (f32, f32), units: &Self| {
                     let range = units.range();
@@ -177,6 +188,10 @@ impl Units {
                 Box::new(Gaussian::new(*size, *variance, dtype, device)?)
             }
             Self::Concat { groups } => Box::new(Concat::new(groups, dtype, device)?),
+            Self::Other { name, .. } => {
+                let expected = "units of the library (for a layer of your own: Layer::try_clone and Rbm::from_parts)";
+                return Err(Error::invalid("the units of a layer", expected, name));
+            }
         })
     }
 }
