@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dbn::recipe::Work;
-use dbn::training::{Checkpoint, Command, Figures, Stage, Step, Watch};
+use dbn::training::{Command, Observer, Stage, Step};
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
@@ -139,7 +139,7 @@ struct Tried {
     last: Instant,
 }
 
-impl Watch for Tried {
+impl Observer for Tried {
     fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
         let (name, shape) = (stage.name.clone(), stage.shape.clone());
         self.stages.push(Took { name, shape, seconds: Vec::new() });
@@ -153,14 +153,6 @@ impl Watch for Tried {
         }
         self.last = Instant::now();
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
-        Ok(())
     }
 }
 
