@@ -108,11 +108,11 @@ pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Re
 
 /// Learning curves, a panel each: what is shown, with its unit, and a series for each stage or kind of cases, its points over the
 /// epochs of the whole training.
-pub fn learning(path: &Path, panels: Vec<(&str, Vec<Series>)>) -> Result<()> {
-    let panel = |(y, series): (&str, Vec<Series>)| Plot {
+pub fn learning(path: &Path, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
+    let panel = |(y, series): (String, Vec<Series>)| Plot {
         title: String::new(),
         x: "epoch of the training".into(),
-        y: y.into(),
+        y,
         is_log_x: false,
         y_range: None,
         series,
