@@ -4,11 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dbn::recipe::Work;
-<<<<<<< HEAD
 use dbn::training::{Command, Observer, Stage, Step};
-=======
-use dbn::training::{Checkpoint, Command, Figures, Observer, Stage, Step};
->>>>>>> ee93d7fb2543a2a7af6507abaa8eafce8c06b21d
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
