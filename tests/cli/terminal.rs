@@ -5,7 +5,11 @@ use crate::common::Place;
 const COMMANDS: &str = "train recipe evaluate sample score embed encode decode inspect push pull data import bench reproduce \
     completions man";
 
-/// Options of the same meaning stand under the same heading, whatever the command.
+/// The headings in the order in which they stand, where they do.
+const HEADINGS: [&str; 9] =
+    ["Options", "Data", "Learning", "Likelihood", "Hub", "Run", "Output", "Device", "Messages"];
+
+/// Options of the same meaning stand under the same heading, whatever the command, and headings in the same order.
 #[test]
 fn options_stand_under_their_headings() {
     let place = Place::new();
@@ -35,6 +39,11 @@ fn options_stand_under_their_headings() {
             };
             assert_eq!(heading, expected, "{command} --{name}: {help}");
         }
+        let headings = help.lines().filter_map(|line| line.strip_suffix(':'));
+        let places: Vec<_> = headings
+            .filter_map(|heading| HEADINGS.iter().position(|known| *known == heading))
+            .collect();
+        assert!(places.is_sorted(), "{command}: {help}");
         for heading in ["Usage:", "Messages:"] {
             assert!(help.contains(heading), "{command}: {heading}");
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dbn::recipe::Work;
-use dbn::training::{Checkpoint, Command, Figures, Observer, Stage, Step};
+use dbn::training::{Command, Observer, Stage, Step};
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
@@ -153,14 +153,6 @@ impl Observer for Tried {
         }
         self.last = Instant::now();
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
-    }
-
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
-        Ok(())
     }
 }
 

@@ -57,9 +57,9 @@ pub struct Bench {
     /// Updates that a machine learns before it is measured: how many of its units are on depends on them
     #[arg(long, value_name = "N", default_value_t = 600)]
     pub warm_updates: usize,
-    #[command(flatten)]
-    pub place: Where,
     /// Print one JSON object
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    #[command(flatten)]
+    pub place: Where,
 }

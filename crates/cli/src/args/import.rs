@@ -22,9 +22,6 @@ pub struct Import {
     /// The program it is from [default: by its ending, .npz sklearn, .h5 or .hdf5 rbms, .pt, .pth or .safetensors pytorch]
     #[arg(long, value_enum)]
     pub from: Option<Program>,
-    /// Folder of the model
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub out: PathBuf,
     /// rbms: after how many updates [default: the last in the file]
     #[arg(long, value_name = "N")]
     pub update: Option<u64>,
@@ -43,6 +40,9 @@ pub struct Import {
     /// Cases are pictures of this size, e.g. 28x28
     #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size, help_heading = "Data")]
     pub image: Option<(usize, usize)>,
+    /// Folder of the model
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: PathBuf,
     /// Replace the model if there is one
     #[arg(long, help_heading = "Output")]
     pub force: bool,

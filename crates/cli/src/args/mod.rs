@@ -200,14 +200,6 @@ pub struct Train {
     /// Seed of every random choice [default: the recipe's]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub seed: Option<u64>,
-    #[command(flatten)]
-    pub place: Where,
-    /// Let products on a CUDA device round their factors to TF32: several times faster, to three digits
-    #[arg(long, help_heading = "Device")]
-    pub tf32: bool,
-    /// Folder of the run [default: runs/TIME-RECIPE]
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
         "no_standardise", "min_max", "unsupervised", "seed", "out", "scale", "labels", "label_column", "target", "drop",
@@ -223,12 +215,20 @@ pub struct Train {
     /// Do not look at the machines after every epoch
     #[arg(long, help_heading = "Run")]
     pub no_monitor: bool,
+    /// Folder of the run [default: runs/TIME-RECIPE]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
     /// Do not measure the model on the held-out cases at the end
     #[arg(long, help_heading = "Output")]
     pub no_evaluation: bool,
     /// Make no pictures
     #[arg(long, help_heading = "Output")]
     pub no_pictures: bool,
+    #[command(flatten)]
+    pub place: Where,
+    /// Let products on a CUDA device round their factors to TF32: several times faster, to three digits
+    #[arg(long, help_heading = "Device")]
+    pub tf32: bool,
 }
 
 /// Write the hidden layers' mean activities as features for other programs
