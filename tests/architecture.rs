@@ -244,3 +244,16 @@ fn paths_are_read_as_written() {
     let source = Source { path: PathBuf::new(), code, lines: 2 };
     assert_eq!(source.names_after("crate"), ["x", "y", "w"]);
 }
+
+/// What is not optimised in `cargo build` is not in `cargo build --release` either, and the other way round: cargo has no word for both.
+#[test]
+fn profiles_leave_the_same_crates_alone() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let of = |profile: &str| -> Vec<String> {
+        let head = format!("[profile.{profile}.package]\n");
+        let (_, list) = text.split_once(&head).unwrap();
+        list.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    assert!(of("dev").len() > 10);
+    assert_eq!(of("dev"), of("release"));
+}

@@ -2,7 +2,7 @@
 
 use crate::common::Place;
 
-const COMMANDS: &str = "train recipe evaluate sample score embed encode decode inspect push pull data import bench reproduce \
+const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import bench reproduce \
     completions man";
 
 /// The headings in the order in which they stand, where they do.

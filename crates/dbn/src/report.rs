@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use rbm_core::likelihood::{Annealing, Options, betas};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, data};
+use rbm_core::{Error, Result, Rng, Rows, data};
 use serde_json::Value;
 
 use crate::charts::{self, Convergence, Mark, Series};
