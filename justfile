@@ -16,7 +16,7 @@ kills:
 
 # How fast this machine learns, beside the matrix products that it cannot do without.
 bench:
-    cargo run --release -p dbn-cli -- bench
+    cargo run --release -- bench
 
 # Every operation alone, and one learning step; DBN_BENCH_DATA=/path/to/mnist for real cases.
 bench-ops:
@@ -24,12 +24,12 @@ bench-ops:
 
 # Other programs beside ours (benches/peers/README.md says what it needs).
 bench-peers *ARGS:
-    cargo build --release -p dbn-cli
+    cargo build --release
     python3 benches/peers/run.py {{ARGS}}
 
 # Python's huggingface_hub against ours, on a Hub on this machine; DBN_PYTHON is an interpreter that has it.
 hub-python:
-    cargo test -p dbn-cli --test cli hub_python -- --ignored
+    cargo test --workspace --test cli hub_python -- --ignored
 
 # Every reader against a fuzzer, so many minutes each (cargo install cargo-fuzz; a nightly compiler). What it finds goes to fuzz/artifacts:
 # copy it to fuzz/corpus/TARGET/found-WHAT, where `cargo test` reads it too.
