@@ -248,7 +248,8 @@ fn paths_are_read_as_written() {
 /// What is not optimised in `cargo build` is not in `cargo build --release` either, and the other way round: cargo has no word for both.
 #[test]
 fn profiles_leave_the_same_crates_alone() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let of = |profile: &str| -> Vec<String> {
         let head = format!("[profile.{profile}.package]\n");
         let (_, list) = text.split_once(&head).unwrap();

@@ -357,7 +357,8 @@ pub fn estimates(
     }
     let (forward, reverse) = (side(whole), found.reverse.map(side));
     rows.push(Convergence { betas: options.betas, forward, reverse });
-    charts::estimates(path, &rows, found.exact.map(|exact| exact.log_likelihood))
+    let exact = found.exact.map(|exact| exact.log_likelihood);
+    charts::estimates(path, &rows, exact, model.dbn.rbms.len() > 1)
 }
 
 /// The mean log p(v) and its error, as a chart shows them.

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 /// Compare trainings: where their recipes differ, what came of them, and their learning curves in one picture
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  dbn train --seed 1 --out runs/one
-  dbn train --seed 2 --out runs/two --set 'layers.*.learning_rate=0.02'
-  dbn compare runs/one runs/two           two tables, and comparison.png
-  dbn compare runs/* --out curves.png
+  dbn compare runs/mnist runs/joint                two tables, and comparison.png
+  dbn compare runs/mnist runs/rbm --out curves.png
 A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one
 line only if they are of the same cases, prepared in the same way.")]
 pub struct Compare {

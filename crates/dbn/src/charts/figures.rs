@@ -62,8 +62,13 @@ pub struct Convergence {
     pub reverse: Option<(f64, f64)>,
 }
 
-/// The estimates of the log-likelihood against the number of inverse temperatures: the two sides must meet.
-pub fn estimates(path: &Path, rows: &[Convergence], exact: Option<f64>) -> Result<()> {
+/// The estimates of the log-likelihood, or of a lower bound on it, against the number of inverse temperatures: the two sides must meet.
+pub fn estimates(
+    path: &Path,
+    rows: &[Convergence],
+    exact: Option<f64>,
+    is_bound: bool,
+) -> Result<()> {
     let series = |name: &str, of: &dyn Fn(&Convergence) -> Option<(f64, f64)>| {
         let found = rows.iter().filter_map(|row| Some((row.betas as f64, of(row)?)));
         let (points, errors) = found.map(|(x, (y, error))| ((x, y), error)).unzip();
@@ -79,9 +84,15 @@ pub fn estimates(path: &Path, rows: &[Convergence], exact: Option<f64>) -> Resul
     }
     all.retain(|series| !series.points.is_empty());
     Plot {
-        title: "Log-likelihood from both sides".into(),
+        title: match is_bound {
+            false => "Log-likelihood from both sides".into(),
+            true => "A lower bound on the log-likelihood, from both sides of log Z".into(),
+        },
         x: "inverse temperatures".into(),
-        y: "mean log p(v) (nats a case)".into(),
+        y: match is_bound {
+            false => "mean log p(v) (nats a case)".into(),
+            true => "lower bound on the mean log p(v) (nats a case)".into(),
+        },
         is_log_x: true,
         y_range: None,
         series: all,
