@@ -47,6 +47,31 @@ fn safetensors(tensors: &Tensors) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
+/// Catches what the system calls it: "File exists (os error 17)".
+#[test]
+fn a_run_in_the_place_of_a_file_is_refused_by_name() {
+    let place = Place::new();
+    place.write("run", "a file");
+    let answer = place.dbn("train data.csv --recipe tiny.toml --out run");
+    answer.failed(&["run", "expected a folder", "found a file", "--out"]);
+    assert!(!answer.err.contains("os error"), "{answer:?}");
+}
+
+/// Silence about an option that changes nothing would be taken for obedience.
+#[test]
+fn missing_for_data_that_miss_nothing_is_said() {
+    let place = Place::new();
+    let words = "train digits --recipe tiny.toml --no-pictures --missing mean --out";
+    let answer = place.dbn(&format!("{words} a")).done();
+    assert!(answer.err.contains("--missing: no value of these data is missing"), "{answer:?}");
+    place.write(
+        "holes.csv",
+        "a,b,label\n1,0,x\n,1,y\n0,1,x\n1,1,y\n0,0,x\n1,0,y\n0,1,x\n1,1,y\n0,0,x\n1,0,y\n",
+    );
+    let answer = place.dbn(&format!("{} b", words.replace("digits", "holes.csv"))).done();
+    assert!(!answer.err.contains("no value of these data"), "{answer:?}");
+}
+
 #[test]
 fn damaged_data_files_are_refused() {
     let place = Place::new();

@@ -27,8 +27,7 @@ const NOT_RUN: [(&str, &str); 15] = [
 ];
 
 /// Commands that have help.
-const COMMANDS: &str =
-    "train evaluate sample score embed encode decode inspect push pull data import bench reproduce";
+const COMMANDS: &str = "train recipe evaluate sample score embed encode decode inspect push pull data import bench reproduce completions man";
 
 /// The commands in the README's shell blocks, without what is said behind `#`.
 fn lines_of_readme() -> Vec<String> {

@@ -122,10 +122,19 @@ fn mutants_are_sequences_with_one_letter_changed() {
         ("A2G", vec!["A2G", "column 2: C"]),
         ("C9G", vec!["columns up to 6", "C9G"]),
         ("C2X", vec!["C2X", "one of the letters"]),
-        ("2", vec!["A12G", "\"2\""]),
-        ("C0G", vec!["A12G", "\"C0G\""]),
     ] {
         place.dbn(&format!("score run wild.fasta --mutants {mutant}")).failed_in_the_end(&words);
+    }
+    // What no data can make right is said before any are read.
+    for (mutants, words) in [
+        ("2", ["A12G", "\"2\""]),
+        ("C0G", ["A12G", "\"C0G\""]),
+        ("C2G,c2g", ["every change once", "C2G twice"]),
+    ] {
+        let answer = place.dbn(&format!("score run nothing.fasta --mutants {mutants}"));
+        answer.code_is(2);
+        assert!(words.iter().all(|word| answer.err.contains(word)), "{answer:?}");
+        assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
     }
     place.train_into("plain", "");
     place.dbn("score plain --scan").failed_in_the_end(&["--scan", "an alignment"]);

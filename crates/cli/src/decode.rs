@@ -38,7 +38,7 @@ pub fn run(args: &Decode) -> Result<()> {
     output::line(format!("{out}: {} cases x {width}", output::grouped(count as u64)))?;
     let pictured = count.min(PICTURED);
     let columns = (pictured as f64).sqrt().ceil() as usize;
-    gallery::samples(&picture, &model, &decoded.narrow(0, 0, pictured)?, columns)?;
+    gallery::samples(&picture, &model, &decoded.narrow(0, 0, pictured)?, &[], columns)?;
     output::line(picture.display().to_string())
 }
 

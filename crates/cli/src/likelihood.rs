@@ -7,7 +7,7 @@ use dbn::likelihood::{
 };
 use dbn::results::Measured;
 use dbn::{Model, Part};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::kernel::Path;
 use rbm_core::likelihood::{Effort, Estimate, Found, Options, Sides};
 use rbm_core::{Checkpoint, Rng};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::args::{Evaluate, LikelihoodOptions};
 use crate::stop::{self, Stopped};
 use crate::waiting::Waiting;
-use crate::{measured, model, output, report};
+use crate::{measured, model, output, progress, report};
 
 /// How often it is written, in seconds.
 const EVERY: f64 = 10.0;
@@ -279,10 +279,7 @@ fn estimate<'a>(
 /// Takes every step, shows where it stands, and takes checkpoints.
 fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<()> {
     let bar = bars.add(ProgressBar::new(1000));
-    bar.set_style(
-        ProgressStyle::with_template("{msg:20} {bar:40} {percent:>3} %  {elapsed} elapsed")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
     while !sides.is_done() {
         if stop::is_asked() {
             bar.finish_and_clear();

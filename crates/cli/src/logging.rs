@@ -14,18 +14,23 @@ use crate::output;
 pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
     // What the client of the Hub's store of large files has to say is in our own errors already.
     let (level, of_store) = match args.verbose {
+        0 if args.quiet => ("error", "off"),
         0 => ("warn", "off"),
         1 => ("info", "warn"),
         2 => ("debug", "info"),
         _ => ("trace", "debug"),
     };
-    let default = format!("warn,xet={of_store},dbn={level},rbm_core={level}");
+    let others = if args.quiet { "error" } else { "warn" };
+    let default = format!("{others},xet={of_store},dbn={level},rbm_core={level}");
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
         Err(_) => EnvFilter::try_new(default)?,
     };
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars(bars.clone()));
+    if args.quiet {
+        output::be_quiet();
+    }
     if args.log_json {
         output::note_as_json();
         builder.json().init()

@@ -1,6 +1,7 @@
 //! `dbn`: train, evaluate, sample and inspect deep belief networks.
 
 mod output;
+mod progress;
 
 mod clamp;
 
@@ -9,16 +10,18 @@ mod stop;
 
 mod device;
 mod logging;
-mod progress;
 mod recipe;
 
 #[cfg(feature = "hub")]
 mod transfer;
 
+mod recipes;
+
 mod model;
 
 mod measured;
 
+mod dry_run;
 mod train;
 
 mod npy;
@@ -54,14 +57,16 @@ mod pull;
 
 mod import;
 
+mod manual;
+
 mod bench;
 mod reproduce;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
-use indicatif::MultiProgress;
+use clap::{CommandFactory, Parser};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::args::{Args, Command};
 use crate::stop::Stopped;
@@ -69,12 +74,18 @@ use crate::stop::Stopped;
 fn main() -> ExitCode {
     dbn::datasets::end_on_bus_error();
     if let Err(error) = rbm_core::ops::threads::settle() {
-        output::note(format!("dbn: {error}"));
+        output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);
     }
-    let mut args = Args::parse();
-    let bars = MultiProgress::new();
-    let quiet = args.logging.log_json;
+    let mut args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refused(&error),
+    };
+    let bars = match args.logging.quiet {
+        true => MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+        false => MultiProgress::new(),
+    };
+    let quiet = args.logging.log_json || args.logging.quiet;
     let started = logging::start(&args.logging, &bars);
     let result = started.and_then(|()| run(&mut args.command, &bars, quiet));
     match result {
@@ -83,11 +94,11 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<Stopped>() {
             Some(stopped) => {
-                output::note(stopped.to_string());
+                output::error(stopped.to_string());
                 ExitCode::from(stop::CODE)
             }
             None => {
-                output::note(format!("dbn: {}", output::one_line(&error)));
+                output::error(format!("dbn: {}", output::one_line(&error)));
                 match error.is::<output::Usage>() {
                     true => ExitCode::from(output::Usage::CODE),
                     false => ExitCode::FAILURE,
@@ -97,15 +108,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shows help or the version where these were asked for, else says in one line what is wrong with what was typed.
+fn refused(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody may be there to read it.
+        let _ = error.print();
+    } else {
+        let known = Args::command();
+        let command = std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some());
+        let text = error.render().to_string();
+        output::error(format!("dbn: {}", output::of_arguments(&text, command.as_deref())));
+    }
+    ExitCode::from(error.exit_code() as u8)
+}
+
 fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
     if let Some(given) = command.model() {
         *given = model::find(given, bars)?;
     }
     match command {
         Command::Train(args) => train::run(args, bars, quiet),
+        Command::Recipe(args) => recipes::run(args),
         Command::Evaluate(args) => evaluate::run(args, bars),
         Command::Sample(args) => sample::run(args),
-        Command::Score(args) => score::run(args),
+        Command::Score(args) => score::run(args, bars),
         Command::Embed(args) => embed::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Decode(args) => decode::run(args),
@@ -121,5 +148,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         }
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
+        Command::Completions(args) => manual::completions(args),
+        Command::Manual(args) => manual::man(args),
     }
 }

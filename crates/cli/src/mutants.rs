@@ -29,6 +29,25 @@ impl Change {
     }
 }
 
+/// Errors for a text that is no change, and for a change that is named twice.
+pub fn check(texts: &[String]) -> Result<()> {
+    let mut seen = Vec::new();
+    for text in texts {
+        let text = text.to_ascii_uppercase();
+        let Some(change) = Change::parse(&text) else {
+            bail!(
+                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
+            );
+        };
+        ensure!(
+            !seen.contains(&change),
+            "--mutants: expected every change once, found {text} twice"
+        );
+        seen.push(change);
+    }
+    Ok(())
+}
+
 /// The changes of the sequence `codes`, a state a site, that these texts name.
 pub fn named(texts: &[String], codes: &[usize], letters: &Alphabet) -> Result<Vec<Change>> {
     let change = |text: &String| {

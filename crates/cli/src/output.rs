@@ -1,19 +1,19 @@
 //! Results on standard output: lines, tables, JSON.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use console::{Term, measure_text_width};
 use rbm_core::printable_lines;
 use serde::Serialize;
 
 /// The most characters of a note.
 const LONGEST: usize = 3000;
 /// Columns of a table of texts where there is no terminal to ask.
-const WIDTH: u16 = 120;
+const WIDTH: usize = 120;
 
 /// What was typed, or what stands in a recipe, is wrong: the program ends as after wrong arguments.
 #[derive(Debug)]
@@ -59,9 +59,23 @@ pub fn note_as_json() {
     IS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// Tells the user something beside the results. Perhaps nobody reads it. Names from files stand in it: of very long ones the
-/// beginning.
+/// Whether nothing is said but errors and results.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`note`] says nothing.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Tells the user something beside the results, unless they want to hear nothing else.
 pub fn note(text: impl AsRef<str>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        error(text);
+    }
+}
+
+/// Tells the user why a command ended. Perhaps nobody reads it. Names from files stand in it: of very long ones the beginning.
+pub fn error(text: impl AsRef<str>) {
     let text = printable_lines(text.as_ref());
     let text = match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
@@ -89,30 +103,165 @@ pub fn one_line(error: &anyhow::Error) -> String {
     })
 }
 
+/// What is wrong with the arguments of `command`, in one line, of the several lines that say it.
+pub fn of_arguments(text: &str, command: Option<&str>) -> String {
+    let mut said = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        if ["Usage:", "For more information"].iter().any(|start| line.starts_with(start)) {
+            continue;
+        }
+        said += match said.chars().next_back() {
+            None => "",
+            Some(':') => " ",
+            Some(_) if line.starts_with('[') => " ",
+            Some(_) => "; ",
+        };
+        said += line;
+    }
+    let command = command.map_or(String::new(), |command| format!(" {command}"));
+    format!("{said} (dbn{command} --help says more)")
+}
+
 /// Prints one JSON object.
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(serde_json::to_string_pretty(value)?)
 }
 
-/// A table whose first column is text and whose others are numbers.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
+/// How the cells of a table's columns after the first stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cells {
+    /// Words, from the left, broken between them where there is no room.
+    Texts,
+    /// From the right, never broken.
+    Numbers,
 }
 
-/// A table of texts, as wide as the terminal.
+/// A table whose first column is text and whose others are numbers. On a terminal that is too narrow, its rows come one under
+/// another.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    arranged(header, &rows, terminal_width().unwrap_or(usize::MAX), Cells::Numbers)
+}
+
+/// A table of texts, as wide as the terminal at most. Where words would have to be cut, its rows come one under another.
 pub fn texts(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header).add_rows(rows);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !io::stdout().is_terminal() {
-        table.set_width(WIDTH);
+    arranged(header, &rows, terminal_width().unwrap_or(WIDTH), Cells::Texts)
+}
+
+/// The columns of the terminal that standard output is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let term = Term::stdout();
+    term.size_checked().filter(|_| term.is_term()).map(|(_, columns)| usize::from(columns))
+}
+
+/// The rows beside each other, at most `width` wide. Else a block a row.
+fn arranged(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) -> String {
+    let Some((widths, gap)) = columns(header, rows, width, cells) else {
+        return stacked(header, rows, width, cells);
+    };
+    let header: Vec<_> = header.iter().map(ToString::to_string).collect();
+    let mut lines = lines_of(&header, &widths, gap, cells);
+    let all = widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1);
+    lines.push("─".repeat(all));
+    lines.extend(rows.iter().flat_map(|row| lines_of(row, &widths, gap, cells)));
+    lines.join("\n")
+}
+
+/// How wide the columns are, and the gap between them; none where no gap lets them fit.
+fn columns(
+    header: &[&str],
+    rows: &[Vec<String>],
+    width: usize,
+    cells: Cells,
+) -> Option<(Vec<usize>, usize)> {
+    let widest = |of: &dyn Fn(&str) -> usize| -> Vec<usize> {
+        let column = |i: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
+            cells.chain(header.get(i).copied()).map(of).max().unwrap_or(0)
+        };
+        (0..header.len()).map(column).collect()
+    };
+    let whole = widest(&measure_text_width);
+    let least = match cells {
+        Cells::Numbers => whole.clone(),
+        Cells::Texts => widest(&|cell| cell.split(' ').map(measure_text_width).max().unwrap_or(0)),
+    };
+    let taken = |widths: &[usize], gap: usize| {
+        widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
+    };
+    if let Some(gap) = [3, 2, 1].into_iter().find(|gap| taken(&whole, *gap) <= width) {
+        return Some((whole, gap));
     }
-    table.to_string()
+    let gap = [2, 1].into_iter().find(|gap| taken(&least, *gap) <= width)?;
+    let mut widths = whole;
+    while taken(&widths, gap) > width {
+        // What is widest gives way, down to its longest word.
+        let wide =
+            (0..widths.len()).filter(|&i| widths[i] > least[i]).max_by_key(|&i| widths[i])?;
+        widths[wide] -= 1;
+    }
+    Some((widths, gap))
+}
+
+/// The lines of a row.
+fn lines_of(row: &[String], widths: &[usize], gap: usize, cells: Cells) -> Vec<String> {
+    let broken: Vec<_> =
+        row.iter().zip(widths).map(|(cell, width)| wrapped(cell, *width)).collect();
+    let count = broken.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |n: usize| {
+        let mut line = String::new();
+        for (i, (cell, width)) in broken.iter().zip(widths).enumerate() {
+            let text = cell.get(n).map_or("", String::as_str);
+            let space = " ".repeat(width.saturating_sub(measure_text_width(text)));
+            line += &" ".repeat(if i == 0 { 0 } else { gap });
+            line += &match cells {
+                Cells::Numbers if i > 0 => space + text,
+                _ => text.to_owned() + &space,
+            };
+        }
+        line.trim_end().to_owned()
+    };
+    (0..count).map(line).collect()
+}
+
+/// A block a row: its first cell, and below it the other ones behind their headers; texts a line each.
+fn stacked(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) -> String {
+    let block = |row: &Vec<String>| {
+        let (first, others) = row.split_first().map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
+        let others = header.iter().skip(1).zip(others).filter(|(_, cell)| !cell.is_empty());
+        let others: Vec<_> = others.map(|(name, cell)| format!("{name}: {cell}")).collect();
+        let room = width.saturating_sub(2);
+        let lines: Vec<_> = match cells {
+            Cells::Texts => others.iter().flat_map(|text| wrapped(text, room)).collect(),
+            Cells::Numbers => filled(others.iter().map(String::as_str), ", ", room),
+        };
+        let lines = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
+        format!("{first}{lines}")
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+/// The text in lines, at most `width` wide where words allow.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    filled(text.split(' '), " ", width)
+}
+
+/// Lines of such pieces, none of them broken, at most `width` wide where they allow.
+fn filled<'a>(pieces: impl Iterator<Item = &'a str>, between: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line)
+                if measure_text_width(line) + between.len() + measure_text_width(piece)
+                    <= width =>
+            {
+                line.push_str(between);
+                line.push_str(piece);
+            }
+            _ => lines.push(piece.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Whether `error` says that nobody reads our output any more.
@@ -137,4 +286,30 @@ pub fn grouped(number: u64) -> String {
         .map(|group| std::str::from_utf8(group).unwrap_or_default())
         .collect();
     groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches tables that a terminal of 60 columns breaks wherever a line ends.
+    #[test]
+    fn tables_fit_or_stack() {
+        let header = ["layer", "reconstruction error", "pseudo-likelihood", "energy"];
+        let row = |name: &str| [name, "0.1234", "-17.2", "-8.1"].map(str::to_owned).to_vec();
+        let rows = vec![row("1: bernoulli"), row("2: gaussian")];
+        for (width, is_stacked) in [(120, false), (80, false), (60, false), (57, true), (30, true)]
+        {
+            let text = arranged(&header, &rows, width, Cells::Numbers);
+            assert_eq!(text.contains("\n  reconstruction error: 0.1234"), is_stacked, "{text}");
+            assert!(is_stacked || text.lines().count() == 4, "{text}");
+            let longest = text.lines().map(measure_text_width).max().unwrap_or(0);
+            assert!(longest <= width, "{width}: {text}");
+        }
+        let texts =
+            vec![vec!["mnist".to_owned(), "a sentence of several words, which is broken".into()]];
+        let text = arranged(&["recipe", "for"], &texts, 30, Cells::Texts);
+        assert!(text.lines().count() == 4 && text.contains("a sentence of several\n"), "{text}");
+        assert!(text.lines().all(|line| measure_text_width(line) <= 30), "{text}");
+    }
 }

@@ -1,20 +1,62 @@
 //! Progress on standard error: a bar a stage and one for its current epoch; plain lines where there is no terminal.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use console::{Term, measure_text_width};
 use dbn::training::{Figures, Stage, Step};
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::{self, grouped};
 
 /// How often to write a line where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// What the words of an epoch mean: the long help of `train` says it, and `-v` where a word comes up first.
+pub const WORDS: [(&str, &str); 8] = [
+    (
+        "reconstruction",
+        "mean squared difference between a value and what one step down makes of it",
+    ),
+    ("pseudo-LL", "pseudo-likelihood of training cases, nats a case: it should rise"),
+    ("gap", "mean free energy of validation less training cases, nats: it grows with overfitting"),
+    ("dead", "hidden units that are off for nearly every case"),
+    ("R\u{302}", "spread between chains against that within them: near 1 where they mix"),
+    ("ΔW/W", "mean change of a weight in a step, over the mean weight: about 1e-3 is usual"),
+    ("k", "Gibbs steps between updates"),
+    ("loss", "mean −log p of what the network is to say, nats, while it learns"),
+];
+
+/// The columns of the terminal that standard error is; where it is none, as many as usual.
+fn width() -> usize {
+    Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns))
+}
+
+/// Columns of a bar on a terminal of so many.
+fn bar_width(width: usize) -> usize {
+    match width {
+        ..80 => 10,
+        80..110 => 16,
+        _ => 24,
+    }
+}
+
+/// A style in which `BAR` stands for a bar that leaves room for the rest.
+pub fn style(template: &str) -> ProgressStyle {
+    let template = template.replace("BAR", &format!("bar:{}", bar_width(width())));
+    let style = ProgressStyle::with_template(&template);
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", write_rate)
+        .with_key("left", write_left)
+}
+
 /// A sign of life for work of unknown length.
 pub fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
     let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);
+    spinner.set_style(style("{spinner} {wide_msg}"));
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }
@@ -25,10 +67,14 @@ pub struct Progress {
     is_terminal: bool,
     quiet: bool,
     name: String,
+    /// The cases of an epoch.
+    cases: u64,
     stage: ProgressBar,
     epoch: ProgressBar,
     last_line: Instant,
     figures: Option<Figures>,
+    /// The words that were explained.
+    explained: BTreeSet<&'static str>,
 }
 
 impl Progress {
@@ -39,10 +85,12 @@ impl Progress {
             is_terminal: !quiet && std::io::stderr().is_terminal(),
             quiet,
             name: String::new(),
+            cases: 1,
             stage: ProgressBar::hidden(),
             epoch: ProgressBar::hidden(),
             last_line: Instant::now(),
             figures: None,
+            explained: BTreeSet::new(),
         }
     }
 
@@ -54,19 +102,23 @@ impl Progress {
         if !self.is_terminal {
             return;
         }
-        let style = |template| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+        let (cases, epochs) = (stage.cases.max(1) as u64, stage.epochs as u64);
+        self.cases = cases;
+        // It counts cases, so that the time left is known in the midst of the first epoch.
+        self.stage = self.bars.add(ProgressBar::new(cases * epochs));
+        let done = move |state: &ProgressState, to: &mut dyn Write| {
+            let _ = write!(to, "{}/{epochs}", state.pos() / cases);
         };
-        self.stage = self.bars.add(ProgressBar::new(stage.epochs as u64));
-        self.stage
-            .set_style(style("{prefix:.bold} {bar:24.cyan/dim} {pos:>3}/{len} {elapsed:>4} {msg}"));
-        self.stage.set_prefix(self.name.clone());
-        self.stage.set_position(stage.from as u64);
-        self.epoch = self.bars.add(ProgressBar::new(stage.cases as u64));
-        self.epoch.set_style(
-            style("  {bar:24.dim} {human_pos:>7}/{human_len} cases, {rate}")
-                .with_key("rate", write_rate),
-        );
+        let template = "{prefix:.bold} {BAR.cyan/dim} {done} {left}{msg}";
+        self.stage.set_style(style(template).with_key("done", done));
+        self.stage.set_prefix(match measure_text_width(&self.name) <= width() / 4 {
+            true => self.name.clone(),
+            false => stage.name.clone(),
+        });
+        self.stage.set_position(cases * stage.from as u64);
+        self.stage.reset_eta();
+        self.epoch = self.bars.add(ProgressBar::new(cases));
+        self.epoch.set_style(style("  {BAR.dim} {human_pos:>7}/{human_len} cases, {rate}"));
     }
 
     /// A mini-batch was learned.
@@ -75,16 +127,36 @@ impl Progress {
             self.epoch.reset();
         } else {
             self.epoch.inc(step.cases as u64);
+            self.stage.inc(step.cases as u64);
         }
     }
 
     /// An epoch is done.
     pub fn epoch(&mut self, figures: &Figures) {
-        self.stage.set_position(figures.epoch as u64);
-        self.stage.set_message(describe(figures));
+        self.stage.set_position(self.cases * figures.epoch as u64);
+        self.explain(figures);
+        if self.is_terminal {
+            let epochs = figures.epochs.to_string().len();
+            let prefix = measure_text_width(&self.stage.prefix());
+            // Between them stand spaces, and at most "59m left".
+            let taken = prefix + 1 + bar_width(width()) + 1 + 2 * epochs + 1 + 1 + 8 + 2;
+            let words = fitting(&describe(figures), width().saturating_sub(taken));
+            self.stage.set_message(if words.is_empty() { words } else { format!("  {words}") });
+        }
         self.figures = Some(figures.clone());
         if !self.is_terminal && self.last_line.elapsed() >= LINE_EVERY {
             self.print_line();
+        }
+    }
+
+    /// Tells those who want to be told more what the words mean that come up here first.
+    fn explain(&mut self, figures: &Figures) {
+        for described in describe(figures) {
+            let known =
+                WORDS.iter().find(|(word, _)| described.text.starts_with(&format!("{word} ")));
+            if let Some((word, meaning)) = known.filter(|(word, _)| self.explained.insert(word)) {
+                tracing::info!("{word}: {meaning}");
+            }
         }
     }
 
@@ -105,10 +177,21 @@ impl Progress {
     fn print_line(&mut self) {
         if let Some(figures) = self.figures.take().filter(|_| !self.quiet) {
             let Figures { epoch, epochs, .. } = figures;
-            output::note(format!("{} epoch {epoch}/{epochs}: {}", self.name, describe(&figures)));
+            let words = fitting(&describe(&figures), usize::MAX);
+            output::note(format!("{} epoch {epoch}/{epochs}: {words}", self.name));
         }
         self.last_line = Instant::now();
     }
+}
+
+/// The time that is left, or was taken: `12s left`.
+fn write_left(state: &ProgressState, to: &mut dyn Write) {
+    let _ = match state.is_finished() {
+        true => write!(to, "{:#}", HumanDuration(state.elapsed())),
+        // Nothing is known yet.
+        false if state.eta().is_zero() => write!(to, "…"),
+        false => write!(to, "{:#} left", HumanDuration(state.eta())),
+    };
 }
 
 /// Cases per second as a whole number: the built-in key shows four decimals.
@@ -117,27 +200,77 @@ fn write_rate(state: &ProgressState, to: &mut dyn Write) {
     let _ = write!(to, "{} cases/s", grouped(state.per_sec() as u64));
 }
 
+/// Something about an epoch.
+struct Described {
+    text: String,
+    /// The larger, the sooner it goes where there is no room.
+    rank: u8,
+}
+
 /// An epoch in a few words.
-fn describe(figures: &Figures) -> String {
-    let mut words = vec![format!("{} cases/s", grouped(figures.cases_per_second as u64))];
-    if let Some(k) = figures.k.filter(|k| *k > 1) {
-        words.push(format!("k {k}"));
-    }
+fn describe(figures: &Figures) -> Vec<Described> {
+    let mut words = Vec::new();
+    let mut say = |rank, text: Option<String>| {
+        words.extend(text.map(|text| Described { text, rank }));
+    };
+    say(8, Some(format!("{} cases/s", grouped(figures.cases_per_second as u64))));
+    say(6, figures.k.filter(|k| *k > 1).map(|k| format!("k {k}")));
     if let Some(report) = &figures.report {
-        words.push(format!("reconstruction {:.4}", report.reconstruction_error));
-        words.extend(report.pseudo_likelihood.map(|pl| format!("pseudo-LL {pl:.1}")));
-        words.extend(report.free_energy_gap.map(|gap| format!("gap {gap:+.2}")));
-        if report.dead_units > 0 {
-            words.push(format!("dead {}", report.dead_units));
-        }
+        say(1, Some(format!("reconstruction {:.4}", report.reconstruction_error)));
+        say(2, report.pseudo_likelihood.map(|pl| format!("pseudo-LL {pl:.1}")));
+        say(4, report.free_energy_gap.map(|gap| format!("gap {gap:+.2}")));
+        say(5, (report.dead_units > 0).then(|| format!("dead {}", report.dead_units)));
     }
     let r_hat = figures.mixing.as_ref().and_then(|mixing| mixing.r_hat);
-    words.extend(r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
-    words.extend(figures.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
-    words.extend(figures.train_loss.map(|loss| format!("loss {loss:.4}")));
+    say(3, r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
+    say(7, figures.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
+    say(1, figures.train_loss.map(|loss| format!("loss {loss:.4}")));
     let squared = figures.validation_squared_error;
-    words.extend(squared.map(|error| format!("validation squared error {error:.3}")));
-    words.extend(figures.validation_rmse.map(|error| format!("validation RMSE {error:.4}")));
-    words.extend(figures.validation_error.map(|error| format!("validation error {error:.2} %")));
-    words.join(", ")
+    say(0, squared.map(|error| format!("validation squared error {error:.3}")));
+    say(0, figures.validation_rmse.map(|error| format!("validation RMSE {error:.4}")));
+    say(0, figures.validation_error.map(|error| format!("validation error {error:.2} %")));
+    words
+}
+
+/// As many of the words as there is room for, the most important ones, in their order.
+fn fitting(words: &[Described], room: usize) -> String {
+    let mut kept: Vec<&Described> = words.iter().collect();
+    loop {
+        let text = kept.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(", ");
+        let least = kept.iter().map(|word| word.rank).max();
+        match least {
+            Some(least) if measure_text_width(&text) > room => {
+                kept.retain(|word| word.rank != least);
+            }
+            _ => return text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a line that is broken by a narrow terminal, and a number that goes before a less important one.
+    #[test]
+    fn the_least_important_words_go_first() {
+        let figures = Figures {
+            cases_per_second: 12345.0,
+            k: Some(3),
+            update_ratio: Some(0.001),
+            train_loss: Some(0.25),
+            validation_error: Some(2.5),
+            ..Figures::default()
+        };
+        let words = describe(&figures);
+        let of = |room| fitting(&words, room);
+        assert_eq!(of(80), "12,345 cases/s, k 3, ΔW/W 1e-3, loss 0.2500, validation error 2.50 %");
+        assert_eq!(of(60), "k 3, ΔW/W 1e-3, loss 0.2500, validation error 2.50 %");
+        assert_eq!(of(40), "loss 0.2500, validation error 2.50 %");
+        assert_eq!(of(25), "validation error 2.50 %");
+        assert_eq!(of(10), "");
+        for room in 0..100 {
+            assert!(measure_text_width(&of(room)) <= room);
+        }
+    }
 }

@@ -278,7 +278,8 @@ fn is_file(name: &str) -> bool {
     !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file())
 }
 
-fn named_or_file(name: &str) -> Result<Recipe> {
+/// The recipe that a name or a file's path stands for, not yet checked.
+pub fn named_or_file(name: &str) -> Result<Recipe> {
     if is_file(name) {
         return Recipe::read_draft(Path::new(name)).map_err(|error| match error {
             dbn::Error::Io { .. } => error.into(),

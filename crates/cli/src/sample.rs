@@ -62,7 +62,11 @@ pub fn run(args: &Sample) -> Result<()> {
             let cases = model.in_data_values(&view.of(&cases)?)?;
             gallery::completions(&picture, &model, &cases, &shown)?;
         }
-        None => gallery::samples(&picture, &model, &shown, view.columns)?,
+        None => {
+            let of = classes.iter().flat_map(|&class| std::iter::repeat_n(class, view.shown));
+            let captions = gallery::captions(&model, &of.collect::<Vec<_>>());
+            gallery::samples(&picture, &model, &shown, &captions, view.columns)?;
+        }
     }
     let mut written = vec![picture, array];
     if !frames.is_empty() {
@@ -189,7 +193,7 @@ fn dream(
     model: &Model,
     mut generator: Generator,
     view: &View,
-    frames: &mut Vec<Tensor>,
+    frames: &mut Vec<(usize, Tensor)>,
     rng: &mut Rng,
 ) -> Result<Tensor> {
     let steps = args.steps as usize;
@@ -200,7 +204,7 @@ fn dream(
     for step in 0..=steps {
         if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures {
             let picture = generator.picture(args.draws(), &mut eye)?;
-            frames.push(model.in_data_values(&view.of(&picture)?)?);
+            frames.push((step, model.in_data_values(&view.of(&picture)?)?));
         }
         if step < steps {
             generator.step(rng)?;

@@ -5,16 +5,19 @@ use candle_core::{D, DType, Device, Tensor};
 use dbn::datasets::Alphabet;
 use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
 use dbn::{Model, Part};
+use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::Estimate;
 use rbm_core::ops::device::is_finite;
 use rbm_core::{Rows, data};
 
 use crate::args::Score;
 use crate::features::{self, Columns, Table};
-use crate::{cases, device, model, mutants, output, sample};
+use crate::output::{self, Usage};
+use crate::{cases, device, model, mutants, progress, sample};
 
 /// Writes what the model says of every case.
-pub fn run(args: &Score) -> Result<()> {
+pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
+    mutants::check(&args.mutants).map_err(Usage::of)?;
     if let Some(out) = &args.out {
         features::check(out, args.force)?;
     }
@@ -24,7 +27,7 @@ pub fn run(args: &Score) -> Result<()> {
         cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let log_partition = log_partition(args, &model, &part)?;
     match args.scan || !args.mutants.is_empty() {
-        true => of_mutants(args, &model, &part, &rows, log_partition.as_ref()),
+        true => of_mutants(args, &model, &part, &rows, log_partition.as_ref(), bars),
         false => of_cases(args, &model, &part, &rows, log_partition.as_ref()),
     }
 }
@@ -129,6 +132,7 @@ fn of_mutants(
     part: &Part,
     rows: &[u32],
     log_partition: Option<&Estimate>,
+    bars: &MultiProgress,
 ) -> Result<()> {
     let letters = sample::letters(model, "--mutants, --scan")?;
     ensure!(
@@ -136,11 +140,8 @@ fn of_mutants(
         "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
     );
     let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
-    let bar = indicatif::ProgressBar::new_spinner().with_message("mutants");
-    bar.set_style(
-        indicatif::ProgressStyle::default_spinner()
-            .template("{spinner} {pos} mutants, {per_sec}")?,
-    );
+    let bar = bars.add(ProgressBar::new_spinner());
+    bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
     for (at, &row) in rows.iter().enumerate() {
         let case = model.prepare(&part.cases.block(at..at + 1)?)?;
         let codes = codes(&case, &letters)?;

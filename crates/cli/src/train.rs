@@ -18,7 +18,7 @@ use rbm_core::{Rng, Rows, Units};
 use crate::args::{Cases, Train};
 use crate::progress::{self, Progress};
 use crate::stop::{self, Stopped};
-use crate::{device, measured, output, recipe};
+use crate::{device, dry_run, measured, output, recipe};
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
@@ -51,8 +51,13 @@ pub fn train(
         None => recipe::build(args, Some(&dataset))?,
     };
     let recipe = without_needless_classifier(recipe, args, &dataset.train);
+    say_if_nothing_is_missing(args, &dataset)?;
     let mut training = Training::new(recipe, dataset, &device)?;
     training.monitor = !args.no_monitor;
+    if args.dry_run {
+        training.notes.iter().for_each(output::note);
+        return dry_run::run(training);
+    }
     let is_new = resumed.is_none();
     let (run, _claim) = match resumed {
         Some(held) => held,
@@ -101,6 +106,23 @@ pub fn train(
             Err(Stopped(how).into())
         }
     }
+}
+
+/// Says that `--missing` was named for data that miss nothing.
+fn say_if_nothing_is_missing(args: &Train, dataset: &datasets::Dataset) -> Result<()> {
+    if args.data_options.missing.is_none_or(|how| how == datasets::Missing::Refuse) {
+        return Ok(());
+    }
+    let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
+    for part in std::iter::once(&dataset.train).chain(others) {
+        if part.cases.has_missing()? {
+            return Ok(());
+        }
+    }
+    output::note(
+        "--missing: no value of these data is missing; it is kept for other data that the model will see",
+    );
+    Ok(())
 }
 
 /// A recipe that the user did not ask for is not held against data without labels.

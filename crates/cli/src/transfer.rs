@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use dbn::hub::{Hub, Moved};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
+
+use crate::progress;
 
 /// As the environment says; a bar called `what` appears among `bars` when bytes move.
 pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
     let bar = bars.add(ProgressBar::no_length());
-    let template = "{prefix} {bar:40} {bytes:>10}/{total_bytes} {bytes_per_sec}";
-    let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(progress::style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));
     bar.set_prefix(what);
     let watching = move |Moved { bytes, of }| {
         bar.set_length(of);

@@ -45,15 +45,26 @@ pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<(
 /// Samples as a training leaves them.
 pub fn dreams(path: &Path, model: &Model, seed: u64) -> Result<()> {
     let samples = drawn(model, &samples_of(model, &mut Rng::new(seed))?)?;
-    self::samples(path, model, &samples, COLUMNS)
+    self::samples(path, model, &samples, &captions(model, &classes_of(model)), COLUMNS)
+}
+
+/// The class of each sample of a picture, a row of each class; none where the network has no label units.
+fn classes_of(model: &Model) -> Vec<u32> {
+    let classes = 0..model.dbn.classes.unwrap_or(0).min(TILES) as u32;
+    classes.flat_map(|label| std::iter::repeat_n(label, COLUMNS)).collect()
+}
+
+/// What stands below samples of these classes: their names.
+pub fn captions(model: &Model, classes: &[u32]) -> Vec<String> {
+    classes.iter().map(|class| model.class_name(*class as usize)).collect()
 }
 
 /// Samples for a picture `(n, width)`: where there are label units, a row of each class.
 fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
-    let Some(classes) = model.dbn.classes else { return model.dbn.sample(TILES, STEPS, rng) };
-    let labels: Vec<u32> = (0..classes.min(TILES) as u32)
-        .flat_map(|label| std::iter::repeat_n(label, COLUMNS))
-        .collect();
+    let labels = classes_of(model);
+    if labels.is_empty() {
+        return model.dbn.sample(TILES, STEPS, rng);
+    }
     let chains = model.dbn.start_chains(labels.len(), rng)?;
     let given = Given { labels: Some(labels), data: None };
     let mut generator = Generator::new(&model.dbn, given, chains, rng)?;
@@ -72,13 +83,16 @@ pub fn configurations(model: &Model, rng: &mut Rng) -> Result<Tensor> {
     model.dbn.fall_sampled(&chains.hidden, rng)
 }
 
-/// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it.
+/// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it. Below stands the
+/// unit's number, from 0 as in the columns of `embed`.
 pub fn filters(path: &Path, model: &Model) -> Result<()> {
     let weights = model.dbn.bottom().weights().as_detached_tensor();
     let filters = weights.narrow(0, 0, model.dbn.width())?.t()?;
     let filters = filters.narrow(0, 0, filters.dim(0)?.min(TILES))?.contiguous()?;
     let tiles = tiles(model, &filters)?;
-    write_grid(path, &tiles, image(model), columns(model, COLUMNS), Contrast::Symmetric)
+    let captions: Vec<_> = (0..filters.dim(0)?).map(|unit| format!("hidden {unit}")).collect();
+    let columns = columns(model, COLUMNS);
+    write_grid(path, &tiles, &captions, image(model), columns, Contrast::Symmetric)
 }
 
 /// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
@@ -107,15 +121,29 @@ pub fn completions(path: &Path, model: &Model, given: &Tensor, completed: &Tenso
     write_pairs(path, &given, &completed, image(model), columns(model, COLUMNS))
 }
 
-/// Samples `(n, width)` in the values of the data, `columns` to a row.
-pub fn samples(path: &Path, model: &Model, samples: &Tensor, columns: usize) -> Result<()> {
+/// Samples `(n, width)` in the values of the data, `columns` to a row, with `captions` below them, or none.
+pub fn samples(
+    path: &Path,
+    model: &Model,
+    samples: &Tensor,
+    captions: &[String],
+    columns: usize,
+) -> Result<()> {
     let (tiles, columns) = (tiles(model, samples)?, self::columns(model, columns));
-    write_grid(path, &tiles, image(model), columns, contrast(model))
+    write_grid(path, &tiles, captions, image(model), columns, contrast(model))
 }
 
-/// Samples as they come to be: `frames` of `(n, width)` each, in the values of the data, as an animated GIF.
-pub fn animation(path: &Path, model: &Model, frames: &[Tensor], columns: usize) -> Result<()> {
-    let frames = frames.iter().map(|frame| tiles(model, frame)).collect::<Result<Vec<_>>>()?;
+/// Samples as they come to be, as an animated GIF: each of `frames` has the number of Gibbs steps and samples `(n, width)` in the values
+/// of the data.
+pub fn animation(
+    path: &Path,
+    model: &Model,
+    frames: &[(usize, Tensor)],
+    columns: usize,
+) -> Result<()> {
+    let captioned =
+        |(step, frame): &(usize, Tensor)| Ok((format!("step {step}"), tiles(model, frame)?));
+    let frames = frames.iter().map(captioned).collect::<Result<Vec<_>>>()?;
     let columns = self::columns(model, columns);
     write_animation(path, &frames, image(model), columns, contrast(model), FRAME)
 }

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result};
 
 use crate::bitmap;
+use crate::charts::text::{LINE, write_captions};
 
 type Colour = [u8; 3];
 
@@ -14,7 +15,7 @@ const BACKGROUND: Colour = [88, 96, 112];
 /// A value that is not finite.
 const WARNING: Colour = [255, 0, 255];
 /// The smallest longer side of a tile, in pixels of the picture.
-const LEGIBLE: usize = 40;
+const LEGIBLE: usize = 80;
 /// Between tiles, in pixels of the picture.
 const GAP: usize = 3;
 /// In addition, between one pair of rows and the next.
@@ -52,43 +53,56 @@ pub fn shape_of(width: usize, image: Option<(usize, usize)>) -> (usize, usize) {
 }
 
 /// Draws the rows of `tiles` `(n, height · width)` side by side, `columns` to a row, to the PNG file `path`. `image` is the
-/// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 40. A value that is
-/// not finite is drawn in magenta. The file is written beside `path` and renamed, so that none is ever half written.
+/// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 80. A value that is
+/// not finite is drawn in magenta. Below each tile stands its caption; `captions` is empty for none. The file is written beside `path`
+/// and renamed, so that none is ever half written.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] where there is no tile, `columns` is 0, the tiles are not of `image`, or the picture would exceed
-/// 2²⁸ pixels; [`Error::Io`] where the file cannot be written.
+/// [`Error::Invalid`] where there is no tile, `columns` is 0, the tiles are not of `image`, captions are not as many as tiles, or the
+/// picture would exceed 2²⁸ pixels; [`Error::Io`] where the file cannot be written.
 pub fn write_grid(
     path: &Path,
     tiles: &Tensor,
+    captions: &[String],
     image: (usize, usize),
     columns: usize,
     contrast: Contrast,
 ) -> Result<()> {
     let tiles = rows_of("tiles", tiles, image)?;
     let all = Extent::of(tiles.iter().flatten());
-    grid(&tiles, all, image, columns, contrast)?.write(path)
+    if !captions.is_empty() && captions.len() != tiles.len() {
+        let expected = format!("none, or one for each of {} tiles", tiles.len());
+        return Err(Error::invalid("captions", expected, captions.len().to_string()));
+    }
+    let mut sheet = grid(&tiles, captions, all, image, columns, contrast)?;
+    sheet.write_captions(captions)?;
+    sheet.write(path)
 }
 
-/// Draws `frames`, each tiles `(n, height · width)` as [`write_grid`] draws them, one after the other to the animated GIF file
-/// `path`, `milliseconds` each and the last one longer, without end.
+/// Draws `frames`, each a caption and tiles `(n, height · width)` as [`write_grid`] draws them, one after the other to the animated GIF
+/// file `path`, `milliseconds` each and the last one longer, without end. The caption stands below all tiles.
 ///
 /// # Errors
 ///
 /// Those of [`write_grid`], and [`Error::Invalid`] where there is no frame or the picture is wider or higher than 65,535 pixels.
 pub fn write_animation(
     path: &Path,
-    frames: &[Tensor],
+    frames: &[(String, Tensor)],
     image: (usize, usize),
     columns: usize,
     contrast: Contrast,
     milliseconds: u64,
 ) -> Result<()> {
-    let frames = frames.iter().map(|tiles| rows_of("a frame", tiles, image));
-    let frames = frames.collect::<Result<Vec<_>>>()?;
-    let all = Extent::of(frames.iter().flatten().flatten());
-    let sheets = frames.iter().map(|tiles| grid(tiles, all, image, columns, contrast));
+    let rows = |(caption, tiles)| Ok((caption, rows_of("a frame", tiles, image)?));
+    let frames = frames.iter().map(|(caption, tiles)| rows((caption, tiles)));
+    let frames = frames.collect::<Result<Vec<(&String, _)>>>()?;
+    let all = Extent::of(frames.iter().flat_map(|(_, tiles)| tiles).flatten());
+    let sheets = frames.iter().map(|(caption, tiles)| {
+        let mut sheet = grid(tiles, &[], all, image, columns, contrast)?;
+        sheet.write_footer(caption)?;
+        Ok(sheet)
+    });
     let sheets = sheets.collect::<Result<Vec<_>>>()?;
     let Some(first) = sheets.first() else {
         return Err(Error::invalid("an animation", "at least one frame", "none"));
@@ -100,15 +114,17 @@ pub fn write_animation(
     bitmap::write_animation(path, first.size, &pixels, milliseconds)
 }
 
-/// Tiles side by side; `all` is the extent of the values that share their greys.
+/// Tiles side by side, with room for `captions`; `all` is the extent of the values that share their greys.
 fn grid(
     tiles: &[Vec<f32>],
+    captions: &[String],
     all: Extent,
     image: (usize, usize),
     columns: usize,
     contrast: Contrast,
 ) -> Result<Sheet> {
-    let mut sheet = Sheet::new(tiles.len(), image, columns, 1)?;
+    let caption = if captions.is_empty() { 0 } else { LINE };
+    let mut sheet = Sheet::new(tiles.len(), image, columns, 1, caption)?;
     for (at, tile) in tiles.iter().enumerate() {
         let (extent, map): (_, &[Colour]) = match contrast {
             Contrast::Unit => (Extent { low: 0.0, high: 1.0 }, &GREYS),
@@ -143,7 +159,7 @@ pub fn write_pairs(
     let extent = Extent::of(originals.iter().chain(&reconstructions).flatten());
     let is_unit = extent.low >= 0.0 && extent.high <= 1.0;
     let extent = if is_unit { Extent { low: 0.0, high: 1.0 } } else { extent };
-    let mut sheet = Sheet::new(originals.len(), image, columns, 2)?;
+    let mut sheet = Sheet::new(originals.len(), image, columns, 2, 0)?;
     for (at, (original, reconstruction)) in originals.iter().zip(&reconstructions).enumerate() {
         let (row, column) = (2 * (at / sheet.columns), at % sheet.columns);
         sheet.draw((row, column), original, extent, &GREYS);
@@ -201,11 +217,13 @@ fn colour(place: f32, map: &[Colour]) -> Colour {
     [mix(0), mix(1), mix(2)]
 }
 
-/// A picture of tiles in rows, `together` rows close to each other and `apart` pixels further from the next.
+/// A picture of tiles in rows, `together` rows close to each other and `apart` pixels further from the next; each has `caption` pixels
+/// below it for words.
 struct Sheet {
     columns: usize,
     together: usize,
     apart: usize,
+    caption: usize,
     image: (usize, usize),
     zoom: usize,
     size: (usize, usize),
@@ -213,15 +231,21 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn new(tiles: usize, image: (usize, usize), columns: usize, together: usize) -> Result<Self> {
+    fn new(
+        tiles: usize,
+        image: (usize, usize),
+        columns: usize,
+        together: usize,
+        caption: usize,
+    ) -> Result<Self> {
         if columns == 0 {
             return Err(Error::invalid("columns", "at least 1", "0"));
         }
         let columns = columns.min(tiles);
         let zoom = LEGIBLE.div_ceil(image.0.max(image.1));
         let apart = (together - 1) * PAIR_GAP;
-        let mut sheet =
-            Self { columns, together, apart, image, zoom, size: (0, 0), colours: Vec::new() };
+        let (size, colours) = ((0, 0), Vec::new());
+        let mut sheet = Self { columns, together, apart, caption, image, zoom, size, colours };
         let rows = tiles.div_ceil(columns) * together;
         let pixels = rows.saturating_mul(image.0).saturating_mul(columns).saturating_mul(image.1);
         if pixels < LARGEST {
@@ -241,7 +265,8 @@ impl Sheet {
 
     /// The top left corner of a tile: y and x in the picture.
     fn corner(&self, row: usize, column: usize) -> (usize, usize) {
-        let y = GAP + row * (self.image.0 * self.zoom + GAP) + row / self.together * self.apart;
+        let high = self.image.0 * self.zoom + self.caption + GAP;
+        let y = GAP + row * high + row / self.together * self.apart;
         (y, GAP + column * (self.image.1 * self.zoom + GAP))
     }
 
@@ -262,6 +287,26 @@ impl Sheet {
                 self.colours[start..start + self.zoom].fill(colour);
             }
         }
+    }
+
+    /// Writes one below each tile.
+    fn write_captions(&mut self, captions: &[String]) -> Result<()> {
+        let (high, wide) = (self.image.0 * self.zoom, self.image.1 * self.zoom);
+        let places = captions.iter().enumerate().map(|(at, caption)| {
+            let (top, left) = self.corner(at / self.columns, at % self.columns);
+            (caption.clone(), top + high, left, wide)
+        });
+        let places: Vec<_> = places.collect();
+        write_captions(self.colours.as_flattened_mut(), self.size, places.into_iter())
+    }
+
+    /// Makes a line below everything, and writes into it.
+    fn write_footer(&mut self, text: &str) -> Result<()> {
+        let (top, width) = self.size;
+        self.size.0 += LINE;
+        self.colours.resize(self.size.0 * width, BACKGROUND);
+        let place = (text.to_owned(), top, GAP, width);
+        write_captions(self.colours.as_flattened_mut(), self.size, std::iter::once(place))
     }
 
     fn write(&self, path: &Path) -> Result<()> {

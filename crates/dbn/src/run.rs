@@ -57,6 +57,10 @@ impl Run {
     /// another program trains there.
     pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
         let dir = dir.as_ref();
+        if dir.exists() && !dir.is_dir() {
+            let advice = "a folder, or a name that is free (choose another --out)";
+            return Err(Error::file(dir, "output", advice, "a file"));
+        }
         fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let claim = Claim::of(dir)?;
         for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {

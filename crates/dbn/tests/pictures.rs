@@ -18,6 +18,10 @@ const BLUE: Colour = [5, 48, 97];
 const RED: Colour = [103, 0, 31];
 const MAGENTA: Colour = [255, 0, 255];
 const GAP: usize = 3;
+/// A pixel of a tile of 2 × 2, the tile, and how far the next one is.
+const ZOOM: usize = 40;
+const TILE: usize = 2 * ZOOM;
+const NEXT: usize = TILE + GAP;
 const PAIR_GAP: usize = 6;
 
 struct Picture {
@@ -40,13 +44,14 @@ impl Picture {
         [self.bytes[start], self.bytes[start + 1], self.bytes[start + 2]]
     }
 
-    /// The colours of a tile of 2 × 2 pixels, each enlarged twentyfold, whose corner is at (top, left).
+    /// The colours of a tile of 2 × 2 pixels, each enlarged fortyfold, whose corner is at (top, left).
     fn tile(&self, top: usize, left: usize) -> [Colour; 4] {
-        let colours = [(0, 0), (0, 20), (20, 0), (20, 20)].map(|(y, x)| self.at(top + y, left + x));
-        for (from, (y, x)) in colours.iter().zip([(0, 0), (0, 20), (20, 0), (20, 20)]) {
+        let colours =
+            [(0, 0), (0, ZOOM), (ZOOM, 0), (ZOOM, ZOOM)].map(|(y, x)| self.at(top + y, left + x));
+        for (from, (y, x)) in colours.iter().zip([(0, 0), (0, ZOOM), (ZOOM, 0), (ZOOM, ZOOM)]) {
             assert_eq!(
                 *from,
-                self.at(top + y + 19, left + x + 19),
+                self.at(top + y + ZOOM - 1, left + x + ZOOM - 1),
                 "an enlarged pixel is of one colour"
             );
         }
@@ -65,7 +70,7 @@ fn drawn(
 ) -> Result<Picture, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("grid.png");
-    write_grid(&path, &tiles(values)?, (2, 2), columns, contrast)?;
+    write_grid(&path, &tiles(values)?, &[], (2, 2), columns, contrast)?;
     Picture::read(&path)
 }
 
@@ -89,18 +94,18 @@ fn the_shape_of_a_case_is_its_image_or_the_most_square_rectangle() {
 fn tiles_stand_in_rows_from_the_top_left_with_gaps_around() -> Outcome {
     let values = [[0.0, 0.2, 0.4, 1.0], [1.0; 4], [0.6; 4]];
     let picture = drawn(&values, 2, Contrast::Unit)?;
-    assert_eq!((picture.height, picture.width), (2 * 40 + 3 * GAP, 2 * 40 + 3 * GAP));
+    assert_eq!((picture.height, picture.width), (2 * TILE + 3 * GAP, 2 * TILE + 3 * GAP));
     assert_eq!(picture.tile(GAP, GAP), [BLACK, [51; 3], [102; 3], WHITE]);
-    assert_eq!(picture.tile(GAP, 40 + 2 * GAP), [WHITE; 4]);
-    assert_eq!(picture.tile(40 + 2 * GAP, GAP), [[153; 3]; 4]);
+    assert_eq!(picture.tile(GAP, TILE + 2 * GAP), [WHITE; 4]);
+    assert_eq!(picture.tile(TILE + 2 * GAP, GAP), [[153; 3]; 4]);
     let background = picture.at(0, 0);
     assert_eq!(
-        picture.tile(40 + 2 * GAP, 40 + 2 * GAP),
+        picture.tile(TILE + 2 * GAP, TILE + 2 * GAP),
         [background; 4],
         "there is no fourth tile"
     );
-    assert_eq!(picture.at(GAP + 40, GAP + 5), background);
-    assert_eq!(picture.at(GAP + 5, GAP + 40 + GAP - 1), background);
+    assert_eq!(picture.at(GAP + TILE, GAP + 5), background);
+    assert_eq!(picture.at(GAP + 5, GAP + TILE + GAP - 1), background);
     assert_eq!(picture.at(picture.height - 1, picture.width - 1), background);
     Ok(())
 }
@@ -108,7 +113,7 @@ fn tiles_stand_in_rows_from_the_top_left_with_gaps_around() -> Outcome {
 #[test]
 fn fewer_tiles_than_columns_make_a_narrow_picture() -> Outcome {
     let picture = drawn(&[[0.0; 4], [1.0; 4]], 10, Contrast::Unit)?;
-    assert_eq!((picture.height, picture.width), (40 + 2 * GAP, 2 * 40 + 3 * GAP));
+    assert_eq!((picture.height, picture.width), (TILE + 2 * GAP, 2 * TILE + 3 * GAP));
     Ok(())
 }
 
@@ -117,11 +122,11 @@ fn tiles_that_are_not_square_keep_their_orientation() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("wide.png");
     let tile = Tensor::new(&[[0f32, 0.0, 0.0, 1.0, 1.0, 1.0]], &Device::Cpu)?;
-    write_grid(&path, &tile, (2, 3), 1, Contrast::Unit)?;
+    write_grid(&path, &tile, &[], (2, 3), 1, Contrast::Unit)?;
     let picture = Picture::read(&path)?;
-    assert_eq!((picture.height, picture.width), (2 * 14 + 2 * GAP, 3 * 14 + 2 * GAP));
-    assert_eq!(picture.at(GAP + 13, GAP + 41), BLACK);
-    assert_eq!(picture.at(GAP + 14, GAP), WHITE);
+    assert_eq!((picture.height, picture.width), (2 * 27 + 2 * GAP, 3 * 27 + 2 * GAP));
+    assert_eq!(picture.at(GAP + 26, GAP + 80), BLACK);
+    assert_eq!(picture.at(GAP + 27, GAP), WHITE);
     Ok(())
 }
 
@@ -137,8 +142,12 @@ fn symmetric_contrast_scales_each_tile_by_itself_with_zero_in_the_middle() -> Ou
     let values = [[-2.0, 0.0, 1.0, 2.0], [-0.001, 0.0, 0.0, 0.0005], [0.0; 4]];
     let picture = drawn(&values, 3, Contrast::Symmetric)?;
     assert_eq!(picture.tile(GAP, GAP), [BLUE, MIDDLE, [214, 96, 77], RED]);
-    assert_eq!(picture.tile(GAP, 43 + GAP), [BLUE, MIDDLE, MIDDLE, [214, 96, 77]]);
-    assert_eq!(picture.tile(GAP, 86 + GAP), [MIDDLE; 4], "a filter of zeros divides by nothing");
+    assert_eq!(picture.tile(GAP, NEXT + GAP), [BLUE, MIDDLE, MIDDLE, [214, 96, 77]]);
+    assert_eq!(
+        picture.tile(GAP, 2 * NEXT + GAP),
+        [MIDDLE; 4],
+        "a filter of zeros divides by nothing"
+    );
     Ok(())
 }
 
@@ -146,7 +155,7 @@ fn symmetric_contrast_scales_each_tile_by_itself_with_zero_in_the_middle() -> Ou
 fn range_contrast_is_one_range_for_all_tiles() -> Outcome {
     let picture = drawn(&[[-1.0, 0.0, 0.0, 0.0], [4.0, 0.0, 0.0, 0.0]], 2, Contrast::Range)?;
     assert_eq!(picture.tile(GAP, GAP), [BLACK, [51; 3], [51; 3], [51; 3]]);
-    assert_eq!(picture.tile(GAP, 43 + GAP), [WHITE, [51; 3], [51; 3], [51; 3]]);
+    assert_eq!(picture.tile(GAP, NEXT + GAP), [WHITE, [51; 3], [51; 3], [51; 3]]);
     let constant = drawn(&[[7.0; 4]], 1, Contrast::Range)?;
     assert_eq!(constant.tile(GAP, GAP), [[128; 3]; 4]);
     let extreme = drawn(&[[f32::MIN, 0.0, 0.0, f32::MAX]], 1, Contrast::Range)?;
@@ -174,7 +183,7 @@ fn double_precision_and_views_are_drawn_as_well() -> Outcome {
     let path = folder.path().join("double.png");
     let columns =
         tiles(&[[0.0, 1.0, 0.0, 1.0], [1.0; 4], [0.0; 4], [1.0; 4]])?.to_dtype(DType::F64)?.t()?;
-    write_grid(&path, &columns, (2, 2), 4, Contrast::Unit)?;
+    write_grid(&path, &columns, &[], (2, 2), 4, Contrast::Unit)?;
     let picture = Picture::read(&path)?;
     assert_eq!(picture.tile(GAP, GAP), [BLACK, WHITE, BLACK, WHITE]);
     Ok(())
@@ -188,14 +197,17 @@ fn originals_stand_above_their_reconstructions_pair_of_rows_after_pair() -> Outc
     let reconstructions = tiles(&[[1.0; 4], [0.8; 4], [0.6; 4]])?;
     write_pairs(&path, &originals, &reconstructions, (2, 2), 2)?;
     let picture = Picture::read(&path)?;
-    assert_eq!((picture.height, picture.width), (4 * 40 + 5 * GAP + PAIR_GAP, 2 * 40 + 3 * GAP));
-    let second_pair = GAP + 2 * 43 + PAIR_GAP;
+    assert_eq!(
+        (picture.height, picture.width),
+        (4 * TILE + 5 * GAP + PAIR_GAP, 2 * TILE + 3 * GAP)
+    );
+    let second_pair = GAP + 2 * NEXT + PAIR_GAP;
     assert_eq!(picture.tile(GAP, GAP), [BLACK; 4]);
-    assert_eq!(picture.tile(GAP, 43 + GAP), [[51; 3]; 4]);
-    assert_eq!(picture.tile(43 + GAP, GAP), [WHITE; 4]);
-    assert_eq!(picture.tile(43 + GAP, 43 + GAP), [[204; 3]; 4]);
+    assert_eq!(picture.tile(GAP, NEXT + GAP), [[51; 3]; 4]);
+    assert_eq!(picture.tile(NEXT + GAP, GAP), [WHITE; 4]);
+    assert_eq!(picture.tile(NEXT + GAP, NEXT + GAP), [[204; 3]; 4]);
     assert_eq!(picture.tile(second_pair, GAP), [[102; 3]; 4]);
-    assert_eq!(picture.tile(second_pair + 43, GAP), [[153; 3]; 4]);
+    assert_eq!(picture.tile(second_pair + NEXT, GAP), [[153; 3]; 4]);
     assert_eq!(picture.at(second_pair - 1, GAP), picture.at(0, 0));
     Ok(())
 }
@@ -206,7 +218,7 @@ fn pairs_outside_the_unit_interval_share_one_range() -> Outcome {
     let path = folder.path().join("pairs.png");
     write_pairs(&path, &tiles(&[[-2.0; 4]])?, &tiles(&[[3.0; 4]])?, (2, 2), 1)?;
     let picture = Picture::read(&path)?;
-    assert_eq!((picture.at(GAP, GAP), picture.at(43 + GAP, GAP)), (BLACK, WHITE));
+    assert_eq!((picture.at(GAP, GAP), picture.at(NEXT + GAP, GAP)), (BLACK, WHITE));
     Ok(())
 }
 
@@ -218,6 +230,7 @@ fn what_cannot_be_drawn_is_refused_in_words() -> Outcome {
     let grid = |tiles: &Tensor, image, columns| match write_grid(
         &path,
         tiles,
+        &[],
         image,
         columns,
         Contrast::Unit,
@@ -246,6 +259,9 @@ fn what_cannot_be_drawn_is_refused_in_words() -> Outcome {
         format!("picture: expected at most 268435456 pixels, {found}")
     );
     let two = tiles(&[[0.0; 4]; 2])?;
+    let one = ["one".to_owned()];
+    let error = write_grid(&path, &two, &one, (2, 2), 1, Contrast::Unit).err().ok_or("accepted")?;
+    assert_eq!(error.to_string(), "captions: expected none, or one for each of 2 tiles, found 1");
     let error = write_pairs(&path, &some, &two, (2, 2), 1).err().ok_or("accepted")?;
     assert_eq!(error.to_string(), "reconstructions: expected 1, one for each original, found 2");
     assert_eq!(folder.path().read_dir()?.count(), 0, "nothing is left behind");
@@ -259,7 +275,7 @@ fn a_failed_write_names_the_file_and_leaves_nothing_beside_it() -> Outcome {
     std::fs::create_dir(&taken)?;
     std::fs::write(taken.join("inside"), "")?;
     for path in [taken, folder.path().join("missing/grid.png")] {
-        let error = write_grid(&path, &tiles(&[[0.0; 4]])?, (2, 2), 1, Contrast::Unit)
+        let error = write_grid(&path, &tiles(&[[0.0; 4]])?, &[], (2, 2), 1, Contrast::Unit)
             .err()
             .ok_or("written")?;
         assert!(matches!(error, rbm_core::Error::Io { .. }), "{error}");
@@ -274,10 +290,38 @@ fn a_picture_replaces_the_one_before_and_can_be_read_by_others() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("grid.png");
     std::fs::write(&path, "an old picture")?;
-    write_grid(&path, &tiles(&[[1.0; 4]])?, (2, 2), 1, Contrast::Unit)?;
+    write_grid(&path, &tiles(&[[1.0; 4]])?, &[], (2, 2), 1, Contrast::Unit)?;
     assert_eq!(Picture::read(&path)?.at(GAP, GAP), WHITE);
     let plain = folder.path().join("plain");
     std::fs::write(&plain, "")?;
     assert_eq!(path.metadata()?.permissions(), plain.metadata()?.permissions());
+    Ok(())
+}
+
+/// Words stand below their own tile, in white, and touch no pixel of any; too long ones stay below it.
+#[test]
+fn captions_stand_below_their_tiles() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("grid.png");
+    let black = tiles(&[[0.0; 4]; 3])?;
+    let captions =
+        ["7".to_owned(), String::new(), "a name that is longer than its tile".to_owned()];
+    write_grid(&path, &black, &captions, (2, 2), 3, Contrast::Unit)?;
+    let picture = Picture::read(&path)?;
+    let line = 18;
+    assert_eq!((picture.height, picture.width), (TILE + line + 2 * GAP, 3 * TILE + 4 * GAP));
+    let is_written = |left: usize, right: usize| {
+        let pixels =
+            (GAP + TILE..GAP + TILE + line).flat_map(|y| (left..right).map(move |x| (y, x)));
+        pixels.filter(|(y, x)| picture.at(*y, *x)[0] > 180).count()
+    };
+    let [first, second, third] = [0, 1, 2].map(|at| GAP + at * NEXT);
+    for left in [first, second, third] {
+        assert_eq!(picture.tile(GAP, left), [BLACK; 4]);
+    }
+    assert!(is_written(first, first + 12) > 0, "the digit");
+    assert_eq!(is_written(first + 12, third - 1), 0);
+    assert!(is_written(third, third + TILE) > 50);
+    assert_eq!(is_written(third + TILE, picture.width), 0);
     Ok(())
 }

@@ -275,3 +275,136 @@ fn the_recipe_of_tables_is_sized_by_the_data() {
         Recipe::parse(&recipe.to_toml().unwrap()).unwrap();
     }
 }
+
+/// A setting of a key that is within its range, and one that is not.
+fn held_against(range: &str) -> (Vec<String>, Vec<String>) {
+    let text = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let words: Vec<_> = range.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let number = |at: usize| -> f64 { range.split(' ').nth(at).unwrap().parse().unwrap() };
+    match range {
+        "true or false" => (text(&["true", "false"]), text(&["3", "maybe"])),
+        "0 to 18446744073709551615" => {
+            (text(&["0", "\"18446744073709551615\""]), text(&["-1", "\"18446744073709551616\""]))
+        }
+        "above 0, below 1" => (text(&["0.5"]), text(&["0", "1"])),
+        _ if range.starts_with("0 to below 1") => (text(&["0", "0.5"]), text(&["-0.1", "1"])),
+        _ if range.starts_with("0, or 2") => {
+            let mut beyond = text(&["1"]);
+            beyond.extend(range.contains("2 to").then(|| (number(4) + 1.0).to_string()));
+            (text(&["0", "2"]), beyond)
+        }
+        _ if range.contains(" or more") => {
+            let least = number(0);
+            (vec![least.to_string()], vec![(least - 1.0).to_string()])
+        }
+        _ if range.starts_with(|c: char| c.is_ascii_digit()) => {
+            let (least, most) = (number(0), number(2));
+            (
+                vec![least.to_string(), most.to_string()],
+                vec![(least - 1.0).to_string(), (most + 1.0).to_string()],
+            )
+        }
+        _ if words.iter().any(|word| !word.is_empty()) => {
+            let known = words.iter().filter(|word| !word.contains(char::is_uppercase));
+            let is_free = range.contains("letters");
+            (known.cloned().collect(), if is_free { vec![] } else { text(&["nonsense", "2.5"]) })
+        }
+        _ => (vec![], text(&["{ a = 1 }"])),
+    }
+}
+
+/// What doc comments, and so the page of keys and printed recipes, say that a key may hold is what it may hold; and every key is told of.
+#[test]
+fn keys_hold_what_their_doc_comments_say() {
+    let whole = Recipe::named("digits-joint").unwrap();
+    let coder = Recipe::named("digits-autoencoder").unwrap();
+    let regressor =
+        Recipe { autoencoder: None, regressor: coder.autoencoder.clone(), ..coder.clone() };
+    let classifier = Recipe::named("digits").unwrap();
+    let mut told = 0;
+    for keys in dbn::recipe::keys().unwrap() {
+        let (recipe, path) = match keys.table {
+            "" => (&whole, String::new()),
+            "layers" => (&whole, "layers.2.".to_owned()),
+            "classifier" => (&classifier, "classifier.".to_owned()),
+            "regressor" => (&regressor, "regressor.".to_owned()),
+            "autoencoder" => (&coder, "autoencoder.".to_owned()),
+            table => (&whole, format!("{table}.")),
+        };
+        assert!(!keys.about.is_empty(), "{}", keys.table);
+        let table: toml::Table = recipe.to_toml().unwrap().parse().unwrap();
+        let written = match table.get(keys.table) {
+            None => &table,
+            Some(toml::Value::Array(layers)) => layers[0].as_table().unwrap(),
+            Some(other) => other.as_table().unwrap(),
+        };
+        for (name, value) in written {
+            let is_told = keys.keys.iter().any(|key| key.name == *name);
+            let is_table = value.is_table() || name == "layers";
+            assert!(
+                is_told || is_table && keys.table.is_empty(),
+                "{path}{name}: no Range: in its doc comment"
+            );
+        }
+        for key in &keys.keys {
+            let (name, text) = (format!("{path}{}", key.name), key.text());
+            assert!(key.about.len() > 10 && !text.contains("[`"), "{name}: {text}");
+            for part in ["Range: ", "Default: ", "Used by: "] {
+                assert!(text.contains(part), "{name}: {part}{text}");
+            }
+            let range = key.range.split_once(". ").unwrap().0.strip_prefix("Range: ").unwrap();
+            let range = range.split(';').next().unwrap();
+            let (within, beyond) = held_against(range);
+            // What a key asks of others is not its range.
+            let others: &[&str] = match name.as_str() {
+                "layers.2.visible_step" => &["layers.*.method=cd"],
+                _ => &[],
+            };
+            let put = |value: &String| {
+                let setting = format!("{name}={value}");
+                recipe.with(&settings(&[others, &[&setting]].concat()))
+            };
+            for value in &within {
+                assert!(put(value).is_ok(), "{name}={value} ({range}): {:?}", put(value));
+            }
+            for value in &beyond {
+                assert!(put(value).is_err(), "{name}={value} is not in {range}");
+            }
+            told += 1;
+        }
+    }
+    assert!(told > 90, "{told}");
+}
+
+/// A recipe with comments is the same recipe, and says what its keys are in the words of the doc comments.
+#[test]
+fn a_printed_recipe_is_the_recipe() {
+    for (name, _) in BUILT_IN {
+        let recipe = Recipe::named(name).unwrap();
+        let text = recipe.to_commented_toml().unwrap();
+        assert_eq!(Recipe::parse(&text).unwrap(), recipe, "{name}: {text}");
+        assert!(
+            text.lines().all(|line| !line.starts_with('#') || line.chars().count() <= 170),
+            "{name}"
+        );
+        let words = text.replace("\n#", "");
+        for keys in dbn::recipe::keys()
+            .unwrap()
+            .iter()
+            .filter(|keys| ["", "data", "layers"].contains(&keys.table))
+        {
+            for key in &keys.keys {
+                assert!(words.contains(&key.text()), "{name}: {}", key.text());
+            }
+        }
+    }
+}
+
+/// The list of recipes says of each what it is for.
+#[test]
+fn every_built_in_recipe_says_what_it_is_for() {
+    for summary in dbn::recipe::summaries() {
+        let words = [summary.what, summary.data, summary.takes];
+        assert!(words.iter().all(|text| !text.is_empty() && text.len() < 45), "{summary:?}");
+    }
+}

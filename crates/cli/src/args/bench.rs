@@ -32,7 +32,7 @@ impl Method {
 The CPU is measured, and with --device auto a GPU beside it. For steady numbers leave the machine alone meanwhile.")]
 pub struct Bench {
     /// Learn from these cases, thresholded at 0.5, in the rows that are as wide [default: made-up strokes]
-    #[arg(long, value_name = "FOLDER|FILE")]
+    #[arg(long, value_name = "FOLDER|FILE", help_heading = "Data")]
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -60,6 +60,6 @@ pub struct Bench {
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

@@ -19,13 +19,13 @@ pub struct Encode {
     #[command(flatten)]
     pub data_options: DataOptions,
     /// Which cases
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, default_value = "all", help_heading = "Data")]
     pub cases: Cases,
     /// File to write: .npy, .safetensors, .parquet or .csv
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: PathBuf,
     /// Replace the file if it exists
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,
@@ -42,10 +42,10 @@ pub struct Decode {
     /// The codes, one a row, as dbn encode writes them to .npy, .safetensors, .parquet or .csv
     pub codes: String,
     /// File to write: .npy
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: PathBuf,
     /// Replace the file if it exists
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,

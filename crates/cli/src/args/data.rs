@@ -7,6 +7,7 @@ use dbn::datasets::{Alphabet, Binarise, Missing, Weights};
 
 /// How to read a data set.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "Data")]
 pub struct DataOptions {
     /// Divide every value by this (default: 16 for digits, 255 for IDX files, else 1)
     #[arg(long, value_name = "NUMBER")]

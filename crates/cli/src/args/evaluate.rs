@@ -22,7 +22,7 @@ pub struct Evaluate {
     #[command(flatten)]
     pub data_options: DataOptions,
     /// Which cases [default: held-out of the run's own data; of other data its test part, or all]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Data")]
     pub cases: Option<Cases>,
     /// How label units find the class: means (one deterministic up-pass, then the exact free energy of each label),
     /// samples:PASSES (label probabilities averaged over sampled up-passes) or gibbs:STEPS (how often each label is on)
@@ -34,15 +34,15 @@ pub struct Evaluate {
     #[command(flatten)]
     pub likelihood: LikelihoodOptions,
     /// Write the numbers and charts of them into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub report: Option<PathBuf>,
     /// Replace a report that lies there
-    #[arg(long, requires = "report")]
+    #[arg(long, requires = "report", help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 

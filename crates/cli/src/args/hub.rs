@@ -19,13 +19,13 @@ pub struct Push {
     #[arg(value_name = "USER/NAME")]
     pub to: String,
     /// Make the repository one that nobody else sees; one that is there and public is refused
-    #[arg(long)]
+    #[arg(long, help_heading = "Hub")]
     pub private: bool,
     /// The branch, which is made if need be [default: main]
-    #[arg(long, value_name = "BRANCH")]
+    #[arg(long, value_name = "BRANCH", help_heading = "Hub")]
     pub revision: Option<String>,
     /// The commit's message
-    #[arg(long, short, value_name = "TEXT")]
+    #[arg(long, short, value_name = "TEXT", help_heading = "Hub")]
     pub message: Option<String>,
     /// The first layers alone, e.g. 0..2 for the lowest two; what was fine-tuned on top of all of them stays behind
     #[arg(long, value_name = "0..N", value_parser = first_layers)]
@@ -34,7 +34,7 @@ pub struct Push {
     #[arg(long)]
     pub dry_run: bool,
     /// Propose the commit as a pull request instead of making it
-    #[arg(long)]
+    #[arg(long, help_heading = "Hub")]
     pub create_pr: bool,
 }
 
@@ -50,13 +50,13 @@ pub struct Pull {
     #[arg(value_name = "USER/NAME")]
     pub from: String,
     /// A branch, tag or commit [default: main]
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", help_heading = "Hub")]
     pub revision: Option<String>,
     /// Copy it into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace a model that lies there
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", help_heading = "Output")]
     pub force: bool,
 }
 

@@ -23,7 +23,7 @@ pub struct Import {
     #[arg(long, value_enum)]
     pub from: Option<Program>,
     /// Folder of the model
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: PathBuf,
     /// rbms: after how many updates [default: the last in the file]
     #[arg(long, value_name = "N")]
@@ -41,10 +41,10 @@ pub struct Import {
     #[arg(long, value_name = "KIND")]
     pub hidden: Option<String>,
     /// Cases are pictures of this size, e.g. 28x28
-    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size, help_heading = "Data")]
     pub image: Option<(usize, usize)>,
     /// Replace the model if there is one
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
 }
 

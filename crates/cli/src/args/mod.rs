@@ -7,6 +7,8 @@ mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;
+mod manual;
+mod recipe;
 mod reproduce;
 mod sample;
 mod score;
@@ -16,6 +18,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use dbn::recipe::BUILT_IN;
 
+use crate::progress::WORDS;
+
 pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
 pub use data::{Cases, DataOptions};
@@ -23,6 +27,8 @@ pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
 pub use hub::{Data, Pull, Push};
 pub use import::{Import, Program};
+pub use manual::{Completions, Manual};
+pub use recipe::Recipe;
 pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 pub use score::Score;
@@ -44,10 +50,14 @@ pub struct Args {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Messages")]
 pub struct Logging {
     /// Tell more: -v what happens, -vv every epoch, -vvv every step (RUST_LOG overrules)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
+    /// Say nothing but errors and results
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
     /// Write the log as JSON, a line an event, to standard error
     #[arg(long, global = true)]
     pub log_json: bool,
@@ -56,6 +66,7 @@ pub struct Logging {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Train(Train),
+    Recipe(Recipe),
     Evaluate(Evaluate),
     Sample(Sample),
     Score(Score),
@@ -72,6 +83,9 @@ pub enum Command {
     Import(Import),
     Bench(Bench),
     Reproduce(Reproduce),
+    Completions(Completions),
+    #[command(name = "man")]
+    Manual(Manual),
 }
 
 impl Command {
@@ -93,6 +107,7 @@ impl Command {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Device")]
 pub struct Where {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
@@ -101,21 +116,47 @@ pub struct Where {
 
 /// The help of `--recipe`.
 fn recipes() -> String {
-    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    format!("A built-in recipe ({}) or a TOML file", names.join(", "))
+    format!(
+        "A built-in recipe or a TOML file: dbn recipe lists the {} built-in ones",
+        BUILT_IN.len()
+    )
 }
 
-/// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+/// The examples of `dbn train`, and the keys of its recipes.
+const TRAIN: &str = "Examples:
   dbn train                                       the embedded 8x8 digits
+  dbn train --dry-run                             what it would do and take; nothing is written
   dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
-  dbn train X.npy --labels y.npy --layers 500,200 --set layers.*.epochs=20
+  dbn train X.npy --labels y.npy --layers 500,200 --set 'layers.*.epochs=20'
   dbn train table.csv                             numbers and words; the column `label` or `class` is learned
   dbn train table.csv --label-column species --drop id --missing gibbs
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
-  dbn train --resume runs/mnist                   go on where it was stopped")]
+  dbn train --resume runs/mnist                   go on where it was stopped
+The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
+  --set 'layers.*.epochs=20'               times through the data
+  --set 'layers.*.learning_rate=0.05'      or '{ from = 0.1, to = 0.001 }' for one that falls
+  --set 'layers.*.batch_size=20'           cases in a mini-batch
+  --set 'layers.*.method=pcd'              cd, pcd, fpcd, pt, ptt, mean-field, exact
+  --set 'layers.*.steps=10'                k, the Gibbs steps between updates
+  --set 'layers.*.l2=0.001'                weight decay
+  --set 'layers.*.centre=true'             the centred gradient
+  --set 'classifier.epochs=10'             the most epochs of backpropagation
+  --set 'classifier.dropout_hidden=0.3'    the fraction of hidden units left out
+  --set 'data.pass=sample'                 draw zeros and ones from grey values at every turn";
+
+/// That, and what the words on the screen mean.
+fn long_help_of_train() -> String {
+    let words = WORDS.iter().map(|(word, meaning)| format!("\n  {word}: {meaning}"));
+    format!(
+        "{TRAIN}\nWhat stands beside the bars, and in metrics.jsonl:{}",
+        words.collect::<String>()
+    )
+}
+
+/// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
+#[derive(Debug, clap::Args)]
+#[command(after_help = TRAIN, after_long_help = long_help_of_train())]
 pub struct Train {
     /// digits, a table (.csv, .tsv, .parquet), arrays (.npy, .npz, .safetensors), a folder of IDX files, of PNG files by class or
     /// of NAME.train.data, NAME.valid.data and NAME.test.data (plain or .gz; FOLDER/NAME where it has several), a .svm, .fasta or
@@ -123,58 +164,67 @@ pub struct Train {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
-    #[arg(long, value_name = "NAME|FILE", help = recipes())]
+    #[arg(long, value_name = "NAME|FILE", help = recipes(), help_heading = "Learning")]
     pub recipe: Option<String>,
-    /// Change a key of the recipe, e.g. layers.0.epochs=5, layers.*.learning_rate=0.05, classifier.epochs=10
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    /// Change a key of the recipe, e.g. layers.0.epochs=5, 'layers.*.learning_rate=0.05' or classifier.epochs=10
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Learning")]
     pub settings: Vec<String>,
     /// Hidden layers from the bottom up, e.g. 500,500,2000 or relu:500 or 500,gaussian:30; each trained as the recipe's last one
-    #[arg(long, visible_alias = "hidden", value_name = "UNITS,...", value_delimiter = ',')]
+    #[arg(
+        long,
+        visible_alias = "hidden",
+        value_name = "UNITS,...",
+        value_delimiter = ',',
+        help_heading = "Learning"
+    )]
     pub layers: Vec<String>,
     /// Kind of the data layer's units: auto, which finds out what every column holds (the default); bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N);
     /// or one-hot: Potts units for the one-hot codes found among columns of zeros and ones, Bernoulli units for the others
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", help_heading = "Learning")]
     pub visible: Option<String>,
     /// Bring every column of the data to mean 0 and deviation 1 first: the default for Gaussian units
-    #[arg(long, conflicts_with_all = ["no_standardise", "min_max"])]
+    #[arg(long, conflicts_with_all = ["no_standardise", "min_max"], help_heading = "Learning")]
     pub standardise: bool,
     /// Leave the columns of Gaussian units as they are
-    #[arg(long, conflicts_with = "min_max")]
+    #[arg(long, conflicts_with = "min_max", help_heading = "Learning")]
     pub no_standardise: bool,
     /// Bring every column of measurements between 0 and 1 by its extremes, for Bernoulli units
-    #[arg(long)]
+    #[arg(long, help_heading = "Learning")]
     pub min_max: bool,
     /// Train no classifier
-    #[arg(long)]
+    #[arg(long, help_heading = "Learning")]
     pub unsupervised: bool,
     /// Seed of every random choice [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Learning")]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub place: Where,
     /// Let products on a CUDA device round their factors to TF32: several times faster, to three digits
-    #[arg(long)]
+    #[arg(long, help_heading = "Device")]
     pub tf32: bool,
     /// Folder of the run [default: runs/TIME-RECIPE]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder, from its last checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "recipe", "settings", "layers", "visible", "standardise",
         "no_standardise", "min_max", "unsupervised", "seed", "out", "scale", "labels", "label_column", "target", "drop",
         "categories", "numbers", "missing", "binarise", "one_hot", "width",
-        "alphabet", "weights"])]
+        "alphabet", "weights"], help_heading = "Run")]
     pub resume: Option<PathBuf>,
+    /// Print the recipe, the sizes, and an estimate of time and memory; write nothing
+    #[arg(long, conflicts_with_all = ["resume", "out"], help_heading = "Run")]
+    pub dry_run: bool,
     /// Seconds between checkpoints; 0 takes one after every mini-batch
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, help_heading = "Run")]
     pub checkpoint_every: f64,
     /// Do not look at the machines after every epoch
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     pub no_monitor: bool,
     /// Do not measure the model on the held-out cases at the end
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_evaluation: bool,
     /// Make no pictures
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_pictures: bool,
 }
 
@@ -197,7 +247,7 @@ pub struct Embed {
     #[command(flatten)]
     pub data_options: DataOptions,
     /// Which cases
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, default_value = "all", help_heading = "Data")]
     pub cases: Cases,
     /// Which layer: 1 is the lowest, top, all (side by side, but a tensor each in .safetensors), classes for what the
     /// classifier says of each case, probabilities for how probable it finds each class, prediction for a target, or data for
@@ -205,10 +255,10 @@ pub struct Embed {
     #[arg(long, value_name = "LAYER", default_value = "top")]
     pub layer: String,
     /// File to write: .npy, .safetensors, .parquet or .csv
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: PathBuf,
     /// Replace the file if it exists
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,
@@ -222,6 +272,6 @@ pub struct Inspect {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

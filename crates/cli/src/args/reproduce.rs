@@ -14,7 +14,7 @@ pub struct Reproduce {
     /// Which experiment; without it, a list
     pub name: Option<String>,
     /// The data, for experiments whose data do not come with the program
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", help_heading = "Data")]
     pub data: Option<String>,
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -23,9 +23,9 @@ pub struct Reproduce {
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub budget: u64,
     /// Folder of the runs [default: runs/reproduce-NAME-SEED]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

@@ -41,7 +41,7 @@ pub struct Sample {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
     /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
-    #[arg(long, value_name = "DATA", conflicts_with = "clamp")]
+    #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
     pub from: Option<String>,
     /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network
     /// [default: every class]
@@ -49,11 +49,17 @@ pub struct Sample {
     pub label: Vec<Label>,
     /// Hold a part of the cases of this data fast, and fill in the rest; of other values than a single machine's this is
     /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
-    #[arg(long, value_name = "DATA", conflicts_with = "tempered")]
+    #[arg(long, value_name = "DATA", conflicts_with = "tempered", help_heading = "Data")]
     pub clamp: Option<String>,
     /// What part of them: top, bottom, left or right of a picture; columns, by their names or as 0..392 or 0..10,20..30 (of an alignment: sites); or a .npy or .csv file of
     /// ones where to hold and zeros where not, one row for all cases or a row each
-    #[arg(long, value_name = "PART", requires = "clamp", default_value = "top")]
+    #[arg(
+        long,
+        value_name = "PART",
+        requires = "clamp",
+        default_value = "top",
+        help_heading = "Data"
+    )]
     pub keep: Keep,
     #[command(flatten)]
     pub data_options: DataOptions,
@@ -65,7 +71,7 @@ pub struct Sample {
     pub steps: u32,
     /// Write the chains as an animated picture too: animation.gif of this many pictures, evenly over the steps
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "50", conflicts_with = "tempered",
-        value_parser = clap::value_parser!(u16).range(2..=2000))]
+        value_parser = clap::value_parser!(u16).range(2..=2000), help_heading = "Output")]
     pub animate: Option<u16>,
     /// Sample the top machine in equilibrium by parallel tempering instead, however many modes it has: a ladder of inverse
     /// temperatures that begins at the averages of the run's own data or of --from
@@ -82,13 +88,13 @@ pub struct Sample {
     pub binary: bool,
     /// Write the samples as sequences too: samples.fasta; for networks that learned from an alignment. The data layer is drawn then,
     /// as with --binary
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub fasta: bool,
     /// Folder for samples.png and samples.npy [default: samples/ in the run's, or samples-2/ and so on]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace samples that lie in the folder
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,

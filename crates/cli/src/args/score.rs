@@ -23,7 +23,7 @@ pub struct Score {
     #[command(flatten)]
     pub data_options: DataOptions,
     /// Which cases
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, default_value = "all", help_heading = "Data")]
     pub cases: Cases,
     /// Score these changes of each sequence: the letter that stands there, the column from 1, the letter in its place
     #[arg(long, value_name = "A12G,...", value_delimiter = ',', conflicts_with = "scan")]
@@ -38,10 +38,10 @@ pub struct Score {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// File to write: .csv, .parquet, .npy or .safetensors [default: text, on standard output]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace the file if it exists
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", help_heading = "Output")]
     pub force: bool,
     #[command(flatten)]
     pub place: Where,

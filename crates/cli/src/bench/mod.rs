@@ -17,13 +17,13 @@ mod report;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 
 use self::plan::{Look, Row, Task};
 use self::report::{Line, Machine, Report};
 use self::warm::Warm;
 use crate::args::Bench;
-use crate::{device, output};
+use crate::{device, output, progress};
 
 /// The longest that a row may take, in seconds.
 const LONGEST: f64 = 3600.0;
@@ -45,8 +45,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
         output::note("this program was built without optimisation: its times say little");
     }
     let bar = bars.add(ProgressBar::new((rows.len() * devices.len()) as u64));
-    let style = ProgressStyle::with_template("{bar:24.cyan/dim} {pos:>3}/{len} {elapsed:>4} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(progress::style("{BAR.cyan/dim} {pos:>3}/{len} {left} {wide_msg}"));
     let mut lines = Vec::with_capacity(rows.len() * devices.len());
     for row in &rows {
         for (device, warm) in devices.iter().zip(&mut warm) {

@@ -6,8 +6,13 @@ use rbm_core::Result;
 
 use super::plot::{Mark, Plot, Series};
 
-/// Columns of a histogram.
+/// The most columns of a histogram.
 const BINS: usize = 60;
+
+/// The columns of a histogram in which a group of `count` cases is no comb: twice the cube root of it (the rule of Rice).
+fn bins(count: usize) -> usize {
+    ((2.0 * (count as f64).cbrt()).ceil() as usize).clamp(1, BINS)
+}
 
 /// Free energies of groups of cases, as histograms over each other: a machine that overfits gives its training cases lower
 /// ones than others (Practical Guide §6), and samples of a machine that has learned look like either.
@@ -17,11 +22,14 @@ pub fn free_energies(path: &Path, title: &str, groups: &[(&str, Vec<f64>)]) -> R
     let all = groups.iter().flat_map(|(_, values)| values).filter(|x| x.is_finite());
     let (low, high) =
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
-    let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
+    // All groups have the columns of the smallest.
+    let least = groups.iter().map(|(_, values)| values.len()).filter(|count| *count > 0).min();
+    let bins = bins(least.unwrap_or(0));
+    let width = ((high - low) / bins as f64).max(f64::MIN_POSITIVE);
     let histogram = |values: &[f64]| -> Vec<(f64, f64)> {
-        let mut counts = [0usize; BINS];
+        let mut counts = vec![0usize; bins];
         for x in values.iter().filter(|x| x.is_finite()) {
-            counts[(((x - low) / width) as usize).min(BINS - 1)] += 1;
+            counts[(((x - low) / width) as usize).min(bins - 1)] += 1;
         }
         let share = |count: usize| 100.0 * count as f64 / values.len().max(1) as f64;
         let middle = |i: usize| low + (i as f64 + 0.5) * width;

@@ -2,6 +2,7 @@
 
 mod figures;
 mod plot;
+pub(crate) mod text;
 
 pub use figures::{
     Convergence, acceptance, acceptance_by_epoch, codes, estimates, free_energies, learning,

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Once;
 
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 use rbm_core::{Error, Result};
 
+use super::text::{FONT, have_font};
 use crate::bitmap;
 
 /// Height and width in pixels.
@@ -35,7 +34,6 @@ const LEGEND: f64 = 0.2;
 /// What the legend takes of a chart's height: its frame, and each name.
 const LEGEND_FRAME: f64 = 0.04;
 const LEGEND_LINE: f64 = 0.053;
-const FONT: &str = "chart";
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 type Chart<'a, 'b, X> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
@@ -290,13 +288,4 @@ impl Plot {
 fn decimals(range: &Range<f64>) -> usize {
     let tenth = (range.end - range.start).abs() / 10.0;
     (-tenth.log10()).ceil().clamp(0.0, 9.0) as usize
-}
-
-/// Makes the font known, once. Where it cannot be read, drawing text says so.
-fn have_font() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let font = epaint_default_fonts::UBUNTU_LIGHT;
-        let _ = register_font(FONT, FontStyle::Normal, font);
-    });
 }

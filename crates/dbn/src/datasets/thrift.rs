@@ -3,25 +3,35 @@
 /// How deep structures may lie in each other. Those of Parquet are less than ten deep.
 const DEEPEST: usize = 32;
 
-/// Checks that `bytes` begin with a whole structure, and that no list or text in it claims more than there are bytes. The
-/// error is what was found.
+/// What a file holds has the elements of its schema in this field.
+const SCHEMA: u64 = 2;
+/// Each of those has the number of its children in this field.
+const CHILDREN: u64 = 5;
+
+/// Checks that `bytes` begin with what a Parquet file says it holds, whole, and that no list, text or number of children in it claims
+/// more than there are bytes. The error is what was found.
 pub(super) fn check_structure(bytes: &[u8]) -> Result<(), String> {
-    Walk(bytes).structure(0)
+    Walk { rest: bytes, within: 0 }.structure(0)
 }
 
-/// What is left of the bytes.
-struct Walk<'a>(&'a [u8]);
+struct Walk<'a> {
+    /// What is left of the bytes.
+    rest: &'a [u8],
+    /// The field of the outermost structure.
+    within: u64,
+}
 
 impl Walk<'_> {
     fn skip(&mut self, count: u64) -> Result<(), String> {
-        let rest = usize::try_from(count).ok().and_then(|count| self.0.get(count..));
-        let found = || format!("{count} bytes or elements where {} bytes are left", self.0.len());
-        self.0 = rest.ok_or_else(found)?;
+        let rest = usize::try_from(count).ok().and_then(|count| self.rest.get(count..));
+        let found =
+            || format!("{count} bytes or elements where {} bytes are left", self.rest.len());
+        self.rest = rest.ok_or_else(found)?;
         Ok(())
     }
 
     fn byte(&mut self) -> Result<u8, String> {
-        let byte = self.0.first().copied();
+        let byte = self.rest.first().copied();
         self.skip(1)?;
         byte.ok_or_else(|| "nothing".into())
     }
@@ -42,7 +52,7 @@ impl Walk<'_> {
     /// A number of elements, each of which takes at least a byte.
     fn count(&mut self) -> Result<u64, String> {
         let count = self.number()?;
-        let left = self.0.len();
+        let left = self.rest.len();
         match count <= left as u64 {
             true => Ok(count),
             false => Err(format!("{count} elements in {left} bytes")),
@@ -53,18 +63,30 @@ impl Walk<'_> {
         if depth > DEEPEST {
             return Err(format!("structures more than {DEEPEST} deep"));
         }
+        let mut field = 0u64;
         loop {
             let header = self.byte()?;
             if header == 0 {
                 return Ok(());
             }
-            if header >> 4 == 0 {
-                // The field's own number.
-                self.number()?;
+            field = match header >> 4 {
+                // The field's own number, twice as large as it is not negative.
+                0 => self.number()? >> 1,
+                further => field.saturating_add(u64::from(further)),
+            };
+            if depth == 0 {
+                self.within = field;
             }
             match header & 0x0f {
                 // A truth stands in its header.
                 1 | 2 => {}
+                // An element of the list is two steps below what holds the list.
+                5 if (self.within, depth, field) == (SCHEMA, 2, CHILDREN) => {
+                    let (children, left) = (self.number()? >> 1, self.rest.len());
+                    if children > left as u64 {
+                        return Err(format!("{children} columns in {left} bytes"));
+                    }
+                }
                 kind => self.value(kind, depth)?,
             }
         }
@@ -123,10 +145,13 @@ mod tests {
         for length in 0..whole.len() {
             assert!(check_structure(&whole[..length]).is_err(), "{length}");
         }
+        assert_eq!(check_structure(&[0x29, 0x1c, 0x55, 0x04, 0, 0]), Ok(()));
         for (bytes, found) in [
             (&[0x19, 0xfc, 0xff, 0xff, 0xff, 0x0f, 0][..], "33554431 elements in 1 bytes"),
             (&[0x18, 0x80, 0x80, 0x04, b'a'], "65536 elements in 1 bytes"),
             (&[0x1b, 0x7f, 0x55], "127 elements in 1 bytes"),
+            // The second field is a list of a structure, whose fifth is a number.
+            (&[0x29, 0x1c, 0x55, 0xfe, 0xff, 0x01, 0, 0], "16383 columns in 2 bytes"),
             (&[0x1e, 0], "a value of kind 14"),
             (
                 &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],

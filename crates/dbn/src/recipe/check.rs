@@ -20,6 +20,7 @@ impl Recipe {
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;
         must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
+        must(self.data.one_hot != 1, "data.one_hot", "0 or at least 2", "1")?;
         let scale = self.data.scale;
         must(scale.is_finite() && scale >= 0.0, "data.scale", "a number of at least 0", scale)?;
         let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });

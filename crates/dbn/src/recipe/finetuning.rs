@@ -23,28 +23,53 @@ pub enum FinetuneRule {
 #[serde(default, deny_unknown_fields)]
 pub struct Backpropagation {
     /// The most epochs.
+    ///
+    /// Range: 0 or more epochs. Used by: backpropagation.
     pub epochs: usize,
     /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: backpropagation.
     pub batch_size: usize,
     /// The learning rate by epoch.
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"` and
+    /// `"adam"`.
     pub learning_rate: Schedule,
     /// The momentum by epoch.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"`.
     pub momentum: Schedule,
     /// How gradients become steps.
+    ///
+    /// Range: "sgd", "adam" or "cg". Used by: backpropagation.
     pub optimizer: FinetuneRule,
     /// Line searches in each mini-batch, with `cg`.
+    ///
+    /// Range: 1 or more searches. Used by: `optimizer = "cg"`.
     pub line_searches: usize,
     /// L2 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: backpropagation.
     pub l2: f64,
     /// The largest Euclidean norm of the weights into a unit (Srivastava et al. 2014); 0 for no limit.
+    ///
+    /// Range: 0 or more. Used by: backpropagation.
     pub max_norm: f64,
     /// The fraction of the data's values left out at random.
+    ///
+    /// Range: 0 to below 1. Used by: backpropagation.
     pub dropout_visible: f64,
     /// The fraction of hidden units left out at random.
+    ///
+    /// Range: 0 to below 1. Used by: backpropagation.
     pub dropout_hidden: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
+    ///
+    /// Range: 0 or more epochs. Used by: backpropagation.
     pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
+    ///
+    /// Range: 0 or more epochs. Used by: data with validation cases.
     pub patience: usize,
 }
 
@@ -72,40 +97,73 @@ impl Default for Backpropagation {
 #[serde(default, deny_unknown_fields)]
 pub struct Classifier {
     /// The most epochs of backpropagation.
+    ///
+    /// Range: 0 or more epochs. Used by: backpropagation.
     pub epochs: usize,
     /// Epochs at the beginning in which only the softmax layer learns.
+    ///
+    /// Range: 0 or more epochs. Used by: backpropagation.
     pub softmax_only: usize,
     /// How many cases have labels to learn from, as many of each class, chosen by the seed; 0 for all. Pre-training learns from
     /// all cases in either case.
+    ///
+    /// Range: 0 or more cases. Used by: backpropagation.
     pub train_on: usize,
     /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: backpropagation.
     pub batch_size: usize,
     /// The learning rate by epoch.
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"` and
+    /// `"adam"`.
     pub learning_rate: Schedule,
     /// The momentum by epoch.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"`.
     pub momentum: Schedule,
     /// How gradients become steps.
+    ///
+    /// Range: "sgd", "adam" or "cg". Used by: backpropagation.
     pub optimizer: FinetuneRule,
     /// Line searches in each mini-batch, with `cg`.
+    ///
+    /// Range: 1 or more searches. Used by: `optimizer = "cg"`.
     pub line_searches: usize,
     /// L2 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: backpropagation.
     pub l2: f64,
     /// The largest Euclidean norm of the weights into a unit (Srivastava et al. 2014); 0 for no limit.
+    ///
+    /// Range: 0 or more. Used by: backpropagation.
     pub max_norm: f64,
     /// The fraction of the data's values left out at random.
+    ///
+    /// Range: 0 to below 1. Used by: backpropagation.
     pub dropout_visible: f64,
     /// The fraction of hidden units left out at random.
+    ///
+    /// Range: 0 to below 1. Used by: backpropagation.
     pub dropout_hidden: f64,
     /// Adversarial training (Goodfellow, Shlens, Szegedy 2015): how far, in Euclidean distance, each case is moved against its
     /// gradient, to be learned from there as much as where it is; twice the time, 0 for none. Not with `cg`.
+    ///
+    /// Range: 0 to 1000000. Used by: `optimizer = "sgd"` and `"adam"`.
     pub adversarial: f64,
     /// Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018): how far, in Euclidean distance, each case is moved to
     /// where the network changes its mind about it, to learn not to; three times the time, 0 for none. Not with `adversarial` or
     /// `cg`.
+    ///
+    /// Range: 0 to 1000000. Used by: `optimizer = "sgd"` and `"adam"`.
     pub virtual_adversarial: f64,
     /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
+    ///
+    /// Range: 0 or more epochs. Used by: backpropagation.
     pub average_last: usize,
     /// Epochs without a better validation error after which to stop.
+    ///
+    /// Range: 0 or more epochs. Used by: data with validation cases.
     pub patience: usize,
 }
 

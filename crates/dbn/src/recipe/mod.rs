@@ -2,6 +2,7 @@
 
 mod check;
 mod finetuning;
+mod keys;
 mod method;
 mod nearest;
 mod parts;
@@ -25,6 +26,7 @@ use rbm_core::{Result, Schedule, Units};
 use serde::{Deserialize, Serialize};
 
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
+pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub use self::method::Method;
 pub use self::nearest::{nearest, quoted};
 pub use self::rates::Rates;
@@ -64,29 +66,43 @@ use crate::standardise::Scaling;
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// What the recipe is called.
+    ///
+    /// Range: any text. Used by: the folder of the run.
     #[serde(default = "unnamed")]
     pub name: String,
     /// Every random choice follows from it.
+    ///
+    /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
     #[serde(default, with = "seed")]
     pub seed: u64,
     /// The kind of the data layer's units: `auto`, which is found from the data: the kinds of a table's columns, Bernoulli units for
     /// pictures; or `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
     /// `relu`, `gaussian` or `gaussian-learned`; or several with their sizes, `bernoulli:784+potts(10):1`; or `one-hot`: Potts
     /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
+    ///
+    /// Range: a kind of units. Used by: the lowest layer.
     #[serde(default = "auto")]
     pub visible: String,
     /// Whether the top machine learns the labels of the cases too, as a group of units beside those of the layer below it
     /// (Hinton, Osindero, Teh 2006, §5).
+    ///
+    /// Range: true or false. Used by: the top layer.
     #[serde(default)]
     pub labels: bool,
     /// Whether to bring the columns of the data to mean 0 and deviation 1 first, or between 0 and 1: `"auto"` (where units are
     /// Gaussian), `true`, `false` or `"min-max"`.
+    ///
+    /// Range: "auto", true, false or "min-max". Used by: the lowest layer.
     #[serde(default)]
     pub standardise: Scaling,
     /// Whether the data of deep layers are computed once a layer: `never` or `when-it-fits`.
+    ///
+    /// Range: "never" or "when-it-fits". Used by: layers above the lowest.
     #[serde(default)]
     pub cache: Caching,
     /// The most bytes of memory that they may then take (`f32`), on the device that learns.
+    ///
+    /// Range: 0 or more bytes. Used by: `cache = "when-it-fits"`.
     #[serde(default = "a_gibibyte")]
     pub cache_bytes: u64,
     /// Where the cases come from.
@@ -134,48 +150,84 @@ impl Default for Recipe {
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
     /// What [`datasets::load`] reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
+    ///
+    /// Range: a name, a file or a folder. Used by: all data.
     pub source: String,
     /// Every value is divided by this; 0 leaves the choice to the format.
+    ///
+    /// Range: 0 or more. Used by: all data but tables of columns of several kinds.
     pub scale: f32,
     /// A file with the labels; empty for none.
+    ///
+    /// Range: a path, or "". Used by: arrays and tables.
     pub labels: PathBuf,
     /// The column of the labels in a table: `none`, `first`, `last`, a name or a number from 1; empty leaves the choice to the header.
+    ///
+    /// Range: a column, or "". Used by: tables.
     pub label_column: String,
     /// The column of a table that holds measurements to be predicted, by its name or number; empty for none.
+    ///
+    /// Range: a column, or "". Used by: tables.
     pub target: String,
     /// Columns of a table that are left out, by their names or numbers.
+    ///
+    /// Range: a list of columns. Used by: tables.
     pub drop: Vec<String>,
     /// Columns that are categories though they hold numbers.
+    ///
+    /// Range: a list of columns. Used by: tables.
     pub categories: Vec<String>,
     /// Columns that are numbers though they look like codes of categories.
+    ///
+    /// Range: a list of columns. Used by: tables.
     pub numbers: Vec<String>,
     /// What becomes of missing values: `refuse`, `mean` or `gibbs`.
+    ///
+    /// Range: "refuse", "mean" or "gibbs". Used by: tables and arrays.
     pub missing: Missing,
     /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
     /// once, 1 with the value as its probability).
+    ///
+    /// Range: "none", "threshold:NUMBER" or "sample:SEED". Used by: values from 0 to 1.
     pub binarise: Binarise,
     /// What learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
     /// the values as their probabilities whenever a case has its turn, which keeps a network from learning cases by heart. An
     /// autoencoder is to give back what was drawn. Errors are always measured on the values.
+    ///
+    /// Range: "mean" or "sample". Used by: Bernoulli data.
     pub pass: Pass,
     /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
     /// leaves the choice to the format: the states of an alignment, else none.
+    ///
+    /// Range: 0, or 2 or more. Used by: integer codes.
     pub one_hot: usize,
     /// The values of a case in a sparse file; 0 leaves it to the largest index.
+    ///
+    /// Range: 0 or more values. Used by: sparse rows.
     pub width: usize,
     /// The letters of an alignment's states: `protein`, `rna`, `dna`, or the letters themselves; empty leaves the choice to what
     /// stands in the file.
+    ///
+    /// Range: "protein", "rna", "dna", letters, or "". Used by: alignments.
     pub alphabet: String,
     /// How much each case counts: `none`, all as much, or `identity:0.8`, one over the number of sequences that agree with it in at
     /// least 80 % of the columns.
+    ///
+    /// Range: "none", or "identity:SHARE". Used by: alignments and codes.
     pub weights: Weights,
     /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
+    ///
+    /// Range: 0, or 2 or more cases. Used by: data without a test part.
     pub hold_out_one_in: usize,
     /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and
     /// is not learned from. 0 keeps none, and fine-tuning runs all its epochs.
+    ///
+    /// Range: 0, or 2 or more cases. Used by: data without a validation part.
     pub validate_one_in: usize,
     /// Whether the cases for validation are learned from as the others are, once everything has been chosen by them: then none are
     /// left to decide when to stop, and fine-tuning runs all its epochs.
+    ///
+    /// Range: true or false. Used by: data with validation cases.
     pub learn_validation: bool,
 }
 
@@ -233,62 +285,121 @@ pub enum Rule {
 #[serde(default, deny_unknown_fields)]
 pub struct Layer {
     /// The hidden units: a number of Bernoulli units, or `KIND:SIZE`.
+    ///
+    /// Range: 1 to 1048576 units. Used by: every method.
     #[serde(with = "units")]
     pub hidden: Units,
     /// How many times to go through the data.
+    ///
+    /// Range: 0 or more epochs. Used by: every method.
     pub epochs: usize,
     /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: every method.
     pub batch_size: usize,
     /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by units and method. Used by:
+    /// every method.
     pub learning_rate: Option<Schedule>,
     /// The momentum by epoch; without one, likewise.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by method. Used by:
+    /// `optimizer = "sgd"`.
     pub momentum: Option<Schedule>,
     /// Where fantasies come from.
+    ///
+    /// Range: "cd", "pcd", "fpcd", "pt", "ptt", "mean-field", "exact", "discriminative" or "hybrid". Used by: every method.
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
+    ///
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `cd`, `pcd`,
+    /// `fpcd`, `pt`, `ptt`, `mean-field` and `hybrid`.
     pub steps: Schedule,
     /// Whether the visible units of CD, also in hybrid learning, are samples or means.
+    ///
+    /// Range: "sample" or "mean". Used by: `cd` and `hybrid`.
     pub visible_step: VisibleStep,
     /// The number of persistent chains; 0 means as many as a mini-batch has cases.
+    ///
+    /// Range: 0 to 1048576 chains. Used by: `pcd`, `fpcd`, `pt` and `ptt`.
     pub chains: usize,
     /// The learning rate of FPCD's fast weights.
+    ///
+    /// Range: 0 or more. Used by: `fpcd`.
     pub fast_rate: f64,
     /// What is left of them after each update.
+    ///
+    /// Range: 0 to below 1. Used by: `fpcd`.
     pub fast_decay: f64,
     /// The replicas of each chain in parallel tempering, one a level of the ladder; 0 leaves the number to the swaps.
+    ///
+    /// Range: 0, or 2 to 1000 levels. Used by: `pt`.
     pub replicas: usize,
     /// How much of the last means each mean-field iteration keeps.
+    ///
+    /// Range: 0 to below 1. Used by: `mean-field`.
     pub damping: f64,
     /// How much log p(x, y) counts in hybrid learning, where log p(y | x) counts as one.
+    ///
+    /// Range: 0 or more. Used by: `hybrid`.
     pub generative: f64,
     /// How gradients become steps.
+    ///
+    /// Range: "sgd" or "adam". Used by: every method.
     pub optimizer: Rule,
     /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
     /// word, where the learning rate is left open too and the units ask for it.
+    ///
+    /// Range: true or false. Default: true where learning_rate is left out, else false. Used by: every method.
     pub centre: Option<bool>,
     /// How much of each mini-batch's means goes into these means' running averages.
+    ///
+    /// Range: 0 to 1. Used by: `centre = true`.
     pub offset_rate: f64,
     /// L1 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
     pub l1: f64,
     /// L2 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
     pub l2: f64,
     /// The desired mean activity of hidden units.
+    ///
+    /// Range: above 0, below 1. Used by: `sparsity_cost` above 0.
     pub sparsity_target: f64,
     /// The strength of the pull towards it; 0 for none.
+    ///
+    /// Range: 0 or more. Used by: every method.
     pub sparsity_cost: f64,
     /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
+    ///
+    /// Range: 0 to below 1. Used by: `sparsity_cost` above 0.
     pub sparsity_decay: f64,
     /// The largest norm of a gradient; 0 for no limit.
+    ///
+    /// Range: 0 or more. Used by: every method.
     pub clip: f64,
     /// Standard deviation of the first weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
     pub weight_deviation: f64,
     /// First bias of the hidden units.
+    ///
+    /// Range: any number. Used by: every method.
     pub hidden_bias: f64,
     /// Whether the machine begins as the one below it upside down: its first hidden units are the visible ones of that.
+    ///
+    /// Range: true or false. Used by: layers above the lowest.
     pub mirror: bool,
     /// Whether mini-batches are balanced over the classes.
+    ///
+    /// Range: true or false. Used by: data with labels.
     pub balanced: bool,
     /// What the next layer learns from.
+    ///
+    /// Range: "mean" or "sample". Used by: the layer above.
     pub pass: Pass,
 }
 

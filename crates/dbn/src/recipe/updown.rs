@@ -8,18 +8,32 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct UpDown {
     /// How many times to go through the data.
+    ///
+    /// Range: 0 or more epochs. Used by: up-down.
     pub epochs: usize,
     /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: up-down.
     pub batch_size: usize,
     /// The learning rate by epoch.
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
     pub learning_rate: Schedule,
     /// The momentum by epoch.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
     pub momentum: Schedule,
     /// k, the Gibbs steps of the top machine between wake and sleep, by epoch.
+    ///
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
     pub steps: Schedule,
     /// L2 penalty of all weights.
+    ///
+    /// Range: 0 or more. Used by: up-down.
     pub l2: f64,
     /// Whether mini-batches are balanced over the classes.
+    ///
+    /// Range: true or false. Used by: data with labels.
     pub balanced: bool,
 }
 

@@ -49,7 +49,7 @@ impl Recipe {
     }
 
     /// The most epochs of this stage.
-    pub(crate) fn epochs_of(&self, work: Work) -> usize {
+    pub fn epochs_of(&self, work: Work) -> usize {
         let epochs = match work {
             Work::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
             Work::UpDown => self.updown.as_ref().map(|updown| updown.epochs),

@@ -288,7 +288,7 @@ impl Training {
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
-            tracing::info!(stage = %work, epochs = self.record.epochs, "stage done");
+            tracing::info!(stage = %work, epochs = self.record.position.epoch, "stage done");
             self.record.close_stage(&self.recipe);
             if !matches!(self.work(), Some(Work::Layer(_))) {
                 self.warm.clear();

@@ -1,0 +1,183 @@
+//! `dbn train --dry-run`: what a training would do, and what it would take. Nothing is written.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use dbn::recipe::Work;
+use dbn::training::{Checkpoint, Command, Figures, Stage, Step, Watch};
+use dbn::{Recipe, Training};
+use rbm_core::Schedule;
+
+use crate::{output, stop};
+
+/// Mini-batches that each stage learns to be measured.
+const BATCHES: usize = 20;
+/// The epochs of so many mini-batches, of which the quickest counts: others may use the machine too.
+const EPOCHS: usize = 2;
+
+/// Prints the recipe, the sizes, and an estimate of time and memory, which a few mini-batches of every stage are learned for.
+pub fn run(mut training: Training) -> Result<()> {
+    let recipe = training.recipe.clone();
+    output::line(recipe.to_brief_toml()?)?;
+    let count = |n: usize| output::grouped(n as u64);
+    let mut data = format!(
+        "data: {} training cases of {} values",
+        count(training.train.len()),
+        training.train.width()
+    );
+    for (part, name) in [(&training.validation, "for validation"), (&training.held_out, "held out")]
+    {
+        if let Some(part) = part {
+            data += &format!(", {} {name}", count(part.len()));
+        }
+    }
+    output::line(data)?;
+    let cases = training.train.len();
+    let few = BATCHES
+        * recipe.stages().into_iter().map(|work| batch_of(&recipe, work)).max().unwrap_or(1);
+    if few < cases {
+        let spread: Vec<u32> = (0..few).map(|i| (i * cases / few) as u32).collect();
+        training.train = training.train.select(&spread)?;
+    }
+    training.recipe = shortened(&recipe);
+    let mut tried = Tried { stages: Vec::new(), last: Instant::now() };
+    let _caught = stop::catch()?;
+    training.run(&mut tried)?;
+    if stop::is_asked() {
+        return Err(stop::Stopped("nothing was written".into()).into());
+    }
+    let mut total = Duration::ZERO;
+    let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
+        let learned = match (work, &recipe.classifier) {
+            (Work::Classifier, Some(classifier)) if classifier.train_on > 0 => classifier.train_on,
+            _ => cases,
+        };
+        let (epochs, batches) = (recipe.epochs_of(work), learned.div_ceil(batch_of(&recipe, work)));
+        let took = stage.of(epochs, batches);
+        total += took;
+        let numbers = [count(epochs), count(batches), duration(took)];
+        [stage.name.clone(), stage.shape.clone()].into_iter().chain(numbers).collect()
+    });
+    let header = ["stage", "units", "most epochs", "mini-batches", "about"];
+    let rows = rows.collect();
+    output::line(output::table(&header, rows))?;
+    output::line(format!(
+        "time: about {}, by {BATCHES} mini-batches of each stage; pictures and evaluation are not in it",
+        duration(total)
+    ))?;
+    output::line(match peak() {
+        Some(bytes) => format!("memory: about {} MB", count((bytes / 1_000_000) as usize)),
+        None => "memory: this system does not tell".to_owned(),
+    })?;
+    output::line("dry run: nothing was written")
+}
+
+/// The cases of a mini-batch of this stage.
+fn batch_of(recipe: &Recipe, work: Work) -> usize {
+    let size = match work {
+        Work::Layer(layer) => recipe.layers.get(layer).map(|layer| layer.batch_size),
+        Work::UpDown => recipe.updown.as_ref().map(|updown| updown.batch_size),
+        Work::Classifier => recipe.classifier.as_ref().map(|classifier| classifier.batch_size),
+        Work::Regressor => recipe.regressor.as_ref().map(|regressor| regressor.batch_size),
+        Work::Autoencoder => recipe.autoencoder.as_ref().map(|autoencoder| autoencoder.batch_size),
+    };
+    size.unwrap_or(1).max(1)
+}
+
+/// The recipe with few epochs of every stage, of as many Gibbs steps as it has on average.
+fn shortened(recipe: &Recipe) -> Recipe {
+    let mean = |steps: &Schedule, epochs: usize| {
+        let sum: usize = (0..epochs).map(|epoch| steps.steps_at(epoch, epochs)).sum();
+        Schedule::Constant((sum as f64 / epochs.max(1) as f64).round().max(1.0))
+    };
+    let mut short = recipe.clone();
+    for layer in &mut short.layers {
+        (layer.steps, layer.epochs) = (mean(&layer.steps, layer.epochs), EPOCHS);
+    }
+    if let Some(updown) = &mut short.updown {
+        (updown.steps, updown.epochs) = (mean(&updown.steps, updown.epochs), EPOCHS);
+    }
+    if let Some(classifier) = &mut short.classifier {
+        (classifier.epochs, classifier.train_on) = (EPOCHS, 0);
+        // The whole network learns in most epochs.
+        classifier.softmax_only = 0;
+    }
+    for table in [&mut short.regressor, &mut short.autoencoder].into_iter().flatten() {
+        table.epochs = EPOCHS;
+    }
+    short
+}
+
+/// What a stage took.
+struct Took {
+    name: String,
+    shape: String,
+    /// Seconds of each mini-batch, and whether it was the last one of its epoch: then with what is looked at afterwards.
+    seconds: Vec<(f64, bool)>,
+}
+
+impl Took {
+    /// What so many epochs of so many mini-batches would take.
+    fn of(&self, epochs: usize, batches: usize) -> Duration {
+        let of = |is_last: bool| {
+            let seconds = self.seconds.iter().filter(|(_, last)| *last == is_last);
+            let mut seconds: Vec<_> = seconds.map(|(seconds, _)| *seconds).collect();
+            seconds.sort_by(f64::total_cmp);
+            seconds
+        };
+        let (others, last) = (of(false), of(true).first().copied().unwrap_or(0.0));
+        let usual = others.get(others.len() / 2).copied().unwrap_or(last);
+        let after = (last - usual).max(0.0);
+        let seconds = epochs as f64 * (batches as f64 * usual + after);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+}
+
+/// Measures every step.
+struct Tried {
+    stages: Vec<Took>,
+    last: Instant,
+}
+
+impl Watch for Tried {
+    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+        let (name, shape) = (stage.name.clone(), stage.shape.clone());
+        self.stages.push(Took { name, shape, seconds: Vec::new() });
+        self.last = Instant::now();
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.seconds.push((self.last.elapsed().as_secs_f64(), step.position.batch == 0));
+        }
+        self.last = Instant::now();
+        Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
+    }
+
+    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _: &Checkpoint) -> dbn::Result<()> {
+        Ok(())
+    }
+}
+
+/// `40 s`, `12 min`, `3.5 h`.
+fn duration(of: Duration) -> String {
+    match of.as_secs_f64() {
+        seconds if seconds < 1.0 => "1 s".into(),
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 6000.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+/// The most bytes that this process has had in memory, where the system says so.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}
