@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dbn::recipe::Work;
-use dbn::training::{Checkpoint, Command, Figures, Stage, Step, Watch};
+use dbn::training::{Checkpoint, Command, Figures, Observer, Stage, Step};
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
@@ -139,7 +139,7 @@ struct Tried {
     last: Instant,
 }
 
-impl Watch for Tried {
+impl Observer for Tried {
     fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
         let (name, shape) = (stage.name.clone(), stage.shape.clone());
         self.stages.push(Took { name, shape, seconds: Vec::new() });

@@ -14,7 +14,7 @@ pub fn run(args: &Recipe) -> Result<()> {
     }
     match &args.name {
         Some(name) => {
-            let recipe = recipe::named_or_file(name)?.with(&[]).map_err(Usage::of)?;
+            let recipe = recipe::named_or_file(name)?.with::<&str>(&[]).map_err(Usage::of)?;
             output::line(recipe.to_commented_toml()?.trim_end())
         }
         None => {
