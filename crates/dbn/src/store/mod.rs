@@ -163,6 +163,41 @@ impl Model {
         self.dbn.features(&self.checked(x)?)
     }
 
+    /// The class of each case of `x` `(batch, width)`, in the values of [`Model::features`]: what the classifier says, or the label units
+    /// by means. Errors as there, and for a model that tells no classes apart.
+    pub fn predict(&self, x: &Tensor) -> Result<Vec<u32>> {
+        let prepared = self.checked(x)?;
+        match &self.classifier {
+            Some(classifier) => classifier.predict(&prepared),
+            None => Ok(self.class_probabilities(&prepared)?.argmax(D::Minus1)?.to_vec1()?),
+        }
+    }
+
+    /// How to read the cases of `source` as those that the model learned from: what is `given`, and the columns, categories, names of
+    /// classes and letters that the model knows. [`datasets::load`](crate::datasets::load) takes it; what it divides by is the source's
+    /// own, unless it is given.
+    pub fn options(&self, source: &str, given: datasets::Options) -> datasets::Options {
+        let alphabet = given.alphabet.clone().or_else(|| {
+            let known = &self.preprocessing.as_ref()?.alphabet;
+            known.parse().ok().filter(|_| datasets::is_alignment(source))
+        });
+        let classes =
+            self.classes().map(|classes| (0..classes).map(|class| self.class_name(class)));
+        let known_width = Some(self.dbn.width()).filter(|_| datasets::is_sparse(source));
+        datasets::Options {
+            first_index: self.preprocessing.as_ref().and_then(|done| done.first_index),
+            width: given.width.or(known_width),
+            finds_kinds: false,
+            known_label: self.label.clone(),
+            known_target: self.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
+            missing: self.missing.as_ref().map_or(given.missing, |values| values.how),
+            columns: self.columns.clone(),
+            class_names: classes.map(Iterator::collect),
+            alphabet,
+            ..given
+        }
+    }
+
     /// [`Model::prepare`], where the data layer can have these values.
     fn checked(&self, x: &Tensor) -> Result<Tensor> {
         let prepared = self.prepare(x)?;
@@ -233,7 +268,7 @@ impl Model {
         name.cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them: what the classifier says, or the
+    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them ([`Model::predict`] takes them as they are): what the classifier says, or the
     /// label units by means. A leaf. Errors for a model that tells no classes apart.
     pub fn class_probabilities(&self, prepared: &Tensor) -> Result<Tensor> {
         match &self.classifier {
