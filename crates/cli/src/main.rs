@@ -36,6 +36,7 @@ mod waiting;
 
 mod likelihood;
 
+mod compare;
 mod evaluate;
 mod sample;
 
@@ -131,6 +132,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Train(args) => train::run(args, bars, quiet),
         Command::Recipe(args) => recipes::run(args),
         Command::Evaluate(args) => evaluate::run(args, bars),
+        Command::Compare(args) => compare::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Score(args) => score::run(args, bars),
         Command::Embed(args) => embed::run(args),

@@ -107,49 +107,109 @@ pub fn warnings(metrics: &str) -> Vec<String> {
     said.collect()
 }
 
+/// What learning curves show: its name and unit, and the keys of `metrics.jsonl` with the kind of cases of each.
+const CURVES: [(&str, &str, &[(&str, &str)]); 8] = [
+    ("reconstruction error", "", &[("", "reconstruction_error")]),
+    ("pseudo-likelihood", "nats a case", &[("", "pseudo_likelihood")]),
+    ("free energy of training cases", "nats", &[("", "free_energy")]),
+    ("free energy, validation − training", "nats", &[("", "free_energy_gap")]),
+    (
+        "loss",
+        "nats; of a target squared error",
+        &[("training", "train_loss"), ("validation", "validation_loss")],
+    ),
+    ("validation error", "%", &[("", "validation_error")]),
+    ("validation RMSE", "", &[("", "validation_rmse")]),
+    ("validation squared error", "", &[("", "validation_squared_error")]),
+];
+
 /// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
 /// there is. Nothing is drawn where nothing was learned.
 pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
-    let lines: Vec<Value> =
-        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let curves = |name: &str, key: &str| -> Vec<Series> {
-        let mut series: Vec<Series> = Vec::new();
-        let mut stage = None;
-        for (epoch, line) in (1..).map(f64::from).zip(&lines) {
-            let Some(value) = line[key].as_f64() else { continue };
-            let of = line["stage"].as_str().unwrap_or_default();
-            if stage != Some(of) {
-                let name = if name.is_empty() { of.to_owned() } else { format!("{of}, {name}") };
-                series.push(Series::new(name, Mark::Line, Vec::new()));
-                stage = Some(of);
-            }
-            series.iter_mut().last().into_iter().for_each(|last| last.points.push((epoch, value)));
-        }
-        series
-    };
-    let panels = [
-        ("reconstruction error", vec![("", "reconstruction_error")]),
-        ("pseudo-likelihood, nats a case", vec![("", "pseudo_likelihood")]),
-        ("free energy of training cases, nats", vec![("", "free_energy")]),
-        ("free energy, validation − training, nats", vec![("", "free_energy_gap")]),
-        (
-            "loss (nats; of a target squared error)",
-            vec![("training", "train_loss"), ("validation", "validation_loss")],
-        ),
-        ("validation error, %", vec![("", "validation_error")]),
-        ("validation RMSE", vec![("", "validation_rmse")]),
-        ("validation squared error", vec![("", "validation_squared_error")]),
-    ];
-    let panels = panels.into_iter().map(|(what, keys)| {
-        let series: Vec<_> = keys.into_iter().flat_map(|(name, key)| curves(name, key)).collect();
-        (what, series)
+    let lines = lines(metrics);
+    let panels = panels(|key, cases| {
+        let name = |stage: &str, _| match cases {
+            "" => stage.to_owned(),
+            cases => format!("{stage}, {cases}"),
+        };
+        curves(&lines, key, name)
     });
-    let panels: Vec<_> = panels.filter(|(_, series)| !series.is_empty()).collect();
     match panels.is_empty() {
         true => Ok(()),
         false => charts::learning(&dir.join(LEARNING), panels),
     }
+}
+
+/// Draws the learning curves of several trainings in one picture: `runs` has the name and the `metrics` of each. Nothing is drawn
+/// where nothing was learned; whether it was.
+pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool> {
+    let path = path.as_ref();
+    let runs: Vec<_> = runs.iter().map(|(run, metrics)| (*run, lines(metrics))).collect();
+    let panels = panels(|key, cases| {
+        let of = runs.iter().flat_map(|(run, lines)| {
+            // The stages of a run have its colour, and stand in the legend once.
+            let name = |_: &str, is_first| match (is_first, cases) {
+                (false, _) => String::new(),
+                (true, "") => (*run).to_owned(),
+                (true, cases) => format!("{run}, {cases}"),
+            };
+            curves(lines, key, name)
+        });
+        of.collect()
+    });
+    let is_drawn = !panels.is_empty();
+    if is_drawn {
+        charts::learning(path, panels)?;
+    }
+    Ok(is_drawn)
+}
+
+/// The last number of every learning curve in `metrics`: its name with the stage, its unit, and the number.
+pub fn last(metrics: &str) -> Vec<(String, &'static str, f64)> {
+    let lines = lines(metrics);
+    let keys = CURVES.iter().flat_map(|(name, unit, keys)| {
+        keys.iter().map(move |(cases, key)| (*name, *unit, *cases, *key))
+    });
+    let found = keys.filter_map(|(name, unit, cases, key)| {
+        let (line, value) =
+            lines.iter().rev().find_map(|line| Some((line, line[key].as_f64()?)))?;
+        let stage = line["stage"].as_str().unwrap_or_default();
+        let space = if cases.is_empty() { "" } else { " " };
+        Some((format!("{cases}{space}{name} of {stage}"), unit, value))
+    });
+    found.collect()
+}
+
+/// The lines of `metrics` that can be read: the last one may be half written.
+fn lines(metrics: &str) -> Vec<Value> {
+    metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// A panel for each quantity of which there are curves, by its key and kind of cases.
+fn panels(curves: impl Fn(&str, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
+    let panels = CURVES.iter().map(|(name, unit, keys)| {
+        let title = if unit.is_empty() { (*name).to_owned() } else { format!("{name} ({unit})") };
+        (title, keys.iter().flat_map(|(cases, key)| curves(key, cases)).collect::<Vec<_>>())
+    });
+    panels.filter(|(_, series)| !series.is_empty()).collect()
+}
+
+/// What the lines have at `key` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the
+/// first.
+fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Vec<Series> {
+    let mut series: Vec<Series> = Vec::new();
+    let mut stage = None;
+    for (epoch, line) in (1..).map(f64::from).zip(lines) {
+        let Some(value) = line[key].as_f64() else { continue };
+        let of = line["stage"].as_str().unwrap_or_default();
+        if stage != Some(of) {
+            series.push(Series::new(name(of, series.is_empty()), Mark::Line, Vec::new()));
+            stage = Some(of);
+        }
+        series.iter_mut().last().into_iter().for_each(|last| last.points.push((epoch, value)));
+    }
+    series
 }
 
 /// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last

@@ -2,6 +2,7 @@
 
 mod bench;
 mod codes;
+mod compare;
 mod data;
 mod evaluate;
 #[cfg(feature = "hub")]
@@ -22,6 +23,7 @@ use crate::progress::WORDS;
 
 pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
+pub use compare::Compare;
 pub use data::{Cases, DataOptions};
 pub use evaluate::{Evaluate, LikelihoodOptions};
 #[cfg(feature = "hub")]
@@ -33,7 +35,7 @@ pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 pub use score::Score;
 
-/// Deep belief networks: train, evaluate, sample, score, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
+/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -68,6 +70,7 @@ pub enum Command {
     Train(Train),
     Recipe(Recipe),
     Evaluate(Evaluate),
+    Compare(Compare),
     Sample(Sample),
     Score(Score),
     Embed(Embed),

@@ -119,12 +119,12 @@ pub fn singular_values(
 
 /// Learning curves, a panel each: what is shown, with its unit, and a series for each stage or kind of cases, its points over the
 /// epochs of the whole training.
-pub fn learning(path: impl AsRef<Path>, panels: Vec<(&str, Vec<Series>)>) -> Result<()> {
+pub fn learning(path: impl AsRef<Path>, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
     let path = path.as_ref();
-    let panel = |(y, series): (&str, Vec<Series>)| Plot {
+    let panel = |(y, series): (String, Vec<Series>)| Plot {
         title: String::new(),
         x: "epoch of the training".into(),
-        y: y.into(),
+        y,
         is_log_x: false,
         y_range: None,
         series,
