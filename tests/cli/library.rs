@@ -76,6 +76,9 @@ fn features_are_those_of_embed_to_the_bit() {
         assert_eq!(model.preprocessing.as_ref().unwrap().scale, 255.0, "{words}");
         let refused = model.forward(&tensor(&pixels)).unwrap_err().to_string();
         assert!(refused.contains("Model::encode") && refused.contains("[0, 1]"), "{refused}");
+        let divided = model.encode(&tensor(&pixels)).unwrap();
+        let refused = model.encode(&divided).unwrap_err().to_string();
+        assert!(refused.contains("divided already"), "{refused}");
     }
 
     // Codes become Potts units: said for all, or found in a table's columns.

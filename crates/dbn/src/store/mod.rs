@@ -33,6 +33,9 @@ use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
 
+/// The least scale of which is clear that it belongs to whole numbers: that of the embedded digits.
+const LEAST_PIXEL: f32 = 16.0;
+
 /// A network, what was fine-tuned from it, and how data reach it: what takes data as they are.
 ///
 /// Cases `(batch, width)` are in the values that a [`Dataset`](crate::Dataset) has; the model shifts and scales them and fills in what
@@ -139,9 +142,11 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Where there are not as many numbers as columns, for a category or a code that there is not, and where zeros and ones were
-    /// drawn: these depend on a case's place in its file.
+    /// Where there are not as many numbers as columns, for a category or a code that there is not, where zeros and ones were drawn
+    /// (these depend on a case's place in its file), and for pixels that have been divided already: fractions where whole numbers up
+    /// to 16 or more belong.
     pub fn encode(&self, numbers: &Tensor) -> Result<Tensor> {
+        self.check_undivided(numbers)?;
         let values = match &self.preprocessing {
             Some(Preprocessing { scale, binarise, one_hot, .. }) => {
                 let columns = self.columns.as_ref();
@@ -151,6 +156,27 @@ impl Model {
         };
         self.check_width(values.dim(1)?)?;
         Ok(values)
+    }
+
+    fn check_undivided(&self, numbers: &Tensor) -> Result<()> {
+        let scale = self.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+        let (low, high) = self.dbn.visible_units().range();
+        if scale < LEAST_PIXEL || !high.is_finite() {
+            return Ok(());
+        }
+        let values = numbers.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let values = values.flatten_all()?.to_vec1::<f32>()?;
+        let is_divided = values.iter().all(|x| (low..=high).contains(x));
+        match values.iter().find(|x| x.fract() != 0.0).filter(|_| is_divided) {
+            Some(fraction) => {
+                let expected = format!(
+                    "numbers up to {scale}, as their file has them (what is divided already needs no Model::encode)"
+                );
+                let found = format!("numbers in [{low}, {high}], such as {fraction}");
+                Err(Error::invalid("the data", expected, found))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, of cases `x` `(batch, width)` as a
