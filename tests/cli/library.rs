@@ -117,8 +117,7 @@ fn another_table_is_read_as_the_model_learned() {
     let text = |is_turned| (0..60).map(|i| line(i, is_turned)).collect::<String>();
     place.write("t.csv", format!("colour,size,label\n{}", text(false)));
     place.write("new.csv", format!("size,colour\n{}", text(true)));
-    let quick =
-        "--layers 7 --set layers.*.epochs=3 --set classifier.epochs=20 --no-pictures --out run";
+    let quick = "--layers 7 --set layers.*.epochs=3 --set classifier.batch_size=5 --set classifier.epochs=60 --no-pictures --out run";
     place.dbn(&format!("train t.csv {quick}")).done();
     place.dbn("embed run new.csv --layer all --out f.npy").done();
     place.dbn("embed run new.csv --layer classes --out classes.npy").done();
