@@ -4,16 +4,20 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{
     AdamW, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, linear, loss::cross_entropy, seq,
 };
-use dbn::{Model, Recipe, Training, datasets, training::Outcome};
+use dbn::datasets::{self, Parts};
+use dbn::{Model, Recipe, Training, training::Outcome};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu;
     let digits = datasets::load("digits", &datasets::Options::default())?;
+    // Every fifth case of each class is held out, as the training does too.
+    let Parts { train, held_out, .. } = digits.clone().parts(5, 0)?;
+    let test = held_out.ok_or("no test cases")?;
 
     // Train a network without labels and save it. `dbn train --unsupervised` leaves the same two files.
-    let recipe = Recipe::named("digits")?.with(&["classifier=none", "layers.*.epochs=10"])?;
-    let mut training = Training::new(recipe, digits, &device)?;
-    let Outcome::Finished(trained) = training.run(&mut ())? else { return Err("stopped".into()) };
+    let recipe = Recipe::named("digits")?.with(&["classifier=none", "layers.*.epochs=20"])?;
+    let outcome = Training::new(recipe, digits, &device)?.run(&mut ())?;
+    let Outcome::Finished(trained) = outcome else { return Err("stopped".into()) };
     let folder = std::env::temp_dir().join(format!("candle_features-{}", std::process::id()));
     trained.save(&folder)?;
 
@@ -24,23 +28,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let features = model.forward(&model.encode(&pixels)?)?;
     println!("{} pixels become {} features", pixels.dim(1)?, features.dim(1)?);
 
-    // A layer of candle's on top: the network is frozen, because the optimiser has the variables of `linear` alone.
+    // A layer of candle's learns on the features. The network is frozen: the optimiser has the variables of `head` alone.
     let variables = VarMap::new();
     let vb = VarBuilder::from_varmap(&variables, DType::F32, &device);
     let head = linear(features.dim(1)?, 10, vb)?;
-    let network = seq().add(model).add(head);
-
-    let (train, test) = (&training.train, training.held_out.as_ref().ok_or("no test cases")?);
     let labels = |part: &dbn::Part| Tensor::new(part.labels.clone().unwrap_or_default(), &device);
-    let (x, y) = (train.cases.tensor()?, labels(train)?);
-    let settings = ParamsAdamW { lr: 0.01, ..ParamsAdamW::default() };
+    let (x, y) = (model.forward(&train.cases.tensor()?)?.detach(), labels(&train)?);
+    let settings = ParamsAdamW { lr: 0.05, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(variables.all_vars(), settings)?;
-    for _ in 0..100 {
-        optimizer.backward_step(&cross_entropy(&network.forward(&x)?, &y)?)?;
+    for _ in 0..300 {
+        optimizer.backward_step(&cross_entropy(&head.forward(&x)?, &y)?)?;
     }
 
+    // Both together are a model of candle's.
+    let network = seq().add(model).add(head);
     let found = network.forward(&test.cases.tensor()?)?.argmax(D::Minus1)?;
-    let wrong = found.ne(&labels(test)?)?.to_dtype(DType::F32)?.mean_all()?.to_scalar::<f32>()?;
+    let wrong = found.ne(&labels(&test)?)?.to_dtype(DType::F32)?.mean_all()?.to_scalar::<f32>()?;
     println!("test error {:.1} %", 100.0 * wrong);
     Ok(())
 }

@@ -6,14 +6,14 @@ use dbn::training::{Command, Figures, Observer, Outcome, Stage, Step};
 use dbn::{Dataset, Evaluation, Model, Recipe, Training};
 use rbm_core::{Rng, Units, ops};
 
-/// 600 cases of 30 bits: one of three patterns, of which a tenth of the bits is turned.
+/// 600 cases of 30 bits: one of three patterns, of which a quarter of the bits is turned.
 fn cases() -> Result<(Tensor, Tensor), dbn::Error> {
     let mut rng = Rng::new(1);
     let mut bits = |rows: usize, share: f64| {
         let uniform = ops::uniform((rows, 30), DType::F32, &Device::Cpu, &mut rng)?;
         Ok::<_, dbn::Error>(uniform.lt(share)?.to_dtype(DType::F32)?)
     };
-    let (patterns, noise) = (bits(3, 0.5)?, bits(600, 0.1)?);
+    let (patterns, noise) = (bits(3, 0.5)?, bits(600, 0.25)?);
     let labels = Tensor::from_iter((0..600).map(|case| case % 3u32), &Device::Cpu)?;
     let patterns = patterns.index_select(&labels, 0)?;
     Ok(((&patterns - &noise)?.abs()?, labels))
@@ -37,13 +37,17 @@ impl Observer for Progress {
     }
 
     fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        if figures.epoch.is_multiple_of(5) {
-            let reconstruction = figures.report.as_ref().map(|report| report.reconstruction_error);
-            println!(
-                "  epoch {}/{}: reconstruction error {reconstruction:?}, validation error {:?} %",
-                figures.epoch, figures.epochs, figures.validation_error
-            );
+        if !figures.epoch.is_multiple_of(5) {
+            return Ok(());
         }
+        print!("  epoch {}/{}", figures.epoch, figures.epochs);
+        if let Some(report) = &figures.report {
+            print!(", reconstruction error {:.4}", report.reconstruction_error);
+        }
+        if let Some(error) = figures.validation_error {
+            print!(", validation error {error:.1} %");
+        }
+        println!();
         Ok(())
     }
 }

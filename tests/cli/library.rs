@@ -76,6 +76,9 @@ fn features_are_those_of_embed_to_the_bit() {
         assert_eq!(model.preprocessing.as_ref().unwrap().scale, 255.0, "{words}");
         let refused = model.forward(&tensor(&pixels)).unwrap_err().to_string();
         assert!(refused.contains("Model::encode") && refused.contains("[0, 1]"), "{refused}");
+        let divided = model.encode(&tensor(&pixels)).unwrap();
+        let refused = model.encode(&divided).unwrap_err().to_string();
+        assert!(refused.contains("divided already"), "{refused}");
     }
 
     // Codes become Potts units: said for all, or found in a table's columns.
@@ -96,6 +99,39 @@ fn features_are_those_of_embed_to_the_bit() {
     place.write("t.csv", format!("kind,a,b,c\n{}", lines.collect::<String>()));
     let model = agrees_at(&place, "t.csv", &rows(&place.text("t.csv")), "--categories kind", "");
     assert_eq!(model.config().visible.size(), 7);
+}
+
+/// A table of words, in another order of its columns: the model reads it as it learned, and says the same classes.
+#[test]
+fn another_table_is_read_as_the_model_learned() {
+    let place = Place::new();
+    let line = |i: usize, is_turned: bool| {
+        let (colour, size) =
+            (["red", "green", "blue"][i % 3], (i * 7 % 11) as f64 + (i % 3) as f64 * 9.0);
+        let class = ["ash", "oak", "elm"][i % 3];
+        match is_turned {
+            true => format!("{size},{colour}\n"),
+            false => format!("{colour},{size},{class}\n"),
+        }
+    };
+    let text = |is_turned| (0..60).map(|i| line(i, is_turned)).collect::<String>();
+    place.write("t.csv", format!("colour,size,label\n{}", text(false)));
+    place.write("new.csv", format!("size,colour\n{}", text(true)));
+    let quick = "--layers 7 --set layers.*.epochs=3 --set classifier.batch_size=5 --set classifier.epochs=60 --no-pictures --out run";
+    place.dbn(&format!("train t.csv {quick}")).done();
+    place.dbn("embed run new.csv --layer all --out f.npy").done();
+    place.dbn("embed run new.csv --layer classes --out classes.npy").done();
+    let model = Model::load(place.path("run"), &Device::Cpu).unwrap();
+    let source = place.path("new.csv").display().to_string();
+    let data = dbn::datasets::load(&source, &model.options(&source, Default::default())).unwrap();
+    let x = data.train.cases.tensor().unwrap();
+    let expected: Vec<u32> =
+        read_npy(&place.read("f.npy")).1.into_iter().map(f32::to_bits).collect();
+    assert_eq!(bits(&model.forward(&x).unwrap()), expected);
+    let classes: Vec<u32> =
+        read_npy(&place.read("classes.npy")).1.into_iter().map(|x| x as u32).collect();
+    assert_eq!(model.predict(&x).unwrap(), classes);
+    assert!(classes.iter().any(|&class| class != classes[0]), "{classes:?}");
 }
 
 /// What is missing is filled in as while learning; without that it is refused.

@@ -21,16 +21,15 @@ mod model;
 
 mod measured;
 
+mod cases;
 mod dry_run;
+mod report;
+
 mod train;
 
 mod npy;
 
 mod features;
-
-mod cases;
-
-mod report;
 
 mod waiting;
 

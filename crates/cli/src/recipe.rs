@@ -134,7 +134,7 @@ pub fn load_data(recipe: &Recipe) -> Result<Dataset> {
 /// The data that a recipe names, read as those that `model` learned from.
 pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
-    let mut options = as_learned(source, recipe.data_options()?, model);
+    let mut options = model.options(source, recipe.data_options()?);
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && learned != datasets::scale_of(source) {
         options.scale = Some(learned);
@@ -173,7 +173,7 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
     let source = &recipe.data.source;
-    let mut read = as_learned(source, recipe.data_options()?, model);
+    let mut read = model.options(source, recipe.data_options()?);
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && scale != datasets::scale_of(source) {
         // What lies between 0 and 1 has been divided already.
@@ -195,30 +195,6 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
         return Ok(dataset);
     }
     load(source, &read)
-}
-
-/// `options` with what `model` knows of the table that it learned from.
-fn as_learned(source: &str, options: datasets::Options, model: &Model) -> datasets::Options {
-    let alphabet = options.alphabet.clone().or_else(|| {
-        let known = &model.preprocessing.as_ref()?.alphabet;
-        known.parse().ok().filter(|_| datasets::is_alignment(source))
-    });
-    let classes = model.classes().map(|classes| (0..classes).map(|class| model.class_name(class)));
-    let missing = model.missing.as_ref().map(|values| values.how);
-    let first_index = model.preprocessing.as_ref().and_then(|done| done.first_index);
-    let known_width = Some(model.dbn.width()).filter(|_| datasets::is_sparse(source));
-    datasets::Options {
-        first_index,
-        width: options.width.or(known_width),
-        finds_kinds: false,
-        known_label: model.label.clone(),
-        known_target: model.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
-        missing: missing.unwrap_or(options.missing),
-        columns: model.columns.clone(),
-        class_names: classes.map(Iterator::collect),
-        alphabet,
-        ..options
-    }
 }
 
 fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {

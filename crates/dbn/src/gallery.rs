@@ -31,7 +31,8 @@ const STEPS: usize = 1000;
 
 /// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and, where there can be any, `samples.png` into
 /// `dir`.
-pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
+pub fn write(dir: impl AsRef<Path>, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
+    let dir = dir.as_ref();
     filters(&dir.join(FILTERS), model)?;
     reconstructions(&dir.join("reconstructions.png"), model, cases)?;
     // Without a case nobody knows how many draws the data layer of a single machine is to have.
@@ -43,7 +44,8 @@ pub fn write(dir: &Path, model: &Model, cases: &dyn Rows, seed: u64) -> Result<(
 }
 
 /// Samples as a training leaves them.
-pub fn dreams(path: &Path, model: &Model, seed: u64) -> Result<()> {
+pub fn dreams(path: impl AsRef<Path>, model: &Model, seed: u64) -> Result<()> {
+    let path = path.as_ref();
     let samples = drawn(model, &samples_of(model, &mut Rng::new(seed))?)?;
     self::samples(path, model, &samples, &captions(model, &classes_of(model)), COLUMNS)
 }
@@ -85,7 +87,8 @@ pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tens
 
 /// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it. Below stands the
 /// unit's number, from 0 as in the columns of `embed`.
-pub fn filters(path: &Path, model: &Model) -> Result<()> {
+pub fn filters(path: impl AsRef<Path>, model: &Model) -> Result<()> {
+    let path = path.as_ref();
     let weights = model.dbn.bottom().weights().as_detached_tensor();
     let filters = weights.narrow(0, 0, model.dbn.width())?.t()?;
     let filters = filters.narrow(0, 0, filters.dim(0)?.min(TILES))?.contiguous()?;
@@ -96,7 +99,8 @@ pub fn filters(path: &Path, model: &Model) -> Result<()> {
 }
 
 /// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
-pub fn reconstructions(path: &Path, model: &Model, cases: &dyn Rows) -> Result<()> {
+pub fn reconstructions(path: impl AsRef<Path>, model: &Model, cases: &dyn Rows) -> Result<()> {
+    let path = path.as_ref();
     let originals = cases.block(0..cases.count().min(PAIRS))?;
     let prepared = model.prepare(&originals)?;
     let reconstructions = match &model.autoencoder {
@@ -116,19 +120,26 @@ fn drawn(model: &Model, values: &Tensor) -> Result<Tensor> {
 }
 
 /// Given cases `(n, width)` above what has become of them, both in the values of the data.
-pub fn completions(path: &Path, model: &Model, given: &Tensor, completed: &Tensor) -> Result<()> {
+pub fn completions(
+    path: impl AsRef<Path>,
+    model: &Model,
+    given: &Tensor,
+    completed: &Tensor,
+) -> Result<()> {
+    let path = path.as_ref();
     let (given, completed) = (tiles(model, given)?, tiles(model, completed)?);
     write_pairs(path, &given, &completed, image(model), columns(model, COLUMNS))
 }
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row, with `captions` below them, or none.
 pub fn samples(
-    path: &Path,
+    path: impl AsRef<Path>,
     model: &Model,
     samples: &Tensor,
     captions: &[String],
     columns: usize,
 ) -> Result<()> {
+    let path = path.as_ref();
     let (tiles, columns) = (tiles(model, samples)?, self::columns(model, columns));
     write_grid(path, &tiles, captions, image(model), columns, contrast(model))
 }
@@ -136,11 +147,12 @@ pub fn samples(
 /// Samples as they come to be, as an animated GIF: each of `frames` has the number of Gibbs steps and samples `(n, width)` in the values
 /// of the data.
 pub fn animation(
-    path: &Path,
+    path: impl AsRef<Path>,
     model: &Model,
     frames: &[(usize, Tensor)],
     columns: usize,
 ) -> Result<()> {
+    let path = path.as_ref();
     let captioned =
         |(step, frame): &(usize, Tensor)| Ok((format!("step {step}"), tiles(model, frame)?));
     let frames = frames.iter().map(captioned).collect::<Result<Vec<_>>>()?;

@@ -31,7 +31,12 @@ const WIDEST: usize = 2500;
 const DOTS: usize = 5000;
 
 /// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
-pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> Result<()> {
+pub fn free_energies(
+    path: impl AsRef<Path>,
+    model: &Model,
+    groups: &[(&str, Tensor)],
+) -> Result<()> {
+    let path = path.as_ref();
     let mut all = Vec::with_capacity(groups.len());
     for (name, cases) in groups {
         let energies = to_host(&model.dbn.free_energy(cases)?)?;
@@ -47,7 +52,8 @@ pub fn free_energies(path: &Path, model: &Model, groups: &[(&str, Tensor)]) -> R
 
 /// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
 /// colour by class. Nothing is drawn where there is no autoencoder, or where codes do not have two numbers; whether it was.
-pub fn codes(path: &Path, model: &Model, part: &Part) -> Result<bool> {
+pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Part) -> Result<bool> {
+    let path = path.as_ref();
     let Some(autoencoder) = model.autoencoder.as_ref().filter(|net| net.code_width() == 2) else {
         return Ok(false);
     };
@@ -138,7 +144,8 @@ fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
 
 /// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
 /// `singular_values.png`, for deeper layers `singular_values_2.png`, … in `dir`. Nothing is drawn where there are none.
-pub fn singular_values(dir: &Path, metrics: &str) -> Result<()> {
+pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
     for (layer, rows) in by_layer(metrics, "/singular_values") {
         if rows.len() > 1 {
             let title = format!("The largest singular values of W, layer {layer}");
@@ -176,8 +183,10 @@ pub fn warnings(metrics: &str) -> Vec<String> {
     said.collect()
 }
 
-/// What learning curves show: its name and unit, and the keys of `metrics.jsonl` with the kind of cases of each.
-const CURVES: [(&str, &str, &[(&str, &str)]); 8] = [
+/// What a learning curve shows: its name and unit, and the keys of `metrics.jsonl` with the kind of cases of each.
+type Curve = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const CURVES: [Curve; 8] = [
     ("reconstruction error", "", &[("", "reconstruction_error")]),
     ("pseudo-likelihood", "nats a case", &[("", "pseudo_likelihood")]),
     ("free energy of training cases", "nats", &[("", "free_energy")]),
@@ -194,7 +203,8 @@ const CURVES: [(&str, &str, &[(&str, &str)]); 8] = [
 
 /// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
 /// there is. Nothing is drawn where nothing was learned.
-pub fn learning(dir: &Path, metrics: &str) -> Result<()> {
+pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
     let lines = lines(metrics);
     let panels = panels(|key, cases| {
         let name = |stage: &str, _| match cases {
@@ -211,7 +221,8 @@ pub fn learning(dir: &Path, metrics: &str) -> Result<()> {
 
 /// Draws the learning curves of several trainings in one picture: `runs` has the name and the `metrics` of each. Nothing is drawn
 /// where nothing was learned; whether it was.
-pub fn comparison(path: &Path, runs: &[(&str, &str)]) -> Result<bool> {
+pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool> {
+    let path = path.as_ref();
     let runs: Vec<_> = runs.iter().map(|(run, metrics)| (*run, lines(metrics))).collect();
     let panels = panels(|key, cases| {
         let of = runs.iter().flat_map(|(run, lines)| {
@@ -281,7 +292,8 @@ fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Ve
 
 /// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last
 /// and one between, from the lines of `metrics`: `acceptance.png`, `acceptance_2.png`, … in `dir`.
-pub fn acceptance(dir: &Path, metrics: &str) -> Result<()> {
+pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
     for (layer, mut rows) in by_layer(metrics, "/swap_acceptance") {
         rows.retain(|(_, gaps)| !gaps.is_empty());
         let mut shown = vec![0, rows.len() / 2, rows.len().saturating_sub(1)];
@@ -323,13 +335,14 @@ fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
 /// tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model. Errors without a
 /// forward estimate.
 pub fn estimates(
-    path: &Path,
+    path: impl AsRef<Path>,
     model: &Model,
     cases: &Cases,
     options: &Options,
     found: &Likelihood,
     samples: Option<&Tensor>,
 ) -> Result<()> {
+    let path = path.as_ref();
     let rbm = model.dbn.top();
     let along = likelihood::path(model, cases)?;
     let whole = found.forward.ok_or_else(|| {

@@ -40,7 +40,7 @@ fn a_network_goes_to_the_hub_and_comes_back() {
     let (server, home) = (Server::start(Transfer::Regular), tempfile::tempdir().unwrap());
     let hub = Hub::new(options(&server, home.path())).unwrap();
     let reference = |text: &str| text.parse::<Reference>().unwrap();
-    let cases = rbm_core::ops::normal((4, 6), DType::F32, &Device::Cpu, &mut Rng::new(2)).unwrap();
+    let cases = rbm_core::ops::uniform((4, 6), DType::F32, &Device::Cpu, &mut Rng::new(2)).unwrap();
     let dbn = network();
     let here = dbn.up(&cases).unwrap().to_vec2::<f32>().unwrap();
     let pushed =

@@ -7,6 +7,23 @@ use crate::{Error, Layer, Result, Rng, Units, ops};
 /// A restricted Boltzmann machine, E(v, h) = E_v(v) + E_h(h) − vᵀWh (Smolensky 1986; Hinton 2002).
 ///
 /// It knows nothing of what its units are. Visible tensors are `(batch, visible)`, hidden ones `(batch, hidden)`.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::init::Init;
+/// use rbm_core::{Rbm, Rng, Units};
+///
+/// let rbm = Rbm::new(&Units::gaussian(3), &Units::bernoulli(5), DType::F32, &Device::Cpu)?;
+/// let mut rng = Rng::new(0);
+/// let v = Tensor::new(&[[0.5f32, -1.0, 0.0], [0.0, 2.0, 1.0]], &Device::Cpu)?;
+/// Init::default().apply(&rbm, &v, &mut rng)?;
+///
+/// let h = rbm.sample_hidden(&v, &mut rng)?;             // p(h | v), (2, 5)
+/// let mean = rbm.visible_mean(&h)?;                     // E[v | h], (2, 3)
+/// let free_energy = rbm.free_energy(&v)?;               // nats, (2,)
+/// assert_eq!((h.dims(), mean.dims(), free_energy.dims()), (&[2, 5][..], &[2, 3][..], &[2][..]));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Rbm {
     visible: Box<dyn Layer>,

@@ -14,6 +14,43 @@ use crate::{
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use candle_core::{Device, Tensor};
+/// use rbm_core::train::{Cases, Plan, Position};
+/// use rbm_core::transform::WeightDecay;
+/// use rbm_core::{ContrastiveDivergence, Rbm, Rng, Schedule, Sgd, Trainer};
+///
+/// let cases = Tensor::new(&[[1f32, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]], &Device::Cpu)?;
+/// let mut rng = Rng::new(0);
+/// let rbm = Rbm::bernoulli(&cases, 4, &mut rng)?;
+/// let mut trainer = Trainer::new(ContrastiveDivergence::new(1), Sgd::new(0.1));
+/// trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: 1e-4 }));
+///
+/// // A mini-batch at a time, by hand:
+/// trainer.step(&rbm, &cases, &mut rng)?;
+///
+/// // Or epoch after epoch, until what is called after every mini-batch breaks:
+/// let feed = Cases { cases: &cases, batch_size: 2, shuffle: rng.split(1) };
+/// let plan = Plan {
+///     epochs: 10,
+///     learning_rate: Schedule::Constant(0.1),
+///     momentum: Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
+///     steps: Schedule::Constant(1.0),
+/// };
+/// let mut position = Position::default();
+/// let ended = trainer.fit(&rbm, &feed, &plan, &mut position, &mut rng, &mut |moment| {
+///     if moment.ends_epoch() {
+///         println!("epoch {}", moment.position.epoch);
+///     }
+///     Ok(if moment.position.epoch == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+/// })?;
+/// assert!(ended.is_break());
+/// assert_eq!(position, Position { epoch: 3, batch: 0 });
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 pub struct Trainer<N, O> {
     /// The source of the negative phase.
     pub negative: N,

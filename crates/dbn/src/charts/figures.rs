@@ -18,7 +18,12 @@ fn bins(count: usize) -> usize {
 /// ones than others (Practical Guide §6), and samples of a machine that has learned look like either.
 ///
 /// Errors where no group has a case.
-pub fn free_energies(path: &Path, title: &str, groups: &[(&str, Vec<f64>)]) -> Result<()> {
+pub fn free_energies(
+    path: impl AsRef<Path>,
+    title: &str,
+    groups: &[(&str, Vec<f64>)],
+) -> Result<()> {
+    let path = path.as_ref();
     let all = groups.iter().flat_map(|(_, values)| values).filter(|x| x.is_finite());
     let (low, high) =
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
@@ -64,11 +69,12 @@ pub struct Convergence {
 
 /// The estimates of the log-likelihood, or of a lower bound on it, against the number of inverse temperatures: the two sides must meet.
 pub fn estimates(
-    path: &Path,
+    path: impl AsRef<Path>,
     rows: &[Convergence],
     exact: Option<f64>,
     is_bound: bool,
 ) -> Result<()> {
+    let path = path.as_ref();
     let series = |name: &str, of: &dyn Fn(&Convergence) -> Option<(f64, f64)>| {
         let found = rows.iter().filter_map(|row| Some((row.betas as f64, of(row)?)));
         let (points, errors) = found.map(|(x, (y, error))| ((x, y), error)).unzip();
@@ -102,7 +108,12 @@ pub fn estimates(
 
 /// The largest singular values of W against epochs: `rows` has an epoch and its values, the largest first. Each that leaves
 /// the bulk is something learned (Decelle, Fissore, Furtlehner 2017).
-pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Result<()> {
+pub fn singular_values(
+    path: impl AsRef<Path>,
+    title: &str,
+    rows: &[(f64, Vec<f64>)],
+) -> Result<()> {
+    let path = path.as_ref();
     let count = rows.iter().map(|(_, values)| values.len()).min().unwrap_or(0);
     let nth = |n: usize| rows.iter().map(|(epoch, values)| (*epoch, values[n])).collect();
     let series = (0..count).map(|n| Series::new("", Mark::Line, nth(n)));
@@ -119,7 +130,8 @@ pub fn singular_values(path: &Path, title: &str, rows: &[(f64, Vec<f64>)]) -> Re
 
 /// Learning curves, a panel each: what is shown, with its unit, and a series for each stage or kind of cases, its points over the
 /// epochs of the whole training.
-pub fn learning(path: &Path, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
+pub fn learning(path: impl AsRef<Path>, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
+    let path = path.as_ref();
     let panel = |(y, series): (String, Vec<Series>)| Plot {
         title: String::new(),
         x: "epoch of the training".into(),
@@ -132,7 +144,8 @@ pub fn learning(path: &Path, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
 }
 
 /// How probable swaps are over each gap of a ladder of inverse temperatures.
-pub fn acceptance(path: &Path, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
+pub fn acceptance(path: impl AsRef<Path>, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
+    let path = path.as_ref();
     let middles = ladder.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
     let points = middles.zip(acceptance.iter().copied()).collect();
     let title = format!("Swaps along the ladder of {} inverse temperatures", ladder.len());
@@ -141,7 +154,12 @@ pub fn acceptance(path: &Path, ladder: &[f64], acceptance: &[f64]) -> Result<()>
 }
 
 /// How probable swaps were over each gap of a training's ladder, from its bottom up: `rows` has an epoch and its gaps.
-pub fn acceptance_by_epoch(path: &Path, title: &str, rows: &[(usize, Vec<f64>)]) -> Result<()> {
+pub fn acceptance_by_epoch(
+    path: impl AsRef<Path>,
+    title: &str,
+    rows: &[(usize, Vec<f64>)],
+) -> Result<()> {
+    let path = path.as_ref();
     let series = rows.iter().map(|(epoch, gaps)| {
         let points = (1..).map(f64::from).zip(gaps.iter().copied()).collect();
         Series::new(format!("epoch {epoch}"), Mark::Points, points)
@@ -156,7 +174,8 @@ fn swaps(path: &Path, title: String, x: &str, series: Vec<Series>) -> Result<()>
 }
 
 /// Codes of two numbers, a dot for each case in the colour of its group.
-pub fn codes(path: &Path, groups: &[(String, Vec<(f64, f64)>)]) -> Result<()> {
+pub fn codes(path: impl AsRef<Path>, groups: &[(String, Vec<(f64, f64)>)]) -> Result<()> {
+    let path = path.as_ref();
     let count: usize = groups.iter().map(|(_, codes)| codes.len()).sum();
     let series = groups.iter().map(|(name, codes)| Series::new(name, Mark::Dots, codes.clone()));
     Plot {

@@ -91,7 +91,8 @@ pub struct Plot {
 
 impl Plot {
     /// Writes the PNG file `path`. Errors where there is no point to draw.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let (height, width) = SIZE;
         let mut pixels = vec![0; 3 * height * width];
         {
@@ -104,7 +105,8 @@ impl Plot {
     }
 
     /// Writes `panels` to the PNG file `path`, two beside each other, row after row. Errors where one has no point to draw.
-    pub fn write_panels(path: &Path, panels: &[Self]) -> Result<()> {
+    pub fn write_panels(path: impl AsRef<Path>, panels: &[Self]) -> Result<()> {
+        let path = path.as_ref();
         let columns = panels.len().clamp(1, 2);
         let rows = panels.len().div_ceil(columns).max(1);
         let (height, width) = (PANEL.0 * rows, PANEL.1 * columns);

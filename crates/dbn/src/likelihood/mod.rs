@@ -24,6 +24,22 @@ const BOUND: u64 = 0xB0;
 
 /// What a model's log-likelihood was found to be, or for a stack its lower bound. All numbers are in nats, of the data's own
 /// values.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use dbn::likelihood::{Likelihood, Sampling};
+/// use dbn::{Dbn, Model, Part};
+/// use rbm_core::{Rbm, Units};
+///
+/// let data = dbn::datasets::load("bars-and-stripes:3", &Default::default())?.train;
+/// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
+/// let model = Model::from(Dbn::new(vec![rbm])?);
+/// let prepared = Part { cases: model.prepare_cases(&data.cases)?, ..data };
+/// // By enumeration, where one side is small; else by rbm_core::likelihood::Sides and Likelihood::from_sides.
+/// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
+/// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), dbn::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Likelihood {
     /// How many cases were averaged over.

@@ -33,6 +33,9 @@ use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
 
+/// The least scale of which is clear that it belongs to whole numbers: that of the embedded digits.
+const LEAST_PIXEL: f32 = 16.0;
+
 /// A network, what was fine-tuned from it, and how data reach it: what takes data as they are.
 ///
 /// Cases `(batch, width)` are in the values that a [`Dataset`](crate::Dataset) has; the model shifts and scales them and fills in what
@@ -139,9 +142,11 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Where there are not as many numbers as columns, for a category or a code that there is not, and where zeros and ones were
-    /// drawn: these depend on a case's place in its file.
+    /// Where there are not as many numbers as columns, for a category or a code that there is not, where zeros and ones were drawn
+    /// (these depend on a case's place in its file), and for pixels that have been divided already: fractions where whole numbers up
+    /// to 16 or more belong.
     pub fn encode(&self, numbers: &Tensor) -> Result<Tensor> {
+        self.check_undivided(numbers)?;
         let values = match &self.preprocessing {
             Some(Preprocessing { scale, binarise, one_hot, .. }) => {
                 let columns = self.columns.as_ref();
@@ -153,6 +158,27 @@ impl Model {
         Ok(values)
     }
 
+    fn check_undivided(&self, numbers: &Tensor) -> Result<()> {
+        let scale = self.preprocessing.as_ref().map_or(1.0, |done| done.scale);
+        let (low, high) = self.dbn.visible_units().range();
+        if scale < LEAST_PIXEL || !high.is_finite() {
+            return Ok(());
+        }
+        let values = numbers.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let values = values.flatten_all()?.to_vec1::<f32>()?;
+        let is_divided = values.iter().all(|x| (low..=high).contains(x));
+        match values.iter().find(|x| x.fract() != 0.0).filter(|_| is_divided) {
+            Some(fraction) => {
+                let expected = format!(
+                    "numbers up to {scale}, as their file has them (what is divided already needs no Model::encode)"
+                );
+                let found = format!("numbers in [{low}, {high}], such as {fraction}");
+                Err(Error::invalid("the data", expected, found))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, of cases `x` `(batch, width)` as a
     /// [`Dataset`](crate::Dataset) has them: what `dbn embed` writes, to the bit. Differentiable.
     ///
@@ -161,6 +187,41 @@ impl Model {
     /// For the wrong width, and for values that the units of the data layer cannot have.
     pub fn features(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         self.dbn.features(&self.checked(x)?)
+    }
+
+    /// The class of each case of `x` `(batch, width)`, in the values of [`Model::features`]: what the classifier says, or the label units
+    /// by means. Errors as there, and for a model that tells no classes apart.
+    pub fn predict(&self, x: &Tensor) -> Result<Vec<u32>> {
+        let prepared = self.checked(x)?;
+        match &self.classifier {
+            Some(classifier) => classifier.predict(&prepared),
+            None => Ok(self.class_probabilities(&prepared)?.argmax(D::Minus1)?.to_vec1()?),
+        }
+    }
+
+    /// How to read the cases of `source` as those that the model learned from: what is `given`, and the columns, categories, names of
+    /// classes and letters that the model knows. [`datasets::load`](crate::datasets::load) takes it; what it divides by is the source's
+    /// own, unless it is given.
+    pub fn options(&self, source: &str, given: datasets::Options) -> datasets::Options {
+        let alphabet = given.alphabet.clone().or_else(|| {
+            let known = &self.preprocessing.as_ref()?.alphabet;
+            known.parse().ok().filter(|_| datasets::is_alignment(source))
+        });
+        let classes =
+            self.classes().map(|classes| (0..classes).map(|class| self.class_name(class)));
+        let known_width = Some(self.dbn.width()).filter(|_| datasets::is_sparse(source));
+        datasets::Options {
+            first_index: self.preprocessing.as_ref().and_then(|done| done.first_index),
+            width: given.width.or(known_width),
+            finds_kinds: false,
+            known_label: self.label.clone(),
+            known_target: self.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
+            missing: self.missing.as_ref().map_or(given.missing, |values| values.how),
+            columns: self.columns.clone(),
+            class_names: classes.map(Iterator::collect),
+            alphabet,
+            ..given
+        }
     }
 
     /// [`Model::prepare`], where the data layer can have these values.
@@ -233,7 +294,7 @@ impl Model {
         name.cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them: what the classifier says, or the
+    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them ([`Model::predict`] takes them as they are): what the classifier says, or the
     /// label units by means. A leaf. Errors for a model that tells no classes apart.
     pub fn class_probabilities(&self, prepared: &Tensor) -> Result<Tensor> {
         match &self.classifier {

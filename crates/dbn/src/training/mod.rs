@@ -72,7 +72,7 @@ pub enum Outcome {
 pub struct Training {
     /// What is done, with nothing left open.
     pub recipe: Recipe,
-    /// What is learned from, as the network sees it.
+    /// What is learned from, as the network sees it: prepared, and so nothing for a [`Model`], which would prepare it again.
     pub train: Part,
     /// What decides when to stop; never learned from.
     pub validation: Option<Part>,

@@ -26,6 +26,18 @@ pub fn log_partition(rbm: &Rbm) -> Result<f64> {
 
 /// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact, a block at a time. Errors as
 /// [`log_partition`].
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::likelihood::log_likelihood;
+/// use rbm_core::{Rbm, Units};
+///
+/// // Without weights, 4 bits are as probable one way as the other.
+/// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(7), DType::F32, &Device::Cpu)?;
+/// let cases = Tensor::new(&[[0f32, 1.0, 1.0, 0.0]], &Device::Cpu)?;
+/// assert!((log_likelihood(&rbm, &cases)? + 4.0 * 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 pub fn log_likelihood(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
     super::check_cases(cases)?;
     let log_z = log_partition(rbm)?;

@@ -12,6 +12,17 @@ use crate::{Error, Rbm, Result, Rng, ops};
 /// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; grey values and means are read as
 /// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
 /// can have but one; with draws, for every pair of categories.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::likelihood::pseudo_likelihood;
+/// use rbm_core::{Rbm, Units};
+///
+/// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(7), DType::F32, &Device::Cpu)?;
+/// let cases = Tensor::new(&[[0f32, 1.0, 1.0, 0.0]], &Device::Cpu)?;
+/// assert!((pseudo_likelihood(&rbm, &cases)? + 4.0 * 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
     let all = pseudo_likelihoods(rbm, cases)?;
     Ok(all.iter().sum::<f64>() / all.len() as f64)

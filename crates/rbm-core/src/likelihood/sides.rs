@@ -68,7 +68,30 @@ pub struct Found {
     pub sweeps: usize,
 }
 
-/// The estimation of a machine's log Z from both sides.
+/// The estimation of a machine's log Z from both sides, for machines that are too large to be enumerated.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use rbm_core::init::Init;
+/// use rbm_core::kernel::Path;
+/// use rbm_core::likelihood::{Effort, Options, Sides, log_partition};
+/// use rbm_core::{Rbm, Rng, Units};
+///
+/// let rbm = Rbm::new(&Units::bernoulli(8), &Units::bernoulli(6), DType::F32, &Device::Cpu)?;
+/// Init { weight_deviation: 0.5, hidden_bias: 0.0 }.draw_weights(&rbm, &mut Rng::new(1))?;
+/// let effort = Effort { chains: 10, samples: 50, ..Effort::default() };
+/// let options = Options { chains: 50, betas: 100, both: true, effort, seed: 0 };
+/// // Where there are data, Path::from_cases begins nearer to the machine.
+/// let mut sides = Sides::new(&rbm, Path::from_biases(&rbm)?, options)?;
+/// while !sides.is_done() {
+///     sides.step()?;                                    // sides.checkpoint() in between, to go on another day
+/// }
+/// let found = sides.found();
+/// let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else { unreachable!("both were asked for") };
+/// let exact = log_partition(&rbm)?;
+/// assert!((forward.value - exact).abs() < 0.3 && (reverse.value - exact).abs() < 0.3);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Sides<'a> {
     rbm: &'a Rbm,
