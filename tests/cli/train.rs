@@ -85,7 +85,7 @@ fn the_recipe_has_every_default_written_out() {
     assert_keys(
         &recipe["data"],
         "source scale labels label_column target drop categories numbers missing binarise pass one_hot width alphabet weights \
-         hold_out_one_in validate_one_in learn_validation",
+         hold_out_one_in validate_one_in learn_validation limit",
     );
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(

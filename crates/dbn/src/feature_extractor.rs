@@ -1,6 +1,6 @@
 //! The network as a part of a larger candle model: built from a `VarBuilder`, as candle's own models are.
 //!
-//! [`Model`](crate::Model) owns what it has learned; this only goes up. Over tensors of a file it is frozen, over a `VarMap` its
+//! [`Model`] owns what it has learned; this only goes up. Over tensors of a file it is frozen, over a `VarMap` its
 //! parameters are variables that any optimiser of candle trains together with the others.
 
 use std::ops::Range;

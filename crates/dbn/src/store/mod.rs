@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// The values of cases whose numbers `(batch, columns)` are as their file has them: divided as those that the model learned
-    /// from, categories and codes as zeros and a one, zeros and ones by a threshold. What [`datasets::load`](crate::datasets::load)
+    /// from, categories and codes as zeros and a one, zeros and ones by a threshold. What [`datasets::load`]
     /// reads has gone through this already.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Model {
     }
 
     /// How to read the cases of `source` as those that the model learned from: what is `given`, and the columns, categories, names of
-    /// classes and letters that the model knows. [`datasets::load`](crate::datasets::load) takes it; what it divides by is the source's
+    /// classes and letters that the model knows. [`datasets::load`] takes it; what it divides by is the source's
     /// own, unless it is given.
     pub fn options(&self, source: &str, given: datasets::Options) -> datasets::Options {
         let alphabet = given.alphabet.clone().or_else(|| {
