@@ -8,6 +8,23 @@ const SCHEMA: u64 = 2;
 /// Each of those has the number of its children in this field.
 const CHILDREN: u64 = 5;
 
+/// The kinds of the fields of a structure `depth` deep within the outermost field `within`, from field 1 on, as Parquet's standard has
+/// them. The `parquet` crate takes them for granted: with others it reads something else than stands there.
+fn kinds(within: u64, depth: usize) -> &'static [u8] {
+    match (within, depth) {
+        // What a file holds.
+        (_, 0) => &[5, 9, 6, 9, 9, 8, 9],
+        // An element of the schema; a group of rows; a key and its value.
+        (2, 2) => &[5, 5, 5, 8, 5, 5, 5, 5, 5, 12],
+        (4, 2) => &[9, 6, 6, 9, 6, 6, 4],
+        (5, 2) => &[8, 8],
+        // A column of a group, and what is said of it.
+        (4, 4) => &[8, 6, 12, 6, 5, 6, 5, 12, 8],
+        (4, 5) => &[5, 9, 9, 5, 6, 6, 6, 9, 6, 6, 6, 12, 9, 6, 5],
+        _ => &[],
+    }
+}
+
 /// Checks that `bytes` begin with what a Parquet file says it holds, whole, and that no list, text or number of children in it claims
 /// more than there are bytes. The error is what was found.
 pub(super) fn check_structure(bytes: &[u8]) -> Result<(), String> {
@@ -77,7 +94,13 @@ impl Walk<'_> {
             if depth == 0 {
                 self.within = field;
             }
-            match header & 0x0f {
+            let kind = header & 0x0f;
+            let at = usize::try_from(field.wrapping_sub(1)).ok();
+            let standard = at.and_then(|at| kinds(self.within, depth).get(at));
+            if let Some(standard) = standard.filter(|standard| **standard != kind) {
+                return Err(format!("field {field} of kind {kind}, where kind {standard} belongs"));
+            }
+            match kind {
                 // A truth stands in its header.
                 1 | 2 => {}
                 // An element of the list is two steps below what holds the list.
@@ -138,27 +161,28 @@ mod tests {
 
     #[test]
     fn what_claims_more_than_there_is_is_refused() {
-        // Field 1: a number; field 2: true; field 3: "ab"; field 4: two numbers; field 5: a structure; the end.
+        // Fields from 15 on, which the standard does not know: a number, true, "ab", two numbers, a structure; the end.
         let whole =
-            [0x15, 0x90, 0x01, 0x11, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x1c, 0x13, 7, 0, 0];
+            [0xf5, 0x90, 0x01, 0x11, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x1c, 0x13, 7, 0, 0];
         assert_eq!(check_structure(&whole), Ok(()));
         for length in 0..whole.len() {
             assert!(check_structure(&whole[..length]).is_err(), "{length}");
         }
         assert_eq!(check_structure(&[0x29, 0x1c, 0x55, 0x04, 0, 0]), Ok(()));
         for (bytes, found) in [
-            (&[0x19, 0xfc, 0xff, 0xff, 0xff, 0x0f, 0][..], "33554431 elements in 1 bytes"),
-            (&[0x18, 0x80, 0x80, 0x04, b'a'], "65536 elements in 1 bytes"),
-            (&[0x1b, 0x7f, 0x55], "127 elements in 1 bytes"),
+            (&[0xf9, 0xfc, 0xff, 0xff, 0xff, 0x0f, 0][..], "33554431 elements in 1 bytes"),
+            (&[0xf8, 0x80, 0x80, 0x04, b'a'], "65536 elements in 1 bytes"),
+            (&[0xfb, 0x7f, 0x55], "127 elements in 1 bytes"),
+            (&[0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0], "field 1 of kind 7, where kind 5 belongs"),
             // The second field is a list of a structure, whose fifth is a number.
             (&[0x29, 0x1c, 0x55, 0xfe, 0xff, 0x01, 0, 0], "16383 columns in 2 bytes"),
-            (&[0x1e, 0], "a value of kind 14"),
+            (&[0xfe, 0], "a value of kind 14"),
             (
-                &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+                &[0xf5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
                 "a number of more",
             ),
-            (&[0x1c; 100], "more than 32 deep"),
-            (&[0x19; 100], "more than 32 deep"),
+            (&[0xfc; 100], "more than 32 deep"),
+            (&[&[0xf9][..], &[0x19; 100]].concat()[..], "more than 32 deep"),
         ] {
             let message = check_structure(bytes).expect_err("accepted");
             assert!(message.contains(found), "{message}");
