@@ -258,3 +258,13 @@ fn profiles_leave_the_same_crates_alone() {
     assert!(of("dev").len() > 10);
     assert_eq!(of("dev"), of("release"));
 }
+
+/// A bar beside the others of the program would be drawn where `-q` hides them.
+#[test]
+fn bars_belong_to_the_bars_of_the_program() {
+    for source in sources("cli") {
+        for line in source.code.lines().filter(|line| line.contains("ProgressBar::new")) {
+            assert!(line.contains("bars.add("), "{}: {line}", source.name());
+        }
+    }
+}

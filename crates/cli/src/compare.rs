@@ -1,7 +1,7 @@
 //! `dbn compare`
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use dbn::results::{Measured, Results};
@@ -172,8 +172,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
     let mut add = |name: String, unit: &str, value, error| {
         numbers.push(((name, unit.to_owned()), Found { value, error }));
     };
-    let lines: Vec<Value> =
-        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines = report::lines(metrics);
     add("epochs".into(), "", lines.len() as f64, None);
     let seconds = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
     add("time of learning".into(), "s", seconds, None);
@@ -195,15 +194,11 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
                 );
             }
             if let Some(verdict) = verdict {
-                output::note(format!("{}: {verdict}", name(run.dir())));
+                output::note(format!("{}: {verdict}", run.dir().display()));
             }
         }
     }
     Ok(numbers)
-}
-
-fn name(dir: &Path) -> String {
-    dir.display().to_string()
 }
 
 /// The numbers of all runs, those of one name and unit in a line, in the order in which they come first.

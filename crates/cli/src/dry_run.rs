@@ -35,10 +35,7 @@ pub fn run(mut training: Training) -> Result<()> {
     let cases = training.train.len();
     let few = BATCHES
         * recipe.stages().into_iter().map(|work| batch_of(&recipe, work)).max().unwrap_or(1);
-    if few < cases {
-        let spread: Vec<u32> = (0..few).map(|i| (i * cases / few) as u32).collect();
-        training.train = training.train.select(&spread)?;
-    }
+    training.train = training.train.limited(few)?;
     training.recipe = shortened(&recipe);
     let mut tried = Tried { stages: Vec::new(), last: Instant::now() };
     let _caught = stop::catch()?;

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Device, Tensor};
 use dbn::Model;
+use indicatif::MultiProgress;
 use rbm_core::data;
 
 use crate::args::Embed;
-use crate::{cases, device, features, model, output};
+use crate::{cases, device, features, model, output, progress};
 
 /// What is computed of each case.
 enum Feature {
@@ -55,14 +56,14 @@ impl Feature {
 }
 
 /// Writes the features of every case to a file.
-pub fn run(args: &Embed) -> Result<()> {
+pub fn run(args: &Embed, bars: &MultiProgress) -> Result<()> {
     features::check(&args.out, args.force)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
     let (part, rows) =
         cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
-    let bar = indicatif::ProgressBar::new(part.len() as u64);
+    let bar = progress::bar(bars, part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
         let features = rows.map_err(Into::into).and_then(|rows| features(&model, &rows, &wanted));
         let features = features.with_context(|| cases::source(data, &args.run))?;

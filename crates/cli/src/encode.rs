@@ -3,13 +3,14 @@
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use dbn::{Autoencoder, Model, Part, report};
+use indicatif::MultiProgress;
 use rbm_core::data;
 
 use crate::args::Encode;
-use crate::{cases, device, features, model, output};
+use crate::{cases, device, features, model, output, progress};
 
 /// Writes the code of every case to a file, and a picture beside it where codes have two numbers.
-pub fn run(args: &Encode) -> Result<()> {
+pub fn run(args: &Encode, bars: &MultiProgress) -> Result<()> {
     features::check(&args.out, args.force)?;
     let picture = args.out.with_extension("png");
     output::check_free(&[&picture], args.force)?;
@@ -18,7 +19,7 @@ pub fn run(args: &Encode) -> Result<()> {
     let data = args.data.as_deref();
     let (part, rows) =
         cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
-    let bar = indicatif::ProgressBar::new(part.len() as u64);
+    let bar = progress::bar(bars, part.len() as u64);
     let blocks = data::blocks(&part.cases).map(|rows| {
         let codes = model.prepare(&rows?).and_then(|rows| autoencoder.encode(&rows));
         let codes = codes.with_context(|| cases::source(data, &args.run))?;

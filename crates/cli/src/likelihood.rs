@@ -7,7 +7,7 @@ use dbn::likelihood::{
 };
 use dbn::results::Measured;
 use dbn::{Model, Part};
-use indicatif::{MultiProgress, ProgressBar};
+use indicatif::MultiProgress;
 use rbm_core::kernel::Path;
 use rbm_core::likelihood::{Effort, Estimate, Found, Options, Sides};
 use rbm_core::{Checkpoint, Rng};
@@ -278,7 +278,7 @@ fn estimate<'a>(
 
 /// Takes every step, shows where it stands, and takes checkpoints.
 fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<()> {
-    let bar = bars.add(ProgressBar::new(1000));
+    let bar = progress::bar(bars, 1000);
     bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
     while !sides.is_done() {
         if stop::is_asked() {

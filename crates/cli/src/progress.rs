@@ -53,6 +53,11 @@ pub fn style(template: &str) -> ProgressStyle {
         .with_key("left", write_left)
 }
 
+/// A bar of `length` cases or steps, with the time left.
+pub fn bar(bars: &MultiProgress, length: u64) -> ProgressBar {
+    bars.add(ProgressBar::new(length)).with_style(style("{BAR} {human_pos}/{human_len} {left}"))
+}
+
 /// A sign of life for work of unknown length.
 pub fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
     let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);

@@ -52,8 +52,9 @@ pub fn write(
         groups.push(("training", model.prepare_cases(&train.cases)?.thinned(report::MOST)?));
     }
     let name = if is_population { "all" } else { name(args) };
-    groups.push((name, model.prepare_cases(&part.cases)?.thinned(report::MOST)?));
-    correlations(place, model, part, &mut Rng::new(args.seed).split(1))?;
+    let prepared = Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
+    groups.push((name, prepared.cases.thinned(report::MOST)?));
+    correlations(place, model, &prepared, &mut Rng::new(args.seed).split(1))?;
     groups.push(("sampled", samples));
     report::free_energies(&place.join("free_energies.png"), model, &groups)?;
     if let Ok(run) = Run::open(&args.run) {
@@ -67,15 +68,14 @@ pub fn write(
     Ok(())
 }
 
-/// Draws what varies together in an alignment, and in samples of the model. What the picture says is said.
-pub fn correlations(dir: &Path, model: &Model, part: &Part, rng: &mut Rng) -> Result<()> {
+/// Draws what varies together in the cases of an alignment, prepared by the model, and in samples of it. What the picture says is said.
+pub fn correlations(dir: &Path, model: &Model, prepared: &Part, rng: &mut Rng) -> Result<()> {
     if !report::is_alignment(model) {
         return Ok(());
     }
     let samples = gallery::configurations(model, report::CORRELATED, rng)?;
-    let prepared = Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
     let path = dir.join(report::CORRELATIONS);
-    if let Some(r) = report::correlations(&path, model, &prepared, &samples)? {
+    if let Some(r) = report::correlations(&path, model, prepared, &samples)? {
         output::note(format!(
             "C_ij of the data and of {} samples: Pearson's r {r:.3}",
             report::CORRELATED

@@ -7,13 +7,14 @@ use candle_core::Tensor;
 use dbn::datasets::Alphabet;
 use dbn::generator::{Generator, Given};
 use dbn::{Model, Part, Run, gallery, report};
+use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::{Chains, Path};
 use rbm_core::likelihood::{Effort, Equilibrium};
 use rbm_core::{Joint, Rbm, Rng, Rows, Units};
 
 use crate::args::{Cases, DataOptions, Label, Sample};
-use crate::{cases, device, model, npy, output};
+use crate::{cases, device, model, npy, output, progress};
 
 /// The most samples in the picture.
 const PICTURED: usize = 400;
@@ -24,7 +25,7 @@ const ROW: u64 = 10;
 const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
-pub fn run(args: &Sample) -> Result<()> {
+pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let dir = folder(args)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     ensure!(
@@ -40,7 +41,7 @@ pub fn run(args: &Sample) -> Result<()> {
     let view = View::new(classes.len(), each);
     let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
-        let hidden = tempered(args, &model, &classes, each, &mut rng)?;
+        let hidden = tempered(args, &model, &classes, each, bars, &mut rng)?;
         let fall = if args.draws() { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
         fall(&model.dbn, &hidden, &mut rng)?
     } else {
@@ -50,7 +51,7 @@ pub fn run(args: &Sample) -> Result<()> {
         clamped = data.as_ref().map(|(cases, _)| cases.clone());
         let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
         let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
-        dream(args, &model, generator, &view, &mut frames, &mut rng)?
+        dream(args, &model, generator, &view, &mut frames, bars, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
@@ -194,13 +195,14 @@ fn dream(
     mut generator: Generator,
     view: &View,
     frames: &mut Vec<(usize, Tensor)>,
+    bars: &MultiProgress,
     rng: &mut Rng,
 ) -> Result<Tensor> {
     let steps = args.steps as usize;
     let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
     // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
     let mut eye = rng.split(1);
-    let bar = indicatif::ProgressBar::new(args.steps as u64);
+    let bar = progress::bar(bars, args.steps as u64);
     for step in 0..=steps {
         if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures {
             let picture = generator.picture(args.draws(), &mut eye)?;
@@ -221,17 +223,18 @@ fn tempered(
     model: &Model,
     classes: &[u32],
     each: usize,
+    bars: &MultiProgress,
     rng: &mut Rng,
 ) -> Result<Tensor> {
     if args.from.is_none() && Run::open(&args.run).is_err() {
         output::note("no data are named with --from: the ladder begins at the units' own biases");
         let top = model.dbn.top();
         if classes.is_empty() {
-            return in_equilibrium(args, top, Path::from_biases(top)?, each, rng);
+            return in_equilibrium(args, top, Path::from_biases(top)?, each, bars, rng);
         }
         let hidden = classes.iter().map(|&class| {
             let given = Joint::of(top)?.given(class)?;
-            in_equilibrium(args, &given, Path::from_biases(&given)?, each, rng)
+            in_equilibrium(args, &given, Path::from_biases(&given)?, each, bars, rng)
         });
         return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
     }
@@ -240,7 +243,7 @@ fn tempered(
     if classes.is_empty() {
         let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
         let path = Path::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
-        return in_equilibrium(args, model.dbn.top(), path, each, rng);
+        return in_equilibrium(args, model.dbn.top(), path, each, bars, rng);
     }
     let hidden = classes.iter().map(|&class| {
         let rows = of_class(&part, class)?;
@@ -248,7 +251,7 @@ fn tempered(
         // A class leaves a machine of the data alone, from which samples come by themselves.
         let given = Joint::of(model.dbn.top())?.given(class)?;
         let path = Path::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
-        in_equilibrium(args, &given, path, each, rng)
+        in_equilibrium(args, &given, path, each, bars, rng)
     });
     Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
 }
@@ -259,11 +262,12 @@ fn in_equilibrium(
     machine: &Rbm,
     path: Path,
     count: usize,
+    bars: &MultiProgress,
     rng: &mut Rng,
 ) -> Result<Tensor> {
     let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
     let mut equilibrium = Equilibrium::new(machine, path, effort, rng)?;
-    let bar = indicatif::ProgressBar::new(1000);
+    let bar = progress::bar(bars, 1000);
     while !equilibrium.is_done() {
         equilibrium.step(machine, rng)?;
         bar.set_position((1000.0 * equilibrium.share_done()) as u64);

@@ -284,7 +284,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
             .push(("sampled", gallery::configurations(model, gallery::CONFIGURATIONS, &mut rng)?));
     }
     report::free_energies(&run.dir().join("free_energies.png"), model, &groups)?;
-    crate::report::correlations(run.dir(), model, &training.train, &mut rng.split(2))?;
+    crate::report::correlations(run.dir(), model, &complete(&training.train)?, &mut rng.split(2))?;
     report::codes(&run.dir().join("codes.png"), model, &coded)?;
     let metrics = run.metrics()?;
     report::learning(run.dir(), &metrics)?;

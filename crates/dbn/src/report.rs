@@ -159,9 +159,8 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 
 /// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
 pub fn warnings(metrics: &str) -> Vec<String> {
-    let lines = metrics.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut last = BTreeMap::new();
-    for line in lines {
+    for line in lines(metrics) {
         if let Some(stage) = line["stage"].as_str() {
             last.insert(stage.to_owned(), line);
         }
@@ -260,7 +259,7 @@ pub fn last(metrics: &str) -> Vec<(String, &'static str, f64)> {
 }
 
 /// The lines of `metrics` that can be read: the last one may be half written.
-fn lines(metrics: &str) -> Vec<Value> {
+pub fn lines(metrics: &str) -> Vec<Value> {
     metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
@@ -310,7 +309,7 @@ pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 /// For every layer its number, and the epochs that have numbers at `pointer` (RFC 6901) with them.
 fn by_layer(metrics: &str, pointer: &str) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
     let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for line in metrics.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for line in lines(metrics) {
         let found = || {
             let layer = line["stage"].as_str()?.strip_prefix("layer ")?.parse().ok()?;
             let numbers = line.pointer(pointer)?.as_array()?.iter().filter_map(Value::as_f64);

@@ -49,9 +49,8 @@ pub fn free_energies(
         title: title.into(),
         x: "free energy (nats)".into(),
         y: "share of the cases (%)".into(),
-        is_log_x: false,
-        y_range: None,
         series: series.collect(),
+        ..Plot::default()
     }
     .write(path)
 }
@@ -100,8 +99,8 @@ pub fn estimates(
             true => "lower bound on the mean log p(v) (nats a case)".into(),
         },
         is_log_x: true,
-        y_range: None,
         series: all,
+        ..Plot::default()
     }
     .write(path)
 }
@@ -121,9 +120,9 @@ pub fn singular_values(
         title: title.into(),
         x: "epoch".into(),
         y: "singular value of W".into(),
-        is_log_x: false,
         y_range: Some((0.0, 0.0)),
         series: series.collect(),
+        ..Plot::default()
     }
     .write(path)
 }
@@ -133,12 +132,10 @@ pub fn singular_values(
 pub fn learning(path: impl AsRef<Path>, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
     let path = path.as_ref();
     let panel = |(y, series): (String, Vec<Series>)| Plot {
-        title: String::new(),
         x: "epoch of the training".into(),
         y,
-        is_log_x: false,
-        y_range: None,
         series,
+        ..Plot::default()
     };
     Plot::write_panels(path, &panels.into_iter().map(panel).collect::<Vec<_>>())
 }
@@ -182,15 +179,15 @@ pub fn codes(path: impl AsRef<Path>, groups: &[(String, Vec<(f64, f64)>)]) -> Re
         title: format!("Codes of {count} cases"),
         x: "first number of the code".into(),
         y: "second number of the code".into(),
-        is_log_x: false,
-        y_range: None,
         series: series.collect(),
+        ..Plot::default()
     }
     .write(path)
 }
 
 /// How pairs vary together in data and in samples, a dot for each, and the line on which both are the same.
-pub fn correlations(path: &Path, what: &str, pairs: Vec<(f64, f64)>) -> Result<()> {
+pub fn correlations(path: impl AsRef<Path>, what: &str, pairs: Vec<(f64, f64)>) -> Result<()> {
+    let path = path.as_ref();
     let ends =
         pairs.iter().fold((0.0f64, 0.0f64), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
     let same = vec![(ends.0, ends.0), (ends.1, ends.1)];
@@ -198,12 +195,11 @@ pub fn correlations(path: &Path, what: &str, pairs: Vec<(f64, f64)>) -> Result<(
         title: "What varies together".into(),
         x: "C_ij of the data".into(),
         y: "C_ij of samples".into(),
-        is_log_x: false,
-        y_range: None,
         series: vec![
             Series::new(what, Mark::Dots, pairs),
             Series::new("the same in both", Mark::Line, same),
         ],
+        ..Plot::default()
     }
     .write(path)
 }

@@ -73,7 +73,7 @@ impl Series {
 }
 
 /// A chart.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plot {
     /// What is shown.
     pub title: String,

@@ -17,7 +17,7 @@ use ::parquet::schema::types::ColumnDescriptor;
 use bytes::Bytes;
 use rbm_core::{Error, Result};
 
-use super::thrift::check_structure;
+use super::thrift::{check_structure, page_sizes};
 
 const FORM: &str = "a Parquet file";
 /// The values that any file may have, and those for each byte of a file. A small file can claim any number of values that are
@@ -261,28 +261,9 @@ impl Read for UntilEnd {
 /// Snappy makes at most 64 bytes of 3.
 const MOST_INFLATED: i64 = 32;
 
-/// Checks the sizes with which the header of a page begins: its kind, its bytes, and its compressed bytes, each a number in
-/// Thrift's compact form. The error is what was found.
+/// Checks the sizes with which the header of a page begins. The error is what was found.
 fn check_page(header: &[u8]) -> std::result::Result<(), String> {
-    let mut at = 0;
-    let mut number = || -> Option<i64> {
-        // The next field, of 32 bits.
-        (*header.get(at)? == 0x15).then_some(())?;
-        at += 1;
-        let mut bits = 0u64;
-        for shift in (0..35).step_by(7) {
-            let byte = *header.get(at)?;
-            at += 1;
-            bits |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some((bits >> 1) as i64 ^ -((bits & 1) as i64));
-            }
-        }
-        None
-    };
-    let (Some(_), Some(bytes), Some(compressed)) = (number(), number(), number()) else {
-        return Err("a page without its sizes".into());
-    };
+    let (bytes, compressed) = page_sizes(header).ok_or("a page without its sizes")?;
     if compressed < 0 || !(0..=MOST_INFLATED * compressed + 1024).contains(&bytes) {
         return Err(format!("a page of {bytes} bytes in {compressed} compressed ones"));
     }

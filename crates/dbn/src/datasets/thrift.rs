@@ -31,6 +31,20 @@ pub(super) fn check_structure(bytes: &[u8]) -> Result<(), String> {
     Walk { rest: bytes, within: 0 }.structure(0)
 }
 
+/// The sizes with which the header of a page begins: its bytes, and its compressed bytes. None where it begins with something else than
+/// its kind and both of them, numbers of 32 bits.
+pub(super) fn page_sizes(header: &[u8]) -> Option<(i64, i64)> {
+    let mut walk = Walk { rest: header, within: 0 };
+    let mut number = || -> Option<i64> {
+        // The next field, a number of 32 bits.
+        (walk.byte().ok()? == 0x15).then_some(())?;
+        let bits = walk.number().ok().filter(|bits| *bits <= u64::from(u32::MAX))?;
+        Some((bits >> 1) as i64 ^ -((bits & 1) as i64))
+    };
+    let (_kind, bytes, compressed) = (number()?, number()?, number()?);
+    Some((bytes, compressed))
+}
+
 struct Walk<'a> {
     /// What is left of the bytes.
     rest: &'a [u8],
