@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width,
+};
 use console::{Term, measure_text_width};
 use rbm_core::printable_lines;
 use serde::Serialize;
@@ -14,6 +17,8 @@ use serde::Serialize;
 const LONGEST: usize = 3000;
 /// Columns of a table of texts where there is no terminal to ask.
 const WIDTH: usize = 120;
+/// Tables have a line below their header and no other.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
 /// What was typed, or what stands in a recipe, is wrong: the program ends as after wrong arguments.
 #[derive(Debug)]
@@ -156,72 +161,43 @@ fn terminal_width() -> Option<usize> {
 
 /// The rows beside each other, at most `width` wide. Else a block a row.
 fn arranged(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) -> String {
-    let Some((widths, gap)) = columns(header, rows, width, cells) else {
-        return stacked(header, rows, width, cells);
+    let fits = |text: &String| text.lines().all(|line| measure_text_width(line) <= width);
+    let whole = [3, 2, 1].into_iter().map(|gap| beside(header, rows, gap, cells, None)).find(fits);
+    let broken = || {
+        let gaps = [2, 1].into_iter().filter(|_| cells == Cells::Texts);
+        gaps.map(|gap| beside(header, rows, gap, cells, Some(width))).find(fits)
     };
-    let header: Vec<_> = header.iter().map(ToString::to_string).collect();
-    let mut lines = lines_of(&header, &widths, gap, cells);
-    let all = widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1);
-    lines.push("─".repeat(all));
-    lines.extend(rows.iter().flat_map(|row| lines_of(row, &widths, gap, cells)));
-    lines.join("\n")
+    whole.or_else(broken).unwrap_or_else(|| stacked(header, rows, width, cells))
 }
 
-/// How wide the columns are, and the gap between them; none where no gap lets them fit.
-fn columns(
+/// The rows beside each other, with `gap` blanks between columns; broken into lines between words where there is a `width`.
+fn beside(
     header: &[&str],
     rows: &[Vec<String>],
-    width: usize,
+    gap: u16,
     cells: Cells,
-) -> Option<(Vec<usize>, usize)> {
-    let widest = |of: &dyn Fn(&str) -> usize| -> Vec<usize> {
-        let column = |i: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
-            cells.chain(header.get(i).copied()).map(of).max().unwrap_or(0)
-        };
-        (0..header.len()).map(column).collect()
-    };
-    let whole = widest(&measure_text_width);
-    let least = match cells {
-        Cells::Numbers => whole.clone(),
-        Cells::Texts => widest(&|cell| cell.split(' ').map(measure_text_width).max().unwrap_or(0)),
-    };
-    let taken = |widths: &[usize], gap: usize| {
-        widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
-    };
-    if let Some(gap) = [3, 2, 1].into_iter().find(|gap| taken(&whole, *gap) <= width) {
-        return Some((whole, gap));
+    width: Option<usize>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_header(header).add_rows(rows);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
-    let gap = [2, 1].into_iter().find(|gap| taken(&least, *gap) <= width)?;
-    let mut widths = whole;
-    while taken(&widths, gap) > width {
-        // What is widest gives way, down to its longest word.
-        let wide =
-            (0..widths.len()).filter(|&i| widths[i] > least[i]).max_by_key(|&i| widths[i])?;
-        widths[wide] -= 1;
-    }
-    Some((widths, gap))
-}
-
-/// The lines of a row.
-fn lines_of(row: &[String], widths: &[usize], gap: usize, cells: Cells) -> Vec<String> {
-    let broken: Vec<_> =
-        row.iter().zip(widths).map(|(cell, width)| wrapped(cell, *width)).collect();
-    let count = broken.iter().map(Vec::len).max().unwrap_or(0);
-    let line = |n: usize| {
-        let mut line = String::new();
-        for (i, (cell, width)) in broken.iter().zip(widths).enumerate() {
-            let text = cell.get(n).map_or("", String::as_str);
-            let space = " ".repeat(width.saturating_sub(measure_text_width(text)));
-            line += &" ".repeat(if i == 0 { 0 } else { gap });
-            line += &match cells {
-                Cells::Numbers if i > 0 => space + text,
-                _ => text.to_owned() + &space,
-            };
+    for (i, column) in table.column_iter_mut().enumerate() {
+        let gap = if i == 0 { 0 } else { gap };
+        column.set_padding((gap, 0));
+        if cells == Cells::Numbers && i > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
         }
-        line.trim_end().to_owned()
-    };
-    (0..count).map(line).collect()
+        if width.is_some() {
+            let texts = rows.iter().filter_map(|row| row.get(i)).map(String::as_str);
+            let words = texts.chain([header[i]]).flat_map(|text| text.split(' '));
+            let longest = words.map(measure_text_width).max().unwrap_or(0) as u16 + gap;
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(longest)));
+        }
+    }
+    table.trim_fmt()
 }
 
 /// A block a row: its first cell, and below it the other ones behind their headers; texts a line each.
@@ -236,7 +212,7 @@ fn stacked(header: &[&str], rows: &[Vec<String>], width: usize, cells: Cells) ->
             Cells::Numbers => filled(others.iter().map(String::as_str), ", ", room),
         };
         let lines = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
-        format!("{first}{lines}")
+        format!("{}{lines}", wrapped(first, width).join("\n"))
     };
     rows.iter().map(block).collect::<Vec<_>>().join("\n")
 }
@@ -306,6 +282,9 @@ mod tests {
             let longest = text.lines().map(measure_text_width).max().unwrap_or(0);
             assert!(longest <= width, "{width}: {text}");
         }
+        let long = vec![vec!["a name of more than twenty letters".to_owned(), "1".into()]];
+        let text = arranged(&["result", "c1"], &long, 20, Cells::Numbers);
+        assert!(text.lines().all(|line| measure_text_width(line) <= 20), "{text}");
         let texts =
             vec![vec!["mnist".to_owned(), "a sentence of several words, which is broken".into()]];
         let text = arranged(&["recipe", "for"], &texts, 30, Cells::Texts);
