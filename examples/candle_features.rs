@@ -4,12 +4,12 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{
     AdamW, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, linear, loss::cross_entropy, seq,
 };
-use dbn::datasets::{self, Parts};
+use dbn::data::{self, Parts};
 use dbn::{Model, Recipe, Training, training::Outcome};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu;
-    let digits = datasets::load("digits", &datasets::Options::default())?;
+    let digits = data::load("digits", &data::ReadOptions::default())?;
     // Every fifth case of each class is held out, as the training does too.
     let Parts { train, held_out, .. } = digits.clone().parts(5, 0)?;
     let test = held_out.ok_or("no test cases")?;
@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let variables = VarMap::new();
     let vb = VarBuilder::from_varmap(&variables, DType::F32, &device);
     let head = linear(features.dim(1)?, 10, vb)?;
-    let labels = |part: &dbn::Part| Tensor::new(part.labels.clone().unwrap_or_default(), &device);
+    let labels =
+        |part: &dbn::Examples| Tensor::new(part.labels.clone().unwrap_or_default(), &device);
     let (x, y) = (model.forward(&train.cases.tensor()?)?.detach(), labels(&train)?);
     let settings = ParamsAdamW { lr: 0.05, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(variables.all_vars(), settings)?;

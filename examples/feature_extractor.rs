@@ -17,8 +17,8 @@ use candle_nn::{
 use clap::Parser;
 use dbn::charts::{Mark, Plot, Series};
 use dbn::training::{Figures, Observer, Outcome, Stage};
-use dbn::{FeatureExtractor, Part, Recipe, Training, datasets};
-use rbm_core::{Rng, data, ops};
+use dbn::{Examples, FeatureExtractor, Recipe, Training, data};
+use rbm_core::{Rng, ops};
 
 /// Weight decays of the regression, of which a fifth of the labels chooses.
 const DECAYS: [f64; 6] = [0.0, 0.1, 0.5, 2.0, 8.0, 32.0];
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
         Some(folder) => ("few-labels", folder.to_str().context("--data: the path is not UTF-8")?),
         None => ("digits", "digits"),
     };
-    let dataset = datasets::load(source, &datasets::Options::default())?;
+    let dataset = data::load(source, &data::ReadOptions::default())?;
     let classes = dataset.classes.context("the data have no labels")?;
     let recipe = Recipe { seed: args.seed, ..Recipe::named(name)? }.with(&args.settings)?;
     let recipe = Recipe { classifier: None, ..recipe };
@@ -66,9 +66,9 @@ fn main() -> Result<()> {
     let tensors = model.tensors()?.into_iter().collect();
     let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
     let extractor = FeatureExtractor::new(&model.config(), vb)?;
-    let layers = |part: &Part| -> Result<Vec<Tensor>> {
+    let layers = |part: &Examples| -> Result<Vec<Tensor>> {
         let mut blocks = Vec::new();
-        for block in data::blocks(&part.cases) {
+        for block in rbm_core::data::blocks(&part.cases) {
             let block = block?;
             blocks.push([vec![block.clone()], extractor.features(&block)?].concat());
         }
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
     let test = training.held_out.as_ref().context("the data have no test part")?;
     let labels = training.train.labels.as_ref().context("the data have no labels")?;
     let mut rng = Rng::new(args.seed).split(1);
-    let chosen = datasets::choose_balanced(labels, args.labels, &mut rng)?;
+    let chosen = data::choose_balanced(labels, args.labels, &mut rng)?;
     let labelled = training.train.select(&chosen)?;
     let (at_labelled, at_test) = (layers(&labelled)?, layers(test)?);
     let truth = test.labels.as_ref().context("the test cases have no labels")?;
@@ -123,8 +123,8 @@ impl Observer for Lines {
 /// The weight decay with which a regression on four fifths of the cases errs least on the others.
 fn chosen_decay(features: &Tensor, labels: &[u32], classes: usize) -> Result<f64> {
     let (kept, others) =
-        datasets::hold_out(&Part::new(features.clone(), Some(labels.to_vec()))?, 5)?;
-    let of = |part: &Part| Ok::<_, dbn::Error>((part.cases.tensor()?, part.labels.clone()));
+        data::hold_out(&Examples::new(features.clone(), Some(labels.to_vec()))?, 5)?;
+    let of = |part: &Examples| Ok::<_, dbn::Error>((part.cases.tensor()?, part.labels.clone()));
     let ((x, y), (other_x, other_y)) = (of(&kept)?, of(&others)?);
     let (y, other_y) = (y.unwrap_or_default(), other_y.unwrap_or_default());
     let mut best = (f64::INFINITY, 0.0);

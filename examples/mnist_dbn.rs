@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::hub::Hub;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
-use dbn::{Evaluation, Recipe, Recognition, Run, Training, datasets, gallery};
+use dbn::{Evaluation, Recipe, Recognition, Run, Training, data, gallery};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the deep belief network of 2006 on MNIST
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         None => Hub::from_env()?.data("mnist").context("without --data")?,
     };
     let source = data.to_str().context("--data: the path is not UTF-8")?;
-    let mut dataset = datasets::load(source, &datasets::Options::default())?;
+    let mut dataset = data::load(source, &data::ReadOptions::default())?;
     if let Some(limit) = args.limit {
         let first: Vec<u32> = (0..limit.min(dataset.train.len()) as u32).collect();
         dataset.train = dataset.train.select(&first)?;

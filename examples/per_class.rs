@@ -7,7 +7,7 @@
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
-use dbn::{PerClass, datasets};
+use dbn::{PerClass, data};
 use rbm_core::init::Init;
 use rbm_core::train::{Cases, Plan, Position, nothing};
 use rbm_core::transform::{Centre, WeightDecay};
@@ -17,7 +17,7 @@ const HIDDEN: usize = 50;
 const EPOCHS: usize = 200;
 
 fn main() -> Result<()> {
-    let digits = datasets::load("digits", &datasets::Options::default())?;
+    let digits = data::load("digits", &data::ReadOptions::default())?;
     let classes = digits.classes.context("the digits have labels")?;
     let parts = digits.parts(5, 0)?;
     let (train, test) = (parts.train, parts.held_out.context("a part is held out")?);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use dbn::datasets::{Binarise, Missing, Options, load};
+use dbn::data::{Binarise, Missing, ReadOptions, load};
 use dbn::import::{Names, pytorch, rbms, sklearn};
 use dbn::{Config, Recipe};
 use rbm_core::{Result, Rows};
@@ -85,7 +85,7 @@ fn scratch() -> PathBuf {
 }
 
 /// Reads a data set and some of its rows, as a table would be read with each kind of option.
-fn load_with(path: &Path, options: &Options) -> Result<()> {
+fn load_with(path: &Path, options: &ReadOptions) -> Result<()> {
     let set = load(&path.to_string_lossy(), options)?;
     for part in [Some(&set.train), set.held_out.as_ref()].into_iter().flatten() {
         let rows: Vec<u32> = (0..part.len().min(3) as u32).collect();
@@ -97,7 +97,7 @@ fn load_with(path: &Path, options: &Options) -> Result<()> {
 }
 
 fn dataset(path: &Path) -> Result<()> {
-    load_with(path, &Options::default())
+    load_with(path, &ReadOptions::default())
 }
 
 fn idx(path: &Path) -> Result<()> {
@@ -105,7 +105,7 @@ fn idx(path: &Path) -> Result<()> {
     let labels = [&[0, 0, 8, 1, 0, 0, 0, 2][..], &[3, 4]].concat();
     std::fs::write(folder.join("train-labels-idx1-ubyte"), labels)
         .map_err(|e| rbm_core::Error::io(path, e))?;
-    load_with(folder, &Options::default())
+    load_with(folder, &ReadOptions::default())
 }
 
 fn npz(path: &Path) -> Result<()> {
@@ -117,7 +117,11 @@ fn csv(path: &Path) -> Result<()> {
     dataset(path)?;
     load_with(
         path,
-        &Options { missing: Missing::Gibbs, binarise: Binarise::None, ..Options::default() },
+        &ReadOptions {
+            missing: Missing::Gibbs,
+            binarise: Binarise::None,
+            ..ReadOptions::default()
+        },
     )
 }
 
@@ -155,6 +159,6 @@ fn hub(path: &Path) -> Result<()> {
 }
 
 fn parquet(path: &Path) -> Result<()> {
-    dbn::datasets::parquet::read(path)?;
+    dbn::data::parquet::read(path)?;
     dataset(path)
 }

@@ -123,7 +123,7 @@ fn another_table_is_read_as_the_model_learned() {
     place.dbn("embed run new.csv --layer classes --out classes.npy").done();
     let model = Model::load(place.path("run"), &Device::Cpu).unwrap();
     let source = place.path("new.csv").display().to_string();
-    let data = dbn::datasets::load(&source, &model.options(&source, Default::default())).unwrap();
+    let data = dbn::data::load(&source, &model.options(&source, Default::default())).unwrap();
     let x = data.train.cases.tensor().unwrap();
     let expected: Vec<u32> =
         read_npy(&place.read("f.npy")).1.into_iter().map(f32::to_bits).collect();

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dbn::datasets::Parts;
-use dbn::{Model, Part, Run, datasets};
+use dbn::data::Parts;
+use dbn::{Examples, Model, Run, data};
 
 use crate::args::{Cases, DataOptions};
 use crate::{model, output, recipe};
@@ -16,7 +16,7 @@ pub fn find(
     data: Option<&str>,
     options: &DataOptions,
     cases: Option<Cases>,
-) -> Result<Part> {
+) -> Result<Examples> {
     Ok(find_numbered(dir, model, data, options, cases)?.0)
 }
 
@@ -28,7 +28,7 @@ pub fn find_numbered(
     data: Option<&str>,
     options: &DataOptions,
     cases: Option<Cases>,
-) -> Result<(Part, Vec<u32>)> {
+) -> Result<(Examples, Vec<u32>)> {
     let of_named = DataOptions { binarise: None, weights: None, limit: None, ..options.clone() };
     ensure!(
         data.is_some() || of_named == DataOptions::default(),
@@ -74,7 +74,7 @@ pub fn find_numbered(
     }
     // What the source itself sets apart lies in files of its own.
     let own =
-        [&dataset.validation, &dataset.held_out].map(|part| part.as_ref().map_or(0, Part::len));
+        [&dataset.validation, &dataset.held_out].map(|part| part.as_ref().map_or(0, Examples::len));
     let of_train = dataset.train.len();
     let Parts { train, validation, held_out } = taken.parts(dataset)?;
     let before = match cases {
@@ -88,7 +88,7 @@ pub fn find_numbered(
         Cases::HeldOut => held_out,
         Cases::All => {
             let mut others = [validation, held_out].into_iter().flatten();
-            Some(others.try_fold(train, |all, part| Part::joined(&all, &part))?)
+            Some(others.try_fold(train, |all, part| Examples::joined(&all, &part))?)
         }
     };
     let Some(part) = part else {
@@ -104,10 +104,10 @@ pub fn find_numbered(
     model.check_width(part.width()).with_context(|| source(data, dir))?;
     // What is brought into range by the model itself is looked at there.
     let prepared = match model.standardise {
-        Some(_) => Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() },
+        Some(_) => Examples { cases: model.prepare_cases(&part.cases)?, ..part.clone() },
         None => part.clone(),
     };
-    datasets::check_units(&source(data, dir), &prepared, &units)?;
+    data::check_units(&source(data, dir), &prepared, &units)?;
     let numbers = part.cases.numbers().into_iter().map(|number| before as u32 + number).collect();
     Ok((part, numbers))
 }

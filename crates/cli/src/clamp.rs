@@ -7,8 +7,8 @@ use std::str::FromStr;
 use crate::output::Usage;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::datasets::Columns;
-use dbn::{Model, datasets};
+use dbn::data::Columns;
+use dbn::{Model, data};
 use rbm_core::Units;
 
 /// So many names of columns are listed in an error.
@@ -176,12 +176,11 @@ fn check_sites(mask: &Tensor, units: &Units) -> Result<()> {
 
 fn from_file(path: &Path, rows: &[u32], count: usize, width: usize) -> Result<Tensor> {
     let name = path.display().to_string();
-    let options = datasets::Options {
-        label_column: Some(datasets::LabelColumn::None),
-        ..datasets::Options::default()
+    let options = data::ReadOptions {
+        label_column: Some(data::LabelColumn::None),
+        ..data::ReadOptions::default()
     };
-    let mask =
-        datasets::load(&name, &options)?.train.cases.tensor().with_context(|| name.clone())?;
+    let mask = data::load(&name, &options)?.train.cases.tensor().with_context(|| name.clone())?;
     let (found, columns) = mask.dims2()?;
     ensure!(columns == width, "{name}: expected {width} values a row, found {columns}");
     ensure!(

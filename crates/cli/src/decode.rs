@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::datasets::Cases;
-use dbn::datasets::parquet::{self, Column, Values};
-use dbn::{Part, gallery};
+use dbn::data::View;
+use dbn::data::parquet::{self, Column, Values};
+use dbn::{Examples, gallery};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::data;
 
@@ -43,7 +43,7 @@ pub fn run(args: &Decode) -> Result<()> {
 }
 
 /// The codes in this file, a row a case.
-fn codes(name: &str) -> Result<Cases> {
+fn codes(name: &str) -> Result<View> {
     if !name.ends_with(".parquet") {
         return Ok(recipe::load_numbers(name, &DataOptions::default())?.train.cases);
     }
@@ -64,5 +64,5 @@ fn codes(name: &str) -> Result<Cases> {
     }
     let rows = (0..count).flat_map(|row| numbers.iter().map(move |values| values[row] as f32));
     let codes = Tensor::from_iter(rows, &Device::Cpu)?.reshape((count, width))?;
-    Ok(Part::new(codes, None)?.cases)
+    Ok(Examples::new(codes, None)?.cases)
 }

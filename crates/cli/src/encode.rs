@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
-use dbn::{Autoencoder, Model, Part, report};
+use dbn::{Autoencoder, Examples, Model, report};
 use indicatif::MultiProgress;
 use rbm_core::data;
 
@@ -37,7 +37,7 @@ pub fn run(args: &Encode, bars: &MultiProgress) -> Result<()> {
     let said = features::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;
-    let part = Part { cases: model.prepare_cases(&part.cases)?, ..part };
+    let part = Examples { cases: model.prepare_cases(&part.cases)?, ..part };
     if report::codes(&picture, &model, &part)? {
         output::line(picture.display().to_string())?;
     }

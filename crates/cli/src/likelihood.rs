@@ -1,12 +1,12 @@
 //! `dbn evaluate --likelihood`
 
 use anyhow::{Context, Result, ensure};
-use dbn::datasets::Cases;
+use dbn::data::View;
 use dbn::likelihood::{
     self, KEPT, KeptPartition, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
 };
 use dbn::results::Measured;
-use dbn::{Model, Part};
+use dbn::{Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::kernel::Path;
 use rbm_core::likelihood::{Effort, Estimate, Found, Options, Sides};
@@ -22,7 +22,7 @@ use crate::{measured, model, output, progress, report};
 const EVERY: f64 = 10.0;
 
 /// Finds the log-likelihood of `part` and prints it.
-pub fn run(args: &Evaluate, model: &Model, part: &Part, bars: &MultiProgress) -> Result<()> {
+pub fn run(args: &Evaluate, model: &Model, part: &Examples, bars: &MultiProgress) -> Result<()> {
     let found = find(args, model, part, bars)?;
     measured::keep(args, model, part, |on| Measured::of_likelihood(&found, on, args.seed));
     if args.json {
@@ -90,11 +90,11 @@ pub fn of_model(args: &Evaluate, model: &Model, bars: &MultiProgress) -> Result<
 pub fn find(
     args: &Evaluate,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     bars: &MultiProgress,
 ) -> Result<Likelihood> {
     let cases = model.prepare_cases(&part.cases)?;
-    let prepared = Part { cases: cases.clone(), ..part.clone() };
+    let prepared = Examples { cases: cases.clone(), ..part.clone() };
     likelihood::check_configurations(model, &cases)?;
     let is_stack = model.dbn.rbms.len() > 1;
     ensure!(
@@ -223,7 +223,7 @@ fn print(found: &Likelihood) -> Result<()> {
 fn charts(
     dir: &std::path::Path,
     model: &Model,
-    cases: &Cases,
+    cases: &View,
     options: &Options,
     sides: &Sides,
     found: &Likelihood,

@@ -72,7 +72,7 @@ use crate::args::{Args, Command};
 use crate::stop::Stopped;
 
 fn main() -> ExitCode {
-    dbn::datasets::end_on_bus_error();
+    dbn::data::end_on_bus_error();
     if let Err(error) = rbm_core::ops::threads::settle() {
         output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use dbn::results::{Measured, Results, Variant};
-use dbn::{Model, Part, Recipe, Run};
+use dbn::{Examples, Model, Recipe, Run};
 
 use crate::args::{Cases, Evaluate};
 
 /// Exactly which data `part` is, of those that `recipe` names.
-pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Part) -> Variant {
+pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> Variant {
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     let done = recipe.preprocessing(scale, None);
     let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
@@ -26,7 +26,7 @@ pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Part) -> Var
 pub fn keep(
     args: &Evaluate,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     measure: impl FnOnce(Variant) -> Measured,
 ) {
     let is_here = crate::model::work_dir(&args.run) == args.run;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 use candle_core::Device;
-use dbn::{Model, Run, datasets};
+use dbn::{Model, Run, data};
 use indicatif::MultiProgress;
 
 use crate::output::Usage;
@@ -40,7 +40,7 @@ fn check_is_no_data(given: &str) -> Result<()> {
     if Run::open(folder).is_ok() || folder.join(dbn::store::WEIGHTS).is_file() {
         return Ok(());
     }
-    if datasets::is_data(given) || recipe::is_of_hub(given) {
+    if data::is_data(given) || recipe::is_of_hub(given) {
         return Err(Usage::of(anyhow!(
             "{given}: expected the folder of a run, found data, not a run (make one with: dbn train {given})"
         )));

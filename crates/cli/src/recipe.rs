@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::datasets::{self, Dataset, Missing};
+use dbn::data::Scaling;
+use dbn::data::{self, Dataset, Missing};
 use dbn::recipe::{AUTO, BUILT_IN, Data};
-use dbn::standardise::Scaling;
 use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
@@ -136,7 +136,7 @@ pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
     let mut options = model.options(source, recipe.data_options()?);
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
-    if options.scale.is_none() && learned != datasets::scale_of(source) {
+    if options.scale.is_none() && learned != data::scale_of(source) {
         options.scale = Some(learned);
     }
     load(source, &options)
@@ -147,20 +147,20 @@ pub fn load_numbers(source: &str, options: &DataOptions) -> Result<Dataset> {
     let mut recipe = Recipe::named("default")?;
     recipe.data.source = located(source)?;
     put_data_options(&mut recipe, options)?;
-    let options = datasets::Options { finds_kinds: false, ..recipe.data_options()? };
+    let options = data::ReadOptions { finds_kinds: false, ..recipe.data_options()? };
     load(&recipe.data.source, &options)
 }
 
-fn load(source: &str, options: &datasets::Options) -> Result<Dataset> {
+fn load(source: &str, options: &data::ReadOptions) -> Result<Dataset> {
     tracing::info!(source, "reading data");
-    let dataset = datasets::load(source, options)?;
+    let dataset = data::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
     Ok(dataset)
 }
 
 /// The same where the notes were read already.
-fn load_silently(source: &str, options: &datasets::Options) -> Result<Dataset> {
-    Ok(datasets::load(source, options)?)
+fn load_silently(source: &str, options: &data::ReadOptions) -> Result<Dataset> {
+    Ok(data::load(source, options)?)
 }
 
 /// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
@@ -175,12 +175,12 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
     let source = &recipe.data.source;
     let mut read = model.options(source, recipe.data_options()?);
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
-    if options.scale.is_none() && scale != datasets::scale_of(source) {
+    if options.scale.is_none() && scale != data::scale_of(source) {
         // What lies between 0 and 1 has been divided already.
         let mut dataset = load(source, &read)?;
         let (low, high) = model.dbn.visible_units().range();
-        let is_divided = high.is_finite()
-            && datasets::check_range(source, &dataset.train, low, high, "the").is_ok();
+        let is_divided =
+            high.is_finite() && data::check_range(source, &dataset.train, low, high, "the").is_ok();
         if is_divided && scale == 1.0 {
             // There is nothing to say of that.
         } else if is_divided {
@@ -272,15 +272,15 @@ pub fn named_or_file(name: &str) -> Result<Recipe> {
 fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
     match data {
         None => "digits",
-        Some(name) if datasets::is_named(name) => name.split(':').next().unwrap_or(name),
+        Some(name) if data::is_named(name) => name.split(':').next().unwrap_or(name),
         Some(path) if is_of_hub(path) => "mnist",
-        Some(path) if Path::new(path).is_dir() && !datasets::is_suite(path) => "mnist",
-        Some(path) if datasets::is_table(path) => match read {
+        Some(path) if Path::new(path).is_dir() && !data::is_suite(path) => "mnist",
+        Some(path) if data::is_table(path) => match read {
             Some(data) if data.image.is_some() && data.train.len() >= MANY_PICTURES => "mnist",
             Some(_) => TABLE,
             None => "default",
         },
-        Some(path) if datasets::is_alignment(path) => "protein",
+        Some(path) if data::is_alignment(path) => "protein",
         Some(_) => "default",
     }
 }
@@ -309,7 +309,7 @@ fn located(data: &str) -> Result<String> {
 
 /// A path that still means the same when the run goes on from another folder.
 pub fn absolute(data: &str) -> Result<String> {
-    if datasets::is_named(data) {
+    if data::is_named(data) {
         return Ok(data.to_owned());
     }
     ensure!(!data.is_empty(), "the data: expected a file or a folder, found an empty name");

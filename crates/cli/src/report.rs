@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use dbn::{Model, Part, Run, datasets, gallery, report};
+use dbn::{Examples, Model, Run, data, gallery, report};
 use rbm_core::Rng;
 use rbm_core::checkpoint::{UNFINISHED, write_whole};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub fn write(
     dir: &Path,
     args: &Evaluate,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     numbers: &impl Serialize,
     samples: Option<&Tensor>,
 ) -> Result<()> {
@@ -43,7 +43,7 @@ pub fn write(
     };
     let mut groups = Vec::new();
     let is_population = match (&args.data, Run::open(&args.run)) {
-        (None, Ok(run)) => datasets::is_population(&run.recipe()?.data.source),
+        (None, Ok(run)) => data::is_population(&run.recipe()?.data.source),
         _ => false,
     };
     let own = args.data.is_none() && args.cases != Some(Cases::Train);
@@ -52,7 +52,7 @@ pub fn write(
         groups.push(("training", model.prepare_cases(&train.cases)?.thinned(report::MOST)?));
     }
     let name = if is_population { "all" } else { name(args) };
-    let prepared = Part { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
+    let prepared = Examples { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
     groups.push((name, prepared.cases.thinned(report::MOST)?));
     correlations(place, model, &prepared, &mut Rng::new(args.seed).split(1))?;
     groups.push(("sampled", samples));
@@ -69,7 +69,7 @@ pub fn write(
 }
 
 /// Draws what varies together in the cases of an alignment, prepared by the model, and in samples of it. What the picture says is said.
-pub fn correlations(dir: &Path, model: &Model, prepared: &Part, rng: &mut Rng) -> Result<()> {
+pub fn correlations(dir: &Path, model: &Model, prepared: &Examples, rng: &mut Rng) -> Result<()> {
     if !report::is_alignment(model) {
         return Ok(());
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
-use dbn::datasets::Alphabet;
+use dbn::data::Alphabet;
 use dbn::generator::{Generator, Given};
-use dbn::{Model, Part, Run, gallery, report};
+use dbn::{Examples, Model, Run, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::{Chains, Path};
@@ -289,7 +289,7 @@ fn in_equilibrium(
 }
 
 /// The numbers of the cases of `part` that are of this class. Errors where there is none.
-fn of_class(part: &Part, class: u32) -> Result<Vec<u32>> {
+fn of_class(part: &Examples, class: u32) -> Result<Vec<u32>> {
     let labels = part.labels.as_ref();
     let labels = labels.context(
         "--label: expected data with labels, to start at cases of a class (name their column or file), found none",

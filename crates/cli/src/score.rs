@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{D, DType, Device, Tensor};
-use dbn::datasets::Alphabet;
+use dbn::data::Alphabet;
 use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
-use dbn::{Model, Part};
+use dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::Estimate;
 use rbm_core::ops::device::is_finite;
@@ -33,7 +33,7 @@ pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
 }
 
 /// log Z where it is known and may be quoted, and the cases have a probability. What it rests on, or what is missing, is said.
-fn log_partition(args: &Score, model: &Model, part: &Part) -> Result<Option<Estimate>> {
+fn log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<Estimate>> {
     let left_out = |why: String| {
         output::note(format!("log_likelihood is left out: {why}"));
         Ok(None)
@@ -83,7 +83,7 @@ fn sampling(args: &Score) -> Sampling {
 fn of_cases(
     args: &Score,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     rows: &[u32],
     log_partition: Option<&Estimate>,
 ) -> Result<()> {
@@ -141,7 +141,7 @@ fn of_cases(
 fn of_mutants(
     args: &Score,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     rows: &[u32],
     log_partition: Option<&Estimate>,
     bars: &MultiProgress,

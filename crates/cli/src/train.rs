@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use dbn::datasets;
+use dbn::data;
 use dbn::results::Measured;
 use dbn::run::Claim;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
-use dbn::{Evaluation, Model, Part, Recipe, Recognition, Run, Training, gallery, report};
+use dbn::{Evaluation, Examples, Model, Recipe, Recognition, Run, Training, gallery, report};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows, Units};
@@ -109,8 +109,8 @@ pub fn train(
 }
 
 /// Says that `--missing` was named for data that miss nothing.
-fn say_if_nothing_is_missing(args: &Train, dataset: &datasets::Dataset) -> Result<()> {
-    if args.data_options.missing.is_none_or(|how| how == datasets::Missing::Refuse) {
+fn say_if_nothing_is_missing(args: &Train, dataset: &data::Dataset) -> Result<()> {
+    if args.data_options.missing.is_none_or(|how| how == data::Missing::Refuse) {
         return Ok(());
     }
     let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
@@ -126,7 +126,7 @@ fn say_if_nothing_is_missing(args: &Train, dataset: &datasets::Dataset) -> Resul
 }
 
 /// A recipe that the user did not ask for is not held against data without labels.
-fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Part) -> Recipe {
+fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Examples) -> Recipe {
     if recipe.classifier.is_none() || args.resume.is_some() {
         return recipe;
     }
@@ -254,14 +254,14 @@ fn error_of_most_frequent(labels: &[u32]) -> f64 {
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.
 fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> Result<()> {
-    let complete = |part: &Part| -> Result<Part> {
-        Ok(Part { cases: model.complete(&part.cases)?, ..part.clone() })
+    let complete = |part: &Examples| -> Result<Examples> {
+        Ok(Examples { cases: model.complete(&part.cases)?, ..part.clone() })
     };
     let mut coded = complete(&training.train)?;
     let mut rng = Rng::new(training.recipe.seed);
     // Energies of values and of bits are not to be compared: cases are drawn here where learning draws them.
     let mut draws = rng.split(1);
-    let mut seen = |cases: &datasets::Cases| -> Result<Tensor> {
+    let mut seen = |cases: &data::View| -> Result<Tensor> {
         let values = cases.thinned(report::MOST)?;
         Ok(training.recipe.data.pass.of_probabilities(&values, &mut draws)?)
     };
@@ -274,7 +274,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
         (None, Some(part)) if is_evaluated => {
             let prepared = model.prepare_cases(&part.cases)?;
             groups.push(("held-out", seen(&prepared)?));
-            coded = Part { cases: prepared, ..part.clone() };
+            coded = Examples { cases: prepared, ..part.clone() };
         }
         _ => {}
     }

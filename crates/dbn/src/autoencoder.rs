@@ -9,7 +9,7 @@ use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
 use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
-use crate::Part;
+use crate::Examples;
 use crate::directed::Directed;
 use crate::unrolled::{Batch, Dropout, Score, Slopes, Unrolled};
 
@@ -144,7 +144,7 @@ impl Unrolled for Autoencoder {
         self.layers().try_for_each(|layer| layer.units.constrain())
     }
 
-    fn score(&self, part: &Part) -> Result<Score> {
+    fn score(&self, part: &Examples) -> Result<Score> {
         let (error, loss) = self.errors(&part.cases)?;
         Ok(Score { error, loss })
     }

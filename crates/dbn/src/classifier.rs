@@ -11,7 +11,7 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 use crate::directed::Directed;
 pub use crate::unrolled::Dropout;
 use crate::unrolled::{Adversary, Batch, Score, Slopes, Unrolled};
-use crate::{Part, adversarial};
+use crate::{Examples, adversarial};
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
@@ -157,7 +157,7 @@ impl Classifier {
 
     /// How many cases of `part` are put into the wrong class, and their mean cross-entropy in nats. Errors when there are
     /// no labels.
-    pub fn errors_and_loss(&self, part: &Part) -> Result<(usize, f64)> {
+    pub fn errors_and_loss(&self, part: &Examples) -> Result<(usize, f64)> {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("a classifier's errors", "labels", "none"));
         };
@@ -224,7 +224,7 @@ impl Unrolled for Classifier {
         self.layers.iter().try_for_each(|layer| layer.units.constrain())
     }
 
-    fn score(&self, part: &Part) -> Result<Score> {
+    fn score(&self, part: &Examples) -> Result<Score> {
         let (errors, loss) = self.errors_and_loss(part)?;
         Ok(Score { error: 100.0 * errors as f64 / part.len().max(1) as f64, loss })
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_dbn_data::{Columns, Missing};
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::datasets::{Columns, Missing};
 use crate::regressor::Target;
 
 /// The file's name in a model's folder.

@@ -6,7 +6,7 @@ use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
 use crate::arriving::Arriving;
-use crate::{Model, Part, Recognition, Standardise, labels};
+use crate::{Examples, Model, Recognition, Standardise, labels};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -85,9 +85,9 @@ pub struct LayerEvaluation {
 impl Evaluation {
     /// Looks at `model` through `part`, whose values are as the data source gives them. `recognition` is how label units find
     /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
-    pub fn of(model: &Model, part: &Part, recognition: Recognition, seed: u64) -> Result<Self> {
+    pub fn of(model: &Model, part: &Examples, recognition: Recognition, seed: u64) -> Result<Self> {
         let cases = model.prepare_cases(&part.cases)?;
-        let prepared = Part { cases: cases.clone(), ..part.clone() };
+        let prepared = Examples { cases: cases.clone(), ..part.clone() };
         let scores = match &model.classifier {
             Some(classifier) if prepared.labels.is_some() => {
                 Some(classifier.errors_and_loss(&prepared)?)

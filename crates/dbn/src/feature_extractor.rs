@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use candle_core::{D, Device, Tensor, Var};
+use candle_dbn_data as data;
 use candle_nn::ops::softmax;
 use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
 use crate::config::Config;
-use crate::{Model, Standardise, datasets, labels};
+use crate::{Model, Standardise, labels};
 
 /// The deviation of new weights (Practical Guide §8).
 const DEVIATION: f64 = 0.01;
@@ -162,8 +163,7 @@ impl FeatureExtractor {
             }
             None => x.clone(),
         };
-        datasets::check_values(&below, &self.visible, self.hint)
-            .map_err(candle_core::Error::wrap)?;
+        data::check_values(&below, &self.visible, self.hint).map_err(candle_core::Error::wrap)?;
         let mut features = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             below = layer.forward(&below)?;

@@ -6,9 +6,7 @@
 //! it as safetensors; [`Recipe`] and [`Training`] are the whole way from data to a model, and survive being killed.
 #![deny(missing_docs)]
 
-pub mod standardise;
-
-pub mod datasets;
+pub use candle_dbn_data as data;
 
 mod bitmap;
 pub mod charts;
@@ -67,9 +65,9 @@ pub mod card;
 pub mod hub;
 
 pub use autoencoder::Autoencoder;
+pub use candle_dbn_data::{Dataset, Examples, Standardise};
 pub use classifier::Classifier;
 pub use config::Config;
-pub use datasets::{Dataset, Part};
 pub use dbn::Dbn;
 pub use directed::Directed;
 pub use evaluation::Evaluation;
@@ -81,7 +79,6 @@ pub use recipe::Recipe;
 pub use recognition::Recognition;
 pub use regressor::Regressor;
 pub use run::Run;
-pub use standardise::Standardise;
 pub use store::Model;
 pub use training::{Observer, Training};
 pub use updown::UpDown;

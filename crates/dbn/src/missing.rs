@@ -1,11 +1,11 @@
 //! What stands for missing values in data that a model learns from or is shown.
 
 use candle_core::{Device, Tensor};
+use candle_dbn_data::{Missing, View};
 use rbm_core::kernel::Imputation;
 use rbm_core::{Rbm, Result, Rng, data};
 
 use crate::Standardise;
-use crate::datasets::{Cases, Missing};
 
 /// Gibbs steps from the means of the columns to a drawn value.
 const STEPS: usize = 5;
@@ -41,7 +41,7 @@ impl MissingValues {
 }
 
 /// `cases` with what is missing at its conditional mean under the machine `bottom`: the same whenever it is asked for.
-pub fn complete(cases: &Cases, imputation: &Imputation, bottom: &Rbm) -> Result<Cases> {
+pub fn complete(cases: &View, imputation: &Imputation, bottom: &Rbm) -> Result<View> {
     if !cases.may_miss() {
         return Ok(cases.clone());
     }

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor, Var};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Rbm, Result, Rows, data};
 
-use crate::Part;
+use crate::Examples;
 
 /// Offsets count as found when none moves by more than this many nats.
 const SETTLED: f64 = 1e-6;
@@ -52,7 +52,7 @@ impl PerClass {
     /// Learns the offsets from labelled cases, all other parameters as they are: those of the highest likelihood of the classes, by
     /// iterative scaling (Darroch and Ratcliff 1972), which needs no rate and has no other maximum. Errors for labels that are
     /// missing or unknown, and for classes without cases.
-    pub fn fit_offsets(&self, part: &Part) -> Result<()> {
+    pub fn fit_offsets(&self, part: &Examples) -> Result<()> {
         let labels = self.labels_of(part)?;
         let classes = self.rbms.len();
         let mut counts = vec![0.0; classes];
@@ -98,7 +98,7 @@ impl PerClass {
     }
 
     /// How many cases of `part` are put into the wrong class. Errors as [`PerClass::fit_offsets`] does.
-    pub fn errors(&self, part: &Part) -> Result<usize> {
+    pub fn errors(&self, part: &Examples) -> Result<usize> {
         let labels = self.labels_of(part)?;
         let mut found = Vec::with_capacity(labels.len());
         for block in data::blocks(&part.cases) {
@@ -108,7 +108,7 @@ impl PerClass {
         Ok(found.iter().zip(labels).filter(|(a, b)| a != b).count())
     }
 
-    fn labels_of<'a>(&self, part: &'a Part) -> Result<&'a [u32]> {
+    fn labels_of<'a>(&self, part: &'a Examples) -> Result<&'a [u32]> {
         let Some(labels) = part.labels.as_deref().filter(|_| part.cases.count() > 0) else {
             return Err(Error::invalid(
                 "a classifier of one machine a class",

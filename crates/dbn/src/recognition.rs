@@ -11,7 +11,7 @@ use rbm_core::kernel::Clamped;
 use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, data};
 use serde::{Serialize, Serializer};
 
-use crate::{Dbn, Part, labels};
+use crate::{Dbn, Examples, labels};
 
 /// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,7 +114,7 @@ impl Dbn {
 
     /// How many cases of `part`, prepared for the network, are taken for another class than theirs. Errors when there are no
     /// labels, or one is unknown to the network.
-    pub fn label_errors(&self, part: &Part, how: Recognition, rng: &mut Rng) -> Result<usize> {
+    pub fn label_errors(&self, part: &Examples, how: Recognition, rng: &mut Rng) -> Result<usize> {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("errors of recognition", "labels", "none"));
         };

@@ -7,7 +7,7 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 use serde::{Deserialize, Serialize};
 
 use crate::unrolled::{Batch, Score, Unrolled};
-use crate::{Classifier, Part};
+use crate::{Classifier, Examples};
 
 /// What is predicted: its name, and how it is standardised while learning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Regressor {
 
     /// The root of the mean squared error of the predictions for `part`, in the units of the data, and that of the training cases'
     /// mean in their place. Errors when there are no targets.
-    pub fn errors(&self, part: &Part) -> Result<(f64, f64)> {
+    pub fn errors(&self, part: &Examples) -> Result<(f64, f64)> {
         let Some(targets) = &part.targets else {
             return Err(Error::invalid("a regressor's errors", "targets", "none"));
         };
@@ -110,7 +110,7 @@ impl Unrolled for Regressor {
         self.network.constrain()
     }
 
-    fn score(&self, part: &Part) -> Result<Score> {
+    fn score(&self, part: &Examples) -> Result<Score> {
         let (error, _) = self.errors(part)?;
         Ok(Score { error, loss: 0.5 * (error / self.target.deviation).powi(2) })
     }

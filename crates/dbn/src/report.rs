@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use candle_dbn_data::View;
 use rbm_core::likelihood::{Annealing, Options, betas};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Result, Rng, Rows, data};
 use serde_json::Value;
 
 use crate::charts::{self, Convergence, Mark, Series};
-use crate::datasets::Cases;
 use crate::likelihood::{self, Likelihood};
-use crate::{Model, Part, gallery};
+use crate::{Examples, Model, gallery};
 
 /// The most cases of a group in the histogram of free energies.
 pub const MOST: usize = 2000;
@@ -52,7 +52,7 @@ pub fn free_energies(
 
 /// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
 /// colour by class. Nothing is drawn where there is no autoencoder, or where codes do not have two numbers; whether it was.
-pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Part) -> Result<bool> {
+pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Examples) -> Result<bool> {
     let path = path.as_ref();
     let Some(autoencoder) = model.autoencoder.as_ref().filter(|net| net.code_width() == 2) else {
         return Ok(false);
@@ -88,7 +88,7 @@ pub fn is_alignment(model: &Model) -> bool {
 pub fn correlations(
     path: &Path,
     model: &Model,
-    part: &Part,
+    part: &Examples,
     samples: &Tensor,
 ) -> Result<Option<f64>> {
     let Some((sites, states)) = gallery::sites(model) else { return Ok(None) };
@@ -336,7 +336,7 @@ fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
 pub fn estimates(
     path: impl AsRef<Path>,
     model: &Model,
-    cases: &Cases,
+    cases: &View,
     options: &Options,
     found: &Likelihood,
     samples: Option<&Tensor>,

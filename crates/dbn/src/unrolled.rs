@@ -6,7 +6,7 @@ use candle_core::{Tensor, Var};
 use rbm_core::ops::{Ascent, Deferred};
 use rbm_core::{Result, Rng};
 
-use crate::Part;
+use crate::Examples;
 
 /// A feed-forward network that is fine-tuned by backpropagation.
 pub trait Unrolled: Debug {
@@ -21,7 +21,7 @@ pub trait Unrolled: Debug {
     fn constrain(&self) -> Result<()>;
 
     /// How well the network does on the cases of `part`.
-    fn score(&self, part: &Part) -> Result<Score>;
+    fn score(&self, part: &Examples) -> Result<Score>;
 }
 
 /// Cases to learn from together.

@@ -9,11 +9,11 @@ mod common;
 use candle_core::Device;
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
-use dbn::{Model, Part, Recipe, Training, datasets};
+use dbn::{Examples, Model, Recipe, Training, data};
 
 /// The model that the recipe `name` leaves of digits when it is stopped after every `stride` steps (0 for never) and goes on from
 /// its checkpoint in another training, and its validation part.
-fn learned(name: &str, settings: &[&str], stride: usize) -> (Model, Part) {
+fn learned(name: &str, settings: &[&str], stride: usize) -> (Model, Examples) {
     let small = [
         "data.source=digits",
         "data.validate_one_in=5",
@@ -23,7 +23,7 @@ fn learned(name: &str, settings: &[&str], stride: usize) -> (Model, Part) {
     ];
     let settings: Vec<_> = small.iter().chain(settings).map(ToString::to_string).collect();
     let recipe = Recipe::named(name).unwrap().with(&settings).unwrap();
-    let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
     let mut watch = Interrupter { stride, ..Interrupter::default() };
     for stops in 0.. {
         assert!(stops < 100, "it never ends");
@@ -39,7 +39,7 @@ fn learned(name: &str, settings: &[&str], stride: usize) -> (Model, Part) {
 }
 
 /// Errors of a classifier on the validation part, percent.
-fn error((model, part): &(Model, Part)) -> f64 {
+fn error((model, part): &(Model, Examples)) -> f64 {
     let (errors, _) = model.classifier.as_ref().unwrap().errors_and_loss(part).unwrap();
     100.0 * errors as f64 / part.len() as f64
 }

@@ -482,7 +482,7 @@ fn offsets_stand_for_log_z() {
         })
         .collect();
     let network = PerClass::new(rbms).unwrap();
-    let part = dbn::Part::new(rows, Some(labels)).unwrap();
+    let part = dbn::Examples::new(rows, Some(labels)).unwrap();
     let before = network.errors(&part).unwrap();
     network.fit_offsets(&part).unwrap();
     assert!(network.errors(&part).unwrap() <= before);
@@ -492,9 +492,11 @@ fn offsets_stand_for_log_z() {
         // Counts are rounded to whole cases of 20,000 a class.
         assert!((found - expected).abs() < 0.01, "{found}, expected {expected}");
     }
-    let unknown = dbn::Part::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![5; 16])).unwrap();
+    let unknown =
+        dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![5; 16])).unwrap();
     assert!(network.errors(&unknown).unwrap_err().to_string().contains("classes below 3"));
-    let missing = dbn::Part::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16])).unwrap();
+    let missing =
+        dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16])).unwrap();
     assert!(network.fit_offsets(&missing).unwrap_err().to_string().contains("cases of class 1"));
 }
 
@@ -516,7 +518,7 @@ fn the_recipe_in_small_learns() {
         ["layers.*.epochs=60", "updown.epochs=30", "data.validate_one_in=3", "layers.*.hidden=100"];
     let words: Vec<_> = words.iter().map(ToString::to_string).collect();
     let recipe = dbn::Recipe::named("digits-joint").unwrap().with(&words).unwrap();
-    let data = dbn::datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = dbn::data::load("digits", &recipe.data_options().unwrap()).unwrap();
     let mut training = dbn::Training::new(recipe, data, &Device::Cpu).unwrap();
     let mut last = Last(Default::default());
     assert!(matches!(training.run(&mut last).unwrap(), Outcome::Finished(_)));

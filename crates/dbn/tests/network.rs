@@ -259,7 +259,7 @@ fn dropout_keeps_the_mean() {
 #[test]
 fn labels_beyond_the_classes_are_refused() {
     let classifier = Classifier::empty(4, &[], 3, DType::F32, &Device::Cpu).unwrap();
-    let part = dbn::Part::new(cases(2, 4), Some(vec![0, 3])).unwrap();
+    let part = dbn::Examples::new(cases(2, 4), Some(vec![0, 3])).unwrap();
     let message = classifier.errors_and_loss(&part).unwrap_err().to_string();
     assert!(message.contains("below 3") && message.contains("found 3"), "{message}");
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use candle_core::Device;
-use dbn::datasets::{self, Content};
+use dbn::data::{self, Content};
 use dbn::training::Outcome;
 use dbn::{Recipe, Training};
 use rbm_core::Rng;
@@ -57,7 +57,7 @@ fn held_out_ratings_are_predicted_better_than_by_the_film_s_mean() {
         "classifier=none".into(),
     ];
     let recipe = Recipe::named("table").unwrap().with(&settings).unwrap();
-    let data = datasets::load(&recipe.data.source, &recipe.data_options().unwrap()).unwrap();
+    let data = data::load(&recipe.data.source, &recipe.data_options().unwrap()).unwrap();
     let columns = data.columns.clone().unwrap();
     assert_eq!(columns.units().to_string(), "potts(5):8");
     let cases = data.train.cases.tensor().unwrap();

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use dbn::recipe::BUILT_IN;
-use dbn::{Part, Recipe};
+use dbn::{Examples, Recipe};
 use rbm_core::{Schedule, Units};
 
 fn settings(list: &[&str]) -> Vec<String> {
@@ -46,9 +46,9 @@ fn settings_reach_their_key() {
 }
 
 /// Cases of so many values, without labels.
-fn part(values: Vec<f32>, width: usize) -> Part {
+fn part(values: Vec<f32>, width: usize) -> Examples {
     let shape = (values.len() / width, width);
-    Part::new(Tensor::from_vec(values, shape, &Device::Cpu).unwrap(), None).unwrap()
+    Examples::new(Tensor::from_vec(values, shape, &Device::Cpu).unwrap(), None).unwrap()
 }
 
 /// A one-hot code is a run of columns of which exactly one is on in each case of each part; whatever is not is a bit.

@@ -6,7 +6,7 @@ mod common;
 use candle_core::Device;
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
-use dbn::{Model, Recipe, Training, datasets};
+use dbn::{Model, Recipe, Training, data};
 use rbm_core::Rng;
 
 const TINY: [&str; 8] = [
@@ -23,7 +23,7 @@ const TINY: [&str; 8] = [
 fn training(settings: &[&str]) -> Training {
     let settings: Vec<_> = TINY.iter().chain(settings).map(ToString::to_string).collect();
     let recipe = Recipe::named("digits").unwrap().with(&settings).unwrap();
-    let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn joint_learning_and_up_down_go_on_too() {
         ];
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         let recipe = Recipe::named("digits-joint").unwrap().with(&words).unwrap();
-        let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+        let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
         Training::new(recipe, data, &Device::Cpu).unwrap()
     };
     let whole = finish(&mut joint(), &mut Interrupter::default()).0;
@@ -98,7 +98,7 @@ fn joint_learning_and_up_down_go_on_too() {
         let classifier = Recipe::named("digits").unwrap().classifier.unwrap();
         let classifier = dbn::recipe::Classifier { epochs: 2, batch_size: 300, ..classifier };
         let recipe = Recipe { classifier: Some(classifier), ..recipe };
-        let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+        let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
         Training::new(recipe, data, &Device::Cpu).unwrap()
     };
     let unstopped = finish(&mut deep(), &mut Interrupter::default()).0;
@@ -123,7 +123,7 @@ fn autoencoding(settings: &[&str]) -> Training {
     let words = TINY.iter().filter(|key| key.starts_with("layers")).chain(&keys).chain(settings);
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
     let recipe = recipe.with(&words.map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    let data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 
@@ -174,7 +174,7 @@ fn every_look_of_a_search_leaves_out_the_same_units() {
 #[test]
 fn few_labels_are_all_that_fine_tuning_sees() {
     let all = training(&[]).train.labels.unwrap();
-    let chosen = |seed| datasets::choose_balanced(&all, 103, &mut Rng::new(seed)).unwrap();
+    let chosen = |seed| data::choose_balanced(&all, 103, &mut Rng::new(seed)).unwrap();
     let of_class = |class| chosen(1).iter().filter(|&&case| all[case as usize] == class).count();
     let counts: Vec<_> = (0..10).map(of_class).collect();
     assert_eq!(counts.iter().sum::<usize>(), 103);
@@ -182,7 +182,7 @@ fn few_labels_are_all_that_fine_tuning_sees() {
     assert!(chosen(1).is_sorted_by(|a, b| a < b), "one twice: {:?}", chosen(1));
     assert!(chosen(1) == chosen(1) && chosen(1) != chosen(2));
     // A class that has too few leaves its share to the others.
-    let uneven = datasets::choose_balanced(&[0, 0, 0, 0, 0, 1], 4, &mut Rng::new(1)).unwrap();
+    let uneven = data::choose_balanced(&[0, 0, 0, 0, 0, 1], 4, &mut Rng::new(1)).unwrap();
     assert!(uneven.len() == 4 && uneven.contains(&5), "{uneven:?}");
 
     let watched = |settings: &[&str]| {
@@ -215,7 +215,7 @@ fn few_labels_are_all_that_fine_tuning_sees() {
     let (errors, _) = model.classifier.unwrap().errors_and_loss(seen).unwrap();
     assert!(errors < seen.len() / 2, "{errors} of {}", seen.len());
 
-    let error = datasets::choose_balanced(&[0, 1], 3, &mut Rng::new(1)).unwrap_err().to_string();
+    let error = data::choose_balanced(&[0, 1], 3, &mut Rng::new(1)).unwrap_err().to_string();
     assert!(error.contains("at most the 2 training cases"), "{error}");
 }
 
@@ -303,7 +303,7 @@ fn other_seeds_split_the_data_alike() {
 #[test]
 fn too_few_cases_to_split_stay_together() {
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
-    let mut data = datasets::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let mut data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
     data.train = data.train.select(&[0, 1, 2, 3]).unwrap();
     let training = Training::new(recipe, data, &Device::Cpu).unwrap();
     assert_eq!((training.train.len(), training.held_out.is_none()), (4, true));
@@ -405,8 +405,8 @@ fn what_is_kept_for_validation_can_be_learned_from() {
     let validation = kept.validation.as_ref().unwrap();
     assert!(learned.validation.is_none() && validation.len() > 100);
     assert_eq!(learned.train.len(), kept.train.len() + validation.len());
-    let values = |part: &dbn::Part| part.cases.tensor().unwrap().to_vec2::<f32>().unwrap();
-    let labels = |part: &dbn::Part| part.labels.clone().unwrap();
+    let values = |part: &dbn::Examples| part.cases.tensor().unwrap().to_vec2::<f32>().unwrap();
+    let labels = |part: &dbn::Examples| part.labels.clone().unwrap();
     assert_eq!(values(&learned.train), [values(&kept.train), values(validation)].concat());
     assert_eq!(labels(&learned.train), [labels(&kept.train), labels(validation)].concat());
     let held_out = [&kept, &learned].map(|training| values(training.held_out.as_ref().unwrap()));

@@ -9,7 +9,7 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
-use dbn::{Dataset, Evaluation, Model, Part, Recipe, Recognition, Training};
+use dbn::{Dataset, Evaluation, Examples, Model, Recipe, Recognition, Training};
 use rbm_core::{Rng, Units};
 
 /// A recipe of two layers with everything that looks at biases.
@@ -56,7 +56,7 @@ fn dataset(units: &str) -> Dataset {
     );
     let cases: Tensor = layer.sample(&inputs.unwrap(), &mut Rng::new(2)).unwrap();
     let labels = (0..60).map(|i| i % 2).collect();
-    let train = Part::new(cases, Some(labels)).unwrap();
+    let train = Examples::new(cases, Some(labels)).unwrap();
     Dataset { name: "made up".into(), classes: Some(2), ..Dataset::of(train) }
 }
 
@@ -124,7 +124,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         let units: Units = visible.parse().unwrap();
         let drawn = loaded.dbn.start_chains(7, &mut Rng::new(5)).unwrap();
         let drawn = loaded.dbn.fall_sampled(&drawn.hidden, &mut Rng::new(6)).unwrap();
-        dbn::datasets::check_units("samples", &Part::new(drawn, None).unwrap(), &units).unwrap();
+        dbn::data::check_units("samples", &Examples::new(drawn, None).unwrap(), &units).unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use dbn::datasets::{Alphabet, Binarise, Missing, Weights};
+use dbn::data::{Alphabet, Binarise, Missing, Weights};
 
 /// How to read a data set.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]

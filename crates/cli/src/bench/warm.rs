@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
-use dbn::datasets;
+use dbn::data;
 use rbm_core::{
     ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, init::Init, ops,
 };
@@ -205,7 +205,7 @@ impl Warm {
 impl Given {
     fn read(source: &str, args: &Bench) -> Result<Self> {
         let dataset = recipe::load_numbers(source, &args.data_options).context("--data")?;
-        datasets::check_range(source, &dataset.train, 0.0, 1.0, "Bernoulli")?;
+        data::check_range(source, &dataset.train, 0.0, 1.0, "Bernoulli")?;
         // More cases than are gone through only take time.
         let count = dataset.train.len().min(10 * CASES);
         Ok(Self { name: dataset.name, cases: dataset.train.cases.block(0..count)? })

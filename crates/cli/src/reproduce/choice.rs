@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use dbn::likelihood::{self, Likelihood, Sampling};
 use dbn::training::{Command, Figures, Observer, Outcome, Step};
-use dbn::{Dataset, Model, Part, Recipe, Run, Training};
+use dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::{Effort, Options, Sides};
 
@@ -170,7 +170,7 @@ fn expected(before: &[Trial], place: Place) -> f64 {
 
 /// The mean log p(v) of the validation part: exact, or the lower of two short estimates from both sides. One side alone would
 /// choose the machine of which it is most wrong.
-fn judge(model: &Model, part: &Part, seed: u64) -> Result<f64> {
+fn judge(model: &Model, part: &Examples, seed: u64) -> Result<f64> {
     let cases = &part.cases;
     if let Some(exact) =
         Likelihood::exact(model, part, Sampling::default())?.and_then(|found| found.exact)

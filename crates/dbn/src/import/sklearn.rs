@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use candle_dbn_data::Arrays;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
 use super::budget::Budget;
 use super::found::{Found, Named, stacked};
-use crate::datasets::Arrays;
 
 /// The machine whose attributes the file `path` has under their own names:
 ///

@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use candle_dbn_data::{Element, ElementKind};
 use rbm_core::{Error, Result};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::budget::Budget;
 use super::pickle::{Id, Value, Values};
-use crate::datasets::{Kind, Number};
 
 const FORM: &str = "a PyTorch state dict, as torch.save(model.state_dict(), …) writes it (a pickled model is code: save its state dict, or safetensors)";
 
@@ -60,7 +60,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, Vec<Str
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(unread) => {
                 budget.take(&place, view.stored)?;
-                let number = Number { kind, is_big_endian };
+                let number = Element { kind, is_big_endian };
                 unread.insert((kind, archive.numbers(view.storage, number, view.stored)?))
             }
         };
@@ -91,18 +91,18 @@ fn is_tensor(values: &Values<'_>, id: Id) -> bool {
 }
 
 /// The type of the numbers of a storage.
-fn kind(class: &str) -> Option<Kind> {
+fn kind(class: &str) -> Option<ElementKind> {
     Some(match class.strip_prefix("torch\n")? {
-        "FloatStorage" => Kind::F32,
-        "DoubleStorage" => Kind::F64,
-        "HalfStorage" => Kind::F16,
-        "BFloat16Storage" => Kind::Bf16,
-        "BoolStorage" => Kind::Bool,
-        "ByteStorage" => Kind::U8,
-        "CharStorage" => Kind::I8,
-        "ShortStorage" => Kind::I16,
-        "IntStorage" => Kind::I32,
-        "LongStorage" => Kind::I64,
+        "FloatStorage" => ElementKind::F32,
+        "DoubleStorage" => ElementKind::F64,
+        "HalfStorage" => ElementKind::F16,
+        "BFloat16Storage" => ElementKind::Bf16,
+        "BoolStorage" => ElementKind::Bool,
+        "ByteStorage" => ElementKind::U8,
+        "CharStorage" => ElementKind::I8,
+        "ShortStorage" => ElementKind::I16,
+        "IntStorage" => ElementKind::I32,
+        "LongStorage" => ElementKind::I64,
         _ => return None,
     })
 }
@@ -241,7 +241,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The `count` numbers of a storage.
-    fn numbers(&mut self, storage: &str, number: Number, count: usize) -> Result<Tensor> {
+    fn numbers(&mut self, storage: &str, number: Element, count: usize) -> Result<Tensor> {
         let name = format!("data/{storage}");
         let bytes = self.entry(&name)?;
         if count.checked_mul(number.size()) != Some(bytes.len()) {

@@ -4,6 +4,7 @@ mod kept;
 mod verdict;
 
 use candle_core::Tensor;
+use candle_dbn_data::View;
 use rbm_core::kernel::Path;
 use rbm_core::likelihood::{self, Estimate, Found, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
@@ -14,8 +15,7 @@ pub use self::kept::{KEPT, KeptPartition};
 pub use self::verdict::Verdict;
 use crate::arriving::Arriving;
 use crate::bound::Bound;
-use crate::datasets::Cases;
-use crate::{Model, Part, Standardise};
+use crate::{Examples, Model, Standardise};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
 pub const TOLERANCE: f64 = 1.0;
@@ -28,13 +28,13 @@ const BOUND: u64 = 0xB0;
 /// ```
 /// use candle_core::{DType, Device};
 /// use dbn::likelihood::{Likelihood, Sampling};
-/// use dbn::{Dbn, Model, Part};
+/// use dbn::{Dbn, Model, Examples};
 /// use rbm_core::{Rbm, Units};
 ///
-/// let data = dbn::datasets::load("bars-and-stripes:3", &Default::default())?.train;
+/// let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
 /// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
 /// let model = Model::from(Dbn::new(vec![rbm])?);
-/// let prepared = Part { cases: model.prepare_cases(&data.cases)?, ..data };
+/// let prepared = Examples { cases: model.prepare_cases(&data.cases)?, ..data };
 /// // By enumeration, where one side is small; else by rbm_core::likelihood::Sides and Likelihood::from_sides.
 /// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
 /// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
@@ -123,7 +123,7 @@ struct FreeEnergy {
 impl Likelihood {
     /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
     /// enumerated.
-    pub fn exact(model: &Model, prepared: &Part, passes: Sampling) -> Result<Option<Self>> {
+    pub fn exact(model: &Model, prepared: &Examples, passes: Sampling) -> Result<Option<Self>> {
         let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
         let mut found = Self::of(free_energy, prepared, Verdict::Exact);
@@ -135,7 +135,7 @@ impl Likelihood {
     /// agree.
     pub fn from_sides(
         model: &Model,
-        prepared: &Part,
+        prepared: &Examples,
         passes: Sampling,
         found: &Found,
         tolerance: f64,
@@ -156,7 +156,7 @@ impl Likelihood {
         Ok(Self { forward, bridge, reverse, tempering, ..none })
     }
 
-    fn of(free_energy: FreeEnergy, cases: &Part, verdict: Verdict) -> Self {
+    fn of(free_energy: FreeEnergy, cases: &Examples, verdict: Verdict) -> Self {
         Self {
             cases: cases.len(),
             error_over_cases: free_energy.error,
@@ -189,7 +189,7 @@ pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
 }
 
 /// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
-pub fn check_configurations(model: &Model, prepared: &Cases) -> Result<()> {
+pub fn check_configurations(model: &Model, prepared: &View) -> Result<()> {
     let bottom = model.dbn.bottom();
     let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
     let mut row = 0;
@@ -227,7 +227,7 @@ impl Default for Sampling {
 }
 
 /// The way of the top machine from independent units with the averages of what arrives of the cases `prepared` by the model.
-pub fn path(model: &Model, prepared: &Cases) -> Result<Path> {
+pub fn path(model: &Model, prepared: &View) -> Result<Path> {
     let dbn = &model.dbn;
     let layer = dbn.rbms.len() - 1;
     Path::from_cases(dbn.top(), &Arriving { cases: prepared, labels: None, dbn, layer })
@@ -282,7 +282,7 @@ fn stretch(model: &Model) -> Result<f64> {
 }
 
 /// The free energies of the cases, a block at a time, averaged in `f64` as they count; of a stack, what stands for them in its bound.
-fn free_energy(model: &Model, part: &Part, sampling: Sampling) -> Result<FreeEnergy> {
+fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<FreeEnergy> {
     let (cases, weights) = (&part.cases, part.weights.as_deref());
     if cases.count() == 0 {
         return Err(Error::invalid("a likelihood", "at least one case", "none"));

@@ -1,12 +1,12 @@
 //! What a recipe must satisfy before anything is done with it.
 
+use candle_dbn_data::Scaling;
 use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Backpropagation, Classifier, FinetuneRule, Layer, Method, Recipe, UpDown};
 use crate::greedy::Pass;
-use crate::standardise::Scaling;
 
 /// The farthest that a case may be moved.
 const FARTHEST: f64 = 1e6;

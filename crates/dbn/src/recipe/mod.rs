@@ -20,6 +20,8 @@ mod work;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use candle_dbn_data as data;
+use candle_dbn_data::{Binarise, Dataset, LabelColumn, Missing, Parts, Scaling, Weights};
 use rbm_core::init::Init;
 use rbm_core::kernel::VisibleStep;
 use rbm_core::{Result, Schedule, Units};
@@ -35,9 +37,7 @@ pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::visible::AUTO;
 pub use self::work::Work;
-use crate::datasets::{self, Binarise, Dataset, LabelColumn, Missing, Parts, Weights};
 use crate::greedy::{Caching, Pass};
-use crate::standardise::Scaling;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 ///
@@ -149,7 +149,7 @@ impl Default for Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// What [`datasets::load`] reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
+    /// What [`data::load`] reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
     ///
     /// Range: a name, a file or a folder. Used by: all data.
     pub source: String,
@@ -462,12 +462,12 @@ fn auto() -> String {
 
 impl Recipe {
     /// How to read the data.
-    pub fn data_options(&self) -> Result<datasets::Options> {
+    pub fn data_options(&self) -> Result<data::ReadOptions> {
         let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;
         let alphabet = Some(&self.data.alphabet).filter(|alphabet| !alphabet.is_empty());
         let Data { target, drop, categories, numbers, missing, .. } = &self.data;
         let Ok(column) = LabelColumn::from_str(label_column);
-        Ok(datasets::Options {
+        Ok(data::ReadOptions {
             scale: (*scale != 0.0).then_some(*scale),
             labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
             label_column: (!label_column.is_empty()).then_some(column),

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_dbn_data as data;
+
 use super::Recipe;
 use crate::config::Preprocessing;
-use crate::datasets;
 
 impl Recipe {
     /// The recipe with the names of files and folders in place of the paths of one machine.
     pub fn without_paths(mut self) -> Self {
         let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
-        if !datasets::is_named(&self.data.source) {
+        if !data::is_named(&self.data.source) {
             self.data.source = name(Path::new(&self.data.source)).display().to_string();
         }
         self.data.labels = name(&self.data.labels);

@@ -1,11 +1,11 @@
 //! The units of the data layer: their kind is the recipe's, their number the data's.
 
+use candle_dbn_data as data;
+use candle_dbn_data::{Alphabet, Columns, Examples, Scaling};
 use rbm_core::{Error, Result, Units};
 
 use super::{Recipe, nearest};
-use crate::datasets::{self, Alphabet, Columns, Part};
 use crate::greedy::Pass;
-use crate::standardise::Scaling;
 
 /// The kind of zeros and ones whose one-hot codes are found from the data.
 const ONE_HOT: &str = "one-hot";
@@ -29,7 +29,7 @@ impl Recipe {
     /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and whose columns
     /// hold `columns`, where that is known. Errors where such units cannot be as wide as the cases, and with `one-hot` for cases
     /// that are not zeros and ones.
-    pub fn visible_units(&self, parts: &[&Part], columns: Option<&Columns>) -> Result<Units> {
+    pub fn visible_units(&self, parts: &[&Examples], columns: Option<&Columns>) -> Result<Units> {
         if let Some(columns) = columns.filter(|_| self.visible == AUTO) {
             return Ok(match self.standardise {
                 Scaling::MinMax => columns.min_max_units(),
@@ -37,7 +37,7 @@ impl Recipe {
             });
         }
         if self.visible == ONE_HOT {
-            return datasets::one_hot_units(&self.data.source, parts);
+            return data::one_hot_units(&self.data.source, parts);
         }
         let width = parts.first().map_or(0, |part| part.width());
         self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))

@@ -14,6 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
+use candle_dbn_data as data;
+use candle_dbn_data::{Binarise, Columns, Missing, Standardise, View};
 use candle_nn::Module;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Imputation;
@@ -24,10 +26,8 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows};
 
 use self::file::{check, check_shapes, read_tensors};
 use crate::config::{CONFIG, Config, FORMAT, Preprocessing, VERSION};
-use crate::datasets::{self, Binarise, Cases, Columns, Missing};
 use crate::directed::Directed;
 use crate::missing::{self, MissingValues};
-use crate::standardise::Standardise;
 use crate::{Autoencoder, Classifier, Dbn, Recognition, Regressor, labels};
 
 /// The weights' file in a model's folder.
@@ -38,7 +38,7 @@ const LEAST_PIXEL: f32 = 16.0;
 
 /// A network, what was fine-tuned from it, and how data reach it: what takes data as they are.
 ///
-/// Cases `(batch, width)` are in the values that a [`Dataset`](crate::Dataset) has; the model shifts and scales them and fills in what
+/// View `(batch, width)` are in the values that a [`Dataset`](crate::Dataset) has; the model shifts and scales them and fills in what
 /// is missing, as while it learned. Numbers as their file has them, pixels up to 255 or codes, go through [`Model::encode`] first.
 ///
 /// ```
@@ -47,7 +47,7 @@ const LEAST_PIXEL: f32 = 16.0;
 /// use dbn::{Dataset, Model, Recipe, Training, training::Outcome};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let digits = dbn::datasets::load("digits", &Default::default())?;
+/// let digits = dbn::data::load("digits", &Default::default())?;
 /// let x = digits.train.cases.thinned(100)?;
 /// let recipe = Recipe::named("digits")?.with(&["layers.*.epochs=1", "classifier.epochs=1"])?;
 /// # let recipe = recipe.with(&["layers.*.hidden=8"])?;
@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// The values of cases whose numbers `(batch, columns)` are as their file has them: divided as those that the model learned
-    /// from, categories and codes as zeros and a one, zeros and ones by a threshold. What [`datasets::load`]
+    /// from, categories and codes as zeros and a one, zeros and ones by a threshold. What [`data::load`]
     /// reads has gone through this already.
     ///
     /// # Errors
@@ -150,9 +150,9 @@ impl Model {
         let values = match &self.preprocessing {
             Some(Preprocessing { scale, binarise, one_hot, .. }) => {
                 let columns = self.columns.as_ref();
-                datasets::encoded(numbers, *scale, columns, *one_hot, binarise.parse()?)?
+                data::encoded(numbers, *scale, columns, *one_hot, binarise.parse()?)?
             }
-            None => datasets::encoded(numbers, 1.0, self.columns.as_ref(), 0, Binarise::None)?,
+            None => data::encoded(numbers, 1.0, self.columns.as_ref(), 0, Binarise::None)?,
         };
         self.check_width(values.dim(1)?)?;
         Ok(values)
@@ -200,17 +200,17 @@ impl Model {
     }
 
     /// How to read the cases of `source` as those that the model learned from: what is `given`, and the columns, categories, names of
-    /// classes and letters that the model knows. [`datasets::load`] takes it; what it divides by is the source's
+    /// classes and letters that the model knows. [`data::load`] takes it; what it divides by is the source's
     /// own, unless it is given.
-    pub fn options(&self, source: &str, given: datasets::Options) -> datasets::Options {
+    pub fn options(&self, source: &str, given: data::ReadOptions) -> data::ReadOptions {
         let alphabet = given.alphabet.clone().or_else(|| {
             let known = &self.preprocessing.as_ref()?.alphabet;
-            known.parse().ok().filter(|_| datasets::is_alignment(source))
+            known.parse().ok().filter(|_| data::is_alignment(source))
         });
         let classes =
             self.classes().map(|classes| (0..classes).map(|class| self.class_name(class)));
-        let known_width = Some(self.dbn.width()).filter(|_| datasets::is_sparse(source));
-        datasets::Options {
+        let known_width = Some(self.dbn.width()).filter(|_| data::is_sparse(source));
+        data::ReadOptions {
             first_index: self.preprocessing.as_ref().and_then(|done| done.first_index),
             width: given.width.or(known_width),
             finds_kinds: false,
@@ -228,7 +228,7 @@ impl Model {
     fn checked(&self, x: &Tensor) -> Result<Tensor> {
         let prepared = self.prepare(x)?;
         let hint = self.preprocessing.as_ref().map_or("", |done| done.hint());
-        datasets::check_values(&prepared, &self.dbn.visible_units(), hint)?;
+        data::check_values(&prepared, &self.dbn.visible_units(), hint)?;
         Ok(prepared)
     }
 
@@ -255,7 +255,7 @@ impl Model {
 
     /// [`Model::prepare`] for cases that stay where they are until rows of them are formed; but where values are missing and drawn
     /// given the others, all are in memory.
-    pub fn prepare_cases(&self, cases: &Cases) -> Result<Cases> {
+    pub fn prepare_cases(&self, cases: &View) -> Result<View> {
         self.check_width(cases.width())?;
         let mut cases = cases.clone();
         if let Some(values) = self.missing.as_ref().filter(|values| values.how == Missing::Mean) {
@@ -268,7 +268,7 @@ impl Model {
     }
 
     /// Prepared cases with what is missing at its conditional mean, where it is drawn while learning.
-    pub fn complete(&self, prepared: &Cases) -> Result<Cases> {
+    pub fn complete(&self, prepared: &View) -> Result<View> {
         match self.imputation()? {
             Some(imputation) => missing::complete(prepared, &imputation, self.dbn.bottom()),
             None => Ok(prepared.clone()),

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use candle_dbn_data::View;
 use rbm_core::ops::device::to_host;
 use rbm_core::train::Position;
 use rbm_core::{Batches, Error, Result, Rng, Rows, init, monitor};
@@ -11,10 +12,9 @@ use super::backprop::Backprop;
 use super::network::Network;
 use super::record::Record;
 use super::{Command, Figures, Observer, Stage, Step, Stream, Training};
-use crate::datasets::Cases;
 use crate::recipe::{Backpropagation, Work};
 use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
-use crate::{Part, missing};
+use crate::{Examples, missing};
 
 /// The most cases that tell how large a loss can be.
 const SEEN: usize = 1000;
@@ -62,7 +62,7 @@ impl Training {
         match (&self.recipe.classifier, &self.train.labels) {
             (Some(recipe), Some(labels)) if recipe.train_on > 0 => {
                 let mut rng = self.stream(Stream::Labelled);
-                crate::datasets::choose_balanced(labels, recipe.train_on, &mut rng)
+                candle_dbn_data::choose_balanced(labels, recipe.train_on, &mut rng)
             }
             _ => Ok(all),
         }
@@ -168,11 +168,11 @@ impl Training {
     }
 
     /// The validation part with what is missing at its conditional mean under the lowest machine.
-    fn complete_validation(&self) -> Result<Option<Part>> {
+    fn complete_validation(&self) -> Result<Option<Examples>> {
         match (&self.validation, &self.imputation, self.rbms.first()) {
             (Some(part), Some(imputation), Some(bottom)) => {
                 let cases = missing::complete(&part.cases, imputation, bottom)?;
-                Ok(Some(Part { cases, ..part.clone() }))
+                Ok(Some(Examples { cases, ..part.clone() }))
             }
             (part, ..) => Ok(part.clone()),
         }
@@ -183,7 +183,7 @@ impl Training {
         &mut self,
         network: &Network,
         recipe: &Backpropagation,
-        (validation, most): (Option<&Part>, f64),
+        (validation, most): (Option<&Examples>, f64),
         mut figures: Figures,
     ) -> Result<Figures> {
         let epoch = self.record.position.epoch + 1;
@@ -219,12 +219,12 @@ impl Training {
     }
 
     /// Training cases from all over them, a thousand at most, with what is missing as it begins.
-    fn some_of_training(&self) -> Result<Part> {
+    fn some_of_training(&self) -> Result<Examples> {
         let part = self.train.select(&self.train.cases.spread(SEEN))?;
         match &self.imputation {
             Some(imputation) => {
-                let cases = Cases::of(&imputation.started(&part.cases.tensor()?)?)?;
-                Ok(Part { cases: cases.to_device(&self.device)?, ..part })
+                let cases = View::of(&imputation.started(&part.cases.tensor()?)?)?;
+                Ok(Examples { cases: cases.to_device(&self.device)?, ..part })
             }
             None => Ok(part),
         }

@@ -4,7 +4,7 @@ use candle_core::{D, Tensor};
 use rbm_core::{Joint, Rbm, Result, data};
 
 use super::Training;
-use crate::Part;
+use crate::Examples;
 use crate::greedy::Labels;
 
 /// What arrives of the validation cases at a joint machine, by means, and their labels.
@@ -29,7 +29,7 @@ impl Recognised<'_> {
 
 impl Training {
     /// The labels of `part` that the machine with this number learns, if it does.
-    pub(super) fn labels_of<'a>(&self, part: &'a Part, layer: usize) -> Option<Labels<'a>> {
+    pub(super) fn labels_of<'a>(&self, part: &'a Examples, layer: usize) -> Option<Labels<'a>> {
         let (of_cases, classes) = (part.labels.as_deref()?, self.classes?);
         self.recipe.is_joint(layer).then_some(Labels { of_cases, classes })
     }

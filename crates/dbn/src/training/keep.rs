@@ -7,7 +7,7 @@ use rbm_core::state::{State, below, prefixed};
 use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
-use crate::Part;
+use crate::Examples;
 use crate::unrolled::{self, Unrolled};
 
 /// How a network does on the validation part after an epoch.
@@ -53,7 +53,7 @@ impl Kept {
         &mut self,
         network: &dyn Unrolled,
         averages: bool,
-        validation: Option<&Part>,
+        validation: Option<&Examples>,
         epoch: usize,
     ) -> Result<Option<Score>> {
         let now = copy(network)?;

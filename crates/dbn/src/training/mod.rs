@@ -15,6 +15,8 @@ mod watch;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use candle_dbn_data as data;
+use candle_dbn_data::{Columns, Missing, Parts, Scaling, Standardise, known_moments};
 use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
@@ -23,12 +25,10 @@ use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Observer, Stage, Step};
-use crate::datasets::{Columns, Missing, Parts};
 use crate::greedy::Pass;
 use crate::missing::MissingValues;
 use crate::recipe::Work;
-use crate::standardise::{Scaling, Standardise, known_moments};
-use crate::{Dataset, Dbn, Directed, Model, Part, Recipe, datasets, labels};
+use crate::{Dataset, Dbn, Directed, Examples, Model, Recipe, labels};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -73,11 +73,11 @@ pub struct Training {
     /// What is done, with nothing left open.
     pub recipe: Recipe,
     /// What is learned from, as the network sees it: prepared, and so nothing for a [`Model`], which would prepare it again.
-    pub train: Part,
+    pub train: Examples,
     /// What decides when to stop; never learned from.
-    pub validation: Option<Part>,
+    pub validation: Option<Examples>,
     /// What no decision sees: untouched values, for one evaluation at the end.
-    pub held_out: Option<Part>,
+    pub held_out: Option<Examples>,
     /// Whether to look at the machines after every epoch.
     pub monitor: bool,
     device: Device,
@@ -190,7 +190,7 @@ impl Training {
         }
         let (recipe, chosen) = recipe.resolved(&visible);
         notes.extend(chosen);
-        let check = |part: &Part| datasets::check_units(&recipe.data.source, part, &visible);
+        let check = |part: &Examples| data::check_units(&recipe.data.source, part, &visible);
         if scaling == Scaling::None {
             // Before the split, so that the place in an error is the place in the file.
             let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
@@ -206,10 +206,10 @@ impl Training {
             Missing::Refuse => None,
             how => Some(MissingValues { how, mean: known_moments(&train.cases)?.0 }),
         };
-        let filled = |part: Part| -> Result<Part> {
+        let filled = |part: Examples| -> Result<Examples> {
             match &missing {
                 Some(values) if values.how == Missing::Mean => {
-                    Ok(Part { cases: part.cases.filled(&values.mean)?, ..part })
+                    Ok(Examples { cases: part.cases.filled(&values.mean)?, ..part })
                 }
                 _ => Ok(part),
             }
@@ -220,13 +220,13 @@ impl Training {
             Scaling::MinMax => Some(Standardise::min_max(&train.cases)?.only(&visible)?),
             Scaling::None | Scaling::Auto => None,
         };
-        let prepare = |part: Part| -> Result<Part> {
+        let prepare = |part: Examples| -> Result<Examples> {
             let cases = standardise
                 .as_ref()
                 .map_or(Ok(part.cases.clone()), |s| part.cases.standardised(s))?;
-            let part = Part { cases, ..part };
+            let part = Examples { cases, ..part };
             check(&part)?;
-            Ok(Part { cases: part.cases.to_device(device)?, ..part })
+            Ok(Examples { cases: part.cases.to_device(device)?, ..part })
         };
         let (train, validation) = (prepare(train)?, validation.map(prepare).transpose()?);
         let standardise = standardise.map(|s| s.to_device(device)).transpose()?;

@@ -15,7 +15,7 @@ use super::keep::Kept;
 use super::record::{Record, checkpoint_of, warm_tensors};
 use super::watch::{Command, Figures, Observer, Stage, Step};
 use super::{Stream, Training};
-use crate::Part;
+use crate::Examples;
 use crate::greedy::{Below, Caching, Pass};
 
 /// The most cases that are looked at after each epoch.
@@ -133,7 +133,7 @@ impl Training {
 
     fn monitor(&self, feed: &Below) -> Result<Monitor> {
         let means = vec![Pass::Mean; feed.rbms.len()];
-        let some = |part: &Part| -> Result<_> {
+        let some = |part: &Examples| -> Result<_> {
             let labels = self.labels_of(part, feed.rbms.len());
             let below = Below {
                 cases: &part.cases,

@@ -10,7 +10,7 @@ use super::keep::{Counts, Kept};
 use super::network::Network;
 use super::{Checkpoint, Training};
 use crate::recipe::Work;
-use crate::{Directed, Part, Recipe};
+use crate::{Directed, Examples, Recipe};
 
 pub(super) const VERSION: u32 = 1;
 
@@ -49,8 +49,8 @@ impl Record {
     /// Nothing is done yet.
     pub(super) fn beginning(
         recipe: &Recipe,
-        train: &Part,
-        validation: Option<&Part>,
+        train: &Examples,
+        validation: Option<&Examples>,
     ) -> Result<Self> {
         let mut checksum = crc32fast::Hasher::new();
         [Some(train), validation]
@@ -113,7 +113,7 @@ pub(super) struct Fingerprint {
 }
 
 /// Takes every value and label in their order into the checksum.
-fn take_in(checksum: &mut crc32fast::Hasher, part: &Part) -> Result<()> {
+fn take_in(checksum: &mut crc32fast::Hasher, part: &Examples) -> Result<()> {
     for block in data::blocks(&part.cases) {
         let values = block?.flatten_all()?.to_vec1::<f32>()?;
         checksum.update(&values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>());

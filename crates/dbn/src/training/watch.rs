@@ -119,7 +119,7 @@ pub struct Figures {
 /// }
 ///
 /// # fn main() -> dbn::Result<()> {
-/// let digits = dbn::datasets::load("digits", &Default::default())?;
+/// let digits = dbn::data::load("digits", &Default::default())?;
 /// let mut training = Training::new(Recipe::named("digits")?, digits, &Device::Cpu)?;
 /// assert!(matches!(training.run(&mut Lines { batches: 5 })?, Outcome::Stopped));
 /// # Ok(())

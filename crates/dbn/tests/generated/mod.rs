@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 use dbn::training::{Command, Observer, Outcome, Stage, Step};
-use dbn::{Recipe, Training, datasets};
+use dbn::{Recipe, Training, data};
 use flate2::{Compression, write::GzEncoder};
 
 /// Values of a case: 28 × 28.
@@ -201,7 +201,7 @@ pub fn train(source: &Path, hidden: usize, batches: usize) -> Cost {
     recipe.layers.truncate(1);
     recipe.classifier = None;
     let recipe = recipe.with(&settings).unwrap();
-    let data = datasets::load(source.to_str().unwrap(), &recipe.data_options().unwrap()).unwrap();
+    let data = data::load(source.to_str().unwrap(), &recipe.data_options().unwrap()).unwrap();
     let mut training = Training::new(recipe, data, &Device::Cpu).unwrap();
     let mut watch = Limited { limit: batches, batches: 0, began: None };
     let outcome = training.run(&mut watch).unwrap();

@@ -1,0 +1,217 @@
+//! The first lines of a text in columns: whether there is a header, and what it says.
+
+use std::collections::HashMap;
+
+use csv::StringRecord;
+use rbm_core::{Error, Result};
+
+use crate::columns::{Columns, listed};
+use crate::formats::delimited::{SAMPLED, Separator, Text};
+use crate::labels::LabelColumn;
+use crate::options::ReadOptions;
+
+const LABEL_NAMES: [&str; 7] = ["label", "labels", "class", "classes", "target", "targets", "y"];
+/// What stands where nothing is known, in the tables of pandas, R and UCI.
+const MISSING: [&str; 12] =
+    ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"];
+
+/// Whether nothing is known where this stands.
+pub(crate) fn is_missing(cell: &str) -> bool {
+    MISSING.contains(&cell)
+}
+
+/// What the first lines say of all others.
+pub(crate) struct Head {
+    pub columns: usize,
+    /// The name of every column, if there is a header; empty where the header leaves one out.
+    pub names: Option<Vec<String>>,
+    /// Whether numbers have a comma before their decimals.
+    has_decimal_commas: bool,
+    pub notes: Vec<String>,
+}
+
+impl Head {
+    /// Looks at the first lines of `text`, of which the first may be known to be a header.
+    pub(crate) fn of(text: &Text, has_header: bool, options: &ReadOptions) -> Result<Self> {
+        let mut sample = Vec::new();
+        text.records(|_, record| {
+            sample.push(record.clone());
+            Ok(sample.len() <= SAMPLED)
+        })?;
+        let Some((first, rest)) = sample.split_first() else { return Err(text.empty()) };
+        let mut notes = Vec::new();
+        if text.separator != Separator::Mark(b',') {
+            notes.push(format!("the values of a line are separated by {}", text.separator.name()));
+        }
+        let is_decimal = |cell: &str| {
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            let parts = cell.trim_start_matches(['-', '+']).split_once(',');
+            parts.is_some_and(|(whole, part)| digits(whole) && digits(part))
+        };
+        let cells = || rest.iter().flat_map(StringRecord::iter);
+        let has_decimal_commas = text.separator != Separator::Mark(b',')
+            && cells().any(is_decimal)
+            && !cells().any(|cell| cell.contains('.') && cell.parse::<f32>().is_ok());
+        if has_decimal_commas {
+            notes.push("numbers with a comma (1,5) are read as decimals".into());
+        }
+        let mut head = Self { columns: first.len(), names: None, has_decimal_commas, notes };
+        if !has_header && !head.is_header(first, rest, options.columns.as_deref()) {
+            return Ok(head);
+        }
+        let mut names: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
+        if let Some(name) = names.first_mut() {
+            // NumPy's `savetxt` writes the header as a comment.
+            *name = name.trim_start_matches('#').trim().to_owned();
+        }
+        let Some(next) = rest.first() else {
+            let (place, expected) = ("after the header", "at least one case");
+            return Err(Error::file(text.path, place, expected, "the end of the file"));
+        };
+        if names.len() + 1 == next.len() {
+            names.insert(0, String::new());
+        }
+        head.columns = names.len();
+        let is_count = names.iter().all(|name| name.is_empty() || name.parse::<f32>().is_ok());
+        if is_count && !has_header {
+            head.notes.push("the first line counts the columns: it is taken for a header".into());
+        }
+        let mut seen = HashMap::new();
+        let mut renamed = Vec::new();
+        for name in &mut names {
+            let before = seen.entry(name.clone()).or_insert(0usize);
+            *before += 1;
+            if *before > 1 && !name.is_empty() {
+                *name = format!("{name}.{}", *before - 1);
+                renamed.push(format!("`{name}`"));
+            }
+        }
+        if !renamed.is_empty() {
+            head.notes.push(format!("columns of one name are told apart as {}", listed(&renamed)));
+        }
+        head.names = Some(names);
+        Ok(head)
+    }
+
+    /// The number in a cell.
+    pub(crate) fn number(&self, cell: &str) -> Option<f64> {
+        match self.has_decimal_commas {
+            true => cell.replacen(',', ".", 1).parse().ok(),
+            false => cell.parse().ok(),
+        }
+    }
+
+    /// The nearest single-precision number.
+    pub(crate) fn value(&self, cell: &str) -> Option<f32> {
+        match self.has_decimal_commas {
+            true => cell.replacen(',', ".", 1).parse().ok(),
+            false => cell.parse().ok(),
+        }
+    }
+
+    /// Whether `first` names the columns of the cases `rest`.
+    fn is_header(
+        &self,
+        first: &StringRecord,
+        rest: &[StringRecord],
+        known: Option<&Columns>,
+    ) -> bool {
+        if let Some(names) = known.and_then(Columns::names)
+            && names.iter().all(|name| first.iter().any(|cell| cell == *name))
+        {
+            return true;
+        }
+        let is_word = |cell: &str| !is_missing(cell) && self.number(cell).is_none();
+        if !first.iter().any(is_word) {
+            return self.is_count(first, rest);
+        }
+        let mut recurs = false;
+        for (at, cell) in first.iter().enumerate().filter(|(_, cell)| is_word(cell)) {
+            let below =
+                || rest.iter().filter_map(|row| row.get(at)).filter(|cell| !is_missing(cell));
+            if below().next().is_some() && below().all(|cell| !is_word(cell)) {
+                return true;
+            }
+            recurs |= below().any(|other| other == cell);
+        }
+        !recurs && first.iter().all(|cell| cell.is_empty() || is_word(cell))
+    }
+
+    /// Whether `first` counts the columns from 0, perhaps behind an empty cell, as pandas names what has no names.
+    fn is_count(&self, first: &StringRecord, rest: &[StringRecord]) -> bool {
+        let counted: Vec<_> =
+            first.iter().enumerate().filter(|(at, cell)| *at > 0 || !cell.is_empty()).collect();
+        let is_count = counted.len() >= 3
+            && counted.iter().enumerate().all(|(i, (_, cell))| **cell == i.to_string());
+        let mut cells = rest.iter().flat_map(StringRecord::iter);
+        let mut has_fractions =
+            || cells.any(|cell| self.number(cell).is_some_and(|x| x.fract() != 0.0));
+        is_count && (counted.len() < first.len() || counted.len() >= 8 || has_fractions())
+    }
+
+    /// The name of the column `at`, by which a model knows it; made up where the header leaves it out.
+    pub(crate) fn name(&self, at: usize) -> Option<String> {
+        Some(match self.names.as_ref()?[at].as_str() {
+            "" => format!("column {}", at + 1),
+            name => name.to_owned(),
+        })
+    }
+
+    /// What the column `at` is called in a message.
+    pub(crate) fn called(&self, at: usize) -> String {
+        match self.names.as_ref().map(|names| names[at].as_str()) {
+            Some(name) if !name.is_empty() => format!("column `{name}`"),
+            _ => format!("column {}", at + 1),
+        }
+    }
+
+    /// Whether the record with this number is a case.
+    pub(crate) fn is_case(&self, number: usize) -> bool {
+        number > 0 || self.names.is_none()
+    }
+
+    /// The column of this name, or of this number from 1.
+    pub(crate) fn find(&self, wanted: &str) -> Option<usize> {
+        let names = self.names.as_deref().unwrap_or_default();
+        let is = |same: &dyn Fn(&str) -> bool| names.iter().position(|name| same(name));
+        is(&|name| name == wanted)
+            .or_else(|| is(&|name| name.eq_ignore_ascii_case(wanted)))
+            .or_else(|| {
+                wanted.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < self.columns)
+            })
+    }
+
+    /// The column of this name or number; an error with those that there are.
+    pub(crate) fn found(&self, text: &Text, wanted: &str) -> Result<usize> {
+        self.find(wanted).ok_or_else(|| {
+            let found = match &self.names {
+                Some(names) => {
+                    listed(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
+                }
+                None => "numbers, no header".into(),
+            };
+            let expected = format!("a header with a column named `{wanted}`");
+            Error::file(text.path, "line 1", expected, found)
+        })
+    }
+
+    /// The column of the labels: the one that `options` or the header name.
+    pub(crate) fn label_column(&self, text: &Text, options: &ReadOptions) -> Result<Option<usize>> {
+        match &options.label_column {
+            // What a model learned from says which column is none of the others.
+            None if options.columns.is_some() => {
+                Ok(options.known_label.as_deref().and_then(|name| self.find(name)))
+            }
+            None => {
+                let names = self.names.as_deref().unwrap_or_default();
+                let is = |name: &String, wanted: &str| name.trim().to_lowercase() == wanted;
+                let found = |wanted: &&str| names.iter().position(|name| is(name, wanted));
+                Ok(LABEL_NAMES.iter().find_map(found))
+            }
+            Some(LabelColumn::None) => Ok(None),
+            Some(LabelColumn::First) => Ok(Some(0)),
+            Some(LabelColumn::Last) => Ok(self.columns.checked_sub(1)),
+            Some(LabelColumn::Name(wanted)) => self.found(text, wanted).map(Some),
+        }
+    }
+}

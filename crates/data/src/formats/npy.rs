@@ -1,0 +1,210 @@
+//! NumPy arrays in .npy files.
+
+use std::io::Write;
+use std::path::Path;
+
+use npyz::{DType, Endianness, TypeChar};
+use rbm_core::{Error, Result};
+
+use crate::bytes;
+use crate::bytes::{Bytes, Spool, spooling};
+use crate::dtype::{Element, ElementKind};
+use crate::examples::Examples;
+use crate::formats::npy_header::{FORM, Header, PREFIX, TYPES};
+use crate::labels::{self, Labels};
+use crate::matrix::{Layout, RawMatrix};
+use crate::options::Missing;
+use crate::options::ReadOptions;
+use crate::view::View;
+
+/// How many bytes are turned from columns into rows at a time.
+const PIECE: usize = 1 << 22;
+
+/// Height and width of pictures.
+pub(crate) type Image = Option<(usize, usize)>;
+
+/// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures, which may have
+/// one channel: `(n, height, width, 1)` or `(n, 1, height, width)`.
+pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Examples, Image)> {
+    parse(path, bytes::read(path, FORM)?, options)
+}
+
+/// The same of `bytes`, which stand in `path`.
+pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<(Examples, Image)> {
+    let array = Array::parse(path, &bytes)?;
+    let (count, width, image) = match array.header.shape[..] {
+        [count, width] => (count, width, None),
+        [count, height, width] | [count, height, width, 1] | [count, 1, height, width] => {
+            (count, height * width, Some((height, width)))
+        }
+        _ => {
+            let expected = "(n, width) or (n, height, width), pictures with one channel or none";
+            return Err(array.wrong_shape(expected));
+        }
+    };
+    let (start, number) = (array.header.start, array.number()?);
+    let (bytes, start) = match array.header.is_fortran {
+        false => (bytes, start),
+        true => (in_rows(path, &bytes, &array, number)?, 0),
+    };
+    let layout = Layout { start, count, width, number };
+    let stored = match options.missing {
+        Missing::Refuse => RawMatrix::new(path, bytes, layout, options.scale)?,
+        _ => RawMatrix::with_missing(path, bytes, layout, options.scale)?,
+    };
+    Ok((Examples::of(View::from(stored), None)?, image))
+}
+
+/// The labels in the file `path`: numbers or words `(n,)` or `(n, 1)`, or one-hot codes `(n, classes)`.
+pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
+    parse_labels(path, &bytes::read(path, FORM)?)
+}
+
+/// The same of `bytes`, which stand in `path`.
+pub(crate) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<Labels> {
+    let array = Array::parse(path, bytes)?;
+    let values = |array: &Array| -> Result<Vec<f64>> {
+        Ok(array.number()?.wide(&bytes[array.header.start..]))
+    };
+    match array.header.shape[..] {
+        [_] | [_, 1] => match array.words()? {
+            Some(words) => Ok(labels::of_words(&words)),
+            None => labels::classes(path, &values(&array)?),
+        },
+        [_, width] if !array.header.is_fortran => {
+            let expected = "(n,) or (n, 1) for labels, or one-hot codes (n, classes)";
+            let classes = labels::of_one_hot(&values(&array)?, width);
+            labels::classes(path, &classes.ok_or_else(|| array.wrong_shape(expected))?)
+        }
+        _ => Err(array.wrong_shape("(n,) or (n, 1) for labels, or one-hot codes (n, classes)")),
+    }
+}
+
+struct Array<'a> {
+    path: &'a Path,
+    bytes: &'a Bytes,
+    header: Header,
+}
+
+impl<'a> Array<'a> {
+    fn parse(path: &'a Path, bytes: &'a Bytes) -> Result<Self> {
+        let header = Header::of(&bytes[..bytes.len().min(PREFIX)], bytes.len() as u64)
+            .map_err(|wrong| Error::file(path, wrong.place, wrong.expected, wrong.found))?;
+        let array = Self { path, bytes, header };
+        let shape = &array.header.shape;
+        if shape.contains(&0) {
+            return Err(array.wrong_shape("at least one case of at least one value"));
+        }
+        let found = bytes.len() - array.header.start;
+        match array.header.bytes() {
+            Some(declared) if declared == found => Ok(array),
+            // Objects have no size, and a type that is read has one.
+            None if array.header.dtype.num_bytes().is_none() => Err(array.wrong_type()),
+            declared => {
+                let declared = declared.map_or("more".into(), |n| n.to_string());
+                let expected = format!("{declared} bytes for shape {shape:?}");
+                let place = format!("byte {}", array.header.start);
+                Err(Error::file(path, place, expected, format!("{found} bytes")))
+            }
+        }
+    }
+
+    /// The words of an array of text: NumPy's `str`, four bytes a letter.
+    fn words(&self) -> Result<Option<Vec<String>>> {
+        let DType::Plain(written) = &self.header.dtype else { return Ok(None) };
+        if written.type_char() != TypeChar::UnicodeStr {
+            return Ok(None);
+        }
+        let letters = written.size_field() as usize;
+        let is_big_endian = written.endianness() == Endianness::Big;
+        let word = |bytes: &[u8]| -> String {
+            let (letters, _) = bytes.as_chunks::<4>();
+            let letters = letters.iter().map(|letter| match is_big_endian {
+                true => u32::from_be_bytes(*letter),
+                false => u32::from_le_bytes(*letter),
+            });
+            let letters = letters.take_while(|letter| *letter != 0);
+            letters
+                .map(|letter| char::from_u32(letter).unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
+        };
+        if letters == 0 {
+            return Err(Error::file(self.path, "type of the labels", "words", "empty ones"));
+        }
+        Ok(Some(self.bytes[self.header.start..].chunks_exact(4 * letters).map(word).collect()))
+    }
+
+    fn wrong_type(&self) -> Error {
+        Error::file(self.path, "type of the numbers", TYPES, self.header.dtype.descr())
+    }
+
+    fn wrong_shape(&self, expected: &str) -> Error {
+        Error::file(self.path, "shape", expected, format!("{:?}", self.header.shape))
+    }
+
+    /// How the numbers lie in the file. Errors for other types than [`TYPES`], and for booleans that are neither 0 nor 1.
+    fn number(&self) -> Result<Element> {
+        let number = number(&self.header.dtype).ok_or_else(|| self.wrong_type())?;
+        if number.kind == ElementKind::Bool {
+            let (end, mut buffer) = (self.bytes.len(), Vec::new());
+            for from in (self.header.start..end).step_by(PIECE) {
+                let numbers = self.bytes.piece(from..end.min(from + PIECE), &mut buffer);
+                let numbers = numbers.map_err(|e| Error::io(self.path, e))?;
+                if let Some(at) = numbers.iter().position(|&x| x > 1) {
+                    let place = format!("number {}", from - self.header.start + at + 1);
+                    return Err(Error::file(self.path, place, TYPES, numbers[at].to_string()));
+                }
+            }
+        }
+        Ok(number)
+    }
+}
+
+pub(crate) fn number(dtype: &DType) -> Option<Element> {
+    let DType::Plain(written) = dtype else { return None };
+    let kind = match (written.type_char(), written.size_field()) {
+        (TypeChar::Bool, 1) => ElementKind::Bool,
+        (TypeChar::Uint, 1) => ElementKind::U8,
+        (TypeChar::Uint, 2) => ElementKind::U16,
+        (TypeChar::Uint, 4) => ElementKind::U32,
+        (TypeChar::Uint, 8) => ElementKind::U64,
+        (TypeChar::Int, 1) => ElementKind::I8,
+        (TypeChar::Int, 2) => ElementKind::I16,
+        (TypeChar::Int, 4) => ElementKind::I32,
+        (TypeChar::Int, 8) => ElementKind::I64,
+        (TypeChar::Float, 2) => ElementKind::F16,
+        (TypeChar::Float, 4) => ElementKind::F32,
+        (TypeChar::Float, 8) => ElementKind::F64,
+        _ => return None,
+    };
+    Some(Element { kind, is_big_endian: written.endianness() == Endianness::Big })
+}
+
+/// The numbers of an array that lies column after column, row after row.
+fn in_rows(path: &Path, bytes: &Bytes, array: &Array<'_>, number: Element) -> Result<Bytes> {
+    let (count, size) = (array.header.shape[0], number.size());
+    let (height, width) = match array.header.shape[1..] {
+        [height, width] | [height, width, 1] | [1, height, width] => (height, width),
+        _ => (1, array.header.shape[1]),
+    };
+    // Of the values of a case, the first index runs fastest, as the number of the case does among all.
+    let columns: Vec<usize> =
+        (0..height).flat_map(|y| (0..width).map(move |x| x * height + y)).collect();
+    let (row, mut spool) = (columns.len() * size, Spool::new());
+    let rows = (PIECE / row).clamp(1, count);
+    let (mut piece, mut buffer) = (vec![0; rows * row], Vec::new());
+    for first in (0..count).step_by(rows) {
+        let rows = rows.min(count - first);
+        for (at, column) in columns.iter().enumerate() {
+            let from = array.header.start + (column * count + first) * size;
+            let numbers = bytes.piece(from..from + rows * size, &mut buffer);
+            let numbers = numbers.map_err(|e| Error::io(path, e))?.chunks_exact(size);
+            for (case, number) in numbers.enumerate() {
+                let to = case * row + at * size;
+                piece[to..to + size].copy_from_slice(number);
+            }
+        }
+        spool.write_all(&piece[..rows * row]).map_err(spooling(path))?;
+    }
+    spool.finish().map_err(spooling(path))
+}

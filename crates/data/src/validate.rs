@@ -1,0 +1,128 @@
+//! Whether values can be what units of a kind are.
+
+use candle_core::Tensor;
+use rbm_core::{Error, Result, Units, data};
+
+use crate::examples::Examples;
+use crate::examples::check_range;
+use crate::matrix::place;
+
+/// How far the sum over a site or over counts may be off, as a share of what it must be: for means and probabilities.
+const SLACK: f32 = 1e-3;
+
+/// What is wrong with a value: its column, what should stand there, what does.
+type Misfit = (usize, String, String);
+
+/// Checks that the cases of `part` are configurations of `units`, or means of some: zeros to ones for Bernoulli units, −1 or
+/// 1 for spins, at most the number of trials for binomial ones, sites that sum to one for Potts units, counts that sum to the
+/// number of draws for multinomial ones, nothing below zero for rectified ones. `path_or_name` is the source.
+///
+/// # Errors
+///
+/// [`Error::File`] for the first value that cannot be, naming its case and its place in it, both from 1; [`Error::Invalid`]
+/// for cases of another width.
+pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result<()> {
+    if part.width() != units.size() {
+        let expected = format!("{} values a case for {units}", units.size());
+        return Err(Error::invalid("the data", expected, part.width().to_string()));
+    }
+    let is_range =
+        matches!(units, Units::Bernoulli { .. } | Units::Binomial { .. } | Units::Gaussian { .. });
+    if is_range {
+        let (low, high) = units.range();
+        return check_range(path_or_name, part, low, high, &units.kind());
+    }
+    let may_miss = part.cases.may_miss();
+    let mut start = 0;
+    for block in data::blocks(&part.cases) {
+        for row in block?.to_vec2::<f32>()? {
+            let groups = units.groups().into_iter();
+            let misfit = groups.filter_map(|(columns, units)| {
+                let values = row.get(columns.clone())?;
+                let known: Vec<f32>;
+                let values = if may_miss && values.iter().any(|x| x.is_nan()) {
+                    // Of a site all values are missing, or none.
+                    known = values
+                        .iter()
+                        .map(|x| if x.is_nan() { neutral(units) } else { *x })
+                        .collect();
+                    &known[..]
+                } else {
+                    values
+                };
+                let (column, expected, found) = misfit(values, units)?;
+                Some((columns.start + column, expected, found))
+            });
+            if let Some((column, expected, found)) = misfit.into_iter().next() {
+                return Err(Error::file(path_or_name, place(start, column), expected, found));
+            }
+            start += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The same for cases in memory `(batch, width)`; `hint` says what to do where they do not fit, or nothing.
+pub fn check_values(x: &Tensor, units: &Units, hint: &str) -> Result<()> {
+    let part = Examples::new(x.clone(), None)?;
+    check_units("the data", &part, units).map_err(|error| match error {
+        Error::File { place, expected, found, .. } => {
+            Error::invalid(format!("the data: {place}"), format!("{expected}{hint}"), found)
+        }
+        other => other,
+    })
+}
+
+/// A value that fits in place of one that is missing.
+fn neutral(units: &Units) -> f32 {
+    match units {
+        Units::Spin { .. } => 1.0,
+        Units::Potts { states, .. } => 1.0 / *states as f32,
+        Units::Multinomial { size, draws } => *draws as f32 / *size as f32,
+        _ => 0.0,
+    }
+}
+
+/// What the first value of a case is that units of one kind cannot have.
+fn misfit(values: &[f32], units: &Units) -> Option<Misfit> {
+    let (low, high) = units.range();
+    let first = |is_wrong: &dyn Fn(f32) -> bool, expected: String| {
+        let column = values.iter().position(|&x| is_wrong(x))?;
+        Some((column, expected, values[column].to_string()))
+    };
+    match units {
+        Units::Spin { .. } => first(
+            &|x| x != -1.0 && x != 1.0,
+            "-1 or 1 for spin units (zeros and ones are for bernoulli units)".into(),
+        ),
+        _ => first(
+            &|x| !(low..=high).contains(&x),
+            match high.is_finite() {
+                true => format!("a value in [{low}, {high}] for {} units", units.kind()),
+                false => format!("a value of at least {low} for {} units", units.kind()),
+            },
+        ),
+    }
+    .or_else(|| match units {
+        Units::Potts { states, .. } => {
+            let sites = values.chunks(*states).enumerate();
+            let sums = sites.map(|(site, values)| (site * states, values.iter().sum::<f32>()));
+            let (column, sum) = sums.into_iter().find(|(_, sum)| (sum - 1.0).abs() > SLACK)?;
+            let expected = format!("a site of {states} columns with a one in one of them");
+            Some((column, expected, format!("columns that sum to {sum}")))
+        }
+        Units::Multinomial { draws: 0, .. } => {
+            let sum = values.iter().sum::<f32>();
+            let is_off = sum < 1.0 || (sum - sum.round()).abs() > SLACK * sum;
+            let expected = "counts that sum to a whole number, at least 1".into();
+            is_off.then(|| (0, expected, format!("counts that sum to {sum}")))
+        }
+        Units::Multinomial { draws, .. } => {
+            let (sum, expected) = (values.iter().sum::<f32>(), *draws as f32);
+            let is_off = (sum - expected).abs() > SLACK * expected.max(1.0);
+            let found = format!("counts that sum to {sum}");
+            is_off.then(|| (0, format!("counts that sum to {draws}, one a draw"), found))
+        }
+        _ => None,
+    })
+}
