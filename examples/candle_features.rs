@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu;
     let digits = data::load("digits", &data::ReadOptions::default())?;
     // Every fifth case of each class is held out, as the training does too.
-    let Parts { train, held_out, .. } = digits.clone().parts(5, 0)?;
+    let Parts { train, held_out, .. } = digits.clone().parts(Some(5), None)?;
     let test = held_out.ok_or("no test cases")?;
 
     // Train a network without labels and save it. `dbn train --unsupervised` leaves the same two files.

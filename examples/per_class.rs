@@ -19,7 +19,7 @@ const EPOCHS: usize = 200;
 fn main() -> Result<()> {
     let digits = data::load("digits", &data::ReadOptions::default())?;
     let classes = digits.classes.context("the digits have labels")?;
-    let parts = digits.parts(5, 0)?;
+    let parts = digits.parts(Some(5), None)?;
     let (train, test) = (parts.train, parts.held_out.context("a part is held out")?);
     let labels = train.labels.clone().context("the digits have labels")?;
     let rng = Rng::new(0);

@@ -118,8 +118,8 @@ fn csv(path: &Path) -> Result<()> {
     load_with(
         path,
         &ReadOptions {
-            missing: Missing::Gibbs,
-            binarise: Binarise::None,
+            missing: Some(Missing::Gibbs),
+            binarise: Some(Binarise::None),
             ..ReadOptions::default()
         },
     )

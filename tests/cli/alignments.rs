@@ -133,8 +133,8 @@ fn copies_count_as_one() {
     let copies = format!("{}>far\nUUUUUUUUUU\n", ">copy\nACGUACGUAC\n".repeat(9));
     place.write("copies.fasta", &copies);
     place.write("two.fasta", ">copy\nACGUACGUAC\n>far\nUUUUUUUUUU\n");
-    let words = "--hidden 2 --unsupervised --no-pictures --no-evaluation --set data.hold_out_one_in=0 \
-                 --set data.validate_one_in=0 --set layers.*.epochs=0";
+    let words = "--hidden 2 --unsupervised --no-pictures --no-evaluation --set data.hold_out_one_in=none \
+                 --set data.validate_one_in=none --set layers.*.epochs=0";
     let said = place.dbn(&format!("train copies.fasta --weights identity:0.8 {words} --out a"));
     let said = said.done().err;
     assert!(said.contains("10 cases are worth 2.0 (M_eff)"), "{said}");

@@ -409,7 +409,7 @@ fn stage(name: &str, epochs: std::ops::RangeInclusive<u64>) -> Vec<(String, u64)
 fn a_finished_run_goes_on_where_its_recipe_asks_for_more() {
     let place = Place::new();
     // Without a validation part the last parameters are those of the model.
-    place.train("--set data.validate_one_in=0");
+    place.train("--set data.validate_one_in=none");
     let said = place.dbn("train --resume run --no-pictures").done();
     assert!(said.err.contains("the run is finished"), "{said:?}");
     let before = lines(&place);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dbn::data::Parts;
+use dbn::data::{Binarise, Parts, ReadOptions};
 use dbn::{Examples, Model, Run, data};
 
 use crate::args::{Cases, DataOptions};
@@ -29,22 +29,22 @@ pub fn find_numbered(
     options: &DataOptions,
     cases: Option<Cases>,
 ) -> Result<(Examples, Vec<u32>)> {
-    let of_named = DataOptions { binarise: None, weights: None, limit: None, ..options.clone() };
+    let of_named = ReadOptions { binarise: None, weights: None, ..options.read.clone() };
     ensure!(
-        data.is_some() || of_named == DataOptions::default(),
+        data.is_some() || of_named == ReadOptions::default(),
         "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
     );
     let (dataset, of_recipe) = match data {
         Some(source) => {
             // Nothing is done to other data that was not asked for; but what they lack is said.
-            let done = model.preprocessing.as_ref().filter(|done| done.binarise != "none");
-            if let Some(done) = done.filter(|_| options.binarise.is_none()) {
+            let done = model.preprocessing.as_ref().filter(|done| done.binarise != Binarise::None);
+            if let Some(done) = done.filter(|_| options.read.binarise.is_none()) {
                 output::note(format!(
                     "the network learned from zeros and ones (--binarise {}); these data are taken as they are",
                     done.binarise
                 ));
             }
-            (recipe::load_other(source, options, model)?, None)
+            (recipe::load_other(source, &options.read, model)?, None)
         }
         None => {
             ensure!(
@@ -54,8 +54,9 @@ pub fn find_numbered(
             let run = Run::open(dir).context("name the data, or a run's folder")?;
             let mut recipe = run.recipe()?;
             // The same cases as zeros and ones.
-            recipe.data.binarise = options.binarise.unwrap_or(recipe.data.binarise);
-            recipe.data.weights = options.weights.unwrap_or(recipe.data.weights);
+            let ReadOptions { binarise, weights, .. } = &mut recipe.data.read;
+            *binarise = options.read.binarise.or(*binarise);
+            *weights = options.read.weights.or(*weights);
             (recipe::load_own(&recipe, model)?, Some(recipe.data))
         }
     };
@@ -65,12 +66,12 @@ pub fn find_numbered(
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
     let mut taken =
-        of_recipe.unwrap_or(dbn::recipe::Data { validate_one_in: 0, ..Default::default() });
+        of_recipe.unwrap_or(dbn::recipe::Data { validate_one_in: None, ..Default::default() });
     if cases == Cases::All {
-        (taken.hold_out_one_in, taken.limit) = (0, 0);
+        (taken.hold_out_one_in, taken.limit) = (None, None);
     }
     if cases != Cases::Validation {
-        taken.validate_one_in = 0;
+        taken.validate_one_in = None;
     }
     // What the source itself sets apart lies in files of its own.
     let own =

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use dbn::data::Binarise;
 use dbn::results::{Measured, Results};
 use dbn::{Run, report};
 use serde::Serialize;
@@ -183,8 +184,11 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
         for Measured { on, numbers, verdict, .. } in Results::read(run.dir())?.measured {
             let cases =
                 format!("{} {} cases of {}", output::grouped(on.cases as u64), on.part, on.data);
-            let prepared =
-                if on.binarise == "none" { String::new() } else { format!(", {}", on.binarise) };
+            let prepared = if on.binarise == Binarise::None {
+                String::new()
+            } else {
+                format!(", {}", on.binarise)
+            };
             for number in numbers {
                 add(
                     format!("{}: {cases}{prepared}", number.name),

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::data::View;
 use dbn::data::parquet::{self, Column, Values};
+use dbn::data::{ReadOptions, View};
 use dbn::{Examples, gallery};
 use rbm_core::checkpoint::write_whole;
 use rbm_core::data;
 
-use crate::args::{DataOptions, Decode};
+use crate::args::Decode;
 use crate::{device, encode, features, model, npy, output, recipe};
 
 /// The most cases in the picture.
@@ -45,7 +45,7 @@ pub fn run(args: &Decode) -> Result<()> {
 /// The codes in this file, a row a case.
 fn codes(name: &str) -> Result<View> {
     if !name.ends_with(".parquet") {
-        return Ok(recipe::load_numbers(name, &DataOptions::default())?.train.cases);
+        return Ok(recipe::load_numbers(name, &ReadOptions::default())?.train.cases);
     }
     let mut numbers = Vec::new();
     for Column { name: of, values } in parquet::read(Path::new(name))? {

@@ -17,7 +17,7 @@ pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) ->
         data: recipe.clone().without_paths().data.source,
         part: name.unwrap_or_default(),
         cases: part.len(),
-        scale: done.scale,
+        scale: Some(done.scale),
         binarise: done.binarise,
     }
 }
@@ -32,7 +32,7 @@ pub fn keep(
     let is_here = crate::model::work_dir(&args.run) == args.run;
     let recipe = Run::open(&args.run).and_then(|run| run.recipe());
     let (Ok(mut recipe), None, true) = (recipe, &args.data, is_here) else { return };
-    recipe.data.binarise = args.data_options.binarise.unwrap_or(recipe.data.binarise);
+    recipe.data.read.binarise = args.data_options.read.binarise.or(recipe.data.read.binarise);
     let variant = variant(&recipe, model, args.cases.unwrap_or(Cases::HeldOut), part);
     record(&args.run, measure(variant));
 }

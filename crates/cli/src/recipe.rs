@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::data::Scaling;
-use dbn::data::{self, Dataset, Missing};
-use dbn::recipe::{AUTO, BUILT_IN, Data};
+use dbn::data::{self, Dataset, Missing, ReadOptions, Scaling};
+use dbn::recipe::{AUTO, BUILT_IN};
 use dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
@@ -34,7 +33,9 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(data) = &args.data {
         recipe.data.source.clone_from(data);
     }
-    put_data_options(&mut recipe, &args.data_options)?;
+    let DataOptions { read, limit } = &args.data_options;
+    recipe.data.read = typed(read)?.or(&recipe.data.read);
+    recipe.data.limit = limit.map(|limit| limit as usize).or(recipe.data.limit);
     if let Some(seed) = args.seed {
         recipe.seed = seed;
     }
@@ -89,8 +90,8 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
         )));
     }
     recipe.data.source = absolute(&recipe.data.source)?;
-    if !recipe.data.labels.as_os_str().is_empty() {
-        recipe.data.labels = std::path::absolute(&recipe.data.labels).context("labels")?;
+    if let Some(labels) = &mut recipe.data.read.labels {
+        *labels = std::path::absolute(&*labels).context("labels")?;
     }
     Ok(recipe)
 }
@@ -128,13 +129,13 @@ fn without_classifier_beside(recipe: &mut Recipe, settings: &[String], is_said: 
 
 /// The data that a recipe names.
 pub fn load_data(recipe: &Recipe) -> Result<Dataset> {
-    load(&recipe.data.source, &recipe.data_options()?)
+    load(&recipe.data.source, &recipe.read_options())
 }
 
 /// The data that a recipe names, read as those that `model` learned from.
 pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
     let source = &recipe.data.source;
-    let mut options = model.options(source, recipe.data_options()?);
+    let mut options = model.options(source, recipe.read_options());
     let learned = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && learned != data::scale_of(source) {
         options.scale = Some(learned);
@@ -143,15 +144,11 @@ pub fn load_own(recipe: &Recipe, model: &Model) -> Result<Dataset> {
 }
 
 /// The data that the user named, read as `options` say, every column a number.
-pub fn load_numbers(source: &str, options: &DataOptions) -> Result<Dataset> {
-    let mut recipe = Recipe::named("default")?;
-    recipe.data.source = located(source)?;
-    put_data_options(&mut recipe, options)?;
-    let options = data::ReadOptions { finds_kinds: false, ..recipe.data_options()? };
-    load(&recipe.data.source, &options)
+pub fn load_numbers(source: &str, options: &ReadOptions) -> Result<Dataset> {
+    load(&located(source)?, &typed(options)?)
 }
 
-fn load(source: &str, options: &data::ReadOptions) -> Result<Dataset> {
+fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
     tracing::info!(source, "reading data");
     let dataset = data::load(source, options)?;
     dataset.notes.iter().for_each(output::note);
@@ -159,21 +156,18 @@ fn load(source: &str, options: &data::ReadOptions) -> Result<Dataset> {
 }
 
 /// The same where the notes were read already.
-fn load_silently(source: &str, options: &data::ReadOptions) -> Result<Dataset> {
+fn load_silently(source: &str, options: &ReadOptions) -> Result<Dataset> {
     Ok(data::load(source, options)?)
 }
 
 /// The data that the user named, read as `options` say, and otherwise as those that `model` learned from.
-pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<Dataset> {
+pub fn load_other(source: &str, options: &ReadOptions, model: &Model) -> Result<Dataset> {
     ensure!(
-        options.missing.is_none_or(|how| how == Missing::Refuse) || model.missing.is_some(),
+        options.missing() == Missing::Refuse || model.missing.is_some(),
         "--missing: expected a model that was trained with --missing mean or gibbs: this one has nothing to fill in"
     );
-    let mut recipe = Recipe::named("default")?;
-    recipe.data.source = located(source)?;
-    put_data_options(&mut recipe, options)?;
-    let source = &recipe.data.source;
-    let mut read = model.options(source, recipe.data_options()?);
+    let source = &located(source)?;
+    let mut read = model.options(source, ReadOptions { finds_kinds: true, ..typed(options)? });
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     if options.scale.is_none() && scale != data::scale_of(source) {
         // What lies between 0 and 1 has been divided already.
@@ -197,53 +191,19 @@ pub fn load_other(source: &str, options: &DataOptions, model: &Model) -> Result<
     load(source, &read)
 }
 
-fn put_data_options(recipe: &mut Recipe, options: &DataOptions) -> Result<()> {
+/// What was typed of how to read data, with paths that mean the same from any folder.
+fn typed(options: &ReadOptions) -> Result<ReadOptions> {
+    let mut options = options.clone();
     if let Some(scale) = options.scale {
         ensure!(
             scale.is_finite() && scale > 0.0,
             "--scale: expected a number above 0, found {scale}"
         );
-        recipe.data.scale = scale;
     }
-    if let Some(labels) = &options.labels {
-        recipe.data.labels = std::path::absolute(labels).context("--labels")?;
+    if let Some(labels) = &mut options.labels {
+        *labels = std::path::absolute(&*labels).context("--labels")?;
     }
-    if let Some(column) = &options.label_column {
-        recipe.data.label_column.clone_from(column);
-    }
-    if let Some(target) = &options.target {
-        recipe.data.target.clone_from(target);
-    }
-    let Data { drop, categories, numbers, .. } = &mut recipe.data;
-    for (list, given) in
-        [(drop, &options.drop), (categories, &options.categories), (numbers, &options.numbers)]
-    {
-        if !given.is_empty() {
-            list.clone_from(given);
-        }
-    }
-    if let Some(missing) = options.missing {
-        recipe.data.missing = missing;
-    }
-    if let Some(binarise) = options.binarise {
-        recipe.data.binarise = binarise;
-    }
-    if let Some(states) = options.one_hot {
-        recipe.data.one_hot = states;
-    }
-    if let Some(width) = options.width {
-        recipe.data.width = width;
-    }
-    if let Some(alphabet) = &options.alphabet {
-        recipe.data.alphabet = alphabet.to_string();
-    }
-    if let Some(weights) = options.weights {
-        recipe.data.weights = weights;
-    }
-    if let Some(limit) = options.limit {
-        recipe.data.limit = limit as usize;
-    }
-    Ok(())
+    Ok(options)
 }
 
 /// Whether a recipe that is called so, or not called at all, is one of the program's own.

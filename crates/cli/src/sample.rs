@@ -105,12 +105,12 @@ fn folder(args: &Sample) -> Result<PathBuf> {
 
 /// The letters of the model's states.
 pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
-    let known = model.preprocessing.as_ref().map_or("", |done| done.alphabet.as_str());
-    ensure!(
-        !known.is_empty(),
-        "{option}: expected a network that learned from an alignment, found one that knows no letters"
-    );
-    let alphabet: Alphabet = known.parse()?;
+    let known = model.preprocessing.as_ref().and_then(|done| done.alphabet.clone());
+    let alphabet = known.with_context(|| {
+        format!(
+            "{option}: expected a network that learned from an alignment, found one that knows no letters"
+        )
+    })?;
     match model.dbn.visible_units() {
         Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
         units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),

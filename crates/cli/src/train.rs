@@ -110,7 +110,7 @@ pub fn train(
 
 /// Says that `--missing` was named for data that miss nothing.
 fn say_if_nothing_is_missing(args: &Train, dataset: &data::Dataset) -> Result<()> {
-    if args.data_options.missing.is_none_or(|how| how == data::Missing::Refuse) {
+    if args.data_options.read.missing() == data::Missing::Refuse {
         return Ok(());
     }
     let others = [&dataset.validation, &dataset.held_out].into_iter().flatten();
@@ -131,7 +131,7 @@ fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Example
         return recipe;
     }
     // A target that was named is what the user wants, whatever the recipe.
-    let is_named = args.data_options.target.is_some();
+    let is_named = args.data_options.read.target.is_some();
     if train.targets.is_some() && (is_named || args.recipe.is_none() && train.labels.is_none()) {
         output::note("the target is predicted by a linear unit on top, in place of a classifier");
         recipe.regressor = recipe.classifier.take().map(|table| table.backpropagation());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rbm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// The gap is the first state.
 const PROTEIN: &str = "-ACDEFGHIKLMNPQRSTVWY";
@@ -22,7 +23,8 @@ const MOST: usize = 94;
 
 /// The states of a site, a letter each. As text `protein`, `rna`, `dna`, or the letters themselves; where these hold no gap, it
 /// comes first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Alphabet {
     letters: String,
 }
@@ -95,6 +97,20 @@ impl fmt::Display for Alphabet {
             DNA => "dna",
             other => other,
         })
+    }
+}
+
+impl TryFrom<String> for Alphabet {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Alphabet> for String {
+    fn from(alphabet: Alphabet) -> Self {
+        alphabet.to_string()
     }
 }
 

@@ -220,7 +220,7 @@ pub fn encoded(
     numbers: &Tensor,
     scale: f32,
     columns: Option<&Arc<Columns>>,
-    one_hot: usize,
+    one_hot: Option<usize>,
     binarise: Binarise,
 ) -> Result<Tensor> {
     if let Binarise::Sample(_) = binarise {
@@ -238,9 +238,10 @@ pub fn encoded(
             return Err(Error::invalid(source, expected, part.width().to_string()));
         }
         Some(columns) => part.encode(source, Encoding::Columns(columns.clone()))?,
-        None if one_hot > 0 => part.encode(source, Encoding::OneHot(one_hot))?,
         None => {
-            if let Binarise::Threshold(threshold) = binarise {
+            if let Some(states) = one_hot {
+                part.encode(source, Encoding::OneHot(states))?;
+            } else if let Binarise::Threshold(threshold) = binarise {
                 part.encode(source, Encoding::Above(threshold))?;
             }
         }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::columns::listed;
 
@@ -18,7 +19,8 @@ const FEW: usize = 256;
 
 /// The column of a table in which the labels stand. From text: `none`, `first`, `last`, or else a header's name or the column's
 /// number from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum LabelColumn {
     /// No column: every column is data.
     None,
@@ -40,6 +42,24 @@ impl FromStr for LabelColumn {
             "first" => Self::First,
             name => Self::Name(name.to_owned()),
         })
+    }
+}
+
+impl From<String> for LabelColumn {
+    fn from(text: String) -> Self {
+        let Ok(column) = text.parse();
+        column
+    }
+}
+
+impl From<LabelColumn> for String {
+    fn from(column: LabelColumn) -> Self {
+        match column {
+            LabelColumn::None => "none".into(),
+            LabelColumn::Last => "last".into(),
+            LabelColumn::First => "first".into(),
+            LabelColumn::Name(name) => name,
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod dtype;
 mod mmap;
+pub mod optional;
 
 mod bytes;
 
@@ -66,7 +67,7 @@ pub use labels::LabelColumn;
 pub use load::{load, scale_of};
 pub use mmap::end_on_bus_error;
 pub use one_hot::one_hot_units;
-pub use options::{Missing, ReadOptions};
+pub use options::{Known, Missing, ReadOptions, SOURCE_OF_OPTIONS};
 pub use rbm_core::{Error, Result};
 pub use source::{is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table};
 pub use split::{Parts, choose_balanced, hold_out, split};

@@ -44,7 +44,7 @@ pub fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
         (dataset.train.labels, about.class_names) = (Some(labels), names);
     }
     name_classes(Path::new(source), &mut dataset, about.class_names.take(), options)?;
-    if options.missing != Missing::Refuse {
+    if options.missing() != Missing::Refuse {
         dataset.parts_mut().for_each(|part| part.cases = part.cases.with_missing());
     }
     if let Source::File(_, form) = &found
@@ -61,11 +61,12 @@ pub fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
     let parts = [Some(&mut dataset.train), dataset.held_out.as_mut(), dataset.validation.as_mut()];
     for (number, part) in parts.into_iter().enumerate() {
         if let Some(part) = part {
-            if let Some(encoding) = Encoding::of(options.one_hot, options.binarise, number as u64) {
+            if let Some(encoding) = Encoding::of(options.one_hot, options.binarise(), number as u64)
+            {
                 part.encode(source, encoding)?;
             }
             if let Some(states) = options.one_hot {
-                options.weights.give_to(part, states, &mut dataset.notes)?;
+                options.weights().give_to(part, states, &mut dataset.notes)?;
             }
         }
     }
@@ -82,7 +83,7 @@ fn name_classes(
     let mut notes = Vec::new();
     let named_in_file = names.clone();
     let mut labels: Vec<_> = dataset.parts_mut().filter_map(|part| part.labels.as_mut()).collect();
-    let names = match &options.class_names {
+    let names = match &options.known.class_names {
         Some(known) => {
             for labels in &mut labels {
                 **labels = labels::known(path, labels, names.as_deref(), known)?;
@@ -95,7 +96,7 @@ fn name_classes(
     let classes = largest.map(|&largest| largest as usize + 1);
     let named = names.as_ref().filter(|_| classes.is_some()).map(Vec::len);
     dataset.classes = named.or(classes);
-    if let Some(names) = named_in_file.filter(|_| options.class_names.is_none()) {
+    if let Some(names) = named_in_file.filter(|_| options.known.class_names.is_none()) {
         notes.push(format!("the classes are {}, in this order", columns::listed(&names)));
     }
     dataset.class_names = names;
@@ -112,14 +113,14 @@ fn tell_columns(
     is_table: bool,
 ) -> Result<()> {
     let cases = &dataset.train.cases;
-    let columns = match &options.columns {
+    let columns = match &options.known.columns {
         Some(known) if known.0.len() == cases.width() => known.clone(),
         Some(known) => {
             let expected = format!("{} values a case, as the model learned from", known.0.len());
             return Err(Error::file(source, "cases", expected, cases.width().to_string()));
         }
         None => {
-            let is_binarised = options.binarise != Binarise::None;
+            let is_binarised = options.binarise() != Binarise::None;
             let profiles = match options.finds_kinds || !about.words.is_empty() {
                 true => Profile::of(cases)?,
                 false => Vec::new(),
@@ -294,16 +295,16 @@ fn check(options: &ReadOptions, name: &str, source: &Source) -> Result<()> {
     if is_of_codes {
         let number = options.one_hot.map_or_else(String::new, |states| format!("{states} "));
         let expected = format!("none for codes, each of which becomes {number}zeros and ones");
-        let is_plain = options.binarise == Binarise::None;
-        must(is_plain, "binarise", expected, options.binarise.to_string())?;
+        let is_plain = options.binarise() == Binarise::None;
+        must(is_plain, "binarise", expected, options.binarise().to_string())?;
     }
     if let Some(alphabet) = &options.alphabet {
         let expected = format!("none for `{name}`, which is no alignment");
         must(is_alignment, "alphabet", expected, alphabet.to_string())?;
     }
     let expected = format!("none for `{name}`: only codes agree or do not (--one-hot, alignments)");
-    let is_weighed = options.weights != Weights::None;
-    must(is_of_codes || !is_weighed, "weights", expected, options.weights.to_string())?;
+    let is_weighed = options.weights() != Weights::None;
+    must(is_of_codes || !is_weighed, "weights", expected, options.weights().to_string())?;
     if let Some(width) = options.width {
         let expected = format!("none for `{name}`: only sparse rows do not say theirs");
         let is_sparse = matches!(source, Source::File(_, Form::Svmlight));

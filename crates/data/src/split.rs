@@ -20,13 +20,16 @@ pub struct Parts {
 
 impl Dataset {
     /// The parts that the source itself sets apart; where it does not, every `hold_out_one_in`-th case (of each class) is held
-    /// out, and every `validate_one_in`-th of the others is for validation; below 2 means none. Of a population, all cases
-    /// are learned from.
+    /// out, and every `validate_one_in`-th of the others is for validation, if any. Of a population, all cases are learned from.
     ///
     /// # Errors
     ///
     /// As [`hold_out`].
-    pub fn parts(self, hold_out_one_in: usize, validate_one_in: usize) -> Result<Parts> {
+    pub fn parts(
+        self,
+        hold_out_one_in: Option<usize>,
+        validate_one_in: Option<usize>,
+    ) -> Result<Parts> {
         let Self { train, validation, held_out, is_population, .. } = self;
         if is_population {
             return Ok(Parts { train, validation: None, held_out: None });
@@ -118,14 +121,19 @@ pub fn choose_balanced(labels: &[u32], count: usize, rng: &mut Rng) -> Result<Ve
     Ok(chosen)
 }
 
-/// [`hold_out`] where it can be done; where `one_in` is below 2, or no class has so many cases, all of them stay together.
-pub fn split(part: Examples, one_in: usize) -> Result<(Examples, Option<Examples>)> {
+/// [`hold_out`] where it can be done: where `one_in` is none, or no class has so many cases, all of them stay together.
+///
+/// # Errors
+///
+/// As [`hold_out`].
+pub fn split(part: Examples, one_in: Option<usize>) -> Result<(Examples, Option<Examples>)> {
+    let Some(one_in) = one_in else { return Ok((part, None)) };
     let mut sizes: BTreeMap<Option<u32>, usize> = BTreeMap::new();
     for case in 0..part.len() {
         let class = part.labels.as_ref().and_then(|labels| labels.get(case)).copied();
         *sizes.entry(class).or_insert(0) += 1;
     }
-    if one_in < 2 || sizes.values().all(|&size| size < one_in) {
+    if sizes.values().all(|&size| size < one_in) {
         return Ok((part, None));
     }
     let (rest, held_out) = hold_out(&part, one_in)?;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_dbn_data::{Columns, Missing};
+use candle_dbn_data::optional::or_default;
+use candle_dbn_data::{Alphabet, Binarise, Columns, Missing};
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
@@ -72,22 +73,23 @@ pub struct Config {
 pub struct Preprocessing {
     /// What every number was divided by.
     pub scale: f32,
-    /// How zeros and ones were made of them: `none`, `threshold:0.5`, `sample:0`.
-    pub binarise: String,
+    /// How zeros and ones were made of them.
+    pub binarise: Binarise,
     /// What the indices of sparse rows counted from, 0 or 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_index: Option<u32>,
-    /// Of how many states each number was the code, 0 for none.
-    pub one_hot: usize,
-    /// The letters of the states, where the data are an alignment: `protein`, `rna`, `dna`, or the letters themselves.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub alphabet: String,
+    /// Of how many states each number was the code; written as 0 where it was none.
+    #[serde(with = "or_default")]
+    pub one_hot: Option<usize>,
+    /// The letters of the states, where the data are an alignment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alphabet: Option<Alphabet>,
 }
 
 impl Preprocessing {
     /// What to do about values that do not fit, if numbers become other values.
     pub(crate) fn hint(&self) -> &'static str {
-        match self.scale != 1.0 || self.one_hot > 0 {
+        match self.scale != 1.0 || self.one_hot.is_some() {
             true => "; numbers as their file has them go through Model::encode first",
             false => "",
         }

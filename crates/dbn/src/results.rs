@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use candle_dbn_data::Binarise;
+use candle_dbn_data::optional::or_default;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -52,10 +54,11 @@ pub struct Variant {
     pub part: String,
     /// How many cases.
     pub cases: usize,
-    /// What values were divided by; 0 where the source decides.
-    pub scale: f32,
-    /// How zeros and ones were made of them: `none`, `threshold:0.5`, `sample:0`.
-    pub binarise: String,
+    /// What values were divided by; written as 0 where the source decides.
+    #[serde(with = "or_default")]
+    pub scale: Option<f32>,
+    /// How zeros and ones were made of them.
+    pub binarise: Binarise,
 }
 
 /// A number with its error.

@@ -52,8 +52,8 @@ fn results(value: f64) -> Results {
         data: "a \"quoted\": name".into(),
         part: "held-out".into(),
         cases: 10,
-        scale: 1.0,
-        binarise: "sample:0".into(),
+        scale: Some(1.0),
+        binarise: "sample:0".parse().unwrap(),
     };
     let number =
         Number { name: "log p(v), bridge".into(), value, error: Some(0.25), unit: "nats".into() };
@@ -142,7 +142,6 @@ fn texts_of_others_are_text() {
         for measured in &mut with.results.measured {
             measured.on.data.clone_from(text);
             measured.on.part.clone_from(text);
-            measured.on.binarise.clone_from(text);
             measured.verdict = Some(text.clone());
             for number in &mut measured.numbers {
                 number.name.clone_from(text);

@@ -17,7 +17,7 @@ fn training(name: &str, settings: &[&str]) -> Training {
     let small = ["data.source=digits", "data.validate_one_in=5", "layers.0.hidden=100"];
     let settings: Vec<_> = small.iter().chain(settings).map(ToString::to_string).collect();
     let recipe = Recipe::named(name).unwrap().with(&settings).unwrap();
-    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.read_options()).unwrap();
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 

@@ -23,7 +23,7 @@ fn learned(name: &str, settings: &[&str], stride: usize) -> (Model, Examples) {
     ];
     let settings: Vec<_> = small.iter().chain(settings).map(ToString::to_string).collect();
     let recipe = Recipe::named(name).unwrap().with(&settings).unwrap();
-    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.read_options()).unwrap();
     let mut watch = Interrupter { stride, ..Interrupter::default() };
     for stops in 0.. {
         assert!(stops < 100, "it never ends");

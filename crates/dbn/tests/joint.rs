@@ -518,7 +518,7 @@ fn the_recipe_in_small_learns() {
         ["layers.*.epochs=60", "updown.epochs=30", "data.validate_one_in=3", "layers.*.hidden=100"];
     let words: Vec<_> = words.iter().map(ToString::to_string).collect();
     let recipe = dbn::Recipe::named("digits-joint").unwrap().with(&words).unwrap();
-    let data = dbn::data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = dbn::data::load("digits", &recipe.read_options()).unwrap();
     let mut training = dbn::Training::new(recipe, data, &Device::Cpu).unwrap();
     let mut last = Last(Default::default());
     assert!(matches!(training.run(&mut last).unwrap(), Outcome::Finished(_)));

@@ -52,12 +52,12 @@ fn held_out_ratings_are_predicted_better_than_by_the_film_s_mean() {
     let settings = [
         format!("data.source=\"{}\"", file.display()),
         "data.missing=gibbs".into(),
-        "data.hold_out_one_in=0".into(),
+        "data.hold_out_one_in=none".into(),
         "layers=[{ hidden = 10, epochs = 60, learning_rate = 0.05, batch_size = 20 }]".into(),
         "classifier=none".into(),
     ];
     let recipe = Recipe::named("table").unwrap().with(&settings).unwrap();
-    let data = data::load(&recipe.data.source, &recipe.data_options().unwrap()).unwrap();
+    let data = data::load(&recipe.data.source, &recipe.read_options()).unwrap();
     let columns = data.columns.clone().unwrap();
     assert_eq!(columns.units().to_string(), "potts(5):8");
     let cases = data.train.cases.tensor().unwrap();

@@ -288,6 +288,9 @@ fn held_against(range: &str) -> (Vec<String>, Vec<String>) {
         }
         "above 0, below 1" => (text(&["0.5"]), text(&["0", "1"])),
         _ if range.starts_with("0 to below 1") => (text(&["0", "0.5"]), text(&["-0.1", "1"])),
+        _ if range.starts_with("a number above 0") => {
+            (text(&["0.5", "255", "auto"]), text(&["0", "-1", "inf", "nonsense"]))
+        }
         _ if range.starts_with("0, or 2") => {
             let mut beyond = text(&["1"]);
             beyond.extend(range.contains("2 to").then(|| (number(4) + 1.0).to_string()));
@@ -306,7 +309,7 @@ fn held_against(range: &str) -> (Vec<String>, Vec<String>) {
         }
         _ if words.iter().any(|word| !word.is_empty()) => {
             let known = words.iter().filter(|word| !word.contains(char::is_uppercase));
-            let is_free = range.contains("letters");
+            let is_free = ["letters", "a path", "a column"].iter().any(|any| range.contains(any));
             (known.cloned().collect(), if is_free { vec![] } else { text(&["nonsense", "2.5"]) })
         }
         _ => (vec![], text(&["{ a = 1 }"])),

@@ -23,7 +23,7 @@ const TINY: [&str; 8] = [
 fn training(settings: &[&str]) -> Training {
     let settings: Vec<_> = TINY.iter().chain(settings).map(ToString::to_string).collect();
     let recipe = Recipe::named("digits").unwrap().with(&settings).unwrap();
-    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.read_options()).unwrap();
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn joint_learning_and_up_down_go_on_too() {
         ];
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         let recipe = Recipe::named("digits-joint").unwrap().with(&words).unwrap();
-        let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+        let data = data::load("digits", &recipe.read_options()).unwrap();
         Training::new(recipe, data, &Device::Cpu).unwrap()
     };
     let whole = finish(&mut joint(), &mut Interrupter::default()).0;
@@ -98,7 +98,7 @@ fn joint_learning_and_up_down_go_on_too() {
         let classifier = Recipe::named("digits").unwrap().classifier.unwrap();
         let classifier = dbn::recipe::Classifier { epochs: 2, batch_size: 300, ..classifier };
         let recipe = Recipe { classifier: Some(classifier), ..recipe };
-        let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+        let data = data::load("digits", &recipe.read_options()).unwrap();
         Training::new(recipe, data, &Device::Cpu).unwrap()
     };
     let unstopped = finish(&mut deep(), &mut Interrupter::default()).0;
@@ -123,7 +123,7 @@ fn autoencoding(settings: &[&str]) -> Training {
     let words = TINY.iter().filter(|key| key.starts_with("layers")).chain(&keys).chain(settings);
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
     let recipe = recipe.with(&words.map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    let data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let data = data::load("digits", &recipe.read_options()).unwrap();
     Training::new(recipe, data, &Device::Cpu).unwrap()
 }
 
@@ -303,7 +303,7 @@ fn other_seeds_split_the_data_alike() {
 #[test]
 fn too_few_cases_to_split_stay_together() {
     let recipe = Recipe { classifier: None, ..Recipe::named("digits").unwrap() };
-    let mut data = data::load("digits", &recipe.data_options().unwrap()).unwrap();
+    let mut data = data::load("digits", &recipe.read_options()).unwrap();
     data.train = data.train.select(&[0, 1, 2, 3]).unwrap();
     let training = Training::new(recipe, data, &Device::Cpu).unwrap();
     assert_eq!((training.train.len(), training.held_out.is_none()), (4, true));

@@ -204,7 +204,7 @@ impl Warm {
 
 impl Given {
     fn read(source: &str, args: &Bench) -> Result<Self> {
-        let dataset = recipe::load_numbers(source, &args.data_options).context("--data")?;
+        let dataset = recipe::load_numbers(source, &args.data_options.read).context("--data")?;
         data::check_range(source, &dataset.train, 0.0, 1.0, "Bernoulli")?;
         // More cases than are gone through only take time.
         let count = dataset.train.len().min(10 * CASES);

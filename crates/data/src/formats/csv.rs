@@ -197,10 +197,10 @@ impl Plan {
         notes: &mut Vec<String>,
     ) -> Result<Self> {
         let mut label = head.label_column(text, options)?;
-        let is_guessed = options.label_column.is_none() && options.columns.is_none();
+        let is_guessed = options.label_column.is_none() && options.known.columns.is_none();
         let mut target = match &options.target {
             Some(wanted) => Some(head.found(text, wanted)?),
-            None => options.known_target.as_deref().and_then(|name| head.find(name)),
+            None => options.known.target.as_deref().and_then(|name| head.find(name)),
         };
         // Whoever predicts a column learns from all others, also from one that is called `class`.
         let predicts_other = options.target.is_some() && is_guessed;
@@ -251,7 +251,7 @@ impl Plan {
         let is_feature =
             |at: usize| Some(at) != label && Some(at) != target && !dropped.contains(&at);
         let candidates: Vec<_> = (0..head.columns).filter(|&at| is_feature(at)).collect();
-        let features = match options.columns.as_deref() {
+        let features = match options.known.columns.as_deref() {
             Some(known) => {
                 let is_known = |at: usize| {
                     let name = head.name(at);
@@ -263,11 +263,12 @@ impl Plan {
             }
             None => without_indices(text, head, survey, &candidates, label, notes)?,
         };
-        let known_words = |feature: usize| match options.columns.as_deref()?.0.get(feature)?.holds {
-            Content::Category(ref words) => Some(words.clone()),
-            _ => None,
-        };
-        let of_words: Vec<_> = match options.columns {
+        let known_words =
+            |feature: usize| match options.known.columns.as_deref()?.0.get(feature)?.holds {
+                Content::Category(ref words) => Some(words.clone()),
+                _ => None,
+            };
+        let of_words: Vec<_> = match options.known.columns {
             Some(_) => Vec::new(),
             None => features.iter().copied().filter(|&at| survey.is_of_words(at)).collect(),
         };
@@ -293,7 +294,7 @@ impl Plan {
             }
         }
         let mut kept = features;
-        if options.columns.is_none() {
+        if options.known.columns.is_none() {
             kept.retain(|at| {
                 if survey.columns[*at].missing == survey.cases {
                     notes.push(format!(
@@ -339,7 +340,7 @@ impl Plan {
         }
         let missing: Vec<_> =
             kept.iter().copied().filter(|&at| survey.columns[at].missing > 0).collect();
-        let refused = (options.missing == Missing::Refuse && !missing.is_empty()).then(|| {
+        let refused = (options.missing() == Missing::Refuse && !missing.is_empty()).then(|| {
             let cells: usize = missing.iter().map(|&at| survey.columns[at].missing).sum();
             let columns: Vec<_> = missing.iter().map(|&at| head.called(at)).collect();
             format!(
@@ -347,7 +348,7 @@ impl Plan {
                 if cells == 1 { "cell" } else { "cells" },
                 survey.cases,
                 listed(&columns),
-                match options.columns {
+                match options.known.columns {
                     None => {
                         "learn from the others with --missing gibbs or --missing mean, or leave columns out with --drop"
                     }
@@ -356,7 +357,7 @@ impl Plan {
             )
         });
         let cases = survey.cases;
-        let takes_unknown = options.columns.is_some() && options.missing != Missing::Refuse;
+        let takes_unknown = options.known.columns.is_some() && options.missing() != Missing::Refuse;
         Ok(Self {
             cases,
             features: kept,

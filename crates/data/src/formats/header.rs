@@ -56,7 +56,7 @@ impl Head {
             notes.push("numbers with a comma (1,5) are read as decimals".into());
         }
         let mut head = Self { columns: first.len(), names: None, has_decimal_commas, notes };
-        if !has_header && !head.is_header(first, rest, options.columns.as_deref()) {
+        if !has_header && !head.is_header(first, rest, options.known.columns.as_deref()) {
             return Ok(head);
         }
         let mut names: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
@@ -199,8 +199,8 @@ impl Head {
     pub(crate) fn label_column(&self, text: &Text, options: &ReadOptions) -> Result<Option<usize>> {
         match &options.label_column {
             // What a model learned from says which column is none of the others.
-            None if options.columns.is_some() => {
-                Ok(options.known_label.as_deref().and_then(|name| self.find(name)))
+            None if options.known.columns.is_some() => {
+                Ok(options.known.label.as_deref().and_then(|name| self.find(name)))
             }
             None => {
                 let names = self.names.as_deref().unwrap_or_default();

@@ -48,7 +48,7 @@ pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<
         true => (in_rows(path, &bytes, &array, number)?, 0),
     };
     let layout = Layout { start, count, width, number };
-    let stored = match options.missing {
+    let stored = match options.missing() {
         Missing::Refuse => RawMatrix::new(path, bytes, layout, options.scale)?,
         _ => RawMatrix::with_missing(path, bytes, layout, options.scale)?,
     };

@@ -62,7 +62,7 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Read> {
         }
     };
     let layout = Layout { start: of(info).start, count, width, number };
-    let stored = match options.missing {
+    let stored = match options.missing() {
         Missing::Refuse => RawMatrix::new(path, bytes, layout, options.scale)?,
         _ => RawMatrix::with_missing(path, bytes, layout, options.scale)?,
     };

@@ -25,7 +25,7 @@ const LARGEST: u32 = 1 << 20;
 pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Dataset, Option<Vec<String>>)> {
     let text = read_unzipped(path, FORM)?;
     let lines = Lines::of(path, &text, options.scale.unwrap_or(1.0))?;
-    let first = match options.first_index {
+    let first = match options.known.first_index {
         // A file of few cases may lack the index 0 that others have.
         Some(known) if known == 0 || !lines.has_index_0 => known,
         _ => {

@@ -6,7 +6,7 @@ use rbm_core::Rows;
 use super::*;
 
 fn as_bits(binarise: Binarise) -> ReadOptions {
-    ReadOptions { binarise, ..plain() }
+    ReadOptions { binarise: Some(binarise), ..plain() }
 }
 
 /// 3,000 cases of 140 bytes (more than a block of random words), which are 255 times a probability.

@@ -57,7 +57,7 @@ fn zeros_count_though_they_are_not_written() -> Outcome {
     let set = read_file("x.svm", b"0 1:1\n0 2:1\n", &plain())?;
     check_range("x", &set.train, 0.0, 1.0, "Bernoulli")?;
     assert!(check_range("x", &set.train, 0.5, 1.0, "some").is_err());
-    let options = ReadOptions { binarise: "threshold:-1".parse()?, ..plain() };
+    let options = ReadOptions { binarise: Some("threshold:-1".parse()?), ..plain() };
     let ones = rows(&read_file("x.svm", b"0 1:1\n0 2:1\n", &options)?.train)?;
     assert_eq!(ones, [[1.0, 1.0], [1.0, 1.0]]);
     Ok(())

@@ -41,7 +41,7 @@ refused! {
 
 #[test]
 fn options_that_make_no_codes_are_refused() -> Outcome {
-    let binarised = ReadOptions { binarise: "sample:1".parse()?, ..one_hot(3) };
+    let binarised = ReadOptions { binarise: Some("sample:1".parse()?), ..one_hot(3) };
     for (options, expected) in [
         (one_hot(1), "one_hot: expected from 2 to 65536 states, found 1"),
         (

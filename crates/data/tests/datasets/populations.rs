@@ -75,7 +75,7 @@ fn every_row_is_of_its_kind() -> Outcome {
 
 #[test]
 fn nothing_of_a_population_is_held_out() -> Outcome {
-    let parts = load("bars-and-stripes:4", &plain())?.parts(5, 10)?;
+    let parts = load("bars-and-stripes:4", &plain())?.parts(Some(5), Some(10))?;
     assert_eq!(parts.train.len(), 30);
     assert!(parts.held_out.is_none() && parts.validation.is_none());
     Ok(())

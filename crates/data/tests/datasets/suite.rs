@@ -22,7 +22,7 @@ fn the_three_files_are_the_three_parts() -> Outcome {
         assert!(!set.is_population);
         assert!(candle_dbn_data::is_suite(&source.display().to_string()));
         // However much the recipe would hold out.
-        let parts = set.parts(2, 2)?;
+        let parts = set.parts(Some(2), Some(2))?;
         assert_eq!(rows(&parts.train)?, [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]);
         assert_eq!(rows(parts.validation.as_ref().ok_or("no validation")?)?, [[0.0, 0.0, 1.0]]);
         let test = rows(parts.held_out.as_ref().ok_or("no test part")?)?;
@@ -77,7 +77,7 @@ fn nltcs_has_the_numbers_of_the_literature() -> Outcome {
         eprintln!("SKIPPED: NLTCS is not in ../shared/data/debd");
         return Ok(());
     }
-    let parts = read(&path, &plain())?.parts(5, 10)?;
+    let parts = read(&path, &plain())?.parts(Some(5), Some(10))?;
     let sizes = [Some(&parts.train), parts.validation.as_ref(), parts.held_out.as_ref()]
         .map(|part| part.map(|part| (part.len(), part.width())));
     assert_eq!(sizes, [Some((16181, 16)), Some((2157, 16)), Some((3236, 16))]);

@@ -1,9 +1,13 @@
 //! Tables as they are found: what is guessed is right, and said.
 
 use super::*;
-use candle_dbn_data::{Column, Columns, Content, Missing};
+use candle_dbn_data::{Column, Columns, Content, Known, Missing};
 
 /// ReadOptions under which the columns are told apart, as a training reads them.
+fn known_by(known: Known) -> ReadOptions {
+    ReadOptions { known, ..plain() }
+}
+
 fn auto() -> ReadOptions {
     ReadOptions { finds_kinds: true, ..plain() }
 }
@@ -35,7 +39,7 @@ fn an_index_is_no_feature() -> Outcome {
     // Shuffled or thinned out it is an index still; one that has a name, or in which numbers come again, is a feature.
     let set = table(",a,class\n7,0.5,0\n3,2.5,1\n12,0.25,0\n")?;
     assert_eq!((names(&set), has_note(&set, "counts the cases")), (vec!["a".into()], true));
-    let known = ReadOptions { columns: set.columns.clone(), ..plain() };
+    let known = known_by(Known { columns: set.columns.clone(), ..Known::default() });
     assert_eq!(rows(&read_file("u.csv", b",a\n1,4.5\n", &known)?.train)?, [[4.5]]);
     for text in ["n,a\n0,0.5\n1,2.5\n", ",a\n2,0.5\n2,2.5\n"] {
         let set = table(text)?;
@@ -56,7 +60,7 @@ fn the_first_line_is_a_header_or_a_case() -> Outcome {
     assert_eq!(cases("0,1,2\n1,1,0\n0,1,1\n")?, 3, "a case may count by chance");
     assert_eq!(cases("red,round,1\nblue,round,2\nred,flat,1\n")?, 3, "words that come again");
     assert_eq!(cases("colour,shape\nred,round\nblue,round\nred,flat\n")?, 3, "words that do not");
-    let options = ReadOptions { missing: Missing::Mean, ..auto() };
+    let options = ReadOptions { missing: Some(Missing::Mean), ..auto() };
     let set = read_file("q.csv", b"?,0,1\n1,1,0\n0,1,1\n", &options)?;
     assert_eq!((set.train.len(), names(&set).len()), (3, 0), "what is missing is no name");
     Ok(())
@@ -140,7 +144,7 @@ fn columns_are_told_apart() -> Outcome {
 #[test]
 fn another_table_is_read_as_the_one_that_was_learned() -> Outcome {
     let learned = table("a,colour,b\n1.5,red,2\n2.5,blue,3\n3.5,red,9.5\n")?;
-    let known = ReadOptions { columns: learned.columns.clone(), ..plain() };
+    let known = known_by(Known { columns: learned.columns.clone(), ..Known::default() });
     let other = |text: &str| read_file("u.csv", text.as_bytes(), &known);
     let set = other("b,extra,a,colour\n20,7,10,blue\n")?;
     assert_eq!(rows(&set.train)?, [[10.0, 1.0, 0.0, 20.0]]);
@@ -155,7 +159,7 @@ fn another_table_is_read_as_the_one_that_was_learned() -> Outcome {
         assert!(words.iter().all(|words| message.contains(words)), "{message}");
     }
     let classes: Vec<String> = vec!["cat".into(), "dog".into()];
-    let options = ReadOptions { class_names: Some(classes.into()), ..plain() };
+    let options = known_by(Known { class_names: Some(classes.into()), ..Known::default() });
     assert_eq!(
         read_file("l.csv", b"a,label\n1,dog\n2,dog\n", &options)?.train.labels,
         Some(vec![1, 1])
@@ -238,7 +242,7 @@ fn missing_values_are_counted_and_refused_or_kept() -> Outcome {
     {
         assert!(message.contains(words), "{words} is not in {message}");
     }
-    let set = read_file("t.csv", text, &ReadOptions { missing: Missing::Gibbs, ..auto() })?;
+    let set = read_file("t.csv", text, &ReadOptions { missing: Some(Missing::Gibbs), ..auto() })?;
     assert_eq!(units(&set), "gaussian:1+potts(2):1+gaussian:1");
     let found = rows(&set.train)?;
     let known: Vec<Vec<bool>> =
@@ -365,7 +369,7 @@ fn columns_survive_their_file() -> Outcome {
 fn a_nameless_column_is_found_again() -> Outcome {
     let text = b"a,,class\n0.5,1.5,0\n2.5,1.5,1\n";
     let learned = read_file("t.csv", text, &auto())?;
-    let known = ReadOptions { columns: learned.columns.clone(), ..plain() };
+    let known = known_by(Known { columns: learned.columns.clone(), ..Known::default() });
     assert_eq!(rows(&read_file("t.csv", text, &known)?.train)?, rows(&learned.train)?);
     Ok(())
 }
@@ -417,7 +421,8 @@ fn both_parts_of_an_archive_have_the_same_classes() -> Outcome {
 fn what_indices_count_from_is_remembered() -> Outcome {
     let learned = read_file("a.svm", b"0 0:1 2:3\n1 1:2\n", &plain())?;
     assert_eq!(learned.first_index, Some(0));
-    let known = ReadOptions { first_index: learned.first_index, width: Some(3), ..plain() };
+    let known = Known { first_index: learned.first_index, ..Known::default() };
+    let known = ReadOptions { width: Some(3), ..known_by(known) };
     let set = read_file("b.svm", b"0 1:5\n1 2:7\n", &known)?;
     assert_eq!(rows(&set.train)?, [[0.0, 5.0, 0.0], [0.0, 0.0, 7.0]]);
     Ok(())
@@ -429,7 +434,10 @@ fn words_and_codes_that_a_model_never_saw_are_refused_or_missing() -> Outcome {
         (0..40).map(|i| format!("{},{}\n", ["red", "blue"][i % 2], i % 3)).collect();
     let learned = table(&format!("colour,code\n{lines}"))?;
     assert_eq!(units(&learned), "potts(2):1+potts(3):1");
-    let known = |missing| ReadOptions { columns: learned.columns.clone(), missing, ..plain() };
+    let known = |missing| {
+        let known = Known { columns: learned.columns.clone(), ..Known::default() };
+        ReadOptions { missing: Some(missing), ..known_by(known) }
+    };
     for text in ["colour,code\npink,1\n", "colour,code\nred,7\n"] {
         assert!(read_file("u.csv", text.as_bytes(), &known(Missing::Refuse)).is_err(), "{text}");
         let set = read_file("u.csv", text.as_bytes(), &known(Missing::Mean))?;
@@ -441,7 +449,7 @@ fn words_and_codes_that_a_model_never_saw_are_refused_or_missing() -> Outcome {
 
 #[test]
 fn columns_that_say_nothing_are_said() -> Outcome {
-    let options = ReadOptions { missing: Missing::Mean, ..auto() };
+    let options = ReadOptions { missing: Some(Missing::Mean), ..auto() };
     let set = read_file("t.csv", b"a,b,c\n1.5,,7\n2.5,,7\n4.5,,7\n", &options)?;
     assert_eq!((names(&set), has_note(&set, "`b` is empty")), (vec!["a".into(), "c".into()], true));
     assert!(

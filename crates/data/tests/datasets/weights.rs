@@ -36,7 +36,7 @@ fn weights_are_one_over_the_number_of_similar_sequences() -> Outcome {
         .map(|(i, letters)| format!(">s{i}\n{}\n", String::from_utf8_lossy(letters)))
         .collect();
     for share in [0.8, 0.75, 1.0, 0.3] {
-        let options = ReadOptions { weights: Weights::Identity(share), ..plain() };
+        let options = ReadOptions { weights: Some(Weights::Identity(share)), ..plain() };
         let set = read_file("x.fasta", text.concat().as_bytes(), &options)?;
         let weights = set.train.weights.clone().ok_or("no weights")?;
         let mut effective = 0.0;

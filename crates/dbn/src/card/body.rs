@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use candle_dbn_data::Binarise;
 use rbm_core::Units;
 
 use super::text::{code, lines_with, list, name};
@@ -76,15 +77,16 @@ fn numbers(card: &Card) -> String {
     let variants = card.results.measured.iter().map(|measured| {
         let on = &measured.on;
         let scale = match on.scale {
-            1.0 => "values as they are".into(),
-            scale => format!("values divided by {scale}"),
+            None => "values divided as their source says".into(),
+            Some(1.0) => "values as they are".into(),
+            Some(scale) => format!("values divided by {scale}"),
         };
         format!(
             "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
             name(&on.data),
             name(&on.part),
             on.cases,
-            name(&on.binarise),
+            on.binarise,
             measured.seed
         )
     });
@@ -112,11 +114,11 @@ fn data(card: &Card) -> String {
     }
     if let Some(done) = &config.preprocessing {
         let _ = write!(said, ", divided by {}", done.scale);
-        if done.binarise != "none" {
-            let _ = write!(said, ", made zeros and ones ({})", name(&done.binarise));
+        if done.binarise != Binarise::None {
+            let _ = write!(said, ", made zeros and ones ({})", done.binarise);
         }
-        if done.one_hot > 0 {
-            let _ = write!(said, ", each code as {} zeros and ones", done.one_hot);
+        if let Some(states) = done.one_hot {
+            let _ = write!(said, ", each code as {states} zeros and ones");
         }
     }
     if config.standardise {

@@ -18,11 +18,17 @@ impl Recipe {
     pub(crate) fn check(&self) -> Result<()> {
         self.visible_kind()?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
-        must(self.data.hold_out_one_in != 1, "data.hold_out_one_in", "0 or at least 2", "1")?;
-        must(self.data.validate_one_in != 1, "data.validate_one_in", "0 or at least 2", "1")?;
-        must(self.data.one_hot != 1, "data.one_hot", "0 or at least 2", "1")?;
-        let scale = self.data.scale;
-        must(scale.is_finite() && scale >= 0.0, "data.scale", "a number of at least 0", scale)?;
+        for (key, number, other) in [
+            ("data.hold_out_one_in", self.data.hold_out_one_in, "none"),
+            ("data.validate_one_in", self.data.validate_one_in, "none"),
+            ("data.one_hot", self.data.read.one_hot, "auto"),
+        ] {
+            must(number != Some(1), key, &format!("at least 2, or {other:?}"), "1")?;
+        }
+        if let Some(scale) = self.data.read.scale {
+            let is_scale = scale.is_finite() && scale > 0.0;
+            must(is_scale, "data.scale", "a number above 0, or \"auto\"", scale)?;
+        }
         let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });
         let expected = "mean, unless for Bernoulli data that are not standardised";
         let is_drawn = self.data.pass == Pass::Sample;

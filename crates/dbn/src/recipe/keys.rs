@@ -3,11 +3,13 @@
 
 use std::fmt::Write;
 
+use candle_dbn_data::SOURCE_OF_OPTIONS;
 use rbm_core::{Error, Result};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{BUILT_IN, Backpropagation, Classifier, Data, Layer, Recipe, UpDown};
+use super::data::{self, Data};
+use super::{BUILT_IN, Backpropagation, Classifier, Layer, Recipe, UpDown};
 
 /// Characters of a line of comment.
 const WIDTH: usize = 100;
@@ -54,7 +56,7 @@ pub fn keys() -> Result<Vec<Keys>> {
     let backpropagation = table_of(&Backpropagation::default())?;
     [
         ("", "Recipe", recipe, whole),
-        ("data", "Data", recipe, table_of(&Data::default())?),
+        ("data", "Data", data::SOURCE, table_of(&Data::default())?),
         ("layers", "Layer", recipe, table_of(&Layer::default())?),
         ("updown", "UpDown", updown, table_of(&UpDown::default())?),
         ("classifier", "Classifier", finetuning, table_of(&Classifier::default())?),
@@ -62,7 +64,15 @@ pub fn keys() -> Result<Vec<Keys>> {
         ("autoencoder", "Backpropagation", finetuning, backpropagation),
     ]
     .into_iter()
-    .map(|(table, name, source, defaults)| Keys::of(table, name, source, &defaults))
+    .map(|(table, name, source, defaults)| {
+        let mut keys = Keys::of(table, name, source, &defaults)?;
+        if table == "data" {
+            // Those of how data are read follow the first, which says which.
+            let read = Keys::of(table, "ReadOptions", SOURCE_OF_OPTIONS, &defaults)?;
+            keys.keys.splice(1..1, read.keys);
+        }
+        Ok(keys)
+    })
     .collect()
 }
 

@@ -1,6 +1,7 @@
 //! A recipe: everything that decides what a training does, as a TOML file with every default written out.
 
 mod check;
+mod data;
 mod finetuning;
 mod keys;
 mod method;
@@ -17,16 +18,13 @@ mod updown;
 mod visible;
 mod work;
 
-use std::path::PathBuf;
-use std::str::FromStr;
-
-use candle_dbn_data as data;
-use candle_dbn_data::{Binarise, Dataset, LabelColumn, Missing, Parts, Scaling, Weights};
+use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::init::Init;
 use rbm_core::kernel::VisibleStep;
-use rbm_core::{Result, Schedule, Units};
+use rbm_core::{Schedule, Units};
 use serde::{Deserialize, Serialize};
 
+pub use self::data::Data;
 pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub use self::method::Method;
@@ -141,139 +139,6 @@ impl Default for Recipe {
             classifier: None,
             regressor: None,
             autoencoder: None,
-        }
-    }
-}
-
-/// Where the cases come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Data {
-    /// What [`data::load`] reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
-    ///
-    /// Range: a name, a file or a folder. Used by: all data.
-    pub source: String,
-    /// Every value is divided by this; 0 leaves the choice to the format.
-    ///
-    /// Range: 0 or more. Used by: all data but tables of columns of several kinds.
-    pub scale: f32,
-    /// A file with the labels; empty for none.
-    ///
-    /// Range: a path, or "". Used by: arrays and tables.
-    pub labels: PathBuf,
-    /// The column of the labels in a table: `none`, `first`, `last`, a name or a number from 1; empty leaves the choice to the header.
-    ///
-    /// Range: a column, or "". Used by: tables.
-    pub label_column: String,
-    /// The column of a table that holds measurements to be predicted, by its name or number; empty for none.
-    ///
-    /// Range: a column, or "". Used by: tables.
-    pub target: String,
-    /// Columns of a table that are left out, by their names or numbers.
-    ///
-    /// Range: a list of columns. Used by: tables.
-    pub drop: Vec<String>,
-    /// Columns that are categories though they hold numbers.
-    ///
-    /// Range: a list of columns. Used by: tables.
-    pub categories: Vec<String>,
-    /// Columns that are numbers though they look like codes of categories.
-    ///
-    /// Range: a list of columns. Used by: tables.
-    pub numbers: Vec<String>,
-    /// What becomes of missing values: `refuse`, `mean` or `gibbs`.
-    ///
-    /// Range: "refuse", "mean" or "gibbs". Used by: tables and arrays.
-    pub missing: Missing,
-    /// How the scaled values become zeros and ones: `none`, `threshold:0.5` (1 above it) or `sample:SEED` (each is drawn
-    /// once, 1 with the value as its probability).
-    ///
-    /// Range: "none", "threshold:NUMBER" or "sample:SEED". Used by: values from 0 to 1.
-    pub binarise: Binarise,
-    /// What learning takes of Bernoulli data: `mean`, the values themselves, or `sample`, zeros and ones drawn anew with
-    /// the values as their probabilities whenever a case has its turn, which keeps a network from learning cases by heart. An
-    /// autoencoder is to give back what was drawn. Errors are always measured on the values.
-    ///
-    /// Range: "mean" or "sample". Used by: Bernoulli data.
-    pub pass: Pass,
-    /// Every value is a code, a whole number below this, and becomes so many values of which one is 1: for Potts units. 0
-    /// leaves the choice to the format: the states of an alignment, else none.
-    ///
-    /// Range: 0, or 2 or more. Used by: integer codes.
-    pub one_hot: usize,
-    /// The values of a case in a sparse file; 0 leaves it to the largest index.
-    ///
-    /// Range: 0 or more values. Used by: sparse rows.
-    pub width: usize,
-    /// The letters of an alignment's states: `protein`, `rna`, `dna`, or the letters themselves; empty leaves the choice to what
-    /// stands in the file.
-    ///
-    /// Range: "protein", "rna", "dna", letters, or "". Used by: alignments.
-    pub alphabet: String,
-    /// How much each case counts: `none`, all as much, or `identity:0.8`, one over the number of sequences that agree with it in at
-    /// least 80 % of the columns.
-    ///
-    /// Range: "none", or "identity:SHARE". Used by: alignments and codes.
-    pub weights: Weights,
-    /// Where the source has no test part of its own, every so many-th case (of each class) is held out.
-    ///
-    /// Range: 0, or 2 or more cases. Used by: data without a test part.
-    pub hold_out_one_in: usize,
-    /// Where it has no validation part either, every so many-th of the others (of each class) is that: it decides when to stop, and
-    /// is not learned from. 0 keeps none, and fine-tuning runs all its epochs.
-    ///
-    /// Range: 0, or 2 or more cases. Used by: data without a validation part.
-    pub validate_one_in: usize,
-    /// Whether the cases for validation are learned from as the others are, once everything has been chosen by them: then none are
-    /// left to decide when to stop, and fine-tuning runs all its epochs.
-    ///
-    /// Range: true or false. Used by: data with validation cases.
-    pub learn_validation: bool,
-    /// The most cases that are learned from, as many of each class as can be; 0 for all. Cases for validation and those held out stay.
-    ///
-    /// Range: 0 or more cases. Used by: all data.
-    pub limit: usize,
-}
-
-impl Data {
-    /// The parts of `dataset` as this training takes them.
-    ///
-    /// # Errors
-    ///
-    /// As [`Dataset::parts`] and [`Parts::learning_all`].
-    pub fn parts(&self, dataset: Dataset) -> Result<Parts> {
-        let parts = dataset.parts(self.hold_out_one_in, self.validate_one_in)?;
-        let parts = if self.learn_validation { parts.learning_all()? } else { parts };
-        match self.limit {
-            0 => Ok(parts),
-            limit => Ok(Parts { train: parts.train.limited(limit)?, ..parts }),
-        }
-    }
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        let source = "digits".into();
-        Self {
-            source,
-            scale: 0.0,
-            labels: PathBuf::new(),
-            label_column: String::new(),
-            target: String::new(),
-            drop: Vec::new(),
-            categories: Vec::new(),
-            numbers: Vec::new(),
-            missing: Missing::Refuse,
-            binarise: Binarise::None,
-            pass: Pass::Mean,
-            one_hot: 0,
-            width: 0,
-            alphabet: String::new(),
-            weights: Weights::None,
-            hold_out_one_in: 5,
-            validate_one_in: 10,
-            learn_validation: false,
-            limit: 0,
         }
     }
 }
@@ -462,31 +327,7 @@ fn auto() -> String {
 
 impl Recipe {
     /// How to read the data.
-    pub fn data_options(&self) -> Result<data::ReadOptions> {
-        let Data { scale, labels, label_column, binarise, one_hot, width, .. } = &self.data;
-        let alphabet = Some(&self.data.alphabet).filter(|alphabet| !alphabet.is_empty());
-        let Data { target, drop, categories, numbers, missing, .. } = &self.data;
-        let Ok(column) = LabelColumn::from_str(label_column);
-        Ok(data::ReadOptions {
-            scale: (*scale != 0.0).then_some(*scale),
-            labels: (!labels.as_os_str().is_empty()).then(|| labels.clone()),
-            label_column: (!label_column.is_empty()).then_some(column),
-            target: (!target.is_empty()).then(|| target.clone()),
-            drop: drop.clone(),
-            categories: categories.clone(),
-            numbers: numbers.clone(),
-            missing: *missing,
-            finds_kinds: self.visible == AUTO,
-            first_index: None,
-            known_label: None,
-            known_target: None,
-            columns: None,
-            class_names: None,
-            binarise: *binarise,
-            one_hot: (*one_hot != 0).then_some(*one_hot),
-            width: (*width != 0).then_some(*width),
-            alphabet: alphabet.map(|alphabet| alphabet.parse()).transpose()?,
-            weights: self.data.weights,
-        })
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions { finds_kinds: self.visible == AUTO, ..self.data.read.clone() }
     }
 }

@@ -14,7 +14,7 @@ impl Recipe {
         if !data::is_named(&self.data.source) {
             self.data.source = name(Path::new(&self.data.source)).display().to_string();
         }
-        self.data.labels = name(&self.data.labels);
+        self.data.read.labels = self.data.read.labels.as_deref().map(name);
         self
     }
 
@@ -34,9 +34,9 @@ impl Recipe {
         Preprocessing {
             scale,
             first_index,
-            binarise: self.data.binarise.to_string(),
-            one_hot: self.data.one_hot,
-            alphabet: self.data.alphabet.clone(),
+            binarise: self.data.read.binarise(),
+            one_hot: self.data.read.one_hot,
+            alphabet: self.data.read.alphabet.clone(),
         }
     }
 }

@@ -47,9 +47,9 @@ impl Recipe {
     /// codes, theirs or others, units of as many states where nobody has named any. Says that.
     pub(crate) fn suit_codes(&mut self, alphabet: Option<&Alphabet>) -> Option<String> {
         if let Some(alphabet) = alphabet {
-            self.data.alphabet = alphabet.to_string();
+            self.data.read.alphabet = Some(alphabet.clone());
         }
-        let coded = Some(self.data.one_hot).filter(|states| *states > 0);
+        let coded = self.data.read.one_hot;
         let states = coded.or(alphabet.map(Alphabet::states)).filter(|_| self.visible == AUTO)?;
         self.visible = format!("potts({states})");
         let what = if alphabet.is_some() { "an alignment" } else { "codes" };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_dbn_data as data;
-use candle_dbn_data::{Binarise, Columns, Missing, Standardise, View};
+use candle_dbn_data::{Binarise, Columns, Known, Missing, Standardise, View};
 use candle_nn::Module;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::kernel::Imputation;
@@ -150,9 +150,9 @@ impl Model {
         let values = match &self.preprocessing {
             Some(Preprocessing { scale, binarise, one_hot, .. }) => {
                 let columns = self.columns.as_ref();
-                data::encoded(numbers, *scale, columns, *one_hot, binarise.parse()?)?
+                data::encoded(numbers, *scale, columns, *one_hot, *binarise)?
             }
-            None => data::encoded(numbers, 1.0, self.columns.as_ref(), 0, Binarise::None)?,
+            None => data::encoded(numbers, 1.0, self.columns.as_ref(), None, Binarise::None)?,
         };
         self.check_width(values.dim(1)?)?;
         Ok(values)
@@ -204,22 +204,24 @@ impl Model {
     /// own, unless it is given.
     pub fn options(&self, source: &str, given: data::ReadOptions) -> data::ReadOptions {
         let alphabet = given.alphabet.clone().or_else(|| {
-            let known = &self.preprocessing.as_ref()?.alphabet;
-            known.parse().ok().filter(|_| data::is_alignment(source))
+            let known = self.preprocessing.as_ref()?.alphabet.clone();
+            known.filter(|_| data::is_alignment(source))
         });
         let classes =
             self.classes().map(|classes| (0..classes).map(|class| self.class_name(class)));
         let known_width = Some(self.dbn.width()).filter(|_| data::is_sparse(source));
         data::ReadOptions {
-            first_index: self.preprocessing.as_ref().and_then(|done| done.first_index),
             width: given.width.or(known_width),
             finds_kinds: false,
-            known_label: self.label.clone(),
-            known_target: self.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
-            missing: self.missing.as_ref().map_or(given.missing, |values| values.how),
-            columns: self.columns.clone(),
-            class_names: classes.map(Iterator::collect),
+            missing: self.missing.as_ref().map(|values| values.how).or(given.missing),
             alphabet,
+            known: Known {
+                label: self.label.clone(),
+                target: self.regressor.as_ref().map(|regressor| regressor.target.name.clone()),
+                columns: self.columns.clone(),
+                class_names: classes.map(Iterator::collect),
+                first_index: self.preprocessing.as_ref().and_then(|done| done.first_index),
+            },
             ..given
         }
     }

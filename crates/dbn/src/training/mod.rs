@@ -149,7 +149,7 @@ fn check_labels(recipe: &Recipe, dataset: &Dataset) -> Result<()> {
 
 /// Errors where missing values cannot be drawn while learning as the recipe says.
 fn check_missing(recipe: &Recipe) -> Result<()> {
-    let expected = match recipe.data.missing {
+    let expected = match recipe.data.read.missing() {
         Missing::Gibbs if recipe.updown.is_some() => "refuse or mean beside up-down",
         Missing::Gibbs if recipe.data.pass == Pass::Sample => {
             "refuse or mean beside data.pass = \"sample\""
@@ -202,7 +202,7 @@ impl Training {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));
         }
-        let missing = match recipe.data.missing {
+        let missing = match recipe.data.read.missing() {
             Missing::Refuse => None,
             how => Some(MissingValues { how, mean: known_moments(&train.cases)?.0 }),
         };

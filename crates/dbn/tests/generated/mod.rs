@@ -201,7 +201,7 @@ pub fn train(source: &Path, hidden: usize, batches: usize) -> Cost {
     recipe.layers.truncate(1);
     recipe.classifier = None;
     let recipe = recipe.with(&settings).unwrap();
-    let data = data::load(source.to_str().unwrap(), &recipe.data_options().unwrap()).unwrap();
+    let data = data::load(source.to_str().unwrap(), &recipe.read_options()).unwrap();
     let mut training = Training::new(recipe, data, &Device::Cpu).unwrap();
     let mut watch = Limited { limit: batches, batches: 0, began: None };
     let outcome = training.run(&mut watch).unwrap();
