@@ -8,10 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{
-    Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
-use serde::{Serialize, Serializer};
+use serde::de::{Deserialize, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 macro_rules! or_word {
     ($module:ident, $word:literal, $meaning:literal) => {
