@@ -15,8 +15,8 @@ use candle_nn::{
     AdamW, Init, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss::cross_entropy,
 };
 use clap::Parser;
-use dbn::charts::{Mark, Plot, Series};
 use dbn::training::{Figures, Observer, Outcome, Stage};
+use dbn::viz::{Mark, Plot, Series};
 use dbn::{Examples, FeatureExtractor, Recipe, Training, data};
 use rbm_core::{Rng, ops};
 

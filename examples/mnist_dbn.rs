@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::hub::Hub;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
-use dbn::{Evaluation, Recipe, Recognition, Run, Training, data, gallery};
+use dbn::viz::gallery;
+use dbn::{Evaluation, Recipe, Recognition, Run, Training, data};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the deep belief network of 2006 on MNIST

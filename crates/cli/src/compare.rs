@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use dbn::Run;
 use dbn::data::Binarise;
-use dbn::results::{Measured, Results};
-use dbn::{Run, report};
+use dbn::store::results::{Measured, Results};
+use dbn::viz::report;
 use serde::Serialize;
 use serde_json::Value;
 

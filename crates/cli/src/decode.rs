@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
+use dbn::Examples;
 use dbn::data::parquet::{self, Column, Values};
 use dbn::data::{ReadOptions, View};
-use dbn::{Examples, gallery};
+use dbn::viz::gallery;
 use rbm_core::checkpoint::write_whole;
 use rbm_core::data;
 

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
-use dbn::{Autoencoder, Examples, Model, report};
+use dbn::viz::report;
+use dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::data;
 

@@ -1,7 +1,7 @@
 //! `dbn evaluate`
 
 use anyhow::{Context, Result, ensure};
-use dbn::results::Measured;
+use dbn::store::results::Measured;
 use dbn::{Evaluation, Recognition, Run};
 use indicatif::MultiProgress;
 use rbm_core::data;

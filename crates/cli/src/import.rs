@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use dbn::import::{self, Names};
-use dbn::run::{RECIPE, RUNS};
-use dbn::{config, store};
+use dbn::network::config;
+use dbn::store;
+use dbn::store::run::{RECIPE, RUNS};
 use rbm_core::Units;
 
 use crate::args::{Import, Program};

@@ -2,10 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use dbn::data::View;
-use dbn::likelihood::{
-    self, KEPT, KeptPartition, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
-};
-use dbn::results::Measured;
+use dbn::estimate::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict};
+use dbn::estimate::{KEPT, KeptPartition};
+use dbn::store::results::Measured;
 use dbn::{Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::kernel::Path;
@@ -229,10 +228,10 @@ fn charts(
     found: &Likelihood,
 ) -> Result<()> {
     let path = dir.join("estimates.png");
-    dbn::report::estimates(&path, model, cases, options, found, sides.samples())?;
+    dbn::viz::report::estimates(&path, model, cases, options, found, sides.samples())?;
     if let Some(tempering) = &found.tempering {
         let path = dir.join("acceptance.png");
-        dbn::charts::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
+        dbn::viz::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use dbn::results::{Measured, Results, Variant};
+use dbn::store::results::{Measured, Results, Variant};
 use dbn::{Examples, Model, Recipe, Run};
 
 use crate::args::{Cases, Evaluate};

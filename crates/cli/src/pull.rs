@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use dbn::hub::{Reference, Snapshot};
-use dbn::run::RUNS;
+use dbn::store::run::RUNS;
 use indicatif::MultiProgress;
 
 use crate::args::Pull;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use dbn::{Examples, Model, Run, data, gallery, report};
+use dbn::viz::gallery;
+use dbn::viz::report;
+use dbn::{Examples, Model, Run, data};
 use rbm_core::Rng;
 use rbm_core::checkpoint::{UNFINISHED, write_whole};
 use serde::Serialize;

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::{D, DType, Device, Tensor};
 use dbn::data::Alphabet;
-use dbn::likelihood::{self, KeptPartition, Sampling, Scores, TOLERANCE};
+use dbn::estimate::KeptPartition;
+use dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
 use dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::Estimate;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use dbn::data;
-use dbn::results::Measured;
-use dbn::run::Claim;
+use dbn::store::results::Measured;
+use dbn::store::run::Claim;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
-use dbn::{Evaluation, Examples, Model, Recipe, Recognition, Run, Training, gallery, report};
+use dbn::viz::gallery;
+use dbn::viz::report;
+use dbn::{Evaluation, Examples, Model, Recipe, Recognition, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows, Units};
@@ -86,7 +88,7 @@ pub fn train(
             let dir = run.dir().display();
             output::note(format!(
                 "what was learned before is kept: change {dir}/{}, and go on with: dbn train --resume {dir}",
-                dbn::run::RECIPE
+                dbn::store::run::RECIPE
             ));
         }
     }
@@ -162,7 +164,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
                 output::note(format!(
                     "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
                     run.dir().display(),
-                    dbn::run::RECIPE
+                    dbn::store::run::RECIPE
                 ));
             }
         }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::unrolled::{Adversary, Batch, Dropout, Unrolled};
+use dbn::network::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use dbn::{Autoencoder, Classifier, Dbn};
 use rbm_core::ops::{self, Ascent};
 use rbm_core::{ConjugateGradient, Rbm, Rng, Units};

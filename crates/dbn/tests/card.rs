@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device};
-use dbn::card::Card;
+use dbn::hub::card::Card;
 use dbn::hub::{Parcel, Reference};
-use dbn::results::{Measured, Number, Results, Variant};
+use dbn::store::results::{Measured, Number, Results, Variant};
 use dbn::{Dbn, Model, Recipe};
 use rbm_core::{Rbm, Units};
 

@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::bound::Bound;
-use dbn::directed::delta_rule;
-use dbn::generator::{Generator, Given};
-use dbn::{Dbn, Directed, PerClass, Recognition, UpDown, labels, updown};
+use dbn::estimate::bound::Bound;
+use dbn::learning::up_down;
+use dbn::network::conditional_layer::delta_rule;
+use dbn::network::conditional_sampler::{Generator, Given};
+use dbn::network::labels;
+use dbn::{Dbn, Directed, PerClass, Recognition, UpDown};
 use rbm_core::{
     ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
 };
@@ -433,7 +435,7 @@ fn up_down_raises_the_bound() {
         found.mean.iter().sum::<f64>() / 4.0 - log_z
     };
     let before = bound(&dbn);
-    let vars = updown::parameters(&dbn).len();
+    let vars = up_down::parameters(&dbn).len();
     // Weights and two biases on top; below it two of recognition and two of generation.
     assert_eq!(vars, 3 + 4);
     let mut updown = UpDown { steps: 5, l2: 0.0, optimizer: Box::new(Sgd::new(0.1)) };

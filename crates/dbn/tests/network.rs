@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::classifier::{Dropout, log_likelihood};
-use dbn::greedy::{Below, Pass};
-use dbn::unrolled::{Adversary, Batch, Unrolled};
+use dbn::learning::greedy::{Below, Pass};
+use dbn::network::classifier::{Dropout, log_likelihood};
+use dbn::network::unrolled::{Adversary, Batch, Unrolled};
 use dbn::{Classifier, Dbn};
 use rbm_core::train::Feed;
 use rbm_core::{Rbm, Rng, Units, ops};

@@ -1,8 +1,8 @@
 //! Charts of what a run has left, drawn where there is something to draw.
 #![allow(clippy::unwrap_used)]
 
-use dbn::charts::{self, Convergence};
-use dbn::report;
+use dbn::viz::report;
+use dbn::viz::{self, Convergence};
 
 /// The files that [`report::acceptance`] leaves for these lines of metrics.
 fn drawn(metrics: &str) -> Vec<String> {
@@ -42,7 +42,7 @@ fn the_legend_covers_no_point() {
         reverse: Some((reverse, 0.01)),
     };
     let rows = [row(145, -5.0, -6.0), row(1450, -4.2, -4.6), row(14500, -4.0, -4.3)];
-    charts::estimates(&path, &rows, Some(-4.1), false).unwrap();
+    viz::estimates(&path, &rows, Some(-4.1), false).unwrap();
     let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
     let mut reader = png::Decoder::new(file).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];

@@ -313,7 +313,7 @@ fn too_few_cases_to_split_stay_together() {
 /// Each layer's `pass` is about its own units, whatever the layers above say.
 #[test]
 fn every_layer_passes_up_as_it_says() {
-    use dbn::greedy::{Below, Pass};
+    use dbn::learning::greedy::{Below, Pass};
     use rbm_core::Rbm;
     use rbm_core::train::Feed;
     let data = training(&[]).train.cases.tensor().unwrap();

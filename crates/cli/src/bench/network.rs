@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use dbn::classifier::Dropout;
+use dbn::network::classifier::Dropout;
 use dbn::{Classifier, Dbn};
 use rbm_core::{Optimizer, Rbm, Rng, Sgd};
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use dbn::likelihood::{self, Likelihood, Sampling};
+use dbn::estimate::likelihood::{self, Likelihood, Sampling};
 use dbn::training::{Command, Figures, Observer, Outcome, Step};
 use dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};

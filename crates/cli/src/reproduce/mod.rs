@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Parser;
-use dbn::likelihood::{Likelihood, Value, Verdict};
+use dbn::estimate::likelihood::{Likelihood, Value, Verdict};
 use dbn::recipe::quoted;
 use dbn::{Evaluation, Model, Recipe, Run};
 use indicatif::MultiProgress;

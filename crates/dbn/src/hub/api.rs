@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::error::{Answer, Failure};
 use super::http::Http;
-use super::trouble::{Answer, Failure};
 
 /// The most digits of a commit's id.
 const COMMIT: usize = 40;

@@ -19,8 +19,8 @@ use rbm_core::checkpoint::{UNFINISHED, write_whole, write_whole_by};
 use rbm_core::{Error, Result};
 
 use super::api::{Hash, Listed, Repository, is_commit};
+use super::error::{Answer, Failure};
 use super::http::Http;
-use super::trouble::{Answer, Failure};
 use super::verify::{self, Hasher};
 
 /// What a killed process left is taken away after this time. Nobody writes so long at a file without a pause.

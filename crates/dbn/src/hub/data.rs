@@ -13,8 +13,8 @@ use super::Hub;
 use super::api::Repository;
 use super::cache::{Cache, Found};
 use super::environment::home;
-use super::trouble::{Answer, Failure};
-use super::watch::Counter;
+use super::error::{Answer, Failure};
+use super::progress::Counter;
 
 /// Where the Hub keeps the Parquet form of every data set.
 const REVISION: &str = "refs/convert/parquet";

@@ -12,7 +12,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::Options;
-use super::trouble::{Answer, Failure};
+use super::error::{Answer, Failure};
 
 /// The most redirects of one request.
 const HOPS: usize = 5;

@@ -14,8 +14,8 @@
 //! in the cache. Nothing that a server says becomes a part of a path unchecked. The token goes to the endpoint's own origin and
 //! nowhere else.
 
-mod trouble;
-mod watch;
+mod error;
+mod progress;
 
 mod environment;
 mod token;
@@ -32,7 +32,9 @@ mod cache;
 
 mod reference;
 
-mod parcel;
+mod bundle;
+pub mod card;
+mod markdown;
 
 mod snapshot;
 mod upload;
@@ -48,12 +50,12 @@ use rbm_core::{Error, Result};
 
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
+pub use self::bundle::{CARD, Content, Parcel};
 pub use self::options::Options;
-pub use self::parcel::{CARD, Content, Parcel};
+pub use self::progress::{Moved, Watching};
 pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
 pub use self::snapshot::Snapshot;
-pub use self::watch::{Moved, Watching};
 use crate::Model;
 
 /// A client of the Hub.

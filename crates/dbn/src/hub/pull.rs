@@ -4,12 +4,12 @@ use rbm_core::{Error, Result};
 
 use super::api::{Listed, Listing, Repository};
 use super::cache::{Cache, Found};
+use super::error::{Answer, Failure};
+use super::progress::Counter;
 use super::snapshot::{BESIDE, Snapshot};
-use super::trouble::{Answer, Failure};
-use super::watch::Counter;
 use super::{Hub, Reference, verify};
-use crate::config::{CONFIG, Config};
-use crate::store::WEIGHTS;
+use crate::network::config::WEIGHTS;
+use crate::network::config::{CONFIG, Config};
 
 /// The most bytes of a configuration.
 const LARGEST_CONFIG: u64 = 1 << 20;

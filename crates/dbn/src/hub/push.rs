@@ -10,14 +10,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::api::{Listed, Repository};
-use super::parcel::{CARD, Content, Parcel};
+use super::bundle::{CARD, Content, Parcel};
+use super::error::{Answer, Failure};
 use super::snapshot::Snapshot;
-use super::trouble::{Answer, Failure};
 use super::upload::upload;
 use super::verify::Hasher;
 use super::{Hub, Reference};
 use crate::digest;
-use crate::store::WEIGHTS;
+use crate::network::config::WEIGHTS;
 
 /// How many bytes of a file the Hub looks at to see of which kind it is.
 const SAMPLE: usize = 512;

@@ -1,15 +1,13 @@
 //! A model of the Hub in the cache.
 
+use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
+use crate::network::config::CONFIG;
+use crate::network::config::WEIGHTS;
+use rbm_core::checkpoint::write_whole;
+use rbm_core::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-
-use rbm_core::checkpoint::write_whole;
-use rbm_core::{Error, Result};
-
-use super::parcel::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
-use crate::config::CONFIG;
-use crate::store::WEIGHTS;
 
 /// What is read of a repository beside the model itself, where it is there, and the most bytes it may have.
 pub(super) const BESIDE: [(&str, u64); 5] = [

@@ -8,11 +8,11 @@ use xet::XetError;
 use xet::xet_session::{Sha256Policy, XetSessionBuilder, XetUploadCommit};
 
 use super::api::XetToken;
+use super::bundle::Content;
 use super::environment::set;
+use super::error::{Answer, Failure};
 use super::http::{Http, causes};
-use super::parcel::Content;
-use super::trouble::{Answer, Failure};
-use super::watch::{Moved, Watching};
+use super::progress::{Moved, Watching};
 
 /// How often the progress is told.
 const TICK: Duration = Duration::from_millis(100);

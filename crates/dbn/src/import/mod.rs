@@ -9,16 +9,15 @@
 //! All of them have the energy of ours, E(v, h) = −b·v − c·h − vᵀWh over units that are 0 or 1 (one-hot for Potts sites), so that
 //! free energies and means are the same numbers. Nothing of a file is ever executed.
 
+mod assemble;
 mod budget;
-mod found;
 mod pickle;
 mod pytorch;
 mod rbms;
 mod sklearn;
 mod state_dict;
-mod tensors;
 
-use crate::Model;
+use crate::network::Model;
 
 pub use pytorch::{Names, pytorch};
 pub use rbms::rbms;

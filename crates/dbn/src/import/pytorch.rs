@@ -6,8 +6,8 @@ use std::path::Path;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
-use super::found::{Found, Named, stacked};
-use super::tensors::{self, Tensors};
+use super::assemble::{self, Tensors};
+use super::assemble::{Found, Named, stacked};
 
 /// What weights and biases are called; where one name is in use for either bias, [`role`] tells by what stands beside it.
 const WEIGHTS: [&str; 4] = ["w", "weight", "weights", "weight_matrix"];
@@ -63,7 +63,7 @@ type Order = Vec<(Option<u64>, String)>;
 /// disagree, by the tensor's name.
 pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
     let path = path.as_ref();
-    let (mut tensors, mut notes) = tensors::read(path)?;
+    let (mut tensors, mut notes) = assemble::read(path)?;
     let there = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut original = BTreeMap::new();
     for (name, own) in &names.map {

@@ -7,8 +7,8 @@ use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
+use super::assemble::{Found, Named, stacked};
 use super::budget::Budget;
-use super::found::{Found, Named, stacked};
 
 const FORM: &str = "an HDF5 file of rbms";
 

@@ -7,8 +7,8 @@ use candle_dbn_data::Arrays;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
+use super::assemble::{Found, Named, stacked};
 use super::budget::Budget;
-use super::found::{Found, Named, stacked};
 
 /// The machine whose attributes the file `path` has under their own names:
 ///

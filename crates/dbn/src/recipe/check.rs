@@ -6,7 +6,7 @@ use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{Backpropagation, Classifier, FinetuneRule, Layer, Method, Recipe, UpDown};
-use crate::greedy::Pass;
+use crate::learning::greedy::Pass;
 
 /// The farthest that a case may be moved.
 const FARTHEST: f64 = 1e6;

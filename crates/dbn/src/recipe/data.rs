@@ -8,7 +8,7 @@ use rbm_core::Result;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::greedy::Pass;
+use crate::learning::greedy::Pass;
 
 /// Where the cases come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]

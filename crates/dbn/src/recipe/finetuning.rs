@@ -3,7 +3,7 @@
 use rbm_core::Schedule;
 use serde::{Deserialize, Serialize};
 
-use crate::unrolled::Adversary;
+use crate::network::unrolled::Adversary;
 
 /// How backpropagation climbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::visible::AUTO;
 pub use self::work::Work;
-use crate::greedy::{Caching, Pass};
+use crate::learning::greedy::{Caching, Pass};
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 ///

@@ -5,7 +5,7 @@ use rbm_core::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDeca
 use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
 use super::{Layer, Rule};
-use crate::labels::has_own_draws;
+use crate::network::labels::has_own_draws;
 
 impl Layer {
     /// How the machine starts.

@@ -5,7 +5,7 @@ use rbm_core::{Error, Result, Schedule, Units};
 
 use super::visible::AUTO;
 use super::{Layer, Recipe, Rule};
-use crate::labels::has_own_draws;
+use crate::network::labels::has_own_draws;
 
 /// How fast a machine learns.
 #[derive(Debug, Clone, PartialEq)]

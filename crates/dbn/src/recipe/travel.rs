@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_dbn_data as data;
 
 use super::Recipe;
-use crate::config::Preprocessing;
+use crate::network::config::Preprocessing;
 
 impl Recipe {
     /// The recipe with the names of files and folders in place of the paths of one machine.

@@ -5,7 +5,7 @@ use candle_dbn_data::{Alphabet, Columns, Examples, Scaling};
 use rbm_core::{Error, Result, Units};
 
 use super::{Recipe, nearest};
-use crate::greedy::Pass;
+use crate::learning::greedy::Pass;
 
 /// The kind of zeros and ones whose one-hot codes are found from the data.
 const ONE_HOT: &str = "one-hot";

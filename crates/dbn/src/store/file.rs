@@ -9,7 +9,7 @@ use rbm_core::state::State;
 use rbm_core::{Error, Result};
 use safetensors::SafeTensors;
 
-use crate::config::CONFIG;
+use crate::network::config::CONFIG;
 
 /// Every tensor of the file `path`. Errors for anything but whole float32 tensors.
 pub(super) fn read_tensors(path: &Path, device: &Device) -> Result<State> {

@@ -7,8 +7,8 @@ use rbm_core::state::State;
 use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
+use crate::network::unrolled::{Batch, Unrolled};
 use crate::recipe::{Backpropagation, FinetuneRule};
-use crate::unrolled::{Batch, Unrolled};
 
 /// What has been added up since the epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -12,9 +12,10 @@ use super::backprop::Backprop;
 use super::network::Network;
 use super::record::Record;
 use super::{Command, Figures, Observer, Stage, Step, Stream, Training};
+use crate::Examples;
+use crate::network::missing;
+use crate::network::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use crate::recipe::{Backpropagation, Work};
-use crate::unrolled::{Adversary, Batch, Dropout, Unrolled};
-use crate::{Examples, missing};
 
 /// The most cases that tell how large a loss can be.
 const SEEN: usize = 1000;

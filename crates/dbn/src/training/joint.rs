@@ -5,7 +5,7 @@ use rbm_core::{Joint, Rbm, Result, data};
 
 use super::Training;
 use crate::Examples;
-use crate::greedy::Labels;
+use crate::learning::greedy::Labels;
 
 /// What arrives of the validation cases at a joint machine, by means, and their labels.
 pub(super) struct Recognised<'a> {
@@ -46,7 +46,7 @@ impl Training {
                 Some(imputation) => imputation.started(&block?)?,
                 None => block?,
             };
-            Ok(crate::dbn::up(below, &block)?.detach())
+            Ok(crate::network::dbn::up(below, &block)?.detach())
         });
         let arriving = Tensor::cat(&arriving.collect::<Result<Vec<_>>>()?, 0)?;
         Ok(Some(Recognised { arriving, labels }))

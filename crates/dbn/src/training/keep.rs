@@ -8,7 +8,7 @@ use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::Examples;
-use crate::unrolled::{self, Unrolled};
+use crate::network::unrolled::{self, Unrolled};
 
 /// How a network does on the validation part after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

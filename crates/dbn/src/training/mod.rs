@@ -25,10 +25,11 @@ use self::keep::Kept;
 use self::network::Network;
 pub use self::record::Record;
 pub use self::watch::{Command, Figures, Observer, Stage, Step};
-use crate::greedy::Pass;
-use crate::missing::MissingValues;
+use crate::learning::greedy::Pass;
+use crate::network::labels;
+use crate::network::missing::MissingValues;
 use crate::recipe::Work;
-use crate::{Dataset, Dbn, Directed, Examples, Model, Recipe, labels};
+use crate::{Dataset, Dbn, Directed, Examples, Model, Recipe};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;

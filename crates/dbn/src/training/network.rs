@@ -3,9 +3,9 @@
 use rbm_core::{Error, Result};
 
 use super::{Stream, Training};
+use crate::network::regressor::{Regressor, Target};
+use crate::network::unrolled::Unrolled;
 use crate::recipe::Work;
-use crate::regressor::{Regressor, Target};
-use crate::unrolled::Unrolled;
 use crate::{Autoencoder, Classifier};
 
 /// What comes of the stack by backpropagation.

@@ -16,7 +16,7 @@ use super::record::{Record, checkpoint_of, warm_tensors};
 use super::watch::{Command, Figures, Observer, Stage, Step};
 use super::{Stream, Training};
 use crate::Examples;
-use crate::greedy::{Below, Caching, Pass};
+use crate::learning::greedy::{Below, Caching, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;

@@ -8,13 +8,15 @@ use rbm_core::{Error, Result, Rng, Sgd, monitor};
 
 use super::record::{checkpoint_of, generative_tensors};
 use super::{Command, Figures, Kept, Observer, Stage, Step, Stream, Training};
-use crate::greedy::Below;
-use crate::{Dbn, Directed, Recognition, UpDown, labels, recipe, updown};
+use crate::learning::greedy::Below;
+use crate::learning::up_down;
+use crate::network::labels;
+use crate::{Dbn, Directed, Recognition, UpDown, recipe};
 
 /// Errors when the top machine is none any more, or what is below it has diverged.
 fn check(dbn: &Dbn) -> Result<()> {
     monitor::check(dbn.top())?;
-    monitor::check_parameters(updown::parameters(dbn))
+    monitor::check_parameters(up_down::parameters(dbn))
 }
 
 impl Training {

@@ -1,0 +1,390 @@
+//! log p(v) of a model: exactly, or from both sides with a verdict on whether they agree.
+
+use std::fmt;
+
+use candle_core::Tensor;
+use candle_dbn_data::View;
+use rbm_core::kernel::Path;
+use rbm_core::likelihood::{self, Estimate, Found, pseudo_likelihood_stride};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Result, Rng, Rows, data, enumerate};
+use serde::Serialize;
+
+use crate::estimate::bound::Bound;
+use crate::learning::layer_input::Arriving;
+use crate::{Examples, Model, Standardise};
+
+/// The largest gap between the two sides, in nats, at which they count as agreeing.
+pub const TOLERANCE: f64 = 1.0;
+/// The stream of random numbers of a bound's up-passes.
+const BOUND: u64 = 0xB0;
+
+/// What a model's log-likelihood was found to be, or for a stack its lower bound. All numbers are in nats, of the data's own
+/// values.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use dbn::estimate::likelihood::{Likelihood, Sampling};
+/// use dbn::{Dbn, Model, Examples};
+/// use rbm_core::{Rbm, Units};
+///
+/// let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
+/// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
+/// let model = Model::from(Dbn::new(vec![rbm])?);
+/// let prepared = Examples { cases: model.prepare_cases(&data.cases)?, ..data };
+/// // By enumeration, where one side is small; else by rbm_core::likelihood::Sides and Likelihood::from_sides.
+/// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
+/// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), dbn::Error>(())
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct Likelihood {
+    /// How many cases were averaged over.
+    pub cases: usize,
+    /// The standard deviation of log p(v) from case to case, over the root of their number: how much the mean would differ
+    /// with as many other cases.
+    pub error_over_cases: f64,
+    /// For a stack, where all means of log p(v) are of a bound: what that rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Passes>,
+    /// log Z and mean log p(v), by enumeration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Value>,
+    /// By annealing forwards: log p(v) too high, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Value>,
+    /// By Bennett's ratio over the ladder of the tempering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<Value>,
+    /// By annealing backwards from equilibrium samples: log p(v) too low, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverse: Option<Value>,
+    /// The tempering's ladder, and the acceptance over each of its gaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tempering: Option<Tempering>,
+    /// What the numbers are worth.
+    pub verdict: Verdict,
+}
+
+/// One estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Value {
+    /// The mean of log p(v) over the cases.
+    pub log_likelihood: f64,
+    /// log Z (of the standardised values, if the model standardises), and what it rests on. An exact value has error zero.
+    pub log_partition: Estimate,
+}
+
+impl Value {
+    /// The same cases with another log Z.
+    pub fn with(self, log_partition: Estimate) -> Self {
+        let change = log_partition.value - self.log_partition.value;
+        Self { log_likelihood: self.log_likelihood - change, log_partition }
+    }
+}
+
+/// The sampled up-passes behind a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Passes {
+    /// How many there were of each case.
+    pub count: usize,
+    /// By how much the importance-weighted estimate of all of a case's passes is higher than the bound, on average: log p(v) is
+    /// higher than the bound by at least that.
+    pub gain: f64,
+    /// The standard error of the bound from its sampling; a single pass does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+}
+
+/// How well the tempering mixed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tempering {
+    /// Inverse temperatures.
+    pub ladder: Vec<f64>,
+    /// How probable swaps were over each gap.
+    pub acceptance: Vec<f64>,
+    /// How many replicas came from β = 0 to β = 1 while samples were taken.
+    pub arrivals: usize,
+    /// In how many sweeps of all replicas.
+    pub sweeps: usize,
+}
+
+/// Mean and spread of the free energy of cases; of a stack, of what stands for it in the bound.
+#[derive(Debug, Clone, Copy)]
+struct FreeEnergy {
+    mean: f64,
+    error: f64,
+    passes: Option<Passes>,
+}
+
+impl Likelihood {
+    /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
+    /// enumerated.
+    pub fn exact(model: &Model, prepared: &Examples, passes: Sampling) -> Result<Option<Self>> {
+        let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
+        let free_energy = free_energy(model, prepared, passes)?;
+        let mut found = Self::of(free_energy, prepared, Verdict::Exact);
+        found.exact = Some(free_energy.value(estimate, stretch(model)?));
+        Ok(Some(found))
+    }
+
+    /// From what was `found` of log Z, for the cases `prepared` by the model. Sides that are at most `tolerance` nats apart
+    /// agree.
+    pub fn from_sides(
+        model: &Model,
+        prepared: &Examples,
+        passes: Sampling,
+        found: &Found,
+        tolerance: f64,
+    ) -> Result<Self> {
+        let free_energy = free_energy(model, prepared, passes)?;
+        let stretch = stretch(model)?;
+        let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
+            .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, stretch)));
+        let of = |value: Option<Value>| value.map(|value| value.log_likelihood);
+        let verdict = Verdict::of(of(forward), of(reverse), found, tolerance);
+        let tempering = (!found.ladder.is_empty()).then(|| Tempering {
+            ladder: found.ladder.clone(),
+            acceptance: found.acceptance.clone(),
+            arrivals: found.arrivals,
+            sweeps: found.sweeps,
+        });
+        let none = Self::of(free_energy, prepared, verdict);
+        Ok(Self { forward, bridge, reverse, tempering, ..none })
+    }
+
+    fn of(free_energy: FreeEnergy, cases: &Examples, verdict: Verdict) -> Self {
+        Self {
+            cases: cases.len(),
+            error_over_cases: free_energy.error,
+            bound: free_energy.passes,
+            exact: None,
+            forward: None,
+            bridge: None,
+            reverse: None,
+            tempering: None,
+            verdict,
+        }
+    }
+}
+
+impl FreeEnergy {
+    fn value(self, log_partition: Estimate, stretch: f64) -> Value {
+        let log_likelihood = -self.mean - log_partition.value - stretch;
+        Value { log_likelihood, log_partition }
+    }
+}
+
+/// log Z of the top machine by enumeration; `None` where neither of its sides can be enumerated.
+pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
+    let rbm = model.dbn.top();
+    if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
+        return Ok(None);
+    }
+    let value = likelihood::log_partition(rbm)?;
+    Ok(Some(Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }))
+}
+
+/// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
+pub fn check_configurations(model: &Model, prepared: &View) -> Result<()> {
+    let bottom = model.dbn.bottom();
+    let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
+    let mut row = 0;
+    for block in data::blocks(prepared) {
+        let block = block?;
+        let differs =
+            to_host(&(layer.nearest(&block)? - &block)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
+        if let Some(at) = differs.iter().position(|distance| *distance > 1e-6 || distance.is_nan())
+        {
+            let found = format!("other values in case {}", row + at + 1);
+            let expected = format!(
+                "configurations of {} units (--binarise threshold:0.5 or sample:0 makes zeros and ones)",
+                layer.units().kind()
+            );
+            return Err(Error::invalid("the log-likelihood", expected, found));
+        }
+        row += differs.len();
+    }
+    Ok(())
+}
+
+/// How the bound of a stack is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Up-passes of each case.
+    pub passes: usize,
+    /// Where they come from.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { passes: 10, seed: 0 }
+    }
+}
+
+/// The way of the top machine from independent units with the averages of what arrives of the cases `prepared` by the model.
+pub fn path(model: &Model, prepared: &View) -> Result<Path> {
+    let dbn = &model.dbn;
+    let layer = dbn.rbms.len() - 1;
+    Path::from_cases(dbn.top(), &Arriving { cases: prepared, labels: None, dbn, layer })
+}
+
+/// What a model says of each case, in nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// F(v), of the values that the network sees: −log p(v) but for log Z. Of a stack the variational free energy: minus the mean of
+    /// the log-weights of sampled up-passes.
+    pub free_energy: Vec<f64>,
+    /// Σᵢ log p(vᵢ | the other v); of single machines of discrete units.
+    pub pseudo_likelihood: Option<Vec<f64>>,
+}
+
+impl Scores {
+    /// Of the cases `prepared` `(batch, width)` by the model; of a stack by `sampling`.
+    pub fn of(model: &Model, prepared: &Tensor, sampling: Sampling) -> Result<Self> {
+        let rbm = model.dbn.top();
+        if model.dbn.rbms.len() > 1 {
+            let mut rng = Rng::new(sampling.seed).split(BOUND);
+            let found = Bound::of(&model.dbn, prepared, sampling.passes, &mut rng)?;
+            let free_energy = found.mean.into_iter().map(|weight| -weight).collect();
+            return Ok(Self { free_energy, pseudo_likelihood: None });
+        }
+        let Self { free_energy, .. } = Self::free_energies(model, prepared)?;
+        let is_alone = model.dbn.classes.is_none() && !rbm.visible().sites().is_empty();
+        let is_short = is_alone && pseudo_likelihood_stride(rbm, prepared.dim(0)?) == 1;
+        let pseudo_likelihood = match is_short {
+            true => Some(likelihood::pseudo_likelihoods(rbm, prepared)?),
+            false => None,
+        };
+        Ok(Self { free_energy, pseudo_likelihood })
+    }
+
+    /// Nothing but the free energies of the cases `prepared` `(batch, width)` by the model, a single machine: much quicker.
+    pub fn free_energies(model: &Model, prepared: &Tensor) -> Result<Self> {
+        let free_energy = to_host(&model.dbn.free_energy(prepared)?)?.to_vec1::<f64>()?;
+        Ok(Self { free_energy, pseudo_likelihood: None })
+    }
+
+    /// log p of each case, of the data's own values, where log Z of the top machine is this; of a stack a lower bound on it.
+    pub fn log_likelihood(&self, model: &Model, log_partition: &Estimate) -> Result<Vec<f64>> {
+        let constant = log_partition.value + stretch(model)?;
+        Ok(self.free_energy.iter().map(|free_energy| -free_energy - constant).collect())
+    }
+}
+
+/// How much log p of a case falls by undoing the standardisation, in nats.
+fn stretch(model: &Model) -> Result<f64> {
+    model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)
+}
+
+/// The free energies of the cases, a block at a time, averaged in `f64` as they count; of a stack, what stands for them in its bound.
+fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<FreeEnergy> {
+    let (cases, weights) = (&part.cases, part.weights.as_deref());
+    if cases.count() == 0 {
+        return Err(Error::invalid("a likelihood", "at least one case", "none"));
+    }
+    if model.dbn.rbms.len() > 1 {
+        let mut rng = Rng::new(sampling.seed).split(BOUND);
+        let found = Bound::of(&model.dbn, cases, sampling.passes, &mut rng)?;
+        let gains = found.weighted.iter().zip(&found.mean).map(|(weighted, mean)| weighted - mean);
+        let (gain, _) = mean_and_error(&gains.collect::<Vec<_>>(), weights);
+        let passes = Passes { count: sampling.passes, gain, error: found.error };
+        let (mean, error) = mean_and_error(&found.mean, weights);
+        return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
+    }
+    let mut all = Vec::with_capacity(cases.count());
+    for block in data::blocks(cases) {
+        all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
+    }
+    let (mean, error) = mean_and_error(&all, weights);
+    Ok(FreeEnergy { mean, error, passes: None })
+}
+
+/// The mean of these numbers, each counting as much as its weight says, and its standard error as if they were of so many independent
+/// cases as the weights sum to.
+fn mean_and_error(all: &[f64], weights: Option<&[f32]>) -> (f64, f64) {
+    let weight = |i: usize| weights.map_or(1.0, |weights| f64::from(weights[i]));
+    let n: f64 = (0..all.len()).map(weight).sum();
+    let mean = all.iter().enumerate().map(|(i, x)| weight(i) * x).sum::<f64>() / n;
+    let squares = all.iter().enumerate().map(|(i, x)| weight(i) * (x - mean).powi(2)).sum::<f64>();
+    (mean, (squares / (n - 1.0).max(1.0) / n).sqrt())
+}
+
+/// What the numbers are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Verdict {
+    /// By enumeration: nothing was estimated.
+    Exact,
+    /// Both sides agree.
+    Agree {
+        /// How far they are apart, in nats.
+        within: f64,
+    },
+    /// The two sides disagree: neither is to be quoted.
+    Disagree {
+        /// Mean log p(v), or log Z, by annealing forwards.
+        forward: f64,
+        /// The same by annealing backwards.
+        reverse: f64,
+    },
+    /// Fewer replicas came up from β = 0 than samples were wanted: what the reverse side starts from is not known to be in
+    /// equilibrium, and is not to be quoted.
+    Unmixed {
+        /// How many came up.
+        arrivals: usize,
+    },
+    /// Only one side was looked at: not to be quoted.
+    OneSided,
+}
+
+impl Verdict {
+    /// Of numbers that follow from the two sides of log Z that were `found`: they agree where they are at most `tolerance` nats
+    /// apart.
+    pub fn of(forward: Option<f64>, reverse: Option<f64>, found: &Found, tolerance: f64) -> Self {
+        let (Some(forward), Some(reverse)) = (forward, reverse) else { return Self::OneSided };
+        let within = (forward - reverse).abs();
+        // How many equilibrium samples the reverse side has started from.
+        let samples = found.reverse.map_or(0, |estimate| estimate.samples);
+        if within > tolerance || within.is_nan() {
+            Self::Disagree { forward, reverse }
+        } else if !found.ladder.is_empty() && found.arrivals < samples {
+            Self::Unmixed { arrivals: found.arrivals }
+        } else {
+            Self::Agree { within }
+        }
+    }
+
+    /// Of log Z itself.
+    pub fn of_log_partition(found: &Found, tolerance: f64) -> Self {
+        let value = |side: Option<Estimate>| side.map(|estimate| estimate.value);
+        Self::of(value(found.forward), value(found.reverse), found, tolerance)
+    }
+
+    /// Whether what it is of may be quoted.
+    pub fn may_be_quoted(&self) -> bool {
+        matches!(self, Self::Exact | Self::Agree { .. })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => write!(f, "exact"),
+            Self::Agree { within } => write!(f, "agree within {within:.2} nats"),
+            Self::Disagree { forward, reverse } => {
+                write!(f, "DISAGREE: forward {forward:.2}, reverse {reverse:.2}: do not quote")
+            }
+            Self::Unmixed { arrivals } => {
+                write!(
+                    f,
+                    "UNMIXED: {arrivals} replicas came up, too few: do not quote (give more sweeps)"
+                )
+            }
+            Self::OneSided => {
+                write!(f, "ONE-SIDED: forward annealing overstates, if anything: do not quote")
+            }
+        }
+    }
+}

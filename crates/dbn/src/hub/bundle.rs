@@ -1,0 +1,141 @@
+//! What goes to the Hub.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rbm_core::{Error, Result};
+
+use super::Reference;
+use crate::hub::card::Card;
+use crate::network::config::CONFIG;
+use crate::network::config::WEIGHTS;
+pub use crate::store::results::RESULTS;
+use crate::store::results::Results;
+pub use crate::store::run::RECIPE;
+use crate::viz::gallery;
+pub use crate::viz::gallery::{FILTERS, SAMPLES};
+use crate::{Model, Recipe, Run};
+
+/// The model card.
+pub const CARD: &str = "README.md";
+
+/// A file's contents.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Those of a file.
+    File(PathBuf),
+    /// These.
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    /// How many bytes.
+    pub fn size(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(|e| Error::io(path, e))?.len()),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+}
+
+/// What goes to the Hub.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Files by their names there, but for the card.
+    pub files: Vec<(String, Content)>,
+    /// What the card says; what somebody wrote beside it on the Hub stays.
+    pub card: Card,
+}
+
+impl Parcel {
+    /// The model in the folder `dir`, with what a run has left beside it. The recipe goes without the paths of this machine.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Model::load`] finds wrong.
+    pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
+        let dir = dir.as_ref();
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        let mut files: Vec<(String, Content)> =
+            [CONFIG, WEIGHTS].map(|name| (name.to_owned(), Content::File(dir.join(name)))).into();
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths()),
+            Err(_) => None,
+        };
+        let results = Results::read(dir)?;
+        for name in [FILTERS, SAMPLES] {
+            let path = dir.join(name);
+            if is_picture(&path)? {
+                files.push((name.into(), Content::File(path)));
+            }
+        }
+        Self::with(files, &model, recipe, results, reference)
+    }
+
+    /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
+    /// pictures are made for them, and numbers of the whole say nothing about them.
+    pub fn of_first_layers(
+        dir: impl AsRef<Path>,
+        reference: &Reference,
+        count: usize,
+    ) -> Result<Self> {
+        let dir = dir.as_ref();
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        if count == model.dbn.rbms.len() {
+            return Self::of(dir, reference);
+        }
+        let model = model.first_layers(count)?;
+        let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
+        model.save(folder.path())?;
+        gallery::filters(&folder.path().join(FILTERS), &model)?;
+        gallery::dreams(&folder.path().join(SAMPLES), &model, 0)?;
+        let mut files = Vec::new();
+        for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
+            let path = folder.path().join(name);
+            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+            files.push((name.to_owned(), Content::Bytes(bytes)));
+        }
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths().of_first_layers(count)),
+            Err(_) => None,
+        };
+        Self::with(files, &model, recipe, Results::default(), reference)
+    }
+
+    fn with(
+        mut files: Vec<(String, Content)>,
+        model: &Model,
+        recipe: Option<Recipe>,
+        results: Results,
+        reference: &Reference,
+    ) -> Result<Self> {
+        if let Some(recipe) = &recipe {
+            files.push((RECIPE.into(), Content::Bytes(recipe.to_toml()?.into_bytes())));
+        }
+        if !results.measured.is_empty() {
+            files.push((RESULTS.into(), Content::Bytes(results.to_json()?)));
+        }
+        let pictures = [FILTERS, SAMPLES].into_iter();
+        let pictures = pictures.filter(|name| files.iter().any(|(file, _)| file == name));
+        let card = Card {
+            repository: reference.repository(),
+            pictures: pictures.map(str::to_owned).collect(),
+            parameters: model.parameters()?,
+            config: model.config(),
+            recipe,
+            results,
+        };
+        Ok(Self { files, card })
+    }
+}
+
+/// Whether there is a picture at `path`, and not something else that goes by the name of one.
+fn is_picture(path: &Path) -> Result<bool> {
+    let mut signature = [0; 8];
+    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut signature)) {
+        Ok(()) => Ok(signature == *b"\x89PNG\r\n\x1a\n"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}

@@ -1,0 +1,372 @@
+//! A model card: what the Hub shows of a model, generated from its run, beside which people may write.
+//!
+//! The generated part stands between two comments, and is renewed by every push; so are keys of the front matter that are not
+//! there yet, and `model-index`. Everything else in an existing card stays to the byte.
+
+use std::fmt::Write;
+
+use candle_dbn_data::Binarise;
+use rbm_core::{Error, Result, Units};
+
+use crate::hub::markdown::{code, lines_with, list, name, quoted};
+use crate::network::Config;
+use crate::recipe::Recipe;
+use crate::store::results::{Measured, Number, Results};
+
+const BEGIN: &str = "<!-- candle-dbn: from here to its end written by `dbn push`; your own words go above or below -->";
+/// What tells that line from others, whatever else a later version says in it.
+const BEGINS: &str = "<!-- candle-dbn:";
+const END: &str = "<!-- end of what `dbn push` writes -->";
+
+/// What there is to say of a model.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// `user/name`.
+    pub repository: String,
+    /// What the model is.
+    pub config: Config,
+    /// How many numbers were learned.
+    pub parameters: usize,
+    /// How it was learned, where that is known.
+    pub recipe: Option<Recipe>,
+    /// What was measured of it.
+    pub results: Results,
+    /// The names of its pictures.
+    pub pictures: Vec<String>,
+}
+
+impl Card {
+    /// The card, over an existing one if there is one: what was written by hand in that stays.
+    /// Errors where one end of the generated part is missing there.
+    pub fn over(&self, existing: Option<&str>) -> Result<String> {
+        let (matter, text) = existing.map_or((None, ""), split);
+        let generated = format!("{BEGIN}\n{}\n{END}\n", body(self).trim_end());
+        let text = match between(text)? {
+            Some((before, after)) => format!("{before}{generated}{after}"),
+            None if text.trim().is_empty() => {
+                format!("\n# {}\n\n{generated}", self.repository)
+            }
+            None => format!("{}\n\n{generated}", text.trim_end()),
+        };
+        Ok(format!("---\n{}---\n{text}", front_matter(self, matter)))
+    }
+}
+
+/// What stands before and after the generated part, if there is one. Its two comments stand at the beginning of a line: what a
+/// line says of them is text.
+fn between(text: &str) -> Result<Option<(&str, &str)>> {
+    match (&lines_with(text, BEGINS)[..], &lines_with(text, END)[..]) {
+        ([], []) => Ok(None),
+        ([begin], [end]) if begin < end => {
+            let after = &text[end + END.len()..];
+            Ok(Some((&text[..*begin], after.strip_prefix('\n').unwrap_or(after))))
+        }
+        _ => {
+            let expected = format!("`{BEGINS} …` before `{END}`, once, or neither of them");
+            let found = "one without the other (put it back, or take out what lies between)";
+            Err(Error::invalid("the card on the Hub", expected, found))
+        }
+    }
+}
+
+/// The key that is written anew every time.
+const NUMBERS: &str = "model-index";
+
+/// A card's front matter, if it has one, and what follows.
+pub fn split(card: &str) -> (Option<&str>, &str) {
+    let whole = (None, card);
+    // Before it there may be nothing that is seen.
+    let card = card.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
+    let Some(rest) = card.strip_prefix("---\n").or_else(|| card.strip_prefix("---\r\n")) else {
+        return whole;
+    };
+    let mut at = 0;
+    for line in rest.split_inclusive('\n') {
+        if line.trim_end() == "---" {
+            return (Some(&rest[..at]), &rest[at + line.len()..]);
+        }
+        at += line.len();
+    }
+    whole
+}
+
+/// The front matter: what `existing` has, the keys that it lacks, and the numbers that there are now.
+fn front_matter(card: &Card, existing: Option<&str>) -> String {
+    let mut blocks: Vec<String> = blocks(existing.unwrap_or_default());
+    if card.results.measured.is_empty() {
+        for known in blocks.iter_mut().filter(|known| key_of(known) == Some(NUMBERS)) {
+            *known = remarks(known).to_owned();
+        }
+    }
+    for (key, block) in ours(card) {
+        let known = blocks.iter_mut().find(|known| key_of(known) == Some(key));
+        match known {
+            Some(known) if key == NUMBERS => *known = block + remarks(known),
+            Some(_) => {}
+            None => blocks.push(block),
+        }
+    }
+    blocks.concat()
+}
+
+/// A block for each key; comments and blank lines belong to what stands above them.
+fn blocks(matter: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
+    for line in matter.split_inclusive('\n') {
+        let line = if line.ends_with('\n') { line.to_owned() } else { format!("{line}\n") };
+        match blocks.last_mut() {
+            Some(last) if key_of(&line).is_none() => last.push_str(&line),
+            _ => blocks.push(line),
+        }
+    }
+    blocks
+}
+
+/// The comments and blank lines at the end of a block: they are somebody's, whatever becomes of it.
+fn remarks(block: &str) -> &str {
+    let mut at = block.len();
+    for line in block.split_inclusive('\n').collect::<Vec<_>>().into_iter().rev() {
+        if !line.trim().is_empty() && !line.starts_with('#') {
+            break;
+        }
+        at -= line.len();
+    }
+    &block[at..]
+}
+
+fn key_of(block: &str) -> Option<&str> {
+    let first = block.chars().next()?;
+    let is_key = first.is_ascii_alphanumeric() || "_\"'".contains(first);
+    is_key.then(|| block.split(':').next().unwrap_or_default().trim_matches(['"', '\'']))
+}
+
+fn ours(card: &Card) -> Vec<(&'static str, String)> {
+    let is_classifier = card.config.classes.is_some() || card.config.labels.is_some();
+    let is_of_pictures = card.config.image.is_some();
+    let purpose = match is_classifier && is_of_pictures {
+        true => "image-classification",
+        false => "feature-extraction",
+    };
+    let mut blocks = vec![
+        ("library_name", "library_name: candle-dbn\n".to_owned()),
+        ("pipeline_tag", format!("pipeline_tag: {purpose}\n")),
+        (
+            "tags",
+            "tags:\n- candle\n- deep-belief-network\n- restricted-boltzmann-machine\n- rbm\n"
+                .into(),
+        ),
+    ];
+    let results = card.results.measured.iter().map(|measured| result(measured, purpose));
+    let results: Vec<String> = results.collect();
+    if !results.is_empty() {
+        let name = quoted(&card.repository);
+        let results = results.concat();
+        blocks.push((NUMBERS, format!("{NUMBERS}:\n- name: {name}\n  results:\n{results}")));
+    }
+    blocks
+}
+
+/// Numbers on the same data, as the Hub's index wants them.
+fn result(measured: &Measured, purpose: &str) -> String {
+    let on = &measured.on;
+    let task = if measured.kind == "likelihood" { "density-estimation" } else { purpose };
+    let data = format!("{}, {} cases, binarise {}", on.part, on.cases, on.binarise);
+    let mut yaml = format!(
+        "  - task:\n      type: {task}\n    dataset:\n      name: {}\n      type: {}\n      config: {}\n    metrics:\n",
+        quoted(&on.data),
+        quoted(&on.data),
+        quoted(&data),
+    );
+    for Number { name, value, error, unit } in &measured.numbers {
+        let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
+        // Writing to a string cannot fail.
+        let _ = write!(
+            yaml,
+            "    - type: {}\n      value: {value}\n      name: {}\n",
+            quoted(&name.replace([' ', ','], "_").to_lowercase()),
+            quoted(&format!("{name}, {unit}{error}")),
+        );
+    }
+    yaml
+}
+
+/// The generated part, in Markdown.
+fn body(card: &Card) -> String {
+    let parts = [what(card), numbers(card), pictures(card), data(card), recipe(card), usage(card)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+fn what(card: &Card) -> String {
+    let config = &card.config;
+    let kind = match config.hidden.len() {
+        1 => "A restricted Boltzmann machine",
+        _ => "A deep belief network, a stack of restricted Boltzmann machines",
+    };
+    let mut said = format!("{kind}: `{}`.", config.layers());
+    let mut add = |text: String| {
+        said.push(' ');
+        said.push_str(&text);
+    };
+    if let Some(labels) = config.labels {
+        add(format!(
+            "A softmax group of {labels} labels stands beside the top machine's other visible units."
+        ));
+    }
+    if config.untied {
+        add("Recognition and generation have weights of their own (up-down).".into());
+    }
+    if let Some(classes) = config.classes {
+        add(format!("On top a classifier of {classes} classes, fine-tuned by backpropagation."));
+    }
+    if config.autoencoder {
+        add("Unrolled into an autoencoder, fine-tuned by backpropagation.".into());
+    }
+    format!("{said} {} parameters. Made with candle-dbn.", card.parameters)
+}
+
+fn numbers(card: &Card) -> String {
+    if card.results.measured.is_empty() {
+        return "## Numbers\n\nNone were measured (`dbn evaluate` leaves them in a run's folder)."
+            .into();
+    }
+    let mut table =
+        "## Numbers\n\n| on | what | value | standard error |\n| --- | --- | --- | --- |"
+            .to_owned();
+    for Measured { on, numbers, verdict, seed, .. } in &card.results.measured {
+        for Number { name: what, value, error, unit } in numbers {
+            let error = error.map_or("–".into(), |error| format!("± {}", digits(error)));
+            // Writing to a string cannot fail.
+            let _ = write!(
+                table,
+                "\n| {}, {} | {} | {value:.4} {} | {error} |",
+                name(&on.data),
+                name(&on.part),
+                name(what),
+                name(unit)
+            );
+        }
+        if let Some(verdict) = verdict {
+            let _ = write!(
+                table,
+                "\n| {}, {} | verdict | {} | seed {seed} |",
+                name(&on.data),
+                name(&on.part),
+                name(verdict)
+            );
+        }
+    }
+    let variants = card.results.measured.iter().map(|measured| {
+        let on = &measured.on;
+        let scale = match on.scale {
+            None => "values divided as their source says".into(),
+            Some(1.0) => "values as they are".into(),
+            Some(scale) => format!("values divided by {scale}"),
+        };
+        format!(
+            "\n- {}, {}: {} cases, {scale}, binarised: {}; seed {}",
+            name(&on.data),
+            name(&on.part),
+            on.cases,
+            on.binarise,
+            measured.seed
+        )
+    });
+    let mut variants: Vec<String> = variants.collect();
+    variants.dedup();
+    format!("{table}\n\nData variants:\n{}", variants.concat())
+}
+
+fn pictures(card: &Card) -> String {
+    if card.pictures.is_empty() {
+        return String::new();
+    }
+    let shown = card.pictures.iter().map(|file| {
+        let title = file.trim_end_matches(".png");
+        format!("![{title}]({file})")
+    });
+    format!("## Pictures\n\n{}", shown.collect::<Vec<_>>().join("\n"))
+}
+
+fn data(card: &Card) -> String {
+    let config = &card.config;
+    let mut said = format!("## Input\n\n{} values a case", config.visible.size());
+    if let Some((height, width)) = config.image {
+        let _ = write!(said, " (pictures of {width} x {height})");
+    }
+    if let Some(done) = &config.preprocessing {
+        let _ = write!(said, ", divided by {}", done.scale);
+        if done.binarise != Binarise::None {
+            let _ = write!(said, ", made zeros and ones ({})", done.binarise);
+        }
+        if let Some(states) = done.one_hot {
+            let _ = write!(said, ", each code as {states} zeros and ones");
+        }
+    }
+    if config.standardise {
+        said.push_str("; mean and deviation are taken out by the model itself");
+    }
+    if config.visible.range() == (0.0, 1.0) {
+        said.push_str("; between 0 and 1 when they reach the network");
+    }
+    said.push('.');
+    if let Some(columns) = &config.columns {
+        let _ = write!(
+            said,
+            "\n\nColumns of a table, by name or in this order: {}.",
+            list(&columns.description())
+        );
+    }
+    if let Some(names) = &config.class_names {
+        let names: Vec<_> = names.iter().map(|class| name(class)).collect();
+        let _ = write!(said, "\n\nClasses, in this order: {}.", names.join(", "));
+    }
+    if let Some(target) = &config.target {
+        let _ = write!(said, "\n\nIt predicts {}.", name(&target.name));
+    }
+    said
+}
+
+fn recipe(card: &Card) -> String {
+    let Some(toml) = card.recipe.as_ref().and_then(|recipe| recipe.to_toml().ok()) else {
+        return String::new();
+    };
+    let said = "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.";
+    // In a block of code nothing can be escaped.
+    if [BEGINS, END].iter().any(|mark| !lines_with(&toml, mark).is_empty()) {
+        return format!("{said} It holds a comment of a card, so it is not shown here.");
+    }
+    let block = code("toml", &toml);
+    format!("{said}\n\n<details><summary>recipe.toml</summary>\n\n{block}\n\n</details>")
+}
+
+fn usage(card: &Card) -> String {
+    let repository = &card.repository;
+    let shell = format!(
+        "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
+    );
+    let rust = format!(
+        "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
+    );
+    let is_plain = card.config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
+    let is_plain = is_plain && plain_layers(card) > 0;
+    let python = match is_plain && !card.config.standardise {
+        true => format!(
+            "\n\nFrom PyTorch, with nothing but `safetensors`, the features of layer {}:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
+            plain_layers(card),
+            card.config.visible.size(),
+            plain_layers(card),
+        ),
+        false => String::new(),
+    };
+    format!("## Use\n\nFrom the shell:\n\n{shell}\n\nFrom Rust:\n\n{rust}{python}")
+}
+
+/// An error in a few digits, however small.
+fn digits(error: f64) -> String {
+    if error >= 0.001 { format!("{error:.3}") } else { format!("{error:.1e}") }
+}
+
+/// The layers that are plain all the way up: the top machine of a network with labels sees more than the layer below.
+fn plain_layers(card: &Card) -> usize {
+    card.config.hidden.len() - usize::from(card.config.labels.is_some())
+}

@@ -1,0 +1,183 @@
+//! Greedy layer-wise pre-training: each machine learns from what the ones below make of the data.
+//!
+//! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
+//! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes.
+
+use candle_core::Tensor;
+use rbm_core::init::{self, Init};
+use rbm_core::kernel::Imputation;
+use rbm_core::train::Feed;
+use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data, ops};
+use serde::{Deserialize, Serialize};
+
+use crate::network::dbn;
+use crate::network::labels;
+
+/// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pass {
+    /// Their means, as in the code of Hinton and Salakhutdinov 2006.
+    #[default]
+    Mean,
+    /// Samples.
+    Sample,
+}
+
+impl Pass {
+    /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
+    pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self {
+            Self::Mean => Ok(v.clone()),
+            Self::Sample => {
+                let uniform = ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
+                Ok(uniform.lt(v)?.to_dtype(v.dtype())?)
+            }
+        }
+    }
+}
+
+/// Whether what arrives at a deep layer is computed once, before the layer learns, or anew for every mini-batch.
+///
+/// Where samples are passed up, once means one sample of each case for the whole of the layer's training, where every epoch
+/// would see another. Where means are passed up, it means other rounding: a row's product may be summed in another order
+/// than that of the same row in a larger matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Caching {
+    /// Anew for every mini-batch.
+    #[default]
+    Never,
+    /// Once, if all of it fits into the bytes that are allowed for it.
+    WhenItFits,
+}
+
+/// The labels of all cases, for the top machine to learn.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    /// One class a case.
+    pub of_cases: &'a [u32],
+    /// How many classes there are.
+    pub classes: usize,
+}
+
+impl Labels<'_> {
+    /// `x` `(cases, width)` with the codes of these labels after it.
+    fn beside(self, x: &Tensor, labels: &[u32]) -> Result<Tensor> {
+        labels::joined(x, &labels::codes(labels, self.classes, x.dtype(), x.device())?)
+    }
+}
+
+/// The cases of one layer: mini-batches of the data, sent up through the machines below.
+#[derive(Debug, Clone)]
+pub struct Below<'a> {
+    /// The data `(n, width)`.
+    pub cases: &'a dyn Rows,
+    /// One class a case, if mini-batches are to be balanced over them.
+    pub balance: Option<&'a [u32]>,
+    /// How much each case counts, if not all as much: an epoch then has as many cases as there are, each as often as it counts. Mini-
+    /// batches are not balanced then.
+    pub weights: Option<&'a [f32]>,
+    /// The machines below, from the bottom up; none for the lowest layer.
+    pub rbms: &'a [Rbm],
+    /// What each of them passes up.
+    pub passes: &'a [Pass],
+    /// What is taken of the data themselves: their values, or zeros and ones with these probabilities, drawn anew each time.
+    pub data: Pass,
+    /// How missing values are drawn before a case goes up; without it none may be missing.
+    pub imputation: Option<&'a Imputation>,
+    /// The labels that the layer learns beside what arrives, if it does.
+    pub labels: Option<Labels<'a>>,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// Where the shuffles come from; it is split by the epoch's number.
+    pub shuffle: Rng,
+}
+
+impl Below<'_> {
+    /// `v` `(batch, width)` sent up.
+    pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let v = match (self.imputation, self.rbms.first()) {
+            (Some(imputation), Some(bottom)) => &imputation.sample(bottom, v, rng)?,
+            _ => v,
+        };
+        let v = self.data.of_probabilities(v, rng)?;
+        self.rbms.iter().zip(self.passes).try_fold(v, |v, (rbm, pass)| match pass {
+            Pass::Mean => Ok(rbm.hidden_mean(&v)?.detach()),
+            Pass::Sample => rbm.sample_hidden(&v, rng),
+        })
+    }
+
+    /// What arrives of all cases in their own order, `(n, visible)`: where samples are passed up, one of each. It draws in
+    /// blocks of a fixed size, so that the same generator gives the same bits again.
+    pub fn arriving(&self, rng: &mut Rng) -> Result<Tensor> {
+        let mut whole: Option<Tensor> = None;
+        let mut start = 0;
+        for block in data::blocks(self.cases) {
+            let block = self.send_up(&block?, rng)?.contiguous()?;
+            let (rows, width) = block.dims2()?;
+            let whole = match &mut whole {
+                Some(whole) => whole,
+                // In place, so that it is there only once.
+                none => none.insert(Tensor::zeros(
+                    (self.cases.count(), width),
+                    block.dtype(),
+                    block.device(),
+                )?),
+            };
+            whole.slice_set(&block, 0, start)?;
+            start += rows;
+        }
+        whole.ok_or_else(|| Error::invalid("the data of a layer", "at least one case", "none"))
+    }
+
+    /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
+    pub fn moments(&self) -> Result<(Tensor, Tensor)> {
+        let arriving = || {
+            let mut start = 0;
+            data::blocks(self.cases).map(move |block| {
+                let block = match self.imputation {
+                    Some(imputation) => imputation.started(&block?)?,
+                    None => block?,
+                };
+                let arriving = dbn::up(self.rbms, &block)?.detach();
+                let range = start..start + arriving.dim(0)?;
+                start = range.end;
+                let weights = self.weights.map(|weights| weights[range.clone()].to_vec());
+                Ok(match self.labels {
+                    Some(labels) => (labels.beside(&arriving, &labels.of_cases[range])?, weights),
+                    None => (arriving, weights),
+                })
+            })
+        };
+        init::moments_of_weighted_blocks(arriving)
+    }
+
+    /// Initialises `rbm` to learn from these cases.
+    pub fn init(&self, rbm: &Rbm, init: &Init, rng: &mut Rng) -> Result<()> {
+        init.draw_weights(rbm, rng)?;
+        let (mean, variance) = self.moments()?;
+        rbm.visible().fit_moments(&mean, &variance)
+    }
+}
+
+impl Feed for Below<'_> {
+    fn order(&self, epoch: usize) -> Batches {
+        let batches = Batches::new(self.cases.count(), self.batch_size);
+        let mut rng = self.shuffle.split(epoch as u64);
+        if let Some(weights) = self.weights {
+            return Batches::weighted(weights, self.batch_size, &mut rng);
+        }
+        match self.balance {
+            None => batches.shuffled(&mut rng),
+            Some(labels) => batches.balanced(labels, &mut rng),
+        }
+    }
+
+    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
+        let arriving = self.send_up(&self.cases.rows(indices)?, rng)?;
+        let Some(labels) = self.labels else { return Ok(arriving) };
+        let of_batch: Vec<u32> = indices.iter().map(|&i| labels.of_cases[i as usize]).collect();
+        labels.beside(&arriving, &of_batch)
+    }
+}

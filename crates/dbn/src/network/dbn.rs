@@ -1,0 +1,302 @@
+//! The network: machines on top of each other.
+
+use candle_core::Tensor;
+use rbm_core::kernel::Chains;
+use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
+
+use crate::network::conditional_layer::Directed;
+use crate::network::labels;
+
+/// A deep belief network: the hidden units of each machine are the visible ones of the next.
+///
+/// The top machine is undirected; below it the network generates downwards and recognises upwards (Hinton, Osindero, Teh 2006):
+/// with the same weights after greedy learning, with weights of their own where [`Dbn::generative`] has them. `rbms[0]` is the
+/// lowest.
+///
+/// It sees data as they are prepared: shifted and scaled. A [`Model`](crate::Model) prepares them, and is what files hold.
+#[derive(Debug)]
+pub struct Dbn {
+    /// The machines from the bottom up; at least one, and neighbours agree on their common layer's width.
+    pub rbms: Vec<Rbm>,
+    /// How many classes the label units beside the top machine's other visible units tell apart, if there are any.
+    pub classes: Option<usize>,
+    /// What makes layer i of the layer above it, one for each machine below the top; none while the machines' own weights do.
+    pub generative: Vec<Directed>,
+}
+
+impl Dbn {
+    /// A stack of these machines. Errors when there are none, or when two neighbours do not fit.
+    pub fn new(rbms: Vec<Rbm>) -> Result<Self> {
+        Self::of(rbms, None)
+    }
+
+    /// A stack whose top machine has a site of `classes` label units after its other visible units. Errors as [`Dbn::new`]
+    /// does, and when there are no such units.
+    pub fn with_labels(rbms: Vec<Rbm>, classes: usize) -> Result<Self> {
+        Self::of(rbms, Some(classes))
+    }
+
+    fn of(rbms: Vec<Rbm>, classes: Option<usize>) -> Result<Self> {
+        let Some(top) = rbms.last() else {
+            return Err(Error::invalid("a deep belief network", "at least one layer", "none"));
+        };
+        let layers = rbms.len();
+        if let Some(classes) = classes {
+            let units = top.visible().units();
+            let site = Units::Potts { sites: 1, states: classes };
+            if units.groups().len() < 2
+                || units.groups().last().map(|(_, last)| *last) != Some(&site)
+            {
+                let what = format!("the visible units of layer {layers}");
+                return Err(Error::invalid(
+                    what,
+                    format!("others and {site} after them"),
+                    units.to_string(),
+                ));
+            }
+        }
+        for (i, pair) in rbms.windows(2).enumerate() {
+            let (below, above) = (pair[0].hidden().units(), pair[1].visible().units());
+            let expected = match classes {
+                Some(classes) if i + 2 == layers => labels::beside(&below, classes),
+                _ => below,
+            };
+            if expected != above {
+                let what = format!("the visible units of layer {}", i + 2);
+                return Err(Error::invalid(what, expected.to_string(), above.to_string()));
+            }
+        }
+        Ok(Self { rbms, classes, generative: Vec::new() })
+    }
+
+    /// A network with its own copy of every parameter.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            rbms: self.rbms.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
+            classes: self.classes,
+            generative: self.generative.iter().map(Directed::try_clone).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Gives the way down weights of its own, which begin as those of the machines.
+    pub fn untie(&mut self) -> Result<()> {
+        self.generative =
+            self.below_top().iter().map(Directed::downwards).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// The width of the data.
+    pub fn width(&self) -> usize {
+        let units = self.bottom().visible().units().size();
+        if self.rbms.len() == 1 { units - self.classes.unwrap_or(0) } else { units }
+    }
+
+    /// The units of the data layer, without labels.
+    pub fn visible_units(&self) -> Units {
+        let units = self.bottom().visible().units();
+        let mut groups: Vec<Units> =
+            units.groups().into_iter().map(|(_, units)| units.clone()).collect();
+        if self.rbms.len() > 1 || self.classes.is_none() {
+            return units;
+        }
+        groups.pop();
+        match groups.pop() {
+            Some(only) if groups.is_empty() => only,
+            last => Units::Concat { groups: groups.into_iter().chain(last).collect() },
+        }
+    }
+
+    /// The layer that data are clamped to, as part of its machine.
+    pub fn bottom(&self) -> &Rbm {
+        &self.rbms[0]
+    }
+
+    /// The undirected machine on top.
+    pub fn top(&self) -> &Rbm {
+        &self.rbms[self.rbms.len() - 1]
+    }
+
+    /// The machines below it.
+    pub fn below_top(&self) -> &[Rbm] {
+        &self.rbms[..self.rbms.len() - 1]
+    }
+
+    /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Where recognition and
+    /// generation have weights of their own, the top machine is the only one: F of what arrives there, by means. Differentiable.
+    pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
+        match self.rbms.len() {
+            1 => self.top_free_energy(v),
+            _ if self.is_machine(0) => self.bottom().free_energy(v),
+            _ => self.top_free_energy(&up(self.below_top(), v)?),
+        }
+    }
+
+    /// Whether layer `layer` is a machine: the top always is, those below it as long as their weights serve both ways.
+    pub fn is_machine(&self, layer: usize) -> bool {
+        layer + 1 == self.rbms.len() || self.generative.is_empty()
+    }
+
+    /// The same of the top machine, for what arrives at it, `x`.
+    pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
+        match self.classes {
+            Some(_) => {
+                let energies = Joint::of(self.top())?.free_energies(x)?;
+                Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
+            }
+            None => self.top().free_energy(x),
+        }
+    }
+
+    /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, for `v` `(batch, width)`:
+    /// the deterministic up-pass. Where there are label units, those of the top layer are means over the labels that the
+    /// machine believes in. Differentiable.
+    pub fn features(&self, v: &Tensor) -> Result<Vec<Tensor>> {
+        let mut features: Vec<Tensor> = Vec::with_capacity(self.rbms.len());
+        for rbm in self.below_top() {
+            features.push(rbm.hidden_mean(features.last().unwrap_or(v))?);
+        }
+        features.push(self.top_mean(features.last().unwrap_or(v))?);
+        Ok(features)
+    }
+
+    /// The mean activities of the top layer, `(batch, hidden)`.
+    pub fn up(&self, v: &Tensor) -> Result<Tensor> {
+        self.top_mean(&up(self.below_top(), v)?)
+    }
+
+    /// What arrives at the top machine of `v` `(batch, width)`, by means, without labels.
+    pub fn penultimate(&self, v: &Tensor) -> Result<Tensor> {
+        Ok(up(self.below_top(), v)?.detach())
+    }
+
+    /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
+    pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
+        let x = self.penultimate(v)?;
+        if self.classes.is_none() {
+            return Ok(x);
+        }
+        labels::joined(&x, &Joint::of(self.top())?.log_probabilities(&x)?.exp()?.detach())
+    }
+
+    /// E[h | x] of the top machine, whose other visible units are `x`.
+    fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
+        match self.classes {
+            Some(_) => Joint::of(self.top())?.hidden_mean(x),
+            None => self.top().hidden_mean(x),
+        }
+    }
+
+    /// The mean of the data layer, `(batch, width)`, for top-layer activities `h`: the deterministic down-pass.
+    pub fn down(&self, h: &Tensor) -> Result<Tensor> {
+        (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h, None))
+    }
+
+    /// `v` sent up and down again through the first `layers` machines, by means.
+    pub fn reconstruct(&self, v: &Tensor, layers: usize) -> Result<Tensor> {
+        let layers = layers.min(self.rbms.len());
+        let top = match layers == self.rbms.len() {
+            true => self.up(v)?,
+            false => up(&self.rbms[..layers], v)?,
+        };
+        (0..layers).rev().try_fold(top, |h, layer| self.mean_below(layer, &h, Some(v)))
+    }
+
+    /// The mean of what machine `layer` makes of its hidden units `h`, without labels: where cases have numbers of draws of their own,
+    /// those of `like` or else one draw.
+    fn mean_below(&self, layer: usize, h: &Tensor, like: Option<&Tensor>) -> Result<Tensor> {
+        match self.generative.get(layer) {
+            Some(generative) => generative.mean(h),
+            None => {
+                let one = Tensor::ones((h.dim(0)?, 1), h.dtype(), h.device())?;
+                let mean = self.rbms[layer].visible_mean_like(h, like.unwrap_or(&one))?;
+                self.without_labels(layer, mean)
+            }
+        }
+    }
+
+    /// A sample of the same.
+    fn sample_below(&self, layer: usize, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self.generative.get(layer) {
+            Some(generative) => generative.sample(h, rng),
+            None => self.without_labels(layer, self.rbms[layer].sample_visible(h, rng)?),
+        }
+    }
+
+    /// The visible units `x` of machine `layer` `(batch, visible)` but for the label units.
+    pub(crate) fn without_labels(&self, layer: usize, x: Tensor) -> Result<Tensor> {
+        match self.classes {
+            Some(classes) if layer + 1 == self.rbms.len() => {
+                Ok(x.narrow(1, 0, x.dim(1)? - classes)?.contiguous()?)
+            }
+            _ => Ok(x),
+        }
+    }
+
+    /// `count` samples `(count, width)`: `steps` Gibbs steps of the top machine, then one directed pass down, sampled in
+    /// every layer but the lowest, whose means are returned (what the network believes, not binary noise).
+    pub fn sample(&self, count: usize, steps: usize, rng: &mut Rng) -> Result<Tensor> {
+        let mut chains = self.start_chains(count, rng)?;
+        for _ in 0..steps {
+            Gibbs::default().step(self.top(), &mut chains, rng)?;
+        }
+        self.fall(&chains.hidden, rng)
+    }
+
+    /// Chains of the top machine that start at its visible units' own biases.
+    pub fn start_chains(&self, count: usize, rng: &mut Rng) -> Result<Chains> {
+        let top = self.top();
+        let width = top.visible().units().size();
+        let silence = Tensor::zeros((count, width), top.dtype(), top.device())?;
+        let visible = top.visible().sample(&silence, rng)?;
+        Gibbs::default().init(top, visible, rng)
+    }
+
+    /// Chains of the top machine that start where a sampled up-pass of `v` `(chains, width)` ends; label units start at a
+    /// sample of what the machine believes.
+    pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<Chains> {
+        let visible = self.sample_penultimate(v, rng)?;
+        let visible = match self.classes {
+            Some(classes) => {
+                let labels =
+                    Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
+                let log_probabilities = Joint::of(self.top())?.log_probabilities(&visible)?;
+                labels::joined(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
+            }
+            None => visible,
+        };
+        Gibbs::default().init(self.top(), visible, rng)
+    }
+
+    /// What arrives at the top machine of a sampled up-pass of `v` `(batch, width)`, without labels.
+    pub fn sample_penultimate(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.below_top().iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
+    }
+
+    /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
+    pub fn fall(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?, None)?.detach())
+    }
+
+    /// Data-layer configurations below top-layer ones: [`Dbn::fall`], with the data layer sampled too.
+    pub fn fall_sampled(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let h = self.fall_to_first_hidden(h, rng)?;
+        self.sample_below(0, &h, rng)
+    }
+
+    /// What data-layer configurations `x`, visible ones of the top machine `(count, visible)`, cause: themselves but for labels
+    /// where that is the only machine.
+    pub fn fall_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        let top = self.rbms.len() - 1;
+        let x = self.without_labels(top, x.clone())?;
+        (0..top).rev().try_fold(x, |x, layer| self.sample_below(layer, &x, rng))
+    }
+
+    fn fall_to_first_hidden(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        (1..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.sample_below(layer, &h, rng))
+    }
+}
+
+/// The deterministic up-pass through `rbms`.
+pub(crate) fn up(rbms: &[Rbm], v: &Tensor) -> Result<Tensor> {
+    rbms.iter().try_fold(v.clone(), |v, rbm| rbm.hidden_mean(&v))
+}

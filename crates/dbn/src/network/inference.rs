@@ -1,0 +1,149 @@
+//! What class a network with label units takes a case for.
+//!
+//! Hinton, Osindero, Teh 2006, §6.2: the data go up, and the top machine says how probable each label is beside what arrives:
+//! exactly, by the free energies of all labels, or by what its label units do when they are set free.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{D, Tensor};
+use rbm_core::kernel::Clamped;
+use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, data};
+use serde::{Serialize, Serializer};
+
+use crate::network::labels;
+use crate::{Dbn, Examples};
+
+/// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recognition {
+    /// One deterministic up-pass, then the exact free energy of each label.
+    #[default]
+    Means,
+    /// So many sampled up-passes; the exact label probabilities of all are averaged.
+    Samples(usize),
+    /// One sampled up-pass, then so many Gibbs steps of the label units with what has arrived held fast; how often each was on.
+    Gibbs(usize),
+}
+
+impl fmt::Display for Recognition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Means => f.write_str("means"),
+            Self::Samples(passes) => write!(f, "samples:{passes}"),
+            Self::Gibbs(steps) => write!(f, "gibbs:{steps}"),
+        }
+    }
+}
+
+impl FromStr for Recognition {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (kind, number) = text.split_once(':').unwrap_or((text, ""));
+        let count = number.parse().ok().filter(|n| (1..=1_000_000).contains(n));
+        match (kind, number, count) {
+            ("means", "", _) => Ok(Self::Means),
+            ("samples", _, Some(passes)) => Ok(Self::Samples(passes)),
+            ("gibbs", _, Some(steps)) => Ok(Self::Gibbs(steps)),
+            _ => Err(Error::invalid(
+                "a way to recognise",
+                "means, samples:PASSES or gibbs:STEPS",
+                format!("{text:?}"),
+            )),
+        }
+    }
+}
+
+impl Serialize for Recognition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Dbn {
+    /// How probable each label is, `(batch, classes)`, for `v` `(batch, width)`. A leaf. Errors where there are no label units.
+    pub fn label_probabilities(
+        &self,
+        v: &Tensor,
+        how: Recognition,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let Some(classes) = self.classes else {
+            let expected = "a network with label units (train it with labels = true)";
+            return Err(Error::invalid("recognition by labels", expected, "none"));
+        };
+        let by = |x: &Tensor| -> Result<Tensor> {
+            Ok(Joint::of(self.top())?.log_probabilities(x)?.exp()?.detach())
+        };
+        match how {
+            Recognition::Means => by(&crate::network::dbn::up(self.below_top(), v)?),
+            Recognition::Samples(passes) => {
+                let mut sum = by(&self.sample_penultimate(v, rng)?)?;
+                for _ in 1..passes {
+                    sum = (sum + by(&self.sample_penultimate(v, rng)?)?)?;
+                }
+                Ok((sum / passes as f64)?)
+            }
+            Recognition::Gibbs(steps) => self.label_shares(v, classes, steps, rng),
+        }
+    }
+
+    /// How often each label unit is on in `steps` Gibbs steps, the other visible units of the top machine being a sampled
+    /// up-pass of `v`.
+    fn label_shares(
+        &self,
+        v: &Tensor,
+        classes: usize,
+        steps: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let x = self.sample_penultimate(v, rng)?;
+        let (batch, width) = x.dims2()?;
+        let free = Tensor::zeros((batch, classes), x.dtype(), x.device())?;
+        let mask = labels::joined(&x.ones_like()?, &free)?;
+        // From no label at all.
+        let kernel = Clamped::new(&labels::joined(&x, &free)?, &mask)?;
+        let mut chains = Gibbs::default().init(self.top(), labels::joined(&x, &free)?, rng)?;
+        let mut shares = free;
+        for _ in 0..steps {
+            kernel.step(self.top(), &mut chains, rng)?;
+            shares = (shares + chains.visible.narrow(1, width, classes)?)?;
+        }
+        Ok((shares / steps as f64)?)
+    }
+
+    /// How many cases of `part`, prepared for the network, are taken for another class than theirs. Errors when there are no
+    /// labels, or one is unknown to the network.
+    pub fn label_errors(&self, part: &Examples, how: Recognition, rng: &mut Rng) -> Result<usize> {
+        let Some(labels) = &part.labels else {
+            return Err(Error::invalid("errors of recognition", "labels", "none"));
+        };
+        self.check_labels(labels)?;
+        let found = self.recognise(&part.cases, how, rng)?;
+        Ok(found.iter().zip(labels).filter(|(a, b)| a != b).count())
+    }
+
+    /// Errors for a label that is none of the network's classes.
+    pub(crate) fn check_labels(&self, labels: &[u32]) -> Result<()> {
+        let classes = self.classes.unwrap_or(0) as u32;
+        match labels.iter().find(|&&label| label >= classes) {
+            None => Ok(()),
+            Some(label) => {
+                let expected = format!("classes below {classes}, as the network knows");
+                Err(Error::invalid("labels", expected, label.to_string()))
+            }
+        }
+    }
+
+    /// The class that each of `cases`, prepared for the network, is taken for, a block at a time.
+    pub fn recognise(&self, cases: &dyn Rows, how: Recognition, rng: &mut Rng) -> Result<Vec<u32>> {
+        let mut classes = Vec::with_capacity(cases.count());
+        for block in data::blocks(cases) {
+            let block = block?.to_device(self.top().device())?;
+            let found = self.label_probabilities(&block, how, rng)?.argmax(D::Minus1)?;
+            classes.extend(found.to_vec1::<u32>()?);
+        }
+        Ok(classes)
+    }
+}

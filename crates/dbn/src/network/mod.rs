@@ -1,0 +1,28 @@
+//! Networks: the stack, what is fine-tuned from it, and a model, which takes data as they are.
+
+pub mod autoencoder;
+pub mod classifier;
+pub mod conditional_layer;
+pub mod conditional_sampler;
+pub mod config;
+pub mod dbn;
+pub mod feature_extractor;
+pub mod inference;
+pub mod labels;
+pub mod missing;
+pub(crate) mod model;
+pub mod per_class;
+pub mod regressor;
+pub mod unrolled;
+
+pub use self::autoencoder::Autoencoder;
+pub use self::classifier::Classifier;
+pub use self::conditional_layer::Directed;
+pub use self::conditional_sampler::Generator;
+pub use self::config::Config;
+pub use self::dbn::Dbn;
+pub use self::feature_extractor::FeatureExtractor;
+pub use self::inference::Recognition;
+pub use self::model::Model;
+pub use self::per_class::PerClass;
+pub use self::regressor::Regressor;

@@ -1,0 +1,178 @@
+//! Numbers of a model that was measured, each with the data it was measured on: `results.json` in a run's folder.
+
+use std::fs;
+use std::path::Path;
+
+use candle_dbn_data::Binarise;
+use candle_dbn_data::optional::or_default;
+use rbm_core::checkpoint::write_whole;
+use rbm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::Evaluation;
+use crate::digest;
+use crate::estimate::likelihood::{Likelihood, Verdict};
+use crate::network::config::WEIGHTS;
+
+/// The file in a run's folder.
+pub const RESULTS: &str = "results.json";
+
+/// Everything that was measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// SHA-256 of the `model.safetensors` that was measured.
+    pub model: String,
+    /// One for each kind of measurement on each data.
+    pub measured: Vec<Measured>,
+}
+
+/// Numbers of one kind on the same data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// `evaluation` or `likelihood`.
+    pub kind: String,
+    /// On which data.
+    pub on: Variant,
+    /// The numbers.
+    pub numbers: Vec<Number>,
+    /// What they are worth, where that is in question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The seed of what was drawn for them.
+    pub seed: u64,
+}
+
+/// Exactly which data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What the data are called: no path.
+    pub data: String,
+    /// Which of them: `held-out`, `train` ...
+    pub part: String,
+    /// How many cases.
+    pub cases: usize,
+    /// What values were divided by; written as 0 where the source decides.
+    #[serde(with = "or_default")]
+    pub scale: Option<f32>,
+    /// How zeros and ones were made of them.
+    pub binarise: Binarise,
+}
+
+/// A number with its error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// Its name, in the field's words.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+    /// One standard error, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+    /// Its unit.
+    pub unit: String,
+}
+
+impl Number {
+    fn new(name: &str, value: f64, error: Option<f64>, unit: &str) -> Self {
+        Self { name: name.into(), value, error, unit: unit.into() }
+    }
+}
+
+impl Results {
+    /// What was measured of the model in the folder `dir`: nothing where there is no such file, or where it is about another
+    /// model that lay there before.
+    pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let path = dir.join(RESULTS);
+        let weights = dir.join(WEIGHTS);
+        let model = digest::of_file::<Sha256>(&weights, "").map_err(|e| Error::io(&weights, e))?;
+        let none = Self { model: model.clone(), measured: Vec::new() };
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(none),
+            text => text.map_err(|e| Error::io(&path, e))?,
+        };
+        let found: Self = serde_json::from_str(&text).map_err(|e| {
+            let place = format!("line {}, column {}", e.line(), e.column());
+            Error::file(
+                &path,
+                place,
+                "measured numbers",
+                format!("{e} (delete the file, and evaluate again)"),
+            )
+        })?;
+        Ok(if found.model == model { found } else { none })
+    }
+
+    /// As the file holds it.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::invalid(RESULTS, "plain data", e.to_string()))
+    }
+
+    /// Adds `measured` to what the folder `dir` has, in place of what was measured in the same way on the same data.
+    pub fn record(dir: impl AsRef<Path>, measured: Measured) -> Result<()> {
+        let dir = dir.as_ref();
+        let mut results = Self::read(dir)?;
+        results.measured.retain(|old| old.kind != measured.kind || old.on != measured.on);
+        results.measured.push(measured);
+        write_whole(&dir.join(RESULTS), &results.to_json()?)
+    }
+}
+
+impl Measured {
+    /// What an evaluation says. An error rate has the binomial distribution's error.
+    pub fn of_evaluation(evaluation: &Evaluation, on: Variant, seed: u64) -> Self {
+        let cases = evaluation.cases.max(1) as f64;
+        let mut numbers = Vec::new();
+        let mut add = |name, value: Option<f64>, error, unit| {
+            numbers.extend(value.map(|value| Number::new(name, value, error, unit)));
+        };
+        let share = evaluation.error_percent.map(|percent| percent / 100.0);
+        let error = share.map(|share| 100.0 * (share * (1.0 - share) / cases).sqrt());
+        add("error rate", evaluation.error_percent, error, "%");
+        add("cross-entropy", evaluation.cross_entropy, None, "nats a case");
+        add("squared error of the reconstruction", evaluation.squared_error, None, "a case");
+        add("log-likelihood, exact", evaluation.log_likelihood, None, "nats a case");
+        if evaluation.layers.len() == 1 || evaluation.error_percent.is_none() {
+            let error = evaluation.layers.last().map(|layer| layer.data_reconstruction_error);
+            add("mean squared reconstruction error", error, None, "a value");
+        }
+        Self { kind: "evaluation".into(), on, numbers, verdict: None, seed }
+    }
+
+    /// What an estimation of the likelihood says. Its errors are those of log Z; the last number is how far cases differ.
+    pub fn of_likelihood(found: &Likelihood, on: Variant, seed: u64) -> Self {
+        let what = if found.bound.is_some() { "lower bound on log p(v)" } else { "log p(v)" };
+        let sides = [
+            ("exact log Z", found.exact),
+            ("forward annealing", found.forward),
+            ("bridge", found.bridge),
+            ("reverse annealing", found.reverse),
+        ];
+        let mut numbers: Vec<Number> = sides
+            .into_iter()
+            .filter_map(|(side, value)| {
+                let value = value?;
+                let error = Some(value.log_partition.error).filter(|error| *error > 0.0);
+                let name = format!("{what}, {side}");
+                Some(Number::new(&name, value.log_likelihood, error, "nats a case"))
+            })
+            .collect();
+        numbers.push(Number::new(
+            "standard error of the mean over cases",
+            found.error_over_cases,
+            None,
+            "nats",
+        ));
+        let verdict = match found.verdict {
+            Verdict::Exact => "exact".into(),
+            verdict => verdict.to_string(),
+        };
+        Self { kind: "likelihood".into(), on, numbers, verdict: Some(verdict), seed }
+    }
+}

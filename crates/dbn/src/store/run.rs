@@ -1,0 +1,211 @@
+//! A run's folder: what a training leaves behind, and what it needs to go on.
+
+use std::fs::{self, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rbm_core::checkpoint::{write_new, write_whole};
+use rbm_core::{Error, Result};
+
+use crate::Recipe;
+use crate::network::config;
+use crate::store;
+use crate::training::{Checkpoint, Figures};
+
+/// The recipe in a run's folder.
+pub const RECIPE: &str = "recipe.toml";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOCK: &str = ".lock";
+const METRICS: &str = "metrics.jsonl";
+/// What lies in the folder of a run, and of no other model.
+pub const RUNS: [&str; 2] = [CHECKPOINT, METRICS];
+
+/// The folder of one training: `recipe.toml`, `checkpoint.safetensors`, `metrics.jsonl`, and at the end the model and its
+/// pictures.
+#[derive(Debug, Clone)]
+pub struct Run {
+    dir: PathBuf,
+}
+
+/// A folder in which nobody else trains, for as long as this is there.
+#[derive(Debug)]
+#[must_use]
+pub struct Claim {
+    /// What is locked.
+    _file: fs::File,
+}
+
+impl Claim {
+    /// Holds the folder `dir`, which must exist, by a file in it that nobody replaces and nobody takes away. Errors while another
+    /// program holds it: two trainings would write into one folder. Where a file system knows no locks nothing is held.
+    fn of(dir: &Path) -> Result<Self> {
+        let path = dir.join(LOCK);
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| Error::io(&path, e))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::file(
+                dir,
+                "training",
+                "one at a time (wait for the other one, or stop it)",
+                "that another program trains here",
+            )),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { _file: file }),
+        }
+    }
+}
+
+impl Run {
+    /// A new run in the folder `dir`, which is made if need be, held. Errors when something of a run lies there already, and while
+    /// another program trains there.
+    pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
+        let dir = dir.as_ref();
+        if dir.exists() && !dir.is_dir() {
+            let advice = "a folder, or a name that is free (choose another --out)";
+            return Err(Error::file(dir, "output", advice, "a file"));
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        let claim = Claim::of(dir)?;
+        for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
+            if dir.join(name).exists() {
+                let advice =
+                    "a folder without a run (choose another --out, or go on with --resume)";
+                return Err(Error::file(
+                    dir,
+                    "output",
+                    advice,
+                    format!("the {name} of an earlier run"),
+                ));
+            }
+        }
+        Ok((Self::begin(dir, recipe)?, claim))
+    }
+
+    /// A new run in the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two
+    /// programs that start at the same time never share one. `None` where all exist.
+    pub fn create_in_first_free(
+        dirs: impl IntoIterator<Item = PathBuf>,
+        recipe: &Recipe,
+    ) -> Result<Option<(Self, Claim)>> {
+        for dir in dirs {
+            if let Some(parent) = dir.parent() {
+                fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
+            }
+            match fs::create_dir(&dir) {
+                Ok(()) => {
+                    let claim = Claim::of(&dir)?;
+                    return Ok(Some((Self::begin(&dir, recipe)?, claim)));
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(&dir, e)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin(dir: &Path, recipe: &Recipe) -> Result<Self> {
+        let run = Self { dir: dir.to_path_buf() };
+        write_new(&run.recipe_path(), recipe.to_toml()?.as_bytes())?;
+        Ok(run)
+    }
+
+    /// The run that lies in the folder `dir`. Errors when there is none.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let run = Self { dir: dir.to_path_buf() };
+        if !run.recipe_path().is_file() {
+            return Err(Error::file(dir, "run", format!("a folder with a {RECIPE}"), "none"));
+        }
+        Ok(run)
+    }
+
+    /// Holds the run for as long as what this gives is there; before anything of it is read to go on from. Errors while another
+    /// program trains there.
+    pub fn claim(&self) -> Result<Claim> {
+        Claim::of(&self.dir)
+    }
+
+    /// Takes a run back that never came to a checkpoint: the same command may begin anew. Where there is a checkpoint or a model
+    /// nothing is taken.
+    pub fn discard_unbegun(&self) -> Result<()> {
+        if self.dir.join(CHECKPOINT).exists() || self.is_finished() {
+            return Ok(());
+        }
+        for path in [self.dir.join(METRICS), self.recipe_path()] {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(&path, e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The recipe, as it was with every setting made.
+    pub fn recipe(&self) -> Result<Recipe> {
+        Recipe::read(&self.recipe_path())
+    }
+
+    /// Whether the training has come to its end.
+    pub fn is_finished(&self) -> bool {
+        self.dir.join(store::WEIGHTS).is_file()
+    }
+
+    /// The last checkpoint, if one was taken.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let path = self.dir.join(CHECKPOINT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Checkpoint::load(&path, &candle_core::Device::Cpu).map(Some)
+    }
+
+    /// Replaces the last checkpoint.
+    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.save(&self.dir.join(CHECKPOINT))
+    }
+
+    /// Adds a line to `metrics.jsonl`.
+    pub fn append_metrics(&self, figures: &Figures) -> Result<()> {
+        let path = self.dir.join(METRICS);
+        let mut line = serde_json::to_vec(figures)
+            .map_err(|e| Error::invalid(METRICS, "plain data", e.to_string()))?;
+        line.push(b'\n');
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| file.write_all(&line)).map_err(|e| Error::io(&path, e))
+    }
+
+    /// The lines of `metrics.jsonl`; none where there is no such file.
+    pub fn metrics(&self) -> Result<String> {
+        let path = self.dir.join(METRICS);
+        if !path.exists() {
+            return Ok(String::new());
+        }
+        fs::read_to_string(&path).map_err(|e| Error::io(&path, e))
+    }
+
+    /// Keeps the first `lines` lines of `metrics.jsonl`: those of the epochs that the checkpoint knows.
+    pub fn truncate_metrics(&self, lines: u64) -> Result<()> {
+        let path = self.dir.join(METRICS);
+        if !path.exists() {
+            return Ok(());
+        }
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let kept: Vec<u8> = bytes
+            .split_inclusive(|&b| b == b'\n')
+            .take(lines as usize)
+            .flatten()
+            .copied()
+            .collect();
+        write_whole(&path, &kept)
+    }
+
+    fn recipe_path(&self) -> PathBuf {
+        self.dir.join(RECIPE)
+    }
+}

@@ -1,0 +1,415 @@
+//! Charts of a model beside its numbers: free energies, both sides of the likelihood, what it learned when.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use candle_dbn_data::View;
+use rbm_core::likelihood::{Annealing, Options, betas};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Result, Rng, Rows, data};
+use serde_json::Value;
+
+use crate::estimate::likelihood::{self, Likelihood};
+use crate::viz::curves::{self, Convergence};
+use crate::viz::gallery;
+use crate::viz::plot::{Mark, Series};
+use crate::{Examples, Model};
+
+/// The most cases of a group in the histogram of free energies.
+pub const MOST: usize = 2000;
+
+/// The learning curves in a run's folder.
+pub const LEARNING: &str = "learning.png";
+
+/// The picture of what varies together in data and in samples.
+pub const CORRELATIONS: &str = "correlations.png";
+/// How many samples there are for it.
+pub const CORRELATED: usize = 1000;
+/// The most values of a case in it: of longer alignments, sites from all over them.
+const WIDEST: usize = 2500;
+
+/// The most dots in a picture.
+const DOTS: usize = 5000;
+
+/// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
+pub fn free_energies(
+    path: impl AsRef<Path>,
+    model: &Model,
+    groups: &[(&str, Tensor)],
+) -> Result<()> {
+    let path = path.as_ref();
+    let mut all = Vec::with_capacity(groups.len());
+    for (name, cases) in groups {
+        let energies = to_host(&model.dbn.free_energy(cases)?)?;
+        all.push((*name, energies.to_vec1::<f64>()?));
+    }
+    let title = match model.dbn.rbms.len() {
+        1 => "Free energies",
+        _ if model.dbn.is_machine(0) => "Free energies in the lowest machine",
+        _ => "Free energies in the top machine, of what arrives there",
+    };
+    curves::free_energies(path, title, &all)
+}
+
+/// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
+/// colour by class. Nothing is drawn where there is no autoencoder, or where codes do not have two numbers; whether it was.
+pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Examples) -> Result<bool> {
+    let path = path.as_ref();
+    let Some(autoencoder) = model.autoencoder.as_ref().filter(|net| net.code_width() == 2) else {
+        return Ok(false);
+    };
+    let part = part.select(&part.cases.spread(DOTS))?;
+    let mut groups: BTreeMap<Option<u32>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut labels = part.labels.iter().flatten();
+    for block in data::blocks(&part.cases) {
+        let codes = to_host(&autoencoder.encode(&block?)?)?;
+        for code in codes.to_vec2::<f64>()? {
+            groups.entry(labels.next().copied()).or_default().push((code[0], code[1]));
+        }
+    }
+    let name =
+        |class: Option<u32>| class.map_or_else(String::new, |class| format!("class {class}"));
+    let groups: Vec<_> = groups.into_iter().map(|(class, codes)| (name(class), codes)).collect();
+    curves::codes(path, &groups)?;
+    Ok(true)
+}
+
+/// Whether the model's data are sites of states, and no pictures.
+pub fn is_alignment(model: &Model) -> bool {
+    gallery::sites(model).is_some()
+}
+
+/// Draws how far the letters of two sites of an alignment vary together, in the data against samples of the model: each dot is
+/// C_ij(a, b) = f_ij(a, b) − f_i(a) f_j(b), with `f` how often they stand there. `cases` and `samples` are of one width, prepared for the
+/// network; cases count as they do in `part`. Nothing is drawn of other data; else Pearson's correlation of both is returned.
+///
+/// # Errors
+///
+/// Where the file cannot be written, or there are fewer than two samples.
+pub fn correlations(
+    path: &Path,
+    model: &Model,
+    part: &Examples,
+    samples: &Tensor,
+) -> Result<Option<f64>> {
+    let Some((sites, states)) = gallery::sites(model) else { return Ok(None) };
+    let cases = part.cases.rows(&part.representative(2 * MOST))?;
+    let kept = (WIDEST / states).clamp(1, sites);
+    let kept: Vec<usize> = (0..kept).map(|i| i * sites / kept).collect();
+    let (of_data, of_samples) =
+        (covariances(&cases, &kept, states)?, covariances(samples, &kept, states)?);
+    let width = kept.len() * states;
+    let pairs = (0..width).flat_map(|i| {
+        // The letters of one site exclude each other in any case.
+        ((i / states + 1) * states..width).map(move |j| i * width + j)
+    });
+    let pairs: Vec<_> = pairs.map(|at| (of_data[at], of_samples[at])).collect();
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let (r, slope) = regression(&pairs);
+    let shown: Vec<_> = pairs.iter().step_by(pairs.len().div_ceil(4 * DOTS)).copied().collect();
+    let counts = format!("{} cases, {} samples", cases.dim(0)?, samples.dim(0)?);
+    curves::correlations(path, &format!("{counts}: r = {r:.3}, slope {slope:.3}"), shown)?;
+    Ok(Some(r))
+}
+
+/// How the columns of these sites vary together over cases `(n, sites · states)`: a square matrix, row after row.
+fn covariances(cases: &Tensor, sites: &[usize], states: usize) -> Result<Vec<f64>> {
+    let n = cases.dim(0)?;
+    if n < 2 {
+        return Err(Error::invalid("what varies together", "at least 2 cases", n.to_string()));
+    }
+    let columns =
+        sites.iter().flat_map(|site| (site * states..(site + 1) * states).map(|c| c as u32));
+    let columns = Tensor::from_iter(columns, cases.device())?;
+    let cases = cases.index_select(&columns, 1)?;
+    let centred = cases.broadcast_sub(&cases.mean_keepdim(0)?)?;
+    let covariances = (centred.t()?.matmul(&centred)? / n as f64)?;
+    Ok(to_host(&covariances.flatten_all()?)?.to_vec1()?)
+}
+
+/// Pearson's correlation of pairs, and the slope of the line through them by least squares. Both are 0 where nothing varies.
+fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let n = pairs.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for pair in pairs {
+        let (dx, dy) = (pair.0 - x, pair.1 - y);
+        (xx, xy, yy) = (xx + dx * dx, xy + dx * dy, yy + dy * dy);
+    }
+    let or_zero = |ratio: f64| if ratio.is_finite() { ratio } else { 0.0 };
+    (or_zero(xy / (xx * yy).sqrt()), or_zero(xy / xx))
+}
+
+/// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
+/// `singular_values.png`, for deeper layers `singular_values_2.png`, … in `dir`. Nothing is drawn where there are none.
+pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
+    for (layer, rows) in by_layer(metrics, "/singular_values") {
+        if rows.len() > 1 {
+            let title = format!("The largest singular values of W, layer {layer}");
+            let rows: Vec<_> =
+                rows.into_iter().map(|(epoch, values)| (epoch as f64, values)).collect();
+            curves::singular_values(&file(dir, "singular_values", layer), &title, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
+pub fn warnings(metrics: &str) -> Vec<String> {
+    let mut last = BTreeMap::new();
+    for line in lines(metrics) {
+        if let Some(stage) = line["stage"].as_str() {
+            last.insert(stage.to_owned(), line);
+        }
+    }
+    let said = last.into_iter().flat_map(|(stage, line)| {
+        let number = stage.strip_prefix("layer ").and_then(|n| n.parse::<usize>().ok());
+        let advice = number.filter(|number| *number > 0).map_or_else(String::new, |number| {
+            let rate = &line["learning_rate"];
+            format!(
+                "; try another layers.{}.learning_rate than {rate}, more epochs, or data on another scale",
+                number - 1
+            )
+        });
+        let warnings = line["warnings"].as_array().cloned().unwrap_or_default();
+        let warnings: Vec<_> =
+            warnings.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
+    });
+    said.collect()
+}
+
+/// What a learning curve shows: its name and unit, and the keys of `metrics.jsonl` with the kind of cases of each.
+type Curve = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const CURVES: [Curve; 8] = [
+    ("reconstruction error", "", &[("", "reconstruction_error")]),
+    ("pseudo-likelihood", "nats a case", &[("", "pseudo_likelihood")]),
+    ("free energy of training cases", "nats", &[("", "free_energy")]),
+    ("free energy, validation − training", "nats", &[("", "free_energy_gap")]),
+    (
+        "loss",
+        "nats; of a target squared error",
+        &[("training", "train_loss"), ("validation", "validation_loss")],
+    ),
+    ("validation error", "%", &[("", "validation_error")]),
+    ("validation RMSE", "", &[("", "validation_rmse")]),
+    ("validation squared error", "", &[("", "validation_squared_error")]),
+];
+
+/// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
+/// there is. Nothing is drawn where nothing was learned.
+pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
+    let lines = lines(metrics);
+    let panels = panels(|key, cases| {
+        let name = |stage: &str, _| match cases {
+            "" => stage.to_owned(),
+            cases => format!("{stage}, {cases}"),
+        };
+        curves(&lines, key, name)
+    });
+    match panels.is_empty() {
+        true => Ok(()),
+        false => curves::learning(&dir.join(LEARNING), panels),
+    }
+}
+
+/// Draws the learning curves of several trainings in one picture: `runs` has the name and the `metrics` of each. Nothing is drawn
+/// where nothing was learned; whether it was.
+pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool> {
+    let path = path.as_ref();
+    let runs: Vec<_> = runs.iter().map(|(run, metrics)| (*run, lines(metrics))).collect();
+    let panels = panels(|key, cases| {
+        let of = runs.iter().flat_map(|(run, lines)| {
+            // The stages of a run have its colour, and stand in the legend once.
+            let name = |_: &str, is_first| match (is_first, cases) {
+                (false, _) => String::new(),
+                (true, "") => (*run).to_owned(),
+                (true, cases) => format!("{run}, {cases}"),
+            };
+            curves(lines, key, name)
+        });
+        of.collect()
+    });
+    let is_drawn = !panels.is_empty();
+    if is_drawn {
+        curves::learning(path, panels)?;
+    }
+    Ok(is_drawn)
+}
+
+/// The last number of every learning curve in `metrics`: its name with the stage, its unit, and the number.
+pub fn last(metrics: &str) -> Vec<(String, &'static str, f64)> {
+    let lines = lines(metrics);
+    let keys = CURVES.iter().flat_map(|(name, unit, keys)| {
+        keys.iter().map(move |(cases, key)| (*name, *unit, *cases, *key))
+    });
+    let found = keys.filter_map(|(name, unit, cases, key)| {
+        let (line, value) =
+            lines.iter().rev().find_map(|line| Some((line, line[key].as_f64()?)))?;
+        let stage = line["stage"].as_str().unwrap_or_default();
+        let space = if cases.is_empty() { "" } else { " " };
+        Some((format!("{cases}{space}{name} of {stage}"), unit, value))
+    });
+    found.collect()
+}
+
+/// The lines of `metrics` that can be read: the last one may be half written.
+pub fn lines(metrics: &str) -> Vec<Value> {
+    metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// A panel for each quantity of which there are curves, by its key and kind of cases.
+fn panels(curves: impl Fn(&str, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
+    let panels = CURVES.iter().map(|(name, unit, keys)| {
+        let title = if unit.is_empty() { (*name).to_owned() } else { format!("{name} ({unit})") };
+        (title, keys.iter().flat_map(|(cases, key)| curves(key, cases)).collect::<Vec<_>>())
+    });
+    panels.filter(|(_, series)| !series.is_empty()).collect()
+}
+
+/// What the lines have at `key` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the
+/// first.
+fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Vec<Series> {
+    let mut series: Vec<Series> = Vec::new();
+    let mut stage = None;
+    for (epoch, line) in (1..).map(f64::from).zip(lines) {
+        let Some(value) = line[key].as_f64() else { continue };
+        let of = line["stage"].as_str().unwrap_or_default();
+        if stage != Some(of) {
+            series.push(Series::new(name(of, series.is_empty()), Mark::Line, Vec::new()));
+            stage = Some(of);
+        }
+        series.iter_mut().last().into_iter().for_each(|last| last.points.push((epoch, value)));
+    }
+    series
+}
+
+/// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last
+/// and one between, from the lines of `metrics`: `acceptance.png`, `acceptance_2.png`, … in `dir`.
+pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
+    let dir = dir.as_ref();
+    for (layer, mut rows) in by_layer(metrics, "/swap_acceptance") {
+        rows.retain(|(_, gaps)| !gaps.is_empty());
+        let mut shown = vec![0, rows.len() / 2, rows.len().saturating_sub(1)];
+        shown.dedup();
+        let rows: Vec<_> = shown.into_iter().filter_map(|i| rows.get(i).cloned()).collect();
+        if !rows.is_empty() {
+            let title = format!("Swaps along the ladder, layer {layer}");
+            curves::acceptance_by_epoch(&file(dir, "acceptance", layer), &title, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// For every layer its number, and the epochs that have numbers at `pointer` (RFC 6901) with them.
+fn by_layer(metrics: &str, pointer: &str) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
+    let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for line in lines(metrics) {
+        let found = || {
+            let layer = line["stage"].as_str()?.strip_prefix("layer ")?.parse().ok()?;
+            let numbers = line.pointer(pointer)?.as_array()?.iter().filter_map(Value::as_f64);
+            Some((layer, (line["epoch"].as_u64()? as usize, numbers.collect())))
+        };
+        if let Some((layer, row)) = found() {
+            layers.entry(layer).or_default().push(row);
+        }
+    }
+    layers
+}
+
+/// `NAME.png` for the lowest layer, `NAME_2.png`, … for the others.
+fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
+    match layer {
+        1 => dir.join(format!("{name}.png")),
+        _ => dir.join(format!("{name}_{layer}.png")),
+    }
+}
+
+/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those of `found`, and anew with a
+/// tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model. Errors without a
+/// forward estimate.
+pub fn estimates(
+    path: impl AsRef<Path>,
+    model: &Model,
+    cases: &View,
+    options: &Options,
+    found: &Likelihood,
+    samples: Option<&Tensor>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let rbm = model.dbn.top();
+    let along = likelihood::path(model, cases)?;
+    let whole = found.forward.ok_or_else(|| {
+        Error::invalid("the chart of the likelihood", "a forward estimate", "none")
+    })?;
+    let mut rng = Rng::new(options.seed).split(0xC047);
+    let mut rows = Vec::new();
+    for count in [options.betas / 100, options.betas / 10].into_iter().filter(|n| *n >= 2) {
+        let forward =
+            Annealing::forward(rbm, along.clone(), betas(count), options.chains, &mut rng)?;
+        let reverse = match samples {
+            Some(samples) => {
+                Some(Annealing::reverse(rbm, along.clone(), betas(count), samples.clone())?)
+            }
+            None => None,
+        };
+        let mut annealed = |mut annealing: Annealing| {
+            while !annealing.is_done() {
+                annealing.step(rbm, &mut rng)?;
+            }
+            Ok::<_, Error>(side(whole.with(annealing.log_partition(rbm)?)))
+        };
+        let (forward, reverse) = (annealed(forward)?, reverse.map(annealed).transpose()?);
+        rows.push(Convergence { betas: count, forward, reverse });
+    }
+    let (forward, reverse) = (side(whole), found.reverse.map(side));
+    rows.push(Convergence { betas: options.betas, forward, reverse });
+    let exact = found.exact.map(|exact| exact.log_likelihood);
+    curves::estimates(path, &rows, exact, model.dbn.rbms.len() > 1)
+}
+
+/// The mean log p(v) and its error, as a chart shows them.
+fn side(value: likelihood::Value) -> (f64, f64) {
+    (value.log_likelihood, value.log_partition.error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use candle_core::{Device, Tensor};
+
+    use super::{covariances, regression};
+
+    /// Three sites of two letters: the last follows the first, the one between is alone.
+    #[test]
+    fn covariances_are_those_of_pairs_of_letters() {
+        let [a, b] = [[1f32, 0.0], [0.0, 1.0]];
+        let cases = [[a, a, a], [a, b, a], [b, a, b], [b, b, b]];
+        let cases: Vec<f32> = cases.as_flattened().as_flattened().to_vec();
+        let cases = Tensor::from_vec(cases, (4, 6), &Device::Cpu).unwrap();
+        let found = covariances(&cases, &[0, 1, 2], 2).unwrap();
+        // f(A, A) − f(A) f(A) = 1/2 − 1/4 of the first and the last, f(A, B) − f(A) f(B) = 0 − 1/4, and 0 with the other.
+        assert_eq!(found[..6], [0.25, -0.25, 0.0, 0.0, 0.25, -0.25]);
+        // The same of those sites alone.
+        let found = covariances(&cases, &[0, 2], 2).unwrap();
+        assert_eq!(found[..4], [0.25, -0.25, 0.25, -0.25]);
+        assert!(covariances(&cases.narrow(0, 0, 1).unwrap(), &[0], 2).is_err());
+    }
+
+    #[test]
+    fn a_line_is_found() {
+        let (r, slope) = regression(&[(0.0, 1.0), (1.0, 1.5), (2.0, 2.0)]);
+        assert!((r - 1.0).abs() < 1e-12 && (slope - 0.5).abs() < 1e-12, "{r} {slope}");
+        let (r, _) = regression(&[(-1.0, 1.0), (0.0, -2.0), (1.0, 1.0)]);
+        assert!(r.abs() < 1e-12, "{r}");
+        assert_eq!(regression(&[(1.0, 2.0), (1.0, 2.0)]), (0.0, 0.0));
+    }
+}
