@@ -12,7 +12,7 @@ use clap::Parser;
 use dbn::hub::Hub;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
 use dbn::viz::gallery;
-use dbn::{Evaluation, Recipe, Recognition, Run, Training, data};
+use dbn::{Evaluation, Inference, Recipe, Run, Training, data};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the deep belief network of 2006 on MNIST
@@ -75,7 +75,7 @@ fn main() -> Result<()> {
     model.save(run.dir())?;
     let test = training.held_out.as_ref().context("the data have no test part")?;
     gallery::write(run.dir(), &model, &test.cases, args.seed)?;
-    let evaluation = Evaluation::of(&model, test, Recognition::default(), args.seed)?;
+    let evaluation = Evaluation::of(&model, test, Inference::default(), args.seed)?;
     let error = evaluation.error_percent.context("no classifier was trained")?;
     println!(
         "model and pictures in {}, {:.1} minutes",

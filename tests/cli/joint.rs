@@ -49,7 +49,7 @@ fn a_joint_network_recognises_and_generates() {
         let table = place.dbn(&format!("evaluate run --recognise {how}")).done().out;
         assert!(table.contains(&format!("labels by {how}")) && table.contains("error "), "{table}");
     }
-    assert_eq!(place.dbn("evaluate run --recognise dreams").code, Some(2));
+    assert_eq!(place.dbn("evaluate run --recognise fantasies").code, Some(2));
 
     // A row of ten of each class; the same again; others with another seed.
     place.dbn("sample run --steps 5 --out a").done();

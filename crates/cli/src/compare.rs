@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use dbn::Run;
 use dbn::data::Binarise;
-use dbn::store::results::{Measured, Results};
+use dbn::store::results::{MeasurementSet, Results};
 use dbn::viz::report;
 use serde::Serialize;
 use serde_json::Value;
@@ -182,7 +182,9 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
         add(format!("{name}, at the end"), unit, value, None);
     }
     if run.is_finished() {
-        for Measured { on, numbers, verdict, .. } in Results::read(run.dir())?.measured {
+        for MeasurementSet { dataset: on, numbers, verdict, .. } in
+            Results::read(run.dir())?.measured
+        {
             let cases =
                 format!("{} {} cases of {}", output::grouped(on.cases as u64), on.part, on.data);
             let prepared = if on.binarise == Binarise::None {
@@ -193,7 +195,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
             for number in numbers {
                 add(
                     format!("{}: {cases}{prepared}", number.name),
-                    &number.unit,
+                    &number.unit.to_string(),
                     number.value,
                     number.error,
                 );

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use dbn::Examples;
-use dbn::data::parquet::{self, Column, Values};
+use dbn::data::parquet::{self, NamedColumn, Values};
 use dbn::data::{ReadOptions, View};
 use dbn::viz::gallery;
 use rbm_core::checkpoint::write_whole;
@@ -49,7 +49,7 @@ fn codes(name: &str) -> Result<View> {
         return Ok(recipe::load_numbers(name, &ReadOptions::default())?.train.cases);
     }
     let mut numbers = Vec::new();
-    for Column { name: of, values } in parquet::read(Path::new(name))? {
+    for NamedColumn { name: of, values } in parquet::read(Path::new(name))? {
         match values {
             // As dbn encode names what it writes beside the codes.
             _ if features::BESIDE.contains(&of.as_str()) => {}

@@ -1,8 +1,8 @@
 //! `dbn evaluate`
 
 use anyhow::{Context, Result, ensure};
-use dbn::store::results::Measured;
-use dbn::{Evaluation, Recognition, Run};
+use dbn::store::results::MeasurementSet;
+use dbn::{Evaluation, Inference, Run};
 use indicatif::MultiProgress;
 use rbm_core::data;
 use rbm_core::likelihood::pseudo_likelihood_stride;
@@ -24,7 +24,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     }
     let part =
         cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
-    let is_asked = args.recognise != Recognition::Means;
+    let is_asked = args.recognise != Inference::Means;
     ensure!(
         !is_asked || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
@@ -52,9 +52,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
          largest values of each column)",
         cases::source(args.data.as_deref(), &args.run)
     );
-    if args.recognise == Recognition::Means {
+    if args.recognise == Inference::Means {
         measured::keep(args, &model, &part, |on| {
-            Measured::of_evaluation(&evaluation, on, args.seed)
+            MeasurementSet::of_evaluation(&evaluation, on, args.seed)
         });
     }
     if let Some(dir) = &args.report {

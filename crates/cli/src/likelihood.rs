@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use dbn::data::View;
 use dbn::estimate::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict};
 use dbn::estimate::{KEPT, KeptPartition};
-use dbn::store::results::Measured;
+use dbn::store::results::MeasurementSet;
 use dbn::{Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::kernel::Path;
@@ -23,7 +23,7 @@ const EVERY: f64 = 10.0;
 /// Finds the log-likelihood of `part` and prints it.
 pub fn run(args: &Evaluate, model: &Model, part: &Examples, bars: &MultiProgress) -> Result<()> {
     let found = find(args, model, part, bars)?;
-    measured::keep(args, model, part, |on| Measured::of_likelihood(&found, on, args.seed));
+    measured::keep(args, model, part, |on| MeasurementSet::of_likelihood(&found, on, args.seed));
     if args.json {
         output::json(&found)?;
     } else {

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use dbn::store::results::{Measured, Results, Variant};
+use dbn::store::results::{DataVariant, MeasurementSet, Results};
 use dbn::{Examples, Model, Recipe, Run};
 
 use crate::args::{Cases, Evaluate};
 
 /// Exactly which data `part` is, of those that `recipe` names.
-pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> Variant {
+pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> DataVariant {
     let scale = model.preprocessing.as_ref().map_or(1.0, |done| done.scale);
     let done = recipe.preprocessing(scale, None);
     let name = cases.to_possible_value().map(|value| value.get_name().to_owned());
-    Variant {
+    DataVariant {
         data: recipe.clone().without_paths().data.source,
         part: name.unwrap_or_default(),
         cases: part.len(),
@@ -27,7 +27,7 @@ pub fn keep(
     args: &Evaluate,
     model: &Model,
     part: &Examples,
-    measure: impl FnOnce(Variant) -> Measured,
+    measure: impl FnOnce(DataVariant) -> MeasurementSet,
 ) {
     let is_here = crate::model::work_dir(&args.run) == args.run;
     let recipe = Run::open(&args.run).and_then(|run| run.recipe());
@@ -38,7 +38,7 @@ pub fn keep(
 }
 
 /// Keeps `measured` in the folder `run`. That it cannot be written is no reason not to print it.
-pub fn record(run: &Path, measured: Measured) {
+pub fn record(run: &Path, measured: MeasurementSet) {
     if let Err(error) = Results::record(run, measured) {
         tracing::warn!(%error, "the numbers are not kept for a model card");
     }

@@ -1,7 +1,7 @@
 //! `dbn push`
 
 use anyhow::Result;
-use dbn::hub::{Parcel, Push as Options, Pushed, Reference};
+use dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::args::Push;
@@ -11,8 +11,8 @@ use crate::{output, transfer};
 pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
     let reference = Reference::at(&args.to, args.revision.as_deref())?;
     let parcel = match &args.layers {
-        Some(layers) => Parcel::of_first_layers(&args.run, &reference, layers.end)?,
-        None => Parcel::of(&args.run, &reference)?,
+        Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
+        None => ModelBundle::of(&args.run, &reference)?,
     };
     if args.dry_run {
         return list(&parcel, &reference);
@@ -32,7 +32,7 @@ pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
     output::line(format!("pushed {reference}: {done}"))
 }
 
-fn list(parcel: &Parcel, reference: &Reference) -> Result<()> {
+fn list(parcel: &ModelBundle, reference: &Reference) -> Result<()> {
     let card = parcel.card.over(None)?.len() as u64;
     let mut rows = vec![vec![dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
     for (name, content) in &parcel.files {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 use dbn::data::Alphabet;
-use dbn::network::conditional_sampler::{Generator, Given};
+use dbn::network::conditional_sampler::{Condition, ConditionalSampler};
 use dbn::viz::gallery;
 use dbn::viz::report;
 use dbn::{Examples, Model, Run};
@@ -44,15 +44,15 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
         let hidden = tempered(args, &model, &classes, each, bars, &mut rng)?;
-        let fall = if args.draws() { dbn::Dbn::fall_sampled } else { dbn::Dbn::fall };
+        let fall = if args.draws() { dbn::Dbn::ancestral_sample } else { dbn::Dbn::decode };
         fall(&model.dbn, &hidden, &mut rng)?
     } else {
         let labels: Vec<u32> =
             classes.iter().flat_map(|&label| std::iter::repeat_n(label, each)).collect();
         let (chains, data) = start(args, &model, &labels, count, &mut rng)?;
         clamped = data.as_ref().map(|(cases, _)| cases.clone());
-        let given = Given { labels: (!labels.is_empty()).then_some(labels), data };
-        let generator = Generator::new(&model.dbn, given, chains, &mut rng)?;
+        let given = Condition { labels: (!labels.is_empty()).then_some(labels), data };
+        let generator = ConditionalSampler::new(&model.dbn, given, chains, &mut rng)?;
         dream(args, &model, generator, &view, &mut frames, bars, &mut rng)?
     };
     let samples = model.in_data_values(&samples)?;
@@ -194,7 +194,7 @@ fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
 fn dream(
     args: &Sample,
     model: &Model,
-    mut generator: Generator,
+    mut generator: ConditionalSampler,
     view: &View,
     frames: &mut Vec<(usize, Tensor)>,
     bars: &MultiProgress,

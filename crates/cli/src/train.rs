@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use dbn::data;
-use dbn::store::results::Measured;
+use dbn::store::results::MeasurementSet;
 use dbn::store::run::Claim;
 use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
 use dbn::viz::gallery;
 use dbn::viz::report;
-use dbn::{Evaluation, Examples, Model, Recipe, Recognition, Run, Training};
+use dbn::{Evaluation, Examples, Inference, Model, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows, Units};
@@ -218,7 +218,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
         return Ok("done, without a look at held-out cases".into());
     };
     let seed = training.recipe.seed;
-    let evaluation = Evaluation::of(model, held_out, Recognition::default(), seed)?;
+    let evaluation = Evaluation::of(model, held_out, Inference::default(), seed)?;
     let most = held_out.labels.as_deref().map_or(0.0, error_of_most_frequent);
     if evaluation.error_percent.is_some_and(|error| most > 0.0 && error >= most) {
         output::note(format!(
@@ -226,7 +226,7 @@ fn finish(run: &Run, model: &Model, training: &Training, args: &Train) -> Result
         ));
     }
     let on = measured::variant(&training.recipe, model, Cases::HeldOut, held_out);
-    measured::record(run.dir(), Measured::of_evaluation(&evaluation, on, seed));
+    measured::record(run.dir(), MeasurementSet::of_evaluation(&evaluation, on, seed));
     if let (Some(rmse), Some(of_mean)) = (evaluation.rmse, evaluation.rmse_of_mean) {
         if rmse >= of_mean {
             output::note(

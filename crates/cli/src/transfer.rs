@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use dbn::hub::{Hub, Moved};
+use dbn::hub::{Hub, TransferProgress};
 use indicatif::{MultiProgress, ProgressBar};
 
 use crate::progress;
@@ -13,7 +13,7 @@ pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
     let bar = bars.add(ProgressBar::no_length());
     bar.set_style(progress::style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));
     bar.set_prefix(what);
-    let watching = move |Moved { bytes, of }| {
+    let watching = move |TransferProgress { bytes, of }| {
         bar.set_length(of);
         bar.set_position(bytes);
         if bytes == of {

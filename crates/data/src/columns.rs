@@ -465,7 +465,7 @@ pub(crate) fn square(pixels: usize) -> Option<(usize, usize)> {
 
 /// What reading found out about a table besides its numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Findings {
     /// The names of the columns, if there is a header.
     pub names: Option<Vec<String>>,
     /// What the codes of the columns of words mean.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rbm_core::{Error, Result, Rows};
 
 use crate::alphabet::Alphabet;
-use crate::columns::{self, Column, Columns, Content, Found, Profile, Wanted};
+use crate::columns::{self, Column, Columns, Content, Findings, Profile, Wanted};
 use crate::dataset::Dataset;
 use crate::encoding::{Binarise, Encoding};
 use crate::formats::{
@@ -108,7 +108,7 @@ fn name_classes(
 fn tell_columns(
     source: &str,
     dataset: &mut Dataset,
-    about: &Found,
+    about: &Findings,
     options: &ReadOptions,
     is_table: bool,
 ) -> Result<()> {
@@ -208,9 +208,9 @@ pub fn scale_of(source: &str) -> f32 {
 }
 
 /// The parts of `source`, and what reading told about them.
-fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Found)> {
+fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
     let scale = options.scale;
-    let mut about = Found::default();
+    let mut about = Findings::default();
     let dataset = match source {
         Source::Digits => {
             Dataset { image: Some(digits::IMAGE), ..Dataset::of(digits::load(scale)?) }

@@ -34,8 +34,8 @@ pub use candle_dbn_data::{Dataset, Examples, Standardise};
 pub use estimate::Evaluation;
 pub use learning::UpDown;
 pub use network::{
-    Autoencoder, Classifier, Config, Dbn, Directed, FeatureExtractor, Generator, Model, PerClass,
-    Recognition, Regressor,
+    Autoencoder, Classifier, ConditionalLayer, ConditionalSampler, Config, Dbn, FeatureExtractor,
+    Inference, Model, PerClass, Regressor,
 };
 pub use rbm_core::{Error, Result};
 pub use recipe::Recipe;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::network::unrolled::{Adversary, Batch, Dropout, Unrolled};
+use dbn::network::fine_tune::{Adversary, Batch, Dropout, FineTune};
 use dbn::{Autoencoder, Classifier, Dbn};
 use rbm_core::ops::{self, Ascent};
 use rbm_core::{ConjugateGradient, Rbm, Rng, Units};
@@ -220,7 +220,7 @@ fn it_learns_what_it_is_shown() {
     assert!(error < 1e-3 && loss < 0.05, "{error} {loss}");
 }
 
-fn look(network: &dyn Unrolled, batch: &Batch) -> rbm_core::Result<(f64, Vec<Tensor>)> {
+fn look(network: &dyn FineTune, batch: &Batch) -> rbm_core::Result<(f64, Vec<Tensor>)> {
     let (objective, ascents) = network.ascents(batch, &mut Rng::new(0))?;
     let gradient = network
         .vars()

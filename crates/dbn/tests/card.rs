@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device};
+use dbn::estimate::likelihood::Verdict;
 use dbn::hub::card::Card;
-use dbn::hub::{Parcel, Reference};
-use dbn::store::results::{Measured, Number, Results, Variant};
+use dbn::hub::{ModelBundle, Reference};
+use dbn::store::results::{
+    DataVariant, Measurement, MeasurementKind, MeasurementSet, Results, Unit,
+};
 use dbn::{Dbn, Model, Recipe};
 use rbm_core::{Rbm, Units};
 
@@ -43,12 +46,12 @@ fn a_reference_says_what_it_means() {
 fn card(results: Results) -> Card {
     let folder = tempfile::tempdir().unwrap();
     Model::from(network()).save(folder.path()).unwrap();
-    let parcel = Parcel::of(folder.path(), &"me/small".parse().unwrap()).unwrap();
+    let parcel = ModelBundle::of(folder.path(), &"me/small".parse().unwrap()).unwrap();
     Card { results, ..parcel.card }
 }
 
 fn results(value: f64) -> Results {
-    let on = Variant {
+    let on = DataVariant {
         data: "a \"quoted\": name".into(),
         part: "held-out".into(),
         cases: 10,
@@ -56,12 +59,12 @@ fn results(value: f64) -> Results {
         binarise: "sample:0".parse().unwrap(),
     };
     let number =
-        Number { name: "log p(v), bridge".into(), value, error: Some(0.25), unit: "nats".into() };
-    let measured = Measured {
-        kind: "likelihood".into(),
-        on,
+        Measurement { name: "log p(v), bridge".into(), value, error: Some(0.25), unit: Unit::Nats };
+    let measured = MeasurementSet {
+        kind: MeasurementKind::Likelihood,
+        dataset: on,
         numbers: vec![number],
-        verdict: Some("agree".into()),
+        verdict: Some(Verdict::Agree { within: 0.1 }),
         seed: 3,
     };
     Results { measured: vec![measured], ..Results::default() }
@@ -140,12 +143,10 @@ fn texts_of_others_are_text() {
         let mut with = card(results(-1.5));
         with.config.class_names = Some(vec![text.clone(), "b".into()]);
         for measured in &mut with.results.measured {
-            measured.on.data.clone_from(text);
-            measured.on.part.clone_from(text);
-            measured.verdict = Some(text.clone());
+            measured.dataset.data.clone_from(text);
+            measured.dataset.part.clone_from(text);
             for number in &mut measured.numbers {
                 number.name.clone_from(text);
-                number.unit.clone_from(text);
             }
         }
         let mut recipe = Recipe::named("mnist").unwrap();

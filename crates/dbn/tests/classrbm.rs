@@ -9,7 +9,7 @@ mod common;
 use candle_core::{DType, Device};
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
-use dbn::{Model, Recipe, Recognition, Training, data};
+use dbn::{Inference, Model, Recipe, Training, data};
 use rbm_core::Rng;
 
 /// The recipe `name` on the embedded digits.
@@ -36,7 +36,7 @@ fn error(name: &str, settings: &[&str]) -> f64 {
     let mut training = training(name, settings);
     let model = finish(&mut training, &mut Interrupter::default());
     let part = training.validation.unwrap();
-    let errors = model.dbn.label_errors(&part, Recognition::Means, &mut Rng::new(0)).unwrap();
+    let errors = model.dbn.label_errors(&part, Inference::Means, &mut Rng::new(0)).unwrap();
     100.0 * errors as f64 / part.len() as f64
 }
 

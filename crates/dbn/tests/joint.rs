@@ -9,9 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use dbn::estimate::bound::Bound;
 use dbn::learning::up_down;
 use dbn::network::conditional_layer::delta_rule;
-use dbn::network::conditional_sampler::{Generator, Given};
+use dbn::network::conditional_sampler::{Condition, ConditionalSampler};
 use dbn::network::labels;
-use dbn::{Dbn, Directed, PerClass, Recognition, UpDown};
+use dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
 use rbm_core::{
     ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
 };
@@ -111,10 +111,10 @@ fn labels_are_found_as_enumeration_finds_them() {
         (0..16).flat_map(|v| (0..CLASSES).map(move |y| (v, y))).map(|(v, y)| given(v, y)).collect();
     let mut rng = Rng::new(1);
     let mut by = |how| numbers(&dbn.label_probabilities(&bits(4), how, &mut rng).unwrap());
-    assert_near(&by(Recognition::Means), &expected, 1e-12);
-    assert_near(&by(Recognition::Samples(3)), &expected, 1e-12);
+    assert_near(&by(Inference::Means), &expected, 1e-12);
+    assert_near(&by(Inference::Samples(3)), &expected, 1e-12);
     // 20,000 steps of a chain that forgets within a few: four standard errors of 1/√(4·5,000).
-    assert_near(&by(Recognition::Gibbs(20_000)), &expected, 0.03);
+    assert_near(&by(Inference::Gibbs(20_000)), &expected, 0.03);
     // Summed over the labels: what the hidden units of the whole do, and F(v).
     let hidden: Vec<f64> = (0..16)
         .flat_map(|v| {
@@ -162,8 +162,7 @@ fn sampled_recognition_averages_over_what_may_arrive() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let found =
-        dbn.label_probabilities(&v, Recognition::Samples(20_000), &mut Rng::new(2)).unwrap();
+    let found = dbn.label_probabilities(&v, Inference::Samples(20_000), &mut Rng::new(2)).unwrap();
     // At most ½ of spread: four standard errors of 0.5/√20,000.
     assert_near(&numbers(&found), &expected, 0.0142);
 }
@@ -174,10 +173,10 @@ fn what_is_free_follows_what_is_held() {
     const CHAINS: usize = 40_000;
     let dbn = stack(&[4, 5], Some(CLASSES));
     let shares = joint_shares(dbn.top(), 4);
-    let frequencies = |given: Given| {
+    let frequencies = |given: Condition| {
         let mut rng = Rng::new(3);
         let chains = dbn.start_chains(CHAINS, &mut rng).unwrap();
-        let mut generator = Generator::new(&dbn, given, chains, &mut rng).unwrap();
+        let mut generator = ConditionalSampler::new(&dbn, given, chains, &mut rng).unwrap();
         for _ in 0..60 {
             generator.step(&mut rng).unwrap();
         }
@@ -191,7 +190,7 @@ fn what_is_free_follows_what_is_held() {
     for (label, shares) in shares.iter().enumerate() {
         let total: f64 = shares.iter().sum();
         let expected: Vec<f64> = shares.iter().map(|p| p / total).collect();
-        let given = Given { labels: Some(vec![label as u32; CHAINS]), data: None };
+        let given = Condition { labels: Some(vec![label as u32; CHAINS]), data: None };
         // Four standard errors at most.
         assert_near(&frequencies(given), &expected, 4.0 * 0.5 / (CHAINS as f64).sqrt());
     }
@@ -210,7 +209,7 @@ fn what_is_free_follows_what_is_held() {
     let total: f64 = (0..16).filter(|v| fits(*v)).map(|v| marginal[v]).sum();
     let expected: Vec<f64> =
         (0..16).map(|v| if fits(v) { marginal[v] / total } else { 0.0 }).collect();
-    let found = frequencies(Given { labels: None, data });
+    let found = frequencies(Condition { labels: None, data });
     assert_near(&found, &expected, 4.0 * 0.5 / (CHAINS as f64).sqrt());
 }
 
@@ -227,8 +226,8 @@ fn given_values_stay_in_the_pictures_of_a_deep_network() {
         .unwrap()
         .contiguous()
         .unwrap();
-    let given = Given { labels: Some(vec![1; 7]), data: Some((values, mask)) };
-    let mut generator = Generator::new(&dbn, given, chains, &mut rng).unwrap();
+    let given = Condition { labels: Some(vec![1; 7]), data: Some((values, mask)) };
+    let mut generator = ConditionalSampler::new(&dbn, given, chains, &mut rng).unwrap();
     for _ in 0..5 {
         generator.step(&mut rng).unwrap();
         let picture = generator.picture(false, &mut rng).unwrap().to_vec2::<f64>().unwrap();
@@ -239,18 +238,18 @@ fn given_values_stay_in_the_pictures_of_a_deep_network() {
         assert!(labels.iter().all(|row| row == &[0.0, 1.0, 0.0]));
     }
     let chains = dbn.start_chains(3, &mut rng).unwrap();
-    let few = Given { labels: Some(vec![1; 2]), data: None };
+    let few = Condition { labels: Some(vec![1; 2]), data: None };
     assert!(
-        Generator::new(&dbn, few, chains.clone(), &mut rng)
+        ConditionalSampler::new(&dbn, few, chains.clone(), &mut rng)
             .unwrap_err()
             .to_string()
             .contains("3, one for each chain")
     );
     let plain = stack(&[4, 3], None);
     let chains = plain.start_chains(1, &mut rng).unwrap();
-    let asked = Given { labels: Some(vec![1]), data: None };
+    let asked = Condition { labels: Some(vec![1]), data: None };
     assert!(
-        Generator::new(&plain, asked, chains, &mut rng)
+        ConditionalSampler::new(&plain, asked, chains, &mut rng)
             .unwrap_err()
             .to_string()
             .contains("label units")
@@ -369,7 +368,7 @@ fn the_delta_rule_is_the_gradient_of_the_conditional() {
     let inputs = bits(3);
     for units in ["bernoulli:4", "spin:4", "potts(2):2", "binomial(3):4", "gaussian-learned:4"] {
         let units: Units = units.parse().unwrap();
-        let layer = Directed::zeros(3, &units, DType::F64, &Device::Cpu).unwrap();
+        let layer = ConditionalLayer::zeros(3, &units, DType::F64, &Device::Cpu).unwrap();
         scatter(layer.parameters().into_iter().map(|(_, var)| var), 0.5, 3);
         layer.units.constrain().unwrap();
         let x = layer.sample(&inputs, &mut Rng::new(8)).unwrap();

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::learning::greedy::{Below, Pass};
+use dbn::learning::greedy::{LayerInput, Pass};
 use dbn::network::classifier::{Dropout, log_likelihood};
-use dbn::network::unrolled::{Adversary, Batch, Unrolled};
+use dbn::network::fine_tune::{Adversary, Batch, FineTune};
 use dbn::{Classifier, Dbn};
 use rbm_core::train::Feed;
 use rbm_core::{Rbm, Rng, Units, ops};
@@ -93,7 +93,7 @@ fn samples_have_the_means_of_the_enumerated_network() {
 #[test]
 fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
     let data = cases(50, 6);
-    let feed = || Below {
+    let feed = || LayerInput {
         imputation: None,
         labels: None,
         cases: &data,
@@ -118,7 +118,7 @@ fn the_order_of_an_epoch_depends_on_the_epoch_alone() {
 fn drawn_data_are_bits_with_the_values_as_probabilities() {
     const TURNS: usize = 2000;
     let data = Tensor::new(&[[0f32, 0.25, 0.5, 0.9, 1.0]], &Device::Cpu).unwrap();
-    let feed = Below {
+    let feed = LayerInput {
         imputation: None,
         labels: None,
         cases: &data,
@@ -144,7 +144,7 @@ fn drawn_data_are_bits_with_the_values_as_probabilities() {
     }
     let (mean, _) = feed.moments().unwrap();
     assert_eq!(rows(&mean.unsqueeze(0).unwrap()), rows(&data), "a machine starts from the values");
-    let means = Below { data: Pass::Mean, ..feed };
+    let means = LayerInput { data: Pass::Mean, ..feed };
     assert_eq!(rows(&means.batch(&[0], &mut rng).unwrap()), rows(&data));
 }
 
@@ -152,7 +152,7 @@ fn drawn_data_are_bits_with_the_values_as_probabilities() {
 fn a_deep_layer_learns_from_what_is_below() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
-    let feed = Below {
+    let feed = LayerInput {
         imputation: None,
         labels: None,
         cases: &data,
@@ -185,7 +185,7 @@ fn a_deep_layer_learns_from_what_is_below() {
         });
     }
 
-    let sampled = Below { passes: &[Pass::Sample], ..feed };
+    let sampled = LayerInput { passes: &[Pass::Sample], ..feed };
     let batch = sampled.batch(&[0, 1, 2, 3], &mut Rng::new(1)).unwrap();
     assert!(rows(&batch).iter().flatten().all(|&x| x == 0.0 || x == 1.0));
 }
@@ -195,7 +195,7 @@ fn a_deep_layer_learns_from_what_is_below() {
 fn all_that_arrives_is_each_case_in_its_place() {
     let data = cases(2500, 6);
     let lower = [machine(6, 5, 1.0, 1)];
-    let feed = Below {
+    let feed = LayerInput {
         imputation: None,
         labels: None,
         cases: &data,
@@ -213,7 +213,7 @@ fn all_that_arrives_is_each_case_in_its_place() {
     // Blocks of a thousand rows may be summed in another order than all of them.
     let close = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(found.iter().zip(&expected).all(close));
-    let sampled = Below { passes: &[Pass::Sample], ..feed };
+    let sampled = LayerInput { passes: &[Pass::Sample], ..feed };
     let samples = rows(&sampled.arriving(&mut Rng::new(1)).unwrap());
     assert!(samples.iter().flatten().all(|&x| x == 0.0 || x == 1.0));
     assert_eq!(samples, rows(&sampled.arriving(&mut Rng::new(1)).unwrap()));
@@ -292,7 +292,7 @@ fn slope_at(v: &Tensor, objective: impl Fn(&Tensor) -> Tensor) -> Tensor {
 
 /// What `classifier` climbs on a batch, and its ascents in a row.
 fn climbed(classifier: &Classifier, batch: &Batch, rng: &mut Rng) -> (f32, Vec<f32>) {
-    let (objective, ascents) = Unrolled::ascents(classifier, batch, rng).unwrap();
+    let (objective, ascents) = FineTune::ascents(classifier, batch, rng).unwrap();
     let flat = ascents.iter().zip(classifier.vars()).map(|(ascent, var)| {
         let tensor = ascent.tensor(var).unwrap();
         tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
@@ -371,7 +371,7 @@ fn virtual_adversarial_cases_lie_where_the_belief_changes_fastest() {
         let of_lost = of_lost.collect::<Vec<_>>().concat();
         let lost = lost.to_scalar::<f32>().unwrap();
         assert!(lost > 0.05, "a belief that stays the same tests nothing: {lost}");
-        let batch = Batch { adversary: Adversary::Belief(DISTANCE), ..of_labels };
+        let batch = Batch { adversary: Adversary::Virtual(DISTANCE), ..of_labels };
         let (both, of_both) = climbed(&classifier, &batch, &mut Rng::new(4));
         assert!((both - (here - lost)).abs() < 1e-5, "{both} for {here} and {lost}");
         for ((both, here), lost) in of_both.iter().zip(&of_here).zip(&of_lost) {
@@ -393,7 +393,7 @@ fn cases_without_a_slope_stay_where_they_are() {
     let (objective, ascents) = climbed(Adversary::None);
     assert!((objective + 3f32.ln()).abs() < 1e-6, "{objective}");
     assert!(ascents.iter().any(|&x| x != 0.0), "cases that do not show test nothing");
-    for adversary in [Adversary::Label(DISTANCE), Adversary::Belief(DISTANCE)] {
+    for adversary in [Adversary::Label(DISTANCE), Adversary::Virtual(DISTANCE)] {
         let (found, of_found) = climbed(adversary);
         assert!((found - objective).abs() < 1e-6, "{adversary:?}: {found} for {objective}");
         for (found, expected) in of_found.iter().zip(&ascents) {
@@ -410,7 +410,7 @@ fn certain_beliefs_are_numbers() {
     let logits = classifier.logits(&v).unwrap();
     let beliefs = rows(&candle_nn::ops::softmax(&logits, 1).unwrap()).concat();
     assert!(beliefs.iter().filter(|&&q| q == 0.0).count() >= 7, "{beliefs:?}");
-    let (adversary, dropout) = (Adversary::Belief(DISTANCE), Dropout::default());
+    let (adversary, dropout) = (Adversary::Virtual(DISTANCE), Dropout::default());
     let batch = Batch { cases: &v, labels: Some(&LABELS), targets: None, dropout, adversary };
     let (objective, ascents) = climbed(&classifier, &batch, &mut Rng::new(4));
     assert!(objective.is_finite(), "{objective}");

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::{Autoencoder, Classifier, Dbn, Directed, Model, Standardise};
+use dbn::{Autoencoder, Classifier, ConditionalLayer, Dbn, Model, Standardise};
 use rbm_core::init::Init;
 use rbm_core::layer::Bernoulli;
 use rbm_core::{Layer, Rbm, Result, Rng, Units};
@@ -210,7 +210,7 @@ fn a_clone_keeps_a_layer_of_ones_own() {
         let mirror = dbn.bottom().mirror().unwrap();
         assert_eq!(mirror.hidden().type_name(), name);
         assert_eq!(mirror.weights().dims(), [3, 4]);
-        let down = Directed::downwards(dbn.bottom()).unwrap().try_clone().unwrap();
+        let down = ConditionalLayer::downwards(dbn.bottom()).unwrap().try_clone().unwrap();
         assert_eq!(down.units.type_name(), name);
         let biases = |layer: &dyn Layer| layer.vars()[0].1.to_vec1::<f32>().unwrap();
         let ones = Tensor::ones(4, DType::F32, &Device::Cpu).unwrap();

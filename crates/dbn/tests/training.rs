@@ -313,7 +313,7 @@ fn too_few_cases_to_split_stay_together() {
 /// Each layer's `pass` is about its own units, whatever the layers above say.
 #[test]
 fn every_layer_passes_up_as_it_says() {
-    use dbn::learning::greedy::{Below, Pass};
+    use dbn::learning::greedy::{LayerInput, Pass};
     use rbm_core::Rbm;
     use rbm_core::train::Feed;
     let data = training(&[]).train.cases.tensor().unwrap();
@@ -325,7 +325,7 @@ fn every_layer_passes_up_as_it_says() {
     for (passes, is_binary) in
         [([Pass::Mean, Pass::Sample], true), ([Pass::Sample, Pass::Mean], false)]
     {
-        let feed = Below {
+        let feed = LayerInput {
             imputation: None,
             labels: None,
             cases: &data,

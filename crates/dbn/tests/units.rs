@@ -9,7 +9,7 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{Interrupter, bits};
 use dbn::training::Outcome;
-use dbn::{Dataset, Evaluation, Examples, Model, Recipe, Recognition, Training};
+use dbn::{Dataset, Evaluation, Examples, Inference, Model, Recipe, Training};
 use rbm_core::{Rng, Units};
 
 /// A recipe of two layers with everything that looks at biases.
@@ -111,7 +111,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         assert_eq!(loaded.dbn.bottom().hidden().units().to_string(), hidden);
 
         let part = dataset(visible).train;
-        let evaluation = Evaluation::of(&loaded, &part, Recognition::default(), 0).unwrap();
+        let evaluation = Evaluation::of(&loaded, &part, Inference::default(), 0).unwrap();
         let found = evaluation.layers[0].report.as_ref().unwrap();
         let is_discrete = !["gaussian", "relu"].iter().any(|kind| visible.contains(kind));
         assert_eq!(found.pseudo_likelihood.is_some(), is_discrete, "{what}");
@@ -123,7 +123,7 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         assert!(values.iter().all(|x| x.is_finite()), "{what}");
         let units: Units = visible.parse().unwrap();
         let drawn = loaded.dbn.start_chains(7, &mut Rng::new(5)).unwrap();
-        let drawn = loaded.dbn.fall_sampled(&drawn.hidden, &mut Rng::new(6)).unwrap();
+        let drawn = loaded.dbn.ancestral_sample(&drawn.hidden, &mut Rng::new(6)).unwrap();
         dbn::data::check_units("samples", &Examples::new(drawn, None).unwrap(), &units).unwrap();
     }
 }

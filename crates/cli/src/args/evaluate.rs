@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dbn::Recognition;
+use dbn::Inference;
 
 use super::{Cases, DataOptions, Where};
 
@@ -27,7 +27,7 @@ pub struct Evaluate {
     /// How label units find the class: means (one deterministic up-pass, then the exact free energy of each label),
     /// samples:PASSES (label probabilities averaged over sampled up-passes) or gibbs:STEPS (how often each label is on)
     #[arg(long, value_name = "HOW", default_value = "means")]
-    pub recognise: Recognition,
+    pub recognise: Inference,
     /// Seed of the stochastic pseudo-likelihood, of sampled recognition, and of the estimation of the likelihood
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

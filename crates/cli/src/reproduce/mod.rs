@@ -42,12 +42,35 @@ struct Reproduced {
     ours: f64,
     unit: String,
     /// What the number rests on.
-    verdict: String,
+    verdict: Basis,
     theirs: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<f64>,
     /// Seconds of training in this process, and of everything.
     seconds: f64,
+}
+
+/// What a number rests on: as text the verdict of two estimates, or what was counted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+enum Basis {
+    Verdict(Verdict),
+    Cases(String),
+}
+
+impl From<String> for Basis {
+    fn from(text: String) -> Self {
+        text.parse().map_or(Self::Cases(text), Self::Verdict)
+    }
+}
+
+impl From<Basis> for String {
+    fn from(basis: Basis) -> Self {
+        match basis {
+            Basis::Verdict(verdict) => verdict.to_string(),
+            Basis::Cases(text) => text,
+        }
+    }
 }
 
 /// Trains and evaluates, or lists what there is.
@@ -90,9 +113,12 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
             Measure::LogLikelihood => {
                 let found = likelihood_of(experiment, args.seed, &dir, bars)?;
                 let value = best(&found).context("no estimate")?;
-                (value.log_likelihood, found.verdict.to_string())
+                (value.log_likelihood, Basis::Verdict(found.verdict))
             }
-            Measure::Error | Measure::SquaredError => error_of(experiment, args.seed, &dir)?,
+            Measure::Error | Measure::SquaredError => {
+                let (error, cases) = error_of(experiment, args.seed, &dir)?;
+                (error, Basis::Cases(cases))
+            }
         };
         let reproduced = Reproduced {
             name: name.clone(),
@@ -169,7 +195,7 @@ fn check_run(dir: &Path, experiment: &Experiment, asked: &Recipe) -> Result<()> 
 
 fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
     let measure = experiment.measure;
-    let is_sure = ["exact", "agree"].iter().any(|word| found.verdict.starts_with(word));
+    let is_sure = matches!(&found.verdict, Basis::Verdict(verdict) if verdict.may_be_quoted());
     let may_be_quoted = measure != Measure::LogLikelihood || is_sure;
     let goal = found.goal.map_or("–".into(), |goal| {
         let is_of_goal = experiment.data.is_none_or(|data| data == found.data);
@@ -187,7 +213,7 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
             Measure::Error => format!("{:.2} %", found.ours),
             Measure::SquaredError => format!("{:.2}", found.ours),
         },
-        found.verdict.clone(),
+        found.verdict.clone().into(),
         // Of now: what an earlier version has left in the file may be another.
         Some(experiment.theirs_on(&found.data)).filter(|it| !it.is_empty()).unwrap_or("–".into()),
         goal,

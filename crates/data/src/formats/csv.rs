@@ -12,12 +12,12 @@ use rbm_core::{Error, Result};
 
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
-use crate::columns::{Columns, Content, Found, listed};
+use crate::columns::{Columns, Content, Findings, listed};
 use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
 use crate::formats::delimited::{Separator, Text};
 use crate::formats::header::{Head, is_missing};
-use crate::formats::parquet::{Column, Values};
+use crate::formats::parquet::{NamedColumn, Values};
 use crate::formats::survey::{Cells, Survey, words};
 use crate::labels;
 use crate::matrix::{Layout, RawMatrix};
@@ -46,12 +46,12 @@ pub(crate) struct Table {
     /// One for each row, if there is a column of a continuous target.
     targets: Option<Vec<f32>>,
     /// What was found out besides.
-    pub found: Found,
+    pub found: Findings,
 }
 
 impl Table {
     /// The part of which this is the text, each value divided by `scale`.
-    pub(crate) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<(Examples, Found)> {
+    pub(crate) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<(Examples, Findings)> {
         let Self { values, number, count, width, labels, targets, found } = self;
         let layout = Layout { start: 0, count, width, number };
         // What may be missing has been looked at, and everything else is finite.
@@ -62,7 +62,7 @@ impl Table {
 }
 
 /// The cases in the file `path`, plain or gzipped, with labels or a target from the columns that `options` or the header name.
-pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Examples, Found)> {
+pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Examples, Findings)> {
     let text = bytes::read_unzipped(path, FORM)?;
     parse(path, text, options)?.into_part(path, options.scale)
 }
@@ -71,9 +71,9 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Examples, Foun
 /// words and truths are left out.
 pub(crate) fn read_columns(
     path: &Path,
-    columns: Vec<Column>,
+    columns: Vec<NamedColumn>,
     options: &ReadOptions,
-) -> Result<(Examples, Found)> {
+) -> Result<(Examples, Findings)> {
     let (others, columns): (Vec<_>, Vec<_>) =
         columns.into_iter().partition(|column| matches!(column.values, Values::Other(_)));
     let mut text = csv::Writer::from_writer(Spool::new());
@@ -97,7 +97,7 @@ pub(crate) fn read_columns(
         broken: Cell::new(0),
     };
     let mut table = table(&text, true, Vec::new(), options)?;
-    for Column { name, values } in others {
+    for NamedColumn { name, values } in others {
         if let Values::Other(kind) = values {
             table.found.notes.push(format!("column `{name}` holds {kind}: it is left out"));
         }
@@ -464,7 +464,7 @@ impl Plan {
             Some(names) => names[at].clone(),
             None => (at + 1).to_string(),
         });
-        let found = Found { names, words, class_names, target_name, label_name, notes };
+        let found = Findings { names, words, class_names, target_name, label_name, notes };
         Ok(Table {
             values,
             number: Element::little_endian(ElementKind::F32),

@@ -29,7 +29,7 @@ const AT_ONCE: usize = 1 << 13;
 
 /// A column by its name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
+pub struct NamedColumn {
     /// Its name; the parts of a nested one with points between them.
     pub name: String,
     /// What stands in it, a value a row.
@@ -98,7 +98,7 @@ enum Meaning {
 ///
 /// [`Error::File`] where the file is none of this format, is damaged, or is compressed in a way that this program does not read;
 /// [`Error::Io`] where it cannot be read.
-pub fn read(path: impl AsRef<Path>) -> Result<Vec<Column>> {
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<NamedColumn>> {
     let path = path.as_ref();
     // What is known to make the `parquet` crate panic is refused before (docs/upstream/parquet.md); it may know more.
     let read = std::panic::catch_unwind(|| read_columns(path));
@@ -109,7 +109,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Column>> {
 }
 
 /// The same; the reader beneath may panic.
-fn read_columns(path: &Path) -> Result<Vec<Column>> {
+fn read_columns(path: &Path) -> Result<Vec<NamedColumn>> {
     let wrong = |place: &str| {
         let place = place.to_owned();
         move |error: ParquetError| Error::file(path, place.clone(), FORM, error.to_string())
@@ -137,7 +137,7 @@ fn read_columns(path: &Path) -> Result<Vec<Column>> {
             extend(&mut column.values, get_column_reader(of.clone(), pages), of).map_err(&place)?;
         }
     }
-    let count = |column: &Column| match &column.values {
+    let count = |column: &NamedColumn| match &column.values {
         Values::Numbers(values) => Some(values.len()),
         Values::Booleans(values) => Some(values.len()),
         Values::Strings(values) => Some(values.len()),
@@ -315,7 +315,7 @@ impl Iterator for WithDictionary {
 }
 
 /// A column without rows.
-fn empty(column: &ColumnDescriptor) -> Column {
+fn empty(column: &ColumnDescriptor) -> NamedColumn {
     let meaning = meaning(column);
     let values = match (column.physical_type(), meaning) {
         _ if column.max_rep_level() > 0 => Values::Other("lists".into()),
@@ -337,7 +337,7 @@ fn empty(column: &ColumnDescriptor) -> Column {
             None => physical.to_string(),
         }),
     };
-    Column { name: column.path().string(), values }
+    NamedColumn { name: column.path().string(), values }
 }
 
 fn meaning(column: &ColumnDescriptor) -> Meaning {

@@ -7,7 +7,7 @@ use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
-use candle_dbn_data::parquet::{Column, Values, read};
+use candle_dbn_data::parquet::{NamedColumn, Values, read};
 
 use super::{Outcome, assert_refused};
 
@@ -64,7 +64,7 @@ fn columns_are_read_by_name_and_kind() -> Outcome {
     assert_eq!([real[0], real[2], real[3]], [0.0, 1.0, 1.5]);
     assert!(real[1].is_nan());
     let is = |at: usize, values: Values| {
-        let Column { name, values: found } = &columns[at];
+        let NamedColumn { name, values: found } = &columns[at];
         assert_eq!(*found, values, "{name}");
     };
     is(0, Values::Numbers(vec![-1.0, 0.0, 1.0, 2.0]));

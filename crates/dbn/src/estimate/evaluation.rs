@@ -5,9 +5,9 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Result, Rng, Rows, data, likelihood};
 use serde::Serialize;
 
-use crate::learning::layer_input::Arriving;
+use crate::learning::propagated::Propagated;
 use crate::network::labels;
-use crate::{Examples, Model, Recognition, Standardise};
+use crate::{Examples, Inference, Model, Standardise};
 
 /// What `evaluate` reports. What does not apply is left out.
 #[derive(Debug, Clone, Serialize)]
@@ -28,7 +28,7 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<usize>>,
     /// How a network with label units found the classes: `means`, `samples:20`, `gibbs:100`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub recognition: Option<Recognition>,
+    pub recognition: Option<Inference>,
     /// Mean cross-entropy of the classifier, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
@@ -86,7 +86,7 @@ pub struct LayerEvaluation {
 impl Evaluation {
     /// Looks at `model` through `part`, whose values are as the data source gives them. `recognition` is how label units find
     /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
-    pub fn of(model: &Model, part: &Examples, recognition: Recognition, seed: u64) -> Result<Self> {
+    pub fn of(model: &Model, part: &Examples, recognition: Inference, seed: u64) -> Result<Self> {
         let cases = model.prepare_cases(&part.cases)?;
         let prepared = Examples { cases: cases.clone(), ..part.clone() };
         let scores = match &model.classifier {
@@ -125,7 +125,7 @@ impl Evaluation {
         };
         for (i, rbm) in model.dbn.rbms.iter().enumerate() {
             let (cases, labels) = (&drawn.cases, drawn.labels.as_deref());
-            let train = Arriving { cases, labels, dbn: &model.dbn, layer: i };
+            let train = Propagated { cases, labels, dbn: &model.dbn, layer: i };
             let monitor = Monitor { train, held_out: None, rng: Rng::new(seed) };
             layers.push(LayerEvaluation {
                 visible: rbm.visible().units().to_string(),
@@ -147,13 +147,14 @@ impl Evaluation {
                 .any(|layer| rbm_core::enumerate::count(*layer).is_some());
         let (log_likelihood, log_partition) = if exact {
             let top = model.dbn.top();
-            let stretch = model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
+            let log_jacobian =
+                model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
             let log_partition = likelihood::log_partition(top)?;
             let log_likelihood = match &prepared.weights {
                 None => likelihood::log_likelihood(top, &cases)?,
                 Some(weights) => -mean_free_energy(model, &cases, weights)? - log_partition,
             };
-            (Some(log_likelihood - stretch), Some(log_partition))
+            (Some(log_likelihood - log_jacobian), Some(log_partition))
         } else {
             (None, None)
         };

@@ -1,6 +1,7 @@
 //! log p(v) of a model: exactly, or from both sides with a verdict on whether they agree.
 
 use std::fmt;
+use std::str::FromStr;
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
@@ -11,7 +12,7 @@ use rbm_core::{Error, Result, Rng, Rows, data, enumerate};
 use serde::Serialize;
 
 use crate::estimate::bound::Bound;
-use crate::learning::layer_input::Arriving;
+use crate::learning::propagated::Propagated;
 use crate::{Examples, Model, Standardise};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
@@ -124,7 +125,7 @@ impl Likelihood {
         let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
         let mut found = Self::of(free_energy, prepared, Verdict::Exact);
-        found.exact = Some(free_energy.value(estimate, stretch(model)?));
+        found.exact = Some(free_energy.value(estimate, log_jacobian(model)?));
         Ok(Some(found))
     }
 
@@ -138,9 +139,9 @@ impl Likelihood {
         tolerance: f64,
     ) -> Result<Self> {
         let free_energy = free_energy(model, prepared, passes)?;
-        let stretch = stretch(model)?;
+        let log_jacobian = log_jacobian(model)?;
         let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
-            .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, stretch)));
+            .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, log_jacobian)));
         let of = |value: Option<Value>| value.map(|value| value.log_likelihood);
         let verdict = Verdict::of(of(forward), of(reverse), found, tolerance);
         let tempering = (!found.ladder.is_empty()).then(|| Tempering {
@@ -169,8 +170,8 @@ impl Likelihood {
 }
 
 impl FreeEnergy {
-    fn value(self, log_partition: Estimate, stretch: f64) -> Value {
-        let log_likelihood = -self.mean - log_partition.value - stretch;
+    fn value(self, log_partition: Estimate, log_jacobian: f64) -> Value {
+        let log_likelihood = -self.mean - log_partition.value - log_jacobian;
         Value { log_likelihood, log_partition }
     }
 }
@@ -227,7 +228,7 @@ impl Default for Sampling {
 pub fn path(model: &Model, prepared: &View) -> Result<Path> {
     let dbn = &model.dbn;
     let layer = dbn.rbms.len() - 1;
-    Path::from_cases(dbn.top(), &Arriving { cases: prepared, labels: None, dbn, layer })
+    Path::from_cases(dbn.top(), &Propagated { cases: prepared, labels: None, dbn, layer })
 }
 
 /// What a model says of each case, in nats.
@@ -268,13 +269,13 @@ impl Scores {
 
     /// log p of each case, of the data's own values, where log Z of the top machine is this; of a stack a lower bound on it.
     pub fn log_likelihood(&self, model: &Model, log_partition: &Estimate) -> Result<Vec<f64>> {
-        let constant = log_partition.value + stretch(model)?;
+        let constant = log_partition.value + log_jacobian(model)?;
         Ok(self.free_energy.iter().map(|free_energy| -free_energy - constant).collect())
     }
 }
 
 /// How much log p of a case falls by undoing the standardisation, in nats.
-fn stretch(model: &Model) -> Result<f64> {
+fn log_jacobian(model: &Model) -> Result<f64> {
     model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)
 }
 
@@ -386,5 +387,55 @@ impl fmt::Display for Verdict {
                 write!(f, "ONE-SIDED: forward annealing overstates, if anything: do not quote")
             }
         }
+    }
+}
+
+/// Reads the sentence that is shown.
+impl FromStr for Verdict {
+    type Err = Error;
+
+    fn from_str(sentence: &str) -> Result<Self> {
+        let between = |start: &str, end: &str| sentence.strip_prefix(start)?.strip_suffix(end);
+        let found = match sentence {
+            "exact" => Some(Self::Exact),
+            _ if sentence.starts_with("ONE-SIDED: ") => Some(Self::OneSided),
+            _ => between("agree within ", " nats")
+                .and_then(|within| Some(Self::Agree { within: within.parse().ok()? }))
+                .or_else(|| {
+                    let sides = between("DISAGREE: forward ", ": do not quote")?;
+                    let (forward, reverse) = sides.split_once(", reverse ")?;
+                    let (forward, reverse) = (forward.parse().ok()?, reverse.parse().ok()?);
+                    Some(Self::Disagree { forward, reverse })
+                })
+                .or_else(|| {
+                    let (arrivals, _) =
+                        sentence.strip_prefix("UNMIXED: ")?.split_once(" replicas came up")?;
+                    Some(Self::Unmixed { arrivals: arrivals.parse().ok()? })
+                }),
+        };
+        let expected = "exact, agree, DISAGREE, UNMIXED or ONE-SIDED with its numbers";
+        found.ok_or_else(|| Error::invalid("verdict", expected, format!("{sentence:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    /// What is shown is read back as what shows the same.
+    #[test]
+    fn verdicts_are_read_as_they_are_shown() {
+        for verdict in [
+            Verdict::Exact,
+            Verdict::Agree { within: 0.125 },
+            Verdict::Disagree { forward: -85.5, reverse: -90.0 },
+            Verdict::Unmixed { arrivals: 3 },
+            Verdict::OneSided,
+        ] {
+            let read: Verdict = verdict.to_string().parse().expect("a sentence");
+            assert_eq!(read.to_string(), verdict.to_string());
+            assert_eq!(read.may_be_quoted(), verdict.may_be_quoted());
+        }
+        assert!("agreed".parse::<Verdict>().is_err());
     }
 }

@@ -41,14 +41,14 @@ impl Content {
 
 /// What goes to the Hub.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct ModelBundle {
     /// Files by their names there, but for the card.
     pub files: Vec<(String, Content)>,
     /// What the card says; what somebody wrote beside it on the Hub stays.
     pub card: Card,
 }
 
-impl Parcel {
+impl ModelBundle {
     /// The model in the folder `dir`, with what a run has left beside it. The recipe goes without the paths of this machine.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Parcel {
         let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
         model.save(folder.path())?;
         gallery::filters(&folder.path().join(FILTERS), &model)?;
-        gallery::dreams(&folder.path().join(SAMPLES), &model, 0)?;
+        gallery::fantasies(&folder.path().join(SAMPLES), &model, 0)?;
         let mut files = Vec::new();
         for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
             let path = folder.path().join(name);

@@ -11,7 +11,7 @@ use rbm_core::{Error, Result, Units};
 use crate::hub::markdown::{code, lines_with, list, name, quoted};
 use crate::network::Config;
 use crate::recipe::Recipe;
-use crate::store::results::{Measured, Number, Results};
+use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
 
 const BEGIN: &str = "<!-- candle-dbn: from here to its end written by `dbn push`; your own words go above or below -->";
 /// What tells that line from others, whatever else a later version says in it.
@@ -167,9 +167,10 @@ fn ours(card: &Card) -> Vec<(&'static str, String)> {
 }
 
 /// Numbers on the same data, as the Hub's index wants them.
-fn result(measured: &Measured, purpose: &str) -> String {
-    let on = &measured.on;
-    let task = if measured.kind == "likelihood" { "density-estimation" } else { purpose };
+fn result(measured: &MeasurementSet, purpose: &str) -> String {
+    let on = &measured.dataset;
+    let task =
+        if measured.kind == MeasurementKind::Likelihood { "density-estimation" } else { purpose };
     let data = format!("{}, {} cases, binarise {}", on.part, on.cases, on.binarise);
     let mut yaml = format!(
         "  - task:\n      type: {task}\n    dataset:\n      name: {}\n      type: {}\n      config: {}\n    metrics:\n",
@@ -177,7 +178,7 @@ fn result(measured: &Measured, purpose: &str) -> String {
         quoted(&on.data),
         quoted(&data),
     );
-    for Number { name, value, error, unit } in &measured.numbers {
+    for Measurement { name, value, error, unit } in &measured.numbers {
         let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
         // Writing to a string cannot fail.
         let _ = write!(
@@ -219,7 +220,7 @@ fn what(card: &Card) -> String {
         add(format!("On top a classifier of {classes} classes, fine-tuned by backpropagation."));
     }
     if config.autoencoder {
-        add("Unrolled into an autoencoder, fine-tuned by backpropagation.".into());
+        add("FineTune into an autoencoder, fine-tuned by backpropagation.".into());
     }
     format!("{said} {} parameters. Made with candle-dbn.", card.parameters)
 }
@@ -232,8 +233,8 @@ fn numbers(card: &Card) -> String {
     let mut table =
         "## Numbers\n\n| on | what | value | standard error |\n| --- | --- | --- | --- |"
             .to_owned();
-    for Measured { on, numbers, verdict, seed, .. } in &card.results.measured {
-        for Number { name: what, value, error, unit } in numbers {
+    for MeasurementSet { dataset: on, numbers, verdict, seed, .. } in &card.results.measured {
+        for Measurement { name: what, value, error, unit } in numbers {
             let error = error.map_or("–".into(), |error| format!("± {}", digits(error)));
             // Writing to a string cannot fail.
             let _ = write!(
@@ -242,7 +243,7 @@ fn numbers(card: &Card) -> String {
                 name(&on.data),
                 name(&on.part),
                 name(what),
-                name(unit)
+                name(&unit.to_string())
             );
         }
         if let Some(verdict) = verdict {
@@ -251,12 +252,12 @@ fn numbers(card: &Card) -> String {
                 "\n| {}, {} | verdict | {} | seed {seed} |",
                 name(&on.data),
                 name(&on.part),
-                name(verdict)
+                name(&verdict.to_string())
             );
         }
     }
     let variants = card.results.measured.iter().map(|measured| {
-        let on = &measured.on;
+        let on = &measured.dataset;
         let scale = match on.scale {
             None => "values divided as their source says".into(),
             Some(1.0) => "values as they are".into(),

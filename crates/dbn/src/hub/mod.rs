@@ -50,9 +50,9 @@ use rbm_core::{Error, Result};
 
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
-pub use self::bundle::{CARD, Content, Parcel};
+pub use self::bundle::{CARD, Content, ModelBundle};
 pub use self::options::Options;
-pub use self::progress::{Moved, Watching};
+pub use self::progress::{TransferProgress, Watching};
 pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
 pub use self::snapshot::Snapshot;
@@ -127,6 +127,6 @@ impl Hub {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;
         model.save(folder.path())?;
-        self.push(reference, &Parcel::of(folder.path(), reference)?, options)
+        self.push(reference, &ModelBundle::of(folder.path(), reference)?, options)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that have gone over, of how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moved {
+pub struct TransferProgress {
     /// So far.
     pub bytes: u64,
     /// In all.
@@ -13,7 +13,7 @@ pub struct Moved {
 }
 
 /// Who is told.
-pub type Watching = Arc<dyn Fn(Moved) + Send + Sync>;
+pub type Watching = Arc<dyn Fn(TransferProgress) + Send + Sync>;
 
 /// Adds up what has gone over, and tells.
 pub struct Counter {
@@ -32,7 +32,7 @@ impl Counter {
     pub fn add(&self, bytes: u64) {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(watching) = &self.watching {
-            watching(Moved { bytes: (before + bytes).min(self.of), of: self.of });
+            watching(TransferProgress { bytes: (before + bytes).min(self.of), of: self.of });
         }
     }
 }

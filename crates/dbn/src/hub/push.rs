@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::api::{Listed, Repository};
-use super::bundle::{CARD, Content, Parcel};
+use super::bundle::{CARD, Content, ModelBundle};
 use super::error::{Answer, Failure};
 use super::snapshot::Snapshot;
 use super::upload::upload;
@@ -53,7 +53,12 @@ impl Hub {
     /// # Errors
     ///
     /// `Invalid`, with what to do, for a token that is missing or may not write, and when the branch has moved.
-    pub fn push(&self, reference: &Reference, parcel: &Parcel, options: &Push) -> Result<Pushed> {
+    pub fn push(
+        &self,
+        reference: &Reference,
+        parcel: &ModelBundle,
+        options: &Push,
+    ) -> Result<Pushed> {
         self.check_online(&reference.to_string())?;
         let (repository, _) = self.repository(reference);
         let pushed = self.push_to(&repository, reference, parcel, options);
@@ -64,7 +69,7 @@ impl Hub {
         &self,
         repository: &Repository,
         reference: &Reference,
-        parcel: &Parcel,
+        parcel: &ModelBundle,
         options: &Push,
     ) -> Answer<Pushed> {
         let head = self.head(reference, repository, options)?;

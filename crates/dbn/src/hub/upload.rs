@@ -12,7 +12,7 @@ use super::bundle::Content;
 use super::environment::set;
 use super::error::{Answer, Failure};
 use super::http::{Http, causes};
-use super::progress::{Moved, Watching};
+use super::progress::{TransferProgress, Watching};
 
 /// How often the progress is told.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,7 +45,10 @@ pub fn upload(
             while !sending.is_finished() {
                 thread::sleep(TICK);
                 if let Some(watching) = watching {
-                    watching(Moved { bytes: told.progress().total_bytes_completed.min(of), of });
+                    watching(TransferProgress {
+                        bytes: told.progress().total_bytes_completed.min(of),
+                        of,
+                    });
                 }
             }
             sending.join().unwrap_or(Err(XetError::AlreadyCompleted))
@@ -53,7 +56,7 @@ pub fn upload(
         sending.join().unwrap_or(Err(XetError::AlreadyCompleted))
     });
     if let Some(watching) = watching {
-        watching(Moved { bytes: of, of });
+        watching(TransferProgress { bytes: of, of });
     }
     sent.map_err(|e| Failure::Broken(format!("the store of large files: {}", causes(&e))))
 }

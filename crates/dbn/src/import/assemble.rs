@@ -15,7 +15,7 @@ pub struct Named {
 }
 
 /// The parts of a machine.
-pub struct Found {
+pub struct RbmTensors {
     pub visible: Units,
     pub hidden: Units,
     /// `(visible, hidden)`.
@@ -49,7 +49,7 @@ impl Named {
     }
 }
 
-impl Found {
+impl RbmTensors {
     fn rbm(&self, path: &Path) -> Result<Rbm> {
         let (visible, hidden) = (self.visible.size(), self.hidden.size());
         // Before anything is made of sizes that only one tensor claims.
@@ -73,7 +73,7 @@ impl Found {
 
 /// The network of these machines of the file `path`, from the bottom up. Errors where one has other shapes than its biases, or
 /// than the one below, or numbers that are not finite.
-pub fn stacked(path: &Path, machines: &[Found]) -> Result<Model> {
+pub fn stacked(path: &Path, machines: &[RbmTensors]) -> Result<Model> {
     let rbms = machines.iter().map(|machine| machine.rbm(path)).collect::<Result<Vec<_>>>()?;
     for (pair, machine) in rbms.windows(2).zip(machines.iter().skip(1)) {
         let (below, above) = (pair[0].hidden().units(), pair[1].visible().units());

@@ -7,7 +7,7 @@ use rbm_core::{Error, Result, Units};
 
 use super::Imported;
 use super::assemble::{self, Tensors};
-use super::assemble::{Found, Named, stacked};
+use super::assemble::{Named, RbmTensors, stacked};
 
 /// What weights and biases are called; where one name is in use for either bias, [`role`] tells by what stands beside it.
 const WEIGHTS: [&str; 4] = ["w", "weight", "weights", "weight_matrix"];
@@ -91,7 +91,7 @@ pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
         let expected = "W, v_bias and h_bias, or names like them (say which is which with --map W=NAME --map v_bias=NAME --map h_bias=NAME)";
         return Err(Error::file(path, "names", expected, there));
     }
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<RbmTensors> = Vec::new();
     for ((_, machine), parts) in &machines {
         let mut part = |role: Role| -> Result<Named> {
             let Some(name) = parts.get(&role) else {
@@ -114,7 +114,7 @@ pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
             Some(below) => &below.hidden,
             None => names.visible.as_ref().unwrap_or(&bernoulli),
         };
-        found.push(Found {
+        found.push(RbmTensors {
             visible: below.with_width(visible)?,
             hidden: names.hidden.as_ref().unwrap_or(&bernoulli).with_width(hidden)?,
             weights,

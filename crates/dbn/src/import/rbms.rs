@@ -7,7 +7,7 @@ use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
-use super::assemble::{Found, Named, stacked};
+use super::assemble::{Named, RbmTensors, stacked};
 use super::budget::Budget;
 
 const FORM: &str = "an HDF5 file of rbms";
@@ -99,8 +99,13 @@ pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
     let weights = named("weight_matrix", &[columns[0], hidden])?;
     let visible_bias = named("vbias", &columns)?;
     let hidden_bias = named("hbias", &[hidden])?;
-    let found =
-        Found { visible, hidden: Units::bernoulli(hidden), weights, visible_bias, hidden_bias };
+    let found = RbmTensors {
+        visible,
+        hidden: Units::bernoulli(hidden),
+        weights,
+        visible_bias,
+        hidden_bias,
+    };
     let updates: Vec<_> = updates.iter().map(ToString::to_string).collect();
     let note = format!("update {chosen} of {}", updates.join(", "));
     Ok(Imported { model: stacked(path, &[found])?, notes: vec![note] })

@@ -7,7 +7,7 @@ use candle_dbn_data::Arrays;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
-use super::assemble::{Found, Named, stacked};
+use super::assemble::{Named, RbmTensors, stacked};
 use super::budget::Budget;
 
 /// The machine whose attributes the file `path` has under their own names:
@@ -48,7 +48,7 @@ pub fn sklearn(path: impl AsRef<Path>) -> Result<Imported> {
         Ok(Named::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     let components = named("components_")?;
-    let found = Found {
+    let found = RbmTensors {
         visible: Units::bernoulli(visible),
         hidden: Units::bernoulli(hidden),
         weights: Named::new(components.name, components.tensor.t()?),

@@ -70,7 +70,7 @@ impl Labels<'_> {
 
 /// The cases of one layer: mini-batches of the data, sent up through the machines below.
 #[derive(Debug, Clone)]
-pub struct Below<'a> {
+pub struct LayerInput<'a> {
     /// The data `(n, width)`.
     pub cases: &'a dyn Rows,
     /// One class a case, if mini-batches are to be balanced over them.
@@ -94,7 +94,7 @@ pub struct Below<'a> {
     pub shuffle: Rng,
 }
 
-impl Below<'_> {
+impl LayerInput<'_> {
     /// `v` `(batch, width)` sent up.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let v = match (self.imputation, self.rbms.first()) {
@@ -161,7 +161,7 @@ impl Below<'_> {
     }
 }
 
-impl Feed for Below<'_> {
+impl Feed for LayerInput<'_> {
     fn order(&self, epoch: usize) -> Batches {
         let batches = Batches::new(self.cases.count(), self.batch_size);
         let mut rng = self.shuffle.split(epoch as u64);

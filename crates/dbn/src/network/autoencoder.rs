@@ -10,16 +10,16 @@ use rbm_core::ops::{self, Ascent, Connection, Deferred};
 use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Examples;
-use crate::network::conditional_layer::Directed;
-use crate::network::unrolled::{Batch, Dropout, Score, Slopes, Unrolled};
+use crate::network::conditional_layer::ConditionalLayer;
+use crate::network::fine_tune::{Batch, Dropout, FineTune, Gradients, Score};
 
 /// Layers to the code and back, that answer with their means.
 #[derive(Debug)]
 pub struct Autoencoder {
     /// From the data to the code.
-    pub encoder: Vec<Directed>,
+    pub encoder: Vec<ConditionalLayer>,
     /// From the code to the data.
-    pub decoder: Vec<Directed>,
+    pub decoder: Vec<ConditionalLayer>,
 }
 
 impl Autoencoder {
@@ -36,8 +36,8 @@ impl Autoencoder {
             }
         }
         Ok(Self {
-            encoder: rbms.iter().map(Directed::upwards).collect::<Result<_>>()?,
-            decoder: rbms.iter().rev().map(Directed::downwards).collect::<Result<_>>()?,
+            encoder: rbms.iter().map(ConditionalLayer::upwards).collect::<Result<_>>()?,
+            decoder: rbms.iter().rev().map(ConditionalLayer::downwards).collect::<Result<_>>()?,
         })
     }
 
@@ -46,7 +46,8 @@ impl Autoencoder {
         let widths: Vec<_> = std::iter::once(visible).chain(hidden).collect();
         let up = widths.windows(2).map(|pair| (pair[0].size(), pair[1]));
         let down = widths.windows(2).rev().map(|pair| (pair[1].size(), pair[0]));
-        let build = |(below, units): (usize, &Units)| Directed::zeros(below, units, dtype, device);
+        let build =
+            |(below, units): (usize, &Units)| ConditionalLayer::zeros(below, units, dtype, device);
         Ok(Self {
             encoder: up.map(build).collect::<Result<_>>()?,
             decoder: down.map(build).collect::<Result<_>>()?,
@@ -54,7 +55,7 @@ impl Autoencoder {
     }
 
     /// All layers in the order in which the data pass them.
-    pub fn layers(&self) -> impl DoubleEndedIterator<Item = &Directed> {
+    pub fn layers(&self) -> impl DoubleEndedIterator<Item = &ConditionalLayer> {
         self.encoder.iter().chain(&self.decoder)
     }
 
@@ -81,7 +82,7 @@ impl Autoencoder {
     /// The mean log p(v | its code), in nats, of the rows of `v` `(batch, width)`: for binary units less the cross-entropy, for
     /// Gaussian ones half the squared error and a constant. The backward pass leaves the gradient of the `i`th weights in
     /// `gradient(i)`.
-    fn climb(
+    fn forward_train(
         &self,
         v: &Tensor,
         dropout: Dropout,
@@ -126,7 +127,7 @@ impl Autoencoder {
     }
 }
 
-impl Unrolled for Autoencoder {
+impl FineTune for Autoencoder {
     fn vars(&self) -> Vec<&Var> {
         self.layers().flat_map(|layer| layer.parameters().into_iter().map(|(_, var)| var)).collect()
     }
@@ -135,8 +136,8 @@ impl Unrolled for Autoencoder {
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)> {
         let deferred: Vec<_> = self.layers().map(|_| Deferred::default()).collect();
         let objective =
-            self.climb(batch.cases, batch.dropout, rng, |i| deferred.get(i).cloned())?;
-        let slopes = Slopes::of(&objective, &self.vars(), &deferred, batch.cases)?;
+            self.forward_train(batch.cases, batch.dropout, rng, |i| deferred.get(i).cloned())?;
+        let slopes = Gradients::of(&objective, &self.vars(), &deferred, batch.cases)?;
         Ok((slopes.objective, slopes.ascents))
     }
 
@@ -151,7 +152,7 @@ impl Unrolled for Autoencoder {
 }
 
 /// The means that `x` `(batch, width)` ends in above `layers`; `what` is what to call it where it has another width.
-fn through(layers: &[Directed], x: &Tensor, what: &str) -> Result<Tensor> {
+fn through(layers: &[ConditionalLayer], x: &Tensor, what: &str) -> Result<Tensor> {
     // Between the code of a single layer and the data there is nothing.
     let Some(first) = layers.first() else { return Ok(x.clone()) };
     let (width, found) = (first.weights.dims()[0], x.dims2()?.1);

@@ -9,9 +9,9 @@ use rbm_core::ops::{self, Ascent, Connection, Deferred};
 use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 
 use crate::Examples;
-use crate::network::conditional_layer::Directed;
-pub use crate::network::unrolled::Dropout;
-use crate::network::unrolled::{self, Adversary, Batch, Score, Slopes, Unrolled};
+use crate::network::conditional_layer::ConditionalLayer;
+pub use crate::network::fine_tune::Dropout;
+use crate::network::fine_tune::{self, Adversary, Batch, FineTune, Gradients, Score};
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;
@@ -20,7 +20,7 @@ const OUTPUT_DEVIATION: f64 = 0.1;
 #[derive(Debug)]
 pub struct Classifier {
     /// From the data up.
-    pub layers: Vec<Directed>,
+    pub layers: Vec<ConditionalLayer>,
     /// `(top, classes)`.
     pub weights: Var,
     /// `(classes,)`.
@@ -37,7 +37,7 @@ impl Classifier {
         if classes == 0 {
             return Err(Error::invalid("a classifier", "at least one class", "none"));
         }
-        let layers = rbms.iter().map(Directed::upwards).collect::<Result<_>>()?;
+        let layers = rbms.iter().map(ConditionalLayer::upwards).collect::<Result<_>>()?;
         let (dtype, device) = (top.dtype(), top.device());
         let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
         let weights = Var::from_tensor(&(noise * OUTPUT_DEVIATION)?)?;
@@ -55,7 +55,7 @@ impl Classifier {
         let mut below = width;
         let mut built = Vec::with_capacity(layers.len());
         for units in layers {
-            built.push(Directed::zeros(below, units, dtype, device)?);
+            built.push(ConditionalLayer::zeros(below, units, dtype, device)?);
             below = units.size();
         }
         let weights = Var::zeros((below, classes), dtype, device)?;
@@ -91,11 +91,11 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        self.climb(v, dropout, rng, |_| None)
+        self.forward_train(v, dropout, rng, |_| None)
     }
 
     /// The logits; the backward pass leaves the gradient of the `i`th weights, from the data up, in `gradient(i)`.
-    fn climb(
+    fn forward_train(
         &self,
         v: &Tensor,
         dropout: Dropout,
@@ -138,10 +138,10 @@ impl Classifier {
         dropout: Dropout,
         rng: &mut Rng,
         objective: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<(Slopes, Tensor)> {
+    ) -> Result<(Gradients, Tensor)> {
         let deferred: Vec<_> = (0..=self.layers.len()).map(|_| Deferred::default()).collect();
-        let logits = self.climb(v, dropout, rng, |i| deferred.get(i).cloned())?;
-        let slopes = Slopes::of(&objective(&logits)?, &self.vars(), &deferred, v)?;
+        let logits = self.forward_train(v, dropout, rng, |i| deferred.get(i).cloned())?;
+        let slopes = Gradients::of(&objective(&logits)?, &self.vars(), &deferred, v)?;
         Ok((slopes, logits.detach()))
     }
 
@@ -192,7 +192,7 @@ impl Classifier {
     }
 }
 
-impl Unrolled for Classifier {
+impl FineTune for Classifier {
     fn vars(&self) -> Vec<&Var> {
         self.vars()
     }
@@ -210,9 +210,9 @@ impl Unrolled for Classifier {
         let of_labels = |cases: &Tensor, rng: &mut Rng| Ok(slopes(cases, None, rng)?.0);
         let slopes = match batch.adversary {
             Adversary::None => of_labels(batch.cases, rng)?,
-            Adversary::Label(distance) => unrolled::slopes(batch.cases, distance, rng, of_labels)?,
-            Adversary::Belief(distance) => {
-                unrolled::virtual_slopes(batch.cases, distance, rng, slopes)?
+            Adversary::Label(distance) => fine_tune::slopes(batch.cases, distance, rng, of_labels)?,
+            Adversary::Virtual(distance) => {
+                fine_tune::virtual_slopes(batch.cases, distance, rng, slopes)?
             }
         };
         Ok((slopes.objective, slopes.ascents))

@@ -6,14 +6,14 @@ use rbm_core::{Layer, Rbm, Result, Rng, Units};
 
 /// p(x | below): units whose inputs are below·W. Recognition goes up through such layers, generation down.
 #[derive(Debug)]
-pub struct Directed {
+pub struct ConditionalLayer {
     /// `(below, width)`.
     pub weights: Var,
     /// Gives the bias and the non-linearity.
     pub units: Box<dyn Layer>,
 }
 
-impl Directed {
+impl ConditionalLayer {
     /// Neutral parameters.
     pub fn zeros(below: usize, units: &Units, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Var::zeros((below, units.size()), dtype, device)?;
@@ -60,7 +60,7 @@ impl Directed {
         self.units.sample(&self.inputs(below)?, rng)
     }
 
-    /// The gradient of the mean log p(x | below) over a batch, in the order of [`Directed::parameters`].
+    /// The gradient of the mean log p(x | below) over a batch, in the order of [`ConditionalLayer::parameters`].
     pub fn ascents(&self, below: &Tensor, x: &Tensor) -> Result<Vec<Ascent>> {
         delta_rule(&self.weights, &*self.units, below, x)
     }

@@ -10,9 +10,9 @@ use rbm_core::{Error, Gibbs, Kernel, Result, Rng};
 use crate::Dbn;
 use crate::network::labels;
 
-/// What is held fast while the network dreams; what is not asked for is free.
+/// What is held fast while the network fantasies; what is not asked for is free.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct Condition {
     /// The label of each chain, where the network has label units.
     pub labels: Option<Vec<u32>>,
     /// Data-layer values and where to hold them (1; elsewhere 0), both `(chains, width)`.
@@ -21,7 +21,7 @@ pub struct Given {
 
 /// Chains of the top machine with the layers below them.
 #[derive(Debug)]
-pub struct Generator<'a> {
+pub struct ConditionalSampler<'a> {
     dbn: &'a Dbn,
     /// What holds units of the top machine.
     top: Option<Clamped>,
@@ -31,9 +31,9 @@ pub struct Generator<'a> {
     pub chains: Chains,
 }
 
-impl<'a> Generator<'a> {
+impl<'a> ConditionalSampler<'a> {
     /// From `chains` of the top machine. Errors for labels where there are no label units, or of another number than chains.
-    pub fn new(dbn: &'a Dbn, given: Given, chains: Chains, rng: &mut Rng) -> Result<Self> {
+    pub fn new(dbn: &'a Dbn, given: Condition, chains: Chains, rng: &mut Rng) -> Result<Self> {
         let count = chains.hidden.dim(0)?;
         let is_of = |found: usize| match found == count {
             true => Ok(()),
@@ -105,7 +105,7 @@ impl<'a> Generator<'a> {
     /// picture comes down first, what is given is put into it, and it goes up again, sampled both ways.
     pub fn step(&mut self, rng: &mut Rng) -> Result<()> {
         if let Some(data) = self.data.as_ref().filter(|_| self.dbn.rbms.len() > 1) {
-            let picture = data.apply(&self.dbn.fall_sampled(&self.chains.hidden, rng)?)?;
+            let picture = data.apply(&self.dbn.ancestral_sample(&self.chains.hidden, rng)?)?;
             let x = self.dbn.sample_penultimate(&picture, rng)?;
             let visible = match self.dbn.classes {
                 Some(classes) => {
@@ -125,7 +125,7 @@ impl<'a> Generator<'a> {
     /// What the network believes: the means of the data layer `(chains, width)`, with what is given in its place; with
     /// `is_sampled` a configuration of it.
     pub fn picture(&self, is_sampled: bool, rng: &mut Rng) -> Result<Tensor> {
-        let fall = if is_sampled { Dbn::fall_sampled } else { Dbn::fall };
+        let fall = if is_sampled { Dbn::ancestral_sample } else { Dbn::decode };
         let picture = fall(self.dbn, &self.chains.hidden, rng)?;
         self.data.as_ref().map_or(Ok(picture.clone()), |data| data.apply(&picture))
     }

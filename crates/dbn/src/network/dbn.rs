@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rbm_core::kernel::Chains;
 use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
 
-use crate::network::conditional_layer::Directed;
+use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::labels;
 
 /// A deep belief network: the hidden units of each machine are the visible ones of the next.
@@ -21,7 +21,7 @@ pub struct Dbn {
     /// How many classes the label units beside the top machine's other visible units tell apart, if there are any.
     pub classes: Option<usize>,
     /// What makes layer i of the layer above it, one for each machine below the top; none while the machines' own weights do.
-    pub generative: Vec<Directed>,
+    pub generative: Vec<ConditionalLayer>,
 }
 
 impl Dbn {
@@ -74,14 +74,18 @@ impl Dbn {
         Ok(Self {
             rbms: self.rbms.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
             classes: self.classes,
-            generative: self.generative.iter().map(Directed::try_clone).collect::<Result<_>>()?,
+            generative: self
+                .generative
+                .iter()
+                .map(ConditionalLayer::try_clone)
+                .collect::<Result<_>>()?,
         })
     }
 
     /// Gives the way down weights of its own, which begin as those of the machines.
     pub fn untie(&mut self) -> Result<()> {
         self.generative =
-            self.below_top().iter().map(Directed::downwards).collect::<Result<_>>()?;
+            self.below_top().iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
         Ok(())
     }
 
@@ -239,7 +243,7 @@ impl Dbn {
         for _ in 0..steps {
             Gibbs::default().step(self.top(), &mut chains, rng)?;
         }
-        self.fall(&chains.hidden, rng)
+        self.decode(&chains.hidden, rng)
     }
 
     /// Chains of the top machine that start at its visible units' own biases.
@@ -273,12 +277,12 @@ impl Dbn {
     }
 
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
-    pub fn fall(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    pub fn decode(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?, None)?.detach())
     }
 
-    /// Data-layer configurations below top-layer ones: [`Dbn::fall`], with the data layer sampled too.
-    pub fn fall_sampled(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    /// Data-layer configurations below top-layer ones: [`Dbn::decode`], with the data layer sampled too.
+    pub fn ancestral_sample(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let h = self.fall_to_first_hidden(h, rng)?;
         self.sample_below(0, &h, rng)
     }

@@ -16,7 +16,7 @@ use crate::{Dbn, Examples};
 
 /// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recognition {
+pub enum Inference {
     /// One deterministic up-pass, then the exact free energy of each label.
     #[default]
     Means,
@@ -26,7 +26,7 @@ pub enum Recognition {
     Gibbs(usize),
 }
 
-impl fmt::Display for Recognition {
+impl fmt::Display for Inference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Means => f.write_str("means"),
@@ -36,7 +36,7 @@ impl fmt::Display for Recognition {
     }
 }
 
-impl FromStr for Recognition {
+impl FromStr for Inference {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -55,7 +55,7 @@ impl FromStr for Recognition {
     }
 }
 
-impl Serialize for Recognition {
+impl Serialize for Inference {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -63,12 +63,7 @@ impl Serialize for Recognition {
 
 impl Dbn {
     /// How probable each label is, `(batch, classes)`, for `v` `(batch, width)`. A leaf. Errors where there are no label units.
-    pub fn label_probabilities(
-        &self,
-        v: &Tensor,
-        how: Recognition,
-        rng: &mut Rng,
-    ) -> Result<Tensor> {
+    pub fn label_probabilities(&self, v: &Tensor, how: Inference, rng: &mut Rng) -> Result<Tensor> {
         let Some(classes) = self.classes else {
             let expected = "a network with label units (train it with labels = true)";
             return Err(Error::invalid("recognition by labels", expected, "none"));
@@ -77,15 +72,15 @@ impl Dbn {
             Ok(Joint::of(self.top())?.log_probabilities(x)?.exp()?.detach())
         };
         match how {
-            Recognition::Means => by(&crate::network::dbn::up(self.below_top(), v)?),
-            Recognition::Samples(passes) => {
+            Inference::Means => by(&crate::network::dbn::up(self.below_top(), v)?),
+            Inference::Samples(passes) => {
                 let mut sum = by(&self.sample_penultimate(v, rng)?)?;
                 for _ in 1..passes {
                     sum = (sum + by(&self.sample_penultimate(v, rng)?)?)?;
                 }
                 Ok((sum / passes as f64)?)
             }
-            Recognition::Gibbs(steps) => self.label_shares(v, classes, steps, rng),
+            Inference::Gibbs(steps) => self.label_shares(v, classes, steps, rng),
         }
     }
 
@@ -115,7 +110,7 @@ impl Dbn {
 
     /// How many cases of `part`, prepared for the network, are taken for another class than theirs. Errors when there are no
     /// labels, or one is unknown to the network.
-    pub fn label_errors(&self, part: &Examples, how: Recognition, rng: &mut Rng) -> Result<usize> {
+    pub fn label_errors(&self, part: &Examples, how: Inference, rng: &mut Rng) -> Result<usize> {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("errors of recognition", "labels", "none"));
         };
@@ -137,7 +132,7 @@ impl Dbn {
     }
 
     /// The class that each of `cases`, prepared for the network, is taken for, a block at a time.
-    pub fn recognise(&self, cases: &dyn Rows, how: Recognition, rng: &mut Rng) -> Result<Vec<u32>> {
+    pub fn recognise(&self, cases: &dyn Rows, how: Inference, rng: &mut Rng) -> Result<Vec<u32>> {
         let mut classes = Vec::with_capacity(cases.count());
         for block in data::blocks(cases) {
             let block = block?.to_device(self.top().device())?;

@@ -12,10 +12,10 @@ use rbm_core::{Error, Result, Rng, Rows};
 
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
-use crate::network::conditional_layer::Directed;
+use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::config::{Config, FORMAT, Preprocessing, VERSION};
 use crate::network::dbn::Dbn;
-use crate::network::inference::Recognition;
+use crate::network::inference::Inference;
 use crate::network::missing::{self, MissingValues};
 use crate::network::regressor::Regressor;
 
@@ -297,7 +297,7 @@ impl Model {
                 let logits = classifier.logits(prepared)?.detach();
                 Ok(candle_nn::ops::softmax(&logits, D::Minus1)?)
             }
-            None => self.dbn.label_probabilities(prepared, Recognition::Means, &mut Rng::new(0)),
+            None => self.dbn.label_probabilities(prepared, Inference::Means, &mut Rng::new(0)),
         }
     }
 
@@ -332,7 +332,7 @@ impl Model {
                     .map(|(n, var)| (format!("rbms.{i}.{}", name(&n)), var)),
             );
         }
-        let mut directed = |name: &str, layers: &'a [Directed]| {
+        let mut directed = |name: &str, layers: &'a [ConditionalLayer]| {
             for (i, layer) in layers.iter().enumerate() {
                 let parameters = layer.parameters().into_iter();
                 vars.extend(

@@ -6,7 +6,7 @@ use rbm_core::ops::Ascent;
 use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
 use serde::{Deserialize, Serialize};
 
-use crate::network::unrolled::{Batch, Score, Unrolled};
+use crate::network::fine_tune::{Batch, FineTune, Score};
 use crate::{Classifier, Examples};
 
 /// What is predicted: its name, and how it is standardised while learning.
@@ -85,7 +85,7 @@ impl Regressor {
     }
 }
 
-impl Unrolled for Regressor {
+impl FineTune for Regressor {
     fn vars(&self) -> Vec<&Var> {
         self.network.vars()
     }

@@ -3,7 +3,7 @@
 use rbm_core::Schedule;
 use serde::{Deserialize, Serialize};
 
-use crate::network::unrolled::Adversary;
+use crate::network::fine_tune::Adversary;
 
 /// How backpropagation climbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -194,7 +194,7 @@ impl Classifier {
     /// Where cases are learned from besides where they are.
     pub fn adversary(&self) -> Adversary {
         if self.virtual_adversarial > 0.0 {
-            Adversary::Belief(self.virtual_adversarial)
+            Adversary::Virtual(self.virtual_adversarial)
         } else if self.adversarial > 0.0 {
             Adversary::Label(self.adversarial)
         } else {

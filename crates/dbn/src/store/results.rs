@@ -1,5 +1,6 @@
 //! Numbers of a model that was measured, each with the data it was measured on: `results.json` in a run's folder.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -25,22 +26,23 @@ pub struct Results {
     /// SHA-256 of the `model.safetensors` that was measured.
     pub model: String,
     /// One for each kind of measurement on each data.
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MeasurementSet>,
 }
 
 /// Numbers of one kind on the same data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measured {
-    /// `evaluation` or `likelihood`.
-    pub kind: String,
+pub struct MeasurementSet {
+    /// What was measured.
+    pub kind: MeasurementKind,
     /// On which data.
-    pub on: Variant,
+    #[serde(rename = "on")]
+    pub dataset: DataVariant,
     /// The numbers.
-    pub numbers: Vec<Number>,
+    pub numbers: Vec<Measurement>,
     /// What they are worth, where that is in question.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_sentence")]
+    pub verdict: Option<Verdict>,
     /// The seed of what was drawn for them.
     pub seed: u64,
 }
@@ -48,7 +50,7 @@ pub struct Measured {
 /// Exactly which data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Variant {
+pub struct DataVariant {
     /// What the data are called: no path.
     pub data: String,
     /// Which of them: `held-out`, `train` ...
@@ -65,7 +67,7 @@ pub struct Variant {
 /// A number with its error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Number {
+pub struct Measurement {
     /// Its name, in the field's words.
     pub name: String,
     /// The number.
@@ -74,12 +76,79 @@ pub struct Number {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<f64>,
     /// Its unit.
-    pub unit: String,
+    pub unit: Unit,
 }
 
-impl Number {
-    fn new(name: &str, value: f64, error: Option<f64>, unit: &str) -> Self {
-        Self { name: name.into(), value, error, unit: unit.into() }
+/// What kind of numbers these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeasurementKind {
+    /// An [`Evaluation`].
+    Evaluation,
+    /// A [`Likelihood`].
+    Likelihood,
+}
+
+/// The unit of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Of all cases.
+    #[serde(rename = "%")]
+    Percent,
+    /// Natural units of information.
+    #[serde(rename = "nats")]
+    Nats,
+    /// The same, the mean over cases.
+    #[serde(rename = "nats a case")]
+    NatsPerCase,
+    /// Summed over a case's values, the mean over cases.
+    #[serde(rename = "a case")]
+    PerCase,
+    /// The mean over all values.
+    #[serde(rename = "a value")]
+    PerValue,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Percent => "%",
+            Self::Nats => "nats",
+            Self::NatsPerCase => "nats a case",
+            Self::PerCase => "a case",
+            Self::PerValue => "a value",
+        })
+    }
+}
+
+/// A verdict as the sentence that is shown, which is what the file holds.
+mod as_sentence {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use crate::estimate::likelihood::Verdict;
+
+    pub fn serialize<S: Serializer>(
+        verdict: &Option<Verdict>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match verdict {
+            Some(verdict) => serializer.collect_str(verdict),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Verdict>, D::Error> {
+        let sentence = Option::<String>::deserialize(deserializer)?;
+        sentence.map(|sentence| sentence.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
+impl Measurement {
+    fn new(name: &str, value: f64, error: Option<f64>, unit: Unit) -> Self {
+        Self { name: name.into(), value, error, unit }
     }
 }
 
@@ -115,38 +184,38 @@ impl Results {
     }
 
     /// Adds `measured` to what the folder `dir` has, in place of what was measured in the same way on the same data.
-    pub fn record(dir: impl AsRef<Path>, measured: Measured) -> Result<()> {
+    pub fn record(dir: impl AsRef<Path>, measured: MeasurementSet) -> Result<()> {
         let dir = dir.as_ref();
         let mut results = Self::read(dir)?;
-        results.measured.retain(|old| old.kind != measured.kind || old.on != measured.on);
+        results.measured.retain(|old| old.kind != measured.kind || old.dataset != measured.dataset);
         results.measured.push(measured);
         write_whole(&dir.join(RESULTS), &results.to_json()?)
     }
 }
 
-impl Measured {
+impl MeasurementSet {
     /// What an evaluation says. An error rate has the binomial distribution's error.
-    pub fn of_evaluation(evaluation: &Evaluation, on: Variant, seed: u64) -> Self {
+    pub fn of_evaluation(evaluation: &Evaluation, dataset: DataVariant, seed: u64) -> Self {
         let cases = evaluation.cases.max(1) as f64;
         let mut numbers = Vec::new();
         let mut add = |name, value: Option<f64>, error, unit| {
-            numbers.extend(value.map(|value| Number::new(name, value, error, unit)));
+            numbers.extend(value.map(|value| Measurement::new(name, value, error, unit)));
         };
         let share = evaluation.error_percent.map(|percent| percent / 100.0);
         let error = share.map(|share| 100.0 * (share * (1.0 - share) / cases).sqrt());
-        add("error rate", evaluation.error_percent, error, "%");
-        add("cross-entropy", evaluation.cross_entropy, None, "nats a case");
-        add("squared error of the reconstruction", evaluation.squared_error, None, "a case");
-        add("log-likelihood, exact", evaluation.log_likelihood, None, "nats a case");
+        add("error rate", evaluation.error_percent, error, Unit::Percent);
+        add("cross-entropy", evaluation.cross_entropy, None, Unit::NatsPerCase);
+        add("squared error of the reconstruction", evaluation.squared_error, None, Unit::PerCase);
+        add("log-likelihood, exact", evaluation.log_likelihood, None, Unit::NatsPerCase);
         if evaluation.layers.len() == 1 || evaluation.error_percent.is_none() {
             let error = evaluation.layers.last().map(|layer| layer.data_reconstruction_error);
-            add("mean squared reconstruction error", error, None, "a value");
+            add("mean squared reconstruction error", error, None, Unit::PerValue);
         }
-        Self { kind: "evaluation".into(), on, numbers, verdict: None, seed }
+        Self { kind: MeasurementKind::Evaluation, dataset, numbers, verdict: None, seed }
     }
 
     /// What an estimation of the likelihood says. Its errors are those of log Z; the last number is how far cases differ.
-    pub fn of_likelihood(found: &Likelihood, on: Variant, seed: u64) -> Self {
+    pub fn of_likelihood(found: &Likelihood, dataset: DataVariant, seed: u64) -> Self {
         let what = if found.bound.is_some() { "lower bound on log p(v)" } else { "log p(v)" };
         let sides = [
             ("exact log Z", found.exact),
@@ -154,25 +223,22 @@ impl Measured {
             ("bridge", found.bridge),
             ("reverse annealing", found.reverse),
         ];
-        let mut numbers: Vec<Number> = sides
+        let mut numbers: Vec<Measurement> = sides
             .into_iter()
             .filter_map(|(side, value)| {
                 let value = value?;
                 let error = Some(value.log_partition.error).filter(|error| *error > 0.0);
                 let name = format!("{what}, {side}");
-                Some(Number::new(&name, value.log_likelihood, error, "nats a case"))
+                Some(Measurement::new(&name, value.log_likelihood, error, Unit::NatsPerCase))
             })
             .collect();
-        numbers.push(Number::new(
+        numbers.push(Measurement::new(
             "standard error of the mean over cases",
             found.error_over_cases,
             None,
-            "nats",
+            Unit::Nats,
         ));
-        let verdict = match found.verdict {
-            Verdict::Exact => "exact".into(),
-            verdict => verdict.to_string(),
-        };
-        Self { kind: "likelihood".into(), on, numbers, verdict: Some(verdict), seed }
+        let verdict = Some(found.verdict);
+        Self { kind: MeasurementKind::Likelihood, dataset, numbers, verdict, seed }
     }
 }

@@ -7,7 +7,7 @@ use rbm_core::state::State;
 use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
-use crate::network::unrolled::{Batch, Unrolled};
+use crate::network::fine_tune::{Batch, FineTune};
 use crate::recipe::{Backpropagation, FinetuneRule};
 
 /// What has been added up since the epoch began.
@@ -47,7 +47,7 @@ enum Rule {
 
 /// What makes one step of backpropagation.
 pub(super) struct Backprop<'a> {
-    network: &'a dyn Unrolled,
+    network: &'a dyn FineTune,
     recipe: &'a Backpropagation,
     rule: Rule,
     /// In so many of the first epochs only the last matrix and its bias learn.
@@ -56,7 +56,7 @@ pub(super) struct Backprop<'a> {
 
 impl<'a> Backprop<'a> {
     pub(super) fn new(
-        network: &'a dyn Unrolled,
+        network: &'a dyn FineTune,
         recipe: &'a Backpropagation,
         last_only: usize,
     ) -> Self {

@@ -13,8 +13,8 @@ use super::network::Network;
 use super::record::Record;
 use super::{Command, Figures, Observer, Stage, Step, Stream, Training};
 use crate::Examples;
+use crate::network::fine_tune::{Adversary, Batch, Dropout, FineTune};
 use crate::network::missing;
-use crate::network::unrolled::{Adversary, Batch, Dropout, Unrolled};
 use crate::recipe::{Backpropagation, Work};
 
 /// The most cases that tell how large a loss can be.
@@ -232,7 +232,7 @@ impl Training {
     }
 
     /// Errors when a parameter is no longer finite or the weights have exploded: no checkpoint is taken of such a network.
-    fn check(&self, network: &dyn Unrolled) -> Result<()> {
+    fn check(&self, network: &dyn FineTune) -> Result<()> {
         monitor::check_parameters(network.vars())
     }
 

@@ -8,13 +8,13 @@ use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::Examples;
-use crate::network::unrolled::{self, Unrolled};
+use crate::network::fine_tune::{self, FineTune};
 
 /// How a network does on the validation part after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub epoch: usize,
-    /// As [`unrolled::Score`] has it.
+    /// As [`fine_tune::Score`] has it.
     pub error: f64,
     /// Mean −log p, nats.
     pub loss: f64,
@@ -37,7 +37,7 @@ impl Counts {
     }
 }
 
-/// Parameters by their number in [`Unrolled::vars`].
+/// Parameters by their number in [`FineTune::vars`].
 #[derive(Debug, Default)]
 pub struct Kept {
     pub counts: Counts,
@@ -51,7 +51,7 @@ impl Kept {
     /// kept if they are the best so far, and their score is returned; without one an average is always kept.
     pub fn close_epoch(
         &mut self,
-        network: &dyn Unrolled,
+        network: &dyn FineTune,
         averages: bool,
         validation: Option<&Examples>,
         epoch: usize,
@@ -70,7 +70,7 @@ impl Kept {
         set(network, &candidate)?;
         let scored = network.score(validation);
         set(network, &now)?;
-        let unrolled::Score { error, loss } = scored?;
+        let fine_tune::Score { error, loss } = scored?;
         let score = Score { epoch, error, loss };
         if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
             (self.counts.best, self.best) = (Some(score), candidate);
@@ -101,7 +101,7 @@ impl Kept {
     }
 
     /// Gives the network what was kept, if anything was.
-    pub fn apply(&self, network: &dyn Unrolled) -> Result<()> {
+    pub fn apply(&self, network: &dyn FineTune) -> Result<()> {
         set(network, &self.best)
     }
 
@@ -118,7 +118,7 @@ impl Kept {
     }
 }
 
-fn copy(network: &dyn Unrolled) -> Result<State> {
+fn copy(network: &dyn FineTune) -> Result<State> {
     let vars = network.vars().into_iter().enumerate();
     vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
 }
@@ -127,7 +127,7 @@ fn copied(state: &State) -> Result<State> {
     state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
 }
 
-fn set(network: &dyn Unrolled, parameters: &State) -> Result<()> {
+fn set(network: &dyn FineTune, parameters: &State) -> Result<()> {
     for (i, var) in network.vars().into_iter().enumerate() {
         if let Some(tensor) = parameters.get(&i.to_string()) {
             var.set(tensor)?;

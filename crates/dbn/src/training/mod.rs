@@ -29,7 +29,7 @@ use crate::learning::greedy::Pass;
 use crate::network::labels;
 use crate::network::missing::MissingValues;
 use crate::recipe::Work;
-use crate::{Dataset, Dbn, Directed, Examples, Model, Recipe};
+use crate::{ConditionalLayer, Dataset, Dbn, Examples, Model, Recipe};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
@@ -105,7 +105,7 @@ pub struct Training {
     /// The machines so far, the last one perhaps unfinished.
     rbms: Vec<Rbm>,
     /// The way down, once it has weights of its own.
-    generative: Vec<Directed>,
+    generative: Vec<ConditionalLayer>,
     /// What is fine-tuned by backpropagation, once its stage has begun.
     network: Option<Network>,
     /// What it gets when it is finished.

@@ -3,8 +3,8 @@
 use rbm_core::{Error, Result};
 
 use super::{Stream, Training};
+use crate::network::fine_tune::FineTune;
 use crate::network::regressor::{Regressor, Target};
-use crate::network::unrolled::Unrolled;
 use crate::recipe::Work;
 use crate::{Autoencoder, Classifier};
 
@@ -18,7 +18,7 @@ pub(super) enum Network {
 
 impl Network {
     /// What backpropagation knows of it.
-    pub(super) fn unrolled(&self) -> &dyn Unrolled {
+    pub(super) fn unrolled(&self) -> &dyn FineTune {
         match self {
             Self::Classifier(classifier) => classifier,
             Self::Regressor(regressor) => regressor,

@@ -16,7 +16,7 @@ use super::record::{Record, checkpoint_of, warm_tensors};
 use super::watch::{Command, Figures, Observer, Stage, Step};
 use super::{Stream, Training};
 use crate::Examples;
-use crate::learning::greedy::{Below, Caching, Pass};
+use crate::learning::greedy::{Caching, LayerInput, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;
@@ -47,7 +47,7 @@ impl Training {
         };
         let passes: Vec<Pass> =
             self.recipe.layers[..stage].iter().map(|layer| layer.pass).collect();
-        let feed = Below {
+        let feed = LayerInput {
             cases: &self.train.cases,
             balance: self.train.labels.as_deref().filter(|_| layer.balanced),
             weights: self.train.weights.as_deref(),
@@ -68,7 +68,7 @@ impl Training {
         }
         let cached = self.cached(&feed)?;
         let learned = match &cached {
-            Some(cases) => Below {
+            Some(cases) => LayerInput {
                 cases,
                 rbms: &[],
                 passes: &[],
@@ -120,7 +120,7 @@ impl Training {
 
     /// What arrives at a deep layer, where the recipe wants it computed once. It is no part of a checkpoint: it follows from
     /// the machines below and from a stream of random numbers of its own, and is the same when a training goes on.
-    fn cached(&self, feed: &Below) -> Result<Option<Tensor>> {
+    fn cached(&self, feed: &LayerInput) -> Result<Option<Tensor>> {
         let Some(below) = feed.rbms.last() else { return Ok(None) };
         if self.recipe.cache == Caching::Never {
             return Ok(None);
@@ -131,11 +131,11 @@ impl Training {
         fits.then(|| feed.arriving(&mut self.stream(Stream::Cache))).transpose()
     }
 
-    fn monitor(&self, feed: &Below) -> Result<Monitor> {
+    fn monitor(&self, feed: &LayerInput) -> Result<Monitor> {
         let means = vec![Pass::Mean; feed.rbms.len()];
         let some = |part: &Examples| -> Result<_> {
             let labels = self.labels_of(part, feed.rbms.len());
-            let below = Below {
+            let below = LayerInput {
                 cases: &part.cases,
                 labels,
                 passes: &means,

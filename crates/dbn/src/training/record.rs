@@ -10,7 +10,7 @@ use super::keep::{Counts, Kept};
 use super::network::Network;
 use super::{Checkpoint, Training};
 use crate::recipe::Work;
-use crate::{Directed, Examples, Recipe};
+use crate::{ConditionalLayer, Examples, Recipe};
 
 pub(super) const VERSION: u32 = 1;
 
@@ -157,7 +157,7 @@ pub(super) fn checkpoint_of<'a>(
 }
 
 /// Every parameter of the way down by its name in a checkpoint.
-pub(super) fn generative_tensors(layers: &[Directed]) -> State {
+pub(super) fn generative_tensors(layers: &[ConditionalLayer]) -> State {
     let tensors = layers.iter().enumerate().flat_map(|(i, layer)| {
         let parameters = layer.parameters().into_iter();
         parameters

@@ -9,7 +9,7 @@ use super::backprop::Sum;
 use super::keep::{Counts, Kept};
 use super::record::{Fingerprint, VERSION, name_of};
 use super::{Checkpoint, Record, Stream, Training};
-use crate::Directed;
+use crate::ConditionalLayer;
 use crate::recipe::Work;
 
 impl Training {
@@ -215,7 +215,7 @@ impl Training {
         }
         for (i, rbm) in self.rbms.iter().enumerate() {
             if tensors.contains_key(&format!("generative.{i}.weight")) {
-                let layer = Directed::downwards(rbm)?;
+                let layer = ConditionalLayer::downwards(rbm)?;
                 for (name, var) in layer.parameters() {
                     let name = format!("generative.{i}.{name}");
                     var.set(&self.fitting(tensors, &name, var.dims())?)?;

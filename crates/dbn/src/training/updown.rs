@@ -8,10 +8,10 @@ use rbm_core::{Error, Result, Rng, Sgd, monitor};
 
 use super::record::{checkpoint_of, generative_tensors};
 use super::{Command, Figures, Kept, Observer, Stage, Step, Stream, Training};
-use crate::learning::greedy::Below;
+use crate::learning::greedy::LayerInput;
 use crate::learning::up_down;
 use crate::network::labels;
-use crate::{Dbn, Directed, Recognition, UpDown, recipe};
+use crate::{ConditionalLayer, Dbn, Inference, UpDown, recipe};
 
 /// Errors when the top machine is none any more, or what is below it has diverged.
 fn check(dbn: &Dbn) -> Result<()> {
@@ -31,7 +31,8 @@ impl Training {
         if self.record.position == Position::default() {
             self.record.rng = self.stream(Stream::Learn);
             let below = &self.rbms[..self.rbms.len().saturating_sub(1)];
-            self.generative = below.iter().map(Directed::downwards).collect::<Result<_>>()?;
+            self.generative =
+                below.iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
         }
         let dbn = self.take_dbn()?;
         let sizes = dbn.rbms.iter().map(|rbm| rbm.hidden().units().size().to_string());
@@ -56,7 +57,7 @@ impl Training {
     ) -> Result<ControlFlow<()>> {
         let cases = self.train.cases.clone();
         let of_cases = self.train.labels.clone();
-        let feed = Below {
+        let feed = LayerInput {
             imputation: None,
             cases: &cases,
             balance: of_cases.as_deref().filter(|_| recipe.balanced),
@@ -136,7 +137,7 @@ impl Training {
     fn error_of(&self, dbn: &Dbn) -> Result<Option<f64>> {
         let is_asked = self.monitor && dbn.classes.is_some();
         let Some(part) = self.validation.as_ref().filter(|_| is_asked) else { return Ok(None) };
-        let errors = dbn.label_errors(part, Recognition::Means, &mut Rng::new(0))?;
+        let errors = dbn.label_errors(part, Inference::Means, &mut Rng::new(0))?;
         Ok(Some(100.0 * errors as f64 / part.len().max(1) as f64))
     }
 }

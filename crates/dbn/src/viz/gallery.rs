@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
-use crate::network::conditional_sampler::{Generator, Given};
+use crate::network::conditional_sampler::{Condition, ConditionalSampler};
 use crate::network::labels::has_own_draws;
 use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
@@ -40,11 +40,11 @@ pub fn write(dir: impl AsRef<Path>, model: &Model, cases: &dyn Rows, seed: u64) 
     if dbn.rbms.len() == 1 && has_own_draws(&dbn.visible_units()) {
         return Ok(());
     }
-    dreams(&dir.join(SAMPLES), model, seed)
+    fantasies(&dir.join(SAMPLES), model, seed)
 }
 
 /// Samples as a training leaves them.
-pub fn dreams(path: impl AsRef<Path>, model: &Model, seed: u64) -> Result<()> {
+pub fn fantasies(path: impl AsRef<Path>, model: &Model, seed: u64) -> Result<()> {
     let path = path.as_ref();
     let samples = drawn(model, &samples_of(model, &mut Rng::new(seed))?)?;
     self::samples(path, model, &samples, &captions(model, &classes_of(model)), COLUMNS)
@@ -68,8 +68,8 @@ fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
         return model.dbn.sample(TILES, STEPS, rng);
     }
     let chains = model.dbn.start_chains(labels.len(), rng)?;
-    let given = Given { labels: Some(labels), data: None };
-    let mut generator = Generator::new(&model.dbn, given, chains, rng)?;
+    let given = Condition { labels: Some(labels), data: None };
+    let mut generator = ConditionalSampler::new(&model.dbn, given, chains, rng)?;
     for _ in 0..STEPS {
         generator.step(rng)?;
     }
@@ -82,7 +82,7 @@ pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tens
     for _ in 0..STEPS {
         Gibbs::default().step(model.dbn.top(), &mut chains, rng)?;
     }
-    model.dbn.fall_sampled(&chains.hidden, rng)
+    model.dbn.ancestral_sample(&chains.hidden, rng)
 }
 
 /// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it. Below stands the

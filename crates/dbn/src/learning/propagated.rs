@@ -12,7 +12,7 @@ use crate::network::labels;
 /// What of cases arrives at a machine of the stack, by means, made when it is asked for; at label units their labels, or what
 /// the machine believes of them where there are none.
 #[derive(Debug)]
-pub struct Arriving<'a> {
+pub struct Propagated<'a> {
     /// Prepared for the network, `(n, width)`.
     pub cases: &'a dyn Rows,
     /// One a case, where they are known.
@@ -23,7 +23,7 @@ pub struct Arriving<'a> {
     pub layer: usize,
 }
 
-impl Arriving<'_> {
+impl Propagated<'_> {
     /// What becomes of `cases` whose labels are these.
     fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
         let x = dbn::up(&self.dbn.rbms[..self.layer], cases)?.detach();
@@ -39,7 +39,7 @@ impl Arriving<'_> {
     }
 }
 
-impl Rows for Arriving<'_> {
+impl Rows for Propagated<'_> {
     fn count(&self) -> usize {
         self.cases.count()
     }

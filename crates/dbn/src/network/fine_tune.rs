@@ -7,11 +7,11 @@ use rbm_core::{Error, Result, Rng, ops};
 use std::fmt::Debug;
 
 /// A feed-forward network that is fine-tuned by backpropagation.
-pub trait Unrolled: Debug {
+pub trait FineTune: Debug {
     /// Every parameter, in the order in which the data pass them.
     fn vars(&self) -> Vec<&Var>;
 
-    /// What is climbed, and its ascent for each of [`Unrolled::vars`], in their order. The former is a leaf on the device, so
+    /// What is climbed, and its ascent for each of [`FineTune::vars`], in their order. The former is a leaf on the device, so
     /// that nothing waits for it.
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)>;
 
@@ -60,7 +60,7 @@ pub enum Adversary {
     /// This far down the gradient of its objective, with its label (Goodfellow, Shlens, Szegedy 2015).
     Label(f64),
     /// This far towards where the network changes its mind, with what it believes of the case (Miyato et al. 2018).
-    Belief(f64),
+    Virtual(f64),
 }
 
 /// How well a network does on some cases.
@@ -74,7 +74,7 @@ pub struct Score {
 }
 
 /// What a backward pass says.
-pub(crate) struct Slopes {
+pub(crate) struct Gradients {
     /// The objective that was climbed, a leaf.
     pub objective: Tensor,
     /// Its ascent for each parameter.
@@ -83,7 +83,7 @@ pub(crate) struct Slopes {
     pub cases: Option<Tensor>,
 }
 
-impl Slopes {
+impl Gradients {
     /// Those of `objective`, for `vars` and for `cases`; the ascents of the matrices as the backward pass leaves them in
     /// `deferred`, one for each matrix in the same order.
     pub fn of(
@@ -135,8 +135,8 @@ pub(crate) fn slopes(
     cases: &Tensor,
     distance: f64,
     rng: &mut Rng,
-    slopes_at: impl Fn(&Tensor, &mut Rng) -> Result<Slopes>,
-) -> Result<Slopes> {
+    slopes_at: impl Fn(&Tensor, &mut Rng) -> Result<Gradients>,
+) -> Result<Gradients> {
     let cases = cases.detach();
     let before = *rng;
     let there = slopes_at(Var::from_tensor(&cases)?.as_tensor(), rng)?;
@@ -154,8 +154,8 @@ pub(crate) fn virtual_slopes(
     cases: &Tensor,
     distance: f64,
     rng: &mut Rng,
-    slopes_at: impl Fn(&Tensor, Option<&Tensor>, &mut Rng) -> Result<(Slopes, Tensor)>,
-) -> Result<Slopes> {
+    slopes_at: impl Fn(&Tensor, Option<&Tensor>, &mut Rng) -> Result<(Gradients, Tensor)>,
+) -> Result<Gradients> {
     let cases = cases.detach();
     let noise = ops::normal(cases.shape(), cases.dtype(), cases.device(), rng)?;
     let before = *rng;
@@ -171,7 +171,7 @@ pub(crate) fn virtual_slopes(
 }
 
 /// The `cases` a step of length `distance` down the gradient that `slopes` have for them.
-fn moved(cases: &Tensor, slopes: &Slopes, distance: f64) -> Result<Tensor> {
+fn moved(cases: &Tensor, slopes: &Gradients, distance: f64) -> Result<Tensor> {
     let Some(slope) = &slopes.cases else {
         return Err(Error::invalid("adversarial examples", "a gradient of the cases", "none"));
     };
