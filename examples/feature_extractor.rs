@@ -15,7 +15,7 @@ use candle_nn::{
     AdamW, Init, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss::cross_entropy,
 };
 use clap::Parser;
-use dbn::training::{Figures, Observer, Outcome, Stage};
+use dbn::training::{EpochMetrics, Observer, Outcome, StageStart};
 use dbn::viz::{Mark, Plot, Series};
 use dbn::{Examples, FeatureExtractor, Recipe, Training, data};
 use rbm_core::{Rng, ops};
@@ -106,15 +106,15 @@ fn main() -> Result<()> {
 struct Lines;
 
 impl Observer for Lines {
-    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
         eprintln!("{} {}", stage.name, stage.shape);
         Ok(())
     }
 
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        if let Some(report) = figures.report.as_ref().filter(|_| figures.epoch.is_multiple_of(10)) {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+        if let Some(report) = metrics.report.as_ref().filter(|_| metrics.epoch.is_multiple_of(10)) {
             let error = report.reconstruction_error;
-            eprintln!("epoch {}/{}: reconstruction {error:.4}", figures.epoch, figures.epochs);
+            eprintln!("epoch {}/{}: reconstruction {error:.4}", metrics.epoch, metrics.epochs);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dbn::hub::Hub;
-use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
+use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step};
 use dbn::viz::gallery;
 use dbn::{Evaluation, Inference, Recipe, Run, Training, data};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -105,7 +105,7 @@ struct Bars<'a> {
 }
 
 impl Observer for Bars<'_> {
-    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
         self.bar.abandon();
         self.bar = ProgressBar::new((stage.epochs * stage.cases) as u64);
         if let Ok(style) =
@@ -124,17 +124,17 @@ impl Observer for Bars<'_> {
         Ok(if is_due { Command::Checkpoint } else { Command::Continue })
     }
 
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        let message = match (&figures.report, figures.validation_error) {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+        let message = match (&metrics.report, metrics.validation_error) {
             (Some(report), _) => format!("reconstruction {:.4}", report.reconstruction_error),
             (None, Some(error)) => format!("validation error {error:.2} %"),
-            (None, None) => format!("loss {:.4}", figures.train_loss.unwrap_or(f64::NAN)),
+            (None, None) => format!("loss {:.4}", metrics.train_loss.unwrap_or(f64::NAN)),
         };
         if self.bar.is_hidden() {
-            eprintln!("{} epoch {}/{}: {message}", figures.stage, figures.epoch, figures.epochs);
+            eprintln!("{} epoch {}/{}: {message}", metrics.stage, metrics.epoch, metrics.epochs);
         }
         self.bar.set_message(message);
-        self.run.append_metrics(figures)
+        self.run.append_metrics(metrics)
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {

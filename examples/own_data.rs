@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use dbn::recipe::{Classifier, Layer};
-use dbn::training::{Command, Figures, Observer, Outcome, Stage, Step};
+use dbn::training::{Command, EpochMetrics, Observer, Outcome, StageStart, Step};
 use dbn::{Dataset, Evaluation, Model, Recipe, Training};
 use rbm_core::{Rng, Units, ops};
 
@@ -26,7 +26,7 @@ struct Progress {
 }
 
 impl Observer for Progress {
-    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
         println!("{}: {}, {} cases", stage.name, stage.shape, stage.cases);
         Ok(())
     }
@@ -36,15 +36,15 @@ impl Observer for Progress {
         Ok(if self.steps == self.most { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        if !figures.epoch.is_multiple_of(5) {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+        if !metrics.epoch.is_multiple_of(5) {
             return Ok(());
         }
-        print!("  epoch {}/{}", figures.epoch, figures.epochs);
-        if let Some(report) = &figures.report {
+        print!("  epoch {}/{}", metrics.epoch, metrics.epochs);
+        if let Some(report) = &metrics.report {
             print!(", reconstruction error {:.4}", report.reconstruction_error);
         }
-        if let Some(error) = figures.validation_error {
+        if let Some(error) = metrics.validation_error {
             print!(", validation error {error:.1} %");
         }
         println!();

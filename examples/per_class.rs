@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use dbn::{PerClass, data};
 use rbm_core::init::Init;
-use rbm_core::train::{Cases, Plan, Position, nothing};
+use rbm_core::train::Cursor;
+use rbm_core::trainer::{Plan, Shuffled};
 use rbm_core::transform::{Centre, WeightDecay};
 use rbm_core::{Persistent, Rbm, Rng, Schedule, Sgd, Trainer, Units};
 
@@ -41,9 +42,8 @@ fn main() -> Result<()> {
         let mut trainer = Trainer::new(Persistent::new(1, 100), Sgd::new(0.0));
         trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: 1e-3 }));
         trainer.transforms.push(Box::new(Centre::of(&rbm, 0.01)?));
-        let feed = Cases { cases: &cases, batch_size: 10, shuffle: rng.split(1) };
-        let _ =
-            trainer.fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut nothing)?;
+        let source = Shuffled { cases: &cases, batch_size: 10, shuffle: rng.split(1) };
+        let _ = trainer.fit(&rbm, &source, &plan, &mut Cursor::default(), &mut rng, &mut ())?;
         rbms.push(rbm);
     }
     let network = PerClass::new(rbms)?;

@@ -139,7 +139,7 @@ fn recipe(path: &Path) -> Result<()> {
 }
 
 fn checkpoint(path: &Path) -> Result<()> {
-    rbm_core::Checkpoint::<dbn::training::Record>::load(path, &Device::Cpu).map(drop)
+    rbm_core::Checkpoint::<dbn::training::TrainingState>::load(path, &Device::Cpu).map(drop)
 }
 
 fn state_dict(path: &Path) -> Result<()> {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dbn::recipe::Work;
-use dbn::training::{Command, Observer, Stage, Step};
+use dbn::recipe::StageKind;
+use dbn::training::{Command, Observer, StageStart, Step};
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
@@ -46,7 +46,9 @@ pub fn run(mut training: Training) -> Result<()> {
     let mut total = Duration::ZERO;
     let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
         let learned = match (work, &recipe.classifier) {
-            (Work::Classifier, Some(classifier)) if classifier.train_on > 0 => classifier.train_on,
+            (StageKind::Classifier, Some(classifier)) if classifier.train_on > 0 => {
+                classifier.train_on
+            }
             _ => cases,
         };
         let (epochs, batches) = (recipe.epochs_of(work), learned.div_ceil(batch_of(&recipe, work)));
@@ -70,13 +72,15 @@ pub fn run(mut training: Training) -> Result<()> {
 }
 
 /// The cases of a mini-batch of this stage.
-fn batch_of(recipe: &Recipe, work: Work) -> usize {
+fn batch_of(recipe: &Recipe, work: StageKind) -> usize {
     let size = match work {
-        Work::Layer(layer) => recipe.layers.get(layer).map(|layer| layer.batch_size),
-        Work::UpDown => recipe.updown.as_ref().map(|updown| updown.batch_size),
-        Work::Classifier => recipe.classifier.as_ref().map(|classifier| classifier.batch_size),
-        Work::Regressor => recipe.regressor.as_ref().map(|regressor| regressor.batch_size),
-        Work::Autoencoder => recipe.autoencoder.as_ref().map(|autoencoder| autoencoder.batch_size),
+        StageKind::Layer(layer) => recipe.layers.get(layer).map(|layer| layer.batch_size),
+        StageKind::UpDown => recipe.updown.as_ref().map(|updown| updown.batch_size),
+        StageKind::Classifier => recipe.classifier.as_ref().map(|classifier| classifier.batch_size),
+        StageKind::Regressor => recipe.regressor.as_ref().map(|regressor| regressor.batch_size),
+        StageKind::Autoencoder => {
+            recipe.autoencoder.as_ref().map(|autoencoder| autoencoder.batch_size)
+        }
     };
     size.unwrap_or(1).max(1)
 }
@@ -137,7 +141,7 @@ struct Tried {
 }
 
 impl Observer for Tried {
-    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
         let (name, shape) = (stage.name.clone(), stage.shape.clone());
         self.stages.push(Took { name, shape, seconds: Vec::new() });
         self.last = Instant::now();
@@ -146,7 +150,7 @@ impl Observer for Tried {
 
     fn step(&mut self, step: &Step) -> dbn::Result<Command> {
         if let Some(stage) = self.stages.last_mut() {
-            stage.seconds.push((self.last.elapsed().as_secs_f64(), step.position.batch == 0));
+            stage.seconds.push((self.last.elapsed().as_secs_f64(), step.cursor.batch == 0));
         }
         self.last = Instant::now();
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })

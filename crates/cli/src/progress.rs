@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::{Term, measure_text_width};
-use dbn::training::{Figures, Stage, Step};
+use dbn::training::{EpochMetrics, StageStart, Step};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::{self, grouped};
@@ -77,7 +77,7 @@ pub struct Progress {
     stage: ProgressBar,
     epoch: ProgressBar,
     last_line: Instant,
-    figures: Option<Figures>,
+    metrics: Option<EpochMetrics>,
     /// The words that were explained.
     explained: BTreeSet<&'static str>,
 }
@@ -94,16 +94,16 @@ impl Progress {
             stage: ProgressBar::hidden(),
             epoch: ProgressBar::hidden(),
             last_line: Instant::now(),
-            figures: None,
+            metrics: None,
             explained: BTreeSet::new(),
         }
     }
 
     /// A stage begins: its bar appears below those of the stages that are done.
-    pub fn stage(&mut self, stage: &Stage) {
+    pub fn stage(&mut self, stage: &StageStart) {
         self.finish();
         self.name = format!("{} {}", stage.name, stage.shape);
-        self.figures = None;
+        self.metrics = None;
         if !self.is_terminal {
             return;
         }
@@ -128,7 +128,7 @@ impl Progress {
 
     /// A mini-batch was learned.
     pub fn step(&self, step: &Step) {
-        if step.position.batch == 0 {
+        if step.cursor.batch == 0 {
             self.epoch.reset();
         } else {
             self.epoch.inc(step.cases as u64);
@@ -137,26 +137,26 @@ impl Progress {
     }
 
     /// An epoch is done.
-    pub fn epoch(&mut self, figures: &Figures) {
-        self.stage.set_position(self.cases * figures.epoch as u64);
-        self.explain(figures);
+    pub fn epoch(&mut self, metrics: &EpochMetrics) {
+        self.stage.set_position(self.cases * metrics.epoch as u64);
+        self.explain(metrics);
         if self.is_terminal {
-            let epochs = figures.epochs.to_string().len();
+            let epochs = metrics.epochs.to_string().len();
             let prefix = measure_text_width(&self.stage.prefix());
             // Between them stand spaces, and at most "59m left".
             let taken = prefix + 1 + bar_width(width()) + 1 + 2 * epochs + 1 + 1 + 8 + 2;
-            let words = fitting(&describe(figures), width().saturating_sub(taken));
+            let words = fitting(&describe(metrics), width().saturating_sub(taken));
             self.stage.set_message(if words.is_empty() { words } else { format!("  {words}") });
         }
-        self.figures = Some(figures.clone());
+        self.metrics = Some(metrics.clone());
         if !self.is_terminal && self.last_line.elapsed() >= LINE_EVERY {
             self.print_line();
         }
     }
 
     /// Tells those who want to be told more what the words mean that come up here first.
-    fn explain(&mut self, figures: &Figures) {
-        for described in describe(figures) {
+    fn explain(&mut self, metrics: &EpochMetrics) {
+        for described in describe(metrics) {
             let known =
                 WORDS.iter().find(|(word, _)| described.text.starts_with(&format!("{word} ")));
             if let Some((word, meaning)) = known.filter(|(word, _)| self.explained.insert(word)) {
@@ -180,9 +180,9 @@ impl Progress {
 
     /// Writes what is known and not yet written.
     fn print_line(&mut self) {
-        if let Some(figures) = self.figures.take().filter(|_| !self.quiet) {
-            let Figures { epoch, epochs, .. } = figures;
-            let words = fitting(&describe(&figures), usize::MAX);
+        if let Some(metrics) = self.metrics.take().filter(|_| !self.quiet) {
+            let EpochMetrics { epoch, epochs, .. } = metrics;
+            let words = fitting(&describe(&metrics), usize::MAX);
             output::note(format!("{} epoch {epoch}/{epochs}: {words}", self.name));
         }
         self.last_line = Instant::now();
@@ -213,27 +213,27 @@ struct Described {
 }
 
 /// An epoch in a few words.
-fn describe(figures: &Figures) -> Vec<Described> {
+fn describe(metrics: &EpochMetrics) -> Vec<Described> {
     let mut words = Vec::new();
     let mut say = |rank, text: Option<String>| {
         words.extend(text.map(|text| Described { text, rank }));
     };
-    say(8, Some(format!("{} cases/s", grouped(figures.cases_per_second as u64))));
-    say(6, figures.k.filter(|k| *k > 1).map(|k| format!("k {k}")));
-    if let Some(report) = &figures.report {
+    say(8, Some(format!("{} cases/s", grouped(metrics.cases_per_second as u64))));
+    say(6, metrics.k.filter(|k| *k > 1).map(|k| format!("k {k}")));
+    if let Some(report) = &metrics.report {
         say(1, Some(format!("reconstruction {:.4}", report.reconstruction_error)));
         say(2, report.pseudo_likelihood.map(|pl| format!("pseudo-LL {pl:.1}")));
         say(4, report.free_energy_gap.map(|gap| format!("gap {gap:+.2}")));
         say(5, (report.dead_units > 0).then(|| format!("dead {}", report.dead_units)));
     }
-    let r_hat = figures.mixing.as_ref().and_then(|mixing| mixing.r_hat);
+    let r_hat = metrics.mixing.as_ref().and_then(|mixing| mixing.r_hat);
     say(3, r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
-    say(7, figures.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
-    say(1, figures.train_loss.map(|loss| format!("loss {loss:.4}")));
-    let squared = figures.validation_squared_error;
+    say(7, metrics.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));
+    say(1, metrics.train_loss.map(|loss| format!("loss {loss:.4}")));
+    let squared = metrics.validation_squared_error;
     say(0, squared.map(|error| format!("validation squared error {error:.3}")));
-    say(0, figures.validation_rmse.map(|error| format!("validation RMSE {error:.4}")));
-    say(0, figures.validation_error.map(|error| format!("validation error {error:.2} %")));
+    say(0, metrics.validation_rmse.map(|error| format!("validation RMSE {error:.4}")));
+    say(0, metrics.validation_error.map(|error| format!("validation error {error:.2} %")));
     words
 }
 
@@ -259,15 +259,15 @@ mod tests {
     /// Catches a line that is broken by a narrow terminal, and a number that goes before a less important one.
     #[test]
     fn the_least_important_words_go_first() {
-        let figures = Figures {
+        let metrics = EpochMetrics {
             cases_per_second: 12345.0,
             k: Some(3),
             update_ratio: Some(0.001),
             train_loss: Some(0.25),
             validation_error: Some(2.5),
-            ..Figures::default()
+            ..EpochMetrics::default()
         };
-        let words = describe(&figures);
+        let words = describe(&metrics);
         let of = |room| fitting(&words, room);
         assert_eq!(of(80), "12,345 cases/s, k 3, ΔW/W 1e-3, loss 0.2500, validation error 2.50 %");
         assert_eq!(of(60), "k 3, ΔW/W 1e-3, loss 0.2500, validation error 2.50 %");

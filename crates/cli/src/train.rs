@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use dbn::data;
 use dbn::store::results::MeasurementSet;
 use dbn::store::run::Claim;
-use dbn::training::{Checkpoint, Command, Figures, Observer, Outcome, Stage, Step};
+use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step};
 use dbn::viz::gallery;
 use dbn::viz::report;
 use dbn::{Evaluation, Examples, Inference, Model, Recipe, Run, Training};
@@ -303,7 +303,7 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn stage(&mut self, stage: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
         self.progress.stage(stage);
         Ok(())
     }
@@ -319,9 +319,9 @@ impl Observer for Watcher<'_> {
         })
     }
 
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-        self.progress.epoch(figures);
-        self.run.append_metrics(figures)
+    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+        self.progress.epoch(metrics);
+        self.run.append_metrics(metrics)
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {

@@ -504,13 +504,13 @@ fn offsets_stand_for_log_z() {
 /// The small recipe learns its digits, and up-down does better than greedy learning alone.
 #[test]
 fn the_recipe_in_small_learns() {
-    use dbn::training::{Figures, Observer, Outcome};
+    use dbn::training::{EpochMetrics, Observer, Outcome};
     /// The last validation error of each stage.
     struct Last(std::collections::BTreeMap<String, f64>);
     impl Observer for Last {
-        fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
-            if let Some(error) = figures.validation_error {
-                self.0.insert(figures.stage.clone(), error);
+        fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+            if let Some(error) = metrics.validation_error {
+                self.0.insert(metrics.stage.clone(), error);
             }
             Ok(())
         }

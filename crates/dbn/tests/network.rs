@@ -6,7 +6,7 @@ use dbn::learning::greedy::{LayerInput, Pass};
 use dbn::network::classifier::{Dropout, log_likelihood};
 use dbn::network::fine_tune::{Adversary, Batch, FineTune};
 use dbn::{Classifier, Dbn};
-use rbm_core::train::Feed;
+use rbm_core::trainer::BatchSource;
 use rbm_core::{Rbm, Rng, Units, ops};
 
 /// A machine with weights and biases from N(0, deviation²).

@@ -104,7 +104,7 @@ fn joint_learning_and_up_down_go_on_too() {
     let unstopped = finish(&mut deep(), &mut Interrupter::default()).0;
     let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
     let mut stopped = deep();
-    while stopped.record().stage < 4 || stopped.record().position.batch < 2 {
+    while stopped.record().stage < 4 || stopped.record().cursor.batch < 2 {
         assert!(matches!(stopped.run(&mut watch).unwrap(), Outcome::Stopped));
     }
     let mut last = deep();
@@ -162,7 +162,7 @@ fn every_look_of_a_search_leaves_out_the_same_units() {
     let words = ["autoencoder.optimizer=cg", "autoencoder.dropout_hidden=0.2"];
     let mut training = autoencoding(&words);
     let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
-    while training.record().stage < 2 || training.record().position.batch < 2 {
+    while training.record().stage < 2 || training.record().cursor.batch < 2 {
         assert!(matches!(training.run(&mut watch).unwrap(), Outcome::Stopped));
     }
     let record = serde_json::to_value(training.record()).unwrap();
@@ -278,7 +278,7 @@ fn a_cache_is_the_same_when_a_training_goes_on() {
 fn a_place_that_is_not_there_is_an_error() {
     let mut watch = Interrupter { stride: 1, ..Interrupter::default() };
     let mut first = training(&[]);
-    while first.record().stage < 2 || first.record().position.batch < 2 {
+    while first.record().stage < 2 || first.record().cursor.batch < 2 {
         assert!(matches!(first.run(&mut watch).unwrap(), Outcome::Stopped));
     }
     let mut second = training(&["classifier.batch_size=1000"]);
@@ -315,7 +315,7 @@ fn too_few_cases_to_split_stay_together() {
 fn every_layer_passes_up_as_it_says() {
     use dbn::learning::greedy::{LayerInput, Pass};
     use rbm_core::Rbm;
-    use rbm_core::train::Feed;
+    use rbm_core::trainer::BatchSource;
     let data = training(&[]).train.cases.tensor().unwrap();
     let mut rng = Rng::new(3);
     let first = Rbm::bernoulli(&data, 8, &mut rng).unwrap();
@@ -383,7 +383,7 @@ fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
             let record = stopped.record();
             if record.stage == 2 {
                 counted += 1;
-                let steps = 5 * record.position.epoch + record.position.batch;
+                let steps = 5 * record.cursor.epoch + record.cursor.batch;
                 let record = serde_json::to_value(record).unwrap();
                 assert_eq!(record["rng"]["counter"], draws * steps, "{record}");
             }

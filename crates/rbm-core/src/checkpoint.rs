@@ -9,6 +9,7 @@ use candle_core::Device;
 use safetensors::SafeTensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::ops::device::is_finite;
@@ -28,11 +29,38 @@ pub const UNFINISHED: &str = ".writing-";
 
 /// What a training needs to go on.
 #[derive(Debug, Clone)]
-pub struct Checkpoint<R> {
+pub struct Checkpoint<R = Value> {
     /// Parameters and memory by name.
     pub tensors: State,
     /// Everything that is not a tensor: position, generator, counts.
     pub record: R,
+}
+
+impl Checkpoint {
+    /// The same with a record of the type `R`.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not one.
+    pub fn typed<R: DeserializeOwned>(self) -> Result<Checkpoint<R>> {
+        let record = serde_json::from_value(self.record).map_err(|e| {
+            Error::invalid("the checkpoint's record", "one of this training", e.to_string())
+        })?;
+        Ok(Checkpoint { tensors: self.tensors, record })
+    }
+}
+
+impl<R: Serialize> Checkpoint<R> {
+    /// The same with a record of any type, as observers get it.
+    ///
+    /// # Errors
+    ///
+    /// When the record is no plain data.
+    pub fn untyped(self) -> Result<Checkpoint> {
+        let record = serde_json::to_value(self.record)
+            .map_err(|e| Error::invalid("checkpoint record", "plain data", e.to_string()))?;
+        Ok(Checkpoint { tensors: self.tensors, record })
+    }
 }
 
 impl<R: Serialize + DeserializeOwned> Checkpoint<R> {

@@ -53,10 +53,12 @@ pub mod monitor;
 
 mod health;
 
+pub mod checkpoint;
 pub mod spectrum;
+
 pub mod train;
 
-pub mod checkpoint;
+pub mod trainer;
 
 pub use checkpoint::Checkpoint;
 pub use conjugate::ConjugateGradient;
@@ -76,5 +78,6 @@ pub use rbm::Rbm;
 pub use rng::Rng;
 pub use schedule::Schedule;
 pub use state::{State, Stateful};
-pub use train::Trainer;
+pub use train::Observer;
+pub use trainer::Trainer;
 pub use transform::Transform;

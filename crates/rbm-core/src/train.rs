@@ -1,92 +1,34 @@
-//! The training loop: gradient, transforms, optimiser, over mini-batches and epochs.
+//! The training loop, written once: epochs, mini-batches, an observer, checkpoints.
+//!
+//! A training is one [`Stage`] after the other: a layer that learns, backpropagation, up-down. [`run`] takes a stage from a
+//! [`Cursor`] to its end, tells an [`Observer`] of every mini-batch and epoch, and takes checkpoints when it asks for them.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Imputation;
-use crate::negative::Verdict;
-use crate::state::{State, below, prefixed};
-use crate::{
-    Averages, Batches, Error, Gradient, Mixing, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
-    Rows, Schedule, Stateful, Transform, monitor,
-};
-
-/// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
-///
-/// ```
-/// use std::ops::ControlFlow;
-///
-/// use candle_core::{Device, Tensor};
-/// use rbm_core::train::{Cases, Plan, Position};
-/// use rbm_core::transform::WeightDecay;
-/// use rbm_core::{ContrastiveDivergence, Rbm, Rng, Schedule, Sgd, Trainer};
-///
-/// let cases = Tensor::new(&[[1f32, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]], &Device::Cpu)?;
-/// let mut rng = Rng::new(0);
-/// let rbm = Rbm::bernoulli(&cases, 4, &mut rng)?;
-/// let mut trainer = Trainer::new(ContrastiveDivergence::new(1), Sgd::new(0.1));
-/// trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: 1e-4 }));
-///
-/// // A mini-batch at a time, by hand:
-/// trainer.step(&rbm, &cases, &mut rng)?;
-///
-/// // Or epoch after epoch, until what is called after every mini-batch breaks:
-/// let feed = Cases { cases: &cases, batch_size: 2, shuffle: rng.split(1) };
-/// let plan = Plan {
-///     epochs: 10,
-///     learning_rate: Schedule::Constant(0.1),
-///     momentum: Schedule::Steps(vec![(0, 0.5), (5, 0.9)]),
-///     steps: Schedule::Constant(1.0),
-/// };
-/// let mut position = Position::default();
-/// let ended = trainer.fit(&rbm, &feed, &plan, &mut position, &mut rng, &mut |moment| {
-///     if moment.ends_epoch() {
-///         println!("epoch {}", moment.position.epoch);
-///     }
-///     Ok(if moment.position.epoch == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-/// })?;
-/// assert!(ended.is_break());
-/// assert_eq!(position, Position { epoch: 3, batch: 0 });
-/// # Ok::<(), rbm_core::Error>(())
-/// ```
-pub struct Trainer<N, O> {
-    /// The source of the negative phase.
-    pub negative: N,
-    /// Applied to the gradient in this order.
-    pub transforms: Vec<Box<dyn Transform>>,
-    /// Turns the gradient into a step.
-    pub optimizer: O,
-    /// How values that are missing in cases, NaN, are drawn before each step; without it none may be missing.
-    pub imputation: Option<Imputation>,
-}
-
-/// The numbers of a training: how long, in what portions, how fast.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// How many times to go through the data.
-    pub epochs: usize,
-    /// The learning rate.
-    pub learning_rate: Schedule,
-    /// The momentum.
-    pub momentum: Schedule,
-    /// k, the Gibbs steps of the negative phase.
-    pub steps: Schedule,
-}
+use crate::{Batches, Checkpoint, Error, Mixing, Result, Rng, monitor};
 
 /// The next mini-batch to learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Position {
+pub struct Cursor {
     /// Epochs done.
     pub epoch: usize,
     /// Mini-batches done in this epoch.
     pub batch: usize,
 }
 
-impl Position {
-    /// Errors when the mini-batch is not one of `order`, as after a change of the batch size.
-    pub fn check(&self, order: &Batches) -> Result<()> {
+impl Cursor {
+    /// Whether the last mini-batch learned was the last one of an epoch.
+    pub fn is_between_epochs(&self) -> bool {
+        self.batch == 0
+    }
+
+    /// # Errors
+    ///
+    /// When the mini-batch is not one of `order`, as after a change of the batch size.
+    fn check(&self, order: &Batches) -> Result<()> {
         if self.batch < order.len() {
             return Ok(());
         }
@@ -95,173 +37,250 @@ impl Position {
     }
 }
 
-/// Where the cases of each epoch come from. An epoch's order must depend on the epoch alone, so that a training can go
-/// on in the middle of it.
-pub trait Feed {
-    /// The mini-batches of `epoch`.
+/// One part of a training: a layer that learns, up-down, backpropagation.
+pub trait Stage {
+    /// What an observer is told before it begins, or goes on from epoch `from`.
+    fn start(&self, from: usize) -> StageStart;
+
+    /// Whether nothing is left to do after so many epochs.
+    fn is_over(&self, epochs: usize) -> bool;
+
+    /// The mini-batches of `epoch`. They depend on the epoch's number alone, so that a training can go on in the middle of it.
     fn order(&self, epoch: usize) -> Batches;
 
-    /// The visible configurations `(size, visible)` of the cases with these numbers.
-    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor>;
+    /// Sets the rates of an epoch of so many mini-batches.
+    ///
+    /// # Errors
+    ///
+    /// When the rates cannot be set.
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()>;
+
+    /// Learns from the cases with the numbers `indices`, mini-batch `at.batch` of epoch `at.epoch`.
+    ///
+    /// # Errors
+    ///
+    /// When the cases cannot be read, or do not suit what learns.
+    fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()>;
+
+    /// What the epoch came to whose last mini-batch has been learned. `metrics` has its number and its time.
+    ///
+    /// # Errors
+    ///
+    /// When what learns has diverged.
+    fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics>;
+
+    /// All that is needed to go on from `cursor` with the generator `rng`.
+    ///
+    /// # Errors
+    ///
+    /// When what learns has diverged: no checkpoint is taken of that.
+    fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint>;
 }
 
-/// Cases, a tensor `(n, visible)` or any others, shuffled anew in every epoch.
-#[derive(Debug, Clone)]
-pub struct Cases<'a> {
-    /// `(n, visible)`.
-    pub cases: &'a dyn Rows,
-    /// Cases in a mini-batch.
-    pub batch_size: usize,
-    /// Where the shuffles come from; it is split by the epoch's number.
-    pub shuffle: Rng,
-}
-
-impl Feed for Cases<'_> {
-    fn order(&self, epoch: usize) -> Batches {
-        Batches::new(self.cases.count(), self.batch_size)
-            .shuffled(&mut self.shuffle.split(epoch as u64))
+/// Takes `stage` from `cursor` on to its end, or until the observer stops it: then it breaks. `cursor` and `rng` are left where a later
+/// call goes on.
+///
+/// # Errors
+///
+/// When the stage or the observer errs, and when `cursor` is no place of the stage.
+pub fn run(
+    stage: &mut dyn Stage,
+    cursor: &mut Cursor,
+    rng: &mut Rng,
+    observer: &mut dyn Observer,
+) -> Result<ControlFlow<()>> {
+    let start = stage.start(cursor.epoch);
+    observer.stage(&start)?;
+    while !stage.is_over(cursor.epoch) {
+        let epoch = cursor.epoch;
+        let span = tracing::debug_span!("epoch", epoch);
+        let _entered = span.enter();
+        let order = stage.order(epoch);
+        cursor.check(&order)?;
+        stage.start_epoch(epoch, order.len())?;
+        let (clock, mut seen) = (Instant::now(), 0);
+        for (batch, indices) in order.indices().enumerate().skip(cursor.batch) {
+            stage.step(indices, Cursor { epoch, batch }, rng)?;
+            tracing::trace!(epoch, batch, "step");
+            seen += indices.len();
+            *cursor = Cursor { epoch, batch: batch + 1 };
+            if cursor.batch == order.len() {
+                *cursor = Cursor { epoch: epoch + 1, batch: 0 };
+                let seconds = clock.elapsed().as_secs_f64();
+                let metrics = stage.end_epoch(EpochMetrics {
+                    stage: start.name.clone(),
+                    epoch: epoch + 1,
+                    epochs: start.epochs,
+                    seconds,
+                    cases_per_second: seen as f64 / seconds.max(1e-9),
+                    ..EpochMetrics::default()
+                })?;
+                tracing::debug!(epoch, update_ratio = metrics.update_ratio, "epoch done");
+                observer.epoch(&metrics)?;
+            }
+            let command = observer.step(&Step { cases: indices.len(), cursor: *cursor })?;
+            if command != Command::Continue {
+                observer.checkpoint(&stage.checkpoint(*cursor, *rng)?)?;
+            }
+            if command == Command::Stop {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
     }
-
-    fn batch(&self, indices: &[u32], _: &mut Rng) -> Result<Tensor> {
-        self.cases.rows(indices)
-    }
-}
-
-/// What [`Trainer::fit`] tells after every mini-batch.
-pub struct Moment<'a> {
-    /// The machine as it is now.
-    pub rbm: &'a Rbm,
-    /// The trainer's memory.
-    pub memory: &'a dyn Stateful,
-    /// The generator as it is now.
-    pub rng: Rng,
-    /// What comes next: after the last mini-batch of an epoch, the beginning of the next epoch.
-    pub position: Position,
-    /// How many mini-batches the epoch has.
-    pub batches: usize,
-    /// Cases in the mini-batch just learned.
-    pub cases: usize,
-    /// Mean |ΔW| / mean |W| of the epoch's last step; known after it.
-    pub update_ratio: Option<f64>,
-    /// What the negative phase knows of its chains' mixing; known after the last mini-batch of an epoch.
-    pub mixing: Option<&'a Mixing>,
-}
-
-impl Moment<'_> {
-    /// Whether the mini-batch was the last one of an epoch.
-    pub fn ends_epoch(&self) -> bool {
-        self.position.batch == 0
-    }
-}
-
-/// What is done after every mini-batch: nothing.
-pub fn nothing(_: &Moment) -> Result<ControlFlow<()>> {
     Ok(ControlFlow::Continue(()))
 }
 
-impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
-    /// A trainer without transforms.
-    pub fn new(negative: N, optimizer: O) -> Self {
-        Self { negative, transforms: Vec::new(), optimizer, imputation: None }
-    }
+/// What the observer of a training wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: go on.
+    Continue,
+    /// A checkpoint, then go on.
+    Checkpoint,
+    /// A checkpoint, then stop.
+    Stop,
+}
 
-    /// One step of learning from `visible` `(cases, visible)`.
-    pub fn step(&mut self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<()> {
-        let visible = match &self.imputation {
-            Some(imputation) => &imputation.sample(rbm, visible, rng)?,
-            None => visible,
-        };
-        let positive = Phase::of(rbm, visible)?;
-        let negative = self.negative.averages(rbm, &positive, rng)?;
-        let mut gradient = Gradient::of(Averages::of(rbm, &positive)?, negative)?;
-        for transform in &mut self.transforms {
-            gradient = transform.apply(gradient, rbm, &positive)?;
-        }
-        self.optimizer.step(rbm, &gradient)?;
-        if self.negative.learned(rbm, &gradient, rng)? == Verdict::Undone {
-            self.optimizer.forget();
-        }
+/// The step that has just been made.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Cases in the mini-batch.
+    pub cases: usize,
+    /// The next mini-batch of the stage: after the last one of an epoch, the first of the next epoch.
+    pub cursor: Cursor,
+}
+
+/// A stage that begins or goes on.
+#[derive(Debug, Clone, Default)]
+pub struct StageStart {
+    /// `layer 1`, …, `up-down`, `classifier`, `regressor` or `autoencoder`.
+    pub name: String,
+    /// `64 → 256`.
+    pub shape: String,
+    /// The most epochs it takes.
+    pub epochs: usize,
+    /// The first epoch, when a training goes on.
+    pub from: usize,
+    /// Cases in an epoch.
+    pub cases: usize,
+}
+
+/// What an epoch came to: a line of `metrics.jsonl`. What was not measured is left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EpochMetrics {
+    /// [`StageStart::name`].
+    pub stage: String,
+    /// Epochs done in this stage.
+    pub epoch: usize,
+    /// The most epochs of this stage.
+    pub epochs: usize,
+    /// Wall-clock seconds of the part of the epoch that ran in this process.
+    pub seconds: f64,
+    /// Cases learned from per second.
+    pub cases_per_second: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The momentum.
+    pub momentum: f64,
+    /// The Gibbs steps of the negative phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    /// Mean |ΔW| / mean |W| of the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_ratio: Option<f64>,
+    /// The largest singular values of W, now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub singular_values: Option<Vec<f64>>,
+    /// What the machine looks like.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub report: Option<monitor::Report>,
+    /// What is wrong with a layer that has learned, in its last epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// How well the chains mix that fantasies come from.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
+    /// Mean −log p of what the fine-tuned network learns to say, on the training cases while learning, nats; with what units are
+    /// left out and how cases are moved, so more than the same of cases as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// Errors of the classifier on the validation part, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_error: Option<f64>,
+    /// Root of the mean squared error of the regressor on the validation part, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_rmse: Option<f64>,
+    /// Squared error of the autoencoder on the validation part, summed over a case's values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_squared_error: Option<f64>,
+    /// Mean −log p on the validation part, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+}
+
+/// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that an observer does changes the result.
+///
+/// Every method may be left out. `()` is nobody.
+///
+/// ```
+/// use rbm_core::train::{Command, EpochMetrics, Observer, Step};
+///
+/// /// A line an epoch; stops after so many mini-batches.
+/// struct Lines { batches: usize }
+///
+/// impl Observer for Lines {
+///     fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
+///         self.batches -= 1;
+///         Ok(if self.batches == 0 { Command::Stop } else { Command::Continue })
+///     }
+///
+///     fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {
+///         println!("{}: epoch {} of {}", metrics.stage, metrics.epoch, metrics.epochs);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Observer {
+    /// A stage begins.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn stage(&mut self, start: &StageStart) -> Result<()> {
+        let _ = start;
         Ok(())
     }
 
-    /// Learns from `position` on until the plan's last epoch is done or `after_step`, which is called after every mini-batch, breaks;
-    /// [`nothing`] never does. `position` and `rng` are left where a later call can go on. Errors when the weights diverge.
-    pub fn fit(
-        &mut self,
-        rbm: &Rbm,
-        feed: &dyn Feed,
-        plan: &Plan,
-        position: &mut Position,
-        rng: &mut Rng,
-        after_step: &mut dyn FnMut(&Moment) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        while position.epoch < plan.epochs {
-            let epoch = position.epoch;
-            let span = tracing::debug_span!("epoch", epoch);
-            let _entered = span.enter();
-            let learning_rate = plan.learning_rate.at(epoch, plan.epochs);
-            let momentum = plan.momentum.at(epoch, plan.epochs);
-            self.negative.set_steps(plan.steps.steps_at(epoch, plan.epochs));
-            let order = feed.order(epoch);
-            let last = order.len().saturating_sub(1);
-            position.check(&order)?;
-            for (i, indices) in order.indices().enumerate().skip(position.batch) {
-                let visible = feed.batch(indices, rng)?;
-                let before =
-                    if i == last { Some(rbm.weights().as_detached_tensor().copy()?) } else { None };
-                self.optimizer.set_rates(learning_rate * self.negative.pace(), momentum);
-                self.step(rbm, &visible, rng)?;
-                tracing::trace!(epoch, batch = i, "step");
-                *position = if i == last {
-                    Position { epoch: epoch + 1, batch: 0 }
-                } else {
-                    Position { epoch, batch: i + 1 }
-                };
-                let update_ratio = match &before {
-                    Some(before) => Some(monitor::update_ratio(before, rbm.weights())?),
-                    None => None,
-                };
-                let mixing = if i == last { self.negative.mixing()? } else { None };
-                let moment = Moment {
-                    rbm,
-                    memory: &*self,
-                    rng: *rng,
-                    position: *position,
-                    batches: order.len(),
-                    cases: indices.len(),
-                    update_ratio,
-                    mixing: mixing.as_ref(),
-                };
-                if i == last {
-                    monitor::check(rbm)?;
-                    tracing::debug!(epoch, update_ratio, "epoch done");
-                }
-                if after_step(&moment)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-}
-
-impl<N: Stateful, O: Stateful> Stateful for Trainer<N, O> {
-    fn state(&self) -> State {
-        let transforms = self.transforms.iter().enumerate();
-        prefixed("negative", self.negative.state())
-            .chain(prefixed("optimizer", self.optimizer.state()))
-            .chain(transforms.flat_map(|(i, transform)| {
-                prefixed(&format!("transform.{i}"), transform.state()).collect::<Vec<_>>()
-            }))
-            .collect()
+    /// A mini-batch was learned. What it wants next; [`Command::Continue`] unless it says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn step(&mut self, step: &Step) -> Result<Command> {
+        let _ = step;
+        Ok(Command::Continue)
     }
 
-    fn restore(&mut self, state: &State) -> Result<()> {
-        self.negative.restore(&below("negative", state))?;
-        self.optimizer.restore(&below("optimizer", state))?;
-        for (i, transform) in self.transforms.iter_mut().enumerate() {
-            transform.restore(&below(&format!("transform.{i}"), state))?;
-        }
+    /// An epoch is done. It comes before the [`Observer::step`] of its last mini-batch.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn epoch(&mut self, metrics: &EpochMetrics) -> Result<()> {
+        let _ = metrics;
+        Ok(())
+    }
+
+    /// A checkpoint was asked for, or a stage is done.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let _ = checkpoint;
         Ok(())
     }
 }
+
+/// Nobody watches.
+impl Observer for () {}

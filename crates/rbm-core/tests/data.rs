@@ -8,7 +8,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::flat;
-use rbm_core::train::{Cases, Feed};
+use rbm_core::trainer::{BatchSource, Shuffled};
 use rbm_core::{Batches, Rng};
 
 fn order(batches: &Batches) -> Vec<u32> {
@@ -115,7 +115,7 @@ fn rows_are_those_of_the_indices() {
 #[test]
 fn an_epochs_order_depends_on_the_epoch_alone() {
     let cases = Tensor::zeros((103, 2), DType::F32, &Device::Cpu).unwrap();
-    let feed = Cases { cases: &cases, batch_size: 10, shuffle: Rng::new(8) };
+    let feed = Shuffled { cases: &cases, batch_size: 10, shuffle: Rng::new(8) };
     assert_eq!(order(&feed.order(3)), order(&feed.order(3)));
     assert_ne!(order(&feed.order(3)), order(&feed.order(4)));
 }

@@ -11,7 +11,8 @@ use common::{assert_close, bernoulli, matrix, parameter_bits, patterns};
 use rbm_core::init::Init;
 use rbm_core::likelihood::log_likelihood;
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::train::{Cases, Moment, Plan, Position, nothing};
+use rbm_core::train::{Cursor, EpochMetrics, Observer};
+use rbm_core::trainer::{Plan, Shuffled};
 use rbm_core::transform::Centre;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
@@ -44,7 +45,7 @@ fn fit<N: NegativePhase, O: Optimizer>(
     trainer: &mut Trainer<N, O>,
     (epochs, rate): (usize, f64),
 ) -> Result<Rng> {
-    let feed = Cases { cases, batch_size: 14, shuffle: Rng::new(3) };
+    let source = Shuffled { cases, batch_size: 14, shuffle: Rng::new(3) };
     let plan = Plan {
         epochs,
         learning_rate: Schedule::Ramp { from: rate, to: rate / 10.0, curve: Default::default() },
@@ -52,7 +53,7 @@ fn fit<N: NegativePhase, O: Optimizer>(
         steps: 1.0.into(),
     };
     let mut rng = Rng::new(4);
-    let _ = trainer.fit(rbm, &feed, &plan, &mut Position::default(), &mut rng, &mut nothing)?;
+    let _ = trainer.fit(rbm, &source, &plan, &mut Cursor::default(), &mut rng, &mut ())?;
     Ok(rng)
 }
 
@@ -207,21 +208,22 @@ fn a_report_tells_divergence_from_bad_learning() {
 /// Watching a training does not change it.
 #[test]
 fn a_report_after_every_epoch_changes_nothing() {
-    type AfterStep<'a> = &'a mut dyn FnMut(&Moment) -> Result<std::ops::ControlFlow<()>>;
+    /// Looks at the machine after every epoch.
+    struct Reports<'a>(&'a Monitor, &'a Rbm, usize);
+
+    impl Observer for Reports<'_> {
+        fn epoch(&mut self, _: &EpochMetrics) -> Result<()> {
+            self.0.report(self.1)?;
+            self.2 += 1;
+            Ok(())
+        }
+    }
+
     let cases = bars_and_stripes();
     let monitor = Monitor { train: cases.clone(), held_out: Some(cases.clone()), rng: Rng::new(8) };
-    let mut epochs = 0;
-    let mut report = |moment: &Moment| {
-        if moment.ends_epoch() {
-            monitor.report(moment.rbm)?;
-            epochs += 1;
-        }
-        nothing(moment)
-    };
-    let run = |after_step: AfterStep| {
-        let rbm = new_machine(&cases);
+    let run = |rbm: &Rbm, observer: &mut dyn Observer| {
         let mut trainer = Trainer::new(ContrastiveDivergence::new(1), Sgd::new(0.0));
-        let feed = Cases { cases: &cases, batch_size: 5, shuffle: Rng::new(3) };
+        let source = Shuffled { cases: &cases, batch_size: 5, shuffle: Rng::new(3) };
         let constant = |value: f64| Schedule::Constant(value);
         let plan = Plan {
             epochs: 4,
@@ -230,13 +232,14 @@ fn a_report_after_every_epoch_changes_nothing() {
             steps: constant(1.0),
         };
         let mut rng = Rng::new(9);
-        let _ = trainer
-            .fit(&rbm, &feed, &plan, &mut Position::default(), &mut rng, after_step)
-            .unwrap();
-        (parameter_bits(&rbm), rng)
+        let _ =
+            trainer.fit(rbm, &source, &plan, &mut Cursor::default(), &mut rng, observer).unwrap();
+        (parameter_bits(rbm), rng)
     };
-    assert_eq!(run(&mut report), run(&mut nothing));
-    assert_eq!(epochs, 4);
+    let (watched, alone) = (new_machine(&cases), new_machine(&cases));
+    let mut reports = Reports(&monitor, &watched, 0);
+    assert_eq!(run(&watched, &mut reports), run(&alone, &mut ()));
+    assert_eq!(reports.2, 4);
 }
 
 #[test]

@@ -7,17 +7,17 @@
 mod common;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bits, flat, machine, parameter_bits};
-use rbm_core::train::{Cases, Moment, Plan, Position, nothing};
+use rbm_core::train::{Command, Cursor, Observer, Step};
+use rbm_core::trainer::{Plan, Shuffled};
 use rbm_core::transform::{Clip, Sparsity, WeightDecay};
 use rbm_core::{
     Adam, Checkpoint, NegativePhase, Optimizer, Persistent, Phase, Rbm, Result, Rng, Schedule, Sgd,
     State, Stateful, Trainer, ops,
 };
-use serde::{Deserialize, Serialize};
 
 fn vector(values: &[f64]) -> Tensor {
     Tensor::new(values, &Device::Cpu).unwrap()
@@ -177,30 +177,20 @@ fn persistent_chains_continue() {
     assert_eq!(run(true), run(false));
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Record {
-    position: Position,
-    rng: Rng,
-}
-
 /// Writes everything to a file and stops after so many steps.
 struct StopAfter {
     steps: usize,
     path: PathBuf,
 }
 
-impl StopAfter {
-    fn see(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
+impl Observer for StopAfter {
+    fn step(&mut self, _: &Step) -> Result<Command> {
         self.steps -= 1;
-        if self.steps > 0 {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let parameters = moment.rbm.parameters().into_iter();
-        let parameters = parameters.map(|(name, var)| (format!("rbm.{name}"), var.detach()));
-        let memory = rbm_core::state::prefixed("memory", moment.memory.state());
-        let record = Record { position: moment.position, rng: moment.rng };
-        Checkpoint { tensors: parameters.chain(memory).collect(), record }.save(&self.path)?;
-        Ok(ControlFlow::Break(()))
+        Ok(if self.steps > 0 { Command::Continue } else { Command::Stop })
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        checkpoint.save(&self.path)
     }
 }
 
@@ -218,28 +208,18 @@ fn trainer(optimizer: Box<dyn Optimizer>) -> Trainer<Persistent, Box<dyn Optimiz
 fn learn(
     rbm: &Rbm,
     trainer: &mut Trainer<Persistent, Box<dyn Optimizer>>,
-    record: &mut Record,
-    after_step: &mut dyn FnMut(&Moment) -> Result<ControlFlow<()>>,
+    (cursor, rng): (&mut Cursor, &mut Rng),
+    observer: &mut dyn Observer,
 ) -> ControlFlow<()> {
     let cases = common::normal(14, 6, DType::F32, 5).ge(0.0).unwrap().to_dtype(DType::F32).unwrap();
-    let feed = Cases { cases: &cases, batch_size: 4, shuffle: Rng::new(6) };
+    let source = Shuffled { cases: &cases, batch_size: 4, shuffle: Rng::new(6) };
     let plan = Plan {
         epochs: 3,
         learning_rate: Schedule::Steps(vec![(0, 0.1), (1, 0.05)]),
         momentum: Schedule::Steps(vec![(0, 0.5), (2, 0.9)]),
         steps: Schedule::Steps(vec![(0, 1.0), (2, 2.0)]),
     };
-    let Record { position, rng } = record;
-    trainer.fit(rbm, &feed, &plan, position, rng, after_step).unwrap()
-}
-
-fn resume(rbm: &Rbm, memory: &mut dyn Stateful, path: &Path) -> Record {
-    let checkpoint = Checkpoint::<Record>::load(path, &Device::Cpu).unwrap();
-    for (name, var) in rbm.parameters() {
-        var.set(&checkpoint.tensors[&format!("rbm.{name}")]).unwrap();
-    }
-    memory.restore(&rbm_core::state::below("memory", &checkpoint.tensors)).unwrap();
-    checkpoint.record
+    trainer.fit(rbm, &source, &plan, cursor, rng, observer).unwrap()
 }
 
 /// Stopped after each of its twelve steps, carried through a file into new objects and continued, a training ends with
@@ -251,24 +231,23 @@ fn a_whole_training_continues_as_if_never_stopped() {
     let optimizers: [fn() -> Box<dyn Optimizer>; 2] =
         [|| Box::new(Sgd::new(0.1)), || Box::new(Adam::new(0.1))];
     for optimizer in optimizers {
-        let start = Record { position: Position::default(), rng: Rng::new(7) };
         let new = || machine("gaussian-learned:6", "bernoulli:3", DType::F32, 8);
-        let (rbm, mut whole, mut end) = (new(), trainer(optimizer()), start);
-        assert!(learn(&rbm, &mut whole, &mut end, &mut nothing).is_continue());
-        assert_eq!(end.position, Position { epoch: 3, batch: 0 });
+        let (rbm, mut whole) = (new(), trainer(optimizer()));
+        let (mut end, mut last) = (Cursor::default(), Rng::new(7));
+        assert!(learn(&rbm, &mut whole, (&mut end, &mut last), &mut ()).is_continue());
+        assert_eq!(end, Cursor { epoch: 3, batch: 0 });
         for steps in 1..=12 {
             let mut observer = StopAfter { steps, path: path.clone() };
-            let stopped =
-                learn(&new(), &mut trainer(optimizer()), &mut start.clone(), &mut |moment| {
-                    observer.see(moment)
-                });
+            let place = (&mut Cursor::default(), &mut Rng::new(7));
+            let stopped = learn(&new(), &mut trainer(optimizer()), place, &mut observer);
             assert!(stopped.is_break());
             let (twin, mut rest) =
                 (machine("gaussian-learned:6", "bernoulli:3", DType::F32, 0), trainer(optimizer()));
-            let mut record = resume(&twin, &mut rest, &path);
-            let _ = learn(&twin, &mut rest, &mut record, &mut nothing);
+            let checkpoint = Checkpoint::load(&path, &Device::Cpu).unwrap();
+            let (mut cursor, mut rng) = rest.resume(&twin, checkpoint).unwrap();
+            let _ = learn(&twin, &mut rest, (&mut cursor, &mut rng), &mut ());
             assert_eq!(parameter_bits(&twin), parameter_bits(&rbm), "stopped after {steps}");
-            assert_eq!(record, end, "stopped after {steps}");
+            assert_eq!((cursor, rng), (end, last), "stopped after {steps}");
             let all = |trainer: &dyn Stateful| -> Vec<_> {
                 trainer.state().into_iter().map(|(name, x)| (name, bits(&x))).collect()
             };

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use dbn::estimate::likelihood::{self, Likelihood, Sampling};
-use dbn::training::{Command, Figures, Observer, Outcome, Step};
+use dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
 use dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::likelihood::{Effort, Options, Sides};
@@ -209,7 +209,7 @@ impl Observer for Silent<'_> {
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, _: &Figures) -> dbn::Result<()> {
+    fn epoch(&mut self, _: &EpochMetrics) -> dbn::Result<()> {
         self.0.tick();
         Ok(())
     }

@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use rbm_core::init::{self, Init};
 use rbm_core::kernel::Imputation;
-use rbm_core::train::Feed;
+use rbm_core::trainer::BatchSource;
 use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data, ops};
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +161,11 @@ impl LayerInput<'_> {
     }
 }
 
-impl Feed for LayerInput<'_> {
+impl BatchSource for LayerInput<'_> {
+    fn count(&self) -> usize {
+        self.cases.count()
+    }
+
     fn order(&self, epoch: usize) -> Batches {
         let batches = Batches::new(self.cases.count(), self.batch_size);
         let mut rng = self.shuffle.split(epoch as u64);

@@ -10,13 +10,13 @@ mod parts;
 mod rates;
 mod seed;
 mod settings;
+mod stages;
 mod table;
 mod text;
 mod travel;
 mod units;
 mod updown;
 mod visible;
-mod work;
 
 use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::init::Init;
@@ -31,10 +31,10 @@ pub use self::method::Method;
 pub use self::nearest::{nearest, quoted};
 pub use self::rates::Rates;
 pub(crate) use self::rates::one_digit;
+pub use self::stages::StageKind;
 pub use self::text::BUILT_IN;
 pub use self::updown::UpDown;
 pub use self::visible::AUTO;
-pub use self::work::Work;
 use crate::learning::greedy::{Caching, Pass};
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.

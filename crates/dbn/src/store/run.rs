@@ -10,7 +10,7 @@ use rbm_core::{Error, Result};
 use crate::Recipe;
 use crate::network::config;
 use crate::store;
-use crate::training::{Checkpoint, Figures};
+use crate::training::{Checkpoint, EpochMetrics};
 
 /// The recipe in a run's folder.
 pub const RECIPE: &str = "recipe.toml";
@@ -171,9 +171,9 @@ impl Run {
     }
 
     /// Adds a line to `metrics.jsonl`.
-    pub fn append_metrics(&self, figures: &Figures) -> Result<()> {
+    pub fn append_metrics(&self, metrics: &EpochMetrics) -> Result<()> {
         let path = self.dir.join(METRICS);
-        let mut line = serde_json::to_vec(figures)
+        let mut line = serde_json::to_vec(metrics)
             .map_err(|e| Error::invalid(METRICS, "plain data", e.to_string()))?;
         line.push(b'\n');
         let file = fs::OpenOptions::new().create(true).append(true).open(&path);

@@ -1,10 +1,10 @@
 //! What is said where learning has diverged: where, and which key to set to what.
 
 use rbm_core::Error;
-use rbm_core::train::Position;
+use rbm_core::train::Cursor;
 
 use super::Training;
-use crate::recipe::{Work, one_digit};
+use crate::recipe::{StageKind, one_digit};
 
 impl Training {
     /// `error` with the stage and epoch of a divergence, and with what to do about it.
@@ -12,7 +12,7 @@ impl Training {
         match error {
             Error::Diverged { what, hint, .. } => {
                 let hint = self.advice().unwrap_or(hint);
-                let Position { epoch, batch } = self.record.position;
+                let Cursor { epoch, batch } = self.record.cursor;
                 let epoch = epoch + usize::from(batch > 0);
                 let place = format!("{}, epoch {epoch}", self.stage_name());
                 Error::Diverged { place, what, hint }
@@ -25,30 +25,30 @@ impl Training {
     fn advice(&self) -> Option<String> {
         let recipe = &self.recipe;
         let (name, rate, epochs) = match self.work()? {
-            Work::Layer(i) => {
+            StageKind::Layer(i) => {
                 let layer = &recipe.layers[i];
                 (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
             }
-            Work::UpDown => {
+            StageKind::UpDown => {
                 let table = recipe.updown.as_ref()?;
                 ("updown".into(), &table.learning_rate, table.epochs)
             }
-            Work::Classifier => {
+            StageKind::Classifier => {
                 let table = recipe.classifier.as_ref()?;
                 ("classifier".into(), &table.learning_rate, table.epochs)
             }
-            Work::Regressor => {
+            StageKind::Regressor => {
                 let table = recipe.regressor.as_ref()?;
                 ("regressor".into(), &table.learning_rate, table.epochs)
             }
-            Work::Autoencoder => {
+            StageKind::Autoencoder => {
                 let table = recipe.autoencoder.as_ref()?;
                 ("autoencoder".into(), &table.learning_rate, table.epochs)
             }
         };
-        let now = rate.at(self.record.position.epoch, epochs);
+        let now = rate.at(self.record.cursor.epoch, epochs);
         let usual = match self.work()? {
-            Work::Layer(i) => recipe.usual_rate(i, &self.visible),
+            StageKind::Layer(i) => recipe.usual_rate(i, &self.visible),
             _ => 0.1,
         };
         let lower = one_digit(usual.min(0.1 * now));

@@ -1,41 +1,37 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
+mod averaging;
 mod backprop;
 mod divergence;
-mod finetune;
-mod joint;
-mod keep;
+mod fine_tune;
 mod network;
 mod pretrain;
-mod record;
 mod resume;
-mod updown;
-mod watch;
+mod state;
+mod up_down;
 
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use candle_dbn_data as data;
 use candle_dbn_data::{Columns, Missing, Parts, Scaling, Standardise, known_moments};
+pub use rbm_core::Checkpoint;
 use rbm_core::kernel::Imputation;
 use rbm_core::state::State;
+pub use rbm_core::train::{Command, Cursor, EpochMetrics, Observer, StageStart, Step};
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
-use self::keep::Kept;
+use self::averaging::BestWeights;
 use self::network::Network;
-pub use self::record::Record;
-pub use self::watch::{Command, Figures, Observer, Stage, Step};
+pub use self::state::TrainingState;
 use crate::learning::greedy::Pass;
 use crate::network::labels;
 use crate::network::missing::MissingValues;
-use crate::recipe::Work;
+use crate::recipe::StageKind;
 use crate::{ConditionalLayer, Dataset, Dbn, Examples, Model, Recipe};
 
 /// The most weights of a machine: eight gigabytes of them.
 const MOST_WEIGHTS: usize = 1 << 31;
-
-/// A training's checkpoint.
-pub type Checkpoint = rbm_core::Checkpoint<Record>;
 
 /// How a call of [`Training::run`] ended.
 #[derive(Debug)]
@@ -109,12 +105,12 @@ pub struct Training {
     /// What is fine-tuned by backpropagation, once its stage has begun.
     network: Option<Network>,
     /// What it gets when it is finished.
-    kept: Kept,
+    kept: BestWeights,
     /// What a restored stage's trainer must remember.
     memory: State,
     /// What the machines that are learned again begin with, by their names in a checkpoint.
     warm: State,
-    record: Record,
+    record: TrainingState,
 }
 
 /// Independent streams of random numbers of each stage, one a purpose.
@@ -236,7 +232,7 @@ impl Training {
             None => None,
         };
         Ok(Self {
-            record: Record::beginning(&recipe, &train, validation.as_ref())?,
+            record: TrainingState::beginning(&recipe, &train, validation.as_ref())?,
             recipe,
             train,
             validation,
@@ -259,14 +255,14 @@ impl Training {
             rbms: Vec::new(),
             generative: Vec::new(),
             network: None,
-            kept: Kept::default(),
+            kept: BestWeights::default(),
             memory: State::new(),
             warm: State::new(),
         })
     }
 
     /// Where the training stands.
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> &TrainingState {
         &self.record
     }
 
@@ -275,33 +271,33 @@ impl Training {
         self.work().is_none()
     }
 
-    /// Works until everything is done or the observer stops it. Errors for divergence name the stage and epoch; the last
+    /// StageKinds until everything is done or the observer stops it. Errors for divergence name the stage and epoch; the last
     /// checkpoint was taken before it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         while let Some(work) = self.work() {
             let flow = match work {
-                Work::Layer(layer) => self.pretrain(layer, observer),
-                Work::Classifier | Work::Regressor | Work::Autoencoder => {
-                    self.finetune(work, observer)
+                StageKind::Layer(layer) => self.pretrain(layer, observer),
+                StageKind::Classifier | StageKind::Regressor | StageKind::Autoencoder => {
+                    self.fine_tune(work, observer)
                 }
-                Work::UpDown => self.updown(observer),
+                StageKind::UpDown => self.up_down(observer),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
-            tracing::info!(stage = %work, epochs = self.record.position.epoch, "stage done");
+            tracing::info!(stage = %work, epochs = self.record.cursor.epoch, "stage done");
             self.record.close_stage(&self.recipe);
-            if !matches!(self.work(), Some(Work::Layer(_))) {
+            if !matches!(self.work(), Some(StageKind::Layer(_))) {
                 self.warm.clear();
             }
             self.memory = State::new();
-            observer.checkpoint(&self.checkpoint(State::new()))?;
+            observer.checkpoint(&self.checkpoint().untyped()?)?;
         }
         Ok(Outcome::Finished(Box::new(self.model()?)))
     }
 
     /// What is to be done now; none at the end.
-    fn work(&self) -> Option<Work> {
+    fn work(&self) -> Option<StageKind> {
         self.recipe.stages().get(self.record.stage).copied()
     }
 

@@ -5,7 +5,7 @@ use rbm_core::{Error, Result};
 use super::{Stream, Training};
 use crate::network::fine_tune::FineTune;
 use crate::network::regressor::{Regressor, Target};
-use crate::recipe::Work;
+use crate::recipe::StageKind;
 use crate::{Autoencoder, Classifier};
 
 /// What comes of the stack by backpropagation.
@@ -27,11 +27,11 @@ impl Network {
     }
 
     /// The stage that it belongs to.
-    pub(super) fn work(&self) -> Work {
+    pub(super) fn kind(&self) -> StageKind {
         match self {
-            Self::Classifier(_) => Work::Classifier,
-            Self::Regressor(_) => Work::Regressor,
-            Self::Autoencoder(_) => Work::Autoencoder,
+            Self::Classifier(_) => StageKind::Classifier,
+            Self::Regressor(_) => StageKind::Regressor,
+            Self::Autoencoder(_) => StageKind::Autoencoder,
         }
     }
 
@@ -49,17 +49,17 @@ impl Network {
 }
 
 impl Training {
-    /// The network that `work` fine-tunes, as pre-training leaves it. Errors for a stage that fine-tunes none.
-    pub(super) fn new_network(&self, work: Work) -> Result<Network> {
-        match work {
-            Work::Classifier => {
+    /// The network that `kind` fine-tunes, as pre-training leaves it. Errors for a stage that fine-tunes none.
+    pub(super) fn new_network(&self, kind: StageKind) -> Result<Network> {
+        match kind {
+            StageKind::Classifier => {
                 let classes = self.classes;
                 let classes =
                     classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
                 let mut rng = self.stream(Stream::Init);
                 Ok(Network::Classifier(Classifier::unroll(&self.rbms, classes, &mut rng)?))
             }
-            Work::Regressor => {
+            StageKind::Regressor => {
                 let targets = self.train.targets.as_deref().zip(self.target.as_deref());
                 let Some((values, name)) = targets else {
                     return Err(Error::invalid("the data", "a target (--target COLUMN)", "none"));
@@ -68,7 +68,7 @@ impl Training {
                 let mut rng = self.stream(Stream::Init);
                 Ok(Network::Regressor(Regressor::unroll(&self.rbms, target, &mut rng)?))
             }
-            Work::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
+            StageKind::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
             other => Err(Error::invalid("fine-tuning", "an unrolled network", other.to_string())),
         }
     }

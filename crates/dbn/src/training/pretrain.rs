@@ -1,22 +1,21 @@
 //! The stage of one layer: a machine learns from what the ones below make of the data.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
-use candle_core::Tensor;
-use rbm_core::init;
+use candle_core::{D, Tensor};
 use rbm_core::monitor::{self, Monitor};
-use rbm_core::state::State;
-use rbm_core::train::{Feed, Moment, Plan};
-use rbm_core::{Error, Rbm, Result, Rng, Stateful, Trainer, spectrum};
+use rbm_core::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::trainer::{BatchSource, Fit, Plan};
+use rbm_core::{
+    Batches, Checkpoint, Error, Joint, NegativePhase, Optimizer, Rbm, Result, Rng, Stateful,
+    Trainer, data, init, spectrum,
+};
 
-use super::joint::Recognised;
-use super::keep::Kept;
-use super::record::{Record, checkpoint_of, warm_tensors};
-use super::watch::{Command, Figures, Observer, Stage, Step};
+use super::averaging::BestWeights;
+use super::state::{checkpoint_of, warm_tensors};
 use super::{Stream, Training};
 use crate::Examples;
-use crate::learning::greedy::{Caching, LayerInput, Pass};
+use crate::learning::greedy::{Caching, Labels, LayerInput, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;
@@ -37,7 +36,7 @@ impl Training {
         let span = tracing::info_span!("layer", number = stage + 1, hidden = %layer.hidden);
         let _entered = span.enter();
         let is_new = self.rbms.len() == stage;
-        tracing::info!(epochs = layer.epochs, from = self.record.position.epoch, "pre-training");
+        tracing::info!(epochs = layer.epochs, from = self.record.cursor.epoch, "pre-training");
         if is_new {
             self.rbms.push(self.new_rbm(stage)?);
             self.record.rng = self.stream(Stream::Learn);
@@ -88,33 +87,21 @@ impl Training {
         let (learning_rate, momentum) = layer.rates()?;
         let plan =
             Plan { epochs: layer.epochs, learning_rate, momentum, steps: layer.steps.clone() };
-        observer.stage(&Stage {
-            name: format!("layer {}", stage + 1),
-            shape: format!("{} → {}", rbm.visible().units().size(), rbm.hidden().units().size()),
-            epochs: layer.epochs,
-            from: self.record.position.epoch,
-            cases: self.train.len(),
-        })?;
-        let monitor = self.monitor(&feed)?;
-        let (mut position, mut rng) = (self.record.position, self.record.rng);
-        let mut reporter = Reporter {
-            observer,
-            monitor,
-            is_monitored: self.monitor,
+        let mut stage = LayerStage {
+            fit: Fit::new(&mut trainer, rbm, &learned, &plan),
+            training: self,
+            rbm,
             lower,
+            epochs: plan.epochs,
+            monitor: self.monitor(&feed)?,
             recognised: self.recognised(stage, lower)?,
-            plan: &plan,
-            record: self.record.clone(),
-            warm: &self.warm,
-            clock: Instant::now(),
-            cases: 0,
             has_left: false,
         };
-        let mut after_step = |moment: &Moment| reporter.see(moment);
-        let flow = trainer.fit(rbm, &learned, &plan, &mut position, &mut rng, &mut after_step);
-        let epochs = reporter.record.epochs;
-        (self.record.position, self.record.rng, self.record.epochs) = (position, rng, epochs);
-        self.memory = trainer.state();
+        let (mut cursor, mut rng) = (self.record.cursor, self.record.rng);
+        let flow = train::run(&mut stage, &mut cursor, &mut rng, observer);
+        let memory = trainer.state();
+        self.record.move_to(cursor, rng);
+        self.memory = memory;
         flow
     }
 
@@ -154,127 +141,152 @@ impl Training {
         let held_out = self.validation.as_ref().map(some).transpose()?;
         Ok(Monitor { train: some(&self.train)?, held_out, rng: self.stream(Stream::Monitor) })
     }
+
+    /// The labels of `part` that the machine with this number learns, if it does.
+    fn labels_of<'a>(&self, part: &'a Examples, layer: usize) -> Option<Labels<'a>> {
+        let (of_cases, classes) = (part.labels.as_deref()?, self.classes?);
+        self.recipe.is_joint(layer).then_some(Labels { of_cases, classes })
+    }
+
+    /// The validation cases as they arrive at the joint machine with this number, above `below`; none where nobody looks.
+    fn recognised(&self, layer: usize, below: &[Rbm]) -> Result<Option<Recognised<'_>>> {
+        let part = self.validation.as_ref().filter(|_| self.monitor);
+        let Some((part, labels)) = part.and_then(|part| Some((part, self.labels_of(part, layer)?)))
+        else {
+            return Ok(None);
+        };
+        let arriving = data::blocks(&part.cases).map(|block| {
+            let block = match &self.imputation {
+                Some(imputation) => imputation.started(&block?)?,
+                None => block?,
+            };
+            Ok(crate::network::dbn::up(below, &block)?.detach())
+        });
+        let arriving = Tensor::cat(&arriving.collect::<Result<Vec<_>>>()?, 0)?;
+        Ok(Some(Recognised { arriving, labels }))
+    }
 }
 
-/// Turns what happens inside a layer's training into figures, commands and checkpoints.
-struct Reporter<'a> {
-    observer: &'a mut dyn Observer,
-    monitor: Monitor,
-    /// Whether figures tell what the monitor sees; it looks for divergence in the last epoch in either case.
-    is_monitored: bool,
+/// One machine of the stack that learns, as [`train::run`] sees it.
+struct LayerStage<'a> {
+    fit: Fit<'a, Box<dyn NegativePhase>, Box<dyn Optimizer>>,
+    training: &'a Training,
+    rbm: &'a Rbm,
     lower: &'a [Rbm],
+    epochs: usize,
+    /// Looks for divergence in the last epoch also where metrics do not tell what it sees.
+    monitor: Monitor,
     /// The validation cases whose labels the machine is to find.
     recognised: Option<Recognised<'a>>,
-    plan: &'a Plan,
-    record: Record,
-    /// What the machines above begin with.
-    warm: &'a State,
-    clock: Instant,
-    cases: usize,
     /// Whether it has been said that the chains have left equilibrium.
     has_left: bool,
 }
 
-impl Reporter<'_> {
+impl LayerStage<'_> {
     /// What the machine looks like. Errors where it has diverged.
-    fn report(&self, moment: &Moment) -> Result<monitor::Report> {
-        let report = self.monitor.report(moment.rbm)?;
-        let memory = moment.memory.state();
+    fn report(&self) -> Result<monitor::Report> {
+        let report = self.monitor.report(self.rbm)?;
+        let memory = self.fit.memory();
         let is_chains = |name: &str| CHAINS.iter().any(|end| name.ends_with(end));
         let chains = memory.iter().filter(|(name, _)| is_chains(name));
-        report.check(moment.rbm, chains.map(|(_, chains)| chains))?;
+        report.check(self.rbm, chains.map(|(_, chains)| chains))?;
         Ok(report)
     }
 
     /// The largest singular values after this epoch, if it is one of those in which they are looked at.
-    fn singular_values(&self, rbm: &Rbm, epoch: usize) -> Result<Option<Vec<f64>>> {
-        let apart = self.plan.epochs.div_ceil(SPECTRA).max(1);
-        if !self.is_monitored || (!epoch.is_multiple_of(apart) && epoch != self.plan.epochs) {
+    fn singular_values(&self, epoch: usize) -> Result<Option<Vec<f64>>> {
+        let apart = self.epochs.div_ceil(SPECTRA).max(1);
+        if !self.training.monitor || (!epoch.is_multiple_of(apart) && epoch != self.epochs) {
             return Ok(None);
         }
-        spectrum::singular_values(rbm, SINGULAR_VALUES)
-    }
-}
-
-impl Reporter<'_> {
-    /// A mini-batch was learned, perhaps the last one of an epoch.
-    fn see(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
-        if moment.ends_epoch() {
-            self.epoch(moment)?;
-        }
-        self.step(moment)
+        spectrum::singular_values(self.rbm, SINGULAR_VALUES)
     }
 
-    fn epoch(&mut self, moment: &Moment) -> Result<()> {
-        self.record.epochs += 1;
-        let epochs = self.plan.epochs;
-        let epoch = moment.position.epoch - 1;
-        let seconds = self.clock.elapsed().as_secs_f64();
-        let cases = self.cases + moment.cases;
-        let is_last = epoch + 1 == epochs;
-        let report = match self.is_monitored || is_last {
-            true => Some(self.report(moment)?),
-            false => None,
-        };
-        let warnings = match &report {
-            Some(report) if is_last => report.warnings(&moment.rbm.hidden().units()),
-            _ => Vec::new(),
-        };
-        self.observer.epoch(&Figures {
-            stage: format!("layer {}", self.lower.len() + 1),
-            epoch: epoch + 1,
-            epochs,
-            seconds,
-            cases_per_second: cases as f64 / seconds.max(1e-9),
-            learning_rate: self.plan.learning_rate.at(epoch, epochs),
-            momentum: self.plan.momentum.at(epoch, epochs),
-            k: Some(self.plan.steps.steps_at(epoch, epochs)),
-            update_ratio: moment.update_ratio,
-            singular_values: self.singular_values(moment.rbm, epoch + 1)?,
-            report: report.filter(|_| self.is_monitored),
-            warnings,
-            mixing: moment.mixing.cloned(),
-            validation_error: self
-                .recognised
-                .as_ref()
-                .map(|part| part.error(moment.rbm))
-                .transpose()?,
-            ..Figures::default()
-        })?;
-        let is_left = moment.mixing.is_some_and(|mixing| mixing.left_equilibrium);
+    /// Says once that the chains no longer follow the machine.
+    fn warn(&mut self, metrics: &EpochMetrics) {
+        let mixing = metrics.mixing.as_ref();
+        let is_left = mixing.is_some_and(|mixing| mixing.left_equilibrium);
         if is_left && !self.has_left {
             tracing::warn!(
-                epoch = epoch + 1,
-                r_hat = moment.mixing.and_then(|mixing| mixing.r_hat),
+                epoch = metrics.epoch,
+                r_hat = mixing.and_then(|mixing| mixing.r_hat),
                 "training has left equilibrium: its chains no longer follow the machine; take more steps, a lower \
                  learning rate, or another method"
             );
         }
         self.has_left |= is_left;
-        Ok(())
+    }
+}
+
+impl Stage for LayerStage<'_> {
+    fn start(&self, from: usize) -> StageStart {
+        let name = format!("layer {}", self.lower.len() + 1);
+        StageStart { name, ..self.fit.start(from) }
     }
 
-    fn step(&mut self, moment: &Moment) -> Result<ControlFlow<()>> {
-        self.cases += moment.cases;
-        if moment.ends_epoch() {
-            (self.cases, self.clock) = (0, Instant::now());
-        }
-        let command =
-            self.observer.step(&Step { cases: moment.cases, position: moment.position })?;
-        if command == Command::Continue {
-            return Ok(ControlFlow::Continue(()));
-        }
-        monitor::check(moment.rbm)?;
-        (self.record.position, self.record.rng) = (moment.position, moment.rng);
-        let rbms = self.lower.iter().chain([moment.rbm]);
-        let memory = moment.memory.state();
-        let mut checkpoint = checkpoint_of(rbms, None, &Kept::default(), memory, &self.record);
-        checkpoint.tensors.extend(warm_tensors(self.warm));
-        self.observer.checkpoint(&checkpoint)?;
-        Ok(if command == Command::Stop {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+    fn is_over(&self, epochs: usize) -> bool {
+        self.fit.is_over(epochs)
+    }
+
+    fn order(&self, epoch: usize) -> Batches {
+        self.fit.order(epoch)
+    }
+
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()> {
+        self.fit.start_epoch(epoch, batches)
+    }
+
+    fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()> {
+        self.fit.step(indices, at, rng)
+    }
+
+    fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
+        let metrics = self.fit.end_epoch(metrics)?;
+        self.warn(&metrics);
+        let is_last = metrics.epoch == self.epochs;
+        let is_monitored = self.training.monitor;
+        let report = (is_monitored || is_last).then(|| self.report()).transpose()?;
+        let warnings = match &report {
+            Some(report) if is_last => report.warnings(&self.rbm.hidden().units()),
+            _ => Vec::new(),
+        };
+        let recognised = self.recognised.as_ref();
+        Ok(EpochMetrics {
+            singular_values: self.singular_values(metrics.epoch)?,
+            report: report.filter(|_| is_monitored),
+            warnings,
+            validation_error: recognised.map(|part| part.error(self.rbm)).transpose()?,
+            ..metrics
         })
+    }
+
+    fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
+        monitor::check(self.rbm)?;
+        let rbms = self.lower.iter().chain([self.rbm]);
+        let record = self.training.record.at(cursor, rng);
+        let kept = BestWeights::default();
+        let mut checkpoint = checkpoint_of(rbms, None, &kept, self.fit.memory(), record);
+        checkpoint.tensors.extend(warm_tensors(&self.training.warm));
+        checkpoint.untyped()
+    }
+}
+
+/// What arrives of the validation cases at a joint machine, by means, and their labels.
+struct Recognised<'a> {
+    arriving: Tensor,
+    labels: Labels<'a>,
+}
+
+impl Recognised<'_> {
+    /// How many of them, in percent, `top` takes for another class than theirs.
+    fn error(&self, top: &Rbm) -> Result<f64> {
+        let Labels { of_cases, .. } = self.labels;
+        let mut found = Vec::with_capacity(of_cases.len());
+        for block in data::blocks(&self.arriving) {
+            let probable = Joint::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
+            found.extend(probable.to_vec1::<u32>()?);
+        }
+        let errors = found.iter().zip(of_cases).filter(|(a, b)| a != b).count();
+        Ok(100.0 * errors as f64 / of_cases.len().max(1) as f64)
     }
 }

@@ -2,15 +2,15 @@
 
 use candle_core::{DType, Tensor};
 use rbm_core::state::{State, below, take};
-use rbm_core::train::Position;
-use rbm_core::{Error, Rbm, Result};
+use rbm_core::train::Cursor;
+use rbm_core::{Checkpoint, Error, Rbm, Result};
 
+use super::averaging::{BestWeights, Counts};
 use super::backprop::Sum;
-use super::keep::{Counts, Kept};
-use super::record::{Fingerprint, VERSION, name_of};
-use super::{Checkpoint, Record, Stream, Training};
+use super::state::{Fingerprint, VERSION, name_of};
+use super::{Stream, Training, TrainingState};
 use crate::ConditionalLayer;
-use crate::recipe::Work;
+use crate::recipe::StageKind;
 
 impl Training {
     /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data, or to machines of another shape.
@@ -20,7 +20,7 @@ impl Training {
     ///
     /// Gives what is to be said of that, a sentence each.
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<Vec<String>> {
-        let Checkpoint { tensors, record } = checkpoint;
+        let Checkpoint::<TrainingState> { tensors, record } = checkpoint.typed()?;
         if record.version != VERSION {
             let found = format!("version {}", record.version);
             return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
@@ -47,7 +47,10 @@ impl Training {
         self.take_generative(&tensors)?;
         let stages = self.recipe.stages();
         for (stage, work) in stages.into_iter().enumerate() {
-            let is_network = matches!(work, Work::Classifier | Work::Regressor | Work::Autoencoder);
+            let is_network = matches!(
+                work,
+                StageKind::Classifier | StageKind::Regressor | StageKind::Autoencoder
+            );
             if is_network && self.has_begun(stage) && tensors.contains_key(&format!("{work}.0")) {
                 let network = self.new_network(work)?;
                 for (i, var) in network.unrolled().vars().into_iter().enumerate() {
@@ -61,8 +64,8 @@ impl Training {
 
     /// Whether the stage with this number is done, or has been begun.
     fn has_begun(&self, stage: usize) -> bool {
-        let Record { stage: at, position, .. } = &self.record;
-        stage < at + usize::from(*position != Position::default())
+        let TrainingState { stage: at, cursor, .. } = &self.record;
+        stage < at + usize::from(*cursor != Cursor::default())
     }
 
     /// Puts the record where learning goes on: in the present stage, or in an earlier one of which the recipe now asks for more. What
@@ -71,7 +74,7 @@ impl Training {
         let mut notes = Vec::new();
         let (recipe, record) = (&self.recipe, &mut self.record);
         self.memory = below("memory", tensors);
-        self.kept = Kept::restored(tensors, record.kept);
+        self.kept = BestWeights::restored(tensors, record.kept);
         let is_other = !record.work.is_empty() && record.work != name_of(recipe, record.stage);
         let mut reopened = record.reopened(recipe);
         if reopened.is_none() && is_other {
@@ -107,18 +110,18 @@ impl Training {
                 format!("{name} goes on, from epoch {epochs} to {}", recipe.epochs_of(*work))
             }
         });
-        let again: Vec<_> = stages[stage + 1..].iter().map(Work::to_string).collect();
+        let again: Vec<_> = stages[stage + 1..].iter().map(StageKind::to_string).collect();
         if !again.is_empty() {
             notes.push(format!("then again, on top of what it learns: {}", again.join(", ")));
         }
         record.stage = stage;
         record.done.truncate(stage);
         record.work = name;
-        record.position = Position { epoch: epochs, batch: 0 };
+        record.cursor = Cursor { epoch: epochs, batch: 0 };
         record.sum = Sum::default();
         self.memory = State::new();
         if epochs == 0 {
-            self.kept = Kept::default();
+            self.kept = BestWeights::default();
         } else {
             self.kept.forget_average(self.validation.is_some());
         }
@@ -146,9 +149,9 @@ impl Training {
                     "{name} had learned labels, which now belong to the top: it is learned again without, from its other weights"
                 ));
                 let record = &mut self.record;
-                (record.stage, record.work, record.position) = (layer, name, Position::default());
+                (record.stage, record.work, record.cursor) = (layer, name, Cursor::default());
                 record.done.truncate(layer);
-                (self.memory, self.kept) = (State::new(), Kept::default());
+                (self.memory, self.kept) = (State::new(), BestWeights::default());
                 self.record.kept = Counts::default();
                 break;
             }
@@ -209,7 +212,7 @@ impl Training {
     fn take_generative(&mut self, tensors: &State) -> Result<()> {
         self.generative.clear();
         let stages = self.recipe.stages();
-        let updown = stages.iter().position(|work| *work == Work::UpDown);
+        let updown = stages.iter().position(|work| *work == StageKind::UpDown);
         if !updown.is_some_and(|stage| self.has_begun(stage)) {
             return Ok(());
         }

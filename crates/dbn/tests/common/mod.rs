@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 use dbn::Model;
-use dbn::training::{Checkpoint, Command, Figures, Observer, Stage, Step};
+use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, StageStart, Step};
 
-/// Stops after every `stride` steps, keeps the last checkpoint, and expects figures that are finite.
+/// Stops after every `stride` steps, keeps the last checkpoint, and expects metrics that are finite.
 #[derive(Default)]
 pub struct Interrupter {
     pub stride: usize,
@@ -16,7 +16,7 @@ pub struct Interrupter {
 }
 
 impl Observer for Interrupter {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, _: &StageStart) -> dbn::Result<()> {
         self.cases.push(0);
         Ok(())
     }
@@ -28,9 +28,9 @@ impl Observer for Interrupter {
         Ok(if stops { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, figures: &Figures) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
         self.epochs += 1;
-        let report = figures.report.iter();
+        let report = metrics.report.iter();
         report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
-use dbn::training::{Command, Observer, Outcome, Stage, Step};
+use dbn::training::{Command, Observer, Outcome, StageStart, Step};
 use dbn::{Recipe, Training, data};
 use flate2::{Compression, write::GzEncoder};
 
@@ -223,7 +223,7 @@ struct Limited {
 }
 
 impl Observer for Limited {
-    fn stage(&mut self, _: &Stage) -> dbn::Result<()> {
+    fn stage(&mut self, _: &StageStart) -> dbn::Result<()> {
         self.began = Some(Instant::now());
         Ok(())
     }

@@ -1,27 +1,30 @@
 //! Where a training stands, and how it is taken up again from there.
 
 use rbm_core::state::{State, prefixed};
-use rbm_core::train::Position;
+use rbm_core::train::Cursor;
 use rbm_core::{Rbm, Result, Rng, data};
 use serde::{Deserialize, Serialize};
 
+use super::Training;
+use super::averaging::{BestWeights, Counts};
 use super::backprop::Sum;
-use super::keep::{Counts, Kept};
 use super::network::Network;
-use super::{Checkpoint, Training};
-use crate::recipe::Work;
+use crate::recipe::StageKind;
 use crate::{ConditionalLayer, Examples, Recipe};
+
+type Checkpoint = rbm_core::Checkpoint<TrainingState>;
 
 pub(super) const VERSION: u32 = 1;
 
 /// Where a training stands: 0 is the lowest layer, then the layers above, then what is fine-tuned, then the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct TrainingState {
     pub(super) version: u32,
     /// The part of the work that is going on.
     pub stage: usize,
     /// The next mini-batch of it.
-    pub position: Position,
+    #[serde(rename = "position")]
+    pub cursor: Cursor,
     /// Epochs done in all stages together.
     pub epochs: u64,
     /// What that part is called; empty at the end.
@@ -45,7 +48,7 @@ pub(super) struct Done {
     pub(super) epochs: usize,
 }
 
-impl Record {
+impl TrainingState {
     /// Nothing is done yet.
     pub(super) fn beginning(
         recipe: &Recipe,
@@ -62,7 +65,7 @@ impl Record {
         Ok(Self {
             version: VERSION,
             stage: 0,
-            position: Position::default(),
+            cursor: Cursor::default(),
             epochs: 0,
             work: name_of(recipe, 0),
             done: Vec::new(),
@@ -73,13 +76,26 @@ impl Record {
         })
     }
 
+    /// The same at `cursor` of the stage, with the generator `rng`.
+    pub(super) fn at(&self, cursor: Cursor, rng: Rng) -> Self {
+        let mut there = self.clone();
+        there.move_to(cursor, rng);
+        there
+    }
+
+    /// Goes on to `cursor` of the stage.
+    pub(super) fn move_to(&mut self, cursor: Cursor, rng: Rng) {
+        self.epochs += cursor.epoch.saturating_sub(self.cursor.epoch) as u64;
+        (self.cursor, self.rng) = (cursor, rng);
+    }
+
     /// Goes from a stage that is done to the next one.
     pub(super) fn close_stage(&mut self, recipe: &Recipe) {
         self.done.truncate(self.stage);
-        self.done.push(Done { work: name_of(recipe, self.stage), epochs: self.position.epoch });
+        self.done.push(Done { work: name_of(recipe, self.stage), epochs: self.cursor.epoch });
         self.stage += 1;
         self.work = name_of(recipe, self.stage);
-        self.position = Position::default();
+        self.cursor = Cursor::default();
     }
 
     /// The first stage before the present one that is not done as `recipe` now has it, if there is one, and how many of its epochs
@@ -101,7 +117,7 @@ impl Record {
 
 /// What the stage with this number is called; empty where there is none.
 pub(super) fn name_of(recipe: &Recipe, stage: usize) -> String {
-    recipe.stages().get(stage).map_or_else(String::new, Work::to_string)
+    recipe.stages().get(stage).map_or_else(String::new, StageKind::to_string)
 }
 
 /// Enough of the data to notice that they are no longer the same.
@@ -123,14 +139,21 @@ fn take_in(checksum: &mut crc32fast::Hasher, part: &Examples) -> Result<()> {
 }
 
 impl Training {
-    /// A checkpoint between two stages, or within one whose trainer remembers `memory`.
-    pub(super) fn checkpoint(&self, memory: State) -> Checkpoint {
-        self.checkpoint_with(self.network.as_ref(), memory)
+    /// A checkpoint between two stages.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let (network, record) = (self.network.as_ref(), self.record.clone());
+        self.checkpoint_with(network, &self.kept, State::new(), record)
     }
 
-    /// The same while `network` is being fine-tuned.
-    pub(super) fn checkpoint_with(&self, network: Option<&Network>, memory: State) -> Checkpoint {
-        let mut checkpoint = checkpoint_of(&self.rbms, network, &self.kept, memory, &self.record);
+    /// One within a stage that fine-tunes `network`, of which `kept` is kept, by what remembers `memory`.
+    pub(super) fn checkpoint_with(
+        &self,
+        network: Option<&Network>,
+        kept: &BestWeights,
+        memory: State,
+        record: TrainingState,
+    ) -> Checkpoint {
+        let mut checkpoint = checkpoint_of(&self.rbms, network, kept, memory, record);
         checkpoint.tensors.extend(generative_tensors(&self.generative));
         checkpoint.tensors.extend(warm_tensors(&self.warm));
         checkpoint
@@ -140,20 +163,20 @@ impl Training {
 /// Everything that is needed to go on.
 pub(super) fn checkpoint_of<'a>(
     rbms: impl IntoIterator<Item = &'a Rbm>,
-    network: impl Into<Option<&'a Network>>,
-    kept: &Kept,
+    network: Option<&Network>,
+    kept: &BestWeights,
     memory: State,
-    record: &Record,
+    record: TrainingState,
 ) -> Checkpoint {
     let mut tensors = rbm_tensors(rbms);
-    if let Some(network) = network.into() {
+    if let Some(network) = network {
         for (i, var) in network.unrolled().vars().into_iter().enumerate() {
-            tensors.insert(format!("{}.{i}", network.work()), var.as_detached_tensor());
+            tensors.insert(format!("{}.{i}", network.kind()), var.as_detached_tensor());
         }
     }
     tensors.extend(kept.state());
     tensors.extend(prefixed("memory", memory));
-    Checkpoint { tensors, record: record.clone() }
+    Checkpoint { tensors, record }
 }
 
 /// Every parameter of the way down by its name in a checkpoint.

@@ -39,14 +39,14 @@ impl Counts {
 
 /// Parameters by their number in [`FineTune::vars`].
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct BestWeights {
     pub counts: Counts,
     /// What the finished model gets; empty while nothing is better than the last parameters.
     best: State,
     average: State,
 }
 
-impl Kept {
+impl BestWeights {
     /// Takes in the parameters after an epoch, averaged with earlier ones if `averages`. With a validation part they are
     /// kept if they are the best so far, and their score is returned; without one an average is always kept.
     pub fn close_epoch(
@@ -112,7 +112,7 @@ impl Kept {
             .collect()
     }
 
-    /// The way back from [`Kept::state`].
+    /// The way back from [`BestWeights::state`].
     pub fn restored(state: &State, counts: Counts) -> Self {
         Self { counts, best: below("best", state), average: below("average", state) }
     }

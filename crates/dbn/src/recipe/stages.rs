@@ -6,7 +6,7 @@ use super::Recipe;
 
 /// A stage of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum StageKind {
     /// A machine learns from what those below it make of the data; 0 is the lowest.
     Layer(usize),
     /// All layers learn together by up-down.
@@ -20,7 +20,7 @@ pub enum Work {
 }
 
 /// `layer 1`, …, `classifier` or `autoencoder`: what metrics call it.
-impl fmt::Display for Work {
+impl fmt::Display for StageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer(layer) => write!(f, "layer {}", layer + 1),
@@ -39,34 +39,38 @@ impl Recipe {
     }
 
     /// What there is to be done, in its order.
-    pub fn stages(&self) -> Vec<Work> {
-        let updown = self.updown.as_ref().map(|_| Work::UpDown);
-        let classifier = self.classifier.as_ref().map(|_| Work::Classifier);
-        let regressor = self.regressor.as_ref().map(|_| Work::Regressor);
-        let autoencoder = self.autoencoder.as_ref().map(|_| Work::Autoencoder);
+    pub fn stages(&self) -> Vec<StageKind> {
+        let updown = self.updown.as_ref().map(|_| StageKind::UpDown);
+        let classifier = self.classifier.as_ref().map(|_| StageKind::Classifier);
+        let regressor = self.regressor.as_ref().map(|_| StageKind::Regressor);
+        let autoencoder = self.autoencoder.as_ref().map(|_| StageKind::Autoencoder);
         let fine = updown.into_iter().chain(classifier).chain(regressor).chain(autoencoder);
-        (0..self.layers.len()).map(Work::Layer).chain(fine).collect()
+        (0..self.layers.len()).map(StageKind::Layer).chain(fine).collect()
     }
 
     /// The most epochs of this stage.
-    pub fn epochs_of(&self, work: Work) -> usize {
+    pub fn epochs_of(&self, work: StageKind) -> usize {
         let epochs = match work {
-            Work::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
-            Work::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
-            Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.epochs),
-            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.epochs),
-            Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.epochs),
+            StageKind::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
+            StageKind::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
+            StageKind::Classifier => self.classifier.as_ref().map(|classifier| classifier.epochs),
+            StageKind::Regressor => self.regressor.as_ref().map(|regressor| regressor.epochs),
+            StageKind::Autoencoder => {
+                self.autoencoder.as_ref().map(|autoencoder| autoencoder.epochs)
+            }
         };
         epochs.unwrap_or(0)
     }
 
     /// After how many epochs without a better validation error it stops, where it may.
-    pub(crate) fn patience_of(&self, work: Work) -> Option<usize> {
+    pub(crate) fn patience_of(&self, work: StageKind) -> Option<usize> {
         match work {
-            Work::Layer(_) | Work::UpDown => None,
-            Work::Classifier => self.classifier.as_ref().map(|classifier| classifier.patience),
-            Work::Regressor => self.regressor.as_ref().map(|regressor| regressor.patience),
-            Work::Autoencoder => self.autoencoder.as_ref().map(|autoencoder| autoencoder.patience),
+            StageKind::Layer(_) | StageKind::UpDown => None,
+            StageKind::Classifier => self.classifier.as_ref().map(|classifier| classifier.patience),
+            StageKind::Regressor => self.regressor.as_ref().map(|regressor| regressor.patience),
+            StageKind::Autoencoder => {
+                self.autoencoder.as_ref().map(|autoencoder| autoencoder.patience)
+            }
         }
     }
 }
