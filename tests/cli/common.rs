@@ -27,15 +27,14 @@ epochs = 2
 batch_size = 20
 learning_rate = 0.1
 momentum = [[0, 0.5], [5, 0.9]]
-method = "pcd"
-chains = 15
+method = { pcd = { chains = 15 } }
 [[layers]]
 hidden = 12
 epochs = 2
 batch_size = 20
 learning_rate = 0.1
 momentum = [[0, 0.5], [5, 0.9]]
-sparsity_cost = 0.01
+sparsity = { cost = 0.01 }
 centre = true
 [classifier]
 epochs = 3

@@ -21,7 +21,7 @@ fn runs_stand_beside_each_other() {
         place.dbn(&format!("train data.csv --recipe tiny.toml --no-pictures {words}")).done()
     };
     train("--out one");
-    train("--out two --seed 8 --set layers.1.sparsity_cost=0.02");
+    train("--out two --seed 8 --set layers.1.sparsity.cost=0.02");
     train("--out deep/one --set layers.0.method=cd --set layers.0.epochs=1");
 
     let said = place.dbn("compare one two --json --out curves.png").done();
@@ -30,9 +30,9 @@ fn runs_stand_beside_each_other() {
     // These keys and no others.
     let keys: Vec<_> =
         found["recipes"].as_array().unwrap().iter().map(|line| &line["key"]).collect();
-    assert_eq!(keys, ["layers.1.sparsity_cost", "seed"]);
+    assert_eq!(keys, ["layers.1.sparsity.cost", "seed"]);
     assert_eq!(values(&found, "recipes", "seed", "key"), [7, 8]);
-    assert_eq!(values(&found, "recipes", "layers.1.sparsity_cost", "key"), [0.01, 0.02]);
+    assert_eq!(values(&found, "recipes", "layers.1.sparsity.cost", "key"), [0.01, 0.02]);
     assert_eq!(values(&found, "results", "epochs", "name")[0]["value"], 7.0);
     // The numbers are those of each run's own file.
     let rates = values(&found, "results", "error rate: ", "name");

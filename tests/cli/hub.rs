@@ -407,7 +407,7 @@ fn pictures_of_the_hub_become_a_folder_that_is_found_by_name() {
     // From now on nobody is asked.
     let asked = beside.hub.log().len();
     assert_eq!(PathBuf::from(beside.dbn("data mnist").done().out.trim()), folder);
-    let set = "--set layers.*.epochs=1 --set layers.*.batch_size=4 --set classifier.epochs=1 --set classifier.average_last=0";
+    let set = "--set layers.*.epochs=1 --set layers.*.batch_size=4 --set classifier.epochs=1 --set classifier.average_last=none";
     beside.dbn(&format!("train mnist --layers 5 --no-pictures --out run {set}")).done();
     beside.dbn("evaluate run mnist").done();
     assert_eq!(beside.hub.log().len(), asked);

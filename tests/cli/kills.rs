@@ -15,13 +15,13 @@ const BY_TINY: &str = "data.csv --recipe tiny.toml";
 /// Every kind of stage, negative phase, unit and rule that has a memory of its own.
 const KINDS: [Kind; 16] = [
     ("classifier", Place::new, "--set classifier.average_last=2"),
-    ("adversarial", Place::new, "--set classifier.adversarial=0.5"),
-    ("virtual", Place::new, "--set classifier.virtual_adversarial=0.5"),
+    ("adversarial", Place::new, "--set classifier.adversarial.label=0.5"),
+    ("virtual", Place::new, "--set classifier.adversarial.virtual=0.5"),
     ("fpcd", Place::new, "--set layers.*.method=fpcd"),
     ("mean-field", Place::new, "--set layers.*.method=mean-field"),
     ("pt", Place::new, "--set layers.*.method=pt"),
     ("ptt", Place::new, "--set layers.*.method=ptt"),
-    ("exact", Place::new, "--set layers.*.method=exact --set layers.*.sparsity_cost=0"),
+    ("exact", Place::new, "--set layers.*.method=exact --set layers.*.sparsity=none"),
     ("sampled", Place::new, "--set layers.*.pass=sample --set cache=when-it-fits"),
     ("joint", Place::new, "--set classifier=none --set labels=true"),
     ("up-down", with_updown, "--set classifier=none --set labels=true"),
@@ -32,7 +32,11 @@ const KINDS: [Kind; 16] = [
     ),
     ("cg", Place::of_autoencoder, "--set autoencoder.optimizer=cg"),
     ("table", table, "--missing gibbs --target size"),
-    ("alignment", alignment, "--recipe protein --set layers.*.epochs=3 --set layers.*.chains=20"),
+    (
+        "alignment",
+        alignment,
+        "--recipe protein --set layers.*.epochs=3 --set layers.*.method.pcd.chains=20",
+    ),
     (
         "documents",
         documents,

@@ -50,7 +50,7 @@ fn a_dry_run_tells_all_and_writes_nothing() {
     let recipe = dbn::Recipe::parse(recipe).unwrap();
     place.dbn(&format!("{words} --set classifier.epochs=1 --no-pictures --out run")).done();
     let mut trained = dbn::Recipe::parse(&place.text("run/recipe.toml")).unwrap();
-    trained.classifier.as_mut().unwrap().epochs = 900;
+    trained.classifier.as_mut().unwrap().backpropagation.epochs = 900;
     assert_eq!(recipe, trained);
     place.dbn("train --dry-run --out x").code_is(2);
 }

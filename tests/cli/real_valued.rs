@@ -257,7 +257,7 @@ fn energies_and_losses_beyond_all_measure_are_divergence() {
     let fixed = "--unsupervised --no-pictures --no-evaluation";
     let rate = "--set layers.0.learning_rate=0.3 --set layers.0.momentum=0.9";
     let words = "--visible potts(21) --hidden gaussian:50 --set layers.0.epochs=2 --set layers.0.steps=1 \
-                 --set layers.0.chains=10 --set layers.0.batch_size=10";
+                 --set layers.0.method.pcd.chains=10 --set layers.0.batch_size=10";
     let answer = place.dbn(&format!("train family.fasta {fixed} {words} {rate} --out potts"));
     answer.failed_in_the_end(&[
         "diverged in layer 1",

@@ -4,8 +4,8 @@ use crate::common::{Place, answer, tensors};
 
 /// Products and passes that are large enough to be shared between threads: candle's `gemm` from 48·48·256 products on, the
 /// elementwise passes from a few hundred numbers on. CD, PCD with chains of their own, and dropout.
-const TRAIN: &str = "train --layers 160,96 --set layers.*.epochs=2 --set layers.*.batch_size=120 --set layers.1.method=pcd \
-                     --set layers.1.chains=110 --set layers.1.steps=2 --set layers.0.sparsity_cost=0.01 \
+const TRAIN: &str = "train --layers 160,96 --set layers.*.epochs=2 --set layers.*.batch_size=120 \
+                     --set layers.1.method.pcd.chains=110 --set layers.1.steps=2 --set layers.0.sparsity.cost=0.01 \
                      --set classifier.epochs=2 --set classifier.batch_size=120";
 
 fn model(place: &Place, run: &str, words: &str, threads: Option<usize>) -> Vec<u8> {

@@ -61,7 +61,7 @@ fn a_run_by_tempering_leaves_a_chart_of_its_swaps() {
         let run = format!("{below}-{above}");
         let words = format!(
             "train data.csv --recipe tiny.toml --unsupervised --no-evaluation --set layers.0.method={below} \
-             --set layers.1.method={above} --set layers.*.chains=10 --set layers.*.steps=1 --out {run}"
+             --set layers.1.method={above} --set layers.*.batch_size=10 --set layers.*.steps=1 --out {run}"
         );
         place.dbn(&words).done();
         let mut files = place.files(&run);
@@ -90,18 +90,16 @@ fn the_recipe_has_every_default_written_out() {
     for layer in recipe["layers"].as_array().unwrap() {
         assert_keys(
             layer,
-            "hidden epochs batch_size learning_rate momentum method steps visible_step chains fast_rate fast_decay \
-             replicas damping generative optimizer centre offset_rate \
-             l1 l2 sparsity_target sparsity_cost sparsity_decay clip weight_deviation hidden_bias mirror balanced pass",
+            "hidden epochs batch_size learning_rate momentum method steps optimizer centre offset_rate \
+             l1 l2 sparsity clip weight_deviation hidden_bias mirror balanced pass",
         );
     }
     assert_keys(
         &recipe["classifier"],
-        "epochs softmax_only train_on batch_size learning_rate momentum optimizer line_searches l2 max_norm \
-         dropout_visible dropout_hidden adversarial virtual_adversarial average_last patience",
+        "epochs softmax_only train_on batch_size learning_rate momentum optimizer l2 max_norm \
+         dropout_visible dropout_hidden adversarial average_last patience",
     );
-    assert_eq!(recipe["layers"][0]["chains"].as_integer(), Some(15));
-    assert_eq!(recipe["layers"][0]["method"].as_str(), Some("pcd"));
+    assert_eq!(recipe["layers"][0]["method"]["pcd"]["chains"].as_integer(), Some(15));
 }
 
 /// The layout of `torch.nn.Linear`: a PyTorch user needs no script.
@@ -231,7 +229,7 @@ fn the_recipe_of_a_run_makes_the_same_run() {
 #[test]
 fn what_is_typed_takes_effect() {
     let place = Place::new();
-    place.train("--layers 10,gaussian:6,5 --seed 11 --set layers.*.epochs=1 --set layers.1.learning_rate=0.001 --set layers.0.chains=4");
+    place.train("--layers 10,gaussian:6,5 --seed 11 --set layers.*.epochs=1 --set layers.1.learning_rate=0.001 --set layers.0.method.pcd.chains=4");
     let recipe: toml::Value = toml::from_str(&place.text("run/recipe.toml")).unwrap();
     assert_eq!(recipe["seed"].as_integer(), Some(11));
     let layers = recipe["layers"].as_array().unwrap();
@@ -239,7 +237,7 @@ fn what_is_typed_takes_effect() {
     assert_eq!(hidden, ["10", "\"gaussian:6\"", "5"]);
     assert!(layers.iter().all(|layer| layer["epochs"].as_integer() == Some(1)));
     assert!(
-        layers.iter().all(|layer| layer["sparsity_cost"].as_float() == Some(0.01)),
+        layers.iter().all(|layer| layer["sparsity"]["cost"].as_float() == Some(0.01)),
         "each as the last"
     );
     assert_eq!(layers[0]["chains"].as_integer(), Some(4));

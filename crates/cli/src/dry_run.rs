@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dbn::recipe::StageKind;
+use dbn::recipe::{Classifier, StageKind};
 use dbn::training::{Command, Observer, StageStart, Step};
 use dbn::{Recipe, Training};
 use rbm_core::Schedule;
@@ -46,9 +46,7 @@ pub fn run(mut training: Training) -> Result<()> {
     let mut total = Duration::ZERO;
     let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
         let learned = match (work, &recipe.classifier) {
-            (StageKind::Classifier, Some(classifier)) if classifier.train_on > 0 => {
-                classifier.train_on
-            }
+            (StageKind::Classifier, Some(Classifier { train_on: Some(count), .. })) => *count,
             _ => cases,
         };
         let (epochs, batches) = (recipe.epochs_of(work), learned.div_ceil(batch_of(&recipe, work)));
@@ -76,11 +74,7 @@ fn batch_of(recipe: &Recipe, work: StageKind) -> usize {
     let size = match work {
         StageKind::Layer(layer) => recipe.layers.get(layer).map(|layer| layer.batch_size),
         StageKind::UpDown => recipe.updown.as_ref().map(|updown| updown.batch_size),
-        StageKind::Classifier => recipe.classifier.as_ref().map(|classifier| classifier.batch_size),
-        StageKind::Regressor => recipe.regressor.as_ref().map(|regressor| regressor.batch_size),
-        StageKind::Autoencoder => {
-            recipe.autoencoder.as_ref().map(|autoencoder| autoencoder.batch_size)
-        }
+        network => recipe.backpropagation(network).map(|table| table.batch_size),
     };
     size.unwrap_or(1).max(1)
 }
@@ -99,7 +93,7 @@ fn shortened(recipe: &Recipe) -> Recipe {
         (updown.steps, updown.epochs) = (mean(&updown.steps, updown.epochs), EPOCHS);
     }
     if let Some(classifier) = &mut short.classifier {
-        (classifier.epochs, classifier.train_on) = (EPOCHS, 0);
+        (classifier.backpropagation.epochs, classifier.train_on) = (EPOCHS, None);
         // The whole network learns in most epochs.
         classifier.softmax_only = 0;
     }

@@ -136,7 +136,7 @@ fn without_needless_classifier(mut recipe: Recipe, args: &Train, train: &Example
     let is_named = args.data_options.read.target.is_some();
     if train.targets.is_some() && (is_named || args.recipe.is_none() && train.labels.is_none()) {
         output::note("the target is predicted by a linear unit on top, in place of a classifier");
-        recipe.regressor = recipe.classifier.take().map(|table| table.backpropagation());
+        recipe.regressor = recipe.classifier.take().map(|table| table.backpropagation);
         return recipe;
     }
     if args.recipe.is_some() {

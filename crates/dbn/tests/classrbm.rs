@@ -65,7 +65,7 @@ fn the_generative_part_counts_as_much_as_the_recipe_says() {
     let start = data_biases("hybrid", &["layers.0.learning_rate=0"]);
     assert_eq!(data_biases("classrbm", &[]), start);
     let way = |generative: &str| -> f64 {
-        let setting = format!("layers.0.generative={generative}");
+        let setting = format!("layers.0.method.hybrid.generative={generative}");
         let end = data_biases("hybrid", &[&setting]);
         end.iter().zip(&start).map(|(end, start)| (end - start).powi(2)).sum::<f64>().sqrt()
     };

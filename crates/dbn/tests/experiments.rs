@@ -50,7 +50,7 @@ fn fine_tuned_recipes_learn_digits() {
         let mut keys = vec!["classifier.epochs=30", "classifier.average_last=10"];
         if name == "dropout" {
             // Pictures of 64 values lie nearer to each other than those of 784.
-            keys.push("classifier.virtual_adversarial=0.5");
+            keys.push("classifier.adversarial.virtual=0.5");
         }
         let learned = [0, 700].map(|stride| learned(name, &keys, stride));
         let error = error(&learned[0]);

@@ -13,7 +13,7 @@ const TINY: [&str; 8] = [
     "layers.*.hidden=12",
     "layers.*.epochs=2",
     "layers.0.method=pcd",
-    "layers.1.sparsity_cost=0.1",
+    "layers.1.sparsity.cost=0.1",
     "layers.*.batch_size=200",
     "classifier.epochs=3",
     "classifier.batch_size=300",
@@ -96,7 +96,9 @@ fn joint_learning_and_up_down_go_on_too() {
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         let recipe = Recipe::named("digits-joint").unwrap().with(&words).unwrap();
         let classifier = Recipe::named("digits").unwrap().classifier.unwrap();
-        let classifier = dbn::recipe::Classifier { epochs: 2, batch_size: 300, ..classifier };
+        let mut classifier = classifier;
+        classifier.backpropagation.epochs = 2;
+        classifier.backpropagation.batch_size = 300;
         let recipe = Recipe { classifier: Some(classifier), ..recipe };
         let data = data::load("digits", &recipe.read_options()).unwrap();
         Training::new(recipe, data, &Device::Cpu).unwrap()
@@ -204,7 +206,7 @@ fn few_labels_are_all_that_fine_tuning_sees() {
         "layers.*.hidden=50",
         "layers.*.epochs=10",
         "layers.*.batch_size=20",
-        "layers.1.sparsity_cost=0",
+        "layers.1.sparsity=none",
         "classifier.epochs=60",
         "classifier.batch_size=20",
         "classifier.train_on=200",
@@ -234,7 +236,7 @@ fn no_unit_has_weights_beyond_the_largest_norm() {
         });
         norms.collect::<Vec<_>>()
     };
-    let sgd = ["classifier.average_last=0", "classifier.learning_rate=0.3"];
+    let sgd = ["classifier.average_last=none", "classifier.learning_rate=0.3"];
     let free = longest(&sgd);
     assert!(free.len() == 3 && free.iter().all(|norm| *norm > 0.05), "{free:?}");
     for rule in ["classifier.optimizer=sgd", "classifier.optimizer=cg"] {
@@ -367,7 +369,7 @@ fn fine_tuning_draws_its_data_as_the_recipe_says() {
 #[test]
 fn fine_tuning_on_drawn_and_moved_cases_goes_on_too() {
     // The data once, and the units of the data and two hidden layers once; where a belief is asked for, first steps too.
-    for (moved, draws) in [("adversarial", 4), ("virtual_adversarial", 5)] {
+    for (moved, draws) in [("adversarial.label", 4), ("adversarial.virtual", 5)] {
         let moved = format!("classifier.{moved}=0.5");
         let words = [
             "data.pass=sample",

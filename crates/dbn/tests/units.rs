@@ -19,7 +19,7 @@ seed = 3
 epochs = 2
 batch_size = 20
 learning_rate = 0.01
-sparsity_cost = 0.01
+sparsity = { cost = 0.01 }
 centre = true
 [[layers]]
 hidden = 5

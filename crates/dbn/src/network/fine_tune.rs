@@ -4,6 +4,7 @@ use crate::Examples;
 use candle_core::{D, Tensor, Var};
 use rbm_core::ops::{Ascent, Deferred};
 use rbm_core::{Error, Result, Rng, ops};
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// A feed-forward network that is fine-tuned by backpropagation.
@@ -52,7 +53,8 @@ pub struct Dropout {
 }
 
 /// Where a case is learned from besides where it is; distances are Euclidean.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Adversary {
     /// Nowhere else.
     #[default]

@@ -1,12 +1,15 @@
 //! What a recipe must satisfy before anything is done with it.
 
 use candle_dbn_data::Scaling;
-use rbm_core::kernel::VisibleStep;
 use rbm_core::layer::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
-use super::{Backpropagation, Classifier, FinetuneRule, Layer, Method, Recipe, UpDown};
+use super::{
+    Backpropagation, Chains, Classifier, Damping, FastWeights, FinetuneRule, HybridParts, Ladder,
+    Layer, Method, Recipe, Searches, SparsityTarget, StageKind, UpDown,
+};
 use crate::learning::greedy::Pass;
+use crate::network::fine_tune::Adversary;
 
 /// The farthest that a case may be moved.
 const FARTHEST: f64 = 1e6;
@@ -43,18 +46,13 @@ impl Recipe {
             let is_learned = below.groups().into_iter().any(|(_, units)| {
                 matches!(units, Units::Gaussian { variance: Variance::Learned, .. })
             });
-            let is_sampled = layer.visible_step == VisibleStep::Sample;
-            let expected = "sample, because a variance cannot be learned from means";
-            must(is_sampled || !is_learned, &format!("layers.{i}.visible_step"), expected, "mean")?;
-            let is_sampled = layer.method != Method::MeanField;
-            let expected = "another, because a variance cannot be learned from means";
-            must(is_sampled || !is_learned, &format!("layers.{i}.method"), expected, "mean-field")?;
+            let expected = "another, or visible_step = \"sample\", because a variance cannot be learned from means";
+            let (key, found) = (format!("layers.{i}.method"), layer.method.name());
+            must(!is_learned || !layer.method.takes_means(), &key, expected, found)?;
             let expected = "false, because there is no machine below";
             must(!layer.mirror || i > 0, &format!("layers.{i}.mirror"), expected, "true")?;
-            if let Some(found) = layer.method.of_labels() {
-                let expected = "another, unless for the top layer of a recipe with labels = true";
-                must(self.is_joint(i), &format!("layers.{i}.method"), expected, found)?;
-            }
+            let expected = "another, unless for the top layer of a recipe with labels = true";
+            must(!layer.method.needs_labels() || self.is_joint(i), &key, expected, found)?;
         }
         let expected = "none beside labels = true: the top machine finds the classes itself (take [classifier] out of the recipe)";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
@@ -71,11 +69,10 @@ impl Recipe {
             must(!self.labels, "labels", expected, "true")?;
         }
         self.classifier.as_ref().map_or(Ok(()), Classifier::check)?;
-        let classifier = self.classifier.as_ref().map(|c| ("classifier", c.backpropagation()));
-        let regressor = self.regressor.clone().map(|table| ("regressor", table));
-        let autoencoder = self.autoencoder.clone().map(|table| ("autoencoder", table));
-        let autoencoder = regressor.into_iter().chain(autoencoder);
-        classifier.into_iter().chain(autoencoder).try_for_each(|(name, table)| table.check(name))
+        let networks = [StageKind::Classifier, StageKind::Regressor, StageKind::Autoencoder];
+        let networks =
+            networks.into_iter().filter_map(|kind| Some((kind, self.backpropagation(kind)?)));
+        networks.into_iter().try_for_each(|(kind, table)| table.check(&kind.to_string()))
     }
 }
 
@@ -95,10 +92,7 @@ impl Layer {
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
         let size = self.hidden.size();
         must(size <= MOST, &format!("{name}.hidden"), "at most 2^20 units", size)?;
-        must(self.chains <= MOST, &format!("{name}.chains"), "at most 2^20", self.chains)?;
-        let (replicas, expected) = (self.replicas, "0, or 2 to 1000");
-        let is_ladder = replicas == 0 || (2..=1000).contains(&replicas);
-        must(is_ladder, &format!("{name}.replicas"), expected, replicas)?;
+        self.method.check(&format!("{name}.method.{}", self.method.name()))?;
         let rate = self.learning_rate.as_ref();
         rate.map_or(Ok(()), |rate| schedule(&format!("{name}.learning_rate"), rate))?;
         let of = self.momentum.as_ref();
@@ -107,10 +101,7 @@ impl Layer {
         for (key, value) in [
             ("l1", self.l1),
             ("l2", self.l2),
-            ("sparsity_cost", self.sparsity_cost),
-            ("clip", self.clip),
-            ("fast_rate", self.fast_rate),
-            ("generative", self.generative),
+            ("clip", self.clip.unwrap_or_default()),
             ("weight_deviation", self.weight_deviation),
         ] {
             must(
@@ -122,43 +113,74 @@ impl Layer {
         }
         let bias = self.hidden_bias;
         must(bias.is_finite(), &format!("{name}.hidden_bias"), "a finite number", bias)?;
-        let target = self.sparsity_target;
-        let name_of = |key: &str| format!("{name}.{key}");
-        must(
-            target > 0.0 && target < 1.0,
-            &name_of("sparsity_target"),
-            "a number between 0 and 1",
-            target,
-        )?;
         let rate = self.offset_rate;
         let expected = "a number between 0 and 1";
-        must((0.0..=1.0).contains(&rate), &name_of("offset_rate"), expected, rate)?;
-        for (key, value) in [
-            ("sparsity_decay", self.sparsity_decay),
-            ("fast_decay", self.fast_decay),
-            ("damping", self.damping),
-        ] {
-            let expected = "at least 0 and below 1";
-            must((0.0..1.0).contains(&value), &name_of(key), expected, value)?;
-        }
-        Ok(())
+        must((0.0..=1.0).contains(&rate), &format!("{name}.offset_rate"), expected, rate)?;
+        let key = format!("{name}.sparsity");
+        self.sparsity.map_or(Ok(()), |sparsity| sparsity.check(&key))
     }
+}
+
+impl SparsityTarget {
+    fn check(&self, name: &str) -> Result<()> {
+        let Self { target, cost, decay } = *self;
+        let expected = "a number between 0 and 1";
+        must(target > 0.0 && target < 1.0, &format!("{name}.target"), expected, target)?;
+        not_negative(&format!("{name}.cost"), cost)?;
+        share(&format!("{name}.decay"), decay)
+    }
+}
+
+impl Method {
+    fn check(&self, name: &str) -> Result<()> {
+        let key = |key: &str| format!("{name}.{key}");
+        let check_chains = |chains: Option<usize>| {
+            let count = chains.unwrap_or_default();
+            must(count <= MOST, &key("chains"), "at most 2^20", count)
+        };
+        match *self {
+            Self::Pcd(Chains { chains }) | Self::Ptt(Chains { chains }) => check_chains(chains),
+            Self::Fpcd(FastWeights { chains, rate, decay }) => {
+                check_chains(chains)?;
+                not_negative(&key("rate"), rate)?;
+                share(&key("decay"), decay)
+            }
+            Self::Pt(Ladder { chains, replicas }) => {
+                check_chains(chains)?;
+                let is_ladder = replicas.is_none_or(|replicas| (2..=1000).contains(&replicas));
+                let found = replicas.unwrap_or_default();
+                must(is_ladder, &key("replicas"), "2 to 1000, or \"auto\"", found)
+            }
+            Self::MeanField(Damping { damping }) => share(&key("damping"), damping),
+            Self::Hybrid(HybridParts { generative, .. }) => {
+                not_negative(&key("generative"), generative)
+            }
+            Self::Cd(_) | Self::Exact | Self::Discriminative => Ok(()),
+        }
+    }
+}
+
+/// Errors unless `value` is a finite number of at least 0.
+fn not_negative(key: &str, value: f64) -> Result<()> {
+    must(value >= 0.0 && value.is_finite(), key, "a number of at least 0", value)
+}
+
+/// Errors unless `value` is from 0 to below 1.
+fn share(key: &str, value: f64) -> Result<()> {
+    must((0.0..1.0).contains(&value), key, "at least 0 and below 1", value)
 }
 
 impl Classifier {
     fn check(&self) -> Result<()> {
-        let is_searched = self.optimizer == FinetuneRule::Cg;
-        for (key, distance) in [
-            ("classifier.adversarial", self.adversarial),
-            ("classifier.virtual_adversarial", self.virtual_adversarial),
-        ] {
-            let is_distance = (0.0..=FARTHEST).contains(&distance);
-            must(is_distance, key, "a number from 0 to a million", distance)?;
-            let expected = "0 beside optimizer = \"cg\": a line search would climb one objective and measure another";
-            must(!is_searched || distance == 0.0, key, expected, distance)?;
-        }
-        let (key, found) = ("classifier.virtual_adversarial", self.virtual_adversarial);
-        must(self.adversarial == 0.0 || found == 0.0, key, "0 beside classifier.adversarial", found)
+        let is_searched = matches!(self.backpropagation.optimizer, FinetuneRule::Cg(_));
+        let (Adversary::Label(distance) | Adversary::Virtual(distance)) = self.adversarial else {
+            return Ok(());
+        };
+        let key = "classifier.adversarial";
+        let is_distance = (0.0..=FARTHEST).contains(&distance);
+        must(is_distance, key, "a number from 0 to a million", distance)?;
+        let expected = "none beside optimizer = \"cg\": a line search would climb one objective and measure another";
+        must(!is_searched || distance == 0.0, key, expected, distance)
     }
 }
 
@@ -166,7 +188,9 @@ impl Backpropagation {
     fn check(&self, name: &str) -> Result<()> {
         let key = |key: &str| format!("{name}.{key}");
         must(self.batch_size > 0, &key("batch_size"), "at least 1", 0)?;
-        must(self.line_searches > 0, &key("line_searches"), "at least 1", 0)?;
+        if let FinetuneRule::Cg(Searches { line_searches }) = self.optimizer {
+            must(line_searches > 0, &key("optimizer.cg.line_searches"), "at least 1", 0)?;
+        }
         schedule(&key("learning_rate"), &self.learning_rate)?;
         momentum(&key("momentum"), &self.momentum)?;
         for (name, value) in
@@ -175,7 +199,7 @@ impl Backpropagation {
             let expected = "a number of at least 0 and below 1";
             must((0.0..1.0).contains(&value), &key(name), expected, value)?;
         }
-        for (name, value) in [("l2", self.l2), ("max_norm", self.max_norm)] {
+        for (name, value) in [("l2", self.l2), ("max_norm", self.max_norm.unwrap_or_default())] {
             let is_right = value >= 0.0 && value.is_finite();
             must(is_right, &key(name), "a number of at least 0", value)?;
         }

@@ -1,11 +1,16 @@
-//! What a stack becomes by backpropagation, and how: the tables `[classifier]` and `[autoencoder]`.
+//! What a stack becomes by backpropagation, and how: the tables `[classifier]`, `[regressor]` and `[autoencoder]`.
 
+use std::fmt;
+
+use candle_dbn_data::optional::or_none;
 use rbm_core::Schedule;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::named::{self, Named};
 use crate::network::fine_tune::Adversary;
 
-/// How backpropagation climbs.
+/// How backpropagation climbs. In a recipe it is a name, or `{ cg = { line_searches = 3 } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinetuneRule {
@@ -15,12 +20,40 @@ pub enum FinetuneRule {
     /// Adam; the momentum is not used.
     Adam,
     /// Conjugate gradients with line searches (Hinton and Salakhutdinov 2006); learning rate and momentum are not used.
-    Cg,
+    Cg(Searches),
+}
+
+/// Settings of conjugate gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Searches {
+    /// Line searches in each mini-batch.
+    ///
+    /// Range: 1 or more searches. Used by: `optimizer = "cg"`.
+    pub line_searches: usize,
+}
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self { line_searches: 3 }
+    }
+}
+
+impl Named for FinetuneRule {
+    const EXAMPLE: &'static str = "{ cg = { line_searches = 3 } }";
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "sgd" => Some(Self::Sgd),
+            "adam" => Some(Self::Adam),
+            "cg" => Some(Self::Cg(Searches::default())),
+            _ => None,
+        }
+    }
 }
 
 /// Backpropagation in a network unrolled from the stack. The defaults are those of an autoencoder.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Backpropagation {
     /// The most epochs.
     ///
@@ -43,18 +76,15 @@ pub struct Backpropagation {
     ///
     /// Range: "sgd", "adam" or "cg". Used by: backpropagation.
     pub optimizer: FinetuneRule,
-    /// Line searches in each mini-batch, with `cg`.
-    ///
-    /// Range: 1 or more searches. Used by: `optimizer = "cg"`.
-    pub line_searches: usize,
     /// L2 penalty of the weights.
     ///
     /// Range: 0 or more. Used by: backpropagation.
     pub l2: f64,
-    /// The largest Euclidean norm of the weights into a unit (Srivastava et al. 2014); 0 for no limit.
+    /// The largest Euclidean norm of the weights into a unit (Srivastava et al. 2014); `"none"` for no limit.
     ///
-    /// Range: 0 or more. Used by: backpropagation.
-    pub max_norm: f64,
+    /// Range: a number above 0, or "none". Used by: backpropagation.
+    #[serde(with = "or_none")]
+    pub max_norm: Option<f64>,
     /// The fraction of the data's values left out at random.
     ///
     /// Range: 0 to below 1. Used by: backpropagation.
@@ -63,10 +93,11 @@ pub struct Backpropagation {
     ///
     /// Range: 0 to below 1. Used by: backpropagation.
     pub dropout_hidden: f64,
-    /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
+    /// Over how many of the last epochs parameters are averaged, once an epoch; `"none"` for no average.
     ///
-    /// Range: 0 or more epochs. Used by: backpropagation.
-    pub average_last: usize,
+    /// Range: 1 or more epochs, or "none". Used by: backpropagation.
+    #[serde(with = "or_none")]
+    pub average_last: Option<usize>,
     /// Epochs without a better validation error after which to stop.
     ///
     /// Range: 0 or more epochs. Used by: data with validation cases.
@@ -81,142 +112,208 @@ impl Default for Backpropagation {
             learning_rate: Schedule::Constant(1e-3),
             momentum: Schedule::Constant(0.9),
             optimizer: FinetuneRule::Adam,
-            line_searches: 3,
             l2: 0.0,
-            max_norm: 0.0,
+            max_norm: None,
             dropout_visible: 0.0,
             dropout_hidden: 0.0,
-            average_last: 0,
+            average_last: None,
             patience: 20,
         }
     }
 }
 
 /// The softmax on top and its fine-tuning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classifier {
-    /// The most epochs of backpropagation.
-    ///
-    /// Range: 0 or more epochs. Used by: backpropagation.
-    pub epochs: usize,
     /// Epochs at the beginning in which only the softmax layer learns.
     ///
     /// Range: 0 or more epochs. Used by: backpropagation.
     pub softmax_only: usize,
-    /// How many cases have labels to learn from, as many of each class, chosen by the seed; 0 for all. Pre-training learns from
+    /// How many cases have labels to learn from, as many of each class, chosen by the seed; `"none"` for all. Pre-training learns from
     /// all cases in either case.
     ///
-    /// Range: 0 or more cases. Used by: backpropagation.
-    pub train_on: usize,
-    /// Cases in a mini-batch.
+    /// Range: 1 or more cases, or "none". Used by: backpropagation.
+    #[serde(with = "or_none")]
+    pub train_on: Option<usize>,
+    /// Adversarial training: how far, in Euclidean distance, each case is moved to be learned from there, too. `{ label = 1.5 }` moves it
+    /// against its gradient (Goodfellow, Shlens, Szegedy 2015), in twice the time; `{ virtual = 1.5 }` to where the network changes
+    /// its mind about it, to learn not to (Miyato, Maeda, Koyama, Ishii 2018), in three times the time. Not with `cg`.
     ///
-    /// Range: 1 or more cases. Used by: backpropagation.
-    pub batch_size: usize,
-    /// The learning rate by epoch.
-    ///
-    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"` and
-    /// `"adam"`.
-    pub learning_rate: Schedule,
-    /// The momentum by epoch.
-    ///
-    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"`.
-    pub momentum: Schedule,
-    /// How gradients become steps.
-    ///
-    /// Range: "sgd", "adam" or "cg". Used by: backpropagation.
-    pub optimizer: FinetuneRule,
-    /// Line searches in each mini-batch, with `cg`.
-    ///
-    /// Range: 1 or more searches. Used by: `optimizer = "cg"`.
-    pub line_searches: usize,
-    /// L2 penalty of the weights.
-    ///
-    /// Range: 0 or more. Used by: backpropagation.
-    pub l2: f64,
-    /// The largest Euclidean norm of the weights into a unit (Srivastava et al. 2014); 0 for no limit.
-    ///
-    /// Range: 0 or more. Used by: backpropagation.
-    pub max_norm: f64,
-    /// The fraction of the data's values left out at random.
-    ///
-    /// Range: 0 to below 1. Used by: backpropagation.
-    pub dropout_visible: f64,
-    /// The fraction of hidden units left out at random.
-    ///
-    /// Range: 0 to below 1. Used by: backpropagation.
-    pub dropout_hidden: f64,
-    /// Adversarial training (Goodfellow, Shlens, Szegedy 2015): how far, in Euclidean distance, each case is moved against its
-    /// gradient, to be learned from there as much as where it is; twice the time, 0 for none. Not with `cg`.
-    ///
-    /// Range: 0 to 1000000. Used by: `optimizer = "sgd"` and `"adam"`.
-    pub adversarial: f64,
-    /// Virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018): how far, in Euclidean distance, each case is moved to
-    /// where the network changes its mind about it, to learn not to; three times the time, 0 for none. Not with `adversarial` or
-    /// `cg`.
-    ///
-    /// Range: 0 to 1000000. Used by: `optimizer = "sgd"` and `"adam"`.
-    pub virtual_adversarial: f64,
-    /// Over how many of the last epochs parameters are averaged, once an epoch; 0 for none.
-    ///
-    /// Range: 0 or more epochs. Used by: backpropagation.
-    pub average_last: usize,
-    /// Epochs without a better validation error after which to stop.
-    ///
-    /// Range: 0 or more epochs. Used by: data with validation cases.
-    pub patience: usize,
+    /// Range: "none", or a distance from 0 to 1000000 by its kind. Used by: `optimizer = "sgd"` and `"adam"`.
+    pub adversarial: Adversary,
+    /// What all networks have.
+    #[serde(flatten)]
+    pub backpropagation: Backpropagation,
 }
 
 impl Default for Classifier {
     fn default() -> Self {
         Self {
-            epochs: 50,
             softmax_only: 0,
-            train_on: 0,
-            batch_size: 100,
-            learning_rate: Schedule::Constant(0.1),
-            momentum: Schedule::Constant(0.9),
-            optimizer: FinetuneRule::Sgd,
-            line_searches: 3,
-            l2: 0.0,
-            max_norm: 0.0,
-            dropout_visible: 0.0,
-            dropout_hidden: 0.0,
-            adversarial: 0.0,
-            virtual_adversarial: 0.0,
-            average_last: 0,
-            patience: 20,
+            train_on: None,
+            adversarial: Adversary::None,
+            backpropagation: Backpropagation {
+                learning_rate: Schedule::Constant(0.1),
+                optimizer: FinetuneRule::Sgd,
+                ..Backpropagation::default()
+            },
         }
     }
 }
 
-impl Classifier {
-    /// Where cases are learned from besides where they are.
-    pub fn adversary(&self) -> Adversary {
-        if self.virtual_adversarial > 0.0 {
-            Adversary::Virtual(self.virtual_adversarial)
-        } else if self.adversarial > 0.0 {
-            Adversary::Label(self.adversarial)
-        } else {
-            Adversary::None
+/// This file, from whose comments the keys are described.
+pub(super) const SOURCE: &str = include_str!("finetuning.rs");
+
+/// The keys of a classifier beside those of [`Backpropagation`].
+const OF_CLASSIFIER: [&str; 3] = ["softmax_only", "train_on", "adversarial"];
+const OF_BACKPROPAGATION: [&str; 11] = [
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "optimizer",
+    "l2",
+    "max_norm",
+    "dropout_visible",
+    "dropout_hidden",
+    "average_last",
+    "patience",
+];
+
+#[derive(Deserialize)]
+#[serde(transparent, bound = "T: Deserialize<'de>")]
+struct OrNone<T>(#[serde(with = "or_none")] Option<T>);
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct NamedRule(#[serde(deserialize_with = "named::deserialize")] FinetuneRule);
+
+impl Named for Adversary {
+    const EXAMPLE: &'static str = "{ label = 1.5 }";
+
+    fn named(name: &str) -> Option<Self> {
+        (name == "none").then_some(Self::None)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct NamedAdversary(#[serde(deserialize_with = "named::deserialize")] Adversary);
+
+impl Backpropagation {
+    /// Takes the value of `key` from `table`.
+    fn read_key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        table: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "epochs" => self.epochs = table.next_value()?,
+            "batch_size" => self.batch_size = table.next_value()?,
+            "learning_rate" => self.learning_rate = table.next_value()?,
+            "momentum" => self.momentum = table.next_value()?,
+            "optimizer" => self.optimizer = table.next_value::<NamedRule>()?.0,
+            "l2" => self.l2 = table.next_value()?,
+            "max_norm" => self.max_norm = table.next_value::<OrNone<_>>()?.0,
+            "dropout_visible" => self.dropout_visible = table.next_value()?,
+            "dropout_hidden" => self.dropout_hidden = table.next_value()?,
+            "average_last" => self.average_last = table.next_value::<OrNone<_>>()?.0,
+            "patience" => self.patience = table.next_value()?,
+            other => return Err(A::Error::unknown_field(other, &OF_BACKPROPAGATION)),
         }
+        Ok(())
+    }
+}
+
+/// Reads a table of these keys. Not derived: behind `#[serde(flatten)]` errors would no longer know their line.
+fn read_table<'de, A: MapAccess<'de>>(
+    mut table: A,
+    keys: &[&'static [&'static str]],
+    mut read: impl FnMut(&str, &mut A) -> Result<(), A::Error>,
+) -> Result<(), A::Error> {
+    while let Some(key) = table.next_key_seed(KeyOf(keys))? {
+        read(key, &mut table)?;
+    }
+    Ok(())
+}
+
+/// Reads one of these keys.
+struct KeyOf<'a>(&'a [&'static [&'static str]]);
+
+impl<'de> DeserializeSeed<'de> for KeyOf<'_> {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<&'static str, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for KeyOf<'_> {
+    type Value = &'static str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
     }
 
-    /// What it has in common with other networks.
-    pub fn backpropagation(&self) -> Backpropagation {
-        Backpropagation {
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate.clone(),
-            momentum: self.momentum.clone(),
-            optimizer: self.optimizer,
-            line_searches: self.line_searches,
-            l2: self.l2,
-            max_norm: self.max_norm,
-            dropout_visible: self.dropout_visible,
-            dropout_hidden: self.dropout_hidden,
-            average_last: self.average_last,
-            patience: self.patience,
+    fn visit_str<E: Error>(self, key: &str) -> Result<&'static str, E> {
+        let all = || self.0.iter().flat_map(|keys| keys.iter());
+        all().find(|known| **known == key).copied().ok_or_else(|| {
+            let names: Vec<_> = all().map(|name| format!("`{name}`")).collect();
+            E::custom(format_args!("unknown field `{key}`, expected one of {}", names.join(", ")))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Backpropagation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = Backpropagation;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of backpropagation")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+                let mut found = Backpropagation::default();
+                read_table(table, &[&OF_BACKPROPAGATION], |key, table| found.read_key(key, table))?;
+                Ok(found)
+            }
         }
+
+        deserializer.deserialize_map(Table)
+    }
+}
+
+impl<'de> Deserialize<'de> for Classifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = Classifier;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the table [classifier]")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+                let mut found = Classifier::default();
+                read_table(table, &[&OF_CLASSIFIER, &OF_BACKPROPAGATION], |key, table| {
+                    match key {
+                        "softmax_only" => found.softmax_only = table.next_value()?,
+                        "train_on" => found.train_on = table.next_value::<OrNone<_>>()?.0,
+                        "adversarial" => {
+                            found.adversarial = table.next_value::<NamedAdversary>()?.0;
+                        }
+                        common => found.backpropagation.read_key(common, table)?,
+                    }
+                    Ok(())
+                })?;
+                Ok(found)
+            }
+        }
+
+        deserializer.deserialize_map(Table)
     }
 }

@@ -9,7 +9,10 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::data::{self, Data};
-use super::{BUILT_IN, Backpropagation, Classifier, Layer, Recipe, UpDown};
+use super::{
+    BUILT_IN, Backpropagation, Cd, Chains, Classifier, Damping, FastWeights, HybridParts, Ladder,
+    Layer, Recipe, Searches, SparsityTarget, UpDown, finetuning, method,
+};
 
 /// Characters of a line of comment.
 const WIDTH: usize = 100;
@@ -48,32 +51,69 @@ impl Key {
 
 /// Every table of a recipe.
 pub fn keys() -> Result<Vec<Keys>> {
-    let (recipe, finetuning, updown) =
-        (include_str!("mod.rs"), include_str!("finetuning.rs"), include_str!("updown.rs"));
+    let (recipe, updown) = (include_str!("mod.rs"), include_str!("updown.rs"));
     // Of what stands above all tables.
     let whole = table_of(&Recipe::draft("layers = []")?)?;
     let whole = whole.into_iter().filter(|(key, _)| key != "layers" && key != "data").collect();
     let backpropagation = table_of(&Backpropagation::default())?;
-    [
-        ("", "Recipe", recipe, whole),
-        ("data", "Data", data::SOURCE, table_of(&Data::default())?),
-        ("layers", "Layer", recipe, table_of(&Layer::default())?),
-        ("updown", "UpDown", updown, table_of(&UpDown::default())?),
-        ("classifier", "Classifier", finetuning, table_of(&Classifier::default())?),
-        ("regressor", "Backpropagation", finetuning, backpropagation.clone()),
-        ("autoencoder", "Backpropagation", finetuning, backpropagation),
-    ]
-    .into_iter()
-    .map(|(table, name, source, defaults)| {
-        let mut keys = Keys::of(table, name, source, &defaults)?;
-        if table == "data" {
-            // Those of how data are read follow the first, which says which.
-            let read = Keys::of(table, "ReadOptions", SOURCE_OF_OPTIONS, &defaults)?;
-            keys.keys.splice(1..1, read.keys);
+    let data_table = table_of(&Data::default())?;
+    let classifier_table = table_of(&Classifier::default())?;
+    // Those of how data are read follow the first, which says which.
+    let mut data = Keys::of("data", "Data", data::SOURCE, &data_table)?;
+    data.splice("source", "", Keys::of("data", "ReadOptions", SOURCE_OF_OPTIONS, &data_table)?);
+    let mut layers = Keys::of("layers", "Layer", recipe, &table_of(&Layer::default())?)?;
+    let sparsity = table_of(&SparsityTarget::default())?;
+    layers.splice(
+        "sparsity",
+        "sparsity.",
+        Keys::of("layers", "SparsityTarget", recipe, &sparsity)?,
+    );
+    for (prefix, name, defaults) in [
+        ("method.hybrid.", "HybridParts", table_of(&HybridParts::default())?),
+        ("method.mean-field.", "Damping", table_of(&Damping::default())?),
+        ("method.ptt.", "Chains", table_of(&Chains::default())?),
+        ("method.pt.", "Ladder", table_of(&Ladder::default())?),
+        ("method.fpcd.", "FastWeights", table_of(&FastWeights::default())?),
+        ("method.pcd.", "Chains", table_of(&Chains::default())?),
+        ("method.cd.", "Cd", table_of(&Cd::default())?),
+    ] {
+        layers.splice("method", prefix, Keys::of("layers", name, method::SOURCE, &defaults)?);
+    }
+    let network = |table: &'static str, name, defaults: &Table| {
+        let mut keys = Keys::of(table, name, finetuning::SOURCE, defaults)?;
+        if name != "Backpropagation" {
+            let common = Keys::of(table, "Backpropagation", finetuning::SOURCE, defaults)?;
+            keys.keys.extend(common.keys);
         }
-        Ok(keys)
-    })
-    .collect()
+        let searches = table_of(&Searches::default())?;
+        let searches = Keys::of(table, "Searches", finetuning::SOURCE, &searches)?;
+        keys.splice("optimizer", "optimizer.cg.", searches);
+        Ok::<_, Error>(keys)
+    };
+    Ok(vec![
+        Keys::of("", "Recipe", recipe, &whole)?,
+        data,
+        layers,
+        Keys::of("updown", "UpDown", updown, &table_of(&UpDown::default())?)?,
+        network("classifier", "Classifier", &classifier_table)?,
+        network("regressor", "Backpropagation", &backpropagation)?,
+        network("autoencoder", "Backpropagation", &backpropagation)?,
+    ])
+}
+
+impl Keys {
+    /// Puts `others`, with `prefix` before their names, behind the key `after`.
+    fn splice(&mut self, after: &str, prefix: &str, others: Self) {
+        let at = self.keys.iter().position(|key| key.name == after).map_or(0, |i| i + 1);
+        let named = others.keys.into_iter();
+        let choice = prefix.trim_end_matches('.').replace('.', " = \"");
+        let named = named.map(|key| Key {
+            name: format!("{prefix}{}", key.name),
+            range: key.range.replace("this method", &format!("`{choice}\"`")),
+            ..key
+        });
+        self.keys.splice(at..at, named);
+    }
 }
 
 impl Keys {
@@ -232,6 +272,8 @@ impl Keys {
             write_comment(out, &key.text());
             match values.get(&key.name) {
                 Some(value) => _ = writeln!(out, "{} = {value}", key.name),
+                // A setting stands in what it is a setting of.
+                None if key.name.contains('.') => _ = writeln!(out, "# {}", key.name),
                 None => _ = writeln!(out, "# {}: left out", key.name),
             }
         }

@@ -5,6 +5,7 @@ mod data;
 mod finetuning;
 mod keys;
 mod method;
+mod named;
 mod nearest;
 mod parts;
 mod rates;
@@ -18,16 +19,16 @@ mod units;
 mod updown;
 mod visible;
 
+use candle_dbn_data::optional::or_none;
 use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::init::Init;
-use rbm_core::kernel::VisibleStep;
 use rbm_core::{Schedule, Units};
 use serde::{Deserialize, Serialize};
 
 pub use self::data::Data;
-pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule};
+pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule, Searches};
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
-pub use self::method::Method;
+pub use self::method::{Cd, Chains, Damping, FastWeights, HybridParts, Ladder, Method};
 pub use self::nearest::{nearest, quoted};
 pub use self::rates::Rates;
 pub(crate) use self::rates::one_digit;
@@ -154,6 +155,30 @@ pub enum Rule {
     Adam,
 }
 
+/// A pull of the hidden units' mean activity towards a target (Practical Guide §11).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SparsityTarget {
+    /// The desired mean activity.
+    ///
+    /// Range: above 0, below 1. Used by: `sparsity`.
+    pub target: f64,
+    /// The strength of the pull.
+    ///
+    /// Range: 0 or more. Used by: `sparsity`.
+    pub cost: f64,
+    /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
+    ///
+    /// Range: 0 to below 1. Used by: `sparsity`.
+    pub decay: f64,
+}
+
+impl Default for SparsityTarget {
+    fn default() -> Self {
+        Self { target: 0.1, cost: 0.01, decay: 0.9 }
+    }
+}
+
 /// One machine and its training. The defaults follow Hinton's Practical Guide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -181,43 +206,16 @@ pub struct Layer {
     /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by method. Used by:
     /// `optimizer = "sgd"`.
     pub momentum: Option<Schedule>,
-    /// Where fantasies come from.
+    /// Where fantasies come from: a name, or a name with its settings, `{ pcd = { chains = 100 } }`.
     ///
     /// Range: "cd", "pcd", "fpcd", "pt", "ptt", "mean-field", "exact", "discriminative" or "hybrid". Used by: every method.
+    #[serde(deserialize_with = "named::deserialize")]
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
     ///
     /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `cd`, `pcd`,
     /// `fpcd`, `pt`, `ptt`, `mean-field` and `hybrid`.
     pub steps: Schedule,
-    /// Whether the visible units of CD, also in hybrid learning, are samples or means.
-    ///
-    /// Range: "sample" or "mean". Used by: `cd` and `hybrid`.
-    pub visible_step: VisibleStep,
-    /// The number of persistent chains; 0 means as many as a mini-batch has cases.
-    ///
-    /// Range: 0 to 1048576 chains. Used by: `pcd`, `fpcd`, `pt` and `ptt`.
-    pub chains: usize,
-    /// The learning rate of FPCD's fast weights.
-    ///
-    /// Range: 0 or more. Used by: `fpcd`.
-    pub fast_rate: f64,
-    /// What is left of them after each update.
-    ///
-    /// Range: 0 to below 1. Used by: `fpcd`.
-    pub fast_decay: f64,
-    /// The replicas of each chain in parallel tempering, one a level of the ladder; 0 leaves the number to the swaps.
-    ///
-    /// Range: 0, or 2 to 1000 levels. Used by: `pt`.
-    pub replicas: usize,
-    /// How much of the last means each mean-field iteration keeps.
-    ///
-    /// Range: 0 to below 1. Used by: `mean-field`.
-    pub damping: f64,
-    /// How much log p(x, y) counts in hybrid learning, where log p(y | x) counts as one.
-    ///
-    /// Range: 0 or more. Used by: `hybrid`.
-    pub generative: f64,
     /// How gradients become steps.
     ///
     /// Range: "sgd" or "adam". Used by: every method.
@@ -239,22 +237,16 @@ pub struct Layer {
     ///
     /// Range: 0 or more. Used by: every method.
     pub l2: f64,
-    /// The desired mean activity of hidden units.
+    /// The pull of the hidden units' mean activity towards a target; `"none"` for no pull.
     ///
-    /// Range: above 0, below 1. Used by: `sparsity_cost` above 0.
-    pub sparsity_target: f64,
-    /// The strength of the pull towards it; 0 for none.
+    /// Range: "none", or `{ target, cost, decay }`. Used by: every method.
+    #[serde(with = "or_none")]
+    pub sparsity: Option<SparsityTarget>,
+    /// The largest norm of a gradient; `"none"` for no limit.
     ///
-    /// Range: 0 or more. Used by: every method.
-    pub sparsity_cost: f64,
-    /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
-    ///
-    /// Range: 0 to below 1. Used by: `sparsity_cost` above 0.
-    pub sparsity_decay: f64,
-    /// The largest norm of a gradient; 0 for no limit.
-    ///
-    /// Range: 0 or more. Used by: every method.
-    pub clip: f64,
+    /// Range: a number above 0, or "none". Used by: every method.
+    #[serde(with = "or_none")]
+    pub clip: Option<f64>,
     /// Standard deviation of the first weights.
     ///
     /// Range: 0 or more. Used by: every method.
@@ -286,24 +278,15 @@ impl Default for Layer {
             batch_size: 100,
             learning_rate: None,
             momentum: None,
-            method: Method::Cd,
+            method: Method::default(),
             steps: Schedule::Constant(1.0),
-            visible_step: VisibleStep::Sample,
-            chains: 0,
-            fast_rate: 0.05,
-            fast_decay: 0.95,
-            replicas: 0,
-            damping: 0.5,
-            generative: 0.01,
             optimizer: Rule::Sgd,
             centre: None,
             offset_rate: 0.01,
             l1: 0.0,
             l2: 2e-4,
-            sparsity_target: 0.1,
-            sparsity_cost: 0.0,
-            sparsity_decay: 0.9,
-            clip: 0.0,
+            sparsity: None,
+            clip: None,
             weight_deviation,
             hidden_bias,
             mirror: false,

@@ -4,7 +4,7 @@ use rbm_core::init::Init;
 use rbm_core::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
 use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
-use super::{Layer, Rule};
+use super::{Layer, Rule, SparsityTarget};
 use crate::network::labels::has_own_draws;
 
 impl Layer {
@@ -16,9 +16,10 @@ impl Layer {
     /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.
     pub fn transforms(&self, rbm: &Rbm) -> Result<Vec<Box<dyn Transform>>> {
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
-        if self.sparsity_cost > 0.0 {
-            let sparsity = Sparsity::new(self.sparsity_target, self.sparsity_cost);
-            transforms.push(Box::new(Sparsity { decay: self.sparsity_decay, ..sparsity }));
+        if let Some(SparsityTarget { target, cost, decay }) =
+            self.sparsity.filter(|it| it.cost > 0.0)
+        {
+            transforms.push(Box::new(Sparsity { decay, ..Sparsity::new(target, cost) }));
         }
         if self.l1 > 0.0 || self.l2 > 0.0 {
             transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
@@ -29,8 +30,8 @@ impl Layer {
         if has_own_draws(&rbm.visible().units()) {
             transforms.push(Box::new(PerDraw));
         }
-        if self.clip > 0.0 {
-            transforms.push(Box::new(Clip::new(self.clip)?));
+        if let Some(clip) = self.clip {
+            transforms.push(Box::new(Clip::new(clip)?));
         }
         Ok(transforms)
     }

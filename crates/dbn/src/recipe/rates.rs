@@ -179,7 +179,7 @@ impl Recipe {
                 None => recipe.visible.clone(),
                 Some(below) => recipe.layers.get(below).or(recipe.layers.last())?.hidden.kind(),
             };
-            Some((below, layer.hidden.kind(), layer.method, layer.optimizer))
+            Some((below, layer.hidden.kind(), layer.method.name(), layer.optimizer))
         };
         let mut is_other = false;
         for (i, layer) in self.layers.iter_mut().enumerate() {

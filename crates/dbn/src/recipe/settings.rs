@@ -8,6 +8,16 @@ use super::{Recipe, nearest};
 /// The tables that a recipe may be without.
 const OPTIONAL: [&str; 4] = ["updown", "classifier", "regressor", "autoencoder"];
 
+/// The keys that hold a name, or a table of one name with its settings.
+const CHOICES: [&str; 3] = ["method", "optimizer", "adversarial"];
+
+/// Leaves nothing in a choice but the settings of `name`.
+fn choose(choice: &mut toml::Value, name: &str) {
+    let settings = choice.get(name).cloned();
+    let settings = settings.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    *choice = toml::Value::Table(toml::Table::from_iter([(name.to_owned(), settings)]));
+}
+
 impl Recipe {
     /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`, `layers.0.epochs`,
     /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
@@ -94,10 +104,15 @@ fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> R
             Ok(())
         }
         toml::Value::Table(table) => {
-            // `classifier.epochs=5` makes a classifier where the recipe has none.
+            // `classifier.epochs=5` makes a classifier where the recipe has none, `method.pcd.chains=5` another method.
             let entry = table
                 .entry((*first).to_owned())
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if CHOICES.contains(first) {
+                choose(entry, rest[0]);
+            } else if entry.as_str() == Some("none") {
+                *entry = toml::Value::Table(toml::Table::new());
+            }
             set(entry, key, rest, value)
         }
         toml::Value::Array(items) if *first == "*" => {

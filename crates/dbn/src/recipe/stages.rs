@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Recipe;
+use super::{Backpropagation, Recipe};
 
 /// A stage of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,29 +48,28 @@ impl Recipe {
         (0..self.layers.len()).map(StageKind::Layer).chain(fine).collect()
     }
 
+    /// How this stage fine-tunes a network, if it does.
+    pub fn backpropagation(&self, kind: StageKind) -> Option<&Backpropagation> {
+        match kind {
+            StageKind::Layer(_) | StageKind::UpDown => None,
+            StageKind::Classifier => self.classifier.as_ref().map(|table| &table.backpropagation),
+            StageKind::Regressor => self.regressor.as_ref(),
+            StageKind::Autoencoder => self.autoencoder.as_ref(),
+        }
+    }
+
     /// The most epochs of this stage.
-    pub fn epochs_of(&self, work: StageKind) -> usize {
-        let epochs = match work {
+    pub fn epochs_of(&self, kind: StageKind) -> usize {
+        let epochs = match kind {
             StageKind::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
             StageKind::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
-            StageKind::Classifier => self.classifier.as_ref().map(|classifier| classifier.epochs),
-            StageKind::Regressor => self.regressor.as_ref().map(|regressor| regressor.epochs),
-            StageKind::Autoencoder => {
-                self.autoencoder.as_ref().map(|autoencoder| autoencoder.epochs)
-            }
+            network => self.backpropagation(network).map(|table| table.epochs),
         };
         epochs.unwrap_or(0)
     }
 
     /// After how many epochs without a better validation error it stops, where it may.
-    pub(crate) fn patience_of(&self, work: StageKind) -> Option<usize> {
-        match work {
-            StageKind::Layer(_) | StageKind::UpDown => None,
-            StageKind::Classifier => self.classifier.as_ref().map(|classifier| classifier.patience),
-            StageKind::Regressor => self.regressor.as_ref().map(|regressor| regressor.patience),
-            StageKind::Autoencoder => {
-                self.autoencoder.as_ref().map(|autoencoder| autoencoder.patience)
-            }
-        }
+    pub(crate) fn patience_of(&self, kind: StageKind) -> Option<usize> {
+        self.backpropagation(kind).map(|table| table.patience)
     }
 }

@@ -25,7 +25,7 @@ impl Recipe {
             layer.batch_size = batch_size;
         }
         if let Some(classifier) = &mut self.classifier {
-            classifier.batch_size = batch_size;
+            classifier.backpropagation.batch_size = batch_size;
         }
         self
     }

@@ -8,7 +8,7 @@ use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stat
 use serde::{Deserialize, Serialize};
 
 use crate::network::fine_tune::{Batch, FineTune};
-use crate::recipe::{Backpropagation, FinetuneRule};
+use crate::recipe::{Backpropagation, FinetuneRule, Searches};
 
 /// What has been added up since the epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -63,7 +63,9 @@ impl<'a> Backprop<'a> {
         let rule = match recipe.optimizer {
             FinetuneRule::Sgd => Rule::Steps(Box::new(Sgd::new(0.0))),
             FinetuneRule::Adam => Rule::Steps(Box::new(Adam::new(0.0))),
-            FinetuneRule::Cg => Rule::Searches(ConjugateGradient::new(recipe.line_searches)),
+            FinetuneRule::Cg(Searches { line_searches }) => {
+                Rule::Searches(ConjugateGradient::new(line_searches))
+            }
         };
         Self { network, recipe, rule, last_only }
     }
@@ -138,9 +140,9 @@ impl<'a> Backprop<'a> {
                 found.ok_or_else(|| Error::invalid("a search", "at least one look", "none"))?
             }
         };
-        if recipe.max_norm > 0.0 {
+        if let Some(max_norm) = recipe.max_norm {
             for var in vars.iter().skip(first).filter(|var| var.rank() == 2) {
-                ops::limit_columns(var, recipe.max_norm)?;
+                ops::limit_columns(var, max_norm)?;
             }
         }
         self.network.constrain()?;

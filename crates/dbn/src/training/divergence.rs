@@ -33,17 +33,9 @@ impl Training {
                 let table = recipe.updown.as_ref()?;
                 ("updown".into(), &table.learning_rate, table.epochs)
             }
-            StageKind::Classifier => {
-                let table = recipe.classifier.as_ref()?;
-                ("classifier".into(), &table.learning_rate, table.epochs)
-            }
-            StageKind::Regressor => {
-                let table = recipe.regressor.as_ref()?;
-                ("regressor".into(), &table.learning_rate, table.epochs)
-            }
-            StageKind::Autoencoder => {
-                let table = recipe.autoencoder.as_ref()?;
-                ("autoencoder".into(), &table.learning_rate, table.epochs)
+            network => {
+                let table = recipe.backpropagation(network)?;
+                (network.to_string(), &table.learning_rate, table.epochs)
             }
         };
         let now = rate.at(self.record.cursor.epoch, epochs);

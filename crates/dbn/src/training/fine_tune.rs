@@ -16,7 +16,7 @@ use super::{Stream, Training};
 use crate::Examples;
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
 use crate::network::missing;
-use crate::recipe::{Backpropagation, StageKind};
+use crate::recipe::{Backpropagation, Classifier, StageKind};
 
 /// The most cases that tell how large a loss can be.
 const SEEN: usize = 1000;
@@ -35,11 +35,7 @@ impl Training {
     ) -> Result<ControlFlow<()>> {
         let span = tracing::info_span!("fine-tuning", %kind);
         let _entered = span.enter();
-        let recipe = match kind {
-            StageKind::Classifier => self.recipe.classifier.as_ref().map(|c| c.backpropagation()),
-            StageKind::Regressor => self.recipe.regressor.clone(),
-            _ => self.recipe.autoencoder.clone(),
-        };
+        let recipe = self.recipe.backpropagation(kind).cloned();
         let recipe = recipe.ok_or_else(|| {
             Error::invalid("fine-tuning", "a classifier or an autoencoder", "none")
         })?;
@@ -69,9 +65,9 @@ impl Training {
     fn learned_from(&self) -> Result<Vec<u32>> {
         let all = (0..self.train.len() as u32).collect();
         match (&self.recipe.classifier, &self.train.labels) {
-            (Some(recipe), Some(labels)) if recipe.train_on > 0 => {
+            (Some(Classifier { train_on: Some(count), .. }), Some(labels)) => {
                 let mut rng = self.stream(Stream::Labelled);
-                candle_dbn_data::choose_balanced(labels, recipe.train_on, &mut rng)
+                candle_dbn_data::choose_balanced(labels, *count, &mut rng)
             }
             _ => Ok(all),
         }
@@ -149,7 +145,7 @@ impl<'a> FineTuning<'a> {
     ) -> Result<Self> {
         let classifier = training.recipe.classifier.as_ref();
         let (last_only, adversary) = classifier
-            .map_or((0, Adversary::None), |recipe| (recipe.softmax_only, recipe.adversary()));
+            .map_or((0, Adversary::None), |recipe| (recipe.softmax_only, recipe.adversarial));
         let mut backprop = Backprop::new(network.unrolled(), recipe, last_only);
         if !training.memory.is_empty() {
             backprop.restore(&training.memory)?;
@@ -254,7 +250,7 @@ impl Stage for FineTuning<'_> {
         metrics.train_loss = Some(loss);
         let network = self.network.unrolled();
         let (epoch, epochs) = (metrics.epoch, self.recipe.epochs);
-        let averages = epoch + self.recipe.average_last > epochs;
+        let averages = epoch + self.recipe.average_last.unwrap_or_default() > epochs;
         let score = self.kept.close_epoch(network, averages, self.validation.as_ref(), epoch)?;
         if let Some(score) = score {
             self.check_loss(" on the validation part", score.loss)?;

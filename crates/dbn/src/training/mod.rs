@@ -194,7 +194,8 @@ impl Training {
             std::iter::once(&dataset.train).chain(others).try_for_each(check)?;
         }
         let Parts { train, validation, held_out } = recipe.data.parts(dataset)?;
-        let labelled = recipe.classifier.as_ref().map_or(0, |classifier| classifier.train_on);
+        let labelled = recipe.classifier.as_ref().and_then(|classifier| classifier.train_on);
+        let labelled = labelled.unwrap_or_default();
         if labelled > train.len() {
             let expected = format!("at most the {} training cases", train.len());
             return Err(Error::invalid("classifier.train_on", expected, labelled.to_string()));

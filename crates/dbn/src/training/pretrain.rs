@@ -77,7 +77,7 @@ impl Training {
             },
             None => feed.clone(),
         };
-        let mut trainer = Trainer::new(layer.negative()?, layer.optimizer.optimizer());
+        let mut trainer = Trainer::new(layer.method.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
         // What arrives at deep layers is complete.
         trainer.imputation = self.imputation.clone().filter(|_| stage == 0);
