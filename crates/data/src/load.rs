@@ -22,6 +22,45 @@ const MOST_STATES: usize = 1 << 16;
 
 /// Reads a source: see the table in [the crate's documentation](crate).
 ///
+/// A table, whose label is the column that its header calls so:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use candle_dbn_data::{ReadOptions, load};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("flowers.csv");
+/// std::fs::write(&path, "length,width,class\n5.1,3.5,setosa\n6.2,2.9,virginica\n")?;
+/// let flowers = load(&path.to_string_lossy(), &ReadOptions::default())?;
+/// assert_eq!((flowers.train.len(), flowers.train.width()), (2, 2));
+/// assert_eq!(flowers.class_names, Some(vec!["setosa".into(), "virginica".into()]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A folder of IDX files, as MNIST has them, plain or gzipped; pixels come between 0 and 1:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = |name: &str| folder.path().join(name);
+/// let (pictures, labels) = ([0, 0, 8, 3], [0, 0, 8, 1]);            // bytes, three dimensions and one
+/// let head = |magic: [u8; 4], sizes: &[u32]| {
+///     [magic.to_vec(), sizes.iter().flat_map(|n| n.to_be_bytes()).collect()].concat()
+/// };
+/// std::fs::write(
+///     file("train-images-idx3-ubyte"),
+///     [head(pictures, &[2, 1, 2]), vec![0, 255, 51, 0]].concat(),
+/// )?;
+/// std::fs::write(file("train-labels-idx1-ubyte"), [head(labels, &[2]), vec![1, 0]].concat())?;
+/// let set = candle_dbn_data::load(&folder.path().to_string_lossy(), &Default::default())?;
+/// assert_eq!(set.image, Some((1, 2)));
+/// assert_eq!(set.train.labels, Some(vec![1, 0]));
+/// assert_eq!(set.train.cases.tensor()?.to_vec2::<f32>()?, [[0.0, 1.0], [0.2, 0.0]]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`File`] where there is no such source or its contents are damaged, empty, of a wrong shape or type, not finite, or where

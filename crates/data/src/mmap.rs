@@ -35,6 +35,10 @@ pub struct MappedFile {
 
 impl MappedFile {
     /// Maps `file` as long as it is now; it must not be empty.
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system refuses to map it: an empty file, a pipe.
     pub fn new(file: File) -> io::Result<Self> {
         // SAFETY: the map is read-only and lives as long as what borrows from it. That nobody else changes the file
         // meanwhile, its header's text included, is what the documentation above asks for; it cannot be checked. Of the
@@ -44,6 +48,10 @@ impl MappedFile {
     }
 
     /// The bytes `range`, which must be there; `buffer` is where they are put if they are not read through the map.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read any more.
     pub fn piece<'a>(
         &'a self,
         range: Range<usize>,

@@ -44,6 +44,16 @@ impl std::str::FromStr for Missing {
 /// How to read a data set: what its source does not say about itself.
 ///
 /// Arguments of the program, the table `[data]` of a recipe and what a model asks of other data are this one struct.
+///
+/// ```
+/// use candle_dbn_data::{Binarise, ReadOptions, load};
+///
+/// let options = ReadOptions { binarise: Some(Binarise::Threshold(0.5)), ..Default::default() };
+/// let digits = load("digits", &options)?;
+/// let pixels = digits.train.cases.thinned(10)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert!(pixels.iter().all(|pixel| *pixel == 0.0 || *pixel == 1.0));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Data"))]
 pub struct ReadOptions {

@@ -65,6 +65,13 @@ impl Parts {
 /// order of the data: the last of each whole group of `one_in` is held out. No seed is involved, so that everybody who has
 /// the data has the same split.
 ///
+/// ```
+/// let digits = candle_dbn_data::load("digits", &Default::default())?;
+/// let (train, test) = candle_dbn_data::hold_out(&digits.train, 5)?;
+/// assert_eq!((train.len(), test.len()), (1442, 355));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Error::Invalid`] where `one_in` is below 2, or larger than every class, so that nothing would be held out.

@@ -58,6 +58,18 @@ impl From<Scaling> for Written {
 }
 
 /// Shift and scale of the data.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_dbn_data::Standardise;
+///
+/// let cases = Tensor::new(&[[1f32, 10.0], [3.0, 30.0]], &Device::Cpu)?;
+/// let standardise = Standardise::of(&cases)?;
+/// let scaled = standardise.apply(&cases)?;
+/// assert_eq!(scaled.to_vec2::<f32>()?, [[-1.0, -1.0], [1.0, 1.0]]);
+/// assert_eq!(standardise.undo(&scaled)?.to_vec2::<f32>()?, cases.to_vec2::<f32>()?);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Standardise {
     /// `(width,)`, taken away.
@@ -113,6 +125,10 @@ impl Standardise {
 
     /// The same, where only the columns of measurements are changed: of `units` the Gaussian and rectified ones, and for
     /// [`Standardise::min_max`] the Bernoulli ones.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn only(self, units: &Units) -> Result<Self> {
         let cuts = self.cuts;
         let groups = units.groups().into_iter();
@@ -136,11 +152,19 @@ impl Standardise {
     }
 
     /// Σ log deviation: how much log p of a case grows by standardising it, in nats.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn log_volume(&self) -> Result<f64> {
         Ok(f64::from(self.deviation.log()?.sum_all()?.to_scalar::<f32>()?))
     }
 
     /// The same on another device.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room on the device.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         Ok(Self {
             mean: self.mean.to_device(device)?,
@@ -150,12 +174,20 @@ impl Standardise {
     }
 
     /// (cases − mean) / deviation.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn apply(&self, cases: &Tensor) -> Result<Tensor> {
         let scaled = cases.broadcast_sub(&self.mean)?.broadcast_div(&self.deviation)?;
         Ok(if self.cuts { cut(&scaled)? } else { scaled })
     }
 
     /// Back to the data's own values.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn undo(&self, cases: &Tensor) -> Result<Tensor> {
         Ok(cases.broadcast_mul(&self.deviation)?.broadcast_add(&self.mean)?)
     }
@@ -192,6 +224,10 @@ fn cut(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Mean and variance of the known values of every column of `cases` `(n, width)`, those that are not NaN; 0 where none is known.
+///
+/// # Errors
+///
+/// As `cases` where rows cannot be read.
 pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f64>)> {
     let width = cases.width();
     let average = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f64>> {

@@ -63,6 +63,10 @@ pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result
 }
 
 /// The same for cases in memory `(batch, width)`; `hint` says what to do where they do not fit, or nothing.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for the first value that cannot be, naming its place, and for another width.
 pub fn check_values(x: &Tensor, units: &Units, hint: &str) -> Result<()> {
     let part = Examples::new(x.clone(), None)?;
     check_units("the data", &part, units).map_err(|error| match error {

@@ -18,6 +18,18 @@ const MOST_ON_DEVICE: usize = 8 << 30;
 ///
 /// They stay where they were found, as the numbers that they are there (bytes stay bytes, a file stays a file), and
 /// become `f32` when rows of them are asked for. A clone or a selection copies nothing but numbers of rows.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_dbn_data::View;
+/// use rbm_core::Rows;
+///
+/// let cases = View::of(&Tensor::new(&[[0f32, 1.0], [1.0, 0.0], [1.0, 1.0]], &Device::Cpu)?)?;
+/// let chosen = cases.select(&[2, 0])?;
+/// assert_eq!((chosen.count(), chosen.width()), (2, 2));
+/// assert_eq!(chosen.tensor()?.to_vec2::<f32>()?, [[1.0, 1.0], [0.0, 1.0]]);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct View {
     rows: Arc<dyn Rows>,
@@ -121,6 +133,10 @@ impl View {
     }
 
     /// Whether a value is missing in any of them, or would be without what stands for it.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read any more.
     pub fn has_missing(&self) -> Result<bool> {
         if !self.may_miss {
             return Ok(false);
@@ -157,6 +173,10 @@ impl View {
     }
 
     /// The same cases, shifted and scaled by this, instead of anything before, whenever they are formed.
+    ///
+    /// # Errors
+    ///
+    /// For a tensor that cannot be brought to the CPU.
     pub fn standardised(&self, standardise: &Standardise) -> Result<Self> {
         let standardise = Some(Arc::new(standardise.to_device(&Device::Cpu)?));
         let pipeline = Pipeline { standardise, ..self.pipeline.clone() };
@@ -165,6 +185,10 @@ impl View {
 
     /// The same cases, formed for `device`. On an accelerator they are kept as a whole, in `f32`, if that is at most 8 GiB;
     /// of more cases, each mini-batch is copied there.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read any more, and where there is no room on the device.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let (count, width) = (self.count(), self.width());
         let is_large = count.saturating_mul(width).saturating_mul(4) > MOST_ON_DEVICE;
@@ -186,6 +210,10 @@ impl View {
     }
 
     /// All cases as one matrix `(n, width)`, `f32`: four bytes a value of memory.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read any more.
     pub fn tensor(&self) -> Result<Tensor> {
         self.block(0..self.count())
     }
@@ -197,6 +225,10 @@ impl View {
     }
 
     /// These cases as one matrix.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read any more.
     pub fn thinned(&self, most: usize) -> Result<Tensor> {
         self.rows(&self.spread(most))
     }

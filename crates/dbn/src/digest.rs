@@ -7,6 +7,10 @@ use std::path::Path;
 use sha2::Digest;
 
 /// The hash of `before` and the file `path`, in hexadecimal digits.
+///
+/// # Errors
+///
+/// Where the file cannot be read.
 pub fn of_file<H: Digest>(path: &Path, before: &str) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = H::new().chain_update(before);

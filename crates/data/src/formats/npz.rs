@@ -104,7 +104,11 @@ pub struct Arrays {
 pub type Array = (Vec<usize>, Vec<f32>);
 
 impl Arrays {
-    /// Opens the file `path`. Errors where it is no archive.
+    /// Opens the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no archive.
     pub fn open(path: &Path) -> Result<Self> {
         let file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);
         let archive = ZipArchive::new(file)
@@ -167,13 +171,20 @@ impl Arrays {
         }
     }
 
-    /// The shape of the array `name`. Errors where there is none, with the names that there are, or where it is not as long as
-    /// that.
+    /// The shape of the array `name`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, with the names that there are, or where it is not as long as that.
     pub fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
         Ok(self.header(name)?.shape)
     }
 
-    /// The array `name`. Errors where there is none, with the names that there are, or where it is damaged.
+    /// The array `name`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, with the names that there are, or where it is damaged.
     pub fn get(&mut self, name: &str) -> Result<Array> {
         let Header { dtype, is_fortran, shape, start } = self.header(name)?;
         let Some(number) = npy::number(&dtype) else {

@@ -32,6 +32,10 @@ fn log_conditional(layer: &dyn Layer, inputs: &Tensor, x: &Tensor) -> Result<Ten
 impl Dbn {
     /// w = log p(v, h) − log q(h | v) + log Z of one sampled up-pass h for each row of `v` `(batch, width)`, `(batch,)`. Z is
     /// that of the top machine, whose hidden units and labels are summed out.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn log_weights(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let (mut x, mut sum) = (v.clone(), Tensor::zeros(v.dim(0)?, v.dtype(), v.device())?);
         for (layer, rbm) in self.below_top().iter().enumerate() {
@@ -50,7 +54,11 @@ impl Dbn {
 }
 
 impl Bound {
-    /// Of `cases`, by `passes` sampled up-passes of each. Errors when there are none of either.
+    /// Of `cases`, by `passes` sampled up-passes of each.
+    ///
+    /// # Errors
+    ///
+    /// When there are none of either.
     pub fn of(dbn: &Dbn, cases: &dyn Rows, passes: usize, rng: &mut Rng) -> Result<Self> {
         if passes == 0 || cases.count() == 0 {
             let found = format!("{passes} of {} cases", cases.count());

@@ -86,6 +86,25 @@ pub struct LayerEvaluation {
 impl Evaluation {
     /// Looks at `model` through `part`, whose values are as the data source gives them. `recognition` is how label units find
     /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
+    ///
+    /// ```
+    /// use dbn::{Dbn, Evaluation, Inference, Model};
+    /// use rbm_core::{Rbm, Units};
+    ///
+    /// let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
+    /// let (visible, hidden) = (Units::bernoulli(9), Units::bernoulli(4));
+    /// let rbm = Rbm::new(&visible, &hidden, candle_core::DType::F32, &candle_core::Device::Cpu)?;
+    /// let model = Model::from(Dbn::new(vec![rbm])?);
+    /// let found = Evaluation::of(&model, &data, Inference::Means, 0)?;
+    /// // Every configuration is as probable as any other: log p = −9 log 2.
+    /// let log_likelihood = found.log_likelihood.unwrap_or_default();
+    /// assert!((log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-4);
+    /// # Ok::<(), dbn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, labels that the model has not, and rows that cannot be read.
     pub fn of(model: &Model, part: &Examples, recognition: Inference, seed: u64) -> Result<Self> {
         let cases = model.prepare_cases(&part.cases)?;
         let prepared = Examples { cases: cases.clone(), ..part.clone() };

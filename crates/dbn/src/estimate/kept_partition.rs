@@ -32,6 +32,10 @@ pub struct KeptPartition {
 
 impl KeptPartition {
     /// Keeps what was `found` with these `options` of the model in the folder `model`, in the folder `place`: most often the same.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
     pub fn keep(
         place: impl AsRef<Path>,
         model: impl AsRef<Path>,

@@ -121,6 +121,10 @@ struct FreeEnergy {
 impl Likelihood {
     /// With log Z by enumeration, of the cases `prepared` by the model. `None` where neither side of the top machine can be
     /// enumerated.
+    ///
+    /// # Errors
+    ///
+    /// Where the top machine is no distribution, and for cases that are no configurations.
     pub fn exact(model: &Model, prepared: &Examples, passes: Sampling) -> Result<Option<Self>> {
         let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
@@ -131,6 +135,10 @@ impl Likelihood {
 
     /// From what was `found` of log Z, for the cases `prepared` by the model. Sides that are at most `tolerance` nats apart
     /// agree.
+    ///
+    /// # Errors
+    ///
+    /// For cases that are no configurations of the visible units.
     pub fn from_sides(
         model: &Model,
         prepared: &Examples,
@@ -177,6 +185,10 @@ impl FreeEnergy {
 }
 
 /// log Z of the top machine by enumeration; `None` where neither of its sides can be enumerated.
+///
+/// # Errors
+///
+/// Where the top machine is no distribution.
 pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
     let rbm = model.dbn.top();
     if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
@@ -186,7 +198,11 @@ pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
     Ok(Some(Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }))
 }
 
-/// Errors unless every case is a configuration of the machine's visible units: of a grey value no probability is known.
+/// Checks that every case is a configuration of the machine's visible units: of a grey value no probability is known.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for the first value that is none.
 pub fn check_configurations(model: &Model, prepared: &View) -> Result<()> {
     let bottom = model.dbn.bottom();
     let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
@@ -225,6 +241,10 @@ impl Default for Sampling {
 }
 
 /// The way of the top machine from independent units with the averages of what arrives of the cases `prepared` by the model.
+///
+/// # Errors
+///
+/// As `cases` where rows cannot be read, and for another width.
 pub fn path(model: &Model, prepared: &View) -> Result<Path> {
     let dbn = &model.dbn;
     let layer = dbn.rbms.len() - 1;
@@ -243,6 +263,10 @@ pub struct Scores {
 
 impl Scores {
     /// Of the cases `prepared` `(batch, width)` by the model; of a stack by `sampling`.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn of(model: &Model, prepared: &Tensor, sampling: Sampling) -> Result<Self> {
         let rbm = model.dbn.top();
         if model.dbn.rbms.len() > 1 {
@@ -262,12 +286,20 @@ impl Scores {
     }
 
     /// Nothing but the free energies of the cases `prepared` `(batch, width)` by the model, a single machine: much quicker.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn free_energies(model: &Model, prepared: &Tensor) -> Result<Self> {
         let free_energy = to_host(&model.dbn.free_energy(prepared)?)?.to_vec1::<f64>()?;
         Ok(Self { free_energy, pseudo_likelihood: None })
     }
 
     /// log p of each case, of the data's own values, where log Z of the top machine is this; of a stack a lower bound on it.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn log_likelihood(&self, model: &Model, log_partition: &Estimate) -> Result<Vec<f64>> {
         let constant = log_partition.value + log_jacobian(model)?;
         Ok(self.free_energy.iter().map(|free_energy| -free_energy - constant).collect())

@@ -113,6 +113,10 @@ impl Repository {
     }
 
     /// Gives the bytes of a file to `each`, piece by piece: as many as are listed. What they are is for `each` to see.
+    ///
+    /// # Errors
+    ///
+    /// Where the Hub does not answer, refuses, or sends more or fewer bytes; and as `each`.
     pub fn file(
         &self,
         http: &Http,
@@ -282,8 +286,11 @@ fn large(body: &[u8]) -> Answer<Vec<String>> {
     Ok(large.map(|file| file.path).collect())
 }
 
-/// Reads `body` as each of the answers, as the fuzzers do: how many of them it is taken for. The error is what is believed and has not
-/// the form that everything else relies on.
+/// Reads `body` as each of the answers, as the fuzzers do: how many of them it is taken for.
+///
+/// # Errors
+///
+/// The error is what is believed and has not the form that everything else relies on.
 pub fn read_each(body: &[u8], names: &[&'static str]) -> std::result::Result<usize, String> {
     let hex = |text: &str| text.bytes().all(|c| b"0123456789abcdef".contains(&c));
     let info = info(body);

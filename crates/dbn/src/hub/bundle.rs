@@ -31,6 +31,10 @@ pub enum Content {
 
 impl Content {
     /// How many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be looked at.
     pub fn size(&self) -> Result<u64> {
         match self {
             Self::File(path) => Ok(fs::metadata(path).map_err(|e| Error::io(path, e))?.len()),
@@ -75,6 +79,10 @@ impl ModelBundle {
 
     /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
     /// pictures are made for them, and numbers of the whole say nothing about them.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelBundle::of`], and where there are not so many layers.
     pub fn of_first_layers(
         dir: impl AsRef<Path>,
         reference: &Reference,

@@ -68,6 +68,10 @@ impl Cache {
     }
 
     /// Writes which commit the revision is now: offline, it is found by its name.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
     pub fn remember(&self, revision: &str, commit: &str) -> Result<()> {
         if is_commit(revision) || self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
@@ -78,11 +82,19 @@ impl Cache {
     }
 
     /// What there is of a file of a commit.
+    ///
+    /// # Errors
+    ///
+    /// Where the cache cannot be read.
     pub fn look(&self, commit: &str, name: &str, listed: &Listed) -> Result<Found> {
         self.compare(&self.snapshot(commit).join(name), listed)
     }
 
     /// What there is of a file of a commit, by the name of its blob. What lies there without one cannot be told, and passes.
+    ///
+    /// # Errors
+    ///
+    /// Where the cache cannot be read.
     pub fn look_offline(&self, commit: &str, name: &str) -> Result<Found> {
         let path = self.snapshot(commit).join(name);
         let Ok(metadata) = path.symlink_metadata() else { return Ok(Found::Missing) };
@@ -158,6 +170,10 @@ impl Cache {
     }
 
     /// Puts the contents that were fetched under the name of the file.
+    ///
+    /// # Errors
+    ///
+    /// Where a link or a copy cannot be made.
     pub fn place(&self, commit: &str, name: &str, hash: &Hash) -> Result<()> {
         let path = self.snapshot(commit).join(name);
         make_folder_of(&path)?;

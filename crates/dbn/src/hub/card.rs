@@ -37,7 +37,10 @@ pub struct Card {
 
 impl Card {
     /// The card, over an existing one if there is one: what was written by hand in that stays.
-    /// Errors where one end of the generated part is missing there.
+    ///
+    /// # Errors
+    ///
+    /// Where one end of the generated part is missing there.
     pub fn over(&self, existing: Option<&str>) -> Result<String> {
         let (matter, text) = existing.map_or((None, ""), split);
         let generated = format!("{BEGIN}\n{}\n{END}\n", body(self).trim_end());

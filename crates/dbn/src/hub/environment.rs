@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 use rbm_core::{Error, Result};
 
-/// The folder of everything that clients of the Hub keep. Errors where there is no home.
+/// The folder of everything that clients of the Hub keep.
+///
+/// # Errors
+///
+/// Where there is no home.
 pub fn home() -> Result<PathBuf> {
     if let Some(home) = set("HF_HOME") {
         return Ok(home.into());

@@ -49,7 +49,11 @@ struct Sent {
 }
 
 impl Http {
-    /// Errors for an endpoint that is no URL, and for a token that no header can hold.
+    /// A client with these options.
+    ///
+    /// # Errors
+    ///
+    /// For an endpoint that is no URL, and for a token that no header can hold.
     pub fn new(options: &Options) -> Result<Self> {
         let wrong = |found: String| {
             let expected = "a URL such as http://127.0.0.1:8080, or nothing for the usual Hub";
@@ -132,7 +136,11 @@ impl Http {
         self.block_on(self.ask(&url, &sent, patience))
     }
 
-    /// Gives the bytes of a file of `size` bytes to `each`, piece by piece. Errors when there are more or fewer.
+    /// Gives the bytes of a file of `size` bytes to `each`, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// When there are more or fewer.
     pub fn file(
         &self,
         url: Url,

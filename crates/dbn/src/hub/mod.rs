@@ -66,12 +66,20 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// As the environment says. Errors for an endpoint that is no URL, and for a token that cannot be sent.
+    /// As the environment says.
+    ///
+    /// # Errors
+    ///
+    /// For an endpoint that is no URL, and for a token that cannot be sent.
     pub fn from_env() -> Result<Self> {
         Self::new(Options::from_env()?)
     }
 
-    /// As the options say. Errors as [`Hub::from_env`].
+    /// As the options say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::from_env`].
     pub fn new(options: Options) -> Result<Self> {
         Ok(Self { http: http::Http::new(&options)?, options, watching: None })
     }
@@ -106,11 +114,19 @@ impl Hub {
 
 impl Model {
     /// The model `user/name` or `user/name@revision` of the Hub, from the cache where it is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::find`] and [`Model::load`].
     pub fn from_hub(reference: &str, device: &Device) -> Result<Self> {
         Self::load(&Hub::from_env()?.find(&reference.parse()?)?.dir, device)
     }
 
     /// Pushes the model with a card to `user/name` or `user/name@branch`, a repository that is made if need be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::push_model`].
     pub fn push_to_hub(&self, reference: &str, options: &Push) -> Result<Pushed> {
         Hub::from_env()?.push_model(self, &reference.parse()?, options)
     }
@@ -118,6 +134,10 @@ impl Model {
 
 impl Hub {
     /// [`Hub::push`] of a model that has no folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::push`], and where no temporary folder can be written.
     pub fn push_model(
         &self,
         model: &Model,

@@ -32,8 +32,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// `HF_ENDPOINT`, `HF_TOKEN` and its files, `HF_HUB_CACHE` and `HF_HOME`, `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT` and
-    /// `HF_HUB_DOWNLOAD_TIMEOUT` in seconds. Errors for a token that cannot be sent, and for times that are none.
+    /// `HF_ENDPOINT`, `HF_TOKEN` and its files, `HF_HUB_CACHE` and `HF_HOME`, `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT`
+    /// and `HF_HUB_DOWNLOAD_TIMEOUT` in seconds.
+    ///
+    /// # Errors
+    ///
+    /// For a token that cannot be sent, and for times that are none.
     pub fn from_env() -> Result<Self> {
         let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE"));
         let cache = match cache {

@@ -35,6 +35,10 @@ impl Hub {
 
     /// [`Hub::pull`], but where the Hub does not answer what was there before: of the commit that it has, if it got as far as to
     /// name that one, or else of the revision.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::pull`], where nothing of it is in the cache.
     pub fn find(&self, reference: &Reference) -> Result<Snapshot> {
         let (repository, cache) = self.repository(reference);
         if self.options.is_offline {

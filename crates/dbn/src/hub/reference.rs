@@ -29,7 +29,11 @@ impl Reference {
         text.starts_with(PREFIX) || !is_here && text.parse::<Self>().is_ok()
     }
 
-    /// What `text` means, at the revision that is given apart from it if one is. Errors where both name one.
+    /// What `text` means, at the revision that is given apart from it if one is.
+    ///
+    /// # Errors
+    ///
+    /// Where both name one.
     pub fn at(text: &str, revision: Option<&str>) -> Result<Self> {
         let reference: Self = text.parse()?;
         match (revision, &reference.revision) {

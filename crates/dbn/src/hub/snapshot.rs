@@ -35,6 +35,10 @@ impl Snapshot {
     /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The
     /// configuration goes away first and comes last. So whenever this is cut short there is no model, and never the old
     /// configuration with new weights.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read or written.
     pub fn copy_to(&self, to: impl AsRef<Path>) -> Result<()> {
         let to = to.as_ref();
         fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;

@@ -46,6 +46,10 @@ fn before(size: u64) -> String {
 }
 
 /// Whether the contents of `path` are what `hash` says.
+///
+/// # Errors
+///
+/// Where the file cannot be read.
 pub fn is_whole(path: &Path, hash: &Hash) -> Result<bool> {
     let failed = |e| Error::io(path, e);
     let found = match hash {

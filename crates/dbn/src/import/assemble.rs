@@ -71,8 +71,11 @@ impl RbmTensors {
     }
 }
 
-/// The network of these machines of the file `path`, from the bottom up. Errors where one has other shapes than its biases, or
-/// than the one below, or numbers that are not finite.
+/// The network of these machines of the file `path`, from the bottom up.
+///
+/// # Errors
+///
+/// Where one has other shapes than its biases, or than the one below, or numbers that are not finite.
 pub fn stacked(path: &Path, machines: &[RbmTensors]) -> Result<Model> {
     let rbms = machines.iter().map(|machine| machine.rbm(path)).collect::<Result<Vec<_>>>()?;
     for (pair, machine) in rbms.windows(2).zip(machines.iter().skip(1)) {
@@ -88,8 +91,11 @@ pub fn stacked(path: &Path, machines: &[RbmTensors]) -> Result<Model> {
 
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Every tensor of the file `path`, by its ending, and notes of those that are not read. Errors where it is no such file, is
-/// damaged, or has no tensors.
+/// Every tensor of the file `path`, by its ending, and notes of those that are not read.
+///
+/// # Errors
+///
+/// Where it is no such file, is damaged, or has no tensors.
 pub fn read(path: &Path) -> Result<(Tensors, Vec<String>)> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {

@@ -19,13 +19,22 @@ pub struct Budget<'a> {
 }
 
 impl<'a> Budget<'a> {
+    /// The budget of the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be looked at.
     pub fn of(path: &'a Path) -> Result<Self> {
         let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
         let all = ALWAYS.max(length.saturating_mul(A_BYTE));
         Ok(Self { path, all, left: all })
     }
 
-    /// Takes so many numbers for what stands at `place`. Errors where not so many are left.
+    /// Takes so many numbers for what stands at `place`.
+    ///
+    /// # Errors
+    ///
+    /// Where not so many are left.
     pub fn take(&mut self, place: &str, numbers: usize) -> Result<()> {
         match self.left.checked_sub(numbers as u64) {
             Some(left) => {

@@ -38,7 +38,11 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Reads `bytes`. The error is what was found at which byte.
+    /// Reads `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// The error is what was found at which byte.
     pub fn of(bytes: &'a [u8]) -> Result<Self, String> {
         let mut machine = Machine {
             bytes,

@@ -23,6 +23,10 @@ const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 const PICKLE: &str = "data.pkl";
 
 /// The tensors by name, in `f32`, and notes of those that are not read.
+///
+/// # Errors
+///
+/// Where the file is no state dict, is damaged, or would take more memory than it can be worth.
 pub fn read(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;

@@ -26,6 +26,10 @@ pub enum Pass {
 
 impl Pass {
     /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         match self {
             Self::Mean => Ok(v.clone()),
@@ -96,6 +100,10 @@ pub struct LayerInput<'a> {
 
 impl LayerInput<'_> {
     /// `v` `(batch, width)` sent up.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn send_up(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let v = match (self.imputation, self.rbms.first()) {
             (Some(imputation), Some(bottom)) => &imputation.sample(bottom, v, rng)?,
@@ -110,6 +118,10 @@ impl LayerInput<'_> {
 
     /// What arrives of all cases in their own order, `(n, visible)`: where samples are passed up, one of each. It draws in
     /// blocks of a fixed size, so that the same generator gives the same bits again.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read, and where there are none.
     pub fn arriving(&self, rng: &mut Rng) -> Result<Tensor> {
         let mut whole: Option<Tensor> = None;
         let mut start = 0;
@@ -132,6 +144,10 @@ impl LayerInput<'_> {
     }
 
     /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read, and where there are none.
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
         let arriving = || {
             let mut start = 0;
@@ -154,6 +170,10 @@ impl LayerInput<'_> {
     }
 
     /// Initialises `rbm` to learn from these cases.
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerInput::moments`], and for a machine of another width.
     pub fn init(&self, rbm: &Rbm, init: &Init, rng: &mut Rng) -> Result<()> {
         init.draw_weights(rbm, rng)?;
         let (mean, variance) = self.moments()?;

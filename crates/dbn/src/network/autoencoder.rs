@@ -23,7 +23,11 @@ pub struct Autoencoder {
 }
 
 impl Autoencoder {
-    /// Copies of `rbms`, upwards and then downwards. Errors when there are none, or when two neighbours do not fit.
+    /// Copies of `rbms`, upwards and then downwards.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or when two neighbours do not fit.
     pub fn unroll(rbms: &[Rbm]) -> Result<Self> {
         if rbms.is_empty() {
             return Err(Error::invalid("an autoencoder", "at least one layer", "none"));
@@ -42,6 +46,10 @@ impl Autoencoder {
     }
 
     /// An autoencoder of this shape with neutral parameters, to be filled by a reader; the last of `hidden` is the code.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn empty(visible: &Units, hidden: &[Units], dtype: DType, device: &Device) -> Result<Self> {
         let widths: Vec<_> = std::iter::once(visible).chain(hidden).collect();
         let up = widths.windows(2).map(|pair| (pair[0].size(), pair[1]));
@@ -65,16 +73,28 @@ impl Autoencoder {
     }
 
     /// The codes `(batch, code)` of `v` `(batch, width)`: the mean activities of the code layer. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn encode(&self, v: &Tensor) -> Result<Tensor> {
         through(&self.encoder, v, "the cases to encode")
     }
 
     /// What the data layer expects `(batch, width)` for `codes` `(batch, code)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For codes of another width.
     pub fn decode(&self, codes: &Tensor) -> Result<Tensor> {
         through(&self.decoder, codes, "the codes")
     }
 
     /// [`Autoencoder::decode`] of [`Autoencoder::encode`].
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn reconstruct(&self, v: &Tensor) -> Result<Tensor> {
         self.decode(&self.encode(v)?)
     }
@@ -108,6 +128,10 @@ impl Autoencoder {
 
     /// The mean squared error of a reconstruction, summed over its values, and the mean of −log p(v | its code) in nats, over
     /// `cases` `(n, width)`, a block at a time.
+    ///
+    /// # Errors
+    ///
+    /// As `cases` where rows cannot be read, and for another width.
     pub fn errors(&self, cases: &dyn Rows) -> Result<(f64, f64)> {
         let (mut error, mut loss) = (0.0, 0.0);
         let Some((last, others)) = self.decoder.split_last() else { return Ok((error, loss)) };

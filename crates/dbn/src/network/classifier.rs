@@ -28,8 +28,11 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// The recognition side of `rbms`, copied, under a softmax over `classes` classes with small random weights. Errors
-    /// when there are no machines.
+    /// The recognition side of `rbms`, copied, under a softmax over `classes` classes with small random weights.
+    ///
+    /// # Errors
+    ///
+    /// When there are no machines.
     pub fn unroll(rbms: &[Rbm], classes: usize, rng: &mut Rng) -> Result<Self> {
         let Some(top) = rbms.last() else {
             return Err(Error::invalid("a classifier", "at least one layer", "none"));
@@ -45,6 +48,10 @@ impl Classifier {
     }
 
     /// A classifier of this shape whose parameters are zero, to be filled by a reader.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn empty(
         width: usize,
         layers: &[Units],
@@ -79,12 +86,20 @@ impl Classifier {
     }
 
     /// Log-probabilities of the classes up to a constant, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
         // Without dropout nothing is drawn.
         self.logits_with_dropout(v, Dropout::default(), &mut Rng::new(0))
     }
 
     /// [`Classifier::logits`] with units left out at random and the others scaled up to make good for them.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn logits_with_dropout(
         &self,
         v: &Tensor,
@@ -120,6 +135,10 @@ impl Classifier {
 
     /// The mean log-probability, in nats, of the classes `labels` of the rows of `v` `(batch, width)`, and its ascent for
     /// each of [`Classifier::vars`], in their order. The former is a leaf on the device, so that nothing waits for it.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, and for labels that are not as many or no classes.
     pub fn ascents(
         &self,
         v: &Tensor,
@@ -146,6 +165,10 @@ impl Classifier {
     }
 
     /// The most probable class of each row of `v` `(n, width)`, a block at a time.
+    ///
+    /// # Errors
+    ///
+    /// As `cases` where rows cannot be read, and for another width.
     pub fn predict(&self, v: &dyn Rows) -> Result<Vec<u32>> {
         let mut classes = Vec::with_capacity(v.count());
         self.for_blocks(v, |_, logits| {
@@ -155,8 +178,11 @@ impl Classifier {
         Ok(classes)
     }
 
-    /// How many cases of `part` are put into the wrong class, and their mean cross-entropy in nats. Errors when there are
-    /// no labels.
+    /// How many cases of `part` are put into the wrong class, and their mean cross-entropy in nats.
+    ///
+    /// # Errors
+    ///
+    /// When there are no labels.
     pub fn errors_and_loss(&self, part: &Examples) -> Result<(usize, f64)> {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("a classifier's errors", "labels", "none"));
@@ -229,6 +255,10 @@ impl FineTune for Classifier {
 }
 
 /// The mean log-probability, in nats, of the classes `labels` under `logits` `(batch, classes)`. Differentiable.
+///
+/// # Errors
+///
+/// For a label that is no class.
 pub fn log_likelihood(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let labels = Tensor::new(labels, logits.device())?;
     Ok(candle_nn::loss::cross_entropy(logits, &labels)?.neg()?)

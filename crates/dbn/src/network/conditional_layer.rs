@@ -15,17 +15,29 @@ pub struct ConditionalLayer {
 
 impl ConditionalLayer {
     /// Neutral parameters.
+    ///
+    /// # Errors
+    ///
+    /// For units that cannot be built, and where there is no memory.
     pub fn zeros(below: usize, units: &Units, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Var::zeros((below, units.size()), dtype, device)?;
         Ok(Self { weights, units: units.build(dtype, device)? })
     }
 
     /// A copy of p(h | v) of `rbm`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn upwards(rbm: &Rbm) -> Result<Self> {
         Self::copied(&rbm.weights().as_detached_tensor(), rbm.hidden())
     }
 
     /// A copy of p(v | h) of `rbm`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn downwards(rbm: &Rbm) -> Result<Self> {
         Self::copied(&rbm.weights().as_detached_tensor().t()?.contiguous()?, rbm.visible())
     }
@@ -35,6 +47,10 @@ impl ConditionalLayer {
     }
 
     /// A layer with its own copy of every parameter.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn try_clone(&self) -> Result<Self> {
         Self::copied(&self.weights.as_detached_tensor(), &*self.units)
     }
@@ -46,21 +62,37 @@ impl ConditionalLayer {
     }
 
     /// below·W, `(batch, width)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn inputs(&self, below: &Tensor) -> Result<Tensor> {
         ops::product(below, &self.weights)
     }
 
     /// E[x | below], `(batch, width)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn mean(&self, below: &Tensor) -> Result<Tensor> {
         self.units.mean(&self.inputs(below)?)
     }
 
     /// x drawn from p(x | below), `(batch, width)`.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn sample(&self, below: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.units.sample(&self.inputs(below)?, rng)
     }
 
     /// The gradient of the mean log p(x | below) over a batch, in the order of [`ConditionalLayer::parameters`].
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn ascents(&self, below: &Tensor, x: &Tensor) -> Result<Vec<Ascent>> {
         delta_rule(&self.weights, &*self.units, below, x)
     }
@@ -68,6 +100,10 @@ impl ConditionalLayer {
 
 /// The gradient of the mean log p(x | below) over a batch, of `weights` and then of each parameter of `units`: what is there
 /// less what is expected. `below` `(batch, below)` and `x` `(batch, width)` are constants.
+///
+/// # Errors
+///
+/// For cases of another width, or on another device.
 pub fn delta_rule(
     weights: &Var,
     units: &dyn Layer,

@@ -32,7 +32,11 @@ pub struct ConditionalSampler<'a> {
 }
 
 impl<'a> ConditionalSampler<'a> {
-    /// From `chains` of the top machine. Errors for labels where there are no label units, or of another number than chains.
+    /// From `chains` of the top machine.
+    ///
+    /// # Errors
+    ///
+    /// For labels where there are no label units, or of another number than chains.
     pub fn new(dbn: &'a Dbn, given: Condition, chains: Chains, rng: &mut Rng) -> Result<Self> {
         let count = chains.hidden.dim(0)?;
         let is_of = |found: usize| match found == count {
@@ -103,6 +107,10 @@ impl<'a> ConditionalSampler<'a> {
 
     /// One Gibbs step of the top machine. Where values of the data layer are held above which there are directed layers, the
     /// picture comes down first, what is given is put into it, and it goes up again, sampled both ways.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn step(&mut self, rng: &mut Rng) -> Result<()> {
         if let Some(data) = self.data.as_ref().filter(|_| self.dbn.rbms.len() > 1) {
             let picture = data.apply(&self.dbn.ancestral_sample(&self.chains.hidden, rng)?)?;
@@ -124,6 +132,10 @@ impl<'a> ConditionalSampler<'a> {
 
     /// What the network believes: the means of the data layer `(chains, width)`, with what is given in its place; with
     /// `is_sampled` a configuration of it.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn picture(&self, is_sampled: bool, rng: &mut Rng) -> Result<Tensor> {
         let fall = if is_sampled { Dbn::ancestral_sample } else { Dbn::decode };
         let picture = fall(self.dbn, &self.chains.hidden, rng)?;

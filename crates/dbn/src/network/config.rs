@@ -127,6 +127,10 @@ impl Config {
     }
 
     /// Reads and checks the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the file cannot be read; [`Error::File`] where it is no configuration of a model, or of another version.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;

@@ -14,6 +14,25 @@ use crate::network::labels;
 /// lowest.
 ///
 /// It sees data as they are prepared: shifted and scaled. A [`Model`](crate::Model) prepares them, and is what files hold.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use dbn::Dbn;
+/// use rbm_core::{Rbm, Rng, Units};
+///
+/// let rng = &mut Rng::new(0);
+/// let machine = |visible, hidden| {
+///     let (visible, hidden) = (Units::bernoulli(visible), Units::bernoulli(hidden));
+///     Rbm::new(&visible, &hidden, DType::F32, &Device::Cpu)
+/// };
+/// let dbn = Dbn::new(vec![machine(64, 32)?, machine(32, 8)?])?;
+/// let x = dbn::data::load("digits", &Default::default())?.train.cases.thinned(10)?;
+/// let features = dbn.features(&x)?;                   // of both layers
+/// assert_eq!(features[1].dims(), [x.dim(0)?, 8]);
+/// let samples = dbn.sample(5, 100, rng)?;             // 100 Gibbs steps in the top machine, then down
+/// assert_eq!(samples.dims(), [5, 64]);
+/// # Ok::<(), dbn::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Dbn {
     /// The machines from the bottom up; at least one, and neighbours agree on their common layer's width.
@@ -25,13 +44,20 @@ pub struct Dbn {
 }
 
 impl Dbn {
-    /// A stack of these machines. Errors when there are none, or when two neighbours do not fit.
+    /// A stack of these machines.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or when two neighbours do not fit.
     pub fn new(rbms: Vec<Rbm>) -> Result<Self> {
         Self::of(rbms, None)
     }
 
-    /// A stack whose top machine has a site of `classes` label units after its other visible units. Errors as [`Dbn::new`]
-    /// does, and when there are no such units.
+    /// A stack whose top machine has a site of `classes` label units after its other visible units.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dbn::new`] does, and when there are no such units.
     pub fn with_labels(rbms: Vec<Rbm>, classes: usize) -> Result<Self> {
         Self::of(rbms, Some(classes))
     }
@@ -70,6 +96,10 @@ impl Dbn {
     }
 
     /// A network with its own copy of every parameter.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             rbms: self.rbms.iter().map(Rbm::try_clone).collect::<Result<_>>()?,
@@ -83,6 +113,10 @@ impl Dbn {
     }
 
     /// Gives the way down weights of its own, which begin as those of the machines.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn untie(&mut self) -> Result<()> {
         self.generative =
             self.below_top().iter().map(ConditionalLayer::downwards).collect::<Result<_>>()?;
@@ -127,6 +161,10 @@ impl Dbn {
 
     /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Where recognition and
     /// generation have weights of their own, the top machine is the only one: F of what arrives there, by means. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
         match self.rbms.len() {
             1 => self.top_free_energy(v),
@@ -154,6 +192,10 @@ impl Dbn {
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, for `v` `(batch, width)`:
     /// the deterministic up-pass. Where there are label units, those of the top layer are means over the labels that the
     /// machine believes in. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn features(&self, v: &Tensor) -> Result<Vec<Tensor>> {
         let mut features: Vec<Tensor> = Vec::with_capacity(self.rbms.len());
         for rbm in self.below_top() {
@@ -164,16 +206,28 @@ impl Dbn {
     }
 
     /// The mean activities of the top layer, `(batch, hidden)`.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn up(&self, v: &Tensor) -> Result<Tensor> {
         self.top_mean(&up(self.below_top(), v)?)
     }
 
     /// What arrives at the top machine of `v` `(batch, width)`, by means, without labels.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn penultimate(&self, v: &Tensor) -> Result<Tensor> {
         Ok(up(self.below_top(), v)?.detach())
     }
 
     /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
         let x = self.penultimate(v)?;
         if self.classes.is_none() {
@@ -191,11 +245,19 @@ impl Dbn {
     }
 
     /// The mean of the data layer, `(batch, width)`, for top-layer activities `h`: the deterministic down-pass.
+    ///
+    /// # Errors
+    ///
+    /// For activities of another width.
     pub fn down(&self, h: &Tensor) -> Result<Tensor> {
         (0..self.rbms.len()).rev().try_fold(h.clone(), |h, layer| self.mean_below(layer, &h, None))
     }
 
     /// `v` sent up and down again through the first `layers` machines, by means.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn reconstruct(&self, v: &Tensor, layers: usize) -> Result<Tensor> {
         let layers = layers.min(self.rbms.len());
         let top = match layers == self.rbms.len() {
@@ -238,6 +300,10 @@ impl Dbn {
 
     /// `count` samples `(count, width)`: `steps` Gibbs steps of the top machine, then one directed pass down, sampled in
     /// every layer but the lowest, whose means are returned (what the network believes, not binary noise).
+    ///
+    /// # Errors
+    ///
+    /// For no samples, and as [`Dbn::decode`].
     pub fn sample(&self, count: usize, steps: usize, rng: &mut Rng) -> Result<Tensor> {
         let mut chains = self.start_chains(count, rng)?;
         for _ in 0..steps {
@@ -247,6 +313,10 @@ impl Dbn {
     }
 
     /// Chains of the top machine that start at its visible units' own biases.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn start_chains(&self, count: usize, rng: &mut Rng) -> Result<Chains> {
         let top = self.top();
         let width = top.visible().units().size();
@@ -257,6 +327,10 @@ impl Dbn {
 
     /// Chains of the top machine that start where a sampled up-pass of `v` `(chains, width)` ends; label units start at a
     /// sample of what the machine believes.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn start_chains_at(&self, v: &Tensor, rng: &mut Rng) -> Result<Chains> {
         let visible = self.sample_penultimate(v, rng)?;
         let visible = match self.classes {
@@ -272,16 +346,28 @@ impl Dbn {
     }
 
     /// What arrives at the top machine of a sampled up-pass of `v` `(batch, width)`, without labels.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn sample_penultimate(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.below_top().iter().try_fold(v.clone(), |v, rbm| rbm.sample_hidden(&v, rng))
     }
 
     /// The data-layer means below top-layer configurations `h` `(count, hidden)`, sampling the layers between.
+    ///
+    /// # Errors
+    ///
+    /// For activities of another width.
     pub fn decode(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         Ok(self.mean_below(0, &self.fall_to_first_hidden(h, rng)?, None)?.detach())
     }
 
     /// Data-layer configurations below top-layer ones: [`Dbn::decode`], with the data layer sampled too.
+    ///
+    /// # Errors
+    ///
+    /// For activities of another width.
     pub fn ancestral_sample(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let h = self.fall_to_first_hidden(h, rng)?;
         self.sample_below(0, &h, rng)
@@ -289,6 +375,10 @@ impl Dbn {
 
     /// What data-layer configurations `x`, visible ones of the top machine `(count, visible)`, cause: themselves but for labels
     /// where that is the only machine.
+    ///
+    /// # Errors
+    ///
+    /// For activities of another width.
     pub fn fall_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let top = self.rbms.len() - 1;
         let x = self.without_labels(top, x.clone())?;

@@ -88,6 +88,10 @@ pub(crate) struct Gradients {
 impl Gradients {
     /// Those of `objective`, for `vars` and for `cases`; the ascents of the matrices as the backward pass leaves them in
     /// `deferred`, one for each matrix in the same order.
+    ///
+    /// # Errors
+    ///
+    /// Where the objective does not depend on a variable.
     pub fn of(
         objective: &Tensor,
         vars: &[&Var],
@@ -111,6 +115,10 @@ impl Gradients {
     }
 
     /// Those of the sum of both objectives.
+    ///
+    /// # Errors
+    ///
+    /// Where both are not of the same variables.
     pub fn and(self, other: Self) -> Result<Self> {
         let ascents = self.ascents.into_iter().zip(other.ascents);
         Ok(Self {
@@ -121,6 +129,10 @@ impl Gradients {
     }
 
     /// Those of `factor` times the objective.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn times(self, factor: f64) -> Result<Self> {
         let ascents = self.ascents.into_iter().map(|ascent| ascent.times(factor));
         Ok(Self {

@@ -62,7 +62,11 @@ impl Serialize for Inference {
 }
 
 impl Dbn {
-    /// How probable each label is, `(batch, classes)`, for `v` `(batch, width)`. A leaf. Errors where there are no label units.
+    /// How probable each label is, `(batch, classes)`, for `v` `(batch, width)`. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no label units.
     pub fn label_probabilities(&self, v: &Tensor, how: Inference, rng: &mut Rng) -> Result<Tensor> {
         let Some(classes) = self.classes else {
             let expected = "a network with label units (train it with labels = true)";
@@ -108,8 +112,11 @@ impl Dbn {
         Ok((shares / steps as f64)?)
     }
 
-    /// How many cases of `part`, prepared for the network, are taken for another class than theirs. Errors when there are no
-    /// labels, or one is unknown to the network.
+    /// How many cases of `part`, prepared for the network, are taken for another class than theirs.
+    ///
+    /// # Errors
+    ///
+    /// When there are no labels, or one is unknown to the network.
     pub fn label_errors(&self, part: &Examples, how: Inference, rng: &mut Rng) -> Result<usize> {
         let Some(labels) = &part.labels else {
             return Err(Error::invalid("errors of recognition", "labels", "none"));
@@ -132,6 +139,10 @@ impl Dbn {
     }
 
     /// The class that each of `cases`, prepared for the network, is taken for, a block at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dbn::label_probabilities`], and where rows cannot be read.
     pub fn recognise(&self, cases: &dyn Rows, how: Inference, rng: &mut Rng) -> Result<Vec<u32>> {
         let mut classes = Vec::with_capacity(cases.count());
         for block in data::blocks(cases) {

@@ -19,7 +19,11 @@ pub fn beside(units: &Units, classes: usize) -> Units {
     Units::Concat { groups }
 }
 
-/// One-hot codes `(labels.len(), classes)`. Errors for a label that is not below `classes`.
+/// One-hot codes `(labels.len(), classes)`.
+///
+/// # Errors
+///
+/// For a label that is not below `classes`.
 pub fn codes(labels: &[u32], classes: usize, dtype: DType, device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; labels.len() * classes];
     for (row, &label) in values.chunks_mut(classes.max(1)).zip(labels) {
@@ -36,6 +40,10 @@ pub fn codes(labels: &[u32], classes: usize, dtype: DType, device: &Device) -> R
 }
 
 /// The visible side of the top machine, `(batch, width + classes)`, from what arrives of the data and the labels' codes.
+///
+/// # Errors
+///
+/// Where there are not as many rows of both.
 pub fn joined(x: &Tensor, codes: &Tensor) -> Result<Tensor> {
     Ok(Tensor::cat(&[x, codes], 1)?.contiguous()?)
 }

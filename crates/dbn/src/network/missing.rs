@@ -23,6 +23,10 @@ pub struct MissingValues {
 
 impl MissingValues {
     /// How they are drawn, if they are, among values that `standardise` gives.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn imputation(
         &self,
         standardise: Option<&Standardise>,
@@ -41,6 +45,10 @@ impl MissingValues {
 }
 
 /// `cases` with what is missing at its conditional mean under the machine `bottom`: the same whenever it is asked for.
+///
+/// # Errors
+///
+/// As `cases` where rows cannot be read, and for another width.
 pub fn complete(cases: &View, imputation: &Imputation, bottom: &Rbm) -> Result<View> {
     if !cases.may_miss() {
         return Ok(cases.clone());
@@ -55,6 +63,10 @@ pub fn complete(cases: &View, imputation: &Imputation, bottom: &Rbm) -> Result<V
 }
 
 /// The same for a tensor of cases `(batch, width)` on the machine's device.
+///
+/// # Errors
+///
+/// For cases of another width, or on another device.
 pub fn completed(
     cases: &Tensor,
     imputation: &Imputation,

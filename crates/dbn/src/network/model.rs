@@ -182,8 +182,12 @@ impl Model {
         self.dbn.features(&self.checked(x)?)
     }
 
-    /// The class of each case of `x` `(batch, width)`, in the values of [`Model::features`]: what the classifier says, or the label units
-    /// by means. Errors as there, and for a model that tells no classes apart.
+    /// The class of each case of `x` `(batch, width)`, in the values of [`Model::features`]: what the classifier says,
+    /// or the label units by means.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for a model that tells no classes apart.
     pub fn predict(&self, x: &Tensor) -> Result<Vec<u32>> {
         let prepared = self.checked(x)?;
         match &self.classifier {
@@ -227,8 +231,12 @@ impl Model {
         Ok(prepared)
     }
 
-    /// Data as the network wants them: on its device, standardised if it was trained so, with what is missing filled in: by the
-    /// means of the columns, or by the conditional means. Errors for the wrong width.
+    /// Data as the network wants them: on its device, standardised if it was trained so, with what is missing filled
+    /// in: by the means of the columns, or by the conditional means.
+    ///
+    /// # Errors
+    ///
+    /// For the wrong width.
     pub fn prepare(&self, cases: &Tensor) -> Result<Tensor> {
         self.check_width(cases.dim(1)?)?;
         let device = self.dbn.bottom().device();
@@ -250,6 +258,10 @@ impl Model {
 
     /// [`Model::prepare`] for cases that stay where they are until rows of them are formed; but where values are missing and drawn
     /// given the others, all are in memory.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, and where missing values are drawn and rows cannot be read.
     pub fn prepare_cases(&self, cases: &View) -> Result<View> {
         self.check_width(cases.width())?;
         let mut cases = cases.clone();
@@ -263,6 +275,10 @@ impl Model {
     }
 
     /// Prepared cases with what is missing at its conditional mean, where it is drawn while learning.
+    ///
+    /// # Errors
+    ///
+    /// Where rows cannot be read.
     pub fn complete(&self, prepared: &View) -> Result<View> {
         match self.imputation()? {
             Some(imputation) => missing::complete(prepared, &imputation, self.dbn.bottom()),
@@ -289,8 +305,12 @@ impl Model {
         name.cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them ([`Model::predict`] takes them as they are): what the classifier says, or the
-    /// label units by means. A leaf. Errors for a model that tells no classes apart.
+    /// How probable each class is, `(batch, classes)`, for cases as [`Model::prepare`] gives them ([`Model::predict`]
+    /// takes them as they are): what the classifier says, or the label units by means. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// For a model that tells no classes apart.
     pub fn class_probabilities(&self, prepared: &Tensor) -> Result<Tensor> {
         match &self.classifier {
             Some(classifier) => {
@@ -301,7 +321,11 @@ impl Model {
         }
     }
 
-    /// Errors unless cases of the network are so wide.
+    /// Checks that cases of the network have `found` values.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where they have another number.
     pub fn check_width(&self, found: usize) -> Result<()> {
         let width = self.dbn.width();
         if found == width {
@@ -312,6 +336,10 @@ impl Model {
     }
 
     /// What the network says `(n, width)` in the values of the data, on the CPU: the way back from [`Model::prepare`].
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn in_data_values(&self, values: &Tensor) -> Result<Tensor> {
         let values = match &self.standardise {
             Some(standardise) => standardise.undo(values)?,
@@ -362,6 +390,10 @@ impl Model {
     }
 
     /// Every tensor as it stands in the file.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = BTreeMap::new();
         for (name, var) in self.vars() {
@@ -381,12 +413,20 @@ impl Model {
     }
 
     /// How many numbers were learned.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn parameters(&self) -> Result<usize> {
         Ok(self.tensors()?.values().map(Tensor::elem_count).sum())
     }
 
-    /// The first `count` layers alone, without what was fine-tuned on top of all of them; all of them are the model as it is.
-    /// Errors unless there are so many, and for fewer than all of a network whose way down has weights of its own.
+    /// The first `count` layers alone, without what was fine-tuned on top of all of them; all of them are the model as
+    /// it is.
+    ///
+    /// # Errors
+    ///
+    /// Unless there are so many, and for fewer than all of a network whose way down has weights of its own.
     pub fn first_layers(mut self, count: usize) -> Result<Self> {
         let layers = self.dbn.rbms.len();
         if !(1..=layers).contains(&count) {

@@ -24,7 +24,11 @@ pub struct PerClass {
 }
 
 impl PerClass {
-    /// With offsets of zero. Errors when there are no machines, or their data are not of the same units.
+    /// With offsets of zero.
+    ///
+    /// # Errors
+    ///
+    /// When there are no machines, or their data are not of the same units.
     pub fn new(rbms: Vec<Rbm>) -> Result<Self> {
         let Some(first) = rbms.first() else {
             return Err(Error::invalid("machines of classes", "at least one", "none"));
@@ -43,15 +47,22 @@ impl PerClass {
     }
 
     /// Log-probabilities of the classes up to a constant of each row, `(batch, classes)`, for `v` `(batch, width)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width, or on another device.
     pub fn logits(&self, v: &Tensor) -> Result<Tensor> {
         let energies = self.rbms.iter().map(|rbm| rbm.free_energy(v));
         let energies = Tensor::stack(&energies.collect::<Result<Vec<_>>>()?, 1)?;
         Ok(energies.neg()?.broadcast_add(&self.offsets)?)
     }
 
-    /// Learns the offsets from labelled cases, all other parameters as they are: those of the highest likelihood of the classes, by
-    /// iterative scaling (Darroch and Ratcliff 1972), which needs no rate and has no other maximum. Errors for labels that are
-    /// missing or unknown, and for classes without cases.
+    /// Learns the offsets from labelled cases, all other parameters as they are: those of the highest likelihood of the
+    /// classes, by iterative scaling (Darroch and Ratcliff 1972), which needs no rate and has no other maximum.
+    ///
+    /// # Errors
+    ///
+    /// For labels that are missing or unknown, and for classes without cases.
     pub fn fit_offsets(&self, part: &Examples) -> Result<()> {
         let labels = self.labels_of(part)?;
         let classes = self.rbms.len();
@@ -97,7 +108,11 @@ impl PerClass {
             .set(&offsets.to_dtype(self.offsets.dtype())?.to_device(self.offsets.device())?)?)
     }
 
-    /// How many cases of `part` are put into the wrong class. Errors as [`PerClass::fit_offsets`] does.
+    /// How many cases of `part` are put into the wrong class.
+    ///
+    /// # Errors
+    ///
+    /// As [`PerClass::fit_offsets`] does.
     pub fn errors(&self, part: &Examples) -> Result<usize> {
         let labels = self.labels_of(part)?;
         let mut found = Vec::with_capacity(labels.len());

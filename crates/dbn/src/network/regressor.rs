@@ -42,12 +42,20 @@ pub struct Regressor {
 }
 
 impl Regressor {
-    /// The recognition side of `rbms`, copied, under a linear unit with small random weights. Errors when there are no machines.
+    /// The recognition side of `rbms`, copied, under a linear unit with small random weights.
+    ///
+    /// # Errors
+    ///
+    /// When there are no machines.
     pub fn unroll(rbms: &[Rbm], target: Target, rng: &mut Rng) -> Result<Self> {
         Ok(Self { network: Classifier::unroll(rbms, 1, rng)?, target })
     }
 
     /// A regressor of this shape whose parameters are zero, to be filled by a reader.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn empty(
         width: usize,
         layers: &[Units],
@@ -59,6 +67,10 @@ impl Regressor {
     }
 
     /// The predicted value of each row of `v` `(n, width)`, in the units of the data, a block at a time.
+    ///
+    /// # Errors
+    ///
+    /// As `cases` where rows cannot be read, and for another width.
     pub fn predict(&self, v: &dyn Rows) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(v.count());
         for block in data::blocks(v) {
@@ -70,8 +82,12 @@ impl Regressor {
         Ok(values)
     }
 
-    /// The root of the mean squared error of the predictions for `part`, in the units of the data, and that of the training cases'
-    /// mean in their place. Errors when there are no targets.
+    /// The root of the mean squared error of the predictions for `part`, in the units of the data, and that of the
+    /// training cases' mean in their place.
+    ///
+    /// # Errors
+    ///
+    /// When there are no targets.
     pub fn errors(&self, part: &Examples) -> Result<(f64, f64)> {
         let Some(targets) = &part.targets else {
             return Err(Error::invalid("a regressor's errors", "targets", "none"));

@@ -50,6 +50,10 @@ impl Key {
 }
 
 /// Every table of a recipe.
+///
+/// # Errors
+///
+/// Never but for a struct whose comments are not in its file.
 pub fn keys() -> Result<Vec<Keys>> {
     let (recipe, updown) = (include_str!("mod.rs"), include_str!("updown.rs"));
     // Of what stands above all tables.
@@ -191,6 +195,10 @@ impl Recipe {
     /// The recipe as TOML, with a comment for every key: what it is, what it may hold, what uses it, and what it holds where it is left
     /// out. It reads back as the same recipe. Of layers after the first, and of tables that the recipe is without, only what differs
     /// from that is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`keys`].
     pub fn to_commented_toml(&self) -> Result<String> {
         let values = table_of(self)?;
         let mut out = String::new();
@@ -219,6 +227,10 @@ impl Recipe {
 
 impl Recipe {
     /// The recipe as TOML without the keys that have their defaults. It reads back as the same recipe.
+    ///
+    /// # Errors
+    ///
+    /// As [`keys`].
     pub fn to_brief_toml(&self) -> Result<String> {
         let values = table_of(self)?;
         let mut out = String::new();
@@ -282,6 +294,10 @@ impl Keys {
 }
 
 /// The page of all keys, in Markdown.
+///
+/// # Errors
+///
+/// As [`keys`].
 pub fn reference() -> Result<String> {
     let mut out = String::from(
         "# The keys of a recipe\n\nThis page is written by `dbn recipe --keys`, from the doc comments of the source. `dbn recipe NAME` prints \

@@ -26,9 +26,12 @@ const KINDS: [&str; 10] = [
 pub const AUTO: &str = "auto";
 
 impl Recipe {
-    /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and whose columns
-    /// hold `columns`, where that is known. Errors where such units cannot be as wide as the cases, and with `one-hot` for cases
-    /// that are not zeros and ones.
+    /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and
+    /// whose columns hold `columns`, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// Where such units cannot be as wide as the cases, and with `one-hot` for cases that are not zeros and ones.
     pub fn visible_units(&self, parts: &[&Examples], columns: Option<&Columns>) -> Result<Units> {
         if let Some(columns) = columns.filter(|_| self.visible == AUTO) {
             return Ok(match self.standardise {

@@ -40,6 +40,22 @@ use crate::network::regressor::Regressor;
 impl Model {
     /// Writes both files into the folder `dir`, which is made if need be; each is written beside and renamed.
     ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use dbn::{Dbn, Model};
+    /// use rbm_core::{Rbm, Units};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("model");
+    /// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(3), DType::F32, &Device::Cpu)?;
+    /// let model = Model::from(Dbn::new(vec![rbm])?);
+    /// model.save(&folder)?;
+    /// assert_eq!(Model::load(&folder, &Device::Cpu)?.config(), model.config());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// For numbers that [`Model::load`] would refuse, and for a [`Layer`](rbm_core::Layer) of one's own, by the name of its type: no file
@@ -74,7 +90,11 @@ impl Model {
         write_whole(&dir.join(WEIGHTS), &bytes)
     }
 
-    /// Reads both files from the folder `dir`. Errors name the file, the tensor, and what it should be.
+    /// Reads both files from the folder `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::Error)s name the file, the tensor, and what it should be.
     pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let dir = dir.as_ref();
         let config = Config::read(&dir.join(CONFIG))?;

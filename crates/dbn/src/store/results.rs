@@ -155,6 +155,10 @@ impl Measurement {
 impl Results {
     /// What was measured of the model in the folder `dir`: nothing where there is no such file, or where it is about another
     /// model that lay there before.
+    ///
+    /// # Errors
+    ///
+    /// Where `model.safetensors` or `results.json` cannot be read, and where the latter holds no measured numbers.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let path = dir.join(RESULTS);
@@ -178,12 +182,20 @@ impl Results {
     }
 
     /// As the file holds it.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that JSON cannot hold.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec_pretty(self)
             .map_err(|e| Error::invalid(RESULTS, "plain data", e.to_string()))
     }
 
     /// Adds `measured` to what the folder `dir` has, in place of what was measured in the same way on the same data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Results::read`], and where the file cannot be written.
     pub fn record(dir: impl AsRef<Path>, measured: MeasurementSet) -> Result<()> {
         let dir = dir.as_ref();
         let mut results = Self::read(dir)?;

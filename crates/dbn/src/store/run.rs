@@ -55,8 +55,11 @@ impl Claim {
 }
 
 impl Run {
-    /// A new run in the folder `dir`, which is made if need be, held. Errors when something of a run lies there already, and while
-    /// another program trains there.
+    /// A new run in the folder `dir`, which is made if need be, held.
+    ///
+    /// # Errors
+    ///
+    /// When something of a run lies there already, and while another program trains there.
     pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
         let dir = dir.as_ref();
         if dir.exists() && !dir.is_dir() {
@@ -82,6 +85,10 @@ impl Run {
 
     /// A new run in the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two
     /// programs that start at the same time never share one. `None` where all exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::create`], unless the folder exists.
     pub fn create_in_first_free(
         dirs: impl IntoIterator<Item = PathBuf>,
         recipe: &Recipe,
@@ -108,7 +115,11 @@ impl Run {
         Ok(run)
     }
 
-    /// The run that lies in the folder `dir`. Errors when there is none.
+    /// The run that lies in the folder `dir`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let run = Self { dir: dir.to_path_buf() };
@@ -118,14 +129,21 @@ impl Run {
         Ok(run)
     }
 
-    /// Holds the run for as long as what this gives is there; before anything of it is read to go on from. Errors while another
-    /// program trains there.
+    /// Holds the run for as long as what this gives is there; before anything of it is read to go on from.
+    ///
+    /// # Errors
+    ///
+    /// While another program trains there.
     pub fn claim(&self) -> Result<Claim> {
         Claim::of(&self.dir)
     }
 
     /// Takes a run back that never came to a checkpoint: the same command may begin anew. Where there is a checkpoint or a model
     /// nothing is taken.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be taken away.
     pub fn discard_unbegun(&self) -> Result<()> {
         if self.dir.join(CHECKPOINT).exists() || self.is_finished() {
             return Ok(());
@@ -147,6 +165,10 @@ impl Run {
     }
 
     /// The recipe, as it was with every setting made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recipe::read`].
     pub fn recipe(&self) -> Result<Recipe> {
         Recipe::read(&self.recipe_path())
     }
@@ -157,6 +179,10 @@ impl Run {
     }
 
     /// The last checkpoint, if one was taken.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged or cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
         let path = self.dir.join(CHECKPOINT);
         if !path.exists() {
@@ -166,11 +192,19 @@ impl Run {
     }
 
     /// Replaces the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
     pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
         checkpoint.save(&self.dir.join(CHECKPOINT))
     }
 
     /// Adds a line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
     pub fn append_metrics(&self, metrics: &EpochMetrics) -> Result<()> {
         let path = self.dir.join(METRICS);
         let mut line = serde_json::to_vec(metrics)
@@ -181,6 +215,10 @@ impl Run {
     }
 
     /// The lines of `metrics.jsonl`; none where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
     pub fn metrics(&self) -> Result<String> {
         let path = self.dir.join(METRICS);
         if !path.exists() {
@@ -190,6 +228,10 @@ impl Run {
     }
 
     /// Keeps the first `lines` lines of `metrics.jsonl`: those of the epochs that the checkpoint knows.
+    ///
+    /// # Errors
+    ///
+    /// Where there are not so many lines, and where the file cannot be written.
     pub fn truncate_metrics(&self, lines: u64) -> Result<()> {
         let path = self.dir.join(METRICS);
         if !path.exists() {

@@ -14,10 +14,12 @@ fn bins(count: usize) -> usize {
     ((2.0 * (count as f64).cbrt()).ceil() as usize).clamp(1, BINS)
 }
 
-/// Free energies of groups of cases, as histograms over each other: a machine that overfits gives its training cases lower
-/// ones than others (Practical Guide §6), and samples of a machine that has learned look like either.
+/// Free energies of groups of cases, as histograms over each other: a machine that overfits gives its training cases
+/// lower ones than others (Practical Guide §6), and samples of a machine that has learned look like either.
 ///
-/// Errors where no group has a case.
+/// # Errors
+///
+/// Where no group has a case.
 pub fn free_energies(
     path: impl AsRef<Path>,
     title: &str,
@@ -67,6 +69,10 @@ pub struct Convergence {
 }
 
 /// The estimates of the log-likelihood, or of a lower bound on it, against the number of inverse temperatures: the two sides must meet.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn estimates(
     path: impl AsRef<Path>,
     rows: &[Convergence],
@@ -107,6 +113,10 @@ pub fn estimates(
 
 /// The largest singular values of W against epochs: `rows` has an epoch and its values, the largest first. Each that leaves
 /// the bulk is something learned (Decelle, Fissore, Furtlehner 2017).
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn singular_values(
     path: impl AsRef<Path>,
     title: &str,
@@ -129,6 +139,10 @@ pub fn singular_values(
 
 /// Learning curves, a panel each: what is shown, with its unit, and a series for each stage or kind of cases, its points over the
 /// epochs of the whole training.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn learning(path: impl AsRef<Path>, panels: Vec<(String, Vec<Series>)>) -> Result<()> {
     let path = path.as_ref();
     let panel = |(y, series): (String, Vec<Series>)| Plot {
@@ -141,6 +155,10 @@ pub fn learning(path: impl AsRef<Path>, panels: Vec<(String, Vec<Series>)>) -> R
 }
 
 /// How probable swaps are over each gap of a ladder of inverse temperatures.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn acceptance(path: impl AsRef<Path>, ladder: &[f64], acceptance: &[f64]) -> Result<()> {
     let path = path.as_ref();
     let middles = ladder.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
@@ -151,6 +169,10 @@ pub fn acceptance(path: impl AsRef<Path>, ladder: &[f64], acceptance: &[f64]) ->
 }
 
 /// How probable swaps were over each gap of a training's ladder, from its bottom up: `rows` has an epoch and its gaps.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn acceptance_by_epoch(
     path: impl AsRef<Path>,
     title: &str,
@@ -171,6 +193,10 @@ fn swaps(path: &Path, title: String, x: &str, series: Vec<Series>) -> Result<()>
 }
 
 /// Codes of two numbers, a dot for each case in the colour of its group.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn codes(path: impl AsRef<Path>, groups: &[(String, Vec<(f64, f64)>)]) -> Result<()> {
     let path = path.as_ref();
     let count: usize = groups.iter().map(|(_, codes)| codes.len()).sum();
@@ -186,6 +212,10 @@ pub fn codes(path: impl AsRef<Path>, groups: &[(String, Vec<(f64, f64)>)]) -> Re
 }
 
 /// How pairs vary together in data and in samples, a dot for each, and the line on which both are the same.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn correlations(path: impl AsRef<Path>, what: &str, pairs: Vec<(f64, f64)>) -> Result<()> {
     let path = path.as_ref();
     let ends =

@@ -31,6 +31,10 @@ const STEPS: usize = 1000;
 
 /// Writes `filters.png`, `reconstructions.png` of `cases` (as the data source has them) and, where there can be any, `samples.png` into
 /// `dir`.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn write(dir: impl AsRef<Path>, model: &Model, cases: &dyn Rows, seed: u64) -> Result<()> {
     let dir = dir.as_ref();
     filters(&dir.join(FILTERS), model)?;
@@ -44,6 +48,10 @@ pub fn write(dir: impl AsRef<Path>, model: &Model, cases: &dyn Rows, seed: u64) 
 }
 
 /// Samples as a training leaves them.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn fantasies(path: impl AsRef<Path>, model: &Model, seed: u64) -> Result<()> {
     let path = path.as_ref();
     let samples = drawn(model, &samples_of(model, &mut Rng::new(seed))?)?;
@@ -77,6 +85,10 @@ fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
 }
 
 /// Configurations of the data layer, `(count, width)`: samples in which the lowest layer is drawn too.
+///
+/// # Errors
+///
+/// Where a tensor operation fails: for want of memory, or for tensors on several devices.
 pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tensor> {
     let mut chains = model.dbn.start_chains(count, rng)?;
     for _ in 0..STEPS {
@@ -87,6 +99,10 @@ pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tens
 
 /// The weights into the first hidden units of the lowest machine, each tile on its own scale, zero in the middle of it. Below stands the
 /// unit's number, from 0 as in the columns of `embed`.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn filters(path: impl AsRef<Path>, model: &Model) -> Result<()> {
     let path = path.as_ref();
     let weights = model.dbn.bottom().weights().as_detached_tensor();
@@ -99,6 +115,10 @@ pub fn filters(path: impl AsRef<Path>, model: &Model) -> Result<()> {
 }
 
 /// The first cases above what the whole network makes of them on the way up and down, or the autoencoder where there is one.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn reconstructions(path: impl AsRef<Path>, model: &Model, cases: &dyn Rows) -> Result<()> {
     let path = path.as_ref();
     let originals = cases.block(0..cases.count().min(PAIRS))?;
@@ -120,6 +140,10 @@ fn drawn(model: &Model, values: &Tensor) -> Result<Tensor> {
 }
 
 /// Given cases `(n, width)` above what has become of them, both in the values of the data.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn completions(
     path: impl AsRef<Path>,
     model: &Model,
@@ -132,6 +156,10 @@ pub fn completions(
 }
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row, with `captions` below them, or none.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn samples(
     path: impl AsRef<Path>,
     model: &Model,
@@ -146,6 +174,10 @@ pub fn samples(
 
 /// Samples as they come to be, as an animated GIF: each of `frames` has the number of Gibbs steps and samples `(n, width)` in the values
 /// of the data.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn animation(
     path: impl AsRef<Path>,
     model: &Model,

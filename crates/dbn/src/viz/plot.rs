@@ -90,7 +90,11 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// Writes the PNG file `path`. Errors where there is no point to draw.
+    /// Writes the PNG file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no point to draw.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let (height, width) = SIZE;
@@ -104,7 +108,11 @@ impl Plot {
         bitmap::write(path, SIZE, &pixels)
     }
 
-    /// Writes `panels` to the PNG file `path`, two beside each other, row after row. Errors where one has no point to draw.
+    /// Writes `panels` to the PNG file `path`, two beside each other, row after row.
+    ///
+    /// # Errors
+    ///
+    /// Where one has no point to draw.
     pub fn write_panels(path: impl AsRef<Path>, panels: &[Self]) -> Result<()> {
         let path = path.as_ref();
         let columns = panels.len().clamp(1, 2);

@@ -33,6 +33,10 @@ const WIDEST: usize = 2500;
 const DOTS: usize = 5000;
 
 /// Draws the free energies of groups of cases `(n, width)`, prepared for the network, in its lowest machine.
+///
+/// # Errors
+///
+/// As [`Dbn::free_energy`](crate::Dbn::free_energy), and where the file cannot be written.
 pub fn free_energies(
     path: impl AsRef<Path>,
     model: &Model,
@@ -54,6 +58,10 @@ pub fn free_energies(
 
 /// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
 /// colour by class. Nothing is drawn where there is no autoencoder, or where codes do not have two numbers; whether it was.
+///
+/// # Errors
+///
+/// Where rows cannot be read, and where the file cannot be written.
 pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Examples) -> Result<bool> {
     let path = path.as_ref();
     let Some(autoencoder) = model.autoencoder.as_ref().filter(|net| net.code_width() == 2) else {
@@ -146,6 +154,10 @@ fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
 
 /// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
 /// `singular_values.png`, for deeper layers `singular_values_2.png`, … in `dir`. Nothing is drawn where there are none.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
     for (layer, rows) in by_layer(metrics, "/singular_values") {
@@ -204,6 +216,10 @@ const CURVES: [Curve; 8] = [
 
 /// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
 /// there is. Nothing is drawn where nothing was learned.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
     let lines = lines(metrics);
@@ -222,6 +238,10 @@ pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 
 /// Draws the learning curves of several trainings in one picture: `runs` has the name and the `metrics` of each. Nothing is drawn
 /// where nothing was learned; whether it was.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool> {
     let path = path.as_ref();
     let runs: Vec<_> = runs.iter().map(|(run, metrics)| (*run, lines(metrics))).collect();
@@ -293,6 +313,10 @@ fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Ve
 
 /// Draws how probable swaps were along the ladder of every layer that was learned by tempering, in its first epoch, its last
 /// and one between, from the lines of `metrics`: `acceptance.png`, `acceptance_2.png`, … in `dir`.
+///
+/// # Errors
+///
+/// Where the picture would be too large, and where the file cannot be written.
 pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
     for (layer, mut rows) in by_layer(metrics, "/swap_acceptance") {
@@ -332,9 +356,12 @@ fn file(dir: &Path, name: &str, layer: usize) -> PathBuf {
     }
 }
 
-/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those of `found`, and anew with a
-/// tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model. Errors without a
-/// forward estimate.
+/// Draws the two estimates of the log-likelihood against the number of inverse temperatures: those of `found`, and anew
+/// with a tenth and a hundredth of them, backwards from the equilibrium `samples`. `cases` are prepared by the model.
+///
+/// # Errors
+///
+/// Without a forward estimate.
 pub fn estimates(
     path: impl AsRef<Path>,
     model: &Model,
