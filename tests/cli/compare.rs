@@ -54,7 +54,7 @@ fn runs_stand_beside_each_other() {
     let said = place.dbn("compare one deep/one --no-pictures").done();
     let of = |name: &str| said.out.lines().find(|line| line.contains(name)).unwrap().to_owned();
     assert!(of("deep/one").contains("recipe"), "{}", said.out);
-    assert!(of("layers.0.method").ends_with("cd"), "{}", said.out);
+    assert!(of("layers.0.method.cd").ends_with("sample"), "{}", said.out);
     assert!(
         of("epochs").ends_with("6.0000") || of("layers.0.epochs").ends_with('1'),
         "{}",

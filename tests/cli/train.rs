@@ -240,7 +240,7 @@ fn what_is_typed_takes_effect() {
         layers.iter().all(|layer| layer["sparsity"]["cost"].as_float() == Some(0.01)),
         "each as the last"
     );
-    assert_eq!(layers[0]["chains"].as_integer(), Some(4));
+    assert_eq!(layers[0]["method"]["pcd"]["chains"].as_integer(), Some(4));
     assert_eq!(layers[1]["learning_rate"].as_float(), Some(0.001));
     assert_eq!(layers[2]["learning_rate"].as_float(), Some(0.1));
 

@@ -125,6 +125,9 @@ impl Default for Backpropagation {
 /// The softmax on top and its fine-tuning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classifier {
+    /// What all networks have.
+    #[serde(flatten)]
+    pub backpropagation: Backpropagation,
     /// Epochs at the beginning in which only the softmax layer learns.
     ///
     /// Range: 0 or more epochs. Used by: backpropagation.
@@ -141,9 +144,6 @@ pub struct Classifier {
     ///
     /// Range: "none", or a distance from 0 to 1000000 by its kind. Used by: `optimizer = "sgd"` and `"adam"`.
     pub adversarial: Adversary,
-    /// What all networks have.
-    #[serde(flatten)]
-    pub backpropagation: Backpropagation,
 }
 
 impl Default for Classifier {

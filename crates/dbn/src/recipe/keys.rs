@@ -87,7 +87,7 @@ pub fn keys() -> Result<Vec<Keys>> {
         let mut keys = Keys::of(table, name, finetuning::SOURCE, defaults)?;
         if name != "Backpropagation" {
             let common = Keys::of(table, "Backpropagation", finetuning::SOURCE, defaults)?;
-            keys.keys.extend(common.keys);
+            keys.keys.splice(0..0, common.keys);
         }
         let searches = table_of(&Searches::default())?;
         let searches = Keys::of(table, "Searches", finetuning::SOURCE, &searches)?;
