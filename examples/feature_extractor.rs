@@ -49,7 +49,7 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle()?;
+    ops::device::settle()?;
     let args = Args::parse();
     let (name, source) = match &args.data {
         Some(folder) => ("few-labels", folder.to_str().context("--data: the path is not UTF-8")?),
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     let extractor = FeatureExtractor::new(&model.config(), vb)?;
     let layers = |part: &Examples| -> Result<Vec<Tensor>> {
         let mut blocks = Vec::new();
-        for block in rbm_core::data::blocks(&part.cases) {
+        for block in rbm_core::rows::blocks(&part.cases) {
             let block = block?;
             blocks.push([vec![block.clone()], extractor.features(&block)?].concat());
         }

@@ -36,7 +36,7 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    rbm_core::ops::threads::settle()?;
+    rbm_core::ops::device::settle()?;
     let args = Args::parse();
     let started = Instant::now();
     let device = candle_core::Device::cuda_if_available(0).unwrap_or(candle_core::Device::Cpu);

@@ -1,8 +1,8 @@
 //! The whole of learning, written by hand: persistent contrastive divergence on bars and stripes.
 
 use candle_core::{DType, Device};
-use rbm_core::init::Init;
-use rbm_core::likelihood::log_likelihood;
+use rbm_core::estimate::log_likelihood;
+use rbm_core::model::init::Init;
 use rbm_core::{
     Batches, Gradient, NegativePhase, Optimizer, Persistent, Phase, Rbm, Rng, Sgd, Units,
 };

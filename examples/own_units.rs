@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use candle_core::{D, DType, Device, Tensor, Var};
-use rbm_core::init::Init;
-use rbm_core::likelihood::log_likelihood;
+use rbm_core::estimate::log_likelihood;
+use rbm_core::model::init::Init;
 use rbm_core::{Batches, ContrastiveDivergence, Layer, Rbm, Result, Rng, Sgd, Trainer, Units, ops};
 
 /// x ∈ {-1, 0, 1}, E(x) = -bias·x. With a = input + bias: p(x) = exp(a·x) / (1 + 2 cosh a).

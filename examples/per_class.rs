@@ -8,10 +8,10 @@
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use dbn::{PerClass, data};
-use rbm_core::init::Init;
-use rbm_core::train::Cursor;
-use rbm_core::trainer::{Plan, Shuffled};
-use rbm_core::transform::{Centre, WeightDecay};
+use rbm_core::learning::train::Cursor;
+use rbm_core::learning::trainer::{Plan, Shuffled};
+use rbm_core::learning::transform::{Centre, WeightDecay};
+use rbm_core::model::init::Init;
 use rbm_core::{Persistent, Rbm, Rng, Schedule, Sgd, Trainer, Units};
 
 const HIDDEN: usize = 50;

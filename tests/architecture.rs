@@ -103,6 +103,35 @@ fn first_names(path: &str) -> Vec<String> {
     names
 }
 
+/// Every path of a tree of imports: `a::{b, c::{d}}` is `a::b` and `a::c::d`. What is called `x as y` counts as `y`.
+fn paths(tree: &str) -> Vec<Vec<String>> {
+    let tree = tree.trim();
+    let Some((stem, group)) = tree.split_once('{') else {
+        let named = tree.rsplit(" as ").next().unwrap();
+        let mut path: Vec<_> = tree.split("::").map(|name| name.trim().to_owned()).collect();
+        if let (true, Some(last)) = (tree.contains(" as "), path.last_mut()) {
+            *last = named.trim().to_owned();
+        }
+        return vec![path];
+    };
+    let stem: Vec<_> = stem.split("::").map(str::trim).filter(|name| !name.is_empty()).collect();
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    let group = group.rsplit_once('}').map_or(group, |(group, _)| group);
+    for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let parts = parts.into_iter().filter(|part| !part.trim().is_empty()).flat_map(paths);
+    parts.map(|path| stem.iter().map(|name| (*name).to_owned()).chain(path).collect()).collect()
+}
+
 /// The modules of a crate in the order in which its root declares them, and the module of each name that it re-exports.
 fn declared(root: &Source) -> (Vec<String>, BTreeMap<String, String>) {
     let (mut order, mut exports) = (Vec::new(), BTreeMap::new());
@@ -115,7 +144,8 @@ fn declared(root: &Source) -> (Vec<String>, BTreeMap<String, String>) {
             public.and_then(|public| public.strip_prefix("use ")?.split_once("::"))
         {
             let module = module.trim_start_matches("self::");
-            exports.extend(first_names(names).into_iter().map(|name| (name, module.to_owned())));
+            let names = paths(names).into_iter().filter_map(|path| path.last().cloned());
+            exports.extend(names.map(|name| (name, module.to_owned())));
         }
     }
     (order, exports)
@@ -242,6 +272,10 @@ fn files_are_short_and_roots_hold_no_code() {
 /// What this file takes the sources apart with.
 #[test]
 fn paths_are_read_as_written() {
+    assert_eq!(
+        paths("a::{b, c::{D, E}, F as G}").concat(),
+        ["a", "b", "a", "c", "D", "a", "c", "E", "a", "G"]
+    );
     assert_eq!(first_names("a::b;"), ["a"]);
     assert_eq!(first_names("{A, b::{C, D}, e::F}; x"), ["A", "b", "e"]);
     let code = "use crate::{x, y::Z};\nfn f() { crate::w::g(); my_crate::v(); }".to_owned();

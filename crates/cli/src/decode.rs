@@ -8,8 +8,8 @@ use dbn::Examples;
 use dbn::data::parquet::{self, NamedColumn, Values};
 use dbn::data::{ReadOptions, View};
 use dbn::viz::gallery;
-use rbm_core::checkpoint::write_whole;
-use rbm_core::data;
+use rbm_core::rows;
+use rbm_core::state::write_whole;
 
 use crate::args::Decode;
 use crate::{device, encode, features, model, npy, output, recipe};
@@ -28,7 +28,7 @@ pub fn run(args: &Decode) -> Result<()> {
     let autoencoder =
         encode::autoencoder(&model).with_context(|| args.run.display().to_string())?;
     let codes = codes(&args.codes)?;
-    let decoded = data::blocks(&codes).map(|codes| {
+    let decoded = rows::blocks(&codes).map(|codes| {
         let codes = codes?.to_device(model.dbn.bottom().device())?;
         let decoded = autoencoder.decode(&codes).with_context(|| args.codes.clone())?;
         Ok(model.in_data_values(&decoded)?)

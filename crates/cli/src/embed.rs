@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Device, Tensor};
 use dbn::Model;
 use indicatif::MultiProgress;
-use rbm_core::data;
+use rbm_core::rows;
 
 use crate::args::Embed;
 use crate::{cases, device, features, model, output, progress};
@@ -64,7 +64,7 @@ pub fn run(args: &Embed, bars: &MultiProgress) -> Result<()> {
     let (part, rows) =
         cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = progress::bar(bars, part.len() as u64);
-    let blocks = data::blocks(&part.cases).map(|rows| {
+    let blocks = rows::blocks(&part.cases).map(|rows| {
         let features = rows.map_err(Into::into).and_then(|rows| features(&model, &rows, &wanted));
         let features = features.with_context(|| cases::source(data, &args.run))?;
         bar.inc(features[0].dim(0)? as u64);

@@ -5,7 +5,7 @@ use candle_core::Device;
 use dbn::viz::report;
 use dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
-use rbm_core::data;
+use rbm_core::rows;
 
 use crate::args::Encode;
 use crate::{cases, device, features, model, output, progress};
@@ -21,7 +21,7 @@ pub fn run(args: &Encode, bars: &MultiProgress) -> Result<()> {
     let (part, rows) =
         cases::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
     let bar = progress::bar(bars, part.len() as u64);
-    let blocks = data::blocks(&part.cases).map(|rows| {
+    let blocks = rows::blocks(&part.cases).map(|rows| {
         let codes = model.prepare(&rows?).and_then(|rows| autoencoder.encode(&rows));
         let codes = codes.with_context(|| cases::source(data, &args.run))?;
         bar.inc(codes.dim(0)? as u64);

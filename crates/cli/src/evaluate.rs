@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use dbn::store::results::MeasurementSet;
 use dbn::{Evaluation, Inference, Run};
 use indicatif::MultiProgress;
-use rbm_core::data;
-use rbm_core::likelihood::pseudo_likelihood_stride;
-use rbm_core::monitor::Report;
+use rbm_core::estimate::monitor::Report;
+use rbm_core::estimate::pseudo_likelihood_stride;
+use rbm_core::rows;
 
 use crate::args::Evaluate;
 use crate::{cases, device, likelihood, measured, model, output, progress, report};
@@ -78,7 +78,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let header =
         ["", "error of data", "error of layer", "pseudo-LL (nats)", "activity", "dead/stuck"];
     output::line(output::table(&header, rows.collect()))?;
-    let stride = pseudo_likelihood_stride(model.dbn.bottom(), part.len().min(data::BLOCK));
+    let stride = pseudo_likelihood_stride(model.dbn.bottom(), part.len().min(rows::BLOCK));
     if stride > 1 {
         output::note(format!(
             "the pseudo-likelihood is that of one case in {stride}: one of its draws is compared with every other category"

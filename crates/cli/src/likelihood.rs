@@ -7,8 +7,8 @@ use dbn::estimate::{KEPT, KeptPartition};
 use dbn::store::results::MeasurementSet;
 use dbn::{Examples, Model};
 use indicatif::MultiProgress;
-use rbm_core::kernel::Path;
-use rbm_core::likelihood::{Effort, Estimate, Found, Options, Sides};
+use rbm_core::estimate::{Effort, Estimate, Found, Options, Sides};
+use rbm_core::sampling::Path;
 use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
 

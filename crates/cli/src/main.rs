@@ -73,7 +73,7 @@ use crate::stop::Stopped;
 
 fn main() -> ExitCode {
     dbn::data::end_on_bus_error();
-    if let Err(error) = rbm_core::ops::threads::settle() {
+    if let Err(error) = rbm_core::ops::device::settle() {
         output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);
     }

@@ -8,7 +8,7 @@ use dbn::viz::gallery;
 use dbn::viz::report;
 use dbn::{Examples, Model, Run, data};
 use rbm_core::Rng;
-use rbm_core::checkpoint::{UNFINISHED, write_whole};
+use rbm_core::state::{UNFINISHED, write_whole};
 use serde::Serialize;
 
 use crate::args::{Cases, Evaluate};

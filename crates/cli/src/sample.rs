@@ -10,9 +10,9 @@ use dbn::viz::gallery;
 use dbn::viz::report;
 use dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
-use rbm_core::checkpoint::write_whole;
-use rbm_core::kernel::{Chains, Path};
-use rbm_core::likelihood::{Effort, Equilibrium};
+use rbm_core::estimate::{Effort, Equilibrium};
+use rbm_core::sampling::{Chains, Path};
+use rbm_core::state::write_whole;
 use rbm_core::{Joint, Rbm, Rng, Rows, Units};
 
 use crate::args::{Cases, DataOptions, Label, Sample};

@@ -7,9 +7,9 @@ use dbn::estimate::KeptPartition;
 use dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
 use dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::likelihood::Estimate;
+use rbm_core::estimate::Estimate;
 use rbm_core::ops::device::is_finite;
-use rbm_core::{Rows, data};
+use rbm_core::{Rows, rows};
 
 use crate::args::Score;
 use crate::features::{self, Columns, Table};
@@ -88,7 +88,7 @@ fn of_cases(
     rows: &[u32],
     log_partition: Option<&Estimate>,
 ) -> Result<()> {
-    let blocks = data::blocks(&part.cases).map(|block| {
+    let blocks = rows::blocks(&part.cases).map(|block| {
         let prepared = model.prepare(&block?)?;
         let scores = Scores::of(model, &prepared, sampling(args))?;
         let mut columns = vec![column(&scores.free_energy)?];
@@ -163,7 +163,7 @@ fn of_mutants(
             false => mutants::named(&args.mutants, &codes, &letters)?,
         };
         let wild = Scores::free_energies(model, &case)?.free_energy[0];
-        for changes in changes.chunks(data::BLOCK) {
+        for changes in changes.chunks(rows::BLOCK) {
             let mutated = mutants::rows(&codes, changes, &letters)?.to_device(case.device())?;
             let scores = Scores::free_energies(model, &mutated)?;
             bar.inc(changes.len() as u64);

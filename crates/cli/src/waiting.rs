@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
 use rbm_core::Checkpoint;
-use rbm_core::likelihood::{Record, Sides};
+use rbm_core::estimate::{Record, Sides};
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use rbm_core::layer::Variance;
-use rbm_core::{Error, Result, Rows, Units, data};
+use rbm_core::units::Variance;
+use rbm_core::{Error, Result, Rows, Units, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::place;
@@ -201,7 +201,7 @@ impl Columns {
             return Ok(());
         }
         let mut start = 0;
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             let rows = block?.to_vec2::<f32>()?;
             for (case, row) in rows.iter().enumerate() {
                 for (at, (column, &x)) in self.0.iter().zip(row).enumerate() {
@@ -336,7 +336,7 @@ impl Profile {
     /// Each column of `cases`, which are as their file has them.
     pub(crate) fn of(cases: &dyn Rows) -> Result<Vec<Self>> {
         let mut profiles = vec![Self::new(); cases.width()];
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             let values = block?.flatten_all()?.to_vec1::<f32>()?;
             for row in values.chunks(profiles.len().max(1)) {
                 profiles.iter_mut().zip(row).for_each(|(profile, &x)| profile.push(x));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use rbm_core::{Batches, Error, Result, Rows, data};
+use rbm_core::{Batches, Error, Result, Rows, rows};
 
 use crate::columns::Columns;
 use crate::encoding::{Binarise, Encoding};
@@ -170,7 +170,7 @@ impl Examples {
             return Ok(());
         }
         let mut start = 0;
-        for block in data::blocks(&self.cases) {
+        for block in rows::blocks(&self.cases) {
             let values = block?.flatten_all()?.to_vec1::<f32>()?;
             if let Some(at) = values.iter().position(|x| !is_inside(x)) {
                 let place = place(start + at / self.width(), at % self.width());
@@ -252,7 +252,7 @@ pub fn encoded(
 fn check_codes(name: &str, part: &Examples, states: usize) -> Result<()> {
     let is_code = |x: &f32| x.is_nan() || x.fract() == 0.0 && (0.0..states as f32).contains(x);
     let mut start = 0;
-    for block in data::blocks(&part.cases) {
+    for block in rows::blocks(&part.cases) {
         let values = block?.flatten_all()?.to_vec1::<f32>()?;
         let width = part.cases.width();
         if let Some(at) = values.iter().position(|x| !is_code(x)) {

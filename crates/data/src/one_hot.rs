@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rbm_core::{Error, Result, Units, data};
+use rbm_core::{Error, Result, Units, rows};
 
 use crate::examples::Examples;
 use crate::matrix::place;
@@ -17,7 +17,7 @@ pub fn one_hot_units(name: &str, parts: &[&Examples]) -> Result<Units> {
     let mut columns = Columns::new(parts.first().map_or(0, |part| part.width()));
     for part in parts {
         let before = columns.cases;
-        for block in data::blocks(&part.cases) {
+        for block in rows::blocks(&part.cases) {
             for row in block?.to_vec2::<f32>()? {
                 if let Some(column) = row.iter().position(|x| *x != 0.0 && *x != 1.0) {
                     let place = place(columns.cases - before, column);

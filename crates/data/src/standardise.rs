@@ -1,7 +1,7 @@
 //! Data brought to mean zero and deviation one, or between zero and one, and back.
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::{Error, Result, Rows, Units, data};
+use rbm_core::{Error, Result, Rows, Units, rows};
 use serde::{Deserialize, Serialize};
 
 /// Variances above this may be those of numbers whose differences overflow.
@@ -198,7 +198,7 @@ impl Standardise {
 fn extremes(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f32>)> {
     let width = cases.width();
     let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
-    for block in data::blocks(cases) {
+    for block in rows::blocks(cases) {
         for row in block?.to_vec2::<f32>()? {
             for (at, x) in row.into_iter().enumerate() {
                 (low[at], high[at]) = (low[at].min(x), high[at].max(x));
@@ -232,7 +232,7 @@ pub fn known_moments(cases: &dyn Rows) -> Result<(Vec<f32>, Vec<f64>)> {
     let width = cases.width();
     let average = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f64>> {
         let (mut sums, mut counts) = (vec![0.0; width], vec![0usize; width]);
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             for row in block?.to_vec2::<f32>()? {
                 for (at, x) in row.into_iter().enumerate().filter(|(_, x)| !x.is_nan()) {
                     sums[at] += of(at, f64::from(x));

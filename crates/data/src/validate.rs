@@ -1,7 +1,7 @@
 //! Whether values can be what units of a kind are.
 
 use candle_core::Tensor;
-use rbm_core::{Error, Result, Units, data};
+use rbm_core::{Error, Result, Units, rows};
 
 use crate::examples::Examples;
 use crate::examples::check_range;
@@ -34,7 +34,7 @@ pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result
     }
     let may_miss = part.cases.may_miss();
     let mut start = 0;
-    for block in data::blocks(&part.cases) {
+    for block in rows::blocks(&part.cases) {
         for row in block?.to_vec2::<f32>()? {
             let groups = units.groups().into_iter();
             let misfit = groups.filter_map(|(columns, units)| {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::{Error, Result, Rows, data};
+use rbm_core::{Error, Result, Rows, rows};
 
 use crate::encoding::{Encoding, Pipeline};
 use crate::matrix::RawMatrix;
@@ -143,7 +143,7 @@ impl View {
         }
         let mut unfilled = self.clone();
         unfilled.pipeline.fill = None;
-        for block in data::blocks(&unfilled) {
+        for block in rows::blocks(&unfilled) {
             if block?.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| x.is_nan()) {
                 return Ok(true);
             }
@@ -197,7 +197,7 @@ impl View {
         }
         let whole = Tensor::zeros((count, width), DType::F32, device)?;
         let mut start = 0;
-        for block in data::blocks(self) {
+        for block in rows::blocks(self) {
             let block = block?.to_device(device)?;
             whole.slice_set(&block, 0, start)?;
             start += block.dim(0)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rayon::prelude::*;
-use rbm_core::{Error, Result, data};
+use rbm_core::{Error, Result, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::examples::Examples;
@@ -107,7 +107,7 @@ fn least_equal(width: usize, share: f64) -> usize {
 /// All values of the part, row after row.
 fn codes<T>(part: &Examples, read: impl Fn(f32) -> T) -> Result<Vec<T>> {
     let mut all = Vec::with_capacity(part.len() * part.width());
-    for block in data::blocks(&part.cases) {
+    for block in rows::blocks(&part.cases) {
         all.extend(block?.flatten_all()?.to_vec1::<f32>()?.into_iter().map(&read));
     }
     Ok(all)

@@ -22,7 +22,7 @@ const BATCHES: usize = 500;
 const MOST: usize = 300_000_000;
 
 fn main() -> ExitCode {
-    rbm_core::ops::threads::settle().expect("numbers of threads");
+    rbm_core::ops::device::settle().expect("numbers of threads");
     let words: Vec<String> = std::env::args().collect();
     if let [_, word, source, batches] = &words[..]
         && word == "child"

@@ -9,7 +9,7 @@ use candle_nn::Module;
 use dbn::hub::{Hub, Options, Push, Reference, Snapshot};
 use dbn::{Dbn, Model};
 use loopback_hub::{Server, TOKEN, Transfer};
-use rbm_core::init::Init;
+use rbm_core::model::init::Init;
 use rbm_core::{Rbm, Rng, Units};
 
 fn network() -> Dbn {

@@ -287,7 +287,7 @@ fn the_bound_lies_below_the_exact_likelihood() {
             scatter(dbn.generative[0].parameters().into_iter().map(|(_, var)| var), 0.6, 9);
         }
         let exact = exact(&dbn, 4, 3);
-        let log_z = rbm_core::likelihood::log_partition(dbn.top()).unwrap();
+        let log_z = rbm_core::estimate::log_partition(dbn.top()).unwrap();
         let many = Bound::of(&dbn, &bits(4), 4000, &mut Rng::new(5)).unwrap();
         let error = many.error.unwrap();
         let few = Bound::of(&dbn, &bits(4), 3, &mut Rng::new(6)).unwrap();
@@ -336,15 +336,15 @@ fn the_bound_lies_below_the_exact_likelihood() {
 fn a_layer_with_the_transposed_weights_leaves_the_bound_where_it_was() {
     let below = machine(&Units::bernoulli(4), &Units::bernoulli(3), 1);
     let free = numbers(&below.free_energy(&bits(4)).unwrap().neg().unwrap());
-    let log_z = rbm_core::likelihood::log_partition(&below).unwrap();
+    let log_z = rbm_core::estimate::log_partition(&below).unwrap();
     let above = below.mirror().unwrap();
-    assert!((rbm_core::likelihood::log_partition(&above).unwrap() - log_z).abs() < 1e-10);
+    assert!((rbm_core::estimate::log_partition(&above).unwrap() - log_z).abs() < 1e-10);
     let dbn = Dbn::new(vec![below, above]).unwrap();
     // The same above more units than it needs, and with them it is no worse a start than what they add.
     let wide = machine(&Units::bernoulli(3), &Units::bernoulli(6), 7);
-    rbm_core::init::mirror(dbn.bottom(), &wide).unwrap();
+    rbm_core::model::init::mirror(dbn.bottom(), &wide).unwrap();
     let narrow = machine(&Units::bernoulli(3), &Units::bernoulli(4), 7);
-    rbm_core::init::mirror(dbn.bottom(), &narrow).unwrap();
+    rbm_core::model::init::mirror(dbn.bottom(), &narrow).unwrap();
     let flat = |x: &Tensor| numbers(&x.contiguous().unwrap());
     assert_eq!(flat(narrow.weights()), flat(dbn.top().weights()));
     assert_eq!(flat(&wide.weights().narrow(1, 0, 4).unwrap()), flat(dbn.top().weights()));
@@ -354,7 +354,7 @@ fn a_layer_with_the_transposed_weights_leaves_the_bound_where_it_was() {
         assert_eq!(energies.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-10), exact);
     }
     let small = machine(&Units::bernoulli(3), &Units::bernoulli(3), 7);
-    let message = rbm_core::init::mirror(dbn.bottom(), &small).unwrap_err().to_string();
+    let message = rbm_core::model::init::mirror(dbn.bottom(), &small).unwrap_err().to_string();
     assert!(message.contains("bernoulli:4") && message.contains("bernoulli:3"), "{message}");
     for seed in 0..5 {
         let weights = dbn.log_weights(&bits(4), &mut Rng::new(seed)).unwrap();
@@ -430,7 +430,7 @@ fn up_down_raises_the_bound() {
     .unwrap();
     let bound = |dbn: &Dbn| {
         let found = Bound::of(dbn, &v, 500, &mut Rng::new(1)).unwrap();
-        let log_z = rbm_core::likelihood::log_partition(dbn.top()).unwrap();
+        let log_z = rbm_core::estimate::log_partition(dbn.top()).unwrap();
         found.mean.iter().sum::<f64>() / 4.0 - log_z
     };
     let before = bound(&dbn);
@@ -453,7 +453,7 @@ fn offsets_stand_for_log_z() {
     let rbms: Vec<Rbm> =
         (0..3).map(|seed| machine(&Units::bernoulli(4), &Units::bernoulli(3), seed)).collect();
     let log_z: Vec<f64> =
-        rbms.iter().map(|rbm| rbm_core::likelihood::log_partition(rbm).unwrap()).collect();
+        rbms.iter().map(|rbm| rbm_core::estimate::log_partition(rbm).unwrap()).collect();
     // Cases in numbers proportional to p(v | y), each class as often.
     let (mut cases, mut labels) = (Vec::new(), Vec::new());
     for (class, (rbm, log_z)) in rbms.iter().zip(&log_z).enumerate() {

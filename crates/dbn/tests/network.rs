@@ -6,7 +6,7 @@ use dbn::learning::greedy::{LayerInput, Pass};
 use dbn::network::classifier::{Dropout, log_likelihood};
 use dbn::network::fine_tune::{Adversary, Batch, FineTune};
 use dbn::{Classifier, Dbn};
-use rbm_core::trainer::BatchSource;
+use rbm_core::learning::trainer::BatchSource;
 use rbm_core::{Rbm, Rng, Units, ops};
 
 /// A machine with weights and biases from N(0, deviation²).
@@ -175,7 +175,8 @@ fn a_deep_layer_learns_from_what_is_below() {
 
     // 2500 cases are two blocks and a half: a block that is lost or counted twice shows.
     let (mean, variance) = feed.moments().unwrap();
-    let (expected_mean, expected_variance) = rbm_core::init::moments(&whole.detach()).unwrap();
+    let (expected_mean, expected_variance) =
+        rbm_core::model::init::moments(&whole.detach()).unwrap();
     for (found, expected) in [(mean, expected_mean), (variance, expected_variance)] {
         let pairs =
             found.to_vec1::<f32>().unwrap().into_iter().zip(expected.to_vec1::<f32>().unwrap());

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use dbn::{Autoencoder, Classifier, ConditionalLayer, Dbn, Model, Standardise};
-use rbm_core::init::Init;
-use rbm_core::layer::Bernoulli;
+use rbm_core::model::init::Init;
+use rbm_core::units::Bernoulli;
 use rbm_core::{Layer, Rbm, Result, Rng, Units};
 
 fn model() -> Model {

@@ -317,7 +317,7 @@ fn too_few_cases_to_split_stay_together() {
 fn every_layer_passes_up_as_it_says() {
     use dbn::learning::greedy::{LayerInput, Pass};
     use rbm_core::Rbm;
-    use rbm_core::trainer::BatchSource;
+    use rbm_core::learning::trainer::BatchSource;
     let data = training(&[]).train.cases.tensor().unwrap();
     let mut rng = Rng::new(3);
     let first = Rbm::bernoulli(&data, 8, &mut rng).unwrap();

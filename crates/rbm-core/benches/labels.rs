@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use common::{VISIBLE, grey, sgd};
-use rbm_core::init::Init;
+use rbm_core::model::init::Init;
 use rbm_core::{
     Conditional, ContrastiveDivergence, Hybrid, NegativePhase, Rbm, Result, Rng, Trainer, Units,
     ops,
@@ -90,7 +90,7 @@ fn compare(
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle()?;
+    ops::device::settle()?;
     for hidden in [500, 1500, 3000] {
         for batch in [100, 10, 1] {
             let shape = (hidden, batch);

@@ -120,7 +120,7 @@ fn products(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle()?;
+    ops::device::settle()?;
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
     let warm = Warm::new()?;
     println!("{}", warm.describe()?);

@@ -87,7 +87,7 @@ fn criterion_groups(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    ops::threads::settle()?;
+    ops::device::settle()?;
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
     criterion_groups(&mut criterion)?;
     criterion.final_summary();

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use common::{bits, normal};
-use rbm_core::checkpoint::{write_new, write_whole, write_whole_by};
-use rbm_core::kernel::{Chains, End, Replicas};
+use rbm_core::sampling::{Chains, End, Replicas};
+use rbm_core::state::{write_new, write_whole, write_whole_by};
 use rbm_core::{Checkpoint, Rng, State, state};
 use serde::{Deserialize, Serialize};
 

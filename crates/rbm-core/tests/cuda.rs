@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bits, flat, machine, normal};
+use rbm_core::learning::transform::{Sparsity, WeightDecay};
 use rbm_core::ops::{self, Ascent, Outer, Penalty, reference};
-use rbm_core::transform::{Sparsity, WeightDecay};
 use rbm_core::{
     Adam, ContrastiveDivergence, Gibbs, Kernel, Optimizer, Persistent, Rbm, Result, Rng, Sgd,
     Trainer,

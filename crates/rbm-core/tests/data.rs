@@ -8,7 +8,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::flat;
-use rbm_core::trainer::{BatchSource, Shuffled};
+use rbm_core::learning::trainer::{BatchSource, Shuffled};
 use rbm_core::{Batches, Rng};
 
 fn order(batches: &Batches) -> Vec<u32> {

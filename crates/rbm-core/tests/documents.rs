@@ -9,8 +9,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, assert_mean, flat, log_sum_exp, machine, matrix, rows};
-use rbm_core::likelihood::{pseudo_likelihood, stochastic_pseudo_likelihood};
-use rbm_core::transform::{PerDraw, Transform};
+use rbm_core::estimate::{pseudo_likelihood, stochastic_pseudo_likelihood};
+use rbm_core::learning::transform::{PerDraw, Transform};
 use rbm_core::{
     Averages, ContrastiveDivergence, Gibbs, Gradient, Kernel, NegativePhase, Phase, Rbm, Rng, Units,
 };

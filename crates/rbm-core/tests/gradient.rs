@@ -9,8 +9,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, binary, flat, machine, matrix, patterns};
-use rbm_core::likelihood::log_likelihood;
-use rbm_core::transform::{Centre, Clip, Sparsity, WeightDecay};
+use rbm_core::estimate::log_likelihood;
+use rbm_core::learning::transform::{Centre, Clip, Sparsity, WeightDecay};
 use rbm_core::{
     Averages, ContrastiveDivergence, Exact, Gradient, MeanField, NegativePhase, Optimizer,
     Persistent, Phase, Rbm, Rng, Sgd, State, Stateful, Transform, ops,
@@ -133,7 +133,7 @@ fn averages_of_binary_units_are_the_same_for_any_number_of_threads_and_know_log_
         let averages = of(1);
         assert_eq!(of(2), averages);
         assert_eq!(of(4), averages);
-        let log_z = rbm_core::likelihood::log_partition(&rbm).unwrap();
+        let log_z = rbm_core::estimate::log_partition(&rbm).unwrap();
         assert_close("log Z", &[averages.log_partition], &[log_z], 1e-12);
     }
     assert_eq!(ops::binary_averages(&[f64::NAN], &[0.0], &[0.0]), None);

@@ -8,9 +8,9 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, machine, matrix, rows, support};
-use rbm_core::init::Init;
-use rbm_core::kernel::Imputation;
-use rbm_core::{Exact, Rng, Sgd, Trainer, likelihood};
+use rbm_core::model::init::Init;
+use rbm_core::sampling::Imputation;
+use rbm_core::{Exact, Rng, Sgd, Trainer, estimate};
 
 const CHAINS: usize = 20_000;
 
@@ -77,7 +77,7 @@ fn learned(cases: &Tensor, complete: &Tensor, imputation: Option<Imputation>) ->
     for _ in 0..1500 {
         trainer.step(&rbm, cases, &mut rng).unwrap();
     }
-    likelihood::log_likelihood(&rbm, complete).unwrap()
+    estimate::log_likelihood(&rbm, complete).unwrap()
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, bits, flat, log_sum_exp, machine, matrix, normal, rows};
-use rbm_core::likelihood::log_likelihood;
+use rbm_core::estimate::log_likelihood;
 use rbm_core::{
     Averages, Conditional, ContrastiveDivergence, Exact, Gradient, Hybrid, Joint, NegativePhase,
     Persistent, Phase, Rbm, Rng, Sgd, Stateful, Trainer,
@@ -281,7 +281,8 @@ fn hybrid_learning_climbs_both_objectives() {
     for hidden in ["bernoulli:4", "spin:3", "potts(3):1"] {
         let rbm = machine("bernoulli:3+potts(3):1", hidden, F64, 12);
         let cases = labelled(&rbm, 6);
-        let all = rbm_core::enumerate::blocks(rbm.visible()).unwrap().next().unwrap().unwrap();
+        let all =
+            rbm_core::units::enumerate::blocks(rbm.visible()).unwrap().next().unwrap().unwrap();
         for weight in [0.0, 0.01, 2.5] {
             let log_z = rbm.free_energy(&all).unwrap().neg().unwrap().log_sum_exp(0).unwrap();
             let energy = rbm.free_energy(&cases).unwrap().mean_all().unwrap().neg().unwrap();

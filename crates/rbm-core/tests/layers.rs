@@ -12,7 +12,8 @@ use std::collections::HashSet;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{Side, assert_close, assert_mean, bits, column, flat, normal, rows, scatter};
-use rbm_core::{Layer, Rbm, Rng, Units, enumerate};
+use rbm_core::units::enumerate;
+use rbm_core::{Layer, Rbm, Rng, Units};
 
 const BOTH: [DType; 2] = [DType::F32, DType::F64];
 

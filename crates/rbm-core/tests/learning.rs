@@ -8,12 +8,12 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, matrix, parameter_bits, patterns};
-use rbm_core::init::Init;
-use rbm_core::likelihood::log_likelihood;
-use rbm_core::monitor::{self, Monitor};
-use rbm_core::train::{Cursor, EpochMetrics, Observer};
-use rbm_core::trainer::{Plan, Shuffled};
-use rbm_core::transform::Centre;
+use rbm_core::estimate::log_likelihood;
+use rbm_core::estimate::monitor::{self, Monitor};
+use rbm_core::learning::train::{Cursor, EpochMetrics, Observer};
+use rbm_core::learning::trainer::{Plan, Shuffled};
+use rbm_core::learning::transform::Centre;
+use rbm_core::model::init::Init;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
     ParallelTrajectory, Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful, Tempered,
@@ -246,12 +246,12 @@ fn a_report_after_every_epoch_changes_nothing() {
 fn moments_and_first_biases_are_the_datas() {
     let cases =
         matrix(&[vec![0.0, 1.0, 2.0], vec![0.0, 1.0, 4.0], vec![0.0, 1.0, 9.0]], DType::F32);
-    let (mean, variance) = rbm_core::init::moments(&cases).unwrap();
+    let (mean, variance) = rbm_core::model::init::moments(&cases).unwrap();
     assert_close("mean", &common::flat(&mean), &[0.0, 1.0, 5.0], 1e-6);
     assert_close("variance", &common::flat(&variance), &[0.0, 0.0, 26.0 / 3.0], 1e-6);
     // 1e4 ± 1: E[x²] − E[x]² would be lost in the rounding of 1e8.
     let far = (common::normal(5000, 1, DType::F32, 10) + 1e4).unwrap();
-    let (_, variance) = rbm_core::init::moments(&far).unwrap();
+    let (_, variance) = rbm_core::model::init::moments(&far).unwrap();
     assert!((common::flat(&variance)[0] - 1.0).abs() < 4.0 * (2.0f64 / 5000.0).sqrt());
 }
 

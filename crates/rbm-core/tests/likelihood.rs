@@ -11,8 +11,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, binary, flat, machine, matrix, patterns, rows};
 use rand::RngExt;
-use rbm_core::kernel::{Path, Tempering};
-use rbm_core::likelihood::{self, Annealing, Bridge, Effort, Equilibrium, Estimate, betas};
+use rbm_core::estimate::{self, Annealing, Bridge, Effort, Equilibrium, Estimate, betas};
+use rbm_core::sampling::{Path, Tempering};
 use rbm_core::{Gibbs, Kernel, Rbm, Rng, Stateful, Units};
 
 /// `count` binary rows drawn from the distribution `p` over [`binary`].
@@ -84,7 +84,7 @@ fn a_path_joins_independent_units_to_the_machine() {
         let path = path(&rbm);
         let v = matrix(&binary(5), dtype);
         let products = rbm.hidden_inputs(&v).unwrap();
-        let exact = |beta: f64| likelihood::log_partition(&at(&rbm, &path, beta)).unwrap();
+        let exact = |beta: f64| estimate::log_partition(&at(&rbm, &path, beta)).unwrap();
         assert_close(
             "β = 0",
             &[path.log_partition_at_zero(&rbm).unwrap()],
@@ -92,7 +92,7 @@ fn a_path_joins_independent_units_to_the_machine() {
             tolerance,
         );
         for beta in [0.0, 0.3, 1.0] {
-            let betas = rbm_core::kernel::column(&rbm, &[beta; 32]).unwrap();
+            let betas = rbm_core::sampling::column(&rbm, &[beta; 32]).unwrap();
             let weight = path.log_weight(&rbm, &v, &products, &betas).unwrap();
             let log_p = (weight - rbm.visible().energy(&v).unwrap()).unwrap();
             let expected = at(&rbm, &path, beta).free_energy(&v).unwrap().neg().unwrap();
@@ -127,7 +127,7 @@ fn both_directions_cover_the_exact_value() {
             let rbm = machine(visible, hidden, dtype, seed);
             let scaled = (rbm.weights().as_detached_tensor() * 0.5).unwrap();
             rbm.weights().set(&scaled).unwrap();
-            let truth = likelihood::log_partition(&rbm).unwrap();
+            let truth = estimate::log_partition(&rbm).unwrap();
             let p = Plain::of(&rbm).visible_probabilities();
             for count in [8, 40] {
                 let (mut rng, path) = (Rng::new(seed), path(&rbm));
@@ -146,7 +146,7 @@ fn both_directions_cover_the_exact_value() {
 #[test]
 fn the_directions_err_on_opposite_sides() {
     let rbm = machine("bernoulli:8", "bernoulli:6", DType::F64, 6);
-    let truth = likelihood::log_partition(&rbm).unwrap();
+    let truth = estimate::log_partition(&rbm).unwrap();
     let p = Plain::of(&rbm).visible_probabilities();
     let errors = |reverse: bool| -> Vec<f64> {
         let run = |seed: u64| {
@@ -333,7 +333,7 @@ fn tempering_finds_the_weights_of_two_modes() {
     let ratio = bridge.log_ratio().unwrap();
     let at_zero = tempering.path.log_partition_at_zero(&rbm).unwrap();
     let estimate = Estimate { value: ratio.value + at_zero, ..ratio };
-    assert_covered("bridge", &estimate, likelihood::log_partition(&rbm).unwrap());
+    assert_covered("bridge", &estimate, estimate::log_partition(&rbm).unwrap());
 }
 
 /// Without any data: ten spins of bias 0.03 that one Gaussian unit joins by 0.8 have two modes, all up and all down; a ladder that

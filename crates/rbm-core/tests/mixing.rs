@@ -9,7 +9,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, parameter_bits, patterns};
-use rbm_core::mixing::{Traces, autocorrelation_time, effective_sample_size, r_hat};
+use rbm_core::sampling::mixing::{Traces, autocorrelation_time, effective_sample_size, r_hat};
 use rbm_core::{NegativePhase, Persistent, Phase, Rbm, Rng, State, Stateful, Tempered, ops};
 
 /// `count` stationary chains x ← φ·x + √(1 − φ²)·noise.

@@ -8,8 +8,9 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, flat, machine, matrix};
-use rbm_core::likelihood::log_partition;
-use rbm_core::{Rbm, monitor};
+use rbm_core::Rbm;
+use rbm_core::estimate::log_partition;
+use rbm_core::estimate::monitor;
 
 const F64: DType = DType::F64;
 

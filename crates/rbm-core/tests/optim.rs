@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bits, flat, machine, parameter_bits};
-use rbm_core::train::{Command, Cursor, Observer, Step};
-use rbm_core::trainer::{Plan, Shuffled};
-use rbm_core::transform::{Clip, Sparsity, WeightDecay};
+use rbm_core::learning::train::{Command, Cursor, Observer, Step};
+use rbm_core::learning::trainer::{Plan, Shuffled};
+use rbm_core::learning::transform::{Clip, Sparsity, WeightDecay};
 use rbm_core::{
     Adam, Checkpoint, NegativePhase, Optimizer, Persistent, Phase, Rbm, Result, Rng, Schedule, Sgd,
     State, Stateful, Trainer, ops,

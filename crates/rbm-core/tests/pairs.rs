@@ -10,8 +10,8 @@ use candle_core::{DType, Device, Tensor};
 use common::{
     CONTINUOUS, DISCRETE, Plain, assert_close, flat, log_sum_exp, machine, matrix, pairs, support,
 };
-use rbm_core::likelihood::{log_likelihood, log_partition};
-use rbm_core::transform::{Centre, Clip, Sparsity, WeightDecay};
+use rbm_core::estimate::{log_likelihood, log_partition};
+use rbm_core::learning::transform::{Centre, Clip, Sparsity, WeightDecay};
 use rbm_core::{Exact, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Trainer, Units};
 
 const F64: DType = DType::F64;

@@ -8,10 +8,10 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{DISCRETE, Plain, assert_close, assert_mean, log_sum_exp, machine, matrix, support};
-use rbm_core::likelihood::{
+use rbm_core::estimate::monitor::Monitor;
+use rbm_core::estimate::{
     pseudo_likelihood, pseudo_likelihood_stride, stochastic_pseudo_likelihood,
 };
-use rbm_core::monitor::Monitor;
 use rbm_core::{Rng, Units};
 
 const F64: DType = DType::F64;

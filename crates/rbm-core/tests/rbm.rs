@@ -13,7 +13,7 @@ use common::{
     Plain, assert_close, assert_mean, binary, flat, log_sum_exp, machine, matrix, parameter_bits,
     patterns, rows, set,
 };
-use rbm_core::likelihood::{
+use rbm_core::estimate::{
     log_likelihood, log_partition, pseudo_likelihood, stochastic_pseudo_likelihood,
 };
 use rbm_core::{Rbm, Rng, Units};
@@ -271,9 +271,9 @@ fn singular_values_are_those_of_the_weights() {
     let rbm = machine("bernoulli:3", "bernoulli:4", F64, 1);
     rbm.weights().set(&weights).unwrap();
     for rbm in [rbm.mirror().unwrap(), rbm] {
-        let values = rbm_core::spectrum::singular_values(&rbm, 2).unwrap().unwrap();
+        let values = rbm_core::model::spectrum::singular_values(&rbm, 2).unwrap().unwrap();
         assert_close("singular values", &values, &[3.0, 2.0], 1e-7);
     }
     let large = Rbm::new(&Units::bernoulli(1025), &Units::bernoulli(1025), F64, &Device::Cpu);
-    assert!(rbm_core::spectrum::singular_values(&large.unwrap(), 2).unwrap().is_none());
+    assert!(rbm_core::model::spectrum::singular_values(&large.unwrap(), 2).unwrap().is_none());
 }

@@ -10,8 +10,9 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{bits, flat, normal, parameter_bits};
 use rand::seq::SliceRandom;
+use rbm_core::model::init::Init;
 use rbm_core::ops::{self, Outer};
-use rbm_core::{Batches, ContrastiveDivergence, Rbm, Rng, Sgd, Trainer, Units, init::Init};
+use rbm_core::{Batches, ContrastiveDivergence, Rbm, Rng, Sgd, Trainer, Units};
 
 fn hex(x: &Tensor) -> Vec<u32> {
     flat(x).into_iter().map(|x| (x as f32).to_bits()).collect()

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rbm_core::Schedule;
-use rbm_core::schedule::Curve;
+use rbm_core::learning::schedule::Curve;
 
 fn steps(steps: &[(usize, f64)]) -> Schedule {
     Schedule::Steps(steps.to_vec())

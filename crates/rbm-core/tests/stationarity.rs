@@ -14,7 +14,7 @@ use common::{
     CONTINUOUS, DISCRETE, Plain, assert_mean, binary, column, log_sum_exp, machine, matrix, pairs,
     rows, support,
 };
-use rbm_core::kernel::VisibleStep;
+use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     ContrastiveDivergence, FastPersistent, Gibbs, Gradient, Kernel, NegativePhase, Persistent,
     Phase, Rbm, Rng, Stateful, Tempered,

@@ -8,9 +8,9 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_mean, binary, bits, machine, matrix, parameter_bits, patterns, rows};
-use rbm_core::kernel::trajectory::{Level, Trajectory, Weighed, exchange, overlap};
-use rbm_core::likelihood::{Bridge, log_partition};
-use rbm_core::negative::{Decision, Verdict};
+use rbm_core::estimate::{Bridge, log_partition};
+use rbm_core::learning::negative::{Decision, Verdict};
+use rbm_core::sampling::trajectory::{Level, Trajectory, Weighed, exchange, overlap};
 use rbm_core::{
     Gibbs, Gradient, Kernel, NegativePhase, ParallelTrajectory, Phase, Rbm, Rng, Sgd, State,
     Stateful, Trainer,

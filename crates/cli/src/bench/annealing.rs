@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::Result;
-use rbm_core::kernel::Chains;
+use rbm_core::sampling::Chains;
 use rbm_core::{Gibbs, Kernel, Rbm, Rng};
 
 use super::measure::Work;

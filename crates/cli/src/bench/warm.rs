@@ -7,9 +7,8 @@ use std::collections::btree_map::Entry;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use dbn::data;
-use rbm_core::{
-    ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, init::Init, ops,
-};
+use rbm_core::model::init::Init;
+use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 
 use super::plan::{Look, STACK};
 use super::strokes;
@@ -197,7 +196,7 @@ impl Warm {
         for _ in 0..updates {
             learner.step(&rbm, &cases.next(), &mut rng)?;
         }
-        rbm_core::monitor::check(&rbm)?;
+        rbm_core::estimate::monitor::check(&rbm)?;
         Ok(rbm)
     }
 }

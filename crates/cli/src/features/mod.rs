@@ -15,7 +15,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
-use rbm_core::checkpoint::write_whole_by;
+use rbm_core::state::write_whole_by;
 
 use crate::{npy, output};
 

@@ -11,7 +11,7 @@ use dbn::estimate::likelihood::{self, Likelihood, Sampling};
 use dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
 use dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::likelihood::{Effort, Options, Sides};
+use rbm_core::estimate::{Effort, Options, Sides};
 
 use super::axes::{self, AXES, Place};
 use super::trials::{self, Trial};

@@ -16,7 +16,7 @@ use dbn::estimate::likelihood::{Likelihood, Value, Verdict};
 use dbn::recipe::quoted;
 use dbn::{Evaluation, Model, Recipe, Run};
 use indicatif::MultiProgress;
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use self::experiment::{Experiment, Measure};

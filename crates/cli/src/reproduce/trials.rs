@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use super::axes::Place;

@@ -8,7 +8,7 @@
 
 use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Layer, Result, Rng, Rows, data};
+use rbm_core::{Error, Layer, Result, Rng, Rows, rows};
 
 use crate::Dbn;
 
@@ -65,7 +65,7 @@ impl Bound {
             return Err(Error::invalid("up-passes for a bound", "at least one of one case", found));
         }
         let (mut mean, mut weighted, mut squares) = (Vec::new(), Vec::new(), 0.0);
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             let block = block?.to_device(dbn.top().device())?;
             let weights = (0..passes).map(|_| to_host(&dbn.log_weights(&block, rng)?));
             let weights = Tensor::stack(&weights.collect::<Result<Vec<_>>>()?, 0)?;

@@ -1,8 +1,8 @@
 //! A trained model in numbers, on cases it has not seen.
 
-use rbm_core::monitor::{self, Monitor};
+use rbm_core::estimate::monitor::{self, Monitor};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Result, Rng, Rows, data, likelihood};
+use rbm_core::{Result, Rng, Rows, estimate, rows};
 use serde::Serialize;
 
 use crate::learning::propagated::Propagated;
@@ -163,14 +163,14 @@ impl Evaluation {
             && !labels::has_own_draws(&model.dbn.visible_units())
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
-                .any(|layer| rbm_core::enumerate::count(*layer).is_some());
+                .any(|layer| rbm_core::units::enumerate::count(*layer).is_some());
         let (log_likelihood, log_partition) = if exact {
             let top = model.dbn.top();
             let log_jacobian =
                 model.standardise.as_ref().map_or(Ok(0.0), Standardise::log_volume)?;
-            let log_partition = likelihood::log_partition(top)?;
+            let log_partition = estimate::log_partition(top)?;
             let log_likelihood = match &prepared.weights {
-                None => likelihood::log_likelihood(top, &cases)?,
+                None => estimate::log_likelihood(top, &cases)?,
                 Some(weights) => -mean_free_energy(model, &cases, weights)? - log_partition,
             };
             (Some(log_likelihood - log_jacobian), Some(log_partition))
@@ -227,7 +227,7 @@ fn classes(model: &Model, confusion: &[Vec<usize>]) -> Vec<ClassEvaluation> {
 fn mean_free_energy(model: &Model, cases: &dyn Rows, weights: &[f32]) -> Result<f64> {
     let (mut sum, mut total) = (0.0, 0.0);
     let mut weights = weights.iter();
-    for block in data::blocks(cases) {
+    for block in rows::blocks(cases) {
         let energies = to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?;
         for (energy, &weight) in energies.into_iter().zip(weights.by_ref()) {
             sum += f64::from(weight) * energy;
@@ -240,7 +240,7 @@ fn mean_free_energy(model: &Model, cases: &dyn Rows, weights: &[f32]) -> Result<
 /// Mean squared error per value of `cases`, sent up through the first `layers` machines and down again.
 fn reconstruction_error(model: &Model, cases: &dyn Rows, layers: usize) -> Result<f64> {
     let mut total = 0.0;
-    for block in data::blocks(cases) {
+    for block in rows::blocks(cases) {
         let block = block?;
         let reconstruction = model.dbn.reconstruct(&block, layers)?.detach();
         total += block.dim(0)? as f64 * monitor::reconstruction_error(&block, &reconstruction)?;

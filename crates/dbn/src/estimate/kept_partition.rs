@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use rbm_core::checkpoint::write_whole;
-use rbm_core::likelihood::{Estimate, Found, Options};
+use rbm_core::estimate::{Estimate, Found, Options};
+use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;

@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::kernel::Path;
-use rbm_core::likelihood::{self, Estimate, Found, pseudo_likelihood_stride};
+use rbm_core::estimate::{self, Estimate, Found, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows, data, enumerate};
+use rbm_core::sampling::Path;
+use rbm_core::units::enumerate;
+use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde::Serialize;
 
 use crate::estimate::bound::Bound;
@@ -33,7 +34,7 @@ const BOUND: u64 = 0xB0;
 /// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
 /// let model = Model::from(Dbn::new(vec![rbm])?);
 /// let prepared = Examples { cases: model.prepare_cases(&data.cases)?, ..data };
-/// // By enumeration, where one side is small; else by rbm_core::likelihood::Sides and Likelihood::from_sides.
+/// // By enumeration, where one side is small; else by rbm_core::estimate::Sides and Likelihood::from_sides.
 /// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
 /// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
 /// # Ok::<(), dbn::Error>(())
@@ -194,7 +195,7 @@ pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
     if [rbm.visible(), rbm.hidden()].iter().all(|layer| enumerate::count(*layer).is_none()) {
         return Ok(None);
     }
-    let value = likelihood::log_partition(rbm)?;
+    let value = estimate::log_partition(rbm)?;
     Ok(Some(Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }))
 }
 
@@ -207,7 +208,7 @@ pub fn check_configurations(model: &Model, prepared: &View) -> Result<()> {
     let bottom = model.dbn.bottom();
     let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
     let mut row = 0;
-    for block in data::blocks(prepared) {
+    for block in rows::blocks(prepared) {
         let block = block?;
         let differs =
             to_host(&(layer.nearest(&block)? - &block)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
@@ -279,7 +280,7 @@ impl Scores {
         let is_alone = model.dbn.classes.is_none() && !rbm.visible().sites().is_empty();
         let is_short = is_alone && pseudo_likelihood_stride(rbm, prepared.dim(0)?) == 1;
         let pseudo_likelihood = match is_short {
-            true => Some(likelihood::pseudo_likelihoods(rbm, prepared)?),
+            true => Some(estimate::pseudo_likelihoods(rbm, prepared)?),
             false => None,
         };
         Ok(Self { free_energy, pseudo_likelihood })
@@ -327,7 +328,7 @@ fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<Fre
         return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
     }
     let mut all = Vec::with_capacity(cases.count());
-    for block in data::blocks(cases) {
+    for block in rows::blocks(cases) {
         all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
     }
     let (mean, error) = mean_and_error(&all, weights);

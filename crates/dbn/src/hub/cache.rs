@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rbm_core::checkpoint::{UNFINISHED, write_whole, write_whole_by};
+use rbm_core::state::{UNFINISHED, write_whole, write_whole_by};
 use rbm_core::{Error, Result};
 
 use super::api::{Hash, Listed, Repository, is_commit};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 
 use super::Hub;

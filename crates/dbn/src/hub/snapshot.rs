@@ -3,7 +3,7 @@
 use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
 use crate::network::config::CONFIG;
 use crate::network::config::WEIGHTS;
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;

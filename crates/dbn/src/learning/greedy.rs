@@ -4,10 +4,10 @@
 //! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes.
 
 use candle_core::Tensor;
-use rbm_core::init::{self, Init};
-use rbm_core::kernel::Imputation;
-use rbm_core::trainer::BatchSource;
-use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, data, ops};
+use rbm_core::learning::trainer::BatchSource;
+use rbm_core::model::init::{self, Init};
+use rbm_core::sampling::Imputation;
+use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, ops, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::network::dbn;
@@ -125,7 +125,7 @@ impl LayerInput<'_> {
     pub fn arriving(&self, rng: &mut Rng) -> Result<Tensor> {
         let mut whole: Option<Tensor> = None;
         let mut start = 0;
-        for block in data::blocks(self.cases) {
+        for block in rows::blocks(self.cases) {
             let block = self.send_up(&block?, rng)?.contiguous()?;
             let (rows, width) = block.dims2()?;
             let whole = match &mut whole {
@@ -151,7 +151,7 @@ impl LayerInput<'_> {
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
         let arriving = || {
             let mut start = 0;
-            data::blocks(self.cases).map(move |block| {
+            rows::blocks(self.cases).map(move |block| {
                 let block = match self.imputation {
                     Some(imputation) => imputation.started(&block?)?,
                     None => block?,

@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, data};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::Examples;
 use crate::network::conditional_layer::ConditionalLayer;
@@ -135,7 +135,7 @@ impl Autoencoder {
     pub fn errors(&self, cases: &dyn Rows) -> Result<(f64, f64)> {
         let (mut error, mut loss) = (0.0, 0.0);
         let Some((last, others)) = self.decoder.split_last() else { return Ok((error, loss)) };
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             let v = block?.to_device(last.weights.device())?;
             let below = through(others, &self.encode(&v)?, "the codes")?;
             let inputs = ops::product(&below, &last.weights)?.detach();

@@ -6,7 +6,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::Examples;
 use crate::network::conditional_layer::ConditionalLayer;
@@ -209,7 +209,7 @@ impl Classifier {
         mut visit: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let mut start = 0;
-        for block in data::blocks(v) {
+        for block in rows::blocks(v) {
             let block = block?.to_device(self.bias.device())?;
             visit(start, &self.logits(&block)?.detach())?;
             start += block.dim(0)?;

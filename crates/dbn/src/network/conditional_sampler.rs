@@ -4,7 +4,7 @@
 //! show what it has in mind.
 
 use candle_core::Tensor;
-use rbm_core::kernel::{Chains, Clamped};
+use rbm_core::sampling::{Chains, Clamped};
 use rbm_core::{Error, Gibbs, Kernel, Result, Rng};
 
 use crate::Dbn;

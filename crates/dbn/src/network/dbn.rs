@@ -1,7 +1,7 @@
 //! The network: machines on top of each other.
 
 use candle_core::Tensor;
-use rbm_core::kernel::Chains;
+use rbm_core::sampling::Chains;
 use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
 
 use crate::network::conditional_layer::ConditionalLayer;

@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::{D, Tensor};
-use rbm_core::kernel::Clamped;
-use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, data};
+use rbm_core::sampling::Clamped;
+use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, rows};
 use serde::{Serialize, Serializer};
 
 use crate::network::labels;
@@ -145,7 +145,7 @@ impl Dbn {
     /// As [`Dbn::label_probabilities`], and where rows cannot be read.
     pub fn recognise(&self, cases: &dyn Rows, how: Inference, rng: &mut Rng) -> Result<Vec<u32>> {
         let mut classes = Vec::with_capacity(cases.count());
-        for block in data::blocks(cases) {
+        for block in rows::blocks(cases) {
             let block = block?.to_device(self.top().device())?;
             let found = self.label_probabilities(&block, how, rng)?.argmax(D::Minus1)?;
             classes.extend(found.to_vec1::<u32>()?);

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use candle_dbn_data::{Missing, View};
-use rbm_core::kernel::Imputation;
-use rbm_core::{Rbm, Result, Rng, data};
+use rbm_core::sampling::Imputation;
+use rbm_core::{Rbm, Result, Rng, rows};
 
 use crate::Standardise;
 
@@ -54,7 +54,7 @@ pub fn complete(cases: &View, imputation: &Imputation, bottom: &Rbm) -> Result<V
         return Ok(cases.clone());
     }
     let mut rng = Rng::new(0);
-    let blocks = data::blocks(cases).map(|block| {
+    let blocks = rows::blocks(cases).map(|block| {
         let block = block?.to_device(bottom.device())?;
         Ok(completed(&block, imputation, bottom, &mut rng)?.to_device(&Device::Cpu)?)
     });

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_dbn_data as data;
 use candle_dbn_data::{Binarise, Columns, Known, Missing, Standardise, View};
 use candle_nn::Module;
-use rbm_core::kernel::Imputation;
+use rbm_core::sampling::Imputation;
 use rbm_core::{Error, Result, Rng, Rows};
 
 use crate::network::autoencoder::Autoencoder;

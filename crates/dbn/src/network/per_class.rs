@@ -5,7 +5,7 @@
 
 use candle_core::{D, Tensor, Var};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Rbm, Result, Rows, data};
+use rbm_core::{Error, Rbm, Result, Rows, rows};
 
 use crate::Examples;
 
@@ -72,7 +72,7 @@ impl PerClass {
             return Err(Error::invalid("offsets", format!("cases of class {class}"), "none"));
         }
         let (mut energies, mut offsets) = (Vec::new(), vec![0.0; classes]);
-        for block in data::blocks(&part.cases) {
+        for block in rows::blocks(&part.cases) {
             let block = block?.to_device(self.offsets.device())?;
             let logits = self.logits(&block)?.broadcast_sub(&self.offsets)?;
             energies.extend(to_host(&logits.detach())?.to_vec2::<f64>()?);
@@ -116,7 +116,7 @@ impl PerClass {
     pub fn errors(&self, part: &Examples) -> Result<usize> {
         let labels = self.labels_of(part)?;
         let mut found = Vec::with_capacity(labels.len());
-        for block in data::blocks(&part.cases) {
+        for block in rows::blocks(&part.cases) {
             let block = block?.to_device(self.offsets.device())?;
             found.extend(self.logits(&block)?.argmax(D::Minus1)?.to_vec1::<u32>()?);
         }

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::ops::Ascent;
-use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, data};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::network::fine_tune::{Batch, FineTune, Score};
@@ -73,7 +73,7 @@ impl Regressor {
     /// As `cases` where rows cannot be read, and for another width.
     pub fn predict(&self, v: &dyn Rows) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(v.count());
-        for block in data::blocks(v) {
+        for block in rows::blocks(v) {
             let block = block?.to_device(self.network.bias.device())?;
             let outputs = self.network.logits(&block)?.detach().flatten_all()?;
             let Target { mean, deviation, .. } = self.target;

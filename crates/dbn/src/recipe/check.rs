@@ -1,7 +1,7 @@
 //! What a recipe must satisfy before anything is done with it.
 
 use candle_dbn_data::Scaling;
-use rbm_core::layer::Variance;
+use rbm_core::units::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{

@@ -1,7 +1,7 @@
 //! The learning algorithms by their names in a recipe, each with the settings that it alone has.
 
 use candle_dbn_data::optional::or_auto;
-use rbm_core::kernel::VisibleStep;
+use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
     ParallelTrajectory, Persistent, Result, Tempered,

@@ -21,7 +21,7 @@ mod visible;
 
 use candle_dbn_data::optional::or_none;
 use candle_dbn_data::{ReadOptions, Scaling};
-use rbm_core::init::Init;
+use rbm_core::model::init::Init;
 use rbm_core::{Schedule, Units};
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! From a recipe's words to the parts that learn.
 
-use rbm_core::init::Init;
-use rbm_core::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
+use rbm_core::learning::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
+use rbm_core::model::init::Init;
 use rbm_core::{Adam, Optimizer, Rbm, Result, Sgd};
 
 use super::{Layer, Rule, SparsityTarget};

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use candle_dbn_data::Standardise;
-use rbm_core::checkpoint::write_whole;
-use rbm_core::layer::check_storable;
 use rbm_core::ops::device::is_finite;
 use rbm_core::state::State;
+use rbm_core::state::write_whole;
+use rbm_core::units::check_storable;
 use rbm_core::{Error, Rbm, Result};
 
 use self::file::{check, check_shapes, read_tensors};

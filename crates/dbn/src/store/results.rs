@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_dbn_data::Binarise;
 use candle_dbn_data::optional::or_default;
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;

@@ -4,7 +4,7 @@ use std::fs::{self, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rbm_core::checkpoint::{write_new, write_whole};
+use rbm_core::state::{write_new, write_whole};
 use rbm_core::{Error, Result};
 
 use crate::Recipe;

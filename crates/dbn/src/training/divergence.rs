@@ -1,7 +1,7 @@
 //! What is said where learning has diverged: where, and which key to set to what.
 
 use rbm_core::Error;
-use rbm_core::train::Cursor;
+use rbm_core::learning::train::Cursor;
 
 use super::Training;
 use crate::recipe::{StageKind, one_digit};

@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
+use rbm_core::estimate::monitor;
+use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::model::init;
 use rbm_core::ops::device::to_host;
-use rbm_core::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows, init, monitor};
+use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows};
 
 use super::averaging::BestWeights;
 use super::backprop::{Backprop, Sum};

@@ -16,9 +16,9 @@ use candle_core::{DType, Device};
 use candle_dbn_data as data;
 use candle_dbn_data::{Columns, Missing, Parts, Scaling, Standardise, known_moments};
 pub use rbm_core::Checkpoint;
-use rbm_core::kernel::Imputation;
+pub use rbm_core::learning::train::{Command, Cursor, EpochMetrics, Observer, StageStart, Step};
+use rbm_core::sampling::Imputation;
 use rbm_core::state::State;
-pub use rbm_core::train::{Command, Cursor, EpochMetrics, Observer, StageStart, Step};
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::averaging::BestWeights;

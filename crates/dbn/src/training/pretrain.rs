@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use candle_core::{D, Tensor};
-use rbm_core::monitor::{self, Monitor};
-use rbm_core::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::trainer::{BatchSource, Fit, Plan};
+use rbm_core::estimate::monitor::{self, Monitor};
+use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
+use rbm_core::model::{init, spectrum};
 use rbm_core::{
     Batches, Checkpoint, Error, Joint, NegativePhase, Optimizer, Rbm, Result, Rng, Stateful,
-    Trainer, data, init, spectrum,
+    Trainer, rows,
 };
 
 use super::averaging::BestWeights;
@@ -155,7 +156,7 @@ impl Training {
         else {
             return Ok(None);
         };
-        let arriving = data::blocks(&part.cases).map(|block| {
+        let arriving = rows::blocks(&part.cases).map(|block| {
             let block = match &self.imputation {
                 Some(imputation) => imputation.started(&block?)?,
                 None => block?,
@@ -282,7 +283,7 @@ impl Recognised<'_> {
     fn error(&self, top: &Rbm) -> Result<f64> {
         let Labels { of_cases, .. } = self.labels;
         let mut found = Vec::with_capacity(of_cases.len());
-        for block in data::blocks(&self.arriving) {
+        for block in rows::blocks(&self.arriving) {
             let probable = Joint::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
             found.extend(probable.to_vec1::<u32>()?);
         }

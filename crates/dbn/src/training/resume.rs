@@ -1,8 +1,8 @@
 //! Where a training goes on: where its checkpoint was taken, or at an earlier stage of which the recipe now asks for more.
 
 use candle_core::{DType, Tensor};
+use rbm_core::learning::train::Cursor;
 use rbm_core::state::{State, below, take};
-use rbm_core::train::Cursor;
 use rbm_core::{Checkpoint, Error, Rbm, Result};
 
 use super::averaging::{BestWeights, Counts};

@@ -1,8 +1,8 @@
 //! Where a training stands, and how it is taken up again from there.
 
+use rbm_core::learning::train::Cursor;
 use rbm_core::state::{State, prefixed};
-use rbm_core::train::Cursor;
-use rbm_core::{Rbm, Result, Rng, data};
+use rbm_core::{Rbm, Result, Rng, rows};
 use serde::{Deserialize, Serialize};
 
 use super::Training;
@@ -130,7 +130,7 @@ pub(super) struct Fingerprint {
 
 /// Takes every value and label in their order into the checksum.
 fn take_in(checksum: &mut crc32fast::Hasher, part: &Examples) -> Result<()> {
-    for block in data::blocks(&part.cases) {
+    for block in rows::blocks(&part.cases) {
         let values = block?.flatten_all()?.to_vec1::<f32>()?;
         checksum.update(&values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>());
     }

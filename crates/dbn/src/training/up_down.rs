@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use rbm_core::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::trainer::BatchSource;
-use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Sgd, monitor};
+use rbm_core::estimate::monitor;
+use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::trainer::BatchSource;
+use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Sgd};
 
 use super::averaging::BestWeights;
 use super::state::{checkpoint_of, generative_tensors};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rbm_core::checkpoint::write_whole;
+use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 
 /// Writes `rgb`, three bytes a pixel, row by row, to the PNG file `path`: beside it first, then renamed.

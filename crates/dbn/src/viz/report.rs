@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::likelihood::{Annealing, Options, betas};
+use rbm_core::estimate::{Annealing, Options, betas};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows, data};
+use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
@@ -70,7 +70,7 @@ pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Examples) -> Result<b
     let part = part.select(&part.cases.spread(DOTS))?;
     let mut groups: BTreeMap<Option<u32>, Vec<(f64, f64)>> = BTreeMap::new();
     let mut labels = part.labels.iter().flatten();
-    for block in data::blocks(&part.cases) {
+    for block in rows::blocks(&part.cases) {
         let codes = to_host(&autoencoder.encode(&block?)?)?;
         for code in codes.to_vec2::<f64>()? {
             groups.entry(labels.next().copied()).or_default().push((code[0], code[1]));

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use flate2::read::MultiGzDecoder;
-use rbm_core::init::Init;
+use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, Error, Rbm, Result, Rng, Sgd, Trainer, Units};
 
 pub const VISIBLE: usize = 784;

@@ -1,11 +1,11 @@
-// The arithmetic of single values in f32, the same on every GPU and the same as in ops/math.rs and ops/philox.rs, operation
+// The arithmetic of single values in f32, the same on every GPU and the same as in ops/math.rs and ops/random.rs, operation
 // for operation: samples agree with the CPU's to the bit only if every rounding is done alike.
 //
 // Who includes this says how a function is declared (DEVICE), what the upper half of the product of two 32-bit numbers is
 // (MULTIPLY_HIGH(a, b)), and which f32 has given bits (FROM_BITS(u)). It must be compiled without fast maths and without
 // fused multiply-add.
 
-// Counters whose words serve one block of values: LANES of ops/philox.rs.
+// Counters whose words serve one block of values: LANES of ops/random.rs.
 #define LANES 32u
 
 struct Words {

@@ -1,18 +1,18 @@
 //! Units that are zero or one: a sample, alone or with its mean, in one pass.
 
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+
+use super::activation::biased_sigmoid_f32;
+use super::cpu::{Simd, for_blocks, for_chunks2};
+use super::random::{BLOCK, block_words, unit};
+use super::slices::{check_bias, contiguous, has_kernel, unsupported};
+use super::{math, reference};
+use crate::rng::Draw;
+use crate::{Result, Rng};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 #[cfg(feature = "metal")]
 use candle_core::MetalStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
-
-use super::cpu::{Simd, for_blocks, for_chunks2};
-use super::memory::{check_bias, contiguous, has_kernel, unsupported};
-use super::philox::{BLOCK, block_words, unit};
-use super::sigmoid::biased_sigmoid_f32;
-use super::{math, reference};
-use crate::rng::Draw;
-use crate::{Result, Rng};
 
 /// Zeros and ones with P(1) = sigmoid(inputs + bias), in one pass. `inputs` `(batch, width)`, `bias` `(width,)`. A leaf.
 pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result<Tensor> {

@@ -9,63 +9,47 @@
 
 pub mod device;
 pub mod reference;
-pub mod threads;
 
-mod ascent;
+mod activation;
 mod bernoulli;
-mod binarise;
-mod binomial;
-mod bytes;
+mod categorical;
+mod class_inputs;
 mod connection;
 mod cpu;
-mod crossed;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod dense;
-mod dropout;
+mod encode;
 mod enumeration;
-mod gather;
-mod limit;
+mod low_rank;
 mod math;
-mod memory;
 #[cfg(feature = "metal")]
 mod metal;
 mod momentum;
-mod nonzeros;
-mod normal;
-mod philox;
 mod product;
+mod random;
 mod real;
-mod rectified;
 mod reduce;
-mod sigmoid;
-mod sites;
-mod softplus;
-mod special;
-mod temper;
+mod slices;
+mod sparse;
+mod truncated_normal;
 mod update;
 
-pub use ascent::{Ascent, Outer, Penalty, outer_sum};
+pub use activation::{bernoulli_cgf, bernoulli_mean, sigmoid, softplus};
 pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
-pub use binarise::draw_bits;
-pub use binomial::binomial_sample;
-pub use bytes::append_divided;
-pub use connection::{Connection, Deferred};
-pub use crossed::{crossed_cgf, crossed_means};
-pub use dropout::Dropout;
-pub use enumeration::{BinaryAverages, binary_averages};
-pub use limit::limit_columns;
-pub use momentum::momentum_step;
-pub use normal::normal;
-pub use philox::uniform;
-pub use product::{product, product_transposed};
-pub use rectified::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
-pub use reduce::{add_bias, sum_rows, sum_within_rows};
-pub use sigmoid::{bernoulli_mean, sigmoid};
-pub use sites::{
-    log_sum_exp_of_sites, multinomial_sample, multinomial_sample_of_rows, softmax_of_sites,
+pub use categorical::{
+    binomial_sample, log_factorial, log_gamma, log_sum_exp_of_sites, multinomial_sample,
+    multinomial_sample_of_rows, softmax_of_sites,
 };
-pub use softplus::{bernoulli_cgf, softplus};
-pub use special::{log_factorial, log_gamma};
-pub use temper::temper;
-pub use update::{adam_step, add_scaled, add_sign_scaled, average_in, average_square_in};
+pub use class_inputs::{crossed_cgf, crossed_means};
+pub use connection::{Connection, Deferred, Dropout};
+pub use encode::{append_divided, draw_bits};
+pub use enumeration::{BinaryAverages, binary_averages};
+pub use low_rank::{Ascent, Outer, Penalty, outer_sum};
+pub use momentum::momentum_step;
+pub use product::{product, product_transposed};
+pub use random::{normal, uniform};
+pub use reduce::{add_bias, sum_rows, sum_within_rows, temper};
+pub use truncated_normal::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
+pub use update::{
+    adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_columns,
+};

@@ -2,22 +2,21 @@
 
 use std::sync::Mutex;
 
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
+use rayon::prelude::*;
+
+use super::cpu::{Simd, is_small};
+use super::low_rank::{Ascent, Direction, Outer};
+use super::product::{Matrix, multiply_into};
+use super::real::Real;
+use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of, unsupported};
+use super::sparse::{Nonzeros, Pass, add_rows, in_pieces};
+use super::update::{add_scaled, check_alike, combine_scaled};
+use crate::{Error, Result};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 #[cfg(feature = "metal")]
 use candle_core::MetalStorage;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
-use rayon::prelude::*;
-
-use super::ascent::{Ascent, Direction, Outer};
-use super::cpu::{Simd, is_small};
-use super::dense::{Matrix, multiply_into};
-use super::gather::{Pass, add_rows, in_pieces};
-use super::memory::{contiguous_mut, has_kernel, has_product, numbers_of, unsupported};
-use super::nonzeros::Nonzeros;
-use super::real::Real;
-use super::update::{add_scaled, check_alike, combine_scaled};
-use crate::{Error, Result};
 
 /// An outer product is dense when a larger share of x than this is not zero.
 const MOST: f64 = 0.4;

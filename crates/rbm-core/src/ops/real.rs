@@ -5,7 +5,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Sub};
 use candle_core::{CpuStorage, Result};
 
 use super::math;
-use super::memory::unsupported;
+use super::slices::unsupported;
 
 /// `f32` or `f64`.
 pub(super) trait Real:

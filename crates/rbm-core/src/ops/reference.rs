@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 
 use super::Outer;
-use super::philox::{BLOCK, block_words, unit};
-use super::rectified::{self, Moment};
+use super::random::{BLOCK, block_words, unit};
+use super::truncated_normal::{self, Moment};
 use crate::rng::Draw;
 use crate::{Error, Result};
 
@@ -44,12 +44,12 @@ pub fn bernoulli_mean_and_sample(
 
 /// log ∫₀^∞ exp(field·x − x²/2) dx.
 pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
-    rectified::by_tangent(field, Moment::LogVolume)
+    truncated_normal::by_tangent(field, Moment::LogVolume)
 }
 
 /// The mean of p(x) ∝ exp(field·x − x²/2), x ≥ 0.
 pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
-    rectified::by_tangent(field, Moment::Mean)
+    truncated_normal::by_tangent(field, Moment::Mean)
 }
 
 /// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.

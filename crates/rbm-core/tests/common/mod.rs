@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use rbm_core::layer::Variance;
+use rbm_core::units::Variance;
 use rbm_core::{Layer, Rbm, Rng, Units, ops};
 
 /// All values, row by row.

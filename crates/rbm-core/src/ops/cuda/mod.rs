@@ -5,28 +5,26 @@
 //!
 //! The kernels have been compiled by NVRTC and, as C++, compared with the CPU; on a GPU none of this has been run yet.
 
-mod elementwise;
-mod outer;
-mod update;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::backend::BackendDevice;
 use candle_core::cuda::cudarc::cublas::sys;
 use candle_core::cuda::cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut,
+    CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut, DeviceRepr, LaunchArgs,
+    LaunchConfig,
 };
-use candle_core::cuda::cudarc::driver::{DeviceRepr, LaunchArgs, LaunchConfig};
 use candle_core::cuda::cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 use candle_core::cuda::{CudaDType, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DeviceLocation, Layout, Result};
 
-pub(super) use elementwise::{biased, connection, draw, dropout, map, sample, slope};
-pub(super) use outer::outer_sum;
-pub(super) use update::{adam_step, combine, momentum_step};
-
 use crate::ops::real::Real;
+
+mod elementwise;
+mod update;
+
+pub(super) use elementwise::{biased, connection, draw, dropout, map, sample, slope};
+pub(super) use update::{adam_step, combine, momentum_step, outer_sum};
 
 /// The name under which candle keeps the module.
 const MODULE: &str = "rbm-core";

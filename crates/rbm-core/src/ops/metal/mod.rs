@@ -5,8 +5,6 @@
 //!
 //! This has been type-checked, and the kernels compared with the CPU as C++; on a Mac none of it has been run.
 
-mod update;
-
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -18,11 +16,13 @@ use candle_core::{
 use candle_metal_kernels::metal::{ComputeCommandEncoder, ComputePipeline};
 use objc2_metal::{MTLCompileOptions, MTLSize};
 
-pub(super) use update::{adam_step, combine, momentum_step};
-
-use crate::ops::memory::{check_bias, check_same};
-use crate::ops::philox::counters;
+use crate::ops::random::counters;
+use crate::ops::slices::{check_bias, check_same};
 use crate::rng::{Draw, words};
+
+mod update;
+
+pub(super) use update::{adam_step, combine, momentum_step};
 
 /// What is compiled.
 const SOURCE: &str = concat!(

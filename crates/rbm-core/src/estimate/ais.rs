@@ -1,0 +1,206 @@
+//! Annealed importance sampling, from independent units to the machine and back.
+//!
+//! Neal 2001; for restricted Boltzmann machines Salakhutdinov and Murray 2008. A chain walks along a [`Path`] while its
+//! weight collects how much more probable each of its configurations becomes with the next step. Forwards, from exact
+//! samples of β = 0, the mean of the weights is Z₁/Z₀ and the logarithm of an average falls short on average: log Z is
+//! underestimated, and a likelihood overestimated. Backwards, from equilibrium samples of the machine, the mean is Z₀/Z₁, and
+//! everything errs the other way (Grosse, Ghahramani, Adams 2015; Burda, Grosse, Salakhutdinov 2015).
+
+use candle_core::{Device, Tensor};
+
+use super::bridge::Estimate;
+use crate::ops::device::to_host;
+use crate::sampling::{Path, column};
+use crate::state::{State, take};
+use crate::{Error, Rbm, Result, Rng, Stateful};
+
+/// Which way the weights are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From β = 0 to β = 1.
+    Forward,
+    /// From β = 1 to β = 0.
+    Reverse,
+}
+
+/// Chains on their way along a path, with their weights: every row is one chain, and all share each product.
+#[derive(Debug, Clone)]
+pub struct Annealing {
+    path: Path,
+    /// The inverse temperatures in the order in which they are visited.
+    betas: Vec<f64>,
+    direction: Direction,
+    /// How many of `betas` have been weighed.
+    weighed: usize,
+    /// `(chains, visible)`.
+    visible: Tensor,
+    /// vW, `(chains, hidden)`.
+    products: Tensor,
+    log_weights: Vec<f64>,
+    /// From how many independent chains the rows are.
+    independent: usize,
+}
+
+impl Annealing {
+    /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
+    pub fn forward(
+        rbm: &Rbm,
+        path: Path,
+        betas: Vec<f64>,
+        chains: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        rbm.check_normalisable()?;
+        let visible = path.sample_at_zero(rbm, chains, rng)?;
+        Self::new(rbm, path, betas, Direction::Forward, visible)
+    }
+
+    /// A chain from each of `samples` `(chains, visible)` downwards; they must be samples of the machine in equilibrium,
+    /// or the estimate means nothing. `betas` ascend from 0 to 1, as forwards.
+    pub fn reverse(rbm: &Rbm, path: Path, mut betas: Vec<f64>, samples: Tensor) -> Result<Self> {
+        betas.reverse();
+        Self::new(rbm, path, betas, Direction::Reverse, samples)
+    }
+
+    fn new(
+        rbm: &Rbm,
+        path: Path,
+        betas: Vec<f64>,
+        direction: Direction,
+        visible: Tensor,
+    ) -> Result<Self> {
+        let (first, last) = match direction {
+            Direction::Forward => (0.0, 1.0),
+            Direction::Reverse => (1.0, 0.0),
+        };
+        let ends = (betas.first().copied(), betas.last().copied());
+        let is_monotone = betas.windows(2).all(|pair| (pair[1] - pair[0]) * (last - first) > 0.0);
+        if ends != (Some(first), Some(last)) || !is_monotone {
+            let found = format!("{} numbers from {:?} to {:?}", betas.len(), ends.0, ends.1);
+            let expected = "numbers that ascend from 0 to 1";
+            return Err(Error::invalid("inverse temperatures", expected, found));
+        }
+        if visible.dim(0)? < 2 {
+            let found = visible.dim(0)?.to_string();
+            return Err(Error::invalid("annealed importance sampling", "at least 2 chains", found));
+        }
+        let products = rbm.hidden_inputs(&visible)?.detach();
+        let log_weights = vec![0.0; visible.dim(0)?];
+        let independent = log_weights.len();
+        Ok(Self { path, betas, direction, weighed: 1, visible, products, log_weights, independent })
+    }
+
+    /// The same, knowing that its samples are of `chains` independent chains in turn (row i of chain i modulo `chains`), which
+    /// its error must not forget.
+    pub fn of_chains(self, chains: usize) -> Self {
+        Self { independent: chains, ..self }
+    }
+
+    /// How many inverse temperatures have been visited, and how many there are.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.weighed, self.betas.len())
+    }
+
+    /// Whether every inverse temperature has been visited.
+    pub fn is_done(&self) -> bool {
+        self.weighed == self.betas.len()
+    }
+
+    /// Weighs the chains against the next inverse temperature, and moves them there by one Gibbs step, unless it is the last.
+    /// Nothing happens when all is done.
+    pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let chains = self.log_weights.len();
+        let [here, there] =
+            [self.weighed - 1, self.weighed].map(|i| column(rbm, &vec![self.betas[i]; chains]));
+        let (here, there) = (here?, there?);
+        let weigh = |betas| self.path.log_weight(rbm, &self.visible, &self.products, betas);
+        let gain = to_host(&(weigh(&there)? - weigh(&here)?)?)?.to_vec1::<f64>()?;
+        self.log_weights.iter_mut().zip(gain).for_each(|(weight, gain)| *weight += gain);
+        self.weighed += 1;
+        if !self.is_done() {
+            let hidden = self.path.sample_hidden(rbm, &self.products, &there, rng)?;
+            (self.visible, self.products) = self.path.fall(rbm, &hidden, &there, rng)?;
+        }
+        Ok(())
+    }
+
+    /// The logarithms of the chains' weights so far.
+    pub fn log_weights(&self) -> &[f64] {
+        &self.log_weights
+    }
+
+    /// The chains' visible configurations, `(chains, visible)`; forwards and done, samples of the machine that count by their
+    /// weights.
+    pub fn visible(&self) -> &Tensor {
+        &self.visible
+    }
+
+    /// log Z of the machine at the inverse temperature reached: the log of the mean weight forwards, its negative backwards.
+    /// Errors unless all is done.
+    pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
+        if !self.is_done() {
+            let (weighed, all) = self.progress();
+            let found = format!("{weighed} of {all} inverse temperatures visited");
+            return Err(Error::invalid("annealed importance sampling", "all visited", found));
+        }
+        let ratio = Estimate::of_chains(&self.log_weights, self.independent);
+        let at_zero = self.path.log_partition_at_zero(rbm)?;
+        Ok(match self.direction {
+            Direction::Forward => Estimate { value: at_zero + ratio.value, ..ratio },
+            Direction::Reverse => Estimate { value: at_zero - ratio.value, ..ratio },
+        })
+    }
+}
+
+impl Stateful for Annealing {
+    fn state(&self) -> State {
+        let weights = Tensor::new(&self.log_weights[..], &Device::Cpu);
+        let weighed = Tensor::new(self.weighed as u32, &Device::Cpu);
+        let numbers = [("log_weights", weights), ("weighed", weighed)];
+        let numbers = numbers.into_iter().filter_map(|(name, x)| Some((name.to_owned(), x.ok()?)));
+        numbers
+            .chain(
+                [("visible", &self.visible), ("products", &self.products)]
+                    .map(|(name, x)| (name.to_owned(), x.clone())),
+            )
+            .collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let weighed = take(state, "weighed")?.to_scalar::<u32>()? as usize;
+        let log_weights = take(state, "log_weights")?.to_vec1::<f64>()?;
+        let (visible, products) = (take(state, "visible")?, take(state, "products")?);
+        let fits = (1..=self.betas.len()).contains(&weighed)
+            && log_weights.len() == self.log_weights.len()
+            && visible.dims() == self.visible.dims()
+            && products.dims() == self.products.dims();
+        if !fits {
+            let found = format!("{:?} after {weighed} inverse temperatures", visible.dims());
+            let expected = format!("{:?}, at most {}", self.visible.dims(), self.betas.len());
+            return Err(Error::invalid("the chains of a checkpoint", expected, found));
+        }
+        let device = self.visible.device().clone();
+        self.visible = visible.to_device(&device)?;
+        self.products = products.to_device(&device)?;
+        (self.weighed, self.log_weights) = (weighed, log_weights);
+        Ok(())
+    }
+}
+
+/// `count` inverse temperatures from 0 to 1, closer together the nearer they are to 1: in the proportions of Salakhutdinov and
+/// Murray 2008, 1/29 of them up to 0.5, 8/29 up to 0.9, 20/29 above. At least two.
+pub fn betas(count: usize) -> Vec<f64> {
+    let steps = count.max(2) - 1;
+    let pieces = [(0.0, 0.0), (1.0 / 29.0, 0.5), (9.0 / 29.0, 0.9), (1.0, 1.0)];
+    let at = |share: f64| {
+        let inside = pieces.windows(2).find(|pair| share <= pair[1].0).unwrap_or(&pieces[2..]);
+        let ((x0, y0), (x1, y1)) = (inside[0], inside[1]);
+        y0 + (share - x0) / (x1 - x0) * (y1 - y0)
+    };
+    let mut betas: Vec<_> = (0..=steps).map(|i| at(i as f64 / steps as f64)).collect();
+    betas[steps] = 1.0;
+    betas
+}

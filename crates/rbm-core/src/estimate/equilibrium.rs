@@ -1,0 +1,295 @@
+//! Equilibrium samples of a machine by parallel tempering, and its partition function on the way.
+//!
+//! Where the way to equilibrium samples stands, as plain data.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Bridge, Estimate};
+use crate::sampling::{Kernel, Path, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
+use crate::state::{State, below, numbers, prefixed, take_numbers};
+use crate::{Error, Rbm, Result, Rng};
+
+/// Levels of the first ladder.
+const FIRST_LEVELS: usize = 12;
+/// Gibbs steps at every level on the first climb.
+const CLIMB: usize = 10;
+/// How often the ladder is spaced anew, and after how many sweeps.
+const ROUNDS: usize = 10;
+const ROUND: usize = 30;
+/// The most sweeps whose log-weights are kept for the bridge.
+const MOST_KEPT: usize = 1000;
+
+/// Replicas of a machine on their way to equilibrium, and samples of it.
+#[derive(Debug, Clone)]
+pub struct Equilibrium {
+    effort: Effort,
+    tempering: Tempering,
+    replicas: Replicas,
+    standing: Standing,
+    bridge: Bridge,
+    /// Rows at β = 1, taken evenly over the sampling.
+    samples: Vec<Tensor>,
+}
+
+impl Equilibrium {
+    /// Replicas that have climbed from β = 0 once.
+    pub fn new(rbm: &Rbm, path: Path, effort: Effort, rng: &mut Rng) -> Result<Self> {
+        let tempering = Tempering::even(path, FIRST_LEVELS.min(effort.levels))?;
+        let replicas = tempering.climb(rbm, effort.chains, CLIMB, rng)?;
+        let standing = Standing {
+            phase: Phase::Ladder,
+            sweeps: 0,
+            arrivals: 0,
+            round: 0,
+            acceptance: Vec::new(),
+            stride: 1,
+            bridge_stride: 1,
+            betas: tempering.betas.clone(),
+        };
+        let mut new = Self {
+            effort,
+            tempering,
+            replicas,
+            standing,
+            bridge: Bridge::new(0, effort.chains),
+            samples: Vec::new(),
+        };
+        new.enter(Phase::Ladder);
+        Ok(new)
+    }
+
+    /// What has been done so far.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether everything has been taken.
+    pub fn is_done(&self) -> bool {
+        self.standing.phase == Phase::Done
+    }
+
+    /// Roughly how much of the work is done, from 0 to 1.
+    pub fn share_done(&self) -> f64 {
+        let Standing { sweeps, arrivals, round, .. } = self.standing;
+        let by = |wanted: usize| {
+            let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+            share(sweeps, self.effort.sweeps).max(share(arrivals, wanted)).min(1.0)
+        };
+        match self.standing.phase {
+            Phase::Ladder => 0.2 * round as f64 / ROUNDS as f64,
+            Phase::BurnIn => 0.2 + 0.3 * by(self.wanted()),
+            Phase::Sampling => 0.5 + 0.5 * by(self.wanted()),
+            Phase::Done => 1.0,
+        }
+    }
+
+    /// How many replicas must come up in this phase.
+    fn wanted(&self) -> usize {
+        let Effort { chains, samples, .. } = self.effort;
+        2 * if self.standing.phase == Phase::BurnIn { chains } else { samples }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        let gaps = self.tempering.betas.len() - 1;
+        self.standing.phase = phase;
+        self.standing.betas.clone_from(&self.tempering.betas);
+        (self.standing.sweeps, self.standing.arrivals) = (0, 0);
+        self.standing.acceptance = vec![0.0; gaps];
+        if phase == Phase::Sampling {
+            self.bridge = Bridge::new(gaps, self.effort.chains);
+        }
+    }
+
+    /// One sweep of all replicas, and what follows from it. Nothing happens when all is done.
+    pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
+        self.standing.count(&swaps);
+        let Standing { sweeps, arrivals, .. } = self.standing;
+        let is_over = sweeps >= self.effort.sweeps || arrivals >= self.wanted();
+        let is_enough = is_over && sweeps >= self.rows_kept();
+        match self.standing.phase {
+            Phase::Ladder if self.standing.sweeps == ROUND => self.respace(rbm, rng)?,
+            Phase::BurnIn if is_enough => self.enter(Phase::Sampling),
+            Phase::Sampling => {
+                self.take(&swaps.up, &swaps.down)?;
+                if is_enough {
+                    self.standing.phase = Phase::Done;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A new ladder from the acceptance over the old one; the last round begins the burning in.
+    fn respace(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+        let acceptance = self.acceptance();
+        let free = self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE);
+        let spaced = match free.betas.len() > self.effort.levels {
+            true => {
+                self.tempering.respaced(&acceptance, Some(self.effort.levels), TARGET_ACCEPTANCE)
+            }
+            false => free,
+        };
+        self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
+        self.tempering = spaced;
+        self.standing.round += 1;
+        let phase = if self.standing.round == ROUNDS { Phase::BurnIn } else { Phase::Ladder };
+        self.enter(phase);
+        Ok(())
+    }
+
+    /// Keeps the sweep for the bridge, and the rows at β = 1, both thinned as the sampling grows longer.
+    fn take(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
+        if self.standing.sweeps.is_multiple_of(self.standing.bridge_stride) {
+            self.bridge.push(up, down)?;
+        }
+        if self.bridge.sweeps() == 2 * MOST_KEPT {
+            self.bridge.halve();
+            self.standing.bridge_stride *= 2;
+        }
+        if self.standing.sweeps.is_multiple_of(self.standing.stride) {
+            self.samples.push(self.tempering.top(&self.replicas)?.copy()?);
+        }
+        if self.samples.len() == 2 * self.rows_kept() {
+            // Every second one: those of the sweeps that the doubled stride divides.
+            let mut number = 0;
+            self.samples.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+            self.standing.stride *= 2;
+        }
+        Ok(())
+    }
+
+    /// How many sweeps' rows make up the samples wanted.
+    fn rows_kept(&self) -> usize {
+        self.effort.samples.div_ceil(self.effort.chains).max(1)
+    }
+
+    /// The acceptance over each gap, on average over this phase.
+    pub fn acceptance(&self) -> Vec<f64> {
+        self.standing.acceptance()
+    }
+
+    /// The samples wanted, `(samples, visible)`, spread over the sampling. Errors before there are enough.
+    pub fn samples(&self) -> Result<Tensor> {
+        let wanted = self.rows_kept();
+        if self.samples.len() < wanted {
+            let found = format!("{} of {wanted} times chains", self.samples.len());
+            return Err(Error::invalid("equilibrium samples", "a finished sampling", found));
+        }
+        let every: Vec<_> =
+            (1..=wanted).map(|i| &self.samples[i * self.samples.len() / wanted - 1]).collect();
+        Ok(Tensor::cat(&every, 0)?.narrow(0, 0, self.effort.samples)?)
+    }
+
+    /// log Z by Bennett's ratio over the ladder. Errors before there is a sample.
+    pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
+        let ratio = self.bridge.log_ratio()?;
+        let at_zero = self.tempering.path.log_partition_at_zero(rbm)?;
+        Ok(Estimate { value: ratio.value + at_zero, ..ratio })
+    }
+
+    /// Everything that is needed to go on: tensors by name, and the rest.
+    pub fn checkpoint(&self) -> Result<(State, Standing)> {
+        let (up, down) = self.bridge.collected();
+        let mut state: State = prefixed("replicas", self.replicas.state()).collect();
+        state.extend([numbers("up", up), numbers("down", down)].into_iter().flatten());
+        if !self.samples.is_empty() {
+            state.insert("samples".to_owned(), Tensor::cat(&self.samples, 0)?);
+        }
+        Ok((state, self.standing.clone()))
+    }
+
+    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort. Errors when tensors are missing.
+    pub fn resume(path: Path, effort: Effort, state: &State, standing: Standing) -> Result<Self> {
+        let gaps = standing.betas.len().saturating_sub(1);
+        let mut bridge = Bridge::new(gaps, effort.chains);
+        let (up, down) = (take_numbers(state, "up")?, take_numbers(state, "down")?);
+        let sweep = (gaps * effort.chains).max(1);
+        for (up, down) in up.chunks(sweep).zip(down.chunks(sweep)) {
+            bridge.push(up, down)?;
+        }
+        let samples = match state.get("samples") {
+            Some(samples) => samples.chunk(samples.dim(0)? / effort.chains.max(1), 0)?,
+            None => Vec::new(),
+        };
+        let replicas = Replicas::restored(&below("replicas", state))?;
+        let tempering = Tempering { path, betas: standing.betas.clone() };
+        Ok(Self { effort, tempering, replicas, standing, bridge, samples })
+    }
+}
+
+/// How long to temper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Independent chains, each with a replica at every level.
+    pub chains: usize,
+    /// How many samples of the machine are wanted.
+    pub samples: usize,
+    /// The most sweeps, of burning in and sampling each.
+    pub sweeps: usize,
+    /// The most levels of the ladder.
+    pub levels: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { chains: 20, samples: 100, sweeps: 5000, levels: 100 }
+    }
+}
+
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// The ladder is spaced.
+    Ladder,
+    /// Replicas forget where they started: until as many have come up from β = 0 as there are chains, twice.
+    BurnIn,
+    /// Samples are taken: until twice as many replicas as samples have come up.
+    Sampling,
+    /// Everything has been taken.
+    Done,
+}
+
+/// Where the work stands: everything that is not a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What is being done.
+    pub phase: Phase,
+    /// Sweeps made in this phase.
+    pub sweeps: usize,
+    /// Replicas that came to β = 1 from β = 0 in this phase.
+    pub arrivals: usize,
+    /// Rounds of spacing the ladder.
+    pub(super) round: usize,
+    /// Acceptance over each gap, summed over the sweeps of this phase or round.
+    pub(super) acceptance: Vec<f64>,
+    /// Sweeps from one sample of a chain to the next.
+    pub(super) stride: usize,
+    /// Sweeps from one that is kept for the bridge to the next.
+    pub(super) bridge_stride: usize,
+    /// The ladder.
+    pub betas: Vec<f64>,
+}
+
+impl Standing {
+    /// Takes in what a sweep tells.
+    pub(super) fn count(&mut self, swaps: &Swaps) {
+        self.sweeps += 1;
+        self.arrivals += swaps.arrivals;
+        self.acceptance.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
+    }
+
+    /// The acceptance over each gap, on average over the sweeps of this phase or round.
+    pub fn acceptance(&self) -> Vec<f64> {
+        let sweeps = self.sweeps.max(1) as f64;
+        self.acceptance.iter().map(|sum| sum / sweeps).collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! Numbers about a machine: how probable it finds the data, exactly or by estimates of log Z, and what to watch while it learns.
+
+mod ais;
+mod bridge;
+mod equilibrium;
+mod exact;
+pub mod monitor;
+mod partition;
+mod pseudo;
+
+pub use ais::{Annealing, Direction, betas};
+pub use bridge::{Bridge, Estimate};
+pub use equilibrium::{Effort, Equilibrium, Phase, Standing};
+pub use exact::{log_likelihood, log_partition};
+pub use partition::{Found, Options, Record, Sides};
+pub use pseudo::{
+    pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
+};
+
+use crate::{Error, Result, Rows};
+
+/// Errors when there is nothing to average over.
+fn check_cases(cases: &dyn Rows) -> Result<()> {
+    if cases.count() == 0 || cases.width() == 0 {
+        Err(Error::invalid("a likelihood", "at least one case", "none"))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Pseudo-likelihood: how well each unit is predicted by all the others (Besag 1975).
+
+use candle_core::Tensor;
+
+use crate::ops::device::to_host;
+use crate::units::{Sites, States};
+use crate::{Error, Rbm, Result, Rng, ops};
+
+/// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units.
+///
+/// A unit is a column, a Potts site, or one of a multinomial layer's draws, as if their order were known (then the layer is
+/// its draws' Potts sites with shared weights). `cases` `(n, visible)` are configurations; grey values and means are read as
+/// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
+/// can have but one; with draws, for every pair of categories.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::estimate::pseudo_likelihood;
+/// use rbm_core::{Rbm, Units};
+///
+/// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(7), DType::F32, &Device::Cpu)?;
+/// let cases = Tensor::new(&[[0f32, 1.0, 1.0, 0.0]], &Device::Cpu)?;
+/// assert!((pseudo_likelihood(&rbm, &cases)? + 4.0 * 2f64.ln()).abs() < 1e-6);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
+    let all = pseudo_likelihoods(rbm, cases)?;
+    Ok(all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// What [`pseudo_likelihood`] is the mean of: Σᵢ log p(vᵢ | the other v) of each of `cases` `(n, visible)`, in nats; `n` numbers.
+pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
+    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    let mut totals = vec![0.0; cases.dim(0)?];
+    for Sites { columns, states } in &groups {
+        let step = if let States::OneOf(states) = states { *states } else { 1 };
+        for column in columns.clone().step_by(step.max(1)) {
+            let same = vec![column as u32; totals.len()];
+            let log_p = match states {
+                States::Values(values) => {
+                    to_host(&given.value(&same, values)?)?.to_vec1::<f64>()?
+                }
+                States::OneOf(states) => {
+                    to_host(&given.one_of(&same, *states)?)?.to_vec1::<f64>()?
+                }
+                // Every draw of this category has the same probability.
+                States::Draws(_) => {
+                    for (row, log_p) in given.draws_of(column, columns.start, columns.len())? {
+                        totals[row as usize] += log_p;
+                    }
+                    continue;
+                }
+            };
+            totals.iter_mut().zip(log_p).for_each(|(total, log_p)| *total += log_p);
+        }
+    }
+    Ok(totals)
+}
+
+/// The most sums of a hidden unit's input and a category's weight that are looked at for one block of cases.
+const MOST_SUMS: usize = 1 << 29;
+
+/// How far apart, among `rows` cases, are those that [`stochastic_pseudo_likelihood`] looks at: 1 for every case; more where a draw among
+/// very many categories would have to be compared with all of them too often.
+pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
+    let draws = |sites: &Sites| matches!(sites.states, States::Draws(_));
+    let groups = rbm.visible().sites();
+    let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
+    let hidden = rbm.hidden().units().size();
+    most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
+}
+
+/// An unbiased estimate of [`pseudo_likelihood`] that looks at one randomly chosen unit of each case, as scikit-learn's
+/// `score_samples` does; of every so many-th case where [`pseudo_likelihood_stride`] says so.
+pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
+    use rand::RngExt;
+    let stride = pseudo_likelihood_stride(rbm, cases.dim(0)?);
+    let cases = &match stride {
+        1 => cases.clone(),
+        stride => {
+            let some = (0..cases.dim(0)? as u32).step_by(stride).collect::<Vec<_>>();
+            cases.index_select(&Tensor::new(some, cases.device())?, 0)?
+        }
+    };
+    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    if let [Sites { columns, states: States::Draws(0) }] = &groups[..] {
+        return given.one_of_own_draws(columns.len(), rng);
+    }
+    let (rows, count) = (cases.dim(0)?, groups.iter().map(Sites::count).sum::<usize>());
+    let units: Vec<u32> = (0..rows).map(|_| rng.random_range(0..count as u32)).collect();
+    let (mut total, mut next) = (0.0, 0);
+    for sites in &groups {
+        let Sites { columns, states } = sites;
+        let first = next;
+        next += sites.count() as u32;
+        let is_own = |&row: &u32| (first..next).contains(&units[row as usize]);
+        let own: Vec<u32> = (0..rows as u32).filter(is_own).collect();
+        let within = |&row: &u32| units[row as usize] - first;
+        if own.is_empty() {
+            continue;
+        }
+        let (start, given) = (columns.start as u32, given.rows(&own)?);
+        let places = own.iter().map(within);
+        total += sum(&match states {
+            States::Values(values) => {
+                given.value(&places.map(|i| start + i).collect::<Vec<_>>(), values)?
+            }
+            States::OneOf(states) => {
+                let step = *states as u32;
+                given.one_of(&places.map(|i| start + i * step).collect::<Vec<_>>(), *states)?
+            }
+            States::Draws(_) => {
+                let drawn =
+                    given.drawn(&places.collect::<Vec<_>>(), columns.start, columns.len())?;
+                given.moved(&drawn, columns.start, columns.len())?
+            }
+        })?;
+    }
+    Ok(count as f64 * total / rows as f64)
+}
+
+fn groups_of(rbm: &Rbm) -> Result<Vec<Sites>> {
+    let groups = rbm.visible().sites();
+    if groups.is_empty() {
+        let expected =
+            "visible units that are discrete: Bernoulli, spin, binomial, Potts, multinomial";
+        let found = rbm.visible().units().to_string();
+        return Err(Error::invalid("the pseudo-likelihood", expected, found));
+    }
+    Ok(groups)
+}
+
+fn sum(x: &Tensor) -> Result<f64> {
+    Ok(to_host(x)?.sum_all()?.to_scalar::<f64>()?)
+}
+
+/// What is the same for every unit: the cases, the inputs they cause and what the hidden units make of them.
+struct Given<'a> {
+    rbm: &'a Rbm,
+    visible: Tensor,
+    inputs: Tensor,
+    weights: Tensor,
+    bias: Tensor,
+    cgf: Tensor,
+}
+
+impl<'a> Given<'a> {
+    fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
+        super::check_cases(cases)?;
+        let visible = rbm.visible().nearest(&cases.to_dtype(rbm.dtype())?)?;
+        let weights = rbm.weights().as_detached_tensor();
+        let inputs = match rbm.visible().own_draws(&visible)? {
+            None => visible.matmul(&weights)?,
+            Some(_) => rbm.hidden_inputs(&visible)?.detach(),
+        };
+        let cgf = rbm.hidden().cgf(&inputs)?.detach();
+        Ok(Self { rbm, bias: rbm.visible().bias()?, visible, inputs, weights, cgf })
+    }
+
+    /// Some of the cases.
+    fn rows(&self, rows: &[u32]) -> Result<Self> {
+        let pick = |x: &Tensor, index: &Tensor| -> Result<Tensor> {
+            // All of them, in order.
+            let is_whole = rows.len() == x.dim(0)?;
+            Ok(if is_whole { x.clone() } else { x.index_select(index, 0)? })
+        };
+        let index = Tensor::new(rows, self.visible.device())?;
+        let [visible, inputs, cgf] =
+            [&self.visible, &self.inputs, &self.cgf].map(|x| pick(x, &index));
+        let (weights, bias) = (self.weights.clone(), self.bias.clone());
+        Ok(Self { rbm: self.rbm, visible: visible?, inputs: inputs?, weights, bias, cgf: cgf? })
+    }
+
+    /// What the hidden units make of other inputs than these cases'.
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(self.rbm.hidden().cgf(inputs)?.detach())
+    }
+
+    /// log p(v_u | rest) of every case, where `columns[n]` is the unit u looked at in case n. Moving it by δ changes
+    /// −F(v) by δ·b_u + cgf(vW + δ·W_u) − cgf(vW), and by how many ways there are.
+    fn value(&self, columns: &[u32], values: &[(f64, f64)]) -> Result<Tensor> {
+        let columns = Tensor::new(columns, self.visible.device())?;
+        let value = self.visible.gather(&columns.unsqueeze(1)?, 1)?;
+        let (rows, bias) =
+            (self.weights.index_select(&columns, 0)?, self.bias.index_select(&columns, 0)?);
+        let gain = |change: &Tensor| -> Result<Tensor> {
+            let moved = (&self.inputs + rows.broadcast_mul(change)?)?;
+            let bias = (&bias * change.squeeze(1)?)?;
+            Ok(((bias + self.cgf(&moved)?)? - &self.cgf)?)
+        };
+        if let [(low, a), (high, b)] = values
+            && a == b
+        {
+            // Only one other value: log p = −softplus of what moving there gains.
+            return Ok(ops::softplus(&gain(&value.affine(-2.0, low + high)?)?)?.neg()?);
+        }
+        let mut log_weights = Vec::with_capacity(values.len());
+        let mut own = value.zeros_like()?.squeeze(1)?;
+        for (other, log_ways) in values {
+            let log_weight = (gain(&value.affine(-1.0, *other)?)? + *log_ways)?;
+            let is_own = value.squeeze(1)?.eq(*other)?.to_dtype(own.dtype())?;
+            own = (own + (&log_weight * is_own)?)?;
+            log_weights.push(log_weight);
+        }
+        Ok((own - Tensor::stack(&log_weights, 0)?.log_sum_exp(0)?)?)
+    }
+
+    /// The same of sites of `states` columns, where `columns[n]` is the first of the site looked at in case n.
+    fn one_of(&self, columns: &[u32], states: usize) -> Result<Tensor> {
+        let device = self.visible.device();
+        let column = |state: usize| -> Result<Tensor> {
+            let columns: Vec<_> = columns.iter().map(|column| column + state as u32).collect();
+            Ok(Tensor::new(columns, device)?)
+        };
+        let mut rest = self.inputs.clone();
+        let mut present = Vec::with_capacity(states);
+        for state in 0..states {
+            let columns = column(state)?;
+            let one = self.visible.gather(&columns.unsqueeze(1)?, 1)?;
+            rest = (rest - self.weights.index_select(&columns, 0)?.broadcast_mul(&one)?)?;
+            present.push(one.squeeze(1)?);
+        }
+        let mut log_weights = Vec::with_capacity(states);
+        for state in 0..states {
+            log_weights.push(self.with(&rest, &column(state)?)?);
+        }
+        let (log_weights, present) = (Tensor::stack(&log_weights, 0)?, Tensor::stack(&present, 0)?);
+        Ok(((&log_weights * present)?.sum(0)? - log_weights.log_sum_exp(0)?)?)
+    }
+
+    /// b_u + cgf(inputs + W_u), where `columns[n]` is u of case n.
+    fn with(&self, inputs: &Tensor, columns: &Tensor) -> Result<Tensor> {
+        let moved = (inputs + self.weights.index_select(columns, 0)?)?;
+        Ok((self.cgf(&moved)? + self.bias.index_select(columns, 0)?)?)
+    }
+
+    /// log p(the category of one draw | the other draws) of every case, where `drawn[n]` is the column it has in case n.
+    fn moved(&self, drawn: &[u32], start: usize, categories: usize) -> Result<Tensor> {
+        let device = self.visible.device();
+        let index = Tensor::new(drawn, device)?;
+        let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
+        // Every category at every case, in one pass over sums that are never written out.
+        let weights = self.weights.narrow(0, start, categories)?;
+        let moved = self.rbm.hidden().crossed_cgf(&rest, &weights)?.detach();
+        let log_weights = moved.broadcast_add(&self.bias.narrow(0, start, categories)?)?;
+        let own: Vec<u32> = drawn.iter().map(|column| column - start as u32).collect();
+        let own = log_weights.gather(&Tensor::new(own, device)?.unsqueeze(1)?, 1)?;
+        Ok((own.squeeze(1)? - log_weights.log_sum_exp(1)?)?)
+    }
+
+    /// The mean over cases of log p of one of its draws, chosen at random, times how many it has.
+    fn one_of_own_draws(&self, categories: usize, rng: &mut Rng) -> Result<f64> {
+        use rand::RngExt;
+        let sums = to_host(&self.visible.sum(1)?)?.to_vec1::<f64>()?;
+        let draws = sums.iter().map(|sum| match *sum as u32 {
+            0 => 0,
+            sum => rng.random_range(0..sum),
+        });
+        let drawn = self.drawn(&draws.collect::<Vec<_>>(), 0, categories)?;
+        let log_p = to_host(&self.moved(&drawn, 0, categories)?)?.to_vec1::<f64>()?;
+        let total: f64 = log_p.iter().zip(&sums).map(|(log_p, sum)| log_p * sum).sum();
+        Ok(total / sums.len().max(1) as f64)
+    }
+
+    /// Σ over a case's draws of the category in `column`, of every case that has any, by its row.
+    fn draws_of(&self, column: usize, start: usize, categories: usize) -> Result<Vec<(u32, f64)>> {
+        let counts =
+            to_host(&self.visible.narrow(1, column, 1)?.flatten_all()?)?.to_vec1::<f64>()?;
+        let rows: Vec<u32> =
+            (0..counts.len() as u32).filter(|&row| counts[row as usize] > 0.0).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let given = self.rows(&rows)?;
+        let log_p = given.moved(&vec![column as u32; rows.len()], start, categories)?;
+        let log_p = to_host(&log_p)?.to_vec1::<f64>()?;
+        let of_case = |(row, log_p): (u32, f64)| (row, counts[row as usize] * log_p);
+        Ok(rows.into_iter().zip(log_p).map(of_case).collect())
+    }
+
+    /// The column of draw number `draws[n]` of case n, the draws of a category counted one after the other.
+    fn drawn(&self, draws: &[u32], start: usize, categories: usize) -> Result<Vec<u32>> {
+        let counts = to_host(&self.visible.narrow(1, start, categories)?)?.to_vec2::<f64>()?;
+        let column = |(counts, &draw): (Vec<f64>, &u32)| {
+            let mut below = 0.0;
+            let at = counts.iter().position(|count| {
+                below += count;
+                f64::from(draw) < below
+            });
+            (start + at.unwrap_or(categories - 1)) as u32
+        };
+        Ok(counts.into_iter().zip(draws).map(column).collect())
+    }
+}

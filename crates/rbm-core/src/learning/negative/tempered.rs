@@ -1,0 +1,232 @@
+//! Parallel tempering in training: chains that can leave the mode they are in.
+
+use candle_core::Tensor;
+
+use super::{NegativePhase, TRACES};
+use crate::sampling::mixing::Traces;
+use crate::sampling::{Chains, Kernel, Path, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
+use crate::state::{State, below, counts, numbers, prefixed, take, take_counts, take_numbers};
+use crate::{Mixing, Phase, Rbm, Result, Rng, Stateful};
+
+/// Levels of the first ladder, and the most that are taken unasked.
+const FIRST: usize = 6;
+const MOST: usize = 64;
+/// After how many sweeps the ladder is spaced anew.
+const ROUND: usize = 100;
+/// How much of each mini-batch goes into the means that β = 0 stands at.
+const MEANS_RATE: f64 = 0.01;
+/// A ladder of n levels that nothing has climbed for so many times n² sweeps, the time that diffusion takes, is broken.
+const SILENCE: usize = 4;
+/// What is saved of the replicas.
+const REPLICAS: &str = "replicas";
+
+/// Learning by parallel tempering (Desjardins et al. 2010; Cho, Raiko, Ilin 2010): every chain has a replica at each level of
+/// a ladder of inverse temperatures that persists between updates, and the fantasies are those at β = 1.
+///
+/// β = 0 is the machine of independent units with the data's means, which follow the mini-batches. Training has left
+/// equilibrium when replicas no longer come up from there, or when the traces at β = 1 say so ([`Traces`]).
+#[derive(Debug, Clone)]
+pub struct Tempered {
+    /// Sweeps between updates, at least 1.
+    pub steps: usize,
+    /// How many chains to run; 0 means as many as the first mini-batch has cases.
+    pub chains: usize,
+    /// How many levels the ladder has; 0 means as many as make four swaps in ten accepted, found anew as learning goes on.
+    pub levels: usize,
+    climbing: Option<Climbing>,
+    traces: Traces,
+}
+
+/// Replicas on their ladder.
+#[derive(Debug, Clone)]
+struct Climbing {
+    tempering: Tempering,
+    replicas: Replicas,
+    /// The means at β = 0, `(visible,)` and `(hidden,)`.
+    means: [Tensor; 2],
+    /// Acceptance over each gap, summed over the sweeps of this round; and of those since the last report.
+    round: Acceptance,
+    report: Acceptance,
+    /// Sweeps since a replica came up.
+    silent: usize,
+}
+
+/// Sums over sweeps.
+#[derive(Debug, Clone, Default)]
+struct Acceptance {
+    gaps: Vec<f64>,
+    sweeps: usize,
+    arrivals: usize,
+}
+
+impl Acceptance {
+    fn count(&mut self, swaps: &Swaps) {
+        self.gaps.resize(swaps.acceptance.len(), 0.0);
+        self.gaps.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
+        self.sweeps += 1;
+        self.arrivals += swaps.arrivals;
+    }
+
+    fn means(&self) -> Vec<f64> {
+        self.gaps.iter().map(|sum| sum / self.sweeps.max(1) as f64).collect()
+    }
+}
+
+impl Tempered {
+    /// `steps` sweeps of `chains` chains between updates, with `levels` levels.
+    pub fn new(steps: usize, chains: usize, levels: usize) -> Self {
+        Self { steps, chains, levels, climbing: None, traces: Traces::default() }
+    }
+
+    /// The ladder, once there is one.
+    pub fn ladder(&self) -> Option<&[f64]> {
+        self.climbing.as_ref().map(|climbing| &climbing.tempering.betas[..])
+    }
+
+    fn start(&self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Climbing> {
+        let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
+        let levels = if self.levels == 0 { FIRST } else { self.levels };
+        let means = means_of(rbm, positive)?;
+        let path = Path::from_means(rbm, &means[0], &means[1])?;
+        let tempering = Tempering::even(path, levels)?;
+        let replicas = tempering.climb(rbm, chains, 1, rng)?;
+        let (round, report) = (Acceptance::default(), Acceptance::default());
+        Ok(Climbing { tempering, replicas, means, round, report, silent: 0 })
+    }
+}
+
+/// The means of a phase's visible units and of the hidden units that they cause.
+fn means_of(rbm: &Rbm, phase: &Phase) -> Result<[Tensor; 2]> {
+    let hidden = rbm.hidden().mean(&phase.hidden_inputs)?.detach();
+    Ok([phase.average(&phase.visible)?, phase.average(&hidden)?])
+}
+
+impl Climbing {
+    /// Lets β = 0 follow the data and the machine.
+    fn follow(&mut self, rbm: &Rbm, positive: &Phase) -> Result<()> {
+        for (mean, new) in self.means.iter_mut().zip(means_of(rbm, positive)?) {
+            *mean = ((&*mean * (1.0 - MEANS_RATE))? + (new * MEANS_RATE)?)?;
+        }
+        self.tempering.path = Path::from_means(rbm, &self.means[0], &self.means[1])?;
+        Ok(())
+    }
+
+    fn sweep(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+        let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
+        self.silent = if swaps.arrivals > 0 { 0 } else { self.silent + 1 };
+        self.round.count(&swaps);
+        self.report.count(&swaps);
+        Ok(())
+    }
+
+    /// Spaces the ladder anew. Where the number of levels stays, so do the replicas.
+    fn respace(&mut self, rbm: &Rbm, is_free: bool, rng: &mut Rng) -> Result<()> {
+        let acceptance = std::mem::take(&mut self.round).means();
+        let levels = self.tempering.betas.len();
+        let free =
+            self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE).betas.len().min(MOST);
+        // One level too many is not worth the marks of where replicas have been.
+        let is_off = free > levels || free + 1 < levels;
+        let wanted = if is_free && is_off { free } else { levels };
+        let spaced = self.tempering.respaced(&acceptance, Some(wanted), TARGET_ACCEPTANCE);
+        if wanted != levels {
+            self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
+            (self.report, self.silent) = (Acceptance::default(), 0);
+        }
+        self.tempering = spaced;
+        Ok(())
+    }
+
+    fn top(&self) -> Result<[Tensor; 2]> {
+        let rows = self.replicas.ends.len();
+        let chains = rows / self.tempering.betas.len();
+        let top = |rows_of: &Tensor| rows_of.narrow(0, rows - chains, chains)?.contiguous();
+        let Chains { visible, hidden_inputs, .. } = &self.replicas.rows;
+        Ok([top(visible)?, top(hidden_inputs)?])
+    }
+}
+
+impl NegativePhase for Tempered {
+    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
+        let climbing = match self.climbing.take() {
+            Some(climbing) => climbing,
+            None => self.start(rbm, positive, rng)?,
+        };
+        let climbing = self.climbing.insert(climbing);
+        climbing.follow(rbm, positive)?;
+        for _ in 0..self.steps.max(1) {
+            climbing.sweep(rbm, rng)?;
+        }
+        let [visible, hidden_inputs] = climbing.top()?;
+        self.traces.follow(rbm, &visible, &hidden_inputs)?;
+        if climbing.round.sweeps >= ROUND {
+            climbing.respace(rbm, self.levels == 0, rng)?;
+        }
+        Ok(Phase { visible, hidden_inputs, log_weights: None })
+    }
+
+    fn set_steps(&mut self, steps: usize) {
+        self.steps = steps;
+    }
+
+    fn mixing(&mut self) -> Result<Option<Mixing>> {
+        let Some(climbing) = &mut self.climbing else { return Ok(None) };
+        let report = std::mem::take(&mut climbing.report);
+        let levels = climbing.tempering.betas.len();
+        let mixing = self.traces.report()?.unwrap_or_default();
+        Ok(Some(Mixing {
+            left_equilibrium: mixing.left_equilibrium
+                || climbing.silent > SILENCE * levels * levels,
+            swap_acceptance: (report.sweeps > 0).then(|| report.means()),
+            round_trips: Some(report.arrivals),
+            ..mixing
+        }))
+    }
+}
+
+impl Stateful for Tempered {
+    fn state(&self) -> State {
+        let traces = prefixed(TRACES, self.traces.state());
+        let Some(climbing) = &self.climbing else { return traces.collect() };
+        let Climbing { tempering, replicas, means: [visible, hidden], round, report, silent } =
+            climbing;
+        let means = [("visible_mean", visible), ("hidden_mean", hidden)];
+        let sums = [round.sweeps, round.arrivals, report.sweeps, report.arrivals];
+        traces
+            .chain(prefixed(REPLICAS, replicas.state()))
+            .chain(means.map(|(name, mean)| (name.to_owned(), mean.clone())))
+            .chain(numbers("betas", &tempering.betas))
+            .chain(numbers("round", &round.gaps))
+            .chain(numbers("report", &report.gaps))
+            .chain(counts("sums", &sums))
+            .chain(counts("silent", &[*silent]))
+            .collect()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.traces.restore(&below(TRACES, state))?;
+        self.climbing = None;
+        let betas: Vec<f64> = take_numbers(state, "betas")?;
+        if betas.is_empty() {
+            return Ok(());
+        }
+        let replicas = Replicas::restored(&below(REPLICAS, state))?;
+        let means = [take(state, "visible_mean")?, take(state, "hidden_mean")?];
+        // Only until the machine is there to space it again.
+        let path = Path { visible_field: means[0].clone(), hidden_field: means[1].clone() };
+        let [round, round_arrivals, report, report_arrivals] = take_counts(state, "sums")?;
+        let sums = |name, sweeps, arrivals| -> Result<_> {
+            Ok(Acceptance { gaps: take_numbers(state, name)?, sweeps, arrivals })
+        };
+        let [silent] = take_counts(state, "silent")?;
+        self.climbing = Some(Climbing {
+            tempering: Tempering { path, betas },
+            replicas,
+            means,
+            round: sums("round", round, round_arrivals)?,
+            report: sums("report", report, report_arrivals)?,
+            silent,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! The training loop, written once: epochs, mini-batches, an observer, checkpoints.
+//!
+//! A training is one [`Stage`] after the other: a layer that learns, backpropagation, up-down. [`run`] takes a stage from a
+//! [`Cursor`] to its end, tells an [`Observer`] of every mini-batch and epoch, and takes checkpoints when it asks for them.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::monitor;
+use crate::{Batches, Checkpoint, Error, Mixing, Result, Rng};
+
+/// The next mini-batch to learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Epochs done.
+    pub epoch: usize,
+    /// Mini-batches done in this epoch.
+    pub batch: usize,
+}
+
+impl Cursor {
+    /// Whether the last mini-batch learned was the last one of an epoch.
+    pub fn is_between_epochs(&self) -> bool {
+        self.batch == 0
+    }
+
+    /// # Errors
+    ///
+    /// When the mini-batch is not one of `order`, as after a change of the batch size.
+    fn check(&self, order: &Batches) -> Result<()> {
+        if self.batch < order.len() {
+            return Ok(());
+        }
+        let expected = format!("a mini-batch below the epoch's {}", order.len());
+        Err(Error::invalid("the place to go on", expected, self.batch.to_string()))
+    }
+}
+
+/// One part of a training: a layer that learns, up-down, backpropagation.
+pub trait Stage {
+    /// What an observer is told before it begins, or goes on from epoch `from`.
+    fn start(&self, from: usize) -> StageStart;
+
+    /// Whether nothing is left to do after so many epochs.
+    fn is_over(&self, epochs: usize) -> bool;
+
+    /// The mini-batches of `epoch`. They depend on the epoch's number alone, so that a training can go on in the middle of it.
+    fn order(&self, epoch: usize) -> Batches;
+
+    /// Sets the rates of an epoch of so many mini-batches.
+    ///
+    /// # Errors
+    ///
+    /// When the rates cannot be set.
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()>;
+
+    /// Learns from the cases with the numbers `indices`, mini-batch `at.batch` of epoch `at.epoch`.
+    ///
+    /// # Errors
+    ///
+    /// When the cases cannot be read, or do not suit what learns.
+    fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()>;
+
+    /// What the epoch came to whose last mini-batch has been learned. `metrics` has its number and its time.
+    ///
+    /// # Errors
+    ///
+    /// When what learns has diverged.
+    fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics>;
+
+    /// All that is needed to go on from `cursor` with the generator `rng`.
+    ///
+    /// # Errors
+    ///
+    /// When what learns has diverged: no checkpoint is taken of that.
+    fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint>;
+}
+
+/// Takes `stage` from `cursor` on to its end, or until the observer stops it: then it breaks. `cursor` and `rng` are left where a later
+/// call goes on.
+///
+/// # Errors
+///
+/// When the stage or the observer errs, and when `cursor` is no place of the stage.
+pub fn run(
+    stage: &mut dyn Stage,
+    cursor: &mut Cursor,
+    rng: &mut Rng,
+    observer: &mut dyn Observer,
+) -> Result<ControlFlow<()>> {
+    let start = stage.start(cursor.epoch);
+    observer.stage(&start)?;
+    while !stage.is_over(cursor.epoch) {
+        let epoch = cursor.epoch;
+        let span = tracing::debug_span!("epoch", epoch);
+        let _entered = span.enter();
+        let order = stage.order(epoch);
+        cursor.check(&order)?;
+        stage.start_epoch(epoch, order.len())?;
+        let (clock, mut seen) = (Instant::now(), 0);
+        for (batch, indices) in order.indices().enumerate().skip(cursor.batch) {
+            stage.step(indices, Cursor { epoch, batch }, rng)?;
+            tracing::trace!(epoch, batch, "step");
+            seen += indices.len();
+            *cursor = Cursor { epoch, batch: batch + 1 };
+            if cursor.batch == order.len() {
+                *cursor = Cursor { epoch: epoch + 1, batch: 0 };
+                let seconds = clock.elapsed().as_secs_f64();
+                let metrics = stage.end_epoch(EpochMetrics {
+                    stage: start.name.clone(),
+                    epoch: epoch + 1,
+                    epochs: start.epochs,
+                    seconds,
+                    cases_per_second: seen as f64 / seconds.max(1e-9),
+                    ..EpochMetrics::default()
+                })?;
+                tracing::debug!(epoch, update_ratio = metrics.update_ratio, "epoch done");
+                observer.epoch(&metrics)?;
+            }
+            let command = observer.step(&Step { cases: indices.len(), cursor: *cursor })?;
+            if command != Command::Continue {
+                observer.checkpoint(&stage.checkpoint(*cursor, *rng)?)?;
+            }
+            if command == Command::Stop {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// What the observer of a training wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: go on.
+    Continue,
+    /// A checkpoint, then go on.
+    Checkpoint,
+    /// A checkpoint, then stop.
+    Stop,
+}
+
+/// The step that has just been made.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Cases in the mini-batch.
+    pub cases: usize,
+    /// The next mini-batch of the stage: after the last one of an epoch, the first of the next epoch.
+    pub cursor: Cursor,
+}
+
+/// A stage that begins or goes on.
+#[derive(Debug, Clone, Default)]
+pub struct StageStart {
+    /// `layer 1`, …, `up-down`, `classifier`, `regressor` or `autoencoder`.
+    pub name: String,
+    /// `64 → 256`.
+    pub shape: String,
+    /// The most epochs it takes.
+    pub epochs: usize,
+    /// The first epoch, when a training goes on.
+    pub from: usize,
+    /// Cases in an epoch.
+    pub cases: usize,
+}
+
+/// What an epoch came to: a line of `metrics.jsonl`. What was not measured is left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EpochMetrics {
+    /// [`StageStart::name`].
+    pub stage: String,
+    /// Epochs done in this stage.
+    pub epoch: usize,
+    /// The most epochs of this stage.
+    pub epochs: usize,
+    /// Wall-clock seconds of the part of the epoch that ran in this process.
+    pub seconds: f64,
+    /// Cases learned from per second.
+    pub cases_per_second: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The momentum.
+    pub momentum: f64,
+    /// The Gibbs steps of the negative phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    /// Mean |ΔW| / mean |W| of the last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_ratio: Option<f64>,
+    /// The largest singular values of W, now and then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub singular_values: Option<Vec<f64>>,
+    /// What the machine looks like.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub report: Option<monitor::Report>,
+    /// What is wrong with a layer that has learned, in its last epoch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// How well the chains mix that fantasies come from.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
+    /// Mean −log p of what the fine-tuned network learns to say, on the training cases while learning, nats; with what units are
+    /// left out and how cases are moved, so more than the same of cases as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// Errors of the classifier on the validation part, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_error: Option<f64>,
+    /// Root of the mean squared error of the regressor on the validation part, in the units of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_rmse: Option<f64>,
+    /// Squared error of the autoencoder on the validation part, summed over a case's values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_squared_error: Option<f64>,
+    /// Mean −log p on the validation part, nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+}
+
+/// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that an observer does changes the result.
+///
+/// Every method may be left out. `()` is nobody.
+///
+/// ```
+/// use rbm_core::learning::train::{Command, EpochMetrics, Observer, Step};
+///
+/// /// A line an epoch; stops after so many mini-batches.
+/// struct Lines { batches: usize }
+///
+/// impl Observer for Lines {
+///     fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
+///         self.batches -= 1;
+///         Ok(if self.batches == 0 { Command::Stop } else { Command::Continue })
+///     }
+///
+///     fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {
+///         println!("{}: epoch {} of {}", metrics.stage, metrics.epoch, metrics.epochs);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Observer {
+    /// A stage begins.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn stage(&mut self, start: &StageStart) -> Result<()> {
+        let _ = start;
+        Ok(())
+    }
+
+    /// A mini-batch was learned. What it wants next; [`Command::Continue`] unless it says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn step(&mut self, step: &Step) -> Result<Command> {
+        let _ = step;
+        Ok(Command::Continue)
+    }
+
+    /// An epoch is done. It comes before the [`Observer::step`] of its last mini-batch.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn epoch(&mut self, metrics: &EpochMetrics) -> Result<()> {
+        let _ = metrics;
+        Ok(())
+    }
+
+    /// A checkpoint was asked for, or a stage is done.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the training.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let _ = checkpoint;
+        Ok(())
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {}

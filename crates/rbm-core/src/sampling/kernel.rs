@@ -1,0 +1,37 @@
+//! A Markov kernel: one step of a chain that leaves the machine's distribution as it is.
+//!
+//! A kernel is an immutable value. What the next step needs is its `State`, owned by the caller; what only a person
+//! needs is its `Info`.
+
+use candle_core::Tensor;
+
+use crate::{Rbm, Result, Rng};
+
+/// min(1, exp(log_ratio)), the probability with which a move is accepted; 0 where the ratio is no number.
+pub(crate) fn acceptance(log_ratio: f64) -> f64 {
+    match log_ratio {
+        r if r >= 0.0 => 1.0,
+        r if r.is_nan() => 0.0,
+        r => r.exp(),
+    }
+}
+
+/// exp of log-weights, in units of the greatest of them, and the logarithm of that one: nothing overflows.
+pub(crate) fn relative_weights(log_weights: &[f64]) -> (Vec<f64>, f64) {
+    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (log_weights.iter().map(|w| (w - highest).exp()).collect(), highest)
+}
+
+/// A way to move chains through the configurations of a machine.
+pub trait Kernel {
+    /// What the next step needs.
+    type State;
+    /// What a person may want to know of a step.
+    type Info;
+
+    /// Chains that start at `visible` `(chains, visible)`.
+    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Self::State>;
+
+    /// One step of all chains.
+    fn step(&self, rbm: &Rbm, state: &mut Self::State, rng: &mut Rng) -> Result<Self::Info>;
+}

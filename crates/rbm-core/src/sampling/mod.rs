@@ -1,0 +1,20 @@
+//! Chains: ways to move configurations through a machine's distribution, and what chains say of themselves.
+
+mod annealing_path;
+mod clamped;
+mod gibbs;
+mod imputation;
+mod kernel;
+pub mod mixing;
+mod tempering;
+pub mod trajectory;
+
+pub use annealing_path::{Path, column};
+pub use clamped::Clamped;
+pub use gibbs::{Chains, Gibbs, VisibleStep};
+pub use imputation::Imputation;
+pub use kernel::Kernel;
+pub(crate) use kernel::{acceptance, relative_weights};
+pub use mixing::Mixing;
+pub use tempering::{End, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
+pub use trajectory::Trajectory;

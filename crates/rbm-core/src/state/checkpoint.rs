@@ -1,0 +1,230 @@
+//! A training on disk: tensors and a record, in one file that is always whole.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::Device;
+use safetensors::SafeTensors;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use super::State;
+use crate::ops::device::is_finite;
+use crate::{Error, Result};
+
+/// The metadata key under which the record lies.
+const RECORD: &str = "record";
+/// What stands before it: the checksum of everything else. Under a key of its own it would stand now before, now behind the record.
+const CHECKSUM: &str = "crc32:";
+/// What stands in its place until it is known.
+const NO_SUM: &str = "00000000";
+const FORM: &str = "a checkpoint of dbn";
+
+/// How the names of files begin that are still being written.
+pub const UNFINISHED: &str = ".writing-";
+
+/// What a training needs to go on.
+#[derive(Debug, Clone)]
+pub struct Checkpoint<R = Value> {
+    /// Parameters and memory by name.
+    pub tensors: State,
+    /// Everything that is not a tensor: position, generator, counts.
+    pub record: R,
+}
+
+impl Checkpoint {
+    /// The same with a record of the type `R`.
+    ///
+    /// # Errors
+    ///
+    /// When the record is not one.
+    pub fn typed<R: DeserializeOwned>(self) -> Result<Checkpoint<R>> {
+        let record = serde_json::from_value(self.record).map_err(|e| {
+            Error::invalid("the checkpoint's record", "one of this training", e.to_string())
+        })?;
+        Ok(Checkpoint { tensors: self.tensors, record })
+    }
+}
+
+impl<R: Serialize> Checkpoint<R> {
+    /// The same with a record of any type, as observers get it.
+    ///
+    /// # Errors
+    ///
+    /// When the record is no plain data.
+    pub fn untyped(self) -> Result<Checkpoint> {
+        let record = serde_json::to_value(self.record)
+            .map_err(|e| Error::invalid("checkpoint record", "plain data", e.to_string()))?;
+        Ok(Checkpoint { tensors: self.tensors, record })
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
+    /// Writes the checkpoint beside `path` and renames it, so that `path` is either the old one or the new one.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let record = serde_json::to_string(&self.record)
+            .map_err(|e| Error::invalid("checkpoint record", "plain data", e.to_string()))?;
+        for (name, tensor) in &self.tensors {
+            if !is_finite(tensor)? {
+                let what = format!("{name} is no longer finite");
+                return Err(Error::Diverged {
+                    place: "training".into(),
+                    what,
+                    hint: String::new(),
+                });
+            }
+        }
+        let metadata = HashMap::from([(RECORD.to_owned(), format!("{CHECKSUM}{NO_SUM} {record}"))]);
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| {
+            Error::invalid("checkpoint", "tensors that safetensors can hold", e.to_string())
+        })?;
+        seal(&mut bytes, &record).map_err(|found| Error::file(path, "header", FORM, found))?;
+        write_whole(path, &bytes)?;
+        tracing::debug!(path = %path.display(), bytes = bytes.len(), "checkpoint written");
+        Ok(())
+    }
+
+    /// Reads a checkpoint. Errors when the file is missing, cut short, not a checkpoint, or not as it was written: the checksum of
+    /// its tensors and its record is another, or a number is not finite.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let wrong = |found: String| Error::file(path, "header", FORM, found);
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let record = header.metadata().as_ref().and_then(|metadata| metadata.get(RECORD));
+        let record = record.ok_or_else(|| wrong("a safetensors file without a record".into()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let record = match record.strip_prefix(CHECKSUM).and_then(|rest| rest.split_once(' ')) {
+            Some((written, record)) => {
+                let sum = checksum(&file, record);
+                if written != sum {
+                    let expected =
+                        format!("contents with the checksum {written}, as they were written");
+                    let found = format!("{sum}: the file is damaged");
+                    return Err(Error::file(path, "contents", expected, found));
+                }
+                record
+            }
+            None => {
+                tracing::warn!(path = %path.display(), "a checkpoint without a checksum, of an earlier version: taken as it is");
+                record
+            }
+        };
+        let record = serde_json::from_str(record)
+            .map_err(|e| wrong(format!("a record of another kind ({e})")))?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, device)
+            .map_err(|e| wrong(e.to_string()))?;
+        let tensors: State = tensors.into_iter().collect();
+        for (name, tensor) in &tensors {
+            if !is_finite(tensor)? {
+                let place = format!("tensor {name:?}");
+                return Err(Error::file(path, place, "finite numbers", "NaN or infinity"));
+            }
+        }
+        Ok(Self { tensors, record })
+    }
+}
+
+/// Puts the checksum of what is serialised in `bytes` into its place in their header.
+fn seal(bytes: &mut [u8], record: &str) -> std::result::Result<(), String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let sum = checksum(&file, record);
+    // Within texts quotation marks are escaped, so that this stands in one place.
+    let place = format!("\"{RECORD}\":\"{CHECKSUM}{NO_SUM} ");
+    let at = bytes.windows(place.len()).position(|part| part == place.as_bytes());
+    let at = at.ok_or("no place for a checksum")? + place.len() - 1 - NO_SUM.len();
+    bytes[at..at + sum.len()].copy_from_slice(sum.as_bytes());
+    Ok(())
+}
+
+/// The CRC-32 of the names, types, shapes and bytes of all tensors, and of the record.
+fn checksum(file: &SafeTensors, record: &str) -> String {
+    let mut tensors = file.tensors();
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(record.as_bytes());
+    for (name, tensor) in tensors {
+        sum.update(format!("\n{name} {:?} {:?}\n", tensor.dtype(), tensor.shape()).as_bytes());
+        sum.update(tensor.data());
+    }
+    format!("{:08x}", sum.finalize())
+}
+
+/// Writes `bytes` to a new file beside `path`, makes sure that they are on the disk, and renames it to `path`: whoever
+/// looks finds the old file or the new one, whole. On failure nothing is left behind; what a killed process left is taken away
+/// by whoever writes into the same folder next.
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    write_whole_by(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
+}
+
+/// [`write_whole`] of what `write` writes, piece by piece. When `write` fails, whatever was there before stays.
+pub fn write_whole_by<E: From<Error>>(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let path = path.as_ref();
+    let failed = |e| Error::io(path, e);
+    let mut file = begin(path)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// [`write_whole`] to a file that must not exist yet: of two that try it at the same time one fails.
+pub fn write_new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let failed = |e| Error::io(path, e);
+    let mut file = begin(path)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// A file beside `path` that is locked as long as it is written.
+fn begin(path: &Path) -> Result<NamedTempFile> {
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sweep(folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    loop {
+        let file = builder.tempfile_in(folder).map_err(|e| Error::io(path, e))?;
+        // Where a file system knows no locks nobody takes the file away either.
+        let _ = file.as_file().lock();
+        // Before it was locked it looked like one that a killed process has left.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Takes away what killed processes were writing in `folder`: files that nobody has locked.
+pub fn sweep(folder: impl AsRef<Path>) {
+    let folder = folder.as_ref();
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        if !is_unfinished || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok())
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::debug!(path = %path.display(), %error, "left behind");
+        }
+    }
+}

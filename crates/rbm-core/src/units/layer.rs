@@ -1,0 +1,310 @@
+//! A layer: units that are independent of each other once their inputs are given.
+//!
+//! Every unit type is an exponential family, p(x | I) ∝ exp(I·x − E(x)) with E(x) = −Σₖ θₖ·Tₖ(x) + E₀(x): inputs I come
+//! from the other layer, θₖ are the parameters that are learned, Tₖ their statistics, E₀ what is fixed. Energies, means
+//! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::{CrossedStatistics, Sites, Units, crossed};
+use crate::ops::{self, Connection};
+use crate::{Error, Result, Rng};
+
+/// One layer of units. Configurations and inputs are `(batch, width)`.
+///
+/// A unit type of one's own is written like this; `examples/own_units.rs` learns with one. [`Rbm::from_parts`](crate::Rbm::from_parts)
+/// makes a machine of it.
+///
+/// ```
+/// use std::ops::Range;
+///
+/// use candle_core::{D, DType, Device, Tensor, Var};
+/// use rbm_core::{Error, Layer, Result, Rng, ops};
+///
+/// /// x ∈ {0, 2}, E(x) = −bias·x.
+/// #[derive(Debug)]
+/// struct Twos { bias: Var }
+///
+/// impl Twos {
+///     /// 2·(inputs + bias): the log odds of a unit that is on.
+///     fn log_odds(&self, inputs: &Tensor) -> Result<Tensor> {
+///         Ok((inputs.broadcast_add(&self.bias)? * 2.0)?)
+///     }
+/// }
+///
+/// impl Layer for Twos {
+///     fn try_clone(&self) -> Result<Box<dyn Layer>> {
+///         Ok(Box::new(Self { bias: Var::from_tensor(&self.bias.as_detached_tensor().copy()?)? }))
+///     }
+///     fn vars(&self) -> Vec<(String, &Var)> {
+///         vec![("bias".into(), &self.bias)]
+///     }
+///     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+///         Ok(vec![x.clone()])
+///     }
+///     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+///         Ok(vec![(candle_sigmoid(&self.log_odds(inputs)?)? * 2.0)?])
+///     }
+///     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+///         Ok(((self.log_odds(inputs)?.exp()? + 1.0)?.log()?).sum(D::Minus1)?)
+///     }
+///     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+///         let on = candle_sigmoid(&self.log_odds(&inputs.detach())?)?.detach();
+///         let uniform = ops::uniform(on.shape(), on.dtype(), on.device(), rng)?;
+///         Ok((uniform.lt(&on)?.to_dtype(on.dtype())? * 2.0)?)
+///     }
+///     fn configurations(&self) -> Option<u64> {
+///         None // They are not counted: the machine is not enumerated.
+///     }
+///     fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
+///         Err(Error::invalid("enumeration", "units that are counted", "twos"))
+///     }
+///     fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
+///         Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
+///     }
+///     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+///         let p = (mean.to_dtype(self.bias.dtype())? / 2.0)?.clamp(1e-3, 1.0 - 1e-3)?;
+///         Ok(((&p / p.affine(-1.0, 1.0)?)?.log()? / 2.0)?)
+///     }
+/// }
+///
+/// fn candle_sigmoid(x: &Tensor) -> Result<Tensor> {
+///     Ok((x.neg()?.exp()? + 1.0)?.recip()?)
+/// }
+///
+/// let twos = Twos { bias: Var::zeros(3, DType::F32, &Device::Cpu)? };
+/// let mean = twos.mean(&Tensor::zeros((1, 3), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(mean.to_vec2::<f32>()?, [[1.0; 3]]);
+/// assert_eq!(twos.units().size(), 3);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+pub trait Layer: Debug + Send + Sync {
+    /// A layer with its own copy of every parameter. (A clone of a [`Var`] is the same variable.)
+    fn try_clone(&self) -> Result<Box<dyn Layer>>;
+
+    /// What kind of units these are and how many. The layers of this library answer so that [`Units::build`] makes the layer again.
+    /// A layer of one's own leaves this as it is: [`Units::Other`], which no file holds.
+    fn units(&self) -> Units {
+        let size = self.vars().first().map_or(0, |(_, bias)| bias.elem_count());
+        Units::Other { name: self.type_name().into(), size }
+    }
+
+    /// The name of the layer's type, for errors.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
+    /// The learned parameters θₖ by name, each `(width,)`; `bias`, whose statistic is x itself, comes first. Groups side by
+    /// side have theirs one group after the other, each as wide as its group.
+    fn vars(&self) -> Vec<(String, &Var)>;
+
+    /// Tₖ(x), each as wide as its parameter, in the order of [`Layer::vars`].
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
+
+    /// E[Tₖ(x) | inputs], each as wide as its parameter, in the order of [`Layer::vars`]. Differentiable.
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>>;
+
+    /// The cumulant generating function log Σₓ exp(inputs·x − E(x)) (an integral for continuous units), `(batch,)`.
+    /// Differentiable; its derivative with respect to the inputs is the mean.
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor>;
+
+    /// A configuration drawn from p(x | inputs): a leaf of the autograd graph.
+    fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor>;
+
+    /// E[x | inputs].
+    fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
+        self.mean_among(&self.expected_statistics(inputs)?)
+    }
+
+    /// The mean `(…, width)` among what [`Layer::expected_statistics`] gave, or averages over it.
+    fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
+        match expected.first() {
+            Some(mean) => Ok(mean.clone()),
+            None => Err(Error::invalid("a layer's statistics", "the mean first", "none")),
+        }
+    }
+
+    /// How many draws each row of `x` `(batch, width)` consists of, `(batch, 1)`, where that is each configuration's own: then p(x |
+    /// inputs) is one given that number, and the biases of the other layer count once for each draw. None for all other units.
+    fn own_draws(&self, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// [`Layer::sample`] with as many draws as the rows of `like` `(batch, …)` sum to, where these are a configuration's own.
+    fn sample_like(&self, inputs: &Tensor, _like: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        self.sample(inputs, rng)
+    }
+
+    /// [`Layer::mean`] of the same.
+    fn mean_like(&self, inputs: &Tensor, _like: &Tensor) -> Result<Tensor> {
+        self.mean(inputs)
+    }
+
+    /// Which of [`Layer::vars`] are biases, and the columns that each belongs to: together all columns, in their order.
+    fn biases(&self) -> Vec<(usize, Range<usize>)> {
+        vec![(0, 0..self.units().size())]
+    }
+
+    /// The biases of all columns, `(width,)`; a leaf.
+    fn bias(&self) -> Result<Tensor> {
+        let vars = self.vars();
+        let biases = self.biases().into_iter().map(|(k, _)| vars[k].1.as_detached_tensor());
+        cat(&biases.collect::<Vec<_>>(), 0)
+    }
+
+    /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
+    /// where the unit type has one. Differentiable.
+    fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
+        self.mean(&connection.inputs(below)?)
+    }
+
+    /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
+    fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
+        Ok((self.mean(inputs)?.detach(), self.sample(inputs, rng)?))
+    }
+
+    /// [`Layer::cgf`] of inputs_i + shifts_k for every row i of `inputs` `(batch, width)` and every row k of `shifts`
+    /// `(count, width)`: `(batch, count)`. Differentiable.
+    fn crossed_cgf(&self, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
+        crossed::cgf(self, inputs, shifts)
+    }
+
+    /// What the layer expects under the same sums, each weighted by one of `weights` `(batch, count)`; leaves.
+    fn crossed_statistics(
+        &self,
+        inputs: &Tensor,
+        shifts: &Tensor,
+        weights: &Tensor,
+    ) -> Result<CrossedStatistics> {
+        crossed::statistics(self, inputs, shifts, weights)
+    }
+
+    /// E(x), `(batch,)`. Differentiable.
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        let mut energy = self.base_energy(x)?;
+        for ((_, theta), statistic) in self.vars().into_iter().zip(self.statistics(x)?) {
+            energy = (energy - statistic.matmul(&theta.unsqueeze(1)?)?.squeeze(1)?)?;
+        }
+        Ok(energy)
+    }
+
+    /// E₀(x), the part of the energy that is not learned, `(batch,)`; zero unless the unit type says otherwise.
+    fn base_energy(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
+    }
+
+    /// The number of configurations, if the layer is discrete and they can be counted in 64 bits.
+    fn configurations(&self) -> Option<u64>;
+
+    /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
+    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
+
+    /// What each unit can be, group after group; none for continuous units.
+    fn sites(&self) -> Vec<Sites> {
+        Vec::new()
+    }
+
+    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none
+    /// nearer than `x` itself.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clone())
+    }
+
+    /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
+    fn tails(&self) -> Result<Vec<Tail>> {
+        Ok(vec![Tail::BOUNDED; self.units().size()])
+    }
+
+    /// Moves parameters that a step has pushed out of their range back into it.
+    fn constrain(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Sets the parameters so that, without the other layer, the units have the given mean and variance,
+    /// both `(width,)` (Practical Guide §8). Constant units are safe.
+    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()>;
+
+    /// The bias, `(width,)`, with which units without inputs have this mean, all other parameters as they are. Means at or
+    /// beyond the edge of what is possible are taken as a little inside.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
+}
+
+/// How the energy of a column grows far out: what decides whether two layers together can be normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tail {
+    /// γ of the term γ·x²/2; infinite for units that are bounded.
+    pub precision: f64,
+    /// Whether x is never below zero.
+    pub is_nonnegative: bool,
+}
+
+impl Tail {
+    /// There is none.
+    pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
+}
+
+/// A layer that [`Units::build`] makes, with its own copy of every parameter.
+pub(super) fn rebuilt(layer: &dyn Layer) -> Result<Box<dyn Layer>> {
+    let vars = layer.vars();
+    let Some((_, first)) = vars.first() else {
+        return Err(Error::invalid("a layer's parameters", "at least a bias", "none"));
+    };
+    let new = layer.units().build(first.dtype(), first.device())?;
+    for ((_, from), (_, to)) in vars.into_iter().zip(new.vars()) {
+        to.set(&from.as_detached_tensor())?;
+    }
+    Ok(new)
+}
+
+/// Errors unless `layer` is what [`Units::build`] makes of its units: what a file can say.
+pub fn check_storable(layer: &dyn Layer) -> Result<()> {
+    let units = layer.units();
+    let is_own = match &units {
+        Units::Other { .. } => true,
+        units => {
+            let dtype = layer.vars().first().map_or(DType::F32, |(_, var)| var.dtype());
+            units.build(dtype, &Device::Cpu)?.type_name() != layer.type_name()
+        }
+    };
+    if !is_own {
+        return Ok(());
+    }
+    let expected = "units of the library, which a file can name: save Layer::vars yourself, as tensors by name, and make the \
+                    machine again with Rbm::from_parts";
+    Err(Error::invalid(format!("a layer of {}", layer.type_name()), expected, "a type of your own"))
+}
+
+/// Σⱼ xⱼ of every row.
+pub(super) fn row_sums(x: &Tensor) -> Result<Tensor> {
+    ops::sum_within_rows(x)
+}
+
+/// Tensors one after the other; one alone is left as it is.
+pub(super) fn cat(parts: &[Tensor], dim: usize) -> Result<Tensor> {
+    match parts {
+        [one] => Ok(one.clone()),
+        parts => Ok(Tensor::cat(parts, dim)?),
+    }
+}
+
+/// Adds `change` `(width,)` to the parts of a gradient, or of a step, that are `layer`'s biases; `parts` are in the order of
+/// [`Layer::vars`].
+pub fn add_to_biases(layer: &dyn Layer, parts: &mut [Tensor], change: &Tensor) -> Result<()> {
+    for (k, columns) in layer.biases() {
+        if let Some(part) = parts.get_mut(k) {
+            *part = (&*part + change.narrow(0, columns.start, columns.len())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// log of shares `(sites, states)` that sum to one in every row, as one row of biases `(sites · states,)`: none below
+/// 1/(1000·states), and shifted so that every row sums to zero.
+pub(super) fn log_shares(shares: &Tensor) -> Result<Tensor> {
+    let least = 1e-3 / shares.dim(1)? as f64;
+    let logs = shares.maximum(least)?.log()?;
+    Ok(logs.broadcast_sub(&logs.mean_keepdim(1)?)?.flatten_all()?)
+}

@@ -1,0 +1,28 @@
+//! What a layer is made of: the trait of all units, a file for each kind, several kinds side by side, and every configuration of them.
+
+mod bernoulli;
+mod binomial;
+mod concat;
+mod crossed;
+pub mod enumerate;
+mod gaussian;
+mod kind;
+mod layer;
+mod multinomial;
+mod potts;
+mod relu;
+mod sites;
+mod spin;
+
+pub use bernoulli::Bernoulli;
+pub use binomial::Binomial;
+pub use concat::Concat;
+pub use crossed::CrossedStatistics;
+pub use gaussian::Gaussian;
+pub use kind::{Units, Variance};
+pub use layer::{Layer, Tail, add_to_biases, check_storable};
+pub use multinomial::Multinomial;
+pub use potts::Potts;
+pub use relu::Relu;
+pub use sites::{Sites, States};
+pub use spin::Spin;
