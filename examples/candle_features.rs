@@ -1,11 +1,11 @@
 //! A trained network as the lower part of a candle model: a linear classifier learns on its features.
 
 use candle_core::{D, DType, Device, Tensor};
+use candle_dbn::data::{self, Parts};
+use candle_dbn::{Model, Recipe, Training, training::Outcome};
 use candle_nn::{
     AdamW, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, linear, loss::cross_entropy, seq,
 };
-use dbn::data::{self, Parts};
-use dbn::{Model, Recipe, Training, training::Outcome};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::Cpu;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let vb = VarBuilder::from_varmap(&variables, DType::F32, &device);
     let head = linear(features.dim(1)?, 10, vb)?;
     let labels =
-        |part: &dbn::Examples| Tensor::new(part.labels.clone().unwrap_or_default(), &device);
+        |part: &candle_dbn::Examples| Tensor::new(part.labels.clone().unwrap_or_default(), &device);
     let (x, y) = (model.forward(&train.cases.tensor()?)?.detach(), labels(&train)?);
     let settings = ParamsAdamW { lr: 0.05, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(variables.all_vars(), settings)?;

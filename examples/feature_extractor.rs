@@ -11,13 +11,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Device, Tensor};
+use candle_dbn::training::{EpochMetrics, Observer, Outcome, StageStart};
+use candle_dbn::viz::{Mark, Plot, Series};
+use candle_dbn::{Examples, FeatureExtractor, Recipe, Training, data};
 use candle_nn::{
     AdamW, Init, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss::cross_entropy,
 };
 use clap::Parser;
-use dbn::training::{EpochMetrics, Observer, Outcome, StageStart};
-use dbn::viz::{Mark, Plot, Series};
-use dbn::{Examples, FeatureExtractor, Recipe, Training, data};
 use rbm_core::{Rng, ops};
 
 /// Weight decays of the regression, of which a fifth of the labels chooses.
@@ -106,12 +106,12 @@ fn main() -> Result<()> {
 struct Lines;
 
 impl Observer for Lines {
-    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         eprintln!("{} {}", stage.name, stage.shape);
         Ok(())
     }
 
-    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
         if let Some(report) = metrics.report.as_ref().filter(|_| metrics.epoch.is_multiple_of(10)) {
             let error = report.reconstruction_error;
             eprintln!("epoch {}/{}: reconstruction {error:.4}", metrics.epoch, metrics.epochs);
@@ -124,7 +124,8 @@ impl Observer for Lines {
 fn chosen_decay(features: &Tensor, labels: &[u32], classes: usize) -> Result<f64> {
     let (kept, others) =
         data::hold_out(&Examples::new(features.clone(), Some(labels.to_vec()))?, 5)?;
-    let of = |part: &Examples| Ok::<_, dbn::Error>((part.cases.tensor()?, part.labels.clone()));
+    let of =
+        |part: &Examples| Ok::<_, candle_dbn::Error>((part.cases.tensor()?, part.labels.clone()));
     let ((x, y), (other_x, other_y)) = (of(&kept)?, of(&others)?);
     let (y, other_y) = (y.unwrap_or_default(), other_y.unwrap_or_default());
     let mut best = (f64::INFINITY, 0.0);

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use candle_dbn::hub::Hub;
+use candle_dbn::training::{
+    Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
+};
+use candle_dbn::viz::gallery;
+use candle_dbn::{Evaluation, Inference, Recipe, Run, Training, data};
 use clap::Parser;
-use dbn::hub::Hub;
-use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step};
-use dbn::viz::gallery;
-use dbn::{Evaluation, Inference, Recipe, Run, Training, data};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train the deep belief network of 2006 on MNIST
@@ -105,7 +107,7 @@ struct Bars<'a> {
 }
 
 impl Observer for Bars<'_> {
-    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         self.bar.abandon();
         self.bar = ProgressBar::new((stage.epochs * stage.cases) as u64);
         if let Ok(style) =
@@ -118,13 +120,13 @@ impl Observer for Bars<'_> {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
         self.bar.inc(step.cases as u64);
         let is_due = self.saved.elapsed() > Duration::from_secs(10);
         Ok(if is_due { Command::Checkpoint } else { Command::Continue })
     }
 
-    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
         let message = match (&metrics.report, metrics.validation_error) {
             (Some(report), _) => format!("reconstruction {:.4}", report.reconstruction_error),
             (None, Some(error)) => format!("validation error {error:.2} %"),
@@ -137,7 +139,7 @@ impl Observer for Bars<'_> {
         self.run.append_metrics(metrics)
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> candle_dbn::Result<()> {
         self.saved = Instant::now();
         self.run.save_checkpoint(checkpoint)
     }

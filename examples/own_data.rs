@@ -1,17 +1,17 @@
 //! A training with data of one's own, and its progress.
 
 use candle_core::{DType, Device, Tensor};
-use dbn::recipe::{Classifier, Layer};
-use dbn::training::{Command, EpochMetrics, Observer, Outcome, StageStart, Step};
-use dbn::{Dataset, Evaluation, Model, Recipe, Training};
+use candle_dbn::recipe::{Backpropagation, Classifier, Layer};
+use candle_dbn::training::{Command, EpochMetrics, Observer, Outcome, StageStart, Step};
+use candle_dbn::{Dataset, Evaluation, Model, Recipe, Training};
 use rbm_core::{Rng, Units, ops};
 
 /// 600 cases of 30 bits: one of three patterns, of which a quarter of the bits is turned.
-fn cases() -> Result<(Tensor, Tensor), dbn::Error> {
+fn cases() -> Result<(Tensor, Tensor), candle_dbn::Error> {
     let mut rng = Rng::new(1);
     let mut bits = |rows: usize, share: f64| {
         let uniform = ops::uniform((rows, 30), DType::F32, &Device::Cpu, &mut rng)?;
-        Ok::<_, dbn::Error>(uniform.lt(share)?.to_dtype(DType::F32)?)
+        Ok::<_, candle_dbn::Error>(uniform.lt(share)?.to_dtype(DType::F32)?)
     };
     let (patterns, noise) = (bits(3, 0.5)?, bits(600, 0.25)?);
     let labels = Tensor::from_iter((0..600).map(|case| case % 3u32), &Device::Cpu)?;
@@ -26,17 +26,17 @@ struct Progress {
 }
 
 impl Observer for Progress {
-    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         println!("{}: {}, {} cases", stage.name, stage.shape, stage.cases);
         Ok(())
     }
 
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, _: &Step) -> candle_dbn::Result<Command> {
         self.steps += 1;
         Ok(if self.steps == self.most { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
         if !metrics.epoch.is_multiple_of(5) {
             return Ok(());
         }
@@ -58,13 +58,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = Dataset::from_tensors(&cases, Some(&labels))?;
 
     let layer = Layer { epochs: 10, batch_size: 20, ..Layer::default() };
+    let usual = Classifier::default().backpropagation;
+    let backpropagation = Backpropagation { epochs: 20, batch_size: 20, ..usual };
     let recipe = Recipe {
         seed: 3,
         layers: vec![
             Layer { hidden: Units::bernoulli(24), ..layer.clone() },
             Layer { hidden: Units::bernoulli(12), ..layer },
         ],
-        classifier: Some(Classifier { epochs: 20, batch_size: 20, ..Classifier::default() }),
+        classifier: Some(Classifier { backpropagation, ..Classifier::default() }),
         ..Recipe::default()
     };
 

@@ -11,7 +11,8 @@ const EPOCHS: usize = 6_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // All 14 pictures of 3×3 pixels whose columns, or whose rows, are of one colour. The best mean log-likelihood is -ln 14.
-    let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train.cases.tensor()?;
+    let data =
+        candle_dbn::data::load("bars-and-stripes:3", &Default::default())?.train.cases.tensor()?;
     let cases = data.dim(0)?;
 
     // Two layers and the weights between them. The first biases are those of the data's means.

@@ -138,7 +138,7 @@ fn main() -> Result<()> {
     // A clone is of the same type. A file is not: it could not say how the units are built.
     let clone = rbm.try_clone()?;
     println!("a clone has {} too", clone.visible().type_name());
-    let model = dbn::Model::from(dbn::Dbn::new(vec![rbm])?);
+    let model = candle_dbn::Model::from(candle_dbn::Dbn::new(vec![rbm])?);
     println!("{}", model.save("votes").expect_err("no file holds units of one's own"));
     Ok(())
 }

@@ -7,7 +7,7 @@
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
-use dbn::{PerClass, data};
+use candle_dbn::{PerClass, data};
 use rbm_core::learning::train::Cursor;
 use rbm_core::learning::trainer::{Plan, Shuffled};
 use rbm_core::learning::transform::{Centre, WeightDecay};

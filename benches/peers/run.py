@@ -33,7 +33,7 @@ def arguments():
     parser.add_argument("--out", type=pathlib.Path, help="write every number as JSON to this file too")
     args = parser.parse_args()
     if not args.dbn.exists():
-        parser.error(f"{args.dbn}: no such program; build it with: cargo build --release -p dbn-cli")
+        parser.error(f"{args.dbn}: no such program; build it with: cargo build --release -p candle-dbn-cli")
     if args.repeats < 1:
         parser.error("--repeats: expected at least 1")
     return args

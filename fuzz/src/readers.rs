@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use dbn::data::{Binarise, Missing, ReadOptions, load};
-use dbn::import::{Names, pytorch, rbms, sklearn};
-use dbn::{Config, Recipe};
+use candle_dbn::data::{Binarise, Missing, ReadOptions, load};
+use candle_dbn::import::{Names, pytorch, rbms, sklearn};
+use candle_dbn::{Config, Recipe};
 use rbm_core::{Result, Rows};
 
 /// A reader, and what it is fed.
@@ -139,7 +139,7 @@ fn recipe(path: &Path) -> Result<()> {
 }
 
 fn checkpoint(path: &Path) -> Result<()> {
-    rbm_core::Checkpoint::<dbn::training::TrainingState>::load(path, &Device::Cpu).map(drop)
+    rbm_core::Checkpoint::<candle_dbn::training::TrainingState>::load(path, &Device::Cpu).map(drop)
 }
 
 fn state_dict(path: &Path) -> Result<()> {
@@ -154,11 +154,12 @@ fn hdf5(path: &Path) -> Result<()> {
 fn hub(path: &Path) -> Result<()> {
     let body = std::fs::read(path).map_err(|e| rbm_core::Error::io(path, e))?;
     let names = ["config.json", "model.safetensors"];
-    dbn::hub::read_answer(&body, &names).unwrap_or_else(|believed| panic!("believed {believed}"));
+    candle_dbn::hub::read_answer(&body, &names)
+        .unwrap_or_else(|believed| panic!("believed {believed}"));
     Ok(())
 }
 
 fn parquet(path: &Path) -> Result<()> {
-    dbn::data::parquet::read(path)?;
+    candle_dbn::data::parquet::read(path)?;
     dataset(path)
 }

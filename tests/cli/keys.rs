@@ -14,7 +14,7 @@ fn the_page_of_keys_is_what_the_program_prints() {
 #[test]
 fn every_recipe_is_listed_in_a_line() {
     let list = Place::new().dbn("recipe").done().out;
-    for (name, _) in dbn::recipe::BUILT_IN {
+    for (name, _) in candle_dbn::recipe::BUILT_IN {
         assert!(list.lines().any(|line| line.split_whitespace().next() == Some(name)), "{list}");
     }
     assert!(list.lines().all(|line| line.chars().count() <= 90), "{list}");
@@ -60,7 +60,7 @@ fn the_ten_keys_of_the_help_are_keys() {
         .filter_map(|line| line.strip_prefix("  --set '")?.split('\'').next())
         .collect();
     assert_eq!(settings.len(), 10, "{help}");
-    let digits = dbn::Recipe::named("digits").unwrap();
+    let digits = candle_dbn::Recipe::named("digits").unwrap();
     for setting in settings {
         digits.with(&[setting.to_owned()]).unwrap_or_else(|error| panic!("{setting}: {error}"));
     }

@@ -1,7 +1,7 @@
 //! The library gives what the program does: a model's features are those of `dbn embed`, whatever is done to data first.
 
 use candle_core::{Device, Module, Tensor};
-use dbn::Model;
+use candle_dbn::Model;
 
 use crate::common::{Place, SplitMix, npy, read_npy};
 
@@ -123,7 +123,8 @@ fn another_table_is_read_as_the_model_learned() {
     place.dbn("embed run new.csv --layer classes --out classes.npy").done();
     let model = Model::load(place.path("run"), &Device::Cpu).unwrap();
     let source = place.path("new.csv").display().to_string();
-    let data = dbn::data::load(&source, &model.options(&source, Default::default())).unwrap();
+    let data =
+        candle_dbn::data::load(&source, &model.options(&source, Default::default())).unwrap();
     let x = data.train.cases.tensor().unwrap();
     let expected: Vec<u32> =
         read_npy(&place.read("f.npy")).1.into_iter().map(f32::to_bits).collect();

@@ -47,9 +47,9 @@ fn a_dry_run_tells_all_and_writes_nothing() {
         assert_eq!(rest.split_whitespace().next(), Some(epochs), "{line}");
     }
     let (recipe, _) = found.out.split_once("data: ").unwrap();
-    let recipe = dbn::Recipe::parse(recipe).unwrap();
+    let recipe = candle_dbn::Recipe::parse(recipe).unwrap();
     place.dbn(&format!("{words} --set classifier.epochs=1 --no-pictures --out run")).done();
-    let mut trained = dbn::Recipe::parse(&place.text("run/recipe.toml")).unwrap();
+    let mut trained = candle_dbn::Recipe::parse(&place.text("run/recipe.toml")).unwrap();
     trained.classifier.as_mut().unwrap().backpropagation.epochs = 900;
     assert_eq!(recipe, trained);
     place.dbn("train --dry-run --out x").code_is(2);

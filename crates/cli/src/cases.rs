@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dbn::data::{Binarise, Parts, ReadOptions};
-use dbn::{Examples, Model, Run, data};
+use candle_dbn::data::{Binarise, Parts, ReadOptions};
+use candle_dbn::{Examples, Model, Run, data};
 
 use crate::args::{Cases, DataOptions};
 use crate::{model, output, recipe};
@@ -65,8 +65,8 @@ pub fn find_numbered(
     let name = dataset.name.clone();
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
-    let mut taken =
-        of_recipe.unwrap_or(dbn::recipe::Data { validate_one_in: None, ..Default::default() });
+    let mut taken = of_recipe
+        .unwrap_or(candle_dbn::recipe::Data { validate_one_in: None, ..Default::default() });
     if cases == Cases::All {
         (taken.hold_out_one_in, taken.limit) = (None, None);
     }

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use crate::output::Usage;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::data::Columns;
-use dbn::{Model, data};
+use candle_dbn::data::Columns;
+use candle_dbn::{Model, data};
 use rbm_core::Units;
 
 /// So many names of columns are listed in an error.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use dbn::Run;
-use dbn::data::Binarise;
-use dbn::store::results::{MeasurementSet, Results};
-use dbn::viz::report;
+use candle_dbn::Run;
+use candle_dbn::data::Binarise;
+use candle_dbn::store::results::{MeasurementSet, Results};
+use candle_dbn::viz::report;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::Examples;
-use dbn::data::parquet::{self, NamedColumn, Values};
-use dbn::data::{ReadOptions, View};
-use dbn::viz::gallery;
+use candle_dbn::Examples;
+use candle_dbn::data::parquet::{self, NamedColumn, Values};
+use candle_dbn::data::{ReadOptions, View};
+use candle_dbn::viz::gallery;
 use rbm_core::rows;
 use rbm_core::state::write_whole;
 

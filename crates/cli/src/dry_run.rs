@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use dbn::recipe::{Classifier, StageKind};
-use dbn::training::{Command, Observer, StageStart, Step};
-use dbn::{Recipe, Training};
+use candle_dbn::recipe::{Classifier, StageKind};
+use candle_dbn::training::{Command, Observer, StageStart, Step};
+use candle_dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
 use crate::{output, stop};
@@ -135,14 +135,14 @@ struct Tried {
 }
 
 impl Observer for Tried {
-    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         let (name, shape) = (stage.name.clone(), stage.shape.clone());
         self.stages.push(Took { name, shape, seconds: Vec::new() });
         self.last = Instant::now();
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
         if let Some(stage) = self.stages.last_mut() {
             stage.seconds.push((self.last.elapsed().as_secs_f64(), step.cursor.batch == 0));
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::{D, DType, Device, Tensor};
-use dbn::Model;
+use candle_dbn::Model;
 use indicatif::MultiProgress;
 use rbm_core::rows;
 

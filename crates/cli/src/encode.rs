@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
-use dbn::viz::report;
-use dbn::{Autoencoder, Examples, Model};
+use candle_dbn::viz::report;
+use candle_dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::rows;
 

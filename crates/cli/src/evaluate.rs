@@ -1,8 +1,8 @@
 //! `dbn evaluate`
 
 use anyhow::{Context, Result, ensure};
-use dbn::store::results::MeasurementSet;
-use dbn::{Evaluation, Inference, Run};
+use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::{Evaluation, Inference, Run};
 use indicatif::MultiProgress;
 use rbm_core::estimate::monitor::Report;
 use rbm_core::estimate::pseudo_likelihood_stride;

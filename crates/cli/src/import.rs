@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dbn::import::{self, Names};
-use dbn::network::config;
-use dbn::store;
-use dbn::store::run::{RECIPE, RUNS};
+use candle_dbn::import::{self, Names};
+use candle_dbn::network::config;
+use candle_dbn::store;
+use candle_dbn::store::run::{RECIPE, RUNS};
 use rbm_core::Units;
 
 use crate::args::{Import, Program};

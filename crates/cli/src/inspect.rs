@@ -21,7 +21,7 @@ struct Entry {
 
 #[derive(Serialize)]
 struct Report {
-    config: dbn::Config,
+    config: candle_dbn::Config,
     parameters: usize,
     tensors: Vec<Entry>,
 }

@@ -1,11 +1,13 @@
 //! `dbn evaluate --likelihood`
 
 use anyhow::{Context, Result, ensure};
-use dbn::data::View;
-use dbn::estimate::likelihood::{self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict};
-use dbn::estimate::{KEPT, KeptPartition};
-use dbn::store::results::MeasurementSet;
-use dbn::{Examples, Model};
+use candle_dbn::data::View;
+use candle_dbn::estimate::likelihood::{
+    self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
+};
+use candle_dbn::estimate::{KEPT, KeptPartition};
+use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::{Examples, Model};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{Effort, Estimate, Found, Options, Sides};
 use rbm_core::sampling::Path;
@@ -228,10 +230,10 @@ fn charts(
     found: &Likelihood,
 ) -> Result<()> {
     let path = dir.join("estimates.png");
-    dbn::viz::report::estimates(&path, model, cases, options, found, sides.samples())?;
+    candle_dbn::viz::report::estimates(&path, model, cases, options, found, sides.samples())?;
     if let Some(tempering) = &found.tempering {
         let path = dir.join("acceptance.png");
-        dbn::viz::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
+        candle_dbn::viz::acceptance(&path, &tempering.ladder, &tempering.acceptance)?;
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ use crate::args::{Args, Command};
 use crate::stop::Stopped;
 
 fn main() -> ExitCode {
-    dbn::data::end_on_bus_error();
+    candle_dbn::data::end_on_bus_error();
     if let Err(error) = rbm_core::ops::device::settle() {
         output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);

@@ -34,7 +34,7 @@ pub fn man(args: &Manual) -> Result<()> {
         let commands: Vec<_> =
             pages.iter().filter_map(|(name, _)| name.strip_prefix("dbn-")).collect();
         let typed = args.command.as_deref().unwrap_or_default();
-        let found = dbn::recipe::quoted(typed, commands.iter().copied());
+        let found = candle_dbn::recipe::quoted(typed, commands.iter().copied());
         Usage::of(anyhow!("man: expected one of {}, found {found}", commands.join(", ")))
     })?;
     output::line(text.trim_end())

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use candle_dbn::store::results::{DataVariant, MeasurementSet, Results};
+use candle_dbn::{Examples, Model, Recipe, Run};
 use clap::ValueEnum;
-use dbn::store::results::{DataVariant, MeasurementSet, Results};
-use dbn::{Examples, Model, Recipe, Run};
 
 use crate::args::{Cases, Evaluate};
 

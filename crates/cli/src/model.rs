@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 use candle_core::Device;
-use dbn::{Model, Run, data};
+use candle_dbn::{Model, Run, data};
 use indicatif::MultiProgress;
 
 use crate::output::Usage;
@@ -14,7 +14,7 @@ use crate::recipe;
 #[cfg(feature = "hub")]
 pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
     use anyhow::Context;
-    use dbn::hub::Reference;
+    use candle_dbn::hub::Reference;
 
     let text = given.to_string_lossy();
     check_is_no_data(&text)?;
@@ -37,7 +37,7 @@ pub fn find(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    if Run::open(folder).is_ok() || folder.join(dbn::store::WEIGHTS).is_file() {
+    if Run::open(folder).is_ok() || folder.join(candle_dbn::store::WEIGHTS).is_file() {
         return Ok(());
     }
     if data::is_data(given) || recipe::is_of_hub(given) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use dbn::data::Alphabet;
+use candle_dbn::data::Alphabet;
 
 /// One letter in another's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

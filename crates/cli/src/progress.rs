@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use candle_dbn::training::{EpochMetrics, StageStart, Step};
 use console::{Term, measure_text_width};
-use dbn::training::{EpochMetrics, StageStart, Step};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::{self, grouped};

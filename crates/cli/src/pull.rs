@@ -1,8 +1,8 @@
 //! `dbn pull`
 
 use anyhow::{Result, bail};
-use dbn::hub::{Reference, Snapshot};
-use dbn::store::run::RUNS;
+use candle_dbn::hub::{Reference, Snapshot};
+use candle_dbn::store::run::RUNS;
 use indicatif::MultiProgress;
 
 use crate::args::Pull;
@@ -23,7 +23,7 @@ pub fn run(args: &Pull, bars: &MultiProgress) -> Result<()> {
     }
     let snapshot = transfer::hub(bars, "pull")?.pull(&reference)?;
     // What cannot be read is not handed on.
-    dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?;
+    candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?;
     match &args.out {
         Some(out) => {
             snapshot.copy_to(out)?;

@@ -1,7 +1,7 @@
 //! `dbn push`
 
 use anyhow::Result;
-use dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
+use candle_dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::args::Push;
@@ -34,7 +34,7 @@ pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
 
 fn list(parcel: &ModelBundle, reference: &Reference) -> Result<()> {
     let card = parcel.card.over(None)?.len() as u64;
-    let mut rows = vec![vec![dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
+    let mut rows = vec![vec![candle_dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
     for (name, content) in &parcel.files {
         rows.push(vec![name.clone(), DecimalBytes(content.size()?).to_string()]);
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dbn::data::{self, Dataset, Missing, ReadOptions, Scaling};
-use dbn::recipe::{AUTO, BUILT_IN};
-use dbn::{Model, Recipe};
+use candle_dbn::data::{self, Dataset, Missing, ReadOptions, Scaling};
+use candle_dbn::recipe::{AUTO, BUILT_IN};
+use candle_dbn::{Model, Recipe};
 
 use crate::args::{DataOptions, Train};
 use crate::output::{self, Usage};
@@ -63,7 +63,7 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {
             let hidden = hidden.parse().context("--layers").map_err(Usage::of)?;
-            Ok(dbn::recipe::Layer { hidden, ..last.clone() })
+            Ok(candle_dbn::recipe::Layer { hidden, ..last.clone() })
         };
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }
@@ -97,7 +97,7 @@ pub fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
 }
 
 /// `error` of `recipe` with everything typed put into it, and where it comes from: the settings, or what there was before them.
-fn blamed(error: dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
+fn blamed(error: candle_dbn::Error, recipe: &Recipe, args: &Train) -> anyhow::Error {
     let before = recipe.with::<String>(&[]).err().map(|error| error.to_string());
     let is_before = before == Some(error.to_string());
     let file = args.recipe.as_ref().filter(|name| is_file(name));
@@ -221,7 +221,7 @@ fn is_file(name: &str) -> bool {
 pub fn named_or_file(name: &str) -> Result<Recipe> {
     if is_file(name) {
         return Recipe::read_draft(Path::new(name)).map_err(|error| match error {
-            dbn::Error::Io { .. } => error.into(),
+            candle_dbn::Error::Io { .. } => error.into(),
             other => Usage::of(other),
         });
     }
@@ -248,7 +248,7 @@ fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
 /// Whether data of the Hub are meant: those that are called so, and are not here under that name.
 pub fn is_of_hub(data: &str) -> bool {
     #[cfg(feature = "hub")]
-    return dbn::hub::data::names().any(|name| name == data) && !Path::new(data).exists();
+    return candle_dbn::hub::data::names().any(|name| name == data) && !Path::new(data).exists();
     #[cfg(not(feature = "hub"))]
     return data.is_empty();
 }
@@ -259,7 +259,7 @@ fn located(data: &str) -> Result<String> {
         return Ok(data.to_owned());
     }
     #[cfg(feature = "hub")]
-    if let Some(folder) = dbn::hub::data::fetched(data) {
+    if let Some(folder) = candle_dbn::hub::data::fetched(data) {
         return Ok(folder.to_string_lossy().into_owned());
     }
     anyhow::bail!(

@@ -1,7 +1,7 @@
 //! `dbn recipe`
 
 use anyhow::Result;
-use dbn::recipe::{reference, summaries};
+use candle_dbn::recipe::{reference, summaries};
 
 use crate::args::Recipe;
 use crate::output::{self, Usage};
@@ -18,7 +18,7 @@ pub fn run(args: &Recipe) -> Result<()> {
             output::line(recipe.to_commented_toml()?.trim_end())
         }
         None => {
-            let row = |summary: dbn::recipe::Summary| {
+            let row = |summary: candle_dbn::recipe::Summary| {
                 [summary.name, summary.what, summary.data, summary.takes]
                     .map(str::to_owned)
                     .to_vec()

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use dbn::viz::gallery;
-use dbn::viz::report;
-use dbn::{Examples, Model, Run, data};
+use candle_dbn::viz::gallery;
+use candle_dbn::viz::report;
+use candle_dbn::{Examples, Model, Run, data};
 use rbm_core::Rng;
 use rbm_core::state::{UNFINISHED, write_whole};
 use serde::Serialize;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
-use dbn::data::Alphabet;
-use dbn::network::conditional_sampler::{Condition, ConditionalSampler};
-use dbn::viz::gallery;
-use dbn::viz::report;
-use dbn::{Examples, Model, Run};
+use candle_dbn::data::Alphabet;
+use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
+use candle_dbn::viz::gallery;
+use candle_dbn::viz::report;
+use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{Effort, Equilibrium};
 use rbm_core::sampling::{Chains, Path};
@@ -44,7 +44,8 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let (mut frames, mut clamped) = (Vec::new(), None);
     let samples = if args.tempered {
         let hidden = tempered(args, &model, &classes, each, bars, &mut rng)?;
-        let fall = if args.draws() { dbn::Dbn::ancestral_sample } else { dbn::Dbn::decode };
+        let fall =
+            if args.draws() { candle_dbn::Dbn::ancestral_sample } else { candle_dbn::Dbn::decode };
         fall(&model.dbn, &hidden, &mut rng)?
     } else {
         let labels: Vec<u32> =

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{D, DType, Device, Tensor};
-use dbn::data::Alphabet;
-use dbn::estimate::KeptPartition;
-use dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
-use dbn::{Examples, Model};
+use candle_dbn::data::Alphabet;
+use candle_dbn::estimate::KeptPartition;
+use candle_dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
+use candle_dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::estimate::Estimate;
 use rbm_core::ops::device::is_finite;
@@ -53,7 +53,7 @@ fn log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<
     }
     let advice = format!("dbn evaluate {} --likelihood --both", args.run.display());
     let kept = match KeptPartition::of(model::work_dir(&args.run), &args.run) {
-        Err(damaged @ dbn::Error::File { .. }) => return left_out(damaged.to_string()),
+        Err(damaged @ candle_dbn::Error::File { .. }) => return left_out(damaged.to_string()),
         kept => kept?,
     };
     let Some(kept) = kept else {

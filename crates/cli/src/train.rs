@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use dbn::data;
-use dbn::store::results::MeasurementSet;
-use dbn::store::run::Claim;
-use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step};
-use dbn::viz::gallery;
-use dbn::viz::report;
-use dbn::{Evaluation, Examples, Inference, Model, Recipe, Run, Training};
+use candle_dbn::data;
+use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::store::run::Claim;
+use candle_dbn::training::{
+    Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
+};
+use candle_dbn::viz::gallery;
+use candle_dbn::viz::report;
+use candle_dbn::{Evaluation, Examples, Inference, Model, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows, Units};
@@ -82,13 +84,13 @@ pub fn train(
         if is_new {
             run.discard_unbegun()?;
         }
-        if matches!(error, dbn::Error::Diverged { .. })
+        if matches!(error, candle_dbn::Error::Diverged { .. })
             && run.checkpoint().is_ok_and(|it| it.is_some())
         {
             let dir = run.dir().display();
             output::note(format!(
                 "what was learned before is kept: change {dir}/{}, and go on with: dbn train --resume {dir}",
-                dbn::store::run::RECIPE
+                candle_dbn::store::run::RECIPE
             ));
         }
     }
@@ -164,7 +166,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
                 output::note(format!(
                     "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
                     run.dir().display(),
-                    dbn::store::run::RECIPE
+                    candle_dbn::store::run::RECIPE
                 ));
             }
         }
@@ -303,12 +305,12 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn stage(&mut self, stage: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         self.progress.stage(stage);
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
         self.progress.step(step);
         Ok(if stop::is_asked() {
             Command::Stop
@@ -319,12 +321,12 @@ impl Observer for Watcher<'_> {
         })
     }
 
-    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
         self.progress.epoch(metrics);
         self.run.append_metrics(metrics)
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> candle_dbn::Result<()> {
         self.run.save_checkpoint(checkpoint)?;
         self.last = Instant::now();
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use dbn::hub::{Hub, TransferProgress};
+use candle_dbn::hub::{Hub, TransferProgress};
 use indicatif::{MultiProgress, ProgressBar};
 
 use crate::progress;

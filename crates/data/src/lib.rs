@@ -75,3 +75,8 @@ pub use standardise::{Scaling, Standardise, known_moments};
 pub use validate::{check_units, check_values};
 pub use view::View;
 pub use weights::Weights;
+
+/// The programs of this package's README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

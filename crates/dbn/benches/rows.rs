@@ -21,7 +21,7 @@ fn rows(c: &mut Criterion) {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let source = generated::write(dir.path(), form, count);
-        let set = dbn::data::load(source.to_str().unwrap(), &Default::default()).unwrap();
+        let set = candle_dbn::data::load(source.to_str().unwrap(), &Default::default()).unwrap();
         let cases = set.train.cases;
         let batches = Batches::new(count, 100).shuffled(&mut Rng::new(1));
         let mut indices = batches.indices().collect::<Vec<_>>().into_iter().cycle();

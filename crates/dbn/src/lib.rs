@@ -42,7 +42,7 @@ pub use recipe::Recipe;
 pub use store::Run;
 pub use training::{Observer, Training};
 
-/// The README's programs, compiled and run as tests.
+/// The programs of this package's README, compiled and run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

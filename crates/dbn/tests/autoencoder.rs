@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::network::fine_tune::{Adversary, Batch, Dropout, FineTune};
-use dbn::{Autoencoder, Classifier, Dbn};
+use candle_dbn::network::fine_tune::{Adversary, Batch, Dropout, FineTune};
+use candle_dbn::{Autoencoder, Classifier, Dbn};
 use rbm_core::ops::{self, Ascent};
 use rbm_core::{ConjugateGradient, Rbm, Rng, Units};
 
@@ -290,7 +290,7 @@ fn conjugate_gradients_go_where_autograd_says() {
     assert!(left < 1e-6, "{left}");
 }
 
-/// What `dbn::autoencoder` says of a model with one unit in the middle, without its help.
+/// What `candle_dbn::autoencoder` says of a model with one unit in the middle, without its help.
 #[test]
 fn a_network_of_single_units_by_hand() {
     let stack = stack(&["bernoulli:1", "gaussian:1"], DType::F64);

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device};
-use dbn::estimate::likelihood::Verdict;
-use dbn::hub::card::Card;
-use dbn::hub::{ModelBundle, Reference};
-use dbn::store::results::{
+use candle_dbn::estimate::likelihood::Verdict;
+use candle_dbn::hub::card::Card;
+use candle_dbn::hub::{ModelBundle, Reference};
+use candle_dbn::store::results::{
     DataVariant, Measurement, MeasurementKind, MeasurementSet, Results, Unit,
 };
-use dbn::{Dbn, Model, Recipe};
+use candle_dbn::{Dbn, Model, Recipe};
 use rbm_core::{Rbm, Units};
 
 fn network() -> Dbn {

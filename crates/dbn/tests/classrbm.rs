@@ -7,9 +7,9 @@
 mod common;
 
 use candle_core::{DType, Device};
+use candle_dbn::training::Outcome;
+use candle_dbn::{Inference, Model, Recipe, Training, data};
 use common::{Interrupter, bits};
-use dbn::training::Outcome;
-use dbn::{Inference, Model, Recipe, Training, data};
 use rbm_core::Rng;
 
 /// The recipe `name` on the embedded digits.

@@ -7,9 +7,9 @@
 mod common;
 
 use candle_core::Device;
+use candle_dbn::training::Outcome;
+use candle_dbn::{Examples, Model, Recipe, Training, data};
 use common::{Interrupter, bits};
-use dbn::training::Outcome;
-use dbn::{Examples, Model, Recipe, Training, data};
 
 /// The model that the recipe `name` leaves of digits when it is stopped after every `stride` steps (0 for never) and goes on from
 /// its checkpoint in another training, and its validation part.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
+use candle_dbn::{Dbn, FeatureExtractor, Model, Standardise};
 use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap};
-use dbn::{Dbn, FeatureExtractor, Model, Standardise};
 use rbm_core::model::init::Init;
 use rbm_core::{Rbm, Rng, Units, ops};
 

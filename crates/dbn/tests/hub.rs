@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use candle_core::{DType, Device};
+use candle_dbn::hub::{Hub, Options, Push, Reference, Snapshot};
+use candle_dbn::{Dbn, Model};
 use candle_nn::Module;
-use dbn::hub::{Hub, Options, Push, Reference, Snapshot};
-use dbn::{Dbn, Model};
 use loopback_hub::{Server, TOKEN, Transfer};
 use rbm_core::model::init::Init;
 use rbm_core::{Rbm, Rng, Units};

@@ -6,12 +6,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::estimate::bound::Bound;
-use dbn::learning::up_down;
-use dbn::network::conditional_layer::delta_rule;
-use dbn::network::conditional_sampler::{Condition, ConditionalSampler};
-use dbn::network::labels;
-use dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
+use candle_dbn::estimate::bound::Bound;
+use candle_dbn::learning::up_down;
+use candle_dbn::network::conditional_layer::delta_rule;
+use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
+use candle_dbn::network::labels;
+use candle_dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
 use rbm_core::{
     ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
 };
@@ -483,7 +483,7 @@ fn offsets_stand_for_log_z() {
         })
         .collect();
     let network = PerClass::new(rbms).unwrap();
-    let part = dbn::Examples::new(rows, Some(labels)).unwrap();
+    let part = candle_dbn::Examples::new(rows, Some(labels)).unwrap();
     let before = network.errors(&part).unwrap();
     network.fit_offsets(&part).unwrap();
     assert!(network.errors(&part).unwrap() <= before);
@@ -494,21 +494,23 @@ fn offsets_stand_for_log_z() {
         assert!((found - expected).abs() < 0.01, "{found}, expected {expected}");
     }
     let unknown =
-        dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![5; 16])).unwrap();
+        candle_dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![5; 16]))
+            .unwrap();
     assert!(network.errors(&unknown).unwrap_err().to_string().contains("classes below 3"));
     let missing =
-        dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16])).unwrap();
+        candle_dbn::Examples::new(bits(4).to_dtype(DType::F32).unwrap(), Some(vec![0; 16]))
+            .unwrap();
     assert!(network.fit_offsets(&missing).unwrap_err().to_string().contains("cases of class 1"));
 }
 
 /// The small recipe learns its digits, and up-down does better than greedy learning alone.
 #[test]
 fn the_recipe_in_small_learns() {
-    use dbn::training::{EpochMetrics, Observer, Outcome};
+    use candle_dbn::training::{EpochMetrics, Observer, Outcome};
     /// The last validation error of each stage.
     struct Last(std::collections::BTreeMap<String, f64>);
     impl Observer for Last {
-        fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+        fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
             if let Some(error) = metrics.validation_error {
                 self.0.insert(metrics.stage.clone(), error);
             }
@@ -518,9 +520,9 @@ fn the_recipe_in_small_learns() {
     let words =
         ["layers.*.epochs=60", "updown.epochs=30", "data.validate_one_in=3", "layers.*.hidden=100"];
     let words: Vec<_> = words.iter().map(ToString::to_string).collect();
-    let recipe = dbn::Recipe::named("digits-joint").unwrap().with(&words).unwrap();
-    let data = dbn::data::load("digits", &recipe.read_options()).unwrap();
-    let mut training = dbn::Training::new(recipe, data, &Device::Cpu).unwrap();
+    let recipe = candle_dbn::Recipe::named("digits-joint").unwrap().with(&words).unwrap();
+    let data = candle_dbn::data::load("digits", &recipe.read_options()).unwrap();
+    let mut training = candle_dbn::Training::new(recipe, data, &Device::Cpu).unwrap();
     let mut last = Last(Default::default());
     assert!(matches!(training.run(&mut last).unwrap(), Outcome::Finished(_)));
     let (greedy, fine) = (last.0["layer 3"], last.0["up-down"]);

@@ -54,7 +54,7 @@ fn every_form_gives_the_same_rows() {
         let count = if form == Form::IdxGz { CASES } else { count };
         let dir = tempfile::tempdir().unwrap();
         let source = generated::write(dir.path(), form, count);
-        let set = dbn::data::load(source.to_str().unwrap(), &Default::default()).unwrap();
+        let set = candle_dbn::data::load(source.to_str().unwrap(), &Default::default()).unwrap();
         let cases = set.train.cases;
         assert_eq!((cases.count(), cases.width()), (count, WIDTH), "{form:?}");
         let rows = cases.rows(&wanted).unwrap().to_vec2::<f32>().unwrap();

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use dbn::learning::greedy::{LayerInput, Pass};
-use dbn::network::classifier::{Dropout, log_likelihood};
-use dbn::network::fine_tune::{Adversary, Batch, FineTune};
-use dbn::{Classifier, Dbn};
+use candle_dbn::learning::greedy::{LayerInput, Pass};
+use candle_dbn::network::classifier::{Dropout, log_likelihood};
+use candle_dbn::network::fine_tune::{Adversary, Batch, FineTune};
+use candle_dbn::{Classifier, Dbn};
 use rbm_core::learning::trainer::BatchSource;
 use rbm_core::{Rbm, Rng, Units, ops};
 
@@ -260,7 +260,7 @@ fn dropout_keeps_the_mean() {
 #[test]
 fn labels_beyond_the_classes_are_refused() {
     let classifier = Classifier::empty(4, &[], 3, DType::F32, &Device::Cpu).unwrap();
-    let part = dbn::Examples::new(cases(2, 4), Some(vec![0, 3])).unwrap();
+    let part = candle_dbn::Examples::new(cases(2, 4), Some(vec![0, 3])).unwrap();
     let message = classifier.errors_and_loss(&part).unwrap_err().to_string();
     assert!(message.contains("below 3") && message.contains("found 3"), "{message}");
 }

@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use dbn::viz::images::{Contrast, shape_of, write_grid, write_pairs};
+use candle_dbn::viz::images::{Contrast, shape_of, write_grid, write_pairs};
 
 type Outcome = Result<(), Box<dyn Error>>;
 type Colour = [u8; 3];

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use candle_core::Device;
-use dbn::data::{self, Content};
-use dbn::training::Outcome;
-use dbn::{Recipe, Training};
+use candle_dbn::data::{self, Content};
+use candle_dbn::training::Outcome;
+use candle_dbn::{Recipe, Training};
 use rbm_core::Rng;
 
 const FILMS: usize = 8;

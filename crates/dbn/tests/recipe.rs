@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use dbn::recipe::BUILT_IN;
-use dbn::{Examples, Recipe};
+use candle_dbn::recipe::BUILT_IN;
+use candle_dbn::{Examples, Recipe};
 use rbm_core::{Schedule, Units};
 
 fn settings(list: &[&str]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
 
-fn refusal(result: dbn::Result<Recipe>) -> String {
+fn refusal(result: candle_dbn::Result<Recipe>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -351,7 +351,7 @@ fn keys_hold_what_their_doc_comments_say() {
         Recipe { autoencoder: None, regressor: coder.autoencoder.clone(), ..coder.clone() };
     let classifier = Recipe::named("digits").unwrap();
     let mut told = 0;
-    for keys in dbn::recipe::keys().unwrap() {
+    for keys in candle_dbn::recipe::keys().unwrap() {
         let (recipe, path) = match keys.table {
             "" => (&whole, String::new()),
             "layers" => (&whole, "layers.2.".to_owned()),
@@ -412,7 +412,7 @@ fn a_printed_recipe_is_the_recipe() {
             "{name}"
         );
         let words = text.replace("\n#", "");
-        for keys in dbn::recipe::keys()
+        for keys in candle_dbn::recipe::keys()
             .unwrap()
             .iter()
             .filter(|keys| ["", "data", "layers"].contains(&keys.table))
@@ -427,7 +427,7 @@ fn a_printed_recipe_is_the_recipe() {
 /// The list of recipes says of each what it is for.
 #[test]
 fn every_built_in_recipe_says_what_it_is_for() {
-    for summary in dbn::recipe::summaries() {
+    for summary in candle_dbn::recipe::summaries() {
         let words = [summary.what, summary.data, summary.takes];
         assert!(words.iter().all(|text| !text.is_empty() && text.len() < 45), "{summary:?}");
     }

@@ -1,8 +1,8 @@
 //! Charts of what a run has left, drawn where there is something to draw.
 #![allow(clippy::unwrap_used)]
 
-use dbn::viz::report;
-use dbn::viz::{self, Convergence};
+use candle_dbn::viz::report;
+use candle_dbn::viz::{self, Convergence};
 
 /// The files that [`report::acceptance`] leaves for these lines of metrics.
 fn drawn(metrics: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use dbn::{Autoencoder, Classifier, ConditionalLayer, Dbn, Model, Standardise};
+use candle_dbn::{Autoencoder, Classifier, ConditionalLayer, Dbn, Model, Standardise};
 use rbm_core::model::init::Init;
 use rbm_core::units::Bernoulli;
 use rbm_core::{Layer, Rbm, Result, Rng, Units};

@@ -4,9 +4,9 @@
 mod common;
 
 use candle_core::Device;
+use candle_dbn::training::Outcome;
+use candle_dbn::{Model, Recipe, Training, data};
 use common::{Interrupter, bits};
-use dbn::training::Outcome;
-use dbn::{Model, Recipe, Training, data};
 use rbm_core::Rng;
 
 const TINY: [&str; 8] = [
@@ -315,7 +315,7 @@ fn too_few_cases_to_split_stay_together() {
 /// Each layer's `pass` is about its own units, whatever the layers above say.
 #[test]
 fn every_layer_passes_up_as_it_says() {
-    use dbn::learning::greedy::{LayerInput, Pass};
+    use candle_dbn::learning::greedy::{LayerInput, Pass};
     use rbm_core::Rbm;
     use rbm_core::learning::trainer::BatchSource;
     let data = training(&[]).train.cases.tensor().unwrap();
@@ -407,8 +407,9 @@ fn what_is_kept_for_validation_can_be_learned_from() {
     let validation = kept.validation.as_ref().unwrap();
     assert!(learned.validation.is_none() && validation.len() > 100);
     assert_eq!(learned.train.len(), kept.train.len() + validation.len());
-    let values = |part: &dbn::Examples| part.cases.tensor().unwrap().to_vec2::<f32>().unwrap();
-    let labels = |part: &dbn::Examples| part.labels.clone().unwrap();
+    let values =
+        |part: &candle_dbn::Examples| part.cases.tensor().unwrap().to_vec2::<f32>().unwrap();
+    let labels = |part: &candle_dbn::Examples| part.labels.clone().unwrap();
     assert_eq!(values(&learned.train), [values(&kept.train), values(validation)].concat());
     assert_eq!(labels(&learned.train), [labels(&kept.train), labels(validation)].concat());
     let held_out = [&kept, &learned].map(|training| values(training.held_out.as_ref().unwrap()));

@@ -7,9 +7,9 @@
 mod common;
 
 use candle_core::{Device, Tensor};
+use candle_dbn::training::Outcome;
+use candle_dbn::{Dataset, Evaluation, Examples, Inference, Model, Recipe, Training};
 use common::{Interrupter, bits};
-use dbn::training::Outcome;
-use dbn::{Dataset, Evaluation, Examples, Inference, Model, Recipe, Training};
 use rbm_core::{Rng, Units};
 
 /// A recipe of two layers with everything that looks at biases.
@@ -124,7 +124,8 @@ fn a_network_of_any_units_learns_stops_goes_on_and_is_read_again() {
         let units: Units = visible.parse().unwrap();
         let drawn = loaded.dbn.start_chains(7, &mut Rng::new(5)).unwrap();
         let drawn = loaded.dbn.ancestral_sample(&drawn.hidden, &mut Rng::new(6)).unwrap();
-        dbn::data::check_units("samples", &Examples::new(drawn, None).unwrap(), &units).unwrap();
+        candle_dbn::data::check_units("samples", &Examples::new(drawn, None).unwrap(), &units)
+            .unwrap();
     }
 }
 

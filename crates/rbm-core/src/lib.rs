@@ -45,3 +45,8 @@ pub use rows::Rows;
 pub use sampling::{Gibbs, Kernel, Mixing};
 pub use state::{Checkpoint, State, Stateful};
 pub use units::{Layer, Units};
+
+/// The programs of this package's README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

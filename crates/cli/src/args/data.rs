@@ -1,7 +1,7 @@
 //! Which data, and how to read them.
 
+use candle_dbn::data::ReadOptions;
 use clap::ValueEnum;
-use dbn::data::ReadOptions;
 
 /// How to read a data set, and how much of it.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]

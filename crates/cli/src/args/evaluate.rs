@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dbn::Inference;
+use candle_dbn::Inference;
 
 use super::{Cases, DataOptions, Where};
 

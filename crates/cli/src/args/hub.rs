@@ -68,7 +68,7 @@ pub struct Pull {
 It is fetched once, into the cache of the Hub (HF_HOME says where that is).")]
 pub struct Data {
     /// Which
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(dbn::hub::data::names()))]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(candle_dbn::hub::data::names()))]
     pub name: String,
 }
 

@@ -16,8 +16,8 @@ mod score;
 
 use std::path::PathBuf;
 
+use candle_dbn::recipe::BUILT_IN;
 use clap::{Parser, Subcommand};
-use dbn::recipe::BUILT_IN;
 
 use crate::progress::WORDS;
 

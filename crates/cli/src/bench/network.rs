@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use dbn::network::classifier::Dropout;
-use dbn::{Classifier, Dbn};
+use candle_dbn::network::classifier::Dropout;
+use candle_dbn::{Classifier, Dbn};
 use rbm_core::{Optimizer, Rbm, Rng, Sgd};
 
 use super::measure::Work;

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
-use dbn::data;
+use candle_dbn::data;
 use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 

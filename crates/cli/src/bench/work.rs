@@ -2,7 +2,7 @@
 //! user's own program would get.
 
 use anyhow::Result;
-use dbn::network::classifier::Dropout;
+use candle_dbn::network::classifier::Dropout;
 
 use super::annealing::Annealing;
 use super::learning::Learning;

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use dbn::estimate::likelihood::{self, Likelihood, Sampling};
-use dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
-use dbn::{Dataset, Examples, Model, Recipe, Run, Training};
+use candle_dbn::estimate::likelihood::{self, Likelihood, Sampling};
+use candle_dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
+use candle_dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::estimate::{Effort, Options, Sides};
 
@@ -194,7 +194,7 @@ fn judge(model: &Model, part: &Examples, seed: u64) -> Result<f64> {
 }
 
 fn has_diverged(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(dbn::Error::Diverged { .. }))
+    matches!(error.downcast_ref(), Some(candle_dbn::Error::Diverged { .. }))
 }
 
 fn stopped() -> anyhow::Error {
@@ -205,11 +205,11 @@ fn stopped() -> anyhow::Error {
 struct Silent<'a>(&'a ProgressBar);
 
 impl Observer for Silent<'_> {
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, _: &Step) -> candle_dbn::Result<Command> {
         Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, _: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, _: &EpochMetrics) -> candle_dbn::Result<()> {
         self.0.tick();
         Ok(())
     }

@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
+use candle_dbn::estimate::likelihood::{Likelihood, Value, Verdict};
+use candle_dbn::recipe::quoted;
+use candle_dbn::{Evaluation, Model, Recipe, Run};
 use clap::Parser;
-use dbn::estimate::likelihood::{Likelihood, Value, Verdict};
-use dbn::recipe::quoted;
-use dbn::{Evaluation, Model, Recipe, Run};
 use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};

@@ -88,10 +88,10 @@ impl Evaluation {
     /// classes; `seed` chooses the units of the stochastic pseudo-likelihood, and what recognition draws.
     ///
     /// ```
-    /// use dbn::{Dbn, Evaluation, Inference, Model};
+    /// use candle_dbn::{Dbn, Evaluation, Inference, Model};
     /// use rbm_core::{Rbm, Units};
     ///
-    /// let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
+    /// let data = candle_dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
     /// let (visible, hidden) = (Units::bernoulli(9), Units::bernoulli(4));
     /// let rbm = Rbm::new(&visible, &hidden, candle_core::DType::F32, &candle_core::Device::Cpu)?;
     /// let model = Model::from(Dbn::new(vec![rbm])?);
@@ -99,7 +99,7 @@ impl Evaluation {
     /// // Every configuration is as probable as any other: log p = −9 log 2.
     /// let log_likelihood = found.log_likelihood.unwrap_or_default();
     /// assert!((log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-4);
-    /// # Ok::<(), dbn::Error>(())
+    /// # Ok::<(), candle_dbn::Error>(())
     /// ```
     ///
     /// # Errors

@@ -26,18 +26,18 @@ const BOUND: u64 = 0xB0;
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use dbn::estimate::likelihood::{Likelihood, Sampling};
-/// use dbn::{Dbn, Model, Examples};
+/// use candle_dbn::estimate::likelihood::{Likelihood, Sampling};
+/// use candle_dbn::{Dbn, Model, Examples};
 /// use rbm_core::{Rbm, Units};
 ///
-/// let data = dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
+/// let data = candle_dbn::data::load("bars-and-stripes:3", &Default::default())?.train;
 /// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
 /// let model = Model::from(Dbn::new(vec![rbm])?);
 /// let prepared = Examples { cases: model.prepare_cases(&data.cases)?, ..data };
 /// // By enumeration, where one side is small; else by rbm_core::estimate::Sides and Likelihood::from_sides.
 /// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
 /// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
-/// # Ok::<(), dbn::Error>(())
+/// # Ok::<(), candle_dbn::Error>(())
 /// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Likelihood {

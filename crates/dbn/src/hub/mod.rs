@@ -3,8 +3,8 @@
 //! ```no_run
 //! use candle_core::Device;
 //!
-//! # fn main() -> dbn::Result<()> {
-//! let features = dbn::Model::from_hub("user/mnist-dbn", &Device::Cpu)?;
+//! # fn main() -> candle_dbn::Result<()> {
+//! let features = candle_dbn::Model::from_hub("user/mnist-dbn", &Device::Cpu)?;
 //! # Ok(()) }
 //! ```
 //!

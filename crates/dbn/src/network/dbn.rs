@@ -17,7 +17,7 @@ use crate::network::labels;
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use dbn::Dbn;
+/// use candle_dbn::Dbn;
 /// use rbm_core::{Rbm, Rng, Units};
 ///
 /// let rng = &mut Rng::new(0);
@@ -26,12 +26,12 @@ use crate::network::labels;
 ///     Rbm::new(&visible, &hidden, DType::F32, &Device::Cpu)
 /// };
 /// let dbn = Dbn::new(vec![machine(64, 32)?, machine(32, 8)?])?;
-/// let x = dbn::data::load("digits", &Default::default())?.train.cases.thinned(10)?;
+/// let x = candle_dbn::data::load("digits", &Default::default())?.train.cases.thinned(10)?;
 /// let features = dbn.features(&x)?;                   // of both layers
 /// assert_eq!(features[1].dims(), [x.dim(0)?, 8]);
 /// let samples = dbn.sample(5, 100, rng)?;             // 100 Gibbs steps in the top machine, then down
 /// assert_eq!(samples.dims(), [5, 64]);
-/// # Ok::<(), dbn::Error>(())
+/// # Ok::<(), candle_dbn::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Dbn {

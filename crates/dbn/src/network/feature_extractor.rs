@@ -25,7 +25,7 @@ const DEVIATION: f64 = 0.01;
 /// ```
 /// use candle_core::{DType, Device, Tensor};
 /// use candle_nn::{Linear, Module, VarBuilder, VarMap, linear};
-/// use dbn::{Config, FeatureExtractor};
+/// use candle_dbn::{Config, FeatureExtractor};
 ///
 /// struct Diagnosis { features: FeatureExtractor, head: Linear }
 ///

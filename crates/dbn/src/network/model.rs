@@ -37,10 +37,10 @@ const LEAST_PIXEL: f32 = 16.0;
 /// ```
 /// use candle_core::{Device, Tensor};
 /// use candle_nn::Module;
-/// use dbn::{Dataset, Model, Recipe, Training, training::Outcome};
+/// use candle_dbn::{Dataset, Model, Recipe, Training, training::Outcome};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let digits = dbn::data::load("digits", &Default::default())?;
+/// let digits = candle_dbn::data::load("digits", &Default::default())?;
 /// let x = digits.train.cases.thinned(100)?;
 /// let recipe = Recipe::named("digits")?.with(&["layers.*.epochs=1", "classifier.epochs=1"])?;
 /// # let recipe = recipe.with(&["layers.*.hidden=8"])?;

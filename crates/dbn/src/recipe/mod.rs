@@ -41,8 +41,8 @@ use crate::learning::greedy::{Caching, Pass};
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 ///
 /// ```
-/// use dbn::Recipe;
-/// use dbn::recipe::{Classifier, Layer};
+/// use candle_dbn::Recipe;
+/// use candle_dbn::recipe::{Classifier, Layer};
 /// use rbm_core::Units;
 ///
 /// // Everything that is not said is the default.
@@ -59,7 +59,7 @@ use crate::learning::greedy::{Caching, Pass};
 /// // Or from a built-in one, by the keys of `--set`.
 /// let other = Recipe::named("digits")?.with(&["seed=3", "layers.*.epochs=20"])?;
 /// assert_eq!(recipe.layers[1].epochs, other.layers[1].epochs);
-/// # Ok::<(), dbn::Error>(())
+/// # Ok::<(), candle_dbn::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -42,7 +42,7 @@ impl Model {
     ///
     /// ```
     /// use candle_core::{DType, Device};
-    /// use dbn::{Dbn, Model};
+    /// use candle_dbn::{Dbn, Model};
     /// use rbm_core::{Rbm, Units};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -46,9 +46,9 @@ pub enum Outcome {
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use dbn::recipe::Layer;
-/// use dbn::training::Outcome;
-/// use dbn::{Dataset, Recipe, Training};
+/// use candle_dbn::recipe::Layer;
+/// use candle_dbn::training::Outcome;
+/// use candle_dbn::{Dataset, Recipe, Training};
 /// use rbm_core::{Rng, Units, ops};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,8 @@
 //! Someone who watches a training and stops it, and what it comes to, bit by bit.
 
 use candle_core::Tensor;
-use dbn::Model;
-use dbn::training::{Checkpoint, Command, EpochMetrics, Observer, StageStart, Step};
+use candle_dbn::Model;
+use candle_dbn::training::{Checkpoint, Command, EpochMetrics, Observer, StageStart, Step};
 
 /// Stops after every `stride` steps, keeps the last checkpoint, and expects metrics that are finite.
 #[derive(Default)]
@@ -16,26 +16,26 @@ pub struct Interrupter {
 }
 
 impl Observer for Interrupter {
-    fn stage(&mut self, _: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, _: &StageStart) -> candle_dbn::Result<()> {
         self.cases.push(0);
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
         self.steps += 1;
         *self.cases.last_mut().unwrap() += step.cases;
         let stops = self.stride > 0 && self.steps.is_multiple_of(self.stride);
         Ok(if stops { Command::Stop } else { Command::Continue })
     }
 
-    fn epoch(&mut self, metrics: &EpochMetrics) -> dbn::Result<()> {
+    fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
         self.epochs += 1;
         let report = metrics.report.iter();
         report.for_each(|report| assert!(report.reconstruction_error.is_finite()));
         Ok(())
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> dbn::Result<()> {
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> candle_dbn::Result<()> {
         self.last = Some(checkpoint.clone());
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
-use dbn::training::{Command, Observer, Outcome, StageStart, Step};
-use dbn::{Recipe, Training, data};
+use candle_dbn::training::{Command, Observer, Outcome, StageStart, Step};
+use candle_dbn::{Recipe, Training, data};
 use flate2::{Compression, write::GzEncoder};
 
 /// Values of a case: 28 × 28.
@@ -223,12 +223,12 @@ struct Limited {
 }
 
 impl Observer for Limited {
-    fn stage(&mut self, _: &StageStart) -> dbn::Result<()> {
+    fn stage(&mut self, _: &StageStart) -> candle_dbn::Result<()> {
         self.began = Some(Instant::now());
         Ok(())
     }
 
-    fn step(&mut self, _: &Step) -> dbn::Result<Command> {
+    fn step(&mut self, _: &Step) -> candle_dbn::Result<Command> {
         self.batches += 1;
         Ok(if self.batches == self.limit { Command::Stop } else { Command::Continue })
     }

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dbn::import::{Imported, Names, pytorch, rbms, sklearn};
-use dbn::{Error, Result};
+use candle_dbn::import::{Imported, Names, pytorch, rbms, sklearn};
+use candle_dbn::{Error, Result};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -255,7 +255,7 @@ fn a_small_file_does_not_become_a_large_machine() {
     assert_fails(sklearn(&path), &["intercept_visible_", "shape [4], as components_", "[3]"]);
     // Labels of another number than cases, which are not read.
     let path = npz(&pt, &[("x", "(5000, 4000)", 20_000_000), ("y", "(4,)", 4)]);
-    let read = dbn::data::load(&path.to_string_lossy(), &Default::default());
+    let read = candle_dbn::data::load(&path.to_string_lossy(), &Default::default());
     assert_fails(read.map(|_| unreachable!()), &["5000", "4"]);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use dbn::import::{Imported, Names, pytorch, rbms, sklearn};
-use dbn::{Model, Result};
+use candle_dbn::import::{Imported, Names, pytorch, rbms, sklearn};
+use candle_dbn::{Model, Result};
 use rbm_core::Units;
 use serde_json::Value;
 
