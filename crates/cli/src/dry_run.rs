@@ -8,7 +8,7 @@ use candle_dbn::training::{Command, Observer, StageStart, Step};
 use candle_dbn::{Recipe, Training};
 use rbm_core::Schedule;
 
-use crate::{output, stop};
+use crate::{interrupt, output};
 
 /// Mini-batches that each stage learns to be measured.
 const BATCHES: usize = 20;
@@ -38,10 +38,10 @@ pub fn run(mut training: Training) -> Result<()> {
     training.train = training.train.limited(few)?;
     training.recipe = shortened(&recipe);
     let mut tried = Tried { stages: Vec::new(), last: Instant::now() };
-    let _caught = stop::catch()?;
+    let _caught = interrupt::catch()?;
     training.run(&mut tried)?;
-    if stop::is_asked() {
-        return Err(stop::Stopped("nothing was written".into()).into());
+    if interrupt::is_asked() {
+        return Err(interrupt::Stopped("nothing was written".into()).into());
     }
     let mut total = Duration::ZERO;
     let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
@@ -147,7 +147,7 @@ impl Observer for Tried {
             stage.seconds.push((self.last.elapsed().as_secs_f64(), step.cursor.batch == 0));
         }
         self.last = Instant::now();
-        Ok(if stop::is_asked() { Command::Stop } else { Command::Continue })
+        Ok(if interrupt::is_asked() { Command::Stop } else { Command::Continue })
     }
 }
 

@@ -7,7 +7,7 @@ use indicatif::MultiProgress;
 use rbm_core::rows;
 
 use crate::args::Embed;
-use crate::{cases, device, features, model, output, progress};
+use crate::{cases, device, model, output, progress, tables};
 
 /// What is computed of each case.
 enum Feature {
@@ -36,20 +36,20 @@ impl Feature {
     }
 
     /// What the numbers that it has for each case are called.
-    fn columns(&self, model: &Model) -> features::Columns {
+    fn columns(&self, model: &Model) -> tables::Columns {
         match self {
             Self::Layer(layer) => {
-                features::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().size())
+                tables::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().size())
             }
-            Self::Class => features::Columns::Class,
-            Self::Prediction => features::Columns::Numbered(1),
+            Self::Class => tables::Columns::Class,
+            Self::Prediction => tables::Columns::Numbered(1),
             Self::Data => match &model.columns {
-                Some(columns) => features::Columns::Named(columns.value_names()),
-                None => features::Columns::Numbered(model.dbn.width()),
+                Some(columns) => tables::Columns::Named(columns.value_names()),
+                None => tables::Columns::Numbered(model.dbn.width()),
             },
             Self::Probabilities => {
                 let classes = 0..model.classes().unwrap_or(0);
-                features::Columns::Named(classes.map(|class| model.class_name(class)).collect())
+                tables::Columns::Named(classes.map(|class| model.class_name(class)).collect())
             }
         }
     }
@@ -57,7 +57,7 @@ impl Feature {
 
 /// Writes the features of every case to a file.
 pub fn run(args: &Embed, bars: &MultiProgress) -> Result<()> {
-    features::check(&args.out, args.force)?;
+    tables::check(&args.out, args.force)?;
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();
@@ -71,14 +71,14 @@ pub fn run(args: &Embed, bars: &MultiProgress) -> Result<()> {
         Ok(features)
     });
     let named = wanted.iter().map(|feature| (feature.name(), feature.columns(&model))).collect();
-    let table = features::Table {
+    let table = tables::Table {
         named,
         rows: &rows,
         labels: part.labels.as_deref(),
         names: part.names.as_deref(),
         class_names: model.class_names.as_deref(),
     };
-    let said = features::write(&args.out, &table, blocks)?;
+    let said = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)
 }

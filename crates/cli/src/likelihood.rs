@@ -15,8 +15,8 @@ use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
 
 use crate::args::{Evaluate, LikelihoodOptions};
-use crate::stop::{self, Stopped};
-use crate::waiting::Waiting;
+use crate::estimate_checkpoint::EstimateCheckpoint;
+use crate::interrupt::{self, Stopped};
 use crate::{measured, model, output, progress, report};
 
 /// How often it is written, in seconds.
@@ -143,7 +143,7 @@ pub fn find(
                     place.join(KEPT).display()
                 ));
                 // Left by a process that was killed when it had kept what it found.
-                Waiting::new(&place, EVERY)?.finish()?;
+                EstimateCheckpoint::new(&place, EVERY)?.finish()?;
                 return of(&kept.found);
             }
             let path = likelihood::path(model, &cases)?;
@@ -245,11 +245,11 @@ fn estimate<'a>(
     path: Path,
     options: Options,
     bars: &MultiProgress,
-) -> Result<(Sides<'a>, Waiting)> {
+) -> Result<(Sides<'a>, EstimateCheckpoint)> {
     // Whoever reads below that it goes on may stop it.
-    let _caught = stop::catch()?;
+    let _caught = interrupt::catch()?;
     let rbm = model.dbn.top();
-    let mut waiting = Waiting::new(
+    let mut waiting = EstimateCheckpoint::new(
         &model::work_dir(&args.run),
         args.likelihood.checkpoint_every.unwrap_or(EVERY),
     )?;
@@ -278,11 +278,11 @@ fn estimate<'a>(
 }
 
 /// Takes every step, shows where it stands, and takes checkpoints.
-fn go(sides: &mut Sides, waiting: &mut Waiting, bars: &MultiProgress) -> Result<()> {
+fn go(sides: &mut Sides, waiting: &mut EstimateCheckpoint, bars: &MultiProgress) -> Result<()> {
     let bar = progress::bar(bars, 1000);
     bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
     while !sides.is_done() {
-        if stop::is_asked() {
+        if interrupt::is_asked() {
             bar.finish_and_clear();
             waiting.save_now(sides)?;
             return Err(Stopped("the same command goes on from here".into()).into());

@@ -3,17 +3,14 @@
 mod output;
 mod progress;
 
-mod clamp;
+mod mask;
 
 mod args;
-mod stop;
+mod interrupt;
 
 mod device;
 mod logging;
 mod recipe;
-
-#[cfg(feature = "hub")]
-mod transfer;
 
 mod recipes;
 
@@ -29,9 +26,9 @@ mod train;
 
 mod npy;
 
-mod features;
+mod tables;
 
-mod waiting;
+mod estimate_checkpoint;
 
 mod likelihood;
 
@@ -44,8 +41,6 @@ mod score;
 
 mod embed;
 mod encode;
-
-mod decode;
 
 mod inspect;
 
@@ -69,7 +64,7 @@ use clap::{CommandFactory, Parser};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::args::{Args, Command};
-use crate::stop::Stopped;
+use crate::interrupt::Stopped;
 
 fn main() -> ExitCode {
     candle_dbn::data::end_on_bus_error();
@@ -95,7 +90,7 @@ fn main() -> ExitCode {
         Err(error) => match error.downcast_ref::<Stopped>() {
             Some(stopped) => {
                 output::error(stopped.to_string());
-                ExitCode::from(stop::CODE)
+                ExitCode::from(interrupt::CODE)
             }
             None => {
                 output::error(format!("dbn: {}", output::one_line(&error)));
@@ -136,7 +131,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Score(args) => score::run(args, bars),
         Command::Embed(args) => embed::run(args, bars),
         Command::Encode(args) => encode::run(args, bars),
-        Command::Decode(args) => decode::run(args),
+        Command::Decode(args) => encode::decode(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Import(args) => import::run(args),
         #[cfg(feature = "hub")]
@@ -145,7 +140,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Pull(args) => pull::run(args, bars),
         #[cfg(feature = "hub")]
         Command::Data(args) => {
-            output::line(transfer::hub(bars, "data")?.data(&args.name)?.display().to_string())
+            output::line(progress::hub(bars, "data")?.data(&args.name)?.display().to_string())
         }
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),

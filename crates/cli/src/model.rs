@@ -22,7 +22,7 @@ pub fn find(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
         return Ok(given.to_path_buf());
     }
     let reference: Reference = text.parse()?;
-    let snapshot = crate::transfer::hub(bars, "pull")?.find(&reference);
+    let snapshot = crate::progress::hub(bars, "pull")?.find(&reference);
     Ok(snapshot.with_context(|| format!("no folder {text} here; on the Hub"))?.dir)
 }
 

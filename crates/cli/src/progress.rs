@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+use candle_dbn::hub::{Hub, TransferProgress};
 use candle_dbn::training::{EpochMetrics, StageStart, Step};
 use console::{Term, measure_text_width};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -278,4 +281,19 @@ mod tests {
             assert!(measure_text_width(&of(room)) <= room);
         }
     }
+}
+
+/// As the environment says; a bar called `what` appears among `bars` when bytes move.
+pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
+    let bar = bars.add(ProgressBar::no_length());
+    bar.set_style(style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));
+    bar.set_prefix(what);
+    let watching = move |TransferProgress { bytes, of }| {
+        bar.set_length(of);
+        bar.set_position(bytes);
+        if bytes == of {
+            bar.finish_and_clear();
+        }
+    };
+    Ok(Hub::from_env()?.watched(Arc::new(watching)))
 }

@@ -6,7 +6,7 @@ use candle_dbn::store::run::RUNS;
 use indicatif::MultiProgress;
 
 use crate::args::Pull;
-use crate::{output, transfer};
+use crate::{output, progress};
 
 /// Fetches a model, and prints where it lies.
 pub fn run(args: &Pull, bars: &MultiProgress) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn run(args: &Pull, bars: &MultiProgress) -> Result<()> {
             bail!("{}: has a {name} already (replace it with --force)", out.display());
         }
     }
-    let snapshot = transfer::hub(bars, "pull")?.pull(&reference)?;
+    let snapshot = progress::hub(bars, "pull")?.pull(&reference)?;
     // What cannot be read is not handed on.
     candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?;
     match &args.out {

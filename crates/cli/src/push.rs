@@ -5,7 +5,7 @@ use candle_dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::args::Push;
-use crate::{output, transfer};
+use crate::{output, progress};
 
 /// Pushes a run, or lists what would go.
 pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
@@ -20,7 +20,7 @@ pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
     let options =
         Options { private: args.private, message: args.message.clone(), create_pr: args.create_pr };
     let Pushed { commit, url, inline } =
-        transfer::hub(bars, "push")?.push(&reference, &parcel, &options)?;
+        progress::hub(bars, "push")?.push(&reference, &parcel, &options)?;
     if let Some(bytes) = inline {
         output::note(format!(
             "the server has no xet: the weights ({}) went as text in the commit ({})",

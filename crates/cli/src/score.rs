@@ -12,15 +12,15 @@ use rbm_core::ops::device::is_finite;
 use rbm_core::{Rows, rows};
 
 use crate::args::Score;
-use crate::features::{self, Columns, Table};
 use crate::output::{self, Usage};
+use crate::tables::{self, Columns, Table};
 use crate::{cases, device, model, mutants, progress, sample};
 
 /// Writes what the model says of every case.
 pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
     mutants::check(&args.mutants).map_err(Usage::of)?;
     if let Some(out) = &args.out {
-        features::check(out, args.force)?;
+        tables::check(out, args.force)?;
     }
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
     let data = args.data.as_deref();
@@ -227,7 +227,7 @@ fn write(
 ) -> Result<()> {
     let source = || cases::source(args.data.as_deref(), &args.run);
     match &args.out {
-        Some(out) => output::line(features::write(out, table, blocks).with_context(source)?),
-        None => features::print(table, blocks),
+        Some(out) => output::line(tables::write(out, table, blocks).with_context(source)?),
+        None => tables::print(table, blocks),
     }
 }

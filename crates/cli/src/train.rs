@@ -20,8 +20,8 @@ use rbm_core::ops::device::allow_tf32;
 use rbm_core::{Rng, Rows, Units};
 
 use crate::args::{Cases, Train};
+use crate::interrupt::{self, Stopped};
 use crate::progress::{self, Progress};
-use crate::stop::{self, Stopped};
 use crate::{device, dry_run, measured, output, recipe};
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
@@ -74,7 +74,7 @@ pub fn train(
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = say(&format!("run {}", run.dir().display()));
     said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
-    let caught = stop::catch()?;
+    let caught = interrupt::catch()?;
     let mut watch =
         Watcher { run: &run, progress: Progress::new(bars, quiet), interval, last: Instant::now() };
     let outcome = training.run(&mut watch);
@@ -312,7 +312,7 @@ impl Observer for Watcher<'_> {
 
     fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
         self.progress.step(step);
-        Ok(if stop::is_asked() {
+        Ok(if interrupt::is_asked() {
             Command::Stop
         } else if self.last.elapsed() >= self.interval {
             Command::Checkpoint

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{DataOptions, Where};
-use crate::clamp::Keep;
+use crate::mask::Keep;
 
 /// A class to draw, or whichever the network has in mind.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,17 +1,14 @@
 //! `dbn bench`
 
 mod plan;
-mod strokes;
-mod warm;
+
+mod synthetic_digits;
+
+mod fixtures;
 
 mod measure;
-mod subject;
 
-mod annealing;
-mod learning;
-mod network;
-
-mod work;
+mod workloads;
 
 mod report;
 
@@ -19,9 +16,9 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use indicatif::{MultiProgress, ProgressBar};
 
+use self::fixtures::Warm;
 use self::plan::{Look, Row, Task};
 use self::report::{Line, Machine, Report};
-use self::warm::Warm;
 use crate::args::Bench;
 use crate::{device, output, progress};
 
@@ -69,7 +66,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
 }
 
 fn measure_row(row: &Row, device: &Device, warm: &mut Warm, seconds: f64) -> Result<Line> {
-    let mut work = work::of(row, warm)?;
+    let mut work = workloads::of(row, warm)?;
     let times = measure::times(&mut *work, device, seconds)?;
     let densities = work.densities()?;
     tracing::info!(row = row.name(), ratio = times.ratio, rounds = times.rounds, "measured");

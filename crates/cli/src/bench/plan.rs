@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::warm::CASES;
+use super::fixtures::CASES;
 use crate::args::{Bench, Method};
 
 /// The most values of a matrix that is measured: a gigabyte of them.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::measure::Times;
 use super::plan::{Row, Task};
-use super::subject::Densities;
+use super::workloads::Densities;
 use crate::output::{self, grouped};
 
 /// The machine on which it was measured.

@@ -1,10 +1,7 @@
 //! `dbn reproduce`
 
-mod axes;
-mod choice;
-mod experiment;
 mod experiments;
-mod trials;
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,11 +16,10 @@ use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
-use self::experiment::{Experiment, Measure};
-use self::experiments::EXPERIMENTS;
+use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use crate::args::{Args, Command, Reproduce};
+use crate::interrupt::Stopped;
 use crate::output::Usage;
-use crate::stop::Stopped;
 use crate::{cases, likelihood, output, train};
 
 /// The file in which a finished reproduction lies.
@@ -105,7 +101,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     } else {
         let clock = Instant::now();
         if experiment.is_chosen {
-            choice::choose(&dir, recipe, args.budget, bars)?;
+            search::choose(&dir, recipe, args.budget, bars)?;
         } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
             learn(experiment, &data, args.seed, &dir, bars, quiet)?;
         }
@@ -181,7 +177,7 @@ fn check_run(dir: &Path, experiment: &Experiment, asked: &Recipe) -> Result<()> 
         of(&found)
     );
     let is_ours = match experiment.is_chosen {
-        true => dir.join(trials::TRIED).exists(),
+        true => dir.join(search::TRIED).exists(),
         false => found.completes(asked),
     };
     ensure!(

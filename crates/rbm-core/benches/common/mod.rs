@@ -7,8 +7,8 @@
 #![allow(dead_code)]
 
 // The generator of `dbn bench`: one for both, so that they measure the same.
-#[path = "../../../cli/src/bench/strokes.rs"]
-mod strokes;
+#[path = "../../../cli/src/bench/synthetic_digits.rs"]
+mod synthetic_digits;
 
 use std::io::Read;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Warm {
     /// 784-500, batch 100, on the CPU.
     pub fn new() -> Result<Self> {
         let mut rng = Rng::new(1);
-        let cases = strokes::binary(&grey(&mut rng)?)?;
+        let cases = synthetic_digits::binary(&grey(&mut rng)?)?;
         let count = cases.dim(0)? / BATCH;
         let batches = (0..count).map(|i| Ok(cases.narrow(0, i * BATCH, BATCH)?.copy()?));
         let batches = batches.collect::<Result<Vec<_>>>()?;
@@ -95,7 +95,7 @@ fn folder() -> Option<std::ffi::OsString> {
 pub fn grey(rng: &mut Rng) -> Result<Tensor> {
     match folder() {
         Some(folder) => read(Path::new(&folder)),
-        None => strokes::grey(CASES, VISIBLE, rng),
+        None => synthetic_digits::grey(CASES, VISIBLE, rng),
     }
 }
 

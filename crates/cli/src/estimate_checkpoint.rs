@@ -12,14 +12,14 @@ use rbm_core::estimate::{Record, Sides};
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
 
 /// The checkpoint of an estimation that is not finished.
-pub struct Waiting {
+pub struct EstimateCheckpoint {
     /// The file.
     pub path: PathBuf,
     every: Duration,
     written: Instant,
 }
 
-impl Waiting {
+impl EstimateCheckpoint {
     /// In the folder of the model; `every` is in seconds.
     pub fn new(run: &Path, every: f64) -> Result<Self> {
         let every = Duration::try_from_secs_f64(every).map_err(|_| {

@@ -11,7 +11,7 @@ use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 
 use super::plan::{Look, STACK};
-use super::strokes;
+use super::synthetic_digits;
 use crate::args::Bench;
 use crate::recipe;
 
@@ -105,7 +105,12 @@ impl Warm {
         if look == Look::Dense {
             let noise =
                 ops::uniform((CASES.max(size), width), DType::F32, &Device::Cpu, &mut Rng::new(2))?;
-            return Cases::new("random bits", &strokes::binary(&noise)?, size, &self.device);
+            return Cases::new(
+                "random bits",
+                &synthetic_digits::binary(&noise)?,
+                size,
+                &self.device,
+            );
         }
         let is_given = self.width_of_given() == Some(width);
         let (name, cases) = match self.given.as_ref().filter(|_| is_given) {
@@ -113,7 +118,7 @@ impl Warm {
             None => {
                 let made = match self.made.entry(width) {
                     Entry::Vacant(place) => {
-                        place.insert(strokes::grey(CASES, width, &mut Rng::new(1))?)
+                        place.insert(synthetic_digits::grey(CASES, width, &mut Rng::new(1))?)
                     }
                     Entry::Occupied(made) => made.into_mut(),
                 };
@@ -123,7 +128,7 @@ impl Warm {
         if look == Look::Grey {
             return Cases::new(&format!("{name}, grey"), cases, size, &self.device);
         }
-        Cases::new(name, &strokes::binary(cases)?, size, &self.device)
+        Cases::new(name, &synthetic_digits::binary(cases)?, size, &self.device)
     }
 
     /// Samples of the hidden units of the stack's machine `below`.
