@@ -1,15 +1,88 @@
 //! `dbn evaluate`
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
-use candle_dbn::store::results::MeasurementSet;
-use candle_dbn::{Evaluation, Inference, Run};
+use candle_dbn::store::results::{DataVariant, MeasurementSet};
+use candle_dbn::{Evaluation, Examples, Inference, Model, Run, data};
 use indicatif::MultiProgress;
 use rbm_core::estimate::monitor::Report;
 use rbm_core::estimate::pseudo_likelihood_stride;
 use rbm_core::rows;
 
-use crate::args::Evaluate;
+use crate::args::{Cases, Evaluate};
+use crate::likelihood::Plan;
 use crate::{cases, device, likelihood, measured, model, output, progress, report};
+
+/// What is evaluated, and what becomes of the numbers: nothing of it is left to be looked up.
+pub struct Subject {
+    /// The folder of the model.
+    pub run: PathBuf,
+    pub model: Model,
+    pub examples: Examples,
+    /// What to call them in an error.
+    pub source: String,
+    /// What to call them in a chart.
+    pub name: &'static str,
+    /// What the model learned from, for the charts of a report, where it is known and is something else.
+    pub training: Option<Examples>,
+    /// Which data they are, where they are the run's own and the run keeps what is measured.
+    pub variant: Option<DataVariant>,
+    pub recognise: Inference,
+    pub seed: u64,
+    /// The folder of the report.
+    pub report: Option<PathBuf>,
+    pub json: bool,
+}
+
+impl Subject {
+    /// What the arguments mean, of this model.
+    pub fn resolve(args: &Evaluate, model: Model) -> Result<Self> {
+        let find =
+            |cases| cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, cases);
+        let examples = find(args.cases)?;
+        let recipe = match &args.data {
+            None => Run::open(&args.run).and_then(|run| run.recipe()).ok(),
+            Some(_) => None,
+        };
+        let is_population =
+            recipe.as_ref().is_some_and(|recipe| data::is_population(&recipe.data.source));
+        let is_other = args.data.is_none() && args.cases != Some(Cases::Train) && !is_population;
+        let training = match args.report {
+            Some(_) if is_other => Some(find(Some(Cases::Train))?),
+            _ => None,
+        };
+        let name = match args.cases {
+            _ if is_population => "all",
+            Some(Cases::Train) => "training",
+            Some(Cases::Validation) => "validation",
+            Some(Cases::All) => "all",
+            Some(Cases::HeldOut) => "held-out",
+            None if args.data.is_some() => "evaluated",
+            None => "held-out",
+        };
+        let is_here = model::work_dir(&args.run) == args.run;
+        let variant = recipe.filter(|_| is_here).map(|mut recipe| {
+            let binarise = &mut recipe.data.read.binarise;
+            *binarise = args.data_options.read.binarise.or(*binarise);
+            let cases = args.cases.unwrap_or(Cases::HeldOut);
+            measured::variant(&recipe, &model, cases, &examples)
+        });
+        Ok(Self {
+            run: args.run.clone(),
+            examples,
+            source: cases::source(args.data.as_deref(), &args.run),
+            name,
+            training,
+            variant,
+            recognise: args.recognise,
+            seed: args.seed,
+            report: args.report.clone(),
+            json: args.json,
+            model,
+        })
+    }
+}
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
@@ -17,53 +90,59 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         report::check(dir, args.force)?;
     }
     let model = model::load(&args.run, &device::find(&args.place.device)?)?;
-    let has_data = args.data.is_some() || Run::open(&args.run).is_ok();
-    if args.likelihood.likelihood && !has_data && args.cases.is_none() {
+    let plan = args.likelihood.likelihood.then(|| Plan::of(&args.likelihood, args.seed));
+    let has_data = args.data.is_some() || args.cases.is_some() || Run::open(&args.run).is_ok();
+    if let Some(plan) = plan.as_ref().filter(|_| !has_data) {
         ensure!(args.report.is_none(), "--report: expected data, whose energies it shows");
-        return likelihood::of_model(args, &model, bars);
+        return likelihood::of_model(&model, &args.run, plan, args.json, bars);
     }
-    let part =
-        cases::find(&args.run, &model, args.data.as_deref(), &args.data_options, args.cases)?;
-    let is_asked = args.recognise != Inference::Means;
+    let subject = Subject::resolve(args, model)?;
+    let Subject { model, examples, source, .. } = &subject;
     ensure!(
-        !is_asked || model.dbn.classes.is_some(),
+        subject.recognise == Inference::Means || model.dbn.classes.is_some(),
         "--recognise: expected a network with label units (train it with labels = true)"
     );
-    if part.cases.has_missing()? {
+    if examples.cases.has_missing()? {
         ensure!(
-            !args.likelihood.likelihood,
+            plan.is_none(),
             "--likelihood: expected cases without missing values: of others the model gives no log p(v)"
         );
         output::note("missing values are filled in: numbers are of the filled cases");
     }
-    if args.likelihood.likelihood {
-        let found = likelihood::run(args, &model, &part, bars);
-        return found.with_context(|| cases::source(args.data.as_deref(), &args.run));
+    match &plan {
+        Some(plan) => likelihood::run(&subject, plan, bars).with_context(|| source.clone()),
+        None => of_errors(&subject, bars),
     }
+}
+
+/// Measures reconstructions, predictions and classes.
+fn of_errors(subject: &Subject, bars: &MultiProgress) -> Result<()> {
+    let Subject { model, examples, source, recognise, seed, .. } = subject;
     let spinner = progress::spinner(bars, "evaluating");
-    let evaluation = Evaluation::of(&model, &part, args.recognise, args.seed);
+    let evaluation = Evaluation::of(model, examples, *recognise, *seed);
     spinner.finish_and_clear();
-    let evaluation = evaluation.with_context(|| cases::source(args.data.as_deref(), &args.run))?;
+    let evaluation = evaluation.with_context(|| source.clone())?;
     let is_finite =
         evaluation.layers.iter().all(|layer| layer.data_reconstruction_error.is_finite());
     ensure!(
         is_finite,
-        "{}: expected values like those that the model learned from, found some that make its errors infinite (look at the \
-         largest values of each column)",
-        cases::source(args.data.as_deref(), &args.run)
+        "{source}: expected values like those that the model learned from, found some that make its errors infinite (look at the \
+         largest values of each column)"
     );
-    if args.recognise == Inference::Means {
-        measured::keep(args, &model, &part, |on| {
-            MeasurementSet::of_evaluation(&evaluation, on, args.seed)
-        });
+    match subject.json {
+        true => output::json(&evaluation)?,
+        false => print(model, examples, &evaluation)?,
     }
-    if let Some(dir) = &args.report {
-        report::write(dir, args, &model, &part, &evaluation, None)?;
+    if let Some(dir) = &subject.report {
+        report::write(dir, subject, &evaluation, None)?;
     }
-    if args.json {
-        output::json(&evaluation)?;
-        return Ok(());
+    if *recognise == Inference::Means {
+        measured::keep(subject, |on| MeasurementSet::of_evaluation(&evaluation, on, *seed));
     }
+    Ok(())
+}
+
+fn print(model: &Model, part: &Examples, evaluation: &Evaluation) -> Result<()> {
     let rows = evaluation.layers.iter().enumerate().map(|(i, layer)| {
         let of = |text: fn(&Report) -> String| layer.report.as_ref().map_or("–".into(), text);
         vec![
@@ -107,7 +186,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         output::line(format!("labels by {how}"))?;
     }
     if let (Some(errors), Some(percent)) = (evaluation.errors, evaluation.error_percent) {
-        classes(&evaluation)?;
+        classes(evaluation)?;
         output::line(format!("error {percent:.2} % ({errors} of {})", evaluation.cases))?;
     }
     Ok(())

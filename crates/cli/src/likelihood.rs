@@ -1,7 +1,6 @@
 //! `dbn evaluate --likelihood`
 
 use anyhow::{Context, Result, ensure};
-use candle_dbn::data::View;
 use candle_dbn::estimate::likelihood::{
     self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
 };
@@ -14,24 +13,85 @@ use rbm_core::sampling::Path;
 use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
 
-use crate::args::{Evaluate, LikelihoodOptions};
+use crate::args::LikelihoodOptions;
 use crate::estimate_checkpoint::EstimateCheckpoint;
+use crate::evaluate::Subject;
 use crate::interrupt::{self, Stopped};
 use crate::{measured, model, output, progress, report};
 
 /// How often it is written, in seconds.
 const EVERY: f64 = 10.0;
 
-/// Finds the log-likelihood of `part` and prints it.
-pub fn run(args: &Evaluate, model: &Model, part: &Examples, bars: &MultiProgress) -> Result<()> {
-    let found = find(args, model, part, bars)?;
-    measured::keep(args, model, part, |on| MeasurementSet::of_likelihood(&found, on, args.seed));
-    if args.json {
-        output::json(&found)?;
-    } else {
-        print(&found)?;
+/// How log Z is found: arguments with the defaults of the library.
+pub struct Plan {
+    pub options: Options,
+    /// Nats that the two sides may be apart and still agree.
+    pub tolerance: f64,
+    /// Sampled up-passes behind the bound of a stack, where a number was asked for.
+    pub passes: Option<usize>,
+    /// Whether it is estimated even where the exact value is within reach.
+    pub is_estimated: bool,
+    /// Seconds between checkpoints.
+    pub every: f64,
+}
+
+impl Plan {
+    pub fn of(args: &LikelihoodOptions, seed: u64) -> Self {
+        let default = Options::default();
+        let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
+        let chains = by(args.chains, default.chains);
+        let effort = Effort {
+            samples: chains,
+            sweeps: by(args.sweeps, default.effort.sweeps),
+            ..default.effort
+        };
+        let betas = by(args.betas, default.betas);
+        Self {
+            options: Options { chains, betas, both: args.both, effort, seed },
+            tolerance: args.tolerance.unwrap_or(TOLERANCE),
+            passes: args.passes.map(|passes| passes as usize),
+            is_estimated: args.estimate,
+            every: args.checkpoint_every.unwrap_or(EVERY),
+        }
     }
+}
+
+/// Finds the log-likelihood of the examples, prints it, draws what was asked for, and keeps the numbers.
+pub fn run(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<()> {
+    let Measured { likelihood, estimate } = measure(subject, plan, bars)?;
+    match subject.json {
+        true => output::json(&likelihood)?,
+        false => print(&likelihood)?,
+    }
+    if let Some(dir) = &subject.report {
+        let samples = estimate.as_ref().and_then(|(sides, _)| sides.samples());
+        let mut rng = Rng::new(subject.seed);
+        let samples = samples.map(|x| subject.model.dbn.fall_from_top(x, &mut rng)).transpose()?;
+        report::write(dir, subject, &likelihood, samples.as_ref())?;
+        if let Some((sides, _)) = &estimate {
+            charts(dir, subject, &plan.options, sides, &likelihood)?;
+        }
+    }
+    if let Some((_, checkpoint)) = &estimate {
+        checkpoint.finish()?;
+    }
+    measured::keep(subject, |on| MeasurementSet::of_likelihood(&likelihood, on, subject.seed));
     Ok(())
+}
+
+/// Finds the log-likelihood of the examples, and neither prints nor keeps it.
+pub fn find(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<Likelihood> {
+    let Measured { likelihood, estimate } = measure(subject, plan, bars)?;
+    if let Some((_, checkpoint)) = estimate {
+        checkpoint.finish()?;
+    }
+    Ok(likelihood)
+}
+
+/// A log-likelihood, and the estimation that it comes from if it was made now.
+struct Measured<'a> {
+    likelihood: Likelihood,
+    estimate: Option<(Sides<'a>, EstimateCheckpoint)>,
 }
 
 /// What is found of log Z alone.
@@ -45,31 +105,36 @@ struct LogPartition {
 }
 
 /// Finds log Z of a model without any data, on a path that begins at its units' own biases, and prints it.
-pub fn of_model(args: &Evaluate, model: &Model, bars: &MultiProgress) -> Result<()> {
+pub fn of_model(
+    model: &Model,
+    run: &std::path::Path,
+    plan: &Plan,
+    is_json: bool,
+    bars: &MultiProgress,
+) -> Result<()> {
     output::note(
         "no data are named: this is log Z alone, on a path that begins at the units' own biases",
     );
-    let options = args.likelihood.options(args.seed);
-    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
     let exact = likelihood::exact_log_partition(model)?;
-    let is_estimated = args.likelihood.estimate || exact.is_none();
+    let is_estimated = plan.is_estimated || exact.is_none();
     let found = match is_estimated {
         true => {
+            let (options, place) = (plan.options, model::work_dir(run));
             let path = Path::from_biases(model.dbn.top())?;
-            let (sides, waiting) = estimate(args, model, path, options, bars)?;
-            KeptPartition::keep(&model::work_dir(&args.run), &args.run, options, sides.found())?;
-            waiting.finish()?;
+            let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
+            KeptPartition::keep(&place, run, options, sides.found())?;
+            checkpoint.finish()?;
             sides.found().clone()
         }
         false => Found::default(),
     };
     let verdict = match is_estimated {
-        true => Verdict::of_log_partition(&found, tolerance),
+        true => Verdict::of_log_partition(&found, plan.tolerance),
         false => Verdict::Exact,
     };
     let Found { forward, bridge, reverse, .. } = found;
     let found = LogPartition { exact, forward, bridge, reverse, verdict };
-    if args.json {
+    if is_json {
         return output::json(&found);
     }
     let row = |name: &str, estimate: &Option<Estimate>| {
@@ -87,80 +152,56 @@ pub fn of_model(args: &Evaluate, model: &Model, bars: &MultiProgress) -> Result<
     output::line(format!("verdict: {}", found.verdict))
 }
 
-/// Finds the log-likelihood of `part`, and writes the report that was asked for.
-pub fn find(
-    args: &Evaluate,
-    model: &Model,
-    part: &Examples,
-    bars: &MultiProgress,
-) -> Result<Likelihood> {
-    let cases = model.prepare_cases(&part.cases)?;
-    let prepared = Examples { cases: cases.clone(), ..part.clone() };
+/// Finds the log-likelihood of the examples.
+fn measure<'a>(subject: &'a Subject, plan: &Plan, bars: &MultiProgress) -> Result<Measured<'a>> {
+    let Subject { run, model, examples, .. } = subject;
+    let Plan { options, tolerance, .. } = *plan;
+    let cases = model.prepare_cases(&examples.cases)?;
+    let prepared = Examples { cases: cases.clone(), ..examples.clone() };
     likelihood::check_configurations(model, &cases)?;
     let is_stack = model.dbn.rbms.len() > 1;
     ensure!(
-        is_stack || args.likelihood.passes.is_none(),
+        is_stack || plan.passes.is_none(),
         "--passes: expected with a stack, found a single machine"
     );
-    let tolerance = args.likelihood.tolerance.unwrap_or(TOLERANCE);
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
-    if let Some(dir) = &args.report {
+    if let Some(dir) = &subject.report {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
-    let sampling = Sampling {
-        passes: args.likelihood.passes.map_or(Sampling::default().passes, |n| n as usize),
-        seed: args.seed,
+    let passes = plan.passes.unwrap_or(Sampling::default().passes);
+    let sampling = Sampling { passes, seed: subject.seed };
+    if !plan.is_estimated
+        && let Some(likelihood) = Likelihood::exact(model, &prepared, sampling)?
+    {
+        return Ok(Measured { likelihood, estimate: None });
+    }
+    let of = |found: &Found| -> Result<Likelihood> {
+        let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
+        // Where it is within reach it stands beside the estimates, of the same passes.
+        let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
+        let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));
+        Ok(Likelihood { exact, ..found })
     };
-    let exact = match args.likelihood.estimate {
-        true => None,
-        false => Likelihood::exact(model, &prepared, sampling)?,
+    let place = model::work_dir(run);
+    // Charts are of samples, which are not kept.
+    let kept = match subject.report {
+        None => KeptPartition::of(&place, run)?,
+        Some(_) => None,
     };
-    let found = match exact {
-        Some(exact) => {
-            if let Some(dir) = &args.report {
-                report::write(dir, args, model, part, &exact, None)?;
-            }
-            exact
-        }
-        None => {
-            let options = args.likelihood.options(args.seed);
-            let of = |found: &Found| -> Result<Likelihood> {
-                let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
-                // Where it is within reach it stands beside the estimates, of the same passes.
-                let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
-                let exact = exact.map(|(log_partition, forward)| forward.with(log_partition));
-                Ok(Likelihood { exact, ..found })
-            };
-            let place = model::work_dir(&args.run);
-            // Charts are of samples, which are not kept.
-            let kept = match args.report {
-                None => KeptPartition::of(&place, &args.run)?,
-                Some(_) => None,
-            };
-            if let Some(kept) = kept.filter(|kept| kept.options == options) {
-                output::note(format!(
-                    "log Z is that of an earlier estimation with these options, kept in {} (delete it to estimate anew)",
-                    place.join(KEPT).display()
-                ));
-                // Left by a process that was killed when it had kept what it found.
-                EstimateCheckpoint::new(&place, EVERY)?.finish()?;
-                return of(&kept.found);
-            }
-            let path = likelihood::path(model, &cases)?;
-            let (sides, waiting) = estimate(args, model, path, options, bars)?;
-            let found = of(sides.found())?;
-            KeptPartition::keep(&place, &args.run, options, sides.found())?;
-            if let Some(dir) = &args.report {
-                let mut rng = Rng::new(args.seed);
-                let samples = sides.samples().map(|x| model.dbn.fall_from_top(x, &mut rng));
-                report::write(dir, args, model, part, &found, samples.transpose()?.as_ref())?;
-                charts(dir, model, &cases, &options, &sides, &found)?;
-            }
-            waiting.finish()?;
-            found
-        }
-    };
-    Ok(found)
+    if let Some(kept) = kept.filter(|kept| kept.options == options) {
+        output::note(format!(
+            "log Z is that of an earlier estimation with these options, kept in {} (delete it to estimate anew)",
+            place.join(KEPT).display()
+        ));
+        // Left by a process that was killed when it had kept what it found.
+        EstimateCheckpoint::new(&place, EVERY)?.finish()?;
+        return Ok(Measured { likelihood: of(&kept.found)?, estimate: None });
+    }
+    let path = likelihood::path(model, &cases)?;
+    let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
+    let likelihood = of(sides.found())?;
+    KeptPartition::keep(&place, run, options, sides.found())?;
+    Ok(Measured { likelihood, estimate: Some((sides, checkpoint)) })
 }
 
 fn print(found: &Likelihood) -> Result<()> {
@@ -223,12 +264,13 @@ fn print(found: &Likelihood) -> Result<()> {
 /// The charts that only an estimation has.
 fn charts(
     dir: &std::path::Path,
-    model: &Model,
-    cases: &View,
+    subject: &Subject,
     options: &Options,
     sides: &Sides,
     found: &Likelihood,
 ) -> Result<()> {
+    let model = &subject.model;
+    let cases = &model.prepare_cases(&subject.examples.cases)?;
     let path = dir.join("estimates.png");
     candle_dbn::viz::report::estimates(&path, model, cases, options, found, sides.samples())?;
     if let Some(tempering) = &found.tempering {
@@ -240,19 +282,17 @@ fn charts(
 
 /// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
 fn estimate<'a>(
-    args: &Evaluate,
+    place: &std::path::Path,
     model: &'a Model,
     path: Path,
-    options: Options,
+    plan: &Plan,
     bars: &MultiProgress,
 ) -> Result<(Sides<'a>, EstimateCheckpoint)> {
     // Whoever reads below that it goes on may stop it.
     let _caught = interrupt::catch()?;
     let rbm = model.dbn.top();
-    let mut waiting = EstimateCheckpoint::new(
-        &model::work_dir(&args.run),
-        args.likelihood.checkpoint_every.unwrap_or(EVERY),
-    )?;
+    let options = plan.options;
+    let mut waiting = EstimateCheckpoint::new(place, plan.every)?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
             let resumed = Sides::resume(rbm, path.clone(), options, &tensors, &record)?;
@@ -299,19 +339,4 @@ fn go(sides: &mut Sides, waiting: &mut EstimateCheckpoint, bars: &MultiProgress)
     bar.finish_and_clear();
     // What follows may fail or be stopped.
     waiting.save_now(sides)
-}
-
-impl LikelihoodOptions {
-    /// What they mean, with the defaults of the library.
-    fn options(&self, seed: u64) -> Options {
-        let default = Options::default();
-        let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
-        let chains = by(self.chains, default.chains);
-        let effort = Effort {
-            samples: chains,
-            sweeps: by(self.sweeps, default.effort.sweeps),
-            ..default.effort
-        };
-        Options { chains, betas: by(self.betas, default.betas), both: self.both, effort, seed }
-    }
 }

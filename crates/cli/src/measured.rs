@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use candle_dbn::store::results::{DataVariant, MeasurementSet, Results};
-use candle_dbn::{Examples, Model, Recipe, Run};
+use candle_dbn::{Examples, Model, Recipe};
 use clap::ValueEnum;
 
-use crate::args::{Cases, Evaluate};
+use crate::args::Cases;
+use crate::evaluate::Subject;
 
 /// Exactly which data `part` is, of those that `recipe` names.
 pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> DataVariant {
@@ -23,18 +24,10 @@ pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) ->
 }
 
 /// Keeps what `measure` makes of the data, where these are a run's own and the run lies here: others say little about it.
-pub fn keep(
-    args: &Evaluate,
-    model: &Model,
-    part: &Examples,
-    measure: impl FnOnce(DataVariant) -> MeasurementSet,
-) {
-    let is_here = crate::model::work_dir(&args.run) == args.run;
-    let recipe = Run::open(&args.run).and_then(|run| run.recipe());
-    let (Ok(mut recipe), None, true) = (recipe, &args.data, is_here) else { return };
-    recipe.data.read.binarise = args.data_options.read.binarise.or(recipe.data.read.binarise);
-    let variant = variant(&recipe, model, args.cases.unwrap_or(Cases::HeldOut), part);
-    record(&args.run, measure(variant));
+pub fn keep(subject: &Subject, measure: impl FnOnce(DataVariant) -> MeasurementSet) {
+    if let Some(variant) = subject.variant.clone() {
+        record(&subject.run, measure(variant));
+    }
 }
 
 /// Keeps `measured` in the folder `run`. That it cannot be written is no reason not to print it.

@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use candle_dbn::viz::gallery;
 use candle_dbn::viz::report;
-use candle_dbn::{Examples, Model, Run, data};
+use candle_dbn::{Examples, Model, Run};
 use rbm_core::Rng;
 use rbm_core::state::{UNFINISHED, write_whole};
 use serde::Serialize;
 
-use crate::args::{Cases, Evaluate};
-use crate::{cases, output};
+use crate::evaluate::Subject;
+use crate::output;
 
 const REPORT: &str = "report.json";
 
@@ -21,16 +21,15 @@ pub fn check(dir: &Path, force: bool) -> Result<()> {
     output::check_free(&[dir.join(REPORT)], force)
 }
 
-/// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of `part`, of the training cases
+/// Writes what every evaluation has into `dir`: `report.json`, the histogram of free energies of the examples, of the training cases
 /// where they are known, and of `samples` (drawn here if there are none), and the singular values over the training.
 pub fn write(
     dir: &Path,
-    args: &Evaluate,
-    model: &Model,
-    part: &Examples,
+    subject: &Subject,
     numbers: &impl Serialize,
     samples: Option<&Tensor>,
 ) -> Result<()> {
+    let Subject { run, model, examples, name, training, seed, .. } = subject;
     let failed = || dir.display().to_string();
     std::fs::create_dir_all(dir).with_context(failed)?;
     // In a folder of its own first: a report that fails leaves nothing of itself.
@@ -41,25 +40,18 @@ pub fn write(
     write_whole(&place.join(REPORT), &json)?;
     let samples = match samples {
         Some(samples) => samples.clone(),
-        None => gallery::configurations(model, gallery::CONFIGURATIONS, &mut Rng::new(args.seed))?,
+        None => gallery::configurations(model, gallery::CONFIGURATIONS, &mut Rng::new(*seed))?,
     };
     let mut groups = Vec::new();
-    let is_population = match (&args.data, Run::open(&args.run)) {
-        (None, Ok(run)) => data::is_population(&run.recipe()?.data.source),
-        _ => false,
-    };
-    let own = args.data.is_none() && args.cases != Some(Cases::Train);
-    if own && !is_population {
-        let train = cases::find(&args.run, model, None, &args.data_options, Some(Cases::Train))?;
+    if let Some(train) = training {
         groups.push(("training", model.prepare_cases(&train.cases)?.thinned(report::MOST)?));
     }
-    let name = if is_population { "all" } else { name(args) };
-    let prepared = Examples { cases: model.prepare_cases(&part.cases)?, ..part.clone() };
-    groups.push((name, prepared.cases.thinned(report::MOST)?));
-    correlations(place, model, &prepared, &mut Rng::new(args.seed).split(1))?;
+    let prepared = Examples { cases: model.prepare_cases(&examples.cases)?, ..examples.clone() };
+    groups.push((*name, prepared.cases.thinned(report::MOST)?));
+    correlations(place, model, &prepared, &mut Rng::new(*seed).split(1))?;
     groups.push(("sampled", samples));
     report::free_energies(&place.join("free_energies.png"), model, &groups)?;
-    if let Ok(run) = Run::open(&args.run) {
+    if let Ok(run) = Run::open(run) {
         report::singular_values(place, &run.metrics()?)?;
     }
     for entry in place.read_dir().with_context(failed)? {
@@ -84,16 +76,4 @@ pub fn correlations(dir: &Path, model: &Model, prepared: &Examples, rng: &mut Rn
         ));
     }
     Ok(())
-}
-
-/// What the evaluated cases are called.
-fn name(args: &Evaluate) -> &'static str {
-    match args.cases {
-        Some(Cases::Train) => "training",
-        Some(Cases::Validation) => "validation",
-        Some(Cases::All) => "all",
-        Some(Cases::HeldOut) => "held-out",
-        None if args.data.is_some() => "evaluated",
-        None => "held-out",
-    }
 }

@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use crate::args::{Args, Command, Reproduce};
+use crate::evaluate::Subject;
 use crate::interrupt::Stopped;
+use crate::likelihood::Plan;
 use crate::output::Usage;
 use crate::{cases, likelihood, output, train};
 
@@ -304,8 +306,8 @@ fn likelihood_of(
         bail!("not an evaluation")
     };
     let model = Model::load(dir, &Device::Cpu)?;
-    let part = cases::find(dir, &model, None, &args.data_options, args.cases)?;
-    likelihood::find(&args, &model, &part, bars)
+    let plan = Plan::of(&args.likelihood, args.seed);
+    likelihood::find(&Subject::resolve(&args, model)?, &plan, bars)
 }
 
 /// The number to quote: the exact one, or the lower of the two sides.
