@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use crate::args::LikelihoodOptions;
 use crate::estimate_checkpoint::EstimateCheckpoint;
-use crate::evaluate::Subject;
 use crate::interrupt::{self, Stopped};
-use crate::{measured, model, output, progress, report};
+use crate::subject::Subject;
+use crate::{model, output, progress, report};
 
 /// How often it is written, in seconds.
 const EVERY: f64 = 10.0;
@@ -75,7 +75,7 @@ pub fn run(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<()> {
     if let Some((_, checkpoint)) = &estimate {
         checkpoint.finish()?;
     }
-    measured::keep(subject, |on| MeasurementSet::of_likelihood(&likelihood, on, subject.seed));
+    subject.keep(|on| MeasurementSet::of_likelihood(&likelihood, on, subject.seed));
     Ok(())
 }
 

@@ -21,7 +21,8 @@ pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {
         _ => ("trace", "debug"),
     };
     let others = if args.quiet { "error" } else { "warn" };
-    let default = format!("{others},xet={of_store},dbn={level},rbm_core={level}");
+    let default =
+        format!("{others},xet={of_store},dbn={level},candle_dbn={level},rbm_core={level}");
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) => EnvFilter::try_new(directives).context("RUST_LOG")?,
         Err(_) => EnvFilter::try_new(default)?,

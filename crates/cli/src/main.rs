@@ -21,6 +21,7 @@ mod measured;
 mod cases;
 mod dry_run;
 mod report;
+mod subject;
 
 mod train;
 

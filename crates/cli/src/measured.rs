@@ -7,7 +7,6 @@ use candle_dbn::{Examples, Model, Recipe};
 use clap::ValueEnum;
 
 use crate::args::Cases;
-use crate::evaluate::Subject;
 
 /// Exactly which data `part` is, of those that `recipe` names.
 pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) -> DataVariant {
@@ -20,13 +19,6 @@ pub fn variant(recipe: &Recipe, model: &Model, cases: Cases, part: &Examples) ->
         cases: part.len(),
         scale: Some(done.scale),
         binarise: done.binarise,
-    }
-}
-
-/// Keeps what `measure` makes of the data, where these are a run's own and the run lies here: others say little about it.
-pub fn keep(subject: &Subject, measure: impl FnOnce(DataVariant) -> MeasurementSet) {
-    if let Some(variant) = subject.variant.clone() {
-        record(&subject.run, measure(variant));
     }
 }
 

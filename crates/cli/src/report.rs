@@ -11,8 +11,8 @@ use rbm_core::Rng;
 use rbm_core::state::{UNFINISHED, write_whole};
 use serde::Serialize;
 
-use crate::evaluate::Subject;
 use crate::output;
+use crate::subject::Subject;
 
 const REPORT: &str = "report.json";
 

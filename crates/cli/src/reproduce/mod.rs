@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use crate::args::{Args, Command, Reproduce};
-use crate::evaluate::Subject;
 use crate::interrupt::Stopped;
 use crate::likelihood::Plan;
 use crate::output::Usage;
+use crate::subject::Subject;
 use crate::{cases, likelihood, output, train};
 
 /// The file in which a finished reproduction lies.
