@@ -20,8 +20,9 @@ mod measured;
 
 mod cases;
 mod dry_run;
-mod report;
 mod subject;
+
+mod report;
 
 mod train;
 
