@@ -14,6 +14,10 @@ impl Layer {
     }
 
     /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.
+    ///
+    /// # Errors
+    ///
+    /// When the layer has no learning settings that the machine could take: a norm or a rate out of its range.
     pub fn transforms(&self, rbm: &Rbm) -> Result<Vec<Box<dyn Transform>>> {
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
         if let Some(SparsityTarget { target, cost, decay }) =

@@ -97,7 +97,11 @@ pub(crate) fn one_digit(x: f64) -> f64 {
 }
 
 impl Layer {
-    /// Learning rate and momentum. Errors where the recipe was not [resolved](Recipe::resolved).
+    /// Learning rate and momentum.
+    ///
+    /// # Errors
+    ///
+    /// Where the recipe was not [resolved](Recipe::resolved).
     pub fn rates(&self) -> Result<(Schedule, Schedule)> {
         let named = |rate: &Option<Schedule>, key: &str| {
             rate.clone().ok_or_else(|| Error::invalid(key, "a number for every epoch", "none"))

@@ -19,10 +19,13 @@ fn choose(choice: &mut toml::Value, name: &str) {
 }
 
 impl Recipe {
-    /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`, `layers.0.epochs`,
-    /// `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a string.
-    /// `classifier=none` takes the classifier away, and so for `autoencoder` and `updown`. Errors name the setting that is wrong by
-    /// itself, if one is.
+    /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`,
+    /// `layers.0.epochs`, `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a
+    /// string. `classifier=none` takes the classifier away, and so for `autoencoder` and `updown`.
+    ///
+    /// # Errors
+    ///
+    /// When the recipe is wrong; the message names the setting that is wrong by itself, if one is.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
         let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
         let table = self.to_table()?;

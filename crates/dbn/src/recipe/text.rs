@@ -37,7 +37,11 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 ];
 
 impl Recipe {
-    /// The built-in recipe `name`. Errors with the names that there are.
+    /// The built-in recipe `name`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name; the message lists those that there are.
     pub fn named(name: &str) -> Result<Self> {
         match BUILT_IN.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Self::parse(text),
@@ -52,7 +56,11 @@ impl Recipe {
         }
     }
 
-    /// Reads a recipe from TOML. Errors say what is wrong with which key.
+    /// Reads a recipe from TOML.
+    ///
+    /// # Errors
+    ///
+    /// When a key or a value is wrong; the message says which.
     pub fn parse(text: &str) -> Result<Self> {
         let recipe = Self::draft(text)?;
         recipe.check()?;
@@ -61,6 +69,10 @@ impl Recipe {
 
     /// Reads a recipe to which settings are still to come: keys and values are known ones, but perhaps do not go together yet.
     /// [`Recipe::with`] checks that.
+    ///
+    /// # Errors
+    ///
+    /// For what is no TOML, and for keys and values that no recipe has; the message names the line.
     pub fn draft(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
@@ -71,18 +83,30 @@ impl Recipe {
     }
 
     /// Reads the recipe file `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, and as [`Recipe::parse`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         read(path, Self::parse)
     }
 
     /// The same as [`Recipe::draft`].
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, and as [`Recipe::draft`].
     pub fn read_draft(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         read(path, Self::draft)
     }
 
     /// The recipe as TOML, every default written out.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be written as TOML; none of a recipe's is such.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string_pretty(self)
             .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))

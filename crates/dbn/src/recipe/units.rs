@@ -11,6 +11,10 @@ enum Written {
     Text(String),
 }
 
+///
+/// # Errors
+///
+/// As the serializer says.
 pub fn serialize<S: Serializer>(units: &Units, serializer: S) -> Result<S::Ok, S::Error> {
     match units {
         Units::Bernoulli { size } => Written::Size(*size),
@@ -19,6 +23,10 @@ pub fn serialize<S: Serializer>(units: &Units, serializer: S) -> Result<S::Ok, S
     .serialize(serializer)
 }
 
+///
+/// # Errors
+///
+/// For what is neither a number of units nor `KIND:SIZE`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Units, D::Error> {
     let text = match Written::deserialize(deserializer)? {
         Written::Size(size) => size.to_string(),

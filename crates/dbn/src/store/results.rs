@@ -128,6 +128,10 @@ mod as_sentence {
 
     use crate::estimate::likelihood::Verdict;
 
+    ///
+    /// # Errors
+    ///
+    /// As the serializer says.
     pub fn serialize<S: Serializer>(
         verdict: &Option<Verdict>,
         serializer: S,
@@ -138,6 +142,10 @@ mod as_sentence {
         }
     }
 
+    ///
+    /// # Errors
+    ///
+    /// For what is no verdict.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Verdict>, D::Error> {

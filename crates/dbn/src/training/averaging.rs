@@ -49,6 +49,10 @@ pub struct BestWeights {
 impl BestWeights {
     /// Takes in the parameters after an epoch, averaged with earlier ones if `averages`. With a validation part they are
     /// kept if they are the best so far, and their score is returned; without one an average is always kept.
+    ///
+    /// # Errors
+    ///
+    /// When the network cannot be scored on the validation part.
     pub fn close_epoch(
         &mut self,
         network: &dyn FineTune,
@@ -101,6 +105,10 @@ impl BestWeights {
     }
 
     /// Gives the network what was kept, if anything was.
+    ///
+    /// # Errors
+    ///
+    /// When what was kept is of another network.
     pub fn apply(&self, network: &dyn FineTune) -> Result<()> {
         set(network, &self.best)
     }

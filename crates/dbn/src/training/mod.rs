@@ -157,8 +157,12 @@ fn check_missing(recipe: &Recipe) -> Result<()> {
 }
 
 impl Training {
-    /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and
-    /// checks that the values suit the units. Errors for data that do not fit the recipe.
+    /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and checks that
+    /// the values suit the units.
+    ///
+    /// # Errors
+    ///
+    /// For data that do not fit the recipe.
     pub fn new(recipe: Recipe, dataset: Dataset, device: &Device) -> Result<Self> {
         recipe.check()?;
         let mut recipe = recipe;
@@ -272,8 +276,11 @@ impl Training {
         self.work().is_none()
     }
 
-    /// StageKinds until everything is done or the observer stops it. Errors for divergence name the stage and epoch; the last
-    /// checkpoint was taken before it.
+    /// StageKinds until everything is done or the observer stops it.
+    ///
+    /// # Errors
+    ///
+    /// For divergence name the stage and epoch; the last checkpoint was taken before it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         while let Some(work) = self.work() {
             let flow = match work {

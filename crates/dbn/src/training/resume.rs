@@ -13,12 +13,16 @@ use crate::ConditionalLayer;
 use crate::recipe::StageKind;
 
 impl Training {
-    /// Goes back to where `checkpoint` was taken. Errors when it belongs to other data, or to machines of another shape.
-    /// What else has been changed in the recipe since, such as a rate that made learning diverge, holds from here on. Where the recipe
-    /// now asks for more epochs of a stage that was done, or for another stage in between, learning goes on there, and what
-    /// follows is learned again: layers from the weights that they have, networks from the layers.
+    /// Goes back to where `checkpoint` was taken. What else has been changed in the recipe since, such as a rate that made
+    /// learning diverge, holds from here on. Where the recipe now asks for more epochs of a stage that was done, or for another
+    /// stage in between, learning goes on there, and what follows is learned again: layers from the weights that they have,
+    /// networks from the layers.
     ///
     /// Gives what is to be said of that, a sentence each.
+    ///
+    /// # Errors
+    ///
+    /// When it belongs to other data, or to machines of another shape.
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<Vec<String>> {
         let Checkpoint::<TrainingState> { tensors, record } = checkpoint.typed()?;
         if record.version != VERSION {
