@@ -276,11 +276,11 @@ impl Training {
         self.work().is_none()
     }
 
-    /// StageKinds until everything is done or the observer stops it.
+    /// Works until everything is done or the observer stops it.
     ///
     /// # Errors
     ///
-    /// For divergence name the stage and epoch; the last checkpoint was taken before it.
+    /// When learning diverges; the message names the stage and epoch, and the last checkpoint was taken before it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         while let Some(work) = self.work() {
             let flow = match work {
