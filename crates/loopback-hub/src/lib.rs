@@ -11,6 +11,7 @@ mod lies;
 
 mod store;
 
+mod service;
 mod xet;
 
 mod reading;
@@ -26,23 +27,9 @@ use axum::Router;
 use tempfile::TempDir;
 
 pub use lies::Lie;
-pub use routes::Faults;
-use routes::Service;
+use service::Service;
+pub use service::{Faults, TOKEN, Transfer};
 use store::Store;
-
-/// The one token that the server knows.
-pub const TOKEN: &str = "hf_loopback_secret";
-
-/// How large files travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transfer {
-    /// As lines of the commit: nothing is large.
-    Regular,
-    /// By plain requests, which `dbn` does not have: it falls back to lines of the commit.
-    Basic,
-    /// By xet, into a folder.
-    Xet,
-}
 
 /// A server, until it is dropped.
 pub struct Server {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{bytes, cut, json, refused};
 use crate::lies::{self, Lie};
-use crate::routes::{Request, Service};
+use crate::service::{Request, Service};
 use crate::store::{Entry, Repository};
 use crate::xet;
 

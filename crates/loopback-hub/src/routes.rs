@@ -1,68 +1,20 @@
 //! Which request gets which answer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::answer::{json, refused};
-use crate::lies::{self, Lie};
+use crate::lies;
 use crate::reading::tree;
+use crate::service::{Request, Service};
 use crate::store::{Repository, Store};
-use crate::{TOKEN, Transfer};
-
-/// What goes wrong.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// What is not true.
-    pub lie: Lie,
-    /// The connection breaks in the middle of every file.
-    pub cut_downloads: bool,
-    /// The connection breaks when a commit arrives.
-    pub cut_commits: bool,
-    /// Someone else commits between the moment a branch is read and the moment a commit arrives.
-    pub race: bool,
-    /// Files arrive with other bytes than were asked for.
-    pub corrupt_downloads: bool,
-}
-
-pub struct Service {
-    pub base: String,
-    pub content: String,
-    pub transfer: Transfer,
-    pub store: Arc<Mutex<Store>>,
-    pub faults: Mutex<Faults>,
-    pub log: Mutex<Vec<String>>,
-    /// The paths that were asked for with a token.
-    pub authorised: Mutex<Vec<String>>,
-    /// How many files were given away since the last change of faults.
-    pub files: AtomicUsize,
-}
-
-/// A request in parts.
-pub struct Request<'a> {
-    pub query: &'a str,
-    pub headers: &'a HeaderMap,
-    pub body: &'a [u8],
-    /// How many files were given away before.
-    pub earlier: usize,
-}
-
-impl Request<'_> {
-    fn is_authorised(&self) -> bool {
-        let given = self.headers.get("authorization").and_then(|value| value.to_str().ok());
-        given == Some(&format!("Bearer {TOKEN}"))
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(self.body).unwrap_or_default()
-    }
-}
 
 pub async fn answer(
     State(service): State<Arc<Service>>,

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::answer::{bytes, json, refused};
-use crate::routes::{Request, Service};
+use crate::service::{Request, Service, Transfer};
 use crate::store::{Entry, Repository, Store, hex};
-use crate::{Transfer, xet};
+use crate::xet;
 
 impl Service {
     pub fn create(&self, store: &mut Store, asked: &Value) -> Response {

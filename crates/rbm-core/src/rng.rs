@@ -17,6 +17,11 @@ const SPLIT_DOMAIN: u32 = u32::MAX;
 /// Rounds of Philox4x32-10.
 pub(crate) const ROUNDS: usize = 10;
 
+/// Counters that are turned into words side by side.
+pub(crate) const LANES: usize = 32;
+/// Values that one block of counters serves.
+pub(crate) const BLOCK: usize = 4 * LANES;
+
 /// Ten rounds of Philox4x32: four random words for a counter under a key.
 pub fn philox4x32(counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     let mut lanes = counter.map(u64::from);

@@ -11,6 +11,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, bits, flat, log_sum_exp, machine, matrix, normal, rows};
 use rbm_core::estimate::log_likelihood;
+use rbm_core::model::{pairwise_cgf, pairwise_statistics};
 use rbm_core::{
     Averages, Conditional, ContrastiveDivergence, Exact, Gradient, Hybrid, Joint, NegativePhase,
     Persistent, Phase, Rbm, Rng, Sgd, Stateful, Trainer,
@@ -155,8 +156,8 @@ fn binary_units_are_right_for_inputs_of_every_size() {
             let (inputs, shifts) =
                 (scaled(&normal(7, width, dtype, 7)), scaled(&normal(4, width, dtype, 8)));
             let weights = normal(7, 4, dtype, 9);
-            let found = rbm.hidden().crossed_cgf(&inputs, &shifts).unwrap();
-            let statistics = rbm.hidden().crossed_statistics(&inputs, &shifts, &weights).unwrap();
+            let found = pairwise_cgf(rbm.hidden(), &inputs, &shifts).unwrap();
+            let statistics = pairwise_statistics(rbm.hidden(), &inputs, &shifts, &weights).unwrap();
             let mut by_input = inputs.zeros_like().unwrap();
             for k in 0..4 {
                 let sum = inputs.broadcast_add(&shifts.narrow(0, k, 1).unwrap()).unwrap();
@@ -188,10 +189,10 @@ fn what_is_not_a_number_is_not_lost() {
         let hole = matrix(&[(0..40).map(|j| if j == 7 { f64::NAN } else { 0.0 }).collect()], dtype);
         let (inputs, shifts) = (normal(3, 40, dtype, 7), normal(2, 40, dtype, 8));
         let some = Tensor::cat(&[&inputs, &hole], 0).unwrap();
-        let found = rows(&rbm.hidden().crossed_cgf(&some, &shifts).unwrap());
+        let found = rows(&pairwise_cgf(rbm.hidden(), &some, &shifts).unwrap());
         assert!(found[3].iter().all(|x| x.is_nan()) && found[0].iter().all(|x| x.is_finite()));
         let some = Tensor::cat(&[&shifts, &hole], 0).unwrap();
-        let found = rows(&rbm.hidden().crossed_cgf(&inputs, &some).unwrap());
+        let found = rows(&pairwise_cgf(rbm.hidden(), &inputs, &some).unwrap());
         assert!(found.iter().all(|row| row[2].is_nan() && row[0].is_finite()));
     }
 }

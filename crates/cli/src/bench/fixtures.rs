@@ -10,13 +10,11 @@ use candle_dbn::data;
 use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 
-use super::plan::{Look, STACK};
+use super::plan::{CASES, Look, STACK};
 use super::synthetic_digits;
 use crate::args::Bench;
 use crate::recipe;
 
-/// Cases that are gone through again and again, and that are made where there are none.
-pub const CASES: usize = 6000;
 /// Cases in a mini-batch of the stack's learning.
 const STACK_BATCH: usize = 100;
 /// The learning rate of the `mnist` recipe.

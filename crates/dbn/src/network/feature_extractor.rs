@@ -284,7 +284,8 @@ impl Upward {
         }
         let (classes, width) = (bias.elem_count(), self.weight.dim(1)?);
         let said = self.weight.narrow(1, width - classes, classes)?.t()?.contiguous()?;
-        let scores = self.neutral.crossed_cgf(inputs, &said)?.broadcast_add(bias)?;
+        let scores =
+            rbm_core::model::pairwise_cgf(&*self.neutral, inputs, &said)?.broadcast_add(bias)?;
         let shares = softmax(&scores, D::Minus1)?;
         let mut mean = inputs.zeros_like()?;
         for class in 0..classes {

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::model::pairwise_cgf;
 use crate::ops::device::to_host;
 use crate::units::{Sites, States};
 use crate::{Error, Rbm, Result, Rng, ops};
@@ -241,7 +242,7 @@ impl<'a> Given<'a> {
         let rest = (&self.inputs - self.weights.index_select(&index, 0)?)?;
         // Every category at every case, in one pass over sums that are never written out.
         let weights = self.weights.narrow(0, start, categories)?;
-        let moved = self.rbm.hidden().crossed_cgf(&rest, &weights)?.detach();
+        let moved = pairwise_cgf(self.rbm.hidden(), &rest, &weights)?.detach();
         let log_weights = moved.broadcast_add(&self.bias.narrow(0, start, categories)?)?;
         let own: Vec<u32> = drawn.iter().map(|column| column - start as u32).collect();
         let own = log_weights.gather(&Tensor::new(own, device)?.unsqueeze(1)?, 1)?;

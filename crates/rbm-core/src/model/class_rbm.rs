@@ -6,6 +6,7 @@
 
 use candle_core::{D, Tensor, Var};
 
+use super::pairwise::pairwise_cgf;
 use crate::{Error, Phase, Rbm, Result, Units, ops};
 
 /// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`.
@@ -127,7 +128,7 @@ impl<'a> Joint<'a> {
     /// −F(x, y) + E(x) of every class y, in nats: what of −F differs between classes, from xW_x `(cases, hidden)`;
     /// `(cases, classes)`. Differentiable.
     fn scores(&self, data_inputs: &Tensor) -> Result<Tensor> {
-        let hidden = self.rbm.hidden().crossed_cgf(data_inputs, &self.label_weights()?)?;
+        let hidden = pairwise_cgf(self.rbm.hidden(), data_inputs, &self.label_weights()?)?;
         let vars = self.rbm.visible().vars();
         let label = self.rbm.visible().biases().last().and_then(|(k, _)| vars.get(*k));
         let Some((_, bias)) = label else {

@@ -4,9 +4,11 @@ mod class_rbm;
 mod gradient;
 pub mod init;
 mod normalisability;
+mod pairwise;
 mod rbm;
 pub mod spectrum;
 
 pub use class_rbm::Joint;
 pub use gradient::{Averages, Gradient, Phase};
+pub use pairwise::{PairwiseStatistics, pairwise_cgf, pairwise_statistics};
 pub use rbm::Rbm;

@@ -6,10 +6,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, for_chunks, is_small};
-use super::real::Real;
-use super::slices::{
-    check_bias, check_same, contiguous, has_fused, has_kernel, unsupported, with_numbers,
-};
+use super::real::{Real, unsupported};
+use super::slices::{check_bias, check_same, contiguous, has_fused, has_kernel, with_numbers};
 use super::{math, reference};
 use crate::Result;
 #[cfg(feature = "cuda")]

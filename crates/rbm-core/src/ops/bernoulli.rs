@@ -4,10 +4,11 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::activation::biased_sigmoid_f32;
 use super::cpu::{Simd, for_blocks, for_chunks2};
-use super::random::{BLOCK, block_words, unit};
-use super::slices::{check_bias, contiguous, has_kernel, unsupported};
+use super::random::{block_words, unit};
+use super::real::unsupported;
+use super::slices::{check_bias, contiguous, has_kernel};
 use super::{math, reference};
-use crate::rng::Draw;
+use crate::rng::{BLOCK, Draw};
 use crate::{Result, Rng};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;

@@ -4,43 +4,17 @@
 //!
 //! How many of n trials succeed, by inverting the distribution function with one uniform number.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::bernoulli::bernoulli_sample;
 use super::cpu::{for_blocks, for_chunks, is_small};
-use super::random::{BLOCK, block_words, unit};
+use super::random::{block_words, unit};
 use super::real::Real;
 use super::slices::{check_bias, has_fused, with_numbers};
 use super::{math, reference};
-use crate::rng::Draw;
+use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
-
-/// The softmax over every `states` neighbouring columns of `x` `(batch, width)`. Differentiable.
-pub fn softmax_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
-    let (exponentials, _) = exponentials(x, states)?;
-    let shares = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
-    Ok(shares.reshape(x.shape())?)
-}
-
-/// log Σ exp(x) over every `states` neighbouring columns of `x` `(batch, width)`: `(batch, sites)`. Differentiable.
-pub fn log_sum_exp_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
-    let (exponentials, highest) = exponentials(x, states)?;
-    Ok((exponentials.sum(D::Minus1)?.log()? + highest.squeeze(D::Minus1)?)?)
-}
-
-/// exp(x − highest) and the highest of each site, `(batch, sites, states)` and `(batch, sites, 1)`. The highest is a leaf:
-/// it cancels in the derivatives.
-fn exponentials(x: &Tensor, states: usize) -> Result<(Tensor, Tensor)> {
-    let (batch, width) = x.dims2()?;
-    if states == 0 || !width.is_multiple_of(states) {
-        let expected = format!("a multiple of {states} columns");
-        return Err(Error::invalid("sites", expected, width.to_string()));
-    }
-    let x = x.reshape((batch, width / states, states))?;
-    let highest = x.detach().max_keepdim(D::Minus1)?;
-    Ok((x.broadcast_sub(&highest)?.exp()?, highest))
-}
 
 /// How often each state was drawn in `draws` draws from the softmax of inputs + bias over every `states` neighbouring
 /// columns: with one draw, a one in the column of the state. `inputs` `(batch, width)`, `bias` `(width,)`. A leaf.

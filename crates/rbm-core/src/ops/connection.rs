@@ -12,13 +12,14 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, St
 
 use super::activation::sigmoid_slope;
 use super::cpu::{Simd, for_blocks, for_chunks};
-use super::low_rank::{Outer, outer_sum};
+use super::low_rank::outer_sum;
+use super::outer::Outer;
 use super::product::{multiply, product_transposed};
-use super::random::{BLOCK, block_words, unit};
+use super::random::{block_words, unit};
 use super::real::Real;
 use super::reference;
 use super::slices::{contiguous, has_kernel, has_product, numbers_of, with_numbers};
-use crate::rng::Draw;
+use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::random::BLOCK;
+use crate::rng::BLOCK;
 
 /// Elements a thread takes at a time: small enough for two cores to share a mini-batch, large enough to be worth it.
 const CHUNK: usize = 32 * BLOCK;

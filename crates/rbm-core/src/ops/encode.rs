@@ -3,8 +3,8 @@
 //! Probabilities drawn once: each becomes a zero or a one.
 
 use super::cpu::Simd;
-use super::random::{BLOCK, block_words, unit};
-use crate::rng::Draw;
+use super::random::{block_words, unit};
+use crate::rng::{BLOCK, Draw};
 
 /// Adds every one of `bytes`, divided by `divisor`, to the end of `values`: the bits of `f32::from(byte) / divisor`.
 pub fn append_divided(bytes: &[u8], divisor: f32, values: &mut Vec<f32>) {

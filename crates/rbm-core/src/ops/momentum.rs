@@ -6,10 +6,10 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, is_small};
-use super::low_rank::{Ascent, Direction, Outer};
+use super::outer::{Ascent, Direction, Outer, Step};
 use super::product::{Matrix, multiply_into};
-use super::real::Real;
-use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of, unsupported};
+use super::real::{Real, unsupported};
+use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of};
 use super::sparse::{Nonzeros, Pass, add_rows, in_pieces};
 use super::update::{add_scaled, check_alike, combine_scaled};
 use crate::{Error, Result};
@@ -52,13 +52,6 @@ pub fn momentum_step(
         return add_scaled(parameter, velocity, 1.0);
     }
     Ok(parameter.inplace_op1(&Step { velocity, ascent, rate, momentum })?)
-}
-
-pub(super) struct Step<'a> {
-    pub(super) velocity: &'a Tensor,
-    pub(super) ascent: &'a Ascent,
-    pub(super) rate: f64,
-    pub(super) momentum: f64,
 }
 
 impl InplaceOp1 for Step<'_> {

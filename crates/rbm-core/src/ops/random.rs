@@ -9,13 +9,8 @@
 use candle_core::{DType, Device, Shape, Tensor};
 
 use super::cpu::{Simd, for_blocks};
-use crate::rng::{Draw, ROUNDS, next_key, round, words};
+use crate::rng::{BLOCK, Draw, LANES, ROUNDS, next_key, round, words};
 use crate::{Result, Rng};
-
-/// Counters that are turned into words side by side.
-pub(super) const LANES: usize = 32;
-/// Values that one block of counters serves.
-pub(super) const BLOCK: usize = 4 * LANES;
 
 /// The random words of block `block` of a draw.
 ///
@@ -50,12 +45,6 @@ fn rounds(draw: Draw, block: u64) -> [u32; BLOCK] {
         part.iter_mut().zip(lanes).for_each(|(word, &lane)| *word = lane as u32);
     }
     out
-}
-
-/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
-#[cfg(any(feature = "cuda", feature = "metal"))]
-pub(super) fn counters(n: usize) -> usize {
-    n.div_ceil(BLOCK) * LANES
 }
 
 /// A word as a number strictly between 0 and 1: the midpoints of 2²³ equal intervals.

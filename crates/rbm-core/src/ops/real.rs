@@ -2,10 +2,10 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Sub};
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Result};
 
 use super::math;
-use super::slices::unsupported;
 
 /// `f32` or `f64`.
 pub(super) trait Real:
@@ -48,6 +48,14 @@ pub(super) trait Real:
         let zero = Self::default();
         Self::from(i8::from(self > zero) - i8::from(self < zero))
     }
+}
+
+/// The error for storage of another type.
+pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Error {
+    candle_core::Error::Msg(format!(
+        "{name}: expected two tensors of dtype F32 or F64, found {:?}",
+        storage.dtype()
+    ))
 }
 
 macro_rules! real {

@@ -1,11 +1,11 @@
 //! The same operations in plain candle: what runs where an operation has no fused form, and the oracle of the fused ones.
 
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
-use super::Outer;
-use super::random::{BLOCK, block_words, unit};
+use super::outer::Outer;
+use super::random::{block_words, unit};
 use super::truncated_normal::{self, Moment};
-use crate::rng::Draw;
+use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result};
 
 /// 1 / (1 + exp(−x)).
@@ -52,10 +52,36 @@ pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
     truncated_normal::by_tangent(field, Moment::Mean)
 }
 
+/// The softmax over every `states` neighbouring columns of `x` `(batch, width)`. Differentiable.
+pub fn softmax_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
+    let (exponentials, _) = exponentials(x, states)?;
+    let shares = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
+    Ok(shares.reshape(x.shape())?)
+}
+
+/// log Σ exp(x) over every `states` neighbouring columns of `x` `(batch, width)`: `(batch, sites)`. Differentiable.
+pub fn log_sum_exp_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
+    let (exponentials, highest) = exponentials(x, states)?;
+    Ok((exponentials.sum(D::Minus1)?.log()? + highest.squeeze(D::Minus1)?)?)
+}
+
+/// exp(x − highest) and the highest of each site, `(batch, sites, states)` and `(batch, sites, 1)`. The highest is a leaf:
+/// it cancels in the derivatives.
+fn exponentials(x: &Tensor, states: usize) -> Result<(Tensor, Tensor)> {
+    let (batch, width) = x.dims2()?;
+    if states == 0 || !width.is_multiple_of(states) {
+        let expected = format!("a multiple of {states} columns");
+        return Err(Error::invalid("sites", expected, width.to_string()));
+    }
+    let x = x.reshape((batch, width / states, states))?;
+    let highest = x.detach().max_keepdim(D::Minus1)?;
+    Ok((x.broadcast_sub(&highest)?.exp()?, highest))
+}
+
 /// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.
 pub fn categorical(field: &Tensor, states: usize, draw: Draw) -> Result<Tensor> {
     let (batch, width) = field.dims2()?;
-    let share = super::softmax_of_sites(&field.detach(), states)?;
+    let share = softmax_of_sites(&field.detach(), states)?;
     let below = share.reshape((batch, width / states, states))?.cumsum(2)?;
     let total = below.narrow(2, states - 1, 1)?;
     let mark = (uniform(&total, draw)? * &total)?;

@@ -1,9 +1,10 @@
 //! How a fused operation gets at the numbers of its tensors.
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, D, DType, Device, Layout, Result, Storage, Tensor};
+use candle_core::{D, DType, Device, Layout, Result, Storage, Tensor};
 
 use super::real::Real;
+#[cfg(any(feature = "cuda", feature = "metal"))]
+use crate::rng::{BLOCK, LANES};
 
 /// Whether the operations on single elements are made for tensors like `x`: fused on the CPU, kernels elsewhere.
 pub(super) fn has_kernel(x: &Tensor) -> bool {
@@ -65,19 +66,11 @@ macro_rules! with_numbers {
                 $(let $y = $crate::ops::slices::contiguous(f64::numbers($name, $y)?, $y_layout)?;)*
                 f64::storage($make)
             }
-            other => return Err($crate::ops::slices::unsupported($name, other)),
+            other => return Err($crate::ops::real::unsupported($name, other)),
         }
     };
 }
 pub(super) use with_numbers;
-
-/// The error for storage of another type.
-pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Error {
-    candle_core::Error::Msg(format!(
-        "{name}: expected two tensors of dtype F32 or F64, found {:?}",
-        storage.dtype()
-    ))
-}
 
 /// Errors unless both tensors have the same shape.
 pub(super) fn check_same(name: &str, left: &Layout, right: &Layout) -> Result<()> {
@@ -97,6 +90,12 @@ pub(super) fn same_count<const N: usize>(layouts: [&Layout; N]) -> Result<usize>
         );
     }
     Ok(counts[0])
+}
+
+/// How many counters `n` values take: a thread each. The last block of values may be short, but has all its counters.
+#[cfg(any(feature = "cuda", feature = "metal"))]
+pub(super) fn counters(n: usize) -> usize {
+    n.div_ceil(BLOCK) * LANES
 }
 
 /// Errors unless inputs are a matrix and the bias has its width.

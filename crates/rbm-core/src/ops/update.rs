@@ -5,9 +5,9 @@
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Tensor};
 
 use super::cpu::{Simd, for_chunks};
-use super::real::Real;
+use super::real::{Real, unsupported};
 use super::reference;
-use super::slices::{contiguous, contiguous_mut, has_fused, has_kernel, unsupported};
+use super::slices::{contiguous, contiguous_mut, has_fused, has_kernel};
 use crate::{Error, Result};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::layer::rebuilt;
-use super::{CrossedStatistics, Layer, Sites, Units, enumerate};
+use super::layer::copied;
+use super::{Layer, Sites, Units, enumerate};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -32,7 +32,7 @@ impl Bernoulli {
 
 impl Layer for Bernoulli {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self { bias: copied(&self.bias)? }))
     }
 
     fn units(&self) -> Units {
@@ -53,21 +53,6 @@ impl Layer for Bernoulli {
 
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
         ops::bernoulli_cgf(inputs, &self.bias)
-    }
-
-    fn crossed_cgf(&self, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
-        ops::crossed_cgf(inputs, &ops::add_bias(shifts, &self.bias)?)
-    }
-
-    fn crossed_statistics(
-        &self,
-        inputs: &Tensor,
-        shifts: &Tensor,
-        weights: &Tensor,
-    ) -> Result<CrossedStatistics> {
-        let shifts = ops::add_bias(&shifts.detach(), &self.bias.as_detached_tensor())?;
-        let (by_input, by_shift) = ops::crossed_means(inputs, &shifts, weights)?;
-        Ok(CrossedStatistics { by_input: vec![by_input], by_shift })
     }
 
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::layer::{rebuilt, row_sums};
+use super::layer::{copied, row_sums};
 use super::{Layer, Sites, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
@@ -35,7 +35,7 @@ impl Binomial {
 
 impl Layer for Binomial {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self { bias: copied(&self.bias)?, trials: self.trials }))
     }
 
     fn units(&self) -> Units {

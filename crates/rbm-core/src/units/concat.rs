@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 
-use super::layer::{cat, rebuilt};
+use super::layer::cat;
 use super::{Layer, Sites, Tail, Units};
 use crate::{Error, Result, Rng};
 
@@ -34,13 +34,18 @@ impl Group {
 }
 
 impl Concat {
-    /// The groups with neutral parameters. Errors where there are none, one is empty, or one is itself of several.
-    pub fn new(groups: &[Units], dtype: DType, device: &Device) -> Result<Self> {
-        if groups.is_empty() {
+    /// These layers side by side.
+    ///
+    /// # Errors
+    ///
+    /// Where there are none, one is itself of several kinds, or one leaves its number of draws to each configuration.
+    pub fn new(layers: Vec<Box<dyn Layer>>) -> Result<Self> {
+        if layers.is_empty() {
             return Err(Error::invalid("units side by side", "at least one group", "none"));
         }
         let mut start = 0;
-        let build = |units: &Units| -> Result<Group> {
+        let place = |layer: Box<dyn Layer>| -> Result<Group> {
+            let units = layer.units();
             if let Units::Concat { .. } = units {
                 let expected = "groups of one kind each";
                 return Err(Error::invalid("units side by side", expected, units.to_string()));
@@ -51,9 +56,9 @@ impl Concat {
             }
             let columns = start..start + units.size();
             start = columns.end;
-            Ok(Group { layer: units.build(dtype, device)?, columns })
+            Ok(Group { layer, columns })
         };
-        Ok(Self { groups: groups.iter().map(build).collect::<Result<_>>()? })
+        Ok(Self { groups: layers.into_iter().map(place).collect::<Result<_>>()? })
     }
 
     /// What every group says of its part of `x`, one group after the other.
@@ -93,7 +98,15 @@ impl Concat {
 
 impl Layer for Concat {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self {
+            groups: self
+                .groups
+                .iter()
+                .map(|Group { layer, columns }| {
+                    Ok(Group { layer: layer.try_clone()?, columns: columns.clone() })
+                })
+                .collect::<Result<_>>()?,
+        }))
     }
 
     fn units(&self) -> Units {

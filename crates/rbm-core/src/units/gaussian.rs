@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::layer::{rebuilt, row_sums};
+use super::layer::{copied, row_sums};
 use super::{Layer, Tail, Units, Variance};
 use crate::{Error, Result, Rng, ops};
 
@@ -46,7 +46,10 @@ impl Gaussian {
 
 impl Layer for Gaussian {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self {
+            bias: copied(&self.bias)?,
+            precision: self.precision.as_ref().map(copied).transpose()?,
+        }))
     }
 
     fn units(&self) -> Units {

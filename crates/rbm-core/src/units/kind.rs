@@ -6,10 +6,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Relu, Spin};
 use crate::{Error, Result};
 
 /// The most that a number in brackets may be: trials, states or draws.
@@ -173,30 +171,6 @@ impl Units {
                 groups.iter().fold((f32::INFINITY, f32::NEG_INFINITY), widest)
             }
         }
-    }
-
-    /// A layer of these units with neutral parameters. Errors for an empty layer.
-    pub fn build(&self, dtype: DType, device: &Device) -> Result<Box<dyn Layer>> {
-        Ok(match self {
-            Self::Bernoulli { size } => Box::new(Bernoulli::new(*size, dtype, device)?),
-            Self::Spin { size } => Box::new(Spin::new(*size, dtype, device)?),
-            Self::Binomial { size, trials } => {
-                Box::new(Binomial::new(*size, *trials, dtype, device)?)
-            }
-            Self::Potts { sites, states } => Box::new(Potts::new(*sites, *states, dtype, device)?),
-            Self::Multinomial { size, draws } => {
-                Box::new(Multinomial::new(*size, *draws, dtype, device)?)
-            }
-            Self::Relu { size } => Box::new(Relu::new(*size, dtype, device)?),
-            Self::Gaussian { size, variance } => {
-                Box::new(Gaussian::new(*size, *variance, dtype, device)?)
-            }
-            Self::Concat { groups } => Box::new(Concat::new(groups, dtype, device)?),
-            Self::Other { name, .. } => {
-                let expected = "units of the library (for a layer of your own: Layer::try_clone and Rbm::from_parts)";
-                return Err(Error::invalid("the units of a layer", expected, name));
-            }
-        })
     }
 }
 

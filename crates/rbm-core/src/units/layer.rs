@@ -7,9 +7,9 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 
-use super::{CrossedStatistics, Sites, Units, crossed};
+use super::{Sites, Units};
 use crate::ops::{self, Connection};
 use crate::{Error, Result, Rng};
 
@@ -166,22 +166,6 @@ pub trait Layer: Debug + Send + Sync {
         Ok((self.mean(inputs)?.detach(), self.sample(inputs, rng)?))
     }
 
-    /// [`Layer::cgf`] of inputs_i + shifts_k for every row i of `inputs` `(batch, width)` and every row k of `shifts`
-    /// `(count, width)`: `(batch, count)`. Differentiable.
-    fn crossed_cgf(&self, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
-        crossed::cgf(self, inputs, shifts)
-    }
-
-    /// What the layer expects under the same sums, each weighted by one of `weights` `(batch, count)`; leaves.
-    fn crossed_statistics(
-        &self,
-        inputs: &Tensor,
-        shifts: &Tensor,
-        weights: &Tensor,
-    ) -> Result<CrossedStatistics> {
-        crossed::statistics(self, inputs, shifts, weights)
-    }
-
     /// E(x), `(batch,)`. Differentiable.
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         let mut energy = self.base_energy(x)?;
@@ -246,35 +230,9 @@ impl Tail {
     pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
 }
 
-/// A layer that [`Units::build`] makes, with its own copy of every parameter.
-pub(super) fn rebuilt(layer: &dyn Layer) -> Result<Box<dyn Layer>> {
-    let vars = layer.vars();
-    let Some((_, first)) = vars.first() else {
-        return Err(Error::invalid("a layer's parameters", "at least a bias", "none"));
-    };
-    let new = layer.units().build(first.dtype(), first.device())?;
-    for ((_, from), (_, to)) in vars.into_iter().zip(new.vars()) {
-        to.set(&from.as_detached_tensor())?;
-    }
-    Ok(new)
-}
-
-/// Errors unless `layer` is what [`Units::build`] makes of its units: what a file can say.
-pub fn check_storable(layer: &dyn Layer) -> Result<()> {
-    let units = layer.units();
-    let is_own = match &units {
-        Units::Other { .. } => true,
-        units => {
-            let dtype = layer.vars().first().map_or(DType::F32, |(_, var)| var.dtype());
-            units.build(dtype, &Device::Cpu)?.type_name() != layer.type_name()
-        }
-    };
-    if !is_own {
-        return Ok(());
-    }
-    let expected = "units of the library, which a file can name: save Layer::vars yourself, as tensors by name, and make the \
-                    machine again with Rbm::from_parts";
-    Err(Error::invalid(format!("a layer of {}", layer.type_name()), expected, "a type of your own"))
+/// A variable of its own with the same values.
+pub(super) fn copied(var: &Var) -> Result<Var> {
+    Ok(Var::from_tensor(&var.as_detached_tensor().copy()?)?)
 }
 
 /// Σⱼ xⱼ of every row.

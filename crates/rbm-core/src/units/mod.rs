@@ -2,8 +2,8 @@
 
 mod bernoulli;
 mod binomial;
+mod build;
 mod concat;
-mod crossed;
 pub mod enumerate;
 mod gaussian;
 mod kind;
@@ -16,11 +16,11 @@ mod spin;
 
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
+pub use build::check_storable;
 pub use concat::Concat;
-pub use crossed::CrossedStatistics;
 pub use gaussian::Gaussian;
 pub use kind::{Units, Variance};
-pub use layer::{Layer, Tail, add_to_biases, check_storable};
+pub use layer::{Layer, Tail, add_to_biases};
 pub use multinomial::Multinomial;
 pub use potts::Potts;
 pub use relu::Relu;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::layer::{log_shares, rebuilt, row_sums};
+use super::layer::{copied, log_shares, row_sums};
 use super::{Layer, Sites, States, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
@@ -66,7 +66,7 @@ fn sums(x: &Tensor) -> Result<Tensor> {
 
 impl Layer for Multinomial {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self { bias: copied(&self.bias)?, draws: self.draws }))
     }
 
     fn units(&self) -> Units {

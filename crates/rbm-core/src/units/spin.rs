@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::layer::{rebuilt, row_sums};
+use super::layer::{copied, row_sums};
 use super::{Layer, Sites, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
@@ -31,7 +31,7 @@ impl Spin {
 
 impl Layer for Spin {
     fn try_clone(&self) -> Result<Box<dyn Layer>> {
-        rebuilt(self)
+        Ok(Box::new(Self { bias: copied(&self.bias)? }))
     }
 
     fn units(&self) -> Units {

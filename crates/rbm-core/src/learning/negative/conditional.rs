@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::NegativePhase;
-use crate::model::Joint;
+use crate::model::{Joint, pairwise_statistics};
 use crate::ops::{self, Outer};
 use crate::{Averages, Phase, Rbm, Result, Rng, Stateful};
 
@@ -43,7 +43,7 @@ impl NegativePhase for Conditional {
             Some(weights) => (shares.broadcast_mul(&weights)?, 1.0),
         };
         let label_weights = joint.label_weights()?.detach();
-        let hidden = rbm.hidden().crossed_statistics(&inputs, &label_weights, &shares)?;
+        let hidden = pairwise_statistics(rbm.hidden(), &inputs, &label_weights, &shares)?;
         let mean = rbm.hidden().mean_among(&hidden.by_input)?;
         let amiss = (hidden.by_shift - labels.t()?.matmul(&mean)?)?;
         let weights = vec![

@@ -6,8 +6,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 
 use super::{Kernel, Number, allocate, contiguous, for_type, launch};
-use crate::ops::random::counters;
-use crate::ops::slices::{check_bias, check_same};
+use crate::ops::slices::{check_bias, check_same, counters};
 use crate::rng::Draw;
 
 /// `function` (`"sigmoid"`, `"softplus"`) of every number.

@@ -15,9 +15,7 @@ use candle_core::{
 };
 
 use super::{Kernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
-use crate::ops::Outer;
-use crate::ops::low_rank::Direction;
-use crate::ops::momentum::Step;
+use crate::ops::outer::{Direction, Outer, Step};
 use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,

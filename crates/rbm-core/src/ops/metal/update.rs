@@ -4,9 +4,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage};
 
 use super::{Numbers, count, launch};
-use crate::ops::low_rank::Direction;
-use crate::ops::momentum::Step;
-use crate::ops::outer_sum;
+use crate::ops::outer::{Direction, Step};
+use crate::ops::reference::outer_sum;
 use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,

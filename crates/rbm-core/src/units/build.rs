@@ -1,0 +1,53 @@
+//! A layer of units that are named, and whether a layer is one that can be named.
+
+use candle_core::{DType, Device};
+
+use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Relu, Spin, Units};
+use crate::{Error, Result};
+
+impl Units {
+    /// A layer of these units with neutral parameters. Errors for an empty layer.
+    pub fn build(&self, dtype: DType, device: &Device) -> Result<Box<dyn Layer>> {
+        Ok(match self {
+            Self::Bernoulli { size } => Box::new(Bernoulli::new(*size, dtype, device)?),
+            Self::Spin { size } => Box::new(Spin::new(*size, dtype, device)?),
+            Self::Binomial { size, trials } => {
+                Box::new(Binomial::new(*size, *trials, dtype, device)?)
+            }
+            Self::Potts { sites, states } => Box::new(Potts::new(*sites, *states, dtype, device)?),
+            Self::Multinomial { size, draws } => {
+                Box::new(Multinomial::new(*size, *draws, dtype, device)?)
+            }
+            Self::Relu { size } => Box::new(Relu::new(*size, dtype, device)?),
+            Self::Gaussian { size, variance } => {
+                Box::new(Gaussian::new(*size, *variance, dtype, device)?)
+            }
+            Self::Concat { groups } => {
+                let build = |units: &Self| units.build(dtype, device);
+                Box::new(Concat::new(groups.iter().map(build).collect::<Result<_>>()?)?)
+            }
+            Self::Other { name, .. } => {
+                let expected = "units of the library (for a layer of your own: Layer::try_clone and Rbm::from_parts)";
+                return Err(Error::invalid("the units of a layer", expected, name));
+            }
+        })
+    }
+}
+
+/// Errors unless `layer` is what [`Units::build`] makes of its units: what a file can say.
+pub fn check_storable(layer: &dyn Layer) -> Result<()> {
+    let units = layer.units();
+    let is_own = match &units {
+        Units::Other { .. } => true,
+        units => {
+            let dtype = layer.vars().first().map_or(DType::F32, |(_, var)| var.dtype());
+            units.build(dtype, &Device::Cpu)?.type_name() != layer.type_name()
+        }
+    };
+    if !is_own {
+        return Ok(());
+    }
+    let expected = "units of the library, which a file can name: save Layer::vars yourself, as tensors by name, and make the \
+                    machine again with Rbm::from_parts";
+    Err(Error::invalid(format!("a layer of {}", layer.type_name()), expected, "a type of your own"))
+}
