@@ -472,3 +472,123 @@ fn bars_belong_to_the_bars_of_the_program() {
         }
     }
 }
+
+/// Where the tree of files is shown.
+const INTERNALS: &str = "docs/guide/src/internals.md";
+/// The crates in the order of the tree.
+const SHOWN: [&str; 5] = ["rbm-core", "data", "dbn", "cli", "loopback-hub"];
+
+/// The first sentence of a file's documentation, as plain text.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let paragraph: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let paragraph = paragraph.join(" ").replace("[`", "").replace("`]", "").replace('`', "");
+    let end = paragraph.match_indices(". ").map(|(at, _)| at).find(|at| {
+        // A name, "et al." or "e.g." ends no sentence.
+        let before = paragraph[..*at].rsplit([' ', '(']).next().unwrap();
+        before.len() > 2 && !before.contains('.') && before != "etc"
+    });
+    end.map_or(paragraph.as_str(), |at| &paragraph[..at]).trim_end_matches('.').to_owned()
+}
+
+/// The files of the folder and below, indented, each with its first sentence; a folder has that of its `mod.rs`.
+fn tree(folder: &Path, depth: usize, lines: &mut Vec<String>) {
+    let line = |name: &str, file: &Path| -> String {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let name = format!("{}{name}", "  ".repeat(depth));
+        format!("{name:<30} {}", first_sentence(&text)).trim_end().to_owned()
+    };
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = entries
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"))
+        .collect();
+    paths.sort();
+    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    for file in files.iter().filter(|file| !file.ends_with("mod.rs")) {
+        lines.push(line(file.file_name().unwrap().to_str().unwrap(), file));
+    }
+    for below in folders {
+        let name = format!("{}/", below.file_name().unwrap().display());
+        lines.push(line(&name, &below.join("mod.rs")));
+        tree(&below, depth + 1, lines);
+    }
+}
+
+/// The guide shows every file as it describes itself. `UPDATE=1` writes the page.
+#[test]
+fn the_tree_of_files_is_as_they_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut should = String::new();
+    for name in SHOWN {
+        let mut lines = Vec::new();
+        tree(&folder(name).join("src"), 0, &mut lines);
+        should += &format!("\n## crates/{name}/src\n\n```text\n{}\n```\n", lines.join("\n"));
+    }
+    let page = fs::read_to_string(root.join(INTERNALS)).unwrap();
+    let (before, rest) = page.split_once("<!-- tree -->\n").unwrap();
+    let (is, after) = rest.split_once("\n<!-- end of tree -->").unwrap();
+    if is == should {
+        return;
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        let page = format!("{before}<!-- tree -->\n{should}\n<!-- end of tree -->{after}");
+        fs::write(root.join(INTERNALS), page).unwrap();
+        return;
+    }
+    panic!("{INTERNALS} should be (UPDATE=1 writes it):\n{should}");
+}
+
+#[test]
+fn sentences_end_where_they_end() {
+    let text =
+        "//! Where [`Rbm`] begins, as Hinton et al. say (2006).\n//! More.\n//!\n//! Later.\n";
+    assert_eq!(first_sentence(text), "Where Rbm begins, as Hinton et al. say (2006)");
+    assert_eq!(first_sentence("use x;"), "");
+}
+
+/// The documents point at files that are there.
+#[test]
+fn links_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<_> =
+        ["", "docs", "docs/design", "docs/guide/src", "docs/upstream", "benches/peers"]
+            .iter()
+            .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+            .collect();
+    pages.sort();
+    assert!(pages.len() > 25, "{pages:?}");
+    let mut wrong = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split([')', ' ', '\n']).next().unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file =
+                if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let Ok(there) =
+                fs::read_to_string(&file).or_else(|_| fs::metadata(&file).map(|_| String::new()))
+            else {
+                wrong.push(format!("{}: {target}", page.display()));
+                continue;
+            };
+            let heads = there.lines().filter(|line| line.starts_with('#'));
+            let heads = heads.map(|line| {
+                let line = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+                line.chars()
+                    .filter(|c| c.is_alphanumeric() || "-_".contains(*c))
+                    .collect::<String>()
+            });
+            if !anchor.is_empty() && !heads.into_iter().any(|head| head == anchor) {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let readme = fs::metadata(root.join("README.md")).unwrap().len();
+    assert!(readme <= 8192, "README.md has {readme} bytes");
+}

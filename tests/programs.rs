@@ -1,9 +1,9 @@
-//! The programs of `docs/use-it-in-your-program.md` are the examples, word for word, and do what they say.
+//! The programs of `docs/guide/src/program.md` are the examples, word for word, and do what they say.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
-const PAGE: &str = include_str!("../docs/use-it-in-your-program.md");
+const PAGE: &str = include_str!("../docs/guide/src/program.md");
 
 /// What the example `name`, which `cargo test --workspace` builds beside the tests, prints.
 fn run(name: &str) -> String {
@@ -44,7 +44,7 @@ fn the_page_shows_the_examples_as_they_are() {
         shown += 1;
     }
     assert_eq!((shown, PAGE.matches("```rust\n").count()), (4, 4));
-    assert!(include_str!("../README.md").contains("docs/use-it-in-your-program.md"));
+    assert!(include_str!("../README.md").contains("docs/guide/src/program.md"));
 }
 
 #[test]

@@ -1,8 +1,17 @@
-//! Every example line of the README and of the commands' help is run, on small files of the names that stand there.
+//! Every example line of the README, of the guide and of the commands' help is run, on small files of the names that stand there.
 
 use crate::common::{Place, SplitMix, answer, idx, npy};
 
-const README: &str = include_str!("../../README.md");
+/// The README and the guide's pages with commands in them.
+const PAGES: [&str; 7] = [
+    include_str!("../../README.md"),
+    include_str!("../../docs/guide/src/cli.md"),
+    include_str!("../../docs/guide/src/data.md"),
+    include_str!("../../docs/guide/src/recipes.md"),
+    include_str!("../../docs/guide/src/likelihood.md"),
+    include_str!("../../docs/guide/src/labels.md"),
+    include_str!("../../docs/guide/src/hub.md"),
+];
 
 /// Lines that are not run, by how they begin, and why.
 const NOT_RUN: [(&str, &str); 15] = [
@@ -30,9 +39,10 @@ const NOT_RUN: [(&str, &str); 15] = [
 const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import bench \
     reproduce completions man";
 
-/// The commands in the README's shell blocks, without what is said behind `#`.
-fn lines_of_readme() -> Vec<String> {
-    let blocks = README.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+/// The commands in the shell blocks of the README and the guide, without what is said behind `#`.
+fn lines_of_pages() -> Vec<String> {
+    let blocks = PAGES.iter().flat_map(|page| page.split("```sh\n").skip(1));
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     let lines = blocks.flat_map(str::lines).map(|line| line.split("  #").next().unwrap().trim());
     lines.filter(|line| line.starts_with("dbn ")).map(str::to_owned).collect()
 }
@@ -183,7 +193,7 @@ fn quick(line: &str) -> String {
             " --set layers.*.epochs=1 --set autoencoder.epochs=1 --out runs/auto"
         }
         () if has("joint") => " --set updown.epochs=1",
-        () if has("--unsupervised") => "",
+        () if has("--unsupervised") || has("classifier=none") => "",
         () => " --set classifier.epochs=2",
     };
     quick
@@ -246,9 +256,9 @@ fn with_runs() -> Place {
 }
 
 #[test]
-fn the_examples_of_the_readme_run() {
-    let lines = lines_of_readme();
-    assert!(lines.len() > 15, "{lines:?}");
+fn the_examples_of_the_readme_and_the_guide_run() {
+    let lines = lines_of_pages();
+    assert!(lines.len() > 30, "{lines:?}");
     run(&with_runs(), &lines);
 }
 

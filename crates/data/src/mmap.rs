@@ -3,7 +3,7 @@
 //! Pages of a mapped file that have been read count as the process's resident memory until they are given back; they stay
 //! in the system's cache of the file. A small file stays resident. Of a large one, long pieces are read through the map,
 //! whose pages are given back now and then, and short ones past it: a fault maps up to a megabyte around the page that it
-//! is about, and costs fifteen times as much as reading a row of 784 bytes (DESIGN-NOTES.md).
+//! is about, and costs fifteen times as much as reading a row of 784 bytes (docs/design/large-data.md).
 
 use std::fmt;
 use std::fs::File;

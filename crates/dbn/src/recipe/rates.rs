@@ -1,5 +1,5 @@
 //! Learning rate, momentum and centring where a recipe names none: what suits the units of both sides and the method. The numbers
-//! behind it are in DESIGN-NOTES.md, "Rates that nobody named".
+//! behind it are in docs/design/data-kinds.md, "Rates that nobody named".
 
 use rbm_core::{Error, Result, Schedule, Units};
 

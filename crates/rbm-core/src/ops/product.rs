@@ -1,7 +1,7 @@
 //! Matrix products with a left side that may be mostly zeros, as configurations of binary units are.
 //!
 //! Where few elements are not zero, the rows of the right side that they pick are added up; else the product is dense.
-//! Which of the two is quicker was measured (DESIGN-NOTES.md). They agree to rounding: the last bits of a row may depend on
+//! Which of the two is quicker was measured (docs/design/operations.md). They agree to rounding: the last bits of a row may depend on
 //! how dense its batch is. What is not finite in w counts only where x is not zero.
 //!
 //! Products of dense matrices, into memory that is already there.
