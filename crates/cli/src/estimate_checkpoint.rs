@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
 use rbm_core::Checkpoint;
-use rbm_core::estimate::{Record, Sides};
+use rbm_core::estimate::{BidirectionalAis, Record};
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
@@ -42,7 +42,7 @@ impl EstimateCheckpoint {
     }
 
     /// Writes a checkpoint if it is time for one.
-    pub fn save(&mut self, sides: &Sides) -> Result<()> {
+    pub fn save(&mut self, sides: &BidirectionalAis) -> Result<()> {
         match self.written.elapsed() < self.every {
             true => Ok(()),
             false => self.save_now(sides),
@@ -50,7 +50,7 @@ impl EstimateCheckpoint {
     }
 
     /// Writes a checkpoint.
-    pub fn save_now(&mut self, sides: &Sides) -> Result<()> {
+    pub fn save_now(&mut self, sides: &BidirectionalAis) -> Result<()> {
         let (tensors, record) = sides.checkpoint()?;
         Checkpoint { tensors, record }.save(&self.path)?;
         self.written = Instant::now();

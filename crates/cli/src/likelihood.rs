@@ -8,8 +8,8 @@ use candle_dbn::estimate::{KEPT, KeptPartition};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::{Examples, Model};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{Effort, Estimate, Found, Options, Sides};
-use rbm_core::sampling::Path;
+use rbm_core::estimate::{BidirectionalAis, Estimate, Found, Options, TemperingConfig};
+use rbm_core::sampling::AnnealingPath;
 use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ impl Plan {
         let default = Options::default();
         let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
         let chains = by(args.chains, default.chains);
-        let effort = Effort {
+        let effort = TemperingConfig {
             samples: chains,
             sweeps: by(args.sweeps, default.effort.sweeps),
             ..default.effort
@@ -91,7 +91,7 @@ pub fn find(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<Like
 /// A log-likelihood, and the estimation that it comes from if it was made now.
 struct Measured<'a> {
     likelihood: Likelihood,
-    estimate: Option<(Sides<'a>, EstimateCheckpoint)>,
+    estimate: Option<(BidirectionalAis<'a>, EstimateCheckpoint)>,
 }
 
 /// What is found of log Z alone.
@@ -120,7 +120,7 @@ pub fn of_model(
     let found = match is_estimated {
         true => {
             let (options, place) = (plan.options, model::work_dir(run));
-            let path = Path::from_biases(model.dbn.top())?;
+            let path = AnnealingPath::from_biases(model.dbn.top())?;
             let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
             KeptPartition::keep(&place, run, options, sides.found())?;
             checkpoint.finish()?;
@@ -266,7 +266,7 @@ fn charts(
     dir: &std::path::Path,
     subject: &Subject,
     options: &Options,
-    sides: &Sides,
+    sides: &BidirectionalAis,
     found: &Likelihood,
 ) -> Result<()> {
     let model = &subject.model;
@@ -284,10 +284,10 @@ fn charts(
 fn estimate<'a>(
     place: &std::path::Path,
     model: &'a Model,
-    path: Path,
+    path: AnnealingPath,
     plan: &Plan,
     bars: &MultiProgress,
-) -> Result<(Sides<'a>, EstimateCheckpoint)> {
+) -> Result<(BidirectionalAis<'a>, EstimateCheckpoint)> {
     // Whoever reads below that it goes on may stop it.
     let _caught = interrupt::catch()?;
     let rbm = model.dbn.top();
@@ -295,7 +295,7 @@ fn estimate<'a>(
     let mut waiting = EstimateCheckpoint::new(place, plan.every)?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
-            let resumed = Sides::resume(rbm, path.clone(), options, &tensors, &record)?;
+            let resumed = BidirectionalAis::resume(rbm, path.clone(), options, &tensors, &record)?;
             ensure!(
                 resumed.is_some(),
                 "{}: an estimation with other options or cases waits here: repeat its command, or delete the file",
@@ -311,14 +311,18 @@ fn estimate<'a>(
             output::note(format!("going on with {stage} at {percent:.0} %"));
             sides
         }
-        None => Sides::new(rbm, path, options)?,
+        None => BidirectionalAis::new(rbm, path, options)?,
     };
     go(&mut sides, &mut waiting, bars)?;
     Ok((sides, waiting))
 }
 
 /// Takes every step, shows where it stands, and takes checkpoints.
-fn go(sides: &mut Sides, waiting: &mut EstimateCheckpoint, bars: &MultiProgress) -> Result<()> {
+fn go(
+    sides: &mut BidirectionalAis,
+    waiting: &mut EstimateCheckpoint,
+    bars: &MultiProgress,
+) -> Result<()> {
     let bar = progress::bar(bars, 1000);
     bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
     while !sides.is_done() {

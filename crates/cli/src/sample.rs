@@ -10,10 +10,10 @@ use candle_dbn::viz::gallery;
 use candle_dbn::viz::report;
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{Effort, Equilibrium};
-use rbm_core::sampling::{Chains, Path};
+use rbm_core::estimate::{Equilibrium, TemperingConfig};
+use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
-use rbm_core::{Joint, Rbm, Rng, Rows, Units};
+use rbm_core::{ClassRbm, Rbm, Rng, Rows, Units};
 
 use crate::args::{Cases, DataOptions, Label, Sample};
 use crate::{cases, device, model, npy, output, progress};
@@ -233,11 +233,11 @@ fn tempered(
         output::note("no data are named with --from: the ladder begins at the units' own biases");
         let top = model.dbn.top();
         if classes.is_empty() {
-            return in_equilibrium(args, top, Path::from_biases(top)?, each, bars, rng);
+            return in_equilibrium(args, top, AnnealingPath::from_biases(top)?, each, bars, rng);
         }
         let hidden = classes.iter().map(|&class| {
-            let given = Joint::of(top)?.given(class)?;
-            in_equilibrium(args, &given, Path::from_biases(&given)?, each, bars, rng)
+            let given = ClassRbm::of(top)?.given(class)?;
+            in_equilibrium(args, &given, AnnealingPath::from_biases(&given)?, each, bars, rng)
         });
         return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
     }
@@ -245,15 +245,15 @@ fn tempered(
     let part = cases::find(&args.run, model, data, &args.data_options, which)?;
     if classes.is_empty() {
         let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-        let path = Path::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+        let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
         return in_equilibrium(args, model.dbn.top(), path, each, bars, rng);
     }
     let hidden = classes.iter().map(|&class| {
         let rows = of_class(&part, class)?;
         let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
         // A class leaves a machine of the data alone, from which samples come by themselves.
-        let given = Joint::of(model.dbn.top())?.given(class)?;
-        let path = Path::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
+        let given = ClassRbm::of(model.dbn.top())?.given(class)?;
+        let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
         in_equilibrium(args, &given, path, each, bars, rng)
     });
     Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
@@ -263,12 +263,16 @@ fn tempered(
 fn in_equilibrium(
     args: &Sample,
     machine: &Rbm,
-    path: Path,
+    path: AnnealingPath,
     count: usize,
     bars: &MultiProgress,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    let effort = Effort { samples: count, sweeps: args.sweeps as usize, ..Effort::default() };
+    let effort = TemperingConfig {
+        samples: count,
+        sweeps: args.sweeps as usize,
+        ..TemperingConfig::default()
+    };
     let mut equilibrium = Equilibrium::new(machine, path, effort, rng)?;
     let bar = progress::bar(bars, 1000);
     while !equilibrium.is_done() {

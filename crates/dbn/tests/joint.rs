@@ -13,7 +13,7 @@ use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
 use candle_dbn::network::labels;
 use candle_dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
 use rbm_core::{
-    ContrastiveDivergence, Gradient, Joint, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
+    ClassRbm, ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
 };
 
 const CLASSES: usize = 3;
@@ -148,7 +148,7 @@ fn sampled_recognition_averages_over_what_may_arrive() {
     let v = bits(4);
     let arriving = dbn.below_top()[0].hidden_mean(&v).unwrap().to_vec2::<f64>().unwrap();
     let by_state =
-        Joint::of(dbn.top()).unwrap().log_probabilities(&bits(3)).unwrap().exp().unwrap();
+        ClassRbm::of(dbn.top()).unwrap().log_probabilities(&bits(3)).unwrap().exp().unwrap();
     let by_state = by_state.to_vec2::<f64>().unwrap();
     let states = bits(3).to_vec2::<f64>().unwrap();
     let expected: Vec<f64> = arriving

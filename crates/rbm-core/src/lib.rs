@@ -39,7 +39,7 @@ pub use learning::schedule::Schedule;
 pub use learning::train::Observer;
 pub use learning::trainer::Trainer;
 pub use learning::transform::Transform;
-pub use model::{Averages, Gradient, Joint, Phase, Rbm};
+pub use model::{Averages, ClassRbm, Gradient, Phase, Rbm};
 pub use rng::Rng;
 pub use rows::Rows;
 pub use sampling::{Gibbs, Kernel, Mixing};

@@ -13,7 +13,7 @@ use common::{Plain, assert_close, bits, flat, log_sum_exp, machine, matrix, norm
 use rbm_core::estimate::log_likelihood;
 use rbm_core::model::{pairwise_cgf, pairwise_statistics};
 use rbm_core::{
-    Averages, Conditional, ContrastiveDivergence, Exact, Gradient, Hybrid, Joint, NegativePhase,
+    Averages, ClassRbm, Conditional, ContrastiveDivergence, Exact, Gradient, Hybrid, NegativePhase,
     Persistent, Phase, Rbm, Rng, Sgd, Stateful, Trainer,
 };
 
@@ -50,7 +50,7 @@ fn data(rbm: &Rbm, cases: usize) -> Tensor {
         .unwrap(),
         &mut Rng::new(5),
     );
-    let joint = Joint::of(rbm).unwrap();
+    let joint = ClassRbm::of(rbm).unwrap();
     joint.split(&visible.unwrap()).unwrap().0.contiguous().unwrap()
 }
 
@@ -62,13 +62,13 @@ fn labels(cases: usize, classes: usize, dtype: DType) -> Tensor {
 
 /// Data beside the labels 0, 1, 2, 0, ….
 fn labelled(rbm: &Rbm, cases: usize) -> Tensor {
-    let joint = Joint::of(rbm).unwrap();
+    let joint = ClassRbm::of(rbm).unwrap();
     joint.join(&data(rbm, cases), &labels(cases, joint.classes(), rbm.dtype())).unwrap()
 }
 
 /// The mean of log p(y | x) over `visible` as a graph: a softmax over the joined rows of every label.
 fn log_conditional_graph(rbm: &Rbm, visible: &Tensor) -> Tensor {
-    let joint = Joint::of(rbm).unwrap();
+    let joint = ClassRbm::of(rbm).unwrap();
     let (data, labels) = joint.split(visible).unwrap();
     let cases = data.dim(0).unwrap();
     let one = Tensor::eye(joint.classes(), visible.dtype(), visible.device()).unwrap();
@@ -104,7 +104,7 @@ fn free_energies_are_those_of_the_joined_rows() {
     for (dtype, tolerance) in [(F64, 1e-12), (DType::F32, 2e-5)] {
         for (visible, hidden) in common::pairs(&VISIBLE, &HIDDEN) {
             let rbm = machine(visible, hidden, dtype, 1);
-            let (joint, plain) = (Joint::of(&rbm).unwrap(), Plain::of(&rbm));
+            let (joint, plain) = (ClassRbm::of(&rbm).unwrap(), Plain::of(&rbm));
             let data = data(&rbm, 5);
             let found = joint.free_energies(&data).unwrap();
             assert_eq!(found.dims(), [5, 3]);
@@ -125,7 +125,7 @@ fn free_energies_are_those_of_the_joined_rows() {
 fn log_probabilities_are_the_softmax_of_the_free_energies() {
     for (visible, hidden) in common::pairs(&VISIBLE, &HIDDEN) {
         let rbm = machine(visible, hidden, F64, 2);
-        let joint = Joint::of(&rbm).unwrap();
+        let joint = ClassRbm::of(&rbm).unwrap();
         let data = data(&rbm, 4);
         let found = rows(&joint.log_probabilities(&data).unwrap());
         for (found, energies) in found.iter().zip(rows(&joint.free_energies(&data).unwrap())) {
@@ -203,7 +203,7 @@ fn free_energies_are_differentiable() {
     for hidden in HIDDEN {
         let rbm = machine("gaussian-learned:2+bernoulli:2+potts(3):1", hidden, F64, 3);
         let visible = labelled(&rbm, 6);
-        let joint = Joint::of(&rbm).unwrap();
+        let joint = ClassRbm::of(&rbm).unwrap();
         let (data, labels) = joint.split(&visible).unwrap();
         let chosen = (joint.free_energies(&data).unwrap() * &labels).unwrap().sum_all().unwrap();
         let slopes = chosen.backward().unwrap();
@@ -221,7 +221,7 @@ fn discriminative_learning_climbs_the_log_probability_of_the_labels() {
         let rbm = machine(visible, hidden, F64, 10);
         let cases = labelled(&rbm, 7);
         let graph = log_conditional_graph(&rbm, &cases);
-        let joint = Joint::of(&rbm).unwrap();
+        let joint = ClassRbm::of(&rbm).unwrap();
         let (data, labels) = joint.split(&cases).unwrap();
         let own = (joint.log_probabilities(&data).unwrap() * labels).unwrap().sum_all().unwrap();
         assert_close("log p(y | x)", &flat(&(own / 7.0).unwrap()), &flat(&graph), 1e-12);
@@ -245,7 +245,7 @@ fn discriminative_gradients_are_finite_differences() {
     ] {
         let rbm = machine(visible, hidden, F64, 11);
         let cases = labelled(&rbm, 5);
-        let width = Joint::of(&rbm).unwrap().width();
+        let width = ClassRbm::of(&rbm).unwrap().width();
         let objective = |rbm: &Rbm| -> f64 {
             let plain = Plain::of(rbm);
             let log_probability = |v: &Vec<f64>| {
@@ -307,7 +307,7 @@ fn hybrid_learning_climbs_both_objectives() {
 fn fantasies_are_the_data_with_labels_of_their_own() {
     const REPEATS: usize = 4000;
     let rbm = machine("bernoulli:3+potts(3):1", "bernoulli:4", F64, 13);
-    let joint = Joint::of(&rbm).unwrap();
+    let joint = ClassRbm::of(&rbm).unwrap();
     let two = labelled(&rbm, 2);
     let positive = Phase::of(&rbm, &two.repeat((REPEATS, 1)).unwrap()).unwrap();
     let fantasy = Conditional.fantasy(&rbm, &positive, &mut Rng::new(14)).unwrap();
@@ -374,7 +374,7 @@ fn a_row_does_not_depend_on_its_batch() {
             // One row far beyond what an exponential function can hold.
             let far = (inputs.narrow(0, 0, 1).unwrap() * 1e4).unwrap();
             let inputs = Tensor::cat(&[&far, &inputs], 0).unwrap();
-            let joint = Joint::of(&rbm).unwrap();
+            let joint = ClassRbm::of(&rbm).unwrap();
             let all = joint.log_probabilities_from(&inputs).unwrap();
             for row in [0, 1, 17, 40] {
                 let alone = inputs.narrow(0, row, 1).unwrap();
@@ -429,7 +429,7 @@ fn machines_without_a_label_are_refused_by_name() {
         "bernoulli:4+multinomial(1):3",
     ] {
         let rbm = machine(visible, "bernoulli:2", F64, 20);
-        let text = Joint::of(&rbm).unwrap_err().to_string();
+        let text = ClassRbm::of(&rbm).unwrap_err().to_string();
         assert!(text.contains("joint machine") && text.contains(visible), "{text}");
         let positive = Phase::of(&rbm, &normal(2, rbm.visible().units().size(), F64, 21)).unwrap();
         for negative in [
@@ -441,7 +441,7 @@ fn machines_without_a_label_are_refused_by_name() {
         }
     }
     let rbm = machine("bernoulli:4+potts(3):1", "bernoulli:2", F64, 20);
-    let joint = Joint::of(&rbm).unwrap();
+    let joint = ClassRbm::of(&rbm).unwrap();
     assert!(joint.split(&normal(2, 6, F64, 22)).is_err(), "a column too few");
     for useless in [-0.1, f64::NAN, f64::INFINITY] {
         assert!(Hybrid::new(Box::new(Exact), useless).is_err());
@@ -516,7 +516,7 @@ fn learning_finds_the_classes() {
 fn a_class_leaves_a_machine_of_the_data() {
     for (visible, hidden) in VISIBLE.iter().flat_map(|v| HIDDEN.iter().map(move |h| (v, h))) {
         let rbm = machine(visible, hidden, F64, 1);
-        let joint = Joint::of(&rbm).unwrap();
+        let joint = ClassRbm::of(&rbm).unwrap();
         let x = data(&rbm, 4);
         let all = rows(&joint.free_energies(&x).unwrap());
         let label = rbm.visible().biases().last().unwrap().0;

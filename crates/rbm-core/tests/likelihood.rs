@@ -11,8 +11,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, binary, flat, machine, matrix, patterns, rows};
 use rand::RngExt;
-use rbm_core::estimate::{self, Annealing, Bridge, Effort, Equilibrium, Estimate, betas};
-use rbm_core::sampling::{Path, Tempering};
+use rbm_core::estimate::{self, Annealing, Bridge, Equilibrium, Estimate, TemperingConfig, betas};
+use rbm_core::sampling::{AnnealingPath, Tempering};
 use rbm_core::{Gibbs, Kernel, Rbm, Rng, Stateful, Units};
 
 /// `count` binary rows drawn from the distribution `p` over [`binary`].
@@ -30,17 +30,17 @@ fn exact_sample(p: &[f64], count: usize, dtype: DType, seed: u64) -> Tensor {
 }
 
 /// A path with fields that are not zero.
-fn path(rbm: &Rbm) -> Path {
+fn path(rbm: &Rbm) -> AnnealingPath {
     let (v, h) = rbm.weights().dims2().unwrap();
     let means = |n: usize, seed: u64| {
         let uniform = rbm_core::ops::uniform(n, rbm.dtype(), &Device::Cpu, &mut Rng::new(seed));
         uniform.unwrap().affine(0.8, 0.1).unwrap()
     };
-    Path::from_means(rbm, &means(v, 21), &means(h, 22)).unwrap()
+    AnnealingPath::from_means(rbm, &means(v, 21), &means(h, 22)).unwrap()
 }
 
 /// The machine whose distribution is that of `path` at `beta`.
-fn at(rbm: &Rbm, path: &Path, beta: f64) -> Rbm {
+fn at(rbm: &Rbm, path: &AnnealingPath, beta: f64) -> Rbm {
     let new = rbm.try_clone().unwrap();
     new.weights().set(&(rbm.weights().as_detached_tensor() * beta).unwrap()).unwrap();
     for (layer, field) in [(new.visible(), &path.visible_field), (new.hidden(), &path.hidden_field)]
@@ -105,7 +105,7 @@ fn a_path_joins_independent_units_to_the_machine() {
 fn base_rates_are_those_of_the_cases() {
     let rbm = machine("bernoulli:6", "bernoulli:3", DType::F64, 2);
     let cases = patterns("110100 100100 110010 100001", DType::F64);
-    let path = Path::from_cases(&rbm, &cases).unwrap();
+    let path = AnnealingPath::from_cases(&rbm, &cases).unwrap();
     let start = at(&rbm, &path, 0.0);
     let nothing = Tensor::zeros((1, 3), DType::F64, &Device::Cpu).unwrap();
     let mean = start.visible_mean(&nothing).unwrap();
@@ -150,7 +150,7 @@ fn the_directions_err_on_opposite_sides() {
     let p = Plain::of(&rbm).visible_probabilities();
     let errors = |reverse: bool| -> Vec<f64> {
         let run = |seed: u64| {
-            let (mut rng, path) = (Rng::new(seed), Path::from_biases(&rbm).unwrap());
+            let (mut rng, path) = (Rng::new(seed), AnnealingPath::from_biases(&rbm).unwrap());
             let annealing = if reverse {
                 let samples = exact_sample(&p, 3, DType::F64, seed);
                 Annealing::reverse(&rbm, path, betas(4), samples).unwrap()
@@ -179,7 +179,7 @@ fn annealing_knows_the_golden_partition_function() {
         let cases = patterns(common::pydeep::DATA, dtype);
         for (count, tolerance) in [(100, 0.5), (1000, 0.05), (10_000, 0.005)] {
             let mut rng = Rng::new(8);
-            let path = Path::from_cases(&rbm, &cases).unwrap();
+            let path = AnnealingPath::from_cases(&rbm, &cases).unwrap();
             let forward =
                 Annealing::forward(&rbm, path.clone(), betas(count), 100, &mut rng).unwrap();
             let forward = anneal(&rbm, forward, &mut rng).value;
@@ -219,7 +219,7 @@ fn annealing_goes_on_where_it_was_stopped() {
 fn inverse_temperatures_that_do_not_climb_from_0_to_1_are_refused() {
     let rbm = machine("bernoulli:3", "bernoulli:2", DType::F32, 1);
     for wrong in [vec![], vec![0.0], vec![0.0, 0.5], vec![0.1, 1.0], vec![0.0, 0.5, 0.5, 1.0]] {
-        let path = Path::from_biases(&rbm).unwrap();
+        let path = AnnealingPath::from_biases(&rbm).unwrap();
         assert!(Annealing::forward(&rbm, path, wrong, 10, &mut Rng::new(1)).is_err());
     }
     for count in [2, 3, 100, 14_503] {
@@ -299,7 +299,7 @@ fn tempering_finds_the_weights_of_two_modes() {
 
     let chains = 200;
     let half = |n: usize| (Tensor::ones(n, DType::F32, &Device::Cpu).unwrap() * 0.5).unwrap();
-    let path = Path::from_means(&rbm, &half(12), &half(1)).unwrap();
+    let path = AnnealingPath::from_means(&rbm, &half(12), &half(1)).unwrap();
     let mut tempering = Tempering::even(path, 8).unwrap();
     let mut replicas = tempering.climb(&rbm, chains, 5, &mut rng).unwrap();
     for _ in 0..6 {
@@ -360,8 +360,8 @@ fn a_path_from_the_biases_finds_both_modes() {
     let shares: Vec<f64> = (0..30)
         .map(|seed| {
             let mut rng = Rng::new(seed);
-            let effort = Effort { samples: 50, sweeps: 500, ..Effort::default() };
-            let path = Path::from_biases(&rbm).unwrap();
+            let effort = TemperingConfig { samples: 50, sweeps: 500, ..TemperingConfig::default() };
+            let path = AnnealingPath::from_biases(&rbm).unwrap();
             let mut equilibrium = Equilibrium::new(&rbm, path, effort, &mut rng).unwrap();
             while !equilibrium.is_done() {
                 equilibrium.step(&rbm, &mut rng).unwrap();

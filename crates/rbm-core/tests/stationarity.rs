@@ -1,7 +1,7 @@
 //! The no-drift law: chains that start exactly at the machine's distribution stay there.
 //!
 //! It would catch: a conditional sampled with the wrong inputs (transposed or stale), a sampler of the wrong noise, a
-//! hidden sample that is reused where a fresh one is due, a mean in place of a sample. Standing still is stationary too:
+//! hidden sample that is reused where a fresh one is due, a mean in place of a sample. TemperingProgress still is stationary too:
 //! therefore the second law, that chains started elsewhere move as the transition matrix says.
 #![allow(clippy::unwrap_used)]
 
@@ -375,8 +375,8 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     let mut fast = new();
     let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
     fast.fantasy(&rbm, &few, &mut Rng::new(18)).unwrap();
-    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
-    fast.learned(&rbm, &gradient, &mut Rng::new(0)).unwrap();
+    fast.after_step(&rbm, &gradient, &mut Rng::new(0)).unwrap();
+    fast.after_step(&rbm, &gradient, &mut Rng::new(0)).unwrap();
     for ((_, to), (_, from)) in sum.parameters().into_iter().zip(other.parameters()) {
         let part = (from.as_detached_tensor() * (0.4 * 0.5 + 0.4)).unwrap();
         to.set(&(to.as_detached_tensor() + part).unwrap()).unwrap();

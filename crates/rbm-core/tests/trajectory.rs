@@ -9,8 +9,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_mean, binary, bits, machine, matrix, parameter_bits, patterns, rows};
 use rbm_core::estimate::{Bridge, log_partition};
-use rbm_core::learning::negative::{Decision, Verdict};
-use rbm_core::sampling::trajectory::{Level, Trajectory, Weighed, exchange, overlap};
+use rbm_core::learning::negative::{Decision, StepOutcome};
+use rbm_core::sampling::trajectory::{Level, ScoredSamples, Trajectory, exchange, overlap};
 use rbm_core::{
     Gibbs, Gradient, Kernel, NegativePhase, ParallelTrajectory, Phase, Rbm, Rng, Sgd, State,
     Stateful, Trainer,
@@ -123,9 +123,9 @@ fn the_overlap_is_the_acceptance_of_samples_of_both() {
         let mut rng = Rng::new(2);
         let (mut found, mut swapped) = (Vec::new(), Vec::new());
         for batch in 0..40 {
-            let x = Weighed::by(&near, exact_sample(&p, 2000, 100 + batch)).unwrap();
-            let y = Weighed::by(&far, exact_sample(&q, 2000, 200 + batch)).unwrap();
-            let other = Weighed::by(&far, x.visible.clone()).unwrap();
+            let x = ScoredSamples::by(&near, exact_sample(&p, 2000, 100 + batch)).unwrap();
+            let y = ScoredSamples::by(&far, exact_sample(&q, 2000, 200 + batch)).unwrap();
+            let other = ScoredSamples::by(&far, x.visible.clone()).unwrap();
             let weights =
                 x.free_energy.iter().zip(other.free_energy).map(|(own, other)| own - other);
             found.push(overlap(&weights.collect::<Vec<_>>()));
@@ -150,7 +150,7 @@ fn chains_and_copies_stay_at_their_distributions() {
     let few = Phase::of(&rbm, &patterns("1010", DType::F32)).unwrap();
     for round in 0..4 {
         let fantasy = phase.fantasy(&rbm, &few, &mut rng).unwrap();
-        assert_eq!(phase.learned(&rbm, &nothing(&rbm), &mut rng).unwrap(), Verdict::Kept);
+        assert_eq!(phase.after_step(&rbm, &nothing(&rbm), &mut rng).unwrap(), StepOutcome::Kept);
         let away = drift(&fantasy.visible, &probabilities(&rbm));
         assert!(away < LIMIT, "round {round}: drift {away} of the chains");
         common::assert_close(
@@ -222,11 +222,11 @@ fn two_modes_are_found_on_the_way() {
     let (mut at, mut undone) = (0.0, 0);
     while at < 1.0 {
         phase.fantasy(&rbm, &few, &mut rng).unwrap();
-        let next = f64::min(at + 0.3 * phase.pace(), 1.0);
+        let next = f64::min(at + 0.3 * phase.learning_rate_factor(), 1.0);
         rbm.set(&scaled(&target, next)).unwrap();
-        match phase.learned(&rbm, &nothing(&rbm), &mut rng).unwrap() {
-            Verdict::Kept => at = next,
-            Verdict::Undone => undone += 1,
+        match phase.after_step(&rbm, &nothing(&rbm), &mut rng).unwrap() {
+            StepOutcome::Kept => at = next,
+            StepOutcome::Undone => undone += 1,
         }
         assert!(undone < 100, "it gets nowhere: {at}");
     }
@@ -266,13 +266,13 @@ fn chains_that_lag_behind_deceive_nobody() {
     assert!(exact < 0.08, "{exact}");
     // The chains as they are, taken for samples of where the machine has leapt to.
     let [x, y] = [4, 9].map(|seed| exact_sample(&probabilities(&copy.rbm), 2000, seed));
-    let (x, y) = (Weighed::by(&copy.rbm, x).unwrap(), Weighed::by(&leap, y).unwrap());
+    let (x, y) = (ScoredSamples::by(&copy.rbm, x).unwrap(), ScoredSamples::by(&leap, y).unwrap());
     let online = exchange((&copy.rbm, x), (&leap, y), &mut rng).unwrap().acceptance;
     assert!(online > 0.4, "lagging chains would say {online}");
     rbm.set(&leap).unwrap();
-    assert_eq!(phase.learned(&rbm, &nothing(&rbm), &mut rng).unwrap(), Verdict::Undone);
+    assert_eq!(phase.after_step(&rbm, &nothing(&rbm), &mut rng).unwrap(), StepOutcome::Undone);
     assert_eq!(parameter_bits(&rbm), before);
-    assert_eq!(phase.pace(), 0.5);
+    assert_eq!(phase.learning_rate_factor(), 0.5);
     let mixing = phase.mixing().unwrap().unwrap();
     assert_eq!((mixing.undone, mixing.pace), (Some(1), Some(0.5)));
 }
@@ -296,7 +296,7 @@ fn learning_goes_on_from_its_state_to_the_bit() {
         let mut trainer = new();
         let mut undone = 0;
         for _ in 0..150 {
-            trainer.optimizer.learning_rate = 1.5 * trainer.negative.pace();
+            trainer.optimizer.learning_rate = 1.5 * trainer.negative.learning_rate_factor();
             trainer.step(&rbm, &cases, &mut rng).unwrap();
             undone += usize::from(trainer.optimizer.velocity.is_empty());
             if stop {

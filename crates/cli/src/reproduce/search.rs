@@ -11,7 +11,7 @@ use candle_dbn::estimate::likelihood::{self, Likelihood, Sampling};
 use candle_dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
 use candle_dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::estimate::{Effort, Options, Sides};
+use rbm_core::estimate::{BidirectionalAis, Options, TemperingConfig};
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
@@ -178,9 +178,9 @@ fn judge(model: &Model, part: &Examples, seed: u64) -> Result<f64> {
         return Ok(exact.log_likelihood);
     }
     let (rbm, path) = (model.dbn.top(), likelihood::path(model, cases)?);
-    let effort = Effort { sweeps: SWEEPS, ..Effort::default() };
+    let effort = TemperingConfig { sweeps: SWEEPS, ..TemperingConfig::default() };
     let options = Options { betas: BETAS, effort, seed, ..Options::default() };
-    let mut sides = Sides::new(rbm, path, options)?;
+    let mut sides = BidirectionalAis::new(rbm, path, options)?;
     while !sides.is_done() {
         if interrupt::is_asked() {
             return Err(stopped());

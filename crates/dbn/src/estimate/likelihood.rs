@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use candle_dbn_data::View;
 use rbm_core::estimate::{self, Estimate, Found, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
-use rbm_core::sampling::Path;
+use rbm_core::sampling::AnnealingPath;
 use rbm_core::units::enumerate;
 use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde::Serialize;
@@ -34,7 +34,7 @@ const BOUND: u64 = 0xB0;
 /// let rbm = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(4), DType::F32, &Device::Cpu)?;
 /// let model = Model::from(Dbn::new(vec![rbm])?);
 /// let prepared = Examples { cases: model.prepare_cases(&data.cases)?, ..data };
-/// // By enumeration, where one side is small; else by rbm_core::estimate::Sides and Likelihood::from_sides.
+/// // By enumeration, where one side is small; else by rbm_core::estimate::BidirectionalAis and Likelihood::from_sides.
 /// let found = Likelihood::exact(&model, &prepared, Sampling::default())?.and_then(|found| found.exact);
 /// assert!((found.expect("4 hidden units").log_likelihood + 9.0 * 2f64.ln()).abs() < 1e-6);
 /// # Ok::<(), candle_dbn::Error>(())
@@ -134,7 +134,7 @@ impl Likelihood {
         Ok(Some(found))
     }
 
-    /// From what was `found` of log Z, for the cases `prepared` by the model. Sides that are at most `tolerance` nats apart
+    /// From what was `found` of log Z, for the cases `prepared` by the model. BidirectionalAis that are at most `tolerance` nats apart
     /// agree.
     ///
     /// # Errors
@@ -246,10 +246,10 @@ impl Default for Sampling {
 /// # Errors
 ///
 /// As `cases` where rows cannot be read, and for another width.
-pub fn path(model: &Model, prepared: &View) -> Result<Path> {
+pub fn path(model: &Model, prepared: &View) -> Result<AnnealingPath> {
     let dbn = &model.dbn;
     let layer = dbn.rbms.len() - 1;
-    Path::from_cases(dbn.top(), &Propagated { cases: prepared, labels: None, dbn, layer })
+    AnnealingPath::from_cases(dbn.top(), &Propagated { cases: prepared, labels: None, dbn, layer })
 }
 
 /// What a model says of each case, in nats.

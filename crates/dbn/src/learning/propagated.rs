@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use rbm_core::{Joint, Result, Rows};
+use rbm_core::{ClassRbm, Result, Rows};
 
 use crate::Dbn;
 use crate::network::dbn;
@@ -33,7 +33,7 @@ impl Propagated<'_> {
         };
         let codes = match labels {
             Some(labels) => labels::codes(&labels, classes, x.dtype(), x.device())?,
-            None => Joint::of(self.dbn.top())?.log_probabilities(&x)?.exp()?.detach(),
+            None => ClassRbm::of(self.dbn.top())?.log_probabilities(&x)?.exp()?.detach(),
         };
         labels::joined(&x, &codes)
     }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use rbm_core::sampling::Chains;
-use rbm_core::{Error, Gibbs, Joint, Kernel, Rbm, Result, Rng, Units};
+use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
 
 use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::labels;
@@ -182,7 +182,7 @@ impl Dbn {
     pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
             Some(_) => {
-                let energies = Joint::of(self.top())?.free_energies(x)?;
+                let energies = ClassRbm::of(self.top())?.free_energies(x)?;
                 Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
             }
             None => self.top().free_energy(x),
@@ -233,13 +233,13 @@ impl Dbn {
         if self.classes.is_none() {
             return Ok(x);
         }
-        labels::joined(&x, &Joint::of(self.top())?.log_probabilities(&x)?.exp()?.detach())
+        labels::joined(&x, &ClassRbm::of(self.top())?.log_probabilities(&x)?.exp()?.detach())
     }
 
     /// E[h | x] of the top machine, whose other visible units are `x`.
     fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
-            Some(_) => Joint::of(self.top())?.hidden_mean(x),
+            Some(_) => ClassRbm::of(self.top())?.hidden_mean(x),
             None => self.top().hidden_mean(x),
         }
     }
@@ -337,7 +337,7 @@ impl Dbn {
             Some(classes) => {
                 let labels =
                     Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
-                let log_probabilities = Joint::of(self.top())?.log_probabilities(&visible)?;
+                let log_probabilities = ClassRbm::of(self.top())?.log_probabilities(&visible)?;
                 labels::joined(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
             }
             None => visible,

@@ -276,7 +276,7 @@ impl Upward {
 }
 
 impl Upward {
-    /// Σ_y p(y | x)·E[h | x, y] over the labels y: as [`Joint::hidden_mean`](rbm_core::Joint::hidden_mean).
+    /// Σ_y p(y | x)·E[h | x, y] over the labels y: as [`ClassRbm::hidden_mean`](rbm_core::ClassRbm::hidden_mean).
     fn mean_over_labels(&self, inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if self.groups.iter().any(|group| group.precision.is_some()) {
             let (expected, found) = ("hidden units without a precision", "a learned one");

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use candle_core::{D, Tensor};
 use rbm_core::sampling::Clamped;
-use rbm_core::{Error, Gibbs, Joint, Kernel, Result, Rng, Rows, rows};
+use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Result, Rng, Rows, rows};
 use serde::{Serialize, Serializer};
 
 use crate::network::labels;
@@ -73,7 +73,7 @@ impl Dbn {
             return Err(Error::invalid("recognition by labels", expected, "none"));
         };
         let by = |x: &Tensor| -> Result<Tensor> {
-            Ok(Joint::of(self.top())?.log_probabilities(x)?.exp()?.detach())
+            Ok(ClassRbm::of(self.top())?.log_probabilities(x)?.exp()?.detach())
         };
         match how {
             Inference::Means => by(&crate::network::dbn::up(self.below_top(), v)?),

@@ -1,7 +1,7 @@
 //! Label units: a site of one-hot units beside those of the layer below, on the visible side of the top machine.
 //!
 //! Hinton, Osindero, Teh 2006, §5 and §6.1: the top machine learns pictures and their labels together, so that it can be asked
-//! for either by the other; what it says of the labels is [`Joint`](rbm_core::Joint)'s.
+//! for either by the other; what it says of the labels is [`ClassRbm`](rbm_core::ClassRbm)'s.
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Units};

@@ -3,7 +3,7 @@
 //! Averages over epochs at a rate that still moves the parameters lie nearer the middle of the basin than any one of them
 //! (Polyak and Juditsky 1992; Practical Guide §7).
 
-use rbm_core::state::{State, below, prefixed};
+use rbm_core::state::{State, with_prefix, without_prefix};
 use rbm_core::{Result, ops};
 use serde::{Deserialize, Serialize};
 
@@ -115,14 +115,18 @@ impl BestWeights {
 
     /// Everything as named tensors.
     pub fn state(&self) -> State {
-        prefixed("best", self.best.clone())
-            .chain(prefixed("average", self.average.clone()))
+        with_prefix("best", self.best.clone())
+            .chain(with_prefix("average", self.average.clone()))
             .collect()
     }
 
     /// The way back from [`BestWeights::state`].
     pub fn restored(state: &State, counts: Counts) -> Self {
-        Self { counts, best: below("best", state), average: below("average", state) }
+        Self {
+            counts,
+            best: without_prefix("best", state),
+            average: without_prefix("average", state),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, Sta
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::model::{init, spectrum};
 use rbm_core::{
-    Batches, Checkpoint, Error, Joint, NegativePhase, Optimizer, Rbm, Result, Rng, Stateful,
+    Batches, Checkpoint, ClassRbm, Error, NegativePhase, Optimizer, Rbm, Result, Rng, Stateful,
     Trainer, rows,
 };
 
@@ -284,7 +284,7 @@ impl Recognised<'_> {
         let Labels { of_cases, .. } = self.labels;
         let mut found = Vec::with_capacity(of_cases.len());
         for block in rows::blocks(&self.arriving) {
-            let probable = Joint::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
+            let probable = ClassRbm::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
             found.extend(probable.to_vec1::<u32>()?);
         }
         let errors = found.iter().zip(of_cases).filter(|(a, b)| a != b).count();

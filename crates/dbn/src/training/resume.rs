@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use rbm_core::learning::train::Cursor;
-use rbm_core::state::{State, below, take};
+use rbm_core::state::{State, take, without_prefix};
 use rbm_core::{Checkpoint, Error, Rbm, Result};
 
 use super::averaging::{BestWeights, Counts};
@@ -77,7 +77,7 @@ impl Training {
     fn reopen(&mut self, tensors: &State) -> Vec<String> {
         let mut notes = Vec::new();
         let (recipe, record) = (&self.recipe, &mut self.record);
-        self.memory = below("memory", tensors);
+        self.memory = without_prefix("memory", tensors);
         self.kept = BestWeights::restored(tensors, record.kept);
         let is_other = !record.work.is_empty() && record.work != name_of(recipe, record.stage);
         let mut reopened = record.reopened(recipe);

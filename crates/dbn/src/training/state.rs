@@ -1,7 +1,7 @@
 //! Where a training stands, and how it is taken up again from there.
 
 use rbm_core::learning::train::Cursor;
-use rbm_core::state::{State, prefixed};
+use rbm_core::state::{State, with_prefix};
 use rbm_core::{Rbm, Result, Rng, rows};
 use serde::{Deserialize, Serialize};
 
@@ -175,7 +175,7 @@ pub(super) fn checkpoint_of<'a>(
         }
     }
     tensors.extend(kept.state());
-    tensors.extend(prefixed("memory", memory));
+    tensors.extend(with_prefix("memory", memory));
     Checkpoint { tensors, record }
 }
 
@@ -191,7 +191,7 @@ pub(super) fn generative_tensors(layers: &[ConditionalLayer]) -> State {
 
 /// What machines that are not there yet begin with, by its name in a checkpoint.
 pub(super) fn warm_tensors(warm: &State) -> State {
-    prefixed("warm", warm.clone()).collect()
+    with_prefix("warm", warm.clone()).collect()
 }
 
 /// Every parameter of `rbms` by its name in a checkpoint.

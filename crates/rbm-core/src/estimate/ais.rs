@@ -1,6 +1,6 @@
 //! Annealed importance sampling, from independent units to the machine and back.
 //!
-//! Neal 2001; for restricted Boltzmann machines Salakhutdinov and Murray 2008. A chain walks along a [`Path`] while its
+//! Neal 2001; for restricted Boltzmann machines Salakhutdinov and Murray 2008. A chain walks along a [`AnnealingPath`] while its
 //! weight collects how much more probable each of its configurations becomes with the next step. Forwards, from exact
 //! samples of β = 0, the mean of the weights is Z₁/Z₀ and the logarithm of an average falls short on average: log Z is
 //! underestimated, and a likelihood overestimated. Backwards, from equilibrium samples of the machine, the mean is Z₀/Z₁, and
@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 
 use super::bridge::Estimate;
 use crate::ops::device::to_host;
-use crate::sampling::{Path, column};
+use crate::sampling::{AnnealingPath, column};
 use crate::state::{State, take};
 use crate::{Error, Rbm, Result, Rng, Stateful};
 
@@ -26,7 +26,7 @@ pub enum Direction {
 /// Chains on their way along a path, with their weights: every row is one chain, and all share each product.
 #[derive(Debug, Clone)]
 pub struct Annealing {
-    path: Path,
+    path: AnnealingPath,
     /// The inverse temperatures in the order in which they are visited.
     betas: Vec<f64>,
     direction: Direction,
@@ -45,7 +45,7 @@ impl Annealing {
     /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
     pub fn forward(
         rbm: &Rbm,
-        path: Path,
+        path: AnnealingPath,
         betas: Vec<f64>,
         chains: usize,
         rng: &mut Rng,
@@ -57,14 +57,19 @@ impl Annealing {
 
     /// A chain from each of `samples` `(chains, visible)` downwards; they must be samples of the machine in equilibrium,
     /// or the estimate means nothing. `betas` ascend from 0 to 1, as forwards.
-    pub fn reverse(rbm: &Rbm, path: Path, mut betas: Vec<f64>, samples: Tensor) -> Result<Self> {
+    pub fn reverse(
+        rbm: &Rbm,
+        path: AnnealingPath,
+        mut betas: Vec<f64>,
+        samples: Tensor,
+    ) -> Result<Self> {
         betas.reverse();
         Self::new(rbm, path, betas, Direction::Reverse, samples)
     }
 
     fn new(
         rbm: &Rbm,
-        path: Path,
+        path: AnnealingPath,
         betas: Vec<f64>,
         direction: Direction,
         visible: Tensor,

@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Bridge, Estimate};
-use crate::sampling::{Kernel, Path, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
-use crate::state::{State, below, numbers, prefixed, take_numbers};
+use crate::sampling::{AnnealingPath, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
+use crate::state::{State, numbers, take_numbers, with_prefix, without_prefix};
 use crate::{Error, Rbm, Result, Rng};
 
 /// Levels of the first ladder.
@@ -23,10 +23,10 @@ const MOST_KEPT: usize = 1000;
 /// Replicas of a machine on their way to equilibrium, and samples of it.
 #[derive(Debug, Clone)]
 pub struct Equilibrium {
-    effort: Effort,
+    effort: TemperingConfig,
     tempering: Tempering,
     replicas: Replicas,
-    standing: Standing,
+    standing: TemperingProgress,
     bridge: Bridge,
     /// Rows at β = 1, taken evenly over the sampling.
     samples: Vec<Tensor>,
@@ -34,11 +34,16 @@ pub struct Equilibrium {
 
 impl Equilibrium {
     /// Replicas that have climbed from β = 0 once.
-    pub fn new(rbm: &Rbm, path: Path, effort: Effort, rng: &mut Rng) -> Result<Self> {
+    pub fn new(
+        rbm: &Rbm,
+        path: AnnealingPath,
+        effort: TemperingConfig,
+        rng: &mut Rng,
+    ) -> Result<Self> {
         let tempering = Tempering::even(path, FIRST_LEVELS.min(effort.levels))?;
         let replicas = tempering.climb(rbm, effort.chains, CLIMB, rng)?;
-        let standing = Standing {
-            phase: Phase::Ladder,
+        let standing = TemperingProgress {
+            phase: TemperingPhase::Ladder,
             sweeps: 0,
             arrivals: 0,
             round: 0,
@@ -55,48 +60,48 @@ impl Equilibrium {
             bridge: Bridge::new(0, effort.chains),
             samples: Vec::new(),
         };
-        new.enter(Phase::Ladder);
+        new.enter(TemperingPhase::Ladder);
         Ok(new)
     }
 
     /// What has been done so far.
-    pub fn standing(&self) -> &Standing {
+    pub fn standing(&self) -> &TemperingProgress {
         &self.standing
     }
 
     /// Whether everything has been taken.
     pub fn is_done(&self) -> bool {
-        self.standing.phase == Phase::Done
+        self.standing.phase == TemperingPhase::Done
     }
 
     /// Roughly how much of the work is done, from 0 to 1.
     pub fn share_done(&self) -> f64 {
-        let Standing { sweeps, arrivals, round, .. } = self.standing;
+        let TemperingProgress { sweeps, arrivals, round, .. } = self.standing;
         let by = |wanted: usize| {
             let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
             share(sweeps, self.effort.sweeps).max(share(arrivals, wanted)).min(1.0)
         };
         match self.standing.phase {
-            Phase::Ladder => 0.2 * round as f64 / ROUNDS as f64,
-            Phase::BurnIn => 0.2 + 0.3 * by(self.wanted()),
-            Phase::Sampling => 0.5 + 0.5 * by(self.wanted()),
-            Phase::Done => 1.0,
+            TemperingPhase::Ladder => 0.2 * round as f64 / ROUNDS as f64,
+            TemperingPhase::BurnIn => 0.2 + 0.3 * by(self.wanted()),
+            TemperingPhase::Sampling => 0.5 + 0.5 * by(self.wanted()),
+            TemperingPhase::Done => 1.0,
         }
     }
 
     /// How many replicas must come up in this phase.
     fn wanted(&self) -> usize {
-        let Effort { chains, samples, .. } = self.effort;
-        2 * if self.standing.phase == Phase::BurnIn { chains } else { samples }
+        let TemperingConfig { chains, samples, .. } = self.effort;
+        2 * if self.standing.phase == TemperingPhase::BurnIn { chains } else { samples }
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn enter(&mut self, phase: TemperingPhase) {
         let gaps = self.tempering.betas.len() - 1;
         self.standing.phase = phase;
         self.standing.betas.clone_from(&self.tempering.betas);
         (self.standing.sweeps, self.standing.arrivals) = (0, 0);
         self.standing.acceptance = vec![0.0; gaps];
-        if phase == Phase::Sampling {
+        if phase == TemperingPhase::Sampling {
             self.bridge = Bridge::new(gaps, self.effort.chains);
         }
     }
@@ -108,16 +113,16 @@ impl Equilibrium {
         }
         let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
         self.standing.count(&swaps);
-        let Standing { sweeps, arrivals, .. } = self.standing;
+        let TemperingProgress { sweeps, arrivals, .. } = self.standing;
         let is_over = sweeps >= self.effort.sweeps || arrivals >= self.wanted();
         let is_enough = is_over && sweeps >= self.rows_kept();
         match self.standing.phase {
-            Phase::Ladder if self.standing.sweeps == ROUND => self.respace(rbm, rng)?,
-            Phase::BurnIn if is_enough => self.enter(Phase::Sampling),
-            Phase::Sampling => {
+            TemperingPhase::Ladder if self.standing.sweeps == ROUND => self.respace(rbm, rng)?,
+            TemperingPhase::BurnIn if is_enough => self.enter(TemperingPhase::Sampling),
+            TemperingPhase::Sampling => {
                 self.take(&swaps.up, &swaps.down)?;
                 if is_enough {
-                    self.standing.phase = Phase::Done;
+                    self.standing.phase = TemperingPhase::Done;
                 }
             }
             _ => {}
@@ -138,7 +143,11 @@ impl Equilibrium {
         self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
         self.tempering = spaced;
         self.standing.round += 1;
-        let phase = if self.standing.round == ROUNDS { Phase::BurnIn } else { Phase::Ladder };
+        let phase = if self.standing.round == ROUNDS {
+            TemperingPhase::BurnIn
+        } else {
+            TemperingPhase::Ladder
+        };
         self.enter(phase);
         Ok(())
     }
@@ -197,9 +206,9 @@ impl Equilibrium {
     }
 
     /// Everything that is needed to go on: tensors by name, and the rest.
-    pub fn checkpoint(&self) -> Result<(State, Standing)> {
+    pub fn checkpoint(&self) -> Result<(State, TemperingProgress)> {
         let (up, down) = self.bridge.collected();
-        let mut state: State = prefixed("replicas", self.replicas.state()).collect();
+        let mut state: State = with_prefix("replicas", self.replicas.state()).collect();
         state.extend([numbers("up", up), numbers("down", down)].into_iter().flatten());
         if !self.samples.is_empty() {
             state.insert("samples".to_owned(), Tensor::cat(&self.samples, 0)?);
@@ -208,7 +217,12 @@ impl Equilibrium {
     }
 
     /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort. Errors when tensors are missing.
-    pub fn resume(path: Path, effort: Effort, state: &State, standing: Standing) -> Result<Self> {
+    pub fn resume(
+        path: AnnealingPath,
+        effort: TemperingConfig,
+        state: &State,
+        standing: TemperingProgress,
+    ) -> Result<Self> {
         let gaps = standing.betas.len().saturating_sub(1);
         let mut bridge = Bridge::new(gaps, effort.chains);
         let (up, down) = (take_numbers(state, "up")?, take_numbers(state, "down")?);
@@ -220,7 +234,7 @@ impl Equilibrium {
             Some(samples) => samples.chunk(samples.dim(0)? / effort.chains.max(1), 0)?,
             None => Vec::new(),
         };
-        let replicas = Replicas::restored(&below("replicas", state))?;
+        let replicas = Replicas::restored(&without_prefix("replicas", state))?;
         let tempering = Tempering { path, betas: standing.betas.clone() };
         Ok(Self { effort, tempering, replicas, standing, bridge, samples })
     }
@@ -228,7 +242,7 @@ impl Equilibrium {
 
 /// How long to temper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Effort {
+pub struct TemperingConfig {
     /// Independent chains, each with a replica at every level.
     pub chains: usize,
     /// How many samples of the machine are wanted.
@@ -239,7 +253,7 @@ pub struct Effort {
     pub levels: usize,
 }
 
-impl Default for Effort {
+impl Default for TemperingConfig {
     fn default() -> Self {
         Self { chains: 20, samples: 100, sweeps: 5000, levels: 100 }
     }
@@ -247,7 +261,7 @@ impl Default for Effort {
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
+pub enum TemperingPhase {
     /// The ladder is spaced.
     Ladder,
     /// Replicas forget where they started: until as many have come up from β = 0 as there are chains, twice.
@@ -260,9 +274,9 @@ pub enum Phase {
 
 /// Where the work stands: everything that is not a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct TemperingProgress {
     /// What is being done.
-    pub phase: Phase,
+    pub phase: TemperingPhase,
     /// Sweeps made in this phase.
     pub sweeps: usize,
     /// Replicas that came to β = 1 from β = 0 in this phase.
@@ -279,7 +293,7 @@ pub struct Standing {
     pub betas: Vec<f64>,
 }
 
-impl Standing {
+impl TemperingProgress {
     /// Takes in what a sweep tells.
     pub(super) fn count(&mut self, swaps: &Swaps) {
         self.sweeps += 1;

@@ -10,9 +10,9 @@ mod pseudo;
 
 pub use ais::{Annealing, Direction, betas};
 pub use bridge::{Bridge, Estimate};
-pub use equilibrium::{Effort, Equilibrium, Phase, Standing};
+pub use equilibrium::{Equilibrium, TemperingConfig, TemperingPhase, TemperingProgress};
 pub use exact::{log_likelihood, log_partition};
-pub use partition::{Found, Options, Record, Sides};
+pub use partition::{BidirectionalAis, Found, Options, Record};
 pub use pseudo::{
     pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
 };

@@ -3,9 +3,9 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Annealing, Effort, Equilibrium, Estimate, Standing, betas};
-use crate::sampling::Path;
-use crate::state::{State, below, prefixed};
+use super::{Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas};
+use crate::sampling::AnnealingPath;
+use crate::state::{State, with_prefix, without_prefix};
 use crate::{Error, Rbm, Result, Rng, Stateful};
 
 /// How much to spend.
@@ -18,7 +18,7 @@ pub struct Options {
     /// Whether to come from the other side too; without it there is no way to tell how wrong the answer is.
     pub both: bool,
     /// Of the tempering that equilibrium samples come from.
-    pub effort: Effort,
+    pub effort: TemperingConfig,
     /// Where all randomness comes from.
     pub seed: u64,
 }
@@ -26,7 +26,7 @@ pub struct Options {
 impl Default for Options {
     /// 100 chains, 14,500 inverse temperatures (Salakhutdinov and Murray 2008), from both sides.
     fn default() -> Self {
-        Self { chains: 100, betas: 14_500, both: true, effort: Effort::default(), seed: 0 }
+        Self { chains: 100, betas: 14_500, both: true, effort: TemperingConfig::default(), seed: 0 }
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Record {
     rng: Rng,
     found: Found,
     stage: String,
-    standing: Option<Standing>,
+    standing: Option<TemperingProgress>,
 }
 
 /// What has been found so far.
@@ -73,16 +73,16 @@ pub struct Found {
 /// ```
 /// use candle_core::{DType, Device};
 /// use rbm_core::model::init::Init;
-/// use rbm_core::sampling::Path;
-/// use rbm_core::estimate::{Effort, Options, Sides, log_partition};
+/// use rbm_core::sampling::AnnealingPath;
+/// use rbm_core::estimate::{TemperingConfig, Options, BidirectionalAis, log_partition};
 /// use rbm_core::{Rbm, Rng, Units};
 ///
 /// let rbm = Rbm::new(&Units::bernoulli(8), &Units::bernoulli(6), DType::F32, &Device::Cpu)?;
 /// Init { weight_deviation: 0.5, hidden_bias: 0.0 }.draw_weights(&rbm, &mut Rng::new(1))?;
-/// let effort = Effort { chains: 10, samples: 50, ..Effort::default() };
+/// let effort = TemperingConfig { chains: 10, samples: 50, ..TemperingConfig::default() };
 /// let options = Options { chains: 50, betas: 100, both: true, effort, seed: 0 };
-/// // Where there are data, Path::from_cases begins nearer to the machine.
-/// let mut sides = Sides::new(&rbm, Path::from_biases(&rbm)?, options)?;
+/// // Where there are data, AnnealingPath::from_cases begins nearer to the machine.
+/// let mut sides = BidirectionalAis::new(&rbm, AnnealingPath::from_biases(&rbm)?, options)?;
 /// while !sides.is_done() {
 ///     sides.step()?;                                    // sides.checkpoint() in between, to go on another day
 /// }
@@ -93,9 +93,9 @@ pub struct Found {
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Sides<'a> {
+pub struct BidirectionalAis<'a> {
     rbm: &'a Rbm,
-    path: Path,
+    path: AnnealingPath,
     options: Options,
     stage: Stage,
     rng: Rng,
@@ -103,9 +103,9 @@ pub struct Sides<'a> {
     samples: Option<Tensor>,
 }
 
-impl<'a> Sides<'a> {
-    /// Before the first step. `path` should begin near the data: [`Path::from_cases`].
-    pub fn new(rbm: &'a Rbm, path: Path, options: Options) -> Result<Self> {
+impl<'a> BidirectionalAis<'a> {
+    /// Before the first step. `path` should begin near the data: [`AnnealingPath::from_cases`].
+    pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: Options) -> Result<Self> {
         if options.both && (options.effort.chains < 2 || options.effort.samples < 2) {
             let found = format!("{} and {}", options.effort.chains, options.effort.samples);
             return Err(Error::invalid("tempering", "at least 2 chains and 2 samples", found));
@@ -218,33 +218,33 @@ impl<'a> Sides<'a> {
             standing,
         };
         let fields = [("visible", &self.path.visible_field), ("hidden", &self.path.hidden_field)];
-        let tensors = prefixed("stage", state)
+        let tensors = with_prefix("stage", state)
             .chain(fields.map(|(name, field)| (format!("path.{name}"), field.clone())))
-            .chain(prefixed("rbm", parameters(self.rbm)))
+            .chain(with_prefix("rbm", parameters(self.rbm)))
             .chain(self.samples.iter().map(|samples| ("samples".to_owned(), samples.clone())))
             .collect();
         Ok((tensors, record))
     }
 
-    /// Goes on from what [`Sides::checkpoint`] gave. `None` where it belongs to another machine, path or options.
+    /// Goes on from what [`BidirectionalAis::checkpoint`] gave. `None` where it belongs to another machine, path or options.
     pub fn resume(
         rbm: &'a Rbm,
-        path: Path,
+        path: AnnealingPath,
         options: Options,
         tensors: &State,
         record: &Record,
     ) -> Result<Option<Self>> {
-        let saved = below("path", tensors);
+        let saved = without_prefix("path", tensors);
         let fields = [("visible", &path.visible_field), ("hidden", &path.hidden_field)]
             .map(|(name, field)| (name.to_owned(), field.clone()));
         let is_same = record.options == options
             && equal(&saved, &State::from(fields))?
-            && equal(&below("rbm", tensors), &parameters(rbm))?;
+            && equal(&without_prefix("rbm", tensors), &parameters(rbm))?;
         if !is_same {
             return Ok(None);
         }
         let mut sides = Self::new(rbm, path.clone(), options)?;
-        let state = below("stage", tensors);
+        let state = without_prefix("stage", tensors);
         let state: State = state
             .into_iter()
             .map(|(name, x)| {

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::negative::Verdict;
+use super::negative::StepOutcome;
 use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use crate::estimate::monitor;
 use crate::sampling::Imputation;
-use crate::state::{State, below, prefixed, take};
+use crate::state::{State, take, with_prefix, without_prefix};
 use crate::{
     Averages, Batches, Checkpoint, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
     Rows, Schedule, Stateful, Transform,
@@ -136,7 +136,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             gradient = transform.apply(gradient, rbm, &positive)?;
         }
         self.optimizer.step(rbm, &gradient)?;
-        if self.negative.learned(rbm, &gradient, rng)? == Verdict::Undone {
+        if self.negative.after_step(rbm, &gradient, rng)? == StepOutcome::Undone {
             self.optimizer.forget();
         }
         Ok(())
@@ -171,7 +171,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
         for (name, var) in rbm.parameters() {
             var.set(&take(&tensors, &format!("rbm.{name}"))?)?;
         }
-        self.restore(&below("memory", &tensors))?;
+        self.restore(&without_prefix("memory", &tensors))?;
         Ok((cursor, rng))
     }
 }
@@ -249,7 +249,9 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         };
         let learning_rate = plan.learning_rate.at(at.epoch, plan.epochs);
         let momentum = plan.momentum.at(at.epoch, plan.epochs);
-        trainer.optimizer.set_rates(learning_rate * trainer.negative.pace(), momentum);
+        trainer
+            .optimizer
+            .set_rates(learning_rate * trainer.negative.learning_rate_factor(), momentum);
         trainer.step(rbm, &visible, rng)?;
         let ratio = before.map(|before| monitor::update_ratio(&before, rbm.weights()));
         self.update_ratio = ratio.transpose()?;
@@ -276,26 +278,26 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         let parameters = self.rbm.parameters().into_iter();
         let parameters =
             parameters.map(|(name, var)| (format!("rbm.{name}"), var.as_detached_tensor()));
-        let tensors = parameters.chain(prefixed("memory", self.memory())).collect();
+        let tensors = parameters.chain(with_prefix("memory", self.memory())).collect();
         Checkpoint { tensors, record: Place { cursor, rng } }.untyped()
     }
 }
 impl<N: Stateful, O: Stateful> Stateful for Trainer<N, O> {
     fn state(&self) -> State {
         let transforms = self.transforms.iter().enumerate();
-        prefixed("negative", self.negative.state())
-            .chain(prefixed("optimizer", self.optimizer.state()))
+        with_prefix("negative", self.negative.state())
+            .chain(with_prefix("optimizer", self.optimizer.state()))
             .chain(transforms.flat_map(|(i, transform)| {
-                prefixed(&format!("transform.{i}"), transform.state()).collect::<Vec<_>>()
+                with_prefix(&format!("transform.{i}"), transform.state()).collect::<Vec<_>>()
             }))
             .collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.negative.restore(&below("negative", state))?;
-        self.optimizer.restore(&below("optimizer", state))?;
+        self.negative.restore(&without_prefix("negative", state))?;
+        self.optimizer.restore(&without_prefix("optimizer", state))?;
         for (i, transform) in self.transforms.iter_mut().enumerate() {
-            transform.restore(&below(&format!("transform.{i}"), state))?;
+            transform.restore(&without_prefix(&format!("transform.{i}"), state))?;
         }
         Ok(())
     }

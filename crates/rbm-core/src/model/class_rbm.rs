@@ -11,13 +11,13 @@ use crate::{Error, Phase, Rbm, Result, Units, ops};
 
 /// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`.
 #[derive(Debug, Clone, Copy)]
-pub struct Joint<'a> {
+pub struct ClassRbm<'a> {
     rbm: &'a Rbm,
     width: usize,
     classes: usize,
 }
 
-impl<'a> Joint<'a> {
+impl<'a> ClassRbm<'a> {
     /// The machine seen so. Errors with its visible units when they do not end in a label, or hold nothing else.
     pub fn of(rbm: &'a Rbm) -> Result<Self> {
         let units = rbm.visible().units();

@@ -8,7 +8,7 @@ mod pairwise;
 mod rbm;
 pub mod spectrum;
 
-pub use class_rbm::Joint;
+pub use class_rbm::ClassRbm;
 pub use gradient::{Averages, Gradient, Phase};
 pub use pairwise::{PairwiseStatistics, pairwise_cgf, pairwise_statistics};
 pub use rbm::Rbm;

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Storage, Tensor};
 
-use super::outer::{Ascent, Direction, Outer, Penalty};
+use super::outer::{Ascent, Outer, Penalty, Representation};
 use super::product::{Matrix, multiply_into};
 use super::real::Real;
 use super::slices::has_product;
@@ -56,16 +56,16 @@ impl Ascent {
     /// The sum with `other`, a direction of the same parameter.
     pub fn and(mut self, other: Self) -> Result<Self> {
         self.direction = match (self.direction, other.direction) {
-            (Direction::Outer(mut terms), Direction::Outer(others)) => {
+            (Representation::Outer(mut terms), Representation::Outer(others)) => {
                 terms.extend(others);
-                Direction::Outer(terms)
+                Representation::Outer(terms)
             }
-            (Direction::Tensor(tensor), Direction::Tensor(other)) => {
-                Direction::Tensor((tensor + other)?)
+            (Representation::Tensor(tensor), Representation::Tensor(other)) => {
+                Representation::Tensor((tensor + other)?)
             }
-            (Direction::Tensor(tensor), Direction::Outer(terms))
-            | (Direction::Outer(terms), Direction::Tensor(tensor)) => {
-                Direction::Tensor((tensor + outer_sum(&terms)?)?)
+            (Representation::Tensor(tensor), Representation::Outer(terms))
+            | (Representation::Outer(terms), Representation::Tensor(tensor)) => {
+                Representation::Tensor((tensor + outer_sum(&terms)?)?)
             }
         };
         self.penalty.l1 += other.penalty.l1;
@@ -77,8 +77,8 @@ impl Ascent {
     pub fn times_vector(&self, parameter: &Tensor, y: &Tensor) -> Result<Tensor> {
         let y = y.unsqueeze(0)?;
         let said = match &self.direction {
-            Direction::Tensor(tensor) => product_transposed(&y, tensor)?.squeeze(0)?,
-            Direction::Outer(terms) => sum(terms, |term| {
+            Representation::Tensor(tensor) => product_transposed(&y, tensor)?.squeeze(0)?,
+            Representation::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&y, &term.y)?, &term.x)? * term.scale)?)
             })?,
         };
@@ -89,8 +89,8 @@ impl Ascent {
     pub fn vector_times(&self, parameter: &Tensor, x: &Tensor) -> Result<Tensor> {
         let x = x.unsqueeze(0)?;
         let said = match &self.direction {
-            Direction::Tensor(tensor) => product(&x, tensor)?.squeeze(0)?,
-            Direction::Outer(terms) => sum(terms, |term| {
+            Representation::Tensor(tensor) => product(&x, tensor)?.squeeze(0)?,
+            Representation::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&x, &term.x)?, &term.y)? * term.scale)?)
             })?,
         };
@@ -117,11 +117,11 @@ impl Ascent {
     /// Multiplied out for the parameter as it is: a tensor of its shape, newly made where there is anything to do.
     pub fn tensor(&self, parameter: &Tensor) -> Result<Tensor> {
         let fresh = match &self.direction {
-            Direction::Outer(terms) => outer_sum(terms)?,
-            Direction::Tensor(tensor) if self.penalty == Penalty::default() => {
+            Representation::Outer(terms) => outer_sum(terms)?,
+            Representation::Tensor(tensor) if self.penalty == Penalty::default() => {
                 return Ok(tensor.clone());
             }
-            Direction::Tensor(tensor) => tensor.copy()?,
+            Representation::Tensor(tensor) => tensor.copy()?,
         };
         let parameter = parameter.detach();
         if self.penalty.l2 != 0.0 {

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, is_small};
-use super::outer::{Ascent, Direction, Outer, Step};
+use super::outer::{Ascent, Outer, Representation, Step};
 use super::product::{Matrix, multiply_into};
 use super::real::{Real, unsupported};
 use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of};
@@ -36,11 +36,13 @@ pub fn momentum_step(
 ) -> Result<()> {
     check_alike(parameter, velocity)?;
     match &ascent.direction {
-        Direction::Tensor(tensor) => check_alike(parameter, tensor)?,
-        Direction::Outer(terms) if terms.is_empty() => {
+        Representation::Tensor(tensor) => check_alike(parameter, tensor)?,
+        Representation::Outer(terms) if terms.is_empty() => {
             return Err(Error::invalid("a step along outer products", "at least one", "none"));
         }
-        Direction::Outer(terms) => terms.iter().try_for_each(|term| term.check_for(parameter))?,
+        Representation::Outer(terms) => {
+            terms.iter().try_for_each(|term| term.check_for(parameter))?
+        }
     }
     if parameter.elem_count() == 0 {
         return Ok(());
@@ -91,12 +93,12 @@ impl Step<'_> {
             l2: T::from_f64(-self.rate * self.ascent.penalty.l2),
         };
         match &self.ascent.direction {
-            Direction::Tensor(gradient) => {
+            Representation::Tensor(gradient) => {
                 let (storage, layout) = gradient.storage_and_layout();
                 let gradient = numbers_of(&storage, layout)?;
                 step.along(parameter, velocity, gradient, T::from_f64(self.rate));
             }
-            Direction::Outer(terms) => {
+            Representation::Outer(terms) => {
                 let factors: Vec<_> = terms.iter().map(Outer::factors).collect();
                 let (mut sparse, mut width) = (Vec::with_capacity(terms.len()), parameter.len());
                 let mut parts = Vec::with_capacity(terms.len());

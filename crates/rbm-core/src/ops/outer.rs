@@ -94,26 +94,26 @@ pub struct Penalty {
 #[derive(Debug, Clone)]
 pub struct Ascent {
     /// What the data and the machine say.
-    pub(super) direction: Direction,
+    pub(super) direction: Representation,
     /// What is taken away for the parameter's size.
     pub penalty: Penalty,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Direction {
+pub(super) enum Representation {
     Tensor(Tensor),
     Outer(Vec<Outer>),
 }
 
 impl From<Tensor> for Ascent {
     fn from(tensor: Tensor) -> Self {
-        Self { direction: Direction::Tensor(tensor), penalty: Penalty::default() }
+        Self { direction: Representation::Tensor(tensor), penalty: Penalty::default() }
     }
 }
 
 impl From<Vec<Outer>> for Ascent {
     fn from(terms: Vec<Outer>) -> Self {
-        Self { direction: Direction::Outer(terms), penalty: Penalty::default() }
+        Self { direction: Representation::Outer(terms), penalty: Penalty::default() }
     }
 }
 
@@ -134,8 +134,8 @@ impl Ascent {
     /// The same `factor` times as long.
     pub fn times(mut self, factor: f64) -> Result<Self> {
         match &mut self.direction {
-            Direction::Outer(terms) => terms.iter_mut().for_each(|term| term.scale *= factor),
-            Direction::Tensor(tensor) => *tensor = (&*tensor * factor)?,
+            Representation::Outer(terms) => terms.iter_mut().for_each(|term| term.scale *= factor),
+            Representation::Tensor(tensor) => *tensor = (&*tensor * factor)?,
         }
         let Penalty { l1, l2 } = self.penalty;
         self.penalty = Penalty { l1: l1 * factor, l2: l2 * factor };

@@ -3,7 +3,7 @@
 //! Only the couplings are tempered: E_β(v, h) = E_v(v) + E_h(h) − (1 − β)·(a·v + c·h) − β·vᵀWh. At β = 0 the units are
 //! independent, under the fields a and c beside their own biases, so that log Z is known and samples are exact. The fields
 //! decide how near that beginning is to the data: Salakhutdinov and Murray 2008 start from the data's base rates, and so
-//! does [`Path::from_cases`], on both sides.
+//! does [`AnnealingPath::from_cases`], on both sides.
 
 use candle_core::{D, Tensor};
 
@@ -16,14 +16,14 @@ use crate::{Error, Rbm, Result, Rng, Rows, ops, rows};
 /// Inverse temperatures are columns `(rows, 1)`, so that rows at different ones share every product. Products are vW
 /// `(rows, hidden)` and hWᵀ `(rows, visible)`.
 #[derive(Debug, Clone)]
-pub struct Path {
+pub struct AnnealingPath {
     /// a, `(visible,)`.
     pub visible_field: Tensor,
     /// c, `(hidden,)`.
     pub hidden_field: Tensor,
 }
 
-impl Path {
+impl AnnealingPath {
     /// From units that have nothing but their own biases: a = 0, c = 0.
     pub fn from_biases(rbm: &Rbm) -> Result<Self> {
         let zeros = |n: usize| Tensor::zeros(n, rbm.dtype(), rbm.device());

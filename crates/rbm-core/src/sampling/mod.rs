@@ -9,7 +9,7 @@ pub mod mixing;
 mod tempering;
 pub mod trajectory;
 
-pub use annealing_path::{Path, column};
+pub use annealing_path::{AnnealingPath, column};
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use imputation::Imputation;

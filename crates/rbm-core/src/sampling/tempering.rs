@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Chains, Kernel, Path, column};
+use super::{AnnealingPath, Chains, Kernel, column};
 use crate::ops::device::to_host;
 use crate::state::{State, counts, numbers, take, take_counts, take_numbers};
 use crate::{Error, Rbm, Result, Rng, ops};
@@ -22,7 +22,7 @@ const LEAST_REJECTION: f64 = 1e-3;
 #[derive(Debug, Clone)]
 pub struct Tempering {
     /// What is tempered.
-    pub path: Path,
+    pub path: AnnealingPath,
     /// The ladder, ascending from 0 to 1.
     pub betas: Vec<f64>,
 }
@@ -42,7 +42,7 @@ pub struct Swaps {
 
 impl Tempering {
     /// A ladder of `levels` evenly spaced inverse temperatures. Errors with fewer than two.
-    pub fn even(path: Path, levels: usize) -> Result<Self> {
+    pub fn even(path: AnnealingPath, levels: usize) -> Result<Self> {
         if levels < 2 {
             let found = levels.to_string();
             return Err(Error::invalid("a ladder", "at least 2 inverse temperatures", found));

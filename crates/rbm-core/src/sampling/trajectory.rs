@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
-use super::{Path, relative_weights};
+use super::{AnnealingPath, relative_weights};
 use crate::ops::device::to_host;
 use crate::{Error, Rbm, Result, Rng, ops};
 
@@ -36,7 +36,7 @@ fn free_energies(rbm: &Rbm, visible: &Tensor, portion: usize) -> Result<Vec<f64>
     let mut all = Vec::with_capacity(rows);
     for start in (0..rows).step_by(portion.max(1)) {
         let rows = visible.narrow(0, start, portion.min(rows - start))?.contiguous()?;
-        all.extend(Weighed::by(rbm, rows)?.free_energy);
+        all.extend(ScoredSamples::by(rbm, rows)?.free_energy);
     }
     Ok(all)
 }
@@ -52,7 +52,7 @@ pub struct Trajectory {
 
 /// Configurations `(rows, visible)` with the products vW `(rows, hidden)` and the free energies that a machine gives them.
 #[derive(Debug, Clone)]
-pub struct Weighed {
+pub struct ScoredSamples {
     /// `(rows, visible)`.
     pub visible: Tensor,
     /// vW, `(rows, hidden)`.
@@ -61,7 +61,7 @@ pub struct Weighed {
     pub free_energy: Vec<f64>,
 }
 
-impl Weighed {
+impl ScoredSamples {
     /// `visible` as `rbm` sees it.
     pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
@@ -93,21 +93,23 @@ impl Weighed {
 #[derive(Debug)]
 pub struct Exchange {
     /// Of the first machine.
-    pub first: Weighed,
+    pub first: ScoredSamples,
     /// Of the second.
-    pub second: Weighed,
+    pub second: ScoredSamples,
     /// The mean acceptance.
     pub acceptance: f64,
 }
 
 /// Lets row i of two machines change places by Metropolis' rule on free energies: both distributions stay as they are.
 pub fn exchange(
-    (first, x): (&Rbm, Weighed),
-    (second, y): (&Rbm, Weighed),
+    (first, x): (&Rbm, ScoredSamples),
+    (second, y): (&Rbm, ScoredSamples),
     rng: &mut Rng,
 ) -> Result<Exchange> {
-    let (y_by_first, x_by_second) =
-        (Weighed::by(first, y.visible.clone())?, Weighed::by(second, x.visible.clone())?);
+    let (y_by_first, x_by_second) = (
+        ScoredSamples::by(first, y.visible.clone())?,
+        ScoredSamples::by(second, x.visible.clone())?,
+    );
     let rows = x.free_energy.len();
     let chance = ops::uniform(rows, DType::F64, &Device::Cpu, rng)?.to_vec1::<f64>()?;
     let ratio = |i: usize| {
@@ -135,7 +137,7 @@ impl Trajectory {
     pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
         let bottom = rbm.try_clone()?;
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
-        let visible = Path::from_biases(&bottom)?.sample_at_zero(&bottom, rows, rng)?;
+        let visible = AnnealingPath::from_biases(&bottom)?.sample_at_zero(&bottom, rows, rng)?;
         Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
     }
 
@@ -170,17 +172,17 @@ impl Trajectory {
 
     /// Moves a random portion of a level's rows by a Gibbs step of its own, `(chains, visible)`, and says where it begins. At
     /// the bottom these are new exact samples.
-    pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(Weighed, usize)> {
+    pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(ScoredSamples, usize)> {
         let Level { rbm, visible, .. } = &self.levels[level];
         let start = self.chains * rng.random_range(0..visible.dim(0)? / self.chains);
         let portion = visible.narrow(0, start, self.chains)?.contiguous()?;
         let hidden = rbm.sample_hidden(&portion, rng)?;
         let visible = rbm.visible().sample(&rbm.visible_inputs(&hidden)?, rng)?;
-        Ok((Weighed::by(rbm, visible)?, start))
+        Ok((ScoredSamples::by(rbm, visible)?, start))
     }
 
     /// Puts rows back where [`Trajectory::draw`] took them.
-    pub fn put(&mut self, level: usize, start: usize, rows: &Weighed) -> Result<()> {
+    pub fn put(&mut self, level: usize, start: usize, rows: &ScoredSamples) -> Result<()> {
         let Level { visible, free_energy, .. } = &mut self.levels[level];
         free_energy[start..start + rows.free_energy.len()].copy_from_slice(&rows.free_energy);
         Ok(visible.slice_set(&rows.visible.contiguous()?, 0, start)?)
@@ -251,7 +253,7 @@ impl Trajectory {
         for pair in self.levels.windows(2) {
             for (own, other, ratios) in [(0, 1, &mut up), (1, 0, &mut down)] {
                 let rows = pair[own].visible.narrow(0, 0, self.chains)?.contiguous()?;
-                let there = Weighed::by(&pair[other].rbm, rows)?;
+                let there = ScoredSamples::by(&pair[other].rbm, rows)?;
                 let both = pair[own].free_energy.iter().zip(there.free_energy);
                 ratios.extend(both.map(|(here, there)| here - there));
             }
@@ -262,7 +264,7 @@ impl Trajectory {
     /// log Z of the bottom, in nats.
     pub fn log_partition_at_bottom(&self) -> Result<f64> {
         let rbm = &self.levels[0].rbm;
-        Path::from_biases(rbm)?.log_partition_at_zero(rbm)
+        AnnealingPath::from_biases(rbm)?.log_partition_at_zero(rbm)
     }
 }
 

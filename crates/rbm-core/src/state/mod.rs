@@ -77,12 +77,12 @@ pub fn take_counts<const N: usize>(state: &State, name: &str) -> Result<[usize; 
 }
 
 /// The state with `prefix.` before every name.
-pub fn prefixed(prefix: &str, state: State) -> impl Iterator<Item = (String, Tensor)> {
+pub fn with_prefix(prefix: &str, state: State) -> impl Iterator<Item = (String, Tensor)> {
     state.into_iter().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor))
 }
 
 /// The tensors whose names start with `prefix.`, under their names without it.
-pub fn below(prefix: &str, state: &State) -> State {
+pub fn without_prefix(prefix: &str, state: &State) -> State {
     let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
     state.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect()
 }

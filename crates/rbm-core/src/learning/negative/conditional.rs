@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 
 use super::NegativePhase;
-use crate::model::{Joint, pairwise_statistics};
+use crate::model::{ClassRbm, pairwise_statistics};
 use crate::ops::{self, Outer};
 use crate::{Averages, Phase, Rbm, Result, Rng, Stateful};
 
 /// Averages over p(y, h | x) for the mini-batch's own data x, without chance: learning climbs log p(y | x) (Larochelle and
-/// Bengio 2008, §4). For machines that end in a label ([`Joint`]); others are refused.
+/// Bengio 2008, §4). For machines that end in a label ([`ClassRbm`]); others are refused.
 ///
 /// The biases of the data's units do not move: x is the same in both phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,7 +19,7 @@ impl Stateful for Conditional {}
 impl NegativePhase for Conditional {
     /// The data, each case with a label drawn from p(y | x).
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        let joint = Joint::of(rbm)?;
+        let joint = ClassRbm::of(rbm)?;
         let (data, _) = joint.split(&positive.visible)?;
         let inputs = joint.data_inputs_of(positive)?;
         let log_probabilities = joint.log_probabilities_from(&inputs)?.detach();
@@ -34,7 +34,7 @@ impl NegativePhase for Conditional {
     /// no row of the visible layer is formed. It is written with the data's own v, whose outer product the positive phase
     /// forms anyway, and what is amiss in the label's rows is put right by outer products of one row a class.
     fn averages(&mut self, rbm: &Rbm, positive: &Phase, _: &mut Rng) -> Result<Averages> {
-        let joint = Joint::of(rbm)?;
+        let joint = ClassRbm::of(rbm)?;
         let (_, labels) = joint.split(&positive.visible)?;
         let inputs = joint.data_inputs_of(positive)?;
         let shares = joint.log_probabilities_from(&inputs)?.exp()?.detach();

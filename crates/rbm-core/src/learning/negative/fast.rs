@@ -2,10 +2,10 @@
 
 use candle_core::{Tensor, Var};
 
-use super::{NegativePhase, TRACES, Verdict, restored, saved, start};
+use super::{NegativePhase, StepOutcome, TRACES, restored, saved, start};
 use crate::ops::{self, Penalty};
 use crate::sampling::mixing::Traces;
-use crate::state::{State, below, numbered, prefixed, take_numbered};
+use crate::state::{State, numbered, take_numbered, with_prefix, without_prefix};
 use crate::{Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// FPCD-k (Tieleman and Hinton 2009): the chains move by a machine whose every parameter has a fast part added, which
@@ -67,7 +67,7 @@ impl FastPersistent {
 
 impl Stateful for FastPersistent {
     fn state(&self) -> State {
-        prefixed(TRACES, self.traces.state())
+        with_prefix(TRACES, self.traces.state())
             .chain(numbered("fast", &self.fast))
             .chain(saved(self.hidden.as_ref()))
             .collect()
@@ -75,7 +75,7 @@ impl Stateful for FastPersistent {
 
     fn restore(&mut self, state: &State) -> Result<()> {
         (self.hidden, self.fast) = (restored(state)?, take_numbered("fast", state)?);
-        self.traces.restore(&below(TRACES, state))
+        self.traces.restore(&without_prefix(TRACES, state))
     }
 }
 
@@ -104,19 +104,19 @@ impl NegativePhase for FastPersistent {
         self.traces.report()
     }
 
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, _: &mut Rng) -> Result<Verdict> {
+    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, _: &mut Rng) -> Result<StepOutcome> {
         if self.fast.is_empty() {
             let zeros = |var: &Var| Ok(var.as_detached_tensor().zeros_like()?);
             self.fast =
                 rbm.parameters().iter().map(|(_, var)| zeros(var)).collect::<Result<_>>()?;
         }
         // One pass for fast ← decay·fast + rate·gradient; what it adds to the sum is written over before the next use.
-        let Some(sum) = &self.sum else { return Ok(Verdict::Kept) };
+        let Some(sum) = &self.sum else { return Ok(StepOutcome::Kept) };
         let parts = self.fast.iter().zip(gradient.ascents());
         for ((_, parameter), (fast, mut ascent)) in sum.parameters().into_iter().zip(parts) {
             ascent.penalty = Penalty::default();
             ops::momentum_step(parameter, fast, &ascent, self.rate, self.decay)?;
         }
-        Ok(Verdict::Kept)
+        Ok(StepOutcome::Kept)
     }
 }

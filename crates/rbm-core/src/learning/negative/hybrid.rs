@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Conditional, NegativePhase, Verdict};
+use super::{Conditional, NegativePhase, StepOutcome};
 use crate::state::State;
 use crate::{Averages, Error, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
@@ -87,12 +87,12 @@ impl NegativePhase for Hybrid {
         self.generative.set_steps(steps);
     }
 
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<Verdict> {
-        self.generative.learned(rbm, gradient, rng)
+    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
+        self.generative.after_step(rbm, gradient, rng)
     }
 
-    fn pace(&self) -> f64 {
-        self.generative.pace()
+    fn learning_rate_factor(&self) -> f64 {
+        self.generative.learning_rate_factor()
     }
 
     fn mixing(&mut self) -> Result<Option<Mixing>> {

@@ -42,13 +42,13 @@ pub trait NegativePhase: Stateful {
 
     /// Called after the machine has made a step along `gradient`, which it may undo. A loop written by hand must call it too
     /// where the phase learns itself, as [`FastPersistent`] does, or watches over the steps, as [`ParallelTrajectory`] does.
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<Verdict> {
+    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
         let _ = (rbm, gradient, rng);
-        Ok(Verdict::Kept)
+        Ok(StepOutcome::Kept)
     }
 
     /// The part of the learning rate that the chains can follow, at most 1.
-    fn pace(&self) -> f64 {
+    fn learning_rate_factor(&self) -> f64 {
         1.0
     }
 
@@ -60,7 +60,7 @@ pub trait NegativePhase: Stateful {
 
 /// What has become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StepOutcome {
     /// It stands.
     Kept,
     /// The machine is as it was before: the optimiser should forget its momenta.
@@ -80,12 +80,12 @@ impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
         (**self).set_steps(steps);
     }
 
-    fn learned(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<Verdict> {
-        (**self).learned(rbm, gradient, rng)
+    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
+        (**self).after_step(rbm, gradient, rng)
     }
 
-    fn pace(&self) -> f64 {
-        (**self).pace()
+    fn learning_rate_factor(&self) -> f64 {
+        (**self).learning_rate_factor()
     }
 
     fn mixing(&mut self) -> Result<Option<Mixing>> {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{NegativePhase, TRACES, restored, saved, start};
 use crate::sampling::mixing::Traces;
-use crate::state::{State, below, prefixed};
+use crate::state::{State, with_prefix, without_prefix};
 use crate::{Gibbs, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// PCD-k (Younes 1989; Tieleman 2008): chains that move k Gibbs steps between updates and so follow the machine as it
@@ -30,12 +30,12 @@ impl Persistent {
 
 impl Stateful for Persistent {
     fn state(&self) -> State {
-        prefixed(TRACES, self.traces.state()).chain(saved(self.hidden.as_ref())).collect()
+        with_prefix(TRACES, self.traces.state()).chain(saved(self.hidden.as_ref())).collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
         self.hidden = restored(state)?;
-        self.traces.restore(&below(TRACES, state))
+        self.traces.restore(&without_prefix(TRACES, state))
     }
 }
 

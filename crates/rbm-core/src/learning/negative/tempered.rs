@@ -4,8 +4,12 @@ use candle_core::Tensor;
 
 use super::{NegativePhase, TRACES};
 use crate::sampling::mixing::Traces;
-use crate::sampling::{Chains, Kernel, Path, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
-use crate::state::{State, below, counts, numbers, prefixed, take, take_counts, take_numbers};
+use crate::sampling::{
+    AnnealingPath, Chains, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering,
+};
+use crate::state::{
+    State, counts, numbers, take, take_counts, take_numbers, with_prefix, without_prefix,
+};
 use crate::{Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// Levels of the first ladder, and the most that are taken unasked.
@@ -87,7 +91,7 @@ impl Tempered {
         let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
         let levels = if self.levels == 0 { FIRST } else { self.levels };
         let means = means_of(rbm, positive)?;
-        let path = Path::from_means(rbm, &means[0], &means[1])?;
+        let path = AnnealingPath::from_means(rbm, &means[0], &means[1])?;
         let tempering = Tempering::even(path, levels)?;
         let replicas = tempering.climb(rbm, chains, 1, rng)?;
         let (round, report) = (Acceptance::default(), Acceptance::default());
@@ -107,7 +111,7 @@ impl Climbing {
         for (mean, new) in self.means.iter_mut().zip(means_of(rbm, positive)?) {
             *mean = ((&*mean * (1.0 - MEANS_RATE))? + (new * MEANS_RATE)?)?;
         }
-        self.tempering.path = Path::from_means(rbm, &self.means[0], &self.means[1])?;
+        self.tempering.path = AnnealingPath::from_means(rbm, &self.means[0], &self.means[1])?;
         Ok(())
     }
 
@@ -186,14 +190,14 @@ impl NegativePhase for Tempered {
 
 impl Stateful for Tempered {
     fn state(&self) -> State {
-        let traces = prefixed(TRACES, self.traces.state());
+        let traces = with_prefix(TRACES, self.traces.state());
         let Some(climbing) = &self.climbing else { return traces.collect() };
         let Climbing { tempering, replicas, means: [visible, hidden], round, report, silent } =
             climbing;
         let means = [("visible_mean", visible), ("hidden_mean", hidden)];
         let sums = [round.sweeps, round.arrivals, report.sweeps, report.arrivals];
         traces
-            .chain(prefixed(REPLICAS, replicas.state()))
+            .chain(with_prefix(REPLICAS, replicas.state()))
             .chain(means.map(|(name, mean)| (name.to_owned(), mean.clone())))
             .chain(numbers("betas", &tempering.betas))
             .chain(numbers("round", &round.gaps))
@@ -204,16 +208,17 @@ impl Stateful for Tempered {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.traces.restore(&below(TRACES, state))?;
+        self.traces.restore(&without_prefix(TRACES, state))?;
         self.climbing = None;
         let betas: Vec<f64> = take_numbers(state, "betas")?;
         if betas.is_empty() {
             return Ok(());
         }
-        let replicas = Replicas::restored(&below(REPLICAS, state))?;
+        let replicas = Replicas::restored(&without_prefix(REPLICAS, state))?;
         let means = [take(state, "visible_mean")?, take(state, "hidden_mean")?];
         // Only until the machine is there to space it again.
-        let path = Path { visible_field: means[0].clone(), hidden_field: means[1].clone() };
+        let path =
+            AnnealingPath { visible_field: means[0].clone(), hidden_field: means[1].clone() };
         let [round, round_arrivals, report, report_arrivals] = take_counts(state, "sums")?;
         let sums = |name, sweeps, arrivals| -> Result<_> {
             Ok(Acceptance { gaps: take_numbers(state, name)?, sweeps, arrivals })

@@ -4,10 +4,12 @@
 
 use candle_core::Tensor;
 
-use super::{CHAINS, NegativePhase, TRACES, Verdict};
+use super::{CHAINS, NegativePhase, StepOutcome, TRACES};
 use crate::sampling::mixing::Traces;
-use crate::sampling::trajectory::{Exchange, Level, Trajectory, Weighed, exchange, overlap};
-use crate::state::{State, below, counts, numbers, prefixed, take, take_counts, take_numbers};
+use crate::sampling::trajectory::{Exchange, Level, ScoredSamples, Trajectory, exchange, overlap};
+use crate::state::{
+    State, counts, numbers, take, take_counts, take_numbers, with_prefix, without_prefix,
+};
 use crate::{Error, Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// Learning with the trajectory's own ladder (Béreux, Decelle, Furtlehner, Seoane 2026).
@@ -131,7 +133,7 @@ impl NegativePhase for ParallelTrajectory {
         let Some(ladder) = &mut self.ladder else {
             return Err(Error::invalid("parallel trajectory tempering", "a ladder", "none"));
         };
-        let Weighed { visible, hidden_inputs, .. } = ladder.step(rbm, self.steps, rng)?;
+        let ScoredSamples { visible, hidden_inputs, .. } = ladder.step(rbm, self.steps, rng)?;
         self.traces.follow(rbm, &visible, &hidden_inputs)?;
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
@@ -140,9 +142,9 @@ impl NegativePhase for ParallelTrajectory {
         self.steps = steps;
     }
 
-    fn learned(&mut self, rbm: &Rbm, _: &Gradient, rng: &mut Rng) -> Result<Verdict> {
+    fn after_step(&mut self, rbm: &Rbm, _: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
         let (Some(mut ladder), Some(previous)) = (self.ladder.take(), &self.previous) else {
-            return Ok(Verdict::Kept);
+            return Ok(StepOutcome::Kept);
         };
         let since = ladder.since + 1;
         let mut is_undone = false;
@@ -177,10 +179,10 @@ impl NegativePhase for ParallelTrajectory {
             ladder.since += 1;
         }
         self.ladder = Some(ladder);
-        Ok(if is_undone { Verdict::Undone } else { Verdict::Kept })
+        Ok(if is_undone { StepOutcome::Undone } else { StepOutcome::Kept })
     }
 
-    fn pace(&self) -> f64 {
+    fn learning_rate_factor(&self) -> f64 {
         let saved = || self.restored.as_ref()?.get("pace")?.to_vec1::<f64>().ok()?.first().copied();
         self.ladder.as_ref().map(|ladder| ladder.pace).or_else(saved).unwrap_or(1.0)
     }
@@ -201,11 +203,11 @@ impl NegativePhase for ParallelTrajectory {
 impl Stateful for ParallelTrajectory {
     fn state(&self) -> State {
         let ladder = self.ladder.as_ref().map(Ladder::state).or_else(|| self.restored.clone());
-        ladder.into_iter().flatten().chain(prefixed(TRACES, self.traces.state())).collect()
+        ladder.into_iter().flatten().chain(with_prefix(TRACES, self.traces.state())).collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.traces.restore(&below(TRACES, state))?;
+        self.traces.restore(&without_prefix(TRACES, state))?;
         self.ladder = None;
         self.restored = state.contains_key(CHAINS).then(|| state.clone());
         Ok(())
@@ -268,7 +270,7 @@ impl Ladder {
     }
 
     /// The chains after `steps` Gibbs steps and an exchange with samples of the newest copy.
-    pub(super) fn step(&mut self, rbm: &Rbm, steps: usize, rng: &mut Rng) -> Result<Weighed> {
+    pub(super) fn step(&mut self, rbm: &Rbm, steps: usize, rng: &mut Rng) -> Result<ScoredSamples> {
         if let Some((gap, acceptance)) = self.trajectory.visit(rng)? {
             blend(&mut self.acceptance[gap], acceptance);
         }
@@ -281,7 +283,7 @@ impl Ladder {
         let (met, start) = self.trajectory.draw(newest, rng)?;
         let copy = &self.trajectory.newest()?.rbm;
         let Exchange { first, second, acceptance } =
-            exchange((copy, met), (rbm, Weighed::by(rbm, visible)?), rng)?;
+            exchange((copy, met), (rbm, ScoredSamples::by(rbm, visible)?), rng)?;
         self.trajectory.put(newest, start, &first)?;
         blend(&mut self.acceptance[newest], acceptance);
         self.online = 0.5 * (self.online + acceptance);
@@ -350,7 +352,7 @@ impl Ladder {
     pub(super) fn of(state: &State, rbm: &Rbm) -> Result<Self> {
         let mut levels = Vec::new();
         loop {
-            let state = below(&format!("level.{}", levels.len()), state);
+            let state = without_prefix(&format!("level.{}", levels.len()), state);
             if state.is_empty() {
                 break;
             }

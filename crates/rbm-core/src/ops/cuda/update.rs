@@ -15,7 +15,7 @@ use candle_core::{
 };
 
 use super::{Kernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
-use crate::ops::outer::{Direction, Outer, Step};
+use crate::ops::outer::{Outer, Representation, Step};
 use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
@@ -123,7 +123,7 @@ fn run_step<T: Number>(
     let mut v = contiguous_mut::<T>(velocity, velocity_layout)?;
     let count = n as u64;
     match &step.ascent.direction {
-        Direction::Tensor(gradient) => {
+        Representation::Tensor(gradient) => {
             let (storage, layout) = gradient.storage_and_layout();
             let Storage::Cuda(gradient) = &*storage else {
                 candle_core::bail!("momentum-step: expected the gradient on the parameter's device")
@@ -138,7 +138,7 @@ fn run_step<T: Number>(
             // SAFETY: (n, parameter, velocity, gradient, keep, rate, l1, l2), with n numbers in each of the three.
             unsafe { launch(arguments, n) }
         }
-        Direction::Outer(terms) => {
+        Representation::Outer(terms) => {
             for term in terms {
                 accumulate(&device, &mut v, keep, T::from_f64(step.rate), term)?;
                 keep = T::from(true);

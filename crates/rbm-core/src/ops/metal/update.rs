@@ -4,7 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage};
 
 use super::{Numbers, count, launch};
-use crate::ops::outer::{Direction, Step};
+use crate::ops::outer::{Representation, Step};
 use crate::ops::reference::outer_sum;
 use crate::ops::slices::same_count;
 
@@ -83,8 +83,8 @@ impl InplaceOp1 for WithParameter<'_> {
     fn metal_fwd(&self, velocity: &mut MetalStorage, layout: &Layout) -> Result<()> {
         let (step, penalty) = (self.step, self.step.ascent.penalty);
         let gradient = match &step.ascent.direction {
-            Direction::Tensor(gradient) => gradient.clone(),
-            Direction::Outer(terms) => outer_sum(terms).map_err(candle_core::Error::wrap)?,
+            Representation::Tensor(gradient) => gradient.clone(),
+            Representation::Outer(terms) => outer_sum(terms).map_err(candle_core::Error::wrap)?,
         };
         let (storage, gradient_layout) = gradient.storage_and_layout();
         let Storage::Metal(gradient) = &*storage else {
