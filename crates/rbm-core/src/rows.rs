@@ -16,10 +16,18 @@ pub trait Rows: Debug + Send + Sync {
     /// The number of values of a case.
     fn width(&self) -> usize;
 
-    /// The cases with these numbers, in this order, `(indices, width)`. Errors for a number that is not below the count.
+    /// The cases with these numbers, in this order, `(indices, width)`.
+    ///
+    /// # Errors
+    ///
+    /// For a number that is not below the count.
     fn rows(&self, indices: &[u32]) -> Result<Tensor>;
 
-    /// The cases `range` in their own order, `(range, width)`. Errors for a range that ends behind the last case.
+    /// The cases `range` in their own order, `(range, width)`.
+    ///
+    /// # Errors
+    ///
+    /// For a range that ends behind the last case.
     fn block(&self, range: Range<usize>) -> Result<Tensor>;
 }
 

@@ -43,6 +43,10 @@ pub struct Annealing {
 
 impl Annealing {
     /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn forward(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -57,6 +61,10 @@ impl Annealing {
 
     /// A chain from each of `samples` `(chains, visible)` downwards; they must be samples of the machine in equilibrium,
     /// or the estimate means nothing. `betas` ascend from 0 to 1, as forwards.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn reverse(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -113,6 +121,10 @@ impl Annealing {
 
     /// Weighs the chains against the next inverse temperature, and moves them there by one Gibbs step, unless it is the last.
     /// Nothing happens when all is done.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         if self.is_done() {
             return Ok(());
@@ -143,8 +155,12 @@ impl Annealing {
         &self.visible
     }
 
-    /// log Z of the machine at the inverse temperature reached: the log of the mean weight forwards, its negative backwards.
-    /// Errors unless all is done.
+    /// log Z of the machine at the inverse temperature reached: the log of the mean weight forwards, its negative
+    /// backwards.
+    ///
+    /// # Errors
+    ///
+    /// Unless all is done.
     pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
         if !self.is_done() {
             let (weighed, all) = self.progress();

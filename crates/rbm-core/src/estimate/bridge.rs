@@ -31,7 +31,11 @@ impl Bridge {
         Self { gaps, chains, up: Vec::new(), down: Vec::new() }
     }
 
-    /// Takes in a sweep: `up` and `down` as [`Swaps`](crate::sampling::Swaps) has them. Errors when they are of another ladder.
+    /// Takes in a sweep: `up` and `down` as [`Swaps`](crate::sampling::Swaps) has them.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another ladder.
     pub fn push(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
         let expected = self.gaps * self.chains;
         if up.len() != expected || down.len() != expected {
@@ -62,8 +66,11 @@ impl Bridge {
         self.up.len() / (self.gaps * self.chains).max(1)
     }
 
-    /// log Z(top) − log Z(bottom). The error is that of the mean over chains, whose sweeps may be correlated. Errors with
-    /// fewer than two chains, or before the first sweep.
+    /// log Z(top) − log Z(bottom). The error is that of the mean over chains, whose sweeps may be correlated.
+    ///
+    /// # Errors
+    ///
+    /// With fewer than two chains, or before the first sweep.
     pub fn log_ratio(&self) -> Result<Estimate> {
         if self.chains < 2 || self.up.is_empty() {
             let found = format!("{} chains, {} sweeps", self.chains, self.sweeps());

@@ -34,6 +34,10 @@ pub struct Equilibrium {
 
 impl Equilibrium {
     /// Replicas that have climbed from β = 0 once.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn new(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -107,6 +111,10 @@ impl Equilibrium {
     }
 
     /// One sweep of all replicas, and what follows from it. Nothing happens when all is done.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         if self.is_done() {
             return Ok(());
@@ -187,6 +195,10 @@ impl Equilibrium {
     }
 
     /// The samples wanted, `(samples, visible)`, spread over the sampling. Errors before there are enough.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read, or there are not enough of them yet.
     pub fn samples(&self) -> Result<Tensor> {
         let wanted = self.rows_kept();
         if self.samples.len() < wanted {
@@ -199,6 +211,10 @@ impl Equilibrium {
     }
 
     /// log Z by Bennett's ratio over the ladder. Errors before there is a sample.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read, or there are not enough of them yet.
     pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
         let ratio = self.bridge.log_ratio()?;
         let at_zero = self.tempering.path.log_partition_at_zero(rbm)?;
@@ -206,6 +222,10 @@ impl Equilibrium {
     }
 
     /// Everything that is needed to go on: tensors by name, and the rest.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read, or there are not enough of them yet.
     pub fn checkpoint(&self) -> Result<(State, TemperingProgress)> {
         let (up, down) = self.bridge.collected();
         let mut state: State = with_prefix("replicas", self.replicas.state()).collect();
@@ -216,7 +236,11 @@ impl Equilibrium {
         Ok((state, self.standing.clone()))
     }
 
-    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort. Errors when tensors are missing.
+    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort.
+    ///
+    /// # Errors
+    ///
+    /// When tensors are missing.
     pub fn resume(
         path: AnnealingPath,
         effort: TemperingConfig,

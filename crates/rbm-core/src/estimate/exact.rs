@@ -7,8 +7,11 @@ use crate::units::enumerate;
 use crate::{Error, Layer, Rbm, Result, Rows, rows};
 
 /// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
-/// `f64`. Errors when both sides have more than [`enumerate::MOST`], or when there is no such number
-/// ([`Rbm::check_normalisable`]).
+/// `f64`.
+///
+/// # Errors
+///
+/// When both sides have more than [`enumerate::MOST`], or when there is no such number ([`Rbm::check_normalisable`]).
 pub fn log_partition(rbm: &Rbm) -> Result<f64> {
     rbm.check_normalisable()?;
     let visible = enumerate::count(rbm.visible());
@@ -25,8 +28,11 @@ pub fn log_partition(rbm: &Rbm) -> Result<f64> {
     }
 }
 
-/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact, a block at a time. Errors as
-/// [`log_partition`].
+/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact, a block at a time.
+///
+/// # Errors
+///
+/// As [`log_partition`].
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};

@@ -52,7 +52,11 @@ pub struct Report {
 }
 
 impl<C: Rows> Monitor<C> {
-    /// Looks at the machine, a block of cases at a time. Errors when there are no cases.
+    /// Looks at the machine, a block of cases at a time.
+    ///
+    /// # Errors
+    ///
+    /// When there are no cases.
     pub fn report(&self, rbm: &Rbm) -> Result<Report> {
         let n = self.train.count();
         if n == 0 {
@@ -180,11 +184,19 @@ fn mean_free_energy(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
 }
 
 /// Mean squared difference per unit between `cases` and `reconstruction`, both `(n, width)`.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn reconstruction_error(cases: &Tensor, reconstruction: &Tensor) -> Result<f64> {
     mean(&(cases - reconstruction)?.sqr()?)
 }
 
 /// Mean |ΔW| / mean |W| of a step from `before` to `after`; about 1e-3 is healthy (Practical Guide §7).
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
     let step = mean(&(after.detach() - before)?.abs()?)?;
     Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))
@@ -195,7 +207,11 @@ pub(crate) fn diverged(what: String) -> Error {
     Error::Diverged { place: "training".into(), what, hint }
 }
 
-/// Errors with a hint when a parameter is not finite, or a weight matrix has exploded.
+/// Looks whether parameters are still finite.
+///
+/// # Errors
+///
+/// With a hint when a parameter is not finite, or a weight matrix has exploded.
 pub fn check_parameters<'a>(parameters: impl IntoIterator<Item = &'a Var>) -> Result<()> {
     for var in parameters {
         let size = mean(&var.as_detached_tensor().abs()?)?;
@@ -209,7 +225,11 @@ pub fn check_parameters<'a>(parameters: impl IntoIterator<Item = &'a Var>) -> Re
     Ok(())
 }
 
-/// Errors with a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
+/// Looks whether a machine is still sound.
+///
+/// # Errors
+///
+/// With a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
 /// be normalised.
 pub fn check(rbm: &Rbm) -> Result<()> {
     for (name, var) in rbm.parameters() {
@@ -245,9 +265,13 @@ const ABSURD: f64 = 1e3;
 const TOLERANCE: f64 = 1.05;
 
 impl Report {
-    /// Errors with a hint when the energies, the reconstruction or the pseudo-likelihood are so far from anything that learning
-    /// can lead to that the machine has diverged, though its parameters are still numbers; `fantasies` are the machine's own
-    /// chains, where it has some.
+    /// Looks at the numbers of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// With a hint when the energies, the reconstruction or the pseudo-likelihood are so far from anything that
+    /// learning can lead to that the machine has diverged, though its parameters are still numbers; `fantasies` are
+    /// the machine's own chains, where it has some.
     pub fn check<'a>(
         &self,
         rbm: &Rbm,

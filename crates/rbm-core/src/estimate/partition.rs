@@ -105,6 +105,10 @@ pub struct BidirectionalAis<'a> {
 
 impl<'a> BidirectionalAis<'a> {
     /// Before the first step. `path` should begin near the data: [`AnnealingPath::from_cases`].
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: Options) -> Result<Self> {
         if options.both && (options.effort.chains < 2 || options.effort.samples < 2) {
             let found = format!("{} and {}", options.effort.chains, options.effort.samples);
@@ -155,6 +159,10 @@ impl<'a> BidirectionalAis<'a> {
     }
 
     /// One step of the stage, and the way into the next where it was the last.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn step(&mut self) -> Result<()> {
         let Self { rbm, path, options, rng, found, samples, .. } = self;
         let next = match &mut self.stage {
@@ -201,6 +209,10 @@ impl<'a> BidirectionalAis<'a> {
     }
 
     /// Everything that is needed to go on: tensors by name, and the rest.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read, or there are not enough of them yet.
     pub fn checkpoint(&self) -> Result<(State, Record)> {
         let (state, standing) = match &self.stage {
             Stage::Forward(annealing) | Stage::Reverse(annealing) => (annealing.state(), None),
@@ -227,6 +239,10 @@ impl<'a> BidirectionalAis<'a> {
     }
 
     /// Goes on from what [`BidirectionalAis::checkpoint`] gave. `None` where it belongs to another machine, path or options.
+    ///
+    /// # Errors
+    ///
+    /// When the tensors are not those of such an estimation.
     pub fn resume(
         rbm: &'a Rbm,
         path: AnnealingPath,

@@ -14,6 +14,10 @@ use crate::{Error, Rbm, Result, Rng, ops};
 /// the nearest one. It takes as much time as one half-step of Gibbs sampling for every column and every value that the column
 /// can have but one; with draws, for every pair of categories.
 ///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
+///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
 /// use rbm_core::estimate::pseudo_likelihood;
@@ -30,6 +34,10 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
 }
 
 /// What [`pseudo_likelihood`] is the mean of: Σᵢ log p(vᵢ | the other v) of each of `cases` `(n, visible)`, in nats; `n` numbers.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
     let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
     let mut totals = vec![0.0; cases.dim(0)?];
@@ -73,6 +81,10 @@ pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
 
 /// An unbiased estimate of [`pseudo_likelihood`] that looks at one randomly chosen unit of each case, as scikit-learn's
 /// `score_samples` does; of every so many-th case where [`pseudo_likelihood_stride`] says so.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
     use rand::RngExt;
     let stride = pseudo_likelihood_stride(rbm, cases.dim(0)?);

@@ -180,6 +180,10 @@ impl Default for LineSearch {
 impl LineSearch {
     /// Looks for a step from `start`, where the slope is above zero, first at the step `first`. It is `None` where no place
     /// that was looked at is high enough, and the highest that is where the last one did not end the search.
+    ///
+    /// # Errors
+    ///
+    /// When `look` fails.
     pub fn run<T>(
         &self,
         start: Place<T>,

@@ -10,9 +10,17 @@ use crate::{Error, Gradient, Rbm, Result, Stateful};
 pub trait Optimizer: Stateful {
     /// One step of all `parameters`, in place; `ascents` has a direction of the same shape for each. The same parameters,
     /// in the same order, must be given every time.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()>;
 
     /// One step of a machine: [`Optimizer::ascend`], then [`Rbm::constrain`].
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     fn step(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
         let parameters: Vec<_> = rbm.parameters().into_iter().map(|(_, var)| var).collect();
         self.ascend(&parameters, &gradient.ascents())?;

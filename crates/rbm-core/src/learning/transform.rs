@@ -12,6 +12,10 @@ use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
 /// One change of the gradient. Transforms are applied in the order in which they stand.
 pub trait Transform: Stateful {
     /// The changed gradient; `positive` is the phase of the data in the same step.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     fn apply(&mut self, gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient>;
 }
 
@@ -118,7 +122,11 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Clipping at `norm`. Errors unless it is positive.
+    /// Clipping at `norm`.
+    ///
+    /// # Errors
+    ///
+    /// Unless it is positive.
     pub fn new(norm: f64) -> Result<Self> {
         if norm > 0.0 {
             Ok(Self { norm })
@@ -179,6 +187,10 @@ impl Centre {
 
     /// Offsets that begin where the machine stands: μ at the visible means without inputs, which after
     /// [`Init`](crate::model::init::Init) are the data's, and λ at the hidden means that μ causes.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn of(rbm: &Rbm, rate: f64) -> Result<Self> {
         let none = rbm.weights().as_detached_tensor().narrow(1, 0, 1)?.t()?.zeros_like()?;
         let visible = rbm.visible().mean(&none)?.detach();

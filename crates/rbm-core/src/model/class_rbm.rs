@@ -18,7 +18,11 @@ pub struct ClassRbm<'a> {
 }
 
 impl<'a> ClassRbm<'a> {
-    /// The machine seen so. Errors with its visible units when they do not end in a label, or hold nothing else.
+    /// The machine seen so.
+    ///
+    /// # Errors
+    ///
+    /// With its visible units when they do not end in a label, or hold nothing else.
     pub fn of(rbm: &'a Rbm) -> Result<Self> {
         let units = rbm.visible().units();
         match &units.groups()[..] {
@@ -47,6 +51,10 @@ impl<'a> ClassRbm<'a> {
     }
 
     /// `visible` `(cases, visible)` as data `(cases, width)` and labels `(cases, classes)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn split(&self, visible: &Tensor) -> Result<(Tensor, Tensor)> {
         let (_, found) = visible.dims2()?;
         if found != self.width + self.classes {
@@ -58,6 +66,10 @@ impl<'a> ClassRbm<'a> {
     }
 
     /// Data `(cases, width)` and labels `(cases, classes)` side by side.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
         Ok(Tensor::cat(&[data, labels], 1)?)
     }
@@ -70,12 +82,20 @@ impl<'a> ClassRbm<'a> {
     }
 
     /// W_y, what each class says to the hidden units, `(classes, hidden)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn label_weights(&self) -> Result<Tensor> {
         Ok(self.rbm.weights().narrow(0, self.width, self.classes)?)
     }
 
-    /// The machine of the data alone where the class is `class`: p(x, h | y) is that of a machine without label units whose hidden
-    /// biases are those of this one and the class's weights W_y together. Its parameters are copies. Errors for a class that there is not.
+    /// The machine of the data alone where the class is `class`: p(x, h | y) is that of a machine without label units
+    /// whose hidden biases are those of this one and the class's weights W_y together. Its parameters are copies.
+    ///
+    /// # Errors
+    ///
+    /// For a class that there is not.
     pub fn given(&self, class: u32) -> Result<Rbm> {
         if class as usize >= self.classes {
             let expected = format!("below the machine's {} classes", self.classes);
@@ -114,11 +134,19 @@ impl<'a> ClassRbm<'a> {
     }
 
     /// xW_x, what `data` `(cases, width)` say to the hidden units, `(cases, hidden)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn data_inputs(&self, data: &Tensor) -> Result<Tensor> {
         ops::product(data, &self.rbm.weights().narrow(0, 0, self.width)?)
     }
 
     /// The same of a phase, from the inputs that it carries: those less what its labels say. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn data_inputs_of(&self, phase: &Phase) -> Result<Tensor> {
         let (_, labels) = self.split(&phase.visible)?;
         let of_labels = ops::product(&labels, &self.label_weights()?.detach())?;
@@ -139,6 +167,10 @@ impl<'a> ClassRbm<'a> {
 
     /// F(x, y) of `data` x `(cases, width)` with every class y, in nats, `(cases, classes)`: what [`Rbm::free_energy`] says
     /// of the joined rows, by one product. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn free_energies(&self, data: &Tensor) -> Result<Tensor> {
         let scores = self.scores(&self.data_inputs(data)?)?;
         // A label without a class has no energy: what remains is E(x).
@@ -149,11 +181,19 @@ impl<'a> ClassRbm<'a> {
 
     /// log p(y | x) of every class y, in nats, for `data` x `(cases, width)`: `(cases, classes)` (Larochelle and Bengio 2008,
     /// §2). Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn log_probabilities(&self, data: &Tensor) -> Result<Tensor> {
         self.log_probabilities_from(&self.data_inputs(data)?)
     }
 
     /// The same from xW_x `(cases, hidden)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn log_probabilities_from(&self, data_inputs: &Tensor) -> Result<Tensor> {
         let scores = self.scores(data_inputs)?;
         let shifted = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?;
@@ -162,6 +202,10 @@ impl<'a> ClassRbm<'a> {
 
     /// E[h | x] = Σ_y p(y | x)·E[h | x, y] for `data` x `(cases, width)`, `(cases, hidden)`: what the hidden units do where the
     /// label is not known. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn hidden_mean(&self, data: &Tensor) -> Result<Tensor> {
         let inputs = self.data_inputs(data)?;
         let shares = self.log_probabilities_from(&inputs)?.exp()?;

@@ -20,7 +20,11 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// The positive phase of `cases` `(cases, visible)`. Errors when there are none.
+    /// The positive phase of `cases` `(cases, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
     pub fn of(rbm: &Rbm, cases: &Tensor) -> Result<Self> {
         if cases.elem_count() == 0 {
             return Err(Error::invalid("a phase", "at least one case", "none"));
@@ -30,6 +34,10 @@ impl Phase {
     }
 
     /// How many configurations there are.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn cases(&self) -> Result<usize> {
         Ok(self.visible.dim(0)?)
     }
@@ -42,6 +50,10 @@ impl Phase {
     }
 
     /// The weighted average of `x` `(cases, width)` over the rows, `(width,)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn average(&self, x: &Tensor) -> Result<Tensor> {
         self.average_by(x, self.weights()?.as_ref())
     }
@@ -68,6 +80,10 @@ pub struct Averages {
 impl Averages {
     /// The averages over the rows of `phase`. Hidden units count with their means (Practical Guide §3.3), which has the same
     /// expectation as samples and less noise.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
@@ -95,6 +111,10 @@ impl Averages {
     }
 
     /// All averages `factor` times as large.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn times(self, factor: f64) -> Result<Self> {
         let times = |x: Vec<Tensor>| x.into_iter().map(|x| Ok((x * factor)?)).collect();
         let (visible, hidden): (Result<_>, Result<_>) = (times(self.visible), times(self.hidden));
@@ -103,6 +123,10 @@ impl Averages {
     }
 
     /// The sum of both, average by average.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn plus(mut self, other: Self) -> Result<Self> {
         let plus = |x: Vec<Tensor>, y: Vec<Tensor>| {
             x.into_iter().zip(y).map(|(x, y)| Ok((x + y)?)).collect::<Result<_>>()
@@ -127,11 +151,19 @@ pub struct Gradient {
 
 impl Gradient {
     /// The average over `positive` less the average over `negative`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn between(rbm: &Rbm, positive: &Phase, negative: &Phase) -> Result<Self> {
         Self::of(Averages::of(rbm, positive)?, Averages::of(rbm, negative)?)
     }
 
     /// What the data say less what the machine says.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
         let difference = positive.plus(negative.times(-1.0)?)?;
         Ok(Self {
@@ -148,6 +180,10 @@ impl Gradient {
     }
 
     /// Multiplied out: a tensor for each of [`Rbm::parameters`], in their order.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn tensors(&self, rbm: &Rbm) -> Result<Vec<Tensor>> {
         let weights = self.weights.tensor(rbm.weights())?;
         Ok(std::iter::once(weights)
@@ -157,6 +193,10 @@ impl Gradient {
     }
 
     /// The Euclidean norm over all parts.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn norm(&self, rbm: &Rbm) -> Result<f64> {
         let mut squares = 0.0;
         for part in self.tensors(rbm)? {

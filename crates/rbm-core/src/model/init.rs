@@ -23,6 +23,10 @@ impl Default for Init {
 impl Init {
     /// Draws the weights, sets the hidden biases, and fits the visible layer alone to the mean and variance of `cases`
     /// `(n, visible)`: log p/(1−p) for Bernoulli units.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn apply(&self, rbm: &Rbm, cases: &dyn Rows, rng: &mut Rng) -> Result<()> {
         self.draw_weights(rbm, rng)?;
         let (mean, variance) = moments(cases)?;
@@ -30,6 +34,10 @@ impl Init {
     }
 
     /// The part of [`Init::apply`] that needs no data; the visible biases stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn draw_weights(&self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         let weights = rbm.weights();
         let noise = ops::normal(weights.shape(), weights.dtype(), weights.device(), rng)?;
@@ -85,13 +93,21 @@ pub fn mirror(below: &Rbm, above: &Rbm) -> Result<()> {
     Ok(())
 }
 
-/// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`. Errors when there are no cases.
+/// The mean and the variance of each column of `cases` `(n, width)`, each `(width,)`.
+///
+/// # Errors
+///
+/// When there are no cases.
 pub fn moments(cases: &dyn Rows) -> Result<(Tensor, Tensor)> {
     moments_of_blocks(|| rows::blocks(cases))
 }
 
 /// [`moments`] of cases that come in blocks `(rows, width)`, so that they are never needed all at once; `blocks` is called
 /// twice and must give the same blocks.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn moments_of_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
 where
     B: Iterator<Item = Result<Tensor>>,
@@ -100,6 +116,10 @@ where
 }
 
 /// [`moments_of_blocks`] where each block comes with how much every row of it counts, if not all count as much.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn moments_of_weighted_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
 where
     B: Iterator<Item = Result<(Tensor, Option<Vec<f32>>)>>,
@@ -135,6 +155,10 @@ where
 impl Rbm {
     /// A machine of Bernoulli units, of `cases`' type and on their device, initialised by [`Init::default`] from `cases`
     /// `(n, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn bernoulli(cases: &Tensor, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let visible = Units::bernoulli(cases.dim(1)?);
         let rbm = Self::new(&visible, &Units::bernoulli(hidden), cases.dtype(), cases.device())?;

@@ -19,6 +19,10 @@ const PRECISION: f64 = 1e-9;
 impl Rbm {
     /// How strongly unbounded units of both layers are coupled, in units of their precisions: below one the machine can be
     /// normalised. Zero where one layer is bounded.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn coupling(&self) -> Result<f64> {
         if !self.is_unbounded()? {
             return Ok(0.0);
@@ -45,12 +49,20 @@ impl Rbm {
     }
 
     /// Whether both layers have units without bounds, so that it is for the weights to decide whether this is a distribution.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn is_unbounded(&self) -> Result<bool> {
         let is_free = |tails: Vec<Tail>| tails.iter().any(|tail| tail.precision < f64::INFINITY);
         Ok(is_free(self.visible().tails()?) && is_free(self.hidden().tails()?))
     }
 
-    /// Errors, naming the units and the coupling, where the energy falls without bound in some direction: there is no
+    /// Asks whether the machine is a distribution at all.
+    ///
+    /// # Errors
+    ///
+    /// Naming the units and the coupling, where the energy falls without bound in some direction: there is no
     /// partition function then, and samples run away.
     pub fn check_normalisable(&self) -> Result<()> {
         let coupling = self.coupling()?;

@@ -33,6 +33,10 @@ pub struct Rbm {
 
 impl Rbm {
     /// A machine of these units whose parameters are all zero. [`Init`](super::init::Init) breaks the symmetry.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn new(visible: &Units, hidden: &Units, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Var::zeros((visible.size(), hidden.size()), dtype, device)?;
         Ok(Self {
@@ -42,7 +46,11 @@ impl Rbm {
         })
     }
 
-    /// A machine of the layers and weights `(visible, hidden)` given. Errors when the shapes disagree.
+    /// A machine of the layers and weights `(visible, hidden)` given.
+    ///
+    /// # Errors
+    ///
+    /// When the shapes disagree.
     pub fn from_parts(
         visible: Box<dyn Layer>,
         hidden: Box<dyn Layer>,
@@ -106,6 +114,10 @@ impl Rbm {
     ///
     /// Where visible configurations have numbers of draws D of their own, hidden biases count D times (Salakhutdinov and Hinton 2009):
     /// D − 1 times here, and once in the hidden layer.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn hidden_inputs(&self, v: &Tensor) -> Result<Tensor> {
         let inputs = ops::product(v, &self.weights)?;
         let Some(draws) = self.visible.own_draws(v)? else { return Ok(inputs) };
@@ -116,52 +128,92 @@ impl Rbm {
     }
 
     /// hWᵀ, what the hidden units say to each visible one. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn visible_inputs(&self, h: &Tensor) -> Result<Tensor> {
         ops::product_transposed(h, &self.weights)
     }
 
     /// E(v, h) in nats, `(batch,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn energy(&self, v: &Tensor, h: &Tensor) -> Result<Tensor> {
         let interaction = (self.hidden_inputs(v)? * h)?.sum(1)?;
         Ok(((self.visible.energy(v)? + self.hidden.energy(h)?)? - interaction)?)
     }
 
     /// F(v) = −log Σ_h exp(−E(v, h)) in nats, `(batch,)` (Practical Guide §16.1). Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
         self.free_energy_given(v, &self.hidden_inputs(v)?)
     }
 
     /// [`Rbm::free_energy`] where the products vW are known. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn free_energy_given(&self, v: &Tensor, hidden_inputs: &Tensor) -> Result<Tensor> {
         Ok((self.visible.energy(v)? - self.hidden.cgf(hidden_inputs)?)?)
     }
 
     /// E[h | v].
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn hidden_mean(&self, v: &Tensor) -> Result<Tensor> {
         self.hidden.mean(&self.hidden_inputs(v)?)
     }
 
     /// E[v | h].
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn visible_mean(&self, h: &Tensor) -> Result<Tensor> {
         self.visible.mean(&self.visible_inputs(h)?)
     }
 
     /// [`Rbm::visible_mean`] where each row has as many draws as that of `like` sums to, if they have numbers of their own.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn visible_mean_like(&self, h: &Tensor, like: &Tensor) -> Result<Tensor> {
         self.visible.mean_like(&self.visible_inputs(h)?, like)
     }
 
     /// h drawn from p(h | v).
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn sample_hidden(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.hidden.sample(&self.hidden_inputs(v)?, rng)
     }
 
     /// v drawn from p(v | h).
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn sample_visible(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.visible.sample(&self.visible_inputs(h)?, rng)
     }
 
     /// The same machine seen from the other side: visible and hidden exchanged. A copy, not a view.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn mirror(&self) -> Result<Self> {
         let weights = self.weights.as_detached_tensor().t()?.copy()?;
         Ok(Self {
@@ -172,6 +224,10 @@ impl Rbm {
     }
 
     /// A machine of layers of the same types, with its own copy of every parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             visible: self.visible.try_clone()?,
@@ -180,7 +236,11 @@ impl Rbm {
         })
     }
 
-    /// Takes over every parameter of `other`. Errors when it is of another shape.
+    /// Takes over every parameter of `other`.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another shape.
     pub fn set(&self, other: &Self) -> Result<()> {
         for ((_, to), (_, from)) in self.parameters().into_iter().zip(other.parameters()) {
             to.set(&from.as_detached_tensor())?;
@@ -189,6 +249,10 @@ impl Rbm {
     }
 
     /// Brings parameters that a step has pushed out of their range back into it.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn constrain(&self) -> Result<()> {
         self.visible.constrain()?;
         self.hidden.constrain()

@@ -13,6 +13,10 @@ pub const LARGEST: usize = 1024;
 
 /// The `count` largest singular values of W, the largest first, as the roots of the eigenvalues of WᵀW or WWᵀ: good to half
 /// of the digits that the machine's type has. `None` where both sides of W are above [`LARGEST`].
+///
+/// # Errors
+///
+/// When the parameters cannot be read or copied.
 pub fn singular_values(rbm: &Rbm, count: usize) -> Result<Option<Vec<f64>>> {
     let weights = rbm.weights().as_detached_tensor();
     let (visible, hidden) = weights.dims2()?;

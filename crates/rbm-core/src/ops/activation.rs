@@ -16,6 +16,10 @@ use candle_core::CudaStorage;
 use candle_core::MetalStorage;
 
 /// The logistic function, elementwise, with its derivative. `x` of any shape, `f32` or `f64`.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::sigmoid(x);
@@ -24,6 +28,10 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
 }
 
 /// E[x | inputs] = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias` `(width,)`; differentiable in both.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if !has_kernel(inputs) {
         return reference::bernoulli_mean(inputs, bias);
@@ -250,6 +258,10 @@ fn mean_f64(x: &[f64], bias: &[f64]) -> Vec<f64> {
 
 /// log(1 + exp(x)), elementwise, `f32` or `f64`; it neither overflows nor underflows, and its derivative is
 /// [`sigmoid`].
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::softplus(x);
@@ -325,6 +337,10 @@ fn softplus_f64(x: &[f64]) -> Vec<f64> {
 
 /// Σⱼ softplus(inputs + bias) of every row, the cumulant generating function of units that are zero or one, in one pass.
 /// `inputs` `(batch, width)`, `bias` `(width,)`; `(batch,)`. Differentiable in both.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_cgf(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if !has_fused(inputs) {
         return super::sum_within_rows(&softplus(&super::add_bias(inputs, bias)?)?);

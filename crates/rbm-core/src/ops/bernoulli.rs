@@ -16,6 +16,10 @@ use candle_core::CudaStorage;
 use candle_core::MetalStorage;
 
 /// Zeros and ones with P(1) = sigmoid(inputs + bias), in one pass. `inputs` `(batch, width)`, `bias` `(width,)`. A leaf.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result<Tensor> {
     let draw = rng.draw();
     if !has_kernel(inputs) {
@@ -27,6 +31,10 @@ pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result
 
 /// The mean and a sample from it in one pass, both leaves, each `(batch, width)`. The sample is the one that
 /// [`bernoulli_sample`] gives at the same place of the generator.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_mean_and_sample(
     inputs: &Tensor,
     bias: &Tensor,

@@ -20,6 +20,10 @@ use crate::{Error, Result, Rng};
 /// columns: with one draw, a one in the column of the state. `inputs` `(batch, width)`, `bias` `(width,)`. A leaf.
 ///
 /// One uniform number a draw, by inversion. Away from the CPU several draws are made there.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn multinomial_sample(
     inputs: &Tensor,
     bias: &Tensor,
@@ -35,6 +39,10 @@ pub fn multinomial_sample(
 }
 
 /// The same where row i has `draws[i]` draws, and all of its columns are the states of one site.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn multinomial_sample_of_rows(
     inputs: &Tensor,
     bias: &Tensor,
@@ -168,6 +176,10 @@ pub fn log_factorial(n: usize) -> f64 {
 }
 
 /// log |Γ(x)|, elementwise; a leaf.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn log_gamma(x: &Tensor) -> Result<Tensor> {
     let host = if has_fused(x) { x.detach() } else { x.detach().to_device(&Device::Cpu)? };
     Ok(host.contiguous()?.apply_op1_no_bwd(&LogGamma)?.to_device(x.device())?)
@@ -200,6 +212,10 @@ fn log_gammas<T: Real>(x: &[T]) -> Vec<T> {
 
 /// Binomial numbers of `trials` trials with P(success) = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias`
 /// `(width,)`. A leaf. Away from the CPU it is made there.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn binomial_sample(
     inputs: &Tensor,
     bias: &Tensor,

@@ -23,6 +23,10 @@ const PIECE: usize = 64;
 
 /// Σⱼ softplus(inputs_ij + shifts_kj) for every row i of `inputs` `(batch, width)` and k of `shifts` `(count, width)`:
 /// `(batch, count)`. Differentiable in both.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn crossed_cgf(inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
     if !has_fused(inputs) {
         let columns = (0..shifts.dim(0)?).map(|k| bernoulli_cgf(inputs, &shifts.get(k)?));
@@ -33,6 +37,10 @@ pub fn crossed_cgf(inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
 
 /// Σₖ weights_ik·sigmoid(inputs_ij + shifts_kj), `(batch, width)`, and the same summed over i instead, `(count, width)`; with
 /// `weights` `(batch, count)`. Leaves.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn crossed_means(
     inputs: &Tensor,
     shifts: &Tensor,

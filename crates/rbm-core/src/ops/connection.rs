@@ -60,6 +60,10 @@ impl<'a> Connection<'a> {
     }
 
     /// x·W, with x `(batch, below)`: `(batch, above)`. Differentiable in both.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn inputs(&self, x: &Tensor) -> Result<Tensor> {
         if !self.is_fused(x) {
             return Ok(self.plain(x)?.matmul(self.weights)?);
@@ -70,6 +74,10 @@ impl<'a> Connection<'a> {
     }
 
     /// x·W + bias, with bias `(above,)`. Differentiable in all three.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn affine(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if !self.is_fused(x) {
             return super::add_bias(&self.plain(x)?.matmul(self.weights)?, bias);
@@ -78,6 +86,10 @@ impl<'a> Connection<'a> {
     }
 
     /// sigmoid(x·W + bias): the mean of units that are zero or one. Differentiable in all three.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn sigmoid(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if !self.is_fused(x) {
             return super::bernoulli_mean(&self.plain(x)?.matmul(self.weights)?, bias);
@@ -300,7 +312,11 @@ pub struct Dropout {
 
 impl Dropout {
     /// Leaves out `fraction` of the elements, those that the generator picks now; `None` where it is zero, and then
-    /// nothing is drawn. Errors unless it is at least 0 and below 1.
+    /// nothing is drawn.
+    ///
+    /// # Errors
+    ///
+    /// Unless it is at least 0 and below 1.
     pub fn draw(fraction: f64, rng: &mut Rng) -> Result<Option<Self>> {
         if !(0.0..1.0).contains(&fraction) {
             let found = fraction.to_string();
@@ -311,6 +327,10 @@ impl Dropout {
 
     /// `x` with zeros where it is left out, and elsewhere scaled up to make good for them. A leaf; the same elements at
     /// every call.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         if !has_kernel(x) {
             return reference::dropout(x, self.fraction, self.draw);

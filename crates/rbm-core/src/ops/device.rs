@@ -11,7 +11,9 @@ use crate::{Error, Result};
 /// candle records two events for every tensor, so that streams can wait for each other; where there is one stream only,
 /// they cost time and say nothing. Copy between two such devices through the CPU: nothing makes one wait for the other.
 ///
-/// Errors where the program was built without `cuda`, or no such device answers.
+/// # Errors
+///
+/// Where the program was built without `cuda`, or no such device answers.
 pub fn cuda(ordinal: usize) -> Result<Device> {
     let device = Device::new_cuda_with_stream(ordinal)?;
     #[cfg(feature = "cuda")]
@@ -25,11 +27,19 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
 /// `x` in `f64` on the CPU, a leaf: for looking at. This is where a program waits for a GPU; a step of learning does not.
 ///
 /// The type is changed on the CPU, because Metal has no `f64`.
+///
+/// # Errors
+///
+/// When the numbers cannot be read.
 pub fn to_host(x: &Tensor) -> Result<Tensor> {
     Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
 }
 
 /// Whether every number of `tensor` is finite; whole numbers always are.
+///
+/// # Errors
+///
+/// When the numbers cannot be read.
 pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
         return Ok(true);
@@ -42,7 +52,9 @@ pub fn is_finite(tensor: &Tensor) -> Result<bool> {
 /// Whether products of `f32` may round their factors to TF32, 10 bits after the point, as the tensor cores want them: several
 /// times faster, with a relative error of 5e-4 a factor. Off at first. It holds for every CUDA device of the process.
 ///
-/// Errors where it is to be switched on and `device` is not a CUDA device.
+/// # Errors
+///
+/// Where it is to be switched on and `device` is not a CUDA device.
 pub fn allow_tf32(device: &Device, allow: bool) -> Result<()> {
     if allow && !device.is_cuda() {
         return Err(Error::invalid("TF32", "a CUDA device", format!("{:?}", device.location())));

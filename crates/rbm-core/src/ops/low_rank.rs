@@ -9,7 +9,11 @@ use super::slices::has_product;
 use super::{add_scaled, add_sign_scaled, product, product_transposed};
 use crate::{Error, Result};
 
-/// Σ scale·xᵀy: one buffer, no temporaries. A leaf. Errors when there are no terms or they are of different shapes.
+/// Σ scale·xᵀy: one buffer, no temporaries. A leaf.
+///
+/// # Errors
+///
+/// When there are no terms or they are of different shapes.
 pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
     let Some(first) = terms.first() else {
         return Err(Error::invalid("a sum of outer products", "at least one", "none"));
@@ -49,11 +53,19 @@ fn add_up<T: Real>(terms: &[Outer], (rows, columns): (usize, usize)) -> Result<V
 
 impl Ascent {
     /// The same with one more outer product.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn plus(self, term: Outer) -> Result<Self> {
         self.and(vec![term].into())
     }
 
     /// The sum with `other`, a direction of the same parameter.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn and(mut self, other: Self) -> Result<Self> {
         self.direction = match (self.direction, other.direction) {
             (Representation::Outer(mut terms), Representation::Outer(others)) => {
@@ -74,6 +86,10 @@ impl Ascent {
     }
 
     /// [`Ascent::tensor`] times a vector y `(columns,)` from the right, without multiplying out: `(rows,)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn times_vector(&self, parameter: &Tensor, y: &Tensor) -> Result<Tensor> {
         let y = y.unsqueeze(0)?;
         let said = match &self.direction {
@@ -86,6 +102,10 @@ impl Ascent {
     }
 
     /// A vector x `(rows,)` times [`Ascent::tensor`], without multiplying out: `(columns,)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn vector_times(&self, parameter: &Tensor, x: &Tensor) -> Result<Tensor> {
         let x = x.unsqueeze(0)?;
         let said = match &self.direction {
@@ -115,6 +135,10 @@ impl Ascent {
     }
 
     /// Multiplied out for the parameter as it is: a tensor of its shape, newly made where there is anything to do.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn tensor(&self, parameter: &Tensor) -> Result<Tensor> {
         let fresh = match &self.direction {
             Representation::Outer(terms) => outer_sum(terms)?,

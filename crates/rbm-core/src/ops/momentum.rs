@@ -26,7 +26,11 @@ const PORTIONS: usize = 4;
 
 /// velocity ← momentum·velocity + rate·ascent, then parameter ← parameter + velocity, both in place.
 ///
-/// Errors unless `velocity` and the ascent have the parameter's shape and type. None of them may share memory with another.
+/// None of them may share memory with another.
+///
+/// # Errors
+///
+/// Unless `velocity` and the ascent have the parameter's shape and type.
 pub fn momentum_step(
     parameter: &Tensor,
     velocity: &Tensor,

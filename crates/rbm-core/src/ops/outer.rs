@@ -20,7 +20,11 @@ pub struct Outer {
 }
 
 impl Outer {
-    /// scale·xᵀy, a leaf. Errors unless both are matrices of the same type with a row for each case.
+    /// scale·xᵀy, a leaf.
+    ///
+    /// # Errors
+    ///
+    /// Unless both are matrices of the same type with a row for each case.
     pub fn new(x: &Tensor, y: &Tensor, scale: f64) -> Result<Self> {
         let (cases, _) = x.dims2()?;
         if y.dims2()?.0 != cases || y.dtype() != x.dtype() {
@@ -118,8 +122,11 @@ impl From<Vec<Outer>> for Ascent {
 }
 
 impl Ascent {
-    /// Along the sum of `terms`. Those whose x is the same tensor become one: x is multiplied out once. Errors when such
-    /// terms are of different shapes.
+    /// Along the sum of `terms`. Those whose x is the same tensor become one: x is multiplied out once.
+    ///
+    /// # Errors
+    ///
+    /// When such terms are of different shapes.
     pub fn along(terms: Vec<Outer>) -> Result<Self> {
         let mut merged: Vec<Outer> = Vec::with_capacity(terms.len());
         for term in terms {
@@ -132,6 +139,10 @@ impl Ascent {
     }
 
     /// The same `factor` times as long.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types of the tensors do not fit.
     pub fn times(mut self, factor: f64) -> Result<Self> {
         match &mut self.direction {
             Representation::Outer(terms) => terms.iter_mut().for_each(|term| term.scale *= factor),

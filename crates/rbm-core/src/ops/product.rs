@@ -26,11 +26,19 @@ const TRANSPOSE: f64 = 20.0;
 const SMALL: usize = 200_000;
 
 /// x·w, with x `(batch, n)` and w `(n, m)`: `(batch, m)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn product(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     apply(x, w, false)
 }
 
 /// x·wᵀ, with x `(batch, m)` and w `(n, m)`: `(batch, n)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn product_transposed(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     apply(x, w, true)
 }

@@ -81,6 +81,10 @@ pub(super) fn draw_tensor(
 }
 
 /// Numbers uniform on (0, 1), of the given shape; `dtype` is `F32` or `F64` (both hold the same 23 random bits).
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn uniform(
     shape: impl Into<Shape>,
     dtype: DType,
@@ -93,6 +97,10 @@ pub fn uniform(
 }
 
 /// Numbers from N(0, 1), of the given shape; `dtype` is `F32` or `F64` (the digits of both are those of `f32`).
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn normal(
     shape: impl Into<Shape>,
     dtype: DType,

@@ -11,6 +11,10 @@ use super::slices::{has_fused, with_numbers};
 use crate::Result;
 
 /// The sum of the rows: `(batch, width)` → `(width,)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn sum_rows(x: &Tensor) -> Result<Tensor> {
     // On a GPU a product with a row of ones is quicker than a sum over the rows.
     if !has_fused(x) || x.rank() != 2 {
@@ -51,11 +55,19 @@ fn sum<T: Real>(x: &[T], width: usize) -> Vec<T> {
 }
 
 /// The sum within each row: `(batch, width)` → `(batch,)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn sum_within_rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.sum(D::Minus1)?)
 }
 
 /// x + bias, with x `(batch, width)` and bias `(width,)`. Differentiable; the bias' gradient is one product.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let ones = Tensor::ones((x.dim(0)?, 1), x.dtype(), x.device())?;
     Ok((x + ones.matmul(&bias.unsqueeze(0)?)?)?)
@@ -63,6 +75,10 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 
 /// β·x + (1 − β)·field: the straight line from `field` `(width,)` to the rows of `x` `(rows, width)`, as far along it as each
 /// row's `betas` `(rows, 1)` say. A leaf.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     if betas.dims() != [rows, 1] || field.dims() != [width] {

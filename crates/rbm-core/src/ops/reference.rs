@@ -9,22 +9,38 @@ use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result};
 
 /// 1 / (1 + exp(−x)).
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     // Through tanh: its derivative stays finite where exp(−x) has overflowed.
     Ok((((x * 0.5)?.tanh()? + 1.0)? * 0.5)?)
 }
 
 /// max(x, 0) + log(1 + exp(−|x|)).
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     Ok((x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?)
 }
 
 /// sigmoid(inputs + bias).
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     sigmoid(&inputs.broadcast_add(bias)?)
 }
 
 /// `x` without the elements that the draw's words leave out, the others scaled up.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn dropout(x: &Tensor, fraction: f64, draw: Draw) -> Result<Tensor> {
     let x = x.detach();
     let mask = uniform(&x, draw)?.lt(1.0 - fraction)?.to_dtype(x.dtype())?;
@@ -32,6 +48,10 @@ pub fn dropout(x: &Tensor, fraction: f64, draw: Draw) -> Result<Tensor> {
 }
 
 /// The mean, and the sample that the draw's words give.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn bernoulli_mean_and_sample(
     inputs: &Tensor,
     bias: &Tensor,
@@ -43,16 +63,28 @@ pub fn bernoulli_mean_and_sample(
 }
 
 /// log ∫₀^∞ exp(field·x − x²/2) dx.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
     truncated_normal::by_tangent(field, Moment::LogVolume)
 }
 
 /// The mean of p(x) ∝ exp(field·x − x²/2), x ≥ 0.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
     truncated_normal::by_tangent(field, Moment::Mean)
 }
 
 /// The softmax over every `states` neighbouring columns of `x` `(batch, width)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn softmax_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
     let (exponentials, _) = exponentials(x, states)?;
     let shares = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
@@ -60,6 +92,10 @@ pub fn softmax_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
 }
 
 /// log Σ exp(x) over every `states` neighbouring columns of `x` `(batch, width)`: `(batch, sites)`. Differentiable.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn log_sum_exp_of_sites(x: &Tensor, states: usize) -> Result<Tensor> {
     let (exponentials, highest) = exponentials(x, states)?;
     Ok((exponentials.sum(D::Minus1)?.log()? + highest.squeeze(D::Minus1)?)?)
@@ -79,6 +115,10 @@ fn exponentials(x: &Tensor, states: usize) -> Result<(Tensor, Tensor)> {
 }
 
 /// A one in the column of a state drawn from the softmax of `field` `(batch, width)` over every `states` columns.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn categorical(field: &Tensor, states: usize, draw: Draw) -> Result<Tensor> {
     let (batch, width) = field.dims2()?;
     let share = softmax_of_sites(&field.detach(), states)?;
@@ -105,12 +145,20 @@ fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
 }
 
 /// β·x + (1 − β)·field.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
     let rest = betas.affine(-1.0, 1.0)?.broadcast_mul(&field.unsqueeze(0)?)?;
     Ok((x.broadcast_mul(betas)? + rest)?)
 }
 
 /// Σ scale·xᵀy.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
     for Outer { x, y, scale } in terms {
@@ -124,12 +172,20 @@ pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
 }
 
 /// The sum of the rows of a matrix.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn sum_rows(x: &Tensor) -> candle_core::Result<Tensor> {
     let ones = Tensor::ones((1, x.dim(0)?), DType::F32, x.device())?.to_dtype(x.dtype())?;
     ones.matmul(x)?.squeeze(0)
 }
 
 /// `weights` with every column that is longer than `most` scaled down to that Euclidean norm.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn limited_columns(weights: &Tensor, most: f64) -> Result<Tensor> {
     let weights = weights.detach();
     let norms = sum_rows(&weights.sqr()?)?.sqrt()?;

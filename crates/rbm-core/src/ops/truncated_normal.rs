@@ -17,16 +17,28 @@ const FAR: f64 = -5.0;
 const TERMS: usize = 40;
 
 /// log ∫₀^∞ exp(f·x − x²/2) dx, elementwise. Differentiable once.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_cgf(field: &Tensor) -> Result<Tensor> {
     apply(field, Moment::LogVolume)
 }
 
 /// The mean of x, elementwise: above max(f, 0), and like 1/|f| far below zero. Differentiable once.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_mean(field: &Tensor) -> Result<Tensor> {
     apply(field, Moment::Mean)
 }
 
 /// The field with which the mean is this, elementwise; a leaf. Means are positive.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_field(mean: &Tensor) -> Result<Tensor> {
     let means = to_host(mean)?.flatten_all()?.to_vec1::<f64>()?;
     let fields: Vec<f64> = means.into_iter().map(field_of).collect();
@@ -36,6 +48,10 @@ pub fn rectified_field(mean: &Tensor) -> Result<Tensor> {
 
 /// A number from the distribution for each field, exact by rejection (Robert 1995). A leaf. Away from the CPU it is made
 /// there.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn rectified_sample(field: &Tensor, rng: &mut Rng) -> Result<Tensor> {
     let op = Sampler(rng.draw());
     let host = if has_fused(field) { field.clone() } else { field.to_device(&Device::Cpu)? };

@@ -15,11 +15,19 @@ use candle_core::CudaStorage;
 use candle_core::MetalStorage;
 
 /// target ← target + scale·source, in place. Equal shapes, contiguous; the two must not share memory.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn add_scaled(target: &Tensor, source: &Tensor, scale: f64) -> Result<()> {
     combine(target, source, Combination { keep: 1.0, scale, term: Term::Itself })
 }
 
 /// target ← target + scale·sign(source), in place: the step of an L1 penalty.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn add_sign_scaled(target: &Tensor, source: &Tensor, scale: f64) -> Result<()> {
     combine(target, source, Combination { keep: 1.0, scale, term: Term::Sign })
 }
@@ -35,17 +43,29 @@ pub(super) fn combine_scaled(
 }
 
 /// average ← decay·average + (1 − decay)·source, in place.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn average_in(average: &Tensor, source: &Tensor, decay: f64) -> Result<()> {
     combine(average, source, Combination { keep: decay, scale: 1.0 - decay, term: Term::Itself })
 }
 
 /// average ← decay·average + (1 − decay)·source², in place.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn average_square_in(average: &Tensor, source: &Tensor, decay: f64) -> Result<()> {
     combine(average, source, Combination { keep: decay, scale: 1.0 - decay, term: Term::Square })
 }
 
 /// parameter ← parameter + rate·first/(√(scale·second) + ε), in place: the step of Adam, whose corrections for the start
 /// are in `rate` and `scale`.
+///
+/// # Errors
+///
+/// When shapes or types of the tensors do not fit.
 pub fn adam_step(
     parameter: &Tensor,
     first: &Tensor,
@@ -245,8 +265,12 @@ impl InplaceOp3 for AdamStep {
     }
 }
 
-/// Scales every column of `weights` `(below, units)`, in place, that is longer than `most` down to that Euclidean norm: the
-/// weights into one unit (Srivastava et al. 2014, §5.1). Errors unless it is a matrix and `most` is above zero.
+/// Scales every column of `weights` `(below, units)`, in place, that is longer than `most` down to that Euclidean
+/// norm: the weights into one unit (Srivastava et al. 2014, §5.1).
+///
+/// # Errors
+///
+/// Unless it is a matrix and `most` is above zero.
 pub fn limit_columns(weights: &Tensor, most: f64) -> Result<()> {
     weights.dims2()?;
     if most.is_nan() || most <= 0.0 {

@@ -25,6 +25,10 @@ pub struct AnnealingPath {
 
 impl AnnealingPath {
     /// From units that have nothing but their own biases: a = 0, c = 0.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn from_biases(rbm: &Rbm) -> Result<Self> {
         let zeros = |n: usize| Tensor::zeros(n, rbm.dtype(), rbm.device());
         let (visible, hidden) = rbm.weights().dims2()?;
@@ -32,6 +36,10 @@ impl AnnealingPath {
     }
 
     /// From independent units with these means, `(visible,)` and `(hidden,)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn from_means(rbm: &Rbm, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
         let field = |layer: &dyn crate::Layer, mean: &Tensor| -> Result<Tensor> {
             Ok((layer.bias_for_mean(mean)? - layer.bias()?)?)
@@ -42,8 +50,12 @@ impl AnnealingPath {
         })
     }
 
-    /// From independent units with the means that `cases` `(n, visible)` have, and that they cause in the hidden units.
-    /// Errors when there are no cases.
+    /// From independent units with the means that `cases` `(n, visible)` have, and that they cause in the hidden
+    /// units.
+    ///
+    /// # Errors
+    ///
+    /// When there are no cases.
     pub fn from_cases(rbm: &Rbm, cases: &dyn Rows) -> Result<Self> {
         let mut sums: Option<(Tensor, Tensor)> = None;
         for block in rows::blocks(cases) {
@@ -62,16 +74,28 @@ impl AnnealingPath {
     }
 
     /// What the hidden units are told at inverse temperatures `betas`, from `products` vW.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn hidden_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
         ops::temper(products, betas, &self.hidden_field)
     }
 
     /// What the visible units are told at inverse temperatures `betas`, from `products` hWᵀ.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn visible_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
         ops::temper(products, betas, &self.visible_field)
     }
 
     /// E_v(v) − F_β(v), `(rows,)`: the part of log p*_β(v) that changes along the path. `products` is vW.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn log_weight(
         &self,
         rbm: &Rbm,
@@ -86,6 +110,10 @@ impl AnnealingPath {
     }
 
     /// log Z of the independent units at β = 0, in nats.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn log_partition_at_zero(&self, rbm: &Rbm) -> Result<f64> {
         let of = |layer: &dyn crate::Layer, field: &Tensor| -> Result<f64> {
             Ok(to_host(&layer.cgf(&field.unsqueeze(0)?)?)?.sum_all()?.to_scalar::<f64>()?)
@@ -94,6 +122,10 @@ impl AnnealingPath {
     }
 
     /// `count` independent samples of β = 0, `(count, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn sample_at_zero(&self, rbm: &Rbm, count: usize, rng: &mut Rng) -> Result<Tensor> {
         let width = self.visible_field.elem_count();
         let inputs = self.visible_field.unsqueeze(0)?.broadcast_as((count, width))?;
@@ -101,6 +133,10 @@ impl AnnealingPath {
     }
 
     /// Chains at `visible` `(rows, visible)`, their hidden units drawn at `betas`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn chains(
         &self,
         rbm: &Rbm,
@@ -114,6 +150,10 @@ impl AnnealingPath {
     }
 
     /// Hidden configurations given the products vW, at `betas`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn sample_hidden(
         &self,
         rbm: &Rbm,
@@ -125,6 +165,10 @@ impl AnnealingPath {
     }
 
     /// Chains whose hidden units are `hidden` `(rows, hidden)`, after one Gibbs step at `betas`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn step(
         &self,
         rbm: &Rbm,
@@ -138,6 +182,10 @@ impl AnnealingPath {
     }
 
     /// Visible configurations that hidden ones cause at `betas`, and the products vW that go with them.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn fall(
         &self,
         rbm: &Rbm,
@@ -153,6 +201,10 @@ impl AnnealingPath {
 }
 
 /// Inverse temperatures as a column `(betas.len(), 1)` of the machine's type, on its device.
+///
+/// # Errors
+///
+/// When the parameters cannot be read or copied.
 pub fn column(rbm: &Rbm, betas: &[f64]) -> Result<Tensor> {
     let column = Tensor::new(betas, &candle_core::Device::Cpu)?.unsqueeze(1)?;
     Ok(column.to_dtype(rbm.dtype())?.to_device(rbm.device())?)

@@ -36,6 +36,10 @@ impl Clamped {
     }
 
     /// `visible` `(chains, visible)` with the clamped units as they must be.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn apply(&self, visible: &Tensor) -> Result<Tensor> {
         Ok(((visible * &self.free)? + &self.values)?)
     }

@@ -38,6 +38,10 @@ pub struct Chains {
 impl Gibbs {
     /// The visible configurations that the hidden ones `(chains, hidden)` cause.
     /// Where visible units have numbers of draws of their own, each row has that of `like`, a visible configuration.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn answer(
         &self,
         rbm: &Rbm,
@@ -56,6 +60,10 @@ impl Gibbs {
     }
 
     /// The same, and the inputs they send back up.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn fall(
         &self,
         rbm: &Rbm,
@@ -69,11 +77,19 @@ impl Gibbs {
     }
 
     /// Chains whose hidden units are `hidden` `(chains, hidden)`, after one step.
+    ///
+    /// # Errors
+    ///
+    /// When the tensors are not those of such an estimation.
     pub fn resume(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
         self.resume_like(rbm, hidden, None, rng)
     }
 
     /// The same where visible units may have numbers of draws of their own: those of `like`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn resume_like(
         &self,
         rbm: &Rbm,

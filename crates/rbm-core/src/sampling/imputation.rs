@@ -48,11 +48,19 @@ impl Imputation {
     }
 
     /// `visible` `(cases, visible)` with missing values as they begin: the means of their columns.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn started(&self, visible: &Tensor) -> Result<Tensor> {
         Ok(self.begun(visible)?.map_or_else(|| visible.clone(), |(filled, _)| filled))
     }
 
     /// `visible` `(cases, visible)` with every missing value drawn given the known ones of its case. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn sample(&self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let Some((filled, known)) = self.begun(visible)? else { return Ok(visible.clone()) };
         let kernel = Clamped::new(&filled, &known)?;
@@ -65,6 +73,10 @@ impl Imputation {
 
     /// `visible` `(cases, visible)` with every missing value at its mean given the known ones of its case: of `draws` Gibbs steps
     /// after the first [`Imputation::steps`], the mean of what the hidden units then say of it. A leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn mean(&self, rbm: &Rbm, visible: &Tensor, draws: usize, rng: &mut Rng) -> Result<Tensor> {
         let Some((filled, known)) = self.begun(visible)? else { return Ok(visible.clone()) };
         let kernel = Clamped::new(&filled, &known)?;

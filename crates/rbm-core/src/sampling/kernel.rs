@@ -30,8 +30,16 @@ pub trait Kernel {
     type Info;
 
     /// Chains that start at `visible` `(chains, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Self::State>;
 
     /// One step of all chains.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     fn step(&self, rbm: &Rbm, state: &mut Self::State, rng: &mut Rng) -> Result<Self::Info>;
 }

@@ -72,6 +72,10 @@ fn variance(values: &[f64]) -> f64 {
 /// are from the mean of all chains together, so that chains which stay apart remember for ever. None where nothing varies.
 ///
 /// Above a tenth of the length it is no more than a lower bound.
+///
+/// # Errors
+///
+/// Without chains, and when they are too short or of different lengths.
 pub fn autocorrelation_time(chains: &[Vec<f64>]) -> Result<Option<f64>> {
     let length = check(chains, 2)?;
     let centre = mean(chains.iter().map(|chain| mean(chain.iter().copied())));
@@ -97,6 +101,10 @@ pub fn autocorrelation_time(chains: &[Vec<f64>]) -> Result<Option<f64>> {
 }
 
 /// How many independent values the chains are worth: all their values over [`autocorrelation_time`].
+///
+/// # Errors
+///
+/// Without chains, and when they are too short or of different lengths.
 pub fn effective_sample_size(chains: &[Vec<f64>]) -> Result<Option<f64>> {
     let values = (chains.len() * check(chains, 2)?) as f64;
     Ok(autocorrelation_time(chains)?.map(|time| values / time))
@@ -105,6 +113,10 @@ pub fn effective_sample_size(chains: &[Vec<f64>]) -> Result<Option<f64>> {
 /// Split-R̂ (Gelman and Rubin 1992; Gelman et al. 2013): every chain is cut into halves, and the spread between the halves'
 /// means is set against the spread within them: √((1 − 1/n) + between/within). One where all have been to the same places;
 /// infinite where none moves and they differ. None where nothing varies.
+///
+/// # Errors
+///
+/// Without chains, and when they are too short or of different lengths.
 pub fn r_hat(chains: &[Vec<f64>]) -> Result<Option<f64>> {
     let half = check(chains, 4)? / 2;
     let halves: Vec<&[f64]> =
@@ -155,6 +167,10 @@ impl Default for Traces {
 
 impl Traces {
     /// Looks at chains after an update: `visible` `(chains, visible)` with the products `hidden_inputs` vW.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn follow(&mut self, rbm: &Rbm, visible: &Tensor, hidden_inputs: &Tensor) -> Result<()> {
         self.updates += 1;
         if self.wait > 0 {
@@ -176,6 +192,10 @@ impl Traces {
 
     /// What the chains have been like, at the end of an epoch; none where they have not been followed for long enough, or
     /// where there is only one. How often values are taken from now on follows from the epoch's length.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn report(&mut self) -> Result<Option<Mixing>> {
         let apart = self.apart as f64;
         let longer = std::mem::take(&mut self.updates).div_ceil(KEPT).max(APART);

@@ -41,7 +41,11 @@ pub struct Swaps {
 }
 
 impl Tempering {
-    /// A ladder of `levels` evenly spaced inverse temperatures. Errors with fewer than two.
+    /// A ladder of `levels` evenly spaced inverse temperatures.
+    ///
+    /// # Errors
+    ///
+    /// With fewer than two.
     pub fn even(path: AnnealingPath, levels: usize) -> Result<Self> {
         if levels < 2 {
             let found = levels.to_string();
@@ -53,6 +57,10 @@ impl Tempering {
 
     /// Replicas of `chains` chains that climb from β = 0: each level starts where the level below it stands after `steps`
     /// Gibbs steps at its own inverse temperature.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn climb(&self, rbm: &Rbm, chains: usize, steps: usize, rng: &mut Rng) -> Result<Replicas> {
         let mut visible = self.path.sample_at_zero(rbm, chains, rng)?;
         let mut levels = Vec::with_capacity(self.betas.len());
@@ -70,6 +78,10 @@ impl Tempering {
 
     /// Replicas that stand on this ladder where `replicas` stand on that of `from`: each level takes those of the level with
     /// the nearest inverse temperature.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn move_over(
         &self,
         rbm: &Rbm,
@@ -114,6 +126,10 @@ impl Tempering {
     }
 
     /// The rows of the replicas at β = 1, `(chains, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn top(&self, replicas: &Replicas) -> Result<Tensor> {
         let chains = replicas.ends.len() / self.betas.len();
         Ok(replicas.rows.visible.narrow(0, replicas.ends.len() - chains, chains)?)
@@ -243,7 +259,11 @@ impl Replicas {
             .collect()
     }
 
-    /// The way back from [`Replicas::state`]. Errors when a tensor is missing, or there are not as many marks as replicas.
+    /// The way back from [`Replicas::state`].
+    ///
+    /// # Errors
+    ///
+    /// When a tensor is missing, or there are not as many marks as replicas.
     pub fn restored(state: &State) -> Result<Self> {
         let rows = Chains {
             visible: take(state, "visible")?,

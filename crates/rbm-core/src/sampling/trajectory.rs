@@ -24,6 +24,10 @@ pub struct Level {
 
 impl Level {
     /// A copy of `rbm` with these samples `(rows, visible)`, looked at a few at a time.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn new(rbm: &Rbm, visible: Tensor, portion: usize) -> Result<Self> {
         let free_energy = free_energies(rbm, &visible, portion)?;
         Ok(Self { rbm: rbm.try_clone()?, visible, free_energy })
@@ -63,6 +67,10 @@ pub struct ScoredSamples {
 
 impl ScoredSamples {
     /// `visible` as `rbm` sees it.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
         let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?;
@@ -101,6 +109,10 @@ pub struct Exchange {
 }
 
 /// Lets row i of two machines change places by Metropolis' rule on free energies: both distributions stay as they are.
+///
+/// # Errors
+///
+/// When shapes or types do not fit the machine.
 pub fn exchange(
     (first, x): (&Rbm, ScoredSamples),
     (second, y): (&Rbm, ScoredSamples),
@@ -134,6 +146,10 @@ pub fn overlap(log_weights: &[f64]) -> f64 {
 
 impl Trajectory {
     /// A ladder of one level: the units of `rbm` by their own biases, without couplings, and `rows` exact samples.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
         let bottom = rbm.try_clone()?;
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
@@ -141,7 +157,11 @@ impl Trajectory {
         Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
     }
 
-    /// A ladder of these levels. Errors when there are none, or their rows are no multiple of `chains`.
+    /// A ladder of these levels.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or their rows are no multiple of `chains`.
     pub fn of(levels: Vec<Level>, chains: usize) -> Result<Self> {
         let rows =
             levels.iter().map(|level| Ok(level.visible.dim(0)?)).collect::<Result<Vec<_>>>()?;
@@ -161,6 +181,10 @@ impl Trajectory {
     }
 
     /// The newest level.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn newest(&self) -> Result<&Level> {
         self.levels.last().ok_or_else(|| Error::invalid("a trajectory", "a level", "none"))
     }
@@ -172,6 +196,10 @@ impl Trajectory {
 
     /// Moves a random portion of a level's rows by a Gibbs step of its own, `(chains, visible)`, and says where it begins. At
     /// the bottom these are new exact samples.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(ScoredSamples, usize)> {
         let Level { rbm, visible, .. } = &self.levels[level];
         let start = self.chains * rng.random_range(0..visible.dim(0)? / self.chains);
@@ -182,6 +210,10 @@ impl Trajectory {
     }
 
     /// Puts rows back where [`Trajectory::draw`] took them.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn put(&mut self, level: usize, start: usize, rows: &ScoredSamples) -> Result<()> {
         let Level { visible, free_energy, .. } = &mut self.levels[level];
         free_energy[start..start + rows.free_energy.len()].copy_from_slice(&rows.free_energy);
@@ -190,6 +222,10 @@ impl Trajectory {
 
     /// Moves a portion of the rows of two neighbouring frozen levels and lets them change places; each gap in its turn. The gap
     /// and its acceptance; none where there is only one level.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn visit(&mut self, rng: &mut Rng) -> Result<Option<(usize, f64)>> {
         let gaps = self.levels.len() - 1;
         if gaps == 0 {
@@ -211,6 +247,10 @@ impl Trajectory {
     }
 
     /// F(v) − F_other(v) of all rows of the newest level, a portion at a time: what [`overlap`] asks for.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn log_weights(&self, other: &Rbm) -> Result<Vec<f64>> {
         let Level { visible, free_energy, .. } = self.newest()?;
         let other = free_energies(other, visible, self.chains)?;
@@ -221,6 +261,10 @@ impl Trajectory {
     /// then moved: `sweeps` times all of them by a Gibbs step and an exchange with the level below, which keeps as many rows as
     /// there are chains. Where exchanges are accepted with a probability below `least` in the last sweep, the two are further
     /// apart than it seemed: the copy is given up. The acceptance.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn freeze(&mut self, rbm: &Rbm, sweeps: usize, least: f64, rng: &mut Rng) -> Result<f64> {
         let log_weights = self.log_weights(rbm)?;
         let rows = log_weights.len();
@@ -248,6 +292,10 @@ impl Trajectory {
 
     /// For every gap and each of as many rows as there are chains, log p*(above) − log p*(below) of the lower level's rows, and
     /// log p*(below) − log p*(above) of the upper level's: a sweep for Bennett's ratio.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
     pub fn log_ratios(&self) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut up, mut down) = (Vec::new(), Vec::new());
         for pair in self.levels.windows(2) {
@@ -262,6 +310,10 @@ impl Trajectory {
     }
 
     /// log Z of the bottom, in nats.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or copied.
     pub fn log_partition_at_bottom(&self) -> Result<f64> {
         let rbm = &self.levels[0].rbm;
         AnnealingPath::from_biases(rbm)?.log_partition_at_zero(rbm)

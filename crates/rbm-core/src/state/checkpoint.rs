@@ -65,6 +65,10 @@ impl<R: Serialize> Checkpoint<R> {
 
 impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
     /// Writes the checkpoint beside `path` and renames it, so that `path` is either the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// When a tensor is no longer finite, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let record = serde_json::to_string(&self.record)
@@ -90,8 +94,12 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
         Ok(())
     }
 
-    /// Reads a checkpoint. Errors when the file is missing, cut short, not a checkpoint, or not as it was written: the checksum of
-    /// its tensors and its record is another, or a number is not finite.
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the file is missing, cut short, not a checkpoint, or not as it was written: the checksum of its tensors
+    /// and its record is another, or a number is not finite.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
@@ -159,12 +167,20 @@ fn checksum(file: &SafeTensors, record: &str) -> String {
 /// Writes `bytes` to a new file beside `path`, makes sure that they are on the disk, and renames it to `path`: whoever
 /// looks finds the old file or the new one, whole. On failure nothing is left behind; what a killed process left is taken away
 /// by whoever writes into the same folder next.
+///
+/// # Errors
+///
+/// When the file cannot be written.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     write_whole_by(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
 }
 
 /// [`write_whole`] of what `write` writes, piece by piece. When `write` fails, whatever was there before stays.
+///
+/// # Errors
+///
+/// When the file cannot be written, or `write` fails.
 pub fn write_whole_by<E: From<Error>>(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
@@ -179,6 +195,10 @@ pub fn write_whole_by<E: From<Error>>(
 }
 
 /// [`write_whole`] to a file that must not exist yet: of two that try it at the same time one fails.
+///
+/// # Errors
+///
+/// When the file exists already or cannot be written.
 pub fn write_new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let failed = |e| Error::io(path, e);

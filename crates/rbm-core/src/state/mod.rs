@@ -20,7 +20,11 @@ pub trait Stateful {
         State::new()
     }
 
-    /// Puts back what [`Stateful::state`] gave. Errors when a tensor is missing.
+    /// Puts back what [`Stateful::state`] gave.
+    ///
+    /// # Errors
+    ///
+    /// When a tensor is missing.
     fn restore(&mut self, state: &State) -> Result<()> {
         let _ = state;
         Ok(())
@@ -38,6 +42,10 @@ impl<T: Stateful + ?Sized> Stateful for Box<T> {
 }
 
 /// A copy of the tensor `name`, or an error that names it.
+///
+/// # Errors
+///
+/// When there is no tensor of this name.
 pub fn take(state: &State, name: &str) -> Result<Tensor> {
     match state.get(name) {
         Some(tensor) => Ok(tensor.copy()?),
@@ -52,7 +60,11 @@ pub fn numbers<T: WithDType>(name: &str, numbers: &[T]) -> Option<(String, Tenso
     (!numbers.is_empty()).then(|| (name.to_owned(), tensor))
 }
 
-/// The way back from [`numbers`]. Errors when they are of another type.
+/// The way back from [`numbers`].
+///
+/// # Errors
+///
+/// When they are of another type.
 pub fn take_numbers<T: WithDType>(state: &State, name: &str) -> Result<Vec<T>> {
     let Some(tensor) = state.get(name) else { return Ok(Vec::new()) };
     if tensor.dtype() != T::DTYPE {
@@ -67,7 +79,11 @@ pub fn counts(name: &str, counts: &[usize]) -> Option<(String, Tensor)> {
     numbers(name, &counts.iter().map(|&count| count as i64).collect::<Vec<_>>())
 }
 
-/// The way back from [`counts`]. Errors when there are not `N` of them.
+/// The way back from [`counts`].
+///
+/// # Errors
+///
+/// When there are not `N` of them.
 pub fn take_counts<const N: usize>(state: &State, name: &str) -> Result<[usize; N]> {
     let found = take_numbers::<i64>(state, name)?;
     let counts: Vec<_> = found.iter().filter_map(|&count| usize::try_from(count).ok()).collect();
@@ -95,7 +111,11 @@ pub fn numbered<'a>(
     tensors.iter().enumerate().map(move |(i, tensor)| (format!("{name}.{i}"), tensor.clone()))
 }
 
-/// The list that [`numbered`] wrote. Errors when one in the middle is missing.
+/// The list that [`numbered`] wrote.
+///
+/// # Errors
+///
+/// When one in the middle is missing.
 pub fn take_numbered(name: &str, state: &State) -> Result<Vec<Tensor>> {
     let count = state
         .keys()

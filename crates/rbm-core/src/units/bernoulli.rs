@@ -18,6 +18,10 @@ pub struct Bernoulli {
 
 impl Bernoulli {
     /// `size` units with bias zero.
+    ///
+    /// # Errors
+    ///
+    /// Without units.
     pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a Bernoulli layer", "at least one unit", "none"));

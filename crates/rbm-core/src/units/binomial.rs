@@ -20,6 +20,10 @@ pub struct Binomial {
 
 impl Binomial {
     /// `size` units of `trials` copies each, with bias zero.
+    ///
+    /// # Errors
+    ///
+    /// Without units or trials.
     pub fn new(size: usize, trials: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 || trials == 0 {
             let found = format!("{size} units of {trials} trials");

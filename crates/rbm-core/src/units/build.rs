@@ -6,7 +6,11 @@ use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Re
 use crate::{Error, Result};
 
 impl Units {
-    /// A layer of these units with neutral parameters. Errors for an empty layer.
+    /// A layer of these units with neutral parameters.
+    ///
+    /// # Errors
+    ///
+    /// For an empty layer.
     pub fn build(&self, dtype: DType, device: &Device) -> Result<Box<dyn Layer>> {
         Ok(match self {
             Self::Bernoulli { size } => Box::new(Bernoulli::new(*size, dtype, device)?),
@@ -34,7 +38,11 @@ impl Units {
     }
 }
 
-/// Errors unless `layer` is what [`Units::build`] makes of its units: what a file can say.
+/// Asks whether a file can say what `layer` is.
+///
+/// # Errors
+///
+/// Unless `layer` is what [`Units::build`] makes of its units: what a file can say.
 pub fn check_storable(layer: &dyn Layer) -> Result<()> {
     let units = layer.units();
     let is_own = match &units {

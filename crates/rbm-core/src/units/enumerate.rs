@@ -19,7 +19,11 @@ pub fn count(layer: &dyn Layer) -> Option<u64> {
     layer.configurations().filter(|&count| count <= MOST)
 }
 
-/// All configurations of `layer` in blocks `(rows, width)`. Errors when there are more than [`MOST`], or infinitely many.
+/// All configurations of `layer` in blocks `(rows, width)`.
+///
+/// # Errors
+///
+/// When there are more than [`MOST`], or infinitely many.
 pub fn blocks(layer: &dyn Layer) -> Result<impl Iterator<Item = Result<Tensor>>> {
     let Some(count) = count(layer) else {
         let found = layer.units();

@@ -24,6 +24,10 @@ pub struct Gaussian {
 
 impl Gaussian {
     /// `size` units with mean zero and variance one.
+    ///
+    /// # Errors
+    ///
+    /// Without units.
     pub fn new(size: usize, variance: Variance, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a Gaussian layer", "at least one unit", "none"));

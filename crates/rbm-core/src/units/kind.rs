@@ -113,7 +113,11 @@ impl Units {
         }
     }
 
-    /// The same kind of units, as many as make a layer `width` wide. Errors where no number of them does.
+    /// The same kind of units, as many as make a layer `width` wide.
+    ///
+    /// # Errors
+    ///
+    /// Where no number of them does.
     pub fn with_width(&self, width: usize) -> Result<Self> {
         let size = width;
         let misfit = |expected: String| {
@@ -200,6 +204,10 @@ impl Units {
 
     /// One unit of the kind that `text` names, to be given its size by [`Units::with_width`]; several kinds side by side
     /// (`bernoulli:784+potts(10):1`) have theirs.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such kind.
     pub fn of_kind(text: &str) -> Result<Self> {
         if text.contains('+') {
             return text.parse();

@@ -83,6 +83,10 @@ use crate::{Error, Result, Rng};
 /// ```
 pub trait Layer: Debug + Send + Sync {
     /// A layer with its own copy of every parameter. (A clone of a [`Var`] is the same variable.)
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or set.
     fn try_clone(&self) -> Result<Box<dyn Layer>>;
 
     /// What kind of units these are and how many. The layers of this library answer so that [`Units::build`] makes the layer again.
@@ -102,24 +106,48 @@ pub trait Layer: Debug + Send + Sync {
     fn vars(&self) -> Vec<(String, &Var)>;
 
     /// Tₖ(x), each as wide as its parameter, in the order of [`Layer::vars`].
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>>;
 
     /// E[Tₖ(x) | inputs], each as wide as its parameter, in the order of [`Layer::vars`]. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>>;
 
     /// The cumulant generating function log Σₓ exp(inputs·x − E(x)) (an integral for continuous units), `(batch,)`.
     /// Differentiable; its derivative with respect to the inputs is the mean.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn cgf(&self, inputs: &Tensor) -> Result<Tensor>;
 
     /// A configuration drawn from p(x | inputs): a leaf of the autograd graph.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor>;
 
     /// E[x | inputs].
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn mean(&self, inputs: &Tensor) -> Result<Tensor> {
         self.mean_among(&self.expected_statistics(inputs)?)
     }
 
     /// The mean `(…, width)` among what [`Layer::expected_statistics`] gave, or averages over it.
+    ///
+    /// # Errors
+    ///
+    /// When there are no statistics.
     fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
         match expected.first() {
             Some(mean) => Ok(mean.clone()),
@@ -129,16 +157,28 @@ pub trait Layer: Debug + Send + Sync {
 
     /// How many draws each row of `x` `(batch, width)` consists of, `(batch, 1)`, where that is each configuration's own: then p(x |
     /// inputs) is one given that number, and the biases of the other layer count once for each draw. None for all other units.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn own_draws(&self, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
     /// [`Layer::sample`] with as many draws as the rows of `like` `(batch, …)` sum to, where these are a configuration's own.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn sample_like(&self, inputs: &Tensor, _like: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.sample(inputs, rng)
     }
 
     /// [`Layer::mean`] of the same.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn mean_like(&self, inputs: &Tensor, _like: &Tensor) -> Result<Tensor> {
         self.mean(inputs)
     }
@@ -149,6 +189,10 @@ pub trait Layer: Debug + Send + Sync {
     }
 
     /// The biases of all columns, `(width,)`; a leaf.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or set.
     fn bias(&self) -> Result<Tensor> {
         let vars = self.vars();
         let biases = self.biases().into_iter().map(|(k, _)| vars[k].1.as_detached_tensor());
@@ -157,16 +201,28 @@ pub trait Layer: Debug + Send + Sync {
 
     /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
     /// where the unit type has one. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
         self.mean(&connection.inputs(below)?)
     }
 
     /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
         Ok((self.mean(inputs)?.detach(), self.sample(inputs, rng)?))
     }
 
     /// E(x), `(batch,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         let mut energy = self.base_energy(x)?;
         for ((_, theta), statistic) in self.vars().into_iter().zip(self.statistics(x)?) {
@@ -176,6 +232,10 @@ pub trait Layer: Debug + Send + Sync {
     }
 
     /// E₀(x), the part of the energy that is not learned, `(batch,)`; zero unless the unit type says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn base_energy(&self, x: &Tensor) -> Result<Tensor> {
         Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
     }
@@ -183,7 +243,11 @@ pub trait Layer: Debug + Send + Sync {
     /// The number of configurations, if the layer is discrete and they can be counted in 64 bits.
     fn configurations(&self) -> Option<u64>;
 
-    /// The configurations with the given numbers, `(numbers.len(), width)`. Errors for continuous units.
+    /// The configurations with the given numbers, `(numbers.len(), width)`.
+    ///
+    /// # Errors
+    ///
+    /// For continuous units.
     fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
 
     /// What each unit can be, group after group; none for continuous units.
@@ -193,26 +257,46 @@ pub trait Layer: Debug + Send + Sync {
 
     /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none
     /// nearer than `x` itself.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.clone())
     }
 
     /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or set.
     fn tails(&self) -> Result<Vec<Tail>> {
         Ok(vec![Tail::BOUNDED; self.units().size()])
     }
 
     /// Moves parameters that a step has pushed out of their range back into it.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read or set.
     fn constrain(&self) -> Result<()> {
         Ok(())
     }
 
     /// Sets the parameters so that, without the other layer, the units have the given mean and variance,
     /// both `(width,)` (Practical Guide §8). Constant units are safe.
+    ///
+    /// # Errors
+    ///
+    /// When there is not one number for each column.
     fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()>;
 
     /// The bias, `(width,)`, with which units without inputs have this mean, all other parameters as they are. Means at or
     /// beyond the edge of what is possible are taken as a little inside.
+    ///
+    /// # Errors
+    ///
+    /// When there is not one number for each column.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
 }
 
@@ -250,6 +334,10 @@ pub(super) fn cat(parts: &[Tensor], dim: usize) -> Result<Tensor> {
 
 /// Adds `change` `(width,)` to the parts of a gradient, or of a step, that are `layer`'s biases; `parts` are in the order of
 /// [`Layer::vars`].
+///
+/// # Errors
+///
+/// When the shape does not fit the layer.
 pub fn add_to_biases(layer: &dyn Layer, parts: &mut [Tensor], change: &Tensor) -> Result<()> {
     for (k, columns) in layer.biases() {
         if let Some(part) = parts.get_mut(k) {

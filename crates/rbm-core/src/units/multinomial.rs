@@ -26,6 +26,10 @@ pub struct Multinomial {
 
 impl Multinomial {
     /// `draws` draws among `categories` categories, with bias zero; with 0 draws each configuration has its own.
+    ///
+    /// # Errors
+    ///
+    /// Without categories.
     pub fn new(categories: usize, draws: usize, dtype: DType, device: &Device) -> Result<Self> {
         if categories == 0 {
             let found = format!("{draws} draws among {categories}");

@@ -22,6 +22,10 @@ pub struct Potts {
 
 impl Potts {
     /// `sites` sites of `states` states with bias zero.
+    ///
+    /// # Errors
+    ///
+    /// Without sites or states.
     pub fn new(sites: usize, states: usize, dtype: DType, device: &Device) -> Result<Self> {
         match sites.checked_mul(states) {
             Some(width) if width > 0 => {

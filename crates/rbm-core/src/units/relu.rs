@@ -24,6 +24,10 @@ pub struct Relu {
 
 impl Relu {
     /// `size` units with bias zero.
+    ///
+    /// # Errors
+    ///
+    /// Without units.
     pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a layer of rectified units", "at least one unit", "none"));

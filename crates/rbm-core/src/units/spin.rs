@@ -17,6 +17,10 @@ pub struct Spin {
 
 impl Spin {
     /// `size` units with bias zero.
+    ///
+    /// # Errors
+    ///
+    /// Without units.
     pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a spin layer", "at least one unit", "none"));

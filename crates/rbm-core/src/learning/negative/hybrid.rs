@@ -22,8 +22,11 @@ pub struct Hybrid {
 }
 
 impl Hybrid {
-    /// The generative part counts `weight` times as much as the discriminative one. Errors unless that is a finite number of
-    /// at least 0.
+    /// The generative part counts `weight` times as much as the discriminative one.
+    ///
+    /// # Errors
+    ///
+    /// Unless that is a finite number of at least 0.
     pub fn new(generative: Box<dyn NegativePhase>, weight: f64) -> Result<Self> {
         if !weight.is_finite() || weight < 0.0 {
             let expected = "a finite number of at least 0";

@@ -28,9 +28,17 @@ pub use trajectory::{Decision, ParallelTrajectory};
 /// A source of the machine's own configurations ("fantasies") to learn against.
 pub trait NegativePhase: Stateful {
     /// Configurations that stand for the machine's distribution; `positive` is the phase of the data in the same step.
+    ///
+    /// # Errors
+    ///
+    /// For machines that the method cannot learn, and when shapes do not fit the machine.
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase>;
 
     /// What they say on average, which is all that a gradient needs: [`Exact`] knows it without writing them down.
+    ///
+    /// # Errors
+    ///
+    /// For machines that the method cannot learn, and when shapes do not fit the machine.
     fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
         Averages::of(rbm, &self.fantasy(rbm, positive, rng)?)
     }
@@ -42,6 +50,10 @@ pub trait NegativePhase: Stateful {
 
     /// Called after the machine has made a step along `gradient`, which it may undo. A loop written by hand must call it too
     /// where the phase learns itself, as [`FastPersistent`] does, or watches over the steps, as [`ParallelTrajectory`] does.
+    ///
+    /// # Errors
+    ///
+    /// For machines that the method cannot learn, and when shapes do not fit the machine.
     fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
         let _ = (rbm, gradient, rng);
         Ok(StepOutcome::Kept)
@@ -53,6 +65,10 @@ pub trait NegativePhase: Stateful {
     }
 
     /// What is known of the chains' mixing, asked for at the end of every epoch; none where there are no chains that last.
+    ///
+    /// # Errors
+    ///
+    /// For machines that the method cannot learn, and when shapes do not fit the machine.
     fn mixing(&mut self) -> Result<Option<Mixing>> {
         Ok(None)
     }

@@ -90,8 +90,11 @@ impl ParallelTrajectory {
         self.ladder.as_ref().map(|ladder| &ladder.trajectory)
     }
 
-    /// Goes on with this ladder, and with chains whose hidden units are `hidden` `(chains, hidden)`. Errors when they are not as
-    /// many as the ladder says.
+    /// Goes on with this ladder, and with chains whose hidden units are `hidden` `(chains, hidden)`.
+    ///
+    /// # Errors
+    ///
+    /// When they are not as many as the ladder says.
     pub fn begin(&mut self, trajectory: Trajectory, hidden: Tensor) -> Result<()> {
         let (expected, found) = (trajectory.chains(), hidden.dim(0)?);
         if found != expected {
