@@ -522,7 +522,7 @@ fn the_tree_of_files_is_as_they_say() {
     for name in SHOWN {
         let mut lines = Vec::new();
         tree(&folder(name).join("src"), 0, &mut lines);
-        should += &format!("\n## crates/{name}/src\n\n```text\n{}\n```\n", lines.join("\n"));
+        should += &format!("\n### crates/{name}/src\n\n```text\n{}\n```\n", lines.join("\n"));
     }
     let page = fs::read_to_string(root.join(INTERNALS)).unwrap();
     let (before, rest) = page.split_once("<!-- tree -->\n").unwrap();

@@ -3,12 +3,12 @@
 use crate::common::Place;
 
 /// What `dbn recipe --keys` prints, for those who read on paper.
-const PAGE: &str = include_str!("../../docs/recipe-keys.md");
+const PAGE: &str = include_str!("../../docs/guide/src/recipe-keys.md");
 
 #[test]
 fn the_page_of_keys_is_what_the_program_prints() {
     let printed = Place::new().dbn("recipe --keys").done().out;
-    assert_eq!(printed, PAGE, "write it anew: dbn recipe --keys > docs/recipe-keys.md");
+    assert_eq!(printed, PAGE, "write it anew: dbn recipe --keys > docs/guide/src/recipe-keys.md");
 }
 
 #[test]
