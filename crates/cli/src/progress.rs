@@ -255,6 +255,21 @@ fn fitting(words: &[Described], room: usize) -> String {
     }
 }
 
+/// As the environment says; a bar called `what` appears among `bars` when bytes move.
+pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
+    let bar = bars.add(ProgressBar::no_length());
+    bar.set_style(style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));
+    bar.set_prefix(what);
+    let watching = move |TransferProgress { bytes, of }| {
+        bar.set_length(of);
+        bar.set_position(bytes);
+        if bytes == of {
+            bar.finish_and_clear();
+        }
+    };
+    Ok(Hub::from_env()?.watched(Arc::new(watching)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,19 +296,4 @@ mod tests {
             assert!(measure_text_width(&of(room)) <= room);
         }
     }
-}
-
-/// As the environment says; a bar called `what` appears among `bars` when bytes move.
-pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
-    let bar = bars.add(ProgressBar::no_length());
-    bar.set_style(style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));
-    bar.set_prefix(what);
-    let watching = move |TransferProgress { bytes, of }| {
-        bar.set_length(of);
-        bar.set_position(bytes);
-        if bytes == of {
-            bar.finish_and_clear();
-        }
-    };
-    Ok(Hub::from_env()?.watched(Arc::new(watching)))
 }

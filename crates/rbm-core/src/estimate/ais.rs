@@ -46,7 +46,7 @@ impl Annealing {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// For a machine without a partition function, for inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 chains.
     pub fn forward(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -64,7 +64,7 @@ impl Annealing {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// For inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 samples or samples of another width.
     pub fn reverse(
         rbm: &Rbm,
         path: AnnealingPath,

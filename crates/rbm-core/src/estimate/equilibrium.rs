@@ -37,7 +37,7 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the machine has no Gibbs sampler along the path, or the effort allows no replicas.
     pub fn new(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -225,7 +225,7 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When the numbers cannot be read, or there are not enough of them yet.
+    /// When a tensor cannot be copied to the CPU.
     pub fn checkpoint(&self) -> Result<(State, TemperingProgress)> {
         let (up, down) = self.bridge.collected();
         let mut state: State = with_prefix("replicas", self.replicas.state()).collect();

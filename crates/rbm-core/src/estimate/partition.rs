@@ -108,7 +108,7 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// As [`Annealing::forward`], and for tempering with fewer than 2 chains or samples.
     pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: Options) -> Result<Self> {
         if options.both && (options.effort.chains < 2 || options.effort.samples < 2) {
             let found = format!("{} and {}", options.effort.chains, options.effort.samples);
@@ -162,7 +162,7 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When a step of a sampler fails.
     pub fn step(&mut self) -> Result<()> {
         let Self { rbm, path, options, rng, found, samples, .. } = self;
         let next = match &mut self.stage {
@@ -212,7 +212,7 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// # Errors
     ///
-    /// When the numbers cannot be read, or there are not enough of them yet.
+    /// When a tensor cannot be copied to the CPU.
     pub fn checkpoint(&self) -> Result<(State, Record)> {
         let (state, standing) = match &self.stage {
             Stage::Forward(annealing) | Stage::Reverse(annealing) => (annealing.state(), None),
@@ -242,7 +242,7 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// # Errors
     ///
-    /// When the tensors are not those of such an estimation.
+    /// When a tensor is missing, or is not of the shape that the options ask for.
     pub fn resume(
         rbm: &'a Rbm,
         path: AnnealingPath,

@@ -183,7 +183,7 @@ impl LineSearch {
     ///
     /// # Errors
     ///
-    /// When `look` fails.
+    /// As `look`.
     pub fn run<T>(
         &self,
         start: Place<T>,

@@ -166,8 +166,8 @@ const HIDDEN: &str = "hidden";
 /// With the offsets at the data's means, learning does not depend on which of its two values a binary unit calls 1. The
 /// offsets follow the means of the mini-batches; the machine does not change when they do, because its parameters are the
 /// plain ones. The direction is the gradient times a positive definite matrix that depends on μ and λ alone, so it climbs
-/// whatever the gradient climbs: put it after what adds to the gradient ([`Sparsity`](Sparsity),
-/// [`WeightDecay`](WeightDecay)) and before [`Clip`](Clip). A decay that came later would let learning rest where
+/// whatever the gradient climbs: put it after what adds to the gradient ([`Sparsity`],
+/// [`WeightDecay`]) and before [`Clip`]. A decay that came later would let learning rest where
 /// the machine's means are not the data's: the weights' pull would go into the biases, and nothing into the means.
 #[derive(Debug, Clone)]
 pub struct Centre {
@@ -190,7 +190,7 @@ impl Centre {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the means of the units cannot be computed.
     pub fn of(rbm: &Rbm, rate: f64) -> Result<Self> {
         let none = rbm.weights().as_detached_tensor().narrow(1, 0, 1)?.t()?.zeros_like()?;
         let visible = rbm.visible().mean(&none)?.detach();

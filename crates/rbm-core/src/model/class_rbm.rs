@@ -54,7 +54,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn split(&self, visible: &Tensor) -> Result<(Tensor, Tensor)> {
         let (_, found) = visible.dims2()?;
         if found != self.width + self.classes {
@@ -69,7 +69,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the two have different numbers of rows, or other widths than the machine's.
     pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
         Ok(Tensor::cat(&[data, labels], 1)?)
     }
@@ -85,7 +85,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the weights cannot be read.
     pub fn label_weights(&self) -> Result<Tensor> {
         Ok(self.rbm.weights().narrow(0, self.width, self.classes)?)
     }
@@ -146,7 +146,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the phase is of another machine.
     pub fn data_inputs_of(&self, phase: &Phase) -> Result<Tensor> {
         let (_, labels) = self.split(&phase.visible)?;
         let of_labels = ops::product(&labels, &self.label_weights()?.detach())?;

@@ -24,7 +24,7 @@ impl Phase {
     ///
     /// # Errors
     ///
-    /// When there are none.
+    /// When the phases or averages are of another machine.
     pub fn of(rbm: &Rbm, cases: &Tensor) -> Result<Self> {
         if cases.elem_count() == 0 {
             return Err(Error::invalid("a phase", "at least one case", "none"));
@@ -37,7 +37,7 @@ impl Phase {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the phase holds no matrix.
     pub fn cases(&self) -> Result<usize> {
         Ok(self.visible.dim(0)?)
     }
@@ -53,7 +53,7 @@ impl Phase {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When `x` has another number of rows than the phase.
     pub fn average(&self, x: &Tensor) -> Result<Tensor> {
         self.average_by(x, self.weights()?.as_ref())
     }
@@ -83,7 +83,7 @@ impl Averages {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the phases or averages are of another machine.
     pub fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
@@ -114,7 +114,7 @@ impl Averages {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When a tensor cannot be scaled.
     pub fn times(self, factor: f64) -> Result<Self> {
         let times = |x: Vec<Tensor>| x.into_iter().map(|x| Ok((x * factor)?)).collect();
         let (visible, hidden): (Result<_>, Result<_>) = (times(self.visible), times(self.hidden));
@@ -126,7 +126,7 @@ impl Averages {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the two are of different machines.
     pub fn plus(mut self, other: Self) -> Result<Self> {
         let plus = |x: Vec<Tensor>, y: Vec<Tensor>| {
             x.into_iter().zip(y).map(|(x, y)| Ok((x + y)?)).collect::<Result<_>>()
@@ -154,7 +154,7 @@ impl Gradient {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the phases are of another machine.
     pub fn between(rbm: &Rbm, positive: &Phase, negative: &Phase) -> Result<Self> {
         Self::of(Averages::of(rbm, positive)?, Averages::of(rbm, negative)?)
     }
@@ -163,7 +163,7 @@ impl Gradient {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the phases or averages are of another machine.
     pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
         let difference = positive.plus(negative.times(-1.0)?)?;
         Ok(Self {
@@ -183,7 +183,7 @@ impl Gradient {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the gradient is of another machine.
     pub fn tensors(&self, rbm: &Rbm) -> Result<Vec<Tensor>> {
         let weights = self.weights.tensor(rbm.weights())?;
         Ok(std::iter::once(weights)
@@ -196,7 +196,7 @@ impl Gradient {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the gradient is of another machine.
     pub fn norm(&self, rbm: &Rbm) -> Result<f64> {
         let mut squares = 0.0;
         for part in self.tensors(rbm)? {

@@ -26,7 +26,7 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When there are no cases, or they do not have the machine's width and type.
     pub fn apply(&self, rbm: &Rbm, cases: &dyn Rows, rng: &mut Rng) -> Result<()> {
         self.draw_weights(rbm, rng)?;
         let (mean, variance) = moments(cases)?;
@@ -37,7 +37,7 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When a parameter cannot be set.
     pub fn draw_weights(&self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         let weights = rbm.weights();
         let noise = ops::normal(weights.shape(), weights.dtype(), weights.device(), rng)?;
@@ -107,7 +107,7 @@ pub fn moments(cases: &dyn Rows) -> Result<(Tensor, Tensor)> {
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// When there are no cases, and as the blocks.
 pub fn moments_of_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
 where
     B: Iterator<Item = Result<Tensor>>,
@@ -119,7 +119,7 @@ where
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// When there are no cases, and as the blocks.
 pub fn moments_of_weighted_blocks<B>(blocks: impl Fn() -> B) -> Result<(Tensor, Tensor)>
 where
     B: Iterator<Item = Result<(Tensor, Option<Vec<f32>>)>>,
@@ -158,7 +158,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When `cases` is no matrix of `f32` or `f64`, or has no rows.
     pub fn bernoulli(cases: &Tensor, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let visible = Units::bernoulli(cases.dim(1)?);
         let rbm = Self::new(&visible, &Units::bernoulli(hidden), cases.dtype(), cases.device())?;

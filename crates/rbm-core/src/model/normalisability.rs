@@ -22,7 +22,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When a precision cannot be read.
     pub fn coupling(&self) -> Result<f64> {
         if !self.is_unbounded()? {
             return Ok(0.0);
@@ -52,7 +52,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// As [`Rbm::coupling`].
     pub fn is_unbounded(&self) -> Result<bool> {
         let is_free = |tails: Vec<Tail>| tails.iter().any(|tail| tail.precision < f64::INFINITY);
         Ok(is_free(self.visible().tails()?) && is_free(self.hidden().tails()?))
@@ -62,8 +62,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// Naming the units and the coupling, where the energy falls without bound in some direction: there is no
-    /// partition function then, and samples run away.
+    /// Where there is no partition function; and as [`Rbm::coupling`].
     pub fn check_normalisable(&self) -> Result<()> {
         let coupling = self.coupling()?;
         if coupling < 1.0 {

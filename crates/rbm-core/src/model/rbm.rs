@@ -36,7 +36,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// For no units, and for types other than `f32` and `f64`.
     pub fn new(visible: &Units, hidden: &Units, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Var::zeros((visible.size(), hidden.size()), dtype, device)?;
         Ok(Self {
@@ -117,7 +117,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn hidden_inputs(&self, v: &Tensor) -> Result<Tensor> {
         let inputs = ops::product(v, &self.weights)?;
         let Some(draws) = self.visible.own_draws(v)? else { return Ok(inputs) };
@@ -131,7 +131,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the hidden configurations do not have the machine's width and type.
     pub fn visible_inputs(&self, h: &Tensor) -> Result<Tensor> {
         ops::product_transposed(h, &self.weights)
     }
@@ -140,7 +140,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the configurations do not have the machine's widths and type.
     pub fn energy(&self, v: &Tensor, h: &Tensor) -> Result<Tensor> {
         let interaction = (self.hidden_inputs(v)? * h)?.sum(1)?;
         Ok(((self.visible.energy(v)? + self.hidden.energy(h)?)? - interaction)?)
@@ -150,7 +150,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
         self.free_energy_given(v, &self.hidden_inputs(v)?)
     }
@@ -159,7 +159,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn free_energy_given(&self, v: &Tensor, hidden_inputs: &Tensor) -> Result<Tensor> {
         Ok((self.visible.energy(v)? - self.hidden.cgf(hidden_inputs)?)?)
     }
@@ -168,7 +168,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn hidden_mean(&self, v: &Tensor) -> Result<Tensor> {
         self.hidden.mean(&self.hidden_inputs(v)?)
     }
@@ -177,7 +177,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the hidden configurations do not have the machine's width and type.
     pub fn visible_mean(&self, h: &Tensor) -> Result<Tensor> {
         self.visible.mean(&self.visible_inputs(h)?)
     }
@@ -186,7 +186,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the hidden configurations do not have the machine's width and type.
     pub fn visible_mean_like(&self, h: &Tensor, like: &Tensor) -> Result<Tensor> {
         self.visible.mean_like(&self.visible_inputs(h)?, like)
     }
@@ -195,7 +195,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn sample_hidden(&self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.hidden.sample(&self.hidden_inputs(v)?, rng)
     }
@@ -204,7 +204,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the hidden configurations do not have the machine's width and type.
     pub fn sample_visible(&self, h: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.visible.sample(&self.visible_inputs(h)?, rng)
     }
@@ -213,7 +213,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When a layer of one's own cannot be cloned.
     pub fn mirror(&self) -> Result<Self> {
         let weights = self.weights.as_detached_tensor().t()?.copy()?;
         Ok(Self {
@@ -227,7 +227,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When a layer of one's own cannot be cloned.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             visible: self.visible.try_clone()?,
@@ -252,7 +252,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When a parameter cannot be set.
     pub fn constrain(&self) -> Result<()> {
         self.visible.constrain()?;
         self.hidden.constrain()

@@ -16,7 +16,7 @@ pub const LARGEST: usize = 1024;
 ///
 /// # Errors
 ///
-/// When the parameters cannot be read or copied.
+/// When the weights cannot be read.
 pub fn singular_values(rbm: &Rbm, count: usize) -> Result<Option<Vec<f64>>> {
     let weights = rbm.weights().as_detached_tensor();
     let (visible, hidden) = weights.dims2()?;

@@ -19,7 +19,7 @@ use candle_core::MetalStorage;
 ///
 /// # Errors
 ///
-/// When shapes or types of the tensors do not fit.
+/// For shapes that do not fit together, and for types other than `f32` and `f64`.
 pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result<Tensor> {
     let draw = rng.draw();
     if !has_kernel(inputs) {
@@ -34,7 +34,7 @@ pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result
 ///
 /// # Errors
 ///
-/// When shapes or types of the tensors do not fit.
+/// For shapes that do not fit together, and for types other than `f32` and `f64`.
 pub fn bernoulli_mean_and_sample(
     inputs: &Tensor,
     bias: &Tensor,

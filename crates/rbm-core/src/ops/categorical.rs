@@ -42,7 +42,7 @@ pub fn multinomial_sample(
 ///
 /// # Errors
 ///
-/// When shapes or types of the tensors do not fit.
+/// For shapes that do not fit together, and for types other than `f32` and `f64`.
 pub fn multinomial_sample_of_rows(
     inputs: &Tensor,
     bias: &Tensor,
@@ -179,7 +179,7 @@ pub fn log_factorial(n: usize) -> f64 {
 ///
 /// # Errors
 ///
-/// When shapes or types of the tensors do not fit.
+/// For shapes that do not fit together, and for types other than `f32` and `f64`.
 pub fn log_gamma(x: &Tensor) -> Result<Tensor> {
     let host = if has_fused(x) { x.detach() } else { x.detach().to_device(&Device::Cpu)? };
     Ok(host.contiguous()?.apply_op1_no_bwd(&LogGamma)?.to_device(x.device())?)
@@ -215,7 +215,7 @@ fn log_gammas<T: Real>(x: &[T]) -> Vec<T> {
 ///
 /// # Errors
 ///
-/// When shapes or types of the tensors do not fit.
+/// For shapes that do not fit together, and for types other than `f32` and `f64`.
 pub fn binomial_sample(
     inputs: &Tensor,
     bias: &Tensor,

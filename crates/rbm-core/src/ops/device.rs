@@ -30,7 +30,7 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
 ///
 /// # Errors
 ///
-/// When the numbers cannot be read.
+/// When the tensor cannot be copied.
 pub fn to_host(x: &Tensor) -> Result<Tensor> {
     Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
 }
@@ -39,7 +39,7 @@ pub fn to_host(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// When the numbers cannot be read.
+/// When the tensor cannot be copied.
 pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
         return Ok(true);

@@ -28,7 +28,7 @@ impl AnnealingPath {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When a bias cannot be read.
     pub fn from_biases(rbm: &Rbm) -> Result<Self> {
         let zeros = |n: usize| Tensor::zeros(n, rbm.dtype(), rbm.device());
         let (visible, hidden) = rbm.weights().dims2()?;
@@ -39,7 +39,7 @@ impl AnnealingPath {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// For means of other shapes than the layers'.
     pub fn from_means(rbm: &Rbm, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
         let field = |layer: &dyn crate::Layer, mean: &Tensor| -> Result<Tensor> {
             Ok((layer.bias_for_mean(mean)? - layer.bias()?)?)
@@ -113,7 +113,7 @@ impl AnnealingPath {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When the path is of another machine.
     pub fn log_partition_at_zero(&self, rbm: &Rbm) -> Result<f64> {
         let of = |layer: &dyn crate::Layer, field: &Tensor| -> Result<f64> {
             Ok(to_host(&layer.cgf(&field.unsqueeze(0)?)?)?.sum_all()?.to_scalar::<f64>()?)
@@ -125,7 +125,7 @@ impl AnnealingPath {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the path is of another machine.
     pub fn sample_at_zero(&self, rbm: &Rbm, count: usize, rng: &mut Rng) -> Result<Tensor> {
         let width = self.visible_field.elem_count();
         let inputs = self.visible_field.unsqueeze(0)?.broadcast_as((count, width))?;

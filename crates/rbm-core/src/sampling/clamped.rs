@@ -39,7 +39,7 @@ impl Clamped {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When there are not as many rows as chains, or they have another width.
     pub fn apply(&self, visible: &Tensor) -> Result<Tensor> {
         Ok(((visible * &self.free)? + &self.values)?)
     }

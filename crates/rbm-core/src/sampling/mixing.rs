@@ -170,7 +170,7 @@ impl Traces {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the numbers cannot be read.
     pub fn follow(&mut self, rbm: &Rbm, visible: &Tensor, hidden_inputs: &Tensor) -> Result<()> {
         self.updates += 1;
         if self.wait > 0 {
@@ -195,7 +195,7 @@ impl Traces {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// As [`r_hat`].
     pub fn report(&mut self) -> Result<Option<Mixing>> {
         let apart = self.apart as f64;
         let longer = std::mem::take(&mut self.updates).div_ceil(KEPT).max(APART);

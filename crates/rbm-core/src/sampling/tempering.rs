@@ -60,7 +60,7 @@ impl Tempering {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the machine does not suit the path.
     pub fn climb(&self, rbm: &Rbm, chains: usize, steps: usize, rng: &mut Rng) -> Result<Replicas> {
         let mut visible = self.path.sample_at_zero(rbm, chains, rng)?;
         let mut levels = Vec::with_capacity(self.betas.len());
@@ -81,7 +81,7 @@ impl Tempering {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the machine does not suit the path.
     pub fn move_over(
         &self,
         rbm: &Rbm,
@@ -129,7 +129,7 @@ impl Tempering {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the replicas are of another ladder.
     pub fn top(&self, replicas: &Replicas) -> Result<Tensor> {
         let chains = replicas.ends.len() / self.betas.len();
         Ok(replicas.rows.visible.narrow(0, replicas.ends.len() - chains, chains)?)

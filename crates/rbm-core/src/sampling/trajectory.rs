@@ -27,7 +27,7 @@ impl Level {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the samples do not have the width and type of the machine.
     pub fn new(rbm: &Rbm, visible: Tensor, portion: usize) -> Result<Self> {
         let free_energy = free_energies(rbm, &visible, portion)?;
         Ok(Self { rbm: rbm.try_clone()?, visible, free_energy })
@@ -70,7 +70,7 @@ impl ScoredSamples {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When the visible configurations do not have the machine's width and type.
     pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
         let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?;
@@ -112,7 +112,7 @@ pub struct Exchange {
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// When the two have different numbers of rows.
 pub fn exchange(
     (first, x): (&Rbm, ScoredSamples),
     (second, y): (&Rbm, ScoredSamples),
@@ -149,7 +149,7 @@ impl Trajectory {
     ///
     /// # Errors
     ///
-    /// When shapes or types do not fit the machine.
+    /// When a layer of one's own cannot be cloned, and as [`Trajectory::of`].
     pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
         let bottom = rbm.try_clone()?;
         bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
@@ -184,7 +184,7 @@ impl Trajectory {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read or copied.
+    /// When there is no level.
     pub fn newest(&self) -> Result<&Level> {
         self.levels.last().ok_or_else(|| Error::invalid("a trajectory", "a level", "none"))
     }

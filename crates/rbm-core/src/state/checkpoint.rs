@@ -68,7 +68,7 @@ impl<R: Serialize + DeserializeOwned> Checkpoint<R> {
     ///
     /// # Errors
     ///
-    /// When a tensor is no longer finite, or the file cannot be written.
+    /// For numbers that are not finite, and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let record = serde_json::to_string(&self.record)
@@ -180,7 +180,7 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When the file cannot be written, or `write` fails.
+/// As `write`, and when the file cannot be written.
 pub fn write_whole_by<E: From<Error>>(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
@@ -198,7 +198,7 @@ pub fn write_whole_by<E: From<Error>>(
 ///
 /// # Errors
 ///
-/// When the file exists already or cannot be written.
+/// When the file exists, or cannot be written.
 pub fn write_new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let failed = |e| Error::io(path, e);

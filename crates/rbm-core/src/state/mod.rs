@@ -45,7 +45,7 @@ impl<T: Stateful + ?Sized> Stateful for Box<T> {
 ///
 /// # Errors
 ///
-/// When there is no tensor of this name.
+/// When there is no such tensor.
 pub fn take(state: &State, name: &str) -> Result<Tensor> {
     match state.get(name) {
         Some(tensor) => Ok(tensor.copy()?),

@@ -23,7 +23,7 @@ impl Binomial {
     ///
     /// # Errors
     ///
-    /// Without units or trials.
+    /// For no units or no trials, and for types other than `f32` and `f64`.
     pub fn new(size: usize, trials: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 || trials == 0 {
             let found = format!("{size} units of {trials} trials");

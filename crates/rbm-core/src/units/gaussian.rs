@@ -27,7 +27,7 @@ impl Gaussian {
     ///
     /// # Errors
     ///
-    /// Without units.
+    /// For no units, and for types other than `f32` and `f64`.
     pub fn new(size: usize, variance: Variance, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a Gaussian layer", "at least one unit", "none"));

@@ -66,7 +66,7 @@ pub enum Units {
         /// The groups from the first column on; none of them is itself several.
         groups: Vec<Units>,
     },
-    /// A [`Layer`] of somebody's own. It can be no more than said: it is not built from this, and no file holds it.
+    /// A [`Layer`](super::layer::Layer) of somebody's own. It can be no more than said: it is not built from this, and no file holds it.
     #[serde(skip)]
     Other {
         /// The name of its type.
@@ -207,7 +207,7 @@ impl Units {
     ///
     /// # Errors
     ///
-    /// When there is no such kind.
+    /// For a text that names no kind.
     pub fn of_kind(text: &str) -> Result<Self> {
         if text.contains('+') {
             return text.parse();

@@ -337,7 +337,7 @@ pub(super) fn cat(parts: &[Tensor], dim: usize) -> Result<Tensor> {
 ///
 /// # Errors
 ///
-/// When the shape does not fit the layer.
+/// When a part does not have the shape of its parameter.
 pub fn add_to_biases(layer: &dyn Layer, parts: &mut [Tensor], change: &Tensor) -> Result<()> {
     for (k, columns) in layer.biases() {
         if let Some(part) = parts.get_mut(k) {

@@ -29,7 +29,7 @@ impl Multinomial {
     ///
     /// # Errors
     ///
-    /// Without categories.
+    /// For no categories, and for types other than `f32` and `f64`.
     pub fn new(categories: usize, draws: usize, dtype: DType, device: &Device) -> Result<Self> {
         if categories == 0 {
             let found = format!("{draws} draws among {categories}");

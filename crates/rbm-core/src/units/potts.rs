@@ -25,7 +25,7 @@ impl Potts {
     ///
     /// # Errors
     ///
-    /// Without sites or states.
+    /// For no sites or no states, and for types other than `f32` and `f64`.
     pub fn new(sites: usize, states: usize, dtype: DType, device: &Device) -> Result<Self> {
         match sites.checked_mul(states) {
             Some(width) if width > 0 => {

@@ -27,7 +27,7 @@ impl Relu {
     ///
     /// # Errors
     ///
-    /// Without units.
+    /// For no units, and for types other than `f32` and `f64`.
     pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a layer of rectified units", "at least one unit", "none"));

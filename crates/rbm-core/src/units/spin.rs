@@ -20,7 +20,7 @@ impl Spin {
     ///
     /// # Errors
     ///
-    /// Without units.
+    /// For no units, and for types other than `f32` and `f64`.
     pub fn new(size: usize, dtype: DType, device: &Device) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid("a spin layer", "at least one unit", "none"));
