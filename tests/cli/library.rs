@@ -98,7 +98,7 @@ fn features_are_those_of_embed_to_the_bit() {
         .map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(",") + "\n");
     place.write("t.csv", format!("kind,a,b,c\n{}", lines.collect::<String>()));
     let model = agrees_at(&place, "t.csv", &rows(&place.text("t.csv")), "--categories kind", "");
-    assert_eq!(model.config().visible.size(), 7);
+    assert_eq!(model.config().visible.width(), 7);
 }
 
 /// A table of words, in another order of its columns: the model reads it as it learned, and says the same classes.

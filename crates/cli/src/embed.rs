@@ -39,7 +39,7 @@ impl Feature {
     fn columns(&self, model: &Model) -> tables::Columns {
         match self {
             Self::Layer(layer) => {
-                tables::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().size())
+                tables::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().width())
             }
             Self::Class => tables::Columns::Class,
             Self::Prediction => tables::Columns::Numbered(1),

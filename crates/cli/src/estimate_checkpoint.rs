@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use candle_core::Device;
 use rbm_core::Checkpoint;
-use rbm_core::estimate::{BidirectionalAis, Record};
+use rbm_core::estimate::{AisRecord, BidirectionalAis};
 
 /// The file in which an estimation that is not finished waits.
 const CHECKPOINT: &str = "likelihood.checkpoint.safetensors";
@@ -30,7 +30,7 @@ impl EstimateCheckpoint {
     }
 
     /// What an earlier process left, if anything.
-    pub fn load(&self) -> Result<Option<Checkpoint<Record>>> {
+    pub fn load(&self) -> Result<Option<Checkpoint<AisRecord>>> {
         if !self.path.exists() {
             return Ok(None);
         }

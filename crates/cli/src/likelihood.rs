@@ -8,7 +8,7 @@ use candle_dbn::estimate::{KEPT, KeptPartition};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::{Examples, Model};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{BidirectionalAis, Estimate, Found, Options, TemperingConfig};
+use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, Estimate, TemperingConfig};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
@@ -24,7 +24,7 @@ const EVERY: f64 = 10.0;
 
 /// How log Z is found: arguments with the defaults of the library.
 pub struct Plan {
-    pub options: Options,
+    pub options: AisOptions,
     /// Nats that the two sides may be apart and still agree.
     pub tolerance: f64,
     /// Sampled up-passes behind the bound of a stack, where a number was asked for.
@@ -37,17 +37,17 @@ pub struct Plan {
 
 impl Plan {
     pub fn of(args: &LikelihoodOptions, seed: u64) -> Self {
-        let default = Options::default();
+        let default = AisOptions::default();
         let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
         let chains = by(args.chains, default.chains);
-        let effort = TemperingConfig {
+        let tempering = TemperingConfig {
             samples: chains,
-            sweeps: by(args.sweeps, default.effort.sweeps),
-            ..default.effort
+            sweeps: by(args.sweeps, default.tempering.sweeps),
+            ..default.tempering
         };
         let betas = by(args.betas, default.betas);
         Self {
-            options: Options { chains, betas, both: args.both, effort, seed },
+            options: AisOptions { chains, betas, both: args.both, tempering, seed },
             tolerance: args.tolerance.unwrap_or(TOLERANCE),
             passes: args.passes.map(|passes| passes as usize),
             is_estimated: args.estimate,
@@ -126,13 +126,13 @@ pub fn of_model(
             checkpoint.finish()?;
             sides.found().clone()
         }
-        false => Found::default(),
+        false => AisEstimates::default(),
     };
     let verdict = match is_estimated {
         true => Verdict::of_log_partition(&found, plan.tolerance),
         false => Verdict::Exact,
     };
-    let Found { forward, bridge, reverse, .. } = found;
+    let AisEstimates { forward, bridge, reverse, .. } = found;
     let found = LogPartition { exact, forward, bridge, reverse, verdict };
     if is_json {
         return output::json(&found);
@@ -175,7 +175,7 @@ fn measure<'a>(subject: &'a Subject, plan: &Plan, bars: &MultiProgress) -> Resul
     {
         return Ok(Measured { likelihood, estimate: None });
     }
-    let of = |found: &Found| -> Result<Likelihood> {
+    let of = |found: &AisEstimates| -> Result<Likelihood> {
         let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
         // Where it is within reach it stands beside the estimates, of the same passes.
         let exact = likelihood::exact_log_partition(model)?.zip(found.forward);
@@ -265,7 +265,7 @@ fn print(found: &Likelihood) -> Result<()> {
 fn charts(
     dir: &std::path::Path,
     subject: &Subject,
-    options: &Options,
+    options: &AisOptions,
     sides: &BidirectionalAis,
     found: &Likelihood,
 ) -> Result<()> {
@@ -325,6 +325,7 @@ fn go(
 ) -> Result<()> {
     let bar = progress::bar(bars, 1000);
     bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
+    let mut shown = None;
     while !sides.is_done() {
         if interrupt::is_asked() {
             bar.finish_and_clear();
@@ -333,9 +334,10 @@ fn go(
         }
         let stage = sides.stage();
         sides.step()?;
-        if bar.message() != stage {
-            bar.set_message(stage);
-            tracing::info!(stage, "log Z");
+        if shown != Some(stage) {
+            shown = Some(stage);
+            bar.set_message(stage.to_string());
+            tracing::info!(%stage, "log Z");
         }
         bar.set_position((1000.0 * sides.share_done()) as u64);
         waiting.save(sides)?;

@@ -66,7 +66,7 @@ impl Keep {
     /// from.
     pub fn mask(&self, rows: &[u32], count: usize, model: &Model) -> Result<Tensor> {
         let units = model.dbn.visible_units();
-        let width = units.size();
+        let width = units.width();
         let columns = model.columns.as_deref();
         let mask = match (self, model.image) {
             (Self::Mask(path), _) => from_file(path, rows, count, width)?,
@@ -137,7 +137,7 @@ fn places(units: &Units, columns: Option<&Columns>) -> (Vec<Range<usize>>, &'sta
         (&Units::Potts { sites, states }, None) => {
             ((0..sites).map(|site| site * states..(site + 1) * states).collect(), "sites")
         }
-        _ => ((0..units.size()).map(|i| i..i + 1).collect(), "columns"),
+        _ => ((0..units.width()).map(|i| i..i + 1).collect(), "columns"),
     }
 }
 

@@ -268,26 +268,26 @@ fn in_equilibrium(
     bars: &MultiProgress,
     rng: &mut Rng,
 ) -> Result<Tensor> {
-    let effort = TemperingConfig {
+    let config = TemperingConfig {
         samples: count,
         sweeps: args.sweeps as usize,
         ..TemperingConfig::default()
     };
-    let mut equilibrium = Equilibrium::new(machine, path, effort, rng)?;
+    let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
     let bar = progress::bar(bars, 1000);
     while !equilibrium.is_done() {
         equilibrium.step(machine, rng)?;
         bar.set_position((1000.0 * equilibrium.share_done()) as u64);
     }
     bar.finish_and_clear();
-    let standing = equilibrium.standing();
+    let progress = equilibrium.progress();
     output::note(format!(
         "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
-        standing.arrivals,
-        standing.sweeps,
-        standing.betas.len()
+        progress.arrivals,
+        progress.sweeps,
+        progress.betas.len()
     ));
-    if standing.arrivals < count {
+    if progress.arrivals < count {
         output::note(format!(
             "fewer than the {count} samples: they depend on each other (give more --sweeps)"
         ));

@@ -22,8 +22,8 @@ type Misfit = (usize, String, String);
 /// [`Error::File`] for the first value that cannot be, naming its case and its place in it, both from 1; [`Error::Invalid`]
 /// for cases of another width.
 pub fn check_units(path_or_name: &str, part: &Examples, units: &Units) -> Result<()> {
-    if part.width() != units.size() {
-        let expected = format!("{} values a case for {units}", units.size());
+    if part.width() != units.width() {
+        let expected = format!("{} values a case for {units}", units.width());
         return Err(Error::invalid("the data", expected, part.width().to_string()));
     }
     let is_range =

@@ -29,7 +29,8 @@ fn stack(layers: &[&str], dtype: DType) -> Vec<Rbm> {
 fn cases(units: &str, count: usize, dtype: DType) -> Tensor {
     let units: Units = units.parse().unwrap();
     let layer = units.build(dtype, &Device::Cpu).unwrap();
-    let inputs = ops::normal((count, units.size()), dtype, &Device::Cpu, &mut Rng::new(1)).unwrap();
+    let inputs =
+        ops::normal((count, units.width()), dtype, &Device::Cpu, &mut Rng::new(1)).unwrap();
     layer.sample(&inputs, &mut Rng::new(2)).unwrap()
 }
 

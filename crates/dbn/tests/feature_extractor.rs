@@ -32,7 +32,7 @@ fn model(layers: &[&str], is_standardised: bool) -> Model {
         rbm
     };
     let dbn = Dbn::new(units.windows(2).map(machine).collect()).unwrap();
-    let columns = normal((9, units[0].size()), 3).affine(2.0, 1.0).unwrap();
+    let columns = normal((9, units[0].width()), 3).affine(2.0, 1.0).unwrap();
     let standardise = is_standardised.then(|| Standardise::of(&columns).unwrap());
     Model { standardise, ..Model::from(dbn) }
 }

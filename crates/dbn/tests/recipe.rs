@@ -294,7 +294,7 @@ fn the_recipe_of_tables_is_sized_by_the_data() {
     let sized = |cases, width| Recipe::named("table").unwrap().sized(cases, width);
     let (small, large) = (sized(178, 13), sized(100_000, 300));
     assert_eq!((small.layers.len(), large.layers.len()), (1, 2));
-    assert_eq!((small.layers[0].hidden.size(), large.layers[0].hidden.size()), (64, 500));
+    assert_eq!((small.layers[0].hidden.width(), large.layers[0].hidden.width()), (64, 500));
     assert!(small.layers[0].epochs > 10 * large.layers[0].epochs);
     for recipe in [small, large, sized(1, 1)] {
         Recipe::parse(&recipe.to_toml().unwrap()).unwrap();

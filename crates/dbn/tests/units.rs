@@ -49,7 +49,7 @@ fn dataset(units: &str) -> Dataset {
     let units: Units = units.parse().unwrap();
     let layer = units.build(candle_core::DType::F32, &Device::Cpu).unwrap();
     let inputs = rbm_core::ops::normal(
-        (60, units.size()),
+        (60, units.width()),
         candle_core::DType::F32,
         &Device::Cpu,
         &mut Rng::new(1),

@@ -95,11 +95,11 @@ fn replicas_and_counts_come_back_from_a_file() {
     ] {
         assert_eq!(bits(found), bits(saved));
     }
-    assert_eq!(state::take_numbers::<f64>(&tensors, "betas").unwrap(), [0.0, 0.1 + 0.2, 1.0]);
-    assert!(state::take_numbers::<f64>(&tensors, "nothing").unwrap().is_empty());
-    let message = state::take_numbers::<f32>(&tensors, "betas").unwrap_err().to_string();
+    assert_eq!(state::get_numbers::<f64>(&tensors, "betas").unwrap(), [0.0, 0.1 + 0.2, 1.0]);
+    assert!(state::get_numbers::<f64>(&tensors, "nothing").unwrap().is_empty());
+    let message = state::get_numbers::<f32>(&tensors, "betas").unwrap_err().to_string();
     assert!(message.contains("betas") && message.contains("f64"), "{message}");
-    let message = state::take_counts::<2>(&tensors, "steps").unwrap_err().to_string();
+    let message = state::get_counts::<2>(&tensors, "steps").unwrap_err().to_string();
     assert!(message.contains("steps") && message.contains("2 counts"), "{message}");
     for wrong in [&[0u8, 1, 3][..], &[0, 1]] {
         let mut tensors = tensors.clone();

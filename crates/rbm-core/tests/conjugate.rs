@@ -8,18 +8,18 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{bits, flat};
-use rbm_core::learning::conjugate::{LineSearch, Place};
+use rbm_core::learning::conjugate::{LinePoint, LineSearch};
 use rbm_core::{ConjugateGradient, Result, Stateful};
 
 /// A function of the step, with its derivative.
 type Line = fn(f64) -> (f64, f64);
 
 /// The step, and how many places were looked at.
-fn searched(search: &LineSearch, line: Line, first: f64) -> (Option<Place<()>>, usize) {
+fn searched(search: &LineSearch, line: Line, first: f64) -> (Option<LinePoint<()>>, usize) {
     let mut looks = 0;
     let place = |step: f64| {
         let (value, slope) = line(step);
-        Place { step, value, slope, known: () }
+        LinePoint { step, value, slope, known: () }
     };
     let found = search.run(place(0.0), first, |step| {
         looks += 1;

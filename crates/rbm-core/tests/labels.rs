@@ -44,7 +44,7 @@ const HIDDEN: [&str; 8] = [
 fn data(rbm: &Rbm, cases: usize) -> Tensor {
     let visible = rbm.sample_visible(
         &rbm.sample_hidden(
-            &normal(cases, rbm.visible().units().size(), rbm.dtype(), 3),
+            &normal(cases, rbm.visible().units().width(), rbm.dtype(), 3),
             &mut Rng::new(4),
         )
         .unwrap(),
@@ -370,7 +370,7 @@ fn a_row_does_not_depend_on_its_batch() {
     for dtype in [DType::F32, F64] {
         for hidden in ["bernoulli:70", "spin:5", "gaussian-learned:4"] {
             let rbm = machine("bernoulli:3+potts(3):1", hidden, dtype, 17);
-            let inputs = normal(40, rbm.hidden().units().size(), dtype, 18);
+            let inputs = normal(40, rbm.hidden().units().width(), dtype, 18);
             // One row far beyond what an exponential function can hold.
             let far = (inputs.narrow(0, 0, 1).unwrap() * 1e4).unwrap();
             let inputs = Tensor::cat(&[&far, &inputs], 0).unwrap();
@@ -431,7 +431,7 @@ fn machines_without_a_label_are_refused_by_name() {
         let rbm = machine(visible, "bernoulli:2", F64, 20);
         let text = ClassRbm::of(&rbm).unwrap_err().to_string();
         assert!(text.contains("joint machine") && text.contains(visible), "{text}");
-        let positive = Phase::of(&rbm, &normal(2, rbm.visible().units().size(), F64, 21)).unwrap();
+        let positive = Phase::of(&rbm, &normal(2, rbm.visible().units().width(), F64, 21)).unwrap();
         for negative in [
             &mut Conditional as &mut dyn NegativePhase,
             &mut Hybrid::new(Box::new(Exact), 1.0).unwrap(),

@@ -63,7 +63,7 @@ fn layer(units: &str, dtype: DType) -> Box<dyn Layer> {
 
 /// The width of the units' tensors.
 fn width(units: &str) -> usize {
-    units.parse::<Units>().unwrap().size()
+    units.parse::<Units>().unwrap().width()
 }
 
 /// Inputs of order two.
@@ -381,13 +381,13 @@ fn configurations_are_all_there_once(text: &str) {
 /// The same kind of units, `more` of them more (of several kinds, of the first).
 fn larger(units: &Units, more: usize) -> Units {
     match units {
-        Units::Potts { states, .. } => units.with_width(units.size() + more * states).unwrap(),
+        Units::Potts { states, .. } => units.with_width(units.width() + more * states).unwrap(),
         Units::Concat { groups } => {
             let mut groups = groups.clone();
             groups[0] = larger(&groups[0], more);
             Units::Concat { groups }
         }
-        _ => units.with_width(units.size() + more).unwrap(),
+        _ => units.with_width(units.width() + more).unwrap(),
     }
 }
 
@@ -444,7 +444,7 @@ fn kinds_are_given_a_width() {
         ("gaussian-learned", 5, "gaussian-learned:5"),
     ] {
         let units = Units::of_kind(kind).unwrap().with_width(width).unwrap();
-        assert_eq!((units.to_string().as_str(), units.size()), (expected, width));
+        assert_eq!((units.to_string().as_str(), units.width()), (expected, width));
         assert!(units.kind().parse::<Units>().is_err(), "a kind has no size");
         assert_eq!(Units::of_kind(&units.kind()).unwrap().with_width(width).unwrap(), units);
     }
@@ -461,7 +461,7 @@ fn kinds_are_given_a_width() {
 fn several_kinds_have_their_sizes() {
     let text = "bernoulli:4+potts(3):2";
     let units = Units::of_kind(text).unwrap();
-    assert_eq!((units.size(), units.to_string()), (10, text.to_owned()));
+    assert_eq!((units.width(), units.to_string()), (10, text.to_owned()));
     assert_eq!(units.kind(), text);
     assert_eq!(units.with_width(10).unwrap(), units);
     let message = units.with_width(11).unwrap_err().to_string();

@@ -92,7 +92,7 @@ fn a_path_joins_independent_units_to_the_machine() {
             tolerance,
         );
         for beta in [0.0, 0.3, 1.0] {
-            let betas = rbm_core::sampling::column(&rbm, &[beta; 32]).unwrap();
+            let betas = rbm_core::sampling::beta_column(&rbm, &[beta; 32]).unwrap();
             let weight = path.log_weight(&rbm, &v, &products, &betas).unwrap();
             let log_p = (weight - rbm.visible().energy(&v).unwrap()).unwrap();
             let expected = at(&rbm, &path, beta).free_energy(&v).unwrap().neg().unwrap();
@@ -360,9 +360,10 @@ fn a_path_from_the_biases_finds_both_modes() {
     let shares: Vec<f64> = (0..30)
         .map(|seed| {
             let mut rng = Rng::new(seed);
-            let effort = TemperingConfig { samples: 50, sweeps: 500, ..TemperingConfig::default() };
+            let tempering =
+                TemperingConfig { samples: 50, sweeps: 500, ..TemperingConfig::default() };
             let path = AnnealingPath::from_biases(&rbm).unwrap();
-            let mut equilibrium = Equilibrium::new(&rbm, path, effort, &mut rng).unwrap();
+            let mut equilibrium = Equilibrium::new(&rbm, path, tempering, &mut rng).unwrap();
             while !equilibrium.is_done() {
                 equilibrium.step(&rbm, &mut rng).unwrap();
             }

@@ -95,7 +95,7 @@ fn two_valleys(units: usize, strength: f64) -> Rbm {
 
 /// One case in each.
 fn both(rbm: &Rbm) -> Phase {
-    let units = rbm.visible().units().size();
+    let units = rbm.visible().units().width();
     let cases = format!("{} {}", "1".repeat(units), "0".repeat(units));
     Phase::of(rbm, &patterns(&cases, DType::F32)).unwrap()
 }

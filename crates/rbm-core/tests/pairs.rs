@@ -24,7 +24,7 @@ fn free_energy_sums_the_hidden_units_out() {
     for (visible, hidden) in pairs(&[&DISCRETE[..], &CONTINUOUS].concat(), &DISCRETE) {
         let rbm = machine(visible, hidden, F64, 1);
         let plain = Plain::of(&rbm);
-        let free = Tensor::zeros((10, rbm.visible().units().size()), F64, &Device::Cpu).unwrap();
+        let free = Tensor::zeros((10, rbm.visible().units().width()), F64, &Device::Cpu).unwrap();
         let v = rbm.visible().sample(&free, &mut Rng::new(2)).unwrap();
         let by_sum = |v: &Vec<f64>| {
             let all = support(&rbm.hidden().units());

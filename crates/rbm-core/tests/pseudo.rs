@@ -71,7 +71,7 @@ fn it_is_that_of_the_joint_table() {
     for (visible, hidden) in common::pairs(&DISCRETE, &["bernoulli:3", "relu:2", "potts(3):2"]) {
         let rbm = machine(visible, hidden, F64, 1);
         let (plain, what) = (Plain::of(&rbm), format!("{visible} {hidden}"));
-        let free = Tensor::zeros((12, rbm.visible().units().size()), F64, &Device::Cpu).unwrap();
+        let free = Tensor::zeros((12, rbm.visible().units().width()), F64, &Device::Cpu).unwrap();
         let cases = rbm.visible().sample(&free, &mut Rng::new(2)).unwrap();
         let rows = common::rows(&cases);
         let expected = rows.iter().map(|v| by_table(&plain, v)).sum::<f64>() / rows.len() as f64;
@@ -123,7 +123,7 @@ fn the_nearest_configuration_is_what_grey_values_are_read_as() {
 fn the_monitor_has_it_for_discrete_units_only() {
     let report = |visible: &str, hidden: &str| {
         let rbm = machine(visible, hidden, DType::F32, 8);
-        let free = Tensor::zeros((9, rbm.visible().units().size()), DType::F32, &Device::Cpu);
+        let free = Tensor::zeros((9, rbm.visible().units().width()), DType::F32, &Device::Cpu);
         let train = rbm.visible().sample(&free.unwrap(), &mut Rng::new(9)).unwrap();
         Monitor { train, held_out: None, rng: Rng::new(10) }.report(&rbm).unwrap()
     };

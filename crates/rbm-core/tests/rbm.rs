@@ -83,8 +83,8 @@ fn mirroring_exchanges_the_sides_and_twice_is_nothing() {
     for (visible, hidden) in [("bernoulli:5", "gaussian-learned:3"), ("gaussian:2", "bernoulli:7")]
     {
         let rbm = machine(visible, hidden, F64, 5);
-        let (v, h) = (common::normal(6, rbm.visible().units().size(), F64, 6), 7);
-        let h = common::normal(6, rbm.hidden().units().size(), F64, h);
+        let (v, h) = (common::normal(6, rbm.visible().units().width(), F64, 6), 7);
+        let h = common::normal(6, rbm.hidden().units().width(), F64, h);
         let mirror = rbm.mirror().unwrap();
         let energy = flat(&rbm.energy(&v, &h).unwrap());
         assert_close("energy", &flat(&mirror.energy(&h, &v).unwrap()), &energy, ROUNDING);

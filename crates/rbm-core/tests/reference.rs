@@ -339,10 +339,10 @@ fn tempering_is_the_plain_one() {
         let (rows, width) = x.dims2().unwrap();
         let betas = normal(rows, 1, dtype, 31);
         let field = normal(1, width, dtype, 32).squeeze(0).unwrap();
-        let fused = ops::temper(&x, &betas, &field).unwrap();
-        let plain = reference::temper(&x, &betas, &field).unwrap();
+        let fused = ops::interpolate_inputs(&x, &betas, &field).unwrap();
+        let plain = reference::interpolate_inputs(&x, &betas, &field).unwrap();
         assert_close("temper", &flat(&fused), &flat(&plain), rounding(dtype) * 20.0);
-        assert!(ops::temper(&x, &betas.t().unwrap(), &field).is_err());
+        assert!(ops::interpolate_inputs(&x, &betas.t().unwrap(), &field).is_err());
     }
 }
 
@@ -436,8 +436,8 @@ fn columns_are_limited() {
         let wanted = (wanted * (6.0 / columns as f64)).unwrap().to_dtype(dtype).unwrap();
         let weights = noise.broadcast_mul(&(wanted / lengths).unwrap()).unwrap();
         let limited = Var::from_tensor(&weights).unwrap();
-        ops::limit_columns(&limited, 3.0).unwrap();
-        let plain = reference::limited_columns(&weights, 3.0).unwrap();
+        ops::limit_column_norms(&limited, 3.0).unwrap();
+        let plain = reference::limited_column_norms(&weights, 3.0).unwrap();
         assert_close("fused and plain", &flat(&limited), &flat(&plain), rounding(dtype));
         for j in 0..columns {
             let (before, after) = (common::column(&weights, j), common::column(&limited, j));
@@ -450,9 +450,9 @@ fn columns_are_limited() {
             assert_close("a column", &after, &expected, tolerance);
         }
         let once = bits(&limited);
-        ops::limit_columns(&limited, 3.0 + 1e-5).unwrap();
+        ops::limit_column_norms(&limited, 3.0 + 1e-5).unwrap();
         assert_eq!(bits(&limited), once);
-        assert!(ops::limit_columns(&limited, 0.0).is_err());
-        assert!(ops::limit_columns(&limited, f64::NAN).is_err());
+        assert!(ops::limit_column_norms(&limited, 0.0).is_err());
+        assert!(ops::limit_column_norms(&limited, f64::NAN).is_err());
     }
 }

@@ -153,7 +153,7 @@ fn chains_of_continuous_units_below_discrete_ones_stay_too() {
         let exact: Vec<_> = (0..2).map(moments).collect();
         let (gibbs, mut rng) = (Gibbs::default(), Rng::new(25));
         let start = sample_of(&all, &p, CHAINS / 5, 26);
-        let mut chains = gibbs.resume(&rbm, &start, &mut rng).unwrap();
+        let mut chains = gibbs.step_from(&rbm, &start, &mut rng).unwrap();
         for step in 0..=3 {
             let what = format!("{visible} and {hidden}, step {step}");
             let drift = drift_over(&all, &chains.hidden, &p);

@@ -74,7 +74,7 @@ fn nothing(rbm: &Rbm) -> Gradient {
 }
 
 fn width(rbm: &Rbm) -> usize {
-    rbm.visible().units().size()
+    rbm.visible().units().width()
 }
 
 /// Bottom, half way, and the machine itself, each with exact samples.

@@ -11,7 +11,7 @@ use candle_dbn::estimate::likelihood::{self, Likelihood, Sampling};
 use candle_dbn::training::{Command, EpochMetrics, Observer, Outcome, Step};
 use candle_dbn::{Dataset, Examples, Model, Recipe, Run, Training};
 use indicatif::{MultiProgress, ProgressBar};
-use rbm_core::estimate::{BidirectionalAis, Options, TemperingConfig};
+use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig};
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
@@ -178,8 +178,8 @@ fn judge(model: &Model, part: &Examples, seed: u64) -> Result<f64> {
         return Ok(exact.log_likelihood);
     }
     let (rbm, path) = (model.dbn.top(), likelihood::path(model, cases)?);
-    let effort = TemperingConfig { sweeps: SWEEPS, ..TemperingConfig::default() };
-    let options = Options { betas: BETAS, effort, seed, ..Options::default() };
+    let tempering = TemperingConfig { sweeps: SWEEPS, ..TemperingConfig::default() };
+    let options = AisOptions { betas: BETAS, tempering, seed, ..AisOptions::default() };
     let mut sides = BidirectionalAis::new(rbm, path, options)?;
     while !sides.is_done() {
         if interrupt::is_asked() {

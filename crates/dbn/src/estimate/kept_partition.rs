@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rbm_core::estimate::{Estimate, Found, Options};
+use rbm_core::estimate::{AisEstimates, AisOptions, Estimate};
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -25,9 +25,9 @@ pub struct KeptPartition {
     /// The SHA-256 of `model.safetensors`, in hexadecimal digits.
     weights: String,
     /// How it was found: chains, temperatures, effort, seed.
-    pub options: Options,
+    pub options: AisOptions,
     /// From both sides, or from one.
-    pub found: Found,
+    pub found: AisEstimates,
 }
 
 impl KeptPartition {
@@ -39,8 +39,8 @@ impl KeptPartition {
     pub fn keep(
         place: impl AsRef<Path>,
         model: impl AsRef<Path>,
-        options: Options,
-        found: &Found,
+        options: AisOptions,
+        found: &AisEstimates,
     ) -> Result<()> {
         let (place, model) = (place.as_ref(), model.as_ref());
         let weights = weights(model)?;

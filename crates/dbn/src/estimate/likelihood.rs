@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::estimate::{self, Estimate, Found, pseudo_likelihood_stride};
+use rbm_core::estimate::{self, AisEstimates, Estimate, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::units::enumerate;
@@ -144,7 +144,7 @@ impl Likelihood {
         model: &Model,
         prepared: &Examples,
         passes: Sampling,
-        found: &Found,
+        found: &AisEstimates,
         tolerance: f64,
     ) -> Result<Self> {
         let free_energy = free_energy(model, prepared, passes)?;
@@ -376,7 +376,12 @@ pub enum Verdict {
 impl Verdict {
     /// Of numbers that follow from the two sides of log Z that were `found`: they agree where they are at most `tolerance` nats
     /// apart.
-    pub fn of(forward: Option<f64>, reverse: Option<f64>, found: &Found, tolerance: f64) -> Self {
+    pub fn of(
+        forward: Option<f64>,
+        reverse: Option<f64>,
+        found: &AisEstimates,
+        tolerance: f64,
+    ) -> Self {
         let (Some(forward), Some(reverse)) = (forward, reverse) else { return Self::OneSided };
         let within = (forward - reverse).abs();
         // How many equilibrium samples the reverse side has started from.
@@ -391,7 +396,7 @@ impl Verdict {
     }
 
     /// Of log Z itself.
-    pub fn of_log_partition(found: &Found, tolerance: f64) -> Self {
+    pub fn of_log_partition(found: &AisEstimates, tolerance: f64) -> Self {
         let value = |side: Option<Estimate>| side.map(|estimate| estimate.value);
         Self::of(value(found.forward), value(found.reverse), found, tolerance)
     }

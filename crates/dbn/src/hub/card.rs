@@ -293,7 +293,7 @@ fn pictures(card: &Card) -> String {
 
 fn data(card: &Card) -> String {
     let config = &card.config;
-    let mut said = format!("## Input\n\n{} values a case", config.visible.size());
+    let mut said = format!("## Input\n\n{} values a case", config.visible.width());
     if let Some((height, width)) = config.image {
         let _ = write!(said, " (pictures of {width} x {height})");
     }
@@ -357,7 +357,7 @@ fn usage(card: &Card) -> String {
         true => format!(
             "\n\nFrom PyTorch, with nothing but `safetensors`, the features of layer {}:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
             plain_layers(card),
-            card.config.visible.size(),
+            card.config.visible.width(),
             plain_layers(card),
         ),
         false => String::new(),

@@ -51,7 +51,7 @@ impl Named {
 
 impl RbmTensors {
     fn rbm(&self, path: &Path) -> Result<Rbm> {
-        let (visible, hidden) = (self.visible.size(), self.hidden.size());
+        let (visible, hidden) = (self.visible.width(), self.hidden.width());
         // Before anything is made of sizes that only one tensor claims.
         let weights = self.weights.checked(path, &[visible, hidden])?;
         let visible_bias = self.visible_bias.checked(path, &[visible])?;

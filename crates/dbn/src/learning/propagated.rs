@@ -45,7 +45,7 @@ impl Rows for Propagated<'_> {
     }
 
     fn width(&self) -> usize {
-        self.dbn.rbms[self.layer].visible().units().size()
+        self.dbn.rbms[self.layer].visible().units().width()
     }
 
     fn rows(&self, indices: &[u32]) -> Result<Tensor> {

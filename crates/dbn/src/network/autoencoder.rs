@@ -52,8 +52,8 @@ impl Autoencoder {
     /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn empty(visible: &Units, hidden: &[Units], dtype: DType, device: &Device) -> Result<Self> {
         let widths: Vec<_> = std::iter::once(visible).chain(hidden).collect();
-        let up = widths.windows(2).map(|pair| (pair[0].size(), pair[1]));
-        let down = widths.windows(2).rev().map(|pair| (pair[1].size(), pair[0]));
+        let up = widths.windows(2).map(|pair| (pair[0].width(), pair[1]));
+        let down = widths.windows(2).rev().map(|pair| (pair[1].width(), pair[0]));
         let build =
             |(below, units): (usize, &Units)| ConditionalLayer::zeros(below, units, dtype, device);
         Ok(Self {
@@ -69,7 +69,7 @@ impl Autoencoder {
 
     /// How many numbers a code has.
     pub fn code_width(&self) -> usize {
-        self.encoder.last().map_or(0, |layer| layer.units.units().size())
+        self.encoder.last().map_or(0, |layer| layer.units.units().width())
     }
 
     /// The codes `(batch, code)` of `v` `(batch, width)`: the mean activities of the code layer. Differentiable.

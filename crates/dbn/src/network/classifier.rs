@@ -42,7 +42,7 @@ impl Classifier {
         }
         let layers = rbms.iter().map(ConditionalLayer::upwards).collect::<Result<_>>()?;
         let (dtype, device) = (top.dtype(), top.device());
-        let noise = ops::normal((top.hidden().units().size(), classes), dtype, device, rng)?;
+        let noise = ops::normal((top.hidden().units().width(), classes), dtype, device, rng)?;
         let weights = Var::from_tensor(&(noise * OUTPUT_DEVIATION)?)?;
         Ok(Self { layers, weights, bias: Var::zeros(classes, dtype, device)? })
     }
@@ -63,7 +63,7 @@ impl Classifier {
         let mut built = Vec::with_capacity(layers.len());
         for units in layers {
             built.push(ConditionalLayer::zeros(below, units, dtype, device)?);
-            below = units.size();
+            below = units.width();
         }
         let weights = Var::zeros((below, classes), dtype, device)?;
         Ok(Self { layers: built, weights, bias: Var::zeros(classes, dtype, device)? })

@@ -20,7 +20,7 @@ impl ConditionalLayer {
     ///
     /// For units that cannot be built, and where there is no memory.
     pub fn zeros(below: usize, units: &Units, dtype: DType, device: &Device) -> Result<Self> {
-        let weights = Var::zeros((below, units.size()), dtype, device)?;
+        let weights = Var::zeros((below, units.width()), dtype, device)?;
         Ok(Self { weights, units: units.build(dtype, device)? })
     }
 

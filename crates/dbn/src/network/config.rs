@@ -145,7 +145,7 @@ impl Config {
         if config.hidden.is_empty() {
             return Err(Error::file(path, "hidden", "at least one layer", "none"));
         }
-        if config.hidden.iter().chain([&config.visible]).any(|units| units.size() == 0) {
+        if config.hidden.iter().chain([&config.visible]).any(|units| units.width() == 0) {
             return Err(Error::file(
                 path,
                 "visible and hidden",
@@ -177,14 +177,14 @@ impl Config {
             }
         }
         let pixels = self.image.map(|(height, width)| height.checked_mul(width));
-        if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(self.visible.size())) {
+        if let Some(pixels) = pixels.filter(|pixels| *pixels != Some(self.visible.width())) {
             let found = pixels.map_or("more than can be".into(), |pixels| pixels.to_string());
-            return Err(("image", format!("{} pixels", self.visible.size()), found));
+            return Err(("image", format!("{} pixels", self.visible.width()), found));
         }
         if let Some(found) = self.columns.as_ref().map(Columns::width)
-            && found != self.visible.size()
+            && found != self.visible.width()
         {
-            return Err(("columns", format!("{} values", self.visible.size()), found.to_string()));
+            return Err(("columns", format!("{} values", self.visible.width()), found.to_string()));
         }
         if let (Some(names), Some(classes)) = (&self.class_names, self.classes.or(self.labels))
             && names.len() != classes
@@ -221,13 +221,13 @@ impl Config {
     /// The matrices of `model.safetensors` by name, `(out, in)`, as this alone tells them.
     pub(crate) fn matrices(&self) -> BTreeMap<String, Vec<usize>> {
         let mut matrices = BTreeMap::new();
-        let mut below = self.visible.size();
+        let mut below = self.visible.width();
         for (i, hidden) in self.hidden.iter().enumerate() {
             let is_top = i + 1 == self.hidden.len();
             let labels = self.labels.filter(|_| is_top).unwrap_or(0);
-            let shape = vec![hidden.size(), below.saturating_add(labels)];
+            let shape = vec![hidden.width(), below.saturating_add(labels)];
             if self.untied && !is_top {
-                matrices.insert(format!("generative.{i}.weight"), vec![below, hidden.size()]);
+                matrices.insert(format!("generative.{i}.weight"), vec![below, hidden.width()]);
             }
             if self.classes.is_some() {
                 matrices.insert(format!("classifier.layers.{i}.weight"), shape.clone());
@@ -240,11 +240,11 @@ impl Config {
                 matrices.insert(format!("autoencoder.encoder.{i}.weight"), shape.clone());
                 matrices.insert(
                     format!("autoencoder.decoder.{back}.weight"),
-                    vec![below, hidden.size()],
+                    vec![below, hidden.width()],
                 );
             }
             matrices.insert(format!("rbms.{i}.weight"), shape);
-            below = hidden.size();
+            below = hidden.width();
         }
         let softmax =
             self.classes.map(|classes| ("classifier.weight".into(), vec![classes, below]));

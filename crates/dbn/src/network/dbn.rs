@@ -125,7 +125,7 @@ impl Dbn {
 
     /// The width of the data.
     pub fn width(&self) -> usize {
-        let units = self.bottom().visible().units().size();
+        let units = self.bottom().visible().units().width();
         if self.rbms.len() == 1 { units - self.classes.unwrap_or(0) } else { units }
     }
 
@@ -319,7 +319,7 @@ impl Dbn {
     /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
     pub fn start_chains(&self, count: usize, rng: &mut Rng) -> Result<Chains> {
         let top = self.top();
-        let width = top.visible().units().size();
+        let width = top.visible().units().width();
         let silence = Tensor::zeros((count, width), top.dtype(), top.device())?;
         let visible = top.visible().sample(&silence, rng)?;
         Gibbs::default().init(top, visible, rng)

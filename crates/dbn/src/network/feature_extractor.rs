@@ -73,7 +73,7 @@ impl FeatureExtractor {
     /// Where a tensor is missing or of another shape, by its name; and for label units under hidden units whose precision is
     /// learned.
     pub fn new(config: &Config, vb: VarBuilder) -> candle_core::Result<Self> {
-        let width = config.visible.size();
+        let width = config.visible.width();
         let standardise = if config.standardise {
             let vb = vb.pp("standardise");
             let mean = vb.get_with_hints(width, "mean", Init::Const(0.0))?;
@@ -93,7 +93,7 @@ impl FeatureExtractor {
                 }
                 None => Upward::new(below, units, vb)?,
             });
-            below = units.size();
+            below = units.width();
         }
         let hint = config.preprocessing.as_ref().map_or("", |done| done.hint());
         Ok(Self { visible: config.visible.clone(), hint, standardise, layers })
@@ -144,7 +144,7 @@ impl FeatureExtractor {
 
     /// How many features a case has: the width of the top layer.
     pub fn width(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.neutral.units().size())
+        self.layers.last().map_or(0, |layer| layer.neutral.units().width())
     }
 
     /// The mean activities of every hidden layer from the bottom up, `(batch, hidden)` each, for `x` `(batch, width)` in the
@@ -224,7 +224,7 @@ struct Group {
 impl Upward {
     fn new(below: usize, units: &Units, vb: VarBuilder) -> candle_core::Result<Self> {
         let small = Init::Randn { mean: 0.0, stdev: DEVIATION };
-        let weight = vb.get_with_hints((units.size(), below), "weight", small)?;
+        let weight = vb.get_with_hints((units.width(), below), "weight", small)?;
         let neutral =
             units.build(weight.dtype(), weight.device()).map_err(candle_core::Error::wrap)?;
         let biases = neutral.biases();

@@ -90,7 +90,7 @@ impl UpDown {
 impl Layer {
     fn check(&self, name: &str) -> Result<()> {
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
-        let size = self.hidden.size();
+        let size = self.hidden.width();
         must(size <= MOST, &format!("{name}.hidden"), "at most 2^20 units", size)?;
         self.method.check(&format!("{name}.method.{}", self.method.name()))?;
         let rate = self.learning_rate.as_ref();

@@ -41,7 +41,7 @@ impl Rates {
             sides.min(0.001)
         } else if is_free(visible) && is_free(hidden) {
             // Their coupling must stay below one, and the nearer it is, the larger the gradients are.
-            sides.min(0.006 / visible.size().max(1) as f64)
+            sides.min(0.006 / visible.width().max(1) as f64)
         } else if is_persistent {
             // Without momentum, which alone would make it ten times as fast.
             (3.0 * sides).min(BINARY)
@@ -65,7 +65,7 @@ fn least(units: &Units, of: impl Fn(&Units) -> f64) -> f64 {
 
 fn of_visible(units: &Units, batch_size: usize) -> f64 {
     // What arrives at a hidden unit is a sum over columns, and its noise a mean over cases.
-    let wide = 0.1 * batch_size as f64 / units.size().max(1) as f64;
+    let wide = 0.1 * batch_size as f64 / units.width().max(1) as f64;
     least(units, |units| match units {
         Units::Potts { .. } => 0.03,
         Units::Gaussian { .. } | Units::Relu { .. } => wide.min(0.01),

@@ -133,7 +133,7 @@ impl Model {
         if config.untied {
             dbn.untie()?;
         }
-        let width = config.visible.size();
+        let width = config.visible.width();
         let classifier = match config.classes {
             Some(classes) => {
                 Some(Classifier::empty(width, &config.hidden, classes, DType::F32, device)?)
@@ -170,7 +170,7 @@ impl Model {
             label: config.label.clone(),
             missing: config
                 .missing
-                .map(|how| MissingValues { how, mean: vec![0.0; config.visible.size()] }),
+                .map(|how| MissingValues { how, mean: vec![0.0; config.visible.width()] }),
         })
     }
 

@@ -142,7 +142,7 @@ impl<'a> Backprop<'a> {
         };
         if let Some(max_norm) = recipe.max_norm {
             for var in vars.iter().skip(first).filter(|var| var.rank() == 2) {
-                ops::limit_columns(var, max_norm)?;
+                ops::limit_column_norms(var, max_norm)?;
             }
         }
         self.network.constrain()?;

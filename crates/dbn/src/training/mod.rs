@@ -329,8 +329,8 @@ impl Training {
             None => visible,
         };
         let hidden = &layers[layer].hidden;
-        if visible.size().saturating_mul(hidden.size()) > MOST_WEIGHTS {
-            let found = format!("{} x {}", visible.size(), hidden.size());
+        if visible.width().saturating_mul(hidden.width()) > MOST_WEIGHTS {
+            let found = format!("{} x {}", visible.width(), hidden.width());
             return Err(Error::invalid(
                 format!("the weights of layer {}", layer + 1),
                 "at most 2^31",

@@ -44,7 +44,7 @@ impl Network {
             }
             Self::Autoencoder(network) => (network.layers().collect(), None),
         };
-        layers.iter().map(|layer| layer.units.units().size()).chain(classes).collect()
+        layers.iter().map(|layer| layer.units.units().width()).chain(classes).collect()
     }
 }
 

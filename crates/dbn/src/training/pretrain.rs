@@ -113,7 +113,7 @@ impl Training {
         if self.recipe.cache == Caching::Never {
             return Ok(None);
         }
-        let bytes = 4 * feed.cases.count() as u64 * below.hidden().units().size() as u64;
+        let bytes = 4 * feed.cases.count() as u64 * below.hidden().units().width() as u64;
         let (allowed, fits) = (self.recipe.cache_bytes, bytes <= self.recipe.cache_bytes);
         tracing::info!(bytes, allowed, fits, "cache of what arrives");
         fits.then(|| feed.arriving(&mut self.stream(Stream::Cache))).transpose()

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use rbm_core::learning::train::Cursor;
-use rbm_core::state::{State, take, without_prefix};
+use rbm_core::state::{State, get, without_prefix};
 use rbm_core::{Checkpoint, Error, Rbm, Result};
 
 use super::averaging::{BestWeights, Counts};
@@ -178,8 +178,8 @@ impl Training {
         };
         let name = format!("rbms.{layer}.weights");
         let width = match layer {
-            0 => self.visible.size(),
-            _ => self.recipe.layers[layer - 1].hidden.size(),
+            0 => self.visible.width(),
+            _ => self.recipe.layers[layer - 1].hidden.width(),
         };
         let Some(weights) = self.warm.get(&name) else { return Ok(false) };
         if weights.dims().first() != Some(&(width + classes)) {
@@ -234,7 +234,7 @@ impl Training {
     }
 
     fn fitting(&self, tensors: &State, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = take(tensors, name)?;
+        let tensor = get(tensors, name)?;
         if tensor.dims() != shape {
             let what = format!("the checkpoint's tensor {name:?}");
             return Err(Error::invalid(

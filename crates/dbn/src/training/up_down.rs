@@ -101,7 +101,7 @@ impl UpDownStage<'_> {
 
 impl Stage for UpDownStage<'_> {
     fn start(&self, from: usize) -> StageStart {
-        let sizes = self.dbn.rbms.iter().map(|rbm| rbm.hidden().units().size().to_string());
+        let sizes = self.dbn.rbms.iter().map(|rbm| rbm.hidden().units().width().to_string());
         let sizes: Vec<_> = std::iter::once(self.dbn.width().to_string()).chain(sizes).collect();
         StageStart {
             name: StageKind::UpDown.to_string(),

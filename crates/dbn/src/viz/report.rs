@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::estimate::{Annealing, Options, betas};
+use rbm_core::estimate::{AisOptions, Annealing, betas};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde_json::Value;
@@ -366,7 +366,7 @@ pub fn estimates(
     path: impl AsRef<Path>,
     model: &Model,
     cases: &View,
-    options: &Options,
+    options: &AisOptions,
     found: &Likelihood,
     samples: Option<&Tensor>,
 ) -> Result<()> {

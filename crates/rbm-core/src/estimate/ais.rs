@@ -10,8 +10,8 @@ use candle_core::{Device, Tensor};
 
 use super::bridge::Estimate;
 use crate::ops::device::to_host;
-use crate::sampling::{AnnealingPath, column};
-use crate::state::{State, take};
+use crate::sampling::{AnnealingPath, beta_column};
+use crate::state::{State, get};
 use crate::{Error, Rbm, Result, Rng, Stateful};
 
 /// Which way the weights are collected.
@@ -130,8 +130,8 @@ impl Annealing {
             return Ok(());
         }
         let chains = self.log_weights.len();
-        let [here, there] =
-            [self.weighed - 1, self.weighed].map(|i| column(rbm, &vec![self.betas[i]; chains]));
+        let [here, there] = [self.weighed - 1, self.weighed]
+            .map(|i| beta_column(rbm, &vec![self.betas[i]; chains]));
         let (here, there) = (here?, there?);
         let weigh = |betas| self.path.log_weight(rbm, &self.visible, &self.products, betas);
         let gain = to_host(&(weigh(&there)? - weigh(&here)?)?)?.to_vec1::<f64>()?;
@@ -139,7 +139,7 @@ impl Annealing {
         self.weighed += 1;
         if !self.is_done() {
             let hidden = self.path.sample_hidden(rbm, &self.products, &there, rng)?;
-            (self.visible, self.products) = self.path.fall(rbm, &hidden, &there, rng)?;
+            (self.visible, self.products) = self.path.reconstruct(rbm, &hidden, &there, rng)?;
         }
         Ok(())
     }
@@ -191,9 +191,9 @@ impl Stateful for Annealing {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        let weighed = take(state, "weighed")?.to_scalar::<u32>()? as usize;
-        let log_weights = take(state, "log_weights")?.to_vec1::<f64>()?;
-        let (visible, products) = (take(state, "visible")?, take(state, "products")?);
+        let weighed = get(state, "weighed")?.to_scalar::<u32>()? as usize;
+        let log_weights = get(state, "log_weights")?.to_vec1::<f64>()?;
+        let (visible, products) = (get(state, "visible")?, get(state, "products")?);
         let fits = (1..=self.betas.len()).contains(&weighed)
             && log_weights.len() == self.log_weights.len()
             && visible.dims() == self.visible.dims()

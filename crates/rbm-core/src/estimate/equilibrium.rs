@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bridge, Estimate};
 use crate::sampling::{AnnealingPath, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
-use crate::state::{State, numbers, take_numbers, with_prefix, without_prefix};
+use crate::state::{State, get_numbers, numbers, with_prefix, without_prefix};
 use crate::{Error, Rbm, Result, Rng};
 
 /// Levels of the first ladder.
@@ -23,10 +23,10 @@ const MOST_KEPT: usize = 1000;
 /// Replicas of a machine on their way to equilibrium, and samples of it.
 #[derive(Debug, Clone)]
 pub struct Equilibrium {
-    effort: TemperingConfig,
+    config: TemperingConfig,
     tempering: Tempering,
     replicas: Replicas,
-    standing: TemperingProgress,
+    progress: TemperingProgress,
     bridge: Bridge,
     /// Rows at β = 1, taken evenly over the sampling.
     samples: Vec<Tensor>,
@@ -37,16 +37,16 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When the machine has no Gibbs sampler along the path, or the effort allows no replicas.
+    /// When the machine has no Gibbs sampler along the path, or the config allows no replicas.
     pub fn new(
         rbm: &Rbm,
         path: AnnealingPath,
-        effort: TemperingConfig,
+        config: TemperingConfig,
         rng: &mut Rng,
     ) -> Result<Self> {
-        let tempering = Tempering::even(path, FIRST_LEVELS.min(effort.levels))?;
-        let replicas = tempering.climb(rbm, effort.chains, CLIMB, rng)?;
-        let standing = TemperingProgress {
+        let tempering = Tempering::even(path, FIRST_LEVELS.min(config.levels))?;
+        let replicas = tempering.climb(rbm, config.chains, CLIMB, rng)?;
+        let progress = TemperingProgress {
             phase: TemperingPhase::Ladder,
             sweeps: 0,
             arrivals: 0,
@@ -57,11 +57,11 @@ impl Equilibrium {
             betas: tempering.betas.clone(),
         };
         let mut new = Self {
-            effort,
+            config,
             tempering,
             replicas,
-            standing,
-            bridge: Bridge::new(0, effort.chains),
+            progress,
+            bridge: Bridge::new(0, config.chains),
             samples: Vec::new(),
         };
         new.enter(TemperingPhase::Ladder);
@@ -69,23 +69,23 @@ impl Equilibrium {
     }
 
     /// What has been done so far.
-    pub fn standing(&self) -> &TemperingProgress {
-        &self.standing
+    pub fn progress(&self) -> &TemperingProgress {
+        &self.progress
     }
 
     /// Whether everything has been taken.
     pub fn is_done(&self) -> bool {
-        self.standing.phase == TemperingPhase::Done
+        self.progress.phase == TemperingPhase::Done
     }
 
     /// Roughly how much of the work is done, from 0 to 1.
     pub fn share_done(&self) -> f64 {
-        let TemperingProgress { sweeps, arrivals, round, .. } = self.standing;
+        let TemperingProgress { sweeps, arrivals, round, .. } = self.progress;
         let by = |wanted: usize| {
             let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
-            share(sweeps, self.effort.sweeps).max(share(arrivals, wanted)).min(1.0)
+            share(sweeps, self.config.sweeps).max(share(arrivals, wanted)).min(1.0)
         };
-        match self.standing.phase {
+        match self.progress.phase {
             TemperingPhase::Ladder => 0.2 * round as f64 / ROUNDS as f64,
             TemperingPhase::BurnIn => 0.2 + 0.3 * by(self.wanted()),
             TemperingPhase::Sampling => 0.5 + 0.5 * by(self.wanted()),
@@ -95,18 +95,18 @@ impl Equilibrium {
 
     /// How many replicas must come up in this phase.
     fn wanted(&self) -> usize {
-        let TemperingConfig { chains, samples, .. } = self.effort;
-        2 * if self.standing.phase == TemperingPhase::BurnIn { chains } else { samples }
+        let TemperingConfig { chains, samples, .. } = self.config;
+        2 * if self.progress.phase == TemperingPhase::BurnIn { chains } else { samples }
     }
 
     fn enter(&mut self, phase: TemperingPhase) {
         let gaps = self.tempering.betas.len() - 1;
-        self.standing.phase = phase;
-        self.standing.betas.clone_from(&self.tempering.betas);
-        (self.standing.sweeps, self.standing.arrivals) = (0, 0);
-        self.standing.acceptance = vec![0.0; gaps];
+        self.progress.phase = phase;
+        self.progress.betas.clone_from(&self.tempering.betas);
+        (self.progress.sweeps, self.progress.arrivals) = (0, 0);
+        self.progress.acceptance = vec![0.0; gaps];
         if phase == TemperingPhase::Sampling {
-            self.bridge = Bridge::new(gaps, self.effort.chains);
+            self.bridge = Bridge::new(gaps, self.config.chains);
         }
     }
 
@@ -120,17 +120,17 @@ impl Equilibrium {
             return Ok(());
         }
         let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
-        self.standing.count(&swaps);
-        let TemperingProgress { sweeps, arrivals, .. } = self.standing;
-        let is_over = sweeps >= self.effort.sweeps || arrivals >= self.wanted();
+        self.progress.count(&swaps);
+        let TemperingProgress { sweeps, arrivals, .. } = self.progress;
+        let is_over = sweeps >= self.config.sweeps || arrivals >= self.wanted();
         let is_enough = is_over && sweeps >= self.rows_kept();
-        match self.standing.phase {
-            TemperingPhase::Ladder if self.standing.sweeps == ROUND => self.respace(rbm, rng)?,
+        match self.progress.phase {
+            TemperingPhase::Ladder if self.progress.sweeps == ROUND => self.respace(rbm, rng)?,
             TemperingPhase::BurnIn if is_enough => self.enter(TemperingPhase::Sampling),
             TemperingPhase::Sampling => {
                 self.take(&swaps.up, &swaps.down)?;
                 if is_enough {
-                    self.standing.phase = TemperingPhase::Done;
+                    self.progress.phase = TemperingPhase::Done;
                 }
             }
             _ => {}
@@ -142,16 +142,16 @@ impl Equilibrium {
     fn respace(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
         let acceptance = self.acceptance();
         let free = self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE);
-        let spaced = match free.betas.len() > self.effort.levels {
+        let spaced = match free.betas.len() > self.config.levels {
             true => {
-                self.tempering.respaced(&acceptance, Some(self.effort.levels), TARGET_ACCEPTANCE)
+                self.tempering.respaced(&acceptance, Some(self.config.levels), TARGET_ACCEPTANCE)
             }
             false => free,
         };
         self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
         self.tempering = spaced;
-        self.standing.round += 1;
-        let phase = if self.standing.round == ROUNDS {
+        self.progress.round += 1;
+        let phase = if self.progress.round == ROUNDS {
             TemperingPhase::BurnIn
         } else {
             TemperingPhase::Ladder
@@ -162,14 +162,14 @@ impl Equilibrium {
 
     /// Keeps the sweep for the bridge, and the rows at β = 1, both thinned as the sampling grows longer.
     fn take(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
-        if self.standing.sweeps.is_multiple_of(self.standing.bridge_stride) {
+        if self.progress.sweeps.is_multiple_of(self.progress.bridge_stride) {
             self.bridge.push(up, down)?;
         }
         if self.bridge.sweeps() == 2 * MOST_KEPT {
             self.bridge.halve();
-            self.standing.bridge_stride *= 2;
+            self.progress.bridge_stride *= 2;
         }
-        if self.standing.sweeps.is_multiple_of(self.standing.stride) {
+        if self.progress.sweeps.is_multiple_of(self.progress.stride) {
             self.samples.push(self.tempering.top(&self.replicas)?.copy()?);
         }
         if self.samples.len() == 2 * self.rows_kept() {
@@ -179,19 +179,19 @@ impl Equilibrium {
                 number += 1;
                 number % 2 == 0
             });
-            self.standing.stride *= 2;
+            self.progress.stride *= 2;
         }
         Ok(())
     }
 
     /// How many sweeps' rows make up the samples wanted.
     fn rows_kept(&self) -> usize {
-        self.effort.samples.div_ceil(self.effort.chains).max(1)
+        self.config.samples.div_ceil(self.config.chains).max(1)
     }
 
     /// The acceptance over each gap, on average over this phase.
     pub fn acceptance(&self) -> Vec<f64> {
-        self.standing.acceptance()
+        self.progress.acceptance()
     }
 
     /// The samples wanted, `(samples, visible)`, spread over the sampling. Errors before there are enough.
@@ -207,7 +207,7 @@ impl Equilibrium {
         }
         let every: Vec<_> =
             (1..=wanted).map(|i| &self.samples[i * self.samples.len() / wanted - 1]).collect();
-        Ok(Tensor::cat(&every, 0)?.narrow(0, 0, self.effort.samples)?)
+        Ok(Tensor::cat(&every, 0)?.narrow(0, 0, self.config.samples)?)
     }
 
     /// log Z by Bennett's ratio over the ladder. Errors before there is a sample.
@@ -233,34 +233,34 @@ impl Equilibrium {
         if !self.samples.is_empty() {
             state.insert("samples".to_owned(), Tensor::cat(&self.samples, 0)?);
         }
-        Ok((state, self.standing.clone()))
+        Ok((state, self.progress.clone()))
     }
 
-    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and effort.
+    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and config.
     ///
     /// # Errors
     ///
     /// When tensors are missing.
     pub fn resume(
         path: AnnealingPath,
-        effort: TemperingConfig,
+        config: TemperingConfig,
         state: &State,
-        standing: TemperingProgress,
+        progress: TemperingProgress,
     ) -> Result<Self> {
-        let gaps = standing.betas.len().saturating_sub(1);
-        let mut bridge = Bridge::new(gaps, effort.chains);
-        let (up, down) = (take_numbers(state, "up")?, take_numbers(state, "down")?);
-        let sweep = (gaps * effort.chains).max(1);
+        let gaps = progress.betas.len().saturating_sub(1);
+        let mut bridge = Bridge::new(gaps, config.chains);
+        let (up, down) = (get_numbers(state, "up")?, get_numbers(state, "down")?);
+        let sweep = (gaps * config.chains).max(1);
         for (up, down) in up.chunks(sweep).zip(down.chunks(sweep)) {
             bridge.push(up, down)?;
         }
         let samples = match state.get("samples") {
-            Some(samples) => samples.chunk(samples.dim(0)? / effort.chains.max(1), 0)?,
+            Some(samples) => samples.chunk(samples.dim(0)? / config.chains.max(1), 0)?,
             None => Vec::new(),
         };
         let replicas = Replicas::restored(&without_prefix("replicas", state))?;
-        let tempering = Tempering { path, betas: standing.betas.clone() };
-        Ok(Self { effort, tempering, replicas, standing, bridge, samples })
+        let tempering = Tempering { path, betas: progress.betas.clone() };
+        Ok(Self { config, tempering, replicas, progress, bridge, samples })
     }
 }
 

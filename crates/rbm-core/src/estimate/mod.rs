@@ -12,7 +12,7 @@ pub use ais::{Annealing, Direction, betas};
 pub use bridge::{Bridge, Estimate};
 pub use equilibrium::{Equilibrium, TemperingConfig, TemperingPhase, TemperingProgress};
 pub use exact::{log_likelihood, log_partition};
-pub use partition::{BidirectionalAis, Found, Options, Record};
+pub use partition::{AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis};
 pub use pseudo::{
     pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
 };

@@ -65,7 +65,7 @@ impl<C: Rows> Monitor<C> {
         let mut rng = self.rng;
         let has_pseudo_likelihood = !rbm.visible().sites().is_empty();
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
-            (0.0, 0.0, vec![0.0; rbm.hidden().units().size()]);
+            (0.0, 0.0, vec![0.0; rbm.hidden().units().width()]);
         let (mut energy, mut spread) = (0.0, Spread::default());
         for block in blocks(&self.train) {
             let block = block?;
@@ -279,7 +279,7 @@ impl Report {
     ) -> Result<()> {
         let (visible, hidden) = (rbm.visible().units(), rbm.hidden().units());
         let scale = 1.0 + self.means_error;
-        let units = (visible.size() + hidden.size()) as f64;
+        let units = (visible.width() + hidden.width()) as f64;
         for (what, value, most) in [
             ("the error of the reconstruction", Some(self.reconstruction_error), scale * ABSURD),
             (
@@ -312,7 +312,7 @@ impl Report {
     /// What is wrong with a machine that has learned, though it has not diverged, a sentence each: more than a quarter of the
     /// hidden units dead or stuck, or a reconstruction worse than the columns' means.
     pub fn warnings(&self, hidden: &Units) -> Vec<String> {
-        let (size, mut warnings) = (hidden.size(), Vec::new());
+        let (size, mut warnings) = (hidden.width(), Vec::new());
         for (count, what) in [
             (self.dead_units, "dead (off for nearly every case)"),
             (self.stuck_units, "stuck (on for nearly every case)"),

@@ -1,5 +1,7 @@
 //! log Z from both sides, step by step: forwards, in equilibrium, backwards.
 
+use std::fmt;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use crate::{Error, Rbm, Result, Rng, Stateful};
 
 /// How much to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Options {
+pub struct AisOptions {
     /// Chains of annealed importance sampling, in each direction; at least 2.
     pub chains: usize,
     /// Inverse temperatures of each; at least 2.
@@ -18,40 +20,73 @@ pub struct Options {
     /// Whether to come from the other side too; without it there is no way to tell how wrong the answer is.
     pub both: bool,
     /// Of the tempering that equilibrium samples come from.
-    pub effort: TemperingConfig,
+    #[serde(rename = "effort")]
+    pub tempering: TemperingConfig,
     /// Where all randomness comes from.
     pub seed: u64,
 }
 
-impl Default for Options {
+impl Default for AisOptions {
     /// 100 chains, 14,500 inverse temperatures (Salakhutdinov and Murray 2008), from both sides.
     fn default() -> Self {
-        Self { chains: 100, betas: 14_500, both: true, effort: TemperingConfig::default(), seed: 0 }
+        Self {
+            chains: 100,
+            betas: 14_500,
+            both: true,
+            tempering: TemperingConfig::default(),
+            seed: 0,
+        }
     }
 }
 
-/// What is being done.
+/// The parts of the estimation, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AisStage {
+    /// Annealing from independent units to the machine.
+    Forward,
+    /// Equilibrium samples of the machine by parallel tempering.
+    Tempering,
+    /// Annealing from these samples back to independent units.
+    Reverse,
+    /// Everything asked for has been found.
+    Done,
+}
+
+/// In a word or two, for people.
+impl fmt::Display for AisStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "forward annealing",
+            Self::Tempering => "tempering",
+            Self::Reverse => "reverse annealing",
+            Self::Done => "done",
+        })
+    }
+}
+
+/// What a stage works on.
 #[derive(Debug, Clone)]
-enum Stage {
+enum Work {
     Forward(Box<Annealing>),
-    Equilibrium(Box<Equilibrium>),
+    Tempering(Box<Equilibrium>),
     Reverse(Box<Annealing>),
     Done,
 }
 
 /// Everything of a checkpoint that is not a tensor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    options: Options,
+pub struct AisRecord {
+    options: AisOptions,
     rng: Rng,
-    found: Found,
-    stage: String,
-    standing: Option<TemperingProgress>,
+    found: AisEstimates,
+    stage: AisStage,
+    progress: Option<TemperingProgress>,
 }
 
 /// What has been found so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Found {
+pub struct AisEstimates {
     /// log Z by annealing forwards: too low, if anything.
     pub forward: Option<Estimate>,
     /// log Z by Bennett's ratio over the ladder of the tempering.
@@ -74,13 +109,13 @@ pub struct Found {
 /// use candle_core::{DType, Device};
 /// use rbm_core::model::init::Init;
 /// use rbm_core::sampling::AnnealingPath;
-/// use rbm_core::estimate::{TemperingConfig, Options, BidirectionalAis, log_partition};
+/// use rbm_core::estimate::{TemperingConfig, AisOptions, BidirectionalAis, log_partition};
 /// use rbm_core::{Rbm, Rng, Units};
 ///
 /// let rbm = Rbm::new(&Units::bernoulli(8), &Units::bernoulli(6), DType::F32, &Device::Cpu)?;
 /// Init { weight_deviation: 0.5, hidden_bias: 0.0 }.draw_weights(&rbm, &mut Rng::new(1))?;
-/// let effort = TemperingConfig { chains: 10, samples: 50, ..TemperingConfig::default() };
-/// let options = Options { chains: 50, betas: 100, both: true, effort, seed: 0 };
+/// let tempering = TemperingConfig { chains: 10, samples: 50, ..TemperingConfig::default() };
+/// let options = AisOptions { chains: 50, betas: 100, both: true, tempering, seed: 0 };
 /// // Where there are data, AnnealingPath::from_cases begins nearer to the machine.
 /// let mut sides = BidirectionalAis::new(&rbm, AnnealingPath::from_biases(&rbm)?, options)?;
 /// while !sides.is_done() {
@@ -96,10 +131,10 @@ pub struct Found {
 pub struct BidirectionalAis<'a> {
     rbm: &'a Rbm,
     path: AnnealingPath,
-    options: Options,
-    stage: Stage,
+    options: AisOptions,
+    work: Work,
     rng: Rng,
-    found: Found,
+    found: AisEstimates,
     samples: Option<Tensor>,
 }
 
@@ -109,47 +144,47 @@ impl<'a> BidirectionalAis<'a> {
     /// # Errors
     ///
     /// As [`Annealing::forward`], and for tempering with fewer than 2 chains or samples.
-    pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: Options) -> Result<Self> {
-        if options.both && (options.effort.chains < 2 || options.effort.samples < 2) {
-            let found = format!("{} and {}", options.effort.chains, options.effort.samples);
+    pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: AisOptions) -> Result<Self> {
+        if options.both && (options.tempering.chains < 2 || options.tempering.samples < 2) {
+            let found = format!("{} and {}", options.tempering.chains, options.tempering.samples);
             return Err(Error::invalid("tempering", "at least 2 chains and 2 samples", found));
         }
         let mut rng = Rng::new(options.seed).split(0x0414_9535);
         let forward =
             Annealing::forward(rbm, path.clone(), betas(options.betas), options.chains, &mut rng)?;
-        let stage = Stage::Forward(Box::new(forward));
-        Ok(Self { rbm, path, options, stage, rng, found: Found::default(), samples: None })
+        let work = Work::Forward(Box::new(forward));
+        Ok(Self { rbm, path, options, work, rng, found: AisEstimates::default(), samples: None })
     }
 
-    /// What is being done, in a word or two.
-    pub fn stage(&self) -> &'static str {
-        match &self.stage {
-            Stage::Forward(_) => "forward annealing",
-            Stage::Equilibrium(_) => "tempering",
-            Stage::Reverse(_) => "reverse annealing",
-            Stage::Done => "done",
+    /// What is being done.
+    pub fn stage(&self) -> AisStage {
+        match &self.work {
+            Work::Forward(_) => AisStage::Forward,
+            Work::Tempering(_) => AisStage::Tempering,
+            Work::Reverse(_) => AisStage::Reverse,
+            Work::Done => AisStage::Done,
         }
     }
 
     /// How much of the stage is done, from 0 to 1.
     pub fn share_done(&self) -> f64 {
-        match &self.stage {
-            Stage::Forward(annealing) | Stage::Reverse(annealing) => {
+        match &self.work {
+            Work::Forward(annealing) | Work::Reverse(annealing) => {
                 let (done, all) = annealing.progress();
                 done as f64 / all.max(1) as f64
             }
-            Stage::Equilibrium(equilibrium) => equilibrium.share_done(),
-            Stage::Done => 1.0,
+            Work::Tempering(equilibrium) => equilibrium.share_done(),
+            Work::Done => 1.0,
         }
     }
 
     /// Whether everything asked for has been found.
     pub fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Done)
+        matches!(self.work, Work::Done)
     }
 
     /// What has been found so far.
-    pub fn found(&self) -> &Found {
+    pub fn found(&self) -> &AisEstimates {
         &self.found
     }
 
@@ -165,46 +200,46 @@ impl<'a> BidirectionalAis<'a> {
     /// When a step of a sampler fails.
     pub fn step(&mut self) -> Result<()> {
         let Self { rbm, path, options, rng, found, samples, .. } = self;
-        let next = match &mut self.stage {
-            Stage::Forward(annealing) => {
+        let next = match &mut self.work {
+            Work::Forward(annealing) => {
                 annealing.step(rbm, rng)?;
                 if !annealing.is_done() {
                     return Ok(());
                 }
                 found.forward = Some(annealing.log_partition(rbm)?);
                 if options.both {
-                    let equilibrium = Equilibrium::new(rbm, path.clone(), options.effort, rng)?;
-                    Stage::Equilibrium(Box::new(equilibrium))
+                    let equilibrium = Equilibrium::new(rbm, path.clone(), options.tempering, rng)?;
+                    Work::Tempering(Box::new(equilibrium))
                 } else {
-                    Stage::Done
+                    Work::Done
                 }
             }
-            Stage::Equilibrium(equilibrium) => {
+            Work::Tempering(equilibrium) => {
                 equilibrium.step(rbm, rng)?;
                 if !equilibrium.is_done() {
                     return Ok(());
                 }
                 found.bridge = Some(equilibrium.log_partition(rbm)?);
                 found.acceptance = equilibrium.acceptance();
-                let standing = equilibrium.standing();
-                found.ladder.clone_from(&standing.betas);
-                (found.arrivals, found.sweeps) = (standing.arrivals, standing.sweeps);
+                let progress = equilibrium.progress();
+                found.ladder.clone_from(&progress.betas);
+                (found.arrivals, found.sweeps) = (progress.arrivals, progress.sweeps);
                 let drawn = samples.insert(equilibrium.samples()?).clone();
                 let annealing = Annealing::reverse(rbm, path.clone(), betas(options.betas), drawn)?;
-                let annealing = annealing.of_chains(options.effort.chains);
-                Stage::Reverse(Box::new(annealing))
+                let annealing = annealing.of_chains(options.tempering.chains);
+                Work::Reverse(Box::new(annealing))
             }
-            Stage::Reverse(annealing) => {
+            Work::Reverse(annealing) => {
                 annealing.step(rbm, rng)?;
                 if !annealing.is_done() {
                     return Ok(());
                 }
                 found.reverse = Some(annealing.log_partition(rbm)?);
-                Stage::Done
+                Work::Done
             }
-            Stage::Done => return Ok(()),
+            Work::Done => return Ok(()),
         };
-        self.stage = next;
+        self.work = next;
         Ok(())
     }
 
@@ -213,21 +248,21 @@ impl<'a> BidirectionalAis<'a> {
     /// # Errors
     ///
     /// When a tensor cannot be copied to the CPU.
-    pub fn checkpoint(&self) -> Result<(State, Record)> {
-        let (state, standing) = match &self.stage {
-            Stage::Forward(annealing) | Stage::Reverse(annealing) => (annealing.state(), None),
-            Stage::Equilibrium(equilibrium) => {
-                let (state, standing) = equilibrium.checkpoint()?;
-                (state, Some(standing))
+    pub fn checkpoint(&self) -> Result<(State, AisRecord)> {
+        let (state, progress) = match &self.work {
+            Work::Forward(annealing) | Work::Reverse(annealing) => (annealing.state(), None),
+            Work::Tempering(equilibrium) => {
+                let (state, progress) = equilibrium.checkpoint()?;
+                (state, Some(progress))
             }
-            Stage::Done => (State::new(), None),
+            Work::Done => (State::new(), None),
         };
-        let record = Record {
+        let record = AisRecord {
             options: self.options,
             rng: self.rng,
             found: self.found.clone(),
-            stage: self.stage().to_owned(),
-            standing,
+            stage: self.stage(),
+            progress,
         };
         let fields = [("visible", &self.path.visible_field), ("hidden", &self.path.hidden_field)];
         let tensors = with_prefix("stage", state)
@@ -246,9 +281,9 @@ impl<'a> BidirectionalAis<'a> {
     pub fn resume(
         rbm: &'a Rbm,
         path: AnnealingPath,
-        options: Options,
+        options: AisOptions,
         tensors: &State,
-        record: &Record,
+        record: &AisRecord,
     ) -> Result<Option<Self>> {
         let saved = without_prefix("path", tensors);
         let fields = [("visible", &path.visible_field), ("hidden", &path.hidden_field)]
@@ -268,30 +303,34 @@ impl<'a> BidirectionalAis<'a> {
                 Ok((name, if stays { x } else { x.to_device(rbm.device())? }))
             })
             .collect::<Result<_>>()?;
-        sides.stage = match (record.stage.as_str(), &record.standing) {
-            ("tempering", Some(standing)) => {
-                let standing = standing.clone();
-                Stage::Equilibrium(Box::new(Equilibrium::resume(
+        sides.work = match (record.stage, &record.progress) {
+            (AisStage::Tempering, Some(progress)) => {
+                let progress = progress.clone();
+                Work::Tempering(Box::new(Equilibrium::resume(
                     path,
-                    options.effort,
+                    options.tempering,
                     &state,
-                    standing,
+                    progress,
                 )?))
             }
-            ("reverse annealing", _) => {
-                let samples = crate::state::take(&state, "visible")?;
+            (AisStage::Reverse, _) => {
+                let samples = crate::state::get(&state, "visible")?;
                 let betas = betas(options.betas);
                 let annealing = Annealing::reverse(rbm, path, betas, samples)?;
-                let mut annealing = annealing.of_chains(options.effort.chains);
+                let mut annealing = annealing.of_chains(options.tempering.chains);
                 annealing.restore(&state)?;
-                Stage::Reverse(Box::new(annealing))
+                Work::Reverse(Box::new(annealing))
             }
-            ("forward annealing", _) => {
-                let Stage::Forward(mut annealing) = sides.stage else { return Ok(None) };
+            (AisStage::Forward, _) => {
+                let Work::Forward(mut annealing) = sides.work else { return Ok(None) };
                 annealing.restore(&state)?;
-                Stage::Forward(annealing)
+                Work::Forward(annealing)
             }
-            _ => Stage::Done,
+            (AisStage::Tempering, None) => {
+                let expected = "how far the tempering had come";
+                return Err(Error::invalid("an estimation that goes on", expected, "none"));
+            }
+            (AisStage::Done, _) => Work::Done,
         };
         (sides.rng, sides.found) = (record.rng, record.found.clone());
         sides.samples = match tensors.get("samples") {

@@ -75,7 +75,7 @@ pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
     let draws = |sites: &Sites| matches!(sites.states, States::Draws(_));
     let groups = rbm.visible().sites();
     let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
-    let hidden = rbm.hidden().units().size();
+    let hidden = rbm.hidden().units().width();
     most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
 }
 

@@ -9,7 +9,7 @@
 use candle_core::{Device, Tensor, Var};
 
 use crate::ops::device::to_host;
-use crate::state::{State, take};
+use crate::state::{State, get};
 use crate::{Error, Result, Stateful, ops};
 
 /// Polak and Ribière's conjugate gradients, uphill.
@@ -21,16 +21,16 @@ pub struct ConjugateGradient {
     pub search: LineSearch,
     /// How much the objective's first slope promised at the step that the first search of the last climb ended with; `None`
     /// before the first climb. Other cases want a step of the same order.
-    pub promise: Option<f64>,
+    pub predicted_gain: Option<f64>,
 }
 
 /// An objective at the parameters as they are, and its gradient for each of them, in tensors of its own.
-pub type Slope = (f64, Vec<Tensor>);
+pub type ValueAndGradient = (f64, Vec<Tensor>);
 
 impl ConjugateGradient {
     /// With so many line searches in every climb.
     pub fn new(line_searches: usize) -> Self {
-        Self { line_searches, search: LineSearch::default(), promise: None }
+        Self { line_searches, search: LineSearch::default(), predicted_gain: None }
     }
 
     /// Moves `parameters` to where `objective` is higher, in place, and returns what it was before, at the first look.
@@ -43,7 +43,7 @@ impl ConjugateGradient {
     pub fn climb(
         &mut self,
         parameters: &[&Var],
-        objective: &mut dyn FnMut() -> Result<Slope>,
+        objective: &mut dyn FnMut() -> Result<ValueAndGradient>,
     ) -> Result<f64> {
         let mut look = || {
             let (value, gradient) = objective()?;
@@ -56,7 +56,7 @@ impl ConjugateGradient {
         let (mut value, mut gradient) = look()?;
         let before = value;
         let mut direction = gradient.clone();
-        let (mut is_gradient, mut promise) = (true, self.promise);
+        let (mut is_gradient, mut predicted_gain) = (true, self.predicted_gain);
         for search in 0..self.line_searches {
             let mut slope = dot(&gradient, &direction)?;
             if !is_gradient && slope <= 0.0 {
@@ -67,30 +67,31 @@ impl ConjugateGradient {
                 break;
             }
             // Before anything is known: a step about as long as the gradient where that is short, of length below one else.
-            let first = promise.map_or(1.0 / (1.0 + slope), |promise| promise / slope);
+            let first =
+                predicted_gain.map_or(1.0 / (1.0 + slope), |predicted_gain| predicted_gain / slope);
             let origin: Vec<_> = parameters
                 .iter()
                 .map(|var| var.as_detached_tensor().copy())
                 .collect::<std::result::Result<_, _>>()?;
-            let at = |step: f64| -> Result<Place<Vec<Tensor>>> {
+            let at = |step: f64| -> Result<LinePoint<Vec<Tensor>>> {
                 move_to(parameters, &origin, &direction, step)?;
                 let (value, gradient) = look()?;
                 let slope = dot(&gradient, &direction)?;
-                Ok(Place { step, value, slope, known: gradient })
+                Ok(LinePoint { step, value, slope, known: gradient })
             };
-            let start = Place { step: 0.0, value, slope, known: gradient.clone() };
+            let start = LinePoint { step: 0.0, value, slope, known: gradient.clone() };
             let Some(found) = self.search.run(start, first, at)? else {
                 move_to(parameters, &origin, &direction, 0.0)?;
                 if is_gradient {
                     break;
                 }
-                (direction, is_gradient, promise) = (gradient.clone(), true, None);
+                (direction, is_gradient, predicted_gain) = (gradient.clone(), true, None);
                 continue;
             };
             move_to(parameters, &origin, &direction, found.step)?;
-            promise = Some(found.step * slope);
+            predicted_gain = Some(found.step * slope);
             if search == 0 {
-                self.promise = promise;
+                self.predicted_gain = predicted_gain;
             }
             let kept = kept(&gradient, &found.known)?;
             (value, gradient) = (found.value, found.known);
@@ -105,14 +106,19 @@ impl ConjugateGradient {
 
 impl Stateful for ConjugateGradient {
     fn state(&self) -> State {
-        let promise = self.promise.and_then(|promise| Tensor::new(promise, &Device::Cpu).ok());
-        promise.map(|promise| ("promise".to_owned(), promise)).into_iter().collect()
+        let predicted_gain = self
+            .predicted_gain
+            .and_then(|predicted_gain| Tensor::new(predicted_gain, &Device::Cpu).ok());
+        predicted_gain
+            .map(|predicted_gain| ("promise".to_owned(), predicted_gain))
+            .into_iter()
+            .collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.promise = match state.is_empty() {
+        self.predicted_gain = match state.is_empty() {
             true => None,
-            false => Some(to_host(&take(state, "promise")?)?.to_scalar()?),
+            false => Some(to_host(&get(state, "promise")?)?.to_scalar()?),
         };
         Ok(())
     }
@@ -148,7 +154,7 @@ const BEYOND: (f64, f64) = (1.5, 10.0);
 
 /// What is found at one place of the line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place<T> {
+pub struct LinePoint<T> {
     /// How far along the line, in lengths of its direction.
     pub step: f64,
     /// The objective there.
@@ -186,14 +192,14 @@ impl LineSearch {
     /// As `look`.
     pub fn run<T>(
         &self,
-        start: Place<T>,
+        start: LinePoint<T>,
         first: f64,
-        mut look: impl FnMut(f64) -> Result<Place<T>>,
-    ) -> Result<Option<Place<T>>> {
+        mut look: impl FnMut(f64) -> Result<LinePoint<T>>,
+    ) -> Result<Option<LinePoint<T>>> {
         let (height, slope) = (start.value, start.slope);
         let mut step = first;
         // The best place so far that is high enough, and the other end of the interval that must hold a maximum.
-        let (mut low, mut end): (Place<T>, Option<Place<()>>) = (start, None);
+        let (mut low, mut end): (LinePoint<T>, Option<LinePoint<()>>) = (start, None);
         for _ in 0..self.evaluations {
             let place = look(step)?;
             let is_high = place.value >= height + self.increase * place.step * slope;
@@ -220,15 +226,15 @@ impl LineSearch {
     }
 }
 
-impl<T> Place<T> {
-    fn alone(&self) -> Place<()> {
+impl<T> LinePoint<T> {
+    fn alone(&self) -> LinePoint<()> {
         let Self { step, value, slope, .. } = *self;
-        Place { step, value, slope, known: () }
+        LinePoint { step, value, slope, known: () }
     }
 }
 
 /// Where to look next between the best place and the other end.
-fn between(best: &Place<()>, end: &Place<()>) -> f64 {
+fn between(best: &LinePoint<()>, end: &LinePoint<()>) -> f64 {
     let share = (maximum(best, end) - best.step) / (end.step - best.step);
     // Where the objective is not a number the end is far out.
     let share = if share.is_finite() { share.clamp(INSIDE.0, INSIDE.1) } else { INSIDE.0 };
@@ -236,7 +242,7 @@ fn between(best: &Place<()>, end: &Place<()>) -> f64 {
 }
 
 /// Where to look next behind the best place, where it is still uphill.
-fn beyond(before: &Place<()>, best: &Place<()>) -> f64 {
+fn beyond(before: &LinePoint<()>, best: &LinePoint<()>) -> f64 {
     let factor = maximum(before, best) / best.step;
     // A cubic that rises for ever has no maximum ahead.
     let is_ahead = factor.is_finite() && factor > 1.0;
@@ -245,7 +251,7 @@ fn beyond(before: &Place<()>, best: &Place<()>) -> f64 {
 
 /// Where the cubic through both places with their slopes has its maximum (Nocedal and Wright 2006, eq. 3.59); not a number
 /// where it has none.
-fn maximum(a: &Place<()>, b: &Place<()>) -> f64 {
+fn maximum(a: &LinePoint<()>, b: &LinePoint<()>) -> f64 {
     let width = b.step - a.step;
     // That equation is for minima: values and slopes change their signs.
     let (slope_a, slope_b) = (-a.slope, -b.slope);

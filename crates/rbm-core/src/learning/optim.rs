@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 
 use crate::ops::{self, Ascent};
-use crate::state::{State, numbered, take, take_numbered};
+use crate::state::{State, get, get_numbered, numbered};
 use crate::{Error, Gradient, Rbm, Result, Stateful};
 
 /// Moves parameters along a gradient of ascent.
@@ -93,7 +93,7 @@ impl Stateful for Sgd {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.velocity = take_numbered("velocity", state)?;
+        self.velocity = get_numbered("velocity", state)?;
         Ok(())
     }
 }
@@ -171,9 +171,8 @@ impl Stateful for Adam {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.steps = take(state, "steps")?.to_scalar()?;
-        (self.first, self.second) =
-            (take_numbered("first", state)?, take_numbered("second", state)?);
+        self.steps = get(state, "steps")?.to_scalar()?;
+        (self.first, self.second) = (get_numbered("first", state)?, get_numbered("second", state)?);
         Ok(())
     }
 }

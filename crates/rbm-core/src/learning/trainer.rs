@@ -9,7 +9,7 @@ use super::negative::StepOutcome;
 use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use crate::estimate::monitor;
 use crate::sampling::Imputation;
-use crate::state::{State, take, with_prefix, without_prefix};
+use crate::state::{State, get, with_prefix, without_prefix};
 use crate::{
     Averages, Batches, Checkpoint, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
     Rows, Schedule, Stateful, Transform,
@@ -167,9 +167,9 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     ///
     /// When it is not the checkpoint of such a machine and such a trainer.
     pub fn resume(&mut self, rbm: &Rbm, checkpoint: Checkpoint) -> Result<(Cursor, Rng)> {
-        let Checkpoint { tensors, record: Place { cursor, rng } } = checkpoint.typed()?;
+        let Checkpoint { tensors, record: FitRecord { cursor, rng } } = checkpoint.typed()?;
         for (name, var) in rbm.parameters() {
-            var.set(&take(&tensors, &format!("rbm.{name}"))?)?;
+            var.set(&get(&tensors, &format!("rbm.{name}"))?)?;
         }
         self.restore(&without_prefix("memory", &tensors))?;
         Ok((cursor, rng))
@@ -178,7 +178,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
 
 /// Where a [`Fit`] goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Place {
+struct FitRecord {
     cursor: Cursor,
     rng: Rng,
 }
@@ -215,7 +215,7 @@ impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
 impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
     fn start(&self, from: usize) -> StageStart {
         let [visible, hidden] =
-            [self.rbm.visible(), self.rbm.hidden()].map(|layer| layer.units().size());
+            [self.rbm.visible(), self.rbm.hidden()].map(|layer| layer.units().width());
         StageStart {
             name: "layer 1".into(),
             shape: format!("{visible} → {hidden}"),
@@ -279,7 +279,7 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         let parameters =
             parameters.map(|(name, var)| (format!("rbm.{name}"), var.as_detached_tensor()));
         let tensors = parameters.chain(with_prefix("memory", self.memory())).collect();
-        Checkpoint { tensors, record: Place { cursor, rng } }.untyped()
+        Checkpoint { tensors, record: FitRecord { cursor, rng } }.untyped()
     }
 }
 impl<N: Stateful, O: Stateful> Stateful for Trainer<N, O> {

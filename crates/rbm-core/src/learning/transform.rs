@@ -5,7 +5,7 @@
 use candle_core::Tensor;
 
 use crate::ops::{self, Outer};
-use crate::state::{State, take};
+use crate::state::{State, get};
 use crate::units::add_to_biases;
 use crate::{Error, Gradient, Phase, Rbm, Result, Stateful};
 
@@ -88,7 +88,7 @@ impl Stateful for Sparsity {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.activity = if state.is_empty() { None } else { Some(take(state, "activity")?) };
+        self.activity = if state.is_empty() { None } else { Some(get(state, "activity")?) };
         Ok(())
     }
 }
@@ -219,7 +219,7 @@ impl Stateful for Centre {
         (self.visible, self.hidden) = if state.is_empty() {
             (None, None)
         } else {
-            (Some(take(state, VISIBLE)?), Some(take(state, HIDDEN)?))
+            (Some(get(state, VISIBLE)?), Some(get(state, HIDDEN)?))
         };
         Ok(())
     }

@@ -22,7 +22,7 @@ pub struct PairwiseStatistics {
 pub fn pairwise_cgf(layer: &dyn Layer, inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
     if let Units::Bernoulli { .. } = layer.units() {
         let bias = bias_of(layer)?;
-        return ops::crossed_cgf(inputs, &ops::add_bias(shifts, &bias)?);
+        return ops::bernoulli_cgf_pairwise(inputs, &ops::add_bias(shifts, &bias)?);
     }
     let column = |k| layer.cgf(&shifted(inputs, shifts, k)?);
     let columns = (0..shifts.dim(0)?).map(column).collect::<Result<Vec<_>>>()?;
@@ -42,7 +42,7 @@ pub fn pairwise_statistics(
 ) -> Result<PairwiseStatistics> {
     if let Units::Bernoulli { .. } = layer.units() {
         let shifts = ops::add_bias(&shifts.detach(), &bias_of(layer)?.detach())?;
-        let (by_input, by_shift) = ops::crossed_means(inputs, &shifts, weights)?;
+        let (by_input, by_shift) = ops::bernoulli_means_pairwise(inputs, &shifts, weights)?;
         return Ok(PairwiseStatistics { by_input: vec![by_input], by_shift });
     }
     let mut by_input: Vec<Tensor> = Vec::new();

@@ -38,7 +38,7 @@ impl Rbm {
     ///
     /// For no units, and for types other than `f32` and `f64`.
     pub fn new(visible: &Units, hidden: &Units, dtype: DType, device: &Device) -> Result<Self> {
-        let weights = Var::zeros((visible.size(), hidden.size()), dtype, device)?;
+        let weights = Var::zeros((visible.width(), hidden.width()), dtype, device)?;
         Ok(Self {
             visible: visible.build(dtype, device)?,
             hidden: hidden.build(dtype, device)?,
@@ -56,7 +56,7 @@ impl Rbm {
         hidden: Box<dyn Layer>,
         weights: Var,
     ) -> Result<Self> {
-        let expected = (visible.units().size(), hidden.units().size());
+        let expected = (visible.units().width(), hidden.units().width());
         if weights.dims2()? != expected {
             return Err(Error::invalid(
                 "weights",

@@ -152,12 +152,12 @@ pub(super) fn sigmoid_slope(mean: &Tensor, grad: &Tensor) -> Result<Tensor> {
     if !has_kernel(&mean) {
         return Ok(((&mean - mean.sqr()?)? * grad)?);
     }
-    Ok(mean.contiguous()?.apply_op2_no_bwd(&grad.contiguous()?, &Slope)?)
+    Ok(mean.contiguous()?.apply_op2_no_bwd(&grad.contiguous()?, &SigmoidSlope)?)
 }
 
-struct Slope;
+struct SigmoidSlope;
 
-impl Slope {
+impl SigmoidSlope {
     fn run<T: Real>(&self, mean: &[T], grad: &[T]) -> Vec<T> {
         let mut out = vec![T::default(); mean.len()];
         for_chunks(&mut out, |start, out| {
@@ -170,7 +170,7 @@ impl Slope {
     }
 }
 
-impl CustomOp2 for Slope {
+impl CustomOp2 for SigmoidSlope {
     fn name(&self) -> &'static str {
         "sigmoid-slope"
     }

@@ -25,7 +25,7 @@ pub fn bernoulli_sample(inputs: &Tensor, bias: &Tensor, rng: &mut Rng) -> Result
     if !has_kernel(inputs) {
         return Ok(reference::bernoulli_mean_and_sample(inputs, bias, draw)?.1);
     }
-    let op = Sampler { draw, keep_mean: false };
+    let op = BernoulliSampler { draw, keep_mean: false };
     Ok(inputs.contiguous()?.apply_op2_no_bwd(&bias.contiguous()?, &op)?)
 }
 
@@ -44,18 +44,18 @@ pub fn bernoulli_mean_and_sample(
     if !has_kernel(inputs) {
         return reference::bernoulli_mean_and_sample(inputs, bias, draw);
     }
-    let op = Sampler { draw, keep_mean: true };
+    let op = BernoulliSampler { draw, keep_mean: true };
     let both = inputs.contiguous()?.apply_op2_no_bwd(&bias.contiguous()?, &op)?;
     Ok((both.get(0)?, both.get(1)?))
 }
 
-struct Sampler {
+struct BernoulliSampler {
     draw: Draw,
     /// Whether the result is `(2, batch, width)`, means above samples, or the samples alone.
     keep_mean: bool,
 }
 
-impl CustomOp2 for Sampler {
+impl CustomOp2 for BernoulliSampler {
     fn name(&self) -> &'static str {
         "bernoulli-sample"
     }
@@ -134,7 +134,7 @@ impl CustomOp2 for Sampler {
     }
 }
 
-impl Sampler {
+impl BernoulliSampler {
     /// Fills the output by calling `pass(block, start, samples, means)`; `means` is empty when they are not kept.
     fn sample<T: WithDType>(
         &self,

@@ -27,7 +27,7 @@ const PIECE: usize = 64;
 /// # Errors
 ///
 /// When shapes or types of the tensors do not fit.
-pub fn crossed_cgf(inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
+pub fn bernoulli_cgf_pairwise(inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
     if !has_fused(inputs) {
         let columns = (0..shifts.dim(0)?).map(|k| bernoulli_cgf(inputs, &shifts.get(k)?));
         return Ok(Tensor::stack(&columns.collect::<Result<Vec<_>>>()?, 1)?);
@@ -41,7 +41,7 @@ pub fn crossed_cgf(inputs: &Tensor, shifts: &Tensor) -> Result<Tensor> {
 /// # Errors
 ///
 /// When shapes or types of the tensors do not fit.
-pub fn crossed_means(
+pub fn bernoulli_means_pairwise(
     inputs: &Tensor,
     shifts: &Tensor,
     weights: &Tensor,
@@ -109,7 +109,7 @@ impl CustomOp2 for Cgf {
         _: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let both = crossed_means(x, shifts, grad).map_err(candle_core::Error::wrap)?;
+        let both = bernoulli_means_pairwise(x, shifts, grad).map_err(candle_core::Error::wrap)?;
         Ok((Some(both.0), Some(both.1)))
     }
 }
@@ -204,20 +204,20 @@ impl CustomOp3 for Means {
         let width = common_width(self.name(), x_layout, shifts_layout)?;
         let shape = (x_layout.dims()[0] + shifts_layout.dims()[0], width);
         let out = with_numbers!(self.name(), (x, x_layout), (shifts, shifts_layout), (weights, weights_layout)
-            => Sums { x, shifts, weights, width }.run());
+            => WeightedSums { x, shifts, weights, width }.run());
         Ok((out, shape.into()))
     }
 }
 
 /// What the weighted sums of means are made of.
-struct Sums<'a, T> {
+struct WeightedSums<'a, T> {
     x: &'a [T],
     shifts: &'a [T],
     weights: &'a [T],
     width: usize,
 }
 
-impl<T: Real> Sums<'_, T> {
+impl<T: Real> WeightedSums<'_, T> {
     /// Those of each row of x, then those of each shift, all as wide as they are. Columns are independent: threads take some of
     /// them each, so that the order of additions does not depend on their number.
     fn run(&self) -> Vec<T> {

@@ -12,10 +12,10 @@ const SMALL: usize = 128 * BLOCK;
 /// The vector instructions that a pass may use. Only [`Simd::best`] and [`Simd::available`] make one, so holding one
 /// proves that the machine has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Simd(Level);
+pub(super) struct Simd(SimdLevel);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
+enum SimdLevel {
     Baseline,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -26,15 +26,15 @@ impl Simd {
     pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
-            return Self(Level::Avx2);
+            return Self(SimdLevel::Avx2);
         }
-        Self(Level::Baseline)
+        Self(SimdLevel::Baseline)
     }
 
     /// Every level of this machine, for tests that compare them.
     #[cfg(test)]
     pub(super) fn available() -> Vec<Self> {
-        let mut levels = vec![Self(Level::Baseline)];
+        let mut levels = vec![Self(SimdLevel::Baseline)];
         if Self::best() != levels[0] {
             levels.push(Self::best());
         }
@@ -51,10 +51,10 @@ impl Simd {
             pass();
         }
         match self.0 {
-            Level::Baseline => pass(),
+            SimdLevel::Baseline => pass(),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Simd` of this level exists only where AVX2 was detected.
-            Level::Avx2 => unsafe { avx2(pass) },
+            SimdLevel::Avx2 => unsafe { avx2(pass) },
         }
     }
 }

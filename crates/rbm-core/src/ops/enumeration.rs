@@ -39,10 +39,10 @@ pub fn binary_averages(weights: &[f64], side: &[f64], other: &[f64]) -> Option<B
     let tables = Tables::new(weights, side, other, lower)?;
     let uppers = 1usize << (side.len() - lower);
     let part = uppers.div_ceil(PARTS);
-    let parts: Vec<Sums> = (0..uppers.div_ceil(part))
+    let parts: Vec<StateSums> = (0..uppers.div_ceil(part))
         .into_par_iter()
         .map(|at| {
-            let mut sums = Sums::new(tables.low_rows, other.len(), side.len() - lower);
+            let mut sums = StateSums::new(tables.low_rows, other.len(), side.len() - lower);
             Simd::best().run(
                 #[inline(always)]
                 || {
@@ -54,7 +54,7 @@ pub fn binary_averages(weights: &[f64], side: &[f64], other: &[f64]) -> Option<B
             sums
         })
         .collect();
-    let all = parts.into_iter().reduce(Sums::plus)?;
+    let all = parts.into_iter().reduce(StateSums::plus)?;
     Some(all.averages(side.len(), lower))
 }
 
@@ -99,8 +99,8 @@ impl Tables {
     }
 }
 
-/// Sums over some of the configurations, each weight divided by exp(`highest`).
-struct Sums {
+/// StateSums over some of the configurations, each weight divided by exp(`highest`).
+struct StateSums {
     highest: f64,
     total: f64,
     /// Of the weights of each row of lower bits, `(low_rows,)`, and of each upper bit.
@@ -115,7 +115,7 @@ struct Sums {
     exponents: Vec<u64>,
 }
 
-impl Sums {
+impl StateSums {
     fn new(low_rows: usize, units: usize, uppers: usize) -> Self {
         Self {
             highest: f64::NEG_INFINITY,

@@ -40,7 +40,7 @@ pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
 pub use categorical::{
     binomial_sample, log_factorial, log_gamma, multinomial_sample, multinomial_sample_of_rows,
 };
-pub use class_inputs::{crossed_cgf, crossed_means};
+pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
 pub use connection::{Connection, Deferred, Dropout};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
@@ -49,9 +49,9 @@ pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
-pub use reduce::{add_bias, sum_rows, sum_within_rows, temper};
+pub use reduce::{add_bias, interpolate_inputs, sum_rows, sum_within_rows};
 pub use reference::{log_sum_exp_of_sites, softmax_of_sites};
 pub use truncated_normal::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
 pub use update::{
-    adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_columns,
+    adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_column_norms,
 };

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, is_small};
-use super::outer::{Ascent, Outer, Representation, Step};
+use super::outer::{Ascent, MomentumStep, Outer, Representation};
 use super::product::{Matrix, multiply_into};
 use super::real::{Real, unsupported};
 use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of};
@@ -57,10 +57,10 @@ pub fn momentum_step(
         combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
         return add_scaled(parameter, velocity, 1.0);
     }
-    Ok(parameter.inplace_op1(&Step { velocity, ascent, rate, momentum })?)
+    Ok(parameter.inplace_op1(&MomentumStep { velocity, ascent, rate, momentum })?)
 }
 
-impl InplaceOp1 for Step<'_> {
+impl InplaceOp1 for MomentumStep<'_> {
     fn name(&self) -> &'static str {
         "momentum-step"
     }
@@ -84,7 +84,7 @@ impl InplaceOp1 for Step<'_> {
     }
 }
 
-impl Step<'_> {
+impl MomentumStep<'_> {
     /// candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
     fn borrow_velocity<T: Real>(&self, parameter: &mut [T]) -> candle_core::Result<()> {
         self.velocity.inplace_op1(&WithParameter { step: self, parameter: Mutex::new(parameter) })
@@ -143,7 +143,7 @@ fn transposed_all<T: Real>(parts: &[([&[T]; 2], usize, T)]) -> Vec<Option<Nonzer
 }
 
 struct WithParameter<'a, T> {
-    step: &'a Step<'a>,
+    step: &'a MomentumStep<'a>,
     parameter: Mutex<&'a mut [T]>,
 }
 
@@ -206,7 +206,7 @@ impl<T: Real> Elements<T> {
     fn along_outer(self, parameter: &mut [T], velocity: &mut [T], sum: &[Sparse<T>], width: usize) {
         in_portions(parameter, velocity, width, |start, parameter, velocity| {
             let first = start / width;
-            let mut rows = Rows { step: self, parameter, velocity, sum, width, first };
+            let mut rows = ParameterRows { step: self, parameter, velocity, sum, width, first };
             Simd::best().run(
                 #[inline(always)]
                 || in_pieces(0..width, &mut rows),
@@ -216,7 +216,7 @@ impl<T: Real> Elements<T> {
 }
 
 /// Some rows of a parameter, from row `first` on.
-struct Rows<'a, T> {
+struct ParameterRows<'a, T> {
     step: Elements<T>,
     parameter: &'a mut [T],
     velocity: &'a mut [T],
@@ -225,7 +225,7 @@ struct Rows<'a, T> {
     first: usize,
 }
 
-impl<T: Real> Pass for Rows<'_, T> {
+impl<T: Real> Pass for ParameterRows<'_, T> {
     /// The sums of all terms are added up in registers; what has been added is rescaled before the next term is.
     #[inline(always)]
     fn piece<const N: usize>(&mut self, at: usize) {

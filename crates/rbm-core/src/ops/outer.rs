@@ -155,7 +155,7 @@ impl Ascent {
 }
 
 /// One step along an ascent with momentum, for the kernels that make it.
-pub(super) struct Step<'a> {
+pub(super) struct MomentumStep<'a> {
     pub(super) velocity: &'a Tensor,
     pub(super) ascent: &'a Ascent,
     pub(super) rate: f64,

@@ -116,16 +116,16 @@ pub(super) fn multiply<T: Real>(
 }
 
 /// A row-major matrix whose columns are made by different threads.
-struct Columns<T> {
+struct SharedColumns<T> {
     start: *mut T,
     width: usize,
     len: usize,
 }
 
 // SAFETY: it only writes what the caller of `set` vouches to be its own.
-unsafe impl<T: Send> Sync for Columns<T> {}
+unsafe impl<T: Send> Sync for SharedColumns<T> {}
 
-impl<T: Copy> Columns<T> {
+impl<T: Copy> SharedColumns<T> {
     /// Sets the elements from `column` on in `row`.
     ///
     /// # Safety
@@ -150,10 +150,10 @@ impl<T: Copy> Columns<T> {
 unsafe fn by_blocks<T: Real>(
     (rows, width): (usize, usize),
     work: usize,
-    pass: impl Fn(Range<usize>, &Columns<T>) + Sync,
+    pass: impl Fn(Range<usize>, &SharedColumns<T>) + Sync,
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(rows * width);
-    let columns = Columns { start: out.as_mut_ptr(), width, len: rows * width };
+    let columns = SharedColumns { start: out.as_mut_ptr(), width, len: rows * width };
     let blocks = (0..width).step_by(PIECE).map(|at| at..width.min(at + PIECE));
     if work <= SMALL || rayon::current_num_threads() == 1 {
         blocks.for_each(|block| pass(block, &columns));
@@ -167,7 +167,7 @@ unsafe fn by_blocks<T: Real>(
 
 /// x·w, with w `m` wide.
 fn gathered<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
-    let pass = |block, out: &Columns<T>| {
+    let pass = |block, out: &SharedColumns<T>| {
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
         unsafe { add_block(x, w, m, 0, block, out) }
     };
@@ -186,14 +186,14 @@ unsafe fn add_block<T: Real>(
     width: usize,
     offset: usize,
     block: Range<usize>,
-    out: &Columns<T>,
+    out: &SharedColumns<T>,
 ) {
     struct AddRows<'a, T> {
         x: &'a Nonzeros<T>,
         w: &'a [T],
         width: usize,
         offset: usize,
-        out: &'a Columns<T>,
+        out: &'a SharedColumns<T>,
     }
     impl<T: Real> Pass for AddRows<'_, T> {
         #[inline(always)]
@@ -216,7 +216,7 @@ unsafe fn add_block<T: Real>(
 /// x·wᵀ, with w `m` wide: each block of w's rows is transposed into the cache first.
 fn gathered_transposed<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
     let n = w.len() / m;
-    let pass = |block: Range<usize>, out: &Columns<T>| {
+    let pass = |block: Range<usize>, out: &SharedColumns<T>| {
         let mut turned = vec![T::default(); m * PIECE];
         Simd::best().run(
             #[inline(always)]

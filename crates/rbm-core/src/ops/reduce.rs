@@ -79,7 +79,7 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 /// # Errors
 ///
 /// When shapes or types of the tensors do not fit.
-pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
+pub fn interpolate_inputs(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     if betas.dims() != [rows, 1] || field.dims() != [width] {
         let expected = format!("betas ({rows}, 1) and a field ({width},)");
@@ -88,13 +88,13 @@ pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
     }
     let (x, betas, field) = (x.detach(), betas.detach(), field.detach());
     if !has_fused(&x) {
-        return reference::temper(&x, &betas, &field);
+        return reference::interpolate_inputs(&x, &betas, &field);
     }
     let (x, betas, field) = (x.contiguous()?, betas.contiguous()?, field.contiguous()?);
-    Ok(x.apply_op3_no_bwd(&betas, &field, &Temper)?)
+    Ok(x.apply_op3_no_bwd(&betas, &field, &InterpolateInputs)?)
 }
 
-struct Temper;
+struct InterpolateInputs;
 
 fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
     let mut out = vec![T::default(); x.len()];
@@ -122,9 +122,9 @@ fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
     out
 }
 
-impl CustomOp3 for Temper {
+impl CustomOp3 for InterpolateInputs {
     fn name(&self) -> &'static str {
-        "temper"
+        "interpolate-inputs"
     }
 
     fn cpu_fwd(

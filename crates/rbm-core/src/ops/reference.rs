@@ -149,7 +149,7 @@ fn uniform(x: &Tensor, draw: Draw) -> Result<Tensor> {
 /// # Errors
 ///
 /// When shapes or types of the tensors do not fit.
-pub fn temper(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
+pub fn interpolate_inputs(x: &Tensor, betas: &Tensor, field: &Tensor) -> Result<Tensor> {
     let rest = betas.affine(-1.0, 1.0)?.broadcast_mul(&field.unsqueeze(0)?)?;
     Ok((x.broadcast_mul(betas)? + rest)?)
 }
@@ -186,7 +186,7 @@ pub fn sum_rows(x: &Tensor) -> candle_core::Result<Tensor> {
 /// # Errors
 ///
 /// When shapes or types of the tensors do not fit.
-pub fn limited_columns(weights: &Tensor, most: f64) -> Result<Tensor> {
+pub fn limited_column_norms(weights: &Tensor, most: f64) -> Result<Tensor> {
     let weights = weights.detach();
     let norms = sum_rows(&weights.sqr()?)?.sqrt()?;
     // A quotient, because 1/most·most need not be one, and would shrink at every step what is short enough.

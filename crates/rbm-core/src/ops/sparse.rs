@@ -43,11 +43,11 @@ impl<T: Real> Nonzeros<T> {
             return None;
         }
         let (rows, most) = (x.len() / width, (most * x.len() as f64) as usize);
-        let parts: Vec<Option<Columns>> = if is_small(x.len()) {
-            vec![Columns::of(x, width, most)]
+        let parts: Vec<Option<NonzeroColumns>> = if is_small(x.len()) {
+            vec![NonzeroColumns::of(x, width, most)]
         } else {
             let rows = rows.div_ceil(rayon::current_num_threads());
-            x.par_chunks(rows * width).map(|x| Columns::of(x, width, most)).collect()
+            x.par_chunks(rows * width).map(|x| NonzeroColumns::of(x, width, most)).collect()
         };
         let mut found = Self { starts: vec![0], columns: Vec::with_capacity(most), values: vec![] };
         let mut ones = true;
@@ -122,7 +122,7 @@ impl<T: Real> Nonzeros<T> {
 }
 
 /// Where some rows are not zero.
-struct Columns {
+struct NonzeroColumns {
     /// Where each row's columns end.
     ends: Vec<u32>,
     columns: Vec<u32>,
@@ -130,7 +130,7 @@ struct Columns {
     ones: bool,
 }
 
-impl Columns {
+impl NonzeroColumns {
     /// `None` when more than `most` elements, and a chunk, are not zero.
     fn of<T: Real>(x: &[T], width: usize, most: usize) -> Option<Self> {
         let mut found = None;
@@ -194,7 +194,7 @@ fn looks_denser<T: Real>(x: &[T], width: usize, most: f64) -> bool {
     f64::from(nonzero) > MARGIN * most * seen as f64
 }
 
-/// Columns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.
+/// NonzeroColumns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.
 pub(super) const PIECE: usize = 64;
 
 /// acc ← acc + Σ valueᵢ·matrix[columnᵢ], of the columns `at..at + N` of a row-major matrix `width` wide.

@@ -53,7 +53,7 @@ pub fn rectified_field(mean: &Tensor) -> Result<Tensor> {
 ///
 /// When shapes or types of the tensors do not fit.
 pub fn rectified_sample(field: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-    let op = Sampler(rng.draw());
+    let op = TruncatedSampler(rng.draw());
     let host = if has_fused(field) { field.clone() } else { field.to_device(&Device::Cpu)? };
     Ok(host.contiguous()?.apply_op1_no_bwd(&op)?.to_device(field.device())?)
 }
@@ -160,9 +160,9 @@ impl Elementwise {
     }
 }
 
-struct Sampler(Draw);
+struct TruncatedSampler(Draw);
 
-impl CustomOp1 for Sampler {
+impl CustomOp1 for TruncatedSampler {
     fn name(&self) -> &'static str {
         "rectified-sample"
     }
@@ -173,7 +173,7 @@ impl CustomOp1 for Sampler {
     }
 }
 
-impl Sampler {
+impl TruncatedSampler {
     fn run<T: Real>(&self, x: &[T]) -> Vec<T> {
         let mut out = vec![T::default(); x.len()];
         for_chunks(&mut out, |start, out| {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        let sampler = Sampler(Draw { seed: 0, stream: 0 });
+        let sampler = TruncatedSampler(Draw { seed: 0, stream: 0 });
         assert!(sampler.number(0, f64::NAN).is_nan());
     }
 }

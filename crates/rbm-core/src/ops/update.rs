@@ -271,22 +271,22 @@ impl InplaceOp3 for AdamStep {
 /// # Errors
 ///
 /// Unless it is a matrix and `most` is above zero.
-pub fn limit_columns(weights: &Tensor, most: f64) -> Result<()> {
+pub fn limit_column_norms(weights: &Tensor, most: f64) -> Result<()> {
     weights.dims2()?;
     if most.is_nan() || most <= 0.0 {
         return Err(Error::invalid("the largest norm", "a number above 0", most.to_string()));
     }
     if has_fused(weights) {
-        return Ok(weights.inplace_op1(&LimitColumns { most })?);
+        return Ok(weights.inplace_op1(&LimitColumnNorms { most })?);
     }
-    replace(weights, &reference::limited_columns(weights, most)?)
+    replace(weights, &reference::limited_column_norms(weights, most)?)
 }
 
-struct LimitColumns {
+struct LimitColumnNorms {
     most: f64,
 }
 
-impl LimitColumns {
+impl LimitColumnNorms {
     fn run<T: Real>(&self, weights: &mut [T], columns: usize) {
         let mut squares = vec![T::default(); columns];
         Simd::best().run(
@@ -320,7 +320,7 @@ impl LimitColumns {
     }
 }
 
-impl InplaceOp1 for LimitColumns {
+impl InplaceOp1 for LimitColumnNorms {
     fn name(&self) -> &'static str {
         "limit-columns"
     }

@@ -79,7 +79,7 @@ impl AnnealingPath {
     ///
     /// When shapes or types do not fit the machine.
     pub fn hidden_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
-        ops::temper(products, betas, &self.hidden_field)
+        ops::interpolate_inputs(products, betas, &self.hidden_field)
     }
 
     /// What the visible units are told at inverse temperatures `betas`, from `products` hWᵀ.
@@ -88,7 +88,7 @@ impl AnnealingPath {
     ///
     /// When shapes or types do not fit the machine.
     pub fn visible_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
-        ops::temper(products, betas, &self.visible_field)
+        ops::interpolate_inputs(products, betas, &self.visible_field)
     }
 
     /// E_v(v) − F_β(v), `(rows,)`: the part of log p*_β(v) that changes along the path. `products` is vW.
@@ -176,7 +176,7 @@ impl AnnealingPath {
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<Chains> {
-        let (visible, hidden_inputs) = self.fall(rbm, hidden, betas, rng)?;
+        let (visible, hidden_inputs) = self.reconstruct(rbm, hidden, betas, rng)?;
         let hidden = self.sample_hidden(rbm, &hidden_inputs, betas, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
@@ -186,7 +186,7 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn fall(
+    pub fn reconstruct(
         &self,
         rbm: &Rbm,
         hidden: &Tensor,
@@ -205,7 +205,7 @@ impl AnnealingPath {
 /// # Errors
 ///
 /// When the parameters cannot be read or copied.
-pub fn column(rbm: &Rbm, betas: &[f64]) -> Result<Tensor> {
+pub fn beta_column(rbm: &Rbm, betas: &[f64]) -> Result<Tensor> {
     let column = Tensor::new(betas, &candle_core::Device::Cpu)?.unsqueeze(1)?;
     Ok(column.to_dtype(rbm.dtype())?.to_device(rbm.device())?)
 }

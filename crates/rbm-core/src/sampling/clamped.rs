@@ -54,7 +54,8 @@ impl Kernel for Clamped {
     }
 
     fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
-        let visible = self.gibbs.answer(rbm, &chains.hidden, Some(&chains.visible), rng)?;
+        let visible =
+            self.gibbs.visible_given_hidden(rbm, &chains.hidden, Some(&chains.visible), rng)?;
         let visible = self.apply(&visible)?;
         *chains = self.gibbs.init(rbm, visible, rng)?;
         Ok(())

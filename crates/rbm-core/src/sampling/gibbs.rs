@@ -42,7 +42,7 @@ impl Gibbs {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn answer(
+    pub fn visible_given_hidden(
         &self,
         rbm: &Rbm,
         hidden: &Tensor,
@@ -64,14 +64,14 @@ impl Gibbs {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn fall(
+    pub fn reconstruct(
         &self,
         rbm: &Rbm,
         hidden: &Tensor,
         like: Option<&Tensor>,
         rng: &mut Rng,
     ) -> Result<(Tensor, Tensor)> {
-        let visible = self.answer(rbm, hidden, like, rng)?;
+        let visible = self.visible_given_hidden(rbm, hidden, like, rng)?;
         let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
         Ok((visible, hidden_inputs))
     }
@@ -81,8 +81,8 @@ impl Gibbs {
     /// # Errors
     ///
     /// When the tensors are not those of such an estimation.
-    pub fn resume(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
-        self.resume_like(rbm, hidden, None, rng)
+    pub fn step_from(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
+        self.step_from_like(rbm, hidden, None, rng)
     }
 
     /// The same where visible units may have numbers of draws of their own: those of `like`.
@@ -90,14 +90,14 @@ impl Gibbs {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn resume_like(
+    pub fn step_from_like(
         &self,
         rbm: &Rbm,
         hidden: &Tensor,
         like: Option<&Tensor>,
         rng: &mut Rng,
     ) -> Result<Chains> {
-        let (visible, hidden_inputs) = self.fall(rbm, hidden, like, rng)?;
+        let (visible, hidden_inputs) = self.reconstruct(rbm, hidden, like, rng)?;
         let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
@@ -114,7 +114,7 @@ impl Kernel for Gibbs {
     }
 
     fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
-        *chains = self.resume_like(rbm, &chains.hidden, Some(&chains.visible), rng)?;
+        *chains = self.step_from_like(rbm, &chains.hidden, Some(&chains.visible), rng)?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::Serialize;
 
 use crate::ops::device::to_host;
-use crate::state::{State, take};
+use crate::state::{State, get};
 use crate::{Error, Rbm, Result, Stateful, ops};
 
 /// How many autocorrelation times the sum over lags takes in (Sokal 1997).
@@ -246,7 +246,7 @@ impl Stateful for Traces {
         if state.is_empty() {
             return Ok(());
         }
-        let counts = take(state, COUNTS)?.to_vec1::<f32>()?;
+        let counts = get(state, COUNTS)?.to_vec1::<f32>()?;
         let [apart, wait, updates] = counts[..] else {
             let found = format!("{} numbers", counts.len());
             return Err(Error::invalid(format!("state {COUNTS:?}"), "3 numbers", found));
@@ -254,7 +254,7 @@ impl Stateful for Traces {
         (self.apart, self.wait) = ((apart as usize).max(1), wait as usize);
         self.updates = updates as usize;
         if state.contains_key(VALUES) {
-            let values = take(state, VALUES)?;
+            let values = get(state, VALUES)?;
             self.values = (0..values.dim(0)?).map(|i| Ok(values.get(i)?)).collect::<Result<_>>()?;
         }
         Ok(())

@@ -9,7 +9,7 @@ pub mod mixing;
 mod tempering;
 pub mod trajectory;
 
-pub use annealing_path::{AnnealingPath, column};
+pub use annealing_path::{AnnealingPath, beta_column};
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
 pub use imputation::Imputation;

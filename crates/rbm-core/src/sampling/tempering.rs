@@ -8,9 +8,9 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{AnnealingPath, Chains, Kernel, column};
+use super::{AnnealingPath, Chains, Kernel, beta_column};
 use crate::ops::device::to_host;
-use crate::state::{State, counts, numbers, take, take_counts, take_numbers};
+use crate::state::{State, counts, get, get_counts, get_numbers, numbers};
 use crate::{Error, Rbm, Result, Rng, ops};
 
 /// The acceptance that ladders are spaced for: near 0.23 is best for one chain of swaps, more costs little and mixes well.
@@ -65,7 +65,7 @@ impl Tempering {
         let mut visible = self.path.sample_at_zero(rbm, chains, rng)?;
         let mut levels = Vec::with_capacity(self.betas.len());
         for &beta in &self.betas {
-            let betas = column(rbm, &vec![beta; chains])?;
+            let betas = beta_column(rbm, &vec![beta; chains])?;
             let mut chains = self.path.chains(rbm, visible, &betas, rng)?;
             for _ in 0..steps {
                 chains = self.path.step(rbm, &chains.hidden, &betas, rng)?;
@@ -141,7 +141,7 @@ impl Tempering {
         let level = |i: usize| i.saturating_add_signed(shift).min(top);
         let betas: Vec<f64> =
             (0..=top).flat_map(|i| std::iter::repeat_n(self.betas[level(i)], chains)).collect();
-        column(rbm, &betas)
+        beta_column(rbm, &betas)
     }
 }
 
@@ -165,7 +165,7 @@ impl Kernel for Tempering {
         let (levels, rows) = (self.betas.len(), replicas.ends.len());
         let chains = rows / levels;
         let betas = self.column(rbm, chains, 0)?;
-        let (visible, products) = self.path.fall(rbm, &replicas.rows.hidden, &betas, rng)?;
+        let (visible, products) = self.path.reconstruct(rbm, &replicas.rows.hidden, &betas, rng)?;
         let [own, above, below] = [0, 1, -1].map(|shift| {
             let betas = self.column(rbm, chains, shift)?;
             to_host(&self.path.log_weight(rbm, &visible, &products, &betas)?)
@@ -266,11 +266,11 @@ impl Replicas {
     /// When a tensor is missing, or there are not as many marks as replicas.
     pub fn restored(state: &State) -> Result<Self> {
         let rows = Chains {
-            visible: take(state, "visible")?,
-            hidden_inputs: take(state, "hidden_inputs")?,
-            hidden: take(state, "hidden")?,
+            visible: get(state, "visible")?,
+            hidden_inputs: get(state, "hidden_inputs")?,
+            hidden: get(state, "hidden")?,
         };
-        let marks: Vec<u8> = take_numbers(state, "ends")?;
+        let marks: Vec<u8> = get_numbers(state, "ends")?;
         let ends: Vec<_> = marks.iter().filter_map(|mark| End::of(*mark)).collect();
         let count = |tensor: &Tensor| tensor.dims().first().copied();
         let all = [&rows.visible, &rows.hidden_inputs, &rows.hidden];
@@ -279,7 +279,7 @@ impl Replicas {
             let expected = format!("one for each of {:?}", all.map(count));
             return Err(Error::invalid("replicas", expected, found));
         }
-        let [steps] = take_counts(state, "steps")?;
+        let [steps] = get_counts(state, "steps")?;
         Ok(Self { rows, ends, steps })
     }
 }

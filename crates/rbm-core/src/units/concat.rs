@@ -54,7 +54,7 @@ impl Concat {
                 let expected = "multinomial units with a number of draws, as multinomial(100)";
                 return Err(Error::invalid("units side by side", expected, units.to_string()));
             }
-            let columns = start..start + units.size();
+            let columns = start..start + units.width();
             start = columns.end;
             Ok(Group { layer, columns })
         };

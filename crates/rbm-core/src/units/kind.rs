@@ -99,7 +99,7 @@ impl Units {
     }
 
     /// How many numbers describe a configuration of the layer: the width of its tensors.
-    pub fn size(&self) -> usize {
+    pub fn width(&self) -> usize {
         match self {
             Self::Bernoulli { size }
             | Self::Spin { size }
@@ -109,7 +109,9 @@ impl Units {
             | Self::Gaussian { size, .. }
             | Self::Other { size, .. } => *size,
             Self::Potts { sites, states } => sites.saturating_mul(*states),
-            Self::Concat { groups } => groups.iter().map(Self::size).fold(0, usize::saturating_add),
+            Self::Concat { groups } => {
+                groups.iter().map(Self::width).fold(0, usize::saturating_add)
+            }
         }
     }
 
@@ -134,9 +136,9 @@ impl Units {
                 Self::Potts { sites: width / states, states: *states }
             }
             Self::Potts { states, .. } => return misfit(format!("a multiple of {states} columns")),
-            Self::Concat { .. } | Self::Other { .. } if self.size() == width => self.clone(),
+            Self::Concat { .. } | Self::Other { .. } if self.width() == width => self.clone(),
             Self::Concat { .. } | Self::Other { .. } => {
-                return misfit(format!("{} columns", self.size()));
+                return misfit(format!("{} columns", self.width()));
             }
         })
     }
@@ -149,7 +151,7 @@ impl Units {
         };
         let mut start = 0usize;
         let place = |units: &'_ Self| {
-            let columns = start..start.saturating_add(units.size());
+            let columns = start..start.saturating_add(units.width());
             start = columns.end;
             columns
         };
@@ -222,7 +224,7 @@ impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = match self {
             Self::Potts { sites, .. } => *sites,
-            other => other.size(),
+            other => other.width(),
         };
         match self {
             Self::Concat { .. } => f.write_str(&self.kind()),

@@ -78,7 +78,7 @@ use crate::{Error, Result, Rng};
 /// let twos = Twos { bias: Var::zeros(3, DType::F32, &Device::Cpu)? };
 /// let mean = twos.mean(&Tensor::zeros((1, 3), DType::F32, &Device::Cpu)?)?;
 /// assert_eq!(mean.to_vec2::<f32>()?, [[1.0; 3]]);
-/// assert_eq!(twos.units().size(), 3);
+/// assert_eq!(twos.units().width(), 3);
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
 pub trait Layer: Debug + Send + Sync {
@@ -185,7 +185,7 @@ pub trait Layer: Debug + Send + Sync {
 
     /// Which of [`Layer::vars`] are biases, and the columns that each belongs to: together all columns, in their order.
     fn biases(&self) -> Vec<(usize, Range<usize>)> {
-        vec![(0, 0..self.units().size())]
+        vec![(0, 0..self.units().width())]
     }
 
     /// The biases of all columns, `(width,)`; a leaf.
@@ -271,7 +271,7 @@ pub trait Layer: Debug + Send + Sync {
     ///
     /// When the parameters cannot be read or set.
     fn tails(&self) -> Result<Vec<Tail>> {
-        Ok(vec![Tail::BOUNDED; self.units().size()])
+        Ok(vec![Tail::BOUNDED; self.units().width()])
     }
 
     /// Moves parameters that a step has pushed out of their range back into it.

@@ -35,9 +35,9 @@ impl NegativePhase for ContrastiveDivergence {
         let mut hidden = rbm.hidden().sample(&positive.hidden_inputs, rng)?;
         let like = Some(&positive.visible);
         for _ in 1..self.steps {
-            hidden = gibbs.resume_like(rbm, &hidden, like, rng)?.hidden;
+            hidden = gibbs.step_from_like(rbm, &hidden, like, rng)?.hidden;
         }
-        let (visible, hidden_inputs) = gibbs.fall(rbm, &hidden, like, rng)?;
+        let (visible, hidden_inputs) = gibbs.reconstruct(rbm, &hidden, like, rng)?;
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 

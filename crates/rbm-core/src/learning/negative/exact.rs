@@ -37,10 +37,10 @@ impl NegativePhase for Exact {
             return Ok(averages);
         }
         let (correlation, visible, hidden) = if is_hidden_smaller {
-            let sums = Sums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
+            let sums = ExactSums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
             (sums.correlation.t()?, sums.other, sums.side)
         } else {
-            let sums = Sums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
+            let sums = ExactSums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
             (sums.correlation, sums.side, sums.other)
         };
         Ok(Averages { weights: vec![multiplied_out(&correlation)?], visible, hidden })
@@ -87,8 +87,8 @@ fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages
     }))
 }
 
-/// Sums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
-struct Sums {
+/// ExactSums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
+struct ExactSums {
     /// x yᵀ, `(side, other)`.
     correlation: Tensor,
     /// The statistics of x.
@@ -97,7 +97,7 @@ struct Sums {
     other: Vec<Tensor>,
 }
 
-impl Sums {
+impl ExactSums {
     /// Averages over the configurations of `side`, of which `inputs` says what they say to `other`; a block at a time.
     fn over(
         side: &dyn Layer,

@@ -5,7 +5,7 @@ use candle_core::{Tensor, Var};
 use super::{NegativePhase, StepOutcome, TRACES, restored, saved, start};
 use crate::ops::{self, Penalty};
 use crate::sampling::mixing::Traces;
-use crate::state::{State, numbered, take_numbered, with_prefix, without_prefix};
+use crate::state::{State, get_numbered, numbered, with_prefix, without_prefix};
 use crate::{Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// FPCD-k (Tieleman and Hinton 2009): the chains move by a machine whose every parameter has a fast part added, which
@@ -74,7 +74,7 @@ impl Stateful for FastPersistent {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        (self.hidden, self.fast) = (restored(state)?, take_numbered("fast", state)?);
+        (self.hidden, self.fast) = (restored(state)?, get_numbered("fast", state)?);
         self.traces.restore(&without_prefix(TRACES, state))
     }
 }
@@ -87,9 +87,9 @@ impl NegativePhase for FastPersistent {
         };
         let (sum, gibbs) = (self.add(rbm)?, Gibbs::default());
         for _ in 1..self.steps {
-            hidden = gibbs.resume(&sum, &hidden, rng)?.hidden;
+            hidden = gibbs.step_from(&sum, &hidden, rng)?.hidden;
         }
-        let chains = gibbs.resume(&sum, &hidden, rng)?;
+        let chains = gibbs.step_from(&sum, &hidden, rng)?;
         (self.hidden, self.sum) = (Some(chains.hidden), Some(sum));
         let phase = Phase::of(rbm, &chains.visible)?;
         self.traces.follow(rbm, &phase.visible, &phase.hidden_inputs)?;

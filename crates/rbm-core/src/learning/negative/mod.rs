@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::state::{State, take};
+use crate::state::{State, get};
 use crate::{Averages, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 mod conditional;
@@ -128,5 +128,5 @@ fn saved(chains: Option<&Tensor>) -> State {
 }
 
 fn restored(state: &State) -> Result<Option<Tensor>> {
-    if state.contains_key(CHAINS) { Ok(Some(take(state, CHAINS)?)) } else { Ok(None) }
+    if state.contains_key(CHAINS) { Ok(Some(get(state, CHAINS)?)) } else { Ok(None) }
 }

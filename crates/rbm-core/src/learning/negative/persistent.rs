@@ -47,9 +47,9 @@ impl NegativePhase for Persistent {
         };
         let gibbs = Gibbs::default();
         for _ in 1..self.steps {
-            hidden = gibbs.resume(rbm, &hidden, rng)?.hidden;
+            hidden = gibbs.step_from(rbm, &hidden, rng)?.hidden;
         }
-        let chains = gibbs.resume(rbm, &hidden, rng)?;
+        let chains = gibbs.step_from(rbm, &hidden, rng)?;
         self.traces.follow(rbm, &chains.visible, &chains.hidden_inputs)?;
         self.hidden = Some(chains.hidden);
         Ok(Phase {

@@ -8,7 +8,7 @@ use crate::sampling::{
     AnnealingPath, Chains, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering,
 };
 use crate::state::{
-    State, counts, numbers, take, take_counts, take_numbers, with_prefix, without_prefix,
+    State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
 use crate::{Mixing, Phase, Rbm, Result, Rng, Stateful};
 
@@ -210,20 +210,20 @@ impl Stateful for Tempered {
     fn restore(&mut self, state: &State) -> Result<()> {
         self.traces.restore(&without_prefix(TRACES, state))?;
         self.climbing = None;
-        let betas: Vec<f64> = take_numbers(state, "betas")?;
+        let betas: Vec<f64> = get_numbers(state, "betas")?;
         if betas.is_empty() {
             return Ok(());
         }
         let replicas = Replicas::restored(&without_prefix(REPLICAS, state))?;
-        let means = [take(state, "visible_mean")?, take(state, "hidden_mean")?];
+        let means = [get(state, "visible_mean")?, get(state, "hidden_mean")?];
         // Only until the machine is there to space it again.
         let path =
             AnnealingPath { visible_field: means[0].clone(), hidden_field: means[1].clone() };
-        let [round, round_arrivals, report, report_arrivals] = take_counts(state, "sums")?;
+        let [round, round_arrivals, report, report_arrivals] = get_counts(state, "sums")?;
         let sums = |name, sweeps, arrivals| -> Result<_> {
-            Ok(Acceptance { gaps: take_numbers(state, name)?, sweeps, arrivals })
+            Ok(Acceptance { gaps: get_numbers(state, name)?, sweeps, arrivals })
         };
-        let [silent] = take_counts(state, "silent")?;
+        let [silent] = get_counts(state, "silent")?;
         self.climbing = Some(Climbing {
             tempering: Tempering { path, betas },
             replicas,

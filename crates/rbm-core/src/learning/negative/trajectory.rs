@@ -8,7 +8,7 @@ use super::{CHAINS, NegativePhase, StepOutcome, TRACES};
 use crate::sampling::mixing::Traces;
 use crate::sampling::trajectory::{Exchange, Level, ScoredSamples, Trajectory, exchange, overlap};
 use crate::state::{
-    State, counts, numbers, take, take_counts, take_numbers, with_prefix, without_prefix,
+    State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
 use crate::{Error, Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
@@ -279,7 +279,7 @@ impl Ladder {
         }
         let gibbs = Gibbs::default();
         for _ in 1..steps {
-            self.hidden = gibbs.resume(rbm, &self.hidden, rng)?.hidden;
+            self.hidden = gibbs.step_from(rbm, &self.hidden, rng)?.hidden;
         }
         let visible = rbm.visible().sample(&rbm.visible_inputs(&self.hidden)?, rng)?;
         let newest = self.trajectory.levels().len() - 1;
@@ -359,20 +359,20 @@ impl Ladder {
             if state.is_empty() {
                 break;
             }
-            let (frozen, visible) = (rbm.try_clone()?, take(&state, SAMPLES)?);
+            let (frozen, visible) = (rbm.try_clone()?, get(&state, SAMPLES)?);
             for (name, var) in frozen.parameters() {
-                var.set(&take(&state, &name)?)?;
+                var.set(&get(&state, &name)?)?;
             }
-            let free_energy: Vec<f64> = take_numbers(&state, ENERGIES)?;
+            let free_energy: Vec<f64> = get_numbers(&state, ENERGIES)?;
             check(ENERGIES, visible.dim(0)?, &free_energy)?;
             levels.push(Level { rbm: frozen, visible, free_energy });
         }
-        let (hidden, acceptance) = (take(state, CHAINS)?, take_numbers(state, "acceptance")?);
+        let (hidden, acceptance) = (get(state, CHAINS)?, get_numbers(state, "acceptance")?);
         check("acceptance", levels.len(), &acceptance)?;
         let mut trajectory = Trajectory::of(levels, hidden.dim(0)?)?;
-        let [since, look, visits, undone] = take_counts(state, "counts")?;
+        let [since, look, visits, undone] = get_counts(state, "counts")?;
         trajectory.visits = visits;
-        let paces: Vec<f64> = take_numbers(state, "pace")?;
+        let paces: Vec<f64> = get_numbers(state, "pace")?;
         check("pace", 2, &paces)?;
         let (pace, online) = (paces[0], paces[1]);
         Ok(Self { trajectory, hidden, since, look, online, undone, pace, acceptance })

@@ -5,7 +5,7 @@ use candle_core::cuda::cudarc::driver::PushKernelArg;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 
-use super::{Kernel, Number, allocate, contiguous, for_type, launch};
+use super::{CompiledKernel, Number, allocate, contiguous, for_type, launch};
 use crate::ops::slices::{check_bias, check_same, counters};
 use crate::rng::Draw;
 
@@ -21,7 +21,7 @@ pub(in crate::ops) fn map(
 
 fn map_numbers<T: Number>(function: &str, x: &CudaStorage, layout: &Layout) -> Result<CudaStorage> {
     let n = layout.shape().elem_count();
-    let kernel = Kernel::of::<T>(x.device(), function)?;
+    let kernel = CompiledKernel::of::<T>(x.device(), function)?;
     let (x_numbers, mut out) = (contiguous::<T>(x, layout)?, allocate::<T>(x.device(), n)?);
     let (count, mut arguments) = (n as u64, kernel.arguments());
     arguments.arg(&count).arg(&x_numbers).arg(&mut out);
@@ -45,7 +45,7 @@ pub(in crate::ops) fn biased(
         let device = inputs.device();
         let n = inputs_layout.shape().elem_count();
         let width = width(bias_layout)?;
-        let kernel = Kernel::of::<T>(device, kernel)?;
+        let kernel = CompiledKernel::of::<T>(device, kernel)?;
         let x = contiguous::<T>(inputs, inputs_layout)?;
         let b = contiguous::<T>(bias, bias_layout)?;
         let mut out = allocate::<T>(device, n)?;
@@ -110,7 +110,7 @@ fn sample_numbers<T: Number>(
     let n = inputs_layout.shape().elem_count();
     let width = width(bias_layout)?;
     let (name, len) = if keep_mean { ("mean_and_sample", 2 * n) } else { ("sample", n) };
-    let kernel = Kernel::of::<T>(device, name)?;
+    let kernel = CompiledKernel::of::<T>(device, name)?;
     let (x, b) = (contiguous::<T>(inputs, inputs_layout)?, contiguous::<T>(bias, bias_layout)?);
     let mut out = allocate::<T>(device, len)?;
     let (count, mut arguments) = (n as u64, kernel.arguments());
@@ -133,7 +133,7 @@ pub(in crate::ops) fn slope(
         [(mean, mean_layout), (grad, grad_layout)]: [(&CudaStorage, &Layout); 2],
     ) -> Result<CudaStorage> {
         let (device, n) = (mean.device(), mean_layout.shape().elem_count());
-        let kernel = Kernel::of::<T>(device, "slope")?;
+        let kernel = CompiledKernel::of::<T>(device, "slope")?;
         let (m, g) = (contiguous::<T>(mean, mean_layout)?, contiguous::<T>(grad, grad_layout)?);
         let mut out = allocate::<T>(device, n)?;
         let (count, mut arguments) = (n as u64, kernel.arguments());
@@ -161,7 +161,7 @@ pub(in crate::ops) fn dropout(
         layout: &Layout,
     ) -> Result<CudaStorage> {
         let (device, n) = (x.device(), layout.shape().elem_count());
-        let kernel = Kernel::of::<T>(device, "dropout")?;
+        let kernel = CompiledKernel::of::<T>(device, "dropout")?;
         let (keep, scale) = ((1.0 - fraction) as f32, T::from_f64(1.0 / (1.0 - fraction)));
         let (numbers, mut out) = (contiguous::<T>(x, layout)?, allocate::<T>(device, n)?);
         let (count, mut arguments) = (n as u64, kernel.arguments());
@@ -193,7 +193,7 @@ fn draw_numbers<T: Number>(
     device: &CudaDevice,
     draw: Draw,
 ) -> Result<CudaStorage> {
-    let kernel = Kernel::of::<T>(device, kind)?;
+    let kernel = CompiledKernel::of::<T>(device, kind)?;
     let mut out = allocate::<T>(device, n)?;
     let (count, mut arguments) = (n as u64, kernel.arguments());
     arguments.arg(&count).arg(&mut out).arg(&draw.seed).arg(&draw.stream);

@@ -79,12 +79,12 @@ macro_rules! for_type {
 use for_type;
 
 /// A kernel, ready to be launched.
-struct Kernel {
+struct CompiledKernel {
     function: CudaFunction,
     stream: Arc<CudaStream>,
 }
 
-impl Kernel {
+impl CompiledKernel {
     /// The kernel `name` for numbers of type `T`. Errors when the kernels do not compile.
     fn of<T: Number>(device: &CudaDevice, name: &str) -> Result<Self> {
         let name = format!("{name}_{}", T::SUFFIX);

@@ -14,8 +14,8 @@ use candle_core::{
     CpuStorage, CudaDevice, CudaStorage, InplaceOp1, Layout, Result, Storage, Tensor,
 };
 
-use super::{Kernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
-use crate::ops::outer::{Outer, Representation, Step};
+use super::{CompiledKernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
+use crate::ops::outer::{MomentumStep, Outer, Representation};
 use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
@@ -32,7 +32,7 @@ pub(in crate::ops) fn combine(
         (target, target_layout): (&mut CudaStorage, &Layout),
         (source, source_layout): (&CudaStorage, &Layout),
     ) -> Result<()> {
-        let kernel = Kernel::of::<T>(target.device(), name)?;
+        let kernel = CompiledKernel::of::<T>(target.device(), name)?;
         let n = same_count([target_layout, source_layout])?;
         let (keep, scale) = (T::from_f64(keep), T::from_f64(scale));
         let mut t = contiguous_mut::<T>(target, target_layout)?;
@@ -59,7 +59,7 @@ pub(in crate::ops) fn adam_step(
         (parameter, parameter_layout): (&mut CudaStorage, &Layout),
         [(first, first_layout), (second, second_layout)]: [(&CudaStorage, &Layout); 2],
     ) -> Result<()> {
-        let kernel = Kernel::of::<T>(parameter.device(), "adam_step")?;
+        let kernel = CompiledKernel::of::<T>(parameter.device(), "adam_step")?;
         let n = same_count([parameter_layout, first_layout, second_layout])?;
         let [rate, scale, epsilon] = numbers.map(T::from_f64);
         let mut p = contiguous_mut::<T>(parameter, parameter_layout)?;
@@ -77,7 +77,7 @@ pub(in crate::ops) fn adam_step(
 /// The step of gradient ascent with momentum. Outer products are added to the velocity by cuBLAS; then, or along a
 /// gradient that is there already, one kernel changes velocity and parameter.
 pub(in crate::ops) fn momentum_step(
-    step: &Step,
+    step: &MomentumStep,
     parameter: &mut CudaStorage,
     layout: &Layout,
 ) -> Result<()> {
@@ -86,7 +86,7 @@ pub(in crate::ops) fn momentum_step(
 }
 
 struct WithParameter<'a> {
-    step: &'a Step<'a>,
+    step: &'a MomentumStep<'a>,
     parameter: RefCell<&'a mut CudaStorage>,
     layout: &'a Layout,
 }
@@ -131,7 +131,7 @@ fn run_step<T: Number>(
             same_count([with.layout, layout])?;
             let g = contiguous::<T>(gradient, layout)?;
             let rate = T::from_f64(step.rate);
-            let kernel = Kernel::of::<T>(&device, "momentum_step")?;
+            let kernel = CompiledKernel::of::<T>(&device, "momentum_step")?;
             let mut arguments = kernel.arguments();
             arguments.arg(&count).arg(&mut w).arg(&mut v).arg(&g);
             arguments.arg(&keep).arg(&rate).arg(&l1).arg(&l2);
@@ -143,7 +143,7 @@ fn run_step<T: Number>(
                 accumulate(&device, &mut v, keep, T::from_f64(step.rate), term)?;
                 keep = T::from(true);
             }
-            let kernel = Kernel::of::<T>(&device, "velocity_step")?;
+            let kernel = CompiledKernel::of::<T>(&device, "velocity_step")?;
             let mut arguments = kernel.arguments();
             arguments.arg(&count).arg(&mut w).arg(&mut v).arg(&keep).arg(&l1).arg(&l2);
             // SAFETY: (n, parameter, velocity, keep, l1, l2), with n numbers in parameter and velocity.

@@ -4,7 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage};
 
 use super::{Numbers, count, launch};
-use crate::ops::outer::{Representation, Step};
+use crate::ops::outer::{MomentumStep, Representation};
 use crate::ops::reference::outer_sum;
 use crate::ops::slices::same_count;
 
@@ -54,7 +54,7 @@ pub(in crate::ops) fn adam_step(
 /// The step of gradient ascent with momentum. Outer products are multiplied out by candle first; then one kernel changes
 /// velocity and parameter.
 pub(in crate::ops) fn momentum_step(
-    step: &Step,
+    step: &MomentumStep,
     parameter: &mut MetalStorage,
     layout: &Layout,
 ) -> Result<()> {
@@ -63,7 +63,7 @@ pub(in crate::ops) fn momentum_step(
 }
 
 struct WithParameter<'a> {
-    step: &'a Step<'a>,
+    step: &'a MomentumStep<'a>,
     /// Metal's kernels write through shared references; that it is held to be written is what matters.
     parameter: &'a MetalStorage,
     layout: &'a Layout,
