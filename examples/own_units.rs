@@ -5,7 +5,10 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Tensor, Var};
 use rbm_core::estimate::log_likelihood;
 use rbm_core::model::init::Init;
-use rbm_core::{Batches, ContrastiveDivergence, Layer, Rbm, Result, Rng, Sgd, Trainer, Units, ops};
+use rbm_core::units::Support;
+use rbm_core::{
+    Batches, ContrastiveDivergence, Discrete, Layer, Rbm, Result, Rng, Sgd, Trainer, Units, ops,
+};
 
 /// x ∈ {-1, 0, 1}, E(x) = -bias·x. With a = input + bias: p(x) = exp(a·x) / (1 + 2 cosh a).
 #[derive(Debug)]
@@ -68,6 +71,23 @@ impl Layer for Votes {
         Ok(((states - 1.0)? * signs(&a.detach())?)?)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// The a at which E[x] is m: exp(a) = (m + √(4 - 3m²)) / (2(1 - m)).
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let m = mean.clamp(-0.99, 0.99)?;
+        let root = m.sqr()?.affine(-3.0, 4.0)?.sqrt()?;
+        Ok(((&m + root)? / m.affine(-2.0, 2.0)?)?.log()?)
+    }
+}
+
+impl Discrete for Votes {
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.bias.elem_count(), [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)])]
+    }
+
     fn configurations(&self) -> Option<u64> {
         3u64.checked_pow(self.bias.elem_count() as u32)
     }
@@ -83,15 +103,8 @@ impl Layer for Votes {
         Ok(Tensor::from_vec(values, (rows, width), &Device::Cpu)?)
     }
 
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    /// The a at which E[x] is m: exp(a) = (m + √(4 - 3m²)) / (2(1 - m)).
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let m = mean.clamp(-0.99, 0.99)?;
-        let root = m.sqr()?.affine(-3.0, 4.0)?.sqrt()?;
-        Ok(((&m + root)? / m.affine(-2.0, 2.0)?)?.log()?)
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.clamp(-1.0, 1.0)?.round()?)
     }
 }
 

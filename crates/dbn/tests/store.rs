@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_dbn::{Autoencoder, Classifier, ConditionalLayer, Dbn, Model, Standardise};
 use rbm_core::model::init::Init;
 use rbm_core::units::Bernoulli;
-use rbm_core::{Layer, Rbm, Result, Rng, Units};
+use rbm_core::{Discrete, Layer, Rbm, Result, Rng, Units};
 
 fn model() -> Model {
     let layers = [Units::gaussian(6), Units::bernoulli(5), Units::bernoulli(4)];
@@ -178,14 +178,8 @@ impl Layer for Own {
     fn sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         self.inner.sample(inputs, rng)
     }
-    fn configurations(&self) -> Option<u64> {
-        self.inner.configurations()
-    }
-    fn configuration(&self, numbers: std::ops::Range<u64>) -> Result<Tensor> {
-        self.inner.configuration(numbers)
-    }
-    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
-        self.inner.fit_moments(mean, variance)
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        self.inner.discrete()
     }
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         self.inner.bias_for_mean(mean)

@@ -44,7 +44,7 @@ pub use rng::Rng;
 pub use rows::Rows;
 pub use sampling::{Gibbs, Kernel, Mixing};
 pub use state::{Checkpoint, State, Stateful};
-pub use units::{Layer, Units};
+pub use units::{Discrete, Layer, Units};
 
 /// The programs of this package's README, compiled and run as tests.
 #[cfg(doctest)]

@@ -94,7 +94,7 @@ fn chains_keep_their_lengths() {
     assert_eq!(lengths(&chains.visible), lengths(&start));
     // Two words: six documents.
     let same = of_length(&rbm, 2);
-    let all = same.visible().configuration(0..6).unwrap();
+    let all = same.visible().discrete().unwrap().configuration(0..6).unwrap();
     let weights: Vec<f64> = flat(&same.free_energy(&all).unwrap()).iter().map(|f| -f).collect();
     let log_z = log_sum_exp(&weights);
     let visited = rows(&chains.visible);

@@ -103,7 +103,7 @@ fn cgf_is_the_log_of_the_sum(units: &str) {
         common::log_sum_exp(&x.iter().zip(energies).map(|(x, e)| inward(x) - e).collect::<Vec<_>>())
     };
     let by_sum = |inputs: Vec<f64>| -> f64 {
-        if layer.configurations().is_some() {
+        if configurations(&*layer).is_some() {
             return sum(&inputs, &common::support(&layer.units()));
         }
         if let Units::Relu { .. } | Units::Concat { .. } = layer.units() {
@@ -182,7 +182,7 @@ fn samples_lie_in_the_support_and_are_leaves(units: &str) {
         let (low, high) = layer.units().range();
         let in_range = |x: &f64| x.is_finite() && (f64::from(low)..=f64::from(high)).contains(x);
         assert!(flat(&sample).iter().all(in_range));
-        if layer.configurations().is_some() {
+        if configurations(&*layer).is_some() {
             let support = common::support(&layer.units());
             assert!(rows(&sample).iter().all(|x| support.contains(x)), "{sample}");
         }
@@ -350,10 +350,14 @@ fn the_bias_for_a_mean_gives_that_mean(units: &str) {
     }
 }
 
+fn configurations(layer: &dyn Layer) -> Option<u64> {
+    layer.discrete()?.configurations()
+}
+
 fn configurations_are_all_there_once(text: &str) {
     let small = layer(text, DType::F32);
-    if small.configurations().is_none() {
-        assert!(small.configuration(0..1).is_err() && enumerate::blocks(&*small).is_err());
+    if configurations(&*small).is_none() {
+        assert!(small.discrete().is_none() && enumerate::blocks(&*small).is_err());
         return;
     }
     let all = |layer: &dyn Layer| -> Vec<Vec<f64>> {
@@ -367,13 +371,14 @@ fn configurations_are_all_there_once(text: &str) {
 
     // More than one block of 4096, so that their seam is tested.
     let mut large = small;
-    while large.configurations().unwrap() <= 5000 {
+    while configurations(&*large).unwrap() <= 5000 {
         large = larger(&large.units(), 1).build(DType::F32, &Device::Cpu).unwrap();
     }
     let all = all(&*large);
     let bits = |x: &Vec<f64>| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     assert_eq!(all.iter().map(bits).collect::<HashSet<_>>().len(), all.len());
-    assert_eq!(all.len() as u64, large.configurations().unwrap());
+    assert_eq!(all.len() as u64, configurations(&*large).unwrap());
+    let large = large.discrete().unwrap();
     assert_eq!(rows(&large.configuration(4090..4100).unwrap()), all[4090..4100]);
     assert_eq!(rows(&large.configuration(70..75).unwrap()), all[70..75]);
 }
@@ -393,7 +398,7 @@ fn larger(units: &Units, more: usize) -> Units {
 
 fn too_many_configurations_are_not_counted(units: &str) {
     let large = larger(&units.parse().unwrap(), 600_000);
-    assert_eq!(large.build(DType::F32, &Device::Cpu).unwrap().configurations(), None);
+    assert_eq!(configurations(&*large.build(DType::F32, &Device::Cpu).unwrap()), None);
 }
 
 /// `units` with no units, in the last group.

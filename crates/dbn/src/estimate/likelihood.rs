@@ -205,19 +205,18 @@ pub fn exact_log_partition(model: &Model) -> Result<Option<Estimate>> {
 ///
 /// [`Error::Invalid`] for the first value that is none.
 pub fn check_configurations(model: &Model, prepared: &View) -> Result<()> {
-    let bottom = model.dbn.bottom();
-    let layer = model.dbn.visible_units().build(bottom.dtype(), bottom.device())?;
+    let units = model.dbn.visible_units();
     let mut row = 0;
     for block in rows::blocks(prepared) {
         let block = block?;
         let differs =
-            to_host(&(layer.nearest(&block)? - &block)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
+            to_host(&(units.nearest(&block)? - &block)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
         if let Some(at) = differs.iter().position(|distance| *distance > 1e-6 || distance.is_nan())
         {
             let found = format!("other values in case {}", row + at + 1);
             let expected = format!(
                 "configurations of {} units (--binarise threshold:0.5 or sample:0 makes zeros and ones)",
-                layer.units().kind()
+                units.kind()
             );
             return Err(Error::invalid("the log-likelihood", expected, found));
         }
@@ -277,7 +276,7 @@ impl Scores {
             return Ok(Self { free_energy, pseudo_likelihood: None });
         }
         let Self { free_energy, .. } = Self::free_energies(model, prepared)?;
-        let is_alone = model.dbn.classes.is_none() && !rbm.visible().sites().is_empty();
+        let is_alone = model.dbn.classes.is_none() && rbm.visible().discrete().is_some();
         let is_short = is_alone && pseudo_likelihood_stride(rbm, prepared.dim(0)?) == 1;
         let pseudo_likelihood = match is_short {
             true => Some(estimate::pseudo_likelihoods(rbm, prepared)?),

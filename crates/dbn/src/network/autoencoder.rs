@@ -11,7 +11,7 @@ use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::Examples;
 use crate::network::conditional_layer::ConditionalLayer;
-use crate::network::fine_tune::{Batch, Dropout, FineTune, Gradients, Score};
+use crate::network::fine_tune::{Batch, Dropout, FineTune, Gradients, Score, mean_above};
 
 /// Layers to the code and back, that answer with their means.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Autoencoder {
         };
         let mut x = v.clone();
         for (i, layer) in others.iter().enumerate() {
-            x = layer.units.mean_above(&x, &connection(i)?)?;
+            x = mean_above(&*layer.units, &x, &connection(i)?)?;
         }
         let inputs = connection(others.len())?.inputs(&x)?;
         Ok(log_likelihood(&*last.units, &inputs, v)?.mean_all()?)
@@ -185,7 +185,7 @@ fn through(layers: &[ConditionalLayer], x: &Tensor, what: &str) -> Result<Tensor
         return Err(Error::invalid(what, expected, found.to_string()));
     }
     layers.iter().try_fold(x.clone(), |x, layer| {
-        layer.units.mean_above(&x, &Connection::new(&layer.weights))
+        mean_above(&*layer.units, &x, &Connection::new(&layer.weights))
     })
 }
 

@@ -122,7 +122,7 @@ impl Classifier {
             let left_out = ops::Dropout::draw(fraction, rng)?;
             let connection =
                 Connection { weights: &layer.weights, dropout: left_out, gradient: gradient(i) };
-            x = layer.units.mean_above(&x, &connection)?;
+            x = fine_tune::mean_above(&*layer.units, &x, &connection)?;
             fraction = dropout.hidden;
         }
         let connection = Connection {

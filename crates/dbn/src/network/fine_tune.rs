@@ -2,8 +2,8 @@
 
 use crate::Examples;
 use candle_core::{D, Tensor, Var};
-use rbm_core::ops::{Ascent, Deferred};
-use rbm_core::{Error, Result, Rng, ops};
+use rbm_core::ops::{Ascent, Connection, Deferred};
+use rbm_core::{Error, Layer, Result, Rng, Units, ops};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
@@ -21,6 +21,19 @@ pub trait FineTune: Debug {
 
     /// How well the network does on the cases of `part`.
     fn score(&self, part: &Examples) -> Result<Score>;
+}
+
+/// E[x | x_below·W] of `layer` in a network of layers that answer with their means, from `below` `(batch, below)`: `(batch, above)`.
+/// Of Bernoulli units in one pass with the product. Differentiable.
+pub(crate) fn mean_above(
+    layer: &dyn Layer,
+    below: &Tensor,
+    connection: &Connection,
+) -> Result<Tensor> {
+    match (layer.units(), layer.vars().first()) {
+        (Units::Bernoulli { .. }, Some((_, bias))) => connection.sigmoid(below, bias),
+        _ => layer.mean(&connection.inputs(below)?),
+    }
 }
 
 /// Cases to learn from together.

@@ -63,7 +63,7 @@ impl<C: Rows> Monitor<C> {
             return Err(Error::invalid("monitoring", "at least one case", "none"));
         }
         let mut rng = self.rng;
-        let has_pseudo_likelihood = !rbm.visible().sites().is_empty();
+        let has_pseudo_likelihood = rbm.visible().discrete().is_some();
         let (mut reconstruction, mut pseudo_likelihood, mut active) =
             (0.0, 0.0, vec![0.0; rbm.hidden().units().width()]);
         let (mut energy, mut spread) = (0.0, Spread::default());

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::model::pairwise_cgf;
 use crate::ops::device::to_host;
-use crate::units::{Sites, States};
+use crate::units::{Discrete, States, Support};
 use crate::{Error, Rbm, Result, Rng, ops};
 
 /// The mean over cases of Σᵢ log p(vᵢ | the other v), in nats, exact; discrete visible units.
@@ -39,9 +39,9 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
 ///
 /// When shapes or types do not fit the machine.
 pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
-    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
+    let (groups, given) = (discrete_of(rbm)?.support(), Given::new(rbm, cases)?);
     let mut totals = vec![0.0; cases.dim(0)?];
-    for Sites { columns, states } in &groups {
+    for Support { columns, states } in &groups {
         let step = if let States::OneOf(states) = states { *states } else { 1 };
         for column in columns.clone().step_by(step.max(1)) {
             let same = vec![column as u32; totals.len()];
@@ -72,8 +72,8 @@ const MOST_SUMS: usize = 1 << 29;
 /// How far apart, among `rows` cases, are those that [`stochastic_pseudo_likelihood`] looks at: 1 for every case; more where a draw among
 /// very many categories would have to be compared with all of them too often.
 pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
-    let draws = |sites: &Sites| matches!(sites.states, States::Draws(_));
-    let groups = rbm.visible().sites();
+    let draws = |units: &Support| matches!(units.states, States::Draws(_));
+    let groups = rbm.visible().discrete().map(Discrete::support).unwrap_or_default();
     let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
     let hidden = rbm.hidden().units().width();
     most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
@@ -95,15 +95,15 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
             cases.index_select(&Tensor::new(some, cases.device())?, 0)?
         }
     };
-    let (groups, given) = (groups_of(rbm)?, Given::new(rbm, cases)?);
-    if let [Sites { columns, states: States::Draws(0) }] = &groups[..] {
+    let (groups, given) = (discrete_of(rbm)?.support(), Given::new(rbm, cases)?);
+    if let [Support { columns, states: States::Draws(0) }] = &groups[..] {
         return given.one_of_own_draws(columns.len(), rng);
     }
-    let (rows, count) = (cases.dim(0)?, groups.iter().map(Sites::count).sum::<usize>());
+    let (rows, count) = (cases.dim(0)?, groups.iter().map(Support::count).sum::<usize>());
     let units: Vec<u32> = (0..rows).map(|_| rng.random_range(0..count as u32)).collect();
     let (mut total, mut next) = (0.0, 0);
     for sites in &groups {
-        let Sites { columns, states } = sites;
+        let Support { columns, states } = sites;
         let first = next;
         next += sites.count() as u32;
         let is_own = |&row: &u32| (first..next).contains(&units[row as usize]);
@@ -132,15 +132,13 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
     Ok(count as f64 * total / rows as f64)
 }
 
-fn groups_of(rbm: &Rbm) -> Result<Vec<Sites>> {
-    let groups = rbm.visible().sites();
-    if groups.is_empty() {
+fn discrete_of(rbm: &Rbm) -> Result<&dyn Discrete> {
+    rbm.visible().discrete().ok_or_else(|| {
         let expected =
             "visible units that are discrete: Bernoulli, spin, binomial, Potts, multinomial";
         let found = rbm.visible().units().to_string();
-        return Err(Error::invalid("the pseudo-likelihood", expected, found));
-    }
-    Ok(groups)
+        Error::invalid("the pseudo-likelihood", expected, found)
+    })
 }
 
 fn sum(x: &Tensor) -> Result<f64> {
@@ -160,7 +158,7 @@ struct Given<'a> {
 impl<'a> Given<'a> {
     fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
         super::check_cases(cases)?;
-        let visible = rbm.visible().nearest(&cases.to_dtype(rbm.dtype())?)?;
+        let visible = discrete_of(rbm)?.nearest(&cases.to_dtype(rbm.dtype())?)?;
         let weights = rbm.weights().as_detached_tensor();
         let inputs = match rbm.visible().own_draws(&visible)? {
             None => visible.matmul(&weights)?,

@@ -5,9 +5,8 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::copied;
-use super::{Layer, Sites, Units, enumerate};
-use crate::ops::{self, Connection};
-use crate::{Error, Result, Rng};
+use super::{Discrete, Layer, Support, Units, enumerate};
+use crate::{Error, Result, Rng, ops};
 
 /// x ∈ {0, 1}, E(x) = −bias·x, P(x = 1 | I) = sigmoid(I + bias).
 #[derive(Debug)]
@@ -63,14 +62,23 @@ impl Layer for Bernoulli {
         ops::bernoulli_sample(&inputs.detach(), &self.bias.as_detached_tensor(), rng)
     }
 
-    fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
-        connection.sigmoid(below, &self.bias)
-    }
-
     fn mean_and_sample(&self, inputs: &Tensor, rng: &mut Rng) -> Result<(Tensor, Tensor)> {
         ops::bernoulli_mean_and_sample(&inputs.detach(), &self.bias.as_detached_tensor(), rng)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let p = mean.to_dtype(self.bias.dtype())?.clamp(1e-3, 1.0 - 1e-3)?;
+        let odds = (&p / p.affine(-1.0, 1.0)?)?;
+        Ok(odds.log()?)
+    }
+}
+
+impl Discrete for Bernoulli {
     fn configurations(&self) -> Option<u64> {
         enumerate::power(2, self.width())
     }
@@ -82,22 +90,11 @@ impl Layer for Bernoulli {
         enumerate::matrix(values, shape, &self.bias)
     }
 
-    fn sites(&self) -> Vec<Sites> {
-        vec![Sites::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.ge(0.5)?.to_dtype(x.dtype())?)
-    }
-
-    /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let p = mean.to_dtype(self.bias.dtype())?.clamp(1e-3, 1.0 - 1e-3)?;
-        let odds = (&p / p.affine(-1.0, 1.0)?)?;
-        Ok(odds.log()?)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, row_sums};
-use super::{Layer, Sites, Units, enumerate};
+use super::{Discrete, Layer, Support, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
 /// x ∈ {0, …, n}, E(x) = −bias·x − log C(n, x): the sum of n Bernoulli units that share bias and weights, so that
@@ -76,6 +76,20 @@ impl Layer for Binomial {
         row_sums(&((on + off)? - ops::log_factorial(self.trials))?)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// bias = log(p / (1 − p)) with p = mean/n, kept inside [1/1000, 999/1000] so that constant units stay learnable.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let p = (mean.to_dtype(self.bias.dtype())? / self.trials as f64)?;
+        let p = p.clamp(1e-3, 1.0 - 1e-3)?;
+        let odds = (&p / p.affine(-1.0, 1.0)?)?;
+        Ok(odds.log()?)
+    }
+}
+
+impl Discrete for Binomial {
     fn configurations(&self) -> Option<u64> {
         enumerate::power(self.trials + 1, self.width())
     }
@@ -86,26 +100,14 @@ impl Layer for Binomial {
         enumerate::matrix(values, shape, &self.bias)
     }
 
-    fn sites(&self) -> Vec<Sites> {
+    fn support(&self) -> Vec<Support> {
         let n = self.trials;
         let ways =
             |x: usize| ops::log_factorial(n) - ops::log_factorial(x) - ops::log_factorial(n - x);
-        vec![Sites::of_values(self.width(), (0..=n).map(|x| (x as f64, ways(x))))]
+        vec![Support::of_values(self.width(), (0..=n).map(|x| (x as f64, ways(x))))]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.clamp(0.0, self.trials as f64)?.round()?)
-    }
-
-    /// bias = log(p / (1 − p)) with p = mean/n, kept inside [1/1000, 999/1000] so that constant units stay learnable.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let p = (mean.to_dtype(self.bias.dtype())? / self.trials as f64)?;
-        let p = p.clamp(1e-3, 1.0 - 1e-3)?;
-        let odds = (&p / p.affine(-1.0, 1.0)?)?;
-        Ok(odds.log()?)
     }
 }

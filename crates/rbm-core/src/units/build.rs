@@ -1,7 +1,8 @@
 //! A layer of units that are named, and whether a layer is one that can be named.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
+use super::layer::cat;
 use super::{Bernoulli, Binomial, Concat, Gaussian, Layer, Multinomial, Potts, Relu, Spin, Units};
 use crate::{Error, Result};
 
@@ -35,6 +36,23 @@ impl Units {
                 return Err(Error::invalid("the units of a layer", expected, name));
             }
         })
+    }
+
+    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none nearer than
+    /// `x` itself.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit, and for units that are not built from this.
+    pub fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        let parts = self.groups().into_iter().map(|(columns, units)| -> Result<Tensor> {
+            let part = x.narrow(1, columns.start, columns.len())?.contiguous()?;
+            match units.build(x.dtype(), x.device())?.discrete() {
+                Some(layer) => layer.nearest(&part),
+                None => Ok(part),
+            }
+        });
+        cat(&parts.collect::<Result<Vec<_>>>()?, 1)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Tensor, Var};
 
 use super::layer::cat;
-use super::{Layer, Sites, Tail, Units};
+use super::{Discrete, Layer, Support, Tail, Units};
 use crate::{Error, Result, Rng};
 
 /// Groups of units, each with columns of its own: E(x) is the sum of the groups' energies. Parameters are named by the
@@ -155,42 +155,10 @@ impl Layer for Concat {
         self.sum(x, |layer, x| layer.base_energy(x))
     }
 
-    fn configurations(&self) -> Option<u64> {
-        self.groups
-            .iter()
-            .try_fold(1u64, |count, group| count.checked_mul(group.layer.configurations()?))
-    }
-
-    /// The first group's number changes quickest.
-    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor> {
-        let mut stride = 1u64;
-        let mut parts = Vec::with_capacity(self.groups.len());
-        for Group { layer, .. } in &self.groups {
-            let Some(count) = layer.configurations() else {
-                let found = self.units().to_string();
-                return Err(Error::invalid("enumeration", "discrete units", found));
-            };
-            parts.push(cycling(&**layer, count, stride, &numbers)?);
-            stride = stride.saturating_mul(count);
-        }
-        cat(&parts, 1)
-    }
-
-    fn sites(&self) -> Vec<Sites> {
-        let sites: Vec<Vec<_>> = self.groups.iter().map(|group| group.layer.sites()).collect();
-        if sites.iter().any(Vec::is_empty) {
-            return Vec::new();
-        }
-        let groups = self.groups.iter().zip(sites);
-        groups
-            .flat_map(|(group, sites)| {
-                sites.into_iter().map(|sites| sites.moved(group.columns.start))
-            })
-            .collect()
-    }
-
-    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
-        cat(&self.each(x, |layer, x| Ok(vec![layer.nearest(x)?]))?, 1)
+    /// Only where every group is.
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        let is_discrete = |group: &Group| group.layer.discrete().is_some();
+        self.groups.iter().all(is_discrete).then_some(self)
     }
 
     fn tails(&self) -> Result<Vec<Tail>> {
@@ -214,8 +182,49 @@ impl Layer for Concat {
     }
 }
 
+impl Discrete for Concat {
+    fn configurations(&self) -> Option<u64> {
+        self.groups.iter().try_fold(1u64, |count, group| {
+            count.checked_mul(group.layer.discrete()?.configurations()?)
+        })
+    }
+
+    /// The first group's number changes quickest.
+    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor> {
+        let mut stride = 1u64;
+        let mut parts = Vec::with_capacity(self.groups.len());
+        for Group { layer, .. } in &self.groups {
+            let counted = layer.discrete().and_then(|layer| Some((layer, layer.configurations()?)));
+            let Some((layer, count)) = counted else {
+                let found = self.units().to_string();
+                return Err(Error::invalid("enumeration", "discrete units", found));
+            };
+            parts.push(cycling(layer, count, stride, &numbers)?);
+            stride = stride.saturating_mul(count);
+        }
+        cat(&parts, 1)
+    }
+
+    fn support(&self) -> Vec<Support> {
+        let of = |group: &Group| {
+            let support = group.layer.discrete()?.support().into_iter();
+            Some(support.map(|units| units.moved(group.columns.start)).collect::<Vec<_>>())
+        };
+        let all: Option<Vec<_>> = self.groups.iter().map(of).collect();
+        all.unwrap_or_default().concat()
+    }
+
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        let nearest = |layer: &dyn Layer, x: &Tensor| match layer.discrete() {
+            Some(layer) => Ok(vec![layer.nearest(x)?]),
+            None => Ok(vec![x.clone()]),
+        };
+        cat(&self.each(x, nearest)?, 1)
+    }
+}
+
 /// For each of `numbers`, `layer`'s configuration number ⌊number / stride⌋ modulo `count`.
-fn cycling(layer: &dyn Layer, count: u64, stride: u64, numbers: &Range<u64>) -> Result<Tensor> {
+fn cycling(layer: &dyn Discrete, count: u64, stride: u64, numbers: &Range<u64>) -> Result<Tensor> {
     let last = numbers.end.saturating_sub(1).max(numbers.start);
     let (low, high) = (numbers.start / stride, last / stride);
     // Every configuration once if they all occur, else those that do.

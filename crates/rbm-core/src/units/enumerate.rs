@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use crate::{Error, Layer, Result};
+use super::{Discrete, Layer};
+use crate::{Error, Result};
 
 /// The most configurations that an exact answer goes through: 25 units of two states.
 pub const MOST: u64 = 1 << 25;
@@ -16,7 +17,7 @@ const BLOCK: u64 = 1 << 12;
 
 /// The number of configurations of `layer`, if there are at most [`MOST`].
 pub fn count(layer: &dyn Layer) -> Option<u64> {
-    layer.configurations().filter(|&count| count <= MOST)
+    countable(layer).map(|(_, count)| count)
 }
 
 /// All configurations of `layer` in blocks `(rows, width)`.
@@ -25,7 +26,7 @@ pub fn count(layer: &dyn Layer) -> Option<u64> {
 ///
 /// When there are more than [`MOST`], or infinitely many.
 pub fn blocks(layer: &dyn Layer) -> Result<impl Iterator<Item = Result<Tensor>>> {
-    let Some(count) = count(layer) else {
+    let Some((layer, count)) = countable(layer) else {
         let found = layer.units();
         return Err(Error::invalid(
             "enumeration",
@@ -35,6 +36,12 @@ pub fn blocks(layer: &dyn Layer) -> Result<impl Iterator<Item = Result<Tensor>>>
     };
     let starts = (0..count).step_by(BLOCK as usize);
     Ok(starts.map(move |start| layer.configuration(start..count.min(start + BLOCK))))
+}
+
+/// A layer whose configurations are at most [`MOST`], and how many they are.
+fn countable(layer: &dyn Layer) -> Option<(&dyn Discrete, u64)> {
+    let layer = layer.discrete()?;
+    Some((layer, layer.configurations().filter(|&count| count <= MOST)?))
 }
 
 /// How many configurations `units` units of `states` states have, if 64 bits can count them.

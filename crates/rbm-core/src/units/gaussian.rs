@@ -1,7 +1,5 @@
 //! Real-valued units with Gaussian noise.
 
-use std::ops::Range;
-
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, row_sums};
@@ -113,14 +111,6 @@ impl Layer for Gaussian {
             None => row_sums(&(x.sqr()? * 0.5)?),
             Some(_) => Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?),
         }
-    }
-
-    fn configurations(&self) -> Option<u64> {
-        None
-    }
-
-    fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
-        Err(Error::invalid("enumeration", "discrete units", "Gaussian units"))
     }
 
     fn tails(&self) -> Result<Vec<Tail>> {

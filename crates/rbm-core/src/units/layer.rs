@@ -9,20 +9,20 @@ use std::ops::Range;
 
 use candle_core::{Tensor, Var};
 
-use super::{Sites, Units};
-use crate::ops::{self, Connection};
-use crate::{Error, Result, Rng};
+use super::{Support, Units};
+use crate::{Error, Result, Rng, ops};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
+///
+/// Required are its parameters, their statistics and what is expected of these, the cumulant generating function, samples, and the
+/// bias for a mean. All else follows. Units whose configurations can be counted are [`Discrete`] besides.
 ///
 /// A unit type of one's own is written like this; `examples/own_units.rs` learns with one. [`Rbm::from_parts`](crate::Rbm::from_parts)
 /// makes a machine of it.
 ///
 /// ```
-/// use std::ops::Range;
-///
 /// use candle_core::{D, DType, Device, Tensor, Var};
-/// use rbm_core::{Error, Layer, Result, Rng, ops};
+/// use rbm_core::{Layer, Result, Rng, ops};
 ///
 /// /// x ∈ {0, 2}, E(x) = −bias·x.
 /// #[derive(Debug)]
@@ -55,15 +55,6 @@ use crate::{Error, Result, Rng};
 ///         let on = candle_sigmoid(&self.log_odds(&inputs.detach())?)?.detach();
 ///         let uniform = ops::uniform(on.shape(), on.dtype(), on.device(), rng)?;
 ///         Ok((uniform.lt(&on)?.to_dtype(on.dtype())? * 2.0)?)
-///     }
-///     fn configurations(&self) -> Option<u64> {
-///         None // They are not counted: the machine is not enumerated.
-///     }
-///     fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
-///         Err(Error::invalid("enumeration", "units that are counted", "twos"))
-///     }
-///     fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-///         Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
 ///     }
 ///     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
 ///         let p = (mean.to_dtype(self.bias.dtype())? / 2.0)?.clamp(1e-3, 1.0 - 1e-3)?;
@@ -199,16 +190,6 @@ pub trait Layer: Debug + Send + Sync {
         cat(&biases.collect::<Vec<_>>(), 0)
     }
 
-    /// E[x | x_below·W] in a network of layers that answer with their means: [`Layer::mean`], in one pass with the product
-    /// where the unit type has one. Differentiable.
-    ///
-    /// # Errors
-    ///
-    /// When the shape does not fit the layer.
-    fn mean_above(&self, below: &Tensor, connection: &Connection) -> Result<Tensor> {
-        self.mean(&connection.inputs(below)?)
-    }
-
     /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
     ///
     /// # Errors
@@ -240,29 +221,9 @@ pub trait Layer: Debug + Send + Sync {
         Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
     }
 
-    /// The number of configurations, if the layer is discrete and they can be counted in 64 bits.
-    fn configurations(&self) -> Option<u64>;
-
-    /// The configurations with the given numbers, `(numbers.len(), width)`.
-    ///
-    /// # Errors
-    ///
-    /// For continuous units.
-    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
-
-    /// What each unit can be, group after group; none for continuous units.
-    fn sites(&self) -> Vec<Sites> {
-        Vec::new()
-    }
-
-    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values. Continuous units have none
-    /// nearer than `x` itself.
-    ///
-    /// # Errors
-    ///
-    /// When the shape does not fit the layer.
-    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.clone())
+    /// What only discrete units have; `None` for continuous ones.
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        None
     }
 
     /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
@@ -289,7 +250,14 @@ pub trait Layer: Debug + Send + Sync {
     /// # Errors
     ///
     /// When there is not one number for each column.
-    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()>;
+    fn fit_moments(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        // The bias is all there is: the variance follows.
+        let _ = variance;
+        match self.vars().first() {
+            Some((_, bias)) => Ok(bias.set(&self.bias_for_mean(mean)?)?),
+            None => Err(Error::invalid("a layer's parameters", "the bias first", "none")),
+        }
+    }
 
     /// The bias, `(width,)`, with which units without inputs have this mean, all other parameters as they are. Means at or
     /// beyond the edge of what is possible are taken as a little inside.
@@ -298,6 +266,29 @@ pub trait Layer: Debug + Send + Sync {
     ///
     /// When there is not one number for each column.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor>;
+}
+
+/// What only discrete units have: configurations that can be counted and gone through.
+pub trait Discrete: Layer {
+    /// What each unit can be while all others stay as they are, group after group.
+    fn support(&self) -> Vec<Support>;
+
+    /// The number of configurations, if they can be counted in 64 bits.
+    fn configurations(&self) -> Option<u64>;
+
+    /// The configurations with the given numbers, `(numbers.len(), width)`.
+    ///
+    /// # Errors
+    ///
+    /// When the rows cannot be made on the layer's device.
+    fn configuration(&self, numbers: Range<u64>) -> Result<Tensor>;
+
+    /// The configurations nearest to `x` `(batch, width)`, which may be means or grey values.
+    ///
+    /// # Errors
+    ///
+    /// When the shape does not fit the layer.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor>;
 }
 
 /// How the energy of a column grows far out: what decides whether two layers together can be normalised.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, log_shares, row_sums};
-use super::{Layer, Sites, States, Units, enumerate};
+use super::{Discrete, Layer, States, Support, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
 /// How often each of K categories was drawn in n draws that share bias and weights: x ∈ ℕᴷ with Σx = n,
@@ -135,6 +135,23 @@ impl Layer for Multinomial {
         Ok((factorials - ops::log_factorial(self.draws))?)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// bias = log(mean/n), with shares kept above 1/(1000·K) so that a category that never occurs can be learned, and
+    /// shifted so that the biases sum to zero.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let mean = mean.to_dtype(self.bias.dtype())?;
+        let share = match self.has_own_draws() {
+            true => mean.broadcast_div(&mean.sum_all()?.maximum(f64::MIN_POSITIVE)?)?,
+            false => (mean / self.draws as f64)?,
+        };
+        log_shares(&share.unsqueeze(0)?)
+    }
+}
+
+impl Discrete for Multinomial {
     fn configurations(&self) -> Option<u64> {
         if self.has_own_draws() {
             return None;
@@ -150,8 +167,8 @@ impl Layer for Multinomial {
     }
 
     /// Each draw for itself, as if their order were known.
-    fn sites(&self) -> Vec<Sites> {
-        vec![Sites { columns: 0..self.width(), states: States::Draws(self.draws) }]
+    fn support(&self) -> Vec<Support> {
+        vec![Support { columns: 0..self.width(), states: States::Draws(self.draws) }]
     }
 
     /// Whole numbers with the sum n: rounded down, and what is missing given to the largest remainders.
@@ -175,21 +192,6 @@ impl Layer for Multinomial {
         let rank = largest_first.arg_sort_last_dim(true)?.to_dtype(x.dtype())?;
         let one = rank.broadcast_lt(&missing)?.to_dtype(x.dtype())?;
         Ok((whole + one)?.to_device(self.bias.device())?)
-    }
-
-    /// bias = log(mean/n), with shares kept above 1/(1000·K) so that a category that never occurs can be learned, and
-    /// shifted so that the biases sum to zero.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let mean = mean.to_dtype(self.bias.dtype())?;
-        let share = match self.has_own_draws() {
-            true => mean.broadcast_div(&mean.sum_all()?.maximum(f64::MIN_POSITIVE)?)?,
-            false => (mean / self.draws as f64)?,
-        };
-        log_shares(&share.unsqueeze(0)?)
     }
 }
 

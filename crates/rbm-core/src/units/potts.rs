@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, log_shares, row_sums};
-use super::{Layer, Sites, States, Units, enumerate};
+use super::{Discrete, Layer, States, Support, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
 /// Sites of q states, q columns each: x has a one in one of them and zeros in the others. E(x) = −bias·x; p(x | I) is the
@@ -77,6 +77,19 @@ impl Layer for Potts {
         ops::multinomial_sample(&inputs.detach(), &bias, self.states, 1, rng)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// bias = log p, with p kept above 1/(1000·q) so that a state that never occurs can be learned, and shifted so that
+    /// every site's biases sum to zero.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let mean = mean.to_dtype(self.bias.dtype())?;
+        log_shares(&mean.reshape((self.count(), self.states))?)
+    }
+}
+
+impl Discrete for Potts {
     fn configurations(&self) -> Option<u64> {
         enumerate::power(self.states, self.count())
     }
@@ -90,8 +103,8 @@ impl Layer for Potts {
         enumerate::matrix(values, shape, &self.bias)
     }
 
-    fn sites(&self) -> Vec<Sites> {
-        vec![Sites { columns: 0..self.width(), states: States::OneOf(self.states) }]
+    fn support(&self) -> Vec<Support> {
+        vec![Support { columns: 0..self.width(), states: States::OneOf(self.states) }]
     }
 
     /// A one where a site's value is highest, in the first such column.
@@ -101,16 +114,5 @@ impl Layer for Potts {
         let states = Tensor::arange(0u32, self.states as u32, x.device())?;
         let one = states.reshape((1, 1, self.states))?.broadcast_eq(&highest)?;
         Ok(one.to_dtype(x.dtype())?.reshape(x.shape())?)
-    }
-
-    /// bias = log p, with p kept above 1/(1000·q) so that a state that never occurs can be learned, and shifted so that
-    /// every site's biases sum to zero.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let mean = mean.to_dtype(self.bias.dtype())?;
-        log_shares(&mean.reshape((self.count(), self.states))?)
     }
 }

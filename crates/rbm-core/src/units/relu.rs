@@ -1,7 +1,5 @@
 //! Rectified units with noise: real numbers of at least zero.
 
-use std::ops::Range;
-
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, row_sums};
@@ -71,23 +69,11 @@ impl Layer for Relu {
         row_sums(&(x.sqr()? * 0.5)?)
     }
 
-    fn configurations(&self) -> Option<u64> {
-        None
-    }
-
-    fn configuration(&self, _: Range<u64>) -> Result<Tensor> {
-        Err(Error::invalid("enumeration", "discrete units", "rectified units"))
-    }
-
     fn tails(&self) -> Result<Vec<Tail>> {
         Ok(vec![Tail { precision: 1.0, is_nonnegative: true }; self.bias.elem_count()])
     }
 
     /// The bias with which the mean is this, or 1/100 where it is below; the variance follows.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         ops::rectified_field(&mean.to_dtype(self.bias.dtype())?.maximum(LEAST_MEAN)?)
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::layer::{copied, row_sums};
-use super::{Layer, Sites, Units, enumerate};
+use super::{Discrete, Layer, Support, Units, enumerate};
 use crate::{Error, Result, Rng, ops};
 
 /// x ∈ {−1, 1}, E(x) = −bias·x, P(x = 1 | I) = sigmoid(2(I + bias)).
@@ -68,6 +68,19 @@ impl Layer for Spin {
         Ok(up.affine(2.0, -1.0)?)
     }
 
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+
+    /// bias = artanh(mean), with P(x = 1) kept inside [1/1000, 999/1000] so that constant units stay learnable.
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        let p = mean.to_dtype(self.bias.dtype())?.affine(0.5, 0.5)?.clamp(1e-3, 1.0 - 1e-3)?;
+        let odds = (&p / p.affine(-1.0, 1.0)?)?;
+        Ok((odds.log()? * 0.5)?)
+    }
+}
+
+impl Discrete for Spin {
     fn configurations(&self) -> Option<u64> {
         enumerate::power(2, self.width())
     }
@@ -78,22 +91,11 @@ impl Layer for Spin {
         enumerate::matrix(values, shape, &self.bias)
     }
 
-    fn sites(&self) -> Vec<Sites> {
-        vec![Sites::of_values(self.width(), [(-1.0, 0.0), (1.0, 0.0)])]
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.width(), [(-1.0, 0.0), (1.0, 0.0)])]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.ge(0.0)?.to_dtype(x.dtype())?.affine(2.0, -1.0)?)
-    }
-
-    /// bias = artanh(mean), with P(x = 1) kept inside [1/1000, 999/1000] so that constant units stay learnable.
-    fn fit_moments(&self, mean: &Tensor, _variance: &Tensor) -> Result<()> {
-        Ok(self.bias.set(&self.bias_for_mean(mean)?)?)
-    }
-
-    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
-        let p = mean.to_dtype(self.bias.dtype())?.affine(0.5, 0.5)?.clamp(1e-3, 1.0 - 1e-3)?;
-        let odds = (&p / p.affine(-1.0, 1.0)?)?;
-        Ok((odds.log()? * 0.5)?)
     }
 }

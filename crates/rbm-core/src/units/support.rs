@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Units of one kind, side by side.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sites {
+pub struct Support {
     /// Their columns.
     pub columns: Range<usize>,
     /// What each of them can be.
@@ -22,9 +22,9 @@ pub enum States {
     Draws(usize),
 }
 
-impl Sites {
+impl Support {
     /// `width` units of a column each.
-    pub(super) fn of_values(width: usize, values: impl IntoIterator<Item = (f64, f64)>) -> Self {
+    pub fn of_values(width: usize, values: impl IntoIterator<Item = (f64, f64)>) -> Self {
         Self { columns: 0..width, states: States::Values(values.into_iter().collect()) }
     }
 
