@@ -5,10 +5,10 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{Simd, for_chunks, is_small};
-use super::real::{Real, unsupported};
-use super::slices::{check_bias, check_same, contiguous, has_fused, has_kernel, with_numbers};
-use super::{math, reference};
+use super::cpu::{RowRun, Simd, for_chunks, is_small, row_runs};
+use super::real::Real;
+use super::reference;
+use super::slices::{check_bias, check_same, has_fused, has_kernel, with_numbers};
 use crate::Result;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -51,11 +51,7 @@ impl CustomOp1 for Sigmoid {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match storage {
-            CpuStorage::F32(x) => CpuStorage::F32(mean_f32(contiguous(x, layout)?, &[])),
-            CpuStorage::F64(x) => CpuStorage::F64(mean_f64(contiguous(x, layout)?, &[])),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (storage, layout) => mean(storage, &[]));
         Ok((out, layout.shape().clone()))
     }
 
@@ -97,17 +93,8 @@ impl CustomOp2 for BiasedSigmoid {
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         check_bias(self.name(), inputs_layout, bias_layout)?;
-        let out = match (inputs, bias) {
-            (CpuStorage::F32(x), CpuStorage::F32(b)) => CpuStorage::F32(mean_f32(
-                contiguous(x, inputs_layout)?,
-                contiguous(b, bias_layout)?,
-            )),
-            (CpuStorage::F64(x), CpuStorage::F64(b)) => CpuStorage::F64(mean_f64(
-                contiguous(x, inputs_layout)?,
-                contiguous(b, bias_layout)?,
-            )),
-            (other, _) => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (inputs, inputs_layout), (bias, bias_layout)
+            => mean(inputs, bias));
         Ok((out, inputs_layout.shape().clone()))
     }
 
@@ -213,45 +200,31 @@ impl CustomOp2 for SigmoidSlope {
 
 /// out = sigmoid(x + bias), where `x[0]` is value `start` of a row-major matrix as wide as `bias`; an empty bias is zero.
 #[inline(always)]
-pub(super) fn biased_sigmoid_f32(x: &[f32], bias: &[f32], start: usize, out: &mut [f32]) {
-    let mut done = 0;
-    while done < x.len() && !bias.is_empty() {
-        let column = (start + done) % bias.len();
-        let run = (bias.len() - column).min(x.len() - done);
-        let (x, bias) = (&x[done..done + run], &bias[column..column + run]);
-        for ((out, x), b) in out[done..done + run].iter_mut().zip(x).zip(bias) {
-            *out = x + b;
-        }
-        done += run;
-    }
+pub(super) fn biased_sigmoid<T: Real>(x: &[T], bias: &[T], start: usize, out: &mut [T]) {
     if bias.is_empty() {
         out.copy_from_slice(x);
+    } else {
+        for RowRun { columns, place, .. } in row_runs(start, x.len(), bias.len()) {
+            let (x, bias) = (&x[place.clone()], &bias[columns]);
+            for ((out, &x), &b) in out[place].iter_mut().zip(x).zip(bias) {
+                *out = x + b;
+            }
+        }
     }
     for out in out {
-        *out = math::sigmoid(*out);
+        *out = out.sigmoid();
     }
 }
 
-fn mean_f32(x: &[f32], bias: &[f32]) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
+fn mean<T: Real>(x: &[T], bias: &[T]) -> Vec<T> {
+    let mut out = vec![T::default(); x.len()];
     let simd = Simd::best();
     for_chunks(&mut out, |start, out| {
         let x = &x[start..start + out.len()];
         simd.run(
             #[inline(always)]
-            || biased_sigmoid_f32(x, bias, start, out),
+            || biased_sigmoid(x, bias, start, out),
         );
-    });
-    out
-}
-
-fn mean_f64(x: &[f64], bias: &[f64]) -> Vec<f64> {
-    let mut out = vec![0f64; x.len()];
-    for_chunks(&mut out, |start, out| {
-        for (i, out) in out.iter_mut().enumerate() {
-            let b = if bias.is_empty() { 0.0 } else { bias[(start + i) % bias.len()] };
-            *out = math::sigmoid_f64(x[start + i] + b);
-        }
     });
     out
 }
@@ -281,11 +254,7 @@ impl CustomOp1 for Softplus {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = match storage {
-            CpuStorage::F32(x) => CpuStorage::F32(softplus_f32(contiguous(x, layout)?)),
-            CpuStorage::F64(x) => CpuStorage::F64(softplus_f64(contiguous(x, layout)?)),
-            other => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (storage, layout) => softplus_of(storage));
         Ok((out, layout.shape().clone()))
     }
 
@@ -313,24 +282,15 @@ impl CustomOp1 for Softplus {
     }
 }
 
-fn softplus_f32(x: &[f32]) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
+fn softplus_of<T: Real>(x: &[T]) -> Vec<T> {
+    let mut out = vec![T::default(); x.len()];
     let simd = Simd::best();
     for_chunks(&mut out, |start, out| {
         let x = &x[start..start + out.len()];
         simd.run(
             #[inline(always)]
-            || out.iter_mut().zip(x).for_each(|(out, &x)| *out = math::softplus(x)),
+            || out.iter_mut().zip(x).for_each(|(out, &x)| *out = x.softplus()),
         );
-    });
-    out
-}
-
-fn softplus_f64(x: &[f64]) -> Vec<f64> {
-    let mut out = vec![0f64; x.len()];
-    for_chunks(&mut out, |start, out| {
-        let x = &x[start..start + out.len()];
-        out.iter_mut().zip(x).for_each(|(out, &x)| *out = math::softplus_f64(x));
     });
     out
 }

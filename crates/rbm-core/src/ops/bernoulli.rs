@@ -1,13 +1,13 @@
 //! Units that are zero or one: a sample, alone or with its mean, in one pass.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
-use super::activation::biased_sigmoid_f32;
+use super::activation::biased_sigmoid;
 use super::cpu::{Simd, for_blocks, for_chunks2};
 use super::random::{block_words, unit};
-use super::real::unsupported;
-use super::slices::{check_bias, contiguous, has_kernel};
-use super::{math, reference};
+use super::real::Real;
+use super::reference;
+use super::slices::{check_bias, has_kernel, with_numbers};
 use crate::rng::{BLOCK, Draw};
 use crate::{Result, Rng};
 #[cfg(feature = "cuda")]
@@ -68,38 +68,8 @@ impl CustomOp2 for BernoulliSampler {
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         check_bias(self.name(), inputs_layout, bias_layout)?;
-        let out = match (inputs, bias) {
-            (CpuStorage::F32(x), CpuStorage::F32(b)) => {
-                let (x, b) = (contiguous(x, inputs_layout)?, contiguous(b, bias_layout)?);
-                CpuStorage::F32(self.sample(x, |block, start, sample, mean| {
-                    sample_block_f32(
-                        Simd::best(),
-                        self.draw,
-                        block,
-                        &x[start..start + sample.len()],
-                        b,
-                        start,
-                        sample,
-                        mean,
-                    );
-                }))
-            }
-            (CpuStorage::F64(x), CpuStorage::F64(b)) => {
-                let (x, b) = (contiguous(x, inputs_layout)?, contiguous(b, bias_layout)?);
-                CpuStorage::F64(self.sample(x, |block, start, sample, mean| {
-                    sample_block_f64(
-                        self.draw,
-                        block,
-                        &x[start..start + sample.len()],
-                        b,
-                        start,
-                        sample,
-                        mean,
-                    );
-                }))
-            }
-            (other, _) => return Err(unsupported(self.name(), other)),
-        };
+        let out = with_numbers!(self.name(), (inputs, inputs_layout), (bias, bias_layout)
+            => self.sample(inputs, bias));
         let shape = inputs_layout.shape();
         Ok((
             out,
@@ -135,78 +105,61 @@ impl CustomOp2 for BernoulliSampler {
 }
 
 impl BernoulliSampler {
-    /// Fills the output by calling `pass(block, start, samples, means)`; `means` is empty when they are not kept.
-    fn sample<T: WithDType>(
-        &self,
-        x: &[T],
-        pass: impl Fn(u64, usize, &mut [T], &mut [T]) + Sync,
-    ) -> Vec<T> {
-        let n = x.len();
+    fn sample<T: Real>(&self, x: &[T], bias: &[T]) -> Vec<T> {
+        let (n, simd) = (x.len(), Simd::best());
+        // Block number `block`; `means` is empty where they are not kept.
+        let pass = |block: usize, samples: &mut [T], means: &mut [T]| {
+            let start = block * BLOCK;
+            let inputs = Inputs { x: &x[start..start + samples.len()], bias, start };
+            sample_block(simd, &block_words(self.draw, block as u64), inputs, samples, means);
+        };
         if self.keep_mean {
-            let mut out = vec![T::zero(); 2 * n];
+            let mut out = vec![T::default(); 2 * n];
             let (means, samples) = out.split_at_mut(n);
             for_chunks2(means, samples, |offset, means, samples| {
                 let blocks = means.chunks_mut(BLOCK).zip(samples.chunks_mut(BLOCK));
                 for (i, (means, samples)) in blocks.enumerate() {
-                    let block = offset / BLOCK + i;
-                    pass(block as u64, block * BLOCK, samples, means);
+                    pass(offset / BLOCK + i, samples, means);
                 }
             });
             out
         } else {
-            let mut samples = vec![T::zero(); n];
-            for_blocks(&mut samples, |block, samples| {
-                pass(block as u64, block * BLOCK, samples, &mut [])
-            });
+            let mut samples = vec![T::default(); n];
+            for_blocks(&mut samples, |block, samples| pass(block, samples, &mut []));
             samples
         }
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn sample_block_f32(
-    simd: Simd,
-    draw: Draw,
-    block: u64,
-    x: &[f32],
-    bias: &[f32],
+/// What a block of units is told.
+struct Inputs<'a, T> {
+    x: &'a [T],
+    bias: &'a [T],
+    /// The number of the first value among all.
     start: usize,
-    sample: &mut [f32],
-    mean: &mut [f32],
+}
+
+fn sample_block<T: Real>(
+    simd: Simd,
+    words: &[u32; BLOCK],
+    Inputs { x, bias, start }: Inputs<T>,
+    sample: &mut [T],
+    mean: &mut [T],
 ) {
-    let words = block_words(draw, block);
+    let (zero, one) = (T::default(), T::from(true));
     simd.run(
         #[inline(always)]
         || {
-            let mut p = [0f32; BLOCK];
-            biased_sigmoid_f32(x, bias, start, &mut p[..x.len()]);
-            let mut ones = [0f32; BLOCK];
+            let mut p = [zero; BLOCK];
+            biased_sigmoid(x, bias, start, &mut p[..x.len()]);
+            let mut ones = [zero; BLOCK];
             for i in 0..BLOCK {
-                ones[i] = if unit(words[i]) < p[i] { 1.0 } else { 0.0 };
+                ones[i] = if T::from(unit(words[i])) < p[i] { one } else { zero };
             }
             sample.copy_from_slice(&ones[..sample.len()]);
             mean.copy_from_slice(&p[..mean.len()]);
         },
     );
-}
-
-fn sample_block_f64(
-    draw: Draw,
-    block: u64,
-    x: &[f64],
-    bias: &[f64],
-    start: usize,
-    sample: &mut [f64],
-    mean: &mut [f64],
-) {
-    let words = block_words(draw, block);
-    for (i, &x) in x.iter().enumerate() {
-        let p = math::sigmoid_f64(x + bias[(start + i) % bias.len()]);
-        sample[i] = if f64::from(unit(words[i])) < p { 1.0 } else { 0.0 };
-        if let Some(mean) = mean.get_mut(i) {
-            *mean = p;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -220,7 +173,8 @@ mod tests {
         let bias: Vec<f32> = (0..17).map(|i| i as f32 / 10.0).collect();
         let run = |simd| {
             let (mut sample, mut mean) = (vec![0f32; x.len()], vec![0f32; x.len()]);
-            sample_block_f32(simd, draw, 3, &x, &bias, 3 * BLOCK, &mut sample, &mut mean);
+            let inputs = Inputs { x: &x, bias: &bias, start: 3 * BLOCK };
+            sample_block(simd, &block_words(draw, 3), inputs, &mut sample, &mut mean);
             (sample, mean)
         };
         let levels = Simd::available();

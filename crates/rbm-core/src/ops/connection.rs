@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
 use super::activation::sigmoid_slope;
-use super::cpu::{Simd, for_blocks, for_chunks};
+use super::cpu::{RowRun, Simd, for_blocks, for_chunks, row_runs};
 use super::low_rank::outer_sum;
 use super::outer::Outer;
 use super::product::{multiply, product_transposed};
@@ -169,17 +169,14 @@ impl Fused {
             Simd::best().run(
                 #[inline(always)]
                 || {
-                    let mut column = start % m;
-                    let mut rest = out;
-                    while !rest.is_empty() {
-                        let (run, next) = rest.split_at_mut((m - column).min(rest.len()));
-                        for (out, &bias) in run.iter_mut().zip(&bias[column..]) {
+                    for RowRun { columns, place, .. } in row_runs(start, out.len(), m) {
+                        let run = &mut out[place];
+                        for (out, &bias) in run.iter_mut().zip(&bias[columns]) {
                             *out += bias;
                         }
                         if self.sigmoid {
                             run.iter_mut().for_each(|out| *out = out.sigmoid());
                         }
-                        (rest, column) = (next, 0);
                     }
                 },
             );

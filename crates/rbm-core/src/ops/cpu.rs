@@ -1,5 +1,7 @@
 //! How an elementwise pass over CPU memory is cut up: vector width and threads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::rng::BLOCK;
@@ -95,4 +97,66 @@ pub(super) fn for_blocks<T: Send>(out: &mut [T], pass: impl Fn(usize, &mut [T]) 
             pass(offset / BLOCK + i, block);
         }
     });
+}
+
+/// A part of one row of a matrix, within consecutive elements of it.
+pub(super) struct RowRun {
+    /// Which row it is of.
+    pub(super) row: usize,
+    /// Its columns.
+    pub(super) columns: Range<usize>,
+    /// Where it lies among these elements.
+    pub(super) place: Range<usize>,
+}
+
+/// Goes along the rows of a row-major matrix `width` wide, over its `len` elements from element `start` on, a run for each row.
+#[inline(always)]
+pub(super) fn row_runs(start: usize, len: usize, width: usize) -> impl Iterator<Item = RowRun> {
+    let width = width.max(1);
+    RowRuns { row: start / width, column: start % width, done: 0, len, width }
+}
+
+struct RowRuns {
+    row: usize,
+    column: usize,
+    done: usize,
+    len: usize,
+    width: usize,
+}
+
+impl Iterator for RowRuns {
+    type Item = RowRun;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<RowRun> {
+        let len = (self.width - self.column).min(self.len - self.done);
+        if len == 0 {
+            return None;
+        }
+        let (row, columns) = (self.row, self.column..self.column + len);
+        let place = self.done..self.done + len;
+        (self.row, self.column, self.done) = (row + 1, 0, place.end);
+        Some(RowRun { row, columns, place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a run that crosses the end of its row, and elements that are left out or come twice.
+    #[test]
+    fn runs_are_the_elements_row_by_row() {
+        for (start, len, width) in
+            [(0, 12, 4), (3, 10, 4), (5, 2, 4), (7, 1, 4), (2, 6, 1), (9, 0, 3)]
+        {
+            let mut found = Vec::new();
+            for RowRun { row, columns, place } in row_runs(start, len, width) {
+                assert_eq!((columns.len(), place.start), (place.len(), found.len()));
+                found.extend(columns.map(|column| row * width + column));
+            }
+            assert_eq!(found, (start..start + len).collect::<Vec<_>>());
+        }
+        assert_eq!(row_runs(0, 0, 0).count(), 0);
+    }
 }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::cpu::{Simd, is_small};
 use super::outer::{Ascent, MomentumStep, Outer, Representation};
 use super::product::{Matrix, multiply_into};
-use super::real::{Real, unsupported};
-use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of};
+use super::real::Real;
+use super::slices::{contiguous_mut, has_kernel, has_product, numbers_of, with_numbers_mut};
 use super::sparse::{Nonzeros, Pass, add_rows, in_pieces};
 use super::update::{add_scaled, check_alike, combine_scaled};
 use crate::{Error, Result};
@@ -66,11 +66,8 @@ impl InplaceOp1 for MomentumStep<'_> {
     }
 
     fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        match parameter {
-            CpuStorage::F32(w) => self.borrow_velocity(contiguous_mut(w, layout)?),
-            CpuStorage::F64(w) => self.borrow_velocity(contiguous_mut(w, layout)?),
-            other => Err(unsupported(self.name(), other)),
-        }
+        with_numbers_mut!(self.name(), (parameter, layout) => self.borrow_velocity(parameter)?);
+        Ok(())
     }
 
     #[cfg(feature = "cuda")]

@@ -4,7 +4,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Layout, Shape, Tensor};
 
-use super::cpu::{Simd, for_chunks};
+use super::cpu::{RowRun, Simd, for_chunks, row_runs};
 use super::real::Real;
 use super::reference;
 use super::slices::{has_fused, with_numbers};
@@ -98,26 +98,20 @@ struct InterpolateInputs;
 
 fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
     let mut out = vec![T::default(); x.len()];
-    let (width, one) = (field.len().max(1), T::from(1.0));
-    for_chunks(&mut out, |offset, out| {
-        let mut at = offset;
-        let mut rest = out;
-        while !rest.is_empty() {
-            let (row, column) = (at / width, at % width);
-            let (part, next) = rest.split_at_mut(rest.len().min(width - column));
-            let (x, field) = (&x[at..][..part.len()], &field[column..][..part.len()]);
-            let beta = betas[row];
-            Simd::best().run(
-                #[inline(always)]
-                || {
-                    for ((out, &x), &field) in part.iter_mut().zip(x).zip(field) {
+    let one = T::from(1.0);
+    for_chunks(&mut out, |start, out| {
+        let x = &x[start..start + out.len()];
+        Simd::best().run(
+            #[inline(always)]
+            || {
+                for RowRun { row, columns, place } in row_runs(start, out.len(), field.len()) {
+                    let (beta, x, field) = (betas[row], &x[place.clone()], &field[columns]);
+                    for ((out, &x), &field) in out[place].iter_mut().zip(x).zip(field) {
                         *out = beta * x + (one - beta) * field;
                     }
-                },
-            );
-            at += part.len();
-            rest = next;
-        }
+                }
+            },
+        );
     });
     out
 }

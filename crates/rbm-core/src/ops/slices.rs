@@ -72,6 +72,27 @@ macro_rules! with_numbers {
 }
 pub(super) use with_numbers;
 
+/// What `$run` does with the numbers of `$x`, which may be changed, and of each `$y`, all `f32` or all `f64`. It returns from the calling
+/// operation `$name` with an error as [`with_numbers`] does.
+macro_rules! with_numbers_mut {
+    ($name:expr, ($x:ident, $layout:expr) $(, ($y:ident, $y_layout:expr))* => $run:expr) => {
+        match $x {
+            candle_core::CpuStorage::F32($x) => {
+                let $x = $crate::ops::slices::contiguous_mut($x, $layout)?;
+                $(let $y = $crate::ops::slices::contiguous(f32::numbers($name, $y)?, $y_layout)?;)*
+                $run
+            }
+            candle_core::CpuStorage::F64($x) => {
+                let $x = $crate::ops::slices::contiguous_mut($x, $layout)?;
+                $(let $y = $crate::ops::slices::contiguous(f64::numbers($name, $y)?, $y_layout)?;)*
+                $run
+            }
+            other => return Err($crate::ops::real::unsupported($name, other)),
+        }
+    };
+}
+pub(super) use with_numbers_mut;
+
 /// Errors unless both tensors have the same shape.
 pub(super) fn check_same(name: &str, left: &Layout, right: &Layout) -> Result<()> {
     if left.dims() != right.dims() {

@@ -4,10 +4,10 @@
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Tensor};
 
-use super::cpu::{Simd, for_chunks};
-use super::real::{Real, unsupported};
+use super::cpu::{RowRun, Simd, for_chunks, row_runs};
+use super::real::Real;
 use super::reference;
-use super::slices::{contiguous, contiguous_mut, has_fused, has_kernel};
+use super::slices::{has_fused, has_kernel, with_numbers_mut};
 use crate::{Error, Result};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -156,15 +156,7 @@ impl InplaceOp2 for Combination {
         source: &CpuStorage,
         sl: &Layout,
     ) -> candle_core::Result<()> {
-        match (target, source) {
-            (CpuStorage::F32(t), CpuStorage::F32(s)) => {
-                self.run(contiguous_mut(t, tl)?, contiguous(s, sl)?)
-            }
-            (CpuStorage::F64(t), CpuStorage::F64(s)) => {
-                self.run(contiguous_mut(t, tl)?, contiguous(s, sl)?)
-            }
-            (_, other) => return Err(unsupported(self.name(), other)),
-        }
+        with_numbers_mut!(self.name(), (target, tl), (source, sl) => self.run(target, source));
         Ok(())
     }
 
@@ -224,15 +216,8 @@ impl InplaceOp3 for AdamStep {
         second: &CpuStorage,
         sl: &Layout,
     ) -> candle_core::Result<()> {
-        match (parameter, first, second) {
-            (CpuStorage::F32(p), CpuStorage::F32(f), CpuStorage::F32(s)) => {
-                self.run(contiguous_mut(p, pl)?, contiguous(f, fl)?, contiguous(s, sl)?);
-            }
-            (CpuStorage::F64(p), CpuStorage::F64(f), CpuStorage::F64(s)) => {
-                self.run(contiguous_mut(p, pl)?, contiguous(f, fl)?, contiguous(s, sl)?);
-            }
-            (_, other, _) => return Err(unsupported(self.name(), other)),
-        }
+        with_numbers_mut!(self.name(), (parameter, pl), (first, fl), (second, sl)
+            => self.run(parameter, first, second));
         Ok(())
     }
 
@@ -309,12 +294,9 @@ impl LimitColumnNorms {
             return;
         }
         for_chunks(weights, |start, weights| {
-            let mut column = start % columns;
-            let mut rest = weights;
-            while !rest.is_empty() {
-                let (run, next) = rest.split_at_mut((columns - column).min(rest.len()));
-                run.iter_mut().zip(&scales[column..]).for_each(|(w, &scale)| *w *= scale);
-                (rest, column) = (next, 0);
+            for RowRun { columns, place, .. } in row_runs(start, weights.len(), columns) {
+                let scales = &scales[columns];
+                weights[place].iter_mut().zip(scales).for_each(|(w, &scale)| *w *= scale);
             }
         });
     }
@@ -327,11 +309,7 @@ impl InplaceOp1 for LimitColumnNorms {
 
     fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let columns = layout.shape().dims2()?.1;
-        match weights {
-            CpuStorage::F32(w) => self.run(contiguous_mut(w, layout)?, columns),
-            CpuStorage::F64(w) => self.run(contiguous_mut(w, layout)?, columns),
-            other => return Err(unsupported(self.name(), other)),
-        }
+        with_numbers_mut!(self.name(), (weights, layout) => self.run(weights, columns));
         Ok(())
     }
 }
