@@ -283,11 +283,11 @@ fn in_equilibrium(
     let progress = equilibrium.progress();
     output::note(format!(
         "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
-        progress.arrivals,
-        progress.sweeps,
+        progress.swaps.arrivals,
+        progress.swaps.sweeps,
         progress.betas.len()
     ));
-    if progress.arrivals < count {
+    if progress.swaps.arrivals < count {
         output::note(format!(
             "fewer than the {count} samples: they depend on each other (give more --sweeps)"
         ));

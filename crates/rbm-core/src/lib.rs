@@ -11,6 +11,8 @@
 pub mod error;
 pub mod rng;
 
+pub mod stats;
+
 pub mod ops;
 
 pub mod state;

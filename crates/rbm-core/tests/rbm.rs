@@ -259,20 +259,24 @@ fn a_clone_shares_nothing() {
     assert_ne!(parameter_bits(&clone), before);
 }
 
-/// W = diag(3, 2, 1) between rotations by a third of a turn in two planes, and its transpose: the values are 3, 2, 1.
+/// W = diag(3, 2, 1e-10) between rotations by a third of a turn in two planes, and its transpose: the values are these, also the one
+/// whose square is below what WᵀW can tell from zero.
 #[test]
 fn singular_values_are_those_of_the_weights() {
     let (c, s) = (0.5, 0.75f64.sqrt());
     let left = matrix(&[vec![c, s, 0.0], vec![-s, c, 0.0], vec![0.0, 0.0, 1.0]], F64);
     let right =
         matrix(&[vec![1.0, 0.0, 0.0, 0.0], vec![0.0, c, s, 0.0], vec![0.0, -s, c, 0.0]], F64);
-    let middle = matrix(&[vec![3.0, 0.0, 0.0], vec![0.0, 2.0, 0.0], vec![0.0, 0.0, 1.0]], F64);
+    let middle = matrix(&[vec![3.0, 0.0, 0.0], vec![0.0, 2.0, 0.0], vec![0.0, 0.0, 1e-10]], F64);
     let weights = left.matmul(&middle).unwrap().matmul(&right).unwrap();
     let rbm = machine("bernoulli:3", "bernoulli:4", F64, 1);
     rbm.weights().set(&weights).unwrap();
     for rbm in [rbm.mirror().unwrap(), rbm] {
-        let values = rbm_core::model::spectrum::singular_values(&rbm, 2).unwrap().unwrap();
-        assert_close("singular values", &values, &[3.0, 2.0], 1e-7);
+        let values = rbm_core::model::spectrum::singular_values(&rbm, 3).unwrap().unwrap();
+        assert_close("singular values", &values[..2], &[3.0, 2.0], 1e-12);
+        assert!((values[2] - 1e-10).abs() < 1e-14, "{values:?}");
+        let largest = rbm_core::model::spectrum::singular_values(&rbm, 2).unwrap().unwrap();
+        assert_eq!(largest, values[..2]);
     }
     let large = Rbm::new(&Units::bernoulli(1025), &Units::bernoulli(1025), F64, &Device::Cpu);
     assert!(rbm_core::model::spectrum::singular_values(&large.unwrap(), 2).unwrap().is_none());

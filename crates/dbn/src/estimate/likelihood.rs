@@ -8,6 +8,7 @@ use candle_dbn_data::View;
 use rbm_core::estimate::{self, AisEstimates, Estimate, pseudo_likelihood_stride};
 use rbm_core::ops::device::to_host;
 use rbm_core::sampling::AnnealingPath;
+use rbm_core::stats::weighted_mean_and_error;
 use rbm_core::units::enumerate;
 use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde::Serialize;
@@ -321,27 +322,17 @@ fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<Fre
         let mut rng = Rng::new(sampling.seed).split(BOUND);
         let found = Bound::of(&model.dbn, cases, sampling.passes, &mut rng)?;
         let gains = found.weighted.iter().zip(&found.mean).map(|(weighted, mean)| weighted - mean);
-        let (gain, _) = mean_and_error(&gains.collect::<Vec<_>>(), weights);
+        let (gain, _) = weighted_mean_and_error(&gains.collect::<Vec<_>>(), weights);
         let passes = Passes { count: sampling.passes, gain, error: found.error };
-        let (mean, error) = mean_and_error(&found.mean, weights);
+        let (mean, error) = weighted_mean_and_error(&found.mean, weights);
         return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
     }
     let mut all = Vec::with_capacity(cases.count());
     for block in rows::blocks(cases) {
         all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
     }
-    let (mean, error) = mean_and_error(&all, weights);
+    let (mean, error) = weighted_mean_and_error(&all, weights);
     Ok(FreeEnergy { mean, error, passes: None })
-}
-
-/// The mean of these numbers, each counting as much as its weight says, and its standard error as if they were of so many independent
-/// cases as the weights sum to.
-fn mean_and_error(all: &[f64], weights: Option<&[f32]>) -> (f64, f64) {
-    let weight = |i: usize| weights.map_or(1.0, |weights| f64::from(weights[i]));
-    let n: f64 = (0..all.len()).map(weight).sum();
-    let mean = all.iter().enumerate().map(|(i, x)| weight(i) * x).sum::<f64>() / n;
-    let squares = all.iter().enumerate().map(|(i, x)| weight(i) * (x - mean).powi(2)).sum::<f64>();
-    (mean, (squares / (n - 1.0).max(1.0) / n).sqrt())
 }
 
 /// What the numbers are worth.

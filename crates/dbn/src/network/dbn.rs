@@ -306,9 +306,7 @@ impl Dbn {
     /// For no samples, and as [`Dbn::decode`].
     pub fn sample(&self, count: usize, steps: usize, rng: &mut Rng) -> Result<Tensor> {
         let mut chains = self.start_chains(count, rng)?;
-        for _ in 0..steps {
-            Gibbs::default().step(self.top(), &mut chains, rng)?;
-        }
+        Gibbs::default().advance(self.top(), &mut chains, steps, rng)?;
         self.decode(&chains.hidden, rng)
     }
 

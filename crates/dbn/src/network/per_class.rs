@@ -5,6 +5,7 @@
 
 use candle_core::{D, Tensor, Var};
 use rbm_core::ops::device::to_host;
+use rbm_core::stats::relative_weights;
 use rbm_core::{Error, Rbm, Result, Rows, rows};
 
 use crate::Examples;
@@ -82,8 +83,7 @@ impl PerClass {
             let mut expected = vec![0.0; classes];
             for row in &energies {
                 let logits: Vec<f64> = row.iter().zip(&offsets).map(|(a, b)| a + b).collect();
-                let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let weights: Vec<f64> = logits.iter().map(|x| (x - highest).exp()).collect();
+                let (weights, _) = relative_weights(&logits);
                 let sum: f64 = weights.iter().sum();
                 expected.iter_mut().zip(weights).for_each(|(e, w)| *e += w / sum);
             }

@@ -91,9 +91,7 @@ fn samples_of(model: &Model, rng: &mut Rng) -> Result<Tensor> {
 /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
 pub fn configurations(model: &Model, count: usize, rng: &mut Rng) -> Result<Tensor> {
     let mut chains = model.dbn.start_chains(count, rng)?;
-    for _ in 0..STEPS {
-        Gibbs::default().step(model.dbn.top(), &mut chains, rng)?;
-    }
+    Gibbs::default().advance(model.dbn.top(), &mut chains, STEPS, rng)?;
     model.dbn.ancestral_sample(&chains.hidden, rng)
 }
 

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sampling::relative_weights;
+use crate::stats::{mean_and_error, relative_weights};
 use crate::{Error, Result};
 
 /// The most halvings of an interval of log-ratios: past rounding for any `f64`.
@@ -164,22 +164,18 @@ impl Estimate {
             (*sum, *count) = (*sum + (weight - all.value).exp(), *count + 1);
         }
         let means: Vec<f64> = means.iter().map(|(sum, count)| sum / *count as f64).collect();
-        let n = chains as f64;
-        let mean = means.iter().sum::<f64>() / n;
-        let variance = means.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Self { error: (variance / n).sqrt() / mean, ..all }
+        let (mean, error) = mean_and_error(&means);
+        Self { error: error / mean, ..all }
     }
 
     /// log of the mean of exp(`log_weights`), with the error of the logarithm by the delta method.
     pub fn of_log_weights(log_weights: &[f64]) -> Self {
-        let n = log_weights.len() as f64;
         let (weights, highest) = relative_weights(log_weights);
         let sum: f64 = weights.iter().sum();
-        let mean = sum / n;
-        let variance = weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let (mean, error) = mean_and_error(&weights);
         Self {
             value: highest + mean.ln(),
-            error: (variance / n).sqrt() / mean,
+            error: error / mean,
             effective_samples: sum * sum / weights.iter().map(|w| w * w).sum::<f64>(),
             samples: log_weights.len(),
         }

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Bridge, Estimate};
-use crate::sampling::{AnnealingPath, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering};
+use crate::sampling::{AnnealingPath, Kernel, Replicas, SwapTotals, TARGET_ACCEPTANCE, Tempering};
 use crate::state::{State, get_numbers, numbers, with_prefix, without_prefix};
 use crate::{Error, Rbm, Result, Rng};
 
@@ -48,10 +48,8 @@ impl Equilibrium {
         let replicas = tempering.climb(rbm, config.chains, CLIMB, rng)?;
         let progress = TemperingProgress {
             phase: TemperingPhase::Ladder,
-            sweeps: 0,
-            arrivals: 0,
+            swaps: SwapTotals::default(),
             round: 0,
-            acceptance: Vec::new(),
             stride: 1,
             bridge_stride: 1,
             betas: tempering.betas.clone(),
@@ -80,7 +78,8 @@ impl Equilibrium {
 
     /// Roughly how much of the work is done, from 0 to 1.
     pub fn share_done(&self) -> f64 {
-        let TemperingProgress { sweeps, arrivals, round, .. } = self.progress;
+        let TemperingProgress { swaps: SwapTotals { sweeps, arrivals, .. }, round, .. } =
+            self.progress;
         let by = |wanted: usize| {
             let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
             share(sweeps, self.config.sweeps).max(share(arrivals, wanted)).min(1.0)
@@ -103,8 +102,7 @@ impl Equilibrium {
         let gaps = self.tempering.betas.len() - 1;
         self.progress.phase = phase;
         self.progress.betas.clone_from(&self.tempering.betas);
-        (self.progress.sweeps, self.progress.arrivals) = (0, 0);
-        self.progress.acceptance = vec![0.0; gaps];
+        self.progress.swaps = SwapTotals::default();
         if phase == TemperingPhase::Sampling {
             self.bridge = Bridge::new(gaps, self.config.chains);
         }
@@ -120,12 +118,12 @@ impl Equilibrium {
             return Ok(());
         }
         let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
-        self.progress.count(&swaps);
-        let TemperingProgress { sweeps, arrivals, .. } = self.progress;
+        self.progress.swaps.count(&swaps);
+        let SwapTotals { sweeps, arrivals, .. } = self.progress.swaps;
         let is_over = sweeps >= self.config.sweeps || arrivals >= self.wanted();
         let is_enough = is_over && sweeps >= self.rows_kept();
         match self.progress.phase {
-            TemperingPhase::Ladder if self.progress.sweeps == ROUND => self.respace(rbm, rng)?,
+            TemperingPhase::Ladder if sweeps == ROUND => self.respace(rbm, rng)?,
             TemperingPhase::BurnIn if is_enough => self.enter(TemperingPhase::Sampling),
             TemperingPhase::Sampling => {
                 self.take(&swaps.up, &swaps.down)?;
@@ -162,14 +160,14 @@ impl Equilibrium {
 
     /// Keeps the sweep for the bridge, and the rows at β = 1, both thinned as the sampling grows longer.
     fn take(&mut self, up: &[f64], down: &[f64]) -> Result<()> {
-        if self.progress.sweeps.is_multiple_of(self.progress.bridge_stride) {
+        if self.progress.swaps.sweeps.is_multiple_of(self.progress.bridge_stride) {
             self.bridge.push(up, down)?;
         }
         if self.bridge.sweeps() == 2 * MOST_KEPT {
             self.bridge.halve();
             self.progress.bridge_stride *= 2;
         }
-        if self.progress.sweeps.is_multiple_of(self.progress.stride) {
+        if self.progress.swaps.sweeps.is_multiple_of(self.progress.stride) {
             self.samples.push(self.tempering.top(&self.replicas)?.copy()?);
         }
         if self.samples.len() == 2 * self.rows_kept() {
@@ -191,7 +189,7 @@ impl Equilibrium {
 
     /// The acceptance over each gap, on average over this phase.
     pub fn acceptance(&self) -> Vec<f64> {
-        self.progress.acceptance()
+        self.progress.swaps.acceptance()
     }
 
     /// The samples wanted, `(samples, visible)`, spread over the sampling. Errors before there are enough.
@@ -301,33 +299,14 @@ pub enum TemperingPhase {
 pub struct TemperingProgress {
     /// What is being done.
     pub phase: TemperingPhase,
-    /// Sweeps made in this phase.
-    pub sweeps: usize,
-    /// Replicas that came to β = 1 from β = 0 in this phase.
-    pub arrivals: usize,
+    /// Swaps of this phase, or of this round of spacing.
+    pub swaps: SwapTotals,
     /// Rounds of spacing the ladder.
     pub(super) round: usize,
-    /// Acceptance over each gap, summed over the sweeps of this phase or round.
-    pub(super) acceptance: Vec<f64>,
     /// Sweeps from one sample of a chain to the next.
     pub(super) stride: usize,
     /// Sweeps from one that is kept for the bridge to the next.
     pub(super) bridge_stride: usize,
     /// The ladder.
     pub betas: Vec<f64>,
-}
-
-impl TemperingProgress {
-    /// Takes in what a sweep tells.
-    pub(super) fn count(&mut self, swaps: &Swaps) {
-        self.sweeps += 1;
-        self.arrivals += swaps.arrivals;
-        self.acceptance.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
-    }
-
-    /// The acceptance over each gap, on average over the sweeps of this phase or round.
-    pub fn acceptance(&self) -> Vec<f64> {
-        let sweeps = self.sweeps.max(1) as f64;
-        self.acceptance.iter().map(|sum| sum / sweeps).collect()
-    }
 }

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::ops::device::to_host;
+use crate::stats::LogSumExp;
 use crate::units::enumerate;
 use crate::{Error, Layer, Rbm, Result, Rows, rows};
 
@@ -63,16 +64,10 @@ fn free_energy_of_hidden(rbm: &Rbm, h: &Tensor) -> Result<Tensor> {
 
 /// log Σ exp(−energy) over every configuration of `layer`.
 fn sum(layer: &dyn Layer, energy: impl Fn(&Tensor) -> Result<Tensor>) -> Result<f64> {
-    let (mut highest, mut total) = (f64::NEG_INFINITY, 0.0);
+    let mut sum = LogSumExp::default();
     for block in enumerate::blocks(layer)? {
-        for energy in to_host(&energy(&block?)?)?.to_vec1::<f64>()? {
-            let log_weight = -energy;
-            if log_weight > highest {
-                total *= (highest - log_weight).exp();
-                highest = log_weight;
-            }
-            total += (log_weight - highest).exp();
-        }
+        let energies = to_host(&energy(&block?)?)?.to_vec1::<f64>()?;
+        energies.into_iter().for_each(|energy| sum.push(-energy));
     }
-    Ok(highest + total.ln())
+    Ok(sum.value())
 }

@@ -223,7 +223,7 @@ impl<'a> BidirectionalAis<'a> {
                 found.acceptance = equilibrium.acceptance();
                 let progress = equilibrium.progress();
                 found.ladder.clone_from(&progress.betas);
-                (found.arrivals, found.sweeps) = (progress.arrivals, progress.sweeps);
+                (found.arrivals, found.sweeps) = (progress.swaps.arrivals, progress.swaps.sweeps);
                 let drawn = samples.insert(equilibrium.samples()?).clone();
                 let annealing = Annealing::reverse(rbm, path.clone(), betas(options.betas), drawn)?;
                 let annealing = annealing.of_chains(options.tempering.chains);

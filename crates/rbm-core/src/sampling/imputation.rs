@@ -65,9 +65,7 @@ impl Imputation {
         let Some((filled, known)) = self.begun(visible)? else { return Ok(visible.clone()) };
         let kernel = Clamped::new(&filled, &known)?;
         let mut chains = kernel.init(rbm, filled, rng)?;
-        for _ in 0..self.steps {
-            kernel.step(rbm, &mut chains, rng)?;
-        }
+        kernel.advance(rbm, &mut chains, self.steps, rng)?;
         Ok(chains.visible)
     }
 
@@ -81,9 +79,7 @@ impl Imputation {
         let Some((filled, known)) = self.begun(visible)? else { return Ok(visible.clone()) };
         let kernel = Clamped::new(&filled, &known)?;
         let mut chains = kernel.init(rbm, filled, rng)?;
-        for _ in 0..self.steps {
-            kernel.step(rbm, &mut chains, rng)?;
-        }
+        kernel.advance(rbm, &mut chains, self.steps, rng)?;
         let mut sum = rbm.visible_mean(&chains.hidden)?.detach();
         for _ in 1..draws {
             kernel.step(rbm, &mut chains, rng)?;

@@ -16,12 +16,6 @@ pub(crate) fn acceptance(log_ratio: f64) -> f64 {
     }
 }
 
-/// exp of log-weights, in units of the greatest of them, and the logarithm of that one: nothing overflows.
-pub(crate) fn relative_weights(log_weights: &[f64]) -> (Vec<f64>, f64) {
-    let highest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (log_weights.iter().map(|w| (w - highest).exp()).collect(), highest)
-}
-
 /// A way to move chains through the configurations of a machine.
 pub trait Kernel {
     /// What the next step needs.
@@ -42,4 +36,22 @@ pub trait Kernel {
     ///
     /// When shapes or types do not fit the machine.
     fn step(&self, rbm: &Rbm, state: &mut Self::State, rng: &mut Rng) -> Result<Self::Info>;
+
+    /// So many steps of all chains; what they tell is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit the machine.
+    fn advance(
+        &self,
+        rbm: &Rbm,
+        state: &mut Self::State,
+        steps: usize,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        for _ in 0..steps {
+            self.step(rbm, state, rng)?;
+        }
+        Ok(())
+    }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::ops::device::to_host;
 use crate::state::{State, get};
+use crate::stats::{mean, variance};
 use crate::{Error, Rbm, Result, Stateful, ops};
 
 /// How many autocorrelation times the sum over lags takes in (Sokal 1997).
@@ -53,18 +54,6 @@ fn check(chains: &[Vec<f64>], least: usize) -> Result<usize> {
         return Err(Error::invalid("chains", expected, found));
     }
     Ok(length)
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    values.sum::<f64>() / count
-}
-
-/// The variance of `values` about their mean, with one degree of freedom taken off.
-fn variance(values: &[f64]) -> f64 {
-    let centre = mean(values.iter().copied());
-    let squares: f64 = values.iter().map(|x| (x - centre).powi(2)).sum();
-    squares / (values.len() - 1) as f64
 }
 
 /// The integrated autocorrelation time τ = 1 + 2·Σ ρ(lag), in steps: an average over the chains is as good as one over τ

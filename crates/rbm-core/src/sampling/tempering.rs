@@ -7,6 +7,7 @@
 //! The replicas of parallel tempering: where they stand, and which end of the ladder they come from.
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{AnnealingPath, Chains, Kernel, beta_column};
 use crate::ops::device::to_host;
@@ -38,6 +39,33 @@ pub struct Swaps {
     pub up: Vec<f64>,
     /// log p*(level below) − log p*(own level) of each replica before the swaps, bottom level left out.
     pub down: Vec<f64>,
+}
+
+/// Swaps summed over sweeps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SwapTotals {
+    /// Sweeps made.
+    pub sweeps: usize,
+    /// Replicas that came to β = 1 from β = 0.
+    pub arrivals: usize,
+    /// Acceptance over each gap, summed.
+    pub(crate) acceptance: Vec<f64>,
+}
+
+impl SwapTotals {
+    /// Takes in a sweep.
+    pub fn count(&mut self, swaps: &Swaps) {
+        self.sweeps += 1;
+        self.arrivals += swaps.arrivals;
+        self.acceptance.resize(swaps.acceptance.len(), 0.0);
+        self.acceptance.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
+    }
+
+    /// The acceptance over each gap, on average over the sweeps.
+    pub fn acceptance(&self) -> Vec<f64> {
+        let sweeps = self.sweeps.max(1) as f64;
+        self.acceptance.iter().map(|sum| sum / sweeps).collect()
+    }
 }
 
 impl Tempering {

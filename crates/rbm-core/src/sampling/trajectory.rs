@@ -7,8 +7,9 @@
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
-use super::{AnnealingPath, relative_weights};
+use super::AnnealingPath;
 use crate::ops::device::to_host;
+use crate::stats::relative_weights;
 use crate::{Error, Rbm, Result, Rng, ops};
 
 /// A frozen machine and samples of it, `(rows, visible)`, rows a multiple of the ladder's chains.

@@ -5,6 +5,7 @@ use candle_core::{D, Device, Tensor};
 use super::NegativePhase;
 use crate::ops::device::to_host;
 use crate::ops::{self, BinaryAverages, Outer, outer_sum};
+use crate::stats::LogSumExp;
 use crate::units::enumerate;
 use crate::{Averages, Error, Layer, Phase, Rbm, Result, Rng, Stateful, Units};
 
@@ -104,19 +105,17 @@ impl ExactSums {
         other: &dyn Layer,
         inputs: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Self> {
-        let (mut sums, mut highest, mut total) = (None::<Self>, f64::NEG_INFINITY, 0.0);
+        let (mut sums, mut total) = (None::<Self>, LogSumExp::default());
         for block in enumerate::blocks(side)? {
             let block = block?;
             let inputs = inputs(&block)?.detach();
             let log_weights = (other.cgf(&inputs)? - side.energy(&block)?)?.detach();
             let top = to_host(&log_weights.max(D::Minus1)?)?.to_scalar::<f64>()?;
-            if top > highest {
-                let factor = (highest - top).exp();
+            if let Some(factor) = total.raise(top) {
                 sums = sums.map(|sums| sums.times(factor)).transpose()?;
-                (highest, total) = (top, total * factor);
             }
-            let weights = (log_weights - highest)?.exp()?.unsqueeze(1)?;
-            total += to_host(&weights.sum_all()?)?.to_scalar::<f64>()?;
+            let weights = (log_weights - total.highest())?.exp()?.unsqueeze(1)?;
+            total.add(to_host(&weights.sum_all()?)?.to_scalar::<f64>()?);
             let here = Self::of_block(side, other, &block, &inputs, &weights)?;
             sums = Some(match sums {
                 None => here,
@@ -124,7 +123,7 @@ impl ExactSums {
             });
         }
         match sums {
-            Some(sums) => sums.times(1.0 / total),
+            Some(sums) => sums.times(1.0 / total.total()),
             None => Err(Error::invalid("enumeration", "a configuration", "none")),
         }
     }

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::{NegativePhase, TRACES};
 use crate::sampling::mixing::Traces;
 use crate::sampling::{
-    AnnealingPath, Chains, Kernel, Replicas, Swaps, TARGET_ACCEPTANCE, Tempering,
+    AnnealingPath, Chains, Kernel, Replicas, SwapTotals, TARGET_ACCEPTANCE, Tempering,
 };
 use crate::state::{
     State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
@@ -48,32 +48,11 @@ struct Climbing {
     replicas: Replicas,
     /// The means at β = 0, `(visible,)` and `(hidden,)`.
     means: [Tensor; 2],
-    /// Acceptance over each gap, summed over the sweeps of this round; and of those since the last report.
-    round: Acceptance,
-    report: Acceptance,
+    /// SwapTotals over each gap, summed over the sweeps of this round; and of those since the last report.
+    round: SwapTotals,
+    report: SwapTotals,
     /// Sweeps since a replica came up.
     silent: usize,
-}
-
-/// Sums over sweeps.
-#[derive(Debug, Clone, Default)]
-struct Acceptance {
-    gaps: Vec<f64>,
-    sweeps: usize,
-    arrivals: usize,
-}
-
-impl Acceptance {
-    fn count(&mut self, swaps: &Swaps) {
-        self.gaps.resize(swaps.acceptance.len(), 0.0);
-        self.gaps.iter_mut().zip(&swaps.acceptance).for_each(|(sum, a)| *sum += a);
-        self.sweeps += 1;
-        self.arrivals += swaps.arrivals;
-    }
-
-    fn means(&self) -> Vec<f64> {
-        self.gaps.iter().map(|sum| sum / self.sweeps.max(1) as f64).collect()
-    }
 }
 
 impl Tempered {
@@ -94,7 +73,7 @@ impl Tempered {
         let path = AnnealingPath::from_means(rbm, &means[0], &means[1])?;
         let tempering = Tempering::even(path, levels)?;
         let replicas = tempering.climb(rbm, chains, 1, rng)?;
-        let (round, report) = (Acceptance::default(), Acceptance::default());
+        let (round, report) = (SwapTotals::default(), SwapTotals::default());
         Ok(Climbing { tempering, replicas, means, round, report, silent: 0 })
     }
 }
@@ -125,7 +104,7 @@ impl Climbing {
 
     /// Spaces the ladder anew. Where the number of levels stays, so do the replicas.
     fn respace(&mut self, rbm: &Rbm, is_free: bool, rng: &mut Rng) -> Result<()> {
-        let acceptance = std::mem::take(&mut self.round).means();
+        let acceptance = std::mem::take(&mut self.round).acceptance();
         let levels = self.tempering.betas.len();
         let free =
             self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE).betas.len().min(MOST);
@@ -135,7 +114,7 @@ impl Climbing {
         let spaced = self.tempering.respaced(&acceptance, Some(wanted), TARGET_ACCEPTANCE);
         if wanted != levels {
             self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
-            (self.report, self.silent) = (Acceptance::default(), 0);
+            (self.report, self.silent) = (SwapTotals::default(), 0);
         }
         self.tempering = spaced;
         Ok(())
@@ -181,7 +160,7 @@ impl NegativePhase for Tempered {
         Ok(Some(Mixing {
             left_equilibrium: mixing.left_equilibrium
                 || climbing.silent > SILENCE * levels * levels,
-            swap_acceptance: (report.sweeps > 0).then(|| report.means()),
+            swap_acceptance: (report.sweeps > 0).then(|| report.acceptance()),
             round_trips: Some(report.arrivals),
             ..mixing
         }))
@@ -200,8 +179,8 @@ impl Stateful for Tempered {
             .chain(with_prefix(REPLICAS, replicas.state()))
             .chain(means.map(|(name, mean)| (name.to_owned(), mean.clone())))
             .chain(numbers("betas", &tempering.betas))
-            .chain(numbers("round", &round.gaps))
-            .chain(numbers("report", &report.gaps))
+            .chain(numbers("round", &round.acceptance))
+            .chain(numbers("report", &report.acceptance))
             .chain(counts("sums", &sums))
             .chain(counts("silent", &[*silent]))
             .collect()
@@ -221,7 +200,7 @@ impl Stateful for Tempered {
             AnnealingPath { visible_field: means[0].clone(), hidden_field: means[1].clone() };
         let [round, round_arrivals, report, report_arrivals] = get_counts(state, "sums")?;
         let sums = |name, sweeps, arrivals| -> Result<_> {
-            Ok(Acceptance { gaps: get_numbers(state, name)?, sweeps, arrivals })
+            Ok(SwapTotals { acceptance: get_numbers(state, name)?, sweeps, arrivals })
         };
         let [silent] = get_counts(state, "silent")?;
         self.climbing = Some(Climbing {
