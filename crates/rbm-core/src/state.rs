@@ -143,6 +143,22 @@ const FORM: &str = "a checkpoint of dbn";
 pub const UNFINISHED: &str = ".writing-";
 
 /// What a training needs to go on.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rbm_core::state::State;
+/// use rbm_core::{Checkpoint, Rng};
+///
+/// let folder = tempfile::tempdir().map_err(|e| rbm_core::Error::io(std::env::temp_dir(), e))?;
+/// let path = folder.path().join("training.safetensors");
+/// let tensors = State::from([("velocity".to_owned(), Tensor::new(&[0.5f32, 2.0], &Device::Cpu)?)]);
+/// Checkpoint { tensors, record: Rng::new(7) }.save(&path)?; // whole, or not at all
+///
+/// let found = Checkpoint::<Rng>::load(&path, &Device::Cpu)?;
+/// assert_eq!(found.record, Rng::new(7));
+/// assert_eq!(found.tensors["velocity"].to_vec1::<f32>()?, [0.5, 2.0]);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Checkpoint<R = Value> {
     /// Parameters and memory by name.

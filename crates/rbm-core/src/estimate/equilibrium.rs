@@ -37,7 +37,7 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When the machine has no Gibbs sampler along the path, or the config allows no replicas.
+    /// For fewer than 2 levels, and when the path is of another machine.
     pub fn new(
         rbm: &Rbm,
         path: AnnealingPath,
@@ -196,7 +196,7 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When the numbers cannot be read, or there are not enough of them yet.
+    /// Before the sampling is done.
     pub fn samples(&self) -> Result<Tensor> {
         let wanted = self.rows_kept();
         if self.samples.len() < wanted {
@@ -212,7 +212,7 @@ impl Equilibrium {
     ///
     /// # Errors
     ///
-    /// When the numbers cannot be read, or there are not enough of them yet.
+    /// With fewer than two chains, and before the first sweep of the sampling.
     pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
         let ratio = self.bridge.log_ratio()?;
         let at_zero = self.tempering.path.log_partition_at_zero(rbm)?;

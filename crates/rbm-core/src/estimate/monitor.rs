@@ -15,6 +15,20 @@ use crate::{Error, Rbm, Result, Rng, Rows, Units};
 const LARGEST_MEAN_WEIGHT: f64 = 1e3;
 
 /// Fixed cases to look at in every epoch.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rbm_core::estimate::monitor::Monitor;
+/// use rbm_core::{Rbm, Rng};
+///
+/// let cases = Tensor::new(&[[1f32, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu)?;
+/// let rbm = Rbm::bernoulli(&cases, 4, &mut Rng::new(0))?;
+/// let monitor = Monitor { train: cases.clone(), held_out: Some(cases), rng: Rng::new(1) };
+/// let report = monitor.report(&rbm)?;
+/// assert_eq!(report.free_energy_gap, Some(0.0)); // the same cases: no overfitting
+/// assert!(report.warnings(&rbm.hidden().units()).is_empty());
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Monitor<C = Tensor> {
     /// Cases the machine learns from, `(n, visible)`.
@@ -187,7 +201,7 @@ fn mean_free_energy(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// When the two have different shapes or types.
 pub fn reconstruction_error(cases: &Tensor, reconstruction: &Tensor) -> Result<f64> {
     mean(&(cases - reconstruction)?.sqr()?)
 }
@@ -196,7 +210,7 @@ pub fn reconstruction_error(cases: &Tensor, reconstruction: &Tensor) -> Result<f
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// When the two have different shapes or types.
 pub fn update_ratio(before: &Tensor, after: &Tensor) -> Result<f64> {
     let step = mean(&(after.detach() - before)?.abs()?)?;
     Ok(step / mean(&after.detach().abs()?)?.max(f64::MIN_POSITIVE))

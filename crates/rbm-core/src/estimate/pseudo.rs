@@ -16,7 +16,7 @@ use crate::{Error, Rbm, Result, Rng, ops};
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// For continuous visible units, without cases, and when these do not have the machine's width.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -37,7 +37,7 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// For continuous visible units, without cases, and when these do not have the machine's width.
 pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
     let (groups, given) = (discrete_of(rbm)?.support(), Given::new(rbm, cases)?);
     let mut totals = vec![0.0; cases.dim(0)?];
@@ -84,7 +84,7 @@ pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
 ///
 /// # Errors
 ///
-/// When shapes or types do not fit the machine.
+/// For continuous visible units, without cases, and when these do not have the machine's width.
 pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) -> Result<f64> {
     use rand::RngExt;
     let stride = pseudo_likelihood_stride(rbm, cases.dim(0)?);

@@ -7,6 +7,17 @@ use rand::seq::SliceRandom;
 use crate::{Result, Rng, Rows};
 
 /// An order in which to go through the cases, cut into mini-batches. The last one may be smaller.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rbm_core::{Batches, Rng};
+///
+/// let cases = Tensor::arange(0f32, 10.0, &Device::Cpu)?.reshape((5, 2))?;
+/// let batches = Batches::new(5, 2).shuffled(&mut Rng::new(0));
+/// let rows: Vec<_> = batches.of(&cases).map(|batch| Ok(batch?.dim(0)?)).collect::<Result<_, rbm_core::Error>>()?;
+/// assert_eq!(rows, [2, 2, 1]);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Batches {
     order: Vec<u32>,

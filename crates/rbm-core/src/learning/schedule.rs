@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 /// A number as a function of the epoch, counted from 0. In a recipe: `0.1`, `[[0, 0.5], [5, 0.9]]` or
 /// `{ from = 0.1, to = 0.001, curve = "exponential" }`.
+///
+/// ```
+/// use rbm_core::Schedule;
+/// use rbm_core::learning::schedule::Curve;
+///
+/// let momentum = Schedule::Steps(vec![(0, 0.5), (5, 0.9)]);
+/// assert_eq!((momentum.at(4, 10), momentum.at(5, 10)), (0.5, 0.9));
+/// let rate = Schedule::Ramp { from: 0.1, to: 0.001, curve: Curve::Exponential };
+/// assert_eq!(rate.at(0, 3), 0.1);
+/// assert!((rate.at(1, 3) - 0.01).abs() < 1e-12 && (rate.at(2, 3) - 0.001).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,

@@ -10,6 +10,20 @@ use super::pairwise::pairwise_cgf;
 use crate::{Error, Phase, Rbm, Result, Units, ops};
 
 /// A machine whose visible layer ends in a label: units side by side of which the last are `potts(CLASSES):1`.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::model::init::Init;
+/// use rbm_core::{ClassRbm, Rbm, Rng};
+///
+/// let units = ("bernoulli:4+potts(3):1".parse()?, "bernoulli:5".parse()?); // four bits and one of three classes
+/// let rbm = Rbm::new(&units.0, &units.1, DType::F32, &Device::Cpu)?;
+/// Init { weight_deviation: 1.0, hidden_bias: 0.0 }.draw_weights(&rbm, &mut Rng::new(0))?;
+/// let cases = Tensor::new(&[[1f32, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]], &Device::Cpu)?;
+/// let p = ClassRbm::of(&rbm)?.log_probabilities(&cases)?.exp()?; // p(class | bits), (2, 3)
+/// assert!(p.sum(1)?.to_vec1::<f32>()?.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ClassRbm<'a> {
     rbm: &'a Rbm,
@@ -54,7 +68,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When the visible configurations do not have the machine's width and type.
+    /// When the rows have another width.
     pub fn split(&self, visible: &Tensor) -> Result<(Tensor, Tensor)> {
         let (_, found) = visible.dims2()?;
         if found != self.width + self.classes {
@@ -69,7 +83,7 @@ impl<'a> ClassRbm<'a> {
     ///
     /// # Errors
     ///
-    /// When the two have different numbers of rows, or other widths than the machine's.
+    /// When the two have different numbers of rows or types.
     pub fn join(&self, data: &Tensor, labels: &Tensor) -> Result<Tensor> {
         Ok(Tensor::cat(&[data, labels], 1)?)
     }

@@ -24,7 +24,7 @@ impl Phase {
     ///
     /// # Errors
     ///
-    /// When the phases or averages are of another machine.
+    /// When there are no cases, or they do not have the machine's width and type.
     pub fn of(rbm: &Rbm, cases: &Tensor) -> Result<Self> {
         if cases.elem_count() == 0 {
             return Err(Error::invalid("a phase", "at least one case", "none"));
@@ -83,7 +83,7 @@ impl Averages {
     ///
     /// # Errors
     ///
-    /// When the phases or averages are of another machine.
+    /// When the phase is of another machine.
     pub fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
@@ -163,7 +163,7 @@ impl Gradient {
     ///
     /// # Errors
     ///
-    /// When the phases or averages are of another machine.
+    /// When the two are of different machines.
     pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
         let difference = positive.plus(negative.times(-1.0)?)?;
         Ok(Self {

@@ -50,7 +50,7 @@ impl Rbm {
     ///
     /// # Errors
     ///
-    /// When the shapes disagree.
+    /// When the shapes or the types disagree.
     pub fn from_parts(
         visible: Box<dyn Layer>,
         hidden: Box<dyn Layer>,

@@ -6,6 +6,22 @@ use super::{Chains, Gibbs, Kernel};
 use crate::{Error, Rbm, Result, Rng};
 
 /// Chains in which some visible units stay as they are: the stationary distribution is p(the others, h | these).
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::sampling::Clamped;
+/// use rbm_core::{Kernel, Rbm, Rng, Units};
+///
+/// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(3), DType::F32, &Device::Cpu)?;
+/// // The first two units are given, the others are drawn.
+/// let values = Tensor::new(&[[1f32, 0.0, 0.0, 0.0]], &Device::Cpu)?;
+/// let mask = Tensor::new(&[[1f32, 1.0, 0.0, 0.0]], &Device::Cpu)?;
+/// let (clamped, mut rng) = (Clamped::new(&values, &mask)?, Rng::new(0));
+/// let mut chains = clamped.init(&rbm, values, &mut rng)?;
+/// clamped.advance(&rbm, &mut chains, 20, &mut rng)?;
+/// assert_eq!(chains.visible.narrow(1, 0, 2)?.to_vec2::<f32>()?, [[1.0, 0.0]]);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Clamped {
     /// How the free units are set.

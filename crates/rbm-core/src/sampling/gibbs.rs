@@ -18,6 +18,22 @@ pub enum VisibleStep {
 }
 
 /// Block Gibbs sampling (Geman and Geman 1984).
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::{Gibbs, Kernel, Rbm, Rng, Units};
+///
+/// // Without weights the units are independent: on as often as their biases say.
+/// let rbm = Rbm::new(&Units::bernoulli(4), &Units::bernoulli(3), DType::F32, &Device::Cpu)?;
+/// rbm.parameters()[1].1.set(&Tensor::full(2f32, 4, &Device::Cpu)?)?; // the visible biases
+///
+/// let (gibbs, mut rng) = (Gibbs::default(), Rng::new(0));
+/// let mut chains = gibbs.init(&rbm, Tensor::zeros((1000, 4), DType::F32, &Device::Cpu)?, &mut rng)?;
+/// gibbs.advance(&rbm, &mut chains, 10, &mut rng)?;
+/// let mean = chains.visible.mean_all()?.to_scalar::<f32>()?;
+/// assert!((mean - 1.0 / (1.0 + (-2f32).exp())).abs() < 0.03);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gibbs {
     /// How the visible units are set.
@@ -80,7 +96,7 @@ impl Gibbs {
     ///
     /// # Errors
     ///
-    /// When the tensors are not those of such an estimation.
+    /// When shapes or types do not fit the machine.
     pub fn step_from(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
         self.step_from_like(rbm, hidden, None, rng)
     }

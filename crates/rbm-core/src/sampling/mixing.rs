@@ -106,6 +106,17 @@ pub fn effective_sample_size(chains: &[Vec<f64>]) -> Result<Option<f64>> {
 /// # Errors
 ///
 /// Without chains, and when they are too short or of different lengths.
+///
+/// ```
+/// use rbm_core::sampling::mixing::{MOST_R_HAT, r_hat};
+///
+/// let wave = |phase: usize| (0..100).map(|i| ((i + phase) as f64).sin()).collect::<Vec<_>>();
+/// let apart = |by: f64| wave(1).into_iter().map(|x| x + by).collect::<Vec<_>>();
+/// let mixed = r_hat(&[wave(0), wave(3)])?;
+/// let stuck = r_hat(&[wave(0), apart(10.0)])?;
+/// assert!(mixed.is_some_and(|r| r < MOST_R_HAT) && stuck.is_some_and(|r| r > MOST_R_HAT));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 pub fn r_hat(chains: &[Vec<f64>]) -> Result<Option<f64>> {
     let half = check(chains, 4)? / 2;
     let halves: Vec<&[f64]> =

@@ -20,6 +20,29 @@ pub const TARGET_ACCEPTANCE: f64 = 0.4;
 const LEAST_REJECTION: f64 = 1e-3;
 
 /// Tempering along a path, with a ladder of inverse temperatures.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use rbm_core::model::init::Init;
+/// use rbm_core::sampling::{AnnealingPath, TARGET_ACCEPTANCE, Tempering};
+/// use rbm_core::{Kernel, Rbm, Rng, Units};
+///
+/// let mut rng = Rng::new(0);
+/// let rbm = Rbm::new(&Units::bernoulli(8), &Units::bernoulli(6), DType::F32, &Device::Cpu)?;
+/// Init { weight_deviation: 1.0, hidden_bias: 0.0 }.draw_weights(&rbm, &mut rng)?;
+///
+/// // Five levels from independent units (β = 0) to the machine (β = 1), 20 chains.
+/// let tempering = Tempering::even(AnnealingPath::from_biases(&rbm)?, 5)?;
+/// let mut replicas = tempering.climb(&rbm, 20, 10, &mut rng)?;
+/// let swaps = tempering.step(&rbm, &mut replicas, &mut rng)?;
+/// assert_eq!(swaps.acceptance.len(), 4);
+/// assert_eq!(tempering.top(&replicas)?.dims(), [20, 8]); // samples of the machine
+///
+/// // A ladder whose gaps are equally easy, as far as this sweep can tell.
+/// let spaced = tempering.respaced(&swaps.acceptance, None, TARGET_ACCEPTANCE);
+/// assert_eq!((spaced.betas.first(), spaced.betas.last()), (Some(&0.0), Some(&1.0)));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Tempering {
     /// What is tempered.

@@ -11,7 +11,7 @@ impl Units {
     ///
     /// # Errors
     ///
-    /// For an empty layer.
+    /// For an empty layer, for units of one's own ([`Units::Other`]), and for types other than `f32` and `f64`.
     pub fn build(&self, dtype: DType, device: &Device) -> Result<Box<dyn Layer>> {
         Ok(match self {
             Self::Bernoulli { size } => Box::new(Bernoulli::new(*size, dtype, device)?),

@@ -14,6 +14,17 @@ use crate::{Error, Result};
 pub(super) const MOST: usize = 1 << 20;
 
 /// The kind and number of a layer's units: what `config.json` holds and what a layer can be built from.
+///
+/// ```
+/// use rbm_core::Units;
+///
+/// let sites: Units = "potts(21):48".parse()?; // 48 sites of 21 states, a column a state
+/// assert_eq!((&sites, sites.width()), (&Units::Potts { sites: 48, states: 21 }, 48 * 21));
+/// let both: Units = "bernoulli:784+potts(10):1".parse()?; // pictures with their labels
+/// assert_eq!((both.width(), both.to_string().as_str()), (794, "bernoulli:784+potts(10):1"));
+/// assert!("potts:48".parse::<Units>().is_err());
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]

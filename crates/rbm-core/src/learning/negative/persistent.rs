@@ -9,6 +9,24 @@ use crate::{Gibbs, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
 /// PCD-k (Younes 1989; Tieleman 2008): chains that move k Gibbs steps between updates and so follow the machine as it
 /// learns.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rbm_core::{Gradient, NegativePhase, Optimizer, Persistent, Phase, Rbm, Rng, Sgd};
+///
+/// let cases = Tensor::new(&[[1f32, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], &Device::Cpu)?;
+/// let mut rng = Rng::new(0);
+/// let rbm = Rbm::bernoulli(&cases, 4, &mut rng)?;
+/// let (mut chains, mut sgd) = (Persistent::new(1, 20), Sgd::new(0.05));
+/// for _ in 0..10 {
+///     let positive = Phase::of(&rbm, &cases)?;
+///     let negative = chains.fantasy(&rbm, &positive, &mut rng)?; // 20 chains, one Gibbs step further
+///     let gradient = Gradient::between(&rbm, &positive, &negative)?;
+///     sgd.step(&rbm, &gradient)?;
+/// }
+/// assert_eq!(chains.hidden.map(|hidden| hidden.dims().to_vec()), Some(vec![20, 4]));
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Persistent {
     /// k, at least 1.
