@@ -23,6 +23,8 @@ mod dtype;
 mod mmap;
 pub mod optional;
 
+pub mod keyed;
+
 mod bytes;
 
 mod matrix;

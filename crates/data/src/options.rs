@@ -1,16 +1,16 @@
 //! What a source does not say about itself.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rbm_core::{Error, Result};
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::alphabet::Alphabet;
 use crate::columns::Columns;
 use crate::encoding::Binarise;
+use crate::keyed::{self, Keyed, OrAuto, OrDefault, OrNone};
 use crate::labels::LabelColumn;
 use crate::optional::{or_auto, or_default, or_none};
 use crate::weights::Weights;
@@ -171,23 +171,6 @@ pub struct Known {
 pub const SOURCE_OF_OPTIONS: &str = include_str!("options.rs");
 
 impl ReadOptions {
-    /// The names of the options in text.
-    pub const KEYS: [&str; 13] = [
-        "scale",
-        "labels",
-        "label_column",
-        "target",
-        "drop",
-        "categories",
-        "numbers",
-        "missing",
-        "binarise",
-        "one_hot",
-        "width",
-        "alphabet",
-        "weights",
-    ];
-
     /// What becomes of missing values.
     pub fn missing(&self) -> Missing {
         self.missing.unwrap_or_default()
@@ -226,75 +209,53 @@ impl ReadOptions {
             known: self.known,
         }
     }
+}
 
-    /// Reads the value of `key` in `table`; `false` where it is none of [`ReadOptions::KEYS`]. For tables that hold other keys beside
-    /// these.
-    ///
-    /// # Errors
-    ///
-    /// For a value that the key cannot have.
-    pub fn read_key<'de, A: MapAccess<'de>>(
+impl Keyed for ReadOptions {
+    const TABLE: &'static str = "a table of options";
+    const KEYS: &'static [&'static [&'static str]] = &[&[
+        "scale",
+        "labels",
+        "label_column",
+        "target",
+        "drop",
+        "categories",
+        "numbers",
+        "missing",
+        "binarise",
+        "one_hot",
+        "width",
+        "alphabet",
+        "weights",
+    ]];
+
+    fn read_key<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
         table: &mut A,
-    ) -> std::result::Result<bool, A::Error> {
+    ) -> std::result::Result<(), A::Error> {
         match key {
-            "scale" => self.scale = table.next_value::<Auto<_>>()?.0,
+            "scale" => self.scale = table.next_value::<OrAuto<_>>()?.0,
             "labels" => self.labels = table.next_value::<OrNone<_>>()?.0,
-            "label_column" => self.label_column = table.next_value::<Auto<_>>()?.0,
+            "label_column" => self.label_column = table.next_value::<OrAuto<_>>()?.0,
             "target" => self.target = table.next_value::<OrNone<_>>()?.0,
             "drop" => self.drop = table.next_value()?,
             "categories" => self.categories = table.next_value()?,
             "numbers" => self.numbers = table.next_value()?,
             "missing" => self.missing = table.next_value::<OrDefault<_>>()?.0,
             "binarise" => self.binarise = table.next_value::<OrDefault<_>>()?.0,
-            "one_hot" => self.one_hot = table.next_value::<Auto<_>>()?.0,
-            "width" => self.width = table.next_value::<Auto<_>>()?.0,
-            "alphabet" => self.alphabet = table.next_value::<Auto<_>>()?.0,
+            "one_hot" => self.one_hot = table.next_value::<OrAuto<_>>()?.0,
+            "width" => self.width = table.next_value::<OrAuto<_>>()?.0,
+            "alphabet" => self.alphabet = table.next_value::<OrAuto<_>>()?.0,
             "weights" => self.weights = table.next_value::<OrDefault<_>>()?.0,
-            _ => return Ok(false),
+            other => return Err(A::Error::custom(format_args!("unknown field `{other}`"))),
         }
-        Ok(true)
+        Ok(())
     }
 }
 
-#[derive(Deserialize)]
-#[serde(transparent, bound = "T: Deserialize<'de>")]
-struct Auto<T>(#[serde(with = "or_auto")] Option<T>);
-
-#[derive(Deserialize)]
-#[serde(transparent, bound = "T: Deserialize<'de>")]
-struct OrNone<T>(#[serde(with = "or_none")] Option<T>);
-
-#[derive(Deserialize)]
-#[serde(transparent, bound = "T: Deserialize<'de> + Default + PartialEq")]
-struct OrDefault<T>(#[serde(with = "or_default")] Option<T>);
-
 impl<'de> Deserialize<'de> for ReadOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = ReadOptions;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of options")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                mut table: A,
-            ) -> std::result::Result<ReadOptions, A::Error> {
-                let mut options = ReadOptions::default();
-                while let Some(key) = table.next_key::<String>()? {
-                    if !options.read_key(&key, &mut table)? {
-                        return Err(A::Error::unknown_field(&key, &ReadOptions::KEYS));
-                    }
-                }
-                Ok(options)
-            }
-        }
-
-        deserializer.deserialize_map(Table)
+        keyed::deserialize(deserializer)
     }
 }

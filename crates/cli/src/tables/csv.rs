@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::Result;
 use candle_core::Tensor;
 
-use super::{LABEL, NAME, ROW, Table, values};
+use super::table::{LABEL, NAME, ROW, Table, values};
 
 /// Writes the columns `row`, `label` where there are labels, `name` where there are names, and one for each number, as few digits as tell it from others.
 pub fn write(

@@ -4,6 +4,8 @@
 //! A block of cases is written while the next one is computed; no more than a few blocks, or a group of rows of a `.parquet`
 //! file, are in memory at once.
 
+mod table;
+
 mod csv;
 mod parquet;
 mod safetensors;
@@ -14,19 +16,11 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use rbm_core::state::write_whole_by;
 
+pub use self::table::{BESIDE, Columns, Table};
 use crate::{npy, output};
-
-/// The column with the numbers of the cases.
-const ROW: &str = "row";
-/// The one with their classes, where they have any.
-const LABEL: &str = "label";
-/// The one with what they are called, where the source says it.
-const NAME: &str = "name";
-/// What stands beside the features.
-pub const BESIDE: [&str; 3] = [ROW, LABEL, NAME];
 
 /// The files that can be written.
 #[derive(Clone, Copy)]
@@ -49,75 +43,6 @@ impl Form {
                 path.display()
             ),
         })
-    }
-}
-
-/// What the numbers of a feature are called.
-pub enum Columns {
-    /// By their numbers from 0, behind the feature's name; alone, by the feature's name.
-    Numbered(usize),
-    /// By these names, behind the feature's name.
-    Named(Vec<String>),
-    /// By the feature's name: each is the number of a class, and where classes have names, is written as its name.
-    Class,
-}
-
-impl Columns {
-    /// How many numbers there are.
-    fn width(&self) -> usize {
-        match self {
-            Self::Numbered(width) => *width,
-            Self::Named(names) => names.len(),
-            Self::Class => 1,
-        }
-    }
-}
-
-/// What is written beside the features, and what they are called.
-pub struct Table<'a> {
-    /// The name of every feature, and what its numbers are called.
-    pub named: Vec<(String, Columns)>,
-    /// The number of every case in its source, from 0.
-    pub rows: &'a [u32],
-    /// The class of every case.
-    pub labels: Option<&'a [u32]>,
-    /// What every case is called.
-    pub names: Option<&'a [String]>,
-    /// What the classes are called, where they are not called by their numbers.
-    pub class_names: Option<&'a [String]>,
-}
-
-impl Table<'_> {
-    /// How many numbers a case has.
-    fn width(&self) -> usize {
-        self.named.iter().map(|(_, columns)| columns.width()).sum()
-    }
-
-    /// A name for each of them: `layer2_0`, `layer2_1`, …, or the feature's own where it has one number.
-    fn columns(&self) -> impl Iterator<Item = String> {
-        self.named.iter().flat_map(|(name, columns)| -> Vec<String> {
-            match columns {
-                Columns::Numbered(1) | Columns::Class => vec![name.clone()],
-                Columns::Numbered(width) => (0..*width).map(|i| format!("{name}_{i}")).collect(),
-                Columns::Named(names) => names.iter().map(|of| format!("{name}_{of}")).collect(),
-            }
-        })
-    }
-
-    /// Whether each of the numbers of a case stands for a class that has a name.
-    fn is_class(&self) -> Vec<bool> {
-        let columns = self.named.iter();
-        let is_class = columns.flat_map(|(_, columns)| {
-            let is_class = matches!(columns, Columns::Class) && self.class_names.is_some();
-            std::iter::repeat_n(is_class, columns.width())
-        });
-        is_class.collect()
-    }
-
-    /// What the class with this number is called.
-    fn class(&self, class: u32) -> String {
-        let name = self.class_names.and_then(|names| names.get(class as usize));
-        name.cloned().unwrap_or_else(|| class.to_string())
     }
 }
 
@@ -181,9 +106,4 @@ fn write_blocks(
 /// All features of every block as one matrix.
 fn side_by_side(blocks: mpsc::Receiver<Vec<Tensor>>) -> impl Iterator<Item = Result<Tensor>> {
     blocks.into_iter().map(|features| Ok(Tensor::cat(&features, 1)?))
-}
-
-/// The numbers of a matrix, row after row.
-fn values(matrix: &Tensor) -> Result<Vec<f32>> {
-    Ok(matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use super::{LABEL, NAME, ROW, Table, values};
+use super::table::{LABEL, NAME, ROW, Table, values};
 
 /// How many numbers are held until their columns are written: 64 MiB.
 const GROUP: usize = 1 << 24;

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{Table, values};
+use super::table::{Table, values};
 
 /// Writes `rows` and, where there are labels, `labels`, as 64-bit integers, which every reader of the format knows, and a tensor of
 /// `f32` for each feature.

@@ -110,19 +110,16 @@ impl Autoencoder {
         gradient: impl Fn(usize) -> Option<Deferred>,
     ) -> Result<Tensor> {
         let layers: Vec<_> = self.layers().collect();
-        let mut connection = |i: usize| -> Result<Connection> {
-            let fraction = if i == 0 { dropout.visible } else { dropout.hidden };
-            let dropout = ops::Dropout::draw(fraction, rng)?;
-            Ok(Connection { weights: &layers[i].weights, dropout, gradient: gradient(i) })
-        };
         let Some((last, others)) = layers.split_last() else {
             return Err(Error::invalid("an autoencoder", "at least one layer", "none"));
         };
         let mut x = v.clone();
         for (i, layer) in others.iter().enumerate() {
-            x = mean_above(&*layer.units, &x, &connection(i)?)?;
+            let connection = dropout.connection(i, &layer.weights, gradient(i), rng)?;
+            x = mean_above(&*layer.units, &x, &connection)?;
         }
-        let inputs = connection(others.len())?.inputs(&x)?;
+        let i = others.len();
+        let inputs = dropout.connection(i, &last.weights, gradient(i), rng)?.inputs(&x)?;
         Ok(log_likelihood(&*last.units, &inputs, v)?.mean_all()?)
     }
 

@@ -5,7 +5,7 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Module;
 use rbm_core::ops::device::to_host;
-use rbm_core::ops::{self, Ascent, Connection, Deferred};
+use rbm_core::ops::{self, Ascent, Deferred};
 use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::Examples;
@@ -117,19 +117,13 @@ impl Classifier {
         rng: &mut Rng,
         gradient: impl Fn(usize) -> Option<Deferred>,
     ) -> Result<Tensor> {
-        let (mut x, mut fraction) = (v.clone(), dropout.visible);
+        let mut x = v.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            let left_out = ops::Dropout::draw(fraction, rng)?;
-            let connection =
-                Connection { weights: &layer.weights, dropout: left_out, gradient: gradient(i) };
+            let connection = dropout.connection(i, &layer.weights, gradient(i), rng)?;
             x = fine_tune::mean_above(&*layer.units, &x, &connection)?;
-            fraction = dropout.hidden;
         }
-        let connection = Connection {
-            weights: &self.weights,
-            dropout: ops::Dropout::draw(fraction, rng)?,
-            gradient: gradient(self.layers.len()),
-        };
+        let i = self.layers.len();
+        let connection = dropout.connection(i, &self.weights, gradient(i), rng)?;
         connection.affine(&x, &self.bias)
     }
 

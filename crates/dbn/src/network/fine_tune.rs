@@ -65,6 +65,24 @@ pub struct Dropout {
     pub hidden: f64,
 }
 
+impl Dropout {
+    /// Layer `i` of a network, counted from the data, with what is left out below it drawn.
+    ///
+    /// # Errors
+    ///
+    /// For a fraction that is not from 0 to below 1.
+    pub(super) fn connection<'a>(
+        self,
+        i: usize,
+        weights: &'a Var,
+        gradient: Option<Deferred>,
+        rng: &mut Rng,
+    ) -> Result<Connection<'a>> {
+        let fraction = if i == 0 { self.visible } else { self.hidden };
+        Ok(Connection { weights, dropout: ops::Dropout::draw(fraction, rng)?, gradient })
+    }
+}
+
 /// Where a case is learned from besides where it is; distances are Euclidean.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,11 +1,10 @@
 //! The table `[data]` of a recipe: which cases there are, and which of them are learned from.
 
-use std::fmt;
-
+use candle_dbn_data::keyed::{self, Keyed, OrNone};
 use candle_dbn_data::optional::or_none;
 use candle_dbn_data::{Dataset, Parts, ReadOptions};
 use rbm_core::Result;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::learning::greedy::Pass;
@@ -83,79 +82,33 @@ impl Default for Data {
     }
 }
 
-/// The keys beside those of [`ReadOptions`].
-const KEYS: [&str; 6] =
-    ["source", "pass", "hold_out_one_in", "validate_one_in", "learn_validation", "limit"];
+impl Keyed for Data {
+    const TABLE: &'static str = "the table [data]";
+    const KEYS: &'static [&'static [&'static str]] = &[
+        &["source", "pass", "hold_out_one_in", "validate_one_in", "learn_validation", "limit"],
+        ReadOptions::KEYS[0],
+    ];
 
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct OrNone(#[serde(with = "or_none")] Option<usize>);
-
-/// Not derived: behind `#[serde(flatten)]` errors would no longer know their line.
-impl<'de> Deserialize<'de> for Data {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = Data;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the table [data]")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                mut table: A,
-            ) -> std::result::Result<Data, A::Error> {
-                let mut data = Data::default();
-                while let Some(key) = table.next_key::<Key>()? {
-                    let Key(key) = key;
-                    match key {
-                        "source" => data.source = table.next_value()?,
-                        "pass" => data.pass = table.next_value()?,
-                        "hold_out_one_in" => {
-                            data.hold_out_one_in = table.next_value::<OrNone>()?.0;
-                        }
-                        "validate_one_in" => {
-                            data.validate_one_in = table.next_value::<OrNone>()?.0;
-                        }
-                        "learn_validation" => data.learn_validation = table.next_value()?,
-                        "limit" => data.limit = table.next_value::<OrNone>()?.0,
-                        key => drop(data.read.read_key(key, &mut table)?),
-                    }
-                }
-                Ok(data)
-            }
+    fn read_key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        table: &mut A,
+    ) -> std::result::Result<(), A::Error> {
+        match key {
+            "source" => self.source = table.next_value()?,
+            "pass" => self.pass = table.next_value()?,
+            "hold_out_one_in" => self.hold_out_one_in = table.next_value::<OrNone<_>>()?.0,
+            "validate_one_in" => self.validate_one_in = table.next_value::<OrNone<_>>()?.0,
+            "learn_validation" => self.learn_validation = table.next_value()?,
+            "limit" => self.limit = table.next_value::<OrNone<_>>()?.0,
+            of_reading => self.read.read_key(of_reading, table)?,
         }
-
-        deserializer.deserialize_map(Table)
+        Ok(())
     }
 }
 
-/// The name of one of the keys.
-struct Key(&'static str);
-
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E: Error>(self, key: &str) -> std::result::Result<Key, E> {
-                let all = || KEYS.iter().chain(&ReadOptions::KEYS);
-                all().find(|known| **known == key).map(|known| Key(known)).ok_or_else(|| {
-                    let names: Vec<_> = all().map(|name| format!("`{name}`")).collect();
-                    let names = names.join(", ");
-                    E::custom(format_args!("unknown field `{key}`, expected one of {names}"))
-                })
-            }
-        }
-
-        deserializer.deserialize_identifier(Name)
+        keyed::deserialize(deserializer)
     }
 }

@@ -1,10 +1,9 @@
 //! What a stack becomes by backpropagation, and how: the tables `[classifier]`, `[regressor]` and `[autoencoder]`.
 
-use std::fmt;
-
+use candle_dbn_data::keyed::{self, Keyed, OrNone};
 use candle_dbn_data::optional::or_none;
 use rbm_core::Schedule;
-use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::de::{Error, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::named::{self, Named};
@@ -164,26 +163,6 @@ impl Default for Classifier {
 /// This file, from whose comments the keys are described.
 pub(super) const SOURCE: &str = include_str!("finetuning.rs");
 
-/// The keys of a classifier beside those of [`Backpropagation`].
-const OF_CLASSIFIER: [&str; 3] = ["softmax_only", "train_on", "adversarial"];
-const OF_BACKPROPAGATION: [&str; 11] = [
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "momentum",
-    "optimizer",
-    "l2",
-    "max_norm",
-    "dropout_visible",
-    "dropout_hidden",
-    "average_last",
-    "patience",
-];
-
-#[derive(Deserialize)]
-#[serde(transparent, bound = "T: Deserialize<'de>")]
-struct OrNone<T>(#[serde(with = "or_none")] Option<T>);
-
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct NamedRule(#[serde(deserialize_with = "named::deserialize")] FinetuneRule);
@@ -200,8 +179,22 @@ impl Named for Adversary {
 #[serde(transparent)]
 struct NamedAdversary(#[serde(deserialize_with = "named::deserialize")] Adversary);
 
-impl Backpropagation {
-    /// Takes the value of `key` from `table`.
+impl Keyed for Backpropagation {
+    const TABLE: &'static str = "a table of backpropagation";
+    const KEYS: &'static [&'static [&'static str]] = &[&[
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "momentum",
+        "optimizer",
+        "l2",
+        "max_norm",
+        "dropout_visible",
+        "dropout_hidden",
+        "average_last",
+        "patience",
+    ]];
+
     fn read_key<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
@@ -219,101 +212,40 @@ impl Backpropagation {
             "dropout_hidden" => self.dropout_hidden = table.next_value()?,
             "average_last" => self.average_last = table.next_value::<OrNone<_>>()?.0,
             "patience" => self.patience = table.next_value()?,
-            other => return Err(A::Error::unknown_field(other, &OF_BACKPROPAGATION)),
+            other => return Err(A::Error::custom(format_args!("unknown field `{other}`"))),
         }
         Ok(())
     }
 }
 
-/// Reads a table of these keys. Not derived: behind `#[serde(flatten)]` errors would no longer know their line.
-fn read_table<'de, A: MapAccess<'de>>(
-    mut table: A,
-    keys: &[&'static [&'static str]],
-    mut read: impl FnMut(&str, &mut A) -> Result<(), A::Error>,
-) -> Result<(), A::Error> {
-    while let Some(key) = table.next_key_seed(KeyOf(keys))? {
-        read(key, &mut table)?;
-    }
-    Ok(())
-}
-
-/// Reads one of these keys.
-struct KeyOf<'a>(&'a [&'static [&'static str]]);
-
-impl<'de> DeserializeSeed<'de> for KeyOf<'_> {
-    type Value = &'static str;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<&'static str, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for KeyOf<'_> {
-    type Value = &'static str;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<&'static str, E> {
-        let all = || self.0.iter().flat_map(|keys| keys.iter());
-        all().find(|known| **known == key).copied().ok_or_else(|| {
-            let names: Vec<_> = all().map(|name| format!("`{name}`")).collect();
-            E::custom(format_args!("unknown field `{key}`, expected one of {}", names.join(", ")))
-        })
-    }
-}
-
 impl<'de> Deserialize<'de> for Backpropagation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Table;
+        keyed::deserialize(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for Table {
-            type Value = Backpropagation;
+impl Keyed for Classifier {
+    const TABLE: &'static str = "the table [classifier]";
+    const KEYS: &'static [&'static [&'static str]] =
+        &[&["softmax_only", "train_on", "adversarial"], Backpropagation::KEYS[0]];
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of backpropagation")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
-                let mut found = Backpropagation::default();
-                read_table(table, &[&OF_BACKPROPAGATION], |key, table| found.read_key(key, table))?;
-                Ok(found)
-            }
+    fn read_key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        table: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "softmax_only" => self.softmax_only = table.next_value()?,
+            "train_on" => self.train_on = table.next_value::<OrNone<_>>()?.0,
+            "adversarial" => self.adversarial = table.next_value::<NamedAdversary>()?.0,
+            common => self.backpropagation.read_key(common, table)?,
         }
-
-        deserializer.deserialize_map(Table)
+        Ok(())
     }
 }
 
 impl<'de> Deserialize<'de> for Classifier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = Classifier;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the table [classifier]")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
-                let mut found = Classifier::default();
-                read_table(table, &[&OF_CLASSIFIER, &OF_BACKPROPAGATION], |key, table| {
-                    match key {
-                        "softmax_only" => found.softmax_only = table.next_value()?,
-                        "train_on" => found.train_on = table.next_value::<OrNone<_>>()?.0,
-                        "adversarial" => {
-                            found.adversarial = table.next_value::<NamedAdversary>()?.0;
-                        }
-                        common => found.backpropagation.read_key(common, table)?,
-                    }
-                    Ok(())
-                })?;
-                Ok(found)
-            }
-        }
-
-        deserializer.deserialize_map(Table)
+        keyed::deserialize(deserializer)
     }
 }

@@ -15,10 +15,11 @@ use super::backprop::{Backprop, Sum};
 use super::network::Network;
 use super::state::TrainingState;
 use super::{Stream, Training};
-use crate::Examples;
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
 use crate::network::missing;
-use crate::recipe::{Backpropagation, Classifier, StageKind};
+use crate::network::regressor::Target;
+use crate::recipe::{self, Backpropagation, StageKind};
+use crate::{Autoencoder, Classifier, Examples, Regressor};
 
 /// The most cases that tell how large a loss can be.
 const SEEN: usize = 1000;
@@ -63,11 +64,35 @@ impl Training {
         flow
     }
 
+    /// The network that `kind` fine-tunes, as pre-training leaves it. Errors for a stage that fine-tunes none.
+    pub(super) fn new_network(&self, kind: StageKind) -> Result<Network> {
+        match kind {
+            StageKind::Classifier => {
+                let classes = self.classes;
+                let classes =
+                    classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
+                let mut rng = self.stream(Stream::Init);
+                Ok(Network::Classifier(Classifier::unroll(&self.rbms, classes, &mut rng)?))
+            }
+            StageKind::Regressor => {
+                let targets = self.train.targets.as_deref().zip(self.target.as_deref());
+                let Some((values, name)) = targets else {
+                    return Err(Error::invalid("the data", "a target (--target COLUMN)", "none"));
+                };
+                let target = Target::of(name, values);
+                let mut rng = self.stream(Stream::Init);
+                Ok(Network::Regressor(Regressor::unroll(&self.rbms, target, &mut rng)?))
+            }
+            StageKind::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
+            other => Err(Error::invalid("fine-tuning", "an unrolled network", other.to_string())),
+        }
+    }
+
     /// The numbers of the training cases that are learned from: all, or as many with labels as the recipe says.
     fn learned_from(&self) -> Result<Vec<u32>> {
         let all = (0..self.train.len() as u32).collect();
         match (&self.recipe.classifier, &self.train.labels) {
-            (Some(Classifier { train_on: Some(count), .. }), Some(labels)) => {
+            (Some(recipe::Classifier { train_on: Some(count), .. }), Some(labels)) => {
                 let mut rng = self.stream(Stream::Labelled);
                 candle_dbn_data::choose_balanced(labels, *count, &mut rng)
             }

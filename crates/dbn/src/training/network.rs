@@ -1,10 +1,7 @@
 //! Which network a training fine-tunes by backpropagation.
 
-use rbm_core::{Error, Result};
-
-use super::{Stream, Training};
 use crate::network::fine_tune::FineTune;
-use crate::network::regressor::{Regressor, Target};
+use crate::network::regressor::Regressor;
 use crate::recipe::StageKind;
 use crate::{Autoencoder, Classifier};
 
@@ -45,31 +42,5 @@ impl Network {
             Self::Autoencoder(network) => (network.layers().collect(), None),
         };
         layers.iter().map(|layer| layer.units.units().width()).chain(classes).collect()
-    }
-}
-
-impl Training {
-    /// The network that `kind` fine-tunes, as pre-training leaves it. Errors for a stage that fine-tunes none.
-    pub(super) fn new_network(&self, kind: StageKind) -> Result<Network> {
-        match kind {
-            StageKind::Classifier => {
-                let classes = self.classes;
-                let classes =
-                    classes.ok_or_else(|| Error::invalid("the data", "labels", "none"))?;
-                let mut rng = self.stream(Stream::Init);
-                Ok(Network::Classifier(Classifier::unroll(&self.rbms, classes, &mut rng)?))
-            }
-            StageKind::Regressor => {
-                let targets = self.train.targets.as_deref().zip(self.target.as_deref());
-                let Some((values, name)) = targets else {
-                    return Err(Error::invalid("the data", "a target (--target COLUMN)", "none"));
-                };
-                let target = Target::of(name, values);
-                let mut rng = self.stream(Stream::Init);
-                Ok(Network::Regressor(Regressor::unroll(&self.rbms, target, &mut rng)?))
-            }
-            StageKind::Autoencoder => Ok(Network::Autoencoder(Autoencoder::unroll(&self.rbms)?)),
-            other => Err(Error::invalid("fine-tuning", "an unrolled network", other.to_string())),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a training goes on: where its checkpoint was taken, or at an earlier stage of which the recipe now asks for more.
+//! Checkpoints of a training, and where it goes on: where its checkpoint was taken, or at an earlier stage of which the recipe now asks for more.
 
 use candle_core::{DType, Tensor};
 use rbm_core::learning::train::Cursor;
@@ -7,10 +7,35 @@ use rbm_core::{Checkpoint, Error, Rbm, Result};
 
 use super::averaging::{BestWeights, Counts};
 use super::backprop::Sum;
-use super::state::{Fingerprint, VERSION, name_of};
+use super::network::Network;
+use super::state::{
+    Fingerprint, VERSION, checkpoint_of, generative_tensors, name_of, warm_tensors,
+};
 use super::{Stream, Training, TrainingState};
 use crate::ConditionalLayer;
 use crate::recipe::StageKind;
+
+impl Training {
+    /// A checkpoint between two stages.
+    pub(super) fn checkpoint(&self) -> Checkpoint<TrainingState> {
+        let (network, record) = (self.network.as_ref(), self.record.clone());
+        self.checkpoint_with(network, &self.kept, State::new(), record)
+    }
+
+    /// One within a stage that fine-tunes `network`, of which `kept` is kept, by what remembers `memory`.
+    pub(super) fn checkpoint_with(
+        &self,
+        network: Option<&Network>,
+        kept: &BestWeights,
+        memory: State,
+        record: TrainingState,
+    ) -> Checkpoint<TrainingState> {
+        let mut checkpoint = checkpoint_of(&self.rbms, network, kept, memory, record);
+        checkpoint.tensors.extend(generative_tensors(&self.generative));
+        checkpoint.tensors.extend(warm_tensors(&self.warm));
+        checkpoint
+    }
+}
 
 impl Training {
     /// Goes back to where `checkpoint` was taken. What else has been changed in the recipe since, such as a rate that made

@@ -1,11 +1,10 @@
-//! Where a training stands, and how it is taken up again from there.
+//! Where a training stands, as a checkpoint has it.
 
 use rbm_core::learning::train::Cursor;
 use rbm_core::state::{State, with_prefix};
 use rbm_core::{Rbm, Result, Rng, rows};
 use serde::{Deserialize, Serialize};
 
-use super::Training;
 use super::averaging::{BestWeights, Counts};
 use super::backprop::Sum;
 use super::network::Network;
@@ -136,28 +135,6 @@ fn take_in(checksum: &mut crc32fast::Hasher, part: &Examples) -> Result<()> {
     }
     part.labels.iter().flatten().for_each(|label| checksum.update(&label.to_le_bytes()));
     Ok(())
-}
-
-impl Training {
-    /// A checkpoint between two stages.
-    pub(super) fn checkpoint(&self) -> Checkpoint {
-        let (network, record) = (self.network.as_ref(), self.record.clone());
-        self.checkpoint_with(network, &self.kept, State::new(), record)
-    }
-
-    /// One within a stage that fine-tunes `network`, of which `kept` is kept, by what remembers `memory`.
-    pub(super) fn checkpoint_with(
-        &self,
-        network: Option<&Network>,
-        kept: &BestWeights,
-        memory: State,
-        record: TrainingState,
-    ) -> Checkpoint {
-        let mut checkpoint = checkpoint_of(&self.rbms, network, kept, memory, record);
-        checkpoint.tensors.extend(generative_tensors(&self.generative));
-        checkpoint.tensors.extend(warm_tensors(&self.warm));
-        checkpoint
-    }
 }
 
 /// Everything that is needed to go on.

@@ -234,7 +234,7 @@ impl Equilibrium {
         Ok((state, self.progress.clone()))
     }
 
-    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and config.
+    /// Goes on from what [`Equilibrium::checkpoint`] gave, with the same path and configuration.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::sigmoid(x);
     }
-    Ok(x.contiguous()?.apply_op1(Sigmoid)?)
+    Ok(x.contiguous()?.apply_op1(Elementwise::Sigmoid)?)
 }
 
 /// E[x | inputs] = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias` `(width,)`; differentiable in both.
@@ -39,11 +39,18 @@ pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
     Ok(inputs.contiguous()?.apply_op2(&bias.contiguous()?, BiasedSigmoid)?)
 }
 
-struct Sigmoid;
+/// A function of single elements that every backend has a kernel for.
+enum Elementwise {
+    Sigmoid,
+    Softplus,
+}
 
-impl CustomOp1 for Sigmoid {
+impl CustomOp1 for Elementwise {
     fn name(&self) -> &'static str {
-        "sigmoid"
+        match self {
+            Self::Sigmoid => "sigmoid",
+            Self::Softplus => "softplus",
+        }
     }
 
     fn cpu_fwd(
@@ -51,7 +58,10 @@ impl CustomOp1 for Sigmoid {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = with_numbers!(self.name(), (storage, layout) => mean(storage, &[]));
+        let out = with_numbers!(self.name(), (storage, layout) => match self {
+            Self::Sigmoid => mean(storage, &[]),
+            Self::Softplus => softplus_of(storage),
+        });
         Ok((out, layout.shape().clone()))
     }
 
@@ -73,8 +83,14 @@ impl CustomOp1 for Sigmoid {
         super::metal::map(self.name(), x, layout)
     }
 
-    fn bwd(&self, _: &Tensor, mean: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(sigmoid_slope(mean, grad).map_err(candle_core::Error::wrap)?))
+    fn bwd(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        match self {
+            Self::Sigmoid => Ok(Some(sigmoid_slope(y, grad).map_err(candle_core::Error::wrap)?)),
+            Self::Softplus => {
+                let slope = sigmoid(&x.detach()).map_err(candle_core::Error::wrap)?;
+                Ok(Some((slope * grad)?))
+            }
+        }
     }
 }
 
@@ -239,47 +255,7 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::softplus(x);
     }
-    Ok(x.contiguous()?.apply_op1(Softplus)?)
-}
-
-struct Softplus;
-
-impl CustomOp1 for Softplus {
-    fn name(&self) -> &'static str {
-        "softplus"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let out = with_numbers!(self.name(), (storage, layout) => softplus_of(storage));
-        Ok((out, layout.shape().clone()))
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CudaStorage, Shape)> {
-        super::cuda::map(self.name(), x, layout)
-    }
-
-    #[cfg(feature = "metal")]
-    fn metal_fwd(
-        &self,
-        x: &MetalStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(MetalStorage, Shape)> {
-        super::metal::map(self.name(), x, layout)
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let slope = sigmoid(&x.detach()).map_err(candle_core::Error::wrap)?;
-        Ok(Some((slope * grad)?))
-    }
+    Ok(x.contiguous()?.apply_op1(Elementwise::Softplus)?)
 }
 
 fn softplus_of<T: Real>(x: &[T]) -> Vec<T> {

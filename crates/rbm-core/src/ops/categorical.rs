@@ -35,7 +35,7 @@ pub fn multinomial_sample(
     if !has_fused(inputs) && draws == 1 {
         return reference::categorical(&inputs.broadcast_add(bias)?, states, draw);
     }
-    sampled(inputs, bias, MultinomialSampler { draw, states, draws, of_rows: None })
+    sampled(inputs, bias, &MultinomialSampler { draw, states, draws, of_rows: None })
 }
 
 /// The same where row i has `draws[i]` draws, and all of its columns are the states of one site.
@@ -62,16 +62,17 @@ pub fn multinomial_sample_of_rows(
     });
     let of_rows = Some(of_rows.collect());
     let most = draws.iter().copied().max().unwrap_or(0);
-    sampled(inputs, bias, MultinomialSampler { draw: rng.draw(), states, draws: most, of_rows })
+    sampled(inputs, bias, &MultinomialSampler { draw: rng.draw(), states, draws: most, of_rows })
 }
 
-fn sampled(inputs: &Tensor, bias: &Tensor, op: MultinomialSampler) -> Result<Tensor> {
+/// What `op`, which runs on the CPU alone, draws, on the device of `inputs`.
+fn sampled(inputs: &Tensor, bias: &Tensor, op: &impl CustomOp2) -> Result<Tensor> {
     let (x, b) = if has_fused(inputs) {
         (inputs.clone(), bias.clone())
     } else {
         (inputs.to_device(&Device::Cpu)?, bias.to_device(&Device::Cpu)?)
     };
-    let sample = x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &op)?;
+    let sample = x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, op)?;
     Ok(sample.to_device(inputs.device())?)
 }
 
@@ -228,14 +229,7 @@ pub fn binomial_sample(
     let log_choices = (0..=trials)
         .map(|k| log_factorial(trials) - log_factorial(k) - log_factorial(trials - k))
         .collect();
-    let op = BinomialSampler { draw: rng.draw(), log_choices };
-    let (x, b) = if has_fused(inputs) {
-        (inputs.clone(), bias.clone())
-    } else {
-        (inputs.to_device(&Device::Cpu)?, bias.to_device(&Device::Cpu)?)
-    };
-    let sample = x.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &op)?;
-    Ok(sample.to_device(inputs.device())?)
+    sampled(inputs, bias, &BinomialSampler { draw: rng.draw(), log_choices })
 }
 
 struct BinomialSampler {

@@ -88,7 +88,7 @@ fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages
     }))
 }
 
-/// ExactSums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
+/// Sums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
 struct ExactSums {
     /// x yᵀ, `(side, other)`.
     correlation: Tensor,

@@ -48,7 +48,7 @@ struct Climbing {
     replicas: Replicas,
     /// The means at β = 0, `(visible,)` and `(hidden,)`.
     means: [Tensor; 2],
-    /// SwapTotals over each gap, summed over the sweeps of this round; and of those since the last report.
+    /// Swaps over each gap, summed over the sweeps of this round; and of those since the last report.
     round: SwapTotals,
     report: SwapTotals,
     /// Sweeps since a replica came up.
