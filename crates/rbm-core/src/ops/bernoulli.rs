@@ -146,10 +146,11 @@ fn sample_block<T: Real>(
     sample: &mut [T],
     mean: &mut [T],
 ) {
-    let (zero, one) = (T::default(), T::from(true));
     simd.run(
         #[inline(always)]
         || {
+            // Not borrowed from outside: they would be read from memory for every unit.
+            let (zero, one) = (T::default(), T::from(true));
             let mut p = [zero; BLOCK];
             biased_sigmoid(x, bias, start, &mut p[..x.len()]);
             let mut ones = [zero; BLOCK];

@@ -98,7 +98,6 @@ struct InterpolateInputs;
 
 fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
     let mut out = vec![T::default(); x.len()];
-    let one = T::from(1.0);
     for_chunks(&mut out, |start, out| {
         let x = &x[start..start + out.len()];
         Simd::best().run(
@@ -106,8 +105,9 @@ fn run<T: Real>(x: &[T], betas: &[T], field: &[T]) -> Vec<T> {
             || {
                 for RowRun { row, columns, place } in row_runs(start, out.len(), field.len()) {
                     let (beta, x, field) = (betas[row], &x[place.clone()], &field[columns]);
+                    let rest = T::from(true) - beta;
                     for ((out, &x), &field) in out[place].iter_mut().zip(x).zip(field) {
-                        *out = beta * x + (one - beta) * field;
+                        *out = beta * x + rest * field;
                     }
                 }
             },
