@@ -43,8 +43,7 @@ fn path(rbm: &Rbm) -> AnnealingPath {
 fn at(rbm: &Rbm, path: &AnnealingPath, beta: f64) -> Rbm {
     let new = rbm.try_clone().unwrap();
     new.weights().set(&(rbm.weights().as_detached_tensor() * beta).unwrap()).unwrap();
-    for (layer, field) in [(new.visible(), &path.visible_field), (new.hidden(), &path.hidden_field)]
-    {
+    for (layer, field) in [(new.visible(), &path.rest_field), (new.hidden(), &path.last_field)] {
         let bias = layer.vars()[0].1;
         bias.set(&(bias.as_detached_tensor() + (field * (1.0 - beta)).unwrap()).unwrap()).unwrap();
     }

@@ -9,10 +9,11 @@
 use candle_core::{Device, Tensor};
 
 use super::bridge::Estimate;
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::sampling::{AnnealingPath, beta_column};
 use crate::state::{State, get};
-use crate::{Error, Rbm, Result, Rng, Stateful};
+use crate::{Error, Result, Rng, Stateful};
 
 /// Which way the weights are collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +43,21 @@ pub struct Annealing {
 }
 
 impl Annealing {
-    /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
+    /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1, or to wherever log Z is wanted.
     ///
     /// # Errors
     ///
-    /// For a machine without a partition function, for inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 chains.
+    /// For a machine without a partition function, for inverse temperatures that do not ascend from 0, and for fewer than 2 chains.
     pub fn forward(
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         path: AnnealingPath,
         betas: Vec<f64>,
         chains: usize,
         rng: &mut Rng,
     ) -> Result<Self> {
-        rbm.check_normalisable()?;
-        let visible = path.sample_at_zero(rbm, chains, rng)?;
-        Self::new(rbm, path, betas, Direction::Forward, visible)
+        machine.check_normalisable()?;
+        let visible = path.sample_at_zero(machine, chains, rng)?;
+        Self::new(machine, path, betas, Direction::Forward, visible)
     }
 
     /// A chain from each of `samples` `(chains, visible)` downwards; they must be samples of the machine in equilibrium,
@@ -64,40 +65,40 @@ impl Annealing {
     ///
     /// # Errors
     ///
-    /// For inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 samples or samples of another width.
+    /// For inverse temperatures that do not ascend from 0, and for fewer than 2 samples or samples of another width.
     pub fn reverse(
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         path: AnnealingPath,
         mut betas: Vec<f64>,
         samples: Tensor,
     ) -> Result<Self> {
         betas.reverse();
-        Self::new(rbm, path, betas, Direction::Reverse, samples)
+        Self::new(machine, path, betas, Direction::Reverse, samples)
     }
 
     fn new(
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         path: AnnealingPath,
         betas: Vec<f64>,
         direction: Direction,
         visible: Tensor,
     ) -> Result<Self> {
-        let (first, last) = match direction {
-            Direction::Forward => (0.0, 1.0),
-            Direction::Reverse => (1.0, 0.0),
-        };
         let ends = (betas.first().copied(), betas.last().copied());
-        let is_monotone = betas.windows(2).all(|pair| (pair[1] - pair[0]) * (last - first) > 0.0);
-        if ends != (Some(first), Some(last)) || !is_monotone {
+        let (zero, sign) = match direction {
+            Direction::Forward => (ends.0, 1.0),
+            Direction::Reverse => (ends.1, -1.0),
+        };
+        let is_monotone = betas.windows(2).all(|pair| (pair[1] - pair[0]) * sign > 0.0);
+        if zero != Some(0.0) || betas.len() < 2 || !is_monotone {
             let found = format!("{} numbers from {:?} to {:?}", betas.len(), ends.0, ends.1);
-            let expected = "numbers that ascend from 0 to 1";
+            let expected = "numbers that ascend from 0";
             return Err(Error::invalid("inverse temperatures", expected, found));
         }
         if visible.dim(0)? < 2 {
             let found = visible.dim(0)?.to_string();
             return Err(Error::invalid("annealed importance sampling", "at least 2 chains", found));
         }
-        let products = rbm.hidden_inputs(&visible)?.detach();
+        let products = machine.last_inputs(&visible)?.detach();
         let log_weights = vec![0.0; visible.dim(0)?];
         let independent = log_weights.len();
         Ok(Self { path, betas, direction, weighed: 1, visible, products, log_weights, independent })
@@ -125,21 +126,22 @@ impl Annealing {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+    pub fn step(&mut self, machine: &dyn Boltzmann, rng: &mut Rng) -> Result<()> {
         if self.is_done() {
             return Ok(());
         }
         let chains = self.log_weights.len();
         let [here, there] = [self.weighed - 1, self.weighed]
-            .map(|i| beta_column(rbm, &vec![self.betas[i]; chains]));
+            .map(|i| beta_column(machine, &vec![self.betas[i]; chains]));
         let (here, there) = (here?, there?);
-        let weigh = |betas| self.path.log_weight(rbm, &self.visible, &self.products, betas);
+        let weigh = |betas| self.path.log_weight(machine, &self.visible, &self.products, betas);
         let gain = to_host(&(weigh(&there)? - weigh(&here)?)?)?.to_vec1::<f64>()?;
         self.log_weights.iter_mut().zip(gain).for_each(|(weight, gain)| *weight += gain);
         self.weighed += 1;
         if !self.is_done() {
-            let hidden = self.path.sample_hidden(rbm, &self.products, &there, rng)?;
-            (self.visible, self.products) = self.path.reconstruct(rbm, &hidden, &there, rng)?;
+            let hidden = self.path.sample_hidden(machine, &self.products, &there, rng)?;
+            (self.visible, self.products) =
+                self.path.reconstruct(machine, (&self.visible, &hidden), &there, rng)?;
         }
         Ok(())
     }
@@ -161,14 +163,14 @@ impl Annealing {
     /// # Errors
     ///
     /// Unless all is done.
-    pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
+    pub fn log_partition(&self, machine: &dyn Boltzmann) -> Result<Estimate> {
         if !self.is_done() {
             let (weighed, all) = self.progress();
             let found = format!("{weighed} of {all} inverse temperatures visited");
             return Err(Error::invalid("annealed importance sampling", "all visited", found));
         }
         let ratio = Estimate::of_chains(&self.log_weights, self.independent);
-        let at_zero = self.path.log_partition_at_zero(rbm)?;
+        let at_zero = self.path.log_partition_at_zero(machine)?;
         Ok(match self.direction {
             Direction::Forward => Estimate { value: at_zero + ratio.value, ..ratio },
             Direction::Reverse => Estimate { value: at_zero - ratio.value, ..ratio },

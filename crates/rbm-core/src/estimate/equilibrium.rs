@@ -6,9 +6,10 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Bridge, Estimate};
+use crate::model::Boltzmann;
 use crate::sampling::{AnnealingPath, Kernel, Replicas, SwapTotals, TARGET_ACCEPTANCE, Tempering};
 use crate::state::{State, get_numbers, numbers, with_prefix, without_prefix};
-use crate::{Error, Rbm, Result, Rng};
+use crate::{Error, Result, Rng};
 
 /// Levels of the first ladder.
 const FIRST_LEVELS: usize = 12;
@@ -39,13 +40,13 @@ impl Equilibrium {
     ///
     /// For fewer than 2 levels, and when the path is of another machine.
     pub fn new(
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         path: AnnealingPath,
         config: TemperingConfig,
         rng: &mut Rng,
     ) -> Result<Self> {
         let tempering = Tempering::even(path, FIRST_LEVELS.min(config.levels))?;
-        let replicas = tempering.climb(rbm, config.chains, CLIMB, rng)?;
+        let replicas = tempering.climb(machine, config.chains, CLIMB, rng)?;
         let progress = TemperingProgress {
             phase: TemperingPhase::Ladder,
             swaps: SwapTotals::default(),
@@ -113,17 +114,17 @@ impl Equilibrium {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn step(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+    pub fn step(&mut self, machine: &dyn Boltzmann, rng: &mut Rng) -> Result<()> {
         if self.is_done() {
             return Ok(());
         }
-        let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
+        let swaps = self.tempering.step(machine, &mut self.replicas, rng)?;
         self.progress.swaps.count(&swaps);
         let SwapTotals { sweeps, arrivals, .. } = self.progress.swaps;
         let is_over = sweeps >= self.config.sweeps || arrivals >= self.wanted();
         let is_enough = is_over && sweeps >= self.rows_kept();
         match self.progress.phase {
-            TemperingPhase::Ladder if sweeps == ROUND => self.respace(rbm, rng)?,
+            TemperingPhase::Ladder if sweeps == ROUND => self.respace(machine, rng)?,
             TemperingPhase::BurnIn if is_enough => self.enter(TemperingPhase::Sampling),
             TemperingPhase::Sampling => {
                 self.take(&swaps.up, &swaps.down)?;
@@ -137,7 +138,7 @@ impl Equilibrium {
     }
 
     /// A new ladder from the acceptance over the old one; the last round begins the burning in.
-    fn respace(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
+    fn respace(&mut self, machine: &dyn Boltzmann, rng: &mut Rng) -> Result<()> {
         let acceptance = self.acceptance();
         let free = self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE);
         let spaced = match free.betas.len() > self.config.levels {
@@ -146,7 +147,7 @@ impl Equilibrium {
             }
             false => free,
         };
-        self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
+        self.replicas = spaced.move_over(machine, &self.tempering, &self.replicas, rng)?;
         self.tempering = spaced;
         self.progress.round += 1;
         let phase = if self.progress.round == ROUNDS {
@@ -213,9 +214,9 @@ impl Equilibrium {
     /// # Errors
     ///
     /// With fewer than two chains, and before the first sweep of the sampling.
-    pub fn log_partition(&self, rbm: &Rbm) -> Result<Estimate> {
+    pub fn log_partition(&self, machine: &dyn Boltzmann) -> Result<Estimate> {
         let ratio = self.bridge.log_ratio()?;
-        let at_zero = self.tempering.path.log_partition_at_zero(rbm)?;
+        let at_zero = self.tempering.path.log_partition_at_zero(machine)?;
         Ok(Estimate { value: ratio.value + at_zero, ..ratio })
     }
 

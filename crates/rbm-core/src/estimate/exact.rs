@@ -1,35 +1,39 @@
-//! The partition function by enumeration of the smaller side.
+//! The partition function by enumeration: of the units that are not summed out, or of those that are where they are fewer.
 
 use candle_core::Tensor;
 
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::stats::LogSumExp;
 use crate::units::enumerate;
-use crate::{Error, Layer, Rbm, Result, Rows, rows};
+use crate::{Error, Layer, Result, Rows, rows};
 
-/// log Z = log Σ_v exp(−F(v)) in nats, by going through every configuration of the side that has fewer, summed in
-/// `f64`.
+/// log Z = log Σ_r exp(−F(r)) in nats, by going through every configuration of the rest, or of the last colour where it has
+/// fewer and the units of the rest are not coupled with each other; summed in `f64`.
 ///
 /// # Errors
 ///
-/// When both sides have more than [`enumerate::MOST`], or when there is no such number ([`Rbm::check_normalisable`]).
-pub fn log_partition(rbm: &Rbm) -> Result<f64> {
-    rbm.check_normalisable()?;
-    let visible = enumerate::count(rbm.visible());
-    let hidden = enumerate::count(rbm.hidden());
-    match (visible, hidden) {
-        (Some(v), Some(h)) if v < h => sum(rbm.visible(), |v| rbm.free_energy(v)),
-        (_, Some(_)) => sum(rbm.hidden(), |h| free_energy_of_hidden(rbm, h)),
-        (Some(_), None) => sum(rbm.visible(), |v| rbm.free_energy(v)),
+/// When there are more than [`enumerate::MOST`], or when there is no such number ([`Boltzmann::check_normalisable`]).
+pub fn log_partition(machine: &dyn Boltzmann) -> Result<f64> {
+    machine.check_normalisable()?;
+    let rest = enumerate::count(machine.rest());
+    let last = match machine.has_interaction() {
+        true => None,
+        false => enumerate::count(machine.last()),
+    };
+    match (rest, last) {
+        (Some(r), Some(l)) if r < l => sum(machine.rest(), |r| machine.free_energy(r)),
+        (_, Some(_)) => sum(machine.last(), |l| free_energy_of_last(machine, l)),
+        (Some(_), None) => sum(machine.rest(), |r| machine.free_energy(r)),
         (None, None) => Err(Error::invalid(
             "the exact log-likelihood",
             "a layer of at most 25 binary units",
-            format!("{} and {}", rbm.visible().units(), rbm.hidden().units()),
+            format!("{} and {}", machine.rest().units(), machine.last().units()),
         )),
     }
 }
 
-/// The mean of log p(v) over the rows of `cases` `(n, visible)`, in nats, exact, a block at a time.
+/// The mean of log p over the rows of `cases` `(n, rest)`, in nats, exact, a block at a time.
 ///
 /// # Errors
 ///
@@ -46,20 +50,20 @@ pub fn log_partition(rbm: &Rbm) -> Result<f64> {
 /// assert!((log_likelihood(&rbm, &cases)? + 4.0 * 2f64.ln()).abs() < 1e-6);
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
-pub fn log_likelihood(rbm: &Rbm, cases: &dyn Rows) -> Result<f64> {
+pub fn log_likelihood(machine: &dyn Boltzmann, cases: &dyn Rows) -> Result<f64> {
     super::check_cases(cases)?;
-    let log_z = log_partition(rbm)?;
+    let log_z = log_partition(machine)?;
     let mut free_energy = 0.0;
     for block in rows::blocks(cases) {
-        let energies = to_host(&rbm.free_energy(&block?)?)?;
+        let energies = to_host(&machine.free_energy(&block?)?)?;
         free_energy += energies.sum_all()?.to_scalar::<f64>()?;
     }
     Ok(-free_energy / cases.count() as f64 - log_z)
 }
 
-/// −log Σ_v exp(−E(v, h)), `(batch,)`.
-fn free_energy_of_hidden(rbm: &Rbm, h: &Tensor) -> Result<Tensor> {
-    Ok((rbm.hidden().energy(h)? - rbm.visible().cgf(&rbm.visible_inputs(h)?)?)?)
+/// −log Σ_r exp(−E(r, l)), `(batch,)`, of a machine without couplings within the rest.
+fn free_energy_of_last(machine: &dyn Boltzmann, l: &Tensor) -> Result<Tensor> {
+    Ok((machine.last().energy(l)? - machine.rest().cgf(&machine.rest_inputs(l)?)?)?)
 }
 
 /// log Σ exp(−energy) over every configuration of `layer`.

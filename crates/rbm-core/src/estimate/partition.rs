@@ -6,9 +6,10 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas};
+use crate::model::Boltzmann;
 use crate::sampling::AnnealingPath;
 use crate::state::{State, with_prefix, without_prefix};
-use crate::{Error, Rbm, Result, Rng, Stateful};
+use crate::{Error, Result, Rng, Stateful};
 
 /// How much to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +130,7 @@ pub struct AisEstimates {
 /// ```
 #[derive(Debug)]
 pub struct BidirectionalAis<'a> {
-    rbm: &'a Rbm,
+    machine: &'a dyn Boltzmann,
     path: AnnealingPath,
     options: AisOptions,
     work: Work,
@@ -144,16 +145,33 @@ impl<'a> BidirectionalAis<'a> {
     /// # Errors
     ///
     /// As [`Annealing::forward`], and for tempering with fewer than 2 chains or samples.
-    pub fn new(rbm: &'a Rbm, path: AnnealingPath, options: AisOptions) -> Result<Self> {
+    pub fn new(
+        machine: &'a dyn Boltzmann,
+        path: AnnealingPath,
+        options: AisOptions,
+    ) -> Result<Self> {
         if options.both && (options.tempering.chains < 2 || options.tempering.samples < 2) {
             let found = format!("{} and {}", options.tempering.chains, options.tempering.samples);
             return Err(Error::invalid("tempering", "at least 2 chains and 2 samples", found));
         }
         let mut rng = Rng::new(options.seed).split(0x0414_9535);
-        let forward =
-            Annealing::forward(rbm, path.clone(), betas(options.betas), options.chains, &mut rng)?;
+        let forward = Annealing::forward(
+            machine,
+            path.clone(),
+            betas(options.betas),
+            options.chains,
+            &mut rng,
+        )?;
         let work = Work::Forward(Box::new(forward));
-        Ok(Self { rbm, path, options, work, rng, found: AisEstimates::default(), samples: None })
+        Ok(Self {
+            machine,
+            path,
+            options,
+            work,
+            rng,
+            found: AisEstimates::default(),
+            samples: None,
+        })
     }
 
     /// What is being done.
@@ -199,42 +217,45 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// When a step of a sampler fails.
     pub fn step(&mut self) -> Result<()> {
-        let Self { rbm, path, options, rng, found, samples, .. } = self;
+        let Self { machine, path, options, rng, found, samples, .. } = self;
+        let machine = *machine;
         let next = match &mut self.work {
             Work::Forward(annealing) => {
-                annealing.step(rbm, rng)?;
+                annealing.step(machine, rng)?;
                 if !annealing.is_done() {
                     return Ok(());
                 }
-                found.forward = Some(annealing.log_partition(rbm)?);
+                found.forward = Some(annealing.log_partition(machine)?);
                 if options.both {
-                    let equilibrium = Equilibrium::new(rbm, path.clone(), options.tempering, rng)?;
+                    let equilibrium =
+                        Equilibrium::new(machine, path.clone(), options.tempering, rng)?;
                     Work::Tempering(Box::new(equilibrium))
                 } else {
                     Work::Done
                 }
             }
             Work::Tempering(equilibrium) => {
-                equilibrium.step(rbm, rng)?;
+                equilibrium.step(machine, rng)?;
                 if !equilibrium.is_done() {
                     return Ok(());
                 }
-                found.bridge = Some(equilibrium.log_partition(rbm)?);
+                found.bridge = Some(equilibrium.log_partition(machine)?);
                 found.acceptance = equilibrium.acceptance();
                 let progress = equilibrium.progress();
                 found.ladder.clone_from(&progress.betas);
                 (found.arrivals, found.sweeps) = (progress.swaps.arrivals, progress.swaps.sweeps);
                 let drawn = samples.insert(equilibrium.samples()?).clone();
-                let annealing = Annealing::reverse(rbm, path.clone(), betas(options.betas), drawn)?;
+                let annealing =
+                    Annealing::reverse(machine, path.clone(), betas(options.betas), drawn)?;
                 let annealing = annealing.of_chains(options.tempering.chains);
                 Work::Reverse(Box::new(annealing))
             }
             Work::Reverse(annealing) => {
-                annealing.step(rbm, rng)?;
+                annealing.step(machine, rng)?;
                 if !annealing.is_done() {
                     return Ok(());
                 }
-                found.reverse = Some(annealing.log_partition(rbm)?);
+                found.reverse = Some(annealing.log_partition(machine)?);
                 Work::Done
             }
             Work::Done => return Ok(()),
@@ -264,10 +285,10 @@ impl<'a> BidirectionalAis<'a> {
             stage: self.stage(),
             progress,
         };
-        let fields = [("visible", &self.path.visible_field), ("hidden", &self.path.hidden_field)];
+        let fields = [("visible", &self.path.rest_field), ("hidden", &self.path.last_field)];
         let tensors = with_prefix("stage", state)
             .chain(fields.map(|(name, field)| (format!("path.{name}"), field.clone())))
-            .chain(with_prefix("rbm", parameters(self.rbm)))
+            .chain(with_prefix("rbm", parameters(self.machine)))
             .chain(self.samples.iter().map(|samples| ("samples".to_owned(), samples.clone())))
             .collect();
         Ok((tensors, record))
@@ -279,28 +300,28 @@ impl<'a> BidirectionalAis<'a> {
     ///
     /// When a tensor is missing, or is not of the shape that the options ask for.
     pub fn resume(
-        rbm: &'a Rbm,
+        machine: &'a dyn Boltzmann,
         path: AnnealingPath,
         options: AisOptions,
         tensors: &State,
         record: &AisRecord,
     ) -> Result<Option<Self>> {
         let saved = without_prefix("path", tensors);
-        let fields = [("visible", &path.visible_field), ("hidden", &path.hidden_field)]
+        let fields = [("visible", &path.rest_field), ("hidden", &path.last_field)]
             .map(|(name, field)| (name.to_owned(), field.clone()));
         let is_same = record.options == options
             && equal(&saved, &State::from(fields))?
-            && equal(&without_prefix("rbm", tensors), &parameters(rbm))?;
+            && equal(&without_prefix("rbm", tensors), &parameters(machine))?;
         if !is_same {
             return Ok(None);
         }
-        let mut sides = Self::new(rbm, path.clone(), options)?;
+        let mut sides = Self::new(machine, path.clone(), options)?;
         let state = without_prefix("stage", tensors);
         let state: State = state
             .into_iter()
             .map(|(name, x)| {
-                let stays = x.dtype() != rbm.dtype();
-                Ok((name, if stays { x } else { x.to_device(rbm.device())? }))
+                let stays = x.dtype() != machine.dtype();
+                Ok((name, if stays { x } else { x.to_device(machine.device())? }))
             })
             .collect::<Result<_>>()?;
         sides.work = match (record.stage, &record.progress) {
@@ -316,7 +337,7 @@ impl<'a> BidirectionalAis<'a> {
             (AisStage::Reverse, _) => {
                 let samples = crate::state::get(&state, "visible")?;
                 let betas = betas(options.betas);
-                let annealing = Annealing::reverse(rbm, path, betas, samples)?;
+                let annealing = Annealing::reverse(machine, path, betas, samples)?;
                 let mut annealing = annealing.of_chains(options.tempering.chains);
                 annealing.restore(&state)?;
                 Work::Reverse(Box::new(annealing))
@@ -334,15 +355,15 @@ impl<'a> BidirectionalAis<'a> {
         };
         (sides.rng, sides.found) = (record.rng, record.found.clone());
         sides.samples = match tensors.get("samples") {
-            Some(samples) => Some(samples.to_device(rbm.device())?),
+            Some(samples) => Some(samples.to_device(machine.device())?),
             None => None,
         };
         Ok(Some(sides))
     }
 }
 
-fn parameters(rbm: &Rbm) -> State {
-    rbm.parameters().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
+fn parameters(machine: &dyn Boltzmann) -> State {
+    machine.parameters().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
 }
 
 /// Whether both hold the same names, and under each the same shape and numbers.

@@ -1,14 +1,23 @@
-//! The machine: its energy and its gradient, where learning starts, and what its weights tell.
+//! Machines, restricted and of any shape: energy and its gradient, where learning starts, and what its weights tell.
 
+mod boltzmann;
 mod class_rbm;
+mod colouring;
+mod coupling;
 mod gradient;
 pub mod init;
+mod lateral;
+mod machine;
 mod normalisability;
 mod pairwise;
 mod rbm;
 pub mod spectrum;
 
+pub use boltzmann::{Boltzmann, Tempered};
 pub use class_rbm::ClassRbm;
+pub use colouring::Colouring;
+pub use coupling::Coupling;
 pub use gradient::{Averages, Gradient, Phase};
+pub use machine::Machine;
 pub use pairwise::{PairwiseStatistics, pairwise_cgf, pairwise_statistics};
 pub use rbm::Rbm;

@@ -8,8 +8,9 @@
 use candle_core::{D, Tensor};
 
 use super::Chains;
+use crate::model::{Boltzmann, Tempered};
 use crate::ops::device::to_host;
-use crate::{Error, Rbm, Result, Rng, Rows, ops, rows};
+use crate::{Error, Result, Rng, Rows, ops, rows};
 
 /// The fields that stand in for the other layer where couplings are weak: plain data, for machines of one shape.
 ///
@@ -18,9 +19,9 @@ use crate::{Error, Rbm, Result, Rng, Rows, ops, rows};
 #[derive(Debug, Clone)]
 pub struct AnnealingPath {
     /// a, `(visible,)`.
-    pub visible_field: Tensor,
+    pub rest_field: Tensor,
     /// c, `(hidden,)`.
-    pub hidden_field: Tensor,
+    pub last_field: Tensor,
 }
 
 impl AnnealingPath {
@@ -29,10 +30,22 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When a bias cannot be read.
-    pub fn from_biases(rbm: &Rbm) -> Result<Self> {
-        let zeros = |n: usize| Tensor::zeros(n, rbm.dtype(), rbm.device());
-        let (visible, hidden) = rbm.weights().dims2()?;
-        Ok(Self { visible_field: zeros(visible)?, hidden_field: zeros(hidden)? })
+    pub fn from_biases(machine: &dyn Boltzmann) -> Result<Self> {
+        let zeros = |n: usize| Tensor::zeros(n, machine.dtype(), machine.device());
+        let (rest, last) = (machine.rest().units().width(), machine.last().units().width());
+        Ok(Self { rest_field: zeros(rest)?, last_field: zeros(last)? })
+    }
+
+    /// The machine at other temperatures: without its couplings the units have no fields at all, so that E_β = β·E and β = 1/τ,
+    /// where τ is the temperature of statistical mechanics. Inverse temperatures above 1 are colder machines than this one.
+    /// So it is where a layer's energy has no part that is not learned (Bernoulli, spin and Potts units).
+    ///
+    /// # Errors
+    ///
+    /// When a bias cannot be read.
+    pub fn temperature(machine: &dyn Boltzmann) -> Result<Self> {
+        let (rest, last) = (machine.rest().bias()?.neg()?, machine.last().bias()?.neg()?);
+        Ok(Self { rest_field: rest, last_field: last })
     }
 
     /// From independent units with these means, `(visible,)` and `(hidden,)`.
@@ -40,13 +53,13 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// For means of other shapes than the layers'.
-    pub fn from_means(rbm: &Rbm, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
+    pub fn from_means(machine: &dyn Boltzmann, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
         let field = |layer: &dyn crate::Layer, mean: &Tensor| -> Result<Tensor> {
             Ok((layer.bias_for_mean(mean)? - layer.bias()?)?)
         };
         Ok(Self {
-            visible_field: field(rbm.visible(), visible)?,
-            hidden_field: field(rbm.hidden(), hidden)?,
+            rest_field: field(machine.rest(), visible)?,
+            last_field: field(machine.last(), hidden)?,
         })
     }
 
@@ -56,11 +69,12 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When there are no cases.
-    pub fn from_cases(rbm: &Rbm, cases: &dyn Rows) -> Result<Self> {
+    pub fn from_cases(machine: &dyn Boltzmann, cases: &dyn Rows) -> Result<Self> {
         let mut sums: Option<(Tensor, Tensor)> = None;
         for block in rows::blocks(cases) {
             let block = block?;
-            let hidden = ops::sum_rows(&rbm.hidden_mean(&block)?.detach())?;
+            let hidden =
+                ops::sum_rows(&machine.last().mean(&machine.last_inputs(&block)?)?.detach())?;
             let visible = ops::sum_rows(&block)?;
             sums = Some(match sums {
                 None => (visible, hidden),
@@ -70,7 +84,7 @@ impl AnnealingPath {
         let (visible, hidden) =
             sums.ok_or_else(|| Error::invalid("a path", "at least one case", "none"))?;
         let count = cases.count() as f64;
-        Self::from_means(rbm, &(visible / count)?, &(hidden / count)?)
+        Self::from_means(machine, &(visible / count)?, &(hidden / count)?)
     }
 
     /// What the hidden units are told at inverse temperatures `betas`, from `products` vW.
@@ -78,17 +92,11 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn hidden_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
-        ops::interpolate_inputs(products, betas, &self.hidden_field)
-    }
-
-    /// What the visible units are told at inverse temperatures `betas`, from `products` hWᵀ.
-    ///
-    /// # Errors
-    ///
-    /// When shapes or types do not fit the machine.
-    pub fn visible_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
-        ops::interpolate_inputs(products, betas, &self.visible_field)
+    pub fn last_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
+        match self.last_field.elem_count() {
+            0 => Ok(products.clone()), // no colour is summed out
+            _ => ops::interpolate_inputs(products, betas, &self.last_field),
+        }
     }
 
     /// E_v(v) − F_β(v), `(rows,)`: the part of log p*_β(v) that changes along the path. `products` is vW.
@@ -98,15 +106,19 @@ impl AnnealingPath {
     /// When shapes or types do not fit the machine.
     pub fn log_weight(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         visible: &Tensor,
         products: &Tensor,
         betas: &Tensor,
     ) -> Result<Tensor> {
-        let cgf = rbm.hidden().cgf(&self.hidden_inputs(products, betas)?)?.detach();
-        let field = visible.matmul(&self.visible_field.unsqueeze(1)?)?;
+        let within = machine.interaction(visible)?;
+        let cgf = machine.last().cgf(&self.last_inputs(products, betas)?)?.detach();
+        let field = visible.matmul(&self.rest_field.unsqueeze(1)?)?;
         let field = (field * betas.affine(-1.0, 1.0)?)?.squeeze(D::Minus1)?;
-        Ok((cgf + field)?)
+        match within {
+            Some(within) => Ok(((cgf + field)? + (within.detach() * betas.squeeze(1)?)?)?),
+            None => Ok((cgf + field)?),
+        }
     }
 
     /// log Z of the independent units at β = 0, in nats.
@@ -114,11 +126,11 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When the path is of another machine.
-    pub fn log_partition_at_zero(&self, rbm: &Rbm) -> Result<f64> {
+    pub fn log_partition_at_zero(&self, machine: &dyn Boltzmann) -> Result<f64> {
         let of = |layer: &dyn crate::Layer, field: &Tensor| -> Result<f64> {
             Ok(to_host(&layer.cgf(&field.unsqueeze(0)?)?)?.sum_all()?.to_scalar::<f64>()?)
         };
-        Ok(of(rbm.visible(), &self.visible_field)? + of(rbm.hidden(), &self.hidden_field)?)
+        Ok(of(machine.rest(), &self.rest_field)? + of(machine.last(), &self.last_field)?)
     }
 
     /// `count` independent samples of β = 0, `(count, visible)`.
@@ -126,10 +138,15 @@ impl AnnealingPath {
     /// # Errors
     ///
     /// When the path is of another machine.
-    pub fn sample_at_zero(&self, rbm: &Rbm, count: usize, rng: &mut Rng) -> Result<Tensor> {
-        let width = self.visible_field.elem_count();
-        let inputs = self.visible_field.unsqueeze(0)?.broadcast_as((count, width))?;
-        rbm.visible().sample(&inputs.contiguous()?, rng)
+    pub fn sample_at_zero(
+        &self,
+        machine: &dyn Boltzmann,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let width = self.rest_field.elem_count();
+        let inputs = self.rest_field.unsqueeze(0)?.broadcast_as((count, width))?;
+        machine.rest().sample(&inputs.contiguous()?, rng)
     }
 
     /// Chains at `visible` `(rows, visible)`, their hidden units drawn at `betas`.
@@ -139,13 +156,13 @@ impl AnnealingPath {
     /// When shapes or types do not fit the machine.
     pub fn chains(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         visible: Tensor,
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<Chains> {
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        let hidden = self.sample_hidden(rbm, &hidden_inputs, betas, rng)?;
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
+        let hidden = self.sample_hidden(machine, &hidden_inputs, betas, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
 
@@ -156,46 +173,47 @@ impl AnnealingPath {
     /// When shapes or types do not fit the machine.
     pub fn sample_hidden(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         products: &Tensor,
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        rbm.hidden().sample(&self.hidden_inputs(products, betas)?, rng)
+        machine.last().sample(&self.last_inputs(products, betas)?, rng)
     }
 
-    /// Chains whose hidden units are `hidden` `(rows, hidden)`, after one Gibbs step at `betas`.
+    /// Chains at `visible` `(rows, visible)` with the hidden units `hidden` `(rows, hidden)`, after one Gibbs step at `betas`.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
     pub fn step(
         &self,
-        rbm: &Rbm,
-        hidden: &Tensor,
+        machine: &dyn Boltzmann,
+        (visible, hidden): (&Tensor, &Tensor),
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<Chains> {
-        let (visible, hidden_inputs) = self.reconstruct(rbm, hidden, betas, rng)?;
-        let hidden = self.sample_hidden(rbm, &hidden_inputs, betas, rng)?;
+        let (visible, hidden_inputs) = self.reconstruct(machine, (visible, hidden), betas, rng)?;
+        let hidden = self.sample_hidden(machine, &hidden_inputs, betas, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
 
-    /// Visible configurations that hidden ones cause at `betas`, and the products vW that go with them.
+    /// Visible configurations that hidden ones cause at `betas`, and the products vW that go with them. `visible` is how they
+    /// were, for machines with couplings among these units.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
     pub fn reconstruct(
         &self,
-        rbm: &Rbm,
-        hidden: &Tensor,
+        machine: &dyn Boltzmann,
+        (visible, hidden): (&Tensor, &Tensor),
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<(Tensor, Tensor)> {
-        let products = rbm.visible_inputs(hidden)?.detach();
-        let visible = rbm.visible().sample(&self.visible_inputs(&products, betas)?, rng)?;
-        let products = rbm.hidden_inputs(&visible)?.detach();
+        let tempered = Tempered { field: &self.rest_field, betas };
+        let visible = machine.draw_rest(Some(visible), hidden, Some(tempered), rng)?;
+        let products = machine.last_inputs(&visible)?.detach();
         Ok((visible, products))
     }
 }
@@ -205,7 +223,7 @@ impl AnnealingPath {
 /// # Errors
 ///
 /// When the parameters cannot be read or copied.
-pub fn beta_column(rbm: &Rbm, betas: &[f64]) -> Result<Tensor> {
+pub fn beta_column(machine: &dyn Boltzmann, betas: &[f64]) -> Result<Tensor> {
     let column = Tensor::new(betas, &candle_core::Device::Cpu)?.unsqueeze(1)?;
-    Ok(column.to_dtype(rbm.dtype())?.to_device(rbm.device())?)
+    Ok(column.to_dtype(machine.dtype())?.to_device(machine.device())?)
 }

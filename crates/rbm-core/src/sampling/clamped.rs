@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 
 use super::{Chains, Gibbs, Kernel};
-use crate::{Error, Rbm, Result, Rng};
+use crate::model::Boltzmann;
+use crate::{Error, Result, Rng};
 
 /// Chains in which some visible units stay as they are: the stationary distribution is p(the others, h | these).
 ///
@@ -65,15 +66,15 @@ impl Kernel for Clamped {
     type State = Chains;
     type Info = ();
 
-    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
-        self.gibbs.init(rbm, self.apply(&visible)?, rng)
+    fn init(&self, machine: &dyn Boltzmann, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
+        self.gibbs.init(machine, self.apply(&visible)?, rng)
     }
 
-    fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
+    fn step(&self, machine: &dyn Boltzmann, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
         let visible =
-            self.gibbs.visible_given_hidden(rbm, &chains.hidden, Some(&chains.visible), rng)?;
+            self.gibbs.visible_given_hidden(machine, &chains.hidden, Some(&chains.visible), rng)?;
         let visible = self.apply(&visible)?;
-        *chains = self.gibbs.init(rbm, visible, rng)?;
+        *chains = self.gibbs.init(machine, visible, rng)?;
         Ok(())
     }
 }

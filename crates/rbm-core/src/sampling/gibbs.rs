@@ -4,7 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Kernel;
-use crate::{Rbm, Result, Rng};
+use crate::model::Boltzmann;
+use crate::{Result, Rng};
 
 /// How the visible units answer the hidden ones (Practical Guide §3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,25 +54,26 @@ pub struct Chains {
 
 impl Gibbs {
     /// The visible configurations that the hidden ones `(chains, hidden)` cause.
-    /// Where visible units have numbers of draws of their own, each row has that of `like`, a visible configuration.
+    /// Where visible units have numbers of draws of their own, each row has that of `like`, a visible configuration; where they
+    /// are coupled with each other, `like` is how they were.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
     pub fn visible_given_hidden(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         hidden: &Tensor,
         like: Option<&Tensor>,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        let inputs = rbm.visible_inputs(hidden)?.detach();
-        let visible = rbm.visible();
-        match (self.visible, like) {
-            (VisibleStep::Sample, None) => visible.sample(&inputs, rng),
-            (VisibleStep::Sample, Some(like)) => visible.sample_like(&inputs, like, rng),
-            (VisibleStep::Mean, None) => Ok(visible.mean(&inputs)?.detach()),
-            (VisibleStep::Mean, Some(like)) => Ok(visible.mean_like(&inputs, like)?.detach()),
+        if self.visible == VisibleStep::Sample {
+            return machine.draw_rest(like, hidden, None, rng);
+        }
+        let inputs = machine.rest_inputs(hidden)?.detach();
+        match like {
+            None => Ok(machine.rest().mean(&inputs)?.detach()),
+            Some(like) => Ok(machine.rest().mean_like(&inputs, like)?.detach()),
         }
     }
 
@@ -82,13 +84,13 @@ impl Gibbs {
     /// When shapes or types do not fit the machine.
     pub fn reconstruct(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         hidden: &Tensor,
         like: Option<&Tensor>,
         rng: &mut Rng,
     ) -> Result<(Tensor, Tensor)> {
-        let visible = self.visible_given_hidden(rbm, hidden, like, rng)?;
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
+        let visible = self.visible_given_hidden(machine, hidden, like, rng)?;
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
         Ok((visible, hidden_inputs))
     }
 
@@ -97,8 +99,13 @@ impl Gibbs {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn step_from(&self, rbm: &Rbm, hidden: &Tensor, rng: &mut Rng) -> Result<Chains> {
-        self.step_from_like(rbm, hidden, None, rng)
+    pub fn step_from(
+        &self,
+        machine: &dyn Boltzmann,
+        hidden: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Chains> {
+        self.step_from_like(machine, hidden, None, rng)
     }
 
     /// The same where visible units may have numbers of draws of their own: those of `like`.
@@ -108,13 +115,13 @@ impl Gibbs {
     /// When shapes or types do not fit the machine.
     pub fn step_from_like(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         hidden: &Tensor,
         like: Option<&Tensor>,
         rng: &mut Rng,
     ) -> Result<Chains> {
-        let (visible, hidden_inputs) = self.reconstruct(rbm, hidden, like, rng)?;
-        let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
+        let (visible, hidden_inputs) = self.reconstruct(machine, hidden, like, rng)?;
+        let hidden = machine.last().sample(&hidden_inputs, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
 }
@@ -123,14 +130,14 @@ impl Kernel for Gibbs {
     type State = Chains;
     type Info = ();
 
-    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        let hidden = rbm.hidden().sample(&hidden_inputs, rng)?;
+    fn init(&self, machine: &dyn Boltzmann, visible: Tensor, rng: &mut Rng) -> Result<Chains> {
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
+        let hidden = machine.last().sample(&hidden_inputs, rng)?;
         Ok(Chains { visible, hidden_inputs, hidden })
     }
 
-    fn step(&self, rbm: &Rbm, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
-        *chains = self.step_from_like(rbm, &chains.hidden, Some(&chains.visible), rng)?;
+    fn step(&self, machine: &dyn Boltzmann, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
+        *chains = self.step_from_like(machine, &chains.hidden, Some(&chains.visible), rng)?;
         Ok(())
     }
 }

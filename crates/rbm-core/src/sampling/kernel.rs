@@ -5,7 +5,8 @@
 
 use candle_core::Tensor;
 
-use crate::{Rbm, Result, Rng};
+use crate::model::Boltzmann;
+use crate::{Result, Rng};
 
 /// min(1, exp(log_ratio)), the probability with which a move is accepted; 0 where the ratio is no number.
 pub(crate) fn acceptance(log_ratio: f64) -> f64 {
@@ -28,14 +29,19 @@ pub trait Kernel {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Self::State>;
+    fn init(&self, machine: &dyn Boltzmann, visible: Tensor, rng: &mut Rng) -> Result<Self::State>;
 
     /// One step of all chains.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    fn step(&self, rbm: &Rbm, state: &mut Self::State, rng: &mut Rng) -> Result<Self::Info>;
+    fn step(
+        &self,
+        machine: &dyn Boltzmann,
+        state: &mut Self::State,
+        rng: &mut Rng,
+    ) -> Result<Self::Info>;
 
     /// So many steps of all chains; what they tell is dropped.
     ///
@@ -44,13 +50,13 @@ pub trait Kernel {
     /// When shapes or types do not fit the machine.
     fn advance(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         state: &mut Self::State,
         steps: usize,
         rng: &mut Rng,
     ) -> Result<()> {
         for _ in 0..steps {
-            self.step(rbm, state, rng)?;
+            self.step(machine, state, rng)?;
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{AnnealingPath, Chains, Kernel, beta_column};
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::state::{State, counts, get, get_counts, get_numbers, numbers};
-use crate::{Error, Rbm, Result, Rng, ops};
+use crate::{Error, Result, Rng, ops};
 
 /// The acceptance that ladders are spaced for: near 0.23 is best for one chain of swaps, more costs little and mixes well.
 pub const TARGET_ACCEPTANCE: f64 = 0.4;
@@ -112,19 +113,25 @@ impl Tempering {
     /// # Errors
     ///
     /// When the machine does not suit the path.
-    pub fn climb(&self, rbm: &Rbm, chains: usize, steps: usize, rng: &mut Rng) -> Result<Replicas> {
-        let mut visible = self.path.sample_at_zero(rbm, chains, rng)?;
+    pub fn climb(
+        &self,
+        machine: &dyn Boltzmann,
+        chains: usize,
+        steps: usize,
+        rng: &mut Rng,
+    ) -> Result<Replicas> {
+        let mut visible = self.path.sample_at_zero(machine, chains, rng)?;
         let mut levels = Vec::with_capacity(self.betas.len());
         for &beta in &self.betas {
-            let betas = beta_column(rbm, &vec![beta; chains])?;
-            let mut chains = self.path.chains(rbm, visible, &betas, rng)?;
+            let betas = beta_column(machine, &vec![beta; chains])?;
+            let mut chains = self.path.chains(machine, visible, &betas, rng)?;
             for _ in 0..steps {
-                chains = self.path.step(rbm, &chains.hidden, &betas, rng)?;
+                chains = self.path.step(machine, (&chains.visible, &chains.hidden), &betas, rng)?;
             }
             visible = chains.visible.clone();
             levels.push(visible.clone());
         }
-        self.init(rbm, Tensor::cat(&levels, 0)?, rng)
+        self.init(machine, Tensor::cat(&levels, 0)?, rng)
     }
 
     /// Replicas that stand on this ladder where `replicas` stand on that of `from`: each level takes those of the level with
@@ -135,7 +142,7 @@ impl Tempering {
     /// When the machine does not suit the path.
     pub fn move_over(
         &self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         from: &Self,
         replicas: &Replicas,
         rng: &mut Rng,
@@ -148,8 +155,8 @@ impl Tempering {
         let levels = self.betas.iter().map(|&beta| nearest(beta) * chains);
         let rows: Vec<u32> =
             levels.flat_map(|start| (start..start + chains).map(|row| row as u32)).collect();
-        let rows = Tensor::new(rows, rbm.device())?;
-        self.init(rbm, replicas.rows.visible.index_select(&rows, 0)?, rng)
+        let rows = Tensor::new(rows, machine.device())?;
+        self.init(machine, replicas.rows.visible.index_select(&rows, 0)?, rng)
     }
 
     /// The ladder of `levels` levels over which all gaps would be equally easy, as far as the acceptance over the present gaps
@@ -187,12 +194,12 @@ impl Tempering {
     }
 
     /// The inverse temperature of each row, of the level `shift` above or below where there is one.
-    fn column(&self, rbm: &Rbm, chains: usize, shift: isize) -> Result<Tensor> {
+    fn column(&self, machine: &dyn Boltzmann, chains: usize, shift: isize) -> Result<Tensor> {
         let top = self.betas.len() - 1;
         let level = |i: usize| i.saturating_add_signed(shift).min(top);
         let betas: Vec<f64> =
             (0..=top).flat_map(|i| std::iter::repeat_n(self.betas[level(i)], chains)).collect();
-        beta_column(rbm, &betas)
+        beta_column(machine, &betas)
     }
 }
 
@@ -201,25 +208,35 @@ impl Kernel for Tempering {
     type Info = Swaps;
 
     /// Replicas at `visible`, `(levels · chains, visible)`, the rows of level 0 first.
-    fn init(&self, rbm: &Rbm, visible: Tensor, rng: &mut Rng) -> Result<Replicas> {
+    fn init(&self, machine: &dyn Boltzmann, visible: Tensor, rng: &mut Rng) -> Result<Replicas> {
         let (rows, levels) = (visible.dim(0)?, self.betas.len());
         if levels < 2 || rows == 0 || !rows.is_multiple_of(levels) {
             let expected = format!("the same number of rows for each of {levels} levels");
             return Err(Error::invalid("replicas", expected, format!("{rows} rows")));
         }
-        let betas = self.column(rbm, rows / levels, 0)?;
-        let rows_of = self.path.chains(rbm, visible, &betas, rng)?;
+        let betas = self.column(machine, rows / levels, 0)?;
+        let rows_of = self.path.chains(machine, visible, &betas, rng)?;
         Ok(Replicas { rows: rows_of, ends: vec![End::Neither; rows], steps: 0 })
     }
 
-    fn step(&self, rbm: &Rbm, replicas: &mut Replicas, rng: &mut Rng) -> Result<Swaps> {
+    fn step(
+        &self,
+        machine: &dyn Boltzmann,
+        replicas: &mut Replicas,
+        rng: &mut Rng,
+    ) -> Result<Swaps> {
         let (levels, rows) = (self.betas.len(), replicas.ends.len());
         let chains = rows / levels;
-        let betas = self.column(rbm, chains, 0)?;
-        let (visible, products) = self.path.reconstruct(rbm, &replicas.rows.hidden, &betas, rng)?;
+        let betas = self.column(machine, chains, 0)?;
+        let (visible, products) = self.path.reconstruct(
+            machine,
+            (&replicas.rows.visible, &replicas.rows.hidden),
+            &betas,
+            rng,
+        )?;
         let [own, above, below] = [0, 1, -1].map(|shift| {
-            let betas = self.column(rbm, chains, shift)?;
-            to_host(&self.path.log_weight(rbm, &visible, &products, &betas)?)
+            let betas = self.column(machine, chains, shift)?;
+            to_host(&self.path.log_weight(machine, &visible, &products, &betas)?)
         });
         let own = own?;
         let up = (above?.narrow(0, 0, rows - chains)? - own.narrow(0, 0, rows - chains)?)?;
@@ -242,10 +259,10 @@ impl Kernel for Tempering {
             }
         }
         let arrivals = replicas.arrange(&order, chains);
-        let order = Tensor::new(order, rbm.device())?;
+        let order = Tensor::new(order, machine.device())?;
         let visible = visible.index_select(&order, 0)?;
         let hidden_inputs = products.index_select(&order, 0)?;
-        let hidden = self.path.sample_hidden(rbm, &hidden_inputs, &betas, rng)?;
+        let hidden = self.path.sample_hidden(machine, &hidden_inputs, &betas, rng)?;
         replicas.rows = Chains { visible, hidden_inputs, hidden };
         replicas.steps += 1;
         Ok(Swaps { acceptance, arrivals, up, down })

@@ -61,6 +61,11 @@ impl Concat {
         Ok(Self { groups: layers.into_iter().map(place).collect::<Result<_>>()? })
     }
 
+    /// The layers, and the columns of each.
+    pub fn layers(&self) -> Vec<(&dyn Layer, Range<usize>)> {
+        self.groups.iter().map(|group| (&*group.layer, group.columns.clone())).collect()
+    }
+
     /// What every group says of its part of `x`, one group after the other.
     fn each(
         &self,

@@ -196,8 +196,7 @@ impl Stateful for Tempered {
         let replicas = Replicas::restored(&without_prefix(REPLICAS, state))?;
         let means = [get(state, "visible_mean")?, get(state, "hidden_mean")?];
         // Only until the machine is there to space it again.
-        let path =
-            AnnealingPath { visible_field: means[0].clone(), hidden_field: means[1].clone() };
+        let path = AnnealingPath { rest_field: means[0].clone(), last_field: means[1].clone() };
         let [round, round_arrivals, report, report_arrivals] = get_counts(state, "sums")?;
         let sums = |name, sweeps, arrivals| -> Result<_> {
             Ok(SwapTotals { acceptance: get_numbers(state, name)?, sweeps, arrivals })

@@ -1,0 +1,185 @@
+//! What samplers and estimators ask of a machine, restricted or not.
+//!
+//! Units that are coupled are drawn one after the other, units that are not may be drawn together. So the units of a machine
+//! have colours: units of one colour are independent once all others are given. The last colour is never needed to know how
+//! probable the others are: it is summed out. A restricted machine has two colours, its layers.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::ops::device::to_host;
+use crate::{Layer, Rbm, Result, Rng, ops};
+
+/// A Boltzmann machine, E(r, l) = E_r(r) + E_l(l) − S(r) − l·C(r): the units l of the last colour, all other units r (the
+/// rest), the couplings S within the rest, and what the rest says to the last, C(r), which is linear in each unit.
+///
+/// Rest and last are tensors `(rows, width)`, a row for each configuration.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use rbm_core::model::Boltzmann;
+/// use rbm_core::{Rbm, Units};
+///
+/// fn mean_free_energy(machine: &dyn Boltzmann, rest: &Tensor) -> rbm_core::Result<f32> {
+///     Ok(machine.free_energy(rest)?.mean_all()?.to_scalar()?)
+/// }
+///
+/// let rbm = Rbm::new(&Units::bernoulli(3), &Units::bernoulli(2), DType::F32, &Device::Cpu)?;
+/// let rest = Tensor::zeros((1, 3), DType::F32, &Device::Cpu)?;
+/// assert!((mean_free_energy(&rbm, &rest)? + 4f32.ln()).abs() < 1e-6); // four hidden configurations, all of energy 0
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+pub trait Boltzmann: std::fmt::Debug + Send + Sync {
+    /// The units that chains carry.
+    fn rest(&self) -> &dyn Layer;
+
+    /// The units of the last colour, independent given the rest. Of width 0 where every unit is coupled with another that
+    /// may not be summed out with it.
+    fn last(&self) -> &dyn Layer;
+
+    /// Every parameter by name.
+    fn parameters(&self) -> Vec<(String, &Var)>;
+
+    /// The type of all parameters.
+    fn dtype(&self) -> DType;
+
+    /// Where the parameters lie.
+    fn device(&self) -> &Device;
+
+    /// C(r), what the rest `(rows, rest)` says to each unit of the last colour, `(rows, last)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn last_inputs(&self, rest: &Tensor) -> Result<Tensor>;
+
+    /// What the last colour `(rows, last)` says to each unit of the rest, `(rows, rest)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn rest_inputs(&self, last: &Tensor) -> Result<Tensor>;
+
+    /// Whether units of the rest are coupled with each other.
+    fn has_interaction(&self) -> bool {
+        false
+    }
+
+    /// S(r), what the couplings within the rest `(rows, rest)` take from the energy, `(rows,)`; `None` where there are none.
+    /// Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn interaction(&self, _rest: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The rest drawn anew, colour by colour, from p(rest | last) at the temperatures given: `(rows, rest)`, a leaf. `rest`
+    /// is how it was: couplings within the rest need it, and units with numbers of draws of their own keep these. It may be
+    /// left out where there is neither.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type, and when `rest` is needed and left out.
+    fn draw_rest(
+        &self,
+        rest: Option<&Tensor>,
+        last: &Tensor,
+        tempered: Option<Tempered>,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let inputs = self.rest_inputs(last)?.detach();
+        match (tempered, rest) {
+            (Some(Tempered { field, betas }), _) => {
+                self.rest().sample(&ops::interpolate_inputs(&inputs, betas, field)?, rng)
+            }
+            (None, Some(rest)) => self.rest().sample_like(&inputs, rest, rng),
+            (None, None) => self.rest().sample(&inputs, rng),
+        }
+    }
+
+    /// Asks whether the machine is a distribution at all.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be normalised: no partition function exists.
+    fn check_normalisable(&self) -> Result<()>;
+
+    /// E(r, l) in nats, `(rows,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's widths and type.
+    fn energy(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
+        let interaction = (self.last_inputs(rest)? * last)?.sum(1)?;
+        let energy = ((self.rest().energy(rest)? + self.last().energy(last)?)? - interaction)?;
+        match self.interaction(rest)? {
+            Some(within) => Ok((energy - within)?),
+            None => Ok(energy),
+        }
+    }
+
+    /// F(r) = −log Σ_l exp(−E(r, l)) in nats, `(rows,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn free_energy(&self, rest: &Tensor) -> Result<Tensor> {
+        let energy = (self.rest().energy(rest)? - self.last().cgf(&self.last_inputs(rest)?)?)?;
+        match self.interaction(rest)? {
+            Some(within) => Ok((energy - within)?),
+            None => Ok(energy),
+        }
+    }
+}
+
+/// Inverse temperatures of the couplings, and what the rest is told where they are weak.
+#[derive(Debug, Clone, Copy)]
+pub struct Tempered<'a> {
+    /// What stands in for the couplings as β falls to 0, `(rest,)`.
+    pub field: &'a Tensor,
+    /// β of each row, `(rows, 1)`.
+    pub betas: &'a Tensor,
+}
+
+impl Tempered<'_> {
+    /// β of each row, on the CPU.
+    pub(crate) fn values(&self) -> Result<Vec<f64>> {
+        Ok(to_host(self.betas)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+/// Two colours: the visible units are the rest, the hidden ones the last.
+impl Boltzmann for Rbm {
+    fn rest(&self) -> &dyn Layer {
+        self.visible()
+    }
+
+    fn last(&self) -> &dyn Layer {
+        self.hidden()
+    }
+
+    fn parameters(&self) -> Vec<(String, &Var)> {
+        self.parameters()
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype()
+    }
+
+    fn device(&self) -> &Device {
+        self.device()
+    }
+
+    fn last_inputs(&self, rest: &Tensor) -> Result<Tensor> {
+        self.hidden_inputs(rest)
+    }
+
+    fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
+        self.visible_inputs(last)
+    }
+
+    fn check_normalisable(&self) -> Result<()> {
+        self.check_normalisable()
+    }
+}

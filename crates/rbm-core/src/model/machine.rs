@@ -1,0 +1,407 @@
+//! A Boltzmann machine of any shape: layers, and couplings between them or within them.
+//!
+//! Ackley, Hinton, Sejnowski 1985. A layer is still units that are independent once their inputs are given, unless a lateral
+//! coupling joins them: then they are drawn one after the other.
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::lateral::{LateralUnits, lateral_sweep};
+use super::{Boltzmann, Colouring, Coupling, Tempered};
+use crate::units::{Concat, NoUnits};
+use crate::{Error, Layer, Result, Rng, Units, ops};
+
+/// Layers and couplings, E(x) = Σ E_layer(x) − Σ couplings. The layers are drawn in their order; as many of the last ones as are
+/// not coupled with each other are summed out.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor, Var};
+/// use rbm_core::estimate::log_partition;
+/// use rbm_core::model::{Coupling, Machine};
+/// use rbm_core::Units;
+///
+/// // Two spins that pull each other the same way: Z = 2·e + 2/e.
+/// let spins = Units::Spin { size: 2 }.build(DType::F64, &Device::Cpu)?;
+/// let weights = Var::new(&[[0f64, 1.0], [1.0, 0.0]], &Device::Cpu)?;
+/// let machine = Machine::new(vec![spins], vec![Coupling::Lateral { layer: 0, weights }])?;
+/// let z = 2.0 * 1f64.exp() + 2.0 * (-1f64).exp();
+/// assert!((log_partition(&machine)? - z.ln()).abs() < 1e-12);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Machine {
+    rest: Concat,
+    last: Last,
+    couplings: Vec<Coupling>,
+    /// How many layers the rest has.
+    first_of_last: usize,
+    /// The unit of a graph that each column is, rest first; `None` where columns have no other order than that of the layers.
+    order: Option<Vec<u32>>,
+    dtype: DType,
+    device: Device,
+}
+
+/// The layers that are summed out.
+#[derive(Debug)]
+enum Last {
+    Layers(Concat),
+    None(NoUnits),
+}
+
+impl Machine {
+    /// A machine of these layers and couplings.
+    ///
+    /// # Errors
+    ///
+    /// Without layers, for couplings that do not fit them, and for lateral couplings of units that are not discrete.
+    pub fn new(layers: Vec<Box<dyn Layer>>, couplings: Vec<Coupling>) -> Result<Self> {
+        for coupling in &couplings {
+            coupling.check(&layers)?;
+            if let Coupling::Lateral { layer, .. } = coupling
+                && layers[*layer].discrete().is_none()
+            {
+                let expected = "lateral couplings of discrete units";
+                let found = layers[*layer].units().to_string();
+                return Err(Error::invalid("a machine", expected, found));
+            }
+        }
+        let vars: Vec<Var> = layers
+            .iter()
+            .flat_map(|layer| layer.vars())
+            .map(|(_, var)| var.clone())
+            .chain(couplings.iter().map(|coupling| coupling.weights().clone()))
+            .collect();
+        let Some((dtype, device)) = vars.first().map(|var| (var.dtype(), var.device().clone()))
+        else {
+            return Err(Error::invalid("a machine", "at least one layer", "none"));
+        };
+        if let Some(other) = vars.iter().find(|var| var.dtype() != dtype) {
+            let found = format!("{:?}", other.dtype());
+            return Err(Error::invalid("a machine's parameters", format!("{dtype:?}"), found));
+        }
+        let first_of_last = first_summed_out(layers.len(), &couplings);
+        let mut rest = layers;
+        let last = rest.split_off(first_of_last);
+        let last = match last.is_empty() {
+            true => Last::None(NoUnits::new(dtype, &device)?),
+            false => Last::Layers(Concat::new(last)?),
+        };
+        let rest = Concat::new(rest)?;
+        Ok(Self { rest, last, couplings, first_of_last, order: None, dtype, device })
+    }
+
+    /// Units on a graph, E(x) = −Σ w_k·x_i·x_j − Σ b_i·x_i over the `pairs` (i, j): a layer for each colour of
+    /// [`Colouring::greedy`]. `units` says of what kind they are, a column each.
+    ///
+    /// # Errors
+    ///
+    /// For pairs that are no graph of these units, and when there is not a weight for each pair and a bias for each unit.
+    pub fn on_graph(
+        units: &Units,
+        pairs: &[[u32; 2]],
+        weights: &[f64],
+        biases: &[f64],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let count = units.width();
+        if weights.len() != pairs.len() || biases.len() != count {
+            let expected = format!("{} weights and {count} biases", pairs.len());
+            let found = format!("{} and {}", weights.len(), biases.len());
+            return Err(Error::invalid("a machine on a graph", expected, found));
+        }
+        let colouring = Colouring::greedy(count, pairs)?;
+        Self::coloured(units, pairs, weights, biases, &colouring, (dtype, device))
+    }
+
+    /// [`Machine::on_graph`] with colours of one's own. Pairs within a colour are refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::on_graph`], and for colours that are not proper.
+    pub fn coloured(
+        units: &Units,
+        pairs: &[[u32; 2]],
+        weights: &[f64],
+        biases: &[f64],
+        colouring: &Colouring,
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self> {
+        let mut order = Vec::with_capacity(colouring.colours.len());
+        let mut places = vec![0u32; colouring.colours.len()];
+        let mut layers = Vec::new();
+        for colour in 0..colouring.count {
+            let of_colour: Vec<u32> = (0..colouring.colours.len())
+                .filter(|&unit| colouring.colours[unit] == colour)
+                .map(|unit| unit as u32)
+                .collect();
+            let layer = units.with_width(of_colour.len())?.build(dtype, device)?;
+            let bias: Vec<f64> = of_colour.iter().map(|&unit| biases[unit as usize]).collect();
+            if let Some((_, var)) = layer.vars().first() {
+                var.set(&Tensor::new(bias, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)?;
+            }
+            for (place, &unit) in of_colour.iter().enumerate() {
+                places[unit as usize] = place as u32;
+            }
+            order.extend(of_colour);
+            layers.push(layer);
+        }
+        let mut couplings = Vec::new();
+        for b in 0..colouring.count {
+            for a in 0..b {
+                let (mut joined, mut strengths) = (Vec::new(), Vec::new());
+                for (&[i, j], &weight) in pairs.iter().zip(weights) {
+                    let colours = [i, j].map(|unit| colouring.colours[unit as usize]);
+                    let places = [i, j].map(|unit| places[unit as usize]);
+                    if colours == [a, b] {
+                        joined.push(places);
+                    } else if colours == [b, a] {
+                        joined.push([places[1], places[0]]);
+                    } else {
+                        continue;
+                    }
+                    strengths.push(weight);
+                }
+                if !joined.is_empty() {
+                    let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
+                    let weights = Var::from_tensor(&strengths.to_device(device)?)?;
+                    couplings.push(Coupling::Edges { layers: [a, b], pairs: joined, weights });
+                }
+            }
+        }
+        let is_within =
+            |&&[i, j]: &&[u32; 2]| colouring.colours[i as usize] == colouring.colours[j as usize];
+        if let Some(pair) = pairs.iter().find(is_within) {
+            let found = format!("{pair:?} of one colour");
+            return Err(Error::invalid("a colouring", "two colours at every edge", found));
+        }
+        Ok(Self { order: Some(order), ..Self::new(layers, couplings)? })
+    }
+
+    /// The layers in their order, and the columns that each has among those of the rest or of the last colour.
+    pub fn layers(&self) -> Vec<(&dyn Layer, Range<usize>)> {
+        let last = match &self.last {
+            Last::Layers(last) => last.layers(),
+            Last::None(_) => Vec::new(),
+        };
+        self.rest.layers().into_iter().chain(last).collect()
+    }
+
+    /// The couplings.
+    pub fn couplings(&self) -> &[Coupling] {
+        &self.couplings
+    }
+
+    /// Whole configurations `(rows, units)` from rest and last: in the order of the graph's units, or of the layers.
+    ///
+    /// # Errors
+    ///
+    /// When there are not as many columns as units.
+    pub fn configuration(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
+        let both = match &self.last {
+            Last::Layers(_) => Tensor::cat(&[rest, last], 1)?,
+            Last::None(_) => rest.clone(),
+        };
+        let Some(order) = &self.order else { return Ok(both) };
+        let mut places = vec![0u32; order.len()];
+        for (place, &unit) in order.iter().enumerate() {
+            places[unit as usize] = place as u32;
+        }
+        Ok(both.index_select(&Tensor::new(places, both.device())?, 1)?)
+    }
+
+    /// The part of `x`, all of whose columns are of the rest or of the last colour, that belongs to layer `layer`.
+    fn part(&self, layer: usize, x: &Tensor) -> Result<Tensor> {
+        let columns = &self.layers()[layer].1;
+        Ok(x.narrow(1, columns.start, columns.len())?.contiguous()?)
+    }
+
+    /// What the layers in `from`, as they are in `x`, say to layer `to`; `None` where none of them is coupled with it.
+    fn said(&self, from: Range<usize>, x: &Tensor, to: usize) -> Result<Option<Tensor>> {
+        let width = self.layers()[to].1.len();
+        let mut sum: Option<Tensor> = None;
+        for coupling in &self.couplings {
+            let other = match coupling.layers() {
+                [a, b] if a == to && b != to => b,
+                [a, b] if b == to && a != to => a,
+                _ => continue,
+            };
+            if from.contains(&other) {
+                let said = coupling.inputs(other, &self.part(other, x)?, width)?;
+                sum = Some(match sum {
+                    Some(sum) => (sum + said)?,
+                    None => said,
+                });
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What the layers in `from` say to those in `to`, side by side.
+    fn inputs(&self, from: Range<usize>, x: &Tensor, to: Range<usize>) -> Result<Tensor> {
+        let zeros = |width: usize| Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device());
+        let parts = to.map(|layer| match self.said(from.clone(), x, layer)? {
+            Some(said) => Ok(said),
+            None => Ok(zeros(self.layers()[layer].1.len())?),
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        match &parts[..] {
+            [] => Ok(zeros(0)?),
+            [one] => Ok(one.clone()),
+            parts => Ok(Tensor::cat(parts, 1)?),
+        }
+    }
+
+    /// The lateral coupling of a layer.
+    fn lateral(&self, layer: usize) -> Option<&Var> {
+        self.couplings.iter().find_map(|coupling| match coupling {
+            Coupling::Lateral { layer: of, weights } if *of == layer => Some(weights),
+            _ => None,
+        })
+    }
+}
+
+/// The first of the last layers that are not coupled with each other; at least one layer is left before it.
+fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
+    let is_free = |first: usize| {
+        couplings.iter().all(|coupling| coupling.layers().into_iter().min() < Some(first))
+    };
+    (1..layers).find(|&first| is_free(first)).unwrap_or(layers)
+}
+
+impl Boltzmann for Machine {
+    fn rest(&self) -> &dyn Layer {
+        &self.rest
+    }
+
+    fn last(&self) -> &dyn Layer {
+        match &self.last {
+            Last::Layers(last) => last,
+            Last::None(none) => none,
+        }
+    }
+
+    /// `layers.0.bias` and so on, then `couplings.0.weight`.
+    fn parameters(&self) -> Vec<(String, &Var)> {
+        let layers = self.layers().into_iter().enumerate().flat_map(|(i, (layer, _))| {
+            layer.vars().into_iter().map(move |(name, var)| (format!("layers.{i}.{name}"), var))
+        });
+        let weights = self.couplings.iter().enumerate();
+        let weights = weights.map(|(i, c)| (format!("couplings.{i}.weight"), c.weights()));
+        layers.chain(weights).collect()
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn last_inputs(&self, rest: &Tensor) -> Result<Tensor> {
+        self.inputs(0..self.first_of_last, rest, self.first_of_last..self.layers().len())
+    }
+
+    fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
+        self.inputs(self.first_of_last..self.layers().len(), last, 0..self.first_of_last)
+    }
+
+    fn has_interaction(&self) -> bool {
+        let is_within = |coupling: &Coupling| {
+            coupling.layers().into_iter().all(|layer| layer < self.first_of_last)
+        };
+        self.couplings.iter().any(is_within)
+    }
+
+    fn interaction(&self, rest: &Tensor) -> Result<Option<Tensor>> {
+        let mut sum: Option<Tensor> = None;
+        for coupling in &self.couplings {
+            let [a, b] = coupling.layers();
+            if a.max(b) >= self.first_of_last {
+                continue;
+            }
+            let (from, to) = (self.part(a, rest)?, self.part(b, rest)?);
+            let term = (coupling.inputs(a, &from, to.dim(1)?)? * to)?.sum(1)?;
+            let term = if a == b { (term / 2.0)? } else { term };
+            sum = Some(match sum {
+                Some(sum) => (sum + term)?,
+                None => term,
+            });
+        }
+        Ok(sum)
+    }
+
+    fn draw_rest(
+        &self,
+        rest: Option<&Tensor>,
+        last: &Tensor,
+        tempered: Option<Tempered>,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let from_last = self.rest_inputs(last)?.detach();
+        let mut now = match rest {
+            Some(rest) => rest.detach(),
+            None if !self.has_interaction() => from_last.zeros_like()?,
+            None => {
+                let expected = "how the units were that are coupled with each other";
+                return Err(Error::invalid("a sweep", expected, "nothing"));
+            }
+        };
+        for layer in 0..self.first_of_last {
+            let (units, columns) = self.layers().swap_remove(layer);
+            let of_layer = |x: &Tensor| x.narrow(1, columns.start, columns.len())?.contiguous();
+            let mut inputs = of_layer(&from_last)?;
+            if let Some(said) = self.said(0..self.first_of_last, &now, layer)? {
+                inputs = (inputs + said.detach())?;
+            }
+            if let Some(Tempered { field, betas }) = tempered {
+                let field = field.narrow(0, columns.start, columns.len())?;
+                inputs = ops::interpolate_inputs(&inputs, betas, &field)?;
+            }
+            let drawn = match (self.lateral(layer), units.discrete()) {
+                (Some(weights), Some(discrete)) => {
+                    let betas = match &tempered {
+                        Some(tempered) => tempered.values()?,
+                        None => vec![1.0; inputs.dim(0)?],
+                    };
+                    let (bias, support) = (units.bias()?, discrete.support());
+                    let coupled = LateralUnits { weights, bias: &bias, support: &support };
+                    lateral_sweep(&of_layer(&now)?, &inputs, &betas, coupled, rng)?
+                }
+                _ => units.sample(&inputs, rng)?,
+            };
+            now = match self.first_of_last {
+                1 => drawn,
+                _ => {
+                    let (start, end) = (columns.start, now.dim(1)?);
+                    let before = now.narrow(1, 0, start)?;
+                    let after = now.narrow(1, columns.end, end - columns.end)?;
+                    let parts = [before, drawn, after];
+                    let parts: Vec<_> =
+                        parts.into_iter().filter(|part| part.elem_count() > 0).collect();
+                    Tensor::cat(&parts, 1)?
+                }
+            };
+        }
+        Ok(now)
+    }
+
+    /// Bounded units always are one; couplings between unbounded ones are refused, whatever their strength.
+    fn check_normalisable(&self) -> Result<()> {
+        let layers = self.layers();
+        for coupling in &self.couplings {
+            let is_unbounded = |layer: usize| -> Result<bool> {
+                Ok(layers[layer].0.tails()?.iter().any(|tail| tail.precision < f64::INFINITY))
+            };
+            let [a, b] = coupling.layers();
+            if is_unbounded(a)? && is_unbounded(b)? {
+                let found = format!("{} and {}", layers[a].0.units(), layers[b].0.units());
+                let expected = "couplings with bounded units on one side";
+                return Err(Error::invalid("a machine", expected, found));
+            }
+        }
+        Ok(())
+    }
+}

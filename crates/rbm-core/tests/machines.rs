@@ -1,0 +1,293 @@
+//! Laws of machines of any shape: exact numbers from elsewhere, stationarity, and what may not change the answer.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::estimate::{AisOptions, Annealing, BidirectionalAis, TemperingConfig, log_partition};
+use rbm_core::model::{Boltzmann, Colouring, Coupling, Machine};
+use rbm_core::sampling::{AnnealingPath, Tempering};
+use rbm_core::{Gibbs, Kernel, Layer, Rng, Units};
+
+const CPU: Device = Device::Cpu;
+
+/// Word k of splitmix64.
+fn word(seed: u64, k: u64) -> u64 {
+    let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// `n` numbers in [−scale, scale).
+fn numbers(seed: u64, n: u64, scale: f64) -> Vec<f64> {
+    let unit = |k| 2.0 * (word(seed, k) >> 11) as f64 * (-53f64).exp2() - 1.0;
+    (0..n).map(|k| scale * unit(k)).collect()
+}
+
+/// A symmetric matrix of zero diagonal from its upper triangle, row by row.
+fn symmetric(n: usize, upper: &[f64]) -> Tensor {
+    let mut matrix = vec![0.0; n * n];
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+    for ((i, j), &weight) in pairs.zip(upper) {
+        (matrix[i * n + j], matrix[j * n + i]) = (weight, weight);
+    }
+    Tensor::from_vec(matrix, (n, n), &CPU).unwrap()
+}
+
+fn layer(units: &str, bias: &[f64]) -> Box<dyn Layer> {
+    let layer = units.parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
+    layer.vars()[0].1.set(&Tensor::new(bias, &CPU).unwrap()).unwrap();
+    layer
+}
+
+fn lateral(layer: usize, n: usize, upper: &[f64]) -> Coupling {
+    Coupling::Lateral { layer, weights: Var::from_tensor(&symmetric(n, upper)).unwrap() }
+}
+
+/// Ten units, all coupled.
+fn ten(kind: &str) -> Machine {
+    let bias = numbers(2, 10, 0.5);
+    let couplings = vec![lateral(0, 10, &numbers(1, 45, 1.0))];
+    Machine::new(vec![layer(&format!("{kind}:10"), &bias)], couplings).unwrap()
+}
+
+/// Six visible and four hidden units, coupled within both layers and between them.
+fn with_hidden() -> Machine {
+    let layers =
+        vec![layer("bernoulli:6", &numbers(6, 6, 0.5)), layer("bernoulli:4", &numbers(7, 4, 0.5))];
+    let w = Tensor::from_vec(numbers(3, 24, 1.0), (6, 4), &CPU).unwrap();
+    let couplings = vec![
+        Coupling::Dense { layers: [0, 1], weights: Var::from_tensor(&w).unwrap() },
+        lateral(0, 6, &numbers(4, 15, 0.8)),
+        lateral(1, 4, &numbers(5, 6, 0.8)),
+    ];
+    Machine::new(layers, couplings).unwrap()
+}
+
+/// The pairs of an L×L torus, each once.
+fn torus(side: u32) -> Vec<[u32; 2]> {
+    let at = |row: u32, column: u32| row % side * side + column % side;
+    let sites = (0..side).flat_map(|row| (0..side).map(move |column| (row, column)));
+    sites.flat_map(|(r, c)| [[at(r, c), at(r, c + 1)], [at(r, c), at(r + 1, c)]]).collect()
+}
+
+/// The Ising model on a torus, at the coupling K.
+fn ising(side: u32, coupling: f64) -> Machine {
+    let (pairs, spins) = (torus(side), (side * side) as usize);
+    let units = Units::Spin { size: spins };
+    let weights = vec![coupling; pairs.len()];
+    Machine::on_graph(&units, &pairs, &weights, &vec![0.0; spins], DType::F64, &CPU).unwrap()
+}
+
+#[track_caller]
+fn close(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+}
+
+#[test]
+fn the_generator_is_splitmix64() {
+    let words = [0, 1, 2].map(|k| word(0, k));
+    assert_eq!(words, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+}
+
+#[test]
+fn small_machines_have_their_partition_functions() {
+    close(log_partition(&ten("bernoulli")).unwrap(), 9.2877612909, 1e-9);
+    close(log_partition(&ten("spin")).unwrap(), 11.9486814725, 1e-9);
+    close(log_partition(&with_hidden()).unwrap(), 8.0492553695, 1e-9);
+}
+
+/// Kaufman 1949, twenty decimals away from any code of ours.
+#[test]
+fn the_ising_model_has_kaufmans_partition_function() {
+    let known = [(0.2, 11.7714703585), (0.4, 14.5610930238), (0.6, 20.0565328843)];
+    for (coupling, log_z) in known {
+        close(log_partition(&ising(4, coupling)).unwrap(), log_z, 1e-9);
+    }
+}
+
+/// A torus of even sides has two colours, of which one is summed out; of odd sides it needs a third.
+#[test]
+fn colours_are_layers() {
+    let widths = |machine: &Machine| -> Vec<usize> {
+        machine.layers().iter().map(|(layer, _)| layer.units().width()).collect()
+    };
+    let even = ising(4, 0.4);
+    assert_eq!((widths(&even), even.has_interaction()), (vec![8, 8], false));
+    let odd = ising(3, 0.4);
+    assert!(widths(&odd).len() > 2 && odd.has_interaction());
+    assert_eq!(odd.rest().units().width() + odd.last().units().width(), 9);
+}
+
+/// However the units are coloured, the machine is the same: one colour for each unit against as few as can be.
+#[test]
+fn colours_do_not_change_the_machine() {
+    let pairs: Vec<_> = torus(3);
+    let (weights, biases) = (numbers(8, 18, 1.0), numbers(9, 9, 0.5));
+    let units = Units::Spin { size: 9 };
+    let few = Machine::on_graph(&units, &pairs, &weights, &biases, DType::F64, &CPU).unwrap();
+    let each = Colouring { colours: (0..9).rev().collect(), count: 9 };
+    let many =
+        Machine::coloured(&units, &pairs, &weights, &biases, &each, (DType::F64, &CPU)).unwrap();
+    close(log_partition(&few).unwrap(), log_partition(&many).unwrap(), 1e-10);
+    let upper: Vec<f64> = (0..9u32)
+        .flat_map(|i| (i + 1..9).map(move |j| (i, j)))
+        .map(|(i, j)| {
+            let is = |pair: &&[u32; 2]| **pair == [i, j] || **pair == [j, i];
+            pairs.iter().position(|pair| is(&pair)).map_or(0.0, |k| weights[k])
+        })
+        .collect();
+    let dense = Machine::new(vec![layer("spin:9", &biases)], vec![lateral(0, 9, &upper)]).unwrap();
+    close(log_partition(&few).unwrap(), log_partition(&dense).unwrap(), 1e-10);
+}
+
+/// Marginals of 20,000 chains after `sweeps` sweeps from all zeros or all down, beside the exact ones.
+fn means(machine: &Machine, start: f64, sweeps: usize) -> Vec<f64> {
+    let mut rng = Rng::new(3);
+    let shape = (20_000, machine.rest().units().width());
+    let start = Tensor::full(start, shape, &CPU).unwrap();
+    let mut chains = Gibbs::default().init(machine, start, &mut rng).unwrap();
+    Gibbs::default().advance(machine, &mut chains, sweeps, &mut rng).unwrap();
+    let all = machine.configuration(&chains.visible, &chains.hidden).unwrap();
+    all.mean(0).unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn gibbs_sampling_finds_the_means_of_coupled_units() {
+    let bernoulli = [
+        0.817722114,
+        0.601563522,
+        0.508921936,
+        0.748619164,
+        0.353516198,
+        0.567720509,
+        0.756371227,
+        0.698111021,
+        0.433187941,
+        0.783088029,
+    ];
+    let spin = [
+        0.653642613,
+        0.150543673,
+        -0.435625326,
+        0.712954586,
+        -0.573759951,
+        -0.618184430,
+        0.447842241,
+        0.658530234,
+        -0.379992882,
+        0.459960308,
+    ];
+    // Four standard errors: 4·½/√20000 and 4·1/√20000.
+    for (kind, start, exact, error) in
+        [("bernoulli", 0.0, bernoulli, 0.0142), ("spin", -1.0, spin, 0.0283)]
+    {
+        for (found, exact) in means(&ten(kind), start, 60).into_iter().zip(exact) {
+            close(found, exact, error);
+        }
+    }
+    let hidden = [
+        0.635122159,
+        0.470103561,
+        0.774561468,
+        0.708186678,
+        0.502823415,
+        0.755178752,
+        0.357796735,
+        0.467593384,
+        0.611194662,
+        0.451139650,
+    ];
+    for (found, exact) in means(&with_hidden(), 0.0, 60).into_iter().zip(hidden) {
+        close(found, exact, 0.0142);
+    }
+}
+
+/// Two coupled spins drawn at once, each given what the other was, do not follow p(x): the check above is no formality.
+#[test]
+fn drawing_coupled_units_together_is_wrong() {
+    let units = Units::Spin { size: 2 };
+    let same = Colouring { colours: vec![0, 0], count: 1 };
+    let error =
+        Machine::coloured(&units, &[[0, 1]], &[1.0], &[0.0, 0.0], &same, (DType::F64, &CPU))
+            .unwrap_err();
+    assert!(error.to_string().contains("two colours at every edge"), "{error}");
+}
+
+/// β·E for every β, above 1 too: what a temperature of statistical mechanics is.
+#[test]
+fn temperature_is_a_path() {
+    let machine = ten("bernoulli");
+    for (tau, log_z) in [(0.5, 13.4812377578), (2.0, 7.8422185115)] {
+        let path = AnnealingPath::temperature(&machine).unwrap();
+        let betas: Vec<f64> = (0..=2000).map(|i| i as f64 / 2000.0 / tau).collect();
+        let mut rng = Rng::new(5);
+        let mut annealing = Annealing::forward(&machine, path, betas, 200, &mut rng).unwrap();
+        while !annealing.is_done() {
+            annealing.step(&machine, &mut rng).unwrap();
+        }
+        let found = annealing.log_partition(&machine).unwrap();
+        close(found.value, log_z, 0.03);
+    }
+}
+
+/// From both sides: 64 spins, of which no computer could go through all configurations of the rest either (2³² of them).
+#[test]
+fn log_z_of_a_lattice_comes_from_both_sides() {
+    let known = 56.5993887604; // 8×8 at K = 0.4
+    let machine = ising(8, 0.4);
+    let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
+    let options = AisOptions { chains: 100, betas: 1000, both: true, tempering, seed: 1 };
+    let path = AnnealingPath::temperature(&machine).unwrap();
+    let mut sides = BidirectionalAis::new(&machine, path, options).unwrap();
+    while !sides.is_done() {
+        sides.step().unwrap();
+    }
+    let found = sides.found();
+    for estimate in [found.forward, found.bridge, found.reverse] {
+        close(estimate.unwrap().value, known, 0.1);
+    }
+}
+
+/// Tempering is the same for couplings within the rest: every level keeps its distribution.
+#[test]
+fn replicas_of_coupled_units_change_places() {
+    let machine = with_hidden();
+    let path = AnnealingPath::from_biases(&machine).unwrap();
+    let (tempering, mut rng) = (Tempering::even(path, 3).unwrap(), Rng::new(4));
+    let mut replicas = tempering.climb(&machine, 5_000, 5, &mut rng).unwrap();
+    let mut sum = vec![0.0; 10];
+    for _ in 0..20 {
+        tempering.step(&machine, &mut replicas, &mut rng).unwrap();
+        let top = tempering.top(&replicas).unwrap().mean(0).unwrap().to_vec1::<f64>().unwrap();
+        sum.iter_mut().zip(top).for_each(|(sum, mean)| *sum += mean / 20.0);
+    }
+    close(sum[0], 0.635122159, 0.0142);
+    close(sum[6], 0.357796735, 0.0142);
+}
+
+#[test]
+fn what_is_no_machine_is_refused_by_name() {
+    let no = |pairs: &[[u32; 2]]| {
+        let weights = vec![1.0; pairs.len()];
+        let units = Units::Spin { size: 3 };
+        Machine::on_graph(&units, pairs, &weights, &[0.0; 3], DType::F64, &CPU)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(no(&[[0, 1], [2, 2]]).contains("edge 1: expected two different units"));
+    assert!(no(&[[0, 1], [1, 0]]).contains("edge 1: expected each edge once"));
+    assert!(no(&[[0, 3]]).contains("edge 0: expected two of the units 0 to 2"));
+    let refuse = |weights: Tensor| {
+        let weights = Var::from_tensor(&weights).unwrap();
+        let coupling = Coupling::Lateral { layer: 0, weights };
+        Machine::new(vec![layer("spin:2", &[0.0; 2])], vec![coupling]).unwrap_err().to_string()
+    };
+    assert!(refuse(Tensor::new(&[[1f64, 0.0], [0.0, 0.0]], &CPU).unwrap()).contains("W[0][0]"));
+    assert!(refuse(Tensor::new(&[[0f64, 1.0], [0.5, 0.0]], &CPU).unwrap()).contains("W[1][0]"));
+    let weights = Var::zeros((2, 2), DType::F64, &CPU).unwrap();
+    let gaussian = Machine::new(
+        vec![layer("gaussian:2", &[0.0; 2])],
+        vec![Coupling::Lateral { layer: 0, weights }],
+    );
+    assert!(gaussian.unwrap_err().to_string().contains("discrete"));
+}
