@@ -96,7 +96,7 @@ fn small_machines_have_their_partition_functions() {
     close(log_partition(&with_hidden()).unwrap(), 8.0492553695, 1e-9);
 }
 
-/// Kaufman 1949, twenty decimals away from any code of ours.
+/// Kaufman 1949: numbers from his formula.
 #[test]
 fn the_ising_model_has_kaufmans_partition_function() {
     let known = [(0.2, 11.7714703585), (0.4, 14.5610930238), (0.6, 20.0565328843)];
@@ -230,7 +230,7 @@ fn temperature_is_a_path() {
     }
 }
 
-/// From both sides: 64 spins, of which no computer could go through all configurations of the rest either (2³² of them).
+/// From both sides: 64 spins, too many to go through.
 #[test]
 fn log_z_of_a_lattice_comes_from_both_sides() {
     let known = 56.5993887604; // 8×8 at K = 0.4
@@ -255,7 +255,7 @@ fn replicas_of_coupled_units_change_places() {
     let path = AnnealingPath::from_biases(&machine).unwrap();
     let (tempering, mut rng) = (Tempering::even(path, 3).unwrap(), Rng::new(4));
     let mut replicas = tempering.climb(&machine, 5_000, 5, &mut rng).unwrap();
-    let mut sum = vec![0.0; 10];
+    let mut sum = [0.0; 10];
     for _ in 0..20 {
         tempering.step(&machine, &mut replicas, &mut rng).unwrap();
         let top = tempering.top(&replicas).unwrap().mean(0).unwrap().to_vec1::<f64>().unwrap();

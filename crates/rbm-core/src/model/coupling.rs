@@ -22,11 +22,11 @@ pub enum Coupling {
         /// W, `(width, width)`: symmetric, zero on the diagonal and within a site of several columns.
         weights: Var,
     },
-    /// Some units of one layer with some of another: Σ w_k·x_a[i_k]·x_b[j_k].
+    /// Some units of one layer with some of another: Σ w·x_a·x_b over pairs of units.
     Edges {
         /// a and b.
         layers: [usize; 2],
-        /// The columns i_k of a and j_k of b.
+        /// The column of a and the column of b of each pair.
         pairs: Vec<[u32; 2]>,
         /// w, `(pairs,)`.
         weights: Var,

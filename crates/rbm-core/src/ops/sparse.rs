@@ -194,7 +194,7 @@ fn looks_denser<T: Real>(x: &[T], width: usize, most: f64) -> bool {
     f64::from(nonzero) > MARGIN * most * seen as f64
 }
 
-/// NonzeroColumns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.
+/// Columns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.
 pub(super) const PIECE: usize = 64;
 
 /// acc ← acc + Σ valueᵢ·matrix[columnᵢ], of the columns `at..at + N` of a row-major matrix `width` wide.
