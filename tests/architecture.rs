@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 /// The most lines of a source file: one concept, whole.
 const LONGEST: usize = 600;
 /// The crates, each above those that it may import.
-const CRATES: [(&str, &str, &str); 4] = [
+const CRATES: [(&str, &str, &str); 5] = [
     ("rbm-core", "rbm_core", "lib.rs"),
     ("data", "candle_dbn_data", "lib.rs"),
-    ("dbn", "dbn", "lib.rs"),
-    ("cli", "dbn_cli", "main.rs"),
+    ("boltzmann", "candle_boltzmann", "lib.rs"),
+    ("dbn", "candle_dbn", "lib.rs"),
+    ("cli", "candle_dbn_cli", "main.rs"),
 ];
 
 /// The one file outside `ops` with `unsafe` in it.
@@ -43,7 +44,7 @@ fn sources(name: &str) -> Vec<Source> {
         }
     }
     files.sort();
-    assert!(files.len() > 5, "the sources of {name} are not where they were");
+    assert!(files.len() > 2, "the sources of {name} are not where they were");
     files.into_iter().map(Source::read).collect()
 }
 
@@ -405,7 +406,7 @@ fn libraries_return_errors() {
     let words =
         [".unwrap()", ".expect(", "panic!", "todo!", "unimplemented!", "unreachable!", "anyhow"];
     let mut wrong = Vec::new();
-    for source in CRATES[..3].iter().flat_map(|(name, ..)| sources(name)) {
+    for source in CRATES[..4].iter().flat_map(|(name, ..)| sources(name)) {
         let found = words.iter().filter(|word| source.code.contains(*word));
         wrong.extend(found.map(|word| format!("{}: {word}", source.name())));
     }

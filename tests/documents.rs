@@ -13,4 +13,7 @@ mod guide {
 
     #[doc = include_str!("../docs/guide/src/hub.md")]
     struct Hub;
+
+    #[doc = include_str!("../docs/guide/src/machines.md")]
+    struct Machines;
 }

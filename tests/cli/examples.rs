@@ -3,7 +3,7 @@
 use crate::common::{Place, SplitMix, answer, idx, npy};
 
 /// The README and the guide's pages with commands in them.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     include_str!("../../README.md"),
     include_str!("../../docs/guide/src/cli.md"),
     include_str!("../../docs/guide/src/data.md"),
@@ -11,6 +11,7 @@ const PAGES: [&str; 7] = [
     include_str!("../../docs/guide/src/likelihood.md"),
     include_str!("../../docs/guide/src/labels.md"),
     include_str!("../../docs/guide/src/hub.md"),
+    include_str!("../../docs/guide/src/machines.md"),
 ];
 
 /// Lines that are not run, by how they begin, and why.
@@ -36,7 +37,7 @@ const NOT_RUN: [(&str, &str); 15] = [
 ];
 
 /// Commands that have help.
-const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import bench \
+const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import anneal bench \
     reproduce completions man";
 
 /// The commands in the shell blocks of the README and the guide, without what is said behind `#`.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alignments;
+mod anneal;
 mod bad_input;
 mod bench;
 mod codes;

@@ -56,6 +56,8 @@ mod import;
 
 mod manual;
 
+mod anneal;
+
 mod bench;
 mod reproduce;
 
@@ -144,6 +146,7 @@ fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
         Command::Data(args) => {
             output::line(progress::hub(bars, "data")?.data(&args.name)?.display().to_string())
         }
+        Command::Anneal(args) => anneal::run(args, bars),
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
         Command::Completions(args) => manual::completions(args),

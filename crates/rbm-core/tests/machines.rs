@@ -221,7 +221,7 @@ fn temperature_is_a_path() {
         let path = AnnealingPath::temperature(&machine).unwrap();
         let betas: Vec<f64> = (0..=2000).map(|i| i as f64 / 2000.0 / tau).collect();
         let mut rng = Rng::new(5);
-        let mut annealing = Annealing::forward(&machine, path, betas, 200, &mut rng).unwrap();
+        let mut annealing = Annealing::forward_to(&machine, path, betas, 200, &mut rng).unwrap();
         while !annealing.is_done() {
             annealing.step(&machine, &mut rng).unwrap();
         }

@@ -1,5 +1,6 @@
 //! What the user typed, as it was typed. Nothing here is opened, built or checked against anything else.
 
+mod anneal;
 mod bench;
 mod codes;
 mod compare;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::progress::WORDS;
 
+pub use anneal::Anneal;
 pub use bench::{Bench, Method};
 pub use codes::{Decode, Encode};
 pub use compare::Compare;
@@ -35,7 +37,7 @@ pub use reproduce::Reproduce;
 pub use sample::{Label, Sample};
 pub use score::Score;
 
-/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, bench, reproduce.
+/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -84,6 +86,7 @@ pub enum Command {
     #[cfg(feature = "hub")]
     Data(Data),
     Import(Import),
+    Anneal(Anneal),
     Bench(Bench),
     Reproduce(Reproduce),
     Completions(Completions),

@@ -43,12 +43,28 @@ pub struct Annealing {
 }
 
 impl Annealing {
-    /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1, or to wherever log Z is wanted.
+    /// `chains` chains from β = 0 upwards; `betas` ascend from 0 to 1.
+    ///
+    /// # Errors
+    ///
+    /// For a machine without a partition function, for inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 chains.
+    pub fn forward(
+        machine: &dyn Boltzmann,
+        path: AnnealingPath,
+        betas: Vec<f64>,
+        chains: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        check_end(&betas)?;
+        Self::forward_to(machine, path, betas, chains, rng)
+    }
+
+    /// The same to another end: `betas` ascend from 0 to the inverse temperature at which log Z is wanted.
     ///
     /// # Errors
     ///
     /// For a machine without a partition function, for inverse temperatures that do not ascend from 0, and for fewer than 2 chains.
-    pub fn forward(
+    pub fn forward_to(
         machine: &dyn Boltzmann,
         path: AnnealingPath,
         betas: Vec<f64>,
@@ -65,13 +81,14 @@ impl Annealing {
     ///
     /// # Errors
     ///
-    /// For inverse temperatures that do not ascend from 0, and for fewer than 2 samples or samples of another width.
+    /// For inverse temperatures that do not ascend from 0 to 1, and for fewer than 2 samples or samples of another width.
     pub fn reverse(
         machine: &dyn Boltzmann,
         path: AnnealingPath,
         mut betas: Vec<f64>,
         samples: Tensor,
     ) -> Result<Self> {
+        check_end(&betas)?;
         betas.reverse();
         Self::new(machine, path, betas, Direction::Reverse, samples)
     }
@@ -175,6 +192,17 @@ impl Annealing {
             Direction::Forward => Estimate { value: at_zero + ratio.value, ..ratio },
             Direction::Reverse => Estimate { value: at_zero - ratio.value, ..ratio },
         })
+    }
+}
+
+/// Errors unless the last inverse temperature is 1, the machine itself.
+fn check_end(betas: &[f64]) -> Result<()> {
+    match betas.last() {
+        Some(1.0) => Ok(()),
+        last => {
+            let expected = "numbers that ascend from 0 to 1";
+            Err(Error::invalid("inverse temperatures", expected, format!("{last:?} at the end")))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Chains: ways to move configurations through a machine's distribution, and what chains say of themselves.
 
+mod anneal;
 mod annealing_path;
 mod clamped;
 mod gibbs;
@@ -9,6 +10,7 @@ pub mod mixing;
 mod tempering;
 pub mod trajectory;
 
+pub use anneal::{Best, SimulatedAnnealing};
 pub use annealing_path::{AnnealingPath, beta_column};
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};

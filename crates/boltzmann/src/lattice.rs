@@ -1,0 +1,91 @@
+//! Lattices and complete graphs of spins: the Ising model, the ±J glass, the model of Sherrington and Kirkpatrick.
+
+use rbm_core::{Error, Result, Units};
+
+use crate::Graph;
+
+/// The most units of a lattice.
+const MOST: usize = 1 << 22;
+
+/// Which sides of a rectangle are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// None.
+    Open,
+    /// Left and right.
+    Cylinder,
+    /// Left and right, top and bottom.
+    Torus,
+}
+
+/// The edges of a rectangle, and the number of each: 2(row·columns + column) to the right, one more downwards.
+fn edges([rows, columns]: [usize; 2], boundary: Boundary) -> Result<Vec<(u64, [u32; 2])>> {
+    let wrong =
+        |expected: &str| Err(Error::invalid("a lattice", expected, format!("{rows}x{columns}")));
+    if rows == 0 || columns == 0 || rows.saturating_mul(columns) > MOST {
+        return wrong("1 to 4194304 units");
+    }
+    let (is_round, is_closed) = (boundary != Boundary::Open, boundary == Boundary::Torus);
+    // Of two rows that are joined around, each pair of neighbours would be joined twice.
+    if (is_round && columns < 3) || (is_closed && rows < 3) {
+        return wrong("at least 3 units along a side that is joined to the other");
+    }
+    let mut edges = Vec::new();
+    for row in 0..rows {
+        for column in 0..columns {
+            let unit = row * columns + column;
+            let number = 2 * unit as u64;
+            if column + 1 < columns || is_round {
+                let right = row * columns + (column + 1) % columns;
+                edges.push((number, [unit as u32, right as u32]));
+            }
+            if row + 1 < rows || is_closed {
+                let below = (row + 1) % rows * columns + column;
+                edges.push((number + 1, [unit as u32, below as u32]));
+            }
+        }
+    }
+    Ok(edges)
+}
+
+/// The Ising model: spins on a torus of `rows` and `columns`, all neighbours coupled by J = 1, without a field. In two
+/// dimensions it orders below the temperature 2/ln(1 + √2) = 2.269 (Onsager 1944).
+///
+/// # Errors
+///
+/// For sides below 3, which would be joined twice, and for more than 4,194,304 spins.
+pub fn ising(rows: usize, columns: usize) -> Result<Graph> {
+    let edges: Vec<_> = edges([rows, columns], Boundary::Torus)?;
+    Ok(spins([rows, columns], edges, |_| 1.0))
+}
+
+/// The ±J spin glass (Edwards and Anderson 1975): couplings of +1 and −1 with equal chances. Edge number k, as
+/// 2(row·columns + column) to the right and one more downwards, is +1 where the highest bit of word k of splitmix64 is set.
+///
+/// # Errors
+///
+/// As [`ising`]; an open lattice may have any sides.
+pub fn plus_minus(rows: usize, columns: usize, boundary: Boundary, seed: u64) -> Result<Graph> {
+    let edges = edges([rows, columns], boundary)?;
+    let sign = |number: u64| if word(seed, number) >> 63 == 1 { 1.0 } else { -1.0 };
+    Ok(spins([rows, columns], edges, sign))
+}
+
+fn spins(shape: [usize; 2], edges: Vec<(u64, [u32; 2])>, coupling: impl Fn(u64) -> f64) -> Graph {
+    let size = shape[0] * shape[1];
+    Graph {
+        units: Units::Spin { size },
+        couplings: edges.iter().map(|(number, _)| coupling(*number)).collect(),
+        edges: edges.into_iter().map(|(_, edge)| edge).collect(),
+        fields: vec![0.0; size],
+        shape: Some(shape),
+    }
+}
+
+/// Word k of splitmix64 (Steele, Lea, Flood 2014).
+fn word(seed: u64, k: u64) -> u64 {
+    let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,128 @@
+//! Simulated annealing: chains of a machine whose temperature falls, and the lowest energies that they have seen.
+
+use candle_core::Tensor;
+
+use super::{AnnealingPath, beta_column};
+use crate::model::Boltzmann;
+use crate::ops::device::to_host;
+use crate::{Error, Result, Rng};
+
+/// A sweep at each of these inverse temperatures (Kirkpatrick, Gelatt, Vecchi 1983). It is the walk of annealed importance
+/// sampling along [`AnnealingPath::temperature`], without weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulatedAnnealing {
+    /// β = 1/τ of each sweep.
+    pub betas: Vec<f64>,
+}
+
+/// The best of each read.
+#[derive(Debug, Clone)]
+pub struct Best {
+    /// The units of the rest, `(reads, rest)`.
+    pub rest: Tensor,
+    /// The units of the last colour, `(reads, last)`.
+    pub last: Tensor,
+    /// The lowest energy that each read has seen on its way.
+    pub energies: Vec<f64>,
+}
+
+impl SimulatedAnnealing {
+    /// `sweeps` sweeps from the temperature `from` down to `to`, each by the same factor colder than the one before.
+    ///
+    /// # Errors
+    ///
+    /// Without a sweep, and for temperatures that do not fall or are not above 0.
+    pub fn between(from: f64, to: f64, sweeps: usize) -> Result<Self> {
+        let falls = from.is_finite() && to > 0.0 && to <= from;
+        if !falls || sweeps == 0 {
+            let found = format!("{from} to {to} in {sweeps} sweeps");
+            let expected = "temperatures above 0 that fall, and at least one sweep";
+            return Err(Error::invalid("annealing", expected, found));
+        }
+        let share = |i: usize| i as f64 / (sweeps.max(2) - 1) as f64;
+        let betas = (0..sweeps).map(|i| (from / to).powf(share(i)) / from);
+        Ok(Self { betas: betas.collect() })
+    }
+
+    /// `reads` independent chains, from configurations drawn evenly; the best of each, not the last.
+    ///
+    /// # Errors
+    ///
+    /// Without a read, when the machine cannot be normalised, and when shapes or types do not fit it.
+    pub fn run(&self, machine: &dyn Boltzmann, reads: usize, rng: &mut Rng) -> Result<Best> {
+        self.run_with(machine, reads, rng, |_| true)
+    }
+
+    /// The same, telling `watch` after each sweep how many are done; it ends early where that answers no.
+    ///
+    /// # Errors
+    ///
+    /// As [`SimulatedAnnealing::run`].
+    pub fn run_with(
+        &self,
+        machine: &dyn Boltzmann,
+        reads: usize,
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<Best> {
+        machine.check_normalisable()?;
+        let Some(&first) = self.betas.first().filter(|_| reads > 0) else {
+            return Err(Error::invalid("annealing", "a sweep and a read", "none"));
+        };
+        let path = AnnealingPath::temperature(machine)?;
+        let column = |beta: f64| beta_column(machine, &vec![beta; reads]);
+        let start = path.sample_at_zero(machine, reads, rng)?;
+        let mut chains = path.chains(machine, start, &column(first)?, rng)?;
+        let energies = |rest: &Tensor, last: &Tensor| -> Result<Vec<f64>> {
+            Ok(to_host(&machine.energy(rest, last)?.detach())?.to_vec1()?)
+        };
+        let mut best = Best {
+            energies: energies(&chains.visible, &chains.hidden)?,
+            rest: chains.visible.clone(),
+            last: chains.hidden.clone(),
+        };
+        for (sweep, &beta) in self.betas.iter().enumerate() {
+            let from = (&chains.visible, &chains.hidden);
+            chains = path.step(machine, from, &column(beta)?, rng)?;
+            best.take(
+                &chains.visible,
+                &chains.hidden,
+                &energies(&chains.visible, &chains.hidden)?,
+            )?;
+            if !watch(sweep + 1) {
+                break;
+            }
+        }
+        Ok(best)
+    }
+}
+
+impl Best {
+    /// The lowest energy of all reads.
+    pub fn lowest(&self) -> Option<f64> {
+        self.energies.iter().copied().min_by(f64::total_cmp)
+    }
+
+    /// How many reads came to within `tolerance` of `energy`.
+    pub fn hits(&self, energy: f64, tolerance: f64) -> usize {
+        self.energies.iter().filter(|found| **found <= energy + tolerance).count()
+    }
+
+    /// Keeps what is lower.
+    fn take(&mut self, rest: &Tensor, last: &Tensor, energies: &[f64]) -> Result<()> {
+        let reads = self.energies.len();
+        let is_lower = |read: usize| energies[read] < self.energies[read];
+        if !(0..reads).any(is_lower) {
+            return Ok(());
+        }
+        let rows = (0..reads).map(|read| (read + if is_lower(read) { reads } else { 0 }) as u32);
+        let rows = Tensor::from_iter(rows, rest.device())?;
+        for (best, new) in [(&mut self.rest, rest), (&mut self.last, last)] {
+            if best.elem_count() > 0 {
+                *best = Tensor::cat(&[&*best, new], 0)?.index_select(&rows, 0)?;
+            }
+        }
+        self.energies.iter_mut().zip(energies).for_each(|(best, new)| *best = best.min(*new));
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Simulated annealing, beside optima that are known exactly.
+
+use crate::common::{Place, read_npy};
+
+/// The optimum of an open ±J lattice of 256 spins, −350 by going through all rows (seed 2): annealing comes there, and not below.
+#[test]
+fn a_known_optimum_is_found_and_written() {
+    let place = Place::new();
+    let words = "anneal pmj:16x16:seed=2 --target -350 --sweeps 1000 --reads 200 --from 3 --to 0.2";
+    let said = place.dbn(&format!("{words} --out best.npy --json")).done();
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&found["energy"], &found["units"]), (&(-350.0).into(), &256.into()));
+    assert!(found["hits"].as_u64().unwrap() > 0, "{found}");
+    assert!(found["seconds_to_solution"].as_f64().unwrap() > 0.0, "{found}");
+    let (shape, values) = read_npy(&place.read("best.npy"));
+    assert_eq!(shape, [16, 16]);
+    assert!(values.iter().all(|value| value.abs() == 1.0));
+
+    // The same seed finds the same, and a table says so too.
+    let again = place.dbn(words).done();
+    assert!(again.out.contains(&format!("{} of 200", found["hits"])), "{}", again.out);
+}
+
+#[test]
+fn what_cannot_be_annealed_is_refused() {
+    let place = Place::new();
+    place.dbn("anneal potts:4x4").misused(&["potts:4x4", "ising:ROWSxCOLUMNS"]);
+    place.dbn("anneal ising:2x4").misused(&["2x4", "at least 3 units"]);
+    place.dbn("anneal pmj:4x4 --from 1 --to 2").misused(&["1 to 2", "fall"]);
+    place.dbn("anneal pmj:4x4 --to 0").misused(&["above 0"]);
+    place.dbn("anneal pmj:4x4 --out best.png").misused(&["best.png", ".npy"]);
+    place.write("best.npy", "");
+    place.dbn("anneal pmj:4x4 --out best.npy").failed(&["best.npy", "--force"]);
+    // No read comes to what no configuration has: that is said, and is no success.
+    let said = place.dbn("anneal pmj:4x4:seed=1 --target -19 --sweeps 50 --reads 5").done();
+    assert!(said.out.contains("0 of 5") && said.out.contains("not known"), "{}", said.out);
+}
