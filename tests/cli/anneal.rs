@@ -29,6 +29,7 @@ fn what_cannot_be_annealed_is_refused() {
     place.dbn("anneal pmj:4x4 --from 1 --to 2").misused(&["1 to 2", "fall"]);
     place.dbn("anneal pmj:4x4 --to 0").misused(&["above 0"]);
     place.dbn("anneal pmj:4x4 --out best.png").misused(&["best.png", ".npy"]);
+    place.dbn("anneal ising:2048x2048").misused(&["--reads 100", "at most 16"]);
     place.write("best.npy", "");
     place.dbn("anneal pmj:4x4 --out best.npy").failed(&["best.npy", "--force"]);
     // No read comes to what no configuration has: that is said, and is no success.

@@ -33,16 +33,20 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// When there is not one number for each unit.
+    /// When there is not one number for each unit, and for an edge of a unit that there is not.
     pub fn energy(&self, x: &[f64]) -> Result<f64> {
         if x.len() != self.fields.len() {
             let expected = format!("{} numbers", self.fields.len());
             return Err(Error::invalid("a configuration", expected, x.len().to_string()));
         }
-        let along = |(edge, coupling): (&[u32; 2], &f64)| -> f64 {
-            edge.iter().map(|&unit| x[unit as usize]).product::<f64>() * coupling
-        };
-        let couplings: f64 = self.edges.iter().zip(&self.couplings).map(along).sum();
+        let mut couplings = 0.0;
+        for (edge, coupling) in self.edges.iter().zip(&self.couplings) {
+            let [Some(a), Some(b)] = edge.map(|unit| x.get(unit as usize)) else {
+                let expected = format!("two of the units 0 to {}", x.len().saturating_sub(1));
+                return Err(Error::invalid("an edge", expected, format!("{edge:?}")));
+            };
+            couplings += coupling * a * b;
+        }
         let fields: f64 = self.fields.iter().zip(x).map(|(field, x)| field * x).sum();
         Ok(-couplings - fields)
     }

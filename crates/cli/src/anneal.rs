@@ -8,6 +8,7 @@ use candle_core::DType;
 use indicatif::MultiProgress;
 use rbm_core::Rng;
 use rbm_core::sampling::{Best, SimulatedAnnealing};
+use rbm_core::state::write_whole;
 use serde::Serialize;
 
 use crate::args::Anneal;
@@ -15,6 +16,8 @@ use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{device, interrupt, npy, output, progress};
 
+/// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
+const MOST: usize = 1 << 26;
 /// How near to an energy counts as having it: bonds are whole numbers.
 const TOLERANCE: f64 = 1e-3;
 /// How sure the time to solution is to have seen one.
@@ -52,6 +55,12 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let annealing = SimulatedAnnealing::between(args.from, args.to, args.sweeps as usize)
         .map_err(Usage::of)
         .context("--from, --to")?;
+    let (units, reads) = (graph.units.width(), args.reads as usize);
+    if units.saturating_mul(reads) > MOST {
+        let most = (MOST / units).max(1);
+        let error = anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} spins");
+        return Err(Usage::of(error));
+    }
     if let Some(out) = &args.out {
         output::check_free(&[out], args.force)?;
         if out.extension().is_none_or(|extension| extension != "npy") {
@@ -61,11 +70,10 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let machine = graph.machine(DType::F32, &device::find(&args.place.device)?)?;
     let bar = progress::bar(bars, args.sweeps.into());
     let (_caught, start) = (interrupt::catch()?, Instant::now());
-    let best =
-        annealing.run_with(&machine, args.reads as usize, &mut Rng::new(args.seed), |done| {
-            bar.set_position(done as u64);
-            !interrupt::is_asked()
-        });
+    let best = annealing.run_with(&machine, reads, &mut Rng::new(args.seed), |done| {
+        bar.set_position(done as u64);
+        !interrupt::is_asked()
+    });
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     if interrupt::is_asked() {
@@ -78,8 +86,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         let rest_and_last = machine.configuration(&best.rest, &best.last)?;
         let [rows, columns] = graph.shape.unwrap_or([1, graph.units.width()]);
         let configuration = rest_and_last.get(read)?.reshape((rows, columns))?;
-        std::fs::write(out, npy::bytes(&configuration)?)
-            .with_context(|| out.display().to_string())?;
+        write_whole(out, &npy::bytes(&configuration)?)?;
     }
     if args.json {
         return output::json(&found);

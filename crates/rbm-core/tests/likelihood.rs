@@ -92,7 +92,7 @@ fn a_path_joins_independent_units_to_the_machine() {
         );
         for beta in [0.0, 0.3, 1.0] {
             let betas = rbm_core::sampling::beta_column(&rbm, &[beta; 32]).unwrap();
-            let weight = path.log_weight(&rbm, &v, &products, &betas).unwrap();
+            let [weight] = path.log_weights(&rbm, &v, &products, [&betas]).unwrap();
             let log_p = (weight - rbm.visible().energy(&v).unwrap()).unwrap();
             let expected = at(&rbm, &path, beta).free_energy(&v).unwrap().neg().unwrap();
             assert_close("−F", &flat(&log_p), &flat(&expected), tolerance);

@@ -202,15 +202,25 @@ fn gibbs_sampling_finds_the_means_of_coupled_units() {
     }
 }
 
-/// Two coupled spins drawn at once, each given what the other was, do not follow p(x): the check above is no formality.
+/// Coupled units of one colour would be drawn at once, each given what the other was, and not follow p(x): they are refused, and
+/// so are colours and pairs of which something is missing.
 #[test]
-fn drawing_coupled_units_together_is_wrong() {
+fn colours_that_are_not_proper_are_refused() {
     let units = Units::Spin { size: 2 };
     let same = Colouring { colours: vec![0, 0], count: 1 };
     let error =
         Machine::coloured(&units, &[[0, 1]], &[1.0], &[0.0, 0.0], &same, (DType::F64, &CPU))
             .unwrap_err();
     assert!(error.to_string().contains("two colours at every edge"), "{error}");
+    let refused = |pair: [u32; 2], colours: Vec<usize>, count| {
+        let colouring = Colouring { colours, count };
+        Machine::coloured(&units, &[pair], &[1.0], &[0.0; 2], &colouring, (DType::F64, &CPU))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused([0, 1], vec![0], 1).contains("2 colours"));
+    assert!(refused([0, 2], vec![0, 1], 2).contains("edge 0: expected two of the units 0 to 1"));
+    assert!(refused([0, 1], vec![0, 2], 3).contains("each of the colours 0 to 2"));
 }
 
 /// β·E for every β, above 1 too: what a temperature of statistical mechanics is.
@@ -265,6 +275,32 @@ fn replicas_of_coupled_units_change_places() {
     close(sum[6], 0.357796735, 0.0142);
 }
 
+/// Three Potts sites coupled laterally: the means of all nine columns by enumeration, and by chains.
+#[test]
+fn coupled_sites_of_several_states_have_their_means() {
+    let pairs = (0..9).flat_map(|i| (i + 1..9).map(move |j| (i, j)));
+    let upper: Vec<f64> = pairs
+        .zip(numbers(10, 36, 1.0))
+        .map(|((i, j), weight)| if i / 3 == j / 3 { 0.0 } else { weight })
+        .collect();
+    let potts = layer("potts(3):3", &numbers(11, 9, 0.5));
+    let machine = Machine::new(vec![potts], vec![lateral(0, 9, &upper)]).unwrap();
+    let all = machine.rest().discrete().unwrap().configuration(0..27).unwrap();
+    let weights = machine.free_energy(&all).unwrap().neg().unwrap().exp().unwrap();
+    let total = weights.sum_all().unwrap().to_scalar::<f64>().unwrap();
+    let exact = weights.unsqueeze(0).unwrap().matmul(&all).unwrap().get(0).unwrap();
+    let exact = exact.to_vec1::<f64>().unwrap();
+    // All chains begin in the first state of each site.
+    let mut rng = Rng::new(6);
+    let start = all.narrow(0, 0, 1).unwrap().repeat((20_000, 1)).unwrap();
+    let mut chains = Gibbs::default().init(&machine, start, &mut rng).unwrap();
+    Gibbs::default().advance(&machine, &mut chains, 30, &mut rng).unwrap();
+    for (found, exact) in chains.visible.mean(0).unwrap().to_vec1().unwrap().into_iter().zip(exact)
+    {
+        close(found, exact / total, 0.0142);
+    }
+}
+
 #[test]
 fn what_is_no_machine_is_refused_by_name() {
     let no = |pairs: &[[u32; 2]]| {
@@ -290,4 +326,15 @@ fn what_is_no_machine_is_refused_by_name() {
         vec![Coupling::Lateral { layer: 0, weights }],
     );
     assert!(gaussian.unwrap_err().to_string().contains("discrete"));
+    // Two states of one site are never on together: what couples them would pull at draws, and at no energy.
+    let within = Tensor::new(&[[0f64, 1.0], [1.0, 0.0]], &CPU).unwrap();
+    let coupling = || Coupling::Lateral { layer: 0, weights: Var::from_tensor(&within).unwrap() };
+    let site = Machine::new(vec![layer("potts(2):1", &[0.0; 2])], vec![coupling()]);
+    assert!(
+        site.unwrap_err().to_string().contains("W[1][0]: expected 0 between a unit and itself")
+    );
+    let twice = Machine::new(vec![layer("spin:2", &[0.0; 2])], vec![coupling(), coupling()]);
+    assert!(twice.unwrap_err().to_string().contains("one lateral coupling of layer 0"));
+    let draws = Machine::new(vec![layer("multinomial(3):2", &[0.0; 2])], vec![coupling()]);
+    assert!(draws.unwrap_err().to_string().contains("one by one"));
 }

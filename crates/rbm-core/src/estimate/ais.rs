@@ -55,7 +55,7 @@ impl Annealing {
         chains: usize,
         rng: &mut Rng,
     ) -> Result<Self> {
-        check_end(&betas)?;
+        check_ladder(&betas, Some(1.0))?;
         Self::forward_to(machine, path, betas, chains, rng)
     }
 
@@ -71,6 +71,7 @@ impl Annealing {
         chains: usize,
         rng: &mut Rng,
     ) -> Result<Self> {
+        check_ladder(&betas, None)?;
         machine.check_normalisable()?;
         let visible = path.sample_at_zero(machine, chains, rng)?;
         Self::new(machine, path, betas, Direction::Forward, visible)
@@ -88,7 +89,7 @@ impl Annealing {
         mut betas: Vec<f64>,
         samples: Tensor,
     ) -> Result<Self> {
-        check_end(&betas)?;
+        check_ladder(&betas, Some(1.0))?;
         betas.reverse();
         Self::new(machine, path, betas, Direction::Reverse, samples)
     }
@@ -100,17 +101,6 @@ impl Annealing {
         direction: Direction,
         visible: Tensor,
     ) -> Result<Self> {
-        let ends = (betas.first().copied(), betas.last().copied());
-        let (zero, sign) = match direction {
-            Direction::Forward => (ends.0, 1.0),
-            Direction::Reverse => (ends.1, -1.0),
-        };
-        let is_monotone = betas.windows(2).all(|pair| (pair[1] - pair[0]) * sign > 0.0);
-        if zero != Some(0.0) || betas.len() < 2 || !is_monotone {
-            let found = format!("{} numbers from {:?} to {:?}", betas.len(), ends.0, ends.1);
-            let expected = "numbers that ascend from 0";
-            return Err(Error::invalid("inverse temperatures", expected, found));
-        }
         if visible.dim(0)? < 2 {
             let found = visible.dim(0)?.to_string();
             return Err(Error::invalid("annealed importance sampling", "at least 2 chains", found));
@@ -151,8 +141,10 @@ impl Annealing {
         let [here, there] = [self.weighed - 1, self.weighed]
             .map(|i| beta_column(machine, &vec![self.betas[i]; chains]));
         let (here, there) = (here?, there?);
-        let weigh = |betas| self.path.log_weight(machine, &self.visible, &self.products, betas);
-        let gain = to_host(&(weigh(&there)? - weigh(&here)?)?)?.to_vec1::<f64>()?;
+        let ends = [&here, &there];
+        let [before, after] =
+            self.path.log_weights(machine, &self.visible, &self.products, ends)?;
+        let gain = to_host(&(after - before)?)?.to_vec1::<f64>()?;
         self.log_weights.iter_mut().zip(gain).for_each(|(weight, gain)| *weight += gain);
         self.weighed += 1;
         if !self.is_done() {
@@ -195,15 +187,19 @@ impl Annealing {
     }
 }
 
-/// Errors unless the last inverse temperature is 1, the machine itself.
-fn check_end(betas: &[f64]) -> Result<()> {
-    match betas.last() {
-        Some(1.0) => Ok(()),
-        last => {
-            let expected = "numbers that ascend from 0 to 1";
-            Err(Error::invalid("inverse temperatures", expected, format!("{last:?} at the end")))
-        }
+/// Errors unless `betas` ascend from 0, to `end` where that is given.
+fn check_ladder(betas: &[f64], end: Option<f64>) -> Result<()> {
+    let (first, last) = (betas.first().copied(), betas.last().copied());
+    let ascends = betas.len() > 1 && betas.windows(2).all(|pair| pair[1] > pair[0]);
+    if ascends && first == Some(0.0) && end.is_none_or(|end| last == Some(end)) {
+        return Ok(());
     }
+    let found = format!("{} numbers from {first:?} to {last:?}", betas.len());
+    let expected = match end {
+        Some(end) => format!("numbers that ascend from 0 to {end}"),
+        None => "numbers that ascend from 0".to_owned(),
+    };
+    Err(Error::invalid("inverse temperatures", expected, found))
 }
 
 impl Stateful for Annealing {

@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::ops::device::to_host;
-use crate::{Layer, Rbm, Result, Rng, ops};
+use crate::{Layer, Result, Rng, ops};
 
 /// A Boltzmann machine, E(r, l) = E_r(r) + E_l(l) − S(r) − l·C(r): the units l of the last colour, all other units r (the
 /// rest), the couplings S within the rest, and what the rest says to the last, C(r), which is linear in each unit.
@@ -111,7 +111,16 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     ///
     /// When the configurations do not have the machine's widths and type.
     fn energy(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
-        let interaction = (self.last_inputs(rest)? * last)?.sum(1)?;
+        self.energy_given(rest, &self.last_inputs(rest)?, last)
+    }
+
+    /// [`Boltzmann::energy`] where C(r) `(rows, last)` is known. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's widths and type.
+    fn energy_given(&self, rest: &Tensor, inputs: &Tensor, last: &Tensor) -> Result<Tensor> {
+        let interaction = (inputs * last)?.sum(1)?;
         let energy = ((self.rest().energy(rest)? + self.last().energy(last)?)? - interaction)?;
         match self.interaction(rest)? {
             Some(within) => Ok((energy - within)?),
@@ -125,7 +134,16 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     ///
     /// When the configurations do not have the machine's width and type.
     fn free_energy(&self, rest: &Tensor) -> Result<Tensor> {
-        let energy = (self.rest().energy(rest)? - self.last().cgf(&self.last_inputs(rest)?)?)?;
+        self.free_energy_given(rest, &self.last_inputs(rest)?)
+    }
+
+    /// [`Boltzmann::free_energy`] where C(r) `(rows, last)` is known. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn free_energy_given(&self, rest: &Tensor, inputs: &Tensor) -> Result<Tensor> {
+        let energy = (self.rest().energy(rest)? - self.last().cgf(inputs)?)?;
         match self.interaction(rest)? {
             Some(within) => Ok((energy - within)?),
             None => Ok(energy),
@@ -146,40 +164,5 @@ impl Tempered<'_> {
     /// β of each row, on the CPU.
     pub(crate) fn values(&self) -> Result<Vec<f64>> {
         Ok(to_host(self.betas)?.flatten_all()?.to_vec1()?)
-    }
-}
-
-/// Two colours: the visible units are the rest, the hidden ones the last.
-impl Boltzmann for Rbm {
-    fn rest(&self) -> &dyn Layer {
-        self.visible()
-    }
-
-    fn last(&self) -> &dyn Layer {
-        self.hidden()
-    }
-
-    fn parameters(&self) -> Vec<(String, &Var)> {
-        self.parameters()
-    }
-
-    fn dtype(&self) -> DType {
-        self.dtype()
-    }
-
-    fn device(&self) -> &Device {
-        self.device()
-    }
-
-    fn last_inputs(&self, rest: &Tensor) -> Result<Tensor> {
-        self.hidden_inputs(rest)
-    }
-
-    fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
-        self.visible_inputs(last)
-    }
-
-    fn check_normalisable(&self) -> Result<()> {
-        self.check_normalisable()
     }
 }

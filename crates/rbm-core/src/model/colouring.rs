@@ -40,6 +40,24 @@ impl Colouring {
         let count = colours.iter().max().map_or(0, |most| most + 1);
         Ok(Self { colours, count })
     }
+
+    /// Errors unless the units joined by `pairs` have different colours, and every colour below `count` has a unit.
+    pub(super) fn check(&self, pairs: &[[u32; 2]]) -> Result<()> {
+        neighbours(self.colours.len(), pairs)?;
+        let used: BTreeSet<usize> = self.colours.iter().copied().collect();
+        if !used.iter().copied().eq(0..self.count) {
+            let expected = format!("each of the colours 0 to {}", self.count.saturating_sub(1));
+            return Err(Error::invalid("a colouring", expected, format!("{used:?}")));
+        }
+        let is_within = |[i, j]: &&[u32; 2]| self.colours[*i as usize] == self.colours[*j as usize];
+        match pairs.iter().find(is_within) {
+            None => Ok(()),
+            Some(pair) => {
+                let found = format!("{pair:?} of one colour");
+                Err(Error::invalid("a colouring", "two colours at every edge", found))
+            }
+        }
+    }
 }
 
 /// The units that each is joined to.

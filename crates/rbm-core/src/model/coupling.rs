@@ -3,6 +3,7 @@
 use candle_core::{Tensor, Var};
 
 use crate::ops::device::to_host;
+use crate::units::{States, Support};
 use crate::{Error, Layer, Result, ops};
 
 /// What couples units of one layer or of two. Layers are numbered in the order of the machine.
@@ -26,14 +27,24 @@ pub enum Coupling {
     Edges {
         /// a and b.
         layers: [usize; 2],
-        /// The column of a and the column of b of each pair.
-        pairs: Vec<[u32; 2]>,
+        /// The column of a, and the column of b, of each pair: `u32`, `(pairs,)`.
+        columns: [Tensor; 2],
         /// w, `(pairs,)`.
         weights: Var,
     },
 }
 
 impl Coupling {
+    /// [`Coupling::Edges`] between the columns `pairs` of two layers, with their weights `(pairs,)`.
+    ///
+    /// # Errors
+    ///
+    /// When the columns cannot be copied to the weights' device.
+    pub fn edges(layers: [usize; 2], pairs: &[[u32; 2]], weights: Var) -> Result<Self> {
+        let side = |k: usize| Tensor::from_iter(pairs.iter().map(|pair| pair[k]), weights.device());
+        Ok(Self::Edges { layers, columns: [side(0)?, side(1)?], weights })
+    }
+
     /// The layers that it couples; twice the same for lateral ones.
     pub fn layers(&self) -> [usize; 2] {
         match self {
@@ -62,14 +73,11 @@ impl Coupling {
             Self::Dense { weights, .. } if is_forward => ops::product(x, weights),
             Self::Dense { weights, .. } => ops::product_transposed(x, weights),
             Self::Lateral { weights, .. } => ops::product(x, weights),
-            Self::Edges { pairs, weights, .. } => {
-                let side = |k: usize| -> Result<Tensor> {
-                    Ok(Tensor::from_iter(pairs.iter().map(|pair| pair[k]), x.device())?)
-                };
-                let (own, other) = if is_forward { (0, 1) } else { (1, 0) };
-                let said = x.index_select(&side(own)?, 1)?.broadcast_mul(weights)?;
+            Self::Edges { columns: [a, b], weights, .. } => {
+                let (own, other) = if is_forward { (a, b) } else { (b, a) };
+                let said = x.index_select(own, 1)?.broadcast_mul(weights)?;
                 let none = Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device())?;
-                Ok(none.index_add(&side(other)?, &said, 1)?)
+                Ok(none.index_add(other, &said, 1)?)
             }
         }
     }
@@ -87,13 +95,15 @@ impl Coupling {
         }
         let widths = [a, b].map(|layer| layers[layer].units().width());
         let (expected, found) = match self {
-            Self::Edges { pairs, weights, .. } => {
-                let is_out = |pair: &[u32; 2]| (0..2).any(|k| pair[k] as usize >= widths[k]);
-                if let Some(pair) = pairs.iter().find(|pair| is_out(pair)) {
-                    let expected = format!("columns below {} and {}", widths[0], widths[1]);
-                    return Err(Error::invalid("an edge", expected, format!("{pair:?}")));
+            Self::Edges { columns, weights, .. } => {
+                for (columns, width) in columns.iter().zip(widths) {
+                    let columns = columns.to_vec1::<u32>()?;
+                    if let Some(column) = columns.iter().find(|&&column| column as usize >= width) {
+                        let expected = format!("a column below {width}");
+                        return Err(Error::invalid("an edge", expected, column.to_string()));
+                    }
                 }
-                (vec![pairs.len()], weights.dims().to_vec())
+                (columns[0].dims().to_vec(), weights.dims().to_vec())
             }
             _ => (widths.to_vec(), self.weights().dims().to_vec()),
         };
@@ -102,20 +112,36 @@ impl Coupling {
             return Err(Error::invalid("a coupling", expected, format!("{found:?}")));
         }
         match self {
-            Self::Lateral { weights, .. } => check_symmetric(weights),
+            Self::Lateral { weights, .. } => check_lateral(&*layers[a], weights),
             _ => Ok(()),
         }
     }
 }
 
-/// Errors unless `weights` `(n, n)` are symmetric and zero on the diagonal.
-fn check_symmetric(weights: &Tensor) -> Result<()> {
+/// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.
+fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
+    // The first column of the unit that each column is of.
+    let mut units: Vec<usize> = (0..layer.units().width()).collect();
+    let supports = layer.discrete().map(|discrete| discrete.support());
+    for Support { columns, states } in supports.iter().flatten() {
+        match states {
+            States::Values(_) => {}
+            States::OneOf(states) => {
+                columns.clone().for_each(|j| units[j] -= (j - columns.start) % (*states).max(1));
+            }
+            States::Draws(_) => return Err(no_lateral(layer)),
+        }
+    }
+    if supports.is_none() {
+        return Err(no_lateral(layer));
+    }
     let rows = to_host(&weights.detach())?.to_vec2::<f64>()?;
     for (i, row) in rows.iter().enumerate() {
-        if row[i] != 0.0 {
+        let is_own = |j: &usize| units[*j] == units[i] && row[*j] != 0.0;
+        if let Some(j) = (0..=i).find(is_own) {
             // ½·W_ii·x² of a unit of zero and one is a bias W_ii/2, of a spin a constant.
             let expected = "0 between a unit and itself: a bias says the same";
-            return Err(Error::invalid(format!("W[{i}][{i}]"), expected, row[i].to_string()));
+            return Err(Error::invalid(format!("W[{i}][{j}]"), expected, row[j].to_string()));
         }
         if let Some(j) = (0..i).find(|&j| row[j] != rows[j][i]) {
             let expected = format!("that of W[{j}][{i}], {}", rows[j][i]);
@@ -123,4 +149,9 @@ fn check_symmetric(weights: &Tensor) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn no_lateral(layer: &dyn Layer) -> Error {
+    let expected = "discrete units that are drawn one by one";
+    Error::invalid("a lateral coupling", expected, layer.units().to_string())
 }

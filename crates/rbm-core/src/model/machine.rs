@@ -36,6 +36,8 @@ pub struct Machine {
     couplings: Vec<Coupling>,
     /// How many layers the rest has.
     first_of_last: usize,
+    /// The columns of each layer among those of the rest, or of the last colour.
+    columns: Vec<Range<usize>>,
     /// The unit of a graph that each column is, rest first; `None` where columns have no other order than that of the layers.
     order: Option<Vec<u32>>,
     dtype: DType,
@@ -58,12 +60,12 @@ impl Machine {
     pub fn new(layers: Vec<Box<dyn Layer>>, couplings: Vec<Coupling>) -> Result<Self> {
         for coupling in &couplings {
             coupling.check(&layers)?;
-            if let Coupling::Lateral { layer, .. } = coupling
-                && layers[*layer].discrete().is_none()
-            {
-                let expected = "lateral couplings of discrete units";
-                let found = layers[*layer].units().to_string();
-                return Err(Error::invalid("a machine", expected, found));
+        }
+        for layer in 0..layers.len() {
+            let count = couplings.iter().filter(|coupling| coupling.layers() == [layer; 2]).count();
+            if count > 1 {
+                let expected = format!("one lateral coupling of layer {layer}");
+                return Err(Error::invalid("a machine", expected, count.to_string()));
             }
         }
         let vars: Vec<Var> = layers
@@ -88,7 +90,11 @@ impl Machine {
             false => Last::Layers(Concat::new(last)?),
         };
         let rest = Concat::new(rest)?;
-        Ok(Self { rest, last, couplings, first_of_last, order: None, dtype, device })
+        let columns = Vec::new();
+        let new =
+            Self { rest, last, couplings, first_of_last, columns, order: None, dtype, device };
+        let columns = new.layers().into_iter().map(|(_, columns)| columns).collect();
+        Ok(Self { columns, ..new })
     }
 
     /// Units on a graph, E(x) = −Σ w_k·x_i·x_j − Σ b_i·x_i over the `pairs` (i, j): a layer for each colour of
@@ -105,13 +111,7 @@ impl Machine {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let count = units.width();
-        if weights.len() != pairs.len() || biases.len() != count {
-            let expected = format!("{} weights and {count} biases", pairs.len());
-            let found = format!("{} and {}", weights.len(), biases.len());
-            return Err(Error::invalid("a machine on a graph", expected, found));
-        }
-        let colouring = Colouring::greedy(count, pairs)?;
+        let colouring = Colouring::greedy(units.width(), pairs)?;
         Self::coloured(units, pairs, weights, biases, &colouring, (dtype, device))
     }
 
@@ -128,11 +128,18 @@ impl Machine {
         colouring: &Colouring,
         (dtype, device): (DType, &Device),
     ) -> Result<Self> {
-        let mut order = Vec::with_capacity(colouring.colours.len());
-        let mut places = vec![0u32; colouring.colours.len()];
+        let count = units.width();
+        let found = [weights.len(), biases.len(), colouring.colours.len()];
+        if found != [pairs.len(), count, count] {
+            let expected = format!("{} weights, {count} biases and {count} colours", pairs.len());
+            return Err(Error::invalid("a machine on a graph", expected, format!("{found:?}")));
+        }
+        colouring.check(pairs)?;
+        let mut order = Vec::with_capacity(count);
+        let mut places = vec![0u32; count];
         let mut layers = Vec::new();
         for colour in 0..colouring.count {
-            let of_colour: Vec<u32> = (0..colouring.colours.len())
+            let of_colour: Vec<u32> = (0..count)
                 .filter(|&unit| colouring.colours[unit] == colour)
                 .map(|unit| unit as u32)
                 .collect();
@@ -166,15 +173,9 @@ impl Machine {
                 if !joined.is_empty() {
                     let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
                     let weights = Var::from_tensor(&strengths.to_device(device)?)?;
-                    couplings.push(Coupling::Edges { layers: [a, b], pairs: joined, weights });
+                    couplings.push(Coupling::edges([a, b], &joined, weights)?);
                 }
             }
-        }
-        let is_within =
-            |&&[i, j]: &&[u32; 2]| colouring.colours[i as usize] == colouring.colours[j as usize];
-        if let Some(pair) = pairs.iter().find(is_within) {
-            let found = format!("{pair:?} of one colour");
-            return Err(Error::invalid("a colouring", "two colours at every edge", found));
         }
         Ok(Self { order: Some(order), ..Self::new(layers, couplings)? })
     }
@@ -211,15 +212,15 @@ impl Machine {
         Ok(both.index_select(&Tensor::new(places, both.device())?, 1)?)
     }
 
-    /// The part of `x`, all of whose columns are of the rest or of the last colour, that belongs to layer `layer`.
-    fn part(&self, layer: usize, x: &Tensor) -> Result<Tensor> {
-        let columns = &self.layers()[layer].1;
-        Ok(x.narrow(1, columns.start, columns.len())?.contiguous()?)
+    /// `x`, all of whose columns are of the rest or of the last colour, layer by layer.
+    fn parts(&self, layers: Range<usize>, x: &Tensor) -> Result<Vec<Tensor>> {
+        let of = |columns: &Range<usize>| x.narrow(1, columns.start, columns.len())?.contiguous();
+        Ok(self.columns[layers].iter().map(of).collect::<candle_core::Result<_>>()?)
     }
 
-    /// What the layers in `from`, as they are in `x`, say to layer `to`; `None` where none of them is coupled with it.
-    fn said(&self, from: Range<usize>, x: &Tensor, to: usize) -> Result<Option<Tensor>> {
-        let width = self.layers()[to].1.len();
+    /// What the layers from `first` on, as they are in `parts`, say to layer `to`; `None` where none of them is coupled with it.
+    fn said(&self, first: usize, parts: &[Tensor], to: usize) -> Result<Option<Tensor>> {
+        let width = self.columns[to].len();
         let mut sum: Option<Tensor> = None;
         for coupling in &self.couplings {
             let other = match coupling.layers() {
@@ -227,8 +228,8 @@ impl Machine {
                 [a, b] if b == to && a != to => a,
                 _ => continue,
             };
-            if from.contains(&other) {
-                let said = coupling.inputs(other, &self.part(other, x)?, width)?;
+            if let Some(part) = other.checked_sub(first).and_then(|at| parts.get(at)) {
+                let said = coupling.inputs(other, part, width)?;
                 sum = Some(match sum {
                     Some(sum) => (sum + said)?,
                     None => said,
@@ -241,15 +242,14 @@ impl Machine {
     /// What the layers in `from` say to those in `to`, side by side.
     fn inputs(&self, from: Range<usize>, x: &Tensor, to: Range<usize>) -> Result<Tensor> {
         let zeros = |width: usize| Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device());
-        let parts = to.map(|layer| match self.said(from.clone(), x, layer)? {
+        let (first, parts) = (from.start, self.parts(from, x)?);
+        let parts = to.map(|layer| match self.said(first, &parts, layer)? {
             Some(said) => Ok(said),
-            None => Ok(zeros(self.layers()[layer].1.len())?),
+            None => Ok(zeros(self.columns[layer].len())?),
         });
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        match &parts[..] {
-            [] => Ok(zeros(0)?),
-            [one] => Ok(one.clone()),
-            parts => Ok(Tensor::cat(parts, 1)?),
+        match parts.collect::<Result<Vec<_>>>()? {
+            none if none.is_empty() => Ok(zeros(0)?),
+            parts => side_by_side(parts),
         }
     }
 
@@ -259,6 +259,14 @@ impl Machine {
             Coupling::Lateral { layer: of, weights } if *of == layer => Some(weights),
             _ => None,
         })
+    }
+}
+
+/// Tensors `(rows, …)` side by side, at least one.
+fn side_by_side(parts: Vec<Tensor>) -> Result<Tensor> {
+    match &parts[..] {
+        [one] => Ok(one.clone()),
+        parts => Ok(Tensor::cat(parts, 1)?),
     }
 }
 
@@ -301,11 +309,11 @@ impl Boltzmann for Machine {
     }
 
     fn last_inputs(&self, rest: &Tensor) -> Result<Tensor> {
-        self.inputs(0..self.first_of_last, rest, self.first_of_last..self.layers().len())
+        self.inputs(0..self.first_of_last, rest, self.first_of_last..self.columns.len())
     }
 
     fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
-        self.inputs(self.first_of_last..self.layers().len(), last, 0..self.first_of_last)
+        self.inputs(self.first_of_last..self.columns.len(), last, 0..self.first_of_last)
     }
 
     fn has_interaction(&self) -> bool {
@@ -316,14 +324,15 @@ impl Boltzmann for Machine {
     }
 
     fn interaction(&self, rest: &Tensor) -> Result<Option<Tensor>> {
+        if !self.has_interaction() {
+            return Ok(None);
+        }
+        let parts = self.parts(0..self.first_of_last, rest)?;
         let mut sum: Option<Tensor> = None;
         for coupling in &self.couplings {
             let [a, b] = coupling.layers();
-            if a.max(b) >= self.first_of_last {
-                continue;
-            }
-            let (from, to) = (self.part(a, rest)?, self.part(b, rest)?);
-            let term = (coupling.inputs(a, &from, to.dim(1)?)? * to)?.sum(1)?;
+            let (Some(from), Some(to)) = (parts.get(a), parts.get(b)) else { continue };
+            let term = (coupling.inputs(a, from, to.dim(1)?)? * to)?.sum(1)?;
             let term = if a == b { (term / 2.0)? } else { term };
             sum = Some(match sum {
                 Some(sum) => (sum + term)?,
@@ -341,26 +350,26 @@ impl Boltzmann for Machine {
         rng: &mut Rng,
     ) -> Result<Tensor> {
         let from_last = self.rest_inputs(last)?.detach();
+        let from_last = self.parts(0..self.first_of_last, &from_last)?;
+        // A layer of the rest that is coupled with no other is drawn whatever it was.
         let mut now = match rest {
-            Some(rest) => rest.detach(),
-            None if !self.has_interaction() => from_last.zeros_like()?,
+            Some(rest) => self.parts(0..self.first_of_last, &rest.detach())?,
+            None if !self.has_interaction() => from_last.clone(),
             None => {
                 let expected = "how the units were that are coupled with each other";
                 return Err(Error::invalid("a sweep", expected, "nothing"));
             }
         };
-        for layer in 0..self.first_of_last {
-            let (units, columns) = self.layers().swap_remove(layer);
-            let of_layer = |x: &Tensor| x.narrow(1, columns.start, columns.len())?.contiguous();
-            let mut inputs = of_layer(&from_last)?;
-            if let Some(said) = self.said(0..self.first_of_last, &now, layer)? {
+        for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
+            let mut inputs = from_last[layer].clone();
+            if let Some(said) = self.said(0, &now, layer)? {
                 inputs = (inputs + said.detach())?;
             }
             if let Some(Tempered { field, betas }) = tempered {
                 let field = field.narrow(0, columns.start, columns.len())?;
                 inputs = ops::interpolate_inputs(&inputs, betas, &field)?;
             }
-            let drawn = match (self.lateral(layer), units.discrete()) {
+            now[layer] = match (self.lateral(layer), units.discrete()) {
                 (Some(weights), Some(discrete)) => {
                     let betas = match &tempered {
                         Some(tempered) => tempered.values()?,
@@ -368,24 +377,12 @@ impl Boltzmann for Machine {
                     };
                     let (bias, support) = (units.bias()?, discrete.support());
                     let coupled = LateralUnits { weights, bias: &bias, support: &support };
-                    lateral_sweep(&of_layer(&now)?, &inputs, &betas, coupled, rng)?
+                    lateral_sweep(&now[layer], &inputs, &betas, coupled, rng)?
                 }
                 _ => units.sample(&inputs, rng)?,
             };
-            now = match self.first_of_last {
-                1 => drawn,
-                _ => {
-                    let (start, end) = (columns.start, now.dim(1)?);
-                    let before = now.narrow(1, 0, start)?;
-                    let after = now.narrow(1, columns.end, end - columns.end)?;
-                    let parts = [before, drawn, after];
-                    let parts: Vec<_> =
-                        parts.into_iter().filter(|part| part.elem_count() > 0).collect();
-                    Tensor::cat(&parts, 1)?
-                }
-            };
         }
-        Ok(now)
+        side_by_side(now)
     }
 
     /// Bounded units always are one; couplings between unbounded ones are refused, whatever their strength.

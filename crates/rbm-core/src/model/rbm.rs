@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::Boltzmann;
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
 /// A restricted Boltzmann machine, E(v, h) = E_v(v) + E_h(h) − vᵀWh (Smolensky 1986; Hinton 2002).
@@ -142,8 +143,7 @@ impl Rbm {
     ///
     /// When the configurations do not have the machine's widths and type.
     pub fn energy(&self, v: &Tensor, h: &Tensor) -> Result<Tensor> {
-        let interaction = (self.hidden_inputs(v)? * h)?.sum(1)?;
-        Ok(((self.visible.energy(v)? + self.hidden.energy(h)?)? - interaction)?)
+        Boltzmann::energy(self, v, h)
     }
 
     /// F(v) = −log Σ_h exp(−E(v, h)) in nats, `(batch,)` (Practical Guide §16.1). Differentiable.
@@ -152,7 +152,7 @@ impl Rbm {
     ///
     /// When the visible configurations do not have the machine's width and type.
     pub fn free_energy(&self, v: &Tensor) -> Result<Tensor> {
-        self.free_energy_given(v, &self.hidden_inputs(v)?)
+        Boltzmann::free_energy(self, v)
     }
 
     /// [`Rbm::free_energy`] where the products vW are known. Differentiable.
@@ -161,7 +161,7 @@ impl Rbm {
     ///
     /// When the visible configurations do not have the machine's width and type.
     pub fn free_energy_given(&self, v: &Tensor, hidden_inputs: &Tensor) -> Result<Tensor> {
-        Ok((self.visible.energy(v)? - self.hidden.cgf(hidden_inputs)?)?)
+        Boltzmann::free_energy_given(self, v, hidden_inputs)
     }
 
     /// E[h | v].
@@ -256,5 +256,40 @@ impl Rbm {
     pub fn constrain(&self) -> Result<()> {
         self.visible.constrain()?;
         self.hidden.constrain()
+    }
+}
+
+/// Two colours: the visible units are the rest, the hidden ones the last.
+impl Boltzmann for Rbm {
+    fn rest(&self) -> &dyn Layer {
+        self.visible()
+    }
+
+    fn last(&self) -> &dyn Layer {
+        self.hidden()
+    }
+
+    fn parameters(&self) -> Vec<(String, &Var)> {
+        self.parameters()
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype()
+    }
+
+    fn device(&self) -> &Device {
+        self.device()
+    }
+
+    fn last_inputs(&self, rest: &Tensor) -> Result<Tensor> {
+        self.hidden_inputs(rest)
+    }
+
+    fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
+        self.visible_inputs(last)
+    }
+
+    fn check_normalisable(&self) -> Result<()> {
+        self.check_normalisable()
     }
 }

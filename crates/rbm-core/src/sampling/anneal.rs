@@ -2,13 +2,14 @@
 
 use candle_core::Tensor;
 
-use super::{AnnealingPath, beta_column};
+use super::{AnnealingPath, Chains, beta_column};
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::{Error, Result, Rng};
 
 /// A sweep at each of these inverse temperatures (Kirkpatrick, Gelatt, Vecchi 1983). It is the walk of annealed importance
-/// sampling along [`AnnealingPath::temperature`], without weights.
+/// sampling along [`AnnealingPath::temperature`], without weights; so the part of a layer's energy that is not learned does not
+/// feel the temperature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulatedAnnealing {
     /// β = 1/τ of each sweep.
@@ -73,22 +74,20 @@ impl SimulatedAnnealing {
         let column = |beta: f64| beta_column(machine, &vec![beta; reads]);
         let start = path.sample_at_zero(machine, reads, rng)?;
         let mut chains = path.chains(machine, start, &column(first)?, rng)?;
-        let energies = |rest: &Tensor, last: &Tensor| -> Result<Vec<f64>> {
-            Ok(to_host(&machine.energy(rest, last)?.detach())?.to_vec1()?)
+        let energies = |chains: &Chains| -> Result<Vec<f64>> {
+            let Chains { visible, hidden_inputs, hidden } = chains;
+            let energies = machine.energy_given(visible, hidden_inputs, hidden)?;
+            Ok(to_host(&energies.detach())?.to_vec1()?)
         };
         let mut best = Best {
-            energies: energies(&chains.visible, &chains.hidden)?,
+            energies: energies(&chains)?,
             rest: chains.visible.clone(),
             last: chains.hidden.clone(),
         };
         for (sweep, &beta) in self.betas.iter().enumerate() {
             let from = (&chains.visible, &chains.hidden);
             chains = path.step(machine, from, &column(beta)?, rng)?;
-            best.take(
-                &chains.visible,
-                &chains.hidden,
-                &energies(&chains.visible, &chains.hidden)?,
-            )?;
+            best.take(&chains, &energies(&chains)?)?;
             if !watch(sweep + 1) {
                 break;
             }
@@ -109,15 +108,15 @@ impl Best {
     }
 
     /// Keeps what is lower.
-    fn take(&mut self, rest: &Tensor, last: &Tensor, energies: &[f64]) -> Result<()> {
+    fn take(&mut self, chains: &Chains, energies: &[f64]) -> Result<()> {
         let reads = self.energies.len();
         let is_lower = |read: usize| energies[read] < self.energies[read];
         if !(0..reads).any(is_lower) {
             return Ok(());
         }
         let rows = (0..reads).map(|read| (read + if is_lower(read) { reads } else { 0 }) as u32);
-        let rows = Tensor::from_iter(rows, rest.device())?;
-        for (best, new) in [(&mut self.rest, rest), (&mut self.last, last)] {
+        let rows = Tensor::from_iter(rows, chains.visible.device())?;
+        for (best, new) in [(&mut self.rest, &chains.visible), (&mut self.last, &chains.hidden)] {
             if best.elem_count() > 0 {
                 *best = Tensor::cat(&[&*best, new], 0)?.index_select(&rows, 0)?;
             }

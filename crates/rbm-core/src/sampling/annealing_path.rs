@@ -99,26 +99,31 @@ impl AnnealingPath {
         }
     }
 
-    /// E_v(v) − F_β(v), `(rows,)`: the part of log p*_β(v) that changes along the path. `products` is vW.
+    /// E_v(v) − F_β(v), `(rows,)`, at each of the `betas`: the part of log p*_β(v) that changes along the path. `products` is
+    /// vW.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn log_weight(
+    pub fn log_weights<const N: usize>(
         &self,
         machine: &dyn Boltzmann,
         visible: &Tensor,
         products: &Tensor,
-        betas: &Tensor,
-    ) -> Result<Tensor> {
+        betas: [&Tensor; N],
+    ) -> Result<[Tensor; N]> {
         let within = machine.interaction(visible)?;
-        let cgf = machine.last().cgf(&self.last_inputs(products, betas)?)?.detach();
         let field = visible.matmul(&self.rest_field.unsqueeze(1)?)?;
-        let field = (field * betas.affine(-1.0, 1.0)?)?.squeeze(D::Minus1)?;
-        match within {
-            Some(within) => Ok(((cgf + field)? + (within.detach() * betas.squeeze(1)?)?)?),
-            None => Ok((cgf + field)?),
+        let mut weights = betas.map(Tensor::clone);
+        for (weight, betas) in weights.iter_mut().zip(betas) {
+            let cgf = machine.last().cgf(&self.last_inputs(products, betas)?)?.detach();
+            let field = (&field * betas.affine(-1.0, 1.0)?)?.squeeze(D::Minus1)?;
+            *weight = (cgf + field)?;
+            if let Some(within) = &within {
+                *weight = (&*weight + (within.detach() * betas.squeeze(D::Minus1)?)?)?;
+            }
         }
+        Ok(weights)
     }
 
     /// log Z of the independent units at β = 0, in nats.

@@ -234,10 +234,11 @@ impl Kernel for Tempering {
             &betas,
             rng,
         )?;
-        let [own, above, below] = [0, 1, -1].map(|shift| {
-            let betas = self.column(machine, chains, shift)?;
-            to_host(&self.path.log_weight(machine, &visible, &products, &betas)?)
-        });
+        let above = self.column(machine, chains, 1)?;
+        let below = self.column(machine, chains, -1)?;
+        let levels_of = [&betas, &above, &below];
+        let weights = self.path.log_weights(machine, &visible, &products, levels_of)?;
+        let [own, above, below] = weights.map(|weights| to_host(&weights));
         let own = own?;
         let up = (above?.narrow(0, 0, rows - chains)? - own.narrow(0, 0, rows - chains)?)?;
         let down =
