@@ -64,18 +64,154 @@ pub struct Score {
 
 /// Writes what the model says of every case.
 pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
-    check_changes(&args.mutants).map_err(Usage::of)?;
-    if let Some(out) = &args.out {
-        tables::check(out, args.force)?;
-    }
-    let model = inputs::load_model(&args.run, &args.place.find()?)?;
-    let data = args.data.as_deref();
-    let (part, rows) =
-        inputs::find_numbered(&args.run, &model, data, &args.data_options, Some(args.cases))?;
-    let log_partition = log_partition(args, &model, &part)?;
+    let scored = ResolvedScore::of(args)?;
     match args.scan || !args.mutants.is_empty() {
-        true => of_mutants(args, &model, &part, &rows, log_partition.as_ref(), bars),
-        false => of_cases(args, &model, &part, &rows, log_partition.as_ref()),
+        true => scored.of_mutants(bars),
+        false => scored.of_cases(),
+    }
+}
+
+/// What is scored: the arguments, looked up.
+struct ResolvedScore<'a> {
+    args: &'a Score,
+    model: Model,
+    examples: Examples,
+    /// The number of every case in its source, from 0.
+    rows: Vec<u32>,
+    /// log Z, where it is known and may be quoted.
+    log_partition: Option<Estimate>,
+}
+
+impl<'a> ResolvedScore<'a> {
+    fn of(args: &'a Score) -> Result<Self> {
+        check_changes(&args.mutants).map_err(Usage::of)?;
+        if let Some(out) = &args.out {
+            tables::check(out, args.force)?;
+        }
+        let model = inputs::load_model(&args.run, &args.place.find()?)?;
+        let (data, cases) = (args.data.as_deref(), Some(args.cases));
+        let (examples, rows) =
+            inputs::find_numbered(&args.run, &model, data, &args.data_options, cases)?;
+        let log_partition = log_partition(args, &model, &examples)?;
+        Ok(Self { args, model, examples, rows, log_partition })
+    }
+
+    /// A line a case.
+    fn of_cases(&self) -> Result<()> {
+        let Self { args, model, examples, rows, .. } = self;
+        let sampling = Sampling { passes: args.passes as usize, seed: args.seed };
+        let blocks = rows::blocks(&examples.cases).map(|block| {
+            let prepared = model.prepare(&block?)?;
+            let scores = Scores::of(model, &prepared, sampling)?;
+            let mut columns = vec![column(&scores.free_energy)?];
+            columns.extend(self.log_likelihood(&scores)?);
+            if let Some(pseudo_likelihood) = &scores.pseudo_likelihood {
+                columns.push(column(pseudo_likelihood)?);
+            }
+            if model.classes().is_some() {
+                columns.push(model.class_probabilities(&prepared)?.to_device(&Device::Cpu)?);
+            }
+            if let Some(regressor) = &model.regressor {
+                let predicted = regressor.predict(&prepared)?;
+                columns.push(Tensor::from_vec(predicted, (prepared.dim(0)?, 1), &Device::Cpu)?);
+            }
+            Ok(columns)
+        });
+        let mut blocks = blocks.peekable();
+        // What there is of one block there is of all.
+        let count = match blocks.peek() {
+            Some(Ok(columns)) => columns.len(),
+            _ => 1,
+        };
+        let single = |name: &str| (name.to_owned(), Columns::Numbered(1));
+        let mut named = vec![single("free_energy")];
+        if self.log_partition.is_some() {
+            let bound =
+                if model.dbn.rbms.len() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
+            named.extend([single(bound), single("log_likelihood_error")]);
+        }
+        let answers = [model.classes().is_some(), model.regressor.is_some()];
+        if count > named.len() + answers.into_iter().filter(|is_there| *is_there).count() {
+            named.push(single("pseudo_likelihood"));
+        }
+        if let Some(classes) = model.classes() {
+            let names = (0..classes).map(|class| model.class_name(class)).collect();
+            named.push(("probability".to_owned(), Columns::Named(names)));
+        }
+        if model.regressor.is_some() {
+            named.push(single("prediction"));
+        }
+        let table = Table::of(named, rows, examples, model);
+        self.write(&table, blocks)
+    }
+
+    /// A line a sequence with one letter changed.
+    fn of_mutants(&self, bars: &MultiProgress) -> Result<()> {
+        let Self { args, model, examples, rows, .. } = self;
+        let letters = sample::letters(model, "--mutants, --scan")?;
+        ensure!(
+            model.dbn.rbms.len() == 1,
+            "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
+        );
+        let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
+        let bar = bars.add(ProgressBar::new_spinner());
+        bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
+        for (at, &row) in rows.iter().enumerate() {
+            let case = model.prepare(&examples.cases.block(at..at + 1)?)?;
+            let codes = codes(&case, &letters)?;
+            let changes = match args.scan {
+                true => all_changes(&codes, &letters),
+                false => named_changes(&args.mutants, &codes, &letters)?,
+            };
+            let wild = Scores::free_energies(model, &case)?.free_energy[0];
+            for changes in changes.chunks(rows::BLOCK) {
+                let mutated = rows_of(&codes, changes, &letters)?.to_device(case.device())?;
+                let scores = Scores::free_energies(model, &mutated)?;
+                bar.inc(changes.len() as u64);
+                let ratios: Vec<f64> =
+                    scores.free_energy.iter().map(|energy| wild - energy).collect();
+                let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
+                columns.extend(self.log_likelihood(&scores)?);
+                scored.push(columns);
+                numbers.extend(changes.iter().map(|_| row));
+                let before = match &examples.names {
+                    Some(names) if rows.len() > 1 => format!("{} ", names[at]),
+                    _ => String::new(),
+                };
+                names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
+            }
+        }
+        bar.finish_and_clear();
+        ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
+        let mut named: Vec<_> = vec!["log_ratio", "free_energy"];
+        if self.log_partition.is_some() {
+            named.extend(["log_likelihood", "log_likelihood_error"]);
+        }
+        let named = named.into_iter().map(|name| (name.to_owned(), Columns::Numbered(1))).collect();
+        let table =
+            Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
+        self.write(&table, scored.into_iter().map(Ok))
+    }
+
+    /// log p of each case and its error, a column each, where log Z is known.
+    fn log_likelihood(&self, scores: &Scores) -> Result<Vec<Tensor>> {
+        let Some(log_partition) = &self.log_partition else { return Ok(Vec::new()) };
+        let log_p = scores.log_likelihood(&self.model, log_partition)?;
+        Ok(vec![column(&log_p)?, column(&vec![log_partition.error; log_p.len()])?])
+    }
+
+    /// Writes the table to the file that was named, or as text to standard output.
+    fn write(
+        &self,
+        table: &Table<'_>,
+        blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
+    ) -> Result<()> {
+        let args = self.args;
+        let source = || inputs::source(args.data.as_deref(), &args.run);
+        match &args.out {
+            Some(out) => output::line(tables::write(out, table, blocks).with_context(source)?),
+            None => tables::print(table, blocks),
+        }
     }
 }
 
@@ -123,125 +259,6 @@ fn log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<
     }
 }
 
-fn sampling(args: &Score) -> Sampling {
-    Sampling { passes: args.passes as usize, seed: args.seed }
-}
-
-fn of_cases(
-    args: &Score,
-    model: &Model,
-    part: &Examples,
-    rows: &[u32],
-    log_partition: Option<&Estimate>,
-) -> Result<()> {
-    let blocks = rows::blocks(&part.cases).map(|block| {
-        let prepared = model.prepare(&block?)?;
-        let scores = Scores::of(model, &prepared, sampling(args))?;
-        let mut columns = vec![column(&scores.free_energy)?];
-        columns.extend(log_likelihood(&scores, model, log_partition)?);
-        if let Some(pseudo_likelihood) = &scores.pseudo_likelihood {
-            columns.push(column(pseudo_likelihood)?);
-        }
-        if model.classes().is_some() {
-            columns.push(model.class_probabilities(&prepared)?.to_device(&Device::Cpu)?);
-        }
-        if let Some(regressor) = &model.regressor {
-            let predicted = regressor.predict(&prepared)?;
-            columns.push(Tensor::from_vec(predicted, (prepared.dim(0)?, 1), &Device::Cpu)?);
-        }
-        Ok(columns)
-    });
-    let mut blocks = blocks.peekable();
-    // What there is of one block there is of all.
-    let count = match blocks.peek() {
-        Some(Ok(columns)) => columns.len(),
-        _ => 1,
-    };
-    let single = |name: &str| (name.to_owned(), Columns::Numbered(1));
-    let mut named = vec![single("free_energy")];
-    if log_partition.is_some() {
-        let bound =
-            if model.dbn.rbms.len() > 1 { "log_likelihood_bound" } else { "log_likelihood" };
-        named.extend([single(bound), single("log_likelihood_error")]);
-    }
-    let answers = [model.classes().is_some(), model.regressor.is_some()];
-    if count > named.len() + answers.into_iter().filter(|is_there| *is_there).count() {
-        named.push(single("pseudo_likelihood"));
-    }
-    if let Some(classes) = model.classes() {
-        let names = (0..classes).map(|class| model.class_name(class)).collect();
-        named.push(("probability".to_owned(), Columns::Named(names)));
-    }
-    if model.regressor.is_some() {
-        named.push(single("prediction"));
-    }
-    let table = Table::of(named, rows, part, model);
-    write(args, &table, blocks)
-}
-
-fn of_mutants(
-    args: &Score,
-    model: &Model,
-    part: &Examples,
-    rows: &[u32],
-    log_partition: Option<&Estimate>,
-    bars: &MultiProgress,
-) -> Result<()> {
-    let letters = sample::letters(model, "--mutants, --scan")?;
-    ensure!(
-        model.dbn.rbms.len() == 1,
-        "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
-    );
-    let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
-    let bar = bars.add(ProgressBar::new_spinner());
-    bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
-    for (at, &row) in rows.iter().enumerate() {
-        let case = model.prepare(&part.cases.block(at..at + 1)?)?;
-        let codes = codes(&case, &letters)?;
-        let changes = match args.scan {
-            true => all_changes(&codes, &letters),
-            false => named_changes(&args.mutants, &codes, &letters)?,
-        };
-        let wild = Scores::free_energies(model, &case)?.free_energy[0];
-        for changes in changes.chunks(rows::BLOCK) {
-            let mutated = rows_of(&codes, changes, &letters)?.to_device(case.device())?;
-            let scores = Scores::free_energies(model, &mutated)?;
-            bar.inc(changes.len() as u64);
-            let ratios: Vec<f64> = scores.free_energy.iter().map(|energy| wild - energy).collect();
-            let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
-            columns.extend(log_likelihood(&scores, model, log_partition)?);
-            scored.push(columns);
-            numbers.extend(changes.iter().map(|_| row));
-            let before = match &part.names {
-                Some(names) if rows.len() > 1 => format!("{} ", names[at]),
-                _ => String::new(),
-            };
-            names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
-        }
-    }
-    bar.finish_and_clear();
-    ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
-    let mut named: Vec<_> = vec!["log_ratio", "free_energy"];
-    if log_partition.is_some() {
-        named.extend(["log_likelihood", "log_likelihood_error"]);
-    }
-    let named = named.into_iter().map(|name| (name.to_owned(), Columns::Numbered(1))).collect();
-    let table =
-        Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
-    write(args, &table, scored.into_iter().map(Ok))
-}
-
-/// log p of each case and its error, a column each, where log Z is known.
-fn log_likelihood(
-    scores: &Scores,
-    model: &Model,
-    log_partition: Option<&Estimate>,
-) -> Result<Vec<Tensor>> {
-    let Some(log_partition) = log_partition else { return Ok(Vec::new()) };
-    let log_p = scores.log_likelihood(model, log_partition)?;
-    Ok(vec![column(&log_p)?, column(&vec![log_partition.error; log_p.len()])?])
-}
-
 /// The state of each site of a case `(1, sites * states)`.
 fn codes(case: &Tensor, letters: &Alphabet) -> Result<Vec<usize>> {
     let sites = case.reshape((case.elem_count() / letters.states(), letters.states()))?;
@@ -257,19 +274,6 @@ fn column(numbers: &[f64]) -> Result<Tensor> {
         "expected values like those that the model learned from, found some whose energies are infinite"
     );
     Ok(column.to_dtype(DType::F32)?)
-}
-
-/// Writes the table to the file that was named, or as text to standard output.
-fn write(
-    args: &Score,
-    table: &Table<'_>,
-    blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
-) -> Result<()> {
-    let source = || inputs::source(args.data.as_deref(), &args.run);
-    match &args.out {
-        Some(out) => output::line(tables::write(out, table, blocks).with_context(source)?),
-        None => tables::print(table, blocks),
-    }
 }
 
 /// One letter in another's place.

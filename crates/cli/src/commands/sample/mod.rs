@@ -22,25 +22,6 @@ use self::mask::Keep;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::{output, progress, tables};
 
-/// A class to draw, or whichever the network has in mind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Label {
-    Any,
-    /// Its name, or its number.
-    Class(String),
-}
-
-impl FromStr for Label {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            "any" => Self::Any,
-            class => Self::Class(class.to_owned()),
-        })
-    }
-}
-
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -122,6 +103,25 @@ impl Sample {
     }
 }
 
+/// A class to draw, or whichever the network has in mind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    Any,
+    /// Its name, or its number.
+    Class(String),
+}
+
+impl FromStr for Label {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "any" => Self::Any,
+            class => Self::Class(class.to_owned()),
+        })
+    }
+}
+
 /// The most samples in the picture.
 const PICTURED: usize = 400;
 /// How many samples there are unless the user says so: in all, and of each class.
@@ -130,67 +130,235 @@ const ROW: u64 = 10;
 /// The most samples.
 const MOST: usize = 1_000_000;
 
-/// Writes `samples.npy` and `samples.png`, and `animation.gif` if that is asked for.
+/// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
-    let dir = folder(args)?;
-    let model = inputs::load_model(&args.run, &args.place.find()?)?;
-    ensure!(
-        args.from.is_some() || args.clamp.is_some() || args.data_options == DataOptions::default(),
-        "--scale, --binarise and the like: expected with --from or --clamp"
-    );
-    let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
     let mut rng = Rng::new(args.seed);
-    let classes = classes(args, &model)?;
-    let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
-    let count = each * classes.len().max(1);
-    ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
-    let layout = Layout::new(classes.len(), each);
-    let (mut frames, mut clamped) = (Vec::new(), None);
-    let samples = if args.tempered {
-        let hidden = tempered(args, &model, &classes, each, bars, &mut rng)?;
-        let fall =
-            if args.draws() { candle_dbn::Dbn::ancestral_sample } else { candle_dbn::Dbn::decode };
-        fall(&model.dbn, &hidden, &mut rng)?
-    } else {
-        let labels: Vec<u32> =
-            classes.iter().flat_map(|&label| std::iter::repeat_n(label, each)).collect();
-        let (chains, data) = start(args, &model, &labels, count, &mut rng)?;
-        clamped = data.as_ref().map(|(cases, _)| cases.clone());
-        let given = Condition { labels: (!labels.is_empty()).then_some(labels), data };
-        let generator = ConditionalSampler::new(&model.dbn, given, chains, &mut rng)?;
-        dream(args, &model, generator, &layout, &mut frames, bars, &mut rng)?
+    let sampling = ResolvedSample::of(args, bars)?;
+    let drawn = match args.tempered {
+        true => sampling.temper(&mut rng)?,
+        false => sampling.run_chains(&mut rng)?,
     };
-    let samples = model.in_data_values(&samples)?;
-    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
-    write_whole(&array, &tables::npy_bytes(&samples)?)?;
-    let shown = layout.of(&samples)?;
-    match clamped {
-        Some(cases) => {
-            let cases = model.in_data_values(&layout.of(&cases)?)?;
-            gallery::completions(&picture, &model, &cases, &shown)?;
-        }
-        None => {
-            let of = classes.iter().flat_map(|&class| std::iter::repeat_n(class, layout.shown));
-            let captions = gallery::captions(&model, &of.collect::<Vec<_>>());
-            gallery::samples(&picture, &model, &shown, &captions, layout.columns)?;
-        }
-    }
-    let mut written = vec![picture, array];
-    if !frames.is_empty() {
-        let animation = dir.join("animation.gif");
-        gallery::animation(&animation, &model, &frames, layout.columns)?;
-        written.push(animation);
-    }
-    if let Some(letters) = letters {
-        let sequences = dir.join("samples.fasta");
-        write_whole(&sequences, fasta(&samples, &letters)?.as_bytes())?;
-        written.push(sequences);
-    }
-    for path in written {
+    for path in sampling.write(&drawn)? {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// What is sampled from, and how: the arguments, looked up.
+struct ResolvedSample<'a> {
+    args: &'a Sample,
+    bars: &'a MultiProgress,
+    /// Where samples are written.
+    dir: PathBuf,
+    model: Model,
+    /// The letters of sequences, where these are asked for.
+    letters: Option<Alphabet>,
+    /// The classes to draw; none where labels are left to the network, or there are none.
+    classes: Vec<u32>,
+    /// How many samples of each class, or in all where no class is named.
+    each: usize,
+    layout: Layout,
+}
+
+/// What was drawn.
+struct Drawn {
+    /// `(count, width)`, as the data layer has them.
+    samples: Tensor,
+    /// The cases of which a part was held fast.
+    clamped: Option<Tensor>,
+    /// Pictures of the chains on the way, after so many steps each.
+    frames: Vec<(usize, Tensor)>,
+}
+
+impl<'a> ResolvedSample<'a> {
+    fn of(args: &'a Sample, bars: &'a MultiProgress) -> Result<Self> {
+        let dir = folder(args)?;
+        let model = inputs::load_model(&args.run, &args.place.find()?)?;
+        ensure!(
+            args.from.is_some()
+                || args.clamp.is_some()
+                || args.data_options == DataOptions::default(),
+            "--scale, --binarise and the like: expected with --from or --clamp"
+        );
+        let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
+        let classes = classes(args, &model)?;
+        let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
+        let count = each * classes.len().max(1);
+        ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
+        let layout = Layout::new(classes.len(), each);
+        Ok(Self { args, bars, dir, model, letters, classes, each, layout })
+    }
+
+    /// Lets chains of Gibbs steps run, and takes pictures of them on the way.
+    fn run_chains(&self, rng: &mut Rng) -> Result<Drawn> {
+        let Self { args, model, layout, .. } = self;
+        let of_class = |&label| std::iter::repeat_n(label, self.each);
+        let labels: Vec<u32> = self.classes.iter().flat_map(of_class).collect();
+        let (chains, data) = self.start(&labels, rng)?;
+        let clamped = data.as_ref().map(|(cases, _)| cases.clone());
+        let given = Condition { labels: (!labels.is_empty()).then_some(labels), data };
+        let mut sampler = ConditionalSampler::new(&model.dbn, given, chains, rng)?;
+        let steps = args.steps as usize;
+        let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
+        // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
+        let mut eye = rng.split(1);
+        let mut frames = Vec::new();
+        let bar = progress::bar(self.bars, args.steps as u64);
+        for step in 0..=steps {
+            if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures
+            {
+                let picture = sampler.picture(args.draws(), &mut eye)?;
+                frames.push((step, model.in_data_values(&layout.of(&picture)?)?));
+            }
+            if step < steps {
+                sampler.step(rng)?;
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(Drawn { samples: sampler.picture(args.draws(), rng)?, clamped, frames })
+    }
+
+    /// Chains at the biases, or at the first cases of the data that the user named, of the classes `labels` where these are named too,
+    /// again and again if there are too few; and what of these to hold.
+    fn start(&self, labels: &[u32], rng: &mut Rng) -> Result<(Chains, Option<(Tensor, Tensor)>)> {
+        let Self { args, model, .. } = self;
+        let count = self.each * self.classes.len().max(1);
+        let Some(data) = args.clamp.as_deref().or(args.from.as_deref()) else {
+            return Ok((model.dbn.start_chains(count, rng)?, None));
+        };
+        let part = inputs::find_cases(&args.run, model, Some(data), &args.data_options, None)?;
+        let mut rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
+        if args.clamp.is_none() && !labels.is_empty() {
+            // The chains of a class follow each other.
+            let groups = labels.chunk_by(|a, b| a == b).map(|group| {
+                let of = of_class(&part, group[0])?;
+                Ok((0..group.len()).map(|i| of[i % of.len()]).collect())
+            });
+            rows = groups.collect::<Result<Vec<Vec<u32>>>>()?.concat();
+        }
+        if part.cases.has_missing()? {
+            output::note("missing values are filled in, also those that are held");
+        }
+        let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
+        if args.clamp.is_none() {
+            return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
+        }
+        let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
+        // The rest begins as what the network takes for it where nothing is there.
+        let begun = (&cases * &mask)?;
+        Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))
+    }
+
+    /// Samples of the top machine in equilibrium, and what comes down from them.
+    fn temper(&self, rng: &mut Rng) -> Result<Drawn> {
+        let hidden = self.tempered(rng)?;
+        let fall = match self.args.draws() {
+            true => candle_dbn::Dbn::ancestral_sample,
+            false => candle_dbn::Dbn::decode,
+        };
+        let samples = fall(&self.model.dbn, &hidden, rng)?;
+        Ok(Drawn { samples, clamped: None, frames: Vec::new() })
+    }
+
+    /// Hidden configurations of the top machine in equilibrium: `each` of every class, or of the machine as it is where no class is named.
+    fn tempered(&self, rng: &mut Rng) -> Result<Tensor> {
+        let Self { args, model, classes, .. } = self;
+        if args.from.is_none() && Run::open(&args.run).is_err() {
+            output::note(
+                "no data are named with --from: the ladder begins at the units' own biases",
+            );
+            let top = model.dbn.top();
+            if classes.is_empty() {
+                return self.in_equilibrium(top, AnnealingPath::from_biases(top)?, rng);
+            }
+            let hidden = classes.iter().map(|&class| {
+                let given = ClassRbm::of(top)?.given(class)?;
+                self.in_equilibrium(&given, AnnealingPath::from_biases(&given)?, rng)
+            });
+            return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
+        }
+        let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
+        let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
+        if classes.is_empty() {
+            let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
+            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+            return self.in_equilibrium(model.dbn.top(), path, rng);
+        }
+        let hidden = classes.iter().map(|&class| {
+            let rows = of_class(&part, class)?;
+            let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
+            // A class leaves a machine of the data alone, from which samples come by themselves.
+            let given = ClassRbm::of(model.dbn.top())?.given(class)?;
+            let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
+            self.in_equilibrium(&given, path, rng)
+        });
+        Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// Hidden configurations of `machine` in equilibrium, as many as of each class, by tempering along `path`.
+    fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
+        let config = TemperingConfig {
+            samples: self.each,
+            sweeps: self.args.sweeps as usize,
+            ..TemperingConfig::default()
+        };
+        let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
+        let bar = progress::bar(self.bars, 1000);
+        while !equilibrium.is_done() {
+            equilibrium.step(machine, rng)?;
+            bar.set_position((1000.0 * equilibrium.share_done()) as u64);
+        }
+        bar.finish_and_clear();
+        let progress = equilibrium.progress();
+        output::note(format!(
+            "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
+            progress.swaps.arrivals,
+            progress.swaps.sweeps,
+            progress.betas.len()
+        ));
+        if progress.swaps.arrivals < self.each {
+            output::note(format!(
+                "fewer than the {} samples: they depend on each other (give more --sweeps)",
+                self.each
+            ));
+        }
+        Ok(machine.sample_hidden(&equilibrium.samples()?, rng)?)
+    }
+
+    /// Writes the samples and their pictures; the files.
+    fn write(&self, drawn: &Drawn) -> Result<Vec<PathBuf>> {
+        let Self { dir, model, layout, .. } = self;
+        let samples = model.in_data_values(&drawn.samples)?;
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
+        write_whole(&array, &tables::npy_bytes(&samples)?)?;
+        let shown = layout.of(&samples)?;
+        match &drawn.clamped {
+            Some(cases) => {
+                let cases = model.in_data_values(&layout.of(cases)?)?;
+                gallery::completions(&picture, model, &cases, &shown)?;
+            }
+            None => {
+                let of_class = |&class| std::iter::repeat_n(class, layout.shown);
+                let of: Vec<u32> = self.classes.iter().flat_map(of_class).collect();
+                let captions = gallery::captions(model, &of);
+                gallery::samples(&picture, model, &shown, &captions, layout.columns)?;
+            }
+        }
+        let mut written = vec![picture, array];
+        if !drawn.frames.is_empty() {
+            let animation = dir.join("animation.gif");
+            gallery::animation(&animation, model, &drawn.frames, layout.columns)?;
+            written.push(animation);
+        }
+        if let Some(letters) = &self.letters {
+            let sequences = dir.join("samples.fasta");
+            write_whole(&sequences, fasta(&samples, letters)?.as_bytes())?;
+            written.push(sequences);
+        }
+        Ok(written)
+    }
 }
 
 /// Where samples are written: the folder that the user named, if none lie there or they may be replaced; else the first of
@@ -295,110 +463,6 @@ fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
     }
 }
 
-/// Lets the chains run, and takes pictures of them on the way; returns the last ones.
-fn dream(
-    args: &Sample,
-    model: &Model,
-    mut generator: ConditionalSampler,
-    layout: &Layout,
-    frames: &mut Vec<(usize, Tensor)>,
-    bars: &MultiProgress,
-    rng: &mut Rng,
-) -> Result<Tensor> {
-    let steps = args.steps as usize;
-    let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
-    // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
-    let mut eye = rng.split(1);
-    let bar = progress::bar(bars, args.steps as u64);
-    for step in 0..=steps {
-        if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures {
-            let picture = generator.picture(args.draws(), &mut eye)?;
-            frames.push((step, model.in_data_values(&layout.of(&picture)?)?));
-        }
-        if step < steps {
-            generator.step(rng)?;
-            bar.inc(1);
-        }
-    }
-    bar.finish_and_clear();
-    Ok(generator.picture(args.draws(), rng)?)
-}
-
-/// Hidden configurations of the top machine in equilibrium: `each` of every class, or of the machine as it is where no class is named.
-fn tempered(
-    args: &Sample,
-    model: &Model,
-    classes: &[u32],
-    each: usize,
-    bars: &MultiProgress,
-    rng: &mut Rng,
-) -> Result<Tensor> {
-    if args.from.is_none() && Run::open(&args.run).is_err() {
-        output::note("no data are named with --from: the ladder begins at the units' own biases");
-        let top = model.dbn.top();
-        if classes.is_empty() {
-            return in_equilibrium(args, top, AnnealingPath::from_biases(top)?, each, bars, rng);
-        }
-        let hidden = classes.iter().map(|&class| {
-            let given = ClassRbm::of(top)?.given(class)?;
-            in_equilibrium(args, &given, AnnealingPath::from_biases(&given)?, each, bars, rng)
-        });
-        return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
-    }
-    let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
-    let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
-    if classes.is_empty() {
-        let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-        let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
-        return in_equilibrium(args, model.dbn.top(), path, each, bars, rng);
-    }
-    let hidden = classes.iter().map(|&class| {
-        let rows = of_class(&part, class)?;
-        let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
-        // A class leaves a machine of the data alone, from which samples come by themselves.
-        let given = ClassRbm::of(model.dbn.top())?.given(class)?;
-        let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
-        in_equilibrium(args, &given, path, each, bars, rng)
-    });
-    Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
-}
-
-/// `count` hidden configurations of `machine` in equilibrium, by tempering along `path`.
-fn in_equilibrium(
-    args: &Sample,
-    machine: &Rbm,
-    path: AnnealingPath,
-    count: usize,
-    bars: &MultiProgress,
-    rng: &mut Rng,
-) -> Result<Tensor> {
-    let config = TemperingConfig {
-        samples: count,
-        sweeps: args.sweeps as usize,
-        ..TemperingConfig::default()
-    };
-    let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
-    let bar = progress::bar(bars, 1000);
-    while !equilibrium.is_done() {
-        equilibrium.step(machine, rng)?;
-        bar.set_position((1000.0 * equilibrium.share_done()) as u64);
-    }
-    bar.finish_and_clear();
-    let progress = equilibrium.progress();
-    output::note(format!(
-        "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
-        progress.swaps.arrivals,
-        progress.swaps.sweeps,
-        progress.betas.len()
-    ));
-    if progress.swaps.arrivals < count {
-        output::note(format!(
-            "fewer than the {count} samples: they depend on each other (give more --sweeps)"
-        ));
-    }
-    Ok(machine.sample_hidden(&equilibrium.samples()?, rng)?)
-}
-
 /// The numbers of the cases of `part` that are of this class. Errors where there is none.
 fn of_class(part: &Examples, class: u32) -> Result<Vec<u32>> {
     let labels = part.labels.as_ref();
@@ -409,39 +473,4 @@ fn of_class(part: &Examples, class: u32) -> Result<Vec<u32>> {
         (0..).zip(labels).filter(|(_, label)| **label == class).map(|(row, _)| row).collect();
     ensure!(!rows.is_empty(), "--label: expected cases of class {class} to start at, found none");
     Ok(rows)
-}
-
-/// Chains at the biases, or at the first cases of the data that the user named, of the classes `labels` where these are named too,
-/// again and again if there are too few; and what of these to hold.
-fn start(
-    args: &Sample,
-    model: &Model,
-    labels: &[u32],
-    count: usize,
-    rng: &mut Rng,
-) -> Result<(Chains, Option<(Tensor, Tensor)>)> {
-    let Some(data) = args.clamp.as_deref().or(args.from.as_deref()) else {
-        return Ok((model.dbn.start_chains(count, rng)?, None));
-    };
-    let part = inputs::find_cases(&args.run, model, Some(data), &args.data_options, None)?;
-    let mut rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
-    if args.clamp.is_none() && !labels.is_empty() {
-        // The chains of a class follow each other.
-        let groups = labels.chunk_by(|a, b| a == b).map(|group| {
-            let of = of_class(&part, group[0])?;
-            Ok((0..group.len()).map(|i| of[i % of.len()]).collect())
-        });
-        rows = groups.collect::<Result<Vec<Vec<u32>>>>()?.concat();
-    }
-    if part.cases.has_missing()? {
-        output::note("missing values are filled in, also those that are held");
-    }
-    let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
-    if args.clamp.is_none() {
-        return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
-    }
-    let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
-    // The rest begins as what the network takes for it where nothing is there.
-    let begun = (&cases * &mask)?;
-    Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))
 }

@@ -144,13 +144,17 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     train(args, bars, quiet, &|text| output::line(text))
 }
 
-/// The same; what it comes to is given to `say`.
-pub fn train(
-    args: &Train,
-    bars: &MultiProgress,
-    quiet: bool,
-    say: &dyn Fn(&str) -> Result<()>,
-) -> Result<()> {
+/// What is trained: the arguments, looked up.
+struct ResolvedTraining {
+    training: Training,
+    /// The run that goes on, where it is no new one.
+    resumed: Option<(Run, Claim)>,
+    /// The time between checkpoints.
+    interval: Duration,
+}
+
+/// Reads the recipe and the data.
+fn resolve(args: &Train) -> Result<ResolvedTraining> {
     let interval =
         Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
     let device = args.place.find()?;
@@ -165,7 +169,7 @@ pub fn train(
         None => (None, build(args, None)?),
     };
     let dataset = inputs::load_data(&recipe)?;
-    let recipe = match resumed {
+    let recipe = match &resumed {
         Some(_) => recipe,
         None => build(args, Some(&dataset))?,
     };
@@ -173,6 +177,17 @@ pub fn train(
     say_if_nothing_is_missing(args, &dataset)?;
     let mut training = Training::new(recipe, dataset, &device)?;
     training.monitor = !args.no_monitor;
+    Ok(ResolvedTraining { training, resumed, interval })
+}
+
+/// As [`run`]; what it comes to is given to `say`.
+pub fn train(
+    args: &Train,
+    bars: &MultiProgress,
+    quiet: bool,
+    say: &dyn Fn(&str) -> Result<()>,
+) -> Result<()> {
+    let ResolvedTraining { mut training, resumed, interval } = resolve(args)?;
     if args.dry_run {
         training.notes.iter().for_each(output::note);
         return dry_run::run(training);
