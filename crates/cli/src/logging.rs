@@ -7,8 +7,21 @@ use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::args::Logging;
 use crate::output;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Messages")]
+pub struct Logging {
+    /// Tell more: -v what happens, -vv every epoch, -vvv every step (RUST_LOG overrules)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say nothing but errors and results
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Write the log as JSON, a line an event, to standard error
+    #[arg(long, global = true)]
+    pub log_json: bool,
+}
 
 /// Subscribes to events: `RUST_LOG` if it is set, else as many as `-v` was given.
 pub fn start(args: &Logging, bars: &MultiProgress) -> Result<()> {

@@ -3,71 +3,21 @@
 mod output;
 mod progress;
 
-mod mask;
-
-mod args;
 mod interrupt;
-
-mod device;
 mod logging;
-mod recipe;
-
-mod recipes;
-
-mod model;
-
-mod measured;
-
-mod cases;
-mod dry_run;
-mod subject;
-
-mod report;
-
-mod train;
-
-mod npy;
 
 mod tables;
 
-mod estimate_checkpoint;
+mod inputs;
 
-mod likelihood;
-
-mod compare;
-mod evaluate;
-mod sample;
-
-mod mutants;
-mod score;
-
-mod embed;
-mod encode;
-
-mod inspect;
-
-#[cfg(feature = "hub")]
-mod push;
-
-#[cfg(feature = "hub")]
-mod pull;
-
-mod import;
-
-mod manual;
-
-mod anneal;
-
-mod bench;
-mod reproduce;
+mod commands;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use crate::args::{Args, Command};
+use crate::commands::Args;
 use crate::interrupt::Stopped;
 
 fn main() -> ExitCode {
@@ -86,7 +36,7 @@ fn main() -> ExitCode {
     };
     let quiet = args.logging.log_json || args.logging.quiet;
     let started = logging::start(&args.logging, &bars);
-    let result = started.and_then(|()| run(&mut args.command, &bars, quiet));
+    let result = started.and_then(|()| commands::run(&mut args.command, &bars, quiet));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has seen enough: that is no failure.
@@ -120,36 +70,4 @@ fn refused(error: &clap::Error) -> ExitCode {
         output::error(format!("dbn: {}", output::of_arguments(&text, command.as_deref())));
     }
     ExitCode::from(error.exit_code() as u8)
-}
-
-fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    if let Some(given) = command.model() {
-        *given = model::find(given, bars)?;
-    }
-    match command {
-        Command::Train(args) => train::run(args, bars, quiet),
-        Command::Recipe(args) => recipes::run(args),
-        Command::Evaluate(args) => evaluate::run(args, bars),
-        Command::Compare(args) => compare::run(args),
-        Command::Sample(args) => sample::run(args, bars),
-        Command::Score(args) => score::run(args, bars),
-        Command::Embed(args) => embed::run(args, bars),
-        Command::Encode(args) => encode::run(args, bars),
-        Command::Decode(args) => encode::decode(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Import(args) => import::run(args),
-        #[cfg(feature = "hub")]
-        Command::Push(args) => push::run(args, bars),
-        #[cfg(feature = "hub")]
-        Command::Pull(args) => pull::run(args, bars),
-        #[cfg(feature = "hub")]
-        Command::Data(args) => {
-            output::line(progress::hub(bars, "data")?.data(&args.name)?.display().to_string())
-        }
-        Command::Anneal(args) => anneal::run(args, bars),
-        Command::Bench(args) => bench::run(args, bars),
-        Command::Reproduce(args) => reproduce::run(args, bars, quiet),
-        Command::Completions(args) => manual::completions(args),
-        Command::Manual(args) => manual::man(args),
-    }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::IsTerminal;
+#[cfg(feature = "hub")]
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+#[cfg(feature = "hub")]
 use candle_dbn::hub::{Hub, TransferProgress};
 use candle_dbn::training::{EpochMetrics, StageStart, Step};
 use console::{Term, measure_text_width};
@@ -256,6 +258,7 @@ fn fitting(words: &[Described], room: usize) -> String {
 }
 
 /// As the environment says; a bar called `what` appears among `bars` when bytes move.
+#[cfg(feature = "hub")]
 pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
     let bar = bars.add(ProgressBar::no_length());
     bar.set_style(style("{prefix} {BAR} {bytes}/{total_bytes} {left}"));

@@ -7,6 +7,7 @@ mod fine_tune;
 mod network;
 mod pretrain;
 mod resume;
+pub mod search;
 mod state;
 mod up_down;
 

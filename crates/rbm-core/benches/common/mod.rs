@@ -7,7 +7,7 @@
 #![allow(dead_code)]
 
 // The generator of `dbn bench`: one for both, so that they measure the same.
-#[path = "../../../cli/src/bench/synthetic_digits.rs"]
+#[path = "../../../cli/src/commands/bench/synthetic_digits.rs"]
 mod synthetic_digits;
 
 use std::io::Read;

@@ -1,0 +1,200 @@
+//! `dbn anneal`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use candle_boltzmann::Graph;
+use candle_core::DType;
+use indicatif::MultiProgress;
+use rbm_core::Rng;
+use rbm_core::sampling::{Best, SimulatedAnnealing};
+use rbm_core::state::write_whole;
+use serde::Serialize;
+
+use crate::inputs::Where;
+use crate::interrupt::Stopped;
+use crate::output::Usage;
+use crate::{interrupt, output, progress, tables};
+
+/// Look for the lowest energy of a spin glass or a lattice by simulated annealing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn anneal pmj:16x16:seed=1                             a ±J spin glass of 256 spins, open sides
+  dbn anneal pmj:16x16:seed=1 --target -342 --json        how often, and how soon, a known optimum is found
+  dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.npy
+  dbn anneal ising:32x32                                  the Ising model on a torus: all spins alike
+MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus.
+The energy is −Σ J·s·s', each bond once. What counts is the lowest energy that a read has ever seen, not its last one.
+A success is a read that comes to the target, or without one to the lowest energy of all reads: then it is only as good as these.
+The time to solution is what it takes to see a success once with a probability of 99 %.")]
+pub struct Anneal {
+    /// ising:ROWSxCOLUMNS or pmj:ROWSxCOLUMNS:seed=N
+    pub model: String,
+    /// Temperature of the first sweep
+    #[arg(long, value_name = "T", default_value_t = 5.0, help_heading = "Annealing")]
+    pub from: f64,
+    /// Temperature of the last sweep; each is colder than the one before by the same factor
+    #[arg(long, value_name = "T", default_value_t = 0.05, help_heading = "Annealing")]
+    pub to: f64,
+    /// Sweeps of each read
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000_000),
+        help_heading = "Annealing")]
+    pub sweeps: u32,
+    /// Independent reads, side by side
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000),
+        help_heading = "Annealing")]
+    pub reads: u32,
+    /// The energy that counts as a success, where it is known
+    #[arg(long, value_name = "ENERGY", allow_negative_numbers = true, help_heading = "Annealing")]
+    pub target: Option<f64>,
+    /// Seed
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Annealing")]
+    pub seed: u64,
+    /// Write the best configuration, a row of ±1 for each row of the lattice: .npy
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, requires = "out", help_heading = "Output")]
+    pub force: bool,
+    /// Print one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
+const MOST: usize = 1 << 26;
+/// How near to an energy counts as having it: bonds are whole numbers.
+const TOLERANCE: f64 = 1e-3;
+/// How sure the time to solution is to have seen one.
+const SURE: f64 = 0.99;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Annealed<'a> {
+    model: &'a str,
+    units: usize,
+    edges: usize,
+    from: f64,
+    to: f64,
+    sweeps: u32,
+    reads: u32,
+    seed: u64,
+    /// The lowest energy that any read has seen.
+    energy: f64,
+    energy_per_unit: f64,
+    /// The mean of the reads' lowest energies.
+    mean_energy: f64,
+    /// What counts as a success.
+    target: f64,
+    is_target_known: bool,
+    hits: usize,
+    success_probability: f64,
+    seconds: f64,
+    /// `None` where no read was a success.
+    seconds_to_solution: Option<f64>,
+}
+
+/// Prints a table, or one JSON object.
+pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
+    let graph: Graph = args.model.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
+    let annealing = SimulatedAnnealing::between(args.from, args.to, args.sweeps as usize)
+        .map_err(Usage::of)
+        .context("--from, --to")?;
+    let (units, reads) = (graph.units.width(), args.reads as usize);
+    if units.saturating_mul(reads) > MOST {
+        let most = (MOST / units).max(1);
+        let error = anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} spins");
+        return Err(Usage::of(error));
+    }
+    if let Some(out) = &args.out {
+        output::check_free(&[out], args.force)?;
+        if out.extension().is_none_or(|extension| extension != "npy") {
+            return Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy", out.display())));
+        }
+    }
+    let machine = graph.machine(DType::F32, &args.place.find()?)?;
+    let bar = progress::bar(bars, args.sweeps.into());
+    let (_caught, start) = (interrupt::catch()?, Instant::now());
+    let best = annealing.run_with(&machine, reads, &mut Rng::new(args.seed), |done| {
+        bar.set_position(done as u64);
+        !interrupt::is_asked()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    if interrupt::is_asked() {
+        return Err(Stopped("nothing was written".to_owned()).into());
+    }
+    let best = best.with_context(|| args.model.clone())?;
+    let found = Annealed::of(args, &graph, &best, seconds)?;
+    if let Some(out) = &args.out {
+        let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
+        let rest_and_last = machine.configuration(&best.rest, &best.last)?;
+        let [rows, columns] = graph.shape.unwrap_or([1, graph.units.width()]);
+        let configuration = rest_and_last.get(read)?.reshape((rows, columns))?;
+        write_whole(out, &tables::npy_bytes(&configuration)?)?;
+    }
+    if args.json {
+        return output::json(&found);
+    }
+    found.print()
+}
+
+impl<'a> Annealed<'a> {
+    fn of(args: &'a Anneal, graph: &Graph, best: &Best, seconds: f64) -> Result<Self> {
+        let Some(energy) = best.lowest() else { bail!("{}: no read was made", args.model) };
+        let target = args.target.unwrap_or(energy);
+        let hits = best.hits(target, TOLERANCE);
+        let reads = f64::from(args.reads);
+        let success = hits as f64 / reads;
+        // All reads ran side by side: one takes its share of the time.
+        let repeats = match success {
+            0.0 => None,
+            p if p >= SURE => Some(1.0),
+            p => Some((1.0 - SURE).ln() / (1.0 - p).ln()),
+        };
+        Ok(Self {
+            model: &args.model,
+            units: graph.units.width(),
+            edges: graph.edges.len(),
+            from: args.from,
+            to: args.to,
+            sweeps: args.sweeps,
+            reads: args.reads,
+            seed: args.seed,
+            energy,
+            energy_per_unit: energy / graph.units.width() as f64,
+            mean_energy: best.energies.iter().sum::<f64>() / reads,
+            target,
+            is_target_known: args.target.is_some(),
+            hits,
+            success_probability: success,
+            seconds,
+            seconds_to_solution: repeats.map(|repeats| repeats * seconds / reads),
+        })
+    }
+
+    fn print(&self) -> Result<()> {
+        let target = match self.is_target_known {
+            true => format!("{} (given)", self.target),
+            false => format!("{} (the lowest of these reads)", self.target),
+        };
+        let solution = match self.seconds_to_solution {
+            Some(seconds) => format!("{seconds:.4} s"),
+            None => "not known: no read came to the target".to_owned(),
+        };
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let rows = vec![
+            row("units, edges", format!("{}, {}", self.units, self.edges)),
+            row("lowest energy", format!("{} ({:.4} a unit)", self.energy, self.energy_per_unit)),
+            row("mean of the reads", format!("{:.2}", self.mean_energy)),
+            row("target", target),
+            row("reads that came to it", format!("{} of {}", self.hits, self.reads)),
+            row("time to solution, 99 %", solution),
+            row("time of all reads", format!("{:.3} s", self.seconds)),
+        ];
+        output::line(output::texts(&[self.model, ""], rows))
+    }
+}

@@ -1,0 +1,196 @@
+//! Which rows to measure: the usual ones, or the one that the user described.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+/// Where the negative phase comes from
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// Contrastive divergence
+    Cd,
+    /// Persistent contrastive divergence
+    Pcd,
+}
+
+impl Method {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cd => "cd",
+            Self::Pcd => "pcd",
+        }
+    }
+}
+
+/// Which rows to measure.
+#[derive(Debug, clap::Args)]
+pub struct RowOptions {
+    /// Measure one row of your own: visible and hidden units [default with --batch, --method or --steps: 784x500]
+    #[arg(long, value_name = "VISIBLExHIDDEN")]
+    pub shape: Option<String>,
+    /// Cases in a mini-batch of your own row [default: 100]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Method of your own row [default: cd]
+    #[arg(long, value_enum)]
+    pub method: Option<Method>,
+    /// k of CD-k or PCD-k in your own row [default: 1]
+    #[arg(long, value_name = "K")]
+    pub steps: Option<usize>,
+    /// Measure PCD-100 with 2,000 chains too
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Cases that are gone through again and again, and that are made where there are none.
+pub const CASES: usize = 6000;
+/// The most values of a matrix that is measured: a gigabyte of them.
+const MOST_VALUES: usize = 1 << 28;
+/// The most Gibbs steps of an update.
+const MOST_STEPS: usize = 10_000;
+/// The network of Hinton and Salakhutdinov 2006, without its classes.
+pub const STACK: [usize; 4] = [784, 500, 500, 2000];
+
+/// What the units of the visible layer look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Zeros and ones: the data, thresholded.
+    Binary,
+    /// Values between zero and one: the data as they are.
+    Grey,
+    /// Half of the units on, at random.
+    Dense,
+    /// Samples of the hidden units of the stack's machine below, which has this place.
+    Above(usize),
+}
+
+/// What is done again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Updates of a machine.
+    Learn { method: Method, steps: usize, look: Look },
+    /// Backpropagation through the stack and a softmax over ten classes, with or without units left out.
+    FineTune { dropout: bool },
+    /// The up-pass through the stack.
+    Embed,
+    /// A step of annealing: one Gibbs step of every chain, and the weight of each.
+    Anneal,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub task: Task,
+    /// The widths of the layers from the data up.
+    pub widths: Vec<usize>,
+    /// Cases in a mini-batch, and as many chains.
+    pub batch: usize,
+}
+
+impl Row {
+    fn learn(
+        method: Method,
+        steps: usize,
+        look: Look,
+        shape: (usize, usize),
+        batch: usize,
+    ) -> Self {
+        let task = Task::Learn { method, steps, look };
+        Self { task, widths: vec![shape.0, shape.1], batch }
+    }
+
+    /// What the row is called, in the table and in JSON: method, shape, batch.
+    pub fn name(&self) -> String {
+        let widths: Vec<_> = self.widths.iter().map(usize::to_string).collect();
+        let (what, look) = match self.task {
+            Task::Learn { method, steps, look } => {
+                let look = match look {
+                    Look::Grey => " grey",
+                    Look::Dense => " dense",
+                    Look::Binary | Look::Above(_) => "",
+                };
+                (format!("{}-{steps}", method.name()), look)
+            }
+            Task::FineTune { dropout } => {
+                ("fine-tune".into(), if dropout { " dropout" } else { "" })
+            }
+            Task::Embed => ("embed".into(), ""),
+            Task::Anneal => ("anneal".into(), ""),
+        };
+        format!("{what} {} b{}{look}", widths.join("x"), self.batch)
+    }
+}
+
+/// The rows that the user asked for.
+pub fn rows(args: &RowOptions) -> Result<Vec<Row>> {
+    let own =
+        [args.shape.is_some(), args.batch.is_some(), args.method.is_some(), args.steps.is_some()];
+    if !own.contains(&true) {
+        return Ok(usual(args.full));
+    }
+    ensure!(
+        !args.full,
+        "--full: expected without --shape, --batch, --method and --steps, which describe a row of their own"
+    );
+    let shape = args.shape.as_deref().map_or(Ok((784, 500)), shape)?;
+    let (batch, steps) = (args.batch.unwrap_or(100), args.steps.unwrap_or(1));
+    ensure!(
+        (1..=MOST_STEPS).contains(&steps),
+        "--steps: expected 1 to {MOST_STEPS}, found {steps}"
+    );
+    let widest = MOST_VALUES / CASES;
+    ensure!(
+        shape.0.max(shape.1) <= widest,
+        "--shape: expected at most {widest} units a layer, found {}x{}",
+        shape.0,
+        shape.1
+    );
+    let most = MOST_VALUES / shape.0.max(shape.1);
+    ensure!(
+        (1..=most).contains(&batch),
+        "--batch: expected 1 to {most} for this shape, found {batch}"
+    );
+    let method = args.method.unwrap_or(Method::Cd);
+    Ok(vec![Row::learn(method, steps, Look::Binary, shape, batch)])
+}
+
+fn usual(full: bool) -> Vec<Row> {
+    use Look::{Above, Binary, Dense, Grey};
+    use Method::{Cd, Pcd};
+    let mnist = (784, 500);
+    let mut rows = vec![
+        Row::learn(Cd, 1, Binary, mnist, 100),
+        Row::learn(Pcd, 1, Binary, mnist, 100),
+        Row::learn(Pcd, 10, Binary, mnist, 100),
+        Row::learn(Cd, 1, Grey, mnist, 100),
+        Row::learn(Cd, 1, Dense, mnist, 100),
+        Row::learn(Cd, 1, Above(0), (500, 500), 100),
+        Row::learn(Cd, 1, Above(1), (500, 2000), 100),
+        Row::learn(Pcd, 1, Binary, (64, 100), 10),
+        Row::learn(Pcd, 1, Binary, (784, 16), 10),
+    ];
+    if full {
+        rows.push(Row::learn(Pcd, 100, Binary, (784, 200), 2000));
+    }
+    let with_classes = [&STACK[..], &[10]].concat();
+    for dropout in [false, true] {
+        let task = Task::FineTune { dropout };
+        rows.push(Row { task, widths: with_classes.clone(), batch: 100 });
+    }
+    rows.push(Row { task: Task::Embed, widths: STACK.to_vec(), batch: 1000 });
+    rows.push(Row { task: Task::Anneal, widths: STACK[..2].to_vec(), batch: 100 });
+    rows
+}
+
+/// `784x500`: visible units, hidden units.
+fn shape(text: &str) -> Result<(usize, usize)> {
+    let wanted = || format!("--shape: expected VISIBLExHIDDEN such as 784x500, found {text:?}");
+    let (visible, hidden) = text.split_once('x').with_context(wanted)?;
+    let (Ok(visible), Ok(hidden)) = (visible.parse::<usize>(), hidden.parse::<usize>()) else {
+        bail!(wanted());
+    };
+    ensure!(visible > 0 && hidden > 0, wanted());
+    let weights = visible.checked_mul(hidden).filter(|&weights| weights <= MOST_VALUES);
+    ensure!(weights.is_some(), "--shape: expected at most {MOST_VALUES} weights, found {text}");
+    Ok((visible, hidden))
+}

@@ -1,0 +1,250 @@
+//! `dbn compare`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use candle_dbn::Run;
+use candle_dbn::data::Binarise;
+use candle_dbn::store::results::{MeasurementSet, Results};
+use candle_dbn::viz::report;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::output;
+
+/// Compare trainings: where their recipes differ, what came of them, and their learning curves in one picture
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn compare runs/mnist runs/joint                two tables, and comparison.png
+  dbn compare runs/mnist runs/rbm --out curves.png
+A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one
+line only if they are of the same cases, prepared in the same way.")]
+pub struct Compare {
+    /// Folders of runs
+    #[arg(value_name = "RUN", required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// The picture to write
+    #[arg(long, value_name = "FILE", default_value = "comparison.png", help_heading = "Output")]
+    pub out: PathBuf,
+    /// Replace the picture if it exists
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    /// Write no picture
+    #[arg(long, conflicts_with_all = ["out", "force"], help_heading = "Output")]
+    pub no_pictures: bool,
+    /// Print one JSON object instead of tables
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// What stands where a run has nothing.
+const NOTHING: &str = "—";
+
+/// A key of the recipes, and what each run has there.
+#[derive(Serialize)]
+struct Key {
+    key: String,
+    values: Vec<Option<Value>>,
+}
+
+/// A number of each run.
+#[derive(Serialize)]
+struct Number {
+    name: String,
+    unit: String,
+    values: Vec<Option<Found>>,
+}
+
+#[derive(Clone, Serialize)]
+struct Found {
+    value: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Comparison {
+    runs: Vec<String>,
+    recipes: Vec<Key>,
+    results: Vec<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<PathBuf>,
+}
+
+/// Prints where the recipes of several runs differ and what was measured of each, and draws their learning curves in one picture.
+pub fn run(args: &Compare) -> Result<()> {
+    if !args.no_pictures {
+        output::check_free(&[&args.out], args.force)?;
+    }
+    let names = names(&args.runs);
+    let (mut recipes, mut results, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
+    for dir in &args.runs {
+        let run = Run::open(dir)?;
+        recipes.push(flat(&serde_json::to_value(run.recipe()?)?));
+        let learned = run.metrics()?;
+        results.push(numbers(&run, &learned)?);
+        metrics.push(learned);
+    }
+    let curves: Vec<_> =
+        names.iter().map(String::as_str).zip(metrics.iter().map(String::as_str)).collect();
+    let is_drawn =
+        !args.no_pictures && report::comparison(&args.out, &curves).context("the picture")?;
+    let comparison = Comparison {
+        recipes: differences(&recipes),
+        results: beside(&results),
+        picture: is_drawn.then(|| args.out.clone()),
+        runs: names,
+    };
+    if args.json {
+        return output::json(&comparison);
+    }
+    print(&comparison)?;
+    match &comparison.picture {
+        Some(path) => output::line(format!("\n{}", path.display())),
+        None if args.no_pictures => Ok(()),
+        None => {
+            output::note("no picture: none of these runs has learned an epoch");
+            Ok(())
+        }
+    }
+}
+
+fn print(comparison: &Comparison) -> Result<()> {
+    let names = comparison.runs.iter().map(String::as_str);
+    match comparison.recipes.is_empty() {
+        true => output::line("The recipes are the same.")?,
+        false => {
+            let header: Vec<_> = std::iter::once("recipe").chain(names.clone()).collect();
+            let rows = comparison.recipes.iter().map(|Key { key, values }| {
+                let texts = values.iter().map(|value| value.as_ref().map_or(NOTHING.into(), text));
+                std::iter::once(key.clone()).chain(texts).collect()
+            });
+            output::line(output::table(&header, rows.collect()))?;
+        }
+    }
+    let header: Vec<_> = std::iter::once("result").chain(names).collect();
+    let rows = comparison.results.iter().map(|Number { name, unit, values }| {
+        let texts = values.iter().map(|found| match found {
+            Some(Found { value, error: Some(error) }) => format!("{value:.4} ± {error:.4}"),
+            Some(Found { value, error: None }) => format!("{value:.4}"),
+            None => NOTHING.into(),
+        });
+        let name = if unit.is_empty() { name.clone() } else { format!("{name} ({unit})") };
+        std::iter::once(name).chain(texts).collect()
+    });
+    output::line("")?;
+    output::line(output::table(&header, rows.collect()))
+}
+
+/// The folders' own names where these are enough to tell them apart, else their paths.
+fn names(runs: &[PathBuf]) -> Vec<String> {
+    let own = |path: &PathBuf| path.file_name().map(|name| name.display().to_string());
+    let names: Option<Vec<_>> = runs.iter().map(own).collect();
+    let is_told =
+        |names: &Vec<String>| names.iter().enumerate().all(|(i, name)| !names[..i].contains(name));
+    let paths = || runs.iter().map(|path| path.display().to_string()).collect();
+    names.filter(is_told).unwrap_or_else(paths)
+}
+
+/// The keys of a recipe, those of tables in it with points between them.
+fn flat(recipe: &Value) -> BTreeMap<String, Value> {
+    let mut keys = BTreeMap::new();
+    let mut rest = vec![(String::new(), recipe)];
+    while let Some((at, value)) = rest.pop() {
+        let below =
+            |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        match value {
+            Value::Object(table) => {
+                rest.extend(table.iter().map(|(name, value)| (below(name), value)))
+            }
+            Value::Array(list) if list.iter().any(Value::is_object) => {
+                rest.extend(
+                    list.iter().enumerate().map(|(i, value)| (below(&i.to_string()), value)),
+                );
+            }
+            Value::Null => {}
+            value => drop(keys.insert(at, value.clone())),
+        }
+    }
+    keys
+}
+
+/// The keys at which not all recipes are alike.
+fn differences(recipes: &[BTreeMap<String, Value>]) -> Vec<Key> {
+    let mut keys: Vec<_> = recipes.iter().flat_map(BTreeMap::keys).cloned().collect();
+    keys.sort();
+    keys.dedup();
+    let all = keys.into_iter().map(|key| {
+        let values = recipes.iter().map(|recipe| recipe.get(&key).cloned()).collect();
+        Key { key, values }
+    });
+    all.filter(|Key { values, .. }| values.iter().any(|value| *value != values[0])).collect()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+/// A name and a unit with a number of one run.
+type Named = ((String, String), Found);
+
+/// What its training took and came to, and what was measured of its model.
+fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
+    let mut numbers = Vec::new();
+    let mut add = |name: String, unit: &str, value, error| {
+        numbers.push(((name, unit.to_owned()), Found { value, error }));
+    };
+    let lines = report::lines(metrics);
+    add("epochs".into(), "", lines.len() as f64, None);
+    let seconds = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
+    add("time of learning".into(), "s", seconds, None);
+    for (name, unit, value) in report::last(metrics) {
+        add(format!("{name}, at the end"), unit, value, None);
+    }
+    if run.is_finished() {
+        for MeasurementSet { dataset: on, numbers, verdict, .. } in
+            Results::read(run.dir())?.measured
+        {
+            let cases =
+                format!("{} {} cases of {}", output::grouped(on.cases as u64), on.part, on.data);
+            let prepared = if on.binarise == Binarise::None {
+                String::new()
+            } else {
+                format!(", {}", on.binarise)
+            };
+            for number in numbers {
+                add(
+                    format!("{}: {cases}{prepared}", number.name),
+                    &number.unit.to_string(),
+                    number.value,
+                    number.error,
+                );
+            }
+            if let Some(verdict) = verdict {
+                output::note(format!("{}: {verdict}", run.dir().display()));
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// The numbers of all runs, those of one name and unit in a line, in the order in which they come first.
+fn beside(runs: &[Vec<Named>]) -> Vec<Number> {
+    let mut names: Vec<&(String, String)> = Vec::new();
+    for (name, _) in runs.iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let line = |name: &(String, String)| {
+        let of = |run: &Vec<Named>| {
+            run.iter().find(|(of, _)| of == name).map(|(_, found)| found.clone())
+        };
+        Number { name: name.0.clone(), unit: name.1.clone(), values: runs.iter().map(of).collect() }
+    };
+    names.into_iter().map(line).collect()
+}

@@ -1,0 +1,152 @@
+//! `dbn import`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_dbn::import::{self, Names};
+use candle_dbn::network::config;
+use candle_dbn::store;
+use candle_dbn::store::run::{RECIPE, RUNS};
+use clap::ValueEnum;
+use rbm_core::Units;
+
+use crate::output;
+
+/// Make a model of a machine that another program has learned
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn import rbm.npz --out models/rbm               scikit-learn, by np.savez(\"rbm.npz\",
+    components_=rbm.components_, intercept_hidden_=rbm.intercept_hidden_,
+    intercept_visible_=rbm.intercept_visible_)
+  dbn import RBM.h5 --update 1000 --out models/rbm  rbms: one of the updates in the file
+  dbn import rbm.pt --out models/rbm                PyTorch: a state dict with W, v_bias, h_bias
+    or names like them; with rbms.0.W, rbms.1.W and so on, machines on top of each other
+  dbn import net.safetensors --map W=fc.weight --map h_bias=fc.bias --map v_bias=b --out m
+  dbn embed models/rbm data.npy --out features.npy  every command takes the folder
+Nothing of a file is executed: a pickle that is more than tensors is refused.")]
+pub struct Import {
+    /// The file
+    pub file: PathBuf,
+    /// The program it is from [default: by its ending, .npz sklearn, .h5 or .hdf5 rbms, .pt, .pth or .safetensors pytorch]
+    #[arg(long, value_enum)]
+    pub from: Option<Program>,
+    /// rbms: after how many updates [default: the last in the file]
+    #[arg(long, value_name = "N")]
+    pub update: Option<u64>,
+    /// pytorch: read the tensor TENSOR as NAME: W, v_bias or h_bias, of several machines 0.W, 1.W, ...
+    #[arg(long, value_name = "NAME=TENSOR", value_parser = mapping)]
+    pub map: Vec<(String, String)>,
+    /// pytorch: weights are (visible, hidden); needed only where both layers are of one size
+    #[arg(long)]
+    pub transpose: bool,
+    /// pytorch: kind of the data layer's units, as in dbn train [default: bernoulli]
+    #[arg(long, value_name = "KIND")]
+    pub visible: Option<String>,
+    /// pytorch: kind of all hidden units [default: bernoulli]
+    #[arg(long, value_name = "KIND")]
+    pub hidden: Option<String>,
+    /// Cases are pictures of this size, e.g. 28x28
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size, help_heading = "Data")]
+    pub image: Option<(usize, usize)>,
+    /// Folder of the model
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: PathBuf,
+    /// Replace the model if there is one
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+}
+
+/// A program whose machines can be read
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Program {
+    /// scikit-learn's BernoulliRBM, its attributes in an .npz file
+    Sklearn,
+    /// rbms of DsysDML, its HDF5 files
+    Rbms,
+    /// PyTorch, a state dict
+    Pytorch,
+}
+
+fn mapping(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, tensor)) if !name.is_empty() && !tensor.is_empty() => {
+            Ok((name.into(), tensor.into()))
+        }
+        _ => Err("expected NAME=TENSOR, e.g. W=fc.weight".into()),
+    }
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
+    match parsed {
+        Some((Ok(height), Ok(width))) => Ok((height, width)),
+        _ => Err("expected HEIGHTxWIDTH, e.g. 28x28".into()),
+    }
+}
+
+/// Writes the folder of the model that a file of another program is.
+pub fn run(args: &Import) -> Result<()> {
+    let out = args.out.display();
+    let lies_there = |name: &&&str| args.out.join(name).exists();
+    // A run is more than a model: it is not replaced by one.
+    if let Some(name) = RUNS.iter().chain(&[RECIPE]).find(lies_there) {
+        bail!("{out}: a run lies there (it has a {name}); choose another --out");
+    }
+    let is_there = [config::CONFIG, store::WEIGHTS].iter().find(lies_there).is_some();
+    ensure!(args.force || !is_there, "{out}: has a model already (--force replaces it)");
+    let imported = read(args)?;
+    let mut model = imported.model;
+    if let Some((height, width)) = args.image {
+        let expected = model.dbn.width();
+        ensure!(
+            height.checked_mul(width) == Some(expected),
+            "--image: expected {expected} pixels, as the machine has, found {height} x {width}"
+        );
+        model.image = args.image;
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| out.to_string())?;
+    model.save(&args.out)?;
+    for note in imported.notes {
+        output::note(note);
+    }
+    output::line(format!("{out}: {}", model.config().layers()))
+}
+
+fn read(args: &Import) -> Result<import::Imported> {
+    let Some(program) = args.from.or_else(|| by_ending(&args.file)) else {
+        let found = args.file.display();
+        bail!("--from: expected sklearn, rbms or pytorch for a file of this ending, found {found}");
+    };
+    let of = |flag: &str, program: &str| format!("{flag}: expected with --from {program} only");
+    ensure!(args.update.is_none() || program == Program::Rbms, of("--update", "rbms"));
+    let kinds = args.visible.is_some() || args.hidden.is_some();
+    let is_named = !args.map.is_empty() || args.transpose || kinds;
+    let flags = "--map, --transpose, --visible and --hidden";
+    ensure!(!is_named || program == Program::Pytorch, of(flags, "pytorch"));
+    let kind = |flag: &str, kind: &Option<String>| {
+        let units = kind.as_deref().map(Units::of_kind).transpose();
+        units.with_context(|| flag.to_owned())
+    };
+    Ok(match program {
+        Program::Sklearn => import::sklearn(&args.file)?,
+        Program::Rbms => import::rbms(&args.file, args.update)?,
+        Program::Pytorch => {
+            let names = Names {
+                map: args.map.clone(),
+                transpose: args.transpose,
+                visible: kind("--visible", &args.visible)?,
+                hidden: kind("--hidden", &args.hidden)?,
+            };
+            import::pytorch(&args.file, &names)?
+        }
+    })
+}
+
+fn by_ending(file: &Path) -> Option<Program> {
+    match file.extension()?.to_str()? {
+        "npz" => Some(Program::Sklearn),
+        "h5" | "hdf5" => Some(Program::Rbms),
+        "pt" | "pth" | "safetensors" => Some(Program::Pytorch),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! `dbn push`
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use candle_dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
+use indicatif::{DecimalBytes, MultiProgress};
+
+use crate::{output, progress};
+
+/// Push a trained network to the Hub, with a model card made from its run
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn push runs/mnist me/mnist-dbn --dry-run      what would go, without asking the Hub
+  dbn push runs/mnist me/mnist-dbn                the repository is made if need be
+  dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
+  dbn push runs/mnist me/features --layers 0..2   the first two layers alone
+What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN;
+HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
+pub struct Push {
+    /// Folder of the run, or user/name[@revision] on the Hub
+    pub run: PathBuf,
+    /// Where to: user/name, or user/name@branch
+    #[arg(value_name = "USER/NAME")]
+    pub to: String,
+    /// Make the repository one that nobody else sees; one that is there and public is refused
+    #[arg(long, help_heading = "Hub")]
+    pub private: bool,
+    /// The branch, which is made if need be [default: main]
+    #[arg(long, value_name = "BRANCH", help_heading = "Hub")]
+    pub revision: Option<String>,
+    /// The commit's message
+    #[arg(long, short, value_name = "TEXT", help_heading = "Hub")]
+    pub message: Option<String>,
+    /// The first layers alone, e.g. 0..2 for the lowest two; what was fine-tuned on top of all of them stays behind
+    #[arg(long, value_name = "0..N", value_parser = first_layers)]
+    pub layers: Option<Range<usize>>,
+    /// List what would go, and ask nobody
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Propose the commit as a pull request instead of making it
+    #[arg(long, help_heading = "Hub")]
+    pub create_pr: bool,
+}
+
+/// `0..2`
+fn first_layers(text: &str) -> Result<Range<usize>, String> {
+    let range =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.filter(|range: &Range<usize>| range.start == 0 && range.end > 0).ok_or_else(|| {
+        "expected 0..N: a network begins at the data, so layers go from the lowest one up"
+            .to_owned()
+    })
+}
+
+/// Pushes a run, or lists what would go.
+pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
+    let reference = Reference::at(&args.to, args.revision.as_deref())?;
+    let bundle = match &args.layers {
+        Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
+        None => ModelBundle::of(&args.run, &reference)?,
+    };
+    if args.dry_run {
+        return list(&bundle, &reference);
+    }
+    let options =
+        Options { private: args.private, message: args.message.clone(), create_pr: args.create_pr };
+    let Pushed { commit, url, inline } =
+        progress::hub(bars, "push")?.push(&reference, &bundle, &options)?;
+    if let Some(bytes) = inline {
+        output::note(format!(
+            "the server has no xet: the weights ({}) went as text in the commit ({})",
+            DecimalBytes(bytes),
+            DecimalBytes(bytes.div_ceil(3) * 4),
+        ));
+    }
+    let done = url.or(commit).unwrap_or_else(|| reference.to_string());
+    output::line(format!("pushed {reference}: {done}"))
+}
+
+fn list(bundle: &ModelBundle, reference: &Reference) -> Result<()> {
+    let card = bundle.card.over(None)?.len() as u64;
+    let mut rows = vec![vec![candle_dbn::hub::CARD.to_owned(), DecimalBytes(card).to_string()]];
+    for (name, content) in &bundle.files {
+        rows.push(vec![name.clone(), DecimalBytes(content.size()?).to_string()]);
+    }
+    output::line(output::table(&["file", "size"], rows))?;
+    output::line(format!(
+        "would go to {} on {}; nothing was sent",
+        reference.repository(),
+        reference.revision()
+    ))
+}

@@ -1,0 +1,69 @@
+//! `dbn recipe`
+
+use std::path::Path;
+
+use anyhow::Result;
+use candle_dbn::Recipe;
+use candle_dbn::recipe::{BUILT_IN, reference, summaries};
+
+use crate::output::{self, Usage};
+
+/// List the built-in recipes, or print one with a comment for every key
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn recipe                     the built-in recipes: for what, which data, how long
+  dbn recipe digits > mine.toml  one with a comment for every key, to be changed and given to train
+  dbn train --recipe mine.toml
+  dbn recipe --keys              every key there is, as a page in Markdown")]
+pub struct ShowRecipe {
+    /// A built-in recipe or a TOML file; without it, a list of the built-in ones
+    #[arg(value_name = "NAME|FILE")]
+    pub name: Option<String>,
+    /// Print the reference of all keys, in Markdown
+    #[arg(long, conflicts_with = "name", help_heading = "Output")]
+    pub keys: bool,
+}
+
+/// Lists the built-in recipes, or prints one.
+pub fn run(args: &ShowRecipe) -> Result<()> {
+    if args.keys {
+        return output::line(reference()?.trim_end());
+    }
+    match &args.name {
+        Some(name) => {
+            let recipe = named_or_file(name)?.with::<&str>(&[]).map_err(Usage::of)?;
+            output::line(recipe.to_commented_toml()?.trim_end())
+        }
+        None => {
+            let row = |summary: candle_dbn::recipe::Summary| {
+                [summary.name, summary.what, summary.data, summary.takes]
+                    .map(str::to_owned)
+                    .to_vec()
+            };
+            let header = ["recipe", "for", "data", "takes"];
+            output::line(output::texts(&header, summaries().map(row).collect()))
+        }
+    }
+}
+
+/// Whether a recipe that is called so, or not called at all, is one of the program's own.
+pub fn is_built_in(name: Option<&str>) -> bool {
+    name.is_none_or(|name| BUILT_IN.iter().any(|(built_in, _)| *built_in == name))
+}
+
+/// Whether `--recipe` means a file, and none of the program's own.
+pub fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file())
+}
+
+/// The recipe that a name or a file's path stands for, not yet checked.
+pub fn named_or_file(name: &str) -> Result<Recipe> {
+    if is_file(name) {
+        return Recipe::read_draft(Path::new(name)).map_err(|error| match error {
+            candle_dbn::Error::Io { .. } => error.into(),
+            other => Usage::of(other),
+        });
+    }
+    Recipe::named(name).map_err(Usage::of)
+}

@@ -1,0 +1,349 @@
+//! `dbn reproduce`
+
+mod experiments;
+mod search;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_core::Device;
+use candle_dbn::estimate::likelihood::{Likelihood, Value, Verdict};
+use candle_dbn::recipe::quoted;
+use candle_dbn::{Evaluation, Model, Recipe, Run};
+use indicatif::MultiProgress;
+use rbm_core::state::write_whole;
+use serde::{Deserialize, Serialize};
+
+use self::experiments::{EXPERIMENTS, Experiment, Measure};
+use crate::commands::evaluate::likelihood::{self, Plan};
+use crate::commands::evaluate::{self, Evaluate};
+use crate::commands::train::{self, Train};
+use crate::interrupt::Stopped;
+use crate::output::Usage;
+use crate::{inputs, output};
+
+/// Train a published experiment by its recipe, and print its number beside the published one
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn reproduce                                          what there is
+  dbn reproduce bars-and-stripes
+  dbn reproduce mnist-16 --data mnist/
+  dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part first
+Stopped at any time, the same command goes on where it was.")]
+pub struct Reproduce {
+    /// Which experiment; without it, a list
+    pub name: Option<String>,
+    /// The data, for experiments whose data do not come with the program
+    #[arg(long, value_name = "FOLDER", help_heading = "Data")]
+    pub data: Option<String>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Seconds for the choice of sizes and rates, where they are chosen; with more of them it goes on
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub budget: u64,
+    /// Folder of the runs [default: runs/reproduce-NAME-SEED]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// The file in which a finished reproduction lies.
+const RESULT: &str = "reproduced.json";
+
+/// What a reproduction came to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reproduced {
+    name: String,
+    data: String,
+    seed: u64,
+    /// Seconds for the choice of sizes and rates, where they are chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<u64>,
+    /// In this unit: nats a case, or percent.
+    ours: f64,
+    unit: String,
+    /// What the number rests on.
+    verdict: Basis,
+    theirs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<f64>,
+    /// Seconds of training in this process, and of everything.
+    seconds: f64,
+}
+
+/// What a number rests on: as text the verdict of two estimates, or what was counted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+enum Basis {
+    Verdict(Verdict),
+    Cases(String),
+}
+
+impl From<String> for Basis {
+    fn from(text: String) -> Self {
+        text.parse().map_or(Self::Cases(text), Self::Verdict)
+    }
+}
+
+impl From<Basis> for String {
+    fn from(basis: Basis) -> Self {
+        match basis {
+            Basis::Verdict(verdict) => verdict.to_string(),
+            Basis::Cases(text) => text,
+        }
+    }
+}
+
+/// Trains and evaluates, or lists what there is.
+pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
+    let Some(name) = &args.name else {
+        let rows = EXPERIMENTS.iter().map(|e| {
+            let text = [e.name, e.what, e.theirs, e.takes];
+            text.map(str::to_owned).to_vec()
+        });
+        let header = ["experiment", "what is measured", "theirs", "takes"];
+        output::line(output::texts(&header, rows.collect()))?;
+        return Ok(());
+    };
+    let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        let found = quoted(name, names.iter().copied());
+        Usage::of(anyhow!("expected one of {}, found {found}", names.join(", ")))
+    })?;
+    let data = match (&args.data, experiment.data) {
+        (Some(data), _) => data.clone(),
+        (None, Some(data)) => data.to_owned(),
+        (None, None) => bail!("{name}: name the folder of its data with --data"),
+    };
+    let dir = args.out.clone().unwrap_or_else(|| folder(experiment, &data, args.seed));
+    let path = dir.join(RESULT);
+    let asked = (name, &data, args.seed);
+    let recipe = recipe_of(experiment, &data, args.seed)?;
+    check_run(&dir, experiment, &recipe)?;
+    let budget = experiment.is_chosen.then_some(args.budget);
+    let reproduced = if let Some(found) = read(&path, asked)?.filter(|r| r.budget == budget) {
+        found
+    } else {
+        let clock = Instant::now();
+        if experiment.is_chosen {
+            search::choose(&dir, recipe, args.budget, bars)?;
+        } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
+            learn(experiment, &data, args.seed, &dir, bars, quiet)?;
+        }
+        let (ours, verdict) = match experiment.measure {
+            Measure::LogLikelihood => {
+                let found = likelihood_of(experiment, args.seed, &dir, bars)?;
+                let value = best(&found).context("no estimate")?;
+                (value.log_likelihood, Basis::Verdict(found.verdict))
+            }
+            Measure::Error | Measure::SquaredError => {
+                let (error, cases) = error_of(experiment, args.seed, &dir)?;
+                (error, Basis::Cases(cases))
+            }
+        };
+        let reproduced = Reproduced {
+            name: name.clone(),
+            theirs: experiment.theirs_on(&data),
+            data,
+            seed: args.seed,
+            budget,
+            ours,
+            unit: experiment.measure.unit().into(),
+            verdict,
+            goal: experiment.goal,
+            seconds: clock.elapsed().as_secs_f64(),
+        };
+        write_whole(&path, &serde_json::to_vec_pretty(&reproduced)?)?;
+        reproduced
+    };
+    if args.json {
+        output::json(&reproduced)?;
+    } else {
+        print(experiment, &reproduced)?;
+    }
+    Ok(())
+}
+
+/// What lies at `path`, if anything does. Errors where it is of another name, data or seed than `asked`.
+fn read(path: &Path, asked: (&String, &String, u64)) -> Result<Option<Reproduced>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let found: Reproduced = serde_json::from_slice(&std::fs::read(path)?)
+        .with_context(|| path.display().to_string())?;
+    let holds = (&found.name, &found.data, found.seed);
+    ensure!(
+        holds == asked,
+        "{}: expected {asked:?}, found {holds:?} (choose another --out)",
+        path.display()
+    );
+    Ok(Some(found))
+}
+
+/// What an experiment trains by; where sizes and rates are chosen, before they are.
+fn recipe_of(experiment: &Experiment, data: &str, seed: u64) -> Result<Recipe> {
+    let settings: Vec<String> = experiment.settings.iter().map(ToString::to_string).collect();
+    let mut recipe = Recipe::named(experiment.recipe)?.with(&settings)?;
+    recipe.data.source = inputs::absolute(data)?;
+    recipe.seed = seed;
+    Ok(recipe)
+}
+
+/// Errors when `dir` holds a run by any recipe but `asked`. What a choice has left there may differ in what was chosen.
+fn check_run(dir: &Path, experiment: &Experiment, asked: &Recipe) -> Result<()> {
+    let Ok(run) = Run::open(dir) else { return Ok(()) };
+    let found = run.recipe()?;
+    let of = |recipe: &Recipe| (recipe.name.clone(), recipe.data.source.clone(), recipe.seed);
+    ensure!(
+        of(&found) == of(asked),
+        "{}: expected a run of {:?}, found {:?} (choose another --out)",
+        dir.display(),
+        of(asked),
+        of(&found)
+    );
+    let is_ours = match experiment.is_chosen {
+        true => dir.join(search::TRIED).exists(),
+        false => found.completes(asked),
+    };
+    ensure!(
+        is_ours,
+        "{}: expected what dbn reproduce {} leaves, found a run with other keys (choose another --out)",
+        dir.display(),
+        experiment.name
+    );
+    Ok(())
+}
+
+fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
+    let measure = experiment.measure;
+    let is_sure = matches!(&found.verdict, Basis::Verdict(verdict) if verdict.may_be_quoted());
+    let may_be_quoted = measure != Measure::LogLikelihood || is_sure;
+    let goal = found.goal.map_or("–".into(), |goal| {
+        let is_of_goal = experiment.data.is_none_or(|data| data == found.data);
+        let verdict = match measure.reaches(found.ours, goal) {
+            _ if !may_be_quoted || !is_of_goal => "not judged",
+            true => "reached",
+            false => "missed",
+        };
+        format!("{} {goal:.2} {verdict}", measure.sign())
+    });
+    let row = vec![
+        found.name.clone(),
+        match measure {
+            Measure::LogLikelihood => format!("{:.4}", found.ours),
+            Measure::Error => format!("{:.2} %", found.ours),
+            Measure::SquaredError => format!("{:.2}", found.ours),
+        },
+        found.verdict.clone().into(),
+        // Of now: what an earlier version has left in the file may be another.
+        Some(experiment.theirs_on(&found.data)).filter(|it| !it.is_empty()).unwrap_or("–".into()),
+        goal,
+        format!("{:.0} s", found.seconds),
+    ];
+    let header = ["experiment", "ours", "what it rests on", "theirs", "goal", "took"];
+    output::line(output::texts(&header, vec![row]))
+}
+
+/// `runs/reproduce-debd-dna-0`
+fn folder(experiment: &Experiment, data: &str, seed: u64) -> PathBuf {
+    let of = match experiment.is_chosen {
+        true => Path::new(data)
+            .file_name()
+            .map_or(String::new(), |name| format!("-{}", name.to_string_lossy())),
+        false => String::new(),
+    };
+    Path::new("runs").join(format!("reproduce-{}{of}-{seed}", experiment.name))
+}
+
+/// `dbn train`, from the beginning or from where it was stopped.
+fn learn(
+    experiment: &Experiment,
+    data: &str,
+    seed: u64,
+    dir: &Path,
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<()> {
+    let (dir, seed) = (text(dir)?, seed.to_string());
+    let words = match Run::open(Path::new(dir)).is_ok() {
+        true => vec!["dbn", "train", "--resume", dir, "--no-evaluation"],
+        false => {
+            let recipe = ["--recipe", experiment.recipe, "--seed", &seed, "--out", dir];
+            let settings = experiment.settings.iter().flat_map(|setting| ["--set", setting]);
+            [&["dbn", "train", data][..], &recipe, &["--no-evaluation"]]
+                .concat()
+                .into_iter()
+                .chain(settings)
+                .collect()
+        }
+    };
+    output::note(words.join(" "));
+    let args: Train = parsed(&words)?;
+    // Results are those of the reproduction alone.
+    let say = |text: &str| {
+        output::note(text);
+        Ok(())
+    };
+    train::train(&args, bars, quiet, &say).map_err(|error| match error.is::<Stopped>() {
+        true => Stopped("the same command goes on from here".into()).into(),
+        false => error,
+    })
+}
+
+/// The arguments that the words behind `dbn` and the name of a command mean.
+fn parsed<T: clap::Args>(words: &[&str]) -> Result<T> {
+    let command = T::augment_args(clap::Command::new("dbn"));
+    Ok(T::from_arg_matches(&command.try_get_matches_from(&words[1..])?)?)
+}
+
+/// `dbn evaluate`, on the test cases: errors in percent, and how many of how many; or the squared error of an autoencoder.
+fn error_of(experiment: &Experiment, seed: u64, dir: &Path) -> Result<(f64, String)> {
+    let command = ["dbn", "evaluate", text(dir)?];
+    output::note(command.join(" "));
+    let args: Evaluate = parsed(&command)?;
+    let model = Model::load(dir, &Device::Cpu)?;
+    let part = inputs::find_cases(dir, &model, None, &args.data_options, args.cases)?;
+    let found = Evaluation::of(&model, &part, args.recognise, seed)?;
+    if experiment.measure == Measure::SquaredError {
+        let error = found.squared_error.context("no autoencoder was found")?;
+        return Ok((error, format!("{} cases", found.cases)));
+    }
+    let (percent, errors) =
+        found.error_percent.zip(found.errors).context("no errors were found")?;
+    Ok((percent, format!("{errors} of {}", found.cases)))
+}
+
+/// `dbn evaluate --likelihood --both`, on the test cases.
+fn likelihood_of(
+    experiment: &Experiment,
+    seed: u64,
+    dir: &Path,
+    bars: &MultiProgress,
+) -> Result<Likelihood> {
+    let cases = if experiment.is_population { "all" } else { "held-out" };
+    let seed = seed.to_string();
+    let words = ["dbn", "evaluate", text(dir)?, "--likelihood", "--both", "--cases", cases];
+    let words = [&words[..], &["--seed", &seed], experiment.evaluation].concat();
+    output::note(words.join(" "));
+    let args: Evaluate = parsed(&words)?;
+    let model = Model::load(dir, &Device::Cpu)?;
+    let plan = Plan::of(&args.likelihood, args.seed);
+    likelihood::find(&evaluate::resolve(&args, model)?, &plan, bars)
+}
+
+/// The number to quote: the exact one, or the lower of the two sides.
+fn best(found: &Likelihood) -> Option<Value> {
+    let lower = |a: Value, b: Value| if a.log_likelihood < b.log_likelihood { a } else { b };
+    match found.verdict {
+        Verdict::Exact => found.exact,
+        _ => found.reverse.zip(found.forward).map(|(a, b)| lower(a, b)),
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| anyhow!("{path:?}: the path is not UTF-8"))
+}

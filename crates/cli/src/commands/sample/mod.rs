@@ -1,0 +1,476 @@
+//! `dbn sample`
+
+mod mask;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::Tensor;
+use candle_dbn::data::Alphabet;
+use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
+use candle_dbn::viz::{gallery, report};
+use candle_dbn::{Examples, Model, Run};
+use indicatif::MultiProgress;
+use rbm_core::estimate::{Equilibrium, TemperingConfig};
+use rbm_core::sampling::{AnnealingPath, Chains};
+use rbm_core::state::write_whole;
+use rbm_core::{ClassRbm, Rbm, Rng, Rows, Units};
+
+use self::mask::Keep;
+use crate::inputs::{self, Cases, DataOptions, Where};
+use crate::{output, progress, tables};
+
+/// Draw samples: Gibbs sampling in the top machine, then the directed pass down
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn sample runs/mnist --count 64 --steps 2000 --out samples/
+  dbn sample runs/joint                                       a row of each class, where there are label units
+  dbn sample runs/joint --label 3 --count 100 --steps 1000    a hundred threes
+  dbn sample runs/joint --label 3 --animate                   and the way to them, as animation.gif
+  dbn sample runs/mnist --clamp mnist/ --keep top --count 20  the lower half of real cases, filled in
+  dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
+  dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering
+  dbn sample runs/joint --label 3 --tempered                  the same of one class")]
+pub struct Sample {
+    /// Folder of the run, or user/name[@revision] on the Hub
+    pub run: PathBuf,
+    /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
+    #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
+    pub from: Option<String>,
+    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network
+    /// [default: every class]
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    pub label: Vec<Label>,
+    /// Hold a part of the cases of this data fast, and fill in the rest; of other values than a single machine's this is
+    /// approximate: what comes down is put right and goes up again. The picture shows each case above what has become of it
+    #[arg(long, value_name = "DATA", conflicts_with = "tempered", help_heading = "Data")]
+    pub clamp: Option<String>,
+    /// What part of them: top, bottom, left or right of a picture; columns, by their names or as 0..392 or 0..10,20..30 (of an alignment: sites); or a .npy or .csv file of
+    /// ones where to hold and zeros where not, one row for all cases or a row each
+    #[arg(
+        long,
+        value_name = "PART",
+        requires = "clamp",
+        default_value = "top",
+        help_heading = "Data"
+    )]
+    pub keep: Keep,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// How many samples; where there are label units, of each class [default: 100; of each class 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub count: Option<u64>,
+    /// Gibbs steps of each chain
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
+    pub steps: u32,
+    /// Write the chains as an animated picture too: animation.gif of this many pictures, evenly over the steps
+    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "50", conflicts_with = "tempered",
+        value_parser = clap::value_parser!(u16).range(2..=2000), help_heading = "Output")]
+    pub animate: Option<u16>,
+    /// Sample the top machine in equilibrium by parallel tempering instead, however many modes it has: a ladder of inverse
+    /// temperatures that begins at the averages of the run's own data or of --from
+    #[arg(long, conflicts_with = "steps")]
+    pub tempered: bool,
+    /// The most sweeps of tempering, to burn in and to sample
+    #[arg(long, value_name = "N", requires = "tempered", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: u32,
+    /// Seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
+    #[arg(long)]
+    pub binary: bool,
+    /// Write the samples as sequences too: samples.fasta; for networks that learned from an alignment. The data layer is drawn then,
+    /// as with --binary
+    #[arg(long, help_heading = "Output")]
+    pub fasta: bool,
+    /// Folder for samples.png and samples.npy [default: samples/ in the run's, or samples-2/ and so on]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Replace samples that lie in the folder
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    #[command(flatten)]
+    pub place: Where,
+}
+
+impl Sample {
+    /// Whether the data layer's units are drawn.
+    pub fn draws(&self) -> bool {
+        self.binary || self.fasta
+    }
+}
+
+/// A class to draw, or whichever the network has in mind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    Any,
+    /// Its name, or its number.
+    Class(String),
+}
+
+impl FromStr for Label {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "any" => Self::Any,
+            class => Self::Class(class.to_owned()),
+        })
+    }
+}
+
+/// The most samples in the picture.
+const PICTURED: usize = 400;
+/// How many samples there are unless the user says so: in all, and of each class.
+const MANY: u64 = 100;
+const ROW: u64 = 10;
+/// The most samples.
+const MOST: usize = 1_000_000;
+
+/// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
+pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
+    let mut rng = Rng::new(args.seed);
+    let sampling = ResolvedSample::of(args, bars)?;
+    let drawn = match args.tempered {
+        true => sampling.temper(&mut rng)?,
+        false => sampling.run_chains(&mut rng)?,
+    };
+    for path in sampling.write(&drawn)? {
+        output::line(path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// What is sampled from, and how: the arguments, looked up.
+struct ResolvedSample<'a> {
+    args: &'a Sample,
+    bars: &'a MultiProgress,
+    /// Where samples are written.
+    dir: PathBuf,
+    model: Model,
+    /// The letters of sequences, where these are asked for.
+    letters: Option<Alphabet>,
+    /// The classes to draw; none where labels are left to the network, or there are none.
+    classes: Vec<u32>,
+    /// How many samples of each class, or in all where no class is named.
+    each: usize,
+    layout: Layout,
+}
+
+/// What was drawn.
+struct Drawn {
+    /// `(count, width)`, as the data layer has them.
+    samples: Tensor,
+    /// The cases of which a part was held fast.
+    clamped: Option<Tensor>,
+    /// Pictures of the chains on the way, after so many steps each.
+    frames: Vec<(usize, Tensor)>,
+}
+
+impl<'a> ResolvedSample<'a> {
+    fn of(args: &'a Sample, bars: &'a MultiProgress) -> Result<Self> {
+        let dir = folder(args)?;
+        let model = inputs::load_model(&args.run, &args.place.find()?)?;
+        ensure!(
+            args.from.is_some()
+                || args.clamp.is_some()
+                || args.data_options == DataOptions::default(),
+            "--scale, --binarise and the like: expected with --from or --clamp"
+        );
+        let letters = args.fasta.then(|| letters(&model, "--fasta")).transpose()?;
+        let classes = classes(args, &model)?;
+        let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
+        let count = each * classes.len().max(1);
+        ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
+        let layout = Layout::new(classes.len(), each);
+        Ok(Self { args, bars, dir, model, letters, classes, each, layout })
+    }
+
+    /// Lets chains of Gibbs steps run, and takes pictures of them on the way.
+    fn run_chains(&self, rng: &mut Rng) -> Result<Drawn> {
+        let Self { args, model, layout, .. } = self;
+        let of_class = |&label| std::iter::repeat_n(label, self.each);
+        let labels: Vec<u32> = self.classes.iter().flat_map(of_class).collect();
+        let (chains, data) = self.start(&labels, rng)?;
+        let clamped = data.as_ref().map(|(cases, _)| cases.clone());
+        let given = Condition { labels: (!labels.is_empty()).then_some(labels), data };
+        let mut sampler = ConditionalSampler::new(&model.dbn, given, chains, rng)?;
+        let steps = args.steps as usize;
+        let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
+        // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
+        let mut eye = rng.split(1);
+        let mut frames = Vec::new();
+        let bar = progress::bar(self.bars, args.steps as u64);
+        for step in 0..=steps {
+            if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures
+            {
+                let picture = sampler.picture(args.draws(), &mut eye)?;
+                frames.push((step, model.in_data_values(&layout.of(&picture)?)?));
+            }
+            if step < steps {
+                sampler.step(rng)?;
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(Drawn { samples: sampler.picture(args.draws(), rng)?, clamped, frames })
+    }
+
+    /// Chains at the biases, or at the first cases of the data that the user named, of the classes `labels` where these are named too,
+    /// again and again if there are too few; and what of these to hold.
+    fn start(&self, labels: &[u32], rng: &mut Rng) -> Result<(Chains, Option<(Tensor, Tensor)>)> {
+        let Self { args, model, .. } = self;
+        let count = self.each * self.classes.len().max(1);
+        let Some(data) = args.clamp.as_deref().or(args.from.as_deref()) else {
+            return Ok((model.dbn.start_chains(count, rng)?, None));
+        };
+        let part = inputs::find_cases(&args.run, model, Some(data), &args.data_options, None)?;
+        let mut rows: Vec<u32> = (0..count).map(|i| (i % part.len()) as u32).collect();
+        if args.clamp.is_none() && !labels.is_empty() {
+            // The chains of a class follow each other.
+            let groups = labels.chunk_by(|a, b| a == b).map(|group| {
+                let of = of_class(&part, group[0])?;
+                Ok((0..group.len()).map(|i| of[i % of.len()]).collect())
+            });
+            rows = groups.collect::<Result<Vec<Vec<u32>>>>()?.concat();
+        }
+        if part.cases.has_missing()? {
+            output::note("missing values are filled in, also those that are held");
+        }
+        let cases = model.prepare(&part.cases.rows(&rows)?).with_context(|| data.to_owned())?;
+        if args.clamp.is_none() {
+            return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
+        }
+        let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
+        // The rest begins as what the network takes for it where nothing is there.
+        let begun = (&cases * &mask)?;
+        Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))
+    }
+
+    /// Samples of the top machine in equilibrium, and what comes down from them.
+    fn temper(&self, rng: &mut Rng) -> Result<Drawn> {
+        let hidden = self.tempered(rng)?;
+        let fall = match self.args.draws() {
+            true => candle_dbn::Dbn::ancestral_sample,
+            false => candle_dbn::Dbn::decode,
+        };
+        let samples = fall(&self.model.dbn, &hidden, rng)?;
+        Ok(Drawn { samples, clamped: None, frames: Vec::new() })
+    }
+
+    /// Hidden configurations of the top machine in equilibrium: `each` of every class, or of the machine as it is where no class is named.
+    fn tempered(&self, rng: &mut Rng) -> Result<Tensor> {
+        let Self { args, model, classes, .. } = self;
+        if args.from.is_none() && Run::open(&args.run).is_err() {
+            output::note(
+                "no data are named with --from: the ladder begins at the units' own biases",
+            );
+            let top = model.dbn.top();
+            if classes.is_empty() {
+                return self.in_equilibrium(top, AnnealingPath::from_biases(top)?, rng);
+            }
+            let hidden = classes.iter().map(|&class| {
+                let given = ClassRbm::of(top)?.given(class)?;
+                self.in_equilibrium(&given, AnnealingPath::from_biases(&given)?, rng)
+            });
+            return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
+        }
+        let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
+        let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
+        if classes.is_empty() {
+            let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
+            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+            return self.in_equilibrium(model.dbn.top(), path, rng);
+        }
+        let hidden = classes.iter().map(|&class| {
+            let rows = of_class(&part, class)?;
+            let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
+            // A class leaves a machine of the data alone, from which samples come by themselves.
+            let given = ClassRbm::of(model.dbn.top())?.given(class)?;
+            let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
+            self.in_equilibrium(&given, path, rng)
+        });
+        Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// Hidden configurations of `machine` in equilibrium, as many as of each class, by tempering along `path`.
+    fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
+        let config = TemperingConfig {
+            samples: self.each,
+            sweeps: self.args.sweeps as usize,
+            ..TemperingConfig::default()
+        };
+        let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
+        let bar = progress::bar(self.bars, 1000);
+        while !equilibrium.is_done() {
+            equilibrium.step(machine, rng)?;
+            bar.set_position((1000.0 * equilibrium.share_done()) as u64);
+        }
+        bar.finish_and_clear();
+        let progress = equilibrium.progress();
+        output::note(format!(
+            "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
+            progress.swaps.arrivals,
+            progress.swaps.sweeps,
+            progress.betas.len()
+        ));
+        if progress.swaps.arrivals < self.each {
+            output::note(format!(
+                "fewer than the {} samples: they depend on each other (give more --sweeps)",
+                self.each
+            ));
+        }
+        Ok(machine.sample_hidden(&equilibrium.samples()?, rng)?)
+    }
+
+    /// Writes the samples and their pictures; the files.
+    fn write(&self, drawn: &Drawn) -> Result<Vec<PathBuf>> {
+        let Self { dir, model, layout, .. } = self;
+        let samples = model.in_data_values(&drawn.samples)?;
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
+        write_whole(&array, &tables::npy_bytes(&samples)?)?;
+        let shown = layout.of(&samples)?;
+        match &drawn.clamped {
+            Some(cases) => {
+                let cases = model.in_data_values(&layout.of(cases)?)?;
+                gallery::completions(&picture, model, &cases, &shown)?;
+            }
+            None => {
+                let of_class = |&class| std::iter::repeat_n(class, layout.shown);
+                let of: Vec<u32> = self.classes.iter().flat_map(of_class).collect();
+                let captions = gallery::captions(model, &of);
+                gallery::samples(&picture, model, &shown, &captions, layout.columns)?;
+            }
+        }
+        let mut written = vec![picture, array];
+        if !drawn.frames.is_empty() {
+            let animation = dir.join("animation.gif");
+            gallery::animation(&animation, model, &drawn.frames, layout.columns)?;
+            written.push(animation);
+        }
+        if let Some(letters) = &self.letters {
+            let sequences = dir.join("samples.fasta");
+            write_whole(&sequences, fasta(&samples, letters)?.as_bytes())?;
+            written.push(sequences);
+        }
+        Ok(written)
+    }
+}
+
+/// Where samples are written: the folder that the user named, if none lie there or they may be replaced; else the first of
+/// `samples/`, `samples-2/` and so on beside the model that is not there yet.
+fn folder(args: &Sample) -> Result<PathBuf> {
+    if let Some(dir) = &args.out {
+        let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
+        output::check_free(&written.map(|name| dir.join(name)), args.force)?;
+        return Ok(dir.clone());
+    }
+    let beside = inputs::work_dir(&args.run);
+    let names = (2..10_000).map(|i| format!("samples-{i}"));
+    let mut dirs = std::iter::once("samples".to_owned()).chain(names).map(|name| beside.join(name));
+    let free = dirs.find(|dir| args.force || !dir.exists());
+    free.with_context(|| {
+        format!("{}: too many samples lie here: choose another place with --out", beside.display())
+    })
+}
+
+/// The letters of the model's states.
+pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
+    let known = model.preprocessing.as_ref().and_then(|done| done.alphabet.clone());
+    let alphabet = known.with_context(|| {
+        format!(
+            "{option}: expected a network that learned from an alignment, found one that knows no letters"
+        )
+    })?;
+    match model.dbn.visible_units() {
+        Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
+        units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
+    }
+}
+
+/// Samples `(n, sites * states)` as sequences: at each site the letter of the state that is on.
+fn fasta(samples: &Tensor, letters: &Alphabet) -> Result<String> {
+    let mut text = String::new();
+    let of = letters.letters().as_bytes();
+    for (number, sample) in samples.to_vec2::<f32>()?.iter().enumerate() {
+        text.push_str(&format!(">sample{number}\n"));
+        for site in sample.chunks(of.len()) {
+            let on = (0..site.len()).max_by(|&a, &b| site[a].total_cmp(&site[b]).then(b.cmp(&a)));
+            text.push(char::from(of[on.unwrap_or(0)]));
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Which samples are shown, and how.
+struct Layout {
+    /// Of how many rows each group consists, and how many of them are shown.
+    group: usize,
+    shown: usize,
+    columns: usize,
+}
+
+impl Layout {
+    /// `groups` groups of `each` samples, a row of the picture each; with fewer than two groups, as near to a square as can be.
+    fn new(groups: usize, each: usize) -> Self {
+        let shown = each.min((PICTURED / groups.max(1)).max(1));
+        let square = (shown as f64).sqrt().ceil() as usize;
+        Self { group: each, shown, columns: if groups > 1 { shown } else { square } }
+    }
+
+    /// Those rows of `samples` `(n, width)`.
+    fn of(&self, samples: &Tensor) -> Result<Tensor> {
+        let rows =
+            (0..samples.dim(0)? as u32).filter(|&row| row as usize % self.group < self.shown);
+        let rows = Tensor::from_iter(rows, samples.device())?;
+        Ok(samples.index_select(&rows, 0)?)
+    }
+}
+
+/// The classes to draw; none where labels are left to the network, or there are none.
+fn classes(args: &Sample, model: &Model) -> Result<Vec<u32>> {
+    let known = model.dbn.classes.map(|classes| classes as u32);
+    let is_chosen = args.from.is_some() || args.clamp.is_some() || args.tempered;
+    match (known, &args.label[..]) {
+        (Some(known), []) if !is_chosen => Ok((0..known).collect()),
+        (_, []) => Ok(Vec::new()),
+        (None, _) => {
+            bail!("--label: expected a network with label units (train it with labels = true)")
+        }
+        (Some(_), [Label::Any]) => Ok(Vec::new()),
+        (Some(known), labels) => labels
+            .iter()
+            .map(|label| match label {
+                Label::Class(text) => {
+                    let is_called = |class: &u32| model.class_name(*class as usize) == *text;
+                    let number = || text.parse().ok().filter(|class| *class < known);
+                    let class = (0..known).find(is_called).or_else(number);
+                    class.with_context(|| match &model.class_names {
+                        Some(names) => {
+                            format!("--label: expected one of {}, found {text}", names.join(", "))
+                        }
+                        None => format!("--label: expected a class below {known}, found {text}"),
+                    })
+                }
+                Label::Any => bail!("--label: expected classes, or any alone"),
+            })
+            .collect(),
+    }
+}
+
+/// The numbers of the cases of `part` that are of this class. Errors where there is none.
+fn of_class(part: &Examples, class: u32) -> Result<Vec<u32>> {
+    let labels = part.labels.as_ref();
+    let labels = labels.context(
+        "--label: expected data with labels, to start at cases of a class (name their column or file), found none",
+    )?;
+    let rows: Vec<u32> =
+        (0..).zip(labels).filter(|(_, label)| **label == class).map(|(row, _)| row).collect();
+    ensure!(!rows.is_empty(), "--label: expected cases of class {class} to start at, found none");
+    Ok(rows)
+}
