@@ -8,7 +8,7 @@ use rbm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::named::Named;
+use super::values::Named;
 
 /// Where fantasies come from. In a recipe it is a name, `"pcd"`, or a name with settings, `{ pcd = { chains = 100 } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
