@@ -252,7 +252,7 @@ fn tempered(
         let rows = of_class(&part, class)?;
         let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
         // A class leaves a machine of the data alone, from which samples come by themselves.
-        let given = ClassRbm::of(model.dbn.top())?.given(class)?;
+        let given = model.dbn.class_rbm()?.given(class)?;
         let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
         in_equilibrium(args, &given, path, each, bars, rng)
     });

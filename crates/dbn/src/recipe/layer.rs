@@ -11,7 +11,7 @@ use super::data::AUTO;
 use super::values::{name_or_table, units};
 use super::{Method, Recipe};
 use crate::learning::greedy::Pass;
-use crate::network::labels::has_own_draws;
+use crate::network::dbn::has_own_draws;
 
 /// How gradients become steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
