@@ -2,8 +2,7 @@
 //! them.
 
 use candle_dbn_data as data;
-use candle_dbn_data::keyed::{self, Keyed, OrNone};
-use candle_dbn_data::optional::or_none;
+use candle_dbn_data::settings::{Keyed, OrNone, or_none, read_keyed};
 use candle_dbn_data::{Alphabet, Columns, Dataset, Examples, Parts, ReadOptions, Scaling};
 use rbm_core::{Error, Result, Units};
 use serde::de::MapAccess;
@@ -112,7 +111,7 @@ impl Keyed for Data {
 
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
     }
 }
 

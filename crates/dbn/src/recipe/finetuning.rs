@@ -1,7 +1,6 @@
 //! How a stack is fine-tuned: the tables `[updown]`, `[classifier]`, `[regressor]` and `[autoencoder]`.
 
-use candle_dbn_data::keyed::{self, Keyed, OrNone};
-use candle_dbn_data::optional::or_none;
+use candle_dbn_data::settings::{Keyed, OrNone, or_none, read_keyed};
 use rbm_core::Schedule;
 use serde::de::{Error, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -220,7 +219,7 @@ impl Keyed for Backpropagation {
 
 impl<'de> Deserialize<'de> for Backpropagation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
     }
 }
 
@@ -246,7 +245,7 @@ impl Keyed for Classifier {
 
 impl<'de> Deserialize<'de> for Classifier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
     }
 }
 

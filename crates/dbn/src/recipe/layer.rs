@@ -1,7 +1,7 @@
 //! One machine of a recipe and how it learns: [`Layer`], and what suits its units and method where it names no rates. The numbers
 //! behind these are in docs/design/data-kinds.md, "Rates that nobody named".
 
-use candle_dbn_data::optional::or_none;
+use candle_dbn_data::settings::or_none;
 use rbm_core::learning::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
 use rbm_core::model::init::Init;
 use rbm_core::{Adam, Error, Optimizer, Rbm, Result, Schedule, Sgd, Units};
