@@ -19,16 +19,12 @@
 //! and what does.
 #![deny(missing_docs)]
 
-mod dtype;
 mod mmap;
-pub mod optional;
-
-pub mod keyed;
+pub mod settings;
 
 mod bytes;
 
 mod matrix;
-mod sparse;
 
 mod alphabet;
 mod columns;
@@ -41,8 +37,6 @@ mod view;
 mod examples;
 
 mod labels;
-mod one_hot;
-mod synthetic;
 mod validate;
 mod weights;
 
@@ -53,6 +47,8 @@ mod split;
 
 mod formats;
 
+mod built_in;
+
 mod source;
 
 mod load;
@@ -60,21 +56,20 @@ mod load;
 pub use alphabet::Alphabet;
 pub use columns::{Column, Columns, Content};
 pub use dataset::Dataset;
-pub use dtype::{Element, ElementKind};
 pub use encoding::Binarise;
 pub use examples::{Examples, check_range, encoded};
 pub use formats::npz::Arrays;
 pub use formats::parquet;
 pub use labels::LabelColumn;
 pub use load::{load, scale_of};
+pub use matrix::{Element, ElementKind};
 pub use mmap::end_on_bus_error;
-pub use one_hot::one_hot_units;
 pub use options::{Known, Missing, ReadOptions, SOURCE_OF_OPTIONS};
 pub use rbm_core::{Error, Result};
 pub use source::{is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table};
 pub use split::{Parts, choose_balanced, hold_out, split};
 pub use standardise::{Scaling, Standardise, known_moments};
-pub use validate::{check_units, check_values};
+pub use validate::{check_units, check_values, one_hot_units};
 pub use view::View;
 pub use weights::Weights;
 

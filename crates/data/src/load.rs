@@ -6,13 +6,13 @@ use std::sync::Arc;
 use rbm_core::{Error, Result, Rows};
 
 use crate::alphabet::Alphabet;
+use crate::built_in::{self, DIGITS_IMAGE, LARGEST_PIXEL};
+use crate::bytes;
 use crate::columns::{self, Column, Columns, Content, Findings, Profile, Wanted};
 use crate::dataset::Dataset;
 use crate::encoding::{Binarise, Encoding};
-use crate::formats::{
-    alignment, csv, digits, idx, label_file, npy, npz, parquet, pictures, safetensors, svmlight,
-};
-use crate::labels::{self, LabelColumn};
+use crate::formats::{alignment, csv, idx, npy, npz, parquet, pictures, safetensors, svmlight};
+use crate::labels::{self, LabelColumn, Labels};
 use crate::options::{Missing, ReadOptions};
 use crate::source::{Form, Source};
 use crate::weights::Weights;
@@ -78,7 +78,7 @@ pub fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
     dataset.notes.append(&mut about.notes);
     (dataset.label, dataset.target) = (about.label_name.take(), about.target_name.take());
     if let (Source::File(..), Some(file)) = (&found, &options.labels) {
-        let (labels, names) = label_file::read(file)?;
+        let (labels, names) = read_label_file(file)?;
         labels::check_count(file, labels.len(), dataset.train.len())?;
         (dataset.train.labels, about.class_names) = (Some(labels), names);
     }
@@ -239,7 +239,7 @@ fn divide_pixels(dataset: &mut Dataset, profiles: &[Profile]) {
 /// What the values of `source` are divided by unless options say otherwise.
 pub fn scale_of(source: &str) -> f32 {
     match Source::of(source) {
-        Ok(Source::Digits) => digits::LARGEST_PIXEL,
+        Ok(Source::Digits) => LARGEST_PIXEL,
         Ok(Source::Folder(..)) => idx::LARGEST_PIXEL,
         Ok(Source::Pictures(_)) => pictures::LARGEST_PIXEL,
         _ => 1.0,
@@ -252,7 +252,7 @@ fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
     let mut about = Findings::default();
     let dataset = match source {
         Source::Digits => {
-            Dataset { image: Some(digits::IMAGE), ..Dataset::of(digits::load(scale)?) }
+            Dataset { image: Some(DIGITS_IMAGE), ..Dataset::of(built_in::digits(scale)?) }
         }
         Source::Population(population) => Dataset {
             image: population.image(),
@@ -306,7 +306,7 @@ fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
         }
     };
     let of_source = match source {
-        Source::Digits => digits::LARGEST_PIXEL,
+        Source::Digits => LARGEST_PIXEL,
         Source::Folder(..) => idx::LARGEST_PIXEL,
         Source::Pictures(_) => pictures::LARGEST_PIXEL,
         _ => 1.0,
@@ -385,4 +385,38 @@ fn check(options: &ReadOptions, name: &str, source: &Source) -> Result<()> {
         return Err(Error::invalid("label column", expected, format!("{column:?}")));
     }
     Ok(())
+}
+
+const LABEL_FORMS: &str = "labels in a .npy file, an IDX file (idx in its name) or a .csv or .txt file, the last two plain or .gz";
+
+/// The labels in the file `path`, in its order, and the names of the classes where they are no numbers from 0.
+fn read_label_file(path: &Path) -> Result<Labels> {
+    if !path.try_exists().map_err(|e| Error::io(path, e))? {
+        return Err(Error::file(path, "file of labels", LABEL_FORMS, "no file of this name"));
+    }
+    let name =
+        path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
+    if name.ends_with(".npy") {
+        npy::read_labels(path)
+    } else if plain.ends_with(".csv") || plain.ends_with(".txt") {
+        read_label_lines(path)
+    } else if name.contains("idx") {
+        Ok((idx::read_labels(path)?, None))
+    } else {
+        let found = path
+            .extension()
+            .map_or("no ending".into(), |ending| format!(".{}", ending.to_string_lossy()));
+        Err(Error::file(path, "ending of the name", LABEL_FORMS, found))
+    }
+}
+
+fn read_label_lines(path: &Path) -> Result<Labels> {
+    let form = "one label a line";
+    let options = ReadOptions { label_column: Some(LabelColumn::First), ..ReadOptions::default() };
+    let table = csv::parse(path, bytes::read_unzipped(path, form)?, &options)?;
+    match table.labels {
+        Some(labels) if table.width == 0 => Ok((labels, table.found.class_names)),
+        _ => Err(Error::file(path, "line 1", form, format!("{} values", table.width + 1))),
+    }
 }

@@ -1,13 +1,13 @@
-//! A matrix of numbers that stays as it lies in its file until rows of it are asked for.
+//! Matrices that stay as they lie, in a file or as what is not zero, until rows of them are asked for; and how the numbers of files become `f32`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use half::{bf16, f16};
 use rbm_core::{Error, Result, Rows, ops};
 
 use crate::bytes::Bytes;
-use crate::dtype::{Element, ElementKind};
 
 /// How many values are looked at together where all of them are gone through.
 const PIECE: usize = 1 << 18;
@@ -193,4 +193,170 @@ fn widen(extent: (f32, f32), values: &[f32]) -> (f32, f32) {
 /// The words for a place among the cases, both from 0.
 pub(crate) fn place(case: usize, value: usize) -> String {
     format!("case {}, value {}", case + 1, value + 1)
+}
+
+/// A type of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElementKind {
+    /// A byte, 0 or 1.
+    Bool,
+    /// One byte.
+    U8,
+    /// One byte with a sign.
+    I8,
+    /// Two bytes.
+    U16,
+    /// Two bytes with a sign.
+    I16,
+    /// Four bytes.
+    U32,
+    /// Four bytes with a sign.
+    I32,
+    /// Eight bytes.
+    U64,
+    /// Eight bytes with a sign.
+    I64,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of single precision.
+    Bf16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+}
+
+/// How a number lies in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// Its type.
+    pub kind: ElementKind,
+    /// Whether its highest byte comes first.
+    pub is_big_endian: bool,
+}
+
+/// Adds the numbers of `bytes` to the end of `values`, as `$as`.
+macro_rules! append {
+    ($number:expr, $bytes:expr, $values:expr, $as:ty) => {{
+        macro_rules! of {
+            ($type:ty, $convert:expr) => {{
+                let convert: fn($type) -> $as = $convert;
+                let (numbers, _) = $bytes.as_chunks::<{ size_of::<$type>() }>();
+                if $number.is_big_endian {
+                    $values.extend(numbers.iter().map(|x| convert(<$type>::from_be_bytes(*x))));
+                } else {
+                    $values.extend(numbers.iter().map(|x| convert(<$type>::from_le_bytes(*x))));
+                }
+            }};
+        }
+        match $number.kind {
+            ElementKind::Bool | ElementKind::U8 => of!(u8, |x| x.into()),
+            ElementKind::I8 => of!(i8, |x| x.into()),
+            ElementKind::U16 => of!(u16, |x| x.into()),
+            ElementKind::I16 => of!(i16, |x| x.into()),
+            ElementKind::U32 => of!(u32, |x| x as $as),
+            ElementKind::I32 => of!(i32, |x| x as $as),
+            ElementKind::U64 => of!(u64, |x| x as $as),
+            ElementKind::I64 => of!(i64, |x| x as $as),
+            ElementKind::F16 => of!(f16, |x| x.into()),
+            ElementKind::Bf16 => of!(bf16, |x| x.into()),
+            ElementKind::F32 => of!(f32, |x| x as $as),
+            ElementKind::F64 => of!(f64, |x| x as $as),
+        }
+    }};
+}
+
+impl Element {
+    /// A number whose lowest byte comes first, as in every file that this crate writes.
+    pub fn little_endian(kind: ElementKind) -> Self {
+        Self { kind, is_big_endian: false }
+    }
+
+    /// Its bytes.
+    pub fn size(self) -> usize {
+        match self.kind {
+            ElementKind::Bool | ElementKind::U8 | ElementKind::I8 => 1,
+            ElementKind::U16 | ElementKind::I16 | ElementKind::F16 | ElementKind::Bf16 => 2,
+            ElementKind::U32 | ElementKind::I32 | ElementKind::F32 => 4,
+            ElementKind::U64 | ElementKind::I64 | ElementKind::F64 => 8,
+        }
+    }
+
+    /// Adds the numbers that `bytes` are to the end of `values`, each as the nearest `f32`.
+    pub fn append(self, bytes: &[u8], values: &mut Vec<f32>) {
+        append!(self, bytes, values, f32);
+    }
+
+    /// The numbers that `bytes` are.
+    pub fn wide(self, bytes: &[u8]) -> Vec<f64> {
+        let mut values = Vec::new();
+        append!(self, bytes, values, f64);
+        values
+    }
+}
+
+/// Rows of which only what is written down is in memory: four bytes for its column and four for its value.
+#[derive(Debug)]
+pub(crate) struct SparseMatrix {
+    width: usize,
+    /// Where each row begins among the columns and values, and where the last one ends.
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    extent: (f32, f32),
+}
+
+impl SparseMatrix {
+    /// Rows of `width` values: row `i` has those from `starts[i]` to `starts[i + 1]`, each in its column below `width`.
+    pub(crate) fn new(
+        width: usize,
+        starts: Vec<usize>,
+        columns: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Self {
+        let extent = values.iter().fold((0f32, 0f32), |(low, high), &x| (low.min(x), high.max(x)));
+        Self { width, starts, columns, values, extent }
+    }
+
+    /// The smallest and the largest value, or 0.
+    pub(crate) fn extent(&self) -> (f32, f32) {
+        self.extent
+    }
+
+    /// Whether all values are whole numbers from 0 on, and some above 1.
+    pub(crate) fn are_counts(&self) -> bool {
+        self.extent.0 >= 0.0 && self.extent.1 > 1.0 && self.values.iter().all(|x| x.fract() == 0.0)
+    }
+
+    /// The rows with these numbers, which must be there, `(rows, width)`.
+    fn dense(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+        let (count, width) = (rows.len(), self.width);
+        let mut dense = vec![0.0; count * width];
+        for (row, dense) in rows.zip(dense.chunks_mut(width)) {
+            let written = self.starts[row]..self.starts[row + 1];
+            for (&column, &value) in self.columns[written.clone()].iter().zip(&self.values[written])
+            {
+                dense[column as usize] = value;
+            }
+        }
+        Ok(Tensor::from_vec(dense, (count, width), &Device::Cpu)?)
+    }
+}
+
+impl Rows for SparseMatrix {
+    fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
+        self.dense(indices.iter().map(|&row| row as usize))
+    }
+
+    fn block(&self, range: Range<usize>) -> Result<Tensor> {
+        self.dense(range)
+    }
 }

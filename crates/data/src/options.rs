@@ -10,9 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::alphabet::Alphabet;
 use crate::columns::Columns;
 use crate::encoding::Binarise;
-use crate::keyed::{self, Keyed, OrAuto, OrDefault, OrNone};
 use crate::labels::LabelColumn;
-use crate::optional::{or_auto, or_default, or_none};
+use crate::settings::{Keyed, OrAuto, OrDefault, OrNone, or_auto, or_default, or_none, read_keyed};
 use crate::weights::Weights;
 
 /// What becomes of values that are not known: empty cells, `NA`, `?`, NaN.
@@ -256,6 +255,6 @@ impl Keyed for ReadOptions {
 
 impl<'de> Deserialize<'de> for ReadOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
     }
 }

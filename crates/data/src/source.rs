@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
+use crate::built_in::{DIGITS, Population};
 use crate::formats::debd::Suite;
-use crate::formats::digits;
 use crate::formats::idx;
 use crate::formats::pictures;
-use crate::synthetic::Population;
 
 /// What a name of a source may be.
 pub(crate) const SOURCES: &str = "`digits`, a folder of IDX files or of PNG files by class, the name of three files NAME.train.data and so on, or a file ending in .npy, .npz, .csv, .tsv, .txt, .data, .parquet, .svm, .libsvm, .fasta, .fa, .a2m, .sto, .stk or .safetensors";
@@ -40,7 +39,7 @@ pub(crate) enum Form {
 
 /// Whether `source` names a data set that is part of the program, and not a file or folder.
 pub fn is_named(source: &str) -> bool {
-    source == digits::NAME || Population::is_named(source)
+    source == DIGITS || Population::is_named(source)
 }
 
 /// Whether `source` names a whole population, of which nothing is held out.
@@ -89,7 +88,7 @@ fn holds_idx(path: &Path) -> bool {
 
 impl<'a> Source<'a> {
     pub(crate) fn of(source: &'a str) -> Result<Self> {
-        if source == digits::NAME {
+        if source == DIGITS {
             return Ok(Self::Digits);
         }
         if Population::is_named(source) {
@@ -117,7 +116,7 @@ impl<'a> Source<'a> {
     /// What the data set is called.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Digits => digits::NAME.into(),
+            Self::Digits => DIGITS.into(),
             Self::Population(population) => population.to_string(),
             Self::Suite(suite) => suite.name.clone(),
             Self::Folder(path, prefix) if prefix.is_empty() => name_of(path),

@@ -7,8 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result, Rows, rows};
 
 use crate::encoding::{Encoding, Pipeline};
-use crate::matrix::RawMatrix;
-use crate::sparse::SparseMatrix;
+use crate::matrix::{RawMatrix, SparseMatrix};
 use crate::standardise::Standardise;
 
 /// The most bytes of `f32` that are kept on an accelerator as a whole; of more, every mini-batch is copied there.

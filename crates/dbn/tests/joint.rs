@@ -10,11 +10,9 @@ use candle_dbn::estimate::bound::Bound;
 use candle_dbn::learning::up_down;
 use candle_dbn::network::conditional_layer::delta_rule;
 use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
-use candle_dbn::network::labels;
+use candle_dbn::network::dbn::{join_labels, label_codes, with_label_units};
 use candle_dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
-use rbm_core::{
-    ClassRbm, ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops,
-};
+use rbm_core::{ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops};
 
 const CLASSES: usize = 3;
 
@@ -39,7 +37,7 @@ fn stack(sizes: &[usize], classes: Option<usize>) -> Dbn {
     for (i, pair) in sizes.windows(2).enumerate() {
         let visible = Units::bernoulli(pair[0]);
         let visible = match classes {
-            Some(classes) if i + 2 == sizes.len() => labels::beside(&visible, classes),
+            Some(classes) if i + 2 == sizes.len() => with_label_units(&visible, classes),
             _ => visible,
         };
         rbms.push(machine(&visible, &Units::bernoulli(pair[1]), i as u64));
@@ -73,14 +71,14 @@ fn assert_near(found: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 fn one_hot(label: u32, rows: usize) -> Tensor {
-    labels::codes(&vec![label; rows], CLASSES, DType::F64, &Device::Cpu).unwrap()
+    label_codes(&vec![label; rows], CLASSES, DType::F64, &Device::Cpu).unwrap()
 }
 
 /// p(v, y) `[y][v]` of a joint machine alone, by its free energies.
 fn joint_shares(rbm: &Rbm, width: usize) -> Vec<Vec<f64>> {
     let v = bits(width);
     let free = |label| {
-        let joined = labels::joined(&v, &one_hot(label, 1 << width)).unwrap();
+        let joined = join_labels(&v, &one_hot(label, 1 << width)).unwrap();
         numbers(&rbm.free_energy(&joined).unwrap().neg().unwrap())
     };
     let all: Vec<Vec<f64>> = (0..CLASSES as u32).map(free).collect();
@@ -94,10 +92,10 @@ fn stacks_without_label_units_are_refused_as_joint_ones() {
     let message = Dbn::with_labels(vec![plain], 3).unwrap_err().to_string();
     assert!(message.contains("potts(3):1") && message.contains("bernoulli:4"), "{message}");
     let below = machine(&Units::bernoulli(4), &Units::bernoulli(5), 1);
-    let top = machine(&labels::beside(&Units::bernoulli(6), 3), &Units::bernoulli(3), 2);
+    let top = machine(&with_label_units(&Units::bernoulli(6), 3), &Units::bernoulli(3), 2);
     let message = Dbn::with_labels(vec![below, top], 3).unwrap_err().to_string();
     assert!(message.contains("layer 2"), "{message}");
-    let error = labels::codes(&[0, 3], 3, DType::F32, &Device::Cpu).unwrap_err().to_string();
+    let error = label_codes(&[0, 3], 3, DType::F32, &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("below the model's 3 classes") && error.contains("found 3"), "{error}");
 }
 
@@ -123,7 +121,7 @@ fn labels_are_found_as_enumeration_finds_them() {
                 .map(|y| {
                     numbers(
                         &dbn.top()
-                            .hidden_mean(&labels::joined(&row, &one_hot(y, 1)).unwrap())
+                            .hidden_mean(&join_labels(&row, &one_hot(y, 1)).unwrap())
                             .unwrap(),
                     )
                 })
@@ -147,8 +145,7 @@ fn sampled_recognition_averages_over_what_may_arrive() {
     let dbn = stack(&[4, 3, 5], Some(CLASSES));
     let v = bits(4);
     let arriving = dbn.below_top()[0].hidden_mean(&v).unwrap().to_vec2::<f64>().unwrap();
-    let by_state =
-        ClassRbm::of(dbn.top()).unwrap().log_probabilities(&bits(3)).unwrap().exp().unwrap();
+    let by_state = dbn.class_rbm().unwrap().log_probabilities(&bits(3)).unwrap().exp().unwrap();
     let by_state = by_state.to_vec2::<f64>().unwrap();
     let states = bits(3).to_vec2::<f64>().unwrap();
     let expected: Vec<f64> = arriving
@@ -391,12 +388,12 @@ fn the_delta_rule_is_the_gradient_of_the_conditional() {
 fn up_down_of_one_machine_is_contrastive_divergence() {
     let (mut first, second) = (stack(&[4, 5], Some(CLASSES)), stack(&[4, 5], Some(CLASSES)));
     first.untie().unwrap();
-    let codes = labels::codes(&[0, 1, 2, 1], CLASSES, DType::F64, &Device::Cpu).unwrap();
+    let codes = label_codes(&[0, 1, 2, 1], CLASSES, DType::F64, &Device::Cpu).unwrap();
     let v = bits(4).narrow(0, 3, 4).unwrap();
     let mut updown = UpDown { steps: 3, l2: 0.0, optimizer: Box::new(Sgd::new(0.1)) };
     updown.step(&first, &v, Some(&codes), &mut Rng::new(7)).unwrap();
     let (top, mut rng) = (second.top(), Rng::new(7));
-    let positive = Phase::of(top, &labels::joined(&v, &codes).unwrap()).unwrap();
+    let positive = Phase::of(top, &join_labels(&v, &codes).unwrap()).unwrap();
     let negative = ContrastiveDivergence::new(3).fantasy(top, &positive, &mut rng).unwrap();
     let gradient = Gradient::between(top, &positive, &negative).unwrap().tensors(top).unwrap();
     for (((_, var), (_, before)), slope) in

@@ -6,17 +6,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod answer;
-
-mod lies;
-
 mod store;
 
 mod service;
-mod xet;
-
-mod reading;
-mod routes;
-mod writing;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use tempfile::TempDir;
 
-pub use lies::Lie;
+pub use answer::Lie;
 use service::Service;
 pub use service::{Faults, TOKEN, Transfer};
 use store::Store;
@@ -70,7 +62,7 @@ impl Server {
             authorised: Mutex::new(Vec::new()),
             files: AtomicUsize::new(0),
         });
-        let router = Router::new().fallback(routes::answer).with_state(service.clone());
+        let router = Router::new().fallback(service::answer).with_state(service.clone());
         let router = router.layer(axum::extract::DefaultBodyLimit::max(1 << 30));
         runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, service, runtime: Some(runtime), content }

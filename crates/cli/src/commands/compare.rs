@@ -200,7 +200,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
     };
     let lines = report::lines(metrics);
     add("epochs".into(), "", lines.len() as f64, None);
-    let seconds = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
+    let seconds = lines.iter().map(|line| line.seconds).sum();
     add("time of learning".into(), "s", seconds, None);
     for (name, unit, value) in report::last(metrics) {
         add(format!("{name}, at the end"), unit, value, None);

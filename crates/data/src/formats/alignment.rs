@@ -1,6 +1,8 @@
-//! Alignments of sequences: what their letters, small letters, dots and names mean.
+//! Alignments of sequences in FASTA, in the A2M of HMMER and HH-suite, and in Stockholm, the form of Pfam and Rfam: what their letters, small
+//! letters, dots and names mean.
 
-use std::io::Write;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use rbm_core::{Error, Result};
@@ -8,12 +10,8 @@ use rbm_core::{Error, Result};
 use crate::alphabet::{Alphabet, GAP};
 use crate::bytes::{self, Bytes, Spool, spooling};
 use crate::dataset::Dataset;
-use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
-use crate::formats::fasta;
-use crate::formats::sequences::{Row, Sequences};
-use crate::formats::stockholm;
-use crate::matrix::{Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::ReadOptions;
 use crate::view::View;
 
@@ -40,10 +38,10 @@ struct Counts {
 /// of it become gaps. The data set's notes say what was taken for what.
 pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let extra = options.alphabet.as_ref();
-    let text = bytes::read_unzipped(path, fasta::FORM)?;
-    let sequences = match stockholm::is_meant_by(&text) || stockholm::is_named(path) {
-        true => stockholm::read(path, &text, extra)?,
-        false => fasta::read(path, &text, extra)?,
+    let text = bytes::read_unzipped(path, FASTA)?;
+    let sequences = match is_stockholm(&text) || is_named_stockholm(path) {
+        true => read_stockholm(path, &text, extra)?,
+        false => read_fasta(path, &text, extra)?,
     };
     let mut notes = Vec::new();
     let (small, width) = meaning_of_small(path, &sequences, &mut notes)?;
@@ -205,4 +203,166 @@ impl Counts {
             ));
         }
     }
+}
+
+/// The aligned sequences of a file, letter for letter.
+struct Sequences {
+    /// One sequence after the other.
+    pub letters: Bytes,
+    /// Where they end and what they are called.
+    pub rows: Vec<Row>,
+}
+
+/// A sequence.
+struct Row {
+    /// What stands before it in the file.
+    pub name: String,
+    /// Where it ends in the file, for errors.
+    pub place: String,
+    /// How many letters, gaps and dots it has.
+    pub length: usize,
+    /// How many of these are capitals and gaps: the aligned columns where small letters and dots are insertions.
+    pub aligned: usize,
+}
+
+/// Whether a sequence may hold this letter.
+fn is_letter(letter: u8, alphabet: Option<&Alphabet>) -> bool {
+    letter.is_ascii_alphabetic()
+        || [GAP, b'.'].contains(&letter)
+        || alphabet.is_some_and(|alphabet| alphabet.code(letter).is_some())
+}
+
+/// Errors for the letter in this place, from 1, of `line` of the file.
+fn no_letter(path: &Path, line: usize, column: usize, letter: u8) -> Error {
+    let place = format!("line {line}, column {column}");
+    let expected = "the letter of an amino acid or a nucleotide, or - for a gap";
+    Error::file(path, place, expected, format!("`{}`", char::from(letter).escape_default()))
+}
+
+const FASTA: &str = "an alignment: lines that begin with >, each before its sequence";
+
+/// The sequences in `text`, which stands in the file `path`; of `alphabet` those letters too that are no letters elsewhere.
+fn read_fasta(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Result<Sequences> {
+    let (mut letters, mut rows) = (Spool::new(), Vec::<Row>::new());
+    let mut reader = BufReader::new(text.reader());
+    let (mut number, mut read) = (0, Vec::new());
+    loop {
+        read.clear();
+        let length = reader.read_until(b'\n', &mut read).map_err(|e| Error::io(path, e))?;
+        number += 1;
+        let header = read.strip_prefix(b">");
+        if let Some(row) = rows.last_mut().filter(|_| header.is_some() || length == 0) {
+            row.place = format!("the sequence before line {number}");
+        }
+        if length == 0 {
+            break;
+        }
+        if let Some(name) = header {
+            let name = String::from_utf8_lossy(name.trim_ascii()).into_owned();
+            rows.push(Row { name, place: String::new(), length: 0, aligned: 0 });
+            continue;
+        }
+        let line = read.trim_ascii();
+        let Some(row) = rows.last_mut() else {
+            if line.is_empty() {
+                continue;
+            }
+            let found = String::from_utf8_lossy(&line[..line.len().min(20)]).into_owned();
+            return Err(Error::file(path, format!("line {number}"), FASTA, format!("`{found}`")));
+        };
+        if let Some(at) = line.iter().position(|letter| !is_letter(*letter, alphabet)) {
+            return Err(no_letter(path, number, at + 1, line[at]));
+        }
+        row.length += line.len();
+        row.aligned += line.iter().filter(|c| !c.is_ascii_lowercase() && **c != b'.').count();
+        letters.write_all(line).map_err(spooling(path))?;
+    }
+    if rows.is_empty() {
+        return Err(Error::file(path, "line 1", FASTA, "no sequence"));
+    }
+    Ok(Sequences { letters: letters.finish().map_err(spooling(path))?, rows })
+}
+
+const STOCKHOLM: &str = "an alignment in Stockholm's form: # STOCKHOLM 1.0, then lines of a name and a sequence, then //";
+const BEGINNING: &[u8] = b"# STOCKHOLM";
+
+/// Whether the text is one, whatever its file is called.
+fn is_stockholm(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(BEGINNING)
+}
+
+/// Whether the file is called so.
+fn is_named_stockholm(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let name = name.unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.ends_with(".sto") || name.ends_with(".stk")
+}
+
+/// The sequences in `text`, which stands in the file `path`, in the order in which their names first come. Lines of remarks (`#=GF`
+/// and the like) are passed over. Errors for a file of several alignments.
+fn read_stockholm(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Result<Sequences> {
+    let wrong = |line: usize, found: &[u8]| {
+        let found = String::from_utf8_lossy(&found[..found.len().min(40)]).into_owned();
+        Error::file(path, format!("line {line}"), STOCKHOLM, format!("`{found}`"))
+    };
+    let mut of_name: HashMap<Vec<u8>, usize> = HashMap::new();
+    let (mut sequences, mut rows) = (Vec::<Vec<u8>>::new(), Vec::<Row>::new());
+    let (mut number, mut read, mut is_open, mut is_closed) = (0, Vec::new(), false, false);
+    let mut reader = BufReader::new(text.reader());
+    loop {
+        read.clear();
+        if reader.read_until(b'\n', &mut read).map_err(|e| Error::io(path, e))? == 0 {
+            break;
+        }
+        number += 1;
+        let line = read.trim_ascii();
+        if line.starts_with(BEGINNING) {
+            if is_closed {
+                let found = "another alignment behind the first (split the file)";
+                return Err(Error::file(path, format!("line {number}"), "one alignment", found));
+            }
+            is_open = true;
+            continue;
+        }
+        if !is_open && !line.is_empty() {
+            return Err(wrong(number, line));
+        }
+        if line == b"//" {
+            is_closed = true;
+        }
+        if line.is_empty() || line.starts_with(b"#") || line == b"//" {
+            continue;
+        }
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let (Some(name), Some(letters), None) = (words.next(), words.next(), words.next()) else {
+            return Err(wrong(number, line));
+        };
+        if let Some(at) = letters.iter().position(|letter| !is_letter(*letter, alphabet)) {
+            let column = line.len() - letters.len() + at + 1;
+            return Err(no_letter(path, number, column, letters[at]));
+        }
+        let at = *of_name.entry(name.to_vec()).or_insert_with(|| {
+            let name = String::from_utf8_lossy(name).into_owned();
+            rows.push(Row { place: format!("sequence {name:?}"), name, length: 0, aligned: 0 });
+            sequences.push(Vec::new());
+            rows.len() - 1
+        });
+        let (row, sequence) = (&mut rows[at], &mut sequences[at]);
+        row.length += letters.len();
+        row.aligned += letters.iter().filter(|c| !c.is_ascii_lowercase() && **c != b'.').count();
+        sequence.extend_from_slice(letters);
+    }
+    if rows.is_empty() {
+        return Err(Error::file(path, format!("line {}", number.max(1)), STOCKHOLM, "no sequence"));
+    }
+    if !is_closed {
+        let found = "the end of the file (is it whole?)";
+        return Err(Error::file(path, format!("line {number}"), "// at the end", found));
+    }
+    let mut letters = Spool::new();
+    for sequence in &sequences {
+        letters.write_all(sequence).map_err(spooling(path))?;
+    }
+    Ok(Sequences { letters: letters.finish().map_err(spooling(path))?, rows })
 }

@@ -13,14 +13,12 @@ use rbm_core::{Error, Result};
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
 use crate::columns::{Columns, Content, Findings, listed};
-use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
 use crate::formats::delimited::{Separator, Text};
-use crate::formats::header::{Head, is_missing};
+use crate::formats::header::{Cells, Head, Survey, is_missing, words};
 use crate::formats::parquet::{NamedColumn, Values};
-use crate::formats::survey::{Cells, Survey, words};
 use crate::labels;
-use crate::matrix::{Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::{Missing, ReadOptions};
 use crate::view::View;
 

@@ -6,17 +6,16 @@ use rbm_core::{Error, Result};
 
 use crate::bytes;
 use crate::bytes::Bytes;
-use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
 use crate::labels;
-use crate::matrix::{Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::view::View;
 
 pub(crate) const LARGEST_PIXEL: f32 = 255.0;
 const UNSIGNED_BYTE: u8 = 8;
 
 /// The training and the test part of a folder, and the height and width of their pictures.
-pub(crate) type Folder = (Examples, Option<Examples>, (usize, usize));
+pub(crate) type IdxFolder = (Examples, Option<Examples>, (usize, usize));
 
 /// The folder and what stands before `train-images…` in the names of its files, if `path` is a folder of such files of one name
 /// only, or `FOLDER/NAME`: `emnist-letters-train-images-idx3-ubyte`. An error where the folder holds several.
@@ -51,7 +50,7 @@ pub(crate) fn find(path: &Path) -> Result<Option<(PathBuf, String)>> {
 
 /// The four files of MNIST in the folder `path`, or the two of its training part, whose names begin with `prefix`; pixels divided
 /// by `scale` (255 if `None`).
-pub(crate) fn read_folder(path: &Path, prefix: &str, scale: Option<f32>) -> Result<Folder> {
+pub(crate) fn read_folder(path: &Path, prefix: &str, scale: Option<f32>) -> Result<IdxFolder> {
     let (train, image) = read_part(path, &format!("{prefix}train"), scale)?;
     // EMNIST calls its test part so.
     let parts = ["t10k", "test"].map(|part| format!("{prefix}{part}"));
@@ -97,15 +96,15 @@ fn read_part(
 
 /// What a file holds: the word for it in the file's name, and its number of dimensions.
 #[derive(Clone, Copy)]
-struct Content {
+struct IdxKind {
     word: &'static str,
     rank: u8,
 }
 
-const PICTURES: Content = Content { word: "images", rank: 3 };
-const LABELS: Content = Content { word: "labels", rank: 1 };
+const PICTURES: IdxKind = IdxKind { word: "images", rank: 3 };
+const LABELS: IdxKind = IdxKind { word: "labels", rank: 1 };
 
-fn file(folder: &Path, prefix: &str, Content { word, rank }: Content) -> Result<PathBuf> {
+fn file(folder: &Path, prefix: &str, IdxKind { word, rank }: IdxKind) -> Result<PathBuf> {
     let stems = ["-", "."].map(|mark| format!("{prefix}-{word}{mark}idx{rank}-ubyte"));
     let names = stems.iter().flat_map(|stem| [stem.clone(), format!("{stem}.gz")]);
     names.map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
@@ -121,7 +120,7 @@ struct Idx {
     start: usize,
 }
 
-fn read(path: &Path, content: Content) -> Result<Idx> {
+fn read(path: &Path, content: IdxKind) -> Result<Idx> {
     let form = format!("an IDX file of {}", content.word);
     let bytes = bytes::read_unzipped(path, &form)?;
     let start = dimensions_end(path, &bytes, content)?;
@@ -146,7 +145,7 @@ fn read(path: &Path, content: Content) -> Result<Idx> {
 }
 
 /// The length of the header of `file`, of which the magic number is checked here.
-fn dimensions_end(path: &Path, file: &[u8], content: Content) -> Result<usize> {
+fn dimensions_end(path: &Path, file: &[u8], content: IdxKind) -> Result<usize> {
     let expected = [0, 0, UNSIGNED_BYTE, content.rank];
     let magic = file.get(..4).unwrap_or(file);
     if magic != expected {

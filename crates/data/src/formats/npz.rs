@@ -9,8 +9,7 @@ use zip::ZipArchive;
 
 use crate::bytes::{Bytes, Spool, spooling};
 use crate::examples::Examples;
-use crate::formats::npy::{self, Image};
-use crate::formats::npy_header::{self, Header, PREFIX};
+use crate::formats::npy::{self, Header, Image, PREFIX};
 use crate::labels::{self, Labels};
 use crate::options::ReadOptions;
 
@@ -130,7 +129,7 @@ impl Arrays {
     fn header(&mut self, name: &str) -> Result<Header> {
         let (path, names) = (self.path.clone(), self.names());
         let place = format!("array {name:?}");
-        let wrong = |e: String| Error::file(&path, &place, npy_header::FORM, e);
+        let wrong = |e: String| Error::file(&path, &place, npy::FORM, e);
         let entry = match self.archive.by_name(&format!("{name}.npy")) {
             Ok(entry) => entry,
             Err(zip::result::ZipError::FileNotFound) => {
@@ -144,7 +143,7 @@ impl Arrays {
             Error::file(&path, format!("{place}, {}", wrong.place), wrong.expected, wrong.found)
         })?;
         let Some(declared) = header.bytes() else {
-            return Err(Error::file(&path, &place, npy_header::TYPES, header.dtype.descr()));
+            return Err(Error::file(&path, &place, npy::TYPES, header.dtype.descr()));
         };
         if length.checked_sub(header.start as u64) != Some(declared as u64) {
             let expected = format!("{declared} bytes for shape {:?}", header.shape);
@@ -158,7 +157,7 @@ impl Arrays {
     fn bytes(&mut self, name: &str) -> Result<Bytes> {
         self.header(name)?;
         let path = self.path.clone();
-        let wrong = |e: String| Error::file(&path, format!("array {name:?}"), npy_header::FORM, e);
+        let wrong = |e: String| Error::file(&path, format!("array {name:?}"), npy::FORM, e);
         let mut spool = Spool::new();
         let entry =
             self.archive.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
@@ -189,7 +188,7 @@ impl Arrays {
         let Header { dtype, is_fortran, shape, start } = self.header(name)?;
         let Some(number) = npy::number(&dtype) else {
             let place = format!("array {name:?}");
-            return Err(Error::file(&self.path, place, npy_header::TYPES, dtype.descr()));
+            return Err(Error::file(&self.path, place, npy::TYPES, dtype.descr()));
         };
         let bytes = self.bytes(name)?;
         let mut values = Vec::with_capacity(shape.iter().product());

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use rbm_core::{Error, Result};
 
 use crate::bytes::{Spool, spooling};
-use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
-use crate::matrix::{Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::view::View;
 
 const FORM: &str = "PNG files in a folder for each class";

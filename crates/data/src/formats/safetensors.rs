@@ -8,10 +8,9 @@ use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::bytes;
-use crate::dtype::{Element, ElementKind};
 use crate::examples::Examples;
 use crate::labels;
-use crate::matrix::{Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::Missing;
 use crate::options::ReadOptions;
 use crate::view::View;

@@ -9,8 +9,8 @@ use crate::bytes::{Bytes, read_unzipped};
 use crate::dataset::Dataset;
 use crate::examples::Examples;
 use crate::labels::{self, LabelColumn, Labels};
+use crate::matrix::SparseMatrix;
 use crate::options::ReadOptions;
-use crate::sparse::SparseMatrix;
 use crate::view::View;
 
 const FORM: &str = "lines of a label and of index:value pairs";

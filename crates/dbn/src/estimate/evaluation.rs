@@ -5,8 +5,8 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Result, Rng, Rows, estimate, rows};
 use serde::Serialize;
 
-use crate::learning::propagated::Propagated;
-use crate::network::labels;
+use crate::learning::greedy::Propagated;
+use crate::network::dbn::has_own_draws;
 use crate::{Examples, Inference, Model, Standardise};
 
 /// What `evaluate` reports. What does not apply is left out.
@@ -160,7 +160,7 @@ impl Evaluation {
         let exact = !part.cases.may_miss()
             && model.dbn.rbms.len() == 1
             && model.dbn.classes.is_none()
-            && !labels::has_own_draws(&model.dbn.visible_units())
+            && !has_own_draws(&model.dbn.visible_units())
             && [model.dbn.top().visible(), model.dbn.top().hidden()]
                 .iter()
                 .any(|layer| rbm_core::units::enumerate::count(*layer).is_some());

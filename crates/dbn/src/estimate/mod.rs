@@ -2,8 +2,7 @@
 
 pub mod bound;
 pub mod evaluation;
-mod kept_partition;
 pub mod likelihood;
 
 pub use self::evaluation::Evaluation;
-pub use self::kept_partition::{KEPT, KeptPartition};
+pub use self::likelihood::{KEPT, KeptPartition};

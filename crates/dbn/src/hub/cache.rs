@@ -11,17 +11,21 @@
 //! Bytes are written beside, and get their name when their hash is right.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rbm_core::state::{UNFINISHED, write_whole, write_whole_by};
 use rbm_core::{Error, Result};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 use super::api::{Hash, Listed, Repository, is_commit};
+use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
 use super::error::{Answer, Failure};
 use super::http::Http;
-use super::verify::{self, Hasher};
+use crate::digest;
+use crate::network::config::{CONFIG, WEIGHTS};
 
 /// What a killed process left is taken away after this time. Nobody writes so long at a file without a pause.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -111,7 +115,7 @@ impl Cache {
         let is_ours = folder.is_some() && folder == self.dir.join("blobs").canonicalize().ok();
         let digits = blob.file_name().map(|name| name.to_string_lossy().into_owned());
         match digits.filter(|_| is_ours).and_then(Hash::read) {
-            Some(hash) if path.is_file() && verify::is_whole(&path, &hash)? => Ok(Found::Whole),
+            Some(hash) if path.is_file() && is_whole(&path, &hash)? => Ok(Found::Whole),
             // Links that lead elsewhere were put there by somebody else.
             _ => Ok(Found::Damaged),
         }
@@ -121,7 +125,7 @@ impl Cache {
         match path.metadata() {
             Err(_) => Ok(Found::Missing),
             Ok(found) if !found.is_file() || found.len() != listed.size => Ok(Found::Damaged),
-            Ok(_) if verify::is_whole(path, &listed.hash)? => Ok(Found::Whole),
+            Ok(_) if is_whole(path, &listed.hash)? => Ok(Found::Whole),
             Ok(_) => Ok(Found::Damaged),
         }
     }
@@ -225,4 +229,118 @@ fn link(_: &Path, whole: &Path, path: &Path) -> std::io::Result<()> {
     let beside = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     fs::copy(whole, beside.path())?;
     beside.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// A hash that is being computed.
+pub enum Hasher {
+    Git(Sha1),
+    Sha256(Sha256),
+}
+
+impl Hasher {
+    /// Of `size` bytes, in the way of `hash`.
+    pub fn of(hash: &Hash, size: u64) -> Self {
+        match hash {
+            Hash::Git(_) => Self::Git(Sha1::new().chain_update(before(size))),
+            Hash::Sha256(_) => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Git(hasher) => hasher.update(bytes),
+            Self::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Its hexadecimal digits.
+    pub fn finish(self) -> String {
+        match self {
+            Self::Git(hasher) => digest::digits(&hasher.finalize()),
+            Self::Sha256(hasher) => digest::digits(&hasher.finalize()),
+        }
+    }
+}
+
+/// What git hashes before the bytes of a file.
+fn before(size: u64) -> String {
+    format!("blob {size}\0")
+}
+
+/// Whether the contents of `path` are what `hash` says.
+///
+/// # Errors
+///
+/// Where the file cannot be read.
+fn is_whole(path: &Path, hash: &Hash) -> Result<bool> {
+    let failed = |e| Error::io(path, e);
+    let found = match hash {
+        Hash::Sha256(_) => digest::of_file::<Sha256>(path, ""),
+        Hash::Git(_) => {
+            let size = path.metadata().map_err(failed)?.len();
+            digest::of_file::<Sha1>(path, &before(size))
+        }
+    };
+    Ok(found.map_err(failed)? == hash.digits())
+}
+
+/// What to say of a damaged file.
+pub fn damaged(path: &Path) -> Error {
+    Error::file(
+        path,
+        "contents",
+        "what the Hub has of it (without HF_HUB_OFFLINE, `dbn pull` mends it)",
+        "other bytes",
+    )
+}
+
+/// What is read of a repository beside the model itself, where it is there, and the most bytes it may have.
+pub(super) const BESIDE: [(&str, u64); 5] = [
+    (CARD, 4 << 20),
+    (RECIPE, 1 << 20),
+    (RESULTS, 1 << 20),
+    (FILTERS, 32 << 20),
+    (SAMPLES, 32 << 20),
+];
+/// A model of the Hub as it lies in the cache. Nothing may be written there.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The folder: a model's folder as any other.
+    pub dir: PathBuf,
+    /// The names of what there is in it.
+    pub files: Vec<String>,
+}
+
+impl Snapshot {
+    /// The names of what [`Snapshot::copy_to`] may write or take away.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        [CONFIG, WEIGHTS].into_iter().chain(BESIDE.map(|(name, _)| name))
+    }
+
+    /// Copies every file into the folder `to`, which is made if need be, and takes away what another model left beside it. The
+    /// configuration goes away first and comes last. So whenever this is cut short there is no model, and never the old
+    /// configuration with new weights.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read or written.
+    pub fn copy_to(&self, to: impl AsRef<Path>) -> Result<()> {
+        let to = to.as_ref();
+        fs::create_dir_all(to).map_err(|e| Error::io(to, e))?;
+        let is_new = |name: &str| self.files.iter().any(|file| file == name);
+        let old = Self::names().filter(|name| !is_new(name));
+        for path in [CONFIG].into_iter().chain(old).map(|name| to.join(name)) {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                _ => {}
+            }
+        }
+        let (last, first): (Vec<_>, _) = self.files.iter().partition(|name| *name == CONFIG);
+        for name in [first, last].concat() {
+            let from = self.dir.join(name);
+            let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
+            write_whole(&to.join(name), &bytes)?;
+        }
+        Ok(())
+    }
 }

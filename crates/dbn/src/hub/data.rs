@@ -12,9 +12,9 @@ use rbm_core::{Error, Result};
 use super::Hub;
 use super::api::Repository;
 use super::cache::{Cache, Found};
-use super::environment::home;
 use super::error::{Answer, Failure};
-use super::progress::Counter;
+use super::http::Counter;
+use super::options::home;
 
 /// Where the Hub keeps the Parquet form of every data set.
 const REVISION: &str = "refs/convert/parquet";

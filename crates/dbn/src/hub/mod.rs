@@ -15,29 +15,16 @@
 //! nowhere else.
 
 mod error;
-mod progress;
-
-mod environment;
-mod token;
-
 mod options;
 
 mod http;
 
 mod api;
-
-mod verify;
-
 mod cache;
-
 mod reference;
 
 mod bundle;
 pub mod card;
-mod markdown;
-
-mod snapshot;
-mod upload;
 
 pub mod data;
 mod pull;
@@ -51,11 +38,11 @@ use rbm_core::{Error, Result};
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
 pub use self::bundle::{CARD, Content, ModelBundle};
+pub use self::cache::Snapshot;
+pub use self::http::{TransferProgress, Watching};
 pub use self::options::Options;
-pub use self::progress::{TransferProgress, Watching};
 pub use self::push::{Push, Pushed};
 pub use self::reference::Reference;
-pub use self::snapshot::Snapshot;
 use crate::Model;
 
 /// A client of the Hub.

@@ -3,11 +3,10 @@
 use rbm_core::{Error, Result};
 
 use super::api::{Listed, Listing, Repository};
-use super::cache::{Cache, Found};
+use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
 use super::error::{Answer, Failure};
-use super::progress::Counter;
-use super::snapshot::{BESIDE, Snapshot};
-use super::{Hub, Reference, verify};
+use super::http::Counter;
+use super::{Hub, Reference};
 use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};
 
@@ -69,7 +68,7 @@ impl Hub {
         for name in Snapshot::names() {
             match cache.look_offline(&commit, name)? {
                 Found::Whole => files.push(name.to_owned()),
-                Found::Damaged => return Err(verify::damaged(&dir.join(name))),
+                Found::Damaged => return Err(damaged(&dir.join(name))),
                 Found::Missing if [CONFIG, WEIGHTS].contains(&name) => return Err(missing()),
                 Found::Missing => {}
             }

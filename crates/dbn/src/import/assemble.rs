@@ -1,10 +1,8 @@
-//! A machine as it was found in a file, and the model that several of them are.
+//! A machine as it was found in a file, how many numbers the file may claim, and the model that several machines are.
 
-use super::state_dict;
 use crate::{Dbn, Model};
-use candle_core::{DType, Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Rbm, Result, Units};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Numbers with their name in the file.
@@ -89,37 +87,50 @@ pub fn stacked(path: &Path, machines: &[RbmTensors]) -> Result<Model> {
     Ok(Dbn::new(rbms)?.into())
 }
 
-pub type Tensors = BTreeMap<String, Tensor>;
+/// Numbers that any file may have, however small it is: 64 MiB of them.
+const ALWAYS: u64 = (64 << 20) / size_of::<f32>() as u64;
 
-/// Every tensor of the file `path`, by its ending, and notes of those that are not read.
-///
-/// # Errors
-///
-/// Where it is no such file, is damaged, or has no tensors.
-pub fn read(path: &Path) -> Result<(Tensors, Vec<String>)> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => {
-            let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-            let tensors = safetensors::load_buffer(&bytes, &Device::Cpu);
-            let form = "a whole safetensors file";
-            let tensors: Tensors = tensors
-                .map_err(|e| Error::file(path, "header", form, first_line(&e)))?
-                .into_iter()
-                .collect();
-            match tensors.is_empty() {
-                true => Err(Error::file(path, "header", form, "no tensors")),
-                false => Ok((tensors, Vec::new())),
-            }
-        }
-        Some("pt" | "pth" | "bin" | "ckpt") => state_dict::read(path),
-        _ => {
-            let expected = "a name ending in .safetensors, .pt, .pth, .bin or .ckpt";
-            Err(Error::file(path, "the file", expected, "another ending"))
-        }
-    }
+/// The most numbers for each byte of a file. What was learned is hardly compressible: 4 bytes a number are about 0.3 numbers a
+/// byte, and 8 zeros in front of each byte that is not are still a few.
+const A_BYTE: u64 = 4;
+
+/// The numbers that may still be read from a file. A bomb is small and claims many: they are counted before any is read.
+pub struct Budget<'a> {
+    path: &'a Path,
+    all: u64,
+    left: u64,
 }
 
-/// An error without the backtrace that may follow it.
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+impl<'a> Budget<'a> {
+    /// The budget of the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be looked at.
+    pub fn of(path: &'a Path) -> Result<Self> {
+        let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+        let all = ALWAYS.max(length.saturating_mul(A_BYTE));
+        Ok(Self { path, all, left: all })
+    }
+
+    /// Takes so many numbers for what stands at `place`.
+    ///
+    /// # Errors
+    ///
+    /// Where not so many are left.
+    pub fn take(&mut self, place: &str, numbers: usize) -> Result<()> {
+        match self.left.checked_sub(numbers as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let expected = format!(
+                    "at most {} numbers in a file of this size (2^24, or 4 a byte; a larger machine is read if its file is not compressed)",
+                    self.all
+                );
+                Err(Error::file(self.path, place, expected, format!("{numbers} more")))
+            }
+        }
+    }
 }

@@ -9,19 +9,16 @@
 //! All of them have the energy of ours, E(v, h) = −b·v − c·h − vᵀWh over units that are 0 or 1 (one-hot for Potts sites), so that
 //! free energies and means are the same numbers. Nothing of a file is ever executed.
 
+mod arrays;
 mod assemble;
-mod budget;
 mod pickle;
 mod pytorch;
-mod rbms;
-mod sklearn;
 mod state_dict;
 
 use crate::network::Model;
 
+pub use arrays::{rbms, sklearn};
 pub use pytorch::{Names, pytorch};
-pub use rbms::rbms;
-pub use sklearn::sklearn;
 
 /// A network as it was read.
 #[derive(Debug)]

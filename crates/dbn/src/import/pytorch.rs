@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::{Device, Tensor, safetensors};
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
-use super::assemble::{self, Tensors};
 use super::assemble::{Named, RbmTensors, stacked};
+use super::state_dict;
 
 /// What weights and biases are called; where one name is in use for either bias, [`role`] tells by what stands beside it.
 const WEIGHTS: [&str; 4] = ["w", "weight", "weights", "weight_matrix"];
@@ -63,7 +64,7 @@ type Order = Vec<(Option<u64>, String)>;
 /// disagree, by the tensor's name.
 pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
     let path = path.as_ref();
-    let (mut tensors, mut notes) = assemble::read(path)?;
+    let (mut tensors, mut notes) = read(path)?;
     let there = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut original = BTreeMap::new();
     for (name, own) in &names.map {
@@ -187,4 +188,39 @@ fn turned(
     let is_linear = dims == as_linear && !transpose;
     let tensor = if is_linear { weights.tensor.t()? } else { weights.tensor };
     Ok(Named { tensor, ..weights })
+}
+
+type Tensors = BTreeMap<String, Tensor>;
+
+/// Every tensor of the file `path`, by its ending, and notes of those that are not read.
+///
+/// # Errors
+///
+/// Where it is no such file, is damaged, or has no tensors.
+fn read(path: &Path) -> Result<(Tensors, Vec<String>)> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => {
+            let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+            let tensors = safetensors::load_buffer(&bytes, &Device::Cpu);
+            let form = "a whole safetensors file";
+            let tensors: Tensors = tensors
+                .map_err(|e| Error::file(path, "header", form, first_line(&e)))?
+                .into_iter()
+                .collect();
+            match tensors.is_empty() {
+                true => Err(Error::file(path, "header", form, "no tensors")),
+                false => Ok((tensors, Vec::new())),
+            }
+        }
+        Some("pt" | "pth" | "bin" | "ckpt") => state_dict::read(path),
+        _ => {
+            let expected = "a name ending in .safetensors, .pt, .pth, .bin or .ckpt";
+            Err(Error::file(path, "the file", expected, "another ending"))
+        }
+    }
+}
+
+/// An error without the backtrace that may follow it.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

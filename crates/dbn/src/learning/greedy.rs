@@ -1,7 +1,10 @@
 //! Greedy layer-wise pre-training: each machine learns from what the ones below make of the data.
 //!
 //! Hinton, Osindero, Teh 2006, §4; Bengio, Lamblin, Popovici, Larochelle 2007. The data of a deep layer are never held as
-//! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes.
+//! a whole, unless [`Caching`] says so: every mini-batch is sent up when its turn comes. [`LayerInput`] is what a machine learns from, drawn
+//! anew; [`Propagated`] is what an estimate looks at, by means, the same whenever it is asked for.
+
+use std::ops::Range;
 
 use candle_core::Tensor;
 use rbm_core::learning::trainer::BatchSource;
@@ -10,8 +13,8 @@ use rbm_core::sampling::Imputation;
 use rbm_core::{Batches, Error, Rbm, Result, Rng, Rows, ops, rows};
 use serde::{Deserialize, Serialize};
 
-use crate::network::dbn;
-use crate::network::labels;
+use crate::Dbn;
+use crate::network::dbn::{join_labels, label_codes, up};
 
 /// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,7 +71,7 @@ pub struct Labels<'a> {
 impl Labels<'_> {
     /// `x` `(cases, width)` with the codes of these labels after it.
     fn beside(self, x: &Tensor, labels: &[u32]) -> Result<Tensor> {
-        labels::joined(x, &labels::codes(labels, self.classes, x.dtype(), x.device())?)
+        join_labels(x, &label_codes(labels, self.classes, x.dtype(), x.device())?)
     }
 }
 
@@ -156,7 +159,7 @@ impl LayerInput<'_> {
                     Some(imputation) => imputation.started(&block?)?,
                     None => block?,
                 };
-                let arriving = dbn::up(self.rbms, &block)?.detach();
+                let arriving = up(self.rbms, &block)?.detach();
                 let range = start..start + arriving.dim(0)?;
                 start = range.end;
                 let weights = self.weights.map(|weights| weights[range.clone()].to_vec());
@@ -203,5 +206,55 @@ impl BatchSource for LayerInput<'_> {
         let Some(labels) = self.labels else { return Ok(arriving) };
         let of_batch: Vec<u32> = indices.iter().map(|&i| labels.of_cases[i as usize]).collect();
         labels.beside(&arriving, &of_batch)
+    }
+}
+
+/// What of cases arrives at a machine of the stack, by means, made when it is asked for; at label units their labels, or what
+/// the machine believes of them where there are none.
+#[derive(Debug)]
+pub struct Propagated<'a> {
+    /// Prepared for the network, `(n, width)`.
+    pub cases: &'a dyn Rows,
+    /// One a case, where they are known.
+    pub labels: Option<&'a [u32]>,
+    /// The stack.
+    pub dbn: &'a Dbn,
+    /// The number of the machine at which they arrive; 0 is the lowest.
+    pub layer: usize,
+}
+
+impl Propagated<'_> {
+    /// What becomes of `cases` whose labels are these.
+    fn above(&self, cases: &Tensor, labels: Option<Vec<u32>>) -> Result<Tensor> {
+        let x = up(&self.dbn.rbms[..self.layer], cases)?.detach();
+        let Some(classes) = self.dbn.classes.filter(|_| self.layer + 1 == self.dbn.rbms.len())
+        else {
+            return Ok(x);
+        };
+        let codes = match labels {
+            Some(labels) => label_codes(&labels, classes, x.dtype(), x.device())?,
+            None => self.dbn.label_posterior(&x)?,
+        };
+        join_labels(&x, &codes)
+    }
+}
+
+impl Rows for Propagated<'_> {
+    fn count(&self) -> usize {
+        self.cases.count()
+    }
+
+    fn width(&self) -> usize {
+        self.dbn.rbms[self.layer].visible().units().width()
+    }
+
+    fn rows(&self, indices: &[u32]) -> Result<Tensor> {
+        let of = |labels: &[u32]| indices.iter().map(|&i| labels[i as usize]).collect();
+        self.above(&self.cases.rows(indices)?, self.labels.map(of))
+    }
+
+    fn block(&self, range: Range<usize>) -> Result<Tensor> {
+        let labels = self.labels.map(|labels| labels[range.clone()].to_vec());
+        self.above(&self.cases.block(range)?, labels)
     }
 }

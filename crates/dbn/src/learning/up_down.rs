@@ -16,7 +16,7 @@ use rbm_core::{
 
 use crate::Dbn;
 use crate::network::conditional_layer::delta_rule;
-use crate::network::labels;
+use crate::network::dbn::join_labels;
 
 /// One step of up-down after the other.
 pub struct UpDown {
@@ -66,7 +66,7 @@ impl UpDown {
         let penultimate = &wake[below.len()];
         let visible = match (dbn.classes, codes) {
             (None, _) => penultimate.clone(),
-            (Some(_), Some(codes)) => labels::joined(penultimate, codes)?,
+            (Some(_), Some(codes)) => join_labels(penultimate, codes)?,
             (Some(_), None) => {
                 return Err(Error::invalid("up-down", "a label for each case", "none"));
             }

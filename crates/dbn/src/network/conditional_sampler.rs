@@ -8,7 +8,7 @@ use rbm_core::sampling::{Chains, Clamped};
 use rbm_core::{Error, Gibbs, Kernel, Result, Rng};
 
 use crate::Dbn;
-use crate::network::labels;
+use crate::network::dbn::{join_labels, label_codes};
 
 /// What is held fast while the network fantasies; what is not asked for is free.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +58,7 @@ impl<'a> ConditionalSampler<'a> {
             (None, _) => None,
             (Some(labels), Some(classes)) => {
                 is_of(labels.len())?;
-                Some(labels::codes(labels, classes, dbn.top().dtype(), dbn.top().device())?)
+                Some(label_codes(labels, classes, dbn.top().dtype(), dbn.top().device())?)
             }
             (Some(_), None) => {
                 let expected = "a network with label units (train it with labels = true)";
@@ -92,7 +92,7 @@ impl<'a> ConditionalSampler<'a> {
         let free = nothing.narrow(1, width, dbn.classes.unwrap_or(0))?;
         let held = codes.as_ref().map_or(Ok(free.clone()), Tensor::ones_like)?;
         let codes = codes.unwrap_or(free);
-        let (values, mask) = (labels::joined(&values, &codes)?, labels::joined(&mask, &held)?);
+        let (values, mask) = (join_labels(&values, &codes)?, join_labels(&mask, &held)?);
         Ok(Some(Clamped::new(&values, &mask)?))
     }
 
@@ -118,7 +118,7 @@ impl<'a> ConditionalSampler<'a> {
             let visible = match self.dbn.classes {
                 Some(classes) => {
                     let width = x.dim(1)?;
-                    labels::joined(&x, &self.chains.visible.narrow(1, width, classes)?)?
+                    join_labels(&x, &self.chains.visible.narrow(1, width, classes)?)?
                 }
                 None => x,
             };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_dbn_data::optional::or_default;
+use candle_dbn_data::settings::or_default;
 use candle_dbn_data::{Alphabet, Binarise, Columns, Missing};
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};

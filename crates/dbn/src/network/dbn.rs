@@ -1,11 +1,14 @@
-//! The network: machines on top of each other.
+//! The network: machines on top of each other, and label units beside what arrives at the top one.
+//!
+//! Label units are a site of one-hot units on the visible side of the top machine, after those of the layer below. It learns
+//! pictures and their labels together, so that it can be asked for either by the other (Hinton, Osindero, Teh 2006, §5 and
+//! §6.1). What it says of the labels is [`ClassRbm`]'s.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use rbm_core::sampling::Chains;
 use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
 
 use crate::network::conditional_layer::ConditionalLayer;
-use crate::network::labels;
 
 /// A deep belief network: the hidden units of each machine are the visible ones of the next.
 ///
@@ -84,7 +87,7 @@ impl Dbn {
         for (i, pair) in rbms.windows(2).enumerate() {
             let (below, above) = (pair[0].hidden().units(), pair[1].visible().units());
             let expected = match classes {
-                Some(classes) if i + 2 == layers => labels::beside(&below, classes),
+                Some(classes) if i + 2 == layers => with_label_units(&below, classes),
                 _ => below,
             };
             if expected != above {
@@ -178,11 +181,25 @@ impl Dbn {
         layer + 1 == self.rbms.len() || self.generative.is_empty()
     }
 
-    /// The same of the top machine, for what arrives at it, `x`.
+    /// The top machine as one of data and their labels.
+    ///
+    /// # Errors
+    ///
+    /// Where the network has no label units.
+    pub fn class_rbm(&self) -> Result<ClassRbm<'_>> {
+        ClassRbm::of(self.top())
+    }
+
+    /// p(label | x), `(batch, classes)`, for what arrives at the top machine, `x` `(batch, width)`. A leaf.
+    pub(crate) fn label_posterior(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.class_rbm()?.log_probabilities(x)?.exp()?.detach())
+    }
+
+    /// The free energy of the top machine, for what arrives at it, `x`; labels are summed out.
     pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
             Some(_) => {
-                let energies = ClassRbm::of(self.top())?.free_energies(x)?;
+                let energies = self.class_rbm()?.free_energies(x)?;
                 Ok(energies.neg()?.log_sum_exp(1)?.neg()?)
             }
             None => self.top().free_energy(x),
@@ -233,13 +250,13 @@ impl Dbn {
         if self.classes.is_none() {
             return Ok(x);
         }
-        labels::joined(&x, &ClassRbm::of(self.top())?.log_probabilities(&x)?.exp()?.detach())
+        join_labels(&x, &self.label_posterior(&x)?)
     }
 
     /// E[h | x] of the top machine, whose other visible units are `x`.
     fn top_mean(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
-            Some(_) => ClassRbm::of(self.top())?.hidden_mean(x),
+            Some(_) => self.class_rbm()?.hidden_mean(x),
             None => self.top().hidden_mean(x),
         }
     }
@@ -335,8 +352,8 @@ impl Dbn {
             Some(classes) => {
                 let labels =
                     Units::Potts { sites: 1, states: classes }.build(v.dtype(), v.device())?;
-                let log_probabilities = ClassRbm::of(self.top())?.log_probabilities(&visible)?;
-                labels::joined(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
+                let log_probabilities = self.class_rbm()?.log_probabilities(&visible)?;
+                join_labels(&visible, &labels.sample(&log_probabilities.detach(), rng)?)?
             }
             None => visible,
         };
@@ -391,4 +408,51 @@ impl Dbn {
 /// The deterministic up-pass through `rbms`.
 pub(crate) fn up(rbms: &[Rbm], v: &Tensor) -> Result<Tensor> {
     rbms.iter().try_fold(v.clone(), |v, rbm| rbm.hidden_mean(&v))
+}
+
+/// Whether each case has a number of draws of its own: documents of different lengths.
+pub fn has_own_draws(units: &Units) -> bool {
+    matches!(units, Units::Multinomial { draws: 0, .. })
+}
+
+/// `units` with a site of `classes` label units after them.
+pub fn with_label_units(units: &Units, classes: usize) -> Units {
+    let mut groups: Vec<Units> =
+        units.groups().into_iter().map(|(_, units)| units.clone()).collect();
+    groups.push(Units::Potts { sites: 1, states: classes });
+    Units::Concat { groups }
+}
+
+/// One-hot codes `(labels.len(), classes)`.
+///
+/// # Errors
+///
+/// For a label that is not below `classes`.
+pub fn label_codes(
+    labels: &[u32],
+    classes: usize,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    let mut values = vec![0f32; labels.len() * classes];
+    for (row, &label) in values.chunks_mut(classes.max(1)).zip(labels) {
+        match row.get_mut(label as usize) {
+            Some(value) => *value = 1.0,
+            None => {
+                let expected = format!("below the model's {classes} classes");
+                return Err(Error::invalid("a label", expected, label.to_string()));
+            }
+        }
+    }
+    let codes = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
+    Ok(codes.to_dtype(dtype)?.to_device(device)?)
+}
+
+/// The visible side of the top machine, `(batch, width + classes)`, from what arrives of the data and the labels' codes.
+///
+/// # Errors
+///
+/// Where there are not as many rows of both.
+pub fn join_labels(x: &Tensor, codes: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::cat(&[x, codes], 1)?.contiguous()?)
 }

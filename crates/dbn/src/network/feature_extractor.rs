@@ -14,7 +14,7 @@ use candle_nn::{Init, Module, VarBuilder, VarMap};
 use rbm_core::{Error, Layer, Result, Units};
 
 use crate::network::config::Config;
-use crate::network::labels;
+use crate::network::dbn::with_label_units;
 use crate::{Model, Standardise};
 
 /// The deviation of new weights (Practical Guide §8).
@@ -195,7 +195,7 @@ fn label_bias(config: &Config) -> Option<(String, usize)> {
         [.., below, _] => below,
         _ => &config.visible,
     };
-    let last = labels::beside(below, classes).groups().len() - 1;
+    let last = with_label_units(below, classes).groups().len() - 1;
     Some((format!("visible_{last}.bias"), classes))
 }
 

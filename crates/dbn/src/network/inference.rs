@@ -8,10 +8,10 @@ use std::str::FromStr;
 
 use candle_core::{D, Tensor};
 use rbm_core::sampling::Clamped;
-use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Result, Rng, Rows, rows};
+use rbm_core::{Error, Gibbs, Kernel, Result, Rng, Rows, rows};
 use serde::{Serialize, Serializer};
 
-use crate::network::labels;
+use crate::network::dbn::{join_labels, up};
 use crate::{Dbn, Examples};
 
 /// How labels are found. As text `means`, `samples:20`, `gibbs:100`.
@@ -72,15 +72,12 @@ impl Dbn {
             let expected = "a network with label units (train it with labels = true)";
             return Err(Error::invalid("recognition by labels", expected, "none"));
         };
-        let by = |x: &Tensor| -> Result<Tensor> {
-            Ok(ClassRbm::of(self.top())?.log_probabilities(x)?.exp()?.detach())
-        };
         match how {
-            Inference::Means => by(&crate::network::dbn::up(self.below_top(), v)?),
+            Inference::Means => self.label_posterior(&up(self.below_top(), v)?),
             Inference::Samples(passes) => {
-                let mut sum = by(&self.sample_penultimate(v, rng)?)?;
+                let mut sum = self.label_posterior(&self.sample_penultimate(v, rng)?)?;
                 for _ in 1..passes {
-                    sum = (sum + by(&self.sample_penultimate(v, rng)?)?)?;
+                    sum = (sum + self.label_posterior(&self.sample_penultimate(v, rng)?)?)?;
                 }
                 Ok((sum / passes as f64)?)
             }
@@ -100,10 +97,10 @@ impl Dbn {
         let x = self.sample_penultimate(v, rng)?;
         let (batch, width) = x.dims2()?;
         let free = Tensor::zeros((batch, classes), x.dtype(), x.device())?;
-        let mask = labels::joined(&x.ones_like()?, &free)?;
+        let mask = join_labels(&x.ones_like()?, &free)?;
         // From no label at all.
-        let kernel = Clamped::new(&labels::joined(&x, &free)?, &mask)?;
-        let mut chains = Gibbs::default().init(self.top(), labels::joined(&x, &free)?, rng)?;
+        let kernel = Clamped::new(&join_labels(&x, &free)?, &mask)?;
+        let mut chains = Gibbs::default().init(self.top(), join_labels(&x, &free)?, rng)?;
         let mut shares = free;
         for _ in 0..steps {
             kernel.step(self.top(), &mut chains, rng)?;

@@ -9,8 +9,6 @@ pub mod dbn;
 pub mod feature_extractor;
 pub mod fine_tune;
 pub mod inference;
-pub mod labels;
-pub mod missing;
 pub(crate) mod model;
 pub mod per_class;
 pub mod regressor;

@@ -1,4 +1,4 @@
-//! A model: a network, what was fine-tuned from it, and how data reach it.
+//! A model: a network, what was fine-tuned from it, how data reach it, and what stands for missing values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use candle_dbn_data as data;
 use candle_dbn_data::{Binarise, Columns, Known, Missing, Standardise, View};
 use candle_nn::Module;
 use rbm_core::sampling::Imputation;
-use rbm_core::{Error, Result, Rng, Rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, rows};
 
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
@@ -16,7 +16,6 @@ use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::config::{Config, FORMAT, Preprocessing, VERSION};
 use crate::network::dbn::Dbn;
 use crate::network::inference::Inference;
-use crate::network::missing::{self, MissingValues};
 use crate::network::regressor::Regressor;
 
 /// What is taken from the data first, in the file.
@@ -249,9 +248,7 @@ impl Model {
             cases = standardise.apply(&cases)?;
         }
         match self.imputation()? {
-            Some(imputation) => {
-                missing::completed(&cases, &imputation, self.dbn.bottom(), &mut Rng::new(0))
-            }
+            Some(imputation) => completed(&cases, &imputation, self.dbn.bottom(), &mut Rng::new(0)),
             None => Ok(cases),
         }
     }
@@ -281,7 +278,7 @@ impl Model {
     /// Where rows cannot be read.
     pub fn complete(&self, prepared: &View) -> Result<View> {
         match self.imputation()? {
-            Some(imputation) => missing::complete(prepared, &imputation, self.dbn.bottom()),
+            Some(imputation) => complete(prepared, &imputation, self.dbn.bottom()),
             None => Ok(prepared.clone()),
         }
     }
@@ -453,4 +450,73 @@ impl Module for Model {
         let prepared = self.checked(x).map_err(candle_core::Error::wrap)?;
         self.dbn.up(&prepared).map_err(candle_core::Error::wrap)
     }
+}
+
+/// Gibbs steps from the means of the columns to a drawn value.
+const STEPS: usize = 5;
+/// Gibbs steps that a conditional mean is over, after those that it forgets.
+const DRAWS: usize = 50;
+
+/// What a model knows of values that are missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MissingValues {
+    /// What becomes of them: [`Missing::Mean`] or [`Missing::Gibbs`].
+    pub how: Missing,
+    /// The means of the columns `(width,)` over the known values of the training cases, before they are standardised.
+    pub mean: Vec<f32>,
+}
+
+impl MissingValues {
+    /// How they are drawn, if they are, among values that `standardise` gives.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
+    pub fn imputation(
+        &self,
+        standardise: Option<&Standardise>,
+        device: &Device,
+    ) -> Result<Option<Imputation>> {
+        if self.how != Missing::Gibbs {
+            return Ok(None);
+        }
+        let mean = Tensor::from_slice(&self.mean, (1, self.mean.len()), device)?;
+        let start = match standardise {
+            Some(standardise) => standardise.apply(&mean)?,
+            None => mean,
+        };
+        Ok(Some(Imputation::new(&start.squeeze(0)?, STEPS)?))
+    }
+}
+
+/// `cases` with what is missing at its conditional mean under the machine `bottom`: the same whenever it is asked for.
+///
+/// # Errors
+///
+/// As `cases` where rows cannot be read, and for another width.
+pub fn complete(cases: &View, imputation: &Imputation, bottom: &Rbm) -> Result<View> {
+    if !cases.may_miss() {
+        return Ok(cases.clone());
+    }
+    let mut rng = Rng::new(0);
+    let blocks = rows::blocks(cases).map(|block| {
+        let block = block?.to_device(bottom.device())?;
+        Ok(completed(&block, imputation, bottom, &mut rng)?.to_device(&Device::Cpu)?)
+    });
+    let blocks: Vec<Tensor> = blocks.collect::<Result<_>>()?;
+    cases.with_values(&Tensor::cat(&blocks, 0)?)
+}
+
+/// The same for a tensor of cases `(batch, width)` on the machine's device.
+///
+/// # Errors
+///
+/// For cases of another width, or on another device.
+pub fn completed(
+    cases: &Tensor,
+    imputation: &Imputation,
+    bottom: &Rbm,
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    imputation.mean(bottom, cases, DRAWS, rng)
 }

@@ -1,12 +1,11 @@
-//! What a stack becomes by backpropagation, and how: the tables `[classifier]`, `[regressor]` and `[autoencoder]`.
+//! How a stack is fine-tuned: the tables `[updown]`, `[classifier]`, `[regressor]` and `[autoencoder]`.
 
-use candle_dbn_data::keyed::{self, Keyed, OrNone};
-use candle_dbn_data::optional::or_none;
+use candle_dbn_data::settings::{Keyed, OrNone, or_none, read_keyed};
 use rbm_core::Schedule;
 use serde::de::{Error, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::named::{self, Named};
+use super::values::{Named, name_or_table};
 use crate::network::fine_tune::Adversary;
 
 /// How backpropagation climbs. In a recipe it is a name, or `{ cg = { line_searches = 3 } }`.
@@ -165,7 +164,7 @@ pub(super) const SOURCE: &str = include_str!("finetuning.rs");
 
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct NamedRule(#[serde(deserialize_with = "named::deserialize")] FinetuneRule);
+struct NamedRule(#[serde(deserialize_with = "name_or_table")] FinetuneRule);
 
 impl Named for Adversary {
     const EXAMPLE: &'static str = "{ label = 1.5 }";
@@ -177,7 +176,7 @@ impl Named for Adversary {
 
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct NamedAdversary(#[serde(deserialize_with = "named::deserialize")] Adversary);
+struct NamedAdversary(#[serde(deserialize_with = "name_or_table")] Adversary);
 
 impl Keyed for Backpropagation {
     const TABLE: &'static str = "a table of backpropagation";
@@ -220,7 +219,7 @@ impl Keyed for Backpropagation {
 
 impl<'de> Deserialize<'de> for Backpropagation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
     }
 }
 
@@ -246,6 +245,54 @@ impl Keyed for Classifier {
 
 impl<'de> Deserialize<'de> for Classifier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        keyed::deserialize(deserializer)
+        read_keyed(deserializer)
+    }
+}
+
+/// Up-down fine-tuning of all layers, after greedy learning (Hinton, Osindero, Teh 2006, §5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpDown {
+    /// How many times to go through the data.
+    ///
+    /// Range: 0 or more epochs. Used by: up-down.
+    pub epochs: usize,
+    /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: up-down.
+    pub batch_size: usize,
+    /// The learning rate by epoch.
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    pub learning_rate: Schedule,
+    /// The momentum by epoch.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    pub momentum: Schedule,
+    /// k, the Gibbs steps of the top machine between wake and sleep, by epoch.
+    ///
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    pub steps: Schedule,
+    /// L2 penalty of all weights.
+    ///
+    /// Range: 0 or more. Used by: up-down.
+    pub l2: f64,
+    /// Whether mini-batches are balanced over the classes.
+    ///
+    /// Range: true or false. Used by: data with labels.
+    pub balanced: bool,
+}
+
+impl Default for UpDown {
+    fn default() -> Self {
+        Self {
+            epochs: 300,
+            batch_size: 100,
+            learning_rate: Schedule::Ramp { from: 0.05, to: 0.0, curve: Default::default() },
+            momentum: Schedule::Constant(0.0),
+            steps: Schedule::Steps(vec![(0, 3.0), (100, 6.0), (200, 10.0)]),
+            l2: 0.0,
+            balanced: false,
+        }
     }
 }

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::data::{self, Data};
 use super::{
     BUILT_IN, Backpropagation, Cd, Chains, Classifier, Damping, FastWeights, HybridParts, Ladder,
-    Layer, Recipe, Searches, SparsityTarget, UpDown, finetuning, method,
+    Layer, Recipe, Searches, SparsityTarget, UpDown, finetuning, layer, method,
 };
 
 /// Characters of a line of comment.
@@ -55,7 +55,7 @@ impl Key {
 ///
 /// Never but for a struct whose comments are not in its file.
 pub fn keys() -> Result<Vec<Keys>> {
-    let (recipe, updown) = (include_str!("mod.rs"), include_str!("updown.rs"));
+    let recipe = include_str!("mod.rs");
     // Of what stands above all tables.
     let whole = table_of(&Recipe::draft("layers = []")?)?;
     let whole = whole.into_iter().filter(|(key, _)| key != "layers" && key != "data").collect();
@@ -65,12 +65,12 @@ pub fn keys() -> Result<Vec<Keys>> {
     // Those of how data are read follow the first, which says which.
     let mut data = Keys::of("data", "Data", data::SOURCE, &data_table)?;
     data.splice("source", "", Keys::of("data", "ReadOptions", SOURCE_OF_OPTIONS, &data_table)?);
-    let mut layers = Keys::of("layers", "Layer", recipe, &table_of(&Layer::default())?)?;
+    let mut layers = Keys::of("layers", "Layer", layer::SOURCE, &table_of(&Layer::default())?)?;
     let sparsity = table_of(&SparsityTarget::default())?;
     layers.splice(
         "sparsity",
         "sparsity.",
-        Keys::of("layers", "SparsityTarget", recipe, &sparsity)?,
+        Keys::of("layers", "SparsityTarget", layer::SOURCE, &sparsity)?,
     );
     for (prefix, name, defaults) in [
         ("method.hybrid.", "HybridParts", table_of(&HybridParts::default())?),
@@ -98,7 +98,7 @@ pub fn keys() -> Result<Vec<Keys>> {
         Keys::of("", "Recipe", recipe, &whole)?,
         data,
         layers,
-        Keys::of("updown", "UpDown", updown, &table_of(&UpDown::default())?)?,
+        Keys::of("updown", "UpDown", finetuning::SOURCE, &table_of(&UpDown::default())?)?,
         network("classifier", "Classifier", &classifier_table)?,
         network("regressor", "Backpropagation", &backpropagation)?,
         network("autoencoder", "Backpropagation", &backpropagation)?,

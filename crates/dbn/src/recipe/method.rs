@@ -1,6 +1,6 @@
 //! The learning algorithms by their names in a recipe, each with the settings that it alone has.
 
-use candle_dbn_data::optional::or_auto;
+use candle_dbn_data::settings::or_auto;
 use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
@@ -8,7 +8,7 @@ use rbm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::named::Named;
+use super::values::Named;
 
 /// Where fantasies come from. In a recipe it is a name, `"pcd"`, or a name with settings, `{ pcd = { chains = 100 } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

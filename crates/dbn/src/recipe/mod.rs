@@ -1,42 +1,31 @@
-//! A recipe: everything that decides what a training does, as a TOML file with every default written out.
+//! A [`Recipe`]: everything that decides what a training does, as a TOML file with every default written out.
 
 mod check;
 mod data;
 mod finetuning;
 mod keys;
+mod layer;
 mod method;
-mod named;
-mod nearest;
-mod parts;
-mod rates;
-mod seed;
-mod settings;
-mod stages;
-mod table;
 mod text;
-mod travel;
-mod units;
-mod updown;
-mod visible;
+mod values;
 
-use candle_dbn_data::optional::or_none;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use candle_dbn_data::is_named;
 use candle_dbn_data::{ReadOptions, Scaling};
-use rbm_core::model::init::Init;
-use rbm_core::{Schedule, Units};
+use rbm_core::Units;
 use serde::{Deserialize, Serialize};
 
-pub use self::data::Data;
-pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule, Searches};
+pub use self::data::{AUTO, Data};
+pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule, Searches, UpDown};
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
+pub(crate) use self::layer::one_digit;
+pub use self::layer::{Layer, Rates, Rule, SparsityTarget};
 pub use self::method::{Cd, Chains, Damping, FastWeights, HybridParts, Ladder, Method};
-pub use self::nearest::{nearest, quoted};
-pub use self::rates::Rates;
-pub(crate) use self::rates::one_digit;
-pub use self::stages::StageKind;
-pub use self::text::BUILT_IN;
-pub use self::updown::UpDown;
-pub use self::visible::AUTO;
-use crate::learning::greedy::{Caching, Pass};
+pub use self::text::{BUILT_IN, nearest, quoted};
+use crate::learning::greedy::Caching;
+use crate::network::config::Preprocessing;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 ///
@@ -72,7 +61,7 @@ pub struct Recipe {
     /// Every random choice follows from it.
     ///
     /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
-    #[serde(default, with = "seed")]
+    #[serde(default, with = "values::seed")]
     pub seed: u64,
     /// The kind of the data layer's units: `auto`, which is found from the data: the kinds of a table's columns, Bernoulli units for
     /// pictures; or `bernoulli`, `spin`, `binomial(TRIALS)`, `potts(STATES)`, `multinomial(DRAWS)`,
@@ -144,158 +133,6 @@ impl Default for Recipe {
     }
 }
 
-/// How gradients become steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rule {
-    /// Gradient ascent with momentum.
-    #[default]
-    Sgd,
-    /// Adam; the momentum is not used.
-    Adam,
-}
-
-/// A pull of the hidden units' mean activity towards a target (Practical Guide §11).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SparsityTarget {
-    /// The desired mean activity.
-    ///
-    /// Range: above 0, below 1. Used by: `sparsity`.
-    pub target: f64,
-    /// The strength of the pull.
-    ///
-    /// Range: 0 or more. Used by: `sparsity`.
-    pub cost: f64,
-    /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
-    ///
-    /// Range: 0 to below 1. Used by: `sparsity`.
-    pub decay: f64,
-}
-
-impl Default for SparsityTarget {
-    fn default() -> Self {
-        Self { target: 0.1, cost: 0.01, decay: 0.9 }
-    }
-}
-
-/// One machine and its training. The defaults follow Hinton's Practical Guide.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Layer {
-    /// The hidden units: a number of Bernoulli units, or `KIND:SIZE`.
-    ///
-    /// Range: 1 to 1048576 units. Used by: every method.
-    #[serde(with = "units")]
-    pub hidden: Units,
-    /// How many times to go through the data.
-    ///
-    /// Range: 0 or more epochs. Used by: every method.
-    pub epochs: usize,
-    /// Cases in a mini-batch.
-    ///
-    /// Range: 1 or more cases. Used by: every method.
-    pub batch_size: usize,
-    /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
-    ///
-    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by units and method. Used by:
-    /// every method.
-    pub learning_rate: Option<Schedule>,
-    /// The momentum by epoch; without one, likewise.
-    ///
-    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by method. Used by:
-    /// `optimizer = "sgd"`.
-    pub momentum: Option<Schedule>,
-    /// Where fantasies come from: a name, or a name with its settings, `{ pcd = { chains = 100 } }`.
-    ///
-    /// Range: "cd", "pcd", "fpcd", "pt", "ptt", "mean-field", "exact", "discriminative" or "hybrid". Used by: every method.
-    #[serde(deserialize_with = "named::deserialize")]
-    pub method: Method,
-    /// k, the Gibbs steps between updates, by epoch.
-    ///
-    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `cd`, `pcd`,
-    /// `fpcd`, `pt`, `ptt`, `mean-field` and `hybrid`.
-    pub steps: Schedule,
-    /// How gradients become steps.
-    ///
-    /// Range: "sgd" or "adam". Used by: every method.
-    pub optimizer: Rule,
-    /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
-    /// word, where the learning rate is left open too and the units ask for it.
-    ///
-    /// Range: true or false. Default: true where learning_rate is left out, else false. Used by: every method.
-    pub centre: Option<bool>,
-    /// How much of each mini-batch's means goes into these means' running averages.
-    ///
-    /// Range: 0 to 1. Used by: `centre = true`.
-    pub offset_rate: f64,
-    /// L1 penalty of the weights.
-    ///
-    /// Range: 0 or more. Used by: every method.
-    pub l1: f64,
-    /// L2 penalty of the weights.
-    ///
-    /// Range: 0 or more. Used by: every method.
-    pub l2: f64,
-    /// The pull of the hidden units' mean activity towards a target; `"none"` for no pull.
-    ///
-    /// Range: "none", or `{ target, cost, decay }`. Used by: every method.
-    #[serde(with = "or_none")]
-    pub sparsity: Option<SparsityTarget>,
-    /// The largest norm of a gradient; `"none"` for no limit.
-    ///
-    /// Range: a number above 0, or "none". Used by: every method.
-    #[serde(with = "or_none")]
-    pub clip: Option<f64>,
-    /// Standard deviation of the first weights.
-    ///
-    /// Range: 0 or more. Used by: every method.
-    pub weight_deviation: f64,
-    /// First bias of the hidden units.
-    ///
-    /// Range: any number. Used by: every method.
-    pub hidden_bias: f64,
-    /// Whether the machine begins as the one below it upside down: its first hidden units are the visible ones of that.
-    ///
-    /// Range: true or false. Used by: layers above the lowest.
-    pub mirror: bool,
-    /// Whether mini-batches are balanced over the classes.
-    ///
-    /// Range: true or false. Used by: data with labels.
-    pub balanced: bool,
-    /// What the next layer learns from.
-    ///
-    /// Range: "mean" or "sample". Used by: the layer above.
-    pub pass: Pass,
-}
-
-impl Default for Layer {
-    fn default() -> Self {
-        let Init { weight_deviation, hidden_bias } = Init::default();
-        Self {
-            hidden: Units::bernoulli(500),
-            epochs: 10,
-            batch_size: 100,
-            learning_rate: None,
-            momentum: None,
-            method: Method::default(),
-            steps: Schedule::Constant(1.0),
-            optimizer: Rule::Sgd,
-            centre: None,
-            offset_rate: 0.01,
-            l1: 0.0,
-            l2: 2e-4,
-            sparsity: None,
-            clip: None,
-            weight_deviation,
-            hidden_bias,
-            mirror: false,
-            balanced: false,
-            pass: Pass::Mean,
-        }
-    }
-}
-
 fn unnamed() -> String {
     "custom".into()
 }
@@ -312,5 +149,136 @@ impl Recipe {
     /// How to read the data.
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions { finds_kinds: self.visible == AUTO, ..self.data.read.clone() }
+    }
+}
+
+/// A stage of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageKind {
+    /// A machine learns from what those below it make of the data; 0 is the lowest.
+    Layer(usize),
+    /// All layers learn together by up-down.
+    UpDown,
+    /// The unrolled network learns the classes by backpropagation.
+    Classifier,
+    /// The unrolled network learns to predict a measurement by backpropagation.
+    Regressor,
+    /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
+    Autoencoder,
+}
+
+/// `layer 1`, …, `classifier` or `autoencoder`: what metrics call it.
+impl fmt::Display for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer(layer) => write!(f, "layer {}", layer + 1),
+            Self::UpDown => f.write_str("up-down"),
+            Self::Classifier => f.write_str("classifier"),
+            Self::Regressor => f.write_str("regressor"),
+            Self::Autoencoder => f.write_str("autoencoder"),
+        }
+    }
+}
+
+impl Recipe {
+    /// Whether the machine with this number learns labels.
+    pub fn is_joint(&self, layer: usize) -> bool {
+        self.labels && layer + 1 == self.layers.len()
+    }
+
+    /// What there is to be done, in its order.
+    pub fn stages(&self) -> Vec<StageKind> {
+        let updown = self.updown.as_ref().map(|_| StageKind::UpDown);
+        let classifier = self.classifier.as_ref().map(|_| StageKind::Classifier);
+        let regressor = self.regressor.as_ref().map(|_| StageKind::Regressor);
+        let autoencoder = self.autoencoder.as_ref().map(|_| StageKind::Autoencoder);
+        let fine = updown.into_iter().chain(classifier).chain(regressor).chain(autoencoder);
+        (0..self.layers.len()).map(StageKind::Layer).chain(fine).collect()
+    }
+
+    /// How this stage fine-tunes a network, if it does.
+    pub fn backpropagation(&self, kind: StageKind) -> Option<&Backpropagation> {
+        match kind {
+            StageKind::Layer(_) | StageKind::UpDown => None,
+            StageKind::Classifier => self.classifier.as_ref().map(|table| &table.backpropagation),
+            StageKind::Regressor => self.regressor.as_ref(),
+            StageKind::Autoencoder => self.autoencoder.as_ref(),
+        }
+    }
+
+    /// The most epochs of this stage.
+    pub fn epochs_of(&self, kind: StageKind) -> usize {
+        let epochs = match kind {
+            StageKind::Layer(layer) => self.layers.get(layer).map(|layer| layer.epochs),
+            StageKind::UpDown => self.updown.as_ref().map(|updown| updown.epochs),
+            network => self.backpropagation(network).map(|table| table.epochs),
+        };
+        epochs.unwrap_or(0)
+    }
+
+    /// After how many epochs without a better validation error it stops, where it may.
+    pub(crate) fn patience_of(&self, kind: StageKind) -> Option<usize> {
+        self.backpropagation(kind).map(|table| table.patience)
+    }
+}
+
+/// Updates of each layer that a table gets at most.
+const UPDATES: f64 = 3_000.0;
+
+impl Recipe {
+    /// The recipe `table` for so many `cases` of `width` values: hidden units by the width, mini-batches and the number of layers by
+    /// the cases, epochs so that small tables are seen about as often as large ones.
+    #[must_use]
+    pub fn sized(mut self, cases: usize, width: usize) -> Self {
+        let (batch_size, layers) = match cases {
+            ..2_000 => (10, 1),
+            2_000..10_000 => (20, 2),
+            _ => (100, 2),
+        };
+        let batches = (cases as f64 / batch_size as f64).max(1.0);
+        self.layers.truncate(layers);
+        for layer in &mut self.layers {
+            layer.hidden = Units::bernoulli((4 * width).clamp(64, 500));
+            layer.epochs = ((UPDATES / batches).round() as usize).clamp(10, 200);
+            layer.batch_size = batch_size;
+        }
+        if let Some(classifier) = &mut self.classifier {
+            classifier.backpropagation.batch_size = batch_size;
+        }
+        self
+    }
+}
+
+impl Recipe {
+    /// The recipe with the names of files and folders in place of the paths of one machine.
+    pub fn without_paths(mut self) -> Self {
+        let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
+        if !is_named(&self.data.source) {
+            self.data.source = name(Path::new(&self.data.source)).display().to_string();
+        }
+        self.data.read.labels = self.data.read.labels.as_deref().map(name);
+        self
+    }
+
+    /// The recipe of the first `count` layers alone.
+    pub fn of_first_layers(mut self, count: usize) -> Self {
+        if count < self.layers.len() {
+            self.layers.truncate(count);
+            (self.labels, self.updown, self.classifier, self.autoencoder) =
+                (false, None, None, None);
+            self.regressor = None;
+        }
+        self
+    }
+
+    /// What data that were divided by `scale`, sparse rows counted from `first_index`, go through before the network sees them.
+    pub fn preprocessing(&self, scale: f32, first_index: Option<u32>) -> Preprocessing {
+        Preprocessing {
+            scale,
+            first_index,
+            binarise: self.data.read.binarise(),
+            one_hot: self.data.read.one_hot,
+            alphabet: self.data.read.alphabet.clone(),
+        }
     }
 }

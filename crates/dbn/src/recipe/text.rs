@@ -1,10 +1,10 @@
-//! Recipes as text: the built-in ones, files, TOML.
+//! Recipes as text: the built-in ones, files, TOML, changes of single keys, and what was perhaps meant by a word that nobody knows.
 
 use std::path::Path;
 
 use rbm_core::{Error, Result};
 
-use super::{Recipe, nearest};
+use super::Recipe;
 
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -50,7 +50,7 @@ impl Recipe {
                 Err(Error::invalid(
                     "recipe",
                     format!("one of {}, or a file", names.join(", ")),
-                    nearest::quoted(name, names),
+                    quoted(name, names),
                 ))
             }
         }
@@ -77,7 +77,7 @@ impl Recipe {
         toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let expected = "TOML with known keys and fitting values";
-            let found = nearest::with_advice(&one_line(e.message()));
+            let found = with_advice(&one_line(e.message()));
             Error::invalid(format!("line {line}"), expected, found)
         })
     }
@@ -121,6 +121,191 @@ fn read(path: &Path, parse: fn(&str) -> Result<Recipe>) -> Result<Recipe> {
     })
 }
 
-pub(super) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     text.trim().replace('\n', "; ")
+}
+
+/// The tables that a recipe may be without.
+const OPTIONAL: [&str; 4] = ["updown", "classifier", "regressor", "autoencoder"];
+
+/// The keys that hold a name, or a table of one name with its settings.
+const CHOICES: [&str; 3] = ["method", "optimizer", "adversarial"];
+
+/// Leaves nothing in a choice but the settings of `name`.
+fn choose(choice: &mut toml::Value, name: &str) {
+    let settings = choice.get(name).cloned();
+    let settings = settings.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    *choice = toml::Value::Table(toml::Table::from_iter([(name.to_owned(), settings)]));
+}
+
+impl Recipe {
+    /// The recipe with `key=value` settings made, in order, and only then checked. Keys are paths such as `seed`,
+    /// `layers.0.epochs`, `layers.*.learning_rate` or `classifier.epochs`; values are TOML, and a bare word is taken for a
+    /// string. `classifier=none` takes the classifier away, and so for `autoencoder` and `updown`.
+    ///
+    /// # Errors
+    ///
+    /// When the recipe is wrong; the message names the setting that is wrong by itself, if one is.
+    pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
+        let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
+        let table = self.to_table()?;
+        let made = with_all(&table, &settings);
+        made.map_err(|error| {
+            let alone = |setting: &str| with_all(&table, &[setting]).err();
+            let is_sound = with_all(&table, &[]).is_ok();
+            let wrong = settings.iter().filter(|_| is_sound);
+            let wrong = wrong.filter_map(|setting| Some((setting, alone(setting)?))).next();
+            match wrong {
+                Some((setting, Error::Invalid { what, expected, found })) => {
+                    Error::invalid(format!("{setting}: {what}"), expected, found)
+                }
+                _ => error,
+            }
+        })
+    }
+
+    fn to_table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+}
+
+/// No key of a recipe has so many parts.
+const DEEPEST: usize = 8;
+
+/// The recipe of `table` with all of `settings`.
+fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
+    let mut table = toml::Value::Table(table.clone());
+    for setting in settings {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Error::invalid("setting", "key=value", "no ="));
+        };
+        let (key, value) = (key.trim(), parse_value(value.trim()));
+        let parts = key.split('.').count();
+        if parts > DEEPEST {
+            let found = format!("{parts} of them");
+            let expected = format!("at most {DEEPEST} names with points between them");
+            return Err(Error::invalid("a setting's key", expected, found));
+        }
+        set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
+    }
+    let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
+        let found = with_advice(&one_line(&e.to_string()));
+        Error::invalid("recipe", "known keys and fitting values", found)
+    })?;
+    recipe.check()?;
+    Ok(recipe)
+}
+
+/// A TOML value, or the text itself.
+fn parse_value(text: &str) -> toml::Value {
+    let parsed = format!("value = {text}").parse::<toml::Table>();
+    let value = parsed.ok().and_then(|mut table| table.remove("value"));
+    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> Result<()> {
+    let unknown = |found: &str| {
+        Error::invalid(format!("setting {key:?}"), "the key of a recipe", found.to_owned())
+    };
+    let Some((first, rest)) = path.split_first() else {
+        *at = value.clone();
+        return Ok(());
+    };
+    match at {
+        toml::Value::Table(table)
+            if path.len() == key.split('.').count()
+                && rest.is_empty()
+                && OPTIONAL.contains(first)
+                && value.as_str() == Some("none") =>
+        {
+            table.remove(*first);
+            Ok(())
+        }
+        toml::Value::Table(table) if rest.is_empty() => {
+            table.insert((*first).to_owned(), value.clone());
+            Ok(())
+        }
+        toml::Value::Table(table) => {
+            // `classifier.epochs=5` makes a classifier where the recipe has none, `method.pcd.chains=5` another method.
+            let entry = table
+                .entry((*first).to_owned())
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if CHOICES.contains(first) {
+                choose(entry, rest[0]);
+            } else if entry.as_str() == Some("none") {
+                *entry = toml::Value::Table(toml::Table::new());
+            }
+            set(entry, key, rest, value)
+        }
+        toml::Value::Array(items) if *first == "*" => {
+            items.iter_mut().try_for_each(|item| set(item, key, rest, value))
+        }
+        toml::Value::Array(items) => {
+            let count = items.len();
+            let item = first.parse::<usize>().ok().and_then(|i| items.get_mut(i));
+            set(
+                item.ok_or_else(|| {
+                    unknown(&format!("{first:?} of {count} layers, counted from 0"))
+                })?,
+                key,
+                rest,
+                value,
+            )
+        }
+        _ => Err(unknown(&format!("{first:?} below a plain value"))),
+    }
+}
+
+/// How alike two words must be: the share of their letters that need not be changed.
+const ALIKE: f64 = 0.5;
+
+/// Keys of earlier recipes, and how they are written now.
+const RENAMED: [(&str, &str); 12] = [
+    ("chains", "a setting of its method, `method.pcd.chains`, and so for fpcd, pt and ptt"),
+    ("fast_rate", "`method.fpcd.rate`"),
+    ("fast_decay", "`method.fpcd.decay`"),
+    ("replicas", "`method.pt.replicas`"),
+    ("damping", "`method.mean-field.damping`"),
+    ("generative", "`method.hybrid.generative`"),
+    ("visible_step", "`method.cd.visible_step`, or `method.hybrid.visible_step`"),
+    ("sparsity_target", "`sparsity.target`"),
+    ("sparsity_cost", "`sparsity.cost`; without a pull `sparsity = \"none\"`"),
+    ("sparsity_decay", "`sparsity.decay`"),
+    ("line_searches", "`optimizer.cg.line_searches`"),
+    ("virtual_adversarial", "`adversarial.virtual`"),
+];
+
+/// The one of `known` that is most like `word`, if any is.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    // Letters that have changed places count once.
+    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(&word, other);
+    let scored = known.into_iter().map(|other| (likeness(other), other));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, other)| other)
+}
+
+/// `found` in quotes, and what was perhaps meant: `"digts" (did you mean digits?)`.
+pub fn quoted<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(found, known) {
+        Some(meant) => format!("{found:?} (did you mean {meant}?)"),
+        None => format!("{found:?}"),
+    }
+}
+
+/// What serde says of a word that it does not know, ``unknown field `a`, expected one of `b`, `c` ``, with the one of those
+/// that was perhaps meant at its end. Other texts stay as they are.
+fn with_advice(text: &str) -> String {
+    let Some((_, unknown)) = text.split_once("unknown ") else { return text.to_owned() };
+    let words: Vec<_> = unknown.split('`').skip(1).step_by(2).collect();
+    if let Some((old, new)) =
+        words.first().and_then(|word| RENAMED.iter().find(|(old, _)| old == word))
+    {
+        return format!("unknown field `{old}`, which is now {new}");
+    }
+    match words.split_first().and_then(|(found, known)| nearest(found, known.iter().copied())) {
+        Some(meant) => format!("{text} (did you mean {meant}?)"),
+        None => text.to_owned(),
+    }
 }

@@ -7,7 +7,6 @@
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network; `missing.mean` stands for missing values.
 
-mod file;
 pub mod results;
 pub mod run;
 
@@ -18,12 +17,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn_data::Standardise;
 use rbm_core::ops::device::is_finite;
-use rbm_core::state::State;
-use rbm_core::state::write_whole;
+use rbm_core::state::{State, write_whole};
 use rbm_core::units::check_storable;
 use rbm_core::{Error, Rbm, Result};
+use safetensors::SafeTensors;
 
-use self::file::{check, check_shapes, read_tensors};
 pub use self::results::Results;
 pub use self::run::Run;
 use crate::network::autoencoder::Autoencoder;
@@ -31,8 +29,8 @@ use crate::network::classifier::Classifier;
 pub use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};
 use crate::network::dbn::Dbn;
-use crate::network::labels;
-use crate::network::missing::MissingValues;
+use crate::network::dbn::with_label_units;
+use crate::network::model::MissingValues;
 use crate::network::model::{DEVIATION, MEAN, MISSING, Model};
 use crate::network::regressor::Regressor;
 
@@ -121,7 +119,7 @@ impl Model {
         let mut rbms = Vec::with_capacity(config.hidden.len());
         for (i, hidden) in config.hidden.iter().enumerate() {
             if let Some(classes) = config.labels.filter(|_| i + 1 == config.hidden.len()) {
-                below = labels::beside(&below, classes);
+                below = with_label_units(&below, classes);
             }
             rbms.push(Rbm::new(&below, hidden, DType::F32, device)?);
             below = hidden.clone();
@@ -201,4 +199,66 @@ fn standardised(tensors: &State, cuts: bool) -> Option<Standardise> {
         mean: tensors.get(MEAN)?.clone(),
         deviation: tensors.get(DEVIATION)?.clone(),
     })
+}
+
+/// Every tensor of the file `path`. Errors for anything but whole float32 tensors.
+pub(super) fn read_tensors(path: &Path, device: &Device) -> Result<State> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let wrong = |found: String| Error::file(path, "header", "a whole safetensors file", found);
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+    for (name, view) in file.tensors() {
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(Error::file(
+                path,
+                format!("tensor {name:?}"),
+                "dtype F32",
+                format!("{:?}", view.dtype()),
+            ));
+        }
+    }
+    let tensors =
+        candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| wrong(e.to_string()))?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// Errors unless the file `path` holds the `expected` tensors and no other.
+pub(super) fn check(
+    path: &Path,
+    expected: &BTreeMap<String, Vec<usize>>,
+    found: &State,
+) -> Result<()> {
+    check_shapes(path, expected, found)?;
+    match found.keys().find(|name| !expected.contains_key(*name)) {
+        Some(name) => Err(Error::file(
+            path,
+            format!("tensor {name:?}"),
+            format!("only what {CONFIG} describes"),
+            "an extra tensor",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Errors unless the file `path` holds the `expected` tensors, in these shapes, of finite numbers.
+pub(super) fn check_shapes(
+    path: &Path,
+    expected: &BTreeMap<String, Vec<usize>>,
+    found: &State,
+) -> Result<()> {
+    for (name, shape) in expected {
+        let place = format!("tensor {name:?}");
+        let wanted = format!("shape {shape:?} as {CONFIG} says");
+        match found.get(name) {
+            None => return Err(Error::file(path, place, wanted, "no such tensor")),
+            Some(tensor) if tensor.dims() != shape => {
+                return Err(Error::file(path, place, wanted, format!("shape {:?}", tensor.dims())));
+            }
+            Some(tensor) => {
+                if !is_finite(tensor)? {
+                    return Err(Error::file(path, place, "finite numbers", "NaN or infinity"));
+                }
+            }
+        }
+    }
+    Ok(())
 }

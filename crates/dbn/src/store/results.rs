@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use candle_dbn_data::Binarise;
-use candle_dbn_data::optional::or_default;
+use candle_dbn_data::settings::or_default;
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! One step of backpropagation: by gradients, or by line searches.
+//! The network that a training fine-tunes, and one step of its backpropagation: by gradients, or by line searches.
 
 use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
@@ -8,7 +8,9 @@ use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stat
 use serde::{Deserialize, Serialize};
 
 use crate::network::fine_tune::{Batch, FineTune};
-use crate::recipe::{Backpropagation, FinetuneRule, Searches};
+use crate::network::regressor::Regressor;
+use crate::recipe::{Backpropagation, FinetuneRule, Searches, StageKind};
+use crate::{Autoencoder, Classifier};
 
 /// What has been added up since the epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -147,5 +149,45 @@ impl<'a> Backprop<'a> {
         }
         self.network.constrain()?;
         Ok(objective)
+    }
+}
+
+/// What comes of the stack by backpropagation.
+#[derive(Debug)]
+pub(super) enum Network {
+    Classifier(Classifier),
+    Regressor(Regressor),
+    Autoencoder(Autoencoder),
+}
+
+impl Network {
+    /// What backpropagation knows of it.
+    pub(super) fn unrolled(&self) -> &dyn FineTune {
+        match self {
+            Self::Classifier(classifier) => classifier,
+            Self::Regressor(regressor) => regressor,
+            Self::Autoencoder(autoencoder) => autoencoder,
+        }
+    }
+
+    /// The stage that it belongs to.
+    pub(super) fn kind(&self) -> StageKind {
+        match self {
+            Self::Classifier(_) => StageKind::Classifier,
+            Self::Regressor(_) => StageKind::Regressor,
+            Self::Autoencoder(_) => StageKind::Autoencoder,
+        }
+    }
+
+    /// The widths of its layers behind the data.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let (layers, classes): (Vec<_>, _) = match self {
+            Self::Classifier(network) => (network.layers.iter().collect(), Some(network.classes())),
+            Self::Regressor(Regressor { network, .. }) => {
+                (network.layers.iter().collect(), Some(1))
+            }
+            Self::Autoencoder(network) => (network.layers().collect(), None),
+        };
+        layers.iter().map(|layer| layer.units.units().width()).chain(classes).collect()
     }
 }

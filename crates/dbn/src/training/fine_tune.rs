@@ -11,12 +11,12 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows};
 
 use super::averaging::BestWeights;
+use super::backprop::Network;
 use super::backprop::{Backprop, Sum};
-use super::network::Network;
 use super::state::TrainingState;
 use super::{Stream, Training};
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
-use crate::network::missing;
+use crate::network::model::complete;
 use crate::network::regressor::Target;
 use crate::recipe::{self, Backpropagation, StageKind};
 use crate::{Autoencoder, Classifier, Examples, Regressor};
@@ -104,7 +104,7 @@ impl Training {
     fn complete_validation(&self) -> Result<Option<Examples>> {
         match (&self.validation, &self.imputation, self.rbms.first()) {
             (Some(part), Some(imputation), Some(bottom)) => {
-                let cases = missing::complete(&part.cases, imputation, bottom)?;
+                let cases = complete(&part.cases, imputation, bottom)?;
                 Ok(Some(Examples { cases, ..part.clone() }))
             }
             (part, ..) => Ok(part.clone()),

@@ -2,11 +2,8 @@
 
 mod averaging;
 mod backprop;
-mod divergence;
 mod fine_tune;
-mod network;
 mod pretrain;
-mod resume;
 pub mod search;
 mod state;
 mod up_down;
@@ -23,12 +20,12 @@ use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
 use self::averaging::BestWeights;
-use self::network::Network;
+use self::backprop::Network;
 pub use self::state::TrainingState;
 use crate::learning::greedy::Pass;
-use crate::network::labels;
-use crate::network::missing::MissingValues;
-use crate::recipe::StageKind;
+use crate::network::dbn::with_label_units;
+use crate::network::model::MissingValues;
+use crate::recipe::{StageKind, one_digit};
 use crate::{ConditionalLayer, Dataset, Dbn, Examples, Model, Recipe};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -326,7 +323,7 @@ impl Training {
             _ => layers[layer - 1].hidden.clone(),
         };
         let visible = match self.classes.filter(|_| self.recipe.is_joint(layer)) {
-            Some(classes) => labels::beside(&visible, classes),
+            Some(classes) => with_label_units(&visible, classes),
             None => visible,
         };
         let hidden = &layers[layer].hidden;
@@ -383,5 +380,47 @@ impl Training {
             label: self.label.clone(),
             missing: self.missing.clone(),
         })
+    }
+}
+
+impl Training {
+    /// `error` with the stage and epoch of a divergence, and with what to do about it.
+    pub(super) fn locate(&self, error: Error) -> Error {
+        match error {
+            Error::Diverged { what, hint, .. } => {
+                let hint = self.advice().unwrap_or(hint);
+                let Cursor { epoch, batch } = self.record.cursor;
+                let epoch = epoch + usize::from(batch > 0);
+                let place = format!("{}, epoch {epoch}", self.stage_name());
+                Error::Diverged { place, what, hint }
+            }
+            other => other,
+        }
+    }
+
+    /// Which key to set to what where learning has diverged.
+    fn advice(&self) -> Option<String> {
+        let recipe = &self.recipe;
+        let (name, rate, epochs) = match self.work()? {
+            StageKind::Layer(i) => {
+                let layer = &recipe.layers[i];
+                (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
+            }
+            StageKind::UpDown => {
+                let table = recipe.updown.as_ref()?;
+                ("updown".into(), &table.learning_rate, table.epochs)
+            }
+            network => {
+                let table = recipe.backpropagation(network)?;
+                (network.to_string(), &table.learning_rate, table.epochs)
+            }
+        };
+        let now = rate.at(self.record.cursor.epoch, epochs);
+        let usual = match self.work()? {
+            StageKind::Layer(i) => recipe.usual_rate(i, &self.visible),
+            _ => 0.1,
+        };
+        let lower = one_digit(usual.min(0.1 * now));
+        Some(format!("lower the learning rate, {name}.learning_rate={lower} in place of {now}"))
     }
 }

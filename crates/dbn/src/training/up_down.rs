@@ -12,7 +12,7 @@ use super::state::{checkpoint_of, generative_tensors};
 use super::{Stream, Training};
 use crate::learning::greedy::LayerInput;
 use crate::learning::up_down::parameters;
-use crate::network::labels;
+use crate::network::dbn::label_codes;
 use crate::recipe::{self, StageKind};
 use crate::{ConditionalLayer, Dbn, Inference, UpDown};
 
@@ -133,7 +133,7 @@ impl Stage for UpDownStage<'_> {
         let codes = match (self.dbn.classes, &self.training.train.labels) {
             (Some(classes), Some(labels)) => {
                 let labels: Vec<u32> = indices.iter().map(|&i| labels[i as usize]).collect();
-                Some(labels::codes(&labels, classes, v.dtype(), v.device())?)
+                Some(label_codes(&labels, classes, v.dtype(), v.device())?)
             }
             _ => None,
         };

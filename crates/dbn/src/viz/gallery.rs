@@ -7,7 +7,7 @@ use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
 use crate::network::conditional_sampler::{Condition, ConditionalSampler};
-use crate::network::labels::has_own_draws;
+use crate::network::dbn::has_own_draws;
 use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs};
 
 /// The picture of the filters in a run's folder.

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::{Error, Result};
 
 use crate::viz::bitmap;
-use crate::viz::text::{LINE, write_captions};
+use crate::viz::bitmap::{LINE, write_captions};
 
 type Colour = [u8; 3];
 

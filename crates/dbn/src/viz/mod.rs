@@ -6,7 +6,6 @@ pub mod gallery;
 pub mod images;
 mod plot;
 pub mod report;
-mod text;
 
 pub use self::curves::{
     Convergence, acceptance, acceptance_by_epoch, codes, correlations, estimates, free_energies,

@@ -8,7 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use rbm_core::{Error, Result};
 
-use super::text::{FONT, have_font};
+use super::bitmap::{FONT, have_font};
 use crate::viz::bitmap;
 
 /// Height and width in pixels.

@@ -11,6 +11,7 @@ use rbm_core::{Error, Result, Rng, Rows, rows};
 use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
+use crate::training::EpochMetrics;
 use crate::viz::curves::{self, Convergence};
 use crate::viz::gallery;
 use crate::viz::plot::{Mark, Series};
@@ -160,7 +161,7 @@ fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
 /// Where the picture would be too large, and where the file cannot be written.
 pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
-    for (layer, rows) in by_layer(metrics, "/singular_values") {
+    for (layer, rows) in by_layer(metrics, |line| line.singular_values) {
         if rows.len() > 1 {
             let title = format!("The largest singular values of W, layer {layer}");
             let rows: Vec<_> =
@@ -173,45 +174,54 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 
 /// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
 pub fn warnings(metrics: &str) -> Vec<String> {
-    let mut last = BTreeMap::new();
-    for line in lines(metrics) {
-        if let Some(stage) = line["stage"].as_str() {
-            last.insert(stage.to_owned(), line);
-        }
-    }
+    let lines = lines(metrics).into_iter().map(|line| (line.stage.clone(), line));
+    let last: BTreeMap<String, EpochMetrics> = lines.collect();
     let said = last.into_iter().flat_map(|(stage, line)| {
-        let number = stage.strip_prefix("layer ").and_then(|n| n.parse::<usize>().ok());
-        let advice = number.filter(|number| *number > 0).map_or_else(String::new, |number| {
-            let rate = &line["learning_rate"];
+        let advice = layer_number(&stage).filter(|number| *number > 0);
+        let advice = advice.map_or_else(String::new, |number| {
+            let rate = Value::from(line.learning_rate);
             format!(
                 "; try another layers.{}.learning_rate than {rate}, more epochs, or data on another scale",
                 number - 1
             )
         });
-        let warnings = line["warnings"].as_array().cloned().unwrap_or_default();
-        let warnings: Vec<_> =
-            warnings.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
+        line.warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
     });
     said.collect()
 }
 
-/// What a learning curve shows: its name and unit, and the keys of `metrics.jsonl` with the kind of cases of each.
-type Curve = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// The number of the layer that the stage `layer N` learns, from 1.
+fn layer_number(stage: &str) -> Option<usize> {
+    stage.strip_prefix("layer ")?.parse().ok()
+}
+
+/// A number of an epoch, where it was measured.
+type Measured = fn(&EpochMetrics) -> Option<f64>;
+
+/// What a learning curve shows: its name and unit, and the numbers of an epoch with the kind of cases of each.
+type Curve = (&'static str, &'static str, &'static [(&'static str, Measured)]);
 
 const CURVES: [Curve; 8] = [
-    ("reconstruction error", "", &[("", "reconstruction_error")]),
-    ("pseudo-likelihood", "nats a case", &[("", "pseudo_likelihood")]),
-    ("free energy of training cases", "nats", &[("", "free_energy")]),
-    ("free energy, validation − training", "nats", &[("", "free_energy_gap")]),
+    ("reconstruction error", "", &[("", |line| Some(line.report.as_ref()?.reconstruction_error))]),
+    ("pseudo-likelihood", "nats a case", &[("", |line| line.report.as_ref()?.pseudo_likelihood)]),
+    (
+        "free energy of training cases",
+        "nats",
+        &[("", |line| Some(line.report.as_ref()?.free_energy))],
+    ),
+    (
+        "free energy, validation − training",
+        "nats",
+        &[("", |line| line.report.as_ref()?.free_energy_gap)],
+    ),
     (
         "loss",
         "nats; of a target squared error",
-        &[("training", "train_loss"), ("validation", "validation_loss")],
+        &[("training", |line| line.train_loss), ("validation", |line| line.validation_loss)],
     ),
-    ("validation error", "%", &[("", "validation_error")]),
-    ("validation RMSE", "", &[("", "validation_rmse")]),
-    ("validation squared error", "", &[("", "validation_squared_error")]),
+    ("validation error", "%", &[("", |line| line.validation_error)]),
+    ("validation RMSE", "", &[("", |line| line.validation_rmse)]),
+    ("validation squared error", "", &[("", |line| line.validation_squared_error)]),
 ];
 
 /// Draws the learning curves of a whole training from the lines of `metrics`: `learning.png` in `dir`, a panel for each quantity that
@@ -223,12 +233,12 @@ const CURVES: [Curve; 8] = [
 pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
     let lines = lines(metrics);
-    let panels = panels(|key, cases| {
+    let panels = panels(|measured, cases| {
         let name = |stage: &str, _| match cases {
             "" => stage.to_owned(),
             cases => format!("{stage}, {cases}"),
         };
-        curves(&lines, key, name)
+        curves(&lines, measured, name)
     });
     match panels.is_empty() {
         true => Ok(()),
@@ -245,7 +255,7 @@ pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool> {
     let path = path.as_ref();
     let runs: Vec<_> = runs.iter().map(|(run, metrics)| (*run, lines(metrics))).collect();
-    let panels = panels(|key, cases| {
+    let panels = panels(|measured, cases| {
         let of = runs.iter().flat_map(|(run, lines)| {
             // The stages of a run have its colour, and stand in the legend once.
             let name = |_: &str, is_first| match (is_first, cases) {
@@ -253,7 +263,7 @@ pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool>
                 (true, "") => (*run).to_owned(),
                 (true, cases) => format!("{run}, {cases}"),
             };
-            curves(lines, key, name)
+            curves(lines, measured, name)
         });
         of.collect()
     });
@@ -268,12 +278,11 @@ pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool>
 pub fn last(metrics: &str) -> Vec<(String, &'static str, f64)> {
     let lines = lines(metrics);
     let keys = CURVES.iter().flat_map(|(name, unit, keys)| {
-        keys.iter().map(move |(cases, key)| (*name, *unit, *cases, *key))
+        keys.iter().map(move |(cases, measured)| (*name, *unit, *cases, *measured))
     });
-    let found = keys.filter_map(|(name, unit, cases, key)| {
-        let (line, value) =
-            lines.iter().rev().find_map(|line| Some((line, line[key].as_f64()?)))?;
-        let stage = line["stage"].as_str().unwrap_or_default();
+    let found = keys.filter_map(|(name, unit, cases, measured)| {
+        let (line, value) = lines.iter().rev().find_map(|line| Some((line, measured(line)?)))?;
+        let stage = &line.stage;
         let space = if cases.is_empty() { "" } else { " " };
         Some((format!("{cases}{space}{name} of {stage}"), unit, value))
     });
@@ -281,27 +290,33 @@ pub fn last(metrics: &str) -> Vec<(String, &'static str, f64)> {
 }
 
 /// The lines of `metrics` that can be read: the last one may be half written.
-pub fn lines(metrics: &str) -> Vec<Value> {
+pub fn lines(metrics: &str) -> Vec<EpochMetrics> {
     metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// A panel for each quantity of which there are curves, by its key and kind of cases.
-fn panels(curves: impl Fn(&str, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
+/// A panel for each quantity of which there are curves, by what they show and the kind of cases.
+fn panels(curves: impl Fn(Measured, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
     let panels = CURVES.iter().map(|(name, unit, keys)| {
         let title = if unit.is_empty() { (*name).to_owned() } else { format!("{name} ({unit})") };
-        (title, keys.iter().flat_map(|(cases, key)| curves(key, cases)).collect::<Vec<_>>())
+        (
+            title,
+            keys.iter().flat_map(|(cases, measured)| curves(*measured, cases)).collect::<Vec<_>>(),
+        )
     });
     panels.filter(|(_, series)| !series.is_empty()).collect()
 }
 
-/// What the lines have at `key` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the
-/// first.
-fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Vec<Series> {
+/// What was `measured` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the first.
+fn curves(
+    lines: &[EpochMetrics],
+    measured: Measured,
+    name: impl Fn(&str, bool) -> String,
+) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
     let mut stage = None;
     for (epoch, line) in (1..).map(f64::from).zip(lines) {
-        let Some(value) = line[key].as_f64() else { continue };
-        let of = line["stage"].as_str().unwrap_or_default();
+        let Some(value) = measured(line) else { continue };
+        let of = line.stage.as_str();
         if stage != Some(of) {
             series.push(Series::new(name(of, series.is_empty()), Mark::Line, Vec::new()));
             stage = Some(of);
@@ -319,7 +334,7 @@ fn curves(lines: &[Value], key: &str, name: impl Fn(&str, bool) -> String) -> Ve
 /// Where the picture would be too large, and where the file cannot be written.
 pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
-    for (layer, mut rows) in by_layer(metrics, "/swap_acceptance") {
+    for (layer, mut rows) in by_layer(metrics, |line| line.mixing?.swap_acceptance) {
         rows.retain(|(_, gaps)| !gaps.is_empty());
         let mut shown = vec![0, rows.len() / 2, rows.len().saturating_sub(1)];
         shown.dedup();
@@ -332,17 +347,16 @@ pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     Ok(())
 }
 
-/// For every layer its number, and the epochs that have numbers at `pointer` (RFC 6901) with them.
-fn by_layer(metrics: &str, pointer: &str) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
+/// For every layer its number, and the epochs that have these `numbers` with them.
+fn by_layer(
+    metrics: &str,
+    numbers: fn(EpochMetrics) -> Option<Vec<f64>>,
+) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
     let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for line in lines(metrics) {
-        let found = || {
-            let layer = line["stage"].as_str()?.strip_prefix("layer ")?.parse().ok()?;
-            let numbers = line.pointer(pointer)?.as_array()?.iter().filter_map(Value::as_f64);
-            Some((layer, (line["epoch"].as_u64()? as usize, numbers.collect())))
-        };
-        if let Some((layer, row)) = found() {
-            layers.entry(layer).or_default().push(row);
+        let (layer, epoch) = (layer_number(&line.stage), line.epoch);
+        if let Some((layer, numbers)) = layer.zip(numbers(line)) {
+            layers.entry(layer).or_default().push((epoch, numbers));
         }
     }
     layers

@@ -4,7 +4,7 @@
 //! What the numbers of a report say of a machine: that it has diverged, or that it has learned little.
 
 use candle_core::{Tensor, Var};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::stochastic_pseudo_likelihood;
 use crate::ops::device::to_host;
@@ -40,7 +40,7 @@ pub struct Monitor<C = Tensor> {
 }
 
 /// The state of a machine in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Mean squared difference per visible unit between cases and their one-step mean reconstruction. Use it, but don't
     /// trust it (Practical Guide §5).

@@ -167,7 +167,8 @@ pub struct StageStart {
 }
 
 /// What an epoch came to: a line of `metrics.jsonl`. What was not measured is left out.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EpochMetrics {
     /// [`StageStart::name`].
     pub stage: String,

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use candle_core::{Device, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ops::device::to_host;
 use crate::state::{State, get};
@@ -21,7 +21,8 @@ const WINDOW: f64 = 5.0;
 pub const MOST_R_HAT: f64 = 1.1;
 
 /// What is known of the mixing of a training's chains.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mixing {
     /// The integrated autocorrelation time of the slowest summary of the chains, in updates.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use indicatif::MultiProgress;
 use rbm_core::estimate::{Equilibrium, TemperingConfig};
 use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
-use rbm_core::{ClassRbm, Rbm, Rng, Rows, Units};
+use rbm_core::{Rbm, Rng, Rows, Units};
 
 use self::mask::Keep;
 use crate::inputs::{self, Cases, DataOptions, Where};
@@ -273,7 +273,7 @@ impl<'a> ResolvedSample<'a> {
                 return self.in_equilibrium(top, AnnealingPath::from_biases(top)?, rng);
             }
             let hidden = classes.iter().map(|&class| {
-                let given = ClassRbm::of(top)?.given(class)?;
+                let given = model.dbn.class_rbm()?.given(class)?;
                 self.in_equilibrium(&given, AnnealingPath::from_biases(&given)?, rng)
             });
             return Ok(Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)?);
@@ -289,7 +289,7 @@ impl<'a> ResolvedSample<'a> {
             let rows = of_class(&part, class)?;
             let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
             // A class leaves a machine of the data alone, from which samples come by themselves.
-            let given = ClassRbm::of(model.dbn.top())?.given(class)?;
+            let given = model.dbn.class_rbm()?.given(class)?;
             let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;
             self.in_equilibrium(&given, path, rng)
         });

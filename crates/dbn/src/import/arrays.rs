@@ -1,16 +1,65 @@
-//! The HDF5 files of `rbms` (DsysDML): one machine as it was after each of several numbers of updates.
+//! Machines of files of named arrays: scikit-learn's `BernoulliRBM` by its attributes, and the HDF5 files of `rbms` (DsysDML), one machine as
+//! it was after each of several numbers of updates.
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use candle_dbn_data::Arrays;
 use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
 use super::Imported;
-use super::assemble::{Named, RbmTensors, stacked};
-use super::budget::Budget;
+use super::assemble::{Budget, Named, RbmTensors, stacked};
 
-const FORM: &str = "an HDF5 file of rbms";
+/// The machine whose attributes the file `path` has under their own names:
+///
+/// ```python
+/// np.savez("rbm.npz", components_=rbm.components_, intercept_hidden_=rbm.intercept_hidden_,
+///          intercept_visible_=rbm.intercept_visible_)
+/// ```
+///
+/// # Errors
+///
+/// Where the file is no `.npz`, lacks an array, or has one of another shape or with numbers that are not finite.
+pub fn sklearn(path: impl AsRef<Path>) -> Result<Imported> {
+    let path = path.as_ref();
+    let mut arrays = Arrays::open(path)?;
+    let components = arrays.shape("components_")?;
+    let &[hidden, visible] = &components[..] else {
+        let place = "array \"components_\"";
+        let found = format!("{components:?}");
+        return Err(Error::file(path, place, "shape (hidden, visible)", found));
+    };
+    // All shapes before any number.
+    let mut budget = Budget::of(path)?;
+    for (name, expected) in [
+        ("components_", &components),
+        ("intercept_visible_", &vec![visible]),
+        ("intercept_hidden_", &vec![hidden]),
+    ] {
+        let (place, found) = (format!("array {name:?}"), arrays.shape(name)?);
+        if found != *expected {
+            let expected = format!("shape {expected:?}, as components_ has it");
+            return Err(Error::file(path, place, expected, format!("{found:?}")));
+        }
+        budget.take(&place, found.iter().product())?;
+    }
+    let mut named = |name: &str| -> Result<Named> {
+        let (shape, values) = arrays.get(name)?;
+        Ok(Named::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
+    };
+    let components = named("components_")?;
+    let found = RbmTensors {
+        visible: Units::bernoulli(visible),
+        hidden: Units::bernoulli(hidden),
+        weights: Named::new(components.name, components.tensor.t()?),
+        visible_bias: named("intercept_visible_")?,
+        hidden_bias: named("intercept_hidden_")?,
+    };
+    Ok(Imported { model: stacked(path, &[found])?, notes: Vec::new() })
+}
+
+const RBMS: &str = "an HDF5 file of rbms";
 
 /// The machine in the file `path` as it was after `update` updates, or after the last. A `BBRBM` has Bernoulli units; the
 /// visible ones of a `PBRBM` are Potts sites, one column for each state of the first site, then of the second.
@@ -23,9 +72,9 @@ pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
     let path = path.as_ref();
     let file = File::open_streaming(path).map_err(|e| match e {
         hdf5_pure::Error::Io(e) => Error::io(path, e),
-        e => Error::file(path, "the file", FORM, e.to_string()),
+        e => Error::file(path, "the file", RBMS, e.to_string()),
     })?;
-    let failed = |place: &str, e: hdf5_pure::Error| Error::file(path, place, FORM, e.to_string());
+    let failed = |place: &str, e: hdf5_pure::Error| Error::file(path, place, RBMS, e.to_string());
     let groups = file.root().groups().map_err(|e| failed("/", e))?;
     let number = |name: &String| name.strip_prefix("update_")?.parse::<u64>().ok();
     let mut updates: Vec<u64> = groups.iter().filter_map(number).collect();
@@ -34,7 +83,7 @@ pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
     let Some(chosen) = chosen else {
         let expected = match update {
             Some(update) => format!("a group update_{update}"),
-            None => format!("{FORM}, with groups update_1 and so on"),
+            None => format!("{RBMS}, with groups update_1 and so on"),
         };
         let there: Vec<_> = match updates.is_empty() {
             true => groups,

@@ -1,11 +1,213 @@
-//! Learning rate, momentum and centring where a recipe names none: what suits the units of both sides and the method. The numbers
-//! behind it are in docs/design/data-kinds.md, "Rates that nobody named".
+//! One machine of a recipe and how it learns: [`Layer`], and what suits its units and method where it names no rates. The numbers
+//! behind these are in docs/design/data-kinds.md, "Rates that nobody named".
 
-use rbm_core::{Error, Result, Schedule, Units};
+use candle_dbn_data::settings::or_none;
+use rbm_core::learning::transform::{Centre, Clip, PerDraw, Sparsity, Transform, WeightDecay};
+use rbm_core::model::init::Init;
+use rbm_core::{Adam, Error, Optimizer, Rbm, Result, Schedule, Sgd, Units};
+use serde::{Deserialize, Serialize};
 
-use super::visible::AUTO;
-use super::{Layer, Recipe, Rule};
-use crate::network::labels::has_own_draws;
+use super::data::AUTO;
+use super::values::{name_or_table, units};
+use super::{Method, Recipe};
+use crate::learning::greedy::Pass;
+use crate::network::dbn::has_own_draws;
+
+/// How gradients become steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Gradient ascent with momentum.
+    #[default]
+    Sgd,
+    /// Adam; the momentum is not used.
+    Adam,
+}
+
+/// A pull of the hidden units' mean activity towards a target (Practical Guide §11).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SparsityTarget {
+    /// The desired mean activity.
+    ///
+    /// Range: above 0, below 1. Used by: `sparsity`.
+    pub target: f64,
+    /// The strength of the pull.
+    ///
+    /// Range: 0 or more. Used by: `sparsity`.
+    pub cost: f64,
+    /// How slowly the running mean of the activity forgets, 0.9 to 0.99.
+    ///
+    /// Range: 0 to below 1. Used by: `sparsity`.
+    pub decay: f64,
+}
+
+impl Default for SparsityTarget {
+    fn default() -> Self {
+        Self { target: 0.1, cost: 0.01, decay: 0.9 }
+    }
+}
+
+/// One machine and its training. The defaults follow Hinton's Practical Guide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Layer {
+    /// The hidden units: a number of Bernoulli units, or `KIND:SIZE`.
+    ///
+    /// Range: 1 to 1048576 units. Used by: every method.
+    #[serde(with = "units")]
+    pub hidden: Units,
+    /// How many times to go through the data.
+    ///
+    /// Range: 0 or more epochs. Used by: every method.
+    pub epochs: usize,
+    /// Cases in a mini-batch.
+    ///
+    /// Range: 1 or more cases. Used by: every method.
+    pub batch_size: usize,
+    /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
+    ///
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by units and method. Used by:
+    /// every method.
+    pub learning_rate: Option<Schedule>,
+    /// The momentum by epoch; without one, likewise.
+    ///
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by method. Used by:
+    /// `optimizer = "sgd"`.
+    pub momentum: Option<Schedule>,
+    /// Where fantasies come from: a name, or a name with its settings, `{ pcd = { chains = 100 } }`.
+    ///
+    /// Range: "cd", "pcd", "fpcd", "pt", "ptt", "mean-field", "exact", "discriminative" or "hybrid". Used by: every method.
+    #[serde(deserialize_with = "name_or_table")]
+    pub method: Method,
+    /// k, the Gibbs steps between updates, by epoch.
+    ///
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `cd`, `pcd`,
+    /// `fpcd`, `pt`, `ptt`, `mean-field` and `hybrid`.
+    pub steps: Schedule,
+    /// How gradients become steps.
+    ///
+    /// Range: "sgd" or "adam". Used by: every method.
+    pub optimizer: Rule,
+    /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
+    /// word, where the learning rate is left open too and the units ask for it.
+    ///
+    /// Range: true or false. Default: true where learning_rate is left out, else false. Used by: every method.
+    pub centre: Option<bool>,
+    /// How much of each mini-batch's means goes into these means' running averages.
+    ///
+    /// Range: 0 to 1. Used by: `centre = true`.
+    pub offset_rate: f64,
+    /// L1 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
+    pub l1: f64,
+    /// L2 penalty of the weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
+    pub l2: f64,
+    /// The pull of the hidden units' mean activity towards a target; `"none"` for no pull.
+    ///
+    /// Range: "none", or `{ target, cost, decay }`. Used by: every method.
+    #[serde(with = "or_none")]
+    pub sparsity: Option<SparsityTarget>,
+    /// The largest norm of a gradient; `"none"` for no limit.
+    ///
+    /// Range: a number above 0, or "none". Used by: every method.
+    #[serde(with = "or_none")]
+    pub clip: Option<f64>,
+    /// Standard deviation of the first weights.
+    ///
+    /// Range: 0 or more. Used by: every method.
+    pub weight_deviation: f64,
+    /// First bias of the hidden units.
+    ///
+    /// Range: any number. Used by: every method.
+    pub hidden_bias: f64,
+    /// Whether the machine begins as the one below it upside down: its first hidden units are the visible ones of that.
+    ///
+    /// Range: true or false. Used by: layers above the lowest.
+    pub mirror: bool,
+    /// Whether mini-batches are balanced over the classes.
+    ///
+    /// Range: true or false. Used by: data with labels.
+    pub balanced: bool,
+    /// What the next layer learns from.
+    ///
+    /// Range: "mean" or "sample". Used by: the layer above.
+    pub pass: Pass,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        let Init { weight_deviation, hidden_bias } = Init::default();
+        Self {
+            hidden: Units::bernoulli(500),
+            epochs: 10,
+            batch_size: 100,
+            learning_rate: None,
+            momentum: None,
+            method: Method::default(),
+            steps: Schedule::Constant(1.0),
+            optimizer: Rule::Sgd,
+            centre: None,
+            offset_rate: 0.01,
+            l1: 0.0,
+            l2: 2e-4,
+            sparsity: None,
+            clip: None,
+            weight_deviation,
+            hidden_bias,
+            mirror: false,
+            balanced: false,
+            pass: Pass::Mean,
+        }
+    }
+}
+
+impl Layer {
+    /// How the machine starts.
+    pub fn init(&self) -> Init {
+        Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
+    }
+
+    /// What is done to the gradients of `rbm`, in the order that [`Centre`] asks for.
+    ///
+    /// # Errors
+    ///
+    /// When the layer has no learning settings that the machine could take: a norm or a rate out of its range.
+    pub fn transforms(&self, rbm: &Rbm) -> Result<Vec<Box<dyn Transform>>> {
+        let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
+        if let Some(SparsityTarget { target, cost, decay }) =
+            self.sparsity.filter(|it| it.cost > 0.0)
+        {
+            transforms.push(Box::new(Sparsity { decay, ..Sparsity::new(target, cost) }));
+        }
+        if self.l1 > 0.0 || self.l2 > 0.0 {
+            transforms.push(Box::new(WeightDecay { l1: self.l1, l2: self.l2 }));
+        }
+        if self.centre == Some(true) {
+            transforms.push(Box::new(Centre::of(rbm, self.offset_rate)?));
+        }
+        if has_own_draws(&rbm.visible().units()) {
+            transforms.push(Box::new(PerDraw));
+        }
+        if let Some(clip) = self.clip {
+            transforms.push(Box::new(Clip::new(clip)?));
+        }
+        Ok(transforms)
+    }
+}
+
+impl Rule {
+    /// An optimiser; its rates are set in every epoch.
+    pub fn optimizer(self) -> Box<dyn Optimizer> {
+        match self {
+            Self::Sgd => Box::new(Sgd::new(0.0)),
+            Self::Adam => Box::new(Adam::new(0.0)),
+        }
+    }
+}
 
 /// How fast a machine learns.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,3 +397,6 @@ impl Recipe {
         self
     }
 }
+
+/// This file, from whose comments the keys are described.
+pub(super) const SOURCE: &str = include_str!("layer.rs");

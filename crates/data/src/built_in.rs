@@ -1,15 +1,21 @@
-//! Whole populations: small made-up problems whose best log-likelihood is known exactly.
+//! Data that are part of the program: 1,797 handwritten digits of 8×8 pixels, and whole populations, small made-up problems whose best
+//! log-likelihood is known exactly.
 //!
-//! The rows are all there are, each as probable as its share of them: nothing is held out, and no machine can do better
+//! The rows of a population are all there are, each as probable as its share of them: nothing is held out, and no machine can do better
 //! than the entropy, log(rows) nats a row where no row comes twice.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
 use rbm_core::{Error, Result};
 
+use crate::bytes;
 use crate::examples::Examples;
+use crate::formats::csv;
+use crate::labels::LabelColumn;
+use crate::options::ReadOptions;
 
 const FORMS: &str = "bars-and-stripes:N, bars-and-stripes:N:all (N from 1 to 12), shifting-bar:N, shifting-bar:N:LENGTH \
                      (LENGTH below N, N to 4096) or labelled-shifter:N (N from 3 to 12)";
@@ -146,4 +152,24 @@ impl FromStr for Population {
         };
         if is_allowed { Ok(population) } else { Err(wrong()) }
     }
+}
+
+/// The name by which [`load`](crate::load) knows the data set.
+pub(crate) const DIGITS: &str = "digits";
+
+/// Height and width of a case in pixels.
+pub(crate) const DIGITS_IMAGE: (usize, usize) = (8, 8);
+
+pub(crate) const LARGEST_PIXEL: f32 = 16.0;
+
+// See data/ATTRIBUTION.md.
+static FILE: &[u8] = include_bytes!("../data/digits.csv.gz");
+
+/// The digits: cases `(1797, 64)`, pixels from 0 to 16 divided by `scale` (16 if `None`), and the digit as the label.
+pub(crate) fn digits(scale: Option<f32>) -> Result<Examples> {
+    let path = Path::new(DIGITS);
+    let text = bytes::gunzip(path, FILE, "the embedded digits")?;
+    let options = ReadOptions { label_column: Some(LabelColumn::Last), ..ReadOptions::default() };
+    let table = csv::parse(path, text, &options)?;
+    Ok(table.into_part(path, Some(scale.unwrap_or(LARGEST_PIXEL)))?.0)
 }
