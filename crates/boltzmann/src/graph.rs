@@ -29,6 +29,35 @@ impl Graph {
         Machine::on_graph(&self.units, &self.edges, &self.couplings, &self.fields, dtype, device)
     }
 
+    /// A range of temperatures to anneal through, the hottest first. There the couplings of the unit that is most strongly coupled
+    /// are about as strong as the noise, √(ΣJ² + h²); at the coldest, a change by half of the units' weakest couplings has one chance
+    /// in a thousand. `None` without couplings and fields.
+    pub fn temperatures(&self) -> Option<[f64; 2]> {
+        let gap = if matches!(self.units, Units::Spin { .. }) { 2.0 } else { 1.0 };
+        let mut squares: Vec<f64> = self.fields.iter().map(|field| field * field).collect();
+        let mut weakest: Vec<f64> = self
+            .fields
+            .iter()
+            .map(|field| if *field == 0.0 { f64::INFINITY } else { field.abs() })
+            .collect();
+        for (edge, coupling) in self.edges.iter().zip(&self.couplings) {
+            for unit in edge.map(|unit| unit as usize).into_iter().filter(|_| *coupling != 0.0) {
+                if let (Some(square), Some(weakest)) =
+                    (squares.get_mut(unit), weakest.get_mut(unit))
+                {
+                    *square += coupling * coupling;
+                    *weakest = weakest.min(coupling.abs());
+                }
+            }
+        }
+        let strongest = squares.into_iter().fold(0.0, f64::max).sqrt();
+        weakest.retain(|strength| strength.is_finite());
+        weakest.sort_by(f64::total_cmp);
+        let weakest = weakest.get(weakest.len() / 2)?;
+        let hottest = 0.5 * gap * strongest;
+        Some([hottest, (gap * weakest / 1000f64.ln()).min(hottest)])
+    }
+
     /// E of one configuration, a number a unit.
     ///
     /// # Errors

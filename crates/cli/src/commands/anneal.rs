@@ -1,15 +1,17 @@
 //! `dbn anneal`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_boltzmann::Graph;
-use candle_core::DType;
+use candle_core::{DType, Tensor};
+use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
-use rbm_core::Rng;
-use rbm_core::sampling::{Best, SimulatedAnnealing};
+use rbm_core::model::Machine;
+use rbm_core::sampling::{Best, SimulatedAnnealing, TemperedSearch};
 use rbm_core::state::write_whole;
+use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use crate::inputs::Where;
@@ -17,41 +19,45 @@ use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
 
-/// Look for the lowest energy of a spin glass or a lattice by simulated annealing
+/// Look for the lowest energy of a spin glass, a lattice or a problem of yes and no
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn anneal pmj:16x16:seed=1                             a ±J spin glass of 256 spins, open sides
   dbn anneal pmj:16x16:seed=1 --target -342 --json        how often, and how soon, a known optimum is found
-  dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.npy
-  dbn anneal ising:32x32                                  the Ising model on a torus: all spins alike
+  dbn anneal pmj:32x32:seed=2 --tempering --target -1372  a harder one, by parallel tempering with cluster moves
+  dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
 MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus.
 The energy is −Σ J·s·s', each bond once. What counts is the lowest energy that a read has ever seen, not its last one.
 A success is a read that comes to the target, or without one to the lowest energy of all reads: then it is only as good as these.
-The time to solution is what it takes to see a success once with a probability of 99 %.")]
+The time to solution is what it takes to see a success once with a probability of 99 %.
+With --tempering a read is a ladder of 32 replicas that change their temperatures; with a target, it ends where one comes there.")]
 pub struct Anneal {
     /// ising:ROWSxCOLUMNS or pmj:ROWSxCOLUMNS:seed=N
     pub model: String,
-    /// Temperature of the first sweep
-    #[arg(long, value_name = "T", default_value_t = 5.0, help_heading = "Annealing")]
-    pub from: f64,
-    /// Temperature of the last sweep; each is colder than the one before by the same factor
-    #[arg(long, value_name = "T", default_value_t = 0.05, help_heading = "Annealing")]
-    pub to: f64,
+    /// Temperature of the first sweep, or the hottest of the ladder [default: by the strongest couplings]
+    #[arg(long, value_name = "T", help_heading = "Annealing")]
+    pub from: Option<f64>,
+    /// Temperature of the last sweep, or the coldest of the ladder; each is colder than the one before by the same factor [default: by the
+    /// weakest couplings]
+    #[arg(long, value_name = "T", help_heading = "Annealing")]
+    pub to: Option<f64>,
     /// Sweeps of each read
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000_000),
         help_heading = "Annealing")]
     pub sweeps: u32,
-    /// Independent reads, side by side
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000),
-        help_heading = "Annealing")]
-    pub reads: u32,
+    /// Independent reads, side by side [default: 100, and 2 with --tempering]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Annealing")]
+    pub reads: Option<u32>,
+    /// Parallel tempering in place of falling temperatures
+    #[arg(long, help_heading = "Annealing")]
+    pub tempering: bool,
     /// The energy that counts as a success, where it is known
     #[arg(long, value_name = "ENERGY", allow_negative_numbers = true, help_heading = "Annealing")]
     pub target: Option<f64>,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Annealing")]
     pub seed: u64,
-    /// Write the best configuration, a row of ±1 for each row of the lattice: .npy
+    /// Write the best configuration: .npy, a row of ±1 for each row of the lattice, or .png
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace the file if it exists
@@ -80,7 +86,8 @@ struct Annealed<'a> {
     from: f64,
     to: f64,
     sweeps: u32,
-    reads: u32,
+    reads: usize,
+    is_tempered: bool,
     seed: u64,
     /// The lowest energy that any read has seen.
     energy: f64,
@@ -100,41 +107,39 @@ struct Annealed<'a> {
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let graph: Graph = args.model.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
-    let annealing = SimulatedAnnealing::between(args.from, args.to, args.sweeps as usize)
-        .map_err(Usage::of)
-        .context("--from, --to")?;
-    let (units, reads) = (graph.units.width(), args.reads as usize);
-    if units.saturating_mul(reads) > MOST {
-        let most = (MOST / units).max(1);
+    let search = Search::of(args, &graph)?;
+    let (units, reads) = (graph.units.width(), search.reads);
+    let chains = if args.tempering { 32 * reads } else { reads };
+    if units.saturating_mul(chains) > MOST {
+        let most = (MOST / units / (chains / reads)).max(1);
         let error = anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} spins");
         return Err(Usage::of(error));
     }
     if let Some(out) = &args.out {
         output::check_free(&[out], args.force)?;
-        if out.extension().is_none_or(|extension| extension != "npy") {
-            return Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy", out.display())));
+        if out.extension().is_none_or(|extension| extension != "npy" && extension != "png") {
+            return Err(Usage::of(anyhow::anyhow!(
+                "--out {}: expected .npy or .png",
+                out.display()
+            )));
         }
     }
     let machine = graph.machine(DType::F32, &args.place.find()?)?;
     let bar = progress::bar(bars, args.sweeps.into());
     let (_caught, start) = (interrupt::catch()?, Instant::now());
-    let best = annealing.run_with(&machine, reads, &mut Rng::new(args.seed), |done| {
-        bar.set_position(done as u64);
-        !interrupt::is_asked()
-    });
+    let best = search.run(args, &machine, |done| bar.set_position(done as u64));
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     if interrupt::is_asked() {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
     let best = best.with_context(|| args.model.clone())?;
-    let found = Annealed::of(args, &graph, &best, seconds)?;
+    let found = Annealed::of(args, &graph, &search, &best, seconds)?;
     if let Some(out) = &args.out {
         let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
         let rest_and_last = machine.configuration(&best.rest, &best.last)?;
-        let [rows, columns] = graph.shape.unwrap_or([1, graph.units.width()]);
-        let configuration = rest_and_last.get(read)?.reshape((rows, columns))?;
-        write_whole(out, &tables::npy_bytes(&configuration)?)?;
+        let image = graph.shape.unwrap_or([1, units]).into();
+        write(out, &graph.units, &rest_and_last.narrow(0, read, 1)?, image)?;
     }
     if args.json {
         return output::json(&found);
@@ -142,15 +147,87 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     found.print()
 }
 
+/// One configuration, `(1, units)`.
+fn write(
+    out: &Path,
+    units: &Units,
+    configuration: &Tensor,
+    (rows, columns): (usize, usize),
+) -> Result<()> {
+    if out.extension().is_some_and(|extension| extension == "npy") {
+        let bytes = tables::npy_bytes(&configuration.reshape((rows, columns))?)?;
+        return Ok(write_whole(out, &bytes)?);
+    }
+    // The lower value is black, the upper one white.
+    let (low, high) = units.range();
+    let scale = 1.0 / f64::from(high - low);
+    let grey = configuration.affine(scale, -f64::from(low) * scale)?;
+    Ok(images::write_grid(out, &grey, &[], (rows, columns), 1, Contrast::Unit)?)
+}
+
+/// How to look.
+struct Search {
+    from: f64,
+    to: f64,
+    reads: usize,
+    is_tempered: bool,
+    annealing: SimulatedAnnealing,
+}
+
+impl Search {
+    fn of(args: &Anneal, graph: &Graph) -> Result<Self> {
+        let [hottest, coldest] = graph.temperatures().unwrap_or([1.0, 1.0]);
+        let (from, to) = (args.from.unwrap_or(hottest), args.to.unwrap_or(coldest));
+        let annealing = SimulatedAnnealing::between(from, to, args.sweeps as usize)
+            .map_err(Usage::of)
+            .context("--from, --to")?;
+        let reads = args.reads.unwrap_or(if args.tempering { 2 } else { 100 }) as usize;
+        Ok(Self { from, to, reads, is_tempered: args.tempering, annealing })
+    }
+
+    fn run(
+        &self,
+        args: &Anneal,
+        machine: &Machine,
+        show: impl Fn(usize),
+    ) -> rbm_core::Result<Best> {
+        let mut rng = Rng::new(args.seed);
+        if !self.is_tempered {
+            return self.annealing.run_with(machine, self.reads, &mut rng, |done| {
+                show(done);
+                !interrupt::is_asked()
+            });
+        }
+        let tempering = TemperedSearch {
+            coldest: self.to,
+            hottest: self.from,
+            sweeps: args.sweeps as usize,
+            has_clusters: true,
+        };
+        tempering.run(machine, self.reads, &mut rng, |done, lowest| {
+            show(done);
+            let is_found = args.target.is_some_and(|target| lowest <= target + TOLERANCE);
+            !is_found && !interrupt::is_asked()
+        })
+    }
+}
+
 impl<'a> Annealed<'a> {
-    fn of(args: &'a Anneal, graph: &Graph, best: &Best, seconds: f64) -> Result<Self> {
+    fn of(
+        args: &'a Anneal,
+        graph: &Graph,
+        search: &Search,
+        best: &Best,
+        seconds: f64,
+    ) -> Result<Self> {
         let Some(energy) = best.lowest() else { bail!("{}: no read was made", args.model) };
         let target = args.target.unwrap_or(energy);
         let hits = best.hits(target, TOLERANCE);
-        let reads = f64::from(args.reads);
+        let reads = search.reads as f64;
         let success = hits as f64 / reads;
-        // All reads ran side by side: one takes its share of the time.
+        // All reads ran side by side: one takes its share of the time. A search that ended where it was told to has no share.
         let repeats = match success {
+            _ if args.tempering && args.target.is_some() => None,
             0.0 => None,
             p if p >= SURE => Some(1.0),
             p => Some((1.0 - SURE).ln() / (1.0 - p).ln()),
@@ -159,10 +236,11 @@ impl<'a> Annealed<'a> {
             model: &args.model,
             units: graph.units.width(),
             edges: graph.edges.len(),
-            from: args.from,
-            to: args.to,
+            from: search.from,
+            to: search.to,
             sweeps: args.sweeps,
-            reads: args.reads,
+            reads: search.reads,
+            is_tempered: args.tempering,
             seed: args.seed,
             energy,
             energy_per_unit: energy / graph.units.width() as f64,
@@ -183,11 +261,14 @@ impl<'a> Annealed<'a> {
         };
         let solution = match self.seconds_to_solution {
             Some(seconds) => format!("{seconds:.4} s"),
+            None if self.hits > 0 => "the search ended where it came to the target".to_owned(),
             None => "not known: no read came to the target".to_owned(),
         };
+        let ladder = if self.is_tempered { "ladder of temperatures" } else { "temperatures" };
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let rows = vec![
             row("units, edges", format!("{}, {}", self.units, self.edges)),
+            row(ladder, format!("{:.3} to {:.3}", self.from, self.to)),
             row("lowest energy", format!("{} ({:.4} a unit)", self.energy, self.energy_per_unit)),
             row("mean of the reads", format!("{:.2}", self.mean_energy)),
             row("target", target),

@@ -8,7 +8,8 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::lateral::{LateralUnits, lateral_sweep};
-use super::{Boltzmann, Colouring, Coupling, Tempered};
+use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
+use crate::ops::device::to_host;
 use crate::units::{Concat, NoUnits};
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
@@ -205,11 +206,7 @@ impl Machine {
             Last::None(_) => rest.clone(),
         };
         let Some(order) = &self.order else { return Ok(both) };
-        let mut places = vec![0u32; order.len()];
-        for (place, &unit) in order.iter().enumerate() {
-            places[unit as usize] = place as u32;
-        }
-        Ok(both.index_select(&Tensor::new(places, both.device())?, 1)?)
+        Ok(both.index_select(&Tensor::new(inverse(order), both.device())?, 1)?)
     }
 
     /// `x`, all of whose columns are of the rest or of the last colour, layer by layer.
@@ -260,6 +257,15 @@ impl Machine {
             _ => None,
         })
     }
+}
+
+/// The place of each number in `order`.
+fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    for (place, &number) in order.iter().enumerate() {
+        places[number as usize] = place as u32;
+    }
+    places
 }
 
 /// Tensors `(rows, …)` side by side, at least one.
@@ -383,6 +389,62 @@ impl Boltzmann for Machine {
             };
         }
         side_by_side(now)
+    }
+
+    fn binary_graph(&self) -> Result<Option<BinaryGraph>> {
+        let layers = self.layers();
+        let low = match layers[0].0.units() {
+            Units::Spin { .. } => -1.0,
+            Units::Bernoulli { .. } => 0.0,
+            _ => return Ok(None),
+        };
+        let kind = std::mem::discriminant(&layers[0].0.units());
+        let is_alike =
+            |(layer, _): &(&dyn Layer, _)| std::mem::discriminant(&layer.units()) == kind;
+        if !self.device.is_cpu() || !layers.iter().all(is_alike) {
+            return Ok(None);
+        }
+        // The unit that a column of a layer is: the layers lie side by side, the rest first.
+        let widths = self.columns.iter().map(Range::len);
+        let starts: Vec<usize> =
+            widths.scan(0, |sum, width| Some(std::mem::replace(sum, *sum + width))).collect();
+        let count = self.columns.iter().map(Range::len).sum();
+        let columns: Vec<u32> = match &self.order {
+            None => (0..count as u32).collect(),
+            Some(order) => inverse(order),
+        };
+        let unit = |layer: usize, column: usize| match &self.order {
+            None => (starts[layer] + column) as u32,
+            Some(order) => order[starts[layer] + column],
+        };
+        let host = |x: &Tensor| -> Result<Vec<f64>> {
+            Ok(to_host(&x.detach())?.flatten_all()?.to_vec1()?)
+        };
+        let mut biases = vec![0.0; count];
+        for (layer, (units, columns)) in layers.iter().enumerate() {
+            for (column, bias) in (0..columns.len()).zip(host(&units.bias()?)?) {
+                biases[unit(layer, column) as usize] = bias;
+            }
+        }
+        let (mut pairs, mut couplings) = (Vec::new(), Vec::new());
+        for coupling in &self.couplings {
+            let ([a, b], weights) = (coupling.layers(), host(coupling.weights())?);
+            if let Coupling::Edges { columns: [from, to], .. } = coupling {
+                let ends = from.to_vec1::<u32>()?.into_iter().zip(to.to_vec1::<u32>()?);
+                pairs.extend(ends.map(|(i, j)| [unit(a, i as usize), unit(b, j as usize)]));
+                couplings.extend(weights);
+                continue;
+            }
+            let width = self.columns[b].len().max(1);
+            for (at, weight) in weights.into_iter().enumerate() {
+                let (i, j) = (at / width, at % width);
+                if weight != 0.0 && (a != b || i < j) {
+                    pairs.push([unit(a, i), unit(b, j)]);
+                    couplings.push(weight);
+                }
+            }
+        }
+        Ok(Some(BinaryGraph::new(&pairs, &couplings, &biases, low)?.with_columns(columns)))
     }
 
     /// Bounded units always are one; couplings between unbounded ones are refused, whatever their strength.

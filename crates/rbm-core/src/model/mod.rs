@@ -1,5 +1,6 @@
 //! Machines, restricted and of any shape: energy and its gradient, where learning starts, and what its weights tell.
 
+mod binary_graph;
 mod boltzmann;
 mod class_rbm;
 mod colouring;
@@ -13,6 +14,7 @@ mod pairwise;
 mod rbm;
 pub mod spectrum;
 
+pub use binary_graph::BinaryGraph;
 pub use boltzmann::{Boltzmann, Tempered};
 pub use class_rbm::ClassRbm;
 pub use colouring::Colouring;

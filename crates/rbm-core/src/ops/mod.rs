@@ -20,6 +20,7 @@ mod cpu;
 mod cuda;
 mod encode;
 mod enumeration;
+mod graph_sweep;
 mod low_rank;
 mod math;
 #[cfg(feature = "metal")]
@@ -44,6 +45,7 @@ pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
 pub use connection::{Connection, Deferred, Dropout};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
+pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep};
 pub use low_rank::outer_sum;
 pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};

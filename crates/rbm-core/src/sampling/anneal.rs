@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{AnnealingPath, Chains, beta_column};
-use crate::model::Boltzmann;
+use super::{AnnealingPath, Chains, GraphChains, beta_column};
+use crate::model::{BinaryGraph, Boltzmann};
 use crate::ops::device::to_host;
 use crate::{Error, Result, Rng};
 
@@ -70,6 +70,12 @@ impl SimulatedAnnealing {
         let Some(&first) = self.betas.first().filter(|_| reads > 0) else {
             return Err(Error::invalid("annealing", "a sweep and a read", "none"));
         };
+        if let Some(graph) = machine.binary_graph()? {
+            let mut chains = GraphChains::evenly(&graph, reads, rng)?;
+            chains.keep_best();
+            chains.sweep_with(&self.betas, rng, watch);
+            return Best::on_graph(&graph, chains.best()?, chains.lowest(), machine);
+        }
         let path = AnnealingPath::temperature(machine)?;
         let column = |beta: f64| beta_column(machine, &vec![beta; reads]);
         let start = path.sample_at_zero(machine, reads, rng)?;
@@ -97,6 +103,21 @@ impl SimulatedAnnealing {
 }
 
 impl Best {
+    /// Configurations `(reads, units)` in the order of the machine's graph.
+    pub(super) fn on_graph(
+        graph: &BinaryGraph,
+        best: Tensor,
+        energies: Vec<f64>,
+        machine: &dyn Boltzmann,
+    ) -> Result<Self> {
+        let columns =
+            best.index_select(&graph.units_of_columns()?, 1)?.to_dtype(machine.dtype())?;
+        let first = machine.rest().units().width();
+        let last = columns.narrow(1, first, graph.len() - first)?;
+        let rest = columns.narrow(1, 0, first)?;
+        Ok(Self { rest: rest.contiguous()?, last: last.contiguous()?, energies })
+    }
+
     /// The lowest energy of all reads.
     pub fn lowest(&self) -> Option<f64> {
         self.energies.iter().copied().min_by(f64::total_cmp)
