@@ -71,6 +71,58 @@ pub fn plus_minus(rows: usize, columns: usize, boundary: Boundary, seed: u64) ->
     Ok(spins([rows, columns], edges, sign))
 }
 
+/// The model of Potts (1952): a unit of `states` states at each place of a torus, −1 for each pair of neighbours in the same state. In two
+/// dimensions it orders below the temperature 1/ln(1 + √states).
+///
+/// # Errors
+///
+/// As [`ising`], and for fewer than 2 or more than 64 states.
+pub fn potts(rows: usize, columns: usize, states: usize) -> Result<Graph> {
+    let bonds: Vec<_> = edges([rows, columns], Boundary::Torus)?;
+    if !(2..=64).contains(&states) {
+        return Err(Error::invalid("a Potts model", "2 to 64 states", states.to_string()));
+    }
+    let alike = |[a, b]: [u32; 2]| {
+        (0..states as u32).map(move |state| [a, b].map(|site| site * states as u32 + state))
+    };
+    let edges: Vec<[u32; 2]> = bonds.into_iter().flat_map(|(_, bond)| alike(bond)).collect();
+    let sites = rows * columns;
+    Ok(Graph {
+        units: Units::Potts { sites, states },
+        couplings: vec![1.0; edges.len()],
+        edges,
+        fields: vec![0.0; sites * states],
+        shape: Some([rows, columns]),
+    })
+}
+
+/// The model of Sherrington and Kirkpatrick (1975): every pair of `spins` spins coupled by a number from N(0, 1/spins). It orders, as a
+/// glass, below the temperature 1. Pair number k, row by row, takes the words 2k and 2k + 1 of splitmix64 (Box and Muller).
+///
+/// # Errors
+///
+/// For fewer than 2 and more than 10,000 spins.
+pub fn sherrington_kirkpatrick(spins: usize, seed: u64) -> Result<Graph> {
+    if !(2..=10_000).contains(&spins) {
+        return Err(Error::invalid("a glass", "2 to 10000 spins", spins.to_string()));
+    }
+    let size = spins as u32;
+    let edges: Vec<[u32; 2]> = (0..size).flat_map(|i| (i + 1..size).map(move |j| [i, j])).collect();
+    let uniform = |k: u64| ((word(seed, k) >> 11) as f64 + 0.5) * (-53f64).exp2();
+    let normal = |k: u64| {
+        let radius = (-2.0 * libm::log(uniform(2 * k))).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * uniform(2 * k + 1))
+    };
+    let scale = 1.0 / (spins as f64).sqrt();
+    Ok(Graph {
+        units: Units::Spin { size: spins },
+        couplings: (0..edges.len() as u64).map(|k| scale * normal(k)).collect(),
+        edges,
+        fields: vec![0.0; spins],
+        shape: None,
+    })
+}
+
 fn spins(shape: [usize; 2], edges: Vec<(u64, [u32; 2])>, coupling: impl Fn(u64) -> f64) -> Graph {
     let size = shape[0] * shape[1];
     Graph {

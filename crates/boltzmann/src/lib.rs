@@ -3,11 +3,14 @@
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
 
+mod files;
 mod graph;
 pub mod lattice;
 mod named;
+mod observables;
 
 pub use graph::Graph;
+pub use observables::{Estimate, Measurement, Walk};
 
 /// The program of this package's README, compiled and run as a test.
 #[cfg(doctest)]

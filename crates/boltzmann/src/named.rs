@@ -8,24 +8,41 @@ use crate::Graph;
 use crate::lattice::{self, Boundary};
 
 /// What names there are.
-const NAMES: &str = "ising:ROWSxCOLUMNS or pmj:ROWSxCOLUMNS:seed=N, with :cylinder or :torus";
+const NAMES: &str = "ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N with :cylinder or :torus, potts:STATES:ROWSxCOLUMNS or sk:SPINS:seed=N";
+const KINDS: [&str; 4] = ["ising", "pmj", "potts", "sk"];
+
+impl Graph {
+    /// Whether `text` is meant as a name, right or wrong, and not as a file: it begins with a kind and a colon.
+    pub fn is_name(text: &str) -> bool {
+        text.split_once(':').is_some_and(|(kind, _)| KINDS.contains(&kind))
+    }
+}
 
 impl FromStr for Graph {
     type Err = Error;
 
     /// `ising:ROWSxCOLUMNS` is [`lattice::ising`]; `pmj:ROWSxCOLUMNS`, with `:seed=N` and `:open`, `:cylinder` or `:torus` behind
-    /// it, is [`lattice::plus_minus`], by itself an open lattice of seed 0.
+    /// it, is [`lattice::plus_minus`], by itself an open lattice of seed 0; `potts:STATES:ROWSxCOLUMNS` is [`lattice::potts`];
+    /// `sk:SPINS`, with `:seed=N`, is [`lattice::sherrington_kirkpatrick`].
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || Error::invalid("the name of a machine", NAMES, text);
-        let mut parts = text.split(':');
-        let kind = parts.next().ok_or_else(wrong)?;
-        let (rows, columns) =
-            parts.next().and_then(|size| size.split_once('x')).ok_or_else(wrong)?;
-        let side = |side: &str| side.parse::<usize>().map_err(|_| wrong());
-        let (rows, columns) = (side(rows)?, side(columns)?);
+        let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
+        let sides = |text: &str| -> Result<[usize; 2]> {
+            let (rows, columns) = text.split_once('x').ok_or_else(wrong)?;
+            Ok([number(rows)?, number(columns)?])
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        let (kind, size, rest) = match &parts[..] {
+            ["potts", states, size] => {
+                let [rows, columns] = sides(size)?;
+                return lattice::potts(rows, columns, number(states)?);
+            }
+            [kind, size, rest @ ..] => (*kind, *size, rest),
+            _ => return Err(wrong()),
+        };
         let (mut boundary, mut seed) = (None, None);
-        for part in parts {
-            let is_twice = match part {
+        for part in rest {
+            let is_twice = match *part {
                 "open" => boundary.replace(Boundary::Open).is_some(),
                 "cylinder" => boundary.replace(Boundary::Cylinder).is_some(),
                 "torus" => boundary.replace(Boundary::Torus).is_some(),
@@ -39,10 +56,21 @@ impl FromStr for Graph {
             }
         }
         match (kind, boundary, seed) {
-            ("ising", None | Some(Boundary::Torus), None) => lattice::ising(rows, columns),
+            ("ising", None | Some(Boundary::Torus), None) => {
+                let [rows, columns] = sides(size)?;
+                lattice::ising(rows, columns)
+            }
             ("pmj", boundary, seed) => {
-                let boundary = boundary.unwrap_or(Boundary::Open);
-                lattice::plus_minus(rows, columns, boundary, seed.unwrap_or(0))
+                let [rows, columns] = sides(size)?;
+                lattice::plus_minus(
+                    rows,
+                    columns,
+                    boundary.unwrap_or(Boundary::Open),
+                    seed.unwrap_or(0),
+                )
+            }
+            ("sk", None, seed) => {
+                lattice::sherrington_kirkpatrick(number(size)?, seed.unwrap_or(0))
             }
             _ => Err(wrong()),
         }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_boltzmann::Graph;
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
@@ -50,6 +51,17 @@ impl Where {
     pub fn find(&self) -> Result<Device> {
         device(&self.device)
     }
+}
+
+/// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
+pub fn graph(text: &str) -> Result<Graph> {
+    if Path::new(text).is_file() {
+        return Ok(Graph::read(text)?);
+    }
+    if !Graph::is_name(text) && (text.contains('/') || text.contains('.')) {
+        bail!("{text}: there is no such file");
+    }
+    text.parse::<Graph>().map_err(Usage::of)
 }
 
 /// The device called `name`; `auto` is a GPU if this program was built for one and one answers, else the CPU.

@@ -14,7 +14,7 @@ use rbm_core::state::write_whole;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
-use crate::inputs::Where;
+use crate::inputs::{self, Where};
 use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
@@ -26,13 +26,16 @@ use crate::{interrupt, output, progress, tables};
   dbn anneal pmj:16x16:seed=1 --target -342 --json        how often, and how soon, a known optimum is found
   dbn anneal pmj:32x32:seed=2 --tempering --target -1372  a harder one, by parallel tempering with cluster moves
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
-MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus.
+  dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
+MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus;
+sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a file: a list of edges (rudy, Gset), Matrix Market, a problem of
+yes and no as JSON {\"linear\": {\"a\": 1}, \"quadratic\": {\"a,b\": -2}}, or the _params.dat of adabmDCA.
 The energy is −Σ J·s·s', each bond once. What counts is the lowest energy that a read has ever seen, not its last one.
 A success is a read that comes to the target, or without one to the lowest energy of all reads: then it is only as good as these.
 The time to solution is what it takes to see a success once with a probability of 99 %.
 With --tempering a read is a ladder of 32 replicas that change their temperatures; with a target, it ends where one comes there.")]
 pub struct Anneal {
-    /// ising:ROWSxCOLUMNS or pmj:ROWSxCOLUMNS:seed=N
+    /// ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N, potts:STATES:ROWSxCOLUMNS, sk:SPINS:seed=N, or a file
     pub model: String,
     /// Temperature of the first sweep, or the hottest of the ladder [default: by the strongest couplings]
     #[arg(long, value_name = "T", help_heading = "Annealing")]
@@ -106,7 +109,7 @@ struct Annealed<'a> {
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
-    let graph: Graph = args.model.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
+    let graph = inputs::graph(&args.model)?;
     let search = Search::of(args, &graph)?;
     let (units, reads) = (graph.units.width(), search.reads);
     let chains = if args.tempering { 32 * reads } else { reads };

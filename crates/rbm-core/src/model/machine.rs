@@ -3,6 +3,7 @@
 //! Ackley, Hinton, Sejnowski 1985. A layer is still units that are independent once their inputs are given, unless a lateral
 //! coupling joins them: then they are drawn one after the other.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -112,7 +113,27 @@ impl Machine {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let colouring = Colouring::greedy(units.width(), pairs)?;
+        // The columns of a unit of several states have one colour.
+        let states = match units {
+            Units::Potts { states, .. } => (*states).max(1),
+            _ => 1,
+        };
+        let colouring = match states {
+            1 => Colouring::greedy(units.width(), pairs)?,
+            _ => {
+                let site = |column: u32| column / states as u32;
+                let sites: BTreeSet<[u32; 2]> = pairs
+                    .iter()
+                    .map(|[a, b]| [site(*a).min(site(*b)), site(*a).max(site(*b))])
+                    .collect();
+                let sites: Vec<_> = sites.into_iter().collect();
+                let Colouring { colours, count } =
+                    Colouring::greedy(units.width() / states, &sites)?;
+                let colours =
+                    colours.iter().flat_map(|colour| std::iter::repeat_n(*colour, states));
+                Colouring { colours: colours.collect(), count }
+            }
+        };
         Self::coloured(units, pairs, weights, biases, &colouring, (dtype, device))
     }
 

@@ -37,6 +37,15 @@ pub struct GraphChains<'a> {
     keeps_best: bool,
 }
 
+/// What chains were after each sweep: a row for each chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// E.
+    pub energies: Vec<Vec<f64>>,
+    /// The sum of the values of all units.
+    pub sums: Vec<Vec<f64>>,
+}
+
 /// As many chains as lanes.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
@@ -131,6 +140,31 @@ impl<'a> GraphChains<'a> {
         }
     }
 
+    /// A sweep at each of these inverse temperatures, and what each chain was after every one.
+    pub fn trace(&mut self, betas: &[f64], rng: &mut Rng) -> Trace {
+        let draws: Vec<(f32, Draw)> = betas.iter().map(|beta| (*beta as f32, rng.draw())).collect();
+        let traces = self.blocks.par_iter_mut().map(|block| {
+            let step = |&(beta, draw): &(f32, Draw)| {
+                block.sweep(self.graph, &[beta; LANES], draw);
+                if self.keeps_best {
+                    block.take();
+                }
+                (block.energies, block.sums())
+            };
+            draws.iter().map(step).collect::<Vec<_>>()
+        });
+        let traces: Vec<_> = traces.collect();
+        let of = |chain: usize| traces[chain / LANES].iter().map(move |step| (step, chain % LANES));
+        Trace {
+            energies: (0..self.count)
+                .map(|i| of(i).map(|(step, lane)| step.0[lane]).collect())
+                .collect(),
+            sums: (0..self.count)
+                .map(|i| of(i).map(|(step, lane)| f64::from(step.1[lane])).collect())
+                .collect(),
+        }
+    }
+
     /// E of each chain.
     pub fn energies(&self) -> Vec<f64> {
         self.lanes(|block, lane| block.energies[lane])
@@ -138,15 +172,8 @@ impl<'a> GraphChains<'a> {
 
     /// The sum of the values of all units of each chain.
     pub fn sums(&self) -> Vec<f64> {
-        let sums = self.blocks.par_iter().map(|block| {
-            let mut sums = [0f64; LANES];
-            for values in &block.x {
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
-            }
-            sums
-        });
-        let sums: Vec<_> = sums.collect();
-        (0..self.count).map(|chain| sums[chain / LANES][chain % LANES]).collect()
+        let sums: Vec<_> = self.blocks.par_iter().map(Block::sums).collect();
+        (0..self.count).map(|chain| f64::from(sums[chain / LANES][chain % LANES])).collect()
     }
 
     /// The lowest energies that the chains have had since [`GraphChains::keep_best`], each counted anew from its configuration.
@@ -202,6 +229,15 @@ impl Block {
         let mut change = [0f32; LANES];
         graph_sweep(graph.neighbours(), &mut self.x, betas, (draw, self.number), &mut change);
         self.energies.iter_mut().zip(change).for_each(|(sum, change)| *sum += f64::from(change));
+    }
+
+    /// The sum over all units of each chain: whole numbers of at most 2²⁴ are exact.
+    fn sums(&self) -> [f32; LANES] {
+        let mut sums = [0f32; LANES];
+        for values in &self.x {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        sums
     }
 
     /// Keeps what is lower.

@@ -16,7 +16,7 @@ pub use anneal::{Best, SimulatedAnnealing};
 pub use annealing_path::{AnnealingPath, beta_column};
 pub use clamped::Clamped;
 pub use gibbs::{Chains, Gibbs, VisibleStep};
-pub use graph_chains::GraphChains;
+pub use graph_chains::{GraphChains, Trace};
 pub use imputation::Imputation;
 pub use kernel::Kernel;
 pub(crate) use kernel::acceptance;

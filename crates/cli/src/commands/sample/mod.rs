@@ -1,12 +1,13 @@
 //! `dbn sample`
 
+mod machine;
 mod mask;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
 use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
@@ -18,8 +19,10 @@ use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
 use rbm_core::{Rbm, Rng, Rows, Units};
 
+use self::machine::Observable;
 use self::mask::Keep;
 use crate::inputs::{self, Cases, DataOptions, Where};
+use crate::output::Usage;
 use crate::{output, progress, tables};
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
@@ -32,9 +35,12 @@ use crate::{output, progress, tables};
   dbn sample runs/mnist --clamp mnist/ --keep top --count 20  the lower half of real cases, filled in
   dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
   dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering
-  dbn sample runs/joint --label 3 --tempered                  the same of one class")]
+  dbn sample runs/joint --label 3 --tempered                  the same of one class
+  dbn sample ising:32x32 --temperature 2.0,2.27,2.6           an Ising model: energy, magnetisation and more, with errors
+  dbn sample potts:3:24x24 --temperature 1 --measure energy,heat-capacity --sweeps 2000 --out potts/
+Of a machine by name or in a file (see dbn anneal --help) averages are measured: a row for each temperature.")]
 pub struct Sample {
-    /// Folder of the run, or user/name[@revision] on the Hub
+    /// Folder of the run, user/name[@revision] on the Hub, or a machine: ising:64x64, pmj:16x16:seed=1, potts:3:32x32, sk:200:seed=1, or its file
     pub run: PathBuf,
     /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
     #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
@@ -73,9 +79,31 @@ pub struct Sample {
     /// temperatures that begins at the averages of the run's own data or of --from
     #[arg(long, conflicts_with = "steps")]
     pub tempered: bool,
-    /// The most sweeps of tempering, to burn in and to sample
-    #[arg(long, value_name = "N", requires = "tempered", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sweeps: u32,
+    /// Sweeps: with --tempered the most of them, to burn in and to sample [default: 5000]; of a machine those measured [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000_000))]
+    pub sweeps: Option<u32>,
+    /// Temperatures of a machine by name or in a file [default: 1]
+    #[arg(long, value_name = "T,...", value_delimiter = ',', help_heading = "Machines")]
+    pub temperature: Vec<f64>,
+    /// What to measure
+    #[arg(
+        long,
+        value_name = "WHAT,...",
+        value_delimiter = ',',
+        help_heading = "Machines",
+        default_value = "energy,heat-capacity,magnetisation,susceptibility,binder"
+    )]
+    pub measure: Vec<Observable>,
+    /// Independent chains of a machine: errors come from the spread between them
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=100_000),
+        help_heading = "Machines")]
+    pub chains: u32,
+    /// Sweeps before anything is measured; the first half of them cools down [default: a fifth of --sweeps]
+    #[arg(long, value_name = "N", help_heading = "Machines")]
+    pub burn_in: Option<u32>,
+    /// Print one JSON object
+    #[arg(long, help_heading = "Machines")]
+    pub json: bool,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -127,12 +155,25 @@ const PICTURED: usize = 400;
 /// How many samples there are unless the user says so: in all, and of each class.
 const MANY: u64 = 100;
 const ROW: u64 = 10;
+/// The most sweeps of tempering unless the user says so.
+const TEMPERED_SWEEPS: u32 = 5000;
 /// The most samples.
 const MOST: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let mut rng = Rng::new(args.seed);
+    if machine::is_meant(args) {
+        return machine::run(args, bars, &mut rng);
+    }
+    if !args.temperature.is_empty() || args.burn_in.is_some() || args.json {
+        let error =
+            "--temperature, --burn-in, --json: expected with a machine, such as ising:32x32";
+        return Err(Usage::of(anyhow!("{error}, found the run {}", args.run.display())));
+    }
+    if args.sweeps.is_some() && !args.tempered {
+        return Err(Usage::of(anyhow!("--sweeps: expected with --tempered, or of a machine")));
+    }
     let sampling = ResolvedSample::of(args, bars)?;
     let drawn = match args.tempered {
         true => sampling.temper(&mut rng)?,
@@ -300,7 +341,7 @@ impl<'a> ResolvedSample<'a> {
     fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
         let config = TemperingConfig {
             samples: self.each,
-            sweeps: self.args.sweeps as usize,
+            sweeps: self.args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize,
             ..TemperingConfig::default()
         };
         let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;

@@ -1,0 +1,337 @@
+//! Machines in files, told from their contents: rudy's lists of edges, Matrix Market, problems of yes and no in JSON, and parameters of
+//! adabmDCA.
+//!
+//! Each of these has signs of its own. Here E = −Σ J·x·x' − Σ h·x, and what is looked for is low.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::str::FromStr;
+
+use rbm_core::{Error, Result, Units};
+use serde::Deserialize;
+
+use crate::Graph;
+
+/// The largest file, in bytes.
+const LONGEST: u64 = 1 << 30;
+/// The most units.
+const MOST: usize = 1 << 22;
+
+impl Graph {
+    /// Reads a machine from a file: a graph for max-cut as rudy and the Gset have it (`units edges`, then `i j weight` with units from 1),
+    /// the same as Matrix Market (symmetric, coordinates), a problem in JSON (`{"linear": {"a": 1}, "quadratic": {"a,b": -2}}`, with
+    /// `"vartype": "SPIN"` for ±1 in place of 0 and 1), or the `_params.dat` of adabmDCA.
+    ///
+    /// Of a graph with weights w, the couplings are J = −w: E = Σ w·s·s' is lowest where the cut, (Σw − E)/2, is largest. Of a problem,
+    /// E = Σ linear·x + Σ quadratic·x·x' is that of the file, without its offset.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where it cannot be read, [`Error::File`] with the line, what was expected and what was found.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+        if length > LONGEST {
+            let expected = format!("at most {LONGEST} bytes");
+            return Err(Error::file(path, "length", expected, format!("{length} bytes")));
+        }
+        let text = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let Ok(text) = String::from_utf8(text) else {
+            return Err(Error::file(path, "byte 0", FORMATS, "bytes that are no text"));
+        };
+        let file = Text { path, text: &text };
+        match text.trim_start().split_whitespace().next() {
+            Some("%%MatrixMarket") => file.matrix_market(),
+            Some("J" | "h") => file.potts(),
+            Some(first) if first.starts_with('{') => file.problem(),
+            Some(first) if first.parse::<f64>().is_ok() => file.rudy(),
+            other => Err(file.wrong(1, FORMATS, other.unwrap_or("nothing"))),
+        }
+    }
+}
+
+const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", or J and h of adabmDCA";
+
+struct Text<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+/// Fields of a line, by its number from 1.
+type Line<'a> = (usize, Vec<&'a str>);
+
+impl<'a> Text<'a> {
+    fn wrong(&self, line: usize, expected: impl Into<String>, found: &str) -> Error {
+        Error::file(self.path, format!("line {line}"), expected.into(), format!("{found:?}"))
+    }
+
+    /// Lines that are neither empty nor begin with `comment`.
+    fn lines(&self, comment: char) -> impl Iterator<Item = Line<'a>> {
+        let lines = self.text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+        lines
+            .filter(move |(_, line)| !line.is_empty() && !line.starts_with(comment))
+            .map(|(number, line)| (number, line.split_whitespace().collect()))
+    }
+
+    fn number<T: FromStr>(&self, line: usize, what: &str, text: &str) -> Result<T> {
+        text.parse().map_err(|_| self.wrong(line, what, text))
+    }
+
+    fn finite(&self, line: usize, what: &str, text: &str) -> Result<f64> {
+        let number: f64 = self.number(line, what, text)?;
+        if number.is_finite() { Ok(number) } else { Err(self.wrong(line, what, text)) }
+    }
+
+    fn rudy(&self) -> Result<Graph> {
+        let mut lines = self.lines('#');
+        let Some((first, fields)) = lines.next() else {
+            return Err(self.wrong(1, "'units edges'", ""));
+        };
+        let [units, edges] = fields[..] else {
+            return Err(self.wrong(first, "'units edges'", &fields.join(" ")));
+        };
+        let units: usize = self.number(first, "how many units", units)?;
+        let edges: usize = self.number(first, "how many edges", edges)?;
+        self.weighted(units, edges, lines.collect())
+    }
+
+    fn matrix_market(&self) -> Result<Graph> {
+        let header = self.text.lines().next().unwrap_or_default().to_lowercase();
+        let words: Vec<&str> = header.split_whitespace().collect();
+        if !matches!(
+            words[..],
+            [_, "matrix", "coordinate", "real" | "integer" | "pattern", "symmetric"]
+        ) {
+            let expected = "%%MatrixMarket matrix coordinate real|integer|pattern symmetric";
+            return Err(self.wrong(1, expected, &header));
+        }
+        let mut lines = self.lines('%');
+        let Some((line, fields)) = lines.next() else {
+            return Err(self.wrong(2, "'rows columns entries'", ""));
+        };
+        let expected = "'rows columns entries' of a square matrix";
+        let [rows, columns, entries] = fields[..] else {
+            return Err(self.wrong(line, expected, &fields.join(" ")));
+        };
+        if rows != columns {
+            return Err(self.wrong(line, expected, &fields.join(" ")));
+        }
+        let units = self.number(line, "how many rows", rows)?;
+        self.weighted(units, self.number(line, "how many entries", entries)?, lines.collect())
+    }
+
+    /// Lines `i j weight`, or `i j` for a weight of 1.
+    fn weighted(&self, units: usize, edges: usize, lines: Vec<Line>) -> Result<Graph> {
+        if units == 0 || units > MOST {
+            return Err(self.wrong(1, format!("1 to {MOST} units"), &units.to_string()));
+        }
+        if lines.len() != edges {
+            let last = lines.last().map_or(1, |(line, _)| *line);
+            return Err(self.wrong(
+                last,
+                format!("{edges} edges in all"),
+                &lines.len().to_string(),
+            ));
+        }
+        let mut all = Edges::default();
+        for (line, fields) in lines {
+            let (a, b, weight) = match fields[..] {
+                [a, b] => (a, b, 1.0),
+                [a, b, weight] => (a, b, self.finite(line, "a finite weight", weight)?),
+                _ => return Err(self.wrong(line, "'i j weight'", &fields.join(" "))),
+            };
+            let expected = format!("a unit from 1 to {units}");
+            let unit = |text: &str| -> Result<u32> {
+                let unit: usize = self.number(line, &expected, text)?;
+                if (1..=units).contains(&unit) {
+                    Ok(unit as u32 - 1)
+                } else {
+                    Err(self.wrong(line, expected.clone(), text))
+                }
+            };
+            all.add(self, line, [unit(a)?, unit(b)?], -weight)?;
+        }
+        Ok(all.graph(Units::Spin { size: units }, vec![0.0; units]))
+    }
+
+    fn problem(&self) -> Result<Graph> {
+        let problem: Problem = serde_json::from_str(self.text).map_err(|e| {
+            self.wrong(e.line().max(1), "\"linear\" and \"quadratic\" of a problem", &e.to_string())
+        })?;
+        let mut names: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut ends = Vec::new();
+        for (key, coefficient) in &problem.quadratic {
+            let pair = key.split_once(',').map(|(a, b)| [a.trim(), b.trim()]);
+            let Some(pair) = pair else {
+                return Err(Error::file(
+                    self.path,
+                    format!("quadratic {key:?}"),
+                    "'a,b', two variables",
+                    "something else",
+                ));
+            };
+            ends.push((pair, *coefficient));
+        }
+        for name in
+            problem.linear.keys().map(String::as_str).chain(ends.iter().flat_map(|(pair, _)| *pair))
+        {
+            names.entry(name).or_default();
+        }
+        // By number where all are numbers, so that 10 comes after 9.
+        let mut order: Vec<&str> = names.keys().copied().collect();
+        if order.iter().all(|name| name.parse::<u64>().is_ok()) {
+            order.sort_by_key(|name| name.parse::<u64>().unwrap_or(0));
+        }
+        for (number, name) in order.iter().enumerate() {
+            names.insert(*name, number as u32);
+        }
+        let (size, mut all) = (names.len(), Edges::default());
+        if size == 0 || size > MOST {
+            return Err(Error::file(
+                self.path,
+                "variables",
+                format!("1 to {MOST}"),
+                size.to_string(),
+            ));
+        }
+        let finite = |what: &str, name: &str, number: f64| match number.is_finite() {
+            true => Ok(number),
+            false => Err(Error::file(
+                self.path,
+                format!("{what} {name:?}"),
+                "a finite number",
+                number.to_string(),
+            )),
+        };
+        let mut fields = vec![0.0; size];
+        for (name, coefficient) in &problem.linear {
+            fields[names[name.as_str()] as usize] -= finite("linear", name, *coefficient)?;
+        }
+        let units = match problem.vartype.as_deref() {
+            None | Some("BINARY") => Units::Bernoulli { size },
+            Some("SPIN") => Units::Spin { size },
+            Some(other) => {
+                return Err(Error::file(
+                    self.path,
+                    "vartype",
+                    "BINARY or SPIN",
+                    format!("{other:?}"),
+                ));
+            }
+        };
+        for (pair, coefficient) in ends {
+            let [a, b] = pair.map(|name| names[name]);
+            let coefficient = finite("quadratic", &pair.join(","), coefficient)?;
+            // x·x = x where x is 0 or 1.
+            if a == b && matches!(units, Units::Bernoulli { .. }) {
+                fields[a as usize] -= coefficient;
+                continue;
+            }
+            all.add_to(&format!("quadratic {:?}", pair.join(",")), self, [a, b], -coefficient)?;
+        }
+        Ok(all.graph(units, fields))
+    }
+
+    /// `J i j a b value` and `h i a value`, sites from 0, states as letters or numbers.
+    fn potts(&self) -> Result<Graph> {
+        let mut letters: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut sites = 0usize;
+        let expected = "'J i j a b value' or 'h i a value'";
+        let (mut pairs, mut biases) = (Vec::new(), Vec::new());
+        for (line, fields) in self.lines('#') {
+            let site = |text: &str| -> Result<usize> {
+                let site: usize = self.number(line, "a site from 0", text)?;
+                if site < MOST {
+                    Ok(site)
+                } else {
+                    Err(self.wrong(line, format!("a site below {MOST}"), text))
+                }
+            };
+            match fields[..] {
+                ["J", i, j, a, b, value] => {
+                    let value = self.finite(line, "a finite coupling", value)?;
+                    let (i, j) = (site(i)?, site(j)?);
+                    sites = sites.max(i + 1).max(j + 1);
+                    for letter in [a, b] {
+                        letters.entry(letter).or_default();
+                    }
+                    pairs.push((line, [(i, a), (j, b)], value));
+                }
+                ["h", i, a, value] => {
+                    let (i, value) = (site(i)?, self.finite(line, "a finite field", value)?);
+                    sites = sites.max(i + 1);
+                    letters.entry(a).or_default();
+                    biases.push((i, a, value));
+                }
+                _ => return Err(self.wrong(line, expected, &fields.join(" "))),
+            }
+        }
+        for (number, place) in letters.values_mut().enumerate() {
+            *place = number as u32;
+        }
+        let states = letters.len();
+        if states < 2 || sites.saturating_mul(states) > MOST {
+            let expected = format!("at least 2 states, and at most {MOST} columns");
+            return Err(self.wrong(1, expected, &format!("{sites} sites of {states}")));
+        }
+        let column = |(site, letter): (usize, &str)| (site * states) as u32 + letters[letter];
+        let mut fields = vec![0.0; sites * states];
+        biases
+            .into_iter()
+            .for_each(|(site, letter, value)| fields[column((site, letter)) as usize] += value);
+        let mut all = Edges::default();
+        for (line, ends, value) in pairs {
+            if ends[0].0 == ends[1].0 {
+                return Err(self.wrong(line, "two sites", &format!("site {} twice", ends[0].0)));
+            }
+            all.add(self, line, ends.map(column), value)?;
+        }
+        Ok(all.graph(Units::Potts { sites, states }, fields))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Problem {
+    #[serde(default)]
+    linear: BTreeMap<String, f64>,
+    #[serde(default)]
+    quadratic: BTreeMap<String, f64>,
+    vartype: Option<String>,
+    /// Added to every energy: left out.
+    #[serde(default, rename = "offset")]
+    _offset: f64,
+}
+
+/// Edges as they are read, each once.
+#[derive(Default)]
+struct Edges {
+    edges: Vec<[u32; 2]>,
+    couplings: Vec<f64>,
+    seen: BTreeSet<[u32; 2]>,
+}
+
+impl Edges {
+    fn add(&mut self, file: &Text, line: usize, edge: [u32; 2], coupling: f64) -> Result<()> {
+        self.add_to(&format!("line {line}"), file, edge, coupling)
+    }
+
+    fn add_to(&mut self, place: &str, file: &Text, edge: [u32; 2], coupling: f64) -> Result<()> {
+        let [a, b] = edge;
+        let refused =
+            |expected: &str, found: String| Err(Error::file(file.path, place, expected, found));
+        if a == b {
+            return refused("an edge between two units", format!("unit {} with itself", a + 1));
+        }
+        if !self.seen.insert([a.min(b), a.max(b)]) {
+            return refused("each edge once", format!("{} and {} again", a + 1, b + 1));
+        }
+        self.edges.push(edge);
+        self.couplings.push(coupling);
+        Ok(())
+    }
+
+    fn graph(self, units: Units, fields: Vec<f64>) -> Graph {
+        Graph { units, edges: self.edges, couplings: self.couplings, fields, shape: None }
+    }
+}

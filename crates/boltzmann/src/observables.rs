@@ -1,0 +1,265 @@
+//! What physicists measure: energy, heat capacity, magnetisation, susceptibility, Binder's cumulant, with errors.
+//!
+//! Chains are independent of each other. So errors come from the spread between chains: how slowly each of them forgets is in them.
+
+use candle_core::{DType, Device, Tensor};
+use rbm_core::model::{BinaryGraph, Boltzmann, Machine};
+use rbm_core::sampling::{AnnealingPath, Chains, GraphChains, Trace, beta_column, mixing};
+use rbm_core::{Error, Result, Rng, Units};
+use serde::Serialize;
+
+use crate::Graph;
+
+/// The fewest chains that an error can come from.
+const FEWEST: usize = 8;
+/// Sweeps between two looks at the watch.
+const SLICE: usize = 64;
+
+/// How long to walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Walk {
+    /// Independent chains, at least 8.
+    pub chains: usize,
+    /// Sweeps of each before anything is measured: the first half of them cools from the hottest temperature of
+    /// [`Graph::temperatures`] to that of the measurement.
+    pub burn_in: usize,
+    /// Sweeps of each, after every one of which it is measured.
+    pub sweeps: usize,
+}
+
+/// A number and its standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
+/// Averages at one temperature. N is the number of units, of sites where they have several columns, and β = 1/T.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measurement {
+    /// T.
+    pub temperature: f64,
+    /// ⟨E⟩/N.
+    pub energy: Estimate,
+    /// β²·(⟨E²⟩ − ⟨E⟩²)/N.
+    pub heat_capacity: Estimate,
+    /// ⟨|m|⟩, where m is the mean of all units; of units of q states (q·f − 1)/(q − 1), where f is the share of the commonest state.
+    pub magnetisation: Estimate,
+    /// β·N·(⟨m²⟩ − ⟨|m|⟩²).
+    pub susceptibility: Estimate,
+    /// 1 − ⟨m⁴⟩/(3⟨m²⟩²): two thirds where all units are alike, 0 where m is normal around 0 (Binder 1981).
+    pub binder: Estimate,
+    /// The integrated autocorrelation times of E and of |m|, in sweeps. `None` where nothing varies.
+    pub autocorrelation_times: [Option<f64>; 2],
+    /// Split-R̂ of E and of |m|: far above 1 where chains have been to different places.
+    pub r_hats: [Option<f64>; 2],
+}
+
+/// Chains of a machine, however they are carried.
+enum Walkers<'a> {
+    Graph(GraphChains<'a>),
+    Machine { machine: &'a Machine, path: AnnealingPath, chains: Chains },
+}
+
+impl Graph {
+    /// Averages at `temperature` over independent chains of Gibbs sampling, and where the chains are at the end, `(chains, units)`.
+    /// `watch` is told now and then how many sweeps are done, and ends the walk where it answers no: what has been measured by then
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// For a temperature that is not above 0, for too few chains and sweeps, and for what is no machine.
+    pub fn measure(
+        &self,
+        temperature: f64,
+        walk: &Walk,
+        device: &Device,
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<(Measurement, Tensor)> {
+        let is_temperature = temperature > 0.0 && temperature.is_finite();
+        if !is_temperature || walk.chains < FEWEST || walk.sweeps < 4 {
+            let Walk { chains, sweeps, .. } = walk;
+            let found = format!("{temperature}, {chains} chains of {sweeps} sweeps");
+            let expected = "a temperature above 0, at least 8 chains and 4 sweeps";
+            return Err(Error::invalid("a measurement", expected, found));
+        }
+        let machine = self.machine(DType::F32, device)?;
+        machine.check_normalisable()?;
+        let binary = machine.binary_graph()?;
+        let mut walkers = Walkers::start(&machine, binary.as_ref(), walk.chains, rng)?;
+        let hottest = self.temperatures().map_or(temperature, |[hottest, _]| hottest);
+        let cooling = walk.burn_in / 2;
+        let beta = |sweep: usize| match hottest > temperature && sweep < cooling {
+            true => (hottest / temperature).powf(sweep as f64 / cooling as f64) / hottest,
+            false => 1.0 / temperature,
+        };
+        let mut energies = vec![Vec::with_capacity(walk.sweeps); walk.chains];
+        let mut orders = energies.clone();
+        let all: Vec<f64> = (0..walk.burn_in + walk.sweeps).map(beta).collect();
+        let (burn_in, measured) = all.split_at(walk.burn_in);
+        let mut done = 0;
+        for slice in burn_in.chunks(SLICE).chain(measured.chunks(SLICE)) {
+            let [now, m] = walkers.trace(slice, &self.units, rng)?;
+            if done >= walk.burn_in {
+                energies.iter_mut().zip(now).for_each(|(all, now)| all.extend(now));
+                orders.iter_mut().zip(m).for_each(|(all, now)| all.extend(now));
+            }
+            done += slice.len();
+            if !watch(done) && energies[0].len() >= 4 {
+                break;
+            }
+        }
+        let measured = Measurement::of(temperature, self.sites() as f64, &energies, &orders)?;
+        Ok((measured, walkers.configurations()?))
+    }
+
+    /// How many units there are; sites, where a unit has a column for each state.
+    pub fn sites(&self) -> usize {
+        match self.units {
+            Units::Potts { sites, .. } => sites,
+            _ => self.units.width(),
+        }
+    }
+}
+
+impl<'a> Walkers<'a> {
+    fn start(
+        machine: &'a Machine,
+        graph: Option<&'a BinaryGraph>,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        if let Some(graph) = graph {
+            return Ok(Self::Graph(GraphChains::evenly(graph, count, rng)?));
+        }
+        let path = AnnealingPath::temperature(machine)?;
+        let start = path.sample_at_zero(machine, count, rng)?;
+        let chains = path.chains(machine, start, &beta_column(machine, &vec![0.0; count])?, rng)?;
+        Ok(Self::Machine { machine, path, chains })
+    }
+
+    /// E and m of each chain after a sweep at each of `betas`: a row for each chain.
+    fn trace(&mut self, betas: &[f64], units: &Units, rng: &mut Rng) -> Result<[Vec<Vec<f64>>; 2]> {
+        let (machine, path, chains) = match self {
+            Self::Graph(chains) => {
+                let Trace { energies, mut sums } = chains.trace(betas, rng);
+                let count = units.width() as f64;
+                sums.iter_mut().flatten().for_each(|sum| *sum /= count);
+                return Ok([energies, sums]);
+            }
+            Self::Machine { machine, path, chains } => (*machine, path, chains),
+        };
+        let count = chains.visible.dim(0)?;
+        let [mut energies, mut orders] =
+            [(); 2].map(|()| vec![Vec::with_capacity(betas.len()); count]);
+        for &beta in betas {
+            let betas = beta_column(machine, &vec![beta; count])?;
+            *chains = path.step(machine, (&chains.visible, &chains.hidden), &betas, rng)?;
+            let Chains { visible, hidden_inputs, hidden } = &*chains;
+            let energy = host(&machine.energy_given(visible, hidden_inputs, hidden)?)?;
+            let order = order(units, &machine.configuration(visible, hidden)?)?;
+            energies.iter_mut().zip(energy).for_each(|(all, now)| all.push(now));
+            orders.iter_mut().zip(order).for_each(|(all, now)| all.push(now));
+        }
+        Ok([energies, orders])
+    }
+
+    fn configurations(&self) -> Result<Tensor> {
+        match self {
+            Self::Graph(chains) => chains.configurations(),
+            Self::Machine { machine, chains, .. } => {
+                machine.configuration(&chains.visible, &chains.hidden)
+            }
+        }
+    }
+}
+
+/// m of each configuration `(chains, units)`.
+fn order(units: &Units, x: &Tensor) -> Result<Vec<f64>> {
+    let Units::Potts { sites, states } = *units else { return host(&x.mean(1)?) };
+    let shares = host(&x.reshape((x.dim(0)?, sites, states))?.mean(1)?.max(1)?)?;
+    let q = states as f64;
+    Ok(shares.into_iter().map(|share| (q * share - 1.0) / (q - 1.0).max(1.0)).collect())
+}
+
+fn host(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(x.detach().to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1()?)
+}
+
+/// Means over the sweeps of a chain, or of many: E, E², |m|, m², m⁴.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments([f64; 5]);
+
+impl Moments {
+    fn of(energies: &[f64], orders: &[f64]) -> Self {
+        let mut sums = [0.0; 5];
+        for (e, m) in energies.iter().zip(orders) {
+            let terms = [*e, e * e, m.abs(), m * m, m.powi(4)];
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        Self(sums.map(|sum| sum / energies.len() as f64))
+    }
+
+    fn mean(all: &[Self], without: Option<usize>) -> Self {
+        let mut sums = [0.0; 5];
+        let left = all.iter().enumerate().filter(|(i, _)| Some(*i) != without);
+        let count = (all.len() - usize::from(without.is_some())) as f64;
+        left.for_each(|(_, Self(m))| sums.iter_mut().zip(m).for_each(|(sum, m)| *sum += m / count));
+        Self(sums)
+    }
+}
+
+impl Measurement {
+    fn of(
+        temperature: f64,
+        sites: f64,
+        energies: &[Vec<f64>],
+        orders: &[Vec<f64>],
+    ) -> Result<Self> {
+        let beta = 1.0 / temperature;
+        // Energies around their mean, so that little is lost where E² is large.
+        let length = (energies.len() * energies[0].len()) as f64;
+        let centre = energies.iter().flatten().sum::<f64>() / length;
+        let chains: Vec<Moments> = energies
+            .iter()
+            .zip(orders)
+            .map(|(e, m)| Moments::of(&e.iter().map(|e| e - centre).collect::<Vec<_>>(), m))
+            .collect();
+        let estimate = |of: &dyn Fn([f64; 5]) -> f64| jackknife(&chains, of);
+        let magnitudes: Vec<Vec<f64>> =
+            orders.iter().map(|chain| chain.iter().map(|m| m.abs()).collect()).collect();
+        let both = [energies, &magnitudes];
+        let times = both.map(mixing::autocorrelation_time);
+        let r_hats = both.map(mixing::r_hat);
+        let [energy_time, order_time] = times;
+        let [energy_r_hat, order_r_hat] = r_hats;
+        Ok(Self {
+            temperature,
+            energy: estimate(&|[e, ..]| (e + centre) / sites),
+            heat_capacity: estimate(&|[e, e2, ..]| beta * beta * (e2 - e * e) / sites),
+            magnetisation: estimate(&|[_, _, m, ..]| m),
+            susceptibility: estimate(&|[_, _, m, m2, _]| beta * sites * (m2 - m * m)),
+            binder: estimate(&|[_, _, _, m2, m4]| 1.0 - m4 / (3.0 * m2 * m2)),
+            autocorrelation_times: [energy_time?, order_time?],
+            r_hats: [energy_r_hat?, order_r_hat?],
+        })
+    }
+}
+
+/// A function of means, and its error by leaving out one chain after the other (Quenouille 1956, Tukey 1958), which also takes away
+/// the bias of first order.
+fn jackknife(chains: &[Moments], of: &dyn Fn([f64; 5]) -> f64) -> Estimate {
+    let count = chains.len() as f64;
+    let all = of(Moments::mean(chains, None).0);
+    let without: Vec<f64> =
+        (0..chains.len()).map(|chain| of(Moments::mean(chains, Some(chain)).0)).collect();
+    let mean = without.iter().sum::<f64>() / count;
+    let squares: f64 = without.iter().map(|value| (value - mean).powi(2)).sum();
+    Estimate {
+        value: count * all - (count - 1.0) * mean,
+        error: (squares * (count - 1.0) / count).sqrt(),
+    }
+}

@@ -1,0 +1,297 @@
+//! `dbn sample` of a machine on a graph: averages at temperatures.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use candle_boltzmann::{Estimate, Graph, Measurement, Walk};
+use candle_core::Tensor;
+use candle_dbn::viz::images::{self, Contrast};
+use candle_dbn::viz::{Mark, Plot, Series};
+use clap::ValueEnum;
+use indicatif::MultiProgress;
+use rbm_core::sampling::mixing::MOST_R_HAT;
+use rbm_core::state::write_whole;
+use rbm_core::{Rng, Units};
+use serde::Serialize;
+
+use super::Sample;
+use crate::interrupt::Stopped;
+use crate::output::Usage;
+use crate::{inputs, interrupt, output, progress, tables};
+
+/// Sweeps that are measured unless the user says so.
+const SWEEPS: u32 = 10_000;
+/// The most units of all chains together: 2 GiB with what a sweep needs beside them.
+const MOST: usize = 1 << 26;
+/// The most numbers that are kept of all sweeps: half a GiB.
+const MOST_MEASURED: usize = 1 << 25;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Observable {
+    /// ⟨E⟩ a unit
+    Energy,
+    /// (⟨E²⟩ − ⟨E⟩²)/T² a unit
+    HeatCapacity,
+    /// ⟨|m|⟩, where m is the mean of all units
+    Magnetisation,
+    /// N·(⟨m²⟩ − ⟨|m|⟩²)/T
+    Susceptibility,
+    /// 1 − ⟨m⁴⟩/(3⟨m²⟩²)
+    Binder,
+}
+
+impl Observable {
+    fn of(self, measured: &Measurement) -> Estimate {
+        match self {
+            Self::Energy => measured.energy,
+            Self::HeatCapacity => measured.heat_capacity,
+            Self::Magnetisation => measured.magnetisation,
+            Self::Susceptibility => measured.susceptibility,
+            Self::Binder => measured.binder,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Energy => "energy",
+            Self::HeatCapacity => "heat capacity",
+            Self::Magnetisation => "magnetisation",
+            Self::Susceptibility => "susceptibility",
+            Self::Binder => "Binder's cumulant",
+        }
+    }
+
+    /// What stands at the axis of a chart.
+    fn axis(self) -> &'static str {
+        match self {
+            Self::Energy => "⟨E⟩/N",
+            Self::HeatCapacity => "C/N",
+            Self::Magnetisation => "⟨|m|⟩",
+            Self::Susceptibility => "χ",
+            Self::Binder => "1 − ⟨m⁴⟩/(3⟨m²⟩²)",
+        }
+    }
+}
+
+/// All of it, as JSON.
+#[derive(Debug, Serialize)]
+struct Sampled<'a> {
+    model: &'a str,
+    units: usize,
+    edges: usize,
+    chains: u32,
+    burn_in: u32,
+    sweeps: u32,
+    seed: u64,
+    measurements: &'a [Measurement],
+    seconds: f64,
+}
+
+/// Whether a machine is sampled and no network: a name such as `ising:4x4`, or a file.
+pub fn is_meant(args: &Sample) -> bool {
+    args.run.to_str().is_some_and(Graph::is_name) || args.run.is_file()
+}
+
+/// Prints a row for each temperature, and writes pictures and configurations where there is a folder for them.
+pub fn run(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+    check(args)?;
+    let Some(model) = args.run.to_str() else {
+        return Err(Usage::of(anyhow!("{}: expected a path that is UTF-8", args.run.display())));
+    };
+    let graph = inputs::graph(model)?;
+    let units = graph.units.width();
+    if units.saturating_mul(args.chains as usize) > MOST {
+        let most = MOST / units;
+        let error = anyhow!("--chains {}: expected at most {most} of {units} units", args.chains);
+        return Err(Usage::of(error));
+    }
+    let sweeps = args.sweeps.unwrap_or(SWEEPS);
+    if (sweeps as usize).saturating_mul(args.chains as usize) > MOST_MEASURED {
+        let most = MOST_MEASURED / args.chains as usize;
+        return Err(Usage::of(anyhow!(
+            "--sweeps {sweeps}: expected at most {most} of {} chains",
+            args.chains
+        )));
+    }
+    let temperatures = if args.temperature.is_empty() { &[1.0][..] } else { &args.temperature };
+    if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
+        return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
+    }
+    if let Some(dir) = &args.out {
+        std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+        output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], args.force)?;
+    }
+    let walk = Walk {
+        chains: args.chains as usize,
+        burn_in: args.burn_in.unwrap_or(sweeps / 5) as usize,
+        sweeps: sweeps as usize,
+    };
+    let each = walk.burn_in + walk.sweeps;
+    let bar = progress::bar(bars, (each * temperatures.len()) as u64);
+    let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
+    let device = args.place.find()?;
+    let (mut measured, mut configurations) = (Vec::new(), Vec::new());
+    for (i, &temperature) in temperatures.iter().enumerate() {
+        let (row, now) = graph.measure(temperature, &walk, &device, rng, |done| {
+            bar.set_position((i * each + done) as u64);
+            !interrupt::is_asked()
+        })?;
+        if interrupt::is_asked() {
+            bar.finish_and_clear();
+            return Err(Stopped("nothing was written".to_owned()).into());
+        }
+        measured.push(row);
+        configurations.push(now);
+    }
+    bar.finish_and_clear();
+    let sampled = Sampled {
+        model,
+        units: graph.sites(),
+        edges: graph.edges.len(),
+        chains: args.chains,
+        burn_in: walk.burn_in as u32,
+        sweeps,
+        seed: args.seed,
+        measurements: &measured,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    warn(&measured);
+    if args.json {
+        output::json(&sampled)?;
+    } else {
+        output::line(table(args, &measured))?;
+    }
+    if let Some(dir) = &args.out {
+        let written = write(dir, args, &graph, &sampled, &configurations)?;
+        if !args.json {
+            written.into_iter().try_for_each(output::line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Errors for options that mean something for networks alone.
+fn check(args: &Sample) -> Result<()> {
+    let given = [
+        ("--from", args.from.is_some()),
+        ("--clamp", args.clamp.is_some()),
+        ("--label", !args.label.is_empty()),
+        ("--count", args.count.is_some()),
+        ("--animate", args.animate.is_some()),
+        ("--tempered", args.tempered),
+        ("--binary", args.binary),
+        ("--fasta", args.fasta),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Usage::of(anyhow!(
+            "{option}: expected of a network, found the machine {}",
+            args.run.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Says where chains have not been to the same places.
+fn warn(measured: &[Measurement]) {
+    for row in measured {
+        let highest = row.r_hats.into_iter().flatten().fold(0.0, f64::max);
+        if highest > MOST_R_HAT {
+            output::note(format!(
+                "T = {}: the chains have not been to the same places (R̂ {highest:.2}): errors are too small; more --sweeps, or a longer --burn-in",
+                row.temperature
+            ));
+        }
+    }
+}
+
+fn table(args: &Sample, measured: &[Measurement]) -> String {
+    let mut header = vec!["T"];
+    header.extend(args.measure.iter().map(|observable| observable.name()));
+    header.extend(["τ of E", "τ of |m|", "R̂"]);
+    let rows = measured.iter().map(|row| {
+        let time = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.1}"));
+        let r_hat = row.r_hats.into_iter().flatten().reduce(f64::max);
+        let mut cells = vec![row.temperature.to_string()];
+        cells.extend(args.measure.iter().map(|observable| shown(observable.of(row))));
+        cells.extend(row.autocorrelation_times.map(time));
+        cells.push(r_hat.map_or("–".to_owned(), |r| format!("{r:.3}")));
+        cells
+    });
+    output::table(&header, rows.collect())
+}
+
+/// `-1.4532(12)`: the digits in brackets are the error in the last digits shown.
+fn shown(Estimate { value, error }: Estimate) -> String {
+    if !(error > 0.0 && error.is_finite() && value.is_finite()) {
+        return format!("{value:.6}");
+    }
+    let places = (1.0 - error.log10().floor()).clamp(0.0, 12.0) as usize;
+    let digits = (error * 10f64.powi(places as i32)).round();
+    format!("{value:.places$}({digits})")
+}
+
+/// Numbers as JSON, the chains' last configurations, pictures of one for each temperature, and charts.
+fn write(
+    dir: &Path,
+    args: &Sample,
+    graph: &Graph,
+    sampled: &Sampled,
+    configurations: &[Tensor],
+) -> Result<Vec<String>> {
+    let path = |name: &str| dir.join(name);
+    let all = Tensor::cat(configurations, 0)?;
+    write_whole(&path("samples.npy"), &tables::npy_bytes(&all)?)?;
+    write_whole(&path("measured.json"), serde_json::to_string_pretty(sampled)?.as_bytes())?;
+    let mut written = vec!["samples.npy", "measured.json"];
+    if let Some([rows, columns]) = graph.shape {
+        let firsts = configurations.iter().map(|chains| chains.narrow(0, 0, 1));
+        let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        let grey = match graph.units {
+            Units::Potts { sites, states } => {
+                let states_of = firsts.reshape((firsts.dim(0)?, sites, states))?.argmax(2)?;
+                (states_of.to_dtype(candle_core::DType::F32)? / (states - 1).max(1) as f64)?
+            }
+            _ => {
+                let (low, high) = graph.units.range();
+                let scale = 1.0 / f64::from(high - low);
+                firsts.affine(scale, -f64::from(low) * scale)?
+            }
+        };
+        let captions: Vec<_> =
+            sampled.measurements.iter().map(|row| format!("T {}", row.temperature)).collect();
+        let across = captions.len().clamp(1, 6);
+        images::write_grid(
+            &path("samples.png"),
+            &grey,
+            &captions,
+            (rows, columns),
+            across,
+            Contrast::Unit,
+        )?;
+        written.push("samples.png");
+    }
+    if sampled.measurements.len() > 1 {
+        let panels: Vec<Plot> = args.measure.iter().map(|what| panel(*what, sampled)).collect();
+        Plot::write_panels(path("measured.png"), &panels)?;
+        written.push("measured.png");
+    }
+    Ok(written.into_iter().map(|name| path(name).display().to_string()).collect())
+}
+
+fn panel(what: Observable, sampled: &Sampled) -> Plot {
+    let estimates = sampled.measurements.iter().map(|row| (row.temperature, what.of(row)));
+    let mut all: Vec<(f64, Estimate)> = estimates.collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let points = all.iter().map(|(t, estimate)| (*t, estimate.value)).collect();
+    let mut series = Series::new("", Mark::Points, points);
+    series.errors = all.iter().map(|(_, estimate)| estimate.error).collect();
+    Plot {
+        title: format!("{} of {}", what.name(), sampled.model),
+        x: "temperature".into(),
+        y: what.axis().into(),
+        is_log_x: false,
+        y_range: None,
+        series: vec![series],
+    }
+}
