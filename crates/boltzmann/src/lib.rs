@@ -5,6 +5,7 @@
 
 mod files;
 mod graph;
+pub mod hopfield;
 pub mod lattice;
 mod named;
 mod observables;

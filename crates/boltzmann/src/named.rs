@@ -9,7 +9,7 @@ use crate::lattice::{self, Boundary};
 
 /// What names there are.
 const NAMES: &str = "ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N with :cylinder or :torus, potts:STATES:ROWSxCOLUMNS or sk:SPINS:seed=N";
-const KINDS: [&str; 4] = ["ising", "pmj", "potts", "sk"];
+const KINDS: [&str; 5] = ["ising", "pmj", "potts", "sk", "hopfield"];
 
 impl Graph {
     /// Whether `text` is meant as a name, right or wrong, and not as a file: it begins with a kind and a colon.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::Graph;
+use candle_boltzmann::hopfield::{Hopfield, Rule};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
@@ -53,8 +54,48 @@ impl Where {
     }
 }
 
+/// The cases of a data set as patterns of −1 and 1: what they are cut at is said. Height and width come along where they are pictures.
+pub fn patterns(source: &str, options: &DataOptions) -> Result<Patterns> {
+    let dataset = load_numbers(source, &options.read)?;
+    let part = match options.limit {
+        Some(limit) => dataset.train.limited(limit as usize)?,
+        None => dataset.train,
+    };
+    ensure!(!part.cases.has_missing()?, "{source}: values are missing: expected patterns");
+    let cases = part.cases.tensor()?.to_vec2::<f32>()?;
+    let values = || cases.iter().flatten().copied();
+    let threshold = match values().all(|x| x.abs() == 1.0) {
+        true => 0.0,
+        false => {
+            let (low, high) = values()
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| {
+                    (low.min(x), high.max(x))
+                });
+            ensure!(low < high, "{source}: every value is {low}: expected patterns");
+            let threshold = 0.5 * (low + high);
+            output::note(format!("values above {threshold} are 1, the others −1"));
+            threshold
+        }
+    };
+    let sign = |x: &f32| if *x > threshold { 1.0 } else { -1.0 };
+    let patterns = cases.iter().map(|case| case.iter().map(sign).collect());
+    Ok(Patterns { patterns: patterns.collect(), image: dataset.image })
+}
+
+/// Patterns of −1 and 1.
+pub struct Patterns {
+    pub patterns: Vec<Vec<f64>>,
+    /// Height and width, where they are pictures.
+    pub image: Option<(usize, usize)>,
+}
+
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
+    if let Some(source) = text.strip_prefix("hopfield:") {
+        let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;
+        let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
+        return Ok(Graph { shape: image.map(|(height, width)| [height, width]), ..graph });
+    }
     if Path::new(text).is_file() {
         return Ok(Graph::read(text)?);
     }

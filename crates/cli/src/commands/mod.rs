@@ -15,6 +15,7 @@ mod manual;
 mod pull;
 #[cfg(feature = "hub")]
 mod push;
+mod recall;
 mod recipe;
 mod reproduce;
 mod sample;
@@ -30,7 +31,7 @@ use indicatif::MultiProgress;
 use crate::inputs;
 use crate::logging::Logging;
 
-/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, bench, reproduce.
+/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, recall, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -66,6 +67,7 @@ pub enum Command {
     Data(data::Data),
     Import(import::Import),
     Anneal(anneal::Anneal),
+    Recall(recall::Recall),
     Bench(bench::Bench),
     Reproduce(reproduce::Reproduce),
     Completions(manual::Completions),
@@ -115,6 +117,7 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         #[cfg(feature = "hub")]
         Command::Data(args) => data::run(args, bars),
         Command::Anneal(args) => anneal::run(args, bars),
+        Command::Recall(args) => recall::run(args),
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
         Command::Completions(args) => manual::completions(args, Args::command()),

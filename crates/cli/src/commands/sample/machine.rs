@@ -65,11 +65,11 @@ impl Observable {
     /// What stands at the axis of a chart.
     fn axis(self) -> &'static str {
         match self {
-            Self::Energy => "⟨E⟩/N",
+            Self::Energy => "E/N",
             Self::HeatCapacity => "C/N",
-            Self::Magnetisation => "⟨|m|⟩",
+            Self::Magnetisation => "|m|",
             Self::Susceptibility => "χ",
-            Self::Binder => "1 − ⟨m⁴⟩/(3⟨m²⟩²)",
+            Self::Binder => "U",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod finish;
+mod hopfield;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,6 +66,13 @@ pub struct Train {
     /// Train no classifier
     #[arg(long, help_heading = "Learning")]
     pub unsupervised: bool,
+    /// What to make of the data: a network of restricted Boltzmann machines; or a Hopfield network, which stores the cases as patterns of
+    /// −1 and 1 (dbn recall finds them again)
+    #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
+    pub model: Kind,
+    /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
+    #[arg(long, value_name = "RULE", default_value = "hebb", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
+    pub rule: String,
     /// Seed of every random choice [default: the recipe's]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub seed: Option<u64>,
@@ -99,6 +107,13 @@ pub struct Train {
     pub tf32: bool,
 }
 
+/// What is made of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    Dbn,
+    Hopfield,
+}
+
 /// The help of `--recipe`.
 fn recipes() -> String {
     format!(
@@ -117,6 +132,7 @@ const TRAIN: &str = "Examples:
   dbn train table.csv --label-column species --drop id --missing gibbs
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
+  dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits
   dbn train --resume runs/mnist                   go on where it was stopped
 The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
   --set 'layers.*.epochs=20'               times through the data
@@ -141,7 +157,10 @@ fn long_help_of_train() -> String {
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    train(args, bars, quiet, &|text| output::line(text))
+    match args.model {
+        Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
+        Kind::Hopfield => hopfield::run(args),
+    }
 }
 
 /// What is trained: the arguments, looked up.

@@ -1,0 +1,87 @@
+//! `dbn train --model hopfield`: patterns are stored, in one step.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use candle_boltzmann::hopfield::{End, Hopfield, Memory, Rule, Updates};
+use candle_core::{Device, Tensor};
+use candle_dbn::viz::images::{self, Contrast, shape_of};
+
+use super::Train;
+use crate::commands::recall::FILE;
+use crate::inputs::{self, Patterns};
+use crate::output::{self, Usage};
+
+/// The most patterns in the picture.
+const PICTURED: usize = 100;
+
+/// Stores the cases, and says how many of them are stable.
+pub fn run(args: &Train) -> Result<()> {
+    let without_meaning = [
+        ("--recipe", args.recipe.is_some()),
+        ("--set", !args.settings.is_empty()),
+        ("--layers", !args.layers.is_empty()),
+        ("--visible", args.visible.is_some()),
+        ("--resume", args.resume.is_some()),
+        ("--dry-run", args.dry_run),
+        ("--standardise", args.standardise),
+        ("--min-max", args.min_max),
+    ];
+    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Usage::of(anyhow!("{option}: has no meaning for a Hopfield network")));
+    }
+    let rule: Rule = args.rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
+    let source = args.data.as_deref().unwrap_or("digits");
+    let Patterns { patterns, image } = inputs::patterns(source, &args.data_options)?;
+    let dir = args.out.clone().unwrap_or_else(|| free_folder(source));
+    std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
+    output::check_free(&[dir.join(FILE)], false)
+        .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
+    let network = Hopfield::store(&patterns, rule)?;
+    let memory = Memory { network, patterns, rule, image };
+    memory.save(dir.join(FILE))?;
+    let Memory { network, patterns, .. } = &memory;
+    if !args.no_pictures {
+        let shown: Vec<f64> = patterns.iter().take(PICTURED).flatten().copied().collect();
+        let count = patterns.len().min(PICTURED);
+        let tiles =
+            Tensor::from_vec(shown, (count, network.size()), &Device::Cpu)?.affine(0.5, 0.5)?;
+        let image = shape_of(network.size(), memory.image);
+        images::write_grid(
+            &dir.join("patterns.png"),
+            &tiles,
+            &[],
+            image,
+            10.min(count),
+            Contrast::Unit,
+        )?;
+    }
+    let is_stable = |pattern: &&Vec<f64>| -> bool {
+        let recall = network.recall(pattern, Updates::Asynchronous, 1);
+        recall.is_ok_and(|recall| recall.end == End::FixedPoint)
+    };
+    let stable = patterns.iter().filter(is_stable).count();
+    output::line(format!("run {}", dir.display()))?;
+    output::line(format!(
+        "{} patterns of {} units stored, load {:.3}; {stable} of them are stable",
+        patterns.len(),
+        network.size(),
+        patterns.len() as f64 / network.size() as f64
+    ))?;
+    if stable < patterns.len() && rule == Rule::Hebb {
+        output::note(
+            "patterns that are alike disturb each other: --rule pseudo-inverse holds them, and fewer (--limit) are easier",
+        );
+    }
+    Ok(())
+}
+
+/// runs/hopfield-NAME, with a number where there is one already.
+fn free_folder(source: &str) -> PathBuf {
+    let name = Path::new(source).file_stem().map_or("data".into(), |name| name.to_string_lossy());
+    let folder = |number: usize| match number {
+        1 => PathBuf::from(format!("runs/hopfield-{name}")),
+        _ => PathBuf::from(format!("runs/hopfield-{name}-{number}")),
+    };
+    (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
+}
