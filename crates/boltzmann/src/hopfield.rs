@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 use rbm_core::state::{State, get};
 use rbm_core::{Checkpoint, Error, Result, Rng, Units};
 use serde::{Deserialize, Serialize};
@@ -237,6 +238,20 @@ impl Hopfield {
             }
         }
         Ok(recall)
+    }
+
+    /// [`Hopfield::recall`] of many cues, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hopfield::recall`].
+    pub fn recall_all(
+        &self,
+        cues: &[Vec<f64>],
+        updates: Updates,
+        sweeps: usize,
+    ) -> Result<Vec<Recall>> {
+        cues.par_iter().map(|cue| self.recall(cue, updates, sweeps)).collect()
     }
 
     /// The network as spins on a graph, whose couplings are W: for temperatures above 0.

@@ -3,6 +3,7 @@
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
 
+pub mod exact;
 mod files;
 mod graph;
 pub mod hopfield;
@@ -11,7 +12,7 @@ mod named;
 mod observables;
 
 pub use graph::Graph;
-pub use observables::{Estimate, Measurement, Walk};
+pub use observables::{Estimate, Measurement, Start, Walk};
 
 /// The program of this package's README, compiled and run as a test.
 #[cfg(doctest)]

@@ -25,6 +25,18 @@ pub struct Walk {
     pub burn_in: usize,
     /// Sweeps of each, after every one of which it is measured.
     pub sweeps: usize,
+    /// Where chains begin.
+    pub start: Start,
+}
+
+/// Where chains begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// At configurations drawn evenly; the first half of the burn-in cools.
+    #[default]
+    Even,
+    /// With all units alike, at the temperature itself: where a machine orders, chains from elsewhere may stay between two domains.
+    Alike,
 }
 
 /// A number and its standard error.
@@ -89,10 +101,11 @@ impl Graph {
         let machine = self.machine(DType::F32, device)?;
         machine.check_normalisable()?;
         let binary = machine.binary_graph()?;
-        let mut walkers = Walkers::start(&machine, binary.as_ref(), walk.chains, rng)?;
+        let mut walkers = Walkers::start(&machine, binary.as_ref(), walk, 1.0 / temperature, rng)?;
         let hottest = self.temperatures().map_or(temperature, |[hottest, _]| hottest);
         let cooling = walk.burn_in / 2;
-        let beta = |sweep: usize| match hottest > temperature && sweep < cooling {
+        let cools = hottest > temperature && walk.start == Start::Even;
+        let beta = |sweep: usize| match cools && sweep < cooling {
             true => (hottest / temperature).powf(sweep as f64 / cooling as f64) / hottest,
             false => 1.0 / temperature,
         };
@@ -129,15 +142,24 @@ impl<'a> Walkers<'a> {
     fn start(
         machine: &'a Machine,
         graph: Option<&'a BinaryGraph>,
-        count: usize,
+        walk: &Walk,
+        beta: f64,
         rng: &mut Rng,
     ) -> Result<Self> {
+        let (count, is_alike) = (walk.chains, walk.start == Start::Alike);
         if let Some(graph) = graph {
-            return Ok(Self::Graph(GraphChains::evenly(graph, count, rng)?));
+            return Ok(Self::Graph(match is_alike {
+                true => GraphChains::at(graph, &vec![vec![graph.low(); graph.len()]; count])?,
+                false => GraphChains::evenly(graph, count, rng)?,
+            }));
         }
         let path = AnnealingPath::temperature(machine)?;
-        let start = path.sample_at_zero(machine, count, rng)?;
-        let chains = path.chains(machine, start, &beta_column(machine, &vec![0.0; count])?, rng)?;
+        let (start, beta) = match (is_alike, machine.rest().discrete()) {
+            (true, Some(discrete)) => (discrete.configuration(0..1)?.repeat((count, 1))?, beta),
+            _ => (path.sample_at_zero(machine, count, rng)?, 0.0),
+        };
+        let betas = beta_column(machine, &vec![beta; count])?;
+        let chains = path.chains(machine, start, &betas, rng)?;
         Ok(Self::Machine { machine, path, chains })
     }
 

@@ -135,17 +135,16 @@ pub fn run(args: &Recall) -> Result<()> {
 fn ways(args: &Recall, network: &Hopfield, cues: &[Vec<f64>], rng: &mut Rng) -> Result<Vec<Way>> {
     let Some(temperature) = args.temperature else {
         let updates = if args.synchronous { Updates::Synchronous } else { Updates::Asynchronous };
-        let way = |cue: &Vec<f64>| -> Result<Way> {
-            let hopfield::Recall { states, energies, end } =
-                network.recall(cue, updates, args.sweeps as usize)?;
+        let recalls = network.recall_all(cues, updates, args.sweeps as usize)?;
+        let way = |hopfield::Recall { states, energies, end }| {
             let end = match end {
                 End::FixedPoint => "stable",
                 End::TwoCycle => "two in turn",
                 End::Unsettled => "still moving",
             };
-            Ok(Way { states, energies, end })
+            Way { states, energies, end }
         };
-        return cues.iter().map(way).collect();
+        return Ok(recalls.into_iter().map(way).collect());
     };
     let graph = network.graph();
     let machine = graph.machine(candle_core::DType::F32, &Device::Cpu)?;

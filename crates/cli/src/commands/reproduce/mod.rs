@@ -1,6 +1,7 @@
 //! `dbn reproduce`
 
 mod experiments;
+mod machines;
 mod search;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +24,12 @@ use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{inputs, output};
 
-/// Train a published experiment by its recipe, and print its number beside the published one
+/// Repeat a published experiment, and print its number beside the published one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn reproduce                                          what there is
   dbn reproduce bars-and-stripes
+  dbn reproduce ising                                    an Ising model beside Onsager's curve
   dbn reproduce mnist-16 --data mnist/
   dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part first
 Stopped at any time, the same command goes on where it was.")]
@@ -105,12 +107,21 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
             let text = [e.name, e.what, e.theirs, e.takes];
             text.map(str::to_owned).to_vec()
         });
+        let machines = machines::KNOWN.iter().map(|known| {
+            let text = [known.name, known.what, known.theirs, known.takes];
+            text.map(str::to_owned).to_vec()
+        });
+        let rows = rows.chain(machines);
         let header = ["experiment", "what is measured", "theirs", "takes"];
         output::line(output::texts(&header, rows.collect()))?;
         return Ok(());
     };
+    if let Some(known) = machines::KNOWN.iter().find(|known| known.name == name) {
+        return machines::run(known, args, bars);
+    }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
-        let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        let known = machines::KNOWN.iter().map(|known| known.name);
+        let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).chain(known).collect();
         let found = quoted(name, names.iter().copied());
         Usage::of(anyhow!("expected one of {}, found {found}", names.join(", ")))
     })?;

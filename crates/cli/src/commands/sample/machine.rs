@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use candle_boltzmann::{Estimate, Graph, Measurement, Walk};
+use candle_boltzmann::{Estimate, Graph, Measurement, Start, Walk};
 use candle_core::Tensor;
 use candle_dbn::viz::images::{self, Contrast};
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -126,6 +126,7 @@ pub fn run(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
         chains: args.chains as usize,
         burn_in: args.burn_in.unwrap_or(sweeps / 5) as usize,
         sweeps: sweeps as usize,
+        start: if args.ordered { Start::Alike } else { Start::Even },
     };
     let each = walk.burn_in + walk.sweeps;
     let bar = progress::bar(bars, (each * temperatures.len()) as u64);
@@ -198,7 +199,7 @@ fn warn(measured: &[Measurement]) {
         let highest = row.r_hats.into_iter().flatten().fold(0.0, f64::max);
         if highest > MOST_R_HAT {
             output::note(format!(
-                "T = {}: the chains have not been to the same places (R̂ {highest:.2}): errors are too small; more --sweeps, or a longer --burn-in",
+                "T = {}: the chains have not been to the same places (R̂ {highest:.2}): errors are too small; more --sweeps, a longer --burn-in or --ordered may help",
                 row.temperature
             ));
         }

@@ -101,6 +101,9 @@ pub struct Sample {
     /// Sweeps before anything is measured; the first half of them cools down [default: a fifth of --sweeps]
     #[arg(long, value_name = "N", help_heading = "Machines")]
     pub burn_in: Option<u32>,
+    /// Start the chains of a machine with all units alike, not at random: for temperatures at which it orders
+    #[arg(long, help_heading = "Machines")]
+    pub ordered: bool,
     /// Print one JSON object
     #[arg(long, help_heading = "Machines")]
     pub json: bool,
@@ -166,9 +169,8 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     if machine::is_meant(args) {
         return machine::run(args, bars, &mut rng);
     }
-    if !args.temperature.is_empty() || args.burn_in.is_some() || args.json {
-        let error =
-            "--temperature, --burn-in, --json: expected with a machine, such as ising:32x32";
+    if !args.temperature.is_empty() || args.burn_in.is_some() || args.ordered || args.json {
+        let error = "--temperature, --burn-in, --ordered, --json: expected with a machine, such as ising:32x32";
         return Err(Usage::of(anyhow!("{error}, found the run {}", args.run.display())));
     }
     if args.sweeps.is_some() && !args.tempered {

@@ -1,0 +1,391 @@
+//! Reproductions that learn nothing: lattices, glasses and memories beside what is known of them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use candle_boltzmann::hopfield::{
+    Hopfield, Rule, Updates, overlap, overlap_in_theory, random_patterns,
+};
+use candle_boltzmann::{Estimate, Measurement, Start, Walk, exact, lattice};
+use candle_core::{DType, Device};
+use candle_dbn::viz::{Mark, Plot, Series};
+use indicatif::{MultiProgress, ProgressBar};
+use rbm_core::Rng;
+use rbm_core::sampling::{SimulatedAnnealing, TemperedSearch};
+use rbm_core::state::write_whole;
+use serde::Serialize;
+
+use super::Reproduce;
+use crate::interrupt::Stopped;
+use crate::{interrupt, output, progress};
+
+/// One of them.
+pub struct Known {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub theirs: &'static str,
+    pub takes: &'static str,
+    run: fn(&mut Looking) -> Result<Found>,
+}
+
+/// All of them.
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "ising",
+        what: "energy and heat capacity of the Ising model on tori of 8 to 64 spins a side, against T",
+        theirs: "Kaufman's formula; Onsager's and Yang's curves",
+        takes: "2 minutes",
+        run: ising,
+    },
+    Known {
+        name: "spin-glass",
+        what: "lowest energies of ±J glasses of 256 and 1024 spins, by annealing and by tempering",
+        theirs: "optima by planar matching",
+        takes: "10 seconds",
+        run: spin_glass,
+    },
+    Known {
+        name: "hopfield-capacity",
+        what: "the overlap with which 1000 units hold random patterns, against the load",
+        theirs: "the theory of Amit, Gutfreund and Sompolinsky",
+        takes: "1 minute",
+        run: hopfield_capacity,
+    },
+];
+
+/// What a reproduction works with.
+struct Looking {
+    seed: u64,
+    bar: ProgressBar,
+}
+
+/// What it comes to.
+struct Found {
+    header: &'static [&'static str],
+    rows: Vec<Row>,
+    panels: Vec<Plot>,
+    /// What the table amounts to.
+    verdict: String,
+}
+
+/// One number beside the known one.
+#[derive(Debug, Serialize)]
+struct Row {
+    what: String,
+    ours: f64,
+    /// Its standard error, where it has one.
+    error: Option<f64>,
+    known: f64,
+    /// Anything else that the table shows.
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Reproduced<'a> {
+    name: &'a str,
+    seed: u64,
+    theirs: &'a str,
+    rows: &'a [Row],
+    verdict: &'a str,
+    chart: String,
+    seconds: f64,
+}
+
+/// Runs one, prints its table, and leaves the table and the chart in a folder.
+pub fn run(known: &Known, args: &Reproduce, bars: &MultiProgress) -> Result<()> {
+    let folder = || PathBuf::from(format!("runs/reproduce-{}-{}", known.name, args.seed));
+    let dir = args.out.clone().unwrap_or_else(folder);
+    std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
+    let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
+    let mut looking = Looking { seed: args.seed, bar: progress::bar(bars, 100) };
+    let found = (known.run)(&mut looking);
+    looking.bar.finish_and_clear();
+    let found = found?;
+    let chart = dir.join(format!("{}.png", known.name));
+    Plot::write_panels(&chart, &found.panels)?;
+    let reproduced = Reproduced {
+        name: known.name,
+        seed: args.seed,
+        theirs: known.theirs,
+        rows: &found.rows,
+        verdict: &found.verdict,
+        chart: chart.display().to_string(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    write_whole(&dir.join(super::RESULT), &serde_json::to_vec_pretty(&reproduced)?)?;
+    if args.json {
+        return output::json(&reproduced);
+    }
+    output::line(output::table(found.header, found.rows.iter().map(Row::cells).collect()))?;
+    output::line(&found.verdict)?;
+    output::line(chart.display().to_string())
+}
+
+impl Row {
+    fn cells(&self) -> Vec<String> {
+        let known = if self.known.is_nan() { "–".into() } else { short(self.known) };
+        let ours = match self.error {
+            Some(error) => format!("{} ± {}", short(self.ours), short(error)),
+            None => short(self.ours),
+        };
+        [vec![self.what.clone(), ours, known], self.notes.clone()].concat()
+    }
+
+    /// How many standard errors it is away.
+    fn distance(&self) -> Option<f64> {
+        Some((self.ours - self.known).abs() / self.error?).filter(|z| z.is_finite())
+    }
+}
+
+fn short(number: f64) -> String {
+    let text = format!("{number:.5}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+impl Looking {
+    /// Shows how much is done; an error where it shall stop.
+    fn at(&self, done: usize, of: usize) -> Result<()> {
+        self.bar.set_length(of as u64);
+        self.bar.set_position(done as u64);
+        match interrupt::is_asked() {
+            true => Err(Stopped("nothing was written".to_owned()).into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// How many are as near as their errors say.
+fn verdict(rows: &[Row]) -> String {
+    let distances: Vec<f64> = rows.iter().filter_map(Row::distance).collect();
+    let within = |errors: f64| distances.iter().filter(|z| **z <= errors).count();
+    let farthest = distances.iter().copied().fold(0.0, f64::max);
+    format!(
+        "of {} numbers {} lie within one standard error of the exact one, {} within two; the farthest is {farthest:.1} away",
+        distances.len(),
+        within(1.0),
+        within(2.0)
+    )
+}
+
+fn ising(looking: &mut Looking) -> Result<Found> {
+    const SIDES: [usize; 4] = [8, 16, 32, 64];
+    let steps = (0..18).map(|i| 1.6 + 0.1 * f64::from(i));
+    let mut temperatures: Vec<f64> =
+        steps.chain([2.15, 2.25, exact::CRITICAL_TEMPERATURE, 2.35, 2.45]).collect();
+    temperatures.sort_by(f64::total_cmp);
+    let mut rng = Rng::new(looking.seed);
+    let (mut rows, mut curves) = (Vec::new(), Vec::new());
+    let of = SIDES.len() * temperatures.len();
+    for (i, &side) in SIDES.iter().enumerate() {
+        let graph = lattice::ising(side, side)?;
+        let mut curve: Vec<Measurement> = Vec::new();
+        for (j, &temperature) in temperatures.iter().enumerate() {
+            looking.at(i * temperatures.len() + j, of)?;
+            // Below the critical temperature chains from elsewhere may stay between two domains.
+            let is_ordered = temperature < exact::CRITICAL_TEMPERATURE;
+            let start = if is_ordered { Start::Alike } else { Start::Even };
+            let walk = Walk { chains: 64, burn_in: 1500, sweeps: 3000, start };
+            let measured = graph.measure(temperature, &walk, &Device::Cpu, &mut rng, |_| true)?.0;
+            let (energy, heat) = exact::energy_and_heat_capacity(side, side, temperature)?;
+            let shown = [1.6, 2.0, exact::CRITICAL_TEMPERATURE, 2.5, 3.0];
+            if shown.iter().any(|t| (t - temperature).abs() < 1e-9) {
+                let of = |what: &str, ours: Estimate, known| Row {
+                    what: format!("{what}, {side}x{side}, T = {}", short(temperature)),
+                    ours: ours.value,
+                    error: Some(ours.error),
+                    known,
+                    notes: Vec::new(),
+                };
+                rows.push(of("energy", measured.energy, energy));
+                rows.push(of("heat capacity", measured.heat_capacity, heat));
+            }
+            curve.push(measured);
+        }
+        curves.push((side, curve));
+    }
+    let verdict = verdict(&rows);
+    let fine: Vec<f64> = (0..400).map(|i| 1.6 + 1.7 * f64::from(i) / 399.0).collect();
+    let panel =
+        |title: &str, y: &str, theory: Vec<Series>, of: &dyn Fn(&Measurement) -> Estimate| {
+            let mut series = theory;
+            for (side, curve) in &curves {
+                let points = curve.iter().map(|m| (m.temperature, of(m).value)).collect();
+                let mut of_side = Series::new(format!("{side}x{side}"), Mark::Points, points);
+                of_side.errors = curve.iter().map(|m| of(m).error).collect();
+                series.push(of_side);
+            }
+            Plot {
+                title: title.into(),
+                x: "temperature".into(),
+                y: y.into(),
+                is_log_x: false,
+                y_range: None,
+                series,
+            }
+        };
+    let line = |name: &str, of: &dyn Fn(f64) -> f64| {
+        Series::new(name, Mark::Line, fine.iter().map(|t| (*t, of(*t))).collect())
+    };
+    let heat = |t: f64| {
+        let step = 1e-4;
+        (exact::energy_of_infinite_lattice(t + step) - exact::energy_of_infinite_lattice(t - step))
+            / (2.0 * step)
+    };
+    let panels = vec![
+        panel(
+            "Magnetisation of the Ising model",
+            "|m|",
+            vec![line("Yang", &exact::magnetisation_of_infinite_lattice)],
+            &|m| m.magnetisation,
+        ),
+        panel(
+            "Energy of the Ising model",
+            "E/N",
+            vec![line("Onsager", &exact::energy_of_infinite_lattice)],
+            &|m| m.energy,
+        ),
+        panel(
+            "Heat capacity of the Ising model",
+            "C/N",
+            vec![line("Onsager", &|t| heat(t).min(4.0))],
+            &|m| m.heat_capacity,
+        ),
+        panel("Binder's cumulant of the Ising model", "U", Vec::new(), &|m| m.binder),
+    ];
+    Ok(Found { header: &["of the Ising model", "ours", "exact"], rows, panels, verdict })
+}
+
+fn spin_glass(looking: &mut Looking) -> Result<Found> {
+    const GLASSES: [(usize, u64, f64); 5] =
+        [(16, 1, -342.0), (16, 2, -350.0), (16, 3, -352.0), (32, 1, -1396.0), (32, 2, -1372.0)];
+    const READS: usize = 1024;
+    let mut rows = Vec::new();
+    let mut successes = Vec::new();
+    for (i, (side, glass, optimum)) in GLASSES.into_iter().enumerate() {
+        let graph = lattice::plus_minus(side, side, lattice::Boundary::Open, glass)?;
+        let machine = graph.machine(DType::F32, &Device::Cpu)?;
+        let [hottest, coldest] = graph.temperatures().context("a glass without couplings")?;
+        let mut points = Vec::new();
+        let mut solution = f64::INFINITY;
+        let lengths = if side == 16 { &[10, 30, 100, 300, 1000, 3000][..] } else { &[1000][..] };
+        for (j, &sweeps) in lengths.iter().enumerate() {
+            looking.at(10 * i + j, 10 * GLASSES.len())?;
+            let start = std::time::Instant::now();
+            let annealing = SimulatedAnnealing::between(hottest, coldest, sweeps)?;
+            let reads = if side == 16 { READS } else { READS / 8 };
+            let best = annealing.run(&machine, reads, &mut Rng::new(looking.seed))?;
+            let seconds = start.elapsed().as_secs_f64() / reads as f64;
+            let success = best.hits(optimum, 1e-3) as f64 / reads as f64;
+            points.push((sweeps as f64, success));
+            if success > 0.0 {
+                let repeats = (0.01f64.ln() / (1.0 - success.min(0.99)).ln()).max(1.0);
+                solution = solution.min(seconds * repeats);
+            }
+        }
+        if side == 16 {
+            successes.push(Series::new(format!("seed {glass}"), Mark::Points, points));
+        }
+        looking.at(10 * i + 8, 10 * GLASSES.len())?;
+        let start = std::time::Instant::now();
+        let search = TemperedSearch { coldest, hottest, sweeps: 100_000, has_clusters: true };
+        let best = search.run(&machine, 2, &mut Rng::new(looking.seed), |_, lowest| {
+            lowest > optimum + 1e-3 && !interrupt::is_asked()
+        })?;
+        let ours = best.lowest().context("no search was made")?;
+        let annealed = match solution.is_finite() {
+            true => format!("{:.1} ms", 1e3 * solution),
+            false => "never".to_owned(),
+        };
+        rows.push(Row {
+            what: format!("pmj:{side}x{side}:seed={glass}"),
+            ours,
+            error: None,
+            known: optimum,
+            notes: vec![annealed, format!("{:.1} ms", 1e3 * start.elapsed().as_secs_f64())],
+        });
+    }
+    let reached = rows.iter().filter(|row| row.ours <= row.known + 1e-3).count();
+    let verdict = format!("{reached} of {} optima are reached, and none is passed", rows.len());
+    let verdict = match rows.iter().any(|row| row.ours < row.known - 1e-3) {
+        true => "an energy below the optimum: something is wrong".to_owned(),
+        false => verdict,
+    };
+    let panels = vec![Plot {
+        title: "Reads of annealing that end in an optimum, 16x16".into(),
+        x: "sweeps of a read".into(),
+        y: "share of reads".into(),
+        is_log_x: true,
+        y_range: None,
+        series: successes,
+    }];
+    let header = &["glass", "lowest energy", "optimum", "annealing, 99 %", "tempering"];
+    Ok(Found { header, rows, panels, verdict })
+}
+
+fn hopfield_capacity(looking: &mut Looking) -> Result<Found> {
+    const LOADS: [f64; 10] = [0.05, 0.08, 0.1, 0.11, 0.12, 0.13, 0.138, 0.15, 0.16, 0.17];
+    const SIZES: [usize; 2] = [250, 1000];
+    const CUES: usize = 100;
+    let mut rows = Vec::new();
+    let mut series = vec![Series::new(
+        "theory, infinitely many units",
+        Mark::Line,
+        (1..=1379)
+            .filter_map(|i| {
+                overlap_in_theory(f64::from(i) * 1e-4).map(|m| (f64::from(i) * 1e-4, m))
+            })
+            .collect(),
+    )];
+    for (i, size) in SIZES.into_iter().enumerate() {
+        let (mut points, mut errors) = (Vec::new(), Vec::new());
+        for (j, load) in LOADS.into_iter().enumerate() {
+            looking.at(i * LOADS.len() + j, SIZES.len() * LOADS.len())?;
+            let count = (load * size as f64).round() as usize;
+            let mut rng = Rng::new(looking.seed).split((1000 * size + count) as u64);
+            let patterns = random_patterns(count, size, &mut rng);
+            let network = Hopfield::store(&patterns, Rule::Hebb)?;
+            let cues = &patterns[..count.min(CUES)];
+            let recalled = network.recall_all(cues, Updates::Asynchronous, 1000)?;
+            let overlaps: Vec<f64> = recalled
+                .iter()
+                .zip(cues)
+                .map(|(recall, cue)| overlap(recall.result(), cue))
+                .collect();
+            let cues = overlaps.len() as f64;
+            let mean = overlaps.iter().sum::<f64>() / cues;
+            let variance = overlaps.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (cues - 1.0);
+            let error = (variance / cues).sqrt();
+            points.push((load, mean));
+            errors.push(error);
+            if size == 1000 {
+                let held = overlaps.iter().filter(|m| **m > 0.9).count();
+                rows.push(Row {
+                    what: format!("{load}"),
+                    ours: mean,
+                    error: Some(error),
+                    known: overlap_in_theory(load).unwrap_or(f64::NAN),
+                    notes: vec![format!("{held} of {}", overlaps.len())],
+                });
+            }
+        }
+        let mut of_size = Series::new(format!("{size} units"), Mark::Points, points);
+        of_size.errors = errors;
+        series.push(of_size);
+    }
+    let panels = vec![Plot {
+        title: "How well a Hopfield network holds random patterns".into(),
+        x: "load (patterns a unit)".into(),
+        y: "overlap with the pattern".into(),
+        is_log_x: false,
+        y_range: None,
+        series,
+    }];
+    let verdict = "up to a load of 0.12 patterns are held nearly bit for bit; above 0.138 the theory of infinitely many units has them lost, \
+                   and a thousand units lose them gradually"
+        .to_owned();
+    let header = &["load", "overlap, 1000 units", "theory", "held (above 0.9)"];
+    Ok(Found { header, rows, panels, verdict })
+}
