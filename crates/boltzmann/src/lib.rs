@@ -3,16 +3,22 @@
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
 
+mod elimination;
 pub mod exact;
+mod field;
 mod files;
 mod graph;
 pub mod hopfield;
 pub mod lattice;
 mod named;
 mod observables;
+mod uai;
 
+pub use elimination::Mode;
+pub use field::{Beliefs, Clique, MarkovField};
 pub use graph::Graph;
 pub use observables::{Estimate, Measurement, Start, Walk};
+pub use uai::read_evidence;
 
 /// The program of this package's README, compiled and run as a test.
 #[cfg(doctest)]

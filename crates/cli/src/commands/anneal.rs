@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_boltzmann::Graph;
-use candle_core::{DType, Tensor};
+use candle_boltzmann::{Graph, MarkovField, Mode};
+use candle_core::{DType, Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
 use rbm_core::model::Machine;
@@ -26,6 +26,7 @@ use crate::{interrupt, output, progress, tables};
   dbn anneal pmj:16x16:seed=1 --target -342 --json        how often, and how soon, a known optimum is found
   dbn anneal pmj:32x32:seed=2 --tempering --target -1372  a harder one, by parallel tempering with cluster moves
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
+  dbn anneal pmj:12x12:seed=1 --exact                     the lowest energy there is, and how many configurations have it
   dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
 MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus;
 sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a file: a list of edges (rudy, Gset), Matrix Market, a problem of
@@ -54,6 +55,9 @@ pub struct Anneal {
     /// Parallel tempering in place of falling temperatures
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
+    /// Count the ground states instead, exactly: where no table on the way exceeds 2^24 numbers, as of lattices 20 wide
+    #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
+    pub exact: bool,
     /// The energy that counts as a success, where it is known
     #[arg(long, value_name = "ENERGY", allow_negative_numbers = true, help_heading = "Annealing")]
     pub target: Option<f64>,
@@ -110,6 +114,9 @@ struct Annealed<'a> {
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let graph = inputs::graph(&args.model)?;
+    if args.exact {
+        return count(args, &graph, bars);
+    }
     let search = Search::of(args, &graph)?;
     let (units, reads) = (graph.units.width(), search.reads);
     let chains = if args.tempering { 32 * reads } else { reads };
@@ -118,15 +125,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         let error = anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} spins");
         return Err(Usage::of(error));
     }
-    if let Some(out) = &args.out {
-        output::check_free(&[out], args.force)?;
-        if out.extension().is_none_or(|extension| extension != "npy" && extension != "png") {
-            return Err(Usage::of(anyhow::anyhow!(
-                "--out {}: expected .npy or .png",
-                out.display()
-            )));
-        }
-    }
+    check_out(args)?;
     let machine = graph.machine(DType::F32, &args.place.find()?)?;
     let bar = progress::bar(bars, args.sweeps.into());
     let (_caught, start) = (interrupt::catch()?, Instant::now());
@@ -141,8 +140,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     if let Some(out) = &args.out {
         let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
         let rest_and_last = machine.configuration(&best.rest, &best.last)?;
-        let image = graph.shape.unwrap_or([1, units]).into();
-        write(out, &graph.units, &rest_and_last.narrow(0, read, 1)?, image)?;
+        write(out, &graph, &rest_and_last.narrow(0, read, 1)?)?;
     }
     if args.json {
         return output::json(&found);
@@ -150,19 +148,89 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     found.print()
 }
 
+/// The ground states, counted.
+fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
+    check_out(args)?;
+    let spinner = progress::spinner(bars, "counting");
+    let start = Instant::now();
+    let mode = MarkovField::of_graph(graph).and_then(|field| field.mode(&[]));
+    spinner.finish_and_clear();
+    let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
+    let counted = Counted {
+        model: &args.model,
+        units: graph.sites(),
+        edges: graph.edges.len(),
+        energy: -log_potential,
+        ground_states: count,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if let Some(out) = &args.out {
+        let values = match graph.units {
+            Units::Potts { states: all, .. } => states
+                .iter()
+                .flat_map(|&state| (0..all).map(move |of| f32::from(u8::from(of == state))))
+                .collect(),
+            _ => {
+                let (low, high) = graph.units.range();
+                states.iter().map(|&state| if state == 1 { high } else { low }).collect::<Vec<_>>()
+            }
+        };
+        let configuration = Tensor::from_vec(values, (1, graph.units.width()), &Device::Cpu)?;
+        write(out, graph, &configuration)?;
+    }
+    if args.json {
+        return output::json(&counted);
+    }
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let rows = vec![
+        row("units, edges", format!("{}, {}", counted.units, counted.edges)),
+        row("lowest energy", format!("{} (exact)", counted.energy)),
+        row("ground states", counted.ground_states.to_string()),
+        row("time", format!("{:.3} s", counted.seconds)),
+    ];
+    output::line(output::texts(&[&args.model, ""], rows))
+}
+
+/// What counting finds.
+#[derive(Debug, Serialize)]
+struct Counted<'a> {
+    model: &'a str,
+    units: usize,
+    edges: usize,
+    energy: f64,
+    ground_states: f64,
+    seconds: f64,
+}
+
+/// Errors unless the file of the best configuration may be written.
+fn check_out(args: &Anneal) -> Result<()> {
+    let Some(out) = &args.out else { return Ok(()) };
+    output::check_free(&[out], args.force)?;
+    if out.extension().is_none_or(|extension| extension != "npy" && extension != "png") {
+        return Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy or .png", out.display())));
+    }
+    Ok(())
+}
+
 /// One configuration, `(1, units)`.
-fn write(
-    out: &Path,
-    units: &Units,
-    configuration: &Tensor,
-    (rows, columns): (usize, usize),
-) -> Result<()> {
+fn write(out: &Path, graph: &Graph, configuration: &Tensor) -> Result<()> {
+    let [rows, columns] = graph.shape.unwrap_or([1, graph.sites()]);
+    let configuration = match graph.units {
+        // The number of each site's state.
+        Units::Potts { sites, states } => {
+            configuration.reshape((1, sites, states))?.argmax(2)?.to_dtype(DType::F32)?
+        }
+        _ => configuration.clone(),
+    };
     if out.extension().is_some_and(|extension| extension == "npy") {
         let bytes = tables::npy_bytes(&configuration.reshape((rows, columns))?)?;
         return Ok(write_whole(out, &bytes)?);
     }
-    // The lower value is black, the upper one white.
-    let (low, high) = units.range();
+    // The lowest value is black, the highest white.
+    let (low, high) = match graph.units {
+        Units::Potts { states, .. } => (0.0, states.saturating_sub(1).max(1) as f32),
+        _ => graph.units.range(),
+    };
     let scale = 1.0 / f64::from(high - low);
     let grey = configuration.affine(scale, -f64::from(low) * scale)?;
     Ok(images::write_grid(out, &grey, &[], (rows, columns), 1, Contrast::Unit)?)

@@ -9,6 +9,7 @@ mod embed;
 mod encode;
 mod evaluate;
 mod import;
+mod infer;
 mod inspect;
 mod manual;
 #[cfg(feature = "hub")]
@@ -31,7 +32,7 @@ use indicatif::MultiProgress;
 use crate::inputs;
 use crate::logging::Logging;
 
-/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, recall, bench, reproduce.
+/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, recall, infer, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -68,6 +69,7 @@ pub enum Command {
     Import(import::Import),
     Anneal(anneal::Anneal),
     Recall(recall::Recall),
+    Infer(infer::Infer),
     Bench(bench::Bench),
     Reproduce(reproduce::Reproduce),
     Completions(manual::Completions),
@@ -118,6 +120,7 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         Command::Data(args) => data::run(args, bars),
         Command::Anneal(args) => anneal::run(args, bars),
         Command::Recall(args) => recall::run(args),
+        Command::Infer(args) => infer::run(args, bars),
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
         Command::Completions(args) => manual::completions(args, Args::command()),

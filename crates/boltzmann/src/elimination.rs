@@ -1,0 +1,393 @@
+//! Exact inference: variables are summed out, or maximised over, one after the other (Dechter 1999). What it costs is decided by the
+//! largest table on the way.
+
+use std::collections::BTreeSet;
+
+use rbm_core::{Error, Result};
+use serde::Serialize;
+
+use crate::field::{Beliefs, MarkovField, check_temperature};
+
+/// The largest table: 2²⁴ numbers, 128 MiB.
+const MOST: f64 = 24.0;
+/// The most numbers of all tables together: 4 GiB.
+const MOST_IN_ALL: f64 = 536_870_912.0;
+/// How near to the highest another value counts as the same, relative to it.
+const TIE: f64 = 1e-9;
+
+/// The most probable configuration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mode {
+    /// A state for each variable.
+    pub states: Vec<usize>,
+    /// Σ log φ of it, at temperature 1: −E.
+    pub log_potential: f64,
+    /// How many configurations are as good, to nine digits.
+    pub count: f64,
+}
+
+/// A table over some variables, the last fastest.
+#[derive(Debug, Clone)]
+struct Table {
+    scope: Vec<usize>,
+    values: Vec<f64>,
+    /// How many configurations of what was maximised over reach the value; empty where it is summed.
+    counts: Vec<f64>,
+}
+
+/// One variable taken out.
+struct Step {
+    variable: usize,
+    /// The tables that have it, by number.
+    inputs: Vec<usize>,
+    /// The variables of the product of these: those that are left, then it.
+    scope: Vec<usize>,
+    output: usize,
+}
+
+/// A way through all variables.
+struct Elimination<'a> {
+    field: &'a MarkovField,
+    tables: Vec<Table>,
+    steps: Vec<Step>,
+    known: Vec<Option<usize>>,
+}
+
+impl MarkovField {
+    /// Marginals of all variables and cliques, and log Z, at temperature `tau`, given states of some variables: exactly.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not, a temperature that is not above 0, and where a table would have more than 2²⁴ numbers.
+    pub fn infer(&self, tau: f64, given: &[(usize, usize)]) -> Result<Beliefs> {
+        check_temperature(tau)?;
+        let mut elimination = Elimination::of(self, given, 1.0 / tau, false)?;
+        elimination.forward(false);
+        let log_partition = elimination.total().0;
+        let (adjoints, originals) = elimination.backward();
+        let mut marginals = Vec::new();
+        for (variable, &states) in self.states.iter().enumerate() {
+            marginals.push(match elimination.known[variable] {
+                Some(known) => {
+                    (0..states).map(|state| f64::from(u8::from(state == known))).collect()
+                }
+                None => adjoints[originals + variable].clone(),
+            });
+        }
+        let cliques = self.cliques.iter().enumerate().map(|(number, clique)| {
+            let mut table = vec![0.0; clique.log_potential.len()];
+            let left = &elimination.tables[number].scope;
+            for (place, p) in adjoints[number].iter().enumerate() {
+                let mut x: Vec<usize> =
+                    elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
+                unpack(place, left, &self.states, &mut x);
+                table[pack(&clique.scope, &self.states, &x)] = *p;
+            }
+            table
+        });
+        Ok(Beliefs { cliques: cliques.collect(), marginals, log_partition })
+    }
+
+    /// The most probable configuration given states of some variables, and how many are as good. It is the same at every temperature.
+    ///
+    /// # Errors
+    ///
+    /// As [`MarkovField::infer`].
+    pub fn mode(&self, given: &[(usize, usize)]) -> Result<Mode> {
+        let mut elimination = Elimination::of(self, given, 1.0, true)?;
+        elimination.forward(true);
+        let (log_potential, count) = elimination.total();
+        let mut x: Vec<usize> = elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
+        for step in elimination.steps.iter().rev() {
+            let value = |state: usize, x: &mut Vec<usize>| -> f64 {
+                x[step.variable] = state;
+                let of = |&number: &usize| {
+                    let table = &elimination.tables[number];
+                    table.values[pack(&table.scope, &self.states, x)]
+                };
+                step.inputs.iter().map(of).sum()
+            };
+            let values: Vec<f64> =
+                (0..self.states[step.variable]).map(|state| value(state, &mut x)).collect();
+            let best = (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b]));
+            x[step.variable] = best.unwrap_or(0);
+        }
+        Ok(Mode { states: x, log_potential, count })
+    }
+
+    /// log₂ of the largest table that exact inference would need, given the variables of `given`.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not.
+    pub fn width(&self, given: &[(usize, usize)]) -> Result<f64> {
+        let known = self.check_evidence(given)?;
+        Ok(self.order(&known).1)
+    }
+
+    /// An order in which to take variables out, log₂ of its largest table, and the sum of its tables: the better of the order that adds the
+    /// fewest edges at each step and the order of the variables.
+    fn order(&self, known: &[Option<usize>]) -> (Vec<usize>, f64, f64) {
+        let natural: Vec<usize> = (0..self.states.len()).filter(|v| known[*v].is_none()).collect();
+        let by_number = self.cost(known, |left, _| left.iter().next().copied());
+        let by_fill = if natural.len() <= 4096 {
+            self.cost(known, |left, neighbours| {
+                let fill = |v: &usize| -> (usize, usize) {
+                    let around: Vec<usize> = neighbours[*v].iter().copied().collect();
+                    let pairs = around.iter().enumerate();
+                    let missing = pairs.map(|(i, a)| {
+                        around[i + 1..].iter().filter(|b| !neighbours[*a].contains(b)).count()
+                    });
+                    (missing.sum(), around.len())
+                };
+                left.iter().min_by_key(|v| fill(v)).copied()
+            })
+        } else {
+            by_number.clone()
+        };
+        if by_fill.1 < by_number.1 { by_fill } else { by_number }
+    }
+
+    /// The order that `next` chooses among the variables that are left and their neighbours.
+    fn cost(
+        &self,
+        known: &[Option<usize>],
+        next: impl Fn(&BTreeSet<usize>, &[BTreeSet<usize>]) -> Option<usize>,
+    ) -> (Vec<usize>, f64, f64) {
+        let mut neighbours = vec![BTreeSet::new(); self.states.len()];
+        for clique in &self.cliques {
+            let scope: Vec<usize> =
+                clique.scope.iter().copied().filter(|v| known[*v].is_none()).collect();
+            for &a in &scope {
+                neighbours[a].extend(scope.iter().copied().filter(|b| *b != a));
+            }
+        }
+        let mut left: BTreeSet<usize> =
+            (0..self.states.len()).filter(|v| known[*v].is_none()).collect();
+        let (mut order, mut widest, mut all) = (Vec::new(), 0f64, 0f64);
+        while let Some(variable) = next(&left, &neighbours) {
+            left.remove(&variable);
+            let around = std::mem::take(&mut neighbours[variable]);
+            let size: f64 =
+                around.iter().chain([&variable]).map(|v| (self.states[*v] as f64).log2()).sum();
+            widest = widest.max(size);
+            all += size.exp2();
+            // Wider than can be: no need to know by how much.
+            if widest > 2.0 * MOST {
+                return (order, widest, all);
+            }
+            for &a in &around {
+                neighbours[a].remove(&variable);
+                neighbours[a].extend(around.iter().copied().filter(|b| *b != a));
+            }
+            order.push(variable);
+        }
+        (order, widest, all)
+    }
+}
+
+impl<'a> Elimination<'a> {
+    fn of(
+        field: &'a MarkovField,
+        given: &[(usize, usize)],
+        beta: f64,
+        counts: bool,
+    ) -> Result<Self> {
+        let known = field.check_evidence(given)?;
+        let (order, widest, all) = field.order(&known);
+        if widest > MOST || all > MOST_IN_ALL {
+            let expected = format!(
+                "tables of at most 2^{MOST} numbers, 2^29 in all (sampling has no such bound)"
+            );
+            return Err(Error::invalid("exact inference", expected, format!("2^{widest:.1}")));
+        }
+        let mut tables = Vec::new();
+        for clique in &field.cliques {
+            let scope: Vec<usize> =
+                clique.scope.iter().copied().filter(|v| known[*v].is_none()).collect();
+            let size: usize = scope.iter().map(|v| field.states[*v]).product();
+            let mut x: Vec<usize> = known.iter().map(|known| known.unwrap_or(0)).collect();
+            let values = (0..size).map(|place| {
+                unpack(place, &scope, &field.states, &mut x);
+                beta * clique.log_potential[pack(&clique.scope, &field.states, &x)]
+            });
+            let values: Vec<f64> = values.collect();
+            tables.push(Table { scope, counts: ones(values.len(), counts), values });
+        }
+        // A table of zeros for each variable: what log Z changes by with it is the variable's marginal.
+        for (variable, &states) in field.states.iter().enumerate() {
+            let (scope, size) = match known[variable] {
+                Some(_) => (Vec::new(), 1),
+                None => (vec![variable], states),
+            };
+            tables.push(Table { scope, values: vec![0.0; size], counts: ones(size, counts) });
+        }
+        let mut steps = Vec::new();
+        let mut is_used = vec![false; tables.len()];
+        for variable in order {
+            let has =
+                |number: &usize| !is_used[*number] && tables[*number].scope.contains(&variable);
+            let inputs: Vec<usize> = (0..tables.len()).filter(has).collect();
+            let all: BTreeSet<usize> =
+                inputs.iter().flat_map(|i| tables[*i].scope.clone()).collect();
+            let mut scope: Vec<usize> = all.into_iter().filter(|v| *v != variable).collect();
+            inputs.iter().for_each(|i| is_used[*i] = true);
+            let output = tables.len();
+            tables.push(Table { scope: scope.clone(), values: Vec::new(), counts: Vec::new() });
+            is_used.push(false);
+            scope.push(variable);
+            steps.push(Step { variable, inputs, scope, output });
+        }
+        Ok(Self { field, tables, steps, known })
+    }
+
+    /// Σ of the inputs of a step over its scope, and the product of their counts.
+    fn product(&self, step: &Step) -> (Vec<f64>, Vec<f64>) {
+        let sizes: Vec<usize> = step.scope.iter().map(|v| self.field.states[*v]).collect();
+        let size: usize = sizes.iter().product();
+        let mut values = vec![0.0; size];
+        let has_counts = step.inputs.iter().any(|i| !self.tables[*i].counts.is_empty());
+        let mut counts = ones(size, has_counts);
+        for &input in &step.inputs {
+            let table = &self.tables[input];
+            for (place, from) in
+                Places::of(&step.scope, &sizes, &table.scope, &self.field.states).enumerate()
+            {
+                values[place] += table.values[from];
+                if has_counts {
+                    counts[place] *= table.counts[from];
+                }
+            }
+        }
+        (values, counts)
+    }
+
+    /// Takes all variables out, by sums or by maxima.
+    fn forward(&mut self, is_maximum: bool) {
+        for at in 0..self.steps.len() {
+            let step = &self.steps[at];
+            let (values, counts) = self.product(step);
+            let states = self.field.states[step.variable];
+            let output = step.output;
+            let (mut left, mut left_counts) = (Vec::new(), Vec::new());
+            for (place, group) in values.chunks(states).enumerate() {
+                let highest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                if is_maximum {
+                    let is_best = |x: &f64| highest - x <= TIE * highest.abs().max(1.0);
+                    let of = counts[place * states..].iter().zip(group).filter(|(_, x)| is_best(x));
+                    left_counts.push(of.map(|(count, _)| count).sum());
+                    left.push(highest);
+                } else {
+                    let sum: f64 = group.iter().map(|x| (x - highest).exp()).sum();
+                    left.push(highest + sum.ln());
+                }
+            }
+            self.tables[output].values = left;
+            self.tables[output].counts = left_counts;
+        }
+    }
+
+    /// What is left when all variables are out: the sum of the tables without any, and the product of their counts.
+    fn total(&self) -> (f64, f64) {
+        let left = self.tables.iter().filter(|table| table.scope.is_empty());
+        left.fold((0.0, 1.0), |(sum, count), table| {
+            (sum + table.values[0], count * table.counts.first().copied().unwrap_or(1.0))
+        })
+    }
+
+    /// ∂ log Z/∂ value for every table, and where those of the variables begin.
+    fn backward(&self) -> (Vec<Vec<f64>>, usize) {
+        let mut adjoints: Vec<Vec<f64>> = self
+            .tables
+            .iter()
+            .map(|table| vec![if table.scope.is_empty() { 1.0 } else { 0.0 }; table.values.len()])
+            .collect();
+        for step in self.steps.iter().rev() {
+            let sizes: Vec<usize> = step.scope.iter().map(|v| self.field.states[*v]).collect();
+            let (values, _) = self.product(step);
+            let states = self.field.states[step.variable];
+            let output = &self.tables[step.output].values;
+            let out = std::mem::take(&mut adjoints[step.output]);
+            let shares: Vec<f64> = values
+                .iter()
+                .enumerate()
+                .map(|(place, value)| out[place / states] * (value - output[place / states]).exp())
+                .collect();
+            for &input in &step.inputs {
+                let scope = &self.tables[input].scope;
+                let places = Places::of(&step.scope, &sizes, scope, &self.field.states);
+                for (share, to) in shares.iter().zip(places) {
+                    adjoints[input][to] += share;
+                }
+            }
+            adjoints[step.output] = out;
+        }
+        (adjoints, self.field.cliques.len())
+    }
+}
+
+/// Where each place of a table over one scope lies in a table over a part of it, in order.
+struct Places {
+    sizes: Vec<usize>,
+    /// How far a step of each variable leads in the smaller table.
+    strides: Vec<usize>,
+    x: Vec<usize>,
+    place: usize,
+    left: usize,
+}
+
+impl Places {
+    fn of(scope: &[usize], sizes: &[usize], part: &[usize], states: &[usize]) -> Self {
+        let mut strides = vec![0; scope.len()];
+        let mut stride = 1;
+        for variable in part.iter().rev() {
+            if let Some(at) = scope.iter().position(|v| v == variable) {
+                strides[at] = stride;
+            }
+            stride *= states[*variable];
+        }
+        Self {
+            sizes: sizes.to_vec(),
+            strides,
+            x: vec![0; scope.len()],
+            place: 0,
+            left: sizes.iter().product(),
+        }
+    }
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let now = self.place;
+        for at in (0..self.x.len()).rev() {
+            self.x[at] += 1;
+            self.place += self.strides[at];
+            if self.x[at] < self.sizes[at] {
+                break;
+            }
+            self.place -= self.strides[at] * self.sizes[at];
+            self.x[at] = 0;
+        }
+        Some(now)
+    }
+}
+
+fn ones(count: usize, are_wanted: bool) -> Vec<f64> {
+    if are_wanted { vec![1.0; count] } else { Vec::new() }
+}
+
+/// The place of the states `x` in a table over `scope`.
+fn pack(scope: &[usize], states: &[usize], x: &[usize]) -> usize {
+    scope.iter().fold(0, |place, &v| place * states[v] + x[v])
+}
+
+/// The states of the variables of `scope` at a place.
+fn unpack(mut place: usize, scope: &[usize], states: &[usize], x: &mut [usize]) {
+    for &v in scope.iter().rev() {
+        x[v] = place % states[v];
+        place /= states[v];
+    }
+}

@@ -1,0 +1,281 @@
+//! Markov random fields: a product of clique potentials, p(x) ∝ Π φ_c(x_c)^(1/τ) at temperature τ.
+//!
+//! A clique of any number of variables has a table. Evidence anywhere makes the tables smaller.
+
+use rbm_core::{Error, Result, Rng, Units};
+use serde::Serialize;
+
+use crate::Graph;
+
+/// A potential over a few variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clique {
+    /// The variables, each once.
+    pub scope: Vec<usize>,
+    /// log φ, the last variable of the scope fastest.
+    pub log_potential: Vec<f64>,
+}
+
+/// Variables of a few states each, and the potentials of their cliques.
+///
+/// ```
+/// use candle_boltzmann::MarkovField;
+///
+/// // Two variables that want to be alike, four to one.
+/// let field = MarkovField::of_potentials(&[2, 2], &[(&[0, 1], &[4.0, 1.0, 1.0, 4.0])])?;
+/// let exact = field.infer(1.0, &[(0, 1)])?; // variable 0 is in state 1
+/// assert!((exact.marginals[1][1] - 0.8).abs() < 1e-12);
+/// assert!((field.infer(1.0, &[])?.log_partition - 10f64.ln()).abs() < 1e-12);
+/// # Ok::<(), rbm_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct MarkovField {
+    /// How many states each variable has.
+    pub states: Vec<usize>,
+    /// The cliques.
+    pub cliques: Vec<Clique>,
+}
+
+/// What is believed of the variables, exactly or from samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Beliefs {
+    /// p(state) of each variable; of evidence 1 and 0.
+    pub marginals: Vec<Vec<f64>>,
+    /// p over each clique's variables, laid out as its table; those of evidence stay in it.
+    #[serde(skip)]
+    pub cliques: Vec<Vec<f64>>,
+    /// log Σ Π φ^(1/τ) over all that agrees with the evidence. NaN where it was not counted.
+    pub log_partition: f64,
+}
+
+impl MarkovField {
+    /// A field of variables and cliques.
+    ///
+    /// # Errors
+    ///
+    /// For a variable without a state, a scope that names a variable twice or one that there is not, a table of another size, and log
+    /// potentials that are not finite: a potential of zero would split the states into parts that no sampler crosses.
+    pub fn new(states: Vec<usize>, cliques: Vec<Clique>) -> Result<Self> {
+        if states.is_empty() || states.contains(&0) {
+            let found = format!("{states:?}");
+            return Err(Error::invalid(
+                "the variables of a field",
+                "at least one, each of a state",
+                found,
+            ));
+        }
+        for (number, Clique { scope, log_potential }) in cliques.iter().enumerate() {
+            let place = || format!("clique {number}");
+            for (at, variable) in scope.iter().enumerate() {
+                if *variable >= states.len() || scope[..at].contains(variable) {
+                    let expected =
+                        format!("each of the variables 0 to {} at most once", states.len() - 1);
+                    return Err(Error::invalid(place(), expected, format!("{scope:?}")));
+                }
+            }
+            let size = scope.iter().try_fold(1usize, |size, &v| size.checked_mul(states[v]));
+            if size != Some(log_potential.len()) {
+                let expected = format!("a number for each of {size:?} combinations");
+                return Err(Error::invalid(place(), expected, log_potential.len().to_string()));
+            }
+            if let Some(wrong) = log_potential.iter().find(|x| !x.is_finite()) {
+                return Err(Error::invalid(place(), "potentials above 0", wrong.exp().to_string()));
+            }
+        }
+        Ok(Self { states, cliques })
+    }
+
+    /// A field of potentials φ, not their logarithms.
+    ///
+    /// # Errors
+    ///
+    /// As [`MarkovField::new`].
+    pub fn of_potentials(states: &[usize], cliques: &[(&[usize], &[f64])]) -> Result<Self> {
+        let clique = |(scope, potential): &(&[usize], &[f64])| Clique {
+            scope: scope.to_vec(),
+            log_potential: potential.iter().map(|x| x.ln()).collect(),
+        };
+        Self::new(states.to_vec(), cliques.iter().map(clique).collect())
+    }
+
+    /// The field of a graph: a clique for each edge (for each pair of sites, where these have several columns) and for each field.
+    ///
+    /// # Errors
+    ///
+    /// For units that are not discrete.
+    pub fn of_graph(graph: &Graph) -> Result<Self> {
+        let (states, values): (usize, &[f64]) = match graph.units {
+            Units::Spin { .. } => (2, &[-1.0, 1.0]),
+            Units::Bernoulli { .. } => (2, &[0.0, 1.0]),
+            Units::Potts { states, .. } => (states, &[]),
+            _ => {
+                let expected = "spins, Bernoulli or Potts units";
+                return Err(Error::invalid("a field", expected, graph.units.to_string()));
+            }
+        };
+        let sites = graph.sites();
+        let mut cliques = Vec::new();
+        let mut pairs = std::collections::BTreeMap::<[usize; 2], Vec<f64>>::new();
+        for (&[a, b], &coupling) in graph.edges.iter().zip(&graph.couplings) {
+            let (a, b) = (a.min(b) as usize, a.max(b) as usize);
+            if values.is_empty() {
+                let table = pairs
+                    .entry([a / states, b / states])
+                    .or_insert_with(|| vec![0.0; states * states]);
+                table[a % states * states + b % states] += coupling;
+            } else {
+                let table = pairs.entry([a, b]).or_insert_with(|| vec![0.0; 4]);
+                for (i, x) in values.iter().enumerate() {
+                    for (j, y) in values.iter().enumerate() {
+                        table[2 * i + j] += coupling * x * y;
+                    }
+                }
+            }
+        }
+        for (scope, log_potential) in pairs {
+            cliques.push(Clique { scope: scope.to_vec(), log_potential });
+        }
+        for (site, fields) in
+            graph.fields.chunks(if values.is_empty() { states } else { 1 }).enumerate()
+        {
+            if fields.iter().any(|field| *field != 0.0) {
+                let log_potential = match values {
+                    [] => fields.to_vec(),
+                    values => values.iter().map(|x| x * fields[0]).collect(),
+                };
+                cliques.push(Clique { scope: vec![site], log_potential });
+            }
+        }
+        Self::new(vec![states; sites], cliques)
+    }
+
+    /// Σ log φ of a configuration, a state for each variable: −E.
+    ///
+    /// # Errors
+    ///
+    /// For states that there are not.
+    pub fn log_potential(&self, x: &[usize]) -> Result<f64> {
+        if x.len() != self.states.len() || x.iter().zip(&self.states).any(|(x, states)| x >= states)
+        {
+            let expected = format!("a state of each of {} variables", self.states.len());
+            return Err(Error::invalid(
+                "a configuration",
+                expected,
+                format!("{} numbers", x.len()),
+            ));
+        }
+        Ok(self.cliques.iter().map(|clique| clique.log_potential[self.place(clique, x)]).sum())
+    }
+
+    /// Where the states `x` of a clique's variables lie in its table.
+    fn place(&self, clique: &Clique, x: &[usize]) -> usize {
+        clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
+    }
+
+    /// Errors unless `given` names states of variables, each variable once or twice the same.
+    pub(crate) fn check_evidence(&self, given: &[(usize, usize)]) -> Result<Vec<Option<usize>>> {
+        let mut known = vec![None; self.states.len()];
+        for &(variable, state) in given {
+            let place = || format!("the evidence of variable {variable}");
+            let Some(states) = self.states.get(variable) else {
+                let expected = format!("variables 0 to {}", self.states.len() - 1);
+                return Err(Error::invalid("evidence", expected, variable.to_string()));
+            };
+            if state >= *states {
+                let expected = format!("a state from 0 to {}", states - 1);
+                return Err(Error::invalid(place(), expected, state.to_string()));
+            }
+            if let Some(other) = known[variable].replace(state).filter(|other| *other != state) {
+                return Err(Error::invalid(place(), "one state", format!("{other} and {state}")));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Beliefs from `sweeps` sweeps of Gibbs sampling in one chain at temperature `tau`, after a fifth of them that do not count; evidence
+    /// is held. `watch` is told how many sweeps are done and ends the chain where it answers no.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not, a temperature that is not above 0, and no sweeps.
+    pub fn sample(
+        &self,
+        tau: f64,
+        given: &[(usize, usize)],
+        sweeps: usize,
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<Beliefs> {
+        use rand::RngExt;
+        let known = self.check_evidence(given)?;
+        check_temperature(tau)?;
+        if sweeps == 0 {
+            return Err(Error::invalid("sampling", "at least one sweep", "none"));
+        }
+        let mut of_variable = vec![Vec::new(); self.states.len()];
+        for (number, clique) in self.cliques.iter().enumerate() {
+            for &variable in &clique.scope {
+                of_variable[variable].push(number);
+            }
+        }
+        let start = known.iter().zip(&self.states);
+        let mut x: Vec<usize> = start
+            .map(|(known, states)| {
+                known.unwrap_or_else(|| (rng.random::<f64>() * *states as f64) as usize)
+            })
+            .collect();
+        let mut marginals: Vec<Vec<f64>> =
+            self.states.iter().map(|states| vec![0.0; *states]).collect();
+        let mut tables: Vec<Vec<f64>> =
+            self.cliques.iter().map(|clique| vec![0.0; clique.log_potential.len()]).collect();
+        let burn_in = sweeps / 5;
+        let mut counted = 0.0;
+        let mut logits = Vec::new();
+        for sweep in 0..burn_in + sweeps {
+            for variable in (0..x.len()).filter(|variable| known[*variable].is_none()) {
+                logits.clear();
+                for state in 0..self.states[variable] {
+                    x[variable] = state;
+                    let of = |&number: &usize| {
+                        let clique = &self.cliques[number];
+                        clique.log_potential[self.place(clique, &x)]
+                    };
+                    logits.push(of_variable[variable].iter().map(of).sum::<f64>() / tau);
+                }
+                x[variable] = drawn(&logits, rng.random());
+            }
+            if sweep >= burn_in {
+                counted += 1.0;
+                x.iter().zip(&mut marginals).for_each(|(state, sums)| sums[*state] += 1.0);
+                for (clique, table) in self.cliques.iter().zip(&mut tables) {
+                    table[self.place(clique, &x)] += 1.0;
+                }
+            }
+            if !watch(sweep + 1) && counted > 0.0 {
+                break;
+            }
+        }
+        marginals.iter_mut().chain(&mut tables).flatten().for_each(|sum| *sum /= counted);
+        Ok(Beliefs { marginals, cliques: tables, log_partition: f64::NAN })
+    }
+}
+
+pub(crate) fn check_temperature(tau: f64) -> Result<()> {
+    match tau > 0.0 && tau.is_finite() {
+        true => Ok(()),
+        false => Err(Error::invalid("a temperature", "a number above 0", tau.to_string())),
+    }
+}
+
+/// The state that `chance`, on [0, 1), picks by the logarithms of the states' weights.
+fn drawn(logits: &[f64], chance: f64) -> usize {
+    let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut left = chance * logits.iter().map(|logit| (logit - highest).exp()).sum::<f64>();
+    for (state, logit) in logits.iter().enumerate() {
+        left -= (logit - highest).exp();
+        if left < 0.0 {
+            return state;
+        }
+    }
+    logits.len() - 1
+}

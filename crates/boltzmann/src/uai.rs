@@ -1,0 +1,211 @@
+//! Markov random fields in UAI files, as the solvers of the UAI competitions have them; evidence, and marginals as results.
+//!
+//! `MARKOV`, how many variables, the states of each, how many cliques, the scope of each, then the table of each, the last variable fastest.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::str::FromStr;
+
+use rbm_core::{Error, Result};
+
+use crate::{Beliefs, Clique, MarkovField};
+
+/// The largest file, in bytes.
+const LONGEST: u64 = 1 << 30;
+/// The most variables.
+const MOST: usize = 1 << 22;
+
+/// The words of a file, with the line of each.
+struct Words<'a> {
+    path: &'a Path,
+    words: Vec<(usize, &'a str)>,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    fn of(path: &'a Path, text: &'a str) -> Self {
+        let lines = text.lines().enumerate();
+        let words =
+            lines.flat_map(|(i, line)| line.split_whitespace().map(move |word| (i + 1, word)));
+        Self { path, words: words.collect(), at: 0 }
+    }
+
+    fn wrong(&self, expected: impl Into<String>) -> Error {
+        let (line, found) = match self.words.get(self.at) {
+            Some((line, word)) => (*line, format!("{word:?}")),
+            None => (self.words.last().map_or(1, |(line, _)| *line), "the end of the file".into()),
+        };
+        Error::file(self.path, format!("line {line}"), expected.into(), found)
+    }
+
+    fn next<T: FromStr>(&mut self, what: &str) -> Result<T> {
+        let word = self.words.get(self.at).and_then(|(_, word)| word.parse().ok());
+        let word = word.ok_or_else(|| self.wrong(what))?;
+        self.at += 1;
+        Ok(word)
+    }
+
+    /// A number below `most`, so that no length from a file is believed.
+    fn count(&mut self, what: &str, most: usize) -> Result<usize> {
+        let count = self.next(what)?;
+        if count > most {
+            self.at -= 1;
+            return Err(self.wrong(format!("{what}, at most {most}")));
+        }
+        Ok(count)
+    }
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if length > LONGEST {
+        let expected = format!("at most {LONGEST} bytes");
+        return Err(Error::file(path, "length", expected, format!("{length} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
+}
+
+impl MarkovField {
+    /// Whether the file begins as a UAI file does.
+    pub fn is_in(path: impl AsRef<Path>) -> bool {
+        use std::io::Read;
+        let mut start = [0; 64];
+        let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
+        let start = read.map(|length| String::from_utf8_lossy(&start[..length]).into_owned());
+        start.is_ok_and(|start| matches!(start.split_whitespace().next(), Some("MARKOV" | "BAYES")))
+    }
+
+    /// Reads a UAI file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where it cannot be read; [`Error::File`] with the line for too few numbers, a scope out of range, a potential that is not
+    /// above 0, and a network of kind BAYES with a probability of 0.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = text_of(path)?;
+        let mut words = Words::of(path, &text);
+        let kind: String = words.next("MARKOV")?;
+        if kind != "MARKOV" && kind != "BAYES" {
+            words.at -= 1;
+            return Err(words.wrong("MARKOV or BAYES"));
+        }
+        let variables = words.count("how many variables there are", MOST)?;
+        let mut states = Vec::new();
+        for _ in 0..variables {
+            let of = words.next::<usize>("how many states a variable has")?;
+            if of == 0 {
+                words.at -= 1;
+                return Err(words.wrong("at least one state"));
+            }
+            states.push(of);
+        }
+        let cliques = words.count("how many cliques there are", MOST)?;
+        let mut scopes = Vec::new();
+        for number in 0..cliques {
+            let what = format!("how many variables clique {number} has");
+            let size = words.count(&what, variables)?;
+            let mut scope: Vec<usize> = Vec::new();
+            for _ in 0..size {
+                let variable: usize = words.next("a variable of a scope")?;
+                if variable >= variables || scope.contains(&variable) {
+                    words.at -= 1;
+                    let expected = format!(
+                        "a variable from 0 to {}, once a scope",
+                        variables.saturating_sub(1)
+                    );
+                    return Err(words.wrong(expected));
+                }
+                scope.push(variable);
+            }
+            scopes.push(scope);
+        }
+        let mut all = Vec::new();
+        for (number, scope) in scopes.into_iter().enumerate() {
+            let size = scope.iter().try_fold(1usize, |size, &v| size.checked_mul(states[v]));
+            let size = size.ok_or_else(|| words.wrong("a table that fits in memory"))?;
+            let declared: usize =
+                words.next(&format!("how many numbers the table of clique {number} has"))?;
+            if declared != size {
+                words.at -= 1;
+                return Err(
+                    words.wrong(format!("{size}, as many as its variables have combinations"))
+                );
+            }
+            let mut log_potential = Vec::new();
+            for _ in 0..size {
+                let potential: f64 = words.next("a potential")?;
+                if !(potential > 0.0 && potential.is_finite()) {
+                    words.at -= 1;
+                    return Err(
+                        words.wrong("a potential above 0 (one of 0 would cut the states apart)")
+                    );
+                }
+                log_potential.push(potential.ln());
+            }
+            all.push(Clique { scope, log_potential });
+        }
+        if words.at < words.words.len() {
+            return Err(words.wrong("the end of the file"));
+        }
+        Self::new(states, all)
+    }
+
+    /// The field as the text of a UAI file.
+    pub fn to_uai(&self) -> String {
+        let mut text = format!("MARKOV\n{}\n", self.states.len());
+        let line =
+            |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "{}\n{}", line(&self.states), self.cliques.len());
+        for clique in &self.cliques {
+            let _ = writeln!(text, "{} {}", clique.scope.len(), line(&clique.scope));
+        }
+        for clique in &self.cliques {
+            let numbers: Vec<String> =
+                clique.log_potential.iter().map(|x| x.exp().to_string()).collect();
+            let _ = writeln!(text, "\n{}\n{}", numbers.len(), numbers.join(" "));
+        }
+        text
+    }
+}
+
+/// Reads a UAI evidence file: how many variables are known, then each of them and its state.
+///
+/// # Errors
+///
+/// [`Error::Io`] where it cannot be read, [`Error::File`] with the line.
+pub fn read_evidence(path: impl AsRef<Path>) -> Result<Vec<(usize, usize)>> {
+    let path = path.as_ref();
+    let text = text_of(path)?;
+    let mut words = Words::of(path, &text);
+    let mut count = words.count("how many variables are known", MOST)?;
+    // Some files say before this that they hold one sample.
+    if count == 1 && words.words.len() != 3 && words.words.len() > 1 {
+        count = words.count("how many variables are known", MOST)?;
+    }
+    let mut given = Vec::new();
+    for _ in 0..count {
+        given.push((words.next("a variable")?, words.next("its state")?));
+    }
+    if words.at < words.words.len() {
+        return Err(words.wrong("the end of the file"));
+    }
+    Ok(given)
+}
+
+impl Beliefs {
+    /// The marginals as the text of a UAI result: `MAR`, how many variables, then of each how many states and their probabilities.
+    pub fn to_uai(&self) -> String {
+        let of = |marginal: &Vec<f64>| {
+            let numbers: Vec<String> = marginal.iter().map(|p| format!("{p:.10}")).collect();
+            format!(" {} {}", marginal.len(), numbers.join(" "))
+        };
+        format!(
+            "MAR\n{}{}\n",
+            self.marginals.len(),
+            self.marginals.iter().map(of).collect::<String>()
+        )
+    }
+}

@@ -1,0 +1,176 @@
+//! Markov random fields beside numbers that were counted elsewhere: four cliques, a burglary, lattices, glasses.
+#![allow(clippy::unwrap_used)]
+
+use candle_boltzmann::lattice::{Boundary, ising, plus_minus, potts};
+use candle_boltzmann::{Graph, MarkovField, exact, read_evidence};
+use rbm_core::Rng;
+
+fn close(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() < tolerance, "{found}, expected {expected}");
+}
+
+/// φ(A, B, C)·φ(A, D), variables A to D.
+fn cliques() -> MarkovField {
+    let abc = [1.0, 2.0, 0.5, 3.0, 4.0, 0.25, 1.5, 6.0];
+    MarkovField::of_potentials(&[2; 4], &[(&[0, 1, 2], &abc), (&[0, 3], &[4.0, 0.23, 5.0, 9.45])])
+        .unwrap()
+}
+
+#[test]
+fn four_variables_in_two_cliques() {
+    let field = cliques();
+    let expected = [
+        (
+            0.5,
+            8.7697880994,
+            [0.9644616070, 0.7022983597, 0.6728057395, 0.7536337246],
+            0.6617201980,
+            0.7693284126,
+            0.4994540496,
+        ),
+        (
+            1.0,
+            5.2846367117,
+            [0.8606313282, 0.6243838151, 0.5649892920, 0.5704129865],
+            0.5037953189,
+            0.6006725515,
+            0.2874051170,
+        ),
+        (
+            2.0,
+            3.8026649341,
+            [0.7314990765, 0.5702493372, 0.5235033686, 0.4754015053],
+            0.3860274150,
+            0.4970485500,
+            0.1680022631,
+        ),
+    ];
+    for (tau, log_z, ones, both, given, most) in expected {
+        let found = field.infer(tau, &[]).unwrap();
+        close(found.log_partition, log_z, 1e-9);
+        for (marginal, one) in found.marginals.iter().zip(ones) {
+            close(marginal[1], one, 1e-9);
+            close(marginal[0] + marginal[1], 1.0, 1e-12);
+        }
+        // B = C = 1, from the table of A, B, C.
+        close(found.cliques[0][3] + found.cliques[0][7], both, 1e-9);
+        close(field.infer(tau, &[(1, 1), (2, 0)]).unwrap().marginals[3][1], given, 1e-9);
+        let mode = field.mode(&[]).unwrap();
+        assert_eq!((mode.states, mode.count), (vec![1, 1, 1, 1], 1.0));
+        close((mode.log_potential / tau - log_z).exp(), most, 1e-9);
+    }
+}
+
+/// The evidence changes p: two causes that explain the same effect. Pearl's burglary alarm: B, E, A, J, M.
+#[test]
+fn an_earthquake_explains_the_alarm_away() {
+    let alarm = [0.999, 0.001, 0.71, 0.29, 0.06, 0.94, 0.05, 0.95];
+    let field = MarkovField::of_potentials(
+        &[2; 5],
+        &[
+            (&[0], &[0.999, 0.001]),
+            (&[1], &[0.998, 0.002]),
+            (&[0, 1, 2], &alarm),
+            (&[2, 3], &[0.95, 0.05, 0.1, 0.9]),
+            (&[2, 4], &[0.99, 0.01, 0.3, 0.7]),
+        ],
+    )
+    .unwrap();
+    let burglary = |given: &[(usize, usize)]| field.infer(1.0, given).unwrap().marginals[0][1];
+    close(field.infer(1.0, &[]).unwrap().log_partition, 0.0, 1e-12);
+    close(burglary(&[(3, 1), (4, 1)]), 0.2841718354, 1e-9);
+    close(burglary(&[(2, 1)]), 0.3735512283, 1e-9);
+    close(burglary(&[(2, 1), (1, 1)]), 0.0032684236, 1e-9);
+    // By sampling too, evidence held: p = 0.374 from 200,000 sweeps of a chain that forgets in a few.
+    let sampled = field.sample(1.0, &[(2, 1)], 200_000, &mut Rng::new(1), |_| true).unwrap();
+    close(sampled.marginals[0][1], 0.3735512283, 0.02);
+    assert_eq!(sampled.marginals[2], [0.0, 1.0]);
+}
+
+/// By elimination as by Kaufman's formula and by going through all rows of the lattice.
+#[test]
+fn lattices_have_their_partition_functions_and_ground_states() {
+    let torus = MarkovField::of_graph(&ising(4, 4).unwrap()).unwrap();
+    for tau in [5.0, 2.5, 2.0] {
+        let found = torus.infer(tau, &[]).unwrap().log_partition;
+        close(found, exact::log_partition(4, 4, 1.0 / tau).unwrap(), 1e-9);
+    }
+    let known = [
+        (4, 3, Boundary::Cylinder, -22.0, 4.0),
+        (8, 1, Boundary::Open, -76.0, 3418.0),
+        (8, 3, Boundary::Cylinder, -88.0, 624.0),
+        (12, 1, Boundary::Open, -202.0, 84.0),
+    ];
+    for (side, seed, boundary, energy, count) in known {
+        let graph = plus_minus(side, side, boundary, seed).unwrap();
+        let mode = MarkovField::of_graph(&graph).unwrap().mode(&[]).unwrap();
+        assert_eq!((mode.log_potential, mode.count), (-energy, count), "{side} {seed}");
+        let x: Vec<f64> = mode.states.iter().map(|state| 2.0 * *state as f64 - 1.0).collect();
+        close(graph.energy(&x).unwrap(), energy, 1e-9);
+    }
+    let glass = MarkovField::of_graph(&plus_minus(12, 12, Boundary::Open, 1).unwrap()).unwrap();
+    for (beta, log_z) in [(0.5, 132.1403229665), (1.0, 212.6542463648), (2.0, 408.9676909116)] {
+        close(glass.infer(1.0 / beta, &[]).unwrap().log_partition, log_z, 1e-8);
+    }
+    let three = MarkovField::of_graph(&potts(4, 4, 3).unwrap()).unwrap();
+    for (k, log_z) in [(0.5, 23.9013453106), (1.5, 49.1890324581)] {
+        close(three.infer(1.0 / k, &[]).unwrap().log_partition, log_z, 1e-9);
+    }
+}
+
+/// A variable that is clamped is a field without it; marginals are derivatives, and add up within cliques.
+#[test]
+fn evidence_and_marginals_agree() {
+    let field = MarkovField::of_graph(&potts(3, 3, 3).unwrap()).unwrap();
+    let free = field.infer(0.7, &[]).unwrap();
+    let given: Vec<f64> =
+        (0..3).map(|state| field.infer(0.7, &[(4, state)]).unwrap().log_partition).collect();
+    for (state, log_z) in given.iter().enumerate() {
+        close(free.marginals[4][state], (log_z - free.log_partition).exp(), 1e-12);
+    }
+    for (clique, table) in field.cliques.iter().zip(&free.cliques) {
+        close(table.iter().sum(), 1.0, 1e-9);
+        let first: f64 = table[..3].iter().sum();
+        close(first, free.marginals[clique.scope[0]][0], 1e-9);
+    }
+}
+
+#[test]
+fn files_come_back_and_wrong_ones_are_refused_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("field.uai");
+    std::fs::write(&path, cliques().to_uai()).unwrap();
+    assert!(MarkovField::is_in(&path));
+    let back = MarkovField::read(&path).unwrap();
+    close(back.infer(1.0, &[]).unwrap().log_partition, 5.2846367117, 1e-9);
+    for (text, line, expected) in [
+        ("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 2 3", "line 7", "a potential"),
+        ("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 2 0 3\n", "line 7", "above 0"),
+        ("MARKOV\n2\n2 2\n1\n2 0 1\n4\n1 -2 1 3\n", "line 7", "above 0"),
+        ("MARKOV\n2\n2 2\n1\n2 0 2\n4\n1 2 1 3\n", "line 5", "from 0 to 1"),
+        ("MARKOV\n2\n2 2\n1\n2 0 1\n3\n1 2 1\n", "line 6", "4, as many"),
+        ("MARKOV\n99999999999\n", "line 2", "how many variables"),
+        ("MARKOV\n2\n2 0\n0\n", "line 3", "at least one state"),
+        ("MARKOV\n1\n2\n0\n7\n", "line 5", "the end"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = MarkovField::read(&path).unwrap_err().to_string();
+        assert!(error.contains(line) && error.contains(expected), "{error}");
+    }
+    let evidence = folder.path().join("field.evid");
+    for text in ["2 1 1 2 0", "1\n2 1 1 2 0\n"] {
+        std::fs::write(&evidence, text).unwrap();
+        assert_eq!(read_evidence(&evidence).unwrap(), [(1, 1), (2, 0)]);
+    }
+    std::fs::write(&evidence, "2 1 1 2").unwrap();
+    assert!(read_evidence(&evidence).is_err());
+    let field = cliques();
+    assert!(field.infer(1.0, &[(1, 1), (1, 0)]).is_err());
+    assert!(field.infer(1.0, &[(1, 2)]).is_err());
+    assert!(field.infer(1.0, &[(4, 0)]).is_err());
+    assert!(field.infer(0.0, &[]).is_err());
+    // Too wide a field is refused before memory is taken for it.
+    let wide: Graph = "sk:40".parse().unwrap();
+    let error = MarkovField::of_graph(&wide).unwrap().infer(1.0, &[]).unwrap_err().to_string();
+    assert!(error.contains("2^24"), "{error}");
+}
