@@ -21,6 +21,7 @@ mod keys;
 mod kills;
 mod library;
 mod likelihood;
+mod machines;
 mod manual;
 mod real_valued;
 mod reproducible;

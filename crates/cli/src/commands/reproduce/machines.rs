@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use candle_boltzmann::hopfield::{
     Hopfield, Rule, Updates, overlap, overlap_in_theory, random_patterns,
 };
-use candle_boltzmann::{Estimate, Measurement, Start, Walk, exact, lattice};
+use candle_boltzmann::{Estimate, MarkovField, Measurement, Start, Walk, exact, lattice};
 use candle_core::{DType, Device};
 use candle_dbn::viz::{Mark, Plot, Series};
 use indicatif::{MultiProgress, ProgressBar};
@@ -50,6 +50,13 @@ pub const KNOWN: &[Known] = &[
         theirs: "the theory of Amit, Gutfreund and Sompolinsky",
         takes: "1 minute",
         run: hopfield_capacity,
+    },
+    Known {
+        name: "cliques",
+        what: "marginals of a field of four variables in two cliques, sampled, against the temperature",
+        theirs: "exact, by elimination",
+        takes: "10 seconds",
+        run: cliques,
     },
 ];
 
@@ -388,4 +395,77 @@ fn hopfield_capacity(looking: &mut Looking) -> Result<Found> {
         .to_owned();
     let header = &["load", "overlap, 1000 units", "theory", "held (above 0.9)"];
     Ok(Found { header, rows, panels, verdict })
+}
+
+/// φ(A, B, C)·φ(A, D): the temperature is the power 1/T of the potentials.
+fn cliques(looking: &mut Looking) -> Result<Found> {
+    const TEMPERATURES: [f64; 7] = [0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
+    const CHAINS: u64 = 16;
+    const ABC: [f64; 8] = [1.0, 2.0, 0.5, 3.0, 4.0, 0.25, 1.5, 6.0];
+    const AD: [f64; 4] = [4.0, 0.23, 5.0, 9.45];
+    let field = MarkovField::of_potentials(&[2; 4], &[(&[0, 1, 2], &ABC), (&[0, 3], &AD)])?;
+    let names = ["A", "B", "C", "D"];
+    let known: [&[(usize, usize)]; 2] = [&[], &[(1, 1), (2, 0)]];
+    let mut rows = Vec::new();
+    let mut points = vec![(Vec::new(), Vec::new()); 5];
+    for (i, tau) in TEMPERATURES.into_iter().enumerate() {
+        looking.at(i, TEMPERATURES.len())?;
+        let mut at = 0;
+        for given in known {
+            let exact = field.infer(tau, given)?;
+            let chains = (0..CHAINS).map(|chain| {
+                let mut rng =
+                    Rng::new(looking.seed).split(1000 * i as u64 + 10 * chain + given.len() as u64);
+                field.sample(tau, given, 20_000, &mut rng, |_| true)
+            });
+            let chains = chains.collect::<rbm_core::Result<Vec<_>>>()?;
+            let variables = if given.is_empty() { 0..4 } else { 3..4 };
+            for variable in variables {
+                let ours: Vec<f64> =
+                    chains.iter().map(|chain| chain.marginals[variable][1]).collect();
+                let count = ours.len() as f64;
+                let mean = ours.iter().sum::<f64>() / count;
+                let squares: f64 = ours.iter().map(|p| (p - mean).powi(2)).sum();
+                let error = (squares / (count - 1.0) / count).sqrt();
+                points[at].0.push((tau, mean));
+                points[at].1.push(error);
+                at += 1;
+                if [0.5, 1.0, 2.0].contains(&tau) {
+                    let condition = if given.is_empty() { "" } else { " | B=1, C=0" };
+                    rows.push(Row {
+                        what: format!("P({}=1{condition}), T = {tau}", names[variable]),
+                        ours: mean,
+                        error: Some(error),
+                        known: exact.marginals[variable][1],
+                        notes: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+    let fine: Vec<f64> = (0..100).map(|i| 0.25 * 16f64.powf(f64::from(i) / 99.0)).collect();
+    let mut series = Vec::new();
+    for (at, (points, errors)) in points.into_iter().enumerate() {
+        let (variable, given, name) = match at {
+            4 => (3, known[1], "P(D=1 | B=1, C=0)".to_owned()),
+            at => (at, known[0], format!("P({}=1)", names[at])),
+        };
+        let exact =
+            fine.iter().map(|tau| Ok((*tau, field.infer(*tau, given)?.marginals[variable][1])));
+        let exact = exact.collect::<rbm_core::Result<Vec<_>>>()?;
+        series.push(Series::new(name, Mark::Line, exact));
+        let mut sampled = Series::new("", Mark::Points, points);
+        sampled.errors = errors;
+        series.push(sampled);
+    }
+    let panels = vec![Plot {
+        title: "Four variables in two cliques".into(),
+        x: "temperature".into(),
+        y: "probability (lines: exact; points: sampled)".into(),
+        is_log_x: true,
+        y_range: None,
+        series,
+    }];
+    let verdict = verdict(&rows);
+    Ok(Found { header: &["marginal", "sampled", "exact"], rows, panels, verdict })
 }

@@ -1,0 +1,145 @@
+//! Machines on graphs: averages at temperatures, memories, inference, and their reproductions.
+
+use crate::common::{Place, read_npy};
+
+/// Kaufman's numbers of an 8×8 torus at T = 2.5, within four standard errors.
+#[test]
+fn an_ising_model_is_measured_at_its_temperature() {
+    let place = Place::new();
+    let words = "sample ising:8x8 --temperature 2.5,5 --sweeps 2000 --out averages --json";
+    let said = place.dbn(words).done();
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let known = [("energy", -1.22232064325), ("heat_capacity", 1.10047588936), ("magnetisation", 0.6031289794), ("binder", 0.5241228559)];
+    for (what, exact) in known {
+        let of = &found["measurements"][0][what];
+        let (value, error) = (of["value"].as_f64().unwrap(), of["error"].as_f64().unwrap());
+        assert!(error > 0.0 && (value - exact).abs() < 4.0 * error, "{what}: {value} ± {error}");
+    }
+    let (shape, values) = read_npy(&place.read("averages/samples.npy"));
+    assert_eq!(shape, [128, 64]);
+    assert!(values.iter().all(|value| value.abs() == 1.0));
+    for picture in ["samples.png", "measured.png"] {
+        assert_eq!(&place.read(&format!("averages/{picture}"))[1..4], b"PNG");
+    }
+    let table = place.dbn("sample potts:3:4x4 --temperature 1 --sweeps 50 --measure energy").done();
+    assert!(table.out.contains("energy") && !table.out.contains("Binder"), "{}", table.out);
+}
+
+#[test]
+fn what_is_no_machine_or_no_way_to_measure_one_is_refused() {
+    let place = Place::new();
+    place.dbn("sample ising:2x2").misused(&["2x2", "at least 3"]);
+    place.dbn("sample ising:4x4 --temperature 0").misused(&["--temperature 0", "above 0"]);
+    place.dbn("sample ising:4x4 --label 3").misused(&["--label", "network"]);
+    place.dbn("sample ising:4x4 --chains 3").misused(&["--chains"]);
+    place.dbn("sample ising:2048x2048").misused(&["--chains", "at most 16"]);
+    place.dbn("sample nothing --temperature 2").failed(&["nothing"]);
+    place.write("graph", "3 2\n1 2 1\n2 4 1\n");
+    place.dbn("anneal graph").failed(&["graph", "line 3", "from 1 to 3"]);
+    place.write("graph", "3 2\n1 2 1\n2 1 1\n");
+    place.dbn("anneal graph").failed(&["graph", "line 3", "each edge once"]);
+    place.write("graph", "3 1\n2 2 1\n");
+    place.dbn("anneal graph").failed(&["graph", "line 2", "with itself"]);
+    place.write("graph", "3 2\n1 2 1\n");
+    place.dbn("anneal graph").failed(&["graph", "2 edges"]);
+    place.write("problem.json", "{\"linear\": {\"a\": 1}, \"quadratic\": {\"ab\": 1}}");
+    place.dbn("anneal problem.json").failed(&["problem.json", "ab", "two variables"]);
+}
+
+/// Signs, format by format: two units, whose ground states are known by hand.
+#[test]
+fn files_of_graphs_and_problems_have_their_signs() {
+    let place = Place::new();
+    let lowest = |text: &str| -> (f64, f64) {
+        place.write("file", text);
+        let said = place.dbn("anneal file --exact --json").done();
+        let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        (found["energy"].as_f64().unwrap(), found["ground_states"].as_f64().unwrap())
+    };
+    // A cut of weight 3: the two sides differ, E = 3·s·s' = −3.
+    assert_eq!(lowest("2 1\n1 2 3\n"), (-3.0, 2.0));
+    assert_eq!(lowest("%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n2 1 3\n"), (-3.0, 2.0));
+    // −1·a − 1·b + 3·a·b: one of both is 1.
+    assert_eq!(lowest("{\"linear\": {\"a\": -1, \"b\": -1}, \"quadratic\": {\"a,b\": 3}}"), (-1.0, 2.0));
+    assert_eq!(lowest("{\"linear\": {\"a\": -1}, \"quadratic\": {\"a,b\": 3}, \"vartype\": \"SPIN\"}"), (-4.0, 1.0));
+    // Of Potts parameters what is high is favoured.
+    assert_eq!(lowest("J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 1 B 0.25\n"), (-3.0, 1.0));
+    // Annealing agrees, and so does its configuration.
+    place.write("file", "4 4\n1 2 1\n2 3 1\n3 4 1\n4 1 1\n");
+    let said = place.dbn("anneal file --reads 10 --sweeps 100 --out best.npy --json").done();
+    assert!(said.out.contains("\"energy\": -4.0"), "{}", said.out);
+    let (_, values) = read_npy(&place.read("best.npy"));
+    assert_eq!(values[0], -values[1]);
+}
+
+#[test]
+fn a_memory_stores_and_recalls() {
+    let place = Place::new();
+    let stored = place.dbn("train digits --model hopfield --limit 5 --rule pseudo-inverse --out memory").done();
+    assert!(stored.out.contains("5 of them are stable"), "{}", stored.out);
+    assert_eq!(&place.read("memory/patterns.png")[1..4], b"PNG");
+    let said = place.dbn("recall memory --noise 0.15 --seed 1").done();
+    assert!(said.out.contains("5 of 5 ended in a stored pattern"), "{}", said.out);
+    let said = place.dbn("recall memory digits --limit 10 --animate --out way --json").done();
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    for recall in found.as_array().unwrap() {
+        let energies: Vec<f64> =
+            recall["energies"].as_array().unwrap().iter().map(|e| e.as_f64().unwrap()).collect();
+        assert!(energies.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9));
+    }
+    assert_eq!(&place.read("way/recall.gif")[..3], b"GIF");
+    place.dbn("recall memory --temperature 0.2 --noise 0.2 --sweeps 10").done();
+
+    place.dbn("train digits --model hopfield --limit 5 --out memory").failed(&["memory", "holds a run already"]);
+    place.dbn("train digits --model hopfield --layers 5").misused(&["--layers", "Hopfield"]);
+    place.dbn("recall memory --noise 2").misused(&["--noise 2"]);
+    place.dbn("recall memory bars-and-stripes:4").failed(&["64 units"]);
+    place.dbn("recall nowhere").failed(&["nowhere"]);
+    // A damaged file is no network.
+    let mut bytes = place.read("memory/hopfield.safetensors");
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    std::fs::write(place.path("memory/hopfield.safetensors"), bytes).unwrap();
+    place.dbn("recall memory").failed(&["hopfield.safetensors", "damaged"]);
+}
+
+#[test]
+fn fields_are_asked() {
+    let place = Place::new();
+    place.write("f.uai", "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4.00 0.23 5.00 9.45\n");
+    let said = place.dbn("infer f.uai --mar f.mar").done();
+    assert!(said.out.contains("log Z 5.2846367117") && said.out.contains("1 1 1 1"), "{}", said.out);
+    assert!(String::from_utf8(place.read("f.mar")).unwrap().starts_with("MAR\n4 2 0.1393686718"));
+    let said = place.dbn("infer f.uai --given B=1,2=0 --query D").done();
+    assert!(said.out.contains("0.600673") && !said.out.contains("A  "), "{}", said.out);
+    let said = place.dbn("infer f.uai --query B,C --temperature 2 --json").done();
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert!((found["joint"][3][1].as_f64().unwrap() - 0.3860274150).abs() < 1e-9, "{found}");
+    let said = place.dbn("infer f.uai --sampled --sweeps 1000 --query A").done();
+    assert!(said.out.contains("sampled"), "{}", said.out);
+    place.write("e.evid", "2 1 1 2 0\n");
+    let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
+    assert!(said.out.contains("0.600673"), "{}", said.out);
+
+    place.dbn("infer f.uai --given B=1,B=0").failed(&["variable 1", "0"]);
+    place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);
+    place.dbn("infer f.uai --given B=2").failed(&["variable 1", "from 0 to 1"]);
+    place.dbn("infer f.uai --given B").misused(&["VARIABLE=STATE"]);
+    place.dbn("infer f.uai --temperature 0").misused(&["--temperature 0"]);
+    place.dbn("infer sk:60 --exact").failed(&["2^24"]);
+    place.write("f.uai", "MARKOV\n1\n2\n1\n1 0\n2\n1 0\n");
+    place.dbn("infer f.uai").failed(&["f.uai", "line 7", "above 0"]);
+}
+
+/// The quick ones; the others take minutes.
+#[test]
+fn known_numbers_are_reproduced() {
+    let place = Place::new();
+    let said = place.dbn("reproduce spin-glass --out glass").done();
+    assert!(said.out.contains("5 of 5 optima are reached"), "{}", said.out);
+    assert_eq!(&place.read("glass/spin-glass.png")[1..4], b"PNG");
+    let said = place.dbn("reproduce cliques --out cliques").done();
+    assert!(said.out.contains("P(D=1 | B=1, C=0), T = 2"), "{}", said.out);
+    let list = place.dbn("reproduce").done();
+    assert!(list.out.contains("hopfield-capacity") && list.out.contains("ising"), "{}", list.out);
+}
