@@ -532,3 +532,31 @@ fn data_are_told_from_runs() {
     }
     place.dbn("evaluate nothing").failed(&["nothing", "none"]);
 }
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_refused_before_anything_is_done() {
+    let place = Place::new();
+    place.train("");
+    for words in [
+        "sample run --out data.csv",
+        "evaluate run --report data.csv",
+        "man --out data.csv",
+        "import run/model.safetensors --out data.csv",
+    ] {
+        place.dbn(words).failed(&["data.csv", "expected a folder"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_to_the_output_is_a_failure() {
+    let place = Place::new();
+    // Nor does a training that cannot say where it lies stand in its own way.
+    let words = "train data.csv --recipe tiny.toml --no-pictures --out run";
+    let on_full = answer(&mut place.shell(&format!("exec \"$DBN\" {words} > /dev/full")));
+    on_full.failed_in_the_end(&["standard output", "No space"]);
+    place.dbn(words).done();
+    for words in ["--help", "train --help", "--version", "help score"] {
+        let answer = answer(&mut place.shell(&format!("exec \"$DBN\" {words} > /dev/full")));
+        answer.failed(&["standard output", "No space"]);
+    }
+}

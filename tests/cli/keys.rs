@@ -8,6 +8,7 @@ const PAGE: &str = include_str!("../../docs/guide/src/recipe-keys.md");
 #[test]
 fn the_page_of_keys_is_what_the_program_prints() {
     let printed = Place::new().dbn("recipe --keys").done().out;
+    assert!(!PAGE.contains("`("), "a link of the source");
     assert_eq!(printed, PAGE, "write it anew: dbn recipe --keys > docs/guide/src/recipe-keys.md");
 }
 

@@ -108,6 +108,9 @@ fn a_reproduction_is_what_it_says() {
     place.dbn("reproduce debd --data nowhere --out b").failed(&["nowhere"]);
     assert!(!place.path("b").exists());
     assert!(place.dbn("reproduce").done().out.contains("mnist-500"));
+    let listed: Value = serde_json::from_str(&place.dbn("reproduce --json").done().out).unwrap();
+    let names = listed.as_array().unwrap().iter().map(|experiment| &experiment["name"]);
+    assert!(names.into_iter().any(|name| name == "mnist-500"), "{listed}");
 }
 
 /// Chosen on the validation part, then learned from both parts: catches a model that never saw the validation cases, and one that

@@ -104,3 +104,18 @@ fn the_manual_has_a_page_of_every_command() {
     answer.code_is(2);
     assert!(answer.err.contains("did you mean train?"), "{answer:?}");
 }
+
+#[test]
+fn the_guide_has_a_row_of_every_command() {
+    let page = include_str!("../../docs/guide/src/cli.md");
+    let help = Place::new().dbn("--help").done().out;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<_> = names.filter(|name| !name.is_empty() && *name != "help").collect();
+    assert!(names.len() > 15, "{help}");
+    for name in names {
+        let row = format!("| `dbn {name}");
+        assert!(page.lines().any(|line| line.starts_with(&row)), "{name}");
+    }
+}

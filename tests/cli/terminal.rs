@@ -97,3 +97,22 @@ fn wrong_arguments_are_answered_in_one_line() {
         assert!(expected.iter().all(|word| answer.err.contains(word)), "{words}: {answer:?}");
     }
 }
+
+/// Paragraphs below the examples are broken where the line ends, and nowhere else.
+#[test]
+fn lines_of_help_are_as_long_as_they_can_be() {
+    let place = Place::new();
+    for command in COMMANDS.split_whitespace().chain(["anneal"]) {
+        let help = place.dbn(&format!("{command} --help")).done().out;
+        let below: Vec<_> =
+            help.lines().skip_while(|line| !line.starts_with("Example")).skip(1).collect();
+        for pair in below.windows(2) {
+            let [line, next] = pair else { continue };
+            let is_prose = [line, next].iter().all(|line| !line.starts_with(' '));
+            let word = next.split_whitespace().next().unwrap_or_default();
+            let has_room = line.chars().count() + 1 + word.chars().count() <= 100;
+            let is_broken = is_prose && has_room && !line.ends_with(['.', ':']);
+            assert!(!is_broken, "{command}: {line:?}, {next:?}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod inputs;
 
 mod commands;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -61,8 +62,13 @@ fn main() -> ExitCode {
 fn refused(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
-        // Nobody may be there to read it.
-        let _ = error.print();
+        // Nobody may be there to read it: that is no failure, a full disk is one.
+        if let Err(failed) = error.print().and_then(|()| std::io::stdout().flush())
+            && failed.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            output::error(format!("dbn: standard output: {failed}"));
+            return ExitCode::FAILURE;
+        }
     } else {
         let known = Args::command();
         let command = std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some());

@@ -56,6 +56,16 @@ pub fn check_free(paths: &[impl AsRef<Path>], force: bool) -> Result<()> {
     }
 }
 
+/// Errors where a folder is to be and something else is.
+pub fn check_folder(path: &Path) -> Result<()> {
+    match path.exists() && !path.is_dir() {
+        true => {
+            bail!("{}: expected a folder, or a name that is free, found a file", path.display())
+        }
+        false => Ok(()),
+    }
+}
+
 /// Whether notes are written as the log's JSON objects.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 

@@ -42,7 +42,8 @@ fn width() -> usize {
 /// Columns of a bar on a terminal of so many.
 fn bar_width(width: usize) -> usize {
     match width {
-        ..80 => 10,
+        ..70 => 6,
+        70..80 => 10,
         80..110 => 16,
         _ => 24,
     }
@@ -207,7 +208,15 @@ fn write_left(state: &ProgressState, to: &mut dyn Write) {
 /// Cases per second as a whole number: the built-in key shows four decimals.
 fn write_rate(state: &ProgressState, to: &mut dyn Write) {
     // A bar that cannot be written to is not worth an error.
-    let _ = write!(to, "{} cases/s", grouped(state.per_sec() as u64));
+    let _ = write!(to, "{}", rate(state.pos(), state.elapsed()));
+}
+
+/// Cases per second, of so many in a time, once there are any.
+fn rate(cases: u64, elapsed: Duration) -> String {
+    match cases as f64 / elapsed.as_secs_f64() {
+        rate if rate.is_finite() && rate >= 1.0 => format!("{} cases/s", grouped(rate as u64)),
+        _ => "…".into(),
+    }
 }
 
 /// Something about an epoch.
@@ -242,7 +251,8 @@ fn describe(metrics: &EpochMetrics) -> Vec<Described> {
     words
 }
 
-/// As many of the words as there is room for, the most important ones, in their order.
+/// As many of the words as there is room for, the most important ones, in their order. Where the most important one is too long, the next
+/// one that is not.
 fn fitting(words: &[Described], room: usize) -> String {
     let mut kept: Vec<&Described> = words.iter().collect();
     loop {
@@ -251,6 +261,10 @@ fn fitting(words: &[Described], room: usize) -> String {
         match least {
             Some(least) if measure_text_width(&text) > room => {
                 kept.retain(|word| word.rank != least);
+            }
+            None => {
+                let fits = words.iter().filter(|word| measure_text_width(&word.text) <= room);
+                return fits.min_by_key(|word| word.rank).map_or(text, |word| word.text.clone());
             }
             _ => return text,
         }
@@ -277,6 +291,14 @@ pub fn hub(bars: &MultiProgress, what: &'static str) -> Result<Hub> {
 mod tests {
     use super::*;
 
+    /// Catches a bar of a short epoch that says that nothing moves.
+    #[test]
+    fn a_rate_is_shown_once_there_is_one() {
+        assert_eq!(rate(280, Duration::from_millis(1)), "280,000 cases/s");
+        assert_eq!(rate(0, Duration::from_secs(1)), "…");
+        assert_eq!(rate(20, Duration::ZERO), "…");
+    }
+
     /// Catches a line that is broken by a narrow terminal, and a number that goes before a less important one.
     #[test]
     fn the_least_important_words_go_first() {
@@ -294,7 +316,8 @@ mod tests {
         assert_eq!(of(60), "k 3, ΔW/W 1e-3, loss 0.2500, validation error 2.50 %");
         assert_eq!(of(40), "loss 0.2500, validation error 2.50 %");
         assert_eq!(of(25), "validation error 2.50 %");
-        assert_eq!(of(10), "");
+        assert_eq!(of(22), "loss 0.2500");
+        assert_eq!(of(2), "");
         for room in 0..100 {
             assert!(measure_text_width(&of(room)) <= room);
         }

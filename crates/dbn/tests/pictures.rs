@@ -325,3 +325,16 @@ fn captions_stand_below_their_tiles() -> Outcome {
     assert_eq!(is_written(third + TILE, picture.width), 0);
     Ok(())
 }
+
+/// The map of an alignment of 136 sites and 5 letters: catches tiles five pixels high.
+#[test]
+fn long_strips_are_high_enough_to_be_seen() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("strip.png");
+    let tile = Tensor::zeros((1, 5 * 136), DType::F32, &Device::Cpu)?;
+    // A path may be given in any form.
+    write_grid(path.clone(), &tile, &[], (5, 136), 1, Contrast::Unit)?;
+    let picture = Picture::read(&path)?;
+    assert_eq!((picture.height, picture.width), (4 * 5 + 2 * GAP, 4 * 136 + 2 * GAP));
+    Ok(())
+}

@@ -57,3 +57,25 @@ fn the_legend_covers_no_point() {
         assert!(right(colour) > 30, "{} pixels of {colour:?}", right(colour));
     }
 }
+
+/// Of two runs one alone has a number: catches its curve in the colour of the other one.
+#[test]
+fn a_name_has_one_colour_in_all_panels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("comparison.png");
+    let one = r#"{"stage":"classifier","epoch":1,"validation_error":5.0}
+{"stage":"classifier","epoch":2,"validation_error":4.0}"#;
+    let other = one.replace('}', r#","validation_rmse":0.5}"#);
+    assert!(report::comparison(&path, &[("one", one), ("other", &other)]).unwrap());
+    let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let right = |colour: [u8; 3]| {
+        let inks = pixels[..info.buffer_size()].chunks_exact(3).enumerate();
+        let width = info.width as usize;
+        inks.filter(|(i, ink)| i % width > width / 2 && *ink == colour).count()
+    };
+    assert_eq!(right([0, 114, 178]), 0, "the colour of the run that has no such number");
+    assert!(right([213, 94, 0]) > 30);
+}

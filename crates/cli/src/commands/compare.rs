@@ -18,7 +18,7 @@ use crate::output;
 #[command(after_help = "Examples:
   dbn compare runs/mnist runs/joint                two tables, and comparison.png
   dbn compare runs/mnist runs/rbm --out curves.png
-A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one
+A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one \
 line only if they are of the same cases, prepared in the same way.")]
 pub struct Compare {
     /// Folders of runs
@@ -127,6 +127,10 @@ fn print(comparison: &Comparison) -> Result<()> {
     let rows = comparison.results.iter().map(|Number { name, unit, values }| {
         let texts = values.iter().map(|found| match found {
             Some(Found { value, error: Some(error) }) => format!("{value:.4} ± {error:.4}"),
+            // What is counted has no decimals.
+            Some(Found { value, error: None }) if unit.is_empty() && value.fract() == 0.0 => {
+                output::grouped(*value as u64)
+            }
             Some(Found { value, error: None }) => format!("{value:.4}"),
             None => NOTHING.into(),
         });
@@ -225,7 +229,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
                 );
             }
             if let Some(verdict) = verdict {
-                output::note(format!("{}: {verdict}", run.dir().display()));
+                output::note(format!("{}: log Z: {verdict}", run.dir().display()));
             }
         }
     }

@@ -19,8 +19,8 @@ use crate::{output, progress, tables};
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
   dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
-row is the number of the case in the data, from 0; label is its class, where it has one; name is what an
-alignment calls it (in .parquet and .csv). Neither
+row is the number of the case in the data, from 0; label is its class, where it has one; name is what an \
+alignment calls it (in .parquet and .csv). Neither \
 the data nor the features need fit into memory.")]
 pub struct Embed {
     /// Folder of the run, or user/name[@revision] on the Hub

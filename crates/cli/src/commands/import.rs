@@ -87,6 +87,7 @@ fn size(text: &str) -> Result<(usize, usize), String> {
 /// Writes the folder of the model that a file of another program is.
 pub fn run(args: &Import) -> Result<()> {
     let out = args.out.display();
+    output::check_folder(&args.out)?;
     let lies_there = |name: &&&str| args.out.join(name).exists();
     // A run is more than a model: it is not replaced by one.
     if let Some(name) = RUNS.iter().chain(&[RECIPE]).find(lies_there) {

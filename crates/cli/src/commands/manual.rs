@@ -51,6 +51,7 @@ pub fn man(args: &Manual, program: Command) -> Result<()> {
     let pages = pages(program)?;
     if let Some(dir) = &args.out {
         let paths: Vec<_> = pages.iter().map(|(name, _)| dir.join(format!("{name}.1"))).collect();
+        output::check_folder(dir)?;
         output::check_free(&paths, args.force)?;
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         for (path, (_, text)) in paths.iter().zip(&pages) {

@@ -16,7 +16,7 @@ use crate::{output, progress};
   dbn push runs/mnist me/mnist-dbn                the repository is made if need be
   dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
   dbn push runs/mnist me/features --layers 0..2   the first two layers alone
-What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN;
+What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN; \
 HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
 pub struct Push {
     /// Folder of the run, or user/name[@revision] on the Hub

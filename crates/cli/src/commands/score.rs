@@ -26,9 +26,9 @@ use crate::tables::{self, Columns, Table};
   dbn score runs/mnist new.csv --out scores.parquet
   dbn score runs/family wild.fasta --scan --out s.csv  every single change of a sequence, beside the sequence itself
   dbn score runs/family wild.fasta --mutants A1G,C7W
-Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case
-is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which
-keeps it; pseudo_likelihood; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound.
+Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case \
+is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which \
+keeps it; pseudo_likelihood of a single machine; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound.
 Of mutants log_ratio is log p(mutant) − log p(sequence), which needs no log Z.")]
 pub struct Score {
     /// Folder of the run, or user/name[@revision] on the Hub

@@ -108,7 +108,8 @@ impl Arrays {
     /// # Errors
     ///
     /// Where it is no archive.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);
         let archive = ZipArchive::new(file)
             .map_err(|e| Error::file(path, "the file", FORM, e.to_string()))?;

@@ -14,7 +14,7 @@ use crate::learning::greedy::Pass;
 /// Where the cases come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Data {
-    /// What [`data::load`](candle_dbn_data::load) reads: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
+    /// What is read: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
     ///
     /// Range: a name, a file or a folder. Used by: all data.
     pub source: String,

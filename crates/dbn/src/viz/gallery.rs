@@ -8,7 +8,7 @@ use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 use crate::Model;
 use crate::network::conditional_sampler::{Condition, ConditionalSampler};
 use crate::network::dbn::has_own_draws;
-use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs};
+use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs, zoom};
 
 /// The picture of the filters in a run's folder.
 pub const FILTERS: &str = "filters.png";
@@ -16,7 +16,7 @@ pub const FILTERS: &str = "filters.png";
 pub const SAMPLES: &str = "samples.png";
 
 const COLUMNS: usize = 10;
-/// How many sites of alignments stand beside each other.
+/// How many pixels tiles of alignments take beside each other.
 const WIDEST: usize = 1200;
 /// The most filters or samples in a picture.
 const TILES: usize = 100;
@@ -223,7 +223,7 @@ fn tiles(model: &Model, cases: &Tensor) -> Result<Tensor> {
 /// How many tiles stand in a row of a picture: `most`, or of long alignments fewer.
 fn columns(model: &Model, most: usize) -> usize {
     match sites(model) {
-        Some((sites, _)) => most.min((WIDEST / sites.max(1)).max(1)),
+        Some((sites, states)) => most.min((WIDEST / (sites * zoom((states, sites))).max(1)).max(1)),
         None => most,
     }
 }

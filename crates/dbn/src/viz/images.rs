@@ -16,6 +16,8 @@ const BACKGROUND: Colour = [88, 96, 112];
 const WARNING: Colour = [255, 0, 255];
 /// The smallest longer side of a tile, in pixels of the picture.
 const LEGIBLE: usize = 80;
+/// The shorter side that a long strip is to have, and the longer one that it may take for that.
+const STRIP: (usize, usize) = (40, 600);
 /// Between tiles, in pixels of the picture.
 const GAP: usize = 3;
 /// In addition, between one pair of rows and the next.
@@ -53,22 +55,23 @@ pub fn shape_of(width: usize, image: Option<(usize, usize)>) -> (usize, usize) {
 }
 
 /// Draws the rows of `tiles` `(n, height · width)` side by side, `columns` to a row, to the PNG file `path`. `image` is the
-/// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 80. A value that is
-/// not finite is drawn in magenta. Below each tile stands its caption; `captions` is empty for none. The file is written beside `path`
-/// and renamed, so that none is ever half written.
+/// height and width of a tile; each of its pixels is enlarged until the tile's longer side has at least 80, of long strips further, until
+/// the shorter one has 40 or the longer one 600. A value that is not finite is drawn in magenta. Below each tile stands its caption;
+/// `captions` is empty for none. The file is written beside `path` and renamed, so that none is ever half written.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] where there is no tile, `columns` is 0, the tiles are not of `image`, captions are not as many as tiles, or the
 /// picture would exceed 2²⁸ pixels; [`Error::Io`] where the file cannot be written.
 pub fn write_grid(
-    path: &Path,
+    path: impl AsRef<Path>,
     tiles: &Tensor,
     captions: &[String],
     image: (usize, usize),
     columns: usize,
     contrast: Contrast,
 ) -> Result<()> {
+    let path = path.as_ref();
     let tiles = rows_of("tiles", tiles, image)?;
     let all = Extent::of(tiles.iter().flatten());
     if !captions.is_empty() && captions.len() != tiles.len() {
@@ -87,13 +90,14 @@ pub fn write_grid(
 ///
 /// Those of [`write_grid`], and [`Error::Invalid`] where there is no frame or the picture is wider or higher than 65,535 pixels.
 pub fn write_animation(
-    path: &Path,
+    path: impl AsRef<Path>,
     frames: &[(String, Tensor)],
     image: (usize, usize),
     columns: usize,
     contrast: Contrast,
     milliseconds: u64,
 ) -> Result<()> {
+    let path = path.as_ref();
     let rows = |(caption, tiles)| Ok((caption, rows_of("a frame", tiles, image)?));
     let frames = frames.iter().map(|(caption, tiles)| rows((caption, tiles)));
     let frames = frames.collect::<Result<Vec<(&String, _)>>>()?;
@@ -144,12 +148,13 @@ fn grid(
 ///
 /// Those of [`write_grid`], and [`Error::Invalid`] where the two differ in number.
 pub fn write_pairs(
-    path: &Path,
+    path: impl AsRef<Path>,
     originals: &Tensor,
     reconstructions: &Tensor,
     image: (usize, usize),
     columns: usize,
 ) -> Result<()> {
+    let path = path.as_ref();
     let originals = rows_of("originals", originals, image)?;
     let reconstructions = rows_of("reconstructions", reconstructions, image)?;
     if originals.len() != reconstructions.len() {
@@ -166,6 +171,16 @@ pub fn write_pairs(
         sheet.draw((row + 1, column), reconstruction, extent, &GREYS);
     }
     sheet.write(path)
+}
+
+/// How many pixels of the picture a pixel of a tile of this height and width takes, in both directions.
+pub(crate) fn zoom((height, width): (usize, usize)) -> usize {
+    let (shorter, longer) = (height.min(width).max(1), height.max(width).max(1));
+    let zoom = LEGIBLE.div_ceil(longer);
+    match longer > STRIP.0 {
+        true => zoom.max(STRIP.0.div_ceil(shorter).min(STRIP.1 / longer)),
+        false => zoom,
+    }
 }
 
 fn rows_of(what: &str, tiles: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Vec<f32>>> {
@@ -242,7 +257,7 @@ impl Sheet {
             return Err(Error::invalid("columns", "at least 1", "0"));
         }
         let columns = columns.min(tiles);
-        let zoom = LEGIBLE.div_ceil(image.0.max(image.1));
+        let zoom = zoom(image);
         let apart = (together - 1) * PAIR_GAP;
         let (size, colours) = ((0, 0), Vec::new());
         let mut sheet = Self { columns, together, apart, caption, image, zoom, size, colours };

@@ -101,14 +101,15 @@ impl Plot {
         let mut pixels = vec![0; 3 * height * width];
         {
             let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
-            self.draw(&backend.into_drawing_area()).map_err(|e| {
+            let names = names(std::slice::from_ref(self));
+            self.draw(&backend.into_drawing_area(), &names).map_err(|e| {
                 Error::invalid("a chart", "points that can be drawn", e.to_string())
             })?;
         }
         bitmap::write(path, SIZE, &pixels)
     }
 
-    /// Writes `panels` to the PNG file `path`, two beside each other, row after row.
+    /// Writes `panels` to the PNG file `path`, two beside each other, row after row. A name has the same colour in all of them.
     ///
     /// # Errors
     ///
@@ -122,10 +123,14 @@ impl Plot {
         {
             let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
             let area = backend.into_drawing_area();
+            let names = names(panels);
             let drawn = || -> Drawn {
                 area.fill(&WHITE)?;
                 let places = area.split_evenly((rows, columns));
-                places.iter().zip(panels).try_for_each(|(place, panel)| panel.draw(place))?;
+                places
+                    .iter()
+                    .zip(panels)
+                    .try_for_each(|(place, panel)| panel.draw(place, &names))?;
                 Ok(area.present()?)
             };
             drawn().map_err(|e| {
@@ -135,14 +140,14 @@ impl Plot {
         bitmap::write(path, (height, width), &pixels)
     }
 
-    fn draw(&self, area: &Area) -> Drawn {
+    fn draw(&self, area: &Area, names: &[&str]) -> Drawn {
         have_font();
         area.fill(&WHITE)?;
         let (x, y) = self.ranges(f64::from(area.dim_in_pixel().1))?;
         let x_decimals = if self.is_log_x { 0 } else { decimals(&x) };
         match self.is_log_x {
-            true => self.draw_over(area, (x.start..x.end).log_scale(), y, x_decimals),
-            false => self.draw_over(area, x, y, x_decimals),
+            true => self.draw_over(area, (x.start..x.end).log_scale(), y, x_decimals, names),
+            false => self.draw_over(area, x, y, x_decimals, names),
         }
     }
 
@@ -152,6 +157,7 @@ impl Plot {
         x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
         y: Range<f64>,
         x_decimals: usize,
+        names: &[&str],
     ) -> Drawn
     where
         X: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -168,14 +174,14 @@ impl Plot {
             .light_line_style(WHITE.mix(0.0))
             .x_desc(&self.x)
             .y_desc(&self.y)
-            .x_label_formatter(&|x| format!("{x:.x_decimals$}"))
-            .y_label_formatter(&|y| format!("{y:.y_decimals$}"))
+            .x_label_formatter(&|x| label(*x, x_decimals))
+            .y_label_formatter(&|y| label(*y, y_decimals))
             .axis_desc_style((FONT, 20))
             .label_style((FONT, 17))
             .draw()?;
         let mut colour = 0;
-        for (i, series) in self.series.iter().enumerate() {
-            colour += usize::from(i > 0 && !series.name.is_empty());
+        for series in &self.series {
+            colour = names.iter().position(|name| *name == series.name).unwrap_or(colour);
             self.draw_series(&mut chart, series, COLOURS[colour % COLOURS.len()])?;
         }
         if self.series.iter().any(|series| !series.name.is_empty()) {
@@ -294,8 +300,42 @@ impl Plot {
     }
 }
 
+/// The names of all series, each once.
+fn names(plots: &[Plot]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for series in plots.iter().flat_map(|plot| &plot.series) {
+        if !series.name.is_empty() && !names.contains(&series.name.as_str()) {
+            names.push(series.name.as_str());
+        }
+    }
+    names
+}
+
+/// What stands at a place of an axis: a zero has no sign.
+fn label(at: f64, decimals: usize) -> String {
+    let text = format!("{at:.decimals$}");
+    match text.trim_start_matches(['-', '0', '.']).is_empty() {
+        true => text.trim_start_matches('-').to_owned(),
+        false => text,
+    }
+}
+
 /// The decimals that tell the labels of an axis apart: of a tenth of it.
 fn decimals(range: &Range<f64>) -> usize {
     let tenth = (range.end - range.start).abs() / 10.0;
     (-tenth.log10()).ceil().clamp(0.0, 9.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_has_no_sign() {
+        assert_eq!(
+            [-0.0, -0.004, -0.05, 0.15].map(|at| label(at, 2)),
+            ["0.00", "0.00", "-0.05", "0.15"]
+        );
+        assert_eq!([-0.0, -10.0].map(|at| label(at, 0)), ["0", "-10"]);
+    }
 }

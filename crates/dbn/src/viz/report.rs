@@ -97,7 +97,7 @@ pub fn is_alignment(model: &Model) -> bool {
 ///
 /// Where the file cannot be written, or there are fewer than two samples.
 pub fn correlations(
-    path: &Path,
+    path: impl AsRef<Path>,
     model: &Model,
     part: &Examples,
     samples: &Tensor,

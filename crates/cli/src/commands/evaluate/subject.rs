@@ -49,6 +49,7 @@ const REPORT: &str = "report.json";
 
 /// Errors where a report lies in `dir` already, unless it may be replaced.
 pub fn check_report(dir: &Path, force: bool) -> Result<()> {
+    output::check_folder(dir)?;
     output::check_free(&[dir.join(REPORT)], force)
 }
 

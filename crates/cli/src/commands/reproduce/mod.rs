@@ -100,9 +100,27 @@ impl From<Basis> for String {
     }
 }
 
+/// An experiment that there is.
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    measured: &'static str,
+    theirs: &'static str,
+    takes: &'static str,
+}
+
 /// Trains and evaluates, or lists what there is.
 pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let Some(name) = &args.name else {
+        if args.json {
+            let listed = |e: &Experiment| Listed {
+                name: e.name,
+                measured: e.what,
+                theirs: e.theirs,
+                takes: e.takes,
+            };
+            return output::json(&EXPERIMENTS.iter().map(listed).collect::<Vec<_>>());
+        }
         let rows = EXPERIMENTS.iter().map(|e| {
             let text = [e.name, e.what, e.theirs, e.takes];
             text.map(str::to_owned).to_vec()

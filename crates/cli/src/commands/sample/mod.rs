@@ -408,6 +408,7 @@ impl<'a> ResolvedSample<'a> {
 /// `samples/`, `samples-2/` and so on beside the model that is not there yet.
 fn folder(args: &Sample) -> Result<PathBuf> {
     if let Some(dir) = &args.out {
+        output::check_folder(dir)?;
         let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
         output::check_free(&written.map(|name| dir.join(name)), args.force)?;
         return Ok(dir.clone());

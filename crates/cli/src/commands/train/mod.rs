@@ -222,7 +222,14 @@ pub fn train(
     }
     // Training is asked for its files: it goes on when nobody reads its output.
     let said = say(&format!("run {}", run.dir().display()));
-    said.or_else(|error| if output::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
+    if let Err(error) = said
+        && !output::is_broken_pipe(&error)
+    {
+        if is_new {
+            run.discard_unbegun()?;
+        }
+        return Err(error);
+    }
     let caught = interrupt::catch()?;
     let mut watch =
         Watcher { run: &run, progress: Progress::new(bars, quiet), interval, last: Instant::now() };
