@@ -15,7 +15,7 @@ const PAGES: [&str; 8] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 15] = [
+const NOT_RUN: [(&str, &str); 17] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
@@ -32,13 +32,15 @@ const NOT_RUN: [(&str, &str); 15] = [
         "20,000 epochs: tests/cli/commands.rs has what stops at once",
     ),
     ("dbn reproduce mnist-16 ", "MNIST itself"),
+    ("dbn reproduce ising ", "two minutes: tests/cli/machines.rs has its parts"),
+    ("dbn reproduce hopfield-capacity ", "half a minute: crates/boltzmann/tests/hopfield.rs"),
     ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
     ("dbn bench ", "a minute of measuring: tests/cli/bench.rs"),
 ];
 
 /// Commands that have help.
-const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import anneal bench \
-    reproduce completions man";
+const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import anneal recall \
+    infer bench reproduce completions man";
 
 /// The commands in the shell blocks of the README and the guide, without what is said behind `#`.
 fn lines_of_pages() -> Vec<String> {
@@ -172,6 +174,10 @@ fn place() -> Place {
             .collect()
     };
     place.write("sites.npy", npy(&sequences.iter().map(one_hot).collect::<Vec<_>>()));
+    let field = "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4 .23 5 9.45\n";
+    place.write("field.uai", field);
+    place.write("field.uai.evid", "1 1 0\n");
+    place.write("G1", "3 3\n1 2 1\n2 3 1\n1 3 -1\n");
     place.write("new.csv", text(&vec![vec![0.5; 784]; 3]));
     place.write("grid.csv", text(&vec![vec![0.5; 30]; 3]));
     place.write("data.npy", npy(&vec![vec![0.5; 64]; 5]));
@@ -183,6 +189,9 @@ fn quick(line: &str) -> String {
     let has = |word: &str| line.contains(word);
     if has("--resume") {
         return " --no-pictures".into();
+    }
+    if has("--model hopfield") {
+        return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.
     let mut quick = " --set layers.*.epochs=8 --no-pictures".to_owned();

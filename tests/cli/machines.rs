@@ -9,7 +9,12 @@ fn an_ising_model_is_measured_at_its_temperature() {
     let words = "sample ising:8x8 --temperature 2.5,5 --sweeps 2000 --out averages --json";
     let said = place.dbn(words).done();
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
-    let known = [("energy", -1.22232064325), ("heat_capacity", 1.10047588936), ("magnetisation", 0.6031289794), ("binder", 0.5241228559)];
+    let known = [
+        ("energy", -1.22232064325),
+        ("heat_capacity", 1.10047588936),
+        ("magnetisation", 0.6031289794),
+        ("binder", 0.5241228559),
+    ];
     for (what, exact) in known {
         let of = &found["measurements"][0][what];
         let (value, error) = (of["value"].as_f64().unwrap(), of["error"].as_f64().unwrap());
@@ -33,7 +38,7 @@ fn what_is_no_machine_or_no_way_to_measure_one_is_refused() {
     place.dbn("sample ising:4x4 --label 3").misused(&["--label", "network"]);
     place.dbn("sample ising:4x4 --chains 3").misused(&["--chains"]);
     place.dbn("sample ising:2048x2048").misused(&["--chains", "at most 16"]);
-    place.dbn("sample nothing --temperature 2").failed(&["nothing"]);
+    place.dbn("sample nothing --temperature 2").misused(&["nothing", "ising:32x32"]);
     place.write("graph", "3 2\n1 2 1\n2 4 1\n");
     place.dbn("anneal graph").failed(&["graph", "line 3", "from 1 to 3"]);
     place.write("graph", "3 2\n1 2 1\n2 1 1\n");
@@ -58,10 +63,19 @@ fn files_of_graphs_and_problems_have_their_signs() {
     };
     // A cut of weight 3: the two sides differ, E = 3·s·s' = −3.
     assert_eq!(lowest("2 1\n1 2 3\n"), (-3.0, 2.0));
-    assert_eq!(lowest("%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n2 1 3\n"), (-3.0, 2.0));
+    assert_eq!(
+        lowest("%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n2 1 3\n"),
+        (-3.0, 2.0)
+    );
     // −1·a − 1·b + 3·a·b: one of both is 1.
-    assert_eq!(lowest("{\"linear\": {\"a\": -1, \"b\": -1}, \"quadratic\": {\"a,b\": 3}}"), (-1.0, 2.0));
-    assert_eq!(lowest("{\"linear\": {\"a\": -1}, \"quadratic\": {\"a,b\": 3}, \"vartype\": \"SPIN\"}"), (-4.0, 1.0));
+    assert_eq!(
+        lowest("{\"linear\": {\"a\": -1, \"b\": -1}, \"quadratic\": {\"a,b\": 3}}"),
+        (-1.0, 2.0)
+    );
+    assert_eq!(
+        lowest("{\"linear\": {\"a\": -1}, \"quadratic\": {\"a,b\": 3}, \"vartype\": \"SPIN\"}"),
+        (-4.0, 1.0)
+    );
     // Of Potts parameters what is high is favoured.
     assert_eq!(lowest("J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 1 B 0.25\n"), (-3.0, 1.0));
     // Annealing agrees, and so does its configuration.
@@ -75,7 +89,9 @@ fn files_of_graphs_and_problems_have_their_signs() {
 #[test]
 fn a_memory_stores_and_recalls() {
     let place = Place::new();
-    let stored = place.dbn("train digits --model hopfield --limit 5 --rule pseudo-inverse --out memory").done();
+    let stored = place
+        .dbn("train digits --model hopfield --limit 5 --rule pseudo-inverse --out memory")
+        .done();
     assert!(stored.out.contains("5 of them are stable"), "{}", stored.out);
     assert_eq!(&place.read("memory/patterns.png")[1..4], b"PNG");
     let said = place.dbn("recall memory --noise 0.15 --seed 1").done();
@@ -90,7 +106,9 @@ fn a_memory_stores_and_recalls() {
     assert_eq!(&place.read("way/recall.gif")[..3], b"GIF");
     place.dbn("recall memory --temperature 0.2 --noise 0.2 --sweeps 10").done();
 
-    place.dbn("train digits --model hopfield --limit 5 --out memory").failed(&["memory", "holds a run already"]);
+    place
+        .dbn("train digits --model hopfield --limit 5 --out memory")
+        .failed(&["memory", "holds a run already"]);
     place.dbn("train digits --model hopfield --layers 5").misused(&["--layers", "Hopfield"]);
     place.dbn("recall memory --noise 2").misused(&["--noise 2"]);
     place.dbn("recall memory bars-and-stripes:4").failed(&["64 units"]);
@@ -106,9 +124,16 @@ fn a_memory_stores_and_recalls() {
 #[test]
 fn fields_are_asked() {
     let place = Place::new();
-    place.write("f.uai", "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4.00 0.23 5.00 9.45\n");
+    place.write(
+        "f.uai",
+        "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4.00 0.23 5.00 9.45\n",
+    );
     let said = place.dbn("infer f.uai --mar f.mar").done();
-    assert!(said.out.contains("log Z 5.2846367117") && said.out.contains("1 1 1 1"), "{}", said.out);
+    assert!(
+        said.out.contains("log Z 5.2846367117") && said.out.contains("1 1 1 1"),
+        "{}",
+        said.out
+    );
     assert!(String::from_utf8(place.read("f.mar")).unwrap().starts_with("MAR\n4 2 0.1393686718"));
     let said = place.dbn("infer f.uai --given B=1,2=0 --query D").done();
     assert!(said.out.contains("0.600673") && !said.out.contains("A  "), "{}", said.out);

@@ -23,14 +23,13 @@ const FRAME: u64 = 200;
 
 /// Complete patterns that a Hopfield network holds, from a part of them
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples (after dbn train digits --model hopfield --limit 5 --rule pseudo-inverse --out runs/memory):
+#[command(after_help = "Examples:
+  dbn train digits --model hopfield --limit 5 --rule pseudo-inverse --out runs/memory
   dbn recall runs/memory --noise 0.2                      its own patterns, a fifth of all units turned over
   dbn recall runs/memory digits --limit 10                other cases: which pattern does each end in?
   dbn recall runs/memory --noise 0.3 --animate            the way, as recall.gif
   dbn recall runs/memory --noise 0.2 --temperature 0.2    at a temperature, where false minima are left again
-  dbn recall runs/memory --noise 0.4 --synchronous        all units at once: it may end in two states that follow each other"
-)]
+  dbn recall runs/memory --noise 0.4 --synchronous        all units at once: it may end in two states that follow each other")]
 pub struct Recall {
     /// Folder of the network
     pub run: PathBuf,
