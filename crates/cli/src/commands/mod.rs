@@ -3,18 +3,14 @@
 mod anneal;
 mod bench;
 mod compare;
-#[cfg(feature = "hub")]
-mod data;
 mod embed;
 mod encode;
 mod evaluate;
+#[cfg(feature = "hub")]
+mod hub;
 mod import;
 mod inspect;
 mod manual;
-#[cfg(feature = "hub")]
-mod pull;
-#[cfg(feature = "hub")]
-mod push;
 mod recall;
 mod recipe;
 mod reproduce;
@@ -60,11 +56,11 @@ pub enum Command {
     Decode(encode::Decode),
     Inspect(inspect::Inspect),
     #[cfg(feature = "hub")]
-    Push(push::Push),
+    Push(hub::Push),
     #[cfg(feature = "hub")]
-    Pull(pull::Pull),
+    Pull(hub::Pull),
     #[cfg(feature = "hub")]
-    Data(data::Data),
+    Data(hub::Data),
     Import(import::Import),
     Anneal(anneal::Anneal),
     Recall(recall::Recall),
@@ -111,11 +107,11 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         Command::Inspect(args) => inspect::run(args),
         Command::Import(args) => import::run(args),
         #[cfg(feature = "hub")]
-        Command::Push(args) => push::run(args, bars),
+        Command::Push(args) => hub::push(args, bars),
         #[cfg(feature = "hub")]
-        Command::Pull(args) => pull::run(args, bars),
+        Command::Pull(args) => hub::pull(args, bars),
         #[cfg(feature = "hub")]
-        Command::Data(args) => data::run(args, bars),
+        Command::Data(args) => hub::data(args, bars),
         Command::Anneal(args) => anneal::run(args, bars),
         Command::Recall(args) => recall::run(args),
         Command::Bench(args) => bench::run(args, bars),

@@ -9,8 +9,7 @@ use rbm_core::{Error, Result};
 
 use crate::alphabet::{Alphabet, GAP};
 use crate::bytes::{self, Bytes, Spool, spooling};
-use crate::dataset::Dataset;
-use crate::examples::Examples;
+use crate::dataset::{Dataset, Examples};
 use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::ReadOptions;
 use crate::view::View;

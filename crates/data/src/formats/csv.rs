@@ -13,7 +13,7 @@ use rbm_core::{Error, Result};
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
 use crate::columns::{Columns, Content, Findings, listed};
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::formats::delimited::{Separator, Text};
 use crate::formats::header::{Cells, Head, Survey, is_missing, words};
 use crate::formats::parquet::{NamedColumn, Values};

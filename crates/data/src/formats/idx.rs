@@ -6,7 +6,7 @@ use rbm_core::{Error, Result};
 
 use crate::bytes;
 use crate::bytes::Bytes;
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::labels;
 use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::view::View;

@@ -11,7 +11,7 @@ use rbm_core::{Error, Result};
 
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::labels::{self, Labels};
 use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::{Missing, ReadOptions};

@@ -8,7 +8,7 @@ use rbm_core::{Error, Result};
 use zip::ZipArchive;
 
 use crate::bytes::{Bytes, Spool, spooling};
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::formats::npy::{self, Header, Image, PREFIX};
 use crate::labels::{self, Labels};
 use crate::options::ReadOptions;

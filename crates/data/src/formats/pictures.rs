@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rbm_core::{Error, Result};
 
 use crate::bytes::{Spool, spooling};
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::view::View;
 

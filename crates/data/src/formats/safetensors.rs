@@ -8,7 +8,7 @@ use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::bytes;
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::labels;
 use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
 use crate::options::Missing;

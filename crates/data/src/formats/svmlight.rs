@@ -6,8 +6,7 @@ use std::path::Path;
 use rbm_core::{Error, Result};
 
 use crate::bytes::{Bytes, read_unzipped};
-use crate::dataset::Dataset;
-use crate::examples::Examples;
+use crate::dataset::{Dataset, Examples};
 use crate::labels::{self, LabelColumn, Labels};
 use crate::matrix::SparseMatrix;
 use crate::options::ReadOptions;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::estimate::bound::Bound;
-use crate::learning::greedy::Propagated;
+use crate::learning::Propagated;
 use crate::network::config::WEIGHTS;
 use crate::{Examples, Model, Standardise, digest};
 

@@ -22,8 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::api::{Hash, Listed, Repository, is_commit};
 use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
-use super::error::{Answer, Failure};
-use super::http::Http;
+use super::http::{Answer, Failure, Http};
 use crate::digest;
 use crate::network::config::{CONFIG, WEIGHTS};
 

@@ -12,8 +12,7 @@ use rbm_core::{Error, Result};
 use super::Hub;
 use super::api::Repository;
 use super::cache::{Cache, Found};
-use super::error::{Answer, Failure};
-use super::http::Counter;
+use super::http::{Answer, Counter, Failure};
 use super::options::home;
 
 /// Where the Hub keeps the Parquet form of every data set.

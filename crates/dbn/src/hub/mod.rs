@@ -14,14 +14,12 @@
 //! in the cache. Nothing that a server says becomes a part of a path unchecked. The token goes to the endpoint's own origin and
 //! nowhere else.
 
-mod error;
 mod options;
 
 mod http;
 
 mod api;
 mod cache;
-mod reference;
 
 mod bundle;
 pub mod card;
@@ -35,6 +33,7 @@ use std::path::Path;
 use candle_core::Device;
 use rbm_core::{Error, Result};
 
+pub use self::api::Reference;
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
 pub use self::bundle::{CARD, Content, ModelBundle};
@@ -42,7 +41,6 @@ pub use self::cache::Snapshot;
 pub use self::http::{TransferProgress, Watching};
 pub use self::options::Options;
 pub use self::push::{Push, Pushed};
-pub use self::reference::Reference;
 use crate::Model;
 
 /// A client of the Hub.

@@ -4,8 +4,7 @@ use rbm_core::{Error, Result};
 
 use super::api::{Listed, Listing, Repository};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
-use super::error::{Answer, Failure};
-use super::http::Counter;
+use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
 use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};

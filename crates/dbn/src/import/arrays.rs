@@ -8,8 +8,7 @@ use candle_dbn_data::Arrays;
 use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
-use super::Imported;
-use super::assemble::{Budget, Named, RbmTensors, stacked};
+use super::{Budget, Imported, Named, RbmTensors, stacked};
 
 /// The machine whose attributes the file `path` has under their own names:
 ///

@@ -6,9 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor, safetensors};
 use rbm_core::{Error, Result, Units};
 
-use super::Imported;
-use super::assemble::{Named, RbmTensors, stacked};
-use super::state_dict;
+use super::{Imported, Named, RbmTensors, stacked, state_dict};
 
 /// What weights and biases are called; where one name is in use for either bias, [`role`] tells by what stands beside it.
 const WEIGHTS: [&str; 4] = ["w", "weight", "weights", "weight_matrix"];

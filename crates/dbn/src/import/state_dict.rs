@@ -12,7 +12,7 @@ use candle_dbn_data::{Element, ElementKind};
 use rbm_core::{Error, Result};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::assemble::Budget;
+use super::Budget;
 use super::pickle::{Id, Value, Values};
 
 const FORM: &str = "a PyTorch state dict, as torch.save(model.state_dict(), …) writes it (a pickled model is code: save its state dict, or safetensors)";

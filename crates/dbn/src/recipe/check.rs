@@ -8,7 +8,7 @@ use super::{
     Backpropagation, Chains, Classifier, Damping, FastWeights, FinetuneRule, HybridParts, Ladder,
     Layer, Method, Recipe, Searches, SparsityTarget, StageKind, UpDown,
 };
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::fine_tune::Adversary;
 
 /// The farthest that a case may be moved.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::data::AUTO;
 use super::values::{name_or_table, units};
 use super::{Method, Recipe};
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::dbn::has_own_draws;
 
 /// How gradients become steps.

@@ -24,7 +24,7 @@ pub(crate) use self::layer::one_digit;
 pub use self::layer::{Layer, Rates, Rule, SparsityTarget};
 pub use self::method::{Cd, Chains, Damping, FastWeights, HybridParts, Ladder, Method};
 pub use self::text::{BUILT_IN, nearest, quoted};
-use crate::learning::greedy::Caching;
+use crate::learning::Caching;
 use crate::network::config::Preprocessing;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.

@@ -7,8 +7,8 @@ use rbm_core::state::State;
 use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
+use crate::network::classifier::Regressor;
 use crate::network::fine_tune::{Batch, FineTune};
-use crate::network::regressor::Regressor;
 use crate::recipe::{Backpropagation, FinetuneRule, Searches, StageKind};
 use crate::{Autoencoder, Classifier};
 

@@ -15,9 +15,9 @@ use super::backprop::Network;
 use super::backprop::{Backprop, Sum};
 use super::state::TrainingState;
 use super::{Stream, Training};
+use crate::network::classifier::Target;
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
 use crate::network::model::complete;
-use crate::network::regressor::Target;
 use crate::recipe::{self, Backpropagation, StageKind};
 use crate::{Autoencoder, Classifier, Examples, Regressor};
 

@@ -22,7 +22,7 @@ use rbm_core::{Error, Rbm, Result, Rng, Units};
 use self::averaging::BestWeights;
 use self::backprop::Network;
 pub use self::state::TrainingState;
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
 use crate::recipe::{StageKind, one_digit};

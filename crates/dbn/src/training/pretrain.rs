@@ -16,7 +16,7 @@ use super::averaging::BestWeights;
 use super::state::{checkpoint_of, warm_tensors};
 use super::{Stream, Training};
 use crate::Examples;
-use crate::learning::greedy::{Caching, Labels, LayerInput, Pass};
+use crate::learning::{Caching, Labels, LayerInput, Pass};
 
 /// The most cases that are looked at after each epoch.
 const MONITORED: usize = 1000;

@@ -10,8 +10,8 @@ use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Sgd};
 use super::averaging::BestWeights;
 use super::state::{checkpoint_of, generative_tensors};
 use super::{Stream, Training};
-use crate::learning::greedy::LayerInput;
-use crate::learning::up_down::parameters;
+use crate::learning::LayerInput;
+use crate::learning::up_down_parameters;
 use crate::network::dbn::label_codes;
 use crate::recipe::{self, StageKind};
 use crate::{ConditionalLayer, Dbn, Inference, UpDown};
@@ -86,7 +86,7 @@ impl UpDownStage<'_> {
     /// Errors when the top machine is none any more, or what is below it has diverged.
     fn check(&self) -> Result<()> {
         monitor::check(self.dbn.top())?;
-        monitor::check_parameters(parameters(self.dbn))
+        monitor::check_parameters(up_down_parameters(self.dbn))
     }
 
     /// How many of the validation cases, in percent, are taken for another class than theirs.

@@ -1,6 +1,5 @@
 //! Pictures and charts: PNG and GIF files with titles, axes and units, of what cannot be seen in a table.
 
-mod bitmap;
 mod curves;
 pub mod gallery;
 pub mod images;

@@ -8,8 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use rbm_core::{Error, Result};
 
-use super::bitmap::{FONT, have_font};
-use crate::viz::bitmap;
+use super::images::{FONT, have_font, write_png};
 
 /// Height and width in pixels.
 const SIZE: (usize, usize) = (640, 1000);
@@ -105,7 +104,7 @@ impl Plot {
                 Error::invalid("a chart", "points that can be drawn", e.to_string())
             })?;
         }
-        bitmap::write(path, SIZE, &pixels)
+        write_png(path, SIZE, &pixels)
     }
 
     /// Writes `panels` to the PNG file `path`, two beside each other, row after row.
@@ -132,7 +131,7 @@ impl Plot {
                 Error::invalid("a chart", "points that can be drawn", e.to_string())
             })?;
         }
-        bitmap::write(path, (height, width), &pixels)
+        write_png(path, (height, width), &pixels)
     }
 
     fn draw(&self, area: &Area) -> Drawn {

@@ -3,7 +3,6 @@
 mod ais;
 mod bridge;
 mod equilibrium;
-mod exact;
 pub mod monitor;
 mod partition;
 mod pseudo;
@@ -11,8 +10,9 @@ mod pseudo;
 pub use ais::{Annealing, Direction, betas};
 pub use bridge::{Bridge, Estimate};
 pub use equilibrium::{Equilibrium, TemperingConfig, TemperingPhase, TemperingProgress};
-pub use exact::{log_likelihood, log_partition};
-pub use partition::{AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis};
+pub use partition::{
+    AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis, log_likelihood, log_partition,
+};
 pub use pseudo::{
     pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
 };

@@ -7,7 +7,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::activation::{bernoulli_cgf, softplus_sum};
+use super::bernoulli::{bernoulli_cgf, softplus_sum};
 use super::cpu::{Simd, is_small};
 use super::real::Real;
 use super::slices::{has_fused, with_numbers};

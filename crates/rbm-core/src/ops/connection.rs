@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
-use super::activation::sigmoid_slope;
+use super::bernoulli::sigmoid_slope;
 use super::cpu::{RowRun, Simd, for_blocks, for_chunks, row_runs};
 use super::low_rank::outer_sum;
 use super::outer::Outer;

@@ -10,7 +10,6 @@
 pub mod device;
 pub mod reference;
 
-mod activation;
 mod bernoulli;
 mod categorical;
 mod class_inputs;
@@ -22,10 +21,8 @@ mod encode;
 mod enumeration;
 mod graph_sweep;
 mod low_rank;
-mod math;
 #[cfg(feature = "metal")]
 mod metal;
-mod momentum;
 mod outer;
 mod product;
 mod random;
@@ -36,8 +33,9 @@ mod sparse;
 mod truncated_normal;
 mod update;
 
-pub use activation::{bernoulli_cgf, bernoulli_mean, sigmoid, softplus};
-pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use bernoulli::{
+    bernoulli_cgf, bernoulli_mean, bernoulli_mean_and_sample, bernoulli_sample, sigmoid, softplus,
+};
 pub use categorical::{
     binomial_sample, log_factorial, log_gamma, multinomial_sample, multinomial_sample_of_rows,
 };
@@ -47,7 +45,6 @@ pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
 pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep};
 pub use low_rank::outer_sum;
-pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
@@ -56,4 +53,5 @@ pub use reference::{log_sum_exp_of_sites, softmax_of_sites};
 pub use truncated_normal::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
 pub use update::{
     adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_column_norms,
+    momentum_step,
 };

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
-use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
+use candle_dbn::network::inference::{Condition, ConditionalSampler};
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
