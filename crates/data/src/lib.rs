@@ -57,7 +57,7 @@ pub use dataset::{
     Dataset, Examples, Parts, check_range, choose_balanced, encoded, hold_out, split,
 };
 pub use encoding::Binarise;
-pub use formats::npz::Arrays;
+pub use formats::npy::Arrays;
 pub use formats::parquet;
 pub use labels::LabelColumn;
 pub use load::{load, scale_of};

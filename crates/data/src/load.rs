@@ -11,7 +11,7 @@ use crate::bytes;
 use crate::columns::{self, Column, Columns, Content, Findings, Profile, Wanted};
 use crate::dataset::Dataset;
 use crate::encoding::{Binarise, Encoding};
-use crate::formats::{alignment, csv, idx, npy, npz, parquet, pictures, safetensors, svmlight};
+use crate::formats::{alignment, csv, idx, npy, parquet, pictures, safetensors, svmlight};
 use crate::labels::{self, LabelColumn, Labels};
 use crate::options::{Missing, ReadOptions};
 use crate::source::{Form, Source};
@@ -279,7 +279,7 @@ fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
             Dataset { image, ..Dataset::of(train) }
         }
         Source::File(path, Form::Npz) => {
-            let (train, held_out, image, names) = npz::read(path, options)?;
+            let (train, held_out, image, names) = npy::read_npz(path, options)?;
             about.class_names = names;
             Dataset { held_out, image, ..Dataset::of(train) }
         }

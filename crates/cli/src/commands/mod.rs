@@ -4,7 +4,6 @@ mod anneal;
 mod bench;
 mod compare;
 mod embed;
-mod encode;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
@@ -52,8 +51,8 @@ pub enum Command {
     Sample(sample::Sample),
     Score(score::Score),
     Embed(embed::Embed),
-    Encode(encode::Encode),
-    Decode(encode::Decode),
+    Encode(embed::Encode),
+    Decode(embed::Decode),
     Inspect(inspect::Inspect),
     #[cfg(feature = "hub")]
     Push(hub::Push),
@@ -101,9 +100,9 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         Command::Compare(args) => compare::run(args),
         Command::Sample(args) => sample::run(args, bars),
         Command::Score(args) => score::run(args, bars),
-        Command::Embed(args) => embed::run(args, bars),
-        Command::Encode(args) => encode::run(args, bars),
-        Command::Decode(args) => encode::decode(args),
+        Command::Embed(args) => embed::embed(args, bars),
+        Command::Encode(args) => embed::encode(args, bars),
+        Command::Decode(args) => embed::decode(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Import(args) => import::run(args),
         #[cfg(feature = "hub")]

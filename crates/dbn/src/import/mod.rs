@@ -12,7 +12,6 @@
 mod arrays;
 mod pickle;
 mod pytorch;
-mod state_dict;
 
 pub use arrays::{rbms, sklearn};
 pub use pytorch::{Names, pytorch};

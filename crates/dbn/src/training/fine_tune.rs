@@ -10,9 +10,7 @@ use rbm_core::model::init;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows};
 
-use super::averaging::BestWeights;
-use super::backprop::Network;
-use super::backprop::{Backprop, Sum};
+use super::backprop::{Backprop, BestWeights, Network, Sum};
 use super::state::TrainingState;
 use super::{Stream, Training};
 use crate::network::classifier::Target;

@@ -1,12 +1,10 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
-mod averaging;
 mod backprop;
 mod fine_tune;
 mod pretrain;
 pub mod search;
 mod state;
-mod up_down;
 
 use std::sync::Arc;
 
@@ -19,8 +17,7 @@ use rbm_core::sampling::Imputation;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
-use self::averaging::BestWeights;
-use self::backprop::Network;
+use self::backprop::{BestWeights, Network};
 pub use self::state::TrainingState;
 use crate::learning::Pass;
 use crate::network::dbn::with_label_units;
