@@ -32,7 +32,7 @@ pub mod learning;
 pub use error::{Error, Result, printable, printable_lines, printable_up_to};
 pub use learning::negative::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
-    ParallelTrajectory, Persistent, Tempered,
+    ParallelTrajectory, Persistent, TemperedPersistent,
 };
 pub use learning::optim::{Adam, ConjugateGradient, Optimizer, Sgd};
 pub use learning::schedule::Schedule;

@@ -78,20 +78,20 @@ impl Feature {
     }
 
     /// What the numbers that it has for each case are called.
-    fn columns(&self, model: &Model) -> tables::Columns {
+    fn columns(&self, model: &Model) -> tables::FeatureNames {
         match self {
             Self::Layer(layer) => {
-                tables::Columns::Numbered(model.dbn.rbms[*layer].hidden().units().width())
+                tables::FeatureNames::Numbered(model.dbn.rbms[*layer].hidden().units().width())
             }
-            Self::Class => tables::Columns::Class,
-            Self::Prediction => tables::Columns::Numbered(1),
+            Self::Class => tables::FeatureNames::Class,
+            Self::Prediction => tables::FeatureNames::Numbered(1),
             Self::Data => match &model.columns {
-                Some(columns) => tables::Columns::Named(columns.value_names()),
-                None => tables::Columns::Numbered(model.dbn.width()),
+                Some(columns) => tables::FeatureNames::Named(columns.value_names()),
+                None => tables::FeatureNames::Numbered(model.dbn.width()),
             },
             Self::Probabilities => {
                 let classes = 0..model.classes().unwrap_or(0);
-                tables::Columns::Named(classes.map(|class| model.class_name(class)).collect())
+                tables::FeatureNames::Named(classes.map(|class| model.class_name(class)).collect())
             }
         }
     }
@@ -241,7 +241,7 @@ pub fn encode(args: &Encode, bars: &MultiProgress) -> Result<()> {
         bar.inc(codes.dim(0)? as u64);
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
-    let codes = tables::Columns::Numbered(autoencoder.code_width());
+    let codes = tables::FeatureNames::Numbered(autoencoder.code_width());
     let table = tables::Table::of(vec![("codes".to_owned(), codes)], &rows, &part, &model);
     let said = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();

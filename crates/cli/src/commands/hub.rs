@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use candle_dbn::hub::{ModelBundle, Push as Options, Pushed, Reference, Snapshot};
+use candle_dbn::hub::{ModelBundle, PushOptions, Pushed, Reference, Snapshot};
 use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
@@ -112,8 +112,11 @@ pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
     if args.dry_run {
         return list(&bundle, &reference);
     }
-    let options =
-        Options { private: args.private, message: args.message.clone(), create_pr: args.create_pr };
+    let options = PushOptions {
+        private: args.private,
+        message: args.message.clone(),
+        create_pr: args.create_pr,
+    };
     let Pushed { commit, url, inline } =
         progress::hub(bars, "push")?.push(&reference, &bundle, &options)?;
     if let Some(bytes) = inline {

@@ -16,8 +16,8 @@ use zip::ZipArchive;
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
 use crate::dataset::Examples;
-use crate::labels::{self, Labels};
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::labels::{self, NumberedLabels};
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::options::{Missing, ReadOptions};
 use crate::view::View;
 
@@ -59,7 +59,7 @@ pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<
         false => (bytes, start),
         true => (in_rows(path, &bytes, &array, number)?, 0),
     };
-    let layout = Layout { start, count, width, number };
+    let layout = MatrixLayout { start, count, width, number };
     let stored = match options.missing() {
         Missing::Refuse => RawMatrix::new(path, bytes, layout, options.scale)?,
         _ => RawMatrix::with_missing(path, bytes, layout, options.scale)?,
@@ -68,12 +68,12 @@ pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<
 }
 
 /// The labels in the file `path`: numbers or words `(n,)` or `(n, 1)`, or one-hot codes `(n, classes)`.
-pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
+pub(crate) fn read_labels(path: &Path) -> Result<NumberedLabels> {
     parse_labels(path, &bytes::read(path, FORM)?)
 }
 
 /// The same of `bytes`, which stand in `path`.
-pub(crate) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<Labels> {
+pub(crate) fn parse_labels(path: &Path, bytes: &Bytes) -> Result<NumberedLabels> {
     let array = NpyArray::parse(path, bytes)?;
     let values = |array: &NpyArray| -> Result<Vec<f64>> {
         Ok(array.number()?.wide(&bytes[array.header.start..]))
@@ -368,10 +368,10 @@ const TEST: [(&str, &str); 3] =
     [("x_test", "y_test"), ("test_images", "test_labels"), ("X_test", "y_test")];
 
 /// The cases in the file `path`, those that it holds out, the size of its pictures and the names of its classes.
-type Npz = (Examples, Option<Examples>, Image, Option<Vec<String>>);
+type NpzParts = (Examples, Option<Examples>, Image, Option<Vec<String>>);
 
 /// Reads `x_train`, `y_train`, `x_test` and `y_test`, as Keras lays them out, or `x` and `y` and their like.
-pub(crate) fn read_npz(path: &Path, options: &ReadOptions) -> Result<Npz> {
+pub(crate) fn read_npz(path: &Path, options: &ReadOptions) -> Result<NpzParts> {
     let mut arrays = Arrays::open(path)?;
     let names = arrays.names();
     let has = |name: &str| names.iter().any(|known| known == name);
@@ -402,14 +402,15 @@ pub(crate) fn read_npz(path: &Path, options: &ReadOptions) -> Result<Npz> {
             return Err(Error::file(path, "the test part", expected, width(&shape).to_string()));
         }
     }
-    let mut part = |(cases, of_cases): (&str, &str)| -> Result<(Examples, Image, Option<Labels>)> {
-        let (part, image) = parse(path, arrays.bytes(cases)?, options)?;
-        if !has(of_cases) || options.labels.is_some() {
-            return Ok((part, image, None));
-        }
-        let labels = parse_labels(path, &arrays.bytes(of_cases)?)?;
-        Ok((part, image, Some(labels)))
-    };
+    let mut part =
+        |(cases, of_cases): (&str, &str)| -> Result<(Examples, Image, Option<NumberedLabels>)> {
+            let (part, image) = parse(path, arrays.bytes(cases)?, options)?;
+            if !has(of_cases) || options.labels.is_some() {
+                return Ok((part, image, None));
+            }
+            let labels = parse_labels(path, &arrays.bytes(of_cases)?)?;
+            Ok((part, image, Some(labels)))
+        };
     let (mut train, image, labels) = part(train)?;
     let mut test = test.map(&mut part).transpose()?;
     let class_names = match (labels, test.as_mut().and_then(|(.., labels)| labels.take())) {

@@ -122,7 +122,7 @@ const COMMIT: usize = 40;
 
 /// A repository on the Hub.
 #[derive(Debug, Clone)]
-pub struct Repository {
+pub struct HubRepository {
     /// `models` or `datasets`.
     pub kind: &'static str,
     /// The user or organisation.
@@ -197,7 +197,7 @@ pub struct XetToken {
     pub cas_url: String,
 }
 
-impl Repository {
+impl HubRepository {
     fn path<'a>(&'a self, action: &[&'a str]) -> Vec<&'a str> {
         [&["api", self.kind, self.owner.as_str(), self.name.as_str()], action].concat()
     }
@@ -267,7 +267,7 @@ impl Repository {
     /// Whether large files, by SHA-256 and size, may go by xet.
     pub fn has_xet(&self, http: &Http, branch: &str, files: &[(&str, u64)]) -> Answer<bool> {
         #[derive(Deserialize)]
-        struct Batch {
+        struct LfsBatch {
             transfer: Option<String>,
         }
         let objects = files.iter().map(|(sha256, size)| json!({ "oid": sha256, "size": size }));
@@ -277,7 +277,7 @@ impl Repository {
         });
         let git = format!("{}.git", self.name);
         let url = http.address([self.owner.as_str(), &git, "info", "lfs", "objects", "batch"])?;
-        let batch: Batch = parsed(&http.query(url, &body)?)?;
+        let batch: LfsBatch = parsed(&http.query(url, &body)?)?;
         Ok(batch.transfer.as_deref() == Some("xet"))
     }
 
@@ -335,7 +335,7 @@ fn info(body: &[u8]) -> Answer<Info> {
 /// What is listed of the files `names`; what else is listed is nobody's business.
 fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
     #[derive(Deserialize)]
-    struct Entry {
+    struct TreeEntry {
         #[serde(rename = "type")]
         kind: String,
         size: Option<u64>,
@@ -354,7 +354,7 @@ fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
         let path = entry.get("path").and_then(Value::as_str);
         let Some(name) = names.iter().find(|name| Some(**name) == path) else { continue };
         let wrong = |found: String| Failure::Nonsense(format!("{name}, listed with {found}"));
-        let entry: Entry = serde_json::from_value(entry).map_err(|e| wrong(e.to_string()))?;
+        let entry: TreeEntry = serde_json::from_value(entry).map_err(|e| wrong(e.to_string()))?;
         if entry.kind != "file" {
             continue;
         }

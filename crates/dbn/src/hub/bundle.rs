@@ -22,14 +22,14 @@ pub const CARD: &str = "README.md";
 
 /// A file's contents.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub enum FileContent {
     /// Those of a file.
     File(PathBuf),
     /// These.
     Bytes(Vec<u8>),
 }
 
-impl Content {
+impl FileContent {
     /// How many bytes.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Content {
 #[derive(Debug, Clone)]
 pub struct ModelBundle {
     /// Files by their names there, but for the card.
-    pub files: Vec<(String, Content)>,
+    pub files: Vec<(String, FileContent)>,
     /// What the card says; what somebody wrote beside it on the Hub stays.
     pub card: Card,
 }
@@ -61,8 +61,9 @@ impl ModelBundle {
     pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
         let dir = dir.as_ref();
         let model = Model::load(dir, &candle_core::Device::Cpu)?;
-        let mut files: Vec<(String, Content)> =
-            [CONFIG, WEIGHTS].map(|name| (name.to_owned(), Content::File(dir.join(name)))).into();
+        let mut files: Vec<(String, FileContent)> = [CONFIG, WEIGHTS]
+            .map(|name| (name.to_owned(), FileContent::File(dir.join(name))))
+            .into();
         let recipe = match Run::open(dir) {
             Ok(run) => Some(run.recipe()?.without_paths()),
             Err(_) => None,
@@ -71,7 +72,7 @@ impl ModelBundle {
         for name in [FILTERS, SAMPLES] {
             let path = dir.join(name);
             if is_picture(&path)? {
-                files.push((name.into(), Content::File(path)));
+                files.push((name.into(), FileContent::File(path)));
             }
         }
         Self::with(files, &model, recipe, results, reference)
@@ -102,7 +103,7 @@ impl ModelBundle {
         for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
             let path = folder.path().join(name);
             let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-            files.push((name.to_owned(), Content::Bytes(bytes)));
+            files.push((name.to_owned(), FileContent::Bytes(bytes)));
         }
         let recipe = match Run::open(dir) {
             Ok(run) => Some(run.recipe()?.without_paths().of_first_layers(count)),
@@ -112,17 +113,17 @@ impl ModelBundle {
     }
 
     fn with(
-        mut files: Vec<(String, Content)>,
+        mut files: Vec<(String, FileContent)>,
         model: &Model,
         recipe: Option<Recipe>,
         results: Results,
         reference: &Reference,
     ) -> Result<Self> {
         if let Some(recipe) = &recipe {
-            files.push((RECIPE.into(), Content::Bytes(recipe.to_toml()?.into_bytes())));
+            files.push((RECIPE.into(), FileContent::Bytes(recipe.to_toml()?.into_bytes())));
         }
         if !results.measured.is_empty() {
-            files.push((RESULTS.into(), Content::Bytes(results.to_json()?)));
+            files.push((RESULTS.into(), FileContent::Bytes(results.to_json()?)));
         }
         let pictures = [FILTERS, SAMPLES].into_iter();
         let pictures = pictures.filter(|name| files.iter().any(|(file, _)| file == name));

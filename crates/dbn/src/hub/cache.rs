@@ -20,7 +20,7 @@ use rbm_core::{Error, Result};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::api::{Hash, Listed, Repository, is_commit};
+use super::api::{Hash, HubRepository, Listed, is_commit};
 use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
 use super::http::{Answer, Failure, Http};
 use crate::digest;
@@ -47,8 +47,8 @@ pub enum Found {
 
 impl Cache {
     /// In the folder `cache`.
-    pub fn of(cache: &Path, repository: &Repository) -> Self {
-        let Repository { kind, owner, name } = repository;
+    pub fn of(cache: &Path, repository: &HubRepository) -> Self {
+        let HubRepository { kind, owner, name } = repository;
         Self { dir: cache.join(format!("{kind}--{owner}--{name}")) }
     }
 
@@ -133,7 +133,7 @@ impl Cache {
     pub fn fetch(
         &self,
         http: &Http,
-        repository: &Repository,
+        repository: &HubRepository,
         commit: &str,
         name: &str,
         listed: &Listed,

@@ -15,7 +15,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCAT
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::Value;
 
-use super::Options;
+use super::HubOptions;
 
 /// The most redirects of one request.
 const HOPS: usize = 5;
@@ -57,7 +57,7 @@ impl Http {
     /// # Errors
     ///
     /// For an endpoint that is no URL, and for a token that no header can hold.
-    pub fn new(options: &Options) -> Result<Self> {
+    pub fn new(options: &HubOptions) -> Result<Self> {
         let wrong = |found: String| {
             let expected = "a URL such as http://127.0.0.1:8080, or nothing for the usual Hub";
             Error::invalid("HF_ENDPOINT", expected, found)

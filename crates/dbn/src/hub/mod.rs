@@ -36,16 +36,16 @@ use rbm_core::{Error, Result};
 pub use self::api::Reference;
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
-pub use self::bundle::{CARD, Content, ModelBundle};
+pub use self::bundle::{CARD, FileContent, ModelBundle};
 pub use self::cache::Snapshot;
 pub use self::http::{TransferProgress, Watching};
-pub use self::options::Options;
-pub use self::push::{Push, Pushed};
+pub use self::options::HubOptions;
+pub use self::push::{PushOptions, Pushed};
 use crate::Model;
 
 /// A client of the Hub.
 pub struct Hub {
-    options: Options,
+    options: HubOptions,
     http: http::Http,
     watching: Option<Watching>,
 }
@@ -57,7 +57,7 @@ impl Hub {
     ///
     /// For an endpoint that is no URL, and for a token that cannot be sent.
     pub fn from_env() -> Result<Self> {
-        Self::new(Options::from_env()?)
+        Self::new(HubOptions::from_env()?)
     }
 
     /// As the options say.
@@ -65,7 +65,7 @@ impl Hub {
     /// # Errors
     ///
     /// As [`Hub::from_env`].
-    pub fn new(options: Options) -> Result<Self> {
+    pub fn new(options: HubOptions) -> Result<Self> {
         Ok(Self { http: http::Http::new(&options)?, options, watching: None })
     }
 
@@ -75,8 +75,8 @@ impl Hub {
     }
 
     /// A model's repository, and what the cache has of it.
-    fn repository(&self, reference: &Reference) -> (api::Repository, cache::Cache) {
-        let repository = api::Repository {
+    fn repository(&self, reference: &Reference) -> (api::HubRepository, cache::Cache) {
+        let repository = api::HubRepository {
             kind: "models",
             owner: reference.owner.clone(),
             name: reference.name.clone(),
@@ -112,7 +112,7 @@ impl Model {
     /// # Errors
     ///
     /// As [`Hub::push_model`].
-    pub fn push_to_hub(&self, reference: &str, options: &Push) -> Result<Pushed> {
+    pub fn push_to_hub(&self, reference: &str, options: &PushOptions) -> Result<Pushed> {
         Hub::from_env()?.push_model(self, &reference.parse()?, options)
     }
 }
@@ -127,7 +127,7 @@ impl Hub {
         &self,
         model: &Model,
         reference: &Reference,
-        options: &Push,
+        options: &PushOptions,
     ) -> Result<Pushed> {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;

@@ -2,7 +2,7 @@
 
 use rbm_core::{Error, Result};
 
-use super::api::{Listed, Listing, Repository};
+use super::api::{HubRepository, Listed, Listing};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
 use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
@@ -79,7 +79,7 @@ impl Hub {
     fn at_commit(
         &self,
         reference: &Reference,
-        repository: &Repository,
+        repository: &HubRepository,
         cache: &Cache,
         commit: &str,
     ) -> Answer<Snapshot> {

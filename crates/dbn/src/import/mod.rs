@@ -33,7 +33,7 @@ pub struct Imported {
 }
 
 /// Numbers with their name in the file.
-struct Named {
+struct NamedTensor {
     name: String,
     /// Of any type of floats.
     tensor: Tensor,
@@ -44,12 +44,12 @@ struct RbmTensors {
     visible: Units,
     hidden: Units,
     /// `(visible, hidden)`.
-    weights: Named,
-    visible_bias: Named,
-    hidden_bias: Named,
+    weights: NamedTensor,
+    visible_bias: NamedTensor,
+    hidden_bias: NamedTensor,
 }
 
-impl Named {
+impl NamedTensor {
     fn new(name: impl Into<String>, tensor: Tensor) -> Self {
         Self { name: name.into(), tensor }
     }

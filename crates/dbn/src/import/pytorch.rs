@@ -14,8 +14,8 @@ use candle_dbn_data::{Element, ElementKind};
 use rbm_core::{Error, Result, Units};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Id, Value, Values};
-use super::{Budget, Imported, Named, RbmTensors, stacked};
+use super::pickle::{Id, PickleValue, PickleValues};
+use super::{Budget, Imported, NamedTensor, RbmTensors, stacked};
 
 /// What weights and biases are called; where one name is in use for either bias, [`role`] tells by what stands beside it.
 const WEIGHTS: [&str; 4] = ["w", "weight", "weights", "weight_matrix"];
@@ -101,7 +101,7 @@ pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
     }
     let mut found: Vec<RbmTensors> = Vec::new();
     for ((_, machine), parts) in &machines {
-        let mut part = |role: Role| -> Result<Named> {
+        let mut part = |role: Role| -> Result<NamedTensor> {
             let Some(name) = parts.get(&role) else {
                 let name = format!("{machine}.{}", role.name());
                 let name = name.trim_start_matches('.');
@@ -111,7 +111,7 @@ pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
             };
             let tensor = tensors.get(name).cloned();
             let tensor = tensor.ok_or_else(|| Error::invalid("names", name, "none"))?;
-            Ok(Named::new(original.get(name).unwrap_or(name), tensor))
+            Ok(NamedTensor::new(original.get(name).unwrap_or(name), tensor))
         };
         let [weights, visible_bias, hidden_bias] = Role::ALL.map(&mut part);
         let (weights, visible_bias, hidden_bias) = (weights?, visible_bias?, hidden_bias?);
@@ -169,11 +169,11 @@ fn order(machine: &str) -> Order {
 /// The weights as `(visible, hidden)`, whichever way they lie.
 fn turned(
     path: &Path,
-    weights: Named,
+    weights: NamedTensor,
     (visible, hidden): (usize, usize),
     transpose: bool,
     notes: &mut Vec<String>,
-) -> Result<Named> {
+) -> Result<NamedTensor> {
     let (as_linear, as_ours) = ([hidden, visible], [visible, hidden]);
     let dims = weights.tensor.dims();
     let fits = dims == as_ours || dims == as_linear && !transpose;
@@ -194,7 +194,7 @@ fn turned(
     }
     let is_linear = dims == as_linear && !transpose;
     let tensor = if is_linear { weights.tensor.t()? } else { weights.tensor };
-    Ok(Named { tensor, ..weights })
+    Ok(NamedTensor { tensor, ..weights })
 }
 
 type Tensors = BTreeMap<String, Tensor>;
@@ -248,14 +248,14 @@ fn read_state_dict(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, 
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
     let pickle = archive.entry(PICKLE)?;
-    let values = Values::of(&pickle)
+    let values = PickleValues::of(&pickle)
         .map_err(|found| Error::file(path, PICKLE, FORM, format!("a pickle with {found}")))?;
     // Older files do not say it.
     let is_big_endian = archive.has("byteorder") && archive.entry("byteorder")? == b"big";
     let named = in_dict(&values, values.saved());
     let found = std::iter::once(named).chain(KEYS.map(|key| {
-        let Value::Dict(items) = values.saved() else { return Vec::new() };
-        let is_key = |(name, _): &&(Id, Id)| *values.get(*name) == Value::Text(key);
+        let PickleValue::Dict(items) = values.saved() else { return Vec::new() };
+        let is_key = |(name, _): &&(Id, Id)| *values.get(*name) == PickleValue::Text(key);
         let dict = items.iter().rev().find(is_key).map(|(_, dict)| values.get(*dict));
         dict.map_or_else(Vec::new, |dict| in_dict(&values, dict))
     }));
@@ -266,7 +266,7 @@ fn read_state_dict(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, 
     let mut budget = Budget::of(path)?;
     for (name, call) in named {
         let place = format!("tensor {name:?}");
-        let view = View::of(&values, call);
+        let view = TensorView::of(&values, call);
         let Some((kind, view)) = view.and_then(|view| Some((kind(view.class)?, view))) else {
             notes.push(format!("left aside: {name}, a tensor of another kind"));
             continue;
@@ -296,18 +296,18 @@ fn read_state_dict(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Tensor>, 
 }
 
 /// The calls in a dictionary that build tensors, by name.
-fn in_dict<'a>(values: &Values<'a>, dict: &Value<'a>) -> Vec<(&'a str, Id)> {
-    let Value::Dict(items) = dict else { return Vec::new() };
+fn in_dict<'a>(values: &PickleValues<'a>, dict: &PickleValue<'a>) -> Vec<(&'a str, Id)> {
+    let PickleValue::Dict(items) = dict else { return Vec::new() };
     let named = items.iter().filter_map(|(name, value)| match values.get(*name) {
-        Value::Text(name) if is_tensor(values, *value) => Some((*name, *value)),
+        PickleValue::Text(name) if is_tensor(values, *value) => Some((*name, *value)),
         _ => None,
     });
     named.collect()
 }
 
-fn is_tensor(values: &Values<'_>, id: Id) -> bool {
-    let Value::Call(class, _) = values.get(id) else { return false };
-    matches!(values.get(*class), Value::Class(class) if class.starts_with("torch._utils\n_rebuild_")
+fn is_tensor(values: &PickleValues<'_>, id: Id) -> bool {
+    let PickleValue::Call(class, _) = values.get(id) else { return false };
+    matches!(values.get(*class), PickleValue::Class(class) if class.starts_with("torch._utils\n_rebuild_")
         || class.starts_with("torch._tensor\n_rebuild_"))
 }
 
@@ -329,7 +329,7 @@ fn kind(class: &str) -> Option<ElementKind> {
 }
 
 /// A tensor as it looks at the numbers of a storage.
-struct View<'a> {
+struct TensorView<'a> {
     class: &'a str,
     /// The name of the storage.
     storage: &'a str,
@@ -340,15 +340,15 @@ struct View<'a> {
     strides: Vec<usize>,
 }
 
-impl<'a> View<'a> {
+impl<'a> TensorView<'a> {
     /// What a call builds, if it is one of those that PyTorch makes for a tensor.
-    fn of(values: &Values<'a>, call: Id) -> Option<Self> {
+    fn of(values: &PickleValues<'a>, call: Id) -> Option<Self> {
         let mut call = call;
         // A parameter is a call with a tensor's call.
         for _ in 0..3 {
-            let Value::Call(class, arguments) = values.get(call) else { return None };
-            let Value::Class(class) = values.get(*class) else { return None };
-            let Value::Tuple(arguments) = values.get(*arguments) else { return None };
+            let PickleValue::Call(class, arguments) = values.get(call) else { return None };
+            let PickleValue::Class(class) = values.get(*class) else { return None };
+            let PickleValue::Tuple(arguments) = values.get(*arguments) else { return None };
             match *class {
                 "torch._utils\n_rebuild_tensor_v2" => return Self::of_tensor(values, arguments),
                 "torch._utils\n_rebuild_parameter"
@@ -357,10 +357,10 @@ impl<'a> View<'a> {
                 }
                 "torch._tensor\n_rebuild_from_type_v2" => {
                     let is_tensor = |id: &Id| {
-                        *values.get(*id) == Value::Class("torch._utils\n_rebuild_tensor_v2")
+                        *values.get(*id) == PickleValue::Class("torch._utils\n_rebuild_tensor_v2")
                     };
                     arguments.first().filter(|id| is_tensor(id))?;
-                    let Value::Tuple(arguments) = values.get(*arguments.get(2)?) else {
+                    let PickleValue::Tuple(arguments) = values.get(*arguments.get(2)?) else {
                         return None;
                     };
                     return Self::of_tensor(values, arguments);
@@ -372,21 +372,21 @@ impl<'a> View<'a> {
     }
 
     /// From storage, offset, shape, strides, and what else there is.
-    fn of_tensor(values: &Values<'a>, arguments: &[Id]) -> Option<Self> {
+    fn of_tensor(values: &PickleValues<'a>, arguments: &[Id]) -> Option<Self> {
         let size = |id: &Id| match values.get(*id) {
-            Value::Int(size) => usize::try_from(*size).ok(),
+            PickleValue::Int(size) => usize::try_from(*size).ok(),
             _ => None,
         };
         let sizes = |id: &Id| match values.get(*id) {
-            Value::Tuple(ids) => ids.iter().map(size).collect::<Option<Vec<_>>>(),
+            PickleValue::Tuple(ids) => ids.iter().map(size).collect::<Option<Vec<_>>>(),
             _ => None,
         };
         let [storage, offset, shape, strides, ..] = arguments else { return None };
-        let Value::Outside(storage) = values.get(*storage) else { return None };
-        let Value::Tuple(storage) = values.get(*storage) else { return None };
+        let PickleValue::Outside(storage) = values.get(*storage) else { return None };
+        let PickleValue::Tuple(storage) = values.get(*storage) else { return None };
         let [_, class, storage, _, stored] = &storage[..] else { return None };
-        let Value::Class(class) = values.get(*class) else { return None };
-        let Value::Text(storage) = values.get(*storage) else { return None };
+        let PickleValue::Class(class) = values.get(*class) else { return None };
+        let PickleValue::Text(storage) = values.get(*storage) else { return None };
         Some(Self {
             class,
             storage,

@@ -79,7 +79,7 @@ impl Dropout {
         rng: &mut Rng,
     ) -> Result<Connection<'a>> {
         let fraction = if i == 0 { self.visible } else { self.hidden };
-        Ok(Connection { weights, dropout: ops::Dropout::draw(fraction, rng)?, gradient })
+        Ok(Connection { weights, dropout: ops::DropoutMask::draw(fraction, rng)?, gradient })
     }
 }
 

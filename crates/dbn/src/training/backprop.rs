@@ -46,7 +46,7 @@ impl Sum {
 }
 
 /// What moves the parameters.
-enum Rule {
+enum StepRule {
     Steps(Box<dyn Optimizer>),
     Searches(ConjugateGradient),
 }
@@ -55,7 +55,7 @@ enum Rule {
 pub(super) struct Backprop<'a> {
     network: &'a dyn FineTune,
     recipe: &'a Backpropagation,
-    rule: Rule,
+    rule: StepRule,
     /// In so many of the first epochs only the last matrix and its bias learn.
     last_only: usize,
 }
@@ -67,10 +67,10 @@ impl<'a> Backprop<'a> {
         last_only: usize,
     ) -> Self {
         let rule = match recipe.optimizer {
-            FinetuneRule::Sgd => Rule::Steps(Box::new(Sgd::new(0.0))),
-            FinetuneRule::Adam => Rule::Steps(Box::new(Adam::new(0.0))),
+            FinetuneRule::Sgd => StepRule::Steps(Box::new(Sgd::new(0.0))),
+            FinetuneRule::Adam => StepRule::Steps(Box::new(Adam::new(0.0))),
             FinetuneRule::Cg(Searches { line_searches }) => {
-                Rule::Searches(ConjugateGradient::new(line_searches))
+                StepRule::Searches(ConjugateGradient::new(line_searches))
             }
         };
         Self { network, recipe, rule, last_only }
@@ -79,15 +79,15 @@ impl<'a> Backprop<'a> {
     /// What must be remembered to go on.
     pub(super) fn state(&self) -> State {
         match &self.rule {
-            Rule::Steps(optimizer) => optimizer.state(),
-            Rule::Searches(searches) => searches.state(),
+            StepRule::Steps(optimizer) => optimizer.state(),
+            StepRule::Searches(searches) => searches.state(),
         }
     }
 
     pub(super) fn restore(&mut self, state: &State) -> Result<()> {
         match &mut self.rule {
-            Rule::Steps(optimizer) => optimizer.restore(state),
-            Rule::Searches(searches) => searches.restore(state),
+            StepRule::Steps(optimizer) => optimizer.restore(state),
+            StepRule::Searches(searches) => searches.restore(state),
         }
     }
 
@@ -95,7 +95,7 @@ impl<'a> Backprop<'a> {
     pub(super) fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
         let Backpropagation { epochs, learning_rate, momentum, .. } = self.recipe;
         let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
-        if let Rule::Steps(optimizer) = &mut self.rule {
+        if let StepRule::Steps(optimizer) = &mut self.rule {
             optimizer.set_rates(rates.0, rates.1);
         }
         rates
@@ -118,12 +118,12 @@ impl<'a> Backprop<'a> {
             Ok((objective, ascents))
         };
         let objective = match &mut self.rule {
-            Rule::Steps(optimizer) => {
+            StepRule::Steps(optimizer) => {
                 let (objective, ascents) = look(rng)?;
                 optimizer.ascend(&vars, &ascents)?;
                 objective
             }
-            Rule::Searches(searches) => {
+            StepRule::Searches(searches) => {
                 // Every look leaves out the same units.
                 let before = *rng;
                 let mut found = None;
@@ -198,7 +198,7 @@ impl Network {
 
 /// How a network does on the validation part after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Score {
+pub struct EpochScore {
     pub epoch: usize,
     /// As [`fine_tune::Score`] has it.
     pub error: f64,
@@ -210,7 +210,7 @@ pub struct Score {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// The best epoch by its error, then by its loss.
-    pub best: Option<Score>,
+    pub best: Option<EpochScore>,
     /// Epochs in the average.
     pub averaged: usize,
 }
@@ -245,7 +245,7 @@ impl BestWeights {
         averages: bool,
         validation: Option<&Examples>,
         epoch: usize,
-    ) -> Result<Option<Score>> {
+    ) -> Result<Option<EpochScore>> {
         let now = copy(network)?;
         if averages {
             self.average_in(&now)?;
@@ -261,7 +261,7 @@ impl BestWeights {
         let scored = network.score(validation);
         set(network, &now)?;
         let fine_tune::Score { error, loss } = scored?;
-        let score = Score { epoch, error, loss };
+        let score = EpochScore { epoch, error, loss };
         if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
             (self.counts.best, self.best) = (Some(score), candidate);
         }

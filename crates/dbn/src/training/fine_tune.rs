@@ -90,7 +90,7 @@ impl Training {
     fn learned_from(&self) -> Result<Vec<u32>> {
         let all = (0..self.train.len() as u32).collect();
         match (&self.recipe.classifier, &self.train.labels) {
-            (Some(recipe::Classifier { train_on: Some(count), .. }), Some(labels)) => {
+            (Some(recipe::ClassifierRecipe { train_on: Some(count), .. }), Some(labels)) => {
                 let mut rng = self.stream(Stream::Labelled);
                 candle_dbn_data::choose_balanced(labels, *count, &mut rng)
             }

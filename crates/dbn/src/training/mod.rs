@@ -41,7 +41,7 @@ pub enum Outcome {
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use candle_dbn::recipe::Layer;
+/// use candle_dbn::recipe::LayerRecipe;
 /// use candle_dbn::training::Outcome;
 /// use candle_dbn::{Dataset, Recipe, Training};
 /// use rbm_core::{Rng, Units, ops};
@@ -50,7 +50,7 @@ pub enum Outcome {
 /// // 200 cases of 12 bits.
 /// let cases = ops::uniform((200, 12), DType::F32, &Device::Cpu, &mut Rng::new(0))?;
 /// let cases = cases.lt(0.3)?.to_dtype(DType::F32)?;
-/// let layer = Layer { hidden: Units::bernoulli(8), epochs: 2, batch_size: 20, ..Layer::default() };
+/// let layer = LayerRecipe { hidden: Units::bernoulli(8), epochs: 2, batch_size: 20, ..LayerRecipe::default() };
 /// let recipe = Recipe { layers: vec![layer], ..Recipe::default() };
 /// let mut training = Training::new(recipe, Dataset::from_tensors(&cases, None)?, &Device::Cpu)?;
 /// // What was chosen for want of a word, a sentence each.

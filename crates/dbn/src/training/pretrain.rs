@@ -333,7 +333,7 @@ impl Training {
     }
 
     /// The data themselves, as the stack learns from them.
-    fn whole_input(&self, recipe: &recipe::UpDown) -> LayerInput<'_> {
+    fn whole_input(&self, recipe: &recipe::UpDownRecipe) -> LayerInput<'_> {
         LayerInput {
             imputation: None,
             cases: &self.train.cases,
@@ -353,7 +353,7 @@ impl Training {
 struct UpDownStage<'a> {
     training: &'a Training,
     dbn: &'a Dbn,
-    recipe: &'a recipe::UpDown,
+    recipe: &'a recipe::UpDownRecipe,
     input: LayerInput<'a>,
     learner: UpDown,
     /// Learning rate and momentum of the epoch.
@@ -399,7 +399,7 @@ impl Stage for UpDownStage<'_> {
     }
 
     fn start_epoch(&mut self, epoch: usize, _: usize) -> Result<()> {
-        let recipe::UpDown { epochs, learning_rate, momentum, steps, .. } = self.recipe;
+        let recipe::UpDownRecipe { epochs, learning_rate, momentum, steps, .. } = self.recipe;
         self.rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
         self.learner.steps = steps.steps_at(epoch, *epochs);
         self.learner.optimizer.set_rates(self.rates.0, self.rates.1);

@@ -36,7 +36,7 @@ const LEGEND_LINE: f64 = 0.053;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 type Chart<'a, 'b, X> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<X, RangedCoordf64>>;
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Plot {
         {
             let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
             let area = backend.into_drawing_area();
-            let drawn = || -> Drawn {
+            let drawn = || -> DrawResult {
                 area.fill(&WHITE)?;
                 let places = area.split_evenly((rows, columns));
                 places.iter().zip(panels).try_for_each(|(place, panel)| panel.draw(place))?;
@@ -134,7 +134,7 @@ impl Plot {
         write_png(path, (height, width), &pixels)
     }
 
-    fn draw(&self, area: &Area) -> Drawn {
+    fn draw(&self, area: &Area) -> DrawResult {
         have_font();
         area.fill(&WHITE)?;
         let (x, y) = self.ranges(f64::from(area.dim_in_pixel().1))?;
@@ -151,7 +151,7 @@ impl Plot {
         x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
         y: Range<f64>,
         x_decimals: usize,
-    ) -> Drawn
+    ) -> DrawResult
     where
         X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
@@ -194,7 +194,7 @@ impl Plot {
         chart: &mut Chart<X>,
         series: &Series,
         colour: RGBColor,
-    ) -> Drawn {
+    ) -> DrawResult {
         let points = self.places(series);
         let line = |points: &[(f64, f64)], width| {
             PathElement::new(points.to_vec(), colour.stroke_width(width))

@@ -196,12 +196,12 @@ fn layer_number(stage: &str) -> Option<usize> {
 }
 
 /// A number of an epoch, where it was measured.
-type Measured = fn(&EpochMetrics) -> Option<f64>;
+type Metric = fn(&EpochMetrics) -> Option<f64>;
 
 /// What a learning curve shows: its name and unit, and the numbers of an epoch with the kind of cases of each.
-type Curve = (&'static str, &'static str, &'static [(&'static str, Measured)]);
+type MetricCurve = (&'static str, &'static str, &'static [(&'static str, Metric)]);
 
-const CURVES: [Curve; 8] = [
+const CURVES: [MetricCurve; 8] = [
     ("reconstruction error", "", &[("", |line| Some(line.report.as_ref()?.reconstruction_error))]),
     ("pseudo-likelihood", "nats a case", &[("", |line| line.report.as_ref()?.pseudo_likelihood)]),
     (
@@ -295,7 +295,7 @@ pub fn lines(metrics: &str) -> Vec<EpochMetrics> {
 }
 
 /// A panel for each quantity of which there are curves, by what they show and the kind of cases.
-fn panels(curves: impl Fn(Measured, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
+fn panels(curves: impl Fn(Metric, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
     let panels = CURVES.iter().map(|(name, unit, keys)| {
         let title = if unit.is_empty() { (*name).to_owned() } else { format!("{name} ({unit})") };
         (
@@ -309,7 +309,7 @@ fn panels(curves: impl Fn(Measured, &str) -> Vec<Series>) -> Vec<(String, Vec<Se
 /// What was `measured` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the first.
 fn curves(
     lines: &[EpochMetrics],
-    measured: Measured,
+    measured: Metric,
     name: impl Fn(&str, bool) -> String,
 ) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();

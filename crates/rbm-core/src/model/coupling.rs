@@ -210,7 +210,7 @@ pub fn lateral_sweep(
     values.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, values)| {
         let (start, beta) = (row * width, betas[row]);
         let field = (0..width).map(|j| inputs[start + j] + bias[j] + beta * said[start + j]);
-        let mut row = Row { values, field: field.collect(), weights: &weights, beta };
+        let mut row = LateralRow { values, field: field.collect(), weights: &weights, beta };
         for support in units.support {
             row.draw(support, &chance[start..start + width]);
         }
@@ -220,14 +220,14 @@ pub fn lateral_sweep(
 }
 
 /// One configuration, and what each of its columns is told by everything else.
-struct Row<'a> {
+struct LateralRow<'a> {
     values: &'a mut [f64],
     field: Vec<f64>,
     weights: &'a [f64],
     beta: f64,
 }
 
-impl Row<'_> {
+impl LateralRow<'_> {
     fn draw(&mut self, support: &Support, chance: &[f64]) {
         match &support.states {
             States::Values(values) => {

@@ -27,7 +27,7 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::sigmoid(x);
     }
-    Ok(x.contiguous()?.apply_op1(Elementwise::Sigmoid)?)
+    Ok(x.contiguous()?.apply_op1(LogisticFunction::Sigmoid)?)
 }
 
 /// E[x | inputs] = sigmoid(inputs + bias). `inputs` `(batch, width)`, `bias` `(width,)`; differentiable in both.
@@ -43,12 +43,12 @@ pub fn bernoulli_mean(inputs: &Tensor, bias: &Tensor) -> Result<Tensor> {
 }
 
 /// A function of single elements that every backend has a kernel for.
-enum Elementwise {
+enum LogisticFunction {
     Sigmoid,
     Softplus,
 }
 
-impl CustomOp1 for Elementwise {
+impl CustomOp1 for LogisticFunction {
     fn name(&self) -> &'static str {
         match self {
             Self::Sigmoid => "sigmoid",
@@ -258,7 +258,7 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     if !has_kernel(x) {
         return reference::softplus(x);
     }
-    Ok(x.contiguous()?.apply_op1(Elementwise::Softplus)?)
+    Ok(x.contiguous()?.apply_op1(LogisticFunction::Softplus)?)
 }
 
 fn softplus_of<T: Real>(x: &[T]) -> Vec<T> {

@@ -48,7 +48,7 @@ pub struct Connection<'a> {
     /// `(below, above)`.
     pub weights: &'a Tensor,
     /// Which units below are left out.
-    pub dropout: Option<Dropout>,
+    pub dropout: Option<DropoutMask>,
     /// Where the backward pass leaves the weights' gradient; `None` for candle's store, as usual.
     pub gradient: Option<Deferred>,
 }
@@ -130,7 +130,7 @@ impl<'a> Connection<'a> {
 struct Fused {
     /// x with some of its columns' elements left out, contiguous.
     dropped: Tensor,
-    dropout: Option<Dropout>,
+    dropout: Option<DropoutMask>,
     gradient: Option<Deferred>,
     sigmoid: bool,
 }
@@ -302,12 +302,12 @@ impl CustomOp3 for Fused {
 
 /// Which elements are left out: linear and diagonal, so it is its own derivative.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Dropout {
+pub struct DropoutMask {
     fraction: f64,
     draw: Draw,
 }
 
-impl Dropout {
+impl DropoutMask {
     /// Leaves out `fraction` of the elements, those that the generator picks now; `None` where it is zero, and then
     /// nothing is drawn.
     ///
@@ -359,7 +359,7 @@ impl Dropout {
     }
 }
 
-impl CustomOp1 for Dropout {
+impl CustomOp1 for DropoutMask {
     fn name(&self) -> &'static str {
         "dropout"
     }

@@ -40,7 +40,7 @@ pub use categorical::{
     binomial_sample, log_factorial, log_gamma, multinomial_sample, multinomial_sample_of_rows,
 };
 pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
-pub use connection::{Connection, Deferred, Dropout};
+pub use connection::{Connection, Deferred, DropoutMask};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
 pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep};

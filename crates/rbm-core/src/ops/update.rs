@@ -15,7 +15,7 @@ use super::reference;
 use super::slices::{
     contiguous_mut, has_fused, has_kernel, has_product, numbers_of, with_numbers_mut,
 };
-use super::sparse::{Nonzeros, Pass, add_rows, in_pieces};
+use super::sparse::{Nonzeros, RowPass, add_rows, in_pieces};
 use crate::{Error, Result};
 
 #[cfg(feature = "cuda")]
@@ -527,7 +527,7 @@ struct ParameterRows<'a, T> {
     first: usize,
 }
 
-impl<T: Real> Pass for ParameterRows<'_, T> {
+impl<T: Real> RowPass for ParameterRows<'_, T> {
     /// The sums of all terms are added up in registers; what has been added is rescaled before the next term is.
     #[inline(always)]
     fn piece<const N: usize>(&mut self, at: usize) {

@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde::Serialize;
 
 use self::fixtures::Warm;
-use self::plan::{Look, Row, RowOptions, Task};
+use self::plan::{BenchRow, Look, RowOptions, Task};
 use self::workloads::{Densities, Times};
 use crate::inputs::{self, DataOptions, Where};
 use crate::output::{self, grouped};
@@ -61,7 +61,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let warm = devices.iter().map(|device| Warm::new(data, args.warm_updates, device));
     let mut warm = warm.collect::<Result<Vec<_>>>()?;
     check_width(args, &rows, &warm)?;
-    let machine = Machine::this();
+    let machine = MeasuredMachine::this();
     if !machine.optimised {
         output::note("this program was built without optimisation: its times say little");
     }
@@ -78,7 +78,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    let report = Report { machine, seconds, warm_updates: args.warm_updates, rows: lines };
+    let report = BenchReport { machine, seconds, warm_updates: args.warm_updates, rows: lines };
     if args.json {
         output::json(&report)?
     } else {
@@ -87,12 +87,17 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     Ok(())
 }
 
-fn measure_row(row: &Row, device: &Device, warm: &mut Warm, seconds: f64) -> Result<Line> {
+fn measure_row(
+    row: &BenchRow,
+    device: &Device,
+    warm: &mut Warm,
+    seconds: f64,
+) -> Result<BenchLine> {
     let mut work = workloads::of(row, warm)?;
     let times = workloads::times(&mut *work, device, seconds)?;
     let densities = work.densities()?;
     tracing::info!(row = row.name(), ratio = times.ratio, rounds = times.rounds, "measured");
-    Ok(Line::new(row, device, work.data(), densities, times))
+    Ok(BenchLine::new(row, device, work.data(), densities, times))
 }
 
 /// `auto` is the CPU, and beside it a GPU where there is one.
@@ -103,12 +108,12 @@ fn devices(name: &str) -> Result<Vec<Device>> {
 }
 
 /// Errors where the user's data fit none of the rows.
-fn check_width(args: &Bench, rows: &[Row], warm: &[Warm]) -> Result<()> {
+fn check_width(args: &Bench, rows: &[BenchRow], warm: &[Warm]) -> Result<()> {
     let (Some(source), Some(width)) = (&args.data, warm.first().and_then(Warm::width_of_given))
     else {
         return Ok(());
     };
-    let uses = |row: &Row| {
+    let uses = |row: &BenchRow| {
         !matches!(row.task, Task::Learn { look: Look::Dense | Look::Above(_), .. })
             && row.widths[0] == width
     };
@@ -124,7 +129,7 @@ fn check_width(args: &Bench, rows: &[Row], warm: &[Warm]) -> Result<()> {
 
 /// The machine on which it was measured.
 #[derive(Debug, Serialize)]
-pub struct Machine {
+pub struct MeasuredMachine {
     /// The processor's model, where the system says so.
     pub cpu: Option<String>,
     /// Threads of the tensor operations.
@@ -137,7 +142,7 @@ pub struct Machine {
     pub optimised: bool,
 }
 
-impl Machine {
+impl MeasuredMachine {
     /// This one.
     pub fn this() -> Self {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -155,18 +160,18 @@ impl Machine {
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub machine: Machine,
+pub struct BenchReport {
+    pub machine: MeasuredMachine,
     /// Seconds that each row was given.
     pub seconds: f64,
     /// Updates that each machine had learned before.
     pub warm_updates: usize,
-    pub rows: Vec<Line>,
+    pub rows: Vec<BenchLine>,
 }
 
 /// One row.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct BenchLine {
     /// Method, widths, batch: `cd-1 784x500 b100`.
     pub name: String,
     /// `cpu`, `cuda` or `metal`.
@@ -194,8 +199,14 @@ pub struct Line {
     pub rounds: usize,
 }
 
-impl Line {
-    pub fn new(row: &Row, device: &Device, data: &str, density: Densities, times: Times) -> Self {
+impl BenchLine {
+    pub fn new(
+        row: &BenchRow,
+        device: &Device,
+        data: &str,
+        density: Densities,
+        times: Times,
+    ) -> Self {
         let (method, steps) = match row.task {
             Task::Learn { method, steps, .. } => (method.name(), Some(steps)),
             Task::FineTune { .. } => ("fine-tune", None),
@@ -230,7 +241,7 @@ pub fn device_name(device: &Device) -> &'static str {
     }
 }
 
-impl Report {
+impl BenchReport {
     /// The table, and under it what its columns mean.
     pub fn table(&self) -> String {
         let several = self.rows.iter().any(|line| line.device != self.rows[0].device);
@@ -252,7 +263,7 @@ impl Report {
             ]
         });
         let header = ["", "data", "% on", "updates/s", "cases/s", "µs/case", "products", "ratio"];
-        let Machine { cpu, threads, version, .. } = &self.machine;
+        let MeasuredMachine { cpu, threads, version, .. } = &self.machine;
         let device = self.rows.first().map_or("", |line| line.device);
         let device = if several { "several devices" } else { device };
         let cpu = cpu.as_deref().unwrap_or("a processor that does not say its name");

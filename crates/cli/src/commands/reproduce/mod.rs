@@ -16,14 +16,14 @@ use candle_core::Device;
 use candle_dbn::estimate::likelihood::{Likelihood, Value, Verdict};
 use candle_dbn::recipe::quoted;
 use candle_dbn::training::Command;
-use candle_dbn::training::search::{Options, Search, SearchObserver, Trial};
+use candle_dbn::training::search::{RecipeSearch, SearchObserver, SearchOptions, Trial};
 use candle_dbn::{Error, Evaluation, Model, Recipe, Run};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
-use crate::commands::evaluate::likelihood::{self, Plan};
+use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
 use crate::interrupt::{self, Stopped};
@@ -348,7 +348,7 @@ fn likelihood_of(
     output::note(words.join(" "));
     let args: Evaluate = parsed(&words)?;
     let model = Model::load(dir, &Device::Cpu)?;
-    let plan = Plan::of(&args.likelihood, args.seed);
+    let plan = LikelihoodPlan::of(&args.likelihood, args.seed);
     likelihood::find(&evaluate::resolve(&args, model)?, &plan, bars)
 }
 
@@ -382,8 +382,8 @@ struct Tried<T> {
 fn choose_sizes(dir: &Path, recipe: Recipe, budget: u64, bars: &MultiProgress) -> Result<()> {
     let of = format!("{} of {}, seed {}", recipe.name, recipe.data.source, recipe.seed);
     let dataset = inputs::load_data(&recipe)?;
-    let options = Options { budget: budget as f64, ..Options::default() };
-    let mut search = Search::new(recipe, dataset, options)?;
+    let options = SearchOptions { budget: budget as f64, ..SearchOptions::default() };
+    let mut search = RecipeSearch::new(recipe, dataset, options)?;
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let _caught = interrupt::catch()?;
     search.trials = read_trials(dir, &of)?;

@@ -435,7 +435,7 @@ fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {
             let hidden = hidden.parse().context("--layers").map_err(Usage::of)?;
-            Ok(candle_dbn::recipe::Layer { hidden, ..last.clone() })
+            Ok(candle_dbn::recipe::LayerRecipe { hidden, ..last.clone() })
         };
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }

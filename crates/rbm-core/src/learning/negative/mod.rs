@@ -14,7 +14,7 @@ mod trajectory;
 pub use contrastive::{ContrastiveDivergence, FastPersistent, MeanField, Persistent};
 pub use discriminative::{Conditional, Hybrid};
 pub use exact::Exact;
-pub use tempered::Tempered;
+pub use tempered::TemperedPersistent;
 pub use trajectory::{Decision, ParallelTrajectory};
 
 /// A source of the machine's own configurations ("fantasies") to learn against.

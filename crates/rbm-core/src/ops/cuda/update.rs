@@ -82,16 +82,20 @@ pub(in crate::ops) fn momentum_step(
     layout: &Layout,
 ) -> Result<()> {
     // candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
-    step.velocity.inplace_op1(&WithParameter { step, parameter: RefCell::new(parameter), layout })
+    step.velocity.inplace_op1(&CudaWithParameter {
+        step,
+        parameter: RefCell::new(parameter),
+        layout,
+    })
 }
 
-struct WithParameter<'a> {
+struct CudaWithParameter<'a> {
     step: &'a MomentumStep<'a>,
     parameter: RefCell<&'a mut CudaStorage>,
     layout: &'a Layout,
 }
 
-impl InplaceOp1 for WithParameter<'_> {
+impl InplaceOp1 for CudaWithParameter<'_> {
     fn name(&self) -> &'static str {
         "momentum-step"
     }
@@ -108,7 +112,7 @@ impl InplaceOp1 for WithParameter<'_> {
 }
 
 fn run_step<T: Number>(
-    with: &WithParameter,
+    with: &CudaWithParameter,
     velocity: &mut CudaStorage,
     velocity_layout: &Layout,
 ) -> Result<()> {

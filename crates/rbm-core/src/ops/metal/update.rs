@@ -59,17 +59,17 @@ pub(in crate::ops) fn momentum_step(
     layout: &Layout,
 ) -> Result<()> {
     // candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
-    step.velocity.inplace_op1(&WithParameter { step, parameter, layout })
+    step.velocity.inplace_op1(&MetalWithParameter { step, parameter, layout })
 }
 
-struct WithParameter<'a> {
+struct MetalWithParameter<'a> {
     step: &'a MomentumStep<'a>,
     /// Metal's kernels write through shared references; that it is held to be written is what matters.
     parameter: &'a MetalStorage,
     layout: &'a Layout,
 }
 
-impl InplaceOp1 for WithParameter<'_> {
+impl InplaceOp1 for MetalWithParameter<'_> {
     fn name(&self) -> &'static str {
         "momentum-step"
     }
