@@ -5,11 +5,13 @@
 //! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
 //!
 //! Units whose configurations can be counted say besides what each of them can be while all others stay as they are.
+//!
+//! [`NoUnits`] are what is summed out of a machine all of whose units are coupled with each other.
 
 use std::fmt::Debug;
 use std::ops::Range;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::Units;
 use crate::{Error, Result, Rng, ops};
@@ -386,5 +388,56 @@ impl Support {
             States::OneOf(states) => self.columns.len() / states.max(1),
             States::Draws(draws) => draws,
         }
+    }
+}
+
+/// No units: configurations are `(batch, 0)`, and the energy is 0.
+#[derive(Debug)]
+pub struct NoUnits {
+    bias: Var,
+}
+
+impl NoUnits {
+    /// Of this type, on this device.
+    ///
+    /// # Errors
+    ///
+    /// When the device refuses.
+    pub fn new(dtype: DType, device: &Device) -> Result<Self> {
+        Ok(Self { bias: Var::zeros(0, dtype, device)? })
+    }
+}
+
+impl Layer for NoUnits {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        Ok(Box::new(Self::new(self.bias.dtype(), self.bias.device())?))
+    }
+
+    fn vars(&self) -> Vec<(String, &Var)> {
+        vec![("bias".to_owned(), &self.bias)]
+    }
+
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![x.clone()])
+    }
+
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![inputs.clone()])
+    }
+
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::zeros(inputs.dim(0)?, inputs.dtype(), inputs.device())?)
+    }
+
+    fn sample(&self, inputs: &Tensor, _rng: &mut Rng) -> Result<Tensor> {
+        Ok(inputs.detach())
+    }
+
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.cgf(x)
+    }
+
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        Ok(mean.clone())
     }
 }
