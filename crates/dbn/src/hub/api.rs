@@ -203,6 +203,10 @@ impl HubRepository {
     }
 
     /// Its commit at `revision`, or what it is at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that names no commit.
     pub fn info(&self, http: &Http, revision: Option<&str>) -> Answer<Info> {
         let url = match revision {
             Some(revision) => http.address(self.path(&["revision", revision]))?,
@@ -212,6 +216,10 @@ impl HubRepository {
     }
 
     /// What is there of the files `names` at a commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that lists files without their size or hash.
     pub fn listed(&self, http: &Http, commit: &str, names: &[&'static str]) -> Answer<Listing> {
         let url = http.address(self.path(&["paths-info", commit]))?;
         listing(&http.query(url, &json!({ "paths": names }))?, names)
@@ -236,6 +244,10 @@ impl HubRepository {
     }
 
     /// Makes the repository, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::post`].
     pub fn create(&self, http: &Http, is_private: bool) -> Answer<()> {
         let kind = self.kind.trim_end_matches('s');
         let body = json!({ "type": kind, "organization": self.owner, "name": self.name, "private": is_private });
@@ -246,11 +258,19 @@ impl HubRepository {
     }
 
     /// Makes a branch from the main one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::post`].
     pub fn branch(&self, http: &Http, branch: &str) -> Answer<()> {
         http.post(http.address(self.path(&["branch", branch]))?, &json!({})).map(drop)
     }
 
     /// Which of the files `(name, size, first bytes)` the Hub wants as large ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::query`], and for an answer that cannot be read.
     pub fn large(
         &self,
         http: &Http,
@@ -265,6 +285,10 @@ impl HubRepository {
     }
 
     /// Whether large files, by SHA-256 and size, may go by xet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::query`], and for an answer that cannot be read.
     pub fn has_xet(&self, http: &Http, branch: &str, files: &[(&str, u64)]) -> Answer<bool> {
         #[derive(Deserialize)]
         struct LfsBatch {
@@ -282,11 +306,19 @@ impl HubRepository {
     }
 
     /// How to write into the store of large files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that cannot be read.
     pub fn xet_token(&self, http: &Http, branch: &str) -> Answer<XetToken> {
         parsed(&http.get(http.address(self.path(&["xet-write-token", branch]))?)?)
     }
 
     /// Makes, or proposes, a commit on a branch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::commit`], and for an answer that cannot be read.
     pub fn commit(
         &self,
         http: &Http,

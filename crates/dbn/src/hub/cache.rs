@@ -130,6 +130,10 @@ impl Cache {
     }
 
     /// The contents of a file, fetched unless they are there: a path among the blobs. `moved` is told of every piece.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be fetched or written, and where its hash is not the one that is listed.
     pub fn fetch(
         &self,
         http: &Http,

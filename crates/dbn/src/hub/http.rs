@@ -100,6 +100,10 @@ impl Http {
     }
 
     /// The address of the path with these segments, each percent-encoded.
+    ///
+    /// # Errors
+    ///
+    /// For an endpoint whose address can have no path.
     pub fn address<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Answer<Url> {
         let mut url = self.endpoint.clone();
         match url.path_segments_mut() {
@@ -115,23 +119,39 @@ impl Http {
     }
 
     /// The body of the answer to a question, [`LARGEST_ANSWER`] bytes at most.
+    ///
+    /// # Errors
+    ///
+    /// When the Hub cannot be reached, does not answer in time, refuses, or answers with more than that.
     pub fn get(&self, url: Url) -> Answer<Vec<u8>> {
         let sent = Sent { method: Method::GET, kind: "", body: Vec::new() };
         self.again_and_again(|| self.block_on(self.ask(&url, &sent, self.answer_within)))
     }
 
     /// The same for a question that has a body, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`].
     pub fn query(&self, url: Url, body: &Value) -> Answer<Vec<u8>> {
         let sent = as_json(body);
         self.again_and_again(|| self.block_on(self.ask(&url, &sent, self.answer_within)))
     }
 
     /// Sends what changes something on the Hub; nothing is sent twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`].
     pub fn post(&self, url: Url, body: &Value) -> Answer<Vec<u8>> {
         self.block_on(self.ask(&url, &as_json(body), self.answer_within))
     }
 
     /// Sends a commit: lines of JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`].
     pub fn commit(&self, url: Url, body: Vec<u8>) -> Answer<Vec<u8>> {
         let patience = COMMITTING + slowest(body.len() as u64);
         let patience = patience.max(self.answer_within);
