@@ -23,6 +23,7 @@ use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
+use self::machines::RESULT;
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
@@ -58,9 +59,6 @@ pub struct Reproduce {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
-
-/// The file in which a finished reproduction lies.
-const RESULT: &str = "reproduced.json";
 
 /// What a reproduction came to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,7 +121,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         return Ok(());
     };
     if let Some(known) = machines::KNOWN.iter().find(|known| known.name == name) {
-        return machines::run(known, args, bars);
+        return machines::run(known, args.seed, args.out.as_deref(), args.json, bars);
     }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let known = machines::KNOWN.iter().map(|known| known.name);
