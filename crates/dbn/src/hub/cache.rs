@@ -21,10 +21,13 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::api::{Hash, HubRepository, Listed, is_commit};
-use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
+use super::card::CARD;
 use super::http::{Answer, Failure, Http};
 use crate::digest;
 use crate::network::config::{CONFIG, WEIGHTS};
+use crate::store::results::RESULTS;
+use crate::store::run::RECIPE;
+use crate::viz::gallery::{FILTERS, SAMPLES};
 
 /// What a killed process left is taken away after this time. Nobody writes so long at a file without a pause.
 const STALE: Duration = Duration::from_secs(24 * 3600);

@@ -21,7 +21,6 @@ mod http;
 mod api;
 mod cache;
 
-mod bundle;
 pub mod card;
 
 pub mod data;
@@ -36,8 +35,8 @@ use rbm_core::{Error, Result};
 pub use self::api::Reference;
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
-pub use self::bundle::{CARD, FileContent, ModelBundle};
 pub use self::cache::Snapshot;
+pub use self::card::{CARD, FileContent, ModelBundle};
 pub use self::http::{TransferProgress, Watching};
 pub use self::options::HubOptions;
 pub use self::push::{PushOptions, Pushed};

@@ -14,9 +14,9 @@ use xet::XetError;
 use xet::xet_session::{Sha256Policy, XetSessionBuilder, XetUploadCommit};
 
 use super::api::{HubRepository, Listed, XetToken};
-use super::bundle::{CARD, FileContent, ModelBundle};
 use super::cache::Hasher;
 use super::cache::Snapshot;
+use super::card::{CARD, FileContent, ModelBundle};
 use super::http::{Answer, Failure, Http, causes};
 use super::http::{TransferProgress, Watching};
 use super::options::set;

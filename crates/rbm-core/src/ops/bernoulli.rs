@@ -5,11 +5,13 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{RowRun, Simd, for_blocks, for_chunks, for_chunks2, is_small, row_runs};
+use super::cpu::{
+    RowRun, Simd, check_bias, check_same, for_blocks, for_chunks, for_chunks2, has_fused,
+    has_kernel, is_small, row_runs, with_numbers,
+};
 use super::random::{block_words, unit};
 use super::real::Real;
 use super::reference;
-use super::slices::{check_bias, check_same, has_fused, has_kernel, with_numbers};
 use crate::rng::{BLOCK, Draw};
 use crate::{Result, Rng};
 

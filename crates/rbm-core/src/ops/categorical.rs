@@ -8,11 +8,10 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Shape, Tenso
 use rayon::prelude::*;
 
 use super::bernoulli::bernoulli_sample;
-use super::cpu::{for_blocks, for_chunks, is_small};
+use super::cpu::{check_bias, for_blocks, for_chunks, has_fused, is_small, with_numbers};
 use super::random::{block_words, unit};
 use super::real::{Real, sigmoid_f64, softplus_f64};
 use super::reference;
-use super::slices::{check_bias, has_fused, with_numbers};
 use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
 

@@ -11,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
 use super::bernoulli::sigmoid_slope;
-use super::cpu::{RowRun, Simd, for_blocks, for_chunks, row_runs};
+use super::cpu::{
+    RowRun, Simd, contiguous, for_blocks, for_chunks, has_kernel, has_product, numbers_of,
+    row_runs, with_numbers,
+};
 use super::low_rank::outer_sum;
 use super::outer::Outer;
 use super::product::{multiply, product_transposed};
 use super::random::{block_words, unit};
 use super::real::Real;
 use super::reference;
-use super::slices::{contiguous, has_kernel, has_product, numbers_of, with_numbers};
 use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
 #[cfg(feature = "cuda")]

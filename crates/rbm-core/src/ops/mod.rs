@@ -28,7 +28,6 @@ mod product;
 mod random;
 mod real;
 mod reduce;
-mod slices;
 mod sparse;
 mod truncated_normal;
 mod update;

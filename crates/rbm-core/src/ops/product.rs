@@ -12,9 +12,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::cpu::Simd;
+use super::cpu::{Simd, has_product, with_numbers};
 use super::real::Real;
-use super::slices::{has_product, with_numbers};
 use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, in_pieces};
 use crate::Result;
 

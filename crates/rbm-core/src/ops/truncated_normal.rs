@@ -5,10 +5,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
-use super::cpu::for_chunks;
+use super::cpu::{for_chunks, has_fused, with_numbers};
 use super::device::to_host;
 use super::real::Real;
-use super::slices::{has_fused, with_numbers};
 use crate::rng::{Draw, philox4x32, words};
 use crate::{Result, Rng};
 

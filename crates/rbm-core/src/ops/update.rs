@@ -7,14 +7,14 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{RowRun, Simd, for_chunks, is_small, row_runs};
+use super::cpu::{
+    RowRun, Simd, contiguous_mut, for_chunks, has_fused, has_kernel, has_product, is_small,
+    numbers_of, row_runs, with_numbers_mut,
+};
 use super::outer::{Ascent, MomentumStep, Outer, Representation};
 use super::product::{Matrix, multiply_into};
 use super::real::Real;
 use super::reference;
-use super::slices::{
-    contiguous_mut, has_fused, has_kernel, has_product, numbers_of, with_numbers_mut,
-};
 use super::sparse::{Nonzeros, RowPass, add_rows, in_pieces};
 use crate::{Error, Result};
 

@@ -15,8 +15,8 @@ use candle_core::{
 };
 
 use super::{CompiledKernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
+use crate::ops::cpu::same_count;
 use crate::ops::outer::{MomentumStep, Outer, Representation};
-use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
 /// `"combine_square"`).

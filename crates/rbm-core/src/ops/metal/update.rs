@@ -4,9 +4,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage};
 
 use super::{Numbers, count, launch};
+use crate::ops::cpu::same_count;
 use crate::ops::outer::{MomentumStep, Representation};
 use crate::ops::reference::outer_sum;
-use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
 /// `"combine_square"`).
