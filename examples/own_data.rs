@@ -1,7 +1,7 @@
 //! A training with data of one's own, and its progress.
 
 use candle_core::{DType, Device, Tensor};
-use candle_dbn::recipe::{Backpropagation, Classifier, Layer};
+use candle_dbn::recipe::{Backpropagation, ClassifierRecipe, LayerRecipe};
 use candle_dbn::training::{Command, EpochMetrics, Observer, Outcome, StageStart, Step};
 use candle_dbn::{Dataset, Evaluation, Model, Recipe, Training};
 use rbm_core::{Rng, Units, ops};
@@ -57,16 +57,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A fifth of the cases is held out, and a tenth of the others decides when to stop.
     let data = Dataset::from_tensors(&cases, Some(&labels))?;
 
-    let layer = Layer { epochs: 10, batch_size: 20, ..Layer::default() };
-    let usual = Classifier::default().backpropagation;
+    let layer = LayerRecipe { epochs: 10, batch_size: 20, ..LayerRecipe::default() };
+    let usual = ClassifierRecipe::default().backpropagation;
     let backpropagation = Backpropagation { epochs: 20, batch_size: 20, ..usual };
     let recipe = Recipe {
         seed: 3,
         layers: vec![
-            Layer { hidden: Units::bernoulli(24), ..layer.clone() },
-            Layer { hidden: Units::bernoulli(12), ..layer },
+            LayerRecipe { hidden: Units::bernoulli(24), ..layer.clone() },
+            LayerRecipe { hidden: Units::bernoulli(12), ..layer },
         ],
-        classifier: Some(Classifier { backpropagation, ..Classifier::default() }),
+        classifier: Some(ClassifierRecipe { backpropagation, ..ClassifierRecipe::default() }),
         ..Recipe::default()
     };
 

@@ -79,7 +79,7 @@ pub struct Recall {
 impl Recall {
     /// The state in which it ended.
     pub fn result(&self) -> &[f64] {
-        self.states.last().map_or(&[], Vec::as_slice)
+        self.states.last().map_or(&[], |state| state)
     }
 }
 
@@ -156,7 +156,7 @@ impl Hopfield {
             }
         };
         w.fill_diagonal(0.0);
-        Ok(Self { size, weights: w.as_slice().to_vec() })
+        Ok(Self { size, weights: w.iter().copied().collect() })
     }
 
     /// The network of the couplings `(size, size)`, row by row.

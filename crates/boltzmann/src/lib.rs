@@ -3,11 +3,13 @@
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
 
-mod elimination;
+mod graph;
+
 pub mod exact;
 mod field;
+
+mod elimination;
 mod files;
-mod graph;
 pub mod hopfield;
 pub mod lattice;
 mod named;

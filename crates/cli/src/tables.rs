@@ -35,7 +35,7 @@ const NAME: &str = "name";
 pub const BESIDE: [&str; 3] = [ROW, LABEL, NAME];
 
 /// What the numbers of a feature are called.
-pub enum Columns {
+pub enum FeatureNames {
     /// By their numbers from 0, behind the feature's name; alone, by the feature's name.
     Numbered(usize),
     /// By these names, behind the feature's name.
@@ -44,7 +44,7 @@ pub enum Columns {
     Class,
 }
 
-impl Columns {
+impl FeatureNames {
     /// How many numbers there are.
     fn width(&self) -> usize {
         match self {
@@ -58,7 +58,7 @@ impl Columns {
 /// What is written beside the features, and what they are called.
 pub struct Table<'a> {
     /// The name of every feature, and what its numbers are called.
-    pub named: Vec<(String, Columns)>,
+    pub named: Vec<(String, FeatureNames)>,
     /// The number of every case in its source, from 0.
     pub rows: &'a [u32],
     /// The class of every case.
@@ -72,7 +72,7 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     /// The features `named` of these cases, with what the data and the model call them; `rows` are the cases' numbers.
     pub fn of(
-        named: Vec<(String, Columns)>,
+        named: Vec<(String, FeatureNames)>,
         rows: &'a [u32],
         cases: &'a Examples,
         model: &'a Model,
@@ -90,9 +90,13 @@ impl<'a> Table<'a> {
     fn columns(&self) -> impl Iterator<Item = String> {
         self.named.iter().flat_map(|(name, columns)| -> Vec<String> {
             match columns {
-                Columns::Numbered(1) | Columns::Class => vec![name.clone()],
-                Columns::Numbered(width) => (0..*width).map(|i| format!("{name}_{i}")).collect(),
-                Columns::Named(names) => names.iter().map(|of| format!("{name}_{of}")).collect(),
+                FeatureNames::Numbered(1) | FeatureNames::Class => vec![name.clone()],
+                FeatureNames::Numbered(width) => {
+                    (0..*width).map(|i| format!("{name}_{i}")).collect()
+                }
+                FeatureNames::Named(names) => {
+                    names.iter().map(|of| format!("{name}_{of}")).collect()
+                }
             }
         })
     }
@@ -101,7 +105,7 @@ impl<'a> Table<'a> {
     fn is_class(&self) -> Vec<bool> {
         let columns = self.named.iter();
         let is_class = columns.flat_map(|(_, columns)| {
-            let is_class = matches!(columns, Columns::Class) && self.class_names.is_some();
+            let is_class = matches!(columns, FeatureNames::Class) && self.class_names.is_some();
             std::iter::repeat_n(is_class, columns.width())
         });
         is_class.collect()
@@ -121,14 +125,14 @@ fn values(matrix: &Tensor) -> Result<Vec<f32>> {
 
 /// The files that can be written.
 #[derive(Clone, Copy)]
-enum Form {
+enum TableForm {
     Npy,
     Safetensors,
     Parquet,
     Csv,
 }
 
-impl Form {
+impl TableForm {
     fn of(path: &Path) -> Result<Self> {
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Self::Npy,
@@ -145,7 +149,7 @@ impl Form {
 
 /// Errors unless the file that `--out` names can be one of these, and is not there yet or may be replaced.
 pub fn check(out: &Path, force: bool) -> Result<()> {
-    Form::of(out)?;
+    TableForm::of(out)?;
     output::check_free(&[out], force)
 }
 
@@ -155,7 +159,7 @@ pub fn write(
     table: &Table<'_>,
     blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
 ) -> Result<String> {
-    let form = Form::of(path)?;
+    let form = TableForm::of(path)?;
     write_whole_by(path, |file| {
         std::thread::scope(|scope| {
             let (send, received) = mpsc::sync_channel(2);
@@ -185,7 +189,7 @@ pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>
 }
 
 fn write_blocks(
-    form: Form,
+    form: TableForm,
     file: &mut File,
     table: &Table<'_>,
     blocks: mpsc::Receiver<Vec<Tensor>>,
@@ -193,10 +197,10 @@ fn write_blocks(
     let buffered = |file| BufWriter::with_capacity(1 << 20, file);
     let shape = (table.rows.len(), table.width());
     match form {
-        Form::Npy => write_npy(buffered(file), shape, side_by_side(blocks)),
-        Form::Safetensors => write_safetensors(file, table, blocks),
-        Form::Parquet => write_parquet(buffered(file), table, side_by_side(blocks)),
-        Form::Csv => write_csv(buffered(file), table, side_by_side(blocks)),
+        TableForm::Npy => write_npy(buffered(file), shape, side_by_side(blocks)),
+        TableForm::Safetensors => write_safetensors(file, table, blocks),
+        TableForm::Parquet => write_parquet(buffered(file), table, side_by_side(blocks)),
+        TableForm::Csv => write_csv(buffered(file), table, side_by_side(blocks)),
     }
 }
 

@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 use rbm_core::{Error, Result};
 
 use crate::bytes;
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::formats::csv;
 use crate::labels::LabelColumn;
 use crate::options::ReadOptions;

@@ -64,10 +64,10 @@ impl From<LabelColumn> for String {
 }
 
 /// The class of every case, and what the classes are called where they are not just numbers from 0.
-pub(crate) type Labels = (Vec<u32>, Option<Vec<String>>);
+pub(crate) type NumberedLabels = (Vec<u32>, Option<Vec<String>>);
 
 /// The classes of cases with the words `words` as labels, in alphabetical order.
-pub(crate) fn of_words(words: &[String]) -> Labels {
+pub(crate) fn of_words(words: &[String]) -> NumberedLabels {
     let names: BTreeSet<&String> = words.iter().collect();
     let places: BTreeMap<&String, u32> = names.iter().copied().zip(0..).collect();
     let classes = words.iter().map(|word| places[word]).collect();
@@ -80,7 +80,7 @@ pub(crate) fn of_words(words: &[String]) -> Labels {
 /// # Errors
 ///
 /// [`Error::File`] for the first label that is not a whole number, and for more than 65,536 different ones.
-pub(crate) fn classes(path: &Path, values: &[f64]) -> Result<Labels> {
+pub(crate) fn classes(path: &Path, values: &[f64]) -> Result<NumberedLabels> {
     let refused = |place: String, found: String| {
         let expected = "a label: a whole number (--target COLUMN predicts measurements in a table)";
         Err(Error::file(path, place, expected, found))
@@ -101,7 +101,7 @@ pub(crate) fn classes(path: &Path, values: &[f64]) -> Result<Labels> {
 }
 
 /// The classes of cases with the labels `labels` `(n,)`, as [`classes`] gives them.
-pub(crate) fn of_tensor(labels: &Tensor) -> Result<Labels> {
+pub(crate) fn of_tensor(labels: &Tensor) -> Result<NumberedLabels> {
     if labels.rank() != 1 {
         let found = format!("shape {:?}", labels.dims());
         return Err(Error::invalid("labels", "one a case, (n,)", found));
@@ -111,11 +111,14 @@ pub(crate) fn of_tensor(labels: &Tensor) -> Result<Labels> {
 }
 
 /// The labels of two parts with the classes of both: in rising order where all are numbers, else in alphabetical order.
-pub(crate) fn united(first: Labels, second: Labels) -> (Vec<u32>, Vec<u32>, Option<Vec<String>>) {
+pub(crate) fn united(
+    first: NumberedLabels,
+    second: NumberedLabels,
+) -> (Vec<u32>, Vec<u32>, Option<Vec<String>>) {
     if first.1.is_none() && second.1.is_none() {
         return (first.0, second.0, None);
     }
-    let words = |(labels, names): &Labels| -> Vec<String> {
+    let words = |(labels, names): &NumberedLabels| -> Vec<String> {
         let name = |&label: &u32| match names.as_ref().and_then(|names| names.get(label as usize)) {
             Some(name) => name.clone(),
             None => label.to_string(),

@@ -34,16 +34,14 @@ mod encoding;
 
 mod view;
 
-mod examples;
-
 mod labels;
+
+mod dataset;
+
 mod validate;
 mod weights;
 
-mod dataset;
 mod options;
-
-mod split;
 
 mod formats;
 
@@ -55,10 +53,11 @@ mod load;
 
 pub use alphabet::Alphabet;
 pub use columns::{Column, Columns, Content};
-pub use dataset::Dataset;
+pub use dataset::{
+    Dataset, Examples, Parts, check_range, choose_balanced, encoded, hold_out, split,
+};
 pub use encoding::Binarise;
-pub use examples::{Examples, check_range, encoded};
-pub use formats::npz::Arrays;
+pub use formats::npy::Arrays;
 pub use formats::parquet;
 pub use labels::LabelColumn;
 pub use load::{load, scale_of};
@@ -67,7 +66,6 @@ pub use mmap::end_on_bus_error;
 pub use options::{Known, Missing, ReadOptions, SOURCE_OF_OPTIONS};
 pub use rbm_core::{Error, Result};
 pub use source::{is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table};
-pub use split::{Parts, choose_balanced, hold_out, split};
 pub use standardise::{Scaling, Standardise, known_moments};
 pub use validate::{check_units, check_values, one_hot_units};
 pub use view::View;

@@ -11,10 +11,10 @@ use crate::bytes;
 use crate::columns::{self, Column, Columns, Content, Findings, Profile, Wanted};
 use crate::dataset::Dataset;
 use crate::encoding::{Binarise, Encoding};
-use crate::formats::{alignment, csv, idx, npy, npz, parquet, pictures, safetensors, svmlight};
-use crate::labels::{self, LabelColumn, Labels};
+use crate::formats::{alignment, csv, idx, npy, parquet, pictures, safetensors, svmlight};
+use crate::labels::{self, LabelColumn, NumberedLabels};
 use crate::options::{Missing, ReadOptions};
-use crate::source::{Form, Source};
+use crate::source::{Source, SourceForm};
 use crate::weights::Weights;
 
 /// The most states of a code.
@@ -274,32 +274,32 @@ fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
             let image = Some(folder.image);
             Dataset { held_out: folder.test, image, ..Dataset::of(folder.train) }
         }
-        Source::File(path, Form::Npy) => {
+        Source::File(path, SourceForm::Npy) => {
             let (train, image) = npy::read(path, options)?;
             Dataset { image, ..Dataset::of(train) }
         }
-        Source::File(path, Form::Npz) => {
-            let (train, held_out, image, names) = npz::read(path, options)?;
+        Source::File(path, SourceForm::Npz) => {
+            let (train, held_out, image, names) = npy::read_npz(path, options)?;
             about.class_names = names;
             Dataset { held_out, image, ..Dataset::of(train) }
         }
-        Source::File(path, Form::Csv) => {
+        Source::File(path, SourceForm::Csv) => {
             let (train, found) = csv::read(path, options)?;
             about = found;
             Dataset::of(train)
         }
-        Source::File(path, Form::Parquet) => {
+        Source::File(path, SourceForm::Parquet) => {
             let (train, found) = csv::read_columns(path, parquet::read(path)?, options)?;
             about = found;
             Dataset::of(train)
         }
-        Source::File(path, Form::Svmlight) => {
+        Source::File(path, SourceForm::Svmlight) => {
             let (dataset, names) = svmlight::read(path, options)?;
             about.class_names = names;
             dataset
         }
-        Source::File(path, Form::Alignment) => alignment::read(path, options)?,
-        Source::File(path, Form::Safetensors) => {
+        Source::File(path, SourceForm::Alignment) => alignment::read(path, options)?,
+        Source::File(path, SourceForm::Safetensors) => {
             let (train, image, names) = safetensors::read(path, options)?;
             about.class_names = names;
             Dataset { image, ..Dataset::of(train) }
@@ -319,7 +319,7 @@ fn check(options: &ReadOptions, name: &str, source: &Source) -> Result<()> {
     let must = |holds: bool, what: &str, expected: String, found: String| {
         if holds { Ok(()) } else { Err(Error::invalid(what, expected, found)) }
     };
-    let is_alignment = matches!(source, Source::File(_, Form::Alignment));
+    let is_alignment = matches!(source, Source::File(_, SourceForm::Alignment));
     if let Some(scale) = options.scale {
         let (found, is_valid) = (scale.to_string(), scale.is_finite() && scale > 0.0);
         must(is_valid, "scale", "a finite number above 0".into(), found.clone())?;
@@ -346,7 +346,7 @@ fn check(options: &ReadOptions, name: &str, source: &Source) -> Result<()> {
     must(is_of_codes || !is_weighed, "weights", expected, options.weights().to_string())?;
     if let Some(width) = options.width {
         let expected = format!("none for `{name}`: only sparse rows do not say theirs");
-        let is_sparse = matches!(source, Source::File(_, Form::Svmlight));
+        let is_sparse = matches!(source, Source::File(_, SourceForm::Svmlight));
         must(is_sparse, "width", expected, width.to_string())?;
     }
     if let (Some(file), Source::Digits | Source::Folder(..) | Source::Pictures(_)) =
@@ -390,7 +390,7 @@ fn check(options: &ReadOptions, name: &str, source: &Source) -> Result<()> {
 const LABEL_FORMS: &str = "labels in a .npy file, an IDX file (idx in its name) or a .csv or .txt file, the last two plain or .gz";
 
 /// The labels in the file `path`, in its order, and the names of the classes where they are no numbers from 0.
-fn read_label_file(path: &Path) -> Result<Labels> {
+fn read_label_file(path: &Path) -> Result<NumberedLabels> {
     if !path.try_exists().map_err(|e| Error::io(path, e))? {
         return Err(Error::file(path, "file of labels", LABEL_FORMS, "no file of this name"));
     }
@@ -411,7 +411,7 @@ fn read_label_file(path: &Path) -> Result<Labels> {
     }
 }
 
-fn read_label_lines(path: &Path) -> Result<Labels> {
+fn read_label_lines(path: &Path) -> Result<NumberedLabels> {
     let form = "one label a line";
     let options = ReadOptions { label_column: Some(LabelColumn::First), ..ReadOptions::default() };
     let table = csv::parse(path, bytes::read_unzipped(path, form)?, &options)?;

@@ -17,7 +17,7 @@ const NOTHING: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
 
 /// Where the numbers lie.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
+pub(crate) struct MatrixLayout {
     /// The byte of the first number; the others follow row after row, to the end of the matrix.
     pub start: usize,
     pub count: usize,
@@ -31,7 +31,7 @@ pub(crate) struct RawMatrix {
     /// Where the bytes come from, for errors.
     path: PathBuf,
     bytes: Bytes,
-    layout: Layout,
+    layout: MatrixLayout,
     scale: Option<f32>,
     extent: (f32, f32),
 }
@@ -42,7 +42,7 @@ impl RawMatrix {
     pub(crate) fn new(
         path: &Path,
         bytes: Bytes,
-        layout: Layout,
+        layout: MatrixLayout,
         scale: Option<f32>,
     ) -> Result<Self> {
         Self::checked(path, bytes, layout, scale, false)
@@ -52,7 +52,7 @@ impl RawMatrix {
     pub(crate) fn with_missing(
         path: &Path,
         bytes: Bytes,
-        layout: Layout,
+        layout: MatrixLayout,
         scale: Option<f32>,
     ) -> Result<Self> {
         Self::checked(path, bytes, layout, scale, true)
@@ -61,11 +61,11 @@ impl RawMatrix {
     fn checked(
         path: &Path,
         bytes: Bytes,
-        layout: Layout,
+        layout: MatrixLayout,
         scale: Option<f32>,
         may_be_missing: bool,
     ) -> Result<Self> {
-        let Layout { start, count, width, number } = layout;
+        let MatrixLayout { start, count, width, number } = layout;
         if count == 0 || width == 0 {
             let expected = "at least one case of at least one value";
             return Err(Error::file(path, "cases", expected, "none"));
@@ -101,7 +101,7 @@ impl RawMatrix {
 
     /// The smallest and the largest value; errors for the first that is not finite, unless it is NaN and `may_be_missing`.
     fn scan(&self, may_be_missing: bool) -> Result<(f32, f32)> {
-        let Layout { count, width, .. } = self.layout;
+        let MatrixLayout { count, width, .. } = self.layout;
         let (mut extent, mut values, mut buffer) = (NOTHING, Vec::new(), Vec::new());
         let rows = (PIECE / width).max(1);
         for start in (0..count).step_by(rows) {
@@ -136,7 +136,7 @@ impl RawMatrix {
         values: &mut Vec<f32>,
         buffer: &mut Vec<u8>,
     ) -> Result<()> {
-        let Layout { start, width, number, .. } = self.layout;
+        let MatrixLayout { start, width, number, .. } = self.layout;
         let row = width * number.size();
         let range = start + rows.start * row..start + rows.end * row;
         let bytes = self.bytes.piece(range, buffer).map_err(|e| Error::io(&self.path, e))?;

@@ -21,12 +21,12 @@ pub(crate) enum Source<'a> {
     /// A folder of pictures, in a folder for each class.
     Pictures(&'a Path),
     Suite(Suite),
-    File(&'a Path, Form),
+    File(&'a Path, SourceForm),
 }
 
 /// How a file of cases is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum SourceForm {
     Npy,
     Npz,
     Csv,
@@ -59,12 +59,12 @@ pub fn is_suite(source: &str) -> bool {
 
 /// Whether `source` is a file of sparse rows, which do not say how wide they are.
 pub fn is_sparse(source: &str) -> bool {
-    matches!(Source::of(source), Ok(Source::File(_, Form::Svmlight)))
+    matches!(Source::of(source), Ok(Source::File(_, SourceForm::Svmlight)))
 }
 
 /// Whether `source` is a file of aligned sequences.
 pub fn is_alignment(source: &str) -> bool {
-    matches!(Source::of(source), Ok(Source::File(_, Form::Alignment)))
+    matches!(Source::of(source), Ok(Source::File(_, SourceForm::Alignment)))
 }
 
 /// Whether data are called or lie where `source` says, as far as names tell: a model's file is none.
@@ -109,7 +109,7 @@ impl<'a> Source<'a> {
             true if pictures::is_folder(path) => Self::Pictures(path),
             true if !holds_idx(path) => return Err(pictures::not_a_folder(path)),
             true => Self::Folder(path.to_owned(), String::new()),
-            false => Self::File(path, Form::of(path)?),
+            false => Self::File(path, SourceForm::of(path)?),
         })
     }
 
@@ -126,7 +126,7 @@ impl<'a> Source<'a> {
     }
 }
 
-impl Form {
+impl SourceForm {
     /// Whether the file has columns with names and kinds of their own.
     pub(crate) fn is_table(self) -> bool {
         matches!(self, Self::Csv | Self::Parquet)
@@ -137,37 +137,37 @@ impl Form {
         matches!(self, Self::Csv | Self::Parquet | Self::Npy | Self::Npz | Self::Safetensors)
     }
 
-    const ENDINGS: &[(&str, Form)] = &[
-        (".npy", Form::Npy),
-        (".npz", Form::Npz),
-        (".parquet", Form::Parquet),
-        (".tsv", Form::Csv),
-        (".tsv.gz", Form::Csv),
-        (".txt", Form::Csv),
-        (".txt.gz", Form::Csv),
-        (".csv", Form::Csv),
-        (".csv.gz", Form::Csv),
-        (".data", Form::Csv),
-        (".data.gz", Form::Csv),
-        (".safetensors", Form::Safetensors),
-        (".svm", Form::Svmlight),
-        (".svm.gz", Form::Svmlight),
-        (".libsvm", Form::Svmlight),
-        (".libsvm.gz", Form::Svmlight),
-        (".fasta", Form::Alignment),
-        (".fasta.gz", Form::Alignment),
-        (".fa", Form::Alignment),
-        (".fa.gz", Form::Alignment),
-        (".a2m", Form::Alignment),
-        (".a2m.gz", Form::Alignment),
-        (".a3m", Form::Alignment),
-        (".a3m.gz", Form::Alignment),
-        (".afa", Form::Alignment),
-        (".afa.gz", Form::Alignment),
-        (".sto", Form::Alignment),
-        (".sto.gz", Form::Alignment),
-        (".stk", Form::Alignment),
-        (".stk.gz", Form::Alignment),
+    const ENDINGS: &[(&str, SourceForm)] = &[
+        (".npy", SourceForm::Npy),
+        (".npz", SourceForm::Npz),
+        (".parquet", SourceForm::Parquet),
+        (".tsv", SourceForm::Csv),
+        (".tsv.gz", SourceForm::Csv),
+        (".txt", SourceForm::Csv),
+        (".txt.gz", SourceForm::Csv),
+        (".csv", SourceForm::Csv),
+        (".csv.gz", SourceForm::Csv),
+        (".data", SourceForm::Csv),
+        (".data.gz", SourceForm::Csv),
+        (".safetensors", SourceForm::Safetensors),
+        (".svm", SourceForm::Svmlight),
+        (".svm.gz", SourceForm::Svmlight),
+        (".libsvm", SourceForm::Svmlight),
+        (".libsvm.gz", SourceForm::Svmlight),
+        (".fasta", SourceForm::Alignment),
+        (".fasta.gz", SourceForm::Alignment),
+        (".fa", SourceForm::Alignment),
+        (".fa.gz", SourceForm::Alignment),
+        (".a2m", SourceForm::Alignment),
+        (".a2m.gz", SourceForm::Alignment),
+        (".a3m", SourceForm::Alignment),
+        (".a3m.gz", SourceForm::Alignment),
+        (".afa", SourceForm::Alignment),
+        (".afa.gz", SourceForm::Alignment),
+        (".sto", SourceForm::Alignment),
+        (".sto.gz", SourceForm::Alignment),
+        (".stk", SourceForm::Alignment),
+        (".stk.gz", SourceForm::Alignment),
     ];
 
     fn of(path: &Path) -> Result<Self> {
@@ -193,8 +193,10 @@ fn name_of(path: &Path) -> String {
         return name;
     }
     let lower = name.to_lowercase();
-    let ending =
-        Form::ENDINGS.iter().map(|(ending, _)| ending).find(|ending| lower.ends_with(**ending));
+    let ending = SourceForm::ENDINGS
+        .iter()
+        .map(|(ending, _)| ending)
+        .find(|ending| lower.ends_with(**ending));
     match ending.and_then(|ending| name.get(..name.len() - ending.len())) {
         Some(stem) => stem.to_owned(),
         None => name,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 use rbm_core::{Error, Result, Units, rows};
 
-use crate::examples::{Examples, check_range};
+use crate::dataset::{Examples, check_range};
 use crate::matrix::place;
 
 /// How far the sum over a site or over counts may be off, as a share of what it must be: for means and probabilities.

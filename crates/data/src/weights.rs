@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use rbm_core::{Error, Result, rows};
 use serde::{Deserialize, Serialize};
 
-use crate::examples::Examples;
+use crate::dataset::Examples;
 
 const FORMS: &str = "none, or identity:SHARE with a share above 0 and at most 1, as identity:0.8";
 /// How many columns are compared before what is equal in them is added up: as many as a byte can count.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use candle_core::{DType, Device};
-use candle_dbn::hub::{Hub, Options, Push, Reference, Snapshot};
+use candle_dbn::hub::{Hub, HubOptions, PushOptions, Reference, Snapshot};
 use candle_dbn::{Dbn, Model};
 use candle_nn::Module;
 use loopback_hub::{Server, TOKEN, Transfer};
@@ -24,8 +24,8 @@ fn network() -> Dbn {
     Dbn::new(vec![machine(6, 5, &mut rng), machine(5, 3, &mut rng)]).unwrap()
 }
 
-fn options(server: &Server, cache: &Path) -> Options {
-    Options {
+fn options(server: &Server, cache: &Path) -> HubOptions {
+    HubOptions {
         endpoint: server.endpoint(),
         token: Some(TOKEN.into()),
         cache: cache.into(),
@@ -44,7 +44,7 @@ fn a_network_goes_to_the_hub_and_comes_back() {
     let dbn = network();
     let here = dbn.up(&cases).unwrap().to_vec2::<f32>().unwrap();
     let pushed =
-        hub.push_model(&Model::from(dbn), &reference("me/small"), &Push::default()).unwrap();
+        hub.push_model(&Model::from(dbn), &reference("me/small"), &PushOptions::default()).unwrap();
     // A server that has no xet gets the weights as text.
     assert_eq!(pushed.commit.map(|id| id.len()), Some(40));
     assert!(pushed.inline.unwrap() > 4 * (6 * 5 + 5 * 3));

@@ -7,10 +7,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::estimate::bound::Bound;
-use candle_dbn::learning::up_down;
+use candle_dbn::learning;
 use candle_dbn::network::conditional_layer::delta_rule;
-use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
 use candle_dbn::network::dbn::{join_labels, label_codes, with_label_units};
+use candle_dbn::network::inference::{Condition, ConditionalSampler};
 use candle_dbn::{ConditionalLayer, Dbn, Inference, PerClass, UpDown};
 use rbm_core::{ContrastiveDivergence, Gradient, NegativePhase, Phase, Rbm, Rng, Sgd, Units, ops};
 
@@ -431,7 +431,7 @@ fn up_down_raises_the_bound() {
         found.mean.iter().sum::<f64>() / 4.0 - log_z
     };
     let before = bound(&dbn);
-    let vars = up_down::parameters(&dbn).len();
+    let vars = learning::up_down_parameters(&dbn).len();
     // Weights and two biases on top; below it two of recognition and two of generation.
     assert_eq!(vars, 3 + 4);
     let mut updown = UpDown { steps: 5, l2: 0.0, optimizer: Box::new(Sgd::new(0.1)) };

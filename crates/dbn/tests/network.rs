@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use candle_dbn::learning::greedy::{LayerInput, Pass};
+use candle_dbn::learning::{LayerInput, Pass};
 use candle_dbn::network::classifier::{Dropout, log_likelihood};
 use candle_dbn::network::fine_tune::{Adversary, Batch, FineTune};
 use candle_dbn::{Classifier, Dbn};

@@ -315,7 +315,7 @@ fn too_few_cases_to_split_stay_together() {
 /// Each layer's `pass` is about its own units, whatever the layers above say.
 #[test]
 fn every_layer_passes_up_as_it_says() {
-    use candle_dbn::learning::greedy::{LayerInput, Pass};
+    use candle_dbn::learning::{LayerInput, Pass};
     use rbm_core::Rbm;
     use rbm_core::learning::trainer::BatchSource;
     let data = training(&[]).train.cases.tensor().unwrap();

@@ -45,7 +45,7 @@ fn units(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
     bench(criterion, &name("sigmoid"), || ops::sigmoid(&inputs));
     bench(criterion, &name("softplus"), || ops::softplus(&inputs));
     bench(criterion, &name("bernoulli-cgf"), || ops::bernoulli_cgf(&inputs, &bias));
-    let dropout = ops::Dropout::draw(0.4, &mut rng)?;
+    let dropout = ops::DropoutMask::draw(0.4, &mut rng)?;
     if let Some(dropout) = dropout {
         bench(criterion, &name("dropout"), || dropout.apply(&inputs));
     }

@@ -30,20 +30,18 @@ pub mod estimate;
 pub mod learning;
 
 pub use error::{Error, Result, printable, printable_lines, printable_up_to};
-pub use learning::Batches;
-pub use learning::conjugate::ConjugateGradient;
 pub use learning::negative::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
-    ParallelTrajectory, Persistent, Tempered,
+    ParallelTrajectory, Persistent, TemperedPersistent,
 };
-pub use learning::optim::{Adam, Optimizer, Sgd};
+pub use learning::optim::{Adam, ConjugateGradient, Optimizer, Sgd};
 pub use learning::schedule::Schedule;
 pub use learning::train::Observer;
 pub use learning::trainer::Trainer;
 pub use learning::transform::Transform;
 pub use model::{Averages, ClassRbm, Gradient, Phase, Rbm};
 pub use rng::Rng;
-pub use rows::Rows;
+pub use rows::{Batches, Rows};
 pub use sampling::{Gibbs, Kernel, Mixing};
 pub use state::{Checkpoint, State, Stateful};
 pub use units::{Discrete, Layer, Units};

@@ -8,7 +8,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{bits, flat};
-use rbm_core::learning::conjugate::{LinePoint, LineSearch};
+use rbm_core::learning::optim::{LinePoint, LineSearch};
 use rbm_core::{ConjugateGradient, Result, Stateful};
 
 /// A function of the step, with its derivative.

@@ -127,7 +127,7 @@ fn backward_passes_are_those_of_the_cpu() {
         };
         let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-14 };
         assert_close("slopes", &flat(&host(&slopes(gpu))), &flat(&slopes(&Device::Cpu)), tolerance);
-        let dropout = ops::Dropout::draw(0.3, &mut Rng::new(4)).unwrap().unwrap();
+        let dropout = ops::DropoutMask::draw(0.3, &mut Rng::new(4)).unwrap().unwrap();
         let got = dropout.apply(&on(gpu, &x)).unwrap();
         assert_same("dropout", &got, &dropout.apply(&x).unwrap(), 0.0);
     }

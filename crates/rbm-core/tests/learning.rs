@@ -16,8 +16,8 @@ use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
-    ParallelTrajectory, Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful, Tempered,
-    Trainer, Units,
+    ParallelTrajectory, Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful,
+    TemperedPersistent, Trainer, Units,
 };
 
 /// The 14 distinct patterns of 3×3 bars and stripes.
@@ -83,7 +83,7 @@ fn samples_are_enough_to_learn_from() {
     let pcd = learned(Box::new(Persistent::new(1, 100)));
     let fast = learned(Box::new(FastPersistent::new(1, 100, 0.05)));
     let mean_field = learned(Box::new(MeanField::new(1)));
-    let tempered = learned(Box::new(Tempered::new(1, 50, 0)));
+    let tempered = learned(Box::new(TemperedPersistent::new(1, 50, 0)));
     let trajectory = learned(Box::new(ParallelTrajectory::new(1, 50)));
     // All are biased or noisy, and must still win half of what there is to win.
     let half = (before - 14f64.ln()) / 2.0;
@@ -275,8 +275,8 @@ fn learning_is_taken_up_again_at_any_step() {
         || Box::new(Persistent::new(1, 20)),
         || Box::new(FastPersistent::new(1, 20, 0.05)),
         || Box::new(MeanField::new(2)),
-        || Box::new(Tempered::new(1, 20, 4)),
-        || Box::new(Tempered::new(20, 0, 0)),
+        || Box::new(TemperedPersistent::new(1, 20, 4)),
+        || Box::new(TemperedPersistent::new(20, 0, 0)),
         || Box::new(ParallelTrajectory::new(2, 10)),
     ];
     for (i, kind) in kinds.into_iter().enumerate() {

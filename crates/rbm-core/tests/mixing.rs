@@ -10,7 +10,9 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, bernoulli, parameter_bits, patterns};
 use rbm_core::sampling::mixing::{Traces, autocorrelation_time, effective_sample_size, r_hat};
-use rbm_core::{NegativePhase, Persistent, Phase, Rbm, Rng, State, Stateful, Tempered, ops};
+use rbm_core::{
+    NegativePhase, Persistent, Phase, Rbm, Rng, State, Stateful, TemperedPersistent, ops,
+};
 
 /// `count` stationary chains x ← φ·x + √(1 − φ²)·noise.
 fn autoregressive(phi: f64, count: usize, length: usize, seed: u64) -> Vec<Vec<f64>> {
@@ -123,7 +125,7 @@ fn tempering_goes_where_chains_are_stuck() {
     let rbm = two_valleys(40, 3.0);
     let positive = both(&rbm);
     for (levels, is_left) in [(0, false), (2, true)] {
-        let (mut tempered, mut rng) = (Tempered::new(1, 40, levels), Rng::new(11));
+        let (mut tempered, mut rng) = (TemperedPersistent::new(1, 40, levels), Rng::new(11));
         let mut shares = vec![0.0; 40];
         for round in 0..2000 {
             let fantasy = tempered.fantasy(&rbm, &positive, &mut rng).unwrap();

@@ -352,9 +352,9 @@ fn dropout_is_the_plain_one_and_its_own_derivative() {
     for dtype in BOTH {
         let (x, _) = inputs(dtype);
         let rng = &mut Rng::new(11);
-        assert!(ops::Dropout::draw(0.0, rng).unwrap().is_none());
+        assert!(ops::DropoutMask::draw(0.0, rng).unwrap().is_none());
         let draw = rng.clone().draw();
-        let dropout = ops::Dropout::draw(0.4, rng).unwrap().unwrap();
+        let dropout = ops::DropoutMask::draw(0.4, rng).unwrap().unwrap();
         let fused = dropout.apply(&x).unwrap();
         let plain = reference::dropout(&x, 0.4, draw).unwrap();
         assert_close("dropout", &flat(&fused), &flat(&plain), rounding(dtype) * 20.0);
@@ -365,7 +365,7 @@ fn dropout_is_the_plain_one_and_its_own_derivative() {
         assert_close("the same elements", &flat(&twice), &flat(&(once / 0.6).unwrap()), 1e-4);
     }
     for wrong in [1.0, -0.1, f64::NAN] {
-        assert!(ops::Dropout::draw(wrong, &mut Rng::new(1)).is_err());
+        assert!(ops::DropoutMask::draw(wrong, &mut Rng::new(1)).is_err());
     }
 }
 
@@ -376,7 +376,7 @@ fn a_connection_and_its_derivatives_are_the_plain_ones() {
         let (x, w, bias) =
             (normal(7, 33, dtype, 1), normal(33, 18, dtype, 2), normal(1, 18, dtype, 3));
         let [x, w, bias] = [x, w, bias.squeeze(0).unwrap()].map(|t| Var::from_tensor(&t).unwrap());
-        let dropout = ops::Dropout::draw(0.3, &mut Rng::new(5)).unwrap();
+        let dropout = ops::DropoutMask::draw(0.3, &mut Rng::new(5)).unwrap();
         let r = normal(7, 18, dtype, 4);
         for dropout in [None, dropout] {
             let plain_store = ops::Connection { dropout, ..ops::Connection::new(&w) };

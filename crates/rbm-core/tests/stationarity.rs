@@ -17,7 +17,7 @@ use common::{
 use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     ContrastiveDivergence, FastPersistent, Gibbs, Gradient, Kernel, NegativePhase, Persistent,
-    Phase, Rbm, Rng, Stateful, Tempered,
+    Phase, Rbm, Rng, Stateful, TemperedPersistent,
 };
 
 const CHAINS: usize = 100_000;
@@ -330,7 +330,7 @@ fn tempered_fantasies_come_to_the_distribution() {
     let p = Plain::of(&rbm).visible_probabilities();
     let few = Phase::of(&rbm, &common::patterns("1010 0110", DType::F32)).unwrap();
     for levels in [0, 4] {
-        let (mut phase, mut rng) = (Tempered::new(1, CHAINS / 20, levels), Rng::new(22));
+        let (mut phase, mut rng) = (TemperedPersistent::new(1, CHAINS / 20, levels), Rng::new(22));
         for round in 0..=201 {
             let fantasy = phase.fantasy(&rbm, &few, &mut rng).unwrap();
             if round >= 100 && round % 20 < 2 {

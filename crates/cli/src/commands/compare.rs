@@ -43,21 +43,21 @@ const NOTHING: &str = "—";
 
 /// A key of the recipes, and what each run has there.
 #[derive(Serialize)]
-struct Key {
+struct ComparedKey {
     key: String,
     values: Vec<Option<Value>>,
 }
 
 /// A number of each run.
 #[derive(Serialize)]
-struct Number {
+struct ComparedNumber {
     name: String,
     unit: String,
-    values: Vec<Option<Found>>,
+    values: Vec<Option<RunNumber>>,
 }
 
 #[derive(Clone, Serialize)]
-struct Found {
+struct RunNumber {
     value: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<f64>,
@@ -66,8 +66,8 @@ struct Found {
 #[derive(Serialize)]
 struct Comparison {
     runs: Vec<String>,
-    recipes: Vec<Key>,
-    results: Vec<Number>,
+    recipes: Vec<ComparedKey>,
+    results: Vec<ComparedNumber>,
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<PathBuf>,
 }
@@ -116,7 +116,7 @@ fn print(comparison: &Comparison) -> Result<()> {
         true => output::line("The recipes are the same.")?,
         false => {
             let header: Vec<_> = std::iter::once("recipe").chain(names.clone()).collect();
-            let rows = comparison.recipes.iter().map(|Key { key, values }| {
+            let rows = comparison.recipes.iter().map(|ComparedKey { key, values }| {
                 let texts = values.iter().map(|value| value.as_ref().map_or(NOTHING.into(), text));
                 std::iter::once(key.clone()).chain(texts).collect()
             });
@@ -124,14 +124,14 @@ fn print(comparison: &Comparison) -> Result<()> {
         }
     }
     let header: Vec<_> = std::iter::once("result").chain(names).collect();
-    let rows = comparison.results.iter().map(|Number { name, unit, values }| {
+    let rows = comparison.results.iter().map(|ComparedNumber { name, unit, values }| {
         let texts = values.iter().map(|found| match found {
-            Some(Found { value, error: Some(error) }) => format!("{value:.4} ± {error:.4}"),
+            Some(RunNumber { value, error: Some(error) }) => format!("{value:.4} ± {error:.4}"),
             // What is counted has no decimals.
-            Some(Found { value, error: None }) if unit.is_empty() && value.fract() == 0.0 => {
+            Some(RunNumber { value, error: None }) if unit.is_empty() && value.fract() == 0.0 => {
                 output::grouped(*value as u64)
             }
-            Some(Found { value, error: None }) => format!("{value:.4}"),
+            Some(RunNumber { value, error: None }) => format!("{value:.4}"),
             None => NOTHING.into(),
         });
         let name = if unit.is_empty() { name.clone() } else { format!("{name} ({unit})") };
@@ -175,15 +175,16 @@ fn flat(recipe: &Value) -> BTreeMap<String, Value> {
 }
 
 /// The keys at which not all recipes are alike.
-fn differences(recipes: &[BTreeMap<String, Value>]) -> Vec<Key> {
+fn differences(recipes: &[BTreeMap<String, Value>]) -> Vec<ComparedKey> {
     let mut keys: Vec<_> = recipes.iter().flat_map(BTreeMap::keys).cloned().collect();
     keys.sort();
     keys.dedup();
     let all = keys.into_iter().map(|key| {
         let values = recipes.iter().map(|recipe| recipe.get(&key).cloned()).collect();
-        Key { key, values }
+        ComparedKey { key, values }
     });
-    all.filter(|Key { values, .. }| values.iter().any(|value| *value != values[0])).collect()
+    all.filter(|ComparedKey { values, .. }| values.iter().any(|value| *value != values[0]))
+        .collect()
 }
 
 fn text(value: &Value) -> String {
@@ -194,13 +195,13 @@ fn text(value: &Value) -> String {
 }
 
 /// A name and a unit with a number of one run.
-type Named = ((String, String), Found);
+type NamedNumber = ((String, String), RunNumber);
 
 /// What its training took and came to, and what was measured of its model.
-fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
+fn numbers(run: &Run, metrics: &str) -> Result<Vec<NamedNumber>> {
     let mut numbers = Vec::new();
     let mut add = |name: String, unit: &str, value, error| {
-        numbers.push(((name, unit.to_owned()), Found { value, error }));
+        numbers.push(((name, unit.to_owned()), RunNumber { value, error }));
     };
     let lines = report::lines(metrics);
     add("epochs".into(), "", lines.len() as f64, None);
@@ -237,7 +238,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<Named>> {
 }
 
 /// The numbers of all runs, those of one name and unit in a line, in the order in which they come first.
-fn beside(runs: &[Vec<Named>]) -> Vec<Number> {
+fn beside(runs: &[Vec<NamedNumber>]) -> Vec<ComparedNumber> {
     let mut names: Vec<&(String, String)> = Vec::new();
     for (name, _) in runs.iter().flatten() {
         if !names.contains(&name) {
@@ -245,10 +246,14 @@ fn beside(runs: &[Vec<Named>]) -> Vec<Number> {
         }
     }
     let line = |name: &(String, String)| {
-        let of = |run: &Vec<Named>| {
+        let of = |run: &Vec<NamedNumber>| {
             run.iter().find(|(of, _)| of == name).map(|(_, found)| found.clone())
         };
-        Number { name: name.0.clone(), unit: name.1.clone(), values: runs.iter().map(of).collect() }
+        ComparedNumber {
+            name: name.0.clone(),
+            unit: name.1.clone(),
+            values: runs.iter().map(of).collect(),
+        }
     };
     names.into_iter().map(line).collect()
 }

@@ -22,7 +22,7 @@ pub struct Inspect {
 
 /// One tensor of the model.
 #[derive(Serialize)]
-struct Entry {
+struct TensorEntry {
     name: String,
     shape: Vec<usize>,
     parameters: usize,
@@ -36,7 +36,7 @@ struct Entry {
 struct Contents {
     config: candle_dbn::Config,
     parameters: usize,
-    tensors: Vec<Entry>,
+    tensors: Vec<TensorEntry>,
 }
 
 /// Prints a table of the model's tensors, or one JSON object.
@@ -74,11 +74,11 @@ pub fn run(args: &Inspect) -> Result<()> {
     Ok(())
 }
 
-fn entry(name: String, tensor: &Tensor) -> Result<Entry> {
+fn entry(name: String, tensor: &Tensor) -> Result<TensorEntry> {
     let flat = tensor.flatten_all()?.to_dtype(DType::F32)?;
     let mean = flat.mean_all()?.to_scalar::<f32>()?;
     let variance = (&flat - f64::from(mean))?.sqr()?.mean_all()?.to_scalar::<f32>()?;
-    Ok(Entry {
+    Ok(TensorEntry {
         name,
         shape: tensor.dims().to_vec(),
         parameters: tensor.elem_count(),

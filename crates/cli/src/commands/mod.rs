@@ -3,19 +3,14 @@
 mod anneal;
 mod bench;
 mod compare;
-#[cfg(feature = "hub")]
-mod data;
 mod embed;
-mod encode;
 mod evaluate;
+#[cfg(feature = "hub")]
+mod hub;
 mod import;
 mod infer;
 mod inspect;
 mod manual;
-#[cfg(feature = "hub")]
-mod pull;
-#[cfg(feature = "hub")]
-mod push;
 mod recall;
 mod recipe;
 mod reproduce;
@@ -57,15 +52,15 @@ pub enum Command {
     Sample(sample::Sample),
     Score(score::Score),
     Embed(embed::Embed),
-    Encode(encode::Encode),
-    Decode(encode::Decode),
+    Encode(embed::Encode),
+    Decode(embed::Decode),
     Inspect(inspect::Inspect),
     #[cfg(feature = "hub")]
-    Push(push::Push),
+    Push(hub::Push),
     #[cfg(feature = "hub")]
-    Pull(pull::Pull),
+    Pull(hub::Pull),
     #[cfg(feature = "hub")]
-    Data(data::Data),
+    Data(hub::Data),
     Import(import::Import),
     Anneal(anneal::Anneal),
     Recall(recall::Recall),
@@ -107,17 +102,17 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         Command::Compare(args) => compare::run(args),
         Command::Sample(args) => sample::run(args, bars),
         Command::Score(args) => score::run(args, bars),
-        Command::Embed(args) => embed::run(args, bars),
-        Command::Encode(args) => encode::run(args, bars),
-        Command::Decode(args) => encode::decode(args),
+        Command::Embed(args) => embed::embed(args, bars),
+        Command::Encode(args) => embed::encode(args, bars),
+        Command::Decode(args) => embed::decode(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Import(args) => import::run(args),
         #[cfg(feature = "hub")]
-        Command::Push(args) => push::run(args, bars),
+        Command::Push(args) => hub::push(args, bars),
         #[cfg(feature = "hub")]
-        Command::Pull(args) => pull::run(args, bars),
+        Command::Pull(args) => hub::pull(args, bars),
         #[cfg(feature = "hub")]
-        Command::Data(args) => data::run(args, bars),
+        Command::Data(args) => hub::data(args, bars),
         Command::Anneal(args) => anneal::run(args, bars),
         Command::Recall(args) => recall::run(args),
         Command::Infer(args) => infer::run(args, bars),

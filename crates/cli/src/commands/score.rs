@@ -17,7 +17,7 @@ use super::sample;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::{self, Usage};
 use crate::progress;
-use crate::tables::{self, Columns, Table};
+use crate::tables::{self, FeatureNames, Table};
 
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ impl<'a> ResolvedScore<'a> {
             Some(Ok(columns)) => columns.len(),
             _ => 1,
         };
-        let single = |name: &str| (name.to_owned(), Columns::Numbered(1));
+        let single = |name: &str| (name.to_owned(), FeatureNames::Numbered(1));
         let mut named = vec![single("free_energy")];
         if self.log_partition.is_some() {
             let bound =
@@ -136,7 +136,7 @@ impl<'a> ResolvedScore<'a> {
         }
         if let Some(classes) = model.classes() {
             let names = (0..classes).map(|class| model.class_name(class)).collect();
-            named.push(("probability".to_owned(), Columns::Named(names)));
+            named.push(("probability".to_owned(), FeatureNames::Named(names)));
         }
         if model.regressor.is_some() {
             named.push(single("prediction"));
@@ -187,7 +187,8 @@ impl<'a> ResolvedScore<'a> {
         if self.log_partition.is_some() {
             named.extend(["log_likelihood", "log_likelihood_error"]);
         }
-        let named = named.into_iter().map(|name| (name.to_owned(), Columns::Numbered(1))).collect();
+        let named =
+            named.into_iter().map(|name| (name.to_owned(), FeatureNames::Numbered(1))).collect();
         let table =
             Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
         self.write(&table, scored.into_iter().map(Ok))

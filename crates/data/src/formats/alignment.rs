@@ -9,9 +9,8 @@ use rbm_core::{Error, Result};
 
 use crate::alphabet::{Alphabet, GAP};
 use crate::bytes::{self, Bytes, Spool, spooling};
-use crate::dataset::Dataset;
-use crate::examples::Examples;
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::dataset::{Dataset, Examples};
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::options::ReadOptions;
 use crate::view::View;
 
@@ -26,7 +25,7 @@ enum Small {
 
 /// What is counted while letters become states.
 #[derive(Default)]
-struct Counts {
+struct LetterCounts {
     insertions: u64,
     raised: u64,
     converted: u64,
@@ -68,7 +67,8 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     };
     let codes = encode(path, &sequences.letters, small, &alphabet, &mut notes)?;
     let count = sequences.rows.len();
-    let layout = Layout { start: 0, count, width, number: Element::little_endian(ElementKind::U8) };
+    let layout =
+        MatrixLayout { start: 0, count, width, number: Element::little_endian(ElementKind::U8) };
     let mut train = Examples::of(View::from(RawMatrix::new(path, codes, layout, None)?), None)?;
     train.names = Some(sequences.rows.into_iter().map(|row| row.name).collect());
     Ok(Dataset { alphabet: Some(alphabet), notes, ..Dataset::of(train) })
@@ -83,7 +83,7 @@ fn meaning_of_small(
 ) -> Result<(Small, usize)> {
     let rows = &sequences.rows;
     let has = |is: fn(&u8) -> bool| sequences.letters.iter().any(is);
-    let same = |of: fn(&Row) -> usize| {
+    let same = |of: fn(&Sequence) -> usize| {
         let first = rows.first().map_or(0, of);
         (first > 0 && rows.iter().all(|row| of(row) == first)).then_some(first)
     };
@@ -103,7 +103,7 @@ fn meaning_of_small(
         // Without insertions there is nothing for dots to stand beside.
         return Ok((Small::Letters, width));
     }
-    let of: fn(&Row) -> usize = match has(u8::is_ascii_lowercase) {
+    let of: fn(&Sequence) -> usize = match has(u8::is_ascii_lowercase) {
         true => |row| row.aligned,
         false => |row| row.length,
     };
@@ -137,7 +137,7 @@ fn encode(
     notes: &mut Vec<String>,
 ) -> Result<Bytes> {
     let mut codes = Spool::new();
-    let mut counts = Counts::default();
+    let mut counts = LetterCounts::default();
     for piece in letters.chunks(1 << 16) {
         let states: Vec<u8> =
             piece.iter().filter_map(|letter| counts.state(*letter, small, alphabet)).collect();
@@ -147,7 +147,7 @@ fn encode(
     codes.finish().map_err(spooling(path))
 }
 
-impl Counts {
+impl LetterCounts {
     /// The state of a letter; none of an insertion.
     fn state(&mut self, letter: u8, small: Small, alphabet: &Alphabet) -> Option<u8> {
         if letter == b'.' || letter.is_ascii_lowercase() {
@@ -210,11 +210,11 @@ struct Sequences {
     /// One sequence after the other.
     pub letters: Bytes,
     /// Where they end and what they are called.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Sequence>,
 }
 
 /// A sequence.
-struct Row {
+struct Sequence {
     /// What stands before it in the file.
     pub name: String,
     /// Where it ends in the file, for errors.
@@ -243,7 +243,7 @@ const FASTA: &str = "an alignment: lines that begin with >, each before its sequ
 
 /// The sequences in `text`, which stands in the file `path`; of `alphabet` those letters too that are no letters elsewhere.
 fn read_fasta(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Result<Sequences> {
-    let (mut letters, mut rows) = (Spool::new(), Vec::<Row>::new());
+    let (mut letters, mut rows) = (Spool::new(), Vec::<Sequence>::new());
     let mut reader = BufReader::new(text.reader());
     let (mut number, mut read) = (0, Vec::new());
     loop {
@@ -259,7 +259,7 @@ fn read_fasta(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Result<
         }
         if let Some(name) = header {
             let name = String::from_utf8_lossy(name.trim_ascii()).into_owned();
-            rows.push(Row { name, place: String::new(), length: 0, aligned: 0 });
+            rows.push(Sequence { name, place: String::new(), length: 0, aligned: 0 });
             continue;
         }
         let line = read.trim_ascii();
@@ -307,7 +307,7 @@ fn read_stockholm(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Res
         Error::file(path, format!("line {line}"), STOCKHOLM, format!("`{found}`"))
     };
     let mut of_name: HashMap<Vec<u8>, usize> = HashMap::new();
-    let (mut sequences, mut rows) = (Vec::<Vec<u8>>::new(), Vec::<Row>::new());
+    let (mut sequences, mut rows) = (Vec::<Vec<u8>>::new(), Vec::<Sequence>::new());
     let (mut number, mut read, mut is_open, mut is_closed) = (0, Vec::new(), false, false);
     let mut reader = BufReader::new(text.reader());
     loop {
@@ -344,7 +344,12 @@ fn read_stockholm(path: &Path, text: &Bytes, alphabet: Option<&Alphabet>) -> Res
         }
         let at = *of_name.entry(name.to_vec()).or_insert_with(|| {
             let name = String::from_utf8_lossy(name).into_owned();
-            rows.push(Row { place: format!("sequence {name:?}"), name, length: 0, aligned: 0 });
+            rows.push(Sequence {
+                place: format!("sequence {name:?}"),
+                name,
+                length: 0,
+                aligned: 0,
+            });
             sequences.push(Vec::new());
             rows.len() - 1
         });

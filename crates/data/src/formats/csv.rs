@@ -13,12 +13,12 @@ use rbm_core::{Error, Result};
 use crate::bytes;
 use crate::bytes::{Bytes, Spool, spooling};
 use crate::columns::{Columns, Content, Findings, listed};
-use crate::examples::Examples;
-use crate::formats::delimited::{Separator, Text};
-use crate::formats::header::{Cells, Head, Survey, is_missing, words};
+use crate::dataset::Examples;
+use crate::formats::delimited::{DelimitedText, Separator};
+use crate::formats::header::{CellCounts, Head, Survey, is_missing, words};
 use crate::formats::parquet::{NamedColumn, Values};
 use crate::labels;
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::options::{Missing, ReadOptions};
 use crate::view::View;
 
@@ -31,7 +31,7 @@ const FEW_CLASSES: usize = 20;
 const MOST_WORDS: usize = 256;
 
 /// The values of a file, with the columns of labels and of the target taken out.
-pub(crate) struct Table {
+pub(crate) struct CsvTable {
     /// Row after row.
     values: Bytes,
     number: Element,
@@ -47,11 +47,11 @@ pub(crate) struct Table {
     pub found: Findings,
 }
 
-impl Table {
+impl CsvTable {
     /// The part of which this is the text, each value divided by `scale`.
     pub(crate) fn into_part(self, path: &Path, scale: Option<f32>) -> Result<(Examples, Findings)> {
         let Self { values, number, count, width, labels, targets, found } = self;
-        let layout = Layout { start: 0, count, width, number };
+        let layout = MatrixLayout { start: 0, count, width, number };
         // What may be missing has been looked at, and everything else is finite.
         let stored = RawMatrix::with_missing(path, values, layout, scale)?;
         let part = Examples::of(View::from(stored), labels)?;
@@ -86,7 +86,7 @@ pub(crate) fn read_columns(
     }
     let spool = text.into_inner().map_err(|e| spooling(path)(e.into_error()))?;
     let bytes = spool.finish().map_err(spooling(path))?;
-    let text = Text {
+    let text = DelimitedText {
         path,
         bytes: &bytes,
         start: 0,
@@ -106,7 +106,7 @@ pub(crate) fn read_columns(
 /// The cases in the file `path`, plain or gzipped, in which there is nothing but zeros and ones.
 pub(crate) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Examples> {
     let text = bytes::read_unzipped(path, BITS)?;
-    let text = Text {
+    let text = DelimitedText {
         path,
         bytes: &text,
         start: 0,
@@ -132,23 +132,23 @@ pub(crate) fn read_bits(path: &Path, scale: Option<f32>) -> Result<Examples> {
     let width = columns.ok_or_else(|| text.empty())?;
     let values = values.finish().map_err(spooling(path))?;
     let layout =
-        Layout { start: 0, count, width, number: Element::little_endian(ElementKind::Bool) };
+        MatrixLayout { start: 0, count, width, number: Element::little_endian(ElementKind::Bool) };
     Examples::of(View::from(RawMatrix::new(path, values, layout, scale)?), None)
 }
 
 /// The values in `bytes`, the text of `path`.
-pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<Table> {
-    let (text, notes) = Text::of(path, &bytes, FORM)?;
+pub(crate) fn parse(path: &Path, bytes: Bytes, options: &ReadOptions) -> Result<CsvTable> {
+    let (text, notes) = DelimitedText::of(path, &bytes, FORM)?;
     table(&text, false, notes, options)
 }
 
 /// The values in `text`, whose first line is known to be a header or is looked at.
 fn table(
-    text: &Text,
+    text: &DelimitedText,
     has_header: bool,
     mut notes: Vec<String>,
     options: &ReadOptions,
-) -> Result<Table> {
+) -> Result<CsvTable> {
     let head = Head::of(text, has_header, options)?;
     notes.extend(head.notes.iter().cloned());
     let survey = Survey::of(text, &head)?;
@@ -158,7 +158,7 @@ fn table(
             text.broken.get()
         ));
     }
-    let plan = Plan::of(text, &head, &survey, options, &mut notes)?;
+    let plan = ColumnPlan::of(text, &head, &survey, options, &mut notes)?;
     plan.read(text, &head, notes)
 }
 
@@ -170,7 +170,7 @@ fn is_written_number(word: &str) -> bool {
 }
 
 /// What is read of a file: which columns, as what, in which order.
-struct Plan {
+struct ColumnPlan {
     cases: usize,
     /// The columns of the file that are features, in the order of these.
     features: Vec<usize>,
@@ -186,9 +186,9 @@ struct Plan {
     refused: Option<String>,
 }
 
-impl Plan {
+impl ColumnPlan {
     fn of(
-        text: &Text,
+        text: &DelimitedText,
         head: &Head,
         survey: &Survey,
         options: &ReadOptions,
@@ -207,13 +207,13 @@ impl Plan {
         }
         // Measurements under a heading like `target` are no classes.
         let is_measured = |at: usize| {
-            let Cells { numbers, fractions, words, .. } = survey.columns[at];
+            let CellCounts { numbers, fractions, words, .. } = survey.columns[at];
             // A few of them among labels are mistakes.
             words == 0 && fractions > 0 && 10 * fractions >= numbers
         };
         // Nor are whole numbers of which hardly any comes again.
         let is_measured_whole = |at: usize| -> Result<bool> {
-            let Cells { words: of_words, .. } = survey.columns[at];
+            let CellCounts { words: of_words, .. } = survey.columns[at];
             if of_words > 0 || survey.cases < 3 * FEW_CLASSES {
                 return Ok(false);
             }
@@ -368,7 +368,7 @@ impl Plan {
         })
     }
 
-    fn read(self, text: &Text, head: &Head, notes: Vec<String>) -> Result<Table> {
+    fn read(self, text: &DelimitedText, head: &Head, notes: Vec<String>) -> Result<CsvTable> {
         let path = text.path;
         let states: BTreeMap<usize, HashMap<&str, usize>> = self
             .words
@@ -463,7 +463,7 @@ impl Plan {
             None => (at + 1).to_string(),
         });
         let found = Findings { names, words, class_names, target_name, label_name, notes };
-        Ok(Table {
+        Ok(CsvTable {
             values,
             number: Element::little_endian(ElementKind::F32),
             count: self.cases,
@@ -477,7 +477,7 @@ impl Plan {
 
 /// The columns among `candidates` that hold what `known` holds, in its order.
 fn in_known_order(
-    text: &Text,
+    text: &DelimitedText,
     head: &Head,
     known: &Columns,
     candidates: &[usize],
@@ -531,7 +531,7 @@ fn is_index(head: &Head, survey: &Survey, at: usize) -> bool {
 
 /// The columns among `candidates` but for those that only count the cases.
 fn without_indices(
-    text: &Text,
+    text: &DelimitedText,
     head: &Head,
     survey: &Survey,
     candidates: &[usize],

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rbm_core::{Error, Result};
 
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::formats::csv;
 
 /// What the names of the files of each part end in.

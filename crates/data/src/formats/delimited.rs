@@ -99,7 +99,7 @@ impl Separator {
 }
 
 /// A text and how its lines are taken apart.
-pub(crate) struct Text<'a> {
+pub(crate) struct DelimitedText<'a> {
     pub path: &'a Path,
     pub bytes: &'a Bytes,
     /// Where its first record begins.
@@ -111,7 +111,7 @@ pub(crate) struct Text<'a> {
     pub broken: Cell<usize>,
 }
 
-impl<'a> Text<'a> {
+impl<'a> DelimitedText<'a> {
     /// A text whose separator and beginning are found out, and what was passed over.
     pub(crate) fn of(
         path: &'a Path,

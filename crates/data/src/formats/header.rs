@@ -6,7 +6,7 @@ use csv::StringRecord;
 use rbm_core::{Error, Result};
 
 use crate::columns::{Columns, listed};
-use crate::formats::delimited::{SAMPLED, Separator, Text};
+use crate::formats::delimited::{DelimitedText, SAMPLED, Separator};
 use crate::labels::LabelColumn;
 use crate::options::ReadOptions;
 
@@ -32,7 +32,11 @@ pub(crate) struct Head {
 
 impl Head {
     /// Looks at the first lines of `text`, of which the first may be known to be a header.
-    pub(crate) fn of(text: &Text, has_header: bool, options: &ReadOptions) -> Result<Self> {
+    pub(crate) fn of(
+        text: &DelimitedText,
+        has_header: bool,
+        options: &ReadOptions,
+    ) -> Result<Self> {
         let mut sample = Vec::new();
         text.records(|_, record| {
             sample.push(record.clone());
@@ -182,7 +186,7 @@ impl Head {
     }
 
     /// The column of this name or number; an error with those that there are.
-    pub(crate) fn found(&self, text: &Text, wanted: &str) -> Result<usize> {
+    pub(crate) fn found(&self, text: &DelimitedText, wanted: &str) -> Result<usize> {
         self.find(wanted).ok_or_else(|| {
             let found = match &self.names {
                 Some(names) => {
@@ -196,7 +200,11 @@ impl Head {
     }
 
     /// The column of the labels: the one that `options` or the header name.
-    pub(crate) fn label_column(&self, text: &Text, options: &ReadOptions) -> Result<Option<usize>> {
+    pub(crate) fn label_column(
+        &self,
+        text: &DelimitedText,
+        options: &ReadOptions,
+    ) -> Result<Option<usize>> {
         match &options.label_column {
             // What a model learned from says which column is none of the others.
             None if options.known.columns.is_some() => {
@@ -218,7 +226,7 @@ impl Head {
 
 /// What stands in the cells of a column.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cells {
+pub(crate) struct CellCounts {
     pub numbers: usize,
     pub words: usize,
     pub missing: usize,
@@ -231,13 +239,13 @@ pub(crate) struct Cells {
 /// What stands in the cells of all columns.
 pub(crate) struct Survey {
     pub cases: usize,
-    pub columns: Vec<Cells>,
+    pub columns: Vec<CellCounts>,
 }
 
 impl Survey {
     /// Goes through all cases of `text` once.
-    pub(crate) fn of(text: &Text, head: &Head) -> Result<Self> {
-        let mut survey = Self { cases: 0, columns: vec![Cells::default(); head.columns] };
+    pub(crate) fn of(text: &DelimitedText, head: &Head) -> Result<Self> {
+        let mut survey = Self { cases: 0, columns: vec![CellCounts::default(); head.columns] };
         text.records(|number, record| {
             if !head.is_case(number) {
                 return Ok(true);
@@ -271,20 +279,20 @@ impl Survey {
 
     /// Whether the column holds whole numbers and nothing else.
     pub(crate) fn is_whole(&self, at: usize) -> bool {
-        let Cells { numbers, fractions, .. } = self.columns[at];
+        let CellCounts { numbers, fractions, .. } = self.columns[at];
         numbers == self.cases && fractions == 0
     }
 
     /// Whether the column counts the cases, from 0 or 1.
     pub(crate) fn is_count(&self, at: usize) -> bool {
-        let Cells { numbers, counts_from, .. } = self.columns[at];
+        let CellCounts { numbers, counts_from, .. } = self.columns[at];
         numbers == self.cases && self.cases > 1 && matches!(counts_from, Some(0.0 | 1.0))
     }
 }
 
 /// The different words in each of the columns `of`, in alphabetical order.
 pub(crate) fn words(
-    text: &Text,
+    text: &DelimitedText,
     head: &Head,
     of: &[usize],
 ) -> Result<BTreeMap<usize, Vec<String>>> {

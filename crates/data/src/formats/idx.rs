@@ -6,9 +6,9 @@ use rbm_core::{Error, Result};
 
 use crate::bytes;
 use crate::bytes::Bytes;
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::labels;
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::view::View;
 
 pub(crate) const LARGEST_PIXEL: f32 = 255.0;
@@ -88,7 +88,7 @@ fn read_part(
     let classes = read_labels(&label_file)?;
     labels::check_count(&label_file, classes.len(), cases)?;
     let number = Element::little_endian(ElementKind::U8);
-    let layout = Layout { start, count: cases, width: height * width, number };
+    let layout = MatrixLayout { start, count: cases, width: height * width, number };
     let scale = Some(scale.unwrap_or(LARGEST_PIXEL));
     let cases = View::from(RawMatrix::new(&pictures, bytes, layout, scale)?);
     Ok((Examples::of(cases, Some(classes))?, (height, width)))

@@ -7,7 +7,6 @@ mod delimited;
 mod header;
 pub(crate) mod idx;
 pub(crate) mod npy;
-pub(crate) mod npz;
 pub mod parquet;
 pub(crate) mod pictures;
 pub(crate) mod safetensors;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rbm_core::{Error, Result};
 
 use crate::bytes::{Spool, spooling};
-use crate::examples::Examples;
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::dataset::Examples;
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::view::View;
 
 const FORM: &str = "PNG files in a folder for each class";
@@ -146,7 +146,7 @@ impl Pictures<'_> {
         };
         let values = values.finish().map_err(spooling(folder))?;
         let number = Element::little_endian(ElementKind::U8);
-        let layout = Layout { start: 0, count: labels.len(), width: height * width, number };
+        let layout = MatrixLayout { start: 0, count: labels.len(), width: height * width, number };
         let scale = Some(scale.unwrap_or(LARGEST_PIXEL));
         Examples::of(View::from(RawMatrix::new(folder, values, layout, scale)?), Some(labels))
     }

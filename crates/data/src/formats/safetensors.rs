@@ -8,9 +8,9 @@ use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::bytes;
-use crate::examples::Examples;
+use crate::dataset::Examples;
 use crate::labels;
-use crate::matrix::{Element, ElementKind, Layout, RawMatrix};
+use crate::matrix::{Element, ElementKind, MatrixLayout, RawMatrix};
 use crate::options::Missing;
 use crate::options::ReadOptions;
 use crate::view::View;
@@ -21,11 +21,11 @@ const FORM: &str = "a .safetensors file";
 const TYPES: &str = "F64, F32, F16, BF16, U8, U32, I16, I32 or I64";
 
 /// Cases, the size of pictures, and the names of classes.
-type Read = (Examples, Option<(usize, usize)>, Option<Vec<String>>);
+type TensorsRead = (Examples, Option<(usize, usize)>, Option<Vec<String>>);
 
 /// The cases in the file `path`, `(n, width)`, or `(n, height, width)` with their height and width as pictures: the first
 /// there is of the tensors [`CASES`], or else the only floating-point or U8 tensor of such a shape; labels from [`LABELS`].
-pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Read> {
+pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<TensorsRead> {
     let bytes = bytes::read(path, FORM)?;
     let (header, metadata) = SafeTensors::read_metadata(&bytes)
         .map_err(|e| Error::file(path, "header", "a whole .safetensors file", e.to_string()))?;
@@ -60,7 +60,7 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Read> {
             (Some(labels), names)
         }
     };
-    let layout = Layout { start: of(info).start, count, width, number };
+    let layout = MatrixLayout { start: of(info).start, count, width, number };
     let stored = match options.missing() {
         Missing::Refuse => RawMatrix::new(path, bytes, layout, options.scale)?,
         _ => RawMatrix::with_missing(path, bytes, layout, options.scale)?,

@@ -6,9 +6,8 @@ use std::path::Path;
 use rbm_core::{Error, Result};
 
 use crate::bytes::{Bytes, read_unzipped};
-use crate::dataset::Dataset;
-use crate::examples::Examples;
-use crate::labels::{self, LabelColumn, Labels};
+use crate::dataset::{Dataset, Examples};
+use crate::labels::{self, LabelColumn, NumberedLabels};
 use crate::matrix::SparseMatrix;
 use crate::options::ReadOptions;
 use crate::view::View;
@@ -147,7 +146,7 @@ fn line(number: usize) -> String {
     format!("line {number}")
 }
 
-fn classes(path: &Path, found: &[f64], numbers: &[usize]) -> Result<Option<Labels>> {
+fn classes(path: &Path, found: &[f64], numbers: &[usize]) -> Result<Option<NumberedLabels>> {
     if found.windows(2).all(|pair| pair[0] == pair[1]) {
         return Ok(None);
     }

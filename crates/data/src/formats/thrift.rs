@@ -28,13 +28,13 @@ fn kinds(within: u64, depth: usize) -> &'static [u8] {
 /// Checks that `bytes` begin with what a Parquet file says it holds, whole, and that no list, text or number of children in it claims
 /// more than there are bytes. The error is what was found.
 pub(crate) fn check_structure(bytes: &[u8]) -> Result<(), String> {
-    Walk { rest: bytes, within: 0 }.structure(0)
+    ThriftWalk { rest: bytes, within: 0 }.structure(0)
 }
 
 /// The sizes with which the header of a page begins: its bytes, and its compressed bytes. None where it begins with something else than
 /// its kind and both of them, numbers of 32 bits.
 pub(crate) fn page_sizes(header: &[u8]) -> Option<(i64, i64)> {
-    let mut walk = Walk { rest: header, within: 0 };
+    let mut walk = ThriftWalk { rest: header, within: 0 };
     let mut number = || -> Option<i64> {
         // The next field, a number of 32 bits.
         (walk.byte().ok()? == 0x15).then_some(())?;
@@ -45,14 +45,14 @@ pub(crate) fn page_sizes(header: &[u8]) -> Option<(i64, i64)> {
     Some((bytes, compressed))
 }
 
-struct Walk<'a> {
+struct ThriftWalk<'a> {
     /// What is left of the bytes.
     rest: &'a [u8],
     /// The field of the outermost structure.
     within: u64,
 }
 
-impl Walk<'_> {
+impl ThriftWalk<'_> {
     fn skip(&mut self, count: u64) -> Result<(), String> {
         let rest = usize::try_from(count).ok().and_then(|count| self.rest.get(count..));
         let found =

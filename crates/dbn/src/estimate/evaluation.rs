@@ -5,7 +5,7 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Result, Rng, Rows, estimate, rows};
 use serde::Serialize;
 
-use crate::learning::greedy::Propagated;
+use crate::learning::Propagated;
 use crate::network::dbn::has_own_draws;
 use crate::{Examples, Inference, Model, Standardise};
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::estimate::bound::Bound;
-use crate::learning::greedy::Propagated;
+use crate::learning::Propagated;
 use crate::network::config::WEIGHTS;
 use crate::{Examples, Model, Standardise, digest};
 
@@ -68,7 +68,7 @@ pub struct Likelihood {
     pub reverse: Option<Value>,
     /// The tempering's ladder, and the acceptance over each of its gaps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tempering: Option<Tempering>,
+    pub tempering: Option<TemperingQuality>,
     /// What the numbers are worth.
     pub verdict: Verdict,
 }
@@ -105,7 +105,7 @@ pub struct Passes {
 
 /// How well the tempering mixed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Tempering {
+pub struct TemperingQuality {
     /// Inverse temperatures.
     pub ladder: Vec<f64>,
     /// How probable swaps were over each gap.
@@ -158,7 +158,7 @@ impl Likelihood {
             .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, log_jacobian)));
         let of = |value: Option<Value>| value.map(|value| value.log_likelihood);
         let verdict = Verdict::of(of(forward), of(reverse), found, tolerance);
-        let tempering = (!found.ladder.is_empty()).then(|| Tempering {
+        let tempering = (!found.ladder.is_empty()).then(|| TemperingQuality {
             ladder: found.ladder.clone(),
             acceptance: found.acceptance.clone(),
             arrivals: found.arrivals,

@@ -1,23 +1,128 @@
-//! What the Hub is asked, and what of its answers is believed: nothing that was not checked.
+//! What a model is called on the Hub, what the Hub is asked of it, and what of its answers is believed: nothing that was not checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rbm_core::Result;
+use rbm_core::{Error, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::{Answer, Failure};
-use super::http::Http;
+use super::http::{Answer, Failure, Http};
+
+/// What makes clear that a repository is meant, and no folder.
+const PREFIX: &str = "hf:";
+
+/// `user/name` or `user/name@revision`, perhaps with `hf:` before it: a repository, and the branch, tag or commit of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The user or organisation.
+    pub owner: String,
+    /// The repository's own name.
+    pub name: String,
+    /// A branch, tag or commit; `None` for the main branch.
+    pub revision: Option<String>,
+}
+
+impl Reference {
+    /// Whether `text` means a repository: it says so with `hf:`, or it has the form of one and neither it nor the folder that it
+    /// would lie in is here.
+    pub fn is_meant_by(text: &str) -> bool {
+        let path = Path::new(text);
+        let is_here = path.exists() || path.parent().is_some_and(Path::exists);
+        text.starts_with(PREFIX) || !is_here && text.parse::<Self>().is_ok()
+    }
+
+    /// What `text` means, at the revision that is given apart from it if one is.
+    ///
+    /// # Errors
+    ///
+    /// Where both name one.
+    pub fn at(text: &str, revision: Option<&str>) -> Result<Self> {
+        let reference: Self = text.parse()?;
+        match (revision, &reference.revision) {
+            (None, _) => Ok(reference),
+            (Some(revision), None) => format!("{reference}@{revision}").parse(),
+            (Some(revision), Some(_)) => {
+                let found = format!("{revision:?} beside {text:?}");
+                Err(Error::invalid("--revision", "one revision", found))
+            }
+        }
+    }
+
+    /// `user/name`.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+
+    /// The revision, or the name of the main branch.
+    pub fn revision(&self) -> &str {
+        self.revision.as_deref().unwrap_or("main")
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)?;
+        self.revision.as_ref().map_or(Ok(()), |revision| write!(f, "@{revision}"))
+    }
+}
+
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid(
+                "model",
+                "user/name or user/name@revision of the Hub",
+                format!("{text:?}"),
+            )
+        };
+        let named = text.strip_prefix(PREFIX).unwrap_or(text);
+        let (repository, revision) = match named.split_once('@') {
+            Some((repository, revision)) => (repository, Some(revision)),
+            None => (named, None),
+        };
+        let (owner, name) = repository.split_once('/').ok_or_else(wrong)?;
+        let is_well_named = [owner, name].into_iter().all(is_name);
+        if !is_well_named || !revision.is_none_or(is_revision) {
+            return Err(wrong());
+        }
+        let revision = revision.map(str::to_owned);
+        Ok(Self { owner: owner.into(), name: name.into(), revision })
+    }
+}
+
+/// The Hub's own rule: letters, digits, `-`, `_` and `.`, at most 96 of them, neither `-` nor `.` at an end, none of them twice.
+fn is_name(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=96).contains(&text.len())
+        && text.chars().all(is_allowed)
+        && !text.starts_with(['-', '.'])
+        && !text.ends_with(['-', '.'])
+        && !text.contains("--")
+        && !text.contains("..")
+}
+
+/// A revision becomes the name of a file in the cache: nothing that could lead out of it.
+fn is_revision(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (1..=250).contains(&text.len())
+        && text.chars().all(is_allowed)
+        && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
+}
 
 /// The most digits of a commit's id.
 const COMMIT: usize = 40;
 
 /// A repository on the Hub.
 #[derive(Debug, Clone)]
-pub struct Repository {
+pub struct HubRepository {
     /// `models` or `datasets`.
     pub kind: &'static str,
     /// The user or organisation.
@@ -92,12 +197,16 @@ pub struct XetToken {
     pub cas_url: String,
 }
 
-impl Repository {
+impl HubRepository {
     fn path<'a>(&'a self, action: &[&'a str]) -> Vec<&'a str> {
         [&["api", self.kind, self.owner.as_str(), self.name.as_str()], action].concat()
     }
 
     /// Its commit at `revision`, or what it is at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that names no commit.
     pub fn info(&self, http: &Http, revision: Option<&str>) -> Answer<Info> {
         let url = match revision {
             Some(revision) => http.address(self.path(&["revision", revision]))?,
@@ -107,6 +216,10 @@ impl Repository {
     }
 
     /// What is there of the files `names` at a commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that lists files without their size or hash.
     pub fn listed(&self, http: &Http, commit: &str, names: &[&'static str]) -> Answer<Listing> {
         let url = http.address(self.path(&["paths-info", commit]))?;
         listing(&http.query(url, &json!({ "paths": names }))?, names)
@@ -131,6 +244,10 @@ impl Repository {
     }
 
     /// Makes the repository, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::post`].
     pub fn create(&self, http: &Http, is_private: bool) -> Answer<()> {
         let kind = self.kind.trim_end_matches('s');
         let body = json!({ "type": kind, "organization": self.owner, "name": self.name, "private": is_private });
@@ -141,11 +258,19 @@ impl Repository {
     }
 
     /// Makes a branch from the main one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::post`].
     pub fn branch(&self, http: &Http, branch: &str) -> Answer<()> {
         http.post(http.address(self.path(&["branch", branch]))?, &json!({})).map(drop)
     }
 
     /// Which of the files `(name, size, first bytes)` the Hub wants as large ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::query`], and for an answer that cannot be read.
     pub fn large(
         &self,
         http: &Http,
@@ -160,9 +285,13 @@ impl Repository {
     }
 
     /// Whether large files, by SHA-256 and size, may go by xet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::query`], and for an answer that cannot be read.
     pub fn has_xet(&self, http: &Http, branch: &str, files: &[(&str, u64)]) -> Answer<bool> {
         #[derive(Deserialize)]
-        struct Batch {
+        struct LfsBatch {
             transfer: Option<String>,
         }
         let objects = files.iter().map(|(sha256, size)| json!({ "oid": sha256, "size": size }));
@@ -172,16 +301,24 @@ impl Repository {
         });
         let git = format!("{}.git", self.name);
         let url = http.address([self.owner.as_str(), &git, "info", "lfs", "objects", "batch"])?;
-        let batch: Batch = parsed(&http.query(url, &body)?)?;
+        let batch: LfsBatch = parsed(&http.query(url, &body)?)?;
         Ok(batch.transfer.as_deref() == Some("xet"))
     }
 
     /// How to write into the store of large files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and for an answer that cannot be read.
     pub fn xet_token(&self, http: &Http, branch: &str) -> Answer<XetToken> {
         parsed(&http.get(http.address(self.path(&["xet-write-token", branch]))?)?)
     }
 
     /// Makes, or proposes, a commit on a branch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::commit`], and for an answer that cannot be read.
     pub fn commit(
         &self,
         http: &Http,
@@ -230,7 +367,7 @@ fn info(body: &[u8]) -> Answer<Info> {
 /// What is listed of the files `names`; what else is listed is nobody's business.
 fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
     #[derive(Deserialize)]
-    struct Entry {
+    struct TreeEntry {
         #[serde(rename = "type")]
         kind: String,
         size: Option<u64>,
@@ -249,7 +386,7 @@ fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
         let path = entry.get("path").and_then(Value::as_str);
         let Some(name) = names.iter().find(|name| Some(**name) == path) else { continue };
         let wrong = |found: String| Failure::Nonsense(format!("{name}, listed with {found}"));
-        let entry: Entry = serde_json::from_value(entry).map_err(|e| wrong(e.to_string()))?;
+        let entry: TreeEntry = serde_json::from_value(entry).map_err(|e| wrong(e.to_string()))?;
         if entry.kind != "file" {
             continue;
         }

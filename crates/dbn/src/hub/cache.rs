@@ -20,12 +20,14 @@ use rbm_core::{Error, Result};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::api::{Hash, Listed, Repository, is_commit};
-use super::bundle::{CARD, FILTERS, RECIPE, RESULTS, SAMPLES};
-use super::error::{Answer, Failure};
-use super::http::Http;
+use super::api::{Hash, HubRepository, Listed, is_commit};
+use super::card::CARD;
+use super::http::{Answer, Failure, Http};
 use crate::digest;
 use crate::network::config::{CONFIG, WEIGHTS};
+use crate::store::results::RESULTS;
+use crate::store::run::RECIPE;
+use crate::viz::gallery::{FILTERS, SAMPLES};
 
 /// What a killed process left is taken away after this time. Nobody writes so long at a file without a pause.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -48,8 +50,8 @@ pub enum Found {
 
 impl Cache {
     /// In the folder `cache`.
-    pub fn of(cache: &Path, repository: &Repository) -> Self {
-        let Repository { kind, owner, name } = repository;
+    pub fn of(cache: &Path, repository: &HubRepository) -> Self {
+        let HubRepository { kind, owner, name } = repository;
         Self { dir: cache.join(format!("{kind}--{owner}--{name}")) }
     }
 
@@ -131,10 +133,14 @@ impl Cache {
     }
 
     /// The contents of a file, fetched unless they are there: a path among the blobs. `moved` is told of every piece.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be fetched or written, and where its hash is not the one that is listed.
     pub fn fetch(
         &self,
         http: &Http,
-        repository: &Repository,
+        repository: &HubRepository,
         commit: &str,
         name: &str,
         listed: &Listed,

@@ -1,16 +1,25 @@
-//! A model card: what the Hub shows of a model, generated from its run, beside which people may write.
+//! What goes to the Hub: files of a run, and a model card, which the Hub shows of it. The card is generated from the run, and people may
+//! write beside it.
 //!
 //! The generated part stands between two comments, and is renewed by every push; so are keys of the front matter that are not
 //! there yet, and `model-index`. Everything else in an existing card stays to the byte.
 
 use std::fmt::Write;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use candle_dbn_data::Binarise;
 use rbm_core::{Error, Result, Units, printable_up_to};
 
+use super::Reference;
 use crate::network::Config;
+use crate::network::config::{CONFIG, WEIGHTS};
 use crate::recipe::Recipe;
-use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
+use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, RESULTS, Results};
+use crate::store::run::RECIPE;
+use crate::viz::gallery::{self, FILTERS, SAMPLES};
+use crate::{Model, Run};
 
 const BEGIN: &str = "<!-- candle-dbn: from here to its end written by `dbn push`; your own words go above or below -->";
 /// What tells that line from others, whatever else a later version says in it.
@@ -426,4 +435,136 @@ pub fn code(of: &str, lines: &str) -> String {
 pub fn lines_with(text: &str, mark: &str) -> Vec<usize> {
     let starts = text.match_indices(mark).map(|(at, _)| at);
     starts.filter(|at| *at == 0 || text[..*at].ends_with('\n')).collect()
+}
+
+/// The model card.
+pub const CARD: &str = "README.md";
+
+/// A file's contents.
+#[derive(Debug, Clone)]
+pub enum FileContent {
+    /// Those of a file.
+    File(PathBuf),
+    /// These.
+    Bytes(Vec<u8>),
+}
+
+impl FileContent {
+    /// How many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be looked at.
+    pub fn size(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(|e| Error::io(path, e))?.len()),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+}
+
+/// What goes to the Hub.
+#[derive(Debug, Clone)]
+pub struct ModelBundle {
+    /// Files by their names there, but for the card.
+    pub files: Vec<(String, FileContent)>,
+    /// What the card says; what somebody wrote beside it on the Hub stays.
+    pub card: Card,
+}
+
+impl ModelBundle {
+    /// The model in the folder `dir`, with what a run has left beside it. The recipe goes without the paths of this machine.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Model::load`] finds wrong.
+    pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
+        let dir = dir.as_ref();
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        let mut files: Vec<(String, FileContent)> = [CONFIG, WEIGHTS]
+            .map(|name| (name.to_owned(), FileContent::File(dir.join(name))))
+            .into();
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths()),
+            Err(_) => None,
+        };
+        let results = Results::read(dir)?;
+        for name in [FILTERS, SAMPLES] {
+            let path = dir.join(name);
+            if is_picture(&path)? {
+                files.push((name.into(), FileContent::File(path)));
+            }
+        }
+        Self::with(files, &model, recipe, results, reference)
+    }
+
+    /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
+    /// pictures are made for them, and numbers of the whole say nothing about them.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelBundle::of`], and where there are not so many layers.
+    pub fn of_first_layers(
+        dir: impl AsRef<Path>,
+        reference: &Reference,
+        count: usize,
+    ) -> Result<Self> {
+        let dir = dir.as_ref();
+        let model = Model::load(dir, &candle_core::Device::Cpu)?;
+        if count == model.dbn.rbms.len() {
+            return Self::of(dir, reference);
+        }
+        let model = model.first_layers(count)?;
+        let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
+        model.save(folder.path())?;
+        gallery::filters(&folder.path().join(FILTERS), &model)?;
+        gallery::fantasies(&folder.path().join(SAMPLES), &model, 0)?;
+        let mut files = Vec::new();
+        for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
+            let path = folder.path().join(name);
+            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+            files.push((name.to_owned(), FileContent::Bytes(bytes)));
+        }
+        let recipe = match Run::open(dir) {
+            Ok(run) => Some(run.recipe()?.without_paths().of_first_layers(count)),
+            Err(_) => None,
+        };
+        Self::with(files, &model, recipe, Results::default(), reference)
+    }
+
+    fn with(
+        mut files: Vec<(String, FileContent)>,
+        model: &Model,
+        recipe: Option<Recipe>,
+        results: Results,
+        reference: &Reference,
+    ) -> Result<Self> {
+        if let Some(recipe) = &recipe {
+            files.push((RECIPE.into(), FileContent::Bytes(recipe.to_toml()?.into_bytes())));
+        }
+        if !results.measured.is_empty() {
+            files.push((RESULTS.into(), FileContent::Bytes(results.to_json()?)));
+        }
+        let pictures = [FILTERS, SAMPLES].into_iter();
+        let pictures = pictures.filter(|name| files.iter().any(|(file, _)| file == name));
+        let card = Card {
+            repository: reference.repository(),
+            pictures: pictures.map(str::to_owned).collect(),
+            parameters: model.parameters()?,
+            config: model.config(),
+            recipe,
+            results,
+        };
+        Ok(Self { files, card })
+    }
+}
+
+/// Whether there is a picture at `path`, and not something else that goes by the name of one.
+fn is_picture(path: &Path) -> Result<bool> {
+    let mut signature = [0; 8];
+    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut signature)) {
+        Ok(()) => Ok(signature == *b"\x89PNG\r\n\x1a\n"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(path, e)),
+    }
 }

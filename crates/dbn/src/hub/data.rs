@@ -10,10 +10,9 @@ use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
 
 use super::Hub;
-use super::api::Repository;
+use super::api::HubRepository;
 use super::cache::{Cache, Found};
-use super::error::{Answer, Failure};
-use super::http::Counter;
+use super::http::{Answer, Counter, Failure};
 use super::options::home;
 
 /// Where the Hub keeps the Parquet form of every data set.
@@ -30,7 +29,7 @@ const MOST: usize = 100_000;
 const PICTURE: usize = 1 << 20;
 
 /// A data set that can be fetched.
-struct Known {
+struct KnownDataset {
     name: &'static str,
     owner: &'static str,
     repository: &'static str,
@@ -38,14 +37,14 @@ struct Known {
     files: [&'static str; 2],
 }
 
-const KNOWN: [Known; 2] = [
-    Known {
+const KNOWN: [KnownDataset; 2] = [
+    KnownDataset {
         name: "mnist",
         owner: "ylecun",
         repository: "mnist",
         files: ["mnist/train/0000.parquet", "mnist/test/0000.parquet"],
     },
-    Known {
+    KnownDataset {
         name: "fashion-mnist",
         owner: "zalando-datasets",
         repository: "fashion_mnist",
@@ -92,7 +91,7 @@ impl Hub {
             return Ok(folder);
         }
         let folder = folder(name)?;
-        let repository = Repository {
+        let repository = HubRepository {
             kind: "datasets",
             owner: known.owner.into(),
             name: known.repository.into(),
@@ -107,7 +106,7 @@ impl Hub {
     }
 
     /// The Parquet files of the parts, fetched unless they are in the cache.
-    fn parts(&self, repository: &Repository, names: [&'static str; 2]) -> Answer<Vec<PathBuf>> {
+    fn parts(&self, repository: &HubRepository, names: [&'static str; 2]) -> Answer<Vec<PathBuf>> {
         let cache = Cache::of(&self.options.cache, repository);
         if self.options.is_offline {
             let commit = cache.commit(REVISION).ok_or(Failure::NotCached)?;

@@ -14,16 +14,13 @@
 //! in the cache. Nothing that a server says becomes a part of a path unchecked. The token goes to the endpoint's own origin and
 //! nowhere else.
 
-mod error;
 mod options;
 
 mod http;
 
 mod api;
 mod cache;
-mod reference;
 
-mod bundle;
 pub mod card;
 
 pub mod data;
@@ -35,19 +32,19 @@ use std::path::Path;
 use candle_core::Device;
 use rbm_core::{Error, Result};
 
+pub use self::api::Reference;
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
-pub use self::bundle::{CARD, Content, ModelBundle};
 pub use self::cache::Snapshot;
+pub use self::card::{CARD, FileContent, ModelBundle};
 pub use self::http::{TransferProgress, Watching};
-pub use self::options::Options;
-pub use self::push::{Push, Pushed};
-pub use self::reference::Reference;
+pub use self::options::HubOptions;
+pub use self::push::{PushOptions, Pushed};
 use crate::Model;
 
 /// A client of the Hub.
 pub struct Hub {
-    options: Options,
+    options: HubOptions,
     http: http::Http,
     watching: Option<Watching>,
 }
@@ -59,7 +56,7 @@ impl Hub {
     ///
     /// For an endpoint that is no URL, and for a token that cannot be sent.
     pub fn from_env() -> Result<Self> {
-        Self::new(Options::from_env()?)
+        Self::new(HubOptions::from_env()?)
     }
 
     /// As the options say.
@@ -67,7 +64,7 @@ impl Hub {
     /// # Errors
     ///
     /// As [`Hub::from_env`].
-    pub fn new(options: Options) -> Result<Self> {
+    pub fn new(options: HubOptions) -> Result<Self> {
         Ok(Self { http: http::Http::new(&options)?, options, watching: None })
     }
 
@@ -77,8 +74,8 @@ impl Hub {
     }
 
     /// A model's repository, and what the cache has of it.
-    fn repository(&self, reference: &Reference) -> (api::Repository, cache::Cache) {
-        let repository = api::Repository {
+    fn repository(&self, reference: &Reference) -> (api::HubRepository, cache::Cache) {
+        let repository = api::HubRepository {
             kind: "models",
             owner: reference.owner.clone(),
             name: reference.name.clone(),
@@ -114,7 +111,7 @@ impl Model {
     /// # Errors
     ///
     /// As [`Hub::push_model`].
-    pub fn push_to_hub(&self, reference: &str, options: &Push) -> Result<Pushed> {
+    pub fn push_to_hub(&self, reference: &str, options: &PushOptions) -> Result<Pushed> {
         Hub::from_env()?.push_model(self, &reference.parse()?, options)
     }
 }
@@ -129,7 +126,7 @@ impl Hub {
         &self,
         model: &Model,
         reference: &Reference,
-        options: &Push,
+        options: &PushOptions,
     ) -> Result<Pushed> {
         let folder =
             tempfile::tempdir().map_err(|e| Error::io(Path::new("temporary folder"), e))?;

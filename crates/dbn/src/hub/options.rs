@@ -14,7 +14,7 @@ const LONGEST: f64 = 86400.0;
 
 /// Where the Hub is, who asks, and where what was fetched lies.
 #[derive(Clone)]
-pub struct Options {
+pub struct HubOptions {
     /// The Hub's address.
     pub endpoint: String,
     /// Who asks; it goes to the endpoint's own origin and nowhere else.
@@ -29,7 +29,7 @@ pub struct Options {
     pub read_within: Duration,
 }
 
-impl Options {
+impl HubOptions {
     /// `HF_ENDPOINT`, `HF_TOKEN` and its files, `HF_HUB_CACHE` and `HF_HOME`, `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT`
     /// and `HF_HUB_DOWNLOAD_TIMEOUT` in seconds.
     ///

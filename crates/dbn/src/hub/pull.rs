@@ -2,10 +2,9 @@
 
 use rbm_core::{Error, Result};
 
-use super::api::{Listed, Listing, Repository};
+use super::api::{HubRepository, Listed, Listing};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
-use super::error::{Answer, Failure};
-use super::http::Counter;
+use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
 use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};
@@ -80,7 +79,7 @@ impl Hub {
     fn at_commit(
         &self,
         reference: &Reference,
-        repository: &Repository,
+        repository: &HubRepository,
         cache: &Cache,
         commit: &str,
     ) -> Answer<Snapshot> {

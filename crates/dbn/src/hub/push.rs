@@ -13,12 +13,11 @@ use sha2::{Digest, Sha256};
 use xet::XetError;
 use xet::xet_session::{Sha256Policy, XetSessionBuilder, XetUploadCommit};
 
-use super::api::{Listed, Repository, XetToken};
-use super::bundle::{CARD, Content, ModelBundle};
+use super::api::{HubRepository, Listed, XetToken};
 use super::cache::Hasher;
 use super::cache::Snapshot;
-use super::error::{Answer, Failure};
-use super::http::{Http, causes};
+use super::card::{CARD, FileContent, ModelBundle};
+use super::http::{Answer, Failure, Http, causes};
 use super::http::{TransferProgress, Watching};
 use super::options::set;
 use super::{Hub, Reference};
@@ -32,7 +31,7 @@ const LARGEST_CARD: u64 = 4 << 20;
 
 /// How to push.
 #[derive(Debug, Clone, Default)]
-pub struct Push {
+pub struct PushOptions {
     /// Whether a repository that has to be made is one that nobody else sees.
     pub private: bool,
     /// The commit's message.
@@ -63,7 +62,7 @@ impl Hub {
         &self,
         reference: &Reference,
         parcel: &ModelBundle,
-        options: &Push,
+        options: &PushOptions,
     ) -> Result<Pushed> {
         self.check_online(&reference.to_string())?;
         let (repository, _) = self.repository(reference);
@@ -73,10 +72,10 @@ impl Hub {
 
     fn push_to(
         &self,
-        repository: &Repository,
+        repository: &HubRepository,
         reference: &Reference,
         parcel: &ModelBundle,
-        options: &Push,
+        options: &PushOptions,
     ) -> Answer<Pushed> {
         let head = self.head(reference, repository, options)?;
         let names: Vec<_> = Snapshot::names().collect();
@@ -86,7 +85,7 @@ impl Hub {
             None => None,
         };
         let card = parcel.card.over(card.as_deref())?;
-        let mut files = vec![(CARD, Content::Bytes(card.into_bytes()))];
+        let mut files = vec![(CARD, FileContent::Bytes(card.into_bytes()))];
         files.extend(parcel.files.iter().map(|(name, content)| (name.as_str(), content.clone())));
         let message = options.message.as_deref().unwrap_or("Push with candle-dbn");
         let mut lines = vec![json!({
@@ -121,9 +120,9 @@ impl Hub {
     /// store that we know: then everything goes in the commit.
     fn upload_large<'a>(
         &self,
-        repository: &Repository,
+        repository: &HubRepository,
         branch: &str,
-        files: &'a [(&'a str, Content)],
+        files: &'a [(&'a str, FileContent)],
     ) -> Answer<BTreeMap<&'a str, (String, u64)>> {
         let mut samples = Vec::new();
         for (name, content) in files {
@@ -155,8 +154,8 @@ impl Hub {
     fn head(
         &self,
         reference: &Reference,
-        repository: &Repository,
-        options: &Push,
+        repository: &HubRepository,
+        options: &PushOptions,
     ) -> Answer<String> {
         match repository.info(&self.http, None) {
             Ok(info) if options.private && !info.is_private => {
@@ -187,7 +186,7 @@ impl Hub {
     /// The card that is there now.
     fn existing_card(
         &self,
-        repository: &Repository,
+        repository: &HubRepository,
         commit: &str,
         listed: &Listed,
     ) -> Answer<String> {
@@ -216,10 +215,10 @@ impl Hub {
 }
 
 /// The bytes of a file.
-fn bytes(content: &Content) -> Result<Vec<u8>> {
+fn bytes(content: &FileContent) -> Result<Vec<u8>> {
     match content {
-        Content::File(path) => fs::read(path).map_err(|e| Error::io(path, e)),
-        Content::Bytes(bytes) => Ok(bytes.clone()),
+        FileContent::File(path) => fs::read(path).map_err(|e| Error::io(path, e)),
+        FileContent::Bytes(bytes) => Ok(bytes.clone()),
     }
 }
 
@@ -235,7 +234,7 @@ const LOCAL: &str = "HF_XET_DATA_LOCAL_CAS_SCHEME";
 fn upload(
     http: &Http,
     token: &XetToken,
-    files: &[&Content],
+    files: &[&FileContent],
     watching: Option<&Watching>,
 ) -> Answer<()> {
     let of = files.iter().map(|content| content.size()).sum::<Result<u64>>()?;
@@ -270,13 +269,13 @@ fn upload(
     sent.map_err(|e| Failure::Broken(format!("the store of large files: {}", causes(&e))))
 }
 
-fn send(commit: &XetUploadCommit, files: &[&Content]) -> std::result::Result<(), XetError> {
+fn send(commit: &XetUploadCommit, files: &[&FileContent]) -> std::result::Result<(), XetError> {
     for content in files {
         match content {
-            Content::File(path) => {
+            FileContent::File(path) => {
                 commit.upload_from_path_blocking(path.clone(), Sha256Policy::Compute)?;
             }
-            Content::Bytes(bytes) => {
+            FileContent::Bytes(bytes) => {
                 commit.upload_bytes_blocking(bytes.clone(), Sha256Policy::Compute, None)?;
             }
         }

@@ -8,8 +8,7 @@ use candle_dbn_data::Arrays;
 use hdf5_pure::File;
 use rbm_core::{Error, Result, Units};
 
-use super::Imported;
-use super::assemble::{Budget, Named, RbmTensors, stacked};
+use super::{Budget, Imported, NamedTensor, RbmTensors, stacked};
 
 /// The machine whose attributes the file `path` has under their own names:
 ///
@@ -44,15 +43,15 @@ pub fn sklearn(path: impl AsRef<Path>) -> Result<Imported> {
         }
         budget.take(&place, found.iter().product())?;
     }
-    let mut named = |name: &str| -> Result<Named> {
+    let mut named = |name: &str| -> Result<NamedTensor> {
         let (shape, values) = arrays.get(name)?;
-        Ok(Named::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
+        Ok(NamedTensor::new(name, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     let components = named("components_")?;
     let found = RbmTensors {
         visible: Units::bernoulli(visible),
         hidden: Units::bernoulli(hidden),
-        weights: Named::new(components.name, components.tensor.t()?),
+        weights: NamedTensor::new(components.name, components.tensor.t()?),
         visible_bias: named("intercept_visible_")?,
         hidden_bias: named("intercept_hidden_")?,
     };
@@ -134,7 +133,7 @@ pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
         }
         budget.take(&place, found.iter().copied().fold(1, usize::saturating_mul))?;
     }
-    let named = |name: &str, shape: &[usize]| -> Result<Named> {
+    let named = |name: &str, shape: &[usize]| -> Result<NamedTensor> {
         let place = format!("{place}/{name}");
         let values = params.dataset(name).and_then(|data| data.read_f32());
         let values = values.map_err(|e| failed(&place, e))?;
@@ -143,7 +142,7 @@ pub fn rbms(path: impl AsRef<Path>, update: Option<u64>) -> Result<Imported> {
             let expected = format!("{count} numbers for shape {shape:?}");
             return Err(Error::file(path, place, expected, values.len().to_string()));
         }
-        Ok(Named::new(place, Tensor::from_vec(values, shape, &Device::Cpu)?))
+        Ok(NamedTensor::new(place, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     let weights = named("weight_matrix", &[columns[0], hidden])?;
     let visible_bias = named("vbias", &columns)?;

@@ -10,11 +10,11 @@ use std::result::Result;
 /// A state dict has about 30 operations a tensor.
 const MOST_OPERATIONS: usize = 1 << 20;
 
-/// A value's place among [`Values::all`].
+/// A value's place among [`PickleValues::all`].
 pub type Id = u32;
 
 #[derive(Debug, PartialEq)]
-pub enum Value<'a> {
+pub enum PickleValue<'a> {
     Text(&'a str),
     Int(i64),
     /// Module and name, a line each.
@@ -32,22 +32,22 @@ pub enum Value<'a> {
 
 /// All values of a pickle; the last that was left on the stack is the one that was saved.
 #[derive(Debug)]
-pub struct Values<'a> {
-    all: Vec<Value<'a>>,
+pub struct PickleValues<'a> {
+    all: Vec<PickleValue<'a>>,
     saved: Id,
 }
 
-impl<'a> Values<'a> {
+impl<'a> PickleValues<'a> {
     /// Reads `bytes`.
     ///
     /// # Errors
     ///
     /// The error is what was found at which byte.
     pub fn of(bytes: &'a [u8]) -> Result<Self, String> {
-        let mut machine = Machine {
+        let mut machine = PickleMachine {
             bytes,
             at: 0,
-            all: vec![Value::Other],
+            all: vec![PickleValue::Other],
             stack: Vec::new(),
             marks: Vec::new(),
             memo: BTreeMap::new(),
@@ -63,20 +63,20 @@ impl<'a> Values<'a> {
         Err(format!("more than {MOST_OPERATIONS} operations"))
     }
 
-    pub fn saved(&self) -> &Value<'a> {
+    pub fn saved(&self) -> &PickleValue<'a> {
         self.get(self.saved)
     }
 
-    pub fn get(&self, id: Id) -> &Value<'a> {
-        self.all.get(id as usize).unwrap_or(&Value::Other)
+    pub fn get(&self, id: Id) -> &PickleValue<'a> {
+        self.all.get(id as usize).unwrap_or(&PickleValue::Other)
     }
 }
 
-struct Machine<'a> {
+struct PickleMachine<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The first is one for all that are [`Value::Other`].
-    all: Vec<Value<'a>>,
+    /// The first is one for all that are [`PickleValue::Other`].
+    all: Vec<PickleValue<'a>>,
     stack: Vec<Id>,
     /// How long the stack was at each mark.
     marks: Vec<usize>,
@@ -85,7 +85,7 @@ struct Machine<'a> {
 
 const OTHER: Id = 0;
 
-impl<'a> Machine<'a> {
+impl<'a> PickleMachine<'a> {
     /// Does one operation; whether it was the last.
     fn step(&mut self) -> Result<bool, String> {
         let [operation] = self.take()?;
@@ -105,7 +105,7 @@ impl<'a> Machine<'a> {
                 let (end, _) = end.ok_or("a name without end")?;
                 let class = self.text(end)?;
                 self.at += 1;
-                self.push(Value::Class(class));
+                self.push(PickleValue::Class(class));
             }
             // NONE, NEWTRUE, NEWFALSE, EMPTY_LIST
             b'N' | 0x88 | 0x89 | b']' => self.stack.push(OTHER),
@@ -117,29 +117,29 @@ impl<'a> Machine<'a> {
             // BININT1, BININT2, BININT, LONG1
             b'K' => {
                 let [number] = self.take()?;
-                self.push(Value::Int(number.into()));
+                self.push(PickleValue::Int(number.into()));
             }
             b'M' => {
                 let number = u16::from_le_bytes(self.take()?);
-                self.push(Value::Int(number.into()));
+                self.push(PickleValue::Int(number.into()));
             }
             b'J' => {
                 let number = i32::from_le_bytes(self.take()?);
-                self.push(Value::Int(number.into()));
+                self.push(PickleValue::Int(number.into()));
             }
             0x8a => {
                 let [length] = self.take()?;
                 let bytes = self.slice(length.into())?;
                 let value = match bytes.len() {
-                    0 => Value::Int(0),
+                    0 => PickleValue::Int(0),
                     // Filled up with its sign.
                     length @ 1..=8 => {
                         let sign = if bytes[length - 1] >= 0x80 { 0xff } else { 0 };
                         let mut number = [sign; 8];
                         number[..length].copy_from_slice(bytes);
-                        Value::Int(i64::from_le_bytes(number))
+                        PickleValue::Int(i64::from_le_bytes(number))
                     }
-                    _ => Value::Other,
+                    _ => PickleValue::Other,
                 };
                 self.push(value);
             }
@@ -147,22 +147,22 @@ impl<'a> Machine<'a> {
             b'X' => {
                 let length = u32::from_le_bytes(self.take()?);
                 let text = self.text(length as usize)?;
-                self.push(Value::Text(text));
+                self.push(PickleValue::Text(text));
             }
             // EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, MARK, TUPLE
-            b')' => self.push(Value::Tuple(Vec::new())),
+            b')' => self.push(PickleValue::Tuple(Vec::new())),
             0x85..=0x87 => {
                 let mut items = Vec::new();
                 for _ in 0x85..=operation {
                     items.push(self.pop()?);
                 }
                 items.reverse();
-                self.push(Value::Tuple(items));
+                self.push(PickleValue::Tuple(items));
             }
             b'(' => self.marks.push(self.stack.len()),
             b't' => {
                 let items = self.pop_to_mark()?;
-                self.push(Value::Tuple(items));
+                self.push(PickleValue::Tuple(items));
             }
             // APPEND, APPENDS: what stands in a list is not needed.
             b'a' => {
@@ -172,7 +172,7 @@ impl<'a> Machine<'a> {
                 self.pop_to_mark()?;
             }
             // EMPTY_DICT, SETITEM, SETITEMS
-            b'}' => self.push(Value::Dict(Vec::new())),
+            b'}' => self.push(PickleValue::Dict(Vec::new())),
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
                 self.set(&[key, value])?;
@@ -203,10 +203,13 @@ impl<'a> Machine<'a> {
                 let (arguments, class) = (self.pop()?, self.pop()?);
                 let is_dict = matches!(
                     self.all[class as usize],
-                    Value::Class("collections\nOrderedDict" | "collections\ndefaultdict")
+                    PickleValue::Class("collections\nOrderedDict" | "collections\ndefaultdict")
                 );
-                let value =
-                    if is_dict { Value::Dict(Vec::new()) } else { Value::Call(class, arguments) };
+                let value = if is_dict {
+                    PickleValue::Dict(Vec::new())
+                } else {
+                    PickleValue::Call(class, arguments)
+                };
                 self.push(value);
             }
             // BUILD: attributes of an object.
@@ -217,7 +220,7 @@ impl<'a> Machine<'a> {
             // BINPERSID
             b'Q' => {
                 let name = self.pop()?;
-                self.push(Value::Outside(name));
+                self.push(PickleValue::Outside(name));
             }
             // STOP
             b'.' => return Ok(true),
@@ -247,7 +250,7 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(self.slice(length)?).map_err(|e| e.to_string())
     }
 
-    fn push(&mut self, value: Value<'a>) {
+    fn push(&mut self, value: PickleValue<'a>) {
         // There are no more values than operations.
         self.stack.push(self.all.len() as Id);
         self.all.push(value);
@@ -277,7 +280,7 @@ impl<'a> Machine<'a> {
             return Err("a key without a value".into());
         };
         // Something else is an object that takes items; nothing is asked of it.
-        if let Value::Dict(all) = &mut self.all[top as usize] {
+        if let PickleValue::Dict(all) = &mut self.all[top as usize] {
             all.extend(pairs.iter().map(|[key, value]| (*key, *value)));
         }
         Ok(())

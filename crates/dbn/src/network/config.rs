@@ -8,7 +8,7 @@ use candle_dbn_data::{Alphabet, Binarise, Columns, Missing};
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::network::regressor::Target;
+use crate::network::classifier::Target;
 
 /// The file's name in a model's folder.
 pub const CONFIG: &str = "config.json";

@@ -208,14 +208,14 @@ struct Upward {
     /// `(hidden, below)`.
     weight: Tensor,
     /// A bias for each group of units; one alone is all.
-    groups: Vec<Group>,
+    groups: Vec<UnitGroup>,
     neutral: Arc<dyn Layer>,
     /// The bias of every class, where the last units below are labels.
     label: Option<Tensor>,
 }
 
 #[derive(Debug, Clone)]
-struct Group {
+struct UnitGroup {
     bias: Tensor,
     precision: Option<Tensor>,
     columns: Range<usize>,
@@ -228,11 +228,11 @@ impl Upward {
         let neutral =
             units.build(weight.dtype(), weight.device()).map_err(candle_core::Error::wrap)?;
         let biases = neutral.biases();
-        let mut groups: Vec<Group> = Vec::with_capacity(biases.len());
+        let mut groups: Vec<UnitGroup> = Vec::with_capacity(biases.len());
         for (k, (name, var)) in neutral.vars().into_iter().enumerate() {
             let name = format!("hidden_{name}");
             match (biases.iter().find(|(bias, _)| *bias == k), groups.last_mut()) {
-                (Some((_, columns)), _) => groups.push(Group {
+                (Some((_, columns)), _) => groups.push(UnitGroup {
                     bias: vb.get_with_hints(var.shape(), &name, Init::Const(0.0))?,
                     precision: None,
                     columns: columns.clone(),
@@ -261,7 +261,7 @@ impl Upward {
             return Err(candle_core::Error::wrap(error));
         }
         let inputs = x.matmul(&self.weight.narrow(1, 0, expected)?.t()?)?;
-        let each = self.groups.iter().map(|Group { bias, precision, columns }| {
+        let each = self.groups.iter().map(|UnitGroup { bias, precision, columns }| {
             let inputs = inputs.narrow(1, columns.start, columns.len())?.broadcast_add(bias)?;
             match precision {
                 Some(precision) => inputs.broadcast_div(precision),

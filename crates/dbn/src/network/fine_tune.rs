@@ -14,12 +14,24 @@ pub trait FineTune: Debug {
 
     /// What is climbed, and its ascent for each of [`FineTune::vars`], in their order. The former is a leaf on the device, so
     /// that nothing waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When shapes do not fit the network, and for a mini-batch without what its objective needs.
     fn ascents(&self, batch: &Batch, rng: &mut Rng) -> Result<(Tensor, Vec<Ascent>)>;
 
     /// Brings parameters that a step has pushed out of their range back into it.
+    ///
+    /// # Errors
+    ///
+    /// When a parameter cannot be read or written.
     fn constrain(&self) -> Result<()>;
 
     /// How well the network does on the cases of `part`.
+    ///
+    /// # Errors
+    ///
+    /// For a part without what is predicted, and when shapes do not fit the network.
     fn score(&self, part: &Examples) -> Result<Score>;
 }
 
@@ -79,7 +91,7 @@ impl Dropout {
         rng: &mut Rng,
     ) -> Result<Connection<'a>> {
         let fraction = if i == 0 { self.visible } else { self.hidden };
-        Ok(Connection { weights, dropout: ops::Dropout::draw(fraction, rng)?, gradient })
+        Ok(Connection { weights, dropout: ops::DropoutMask::draw(fraction, rng)?, gradient })
     }
 }
 

@@ -3,7 +3,6 @@
 pub mod autoencoder;
 pub mod classifier;
 pub mod conditional_layer;
-pub mod conditional_sampler;
 pub mod config;
 pub mod dbn;
 pub mod feature_extractor;
@@ -11,16 +10,13 @@ pub mod fine_tune;
 pub mod inference;
 pub(crate) mod model;
 pub mod per_class;
-pub mod regressor;
 
 pub use self::autoencoder::Autoencoder;
-pub use self::classifier::Classifier;
+pub use self::classifier::{Classifier, Regressor};
 pub use self::conditional_layer::ConditionalLayer;
-pub use self::conditional_sampler::ConditionalSampler;
 pub use self::config::Config;
 pub use self::dbn::Dbn;
 pub use self::feature_extractor::FeatureExtractor;
-pub use self::inference::Inference;
+pub use self::inference::{ConditionalSampler, Inference};
 pub use self::model::Model;
 pub use self::per_class::PerClass;
-pub use self::regressor::Regressor;

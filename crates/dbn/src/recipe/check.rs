@@ -5,10 +5,11 @@ use rbm_core::units::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
 use super::{
-    Backpropagation, Chains, Classifier, Damping, FastWeights, FinetuneRule, HybridParts, Ladder,
-    Layer, Method, Recipe, Searches, SparsityTarget, StageKind, UpDown,
+    Backpropagation, ClassifierRecipe, Damping, FastWeights, FinetuneRule, HybridParts,
+    LayerRecipe, Method, PersistentChains, Recipe, Searches, SparsityTarget, StageKind,
+    TemperedChains, UpDownRecipe,
 };
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::fine_tune::Adversary;
 
 /// The farthest that a case may be moved.
@@ -56,7 +57,7 @@ impl Recipe {
         }
         let expected = "none beside labels = true: the top machine finds the classes itself (take [classifier] out of the recipe)";
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
-        self.updown.as_ref().map_or(Ok(()), UpDown::check)?;
+        self.updown.as_ref().map_or(Ok(()), UpDownRecipe::check)?;
         if self.regressor.is_some() {
             let expected = "none beside a regressor: a stack becomes one thing";
             must(self.classifier.is_none(), "classifier", expected, "one")?;
@@ -68,7 +69,7 @@ impl Recipe {
             let expected = "false beside an autoencoder, which has no place for labels";
             must(!self.labels, "labels", expected, "true")?;
         }
-        self.classifier.as_ref().map_or(Ok(()), Classifier::check)?;
+        self.classifier.as_ref().map_or(Ok(()), ClassifierRecipe::check)?;
         let networks = [StageKind::Classifier, StageKind::Regressor, StageKind::Autoencoder];
         let networks =
             networks.into_iter().filter_map(|kind| Some((kind, self.backpropagation(kind)?)));
@@ -76,7 +77,7 @@ impl Recipe {
     }
 }
 
-impl UpDown {
+impl UpDownRecipe {
     fn check(&self) -> Result<()> {
         must(self.batch_size > 0, "updown.batch_size", "at least 1", 0)?;
         schedule("updown.learning_rate", &self.learning_rate)?;
@@ -87,7 +88,7 @@ impl UpDown {
     }
 }
 
-impl Layer {
+impl LayerRecipe {
     fn check(&self, name: &str) -> Result<()> {
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
         let size = self.hidden.width();
@@ -139,13 +140,15 @@ impl Method {
             must(count <= MOST, &key("chains"), "at most 2^20", count)
         };
         match *self {
-            Self::Pcd(Chains { chains }) | Self::Ptt(Chains { chains }) => check_chains(chains),
+            Self::Pcd(PersistentChains { chains }) | Self::Ptt(PersistentChains { chains }) => {
+                check_chains(chains)
+            }
             Self::Fpcd(FastWeights { chains, rate, decay }) => {
                 check_chains(chains)?;
                 not_negative(&key("rate"), rate)?;
                 share(&key("decay"), decay)
             }
-            Self::Pt(Ladder { chains, replicas }) => {
+            Self::Pt(TemperedChains { chains, replicas }) => {
                 check_chains(chains)?;
                 let is_ladder = replicas.is_none_or(|replicas| (2..=1000).contains(&replicas));
                 let found = replicas.unwrap_or_default();
@@ -170,7 +173,7 @@ fn share(key: &str, value: f64) -> Result<()> {
     must((0.0..1.0).contains(&value), key, "at least 0 and below 1", value)
 }
 
-impl Classifier {
+impl ClassifierRecipe {
     fn check(&self) -> Result<()> {
         let is_searched = matches!(self.backpropagation.optimizer, FinetuneRule::Cg(_));
         let (Adversary::Label(distance) | Adversary::Virtual(distance)) = self.adversarial else {

@@ -9,7 +9,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Recipe, nearest};
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 
 /// Where the cases come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]

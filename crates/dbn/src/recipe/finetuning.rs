@@ -5,7 +5,7 @@ use rbm_core::Schedule;
 use serde::de::{Error, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::values::{Named, name_or_table};
+use super::values::{NamedChoice, name_or_table};
 use crate::network::fine_tune::Adversary;
 
 /// How backpropagation climbs. In a recipe it is a name, or `{ cg = { line_searches = 3 } }`.
@@ -37,7 +37,7 @@ impl Default for Searches {
     }
 }
 
-impl Named for FinetuneRule {
+impl NamedChoice for FinetuneRule {
     const EXAMPLE: &'static str = "{ cg = { line_searches = 3 } }";
 
     fn named(name: &str) -> Option<Self> {
@@ -122,7 +122,7 @@ impl Default for Backpropagation {
 
 /// The softmax on top and its fine-tuning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Classifier {
+pub struct ClassifierRecipe {
     /// What all networks have.
     #[serde(flatten)]
     pub backpropagation: Backpropagation,
@@ -144,7 +144,7 @@ pub struct Classifier {
     pub adversarial: Adversary,
 }
 
-impl Default for Classifier {
+impl Default for ClassifierRecipe {
     fn default() -> Self {
         Self {
             softmax_only: 0,
@@ -166,7 +166,7 @@ pub(super) const SOURCE: &str = include_str!("finetuning.rs");
 #[serde(transparent)]
 struct NamedRule(#[serde(deserialize_with = "name_or_table")] FinetuneRule);
 
-impl Named for Adversary {
+impl NamedChoice for Adversary {
     const EXAMPLE: &'static str = "{ label = 1.5 }";
 
     fn named(name: &str) -> Option<Self> {
@@ -223,7 +223,7 @@ impl<'de> Deserialize<'de> for Backpropagation {
     }
 }
 
-impl Keyed for Classifier {
+impl Keyed for ClassifierRecipe {
     const TABLE: &'static str = "the table [classifier]";
     const KEYS: &'static [&'static [&'static str]] =
         &[&["softmax_only", "train_on", "adversarial"], Backpropagation::KEYS[0]];
@@ -243,7 +243,7 @@ impl Keyed for Classifier {
     }
 }
 
-impl<'de> Deserialize<'de> for Classifier {
+impl<'de> Deserialize<'de> for ClassifierRecipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_keyed(deserializer)
     }
@@ -252,7 +252,7 @@ impl<'de> Deserialize<'de> for Classifier {
 /// Up-down fine-tuning of all layers, after greedy learning (Hinton, Osindero, Teh 2006, §5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct UpDown {
+pub struct UpDownRecipe {
     /// How many times to go through the data.
     ///
     /// Range: 0 or more epochs. Used by: up-down.
@@ -283,7 +283,7 @@ pub struct UpDown {
     pub balanced: bool,
 }
 
-impl Default for UpDown {
+impl Default for UpDownRecipe {
     fn default() -> Self {
         Self {
             epochs: 300,

@@ -10,8 +10,9 @@ use toml::{Table, Value};
 
 use super::data::{self, Data};
 use super::{
-    BUILT_IN, Backpropagation, Cd, Chains, Classifier, Damping, FastWeights, HybridParts, Ladder,
-    Layer, Recipe, Searches, SparsityTarget, UpDown, finetuning, layer, method,
+    BUILT_IN, Backpropagation, Cd, ClassifierRecipe, Damping, FastWeights, HybridParts,
+    LayerRecipe, PersistentChains, Recipe, Searches, SparsityTarget, TemperedChains, UpDownRecipe,
+    finetuning, layer, method,
 };
 
 /// Characters of a line of comment.
@@ -61,11 +62,12 @@ pub fn keys() -> Result<Vec<Keys>> {
     let whole = whole.into_iter().filter(|(key, _)| key != "layers" && key != "data").collect();
     let backpropagation = table_of(&Backpropagation::default())?;
     let data_table = table_of(&Data::default())?;
-    let classifier_table = table_of(&Classifier::default())?;
+    let classifier_table = table_of(&ClassifierRecipe::default())?;
     // Those of how data are read follow the first, which says which.
     let mut data = Keys::of("data", "Data", data::SOURCE, &data_table)?;
     data.splice("source", "", Keys::of("data", "ReadOptions", SOURCE_OF_OPTIONS, &data_table)?);
-    let mut layers = Keys::of("layers", "Layer", layer::SOURCE, &table_of(&Layer::default())?)?;
+    let mut layers =
+        Keys::of("layers", "LayerRecipe", layer::SOURCE, &table_of(&LayerRecipe::default())?)?;
     let sparsity = table_of(&SparsityTarget::default())?;
     layers.splice(
         "sparsity",
@@ -75,10 +77,10 @@ pub fn keys() -> Result<Vec<Keys>> {
     for (prefix, name, defaults) in [
         ("method.hybrid.", "HybridParts", table_of(&HybridParts::default())?),
         ("method.mean-field.", "Damping", table_of(&Damping::default())?),
-        ("method.ptt.", "Chains", table_of(&Chains::default())?),
-        ("method.pt.", "Ladder", table_of(&Ladder::default())?),
+        ("method.ptt.", "PersistentChains", table_of(&PersistentChains::default())?),
+        ("method.pt.", "TemperedChains", table_of(&TemperedChains::default())?),
         ("method.fpcd.", "FastWeights", table_of(&FastWeights::default())?),
-        ("method.pcd.", "Chains", table_of(&Chains::default())?),
+        ("method.pcd.", "PersistentChains", table_of(&PersistentChains::default())?),
         ("method.cd.", "Cd", table_of(&Cd::default())?),
     ] {
         layers.splice("method", prefix, Keys::of("layers", name, method::SOURCE, &defaults)?);
@@ -98,8 +100,13 @@ pub fn keys() -> Result<Vec<Keys>> {
         Keys::of("", "Recipe", recipe, &whole)?,
         data,
         layers,
-        Keys::of("updown", "UpDown", finetuning::SOURCE, &table_of(&UpDown::default())?)?,
-        network("classifier", "Classifier", &classifier_table)?,
+        Keys::of(
+            "updown",
+            "UpDownRecipe",
+            finetuning::SOURCE,
+            &table_of(&UpDownRecipe::default())?,
+        )?,
+        network("classifier", "ClassifierRecipe", &classifier_table)?,
         network("regressor", "Backpropagation", &backpropagation)?,
         network("autoencoder", "Backpropagation", &backpropagation)?,
     ])

@@ -1,4 +1,4 @@
-//! One machine of a recipe and how it learns: [`Layer`], and what suits its units and method where it names no rates. The numbers
+//! One machine of a recipe and how it learns: [`LayerRecipe`], and what suits its units and method where it names no rates. The numbers
 //! behind these are in docs/design/data-kinds.md, "Rates that nobody named".
 
 use candle_dbn_data::settings::or_none;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::data::AUTO;
 use super::values::{name_or_table, units};
 use super::{Method, Recipe};
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::dbn::has_own_draws;
 
 /// How gradients become steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rule {
+pub enum OptimizerRule {
     /// Gradient ascent with momentum.
     #[default]
     Sgd,
@@ -51,7 +51,7 @@ impl Default for SparsityTarget {
 /// One machine and its training. The defaults follow Hinton's Practical Guide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Layer {
+pub struct LayerRecipe {
     /// The hidden units: a number of Bernoulli units, or `KIND:SIZE`.
     ///
     /// Range: 1 to 1048576 units. Used by: every method.
@@ -88,7 +88,7 @@ pub struct Layer {
     /// How gradients become steps.
     ///
     /// Range: "sgd" or "adam". Used by: every method.
-    pub optimizer: Rule,
+    pub optimizer: OptimizerRule,
     /// Whether gradients are those of the machine written about the means of its units, the centred gradient. Without a
     /// word, where the learning rate is left open too and the units ask for it.
     ///
@@ -138,7 +138,7 @@ pub struct Layer {
     pub pass: Pass,
 }
 
-impl Default for Layer {
+impl Default for LayerRecipe {
     fn default() -> Self {
         let Init { weight_deviation, hidden_bias } = Init::default();
         Self {
@@ -149,7 +149,7 @@ impl Default for Layer {
             momentum: None,
             method: Method::default(),
             steps: Schedule::Constant(1.0),
-            optimizer: Rule::Sgd,
+            optimizer: OptimizerRule::Sgd,
             centre: None,
             offset_rate: 0.01,
             l1: 0.0,
@@ -165,7 +165,7 @@ impl Default for Layer {
     }
 }
 
-impl Layer {
+impl LayerRecipe {
     /// How the machine starts.
     pub fn init(&self) -> Init {
         Init { weight_deviation: self.weight_deviation, hidden_bias: self.hidden_bias }
@@ -199,7 +199,7 @@ impl Layer {
     }
 }
 
-impl Rule {
+impl OptimizerRule {
     /// An optimiser; its rates are set in every epoch.
     pub fn optimizer(self) -> Box<dyn Optimizer> {
         match self {
@@ -227,8 +227,8 @@ const ABOVE_REAL: f64 = 0.01;
 
 impl Rates {
     /// The rates for a machine of these units that learns so many cases at a time.
-    fn of(visible: &Units, layer: &Layer) -> Self {
-        let Layer { hidden, method, optimizer, batch_size, .. } = layer;
+    fn of(visible: &Units, layer: &LayerRecipe) -> Self {
+        let LayerRecipe { hidden, method, optimizer, batch_size, .. } = layer;
         let below = of_visible(visible, *batch_size);
         let small = (*batch_size as f64 / 20.0).min(1.0);
         let sides = below.min(least(hidden, of_hidden)).min(BINARY * small);
@@ -239,7 +239,7 @@ impl Rates {
             units.groups().into_iter().any(is_free)
         };
         let is_persistent = method.is_persistent();
-        let rate = if *optimizer == Rule::Adam {
+        let rate = if *optimizer == OptimizerRule::Adam {
             sides.min(0.001)
         } else if is_free(visible) && is_free(hidden) {
             // Their coupling must stay below one, and the nearer it is, the larger the gradients are.
@@ -298,7 +298,7 @@ pub(crate) fn one_digit(x: f64) -> f64 {
     format!("{x:.0e}").parse().unwrap_or(x)
 }
 
-impl Layer {
+impl LayerRecipe {
     /// Learning rate and momentum.
     ///
     /// # Errors

@@ -4,11 +4,11 @@ use candle_dbn_data::settings::or_auto;
 use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
-    ParallelTrajectory, Persistent, Result, Tempered,
+    ParallelTrajectory, Persistent, Result, TemperedPersistent,
 };
 use serde::{Deserialize, Serialize};
 
-use super::values::Named;
+use super::values::NamedChoice;
 
 /// Where fantasies come from. In a recipe it is a name, `"pcd"`, or a name with settings, `{ pcd = { chains = 100 } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,13 +17,13 @@ pub enum Method {
     /// Contrastive divergence.
     Cd(Cd),
     /// Persistent contrastive divergence.
-    Pcd(Chains),
+    Pcd(PersistentChains),
     /// Persistent contrastive divergence with fast weights.
     Fpcd(FastWeights),
     /// Persistent chains with replicas at a ladder of inverse temperatures: parallel tempering.
-    Pt(Ladder),
+    Pt(TemperedChains),
     /// Persistent chains on a ladder of what learning has passed through: parallel trajectory tempering.
-    Ptt(Chains),
+    Ptt(PersistentChains),
     /// Mean-field contrastive divergence.
     MeanField(Damping),
     /// Enumeration of the configurations of the smaller side.
@@ -48,7 +48,7 @@ pub struct Cd {
 /// Settings of persistent chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Chains {
+pub struct PersistentChains {
     /// The number of persistent chains; `"auto"` means as many as a mini-batch has cases.
     ///
     /// Range: 1 to 1048576 chains, or "auto". Used by: this method.
@@ -84,7 +84,7 @@ impl Default for FastWeights {
 /// Settings of parallel tempering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ladder {
+pub struct TemperedChains {
     /// The number of persistent chains; `"auto"` means as many as a mini-batch has cases.
     ///
     /// Range: 1 to 1048576 chains, or "auto". Used by: `method = "pt"`.
@@ -142,16 +142,16 @@ impl Default for Method {
     }
 }
 
-impl Named for Method {
+impl NamedChoice for Method {
     const EXAMPLE: &'static str = "{ pcd = { chains = 100 } }";
 
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "cd" => Self::Cd(Cd::default()),
-            "pcd" => Self::Pcd(Chains::default()),
+            "pcd" => Self::Pcd(PersistentChains::default()),
             "fpcd" => Self::Fpcd(FastWeights::default()),
-            "pt" => Self::Pt(Ladder::default()),
-            "ptt" => Self::Ptt(Chains::default()),
+            "pt" => Self::Pt(TemperedChains::default()),
+            "ptt" => Self::Ptt(PersistentChains::default()),
             "mean-field" => Self::MeanField(Damping::default()),
             "exact" => Self::Exact,
             "discriminative" => Self::Discriminative,
@@ -206,16 +206,18 @@ impl Method {
         let count = Option::unwrap_or_default;
         Ok(match *self {
             Self::Cd(Cd { visible_step }) => Box::new(contrastive(visible_step)),
-            Self::Pcd(Chains { chains }) => Box::new(Persistent::new(1, count(chains))),
+            Self::Pcd(PersistentChains { chains }) => Box::new(Persistent::new(1, count(chains))),
             Self::Fpcd(FastWeights { chains, rate, decay }) => {
                 let mut fast = FastPersistent::new(1, count(chains), rate);
                 fast.decay = decay;
                 Box::new(fast)
             }
-            Self::Pt(Ladder { chains, replicas }) => {
-                Box::new(Tempered::new(1, count(chains), count(replicas)))
+            Self::Pt(TemperedChains { chains, replicas }) => {
+                Box::new(TemperedPersistent::new(1, count(chains), count(replicas)))
             }
-            Self::Ptt(Chains { chains }) => Box::new(ParallelTrajectory::new(1, count(chains))),
+            Self::Ptt(PersistentChains { chains }) => {
+                Box::new(ParallelTrajectory::new(1, count(chains)))
+            }
             Self::MeanField(Damping { damping }) => Box::new(MeanField { steps: 1, damping }),
             Self::Exact => Box::new(Exact),
             Self::Discriminative => Box::new(Conditional),

@@ -18,31 +18,35 @@ use rbm_core::Units;
 use serde::{Deserialize, Serialize};
 
 pub use self::data::{AUTO, Data};
-pub use self::finetuning::{Backpropagation, Classifier, FinetuneRule, Searches, UpDown};
+pub use self::finetuning::{
+    Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,
+};
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub(crate) use self::layer::one_digit;
-pub use self::layer::{Layer, Rates, Rule, SparsityTarget};
-pub use self::method::{Cd, Chains, Damping, FastWeights, HybridParts, Ladder, Method};
+pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
+pub use self::method::{
+    Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,
+};
 pub use self::text::{BUILT_IN, nearest, quoted};
-use crate::learning::greedy::Caching;
+use crate::learning::Caching;
 use crate::network::config::Preprocessing;
 
 /// How to train a network: the data, its layers from the bottom up, the classifier on top.
 ///
 /// ```
 /// use candle_dbn::Recipe;
-/// use candle_dbn::recipe::{Classifier, Layer};
+/// use candle_dbn::recipe::{ClassifierRecipe, LayerRecipe};
 /// use rbm_core::Units;
 ///
 /// // Everything that is not said is the default.
-/// let layer = Layer { epochs: 20, ..Layer::default() };
+/// let layer = LayerRecipe { epochs: 20, ..LayerRecipe::default() };
 /// let recipe = Recipe {
 ///     seed: 3,
 ///     layers: vec![
-///         Layer { hidden: Units::bernoulli(200), ..layer.clone() },
-///         Layer { hidden: Units::bernoulli(100), ..layer },
+///         LayerRecipe { hidden: Units::bernoulli(200), ..layer.clone() },
+///         LayerRecipe { hidden: Units::bernoulli(100), ..layer },
 ///     ],
-///     classifier: Some(Classifier::default()),
+///     classifier: Some(ClassifierRecipe::default()),
 ///     ..Recipe::default()
 /// };
 /// // Or from a built-in one, by the keys of `--set`.
@@ -97,13 +101,13 @@ pub struct Recipe {
     #[serde(default)]
     pub data: Data,
     /// The machines from the bottom up.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<LayerRecipe>,
     /// Up-down fine-tuning of the whole stack, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub updown: Option<UpDown>,
+    pub updown: Option<UpDownRecipe>,
     /// The classifier; without it the network stays unsupervised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classifier: Option<Classifier>,
+    pub classifier: Option<ClassifierRecipe>,
     /// The predictor of a measurement that the network is unrolled into, instead of a classifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regressor: Option<Backpropagation>,
@@ -112,7 +116,7 @@ pub struct Recipe {
     pub autoencoder: Option<Backpropagation>,
 }
 
-/// One layer of [`Layer::default`], and nothing on top of it.
+/// One layer of [`LayerRecipe::default`], and nothing on top of it.
 impl Default for Recipe {
     fn default() -> Self {
         Self {
@@ -124,7 +128,7 @@ impl Default for Recipe {
             cache: Caching::Never,
             cache_bytes: a_gibibyte(),
             data: Data::default(),
-            layers: vec![Layer::default()],
+            layers: vec![LayerRecipe::default()],
             updown: None,
             classifier: None,
             regressor: None,

@@ -8,7 +8,7 @@ use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// An enum whose variants have usual settings.
-pub(super) trait Named: Sized {
+pub(super) trait NamedChoice: Sized {
     /// A table of one of them, for advice.
     const EXAMPLE: &'static str;
 
@@ -19,12 +19,12 @@ pub(super) trait Named: Sized {
 /// Reads `"pcd"` as `{ pcd = {} }`: for `#[serde(deserialize_with = "name_or_table")]`.
 pub(super) fn name_or_table<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
-    T: Named + Deserialize<'de>,
+    T: NamedChoice + Deserialize<'de>,
     D: Deserializer<'de>,
 {
     struct NameOrTable<T>(PhantomData<T>);
 
-    impl<'de, T: Named + Deserialize<'de>> Visitor<'de> for NameOrTable<T> {
+    impl<'de, T: NamedChoice + Deserialize<'de>> Visitor<'de> for NameOrTable<T> {
         type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,13 +26,13 @@ pub use self::results::Results;
 pub use self::run::Run;
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
+use crate::network::classifier::Regressor;
 pub use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};
 use crate::network::dbn::Dbn;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
 use crate::network::model::{DEVIATION, MEAN, MISSING, Model};
-use crate::network::regressor::Regressor;
 
 /// A model on disk.
 impl Model {

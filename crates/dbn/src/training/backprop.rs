@@ -1,16 +1,20 @@
-//! The network that a training fine-tunes, and one step of its backpropagation: by gradients, or by line searches.
+//! The network that a training fine-tunes, one step of its backpropagation, and which parameters are kept.
+//!
+//! A step is one along gradients, or one of line searches. Kept are the parameters of the best epoch, or their average over the last
+//! epochs. Averages over epochs at a rate that still moves the parameters lie nearer the middle of the basin than any one of them
+//! (Polyak and Juditsky 1992; Practical Guide §7).
 
 use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent};
-use rbm_core::state::State;
+use rbm_core::state::{State, with_prefix, without_prefix};
 use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
-use crate::network::fine_tune::{Batch, FineTune};
-use crate::network::regressor::Regressor;
+use crate::network::classifier::Regressor;
+use crate::network::fine_tune::{self, Batch, FineTune};
 use crate::recipe::{Backpropagation, FinetuneRule, Searches, StageKind};
-use crate::{Autoencoder, Classifier};
+use crate::{Autoencoder, Classifier, Examples};
 
 /// What has been added up since the epoch began.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -42,7 +46,7 @@ impl Sum {
 }
 
 /// What moves the parameters.
-enum Rule {
+enum StepRule {
     Steps(Box<dyn Optimizer>),
     Searches(ConjugateGradient),
 }
@@ -51,7 +55,7 @@ enum Rule {
 pub(super) struct Backprop<'a> {
     network: &'a dyn FineTune,
     recipe: &'a Backpropagation,
-    rule: Rule,
+    rule: StepRule,
     /// In so many of the first epochs only the last matrix and its bias learn.
     last_only: usize,
 }
@@ -63,10 +67,10 @@ impl<'a> Backprop<'a> {
         last_only: usize,
     ) -> Self {
         let rule = match recipe.optimizer {
-            FinetuneRule::Sgd => Rule::Steps(Box::new(Sgd::new(0.0))),
-            FinetuneRule::Adam => Rule::Steps(Box::new(Adam::new(0.0))),
+            FinetuneRule::Sgd => StepRule::Steps(Box::new(Sgd::new(0.0))),
+            FinetuneRule::Adam => StepRule::Steps(Box::new(Adam::new(0.0))),
             FinetuneRule::Cg(Searches { line_searches }) => {
-                Rule::Searches(ConjugateGradient::new(line_searches))
+                StepRule::Searches(ConjugateGradient::new(line_searches))
             }
         };
         Self { network, recipe, rule, last_only }
@@ -75,15 +79,15 @@ impl<'a> Backprop<'a> {
     /// What must be remembered to go on.
     pub(super) fn state(&self) -> State {
         match &self.rule {
-            Rule::Steps(optimizer) => optimizer.state(),
-            Rule::Searches(searches) => searches.state(),
+            StepRule::Steps(optimizer) => optimizer.state(),
+            StepRule::Searches(searches) => searches.state(),
         }
     }
 
     pub(super) fn restore(&mut self, state: &State) -> Result<()> {
         match &mut self.rule {
-            Rule::Steps(optimizer) => optimizer.restore(state),
-            Rule::Searches(searches) => searches.restore(state),
+            StepRule::Steps(optimizer) => optimizer.restore(state),
+            StepRule::Searches(searches) => searches.restore(state),
         }
     }
 
@@ -91,7 +95,7 @@ impl<'a> Backprop<'a> {
     pub(super) fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
         let Backpropagation { epochs, learning_rate, momentum, .. } = self.recipe;
         let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
-        if let Rule::Steps(optimizer) = &mut self.rule {
+        if let StepRule::Steps(optimizer) = &mut self.rule {
             optimizer.set_rates(rates.0, rates.1);
         }
         rates
@@ -114,12 +118,12 @@ impl<'a> Backprop<'a> {
             Ok((objective, ascents))
         };
         let objective = match &mut self.rule {
-            Rule::Steps(optimizer) => {
+            StepRule::Steps(optimizer) => {
                 let (objective, ascents) = look(rng)?;
                 optimizer.ascend(&vars, &ascents)?;
                 objective
             }
-            Rule::Searches(searches) => {
+            StepRule::Searches(searches) => {
                 // Every look leaves out the same units.
                 let before = *rng;
                 let mut found = None;
@@ -190,4 +194,142 @@ impl Network {
         };
         layers.iter().map(|layer| layer.units.units().width()).chain(classes).collect()
     }
+}
+
+/// How a network does on the validation part after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochScore {
+    pub epoch: usize,
+    /// As [`fine_tune::Score`] has it.
+    pub error: f64,
+    /// Mean −log p, nats.
+    pub loss: f64,
+}
+
+/// What is known of the kept parameters besides their values.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The best epoch by its error, then by its loss.
+    pub best: Option<EpochScore>,
+    /// Epochs in the average.
+    pub averaged: usize,
+}
+
+impl Counts {
+    /// Whether nothing has been better than the best for `patience` epochs after this many.
+    pub fn has_stopped(&self, epochs: usize, patience: Option<usize>) -> bool {
+        let last = self.best.zip(patience);
+        last.is_some_and(|(best, patience)| epochs >= best.epoch + patience.max(1))
+    }
+}
+
+/// Parameters by their number in [`FineTune::vars`].
+#[derive(Debug, Default)]
+pub struct BestWeights {
+    pub counts: Counts,
+    /// What the finished model gets; empty while nothing is better than the last parameters.
+    best: State,
+    average: State,
+}
+
+impl BestWeights {
+    /// Takes in the parameters after an epoch, averaged with earlier ones if `averages`. With a validation part they are
+    /// kept if they are the best so far, and their score is returned; without one an average is always kept.
+    ///
+    /// # Errors
+    ///
+    /// When the network cannot be scored on the validation part.
+    pub fn close_epoch(
+        &mut self,
+        network: &dyn FineTune,
+        averages: bool,
+        validation: Option<&Examples>,
+        epoch: usize,
+    ) -> Result<Option<EpochScore>> {
+        let now = copy(network)?;
+        if averages {
+            self.average_in(&now)?;
+        }
+        let Some(validation) = validation else {
+            if averages {
+                self.best = copied(&self.average)?;
+            }
+            return Ok(None);
+        };
+        let candidate = copied(if averages { &self.average } else { &now })?;
+        set(network, &candidate)?;
+        let scored = network.score(validation);
+        set(network, &now)?;
+        let fine_tune::Score { error, loss } = scored?;
+        let score = EpochScore { epoch, error, loss };
+        if self.counts.best.is_none_or(|best| (error, loss) < (best.error, best.loss)) {
+            (self.counts.best, self.best) = (Some(score), candidate);
+        }
+        Ok(Some(score))
+    }
+
+    fn average_in(&mut self, now: &State) -> Result<()> {
+        self.counts.averaged += 1;
+        if self.average.is_empty() {
+            self.average = copied(now)?;
+        }
+        let keep = 1.0 - 1.0 / self.counts.averaged as f64;
+        for (name, average) in &self.average {
+            if let Some(now) = now.get(name) {
+                ops::average_in(average, now, keep)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a new average, of later epochs. Where nobody knows which parameters are best, the last ones are.
+    pub fn forget_average(&mut self, is_validated: bool) {
+        (self.counts.averaged, self.average) = (0, State::new());
+        if !is_validated {
+            self.best = State::new();
+        }
+    }
+
+    /// Gives the network what was kept, if anything was.
+    ///
+    /// # Errors
+    ///
+    /// When what was kept is of another network.
+    pub fn apply(&self, network: &dyn FineTune) -> Result<()> {
+        set(network, &self.best)
+    }
+
+    /// Everything as named tensors.
+    pub fn state(&self) -> State {
+        with_prefix("best", self.best.clone())
+            .chain(with_prefix("average", self.average.clone()))
+            .collect()
+    }
+
+    /// The way back from [`BestWeights::state`].
+    pub fn restored(state: &State, counts: Counts) -> Self {
+        Self {
+            counts,
+            best: without_prefix("best", state),
+            average: without_prefix("average", state),
+        }
+    }
+}
+
+fn copy(network: &dyn FineTune) -> Result<State> {
+    let vars = network.vars().into_iter().enumerate();
+    vars.map(|(i, var)| Ok((i.to_string(), var.as_detached_tensor().copy()?))).collect()
+}
+
+fn copied(state: &State) -> Result<State> {
+    state.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
+}
+
+fn set(network: &dyn FineTune, parameters: &State) -> Result<()> {
+    for (i, var) in network.vars().into_iter().enumerate() {
+        if let Some(tensor) = parameters.get(&i.to_string()) {
+            var.set(tensor)?;
+        }
+    }
+    Ok(())
 }

@@ -10,14 +10,12 @@ use rbm_core::model::init;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows};
 
-use super::averaging::BestWeights;
-use super::backprop::Network;
-use super::backprop::{Backprop, Sum};
+use super::backprop::{Backprop, BestWeights, Network, Sum};
 use super::state::TrainingState;
 use super::{Stream, Training};
+use crate::network::classifier::Target;
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
 use crate::network::model::complete;
-use crate::network::regressor::Target;
 use crate::recipe::{self, Backpropagation, StageKind};
 use crate::{Autoencoder, Classifier, Examples, Regressor};
 
@@ -92,7 +90,7 @@ impl Training {
     fn learned_from(&self) -> Result<Vec<u32>> {
         let all = (0..self.train.len() as u32).collect();
         match (&self.recipe.classifier, &self.train.labels) {
-            (Some(recipe::Classifier { train_on: Some(count), .. }), Some(labels)) => {
+            (Some(recipe::ClassifierRecipe { train_on: Some(count), .. }), Some(labels)) => {
                 let mut rng = self.stream(Stream::Labelled);
                 candle_dbn_data::choose_balanced(labels, *count, &mut rng)
             }

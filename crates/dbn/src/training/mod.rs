@@ -1,12 +1,10 @@
 //! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
 
-mod averaging;
 mod backprop;
 mod fine_tune;
 mod pretrain;
 pub mod search;
 mod state;
-mod up_down;
 
 use std::sync::Arc;
 
@@ -19,10 +17,9 @@ use rbm_core::sampling::Imputation;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
 
-use self::averaging::BestWeights;
-use self::backprop::Network;
+use self::backprop::{BestWeights, Network};
 pub use self::state::TrainingState;
-use crate::learning::greedy::Pass;
+use crate::learning::Pass;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
 use crate::recipe::{StageKind, one_digit};
@@ -44,7 +41,7 @@ pub enum Outcome {
 ///
 /// ```
 /// use candle_core::{DType, Device};
-/// use candle_dbn::recipe::Layer;
+/// use candle_dbn::recipe::LayerRecipe;
 /// use candle_dbn::training::Outcome;
 /// use candle_dbn::{Dataset, Recipe, Training};
 /// use rbm_core::{Rng, Units, ops};
@@ -53,7 +50,7 @@ pub enum Outcome {
 /// // 200 cases of 12 bits.
 /// let cases = ops::uniform((200, 12), DType::F32, &Device::Cpu, &mut Rng::new(0))?;
 /// let cases = cases.lt(0.3)?.to_dtype(DType::F32)?;
-/// let layer = Layer { hidden: Units::bernoulli(8), epochs: 2, batch_size: 20, ..Layer::default() };
+/// let layer = LayerRecipe { hidden: Units::bernoulli(8), epochs: 2, batch_size: 20, ..LayerRecipe::default() };
 /// let recipe = Recipe { layers: vec![layer], ..Recipe::default() };
 /// let mut training = Training::new(recipe, Dataset::from_tensors(&cases, None)?, &Device::Cpu)?;
 /// // What was chosen for want of a word, a sentence each.

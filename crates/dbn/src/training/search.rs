@@ -33,7 +33,7 @@ impl Axis {
 
 /// What may be chosen, and with how much effort.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct SearchOptions {
     /// The number of hidden units.
     pub hidden: Axis,
     /// The weight decay.
@@ -54,7 +54,7 @@ pub struct Options {
     pub sweeps: usize,
 }
 
-impl Default for Options {
+impl Default for SearchOptions {
     /// What suits data sets of some ten thousand binary cases. An estimate of log Z is some hundredths of a nat off.
     fn default() -> Self {
         let rates = ["{from=0.01,to=0.0}", "{from=0.03,to=0.0}", "{from=0.1,to=0.0}"];
@@ -72,10 +72,10 @@ impl Default for Options {
     }
 }
 
-/// A place of the grid: a number on each axis, in the order of [`Options`].
+/// A place of the grid: a number on each axis, in the order of [`SearchOptions`].
 pub type Place = [usize; 6];
 
-impl Options {
+impl SearchOptions {
     fn axes(&self) -> [&Axis; 6] {
         [&self.hidden, &self.l2, &self.learning_rate, &self.kind, &self.epochs, &self.steps]
     }
@@ -166,8 +166,8 @@ impl SearchObserver for () {}
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use candle_dbn::recipe::Layer;
-/// use candle_dbn::training::search::{Axis, Options, Search};
+/// use candle_dbn::recipe::LayerRecipe;
+/// use candle_dbn::training::search::{Axis, SearchOptions, RecipeSearch};
 /// use candle_dbn::{Dataset, Examples, Recipe};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -177,14 +177,14 @@ impl SearchObserver for () {}
 /// let mut dataset = Dataset::from_tensors(&cases, None)?;
 /// dataset.validation = Some(Examples::new(cases.narrow(0, 0, 10)?, None)?);
 ///
-/// let recipe = Recipe { layers: vec![Layer { batch_size: 10, ..Layer::default() }], ..Recipe::default() };
-/// let options = Options {
+/// let recipe = Recipe { layers: vec![LayerRecipe { batch_size: 10, ..LayerRecipe::default() }], ..Recipe::default() };
+/// let options = SearchOptions {
 ///     hidden: Axis::new(&["1", "2", "4"], 1),
 ///     epochs: Axis::new(&["2", "5"], 0),
 ///     budget: 0.1,
-///     ..Options::default()
+///     ..SearchOptions::default()
 /// };
-/// let mut search = Search::new(recipe, dataset, options)?;
+/// let mut search = RecipeSearch::new(recipe, dataset, options)?;
 /// let best = search.run(&mut ())?.expect("nobody stops it");
 /// println!("{} after {} trials", search.options.settings(best).join(" "), search.trials.len());
 /// let model = search.learn(&search.recipe(best)?, &mut ())?.expect("nobody stops it");
@@ -193,22 +193,22 @@ impl SearchObserver for () {}
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Search {
+pub struct RecipeSearch {
     recipe: Recipe,
     dataset: Dataset,
     /// What may be chosen, and with how much effort.
-    pub options: Options,
+    pub options: SearchOptions,
     /// What has been tried, in this order. Trials of an earlier search that are put here are not made again.
     pub trials: Vec<Trial>,
 }
 
-impl Search {
+impl RecipeSearch {
     /// A search that has tried nothing. What is chosen is put into the first layer of `recipe`.
     ///
     /// # Errors
     ///
     /// When `dataset` has no validation part.
-    pub fn new(recipe: Recipe, dataset: Dataset, options: Options) -> Result<Self> {
+    pub fn new(recipe: Recipe, dataset: Dataset, options: SearchOptions) -> Result<Self> {
         if dataset.validation.is_none() {
             let source = &recipe.data.source;
             return Err(Error::invalid(source, "a validation part to choose by", "none"));
@@ -234,9 +234,9 @@ impl Search {
     pub fn run(&mut self, observer: &mut dyn SearchObserver) -> Result<Option<Place>> {
         let mut best = self.options.start();
         let mut score = match self.score(best, observer)? {
-            Score::Found(score) => score,
-            Score::Unaffordable => return Ok(Some(best)),
-            Score::Stopped => return Ok(None),
+            PlaceScore::Found(score) => score,
+            PlaceScore::Unaffordable => return Ok(Some(best)),
+            PlaceScore::Stopped => return Ok(None),
         };
         loop {
             let before = best;
@@ -244,10 +244,12 @@ impl Search {
                 for up in [true, false] {
                     while let Some(next) = self.options.neighbour(best, axis, up) {
                         match self.score(next, observer)? {
-                            Score::Found(found) if found > score => (best, score) = (next, found),
-                            Score::Found(_) => break,
-                            Score::Unaffordable => return Ok(Some(best)),
-                            Score::Stopped => return Ok(None),
+                            PlaceScore::Found(found) if found > score => {
+                                (best, score) = (next, found)
+                            }
+                            PlaceScore::Found(_) => break,
+                            PlaceScore::Unaffordable => return Ok(Some(best)),
+                            PlaceScore::Stopped => return Ok(None),
                         }
                     }
                 }
@@ -259,17 +261,17 @@ impl Search {
     }
 
     /// What a place gives. The first one is always tried.
-    fn score(&mut self, place: Place, observer: &mut dyn SearchObserver) -> Result<Score> {
+    fn score(&mut self, place: Place, observer: &mut dyn SearchObserver) -> Result<PlaceScore> {
         // What earlier searches had more time for is as if it were not there: a budget gives the same choice whatever came before it.
         let known = self.trials.iter().position(|trial| trial.place == place);
         let before = &self.trials[..known.unwrap_or(self.trials.len())];
         let spent: f64 = before.iter().map(|trial| trial.seconds).sum();
         let is_first = before.is_empty();
         if !is_first && spent + self.options.expected(before, place) > self.options.budget {
-            return Ok(Score::Unaffordable);
+            return Ok(PlaceScore::Unaffordable);
         }
         if let Some(trial) = known.and_then(|known| self.trials.get(known)) {
-            return Ok(Score::Found(trial.validation));
+            return Ok(PlaceScore::Found(trial.validation));
         }
         let clock = Instant::now();
         let settings = self.options.settings(place);
@@ -277,14 +279,14 @@ impl Search {
         let recipe = self.recipe.with(&settings)?;
         let validation = match self.validation(&recipe, observer) {
             Ok(Some(validation)) => validation,
-            Ok(None) => return Ok(Score::Stopped),
+            Ok(None) => return Ok(PlaceScore::Stopped),
             Err(Error::Diverged { .. }) if !is_first => f64::MIN,
             Err(error) => return Err(error),
         };
         let trial = Trial { place, settings, validation, seconds: clock.elapsed().as_secs_f64() };
         observer.trial(&trial)?;
         self.trials.push(trial);
-        Ok(Score::Found(validation))
+        Ok(PlaceScore::Found(validation))
     }
 
     /// The mean log p(v) of the validation part after a training by `recipe`; `None` where the observer stopped it.
@@ -328,7 +330,7 @@ impl Search {
 }
 
 /// What a place came to.
-enum Score {
+enum PlaceScore {
     /// Mean log p(v) of the validation part, in nats.
     Found(f64),
     /// The budget does not allow it.
@@ -337,7 +339,7 @@ enum Score {
     Stopped,
 }
 
-impl Options {
+impl SearchOptions {
     /// The mean log p(v) of the validation part: exact, or the lower of two short estimates from both sides. One side alone would
     /// choose the machine of which it is most wrong. `None` where the observer stopped it.
     fn log_likelihood(

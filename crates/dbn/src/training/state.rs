@@ -7,9 +7,7 @@ use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::{Checkpoint, Error, Rbm, Result, Rng, rows};
 use serde::{Deserialize, Serialize};
 
-use super::averaging::{BestWeights, Counts};
-use super::backprop::Network;
-use super::backprop::Sum;
+use super::backprop::{BestWeights, Counts, Network, Sum};
 use super::{Stream, Training};
 use crate::recipe::StageKind;
 use crate::{ConditionalLayer, Examples, Recipe};

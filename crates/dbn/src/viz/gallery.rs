@@ -6,8 +6,8 @@ use candle_core::{Device, Tensor};
 use rbm_core::{Gibbs, Kernel, Result, Rng, Rows, Units};
 
 use crate::Model;
-use crate::network::conditional_sampler::{Condition, ConditionalSampler};
 use crate::network::dbn::has_own_draws;
+use crate::network::inference::{Condition, ConditionalSampler};
 use crate::viz::images::{Contrast, shape_of, write_animation, write_grid, write_pairs, zoom};
 
 /// The picture of the filters in a run's folder.

@@ -12,9 +12,8 @@ use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
 use crate::training::EpochMetrics;
-use crate::viz::curves::{self, Convergence};
+use crate::viz::charts::{self, Convergence, Mark, Series};
 use crate::viz::gallery;
-use crate::viz::plot::{Mark, Series};
 use crate::{Examples, Model};
 
 /// The most cases of a group in the histogram of free energies.
@@ -54,7 +53,7 @@ pub fn free_energies(
         _ if model.dbn.is_machine(0) => "Free energies in the lowest machine",
         _ => "Free energies in the top machine, of what arrives there",
     };
-    curves::free_energies(path, title, &all)
+    charts::free_energies(path, title, &all)
 }
 
 /// Draws the codes that the model's autoencoder has for at most 5,000 of the cases of `part`, prepared for the network, in
@@ -80,7 +79,7 @@ pub fn codes(path: impl AsRef<Path>, model: &Model, part: &Examples) -> Result<b
     let name =
         |class: Option<u32>| class.map_or_else(String::new, |class| format!("class {class}"));
     let groups: Vec<_> = groups.into_iter().map(|(class, codes)| (name(class), codes)).collect();
-    curves::codes(path, &groups)?;
+    charts::codes(path, &groups)?;
     Ok(true)
 }
 
@@ -120,7 +119,7 @@ pub fn correlations(
     let (r, slope) = regression(&pairs);
     let shown: Vec<_> = pairs.iter().step_by(pairs.len().div_ceil(4 * DOTS)).copied().collect();
     let counts = format!("{} cases, {} samples", cases.dim(0)?, samples.dim(0)?);
-    curves::correlations(path, &format!("{counts}: r = {r:.3}, slope {slope:.3}"), shown)?;
+    charts::correlations(path, &format!("{counts}: r = {r:.3}, slope {slope:.3}"), shown)?;
     Ok(Some(r))
 }
 
@@ -166,7 +165,7 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
             let title = format!("The largest singular values of W, layer {layer}");
             let rows: Vec<_> =
                 rows.into_iter().map(|(epoch, values)| (epoch as f64, values)).collect();
-            curves::singular_values(&file(dir, "singular_values", layer), &title, &rows)?;
+            charts::singular_values(&file(dir, "singular_values", layer), &title, &rows)?;
         }
     }
     Ok(())
@@ -196,12 +195,12 @@ fn layer_number(stage: &str) -> Option<usize> {
 }
 
 /// A number of an epoch, where it was measured.
-type Measured = fn(&EpochMetrics) -> Option<f64>;
+type Metric = fn(&EpochMetrics) -> Option<f64>;
 
 /// What a learning curve shows: its name and unit, and the numbers of an epoch with the kind of cases of each.
-type Curve = (&'static str, &'static str, &'static [(&'static str, Measured)]);
+type MetricCurve = (&'static str, &'static str, &'static [(&'static str, Metric)]);
 
-const CURVES: [Curve; 8] = [
+const CURVES: [MetricCurve; 8] = [
     ("reconstruction error", "", &[("", |line| Some(line.report.as_ref()?.reconstruction_error))]),
     ("pseudo-likelihood", "nats a case", &[("", |line| line.report.as_ref()?.pseudo_likelihood)]),
     (
@@ -242,7 +241,7 @@ pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     });
     match panels.is_empty() {
         true => Ok(()),
-        false => curves::learning(&dir.join(LEARNING), panels),
+        false => charts::learning(&dir.join(LEARNING), panels),
     }
 }
 
@@ -269,7 +268,7 @@ pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool>
     });
     let is_drawn = !panels.is_empty();
     if is_drawn {
-        curves::learning(path, panels)?;
+        charts::learning(path, panels)?;
     }
     Ok(is_drawn)
 }
@@ -295,7 +294,7 @@ pub fn lines(metrics: &str) -> Vec<EpochMetrics> {
 }
 
 /// A panel for each quantity of which there are curves, by what they show and the kind of cases.
-fn panels(curves: impl Fn(Measured, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
+fn panels(curves: impl Fn(Metric, &str) -> Vec<Series>) -> Vec<(String, Vec<Series>)> {
     let panels = CURVES.iter().map(|(name, unit, keys)| {
         let title = if unit.is_empty() { (*name).to_owned() } else { format!("{name} ({unit})") };
         (
@@ -309,7 +308,7 @@ fn panels(curves: impl Fn(Measured, &str) -> Vec<Series>) -> Vec<(String, Vec<Se
 /// What was `measured` over the epochs of the whole training, a series for each stage, named by its stage and whether it is the first.
 fn curves(
     lines: &[EpochMetrics],
-    measured: Measured,
+    measured: Metric,
     name: impl Fn(&str, bool) -> String,
 ) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
@@ -341,7 +340,7 @@ pub fn acceptance(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
         let rows: Vec<_> = shown.into_iter().filter_map(|i| rows.get(i).cloned()).collect();
         if !rows.is_empty() {
             let title = format!("Swaps along the ladder, layer {layer}");
-            curves::acceptance_by_epoch(&file(dir, "acceptance", layer), &title, &rows)?;
+            charts::acceptance_by_epoch(&file(dir, "acceptance", layer), &title, &rows)?;
         }
     }
     Ok(())
@@ -413,7 +412,7 @@ pub fn estimates(
     let (forward, reverse) = (side(whole), found.reverse.map(side));
     rows.push(Convergence { betas: options.betas, forward, reverse });
     let exact = found.exact.map(|exact| exact.log_likelihood);
-    curves::estimates(path, &rows, exact, model.dbn.rbms.len() > 1)
+    charts::estimates(path, &rows, exact, model.dbn.rbms.len() > 1)
 }
 
 /// The mean log p(v) and its error, as a chart shows them.

@@ -8,7 +8,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::bridge::Estimate;
+use super::equilibrium::Estimate;
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::sampling::{AnnealingPath, beta_column};

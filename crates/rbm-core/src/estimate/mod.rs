@@ -1,18 +1,18 @@
 //! Numbers about a machine: how probable it finds the data, exactly or by estimates of log Z, and what to watch while it learns.
 
 mod ais;
-mod bridge;
 mod equilibrium;
-mod exact;
 pub mod monitor;
 mod partition;
 mod pseudo;
 
 pub use ais::{Annealing, Direction, betas};
-pub use bridge::{Bridge, Estimate};
-pub use equilibrium::{Equilibrium, TemperingConfig, TemperingPhase, TemperingProgress};
-pub use exact::{log_likelihood, log_partition};
-pub use partition::{AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis};
+pub use equilibrium::{
+    Bridge, Equilibrium, Estimate, TemperingConfig, TemperingPhase, TemperingProgress,
+};
+pub use partition::{
+    AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis, log_likelihood, log_partition,
+};
 pub use pseudo::{
     pseudo_likelihood, pseudo_likelihood_stride, pseudo_likelihoods, stochastic_pseudo_likelihood,
 };

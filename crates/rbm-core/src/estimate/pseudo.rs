@@ -39,7 +39,7 @@ pub fn pseudo_likelihood(rbm: &Rbm, cases: &Tensor) -> Result<f64> {
 ///
 /// For continuous visible units, without cases, and when these do not have the machine's width.
 pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
-    let (groups, given) = (discrete_of(rbm)?.support(), Given::new(rbm, cases)?);
+    let (groups, given) = (discrete_of(rbm)?.support(), CasesInputs::new(rbm, cases)?);
     let mut totals = vec![0.0; cases.dim(0)?];
     for Support { columns, states } in &groups {
         let step = if let States::OneOf(states) = states { *states } else { 1 };
@@ -95,7 +95,7 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
             cases.index_select(&Tensor::new(some, cases.device())?, 0)?
         }
     };
-    let (groups, given) = (discrete_of(rbm)?.support(), Given::new(rbm, cases)?);
+    let (groups, given) = (discrete_of(rbm)?.support(), CasesInputs::new(rbm, cases)?);
     if let [Support { columns, states: States::Draws(0) }] = &groups[..] {
         return given.one_of_own_draws(columns.len(), rng);
     }
@@ -146,7 +146,7 @@ fn sum(x: &Tensor) -> Result<f64> {
 }
 
 /// What is the same for every unit: the cases, the inputs they cause and what the hidden units make of them.
-struct Given<'a> {
+struct CasesInputs<'a> {
     rbm: &'a Rbm,
     visible: Tensor,
     inputs: Tensor,
@@ -155,7 +155,7 @@ struct Given<'a> {
     cgf: Tensor,
 }
 
-impl<'a> Given<'a> {
+impl<'a> CasesInputs<'a> {
     fn new(rbm: &'a Rbm, cases: &Tensor) -> Result<Self> {
         super::check_cases(cases)?;
         let visible = discrete_of(rbm)?.nearest(&cases.to_dtype(rbm.dtype())?)?;

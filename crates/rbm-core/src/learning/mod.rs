@@ -1,12 +1,8 @@
 //! What changes a machine: the negative phase, what is done to a gradient, the steps that are taken along it, and the loop of training.
 
-mod batches;
-pub mod conjugate;
 pub mod negative;
 pub mod optim;
 pub mod schedule;
 pub mod train;
 pub mod trainer;
 pub mod transform;
-
-pub use batches::Batches;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::lateral::{LateralUnits, lateral_sweep};
+use super::coupling::{LateralUnits, lateral_sweep};
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
 use crate::ops::device::to_host;
 use crate::units::{Concat, NoUnits};

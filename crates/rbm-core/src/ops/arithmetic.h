@@ -1,4 +1,4 @@
-// The arithmetic of single values in f32, the same on every GPU and the same as in ops/math.rs and ops/random.rs, operation
+// The arithmetic of single values in f32, the same on every GPU and the same as in ops/real.rs and ops/random.rs, operation
 // for operation: samples agree with the CPU's to the bit only if every rounding is done alike.
 //
 // Who includes this says how a function is declared (DEVICE), what the upper half of the product of two 32-bit numbers is

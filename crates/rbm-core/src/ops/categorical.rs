@@ -8,11 +8,10 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Shape, Tenso
 use rayon::prelude::*;
 
 use super::bernoulli::bernoulli_sample;
-use super::cpu::{for_blocks, for_chunks, is_small};
+use super::cpu::{check_bias, for_blocks, for_chunks, has_fused, is_small, with_numbers};
 use super::random::{block_words, unit};
-use super::real::Real;
-use super::slices::{check_bias, has_fused, with_numbers};
-use super::{math, reference};
+use super::real::{Real, sigmoid_f64, softplus_f64};
+use super::reference;
 use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
 
@@ -276,8 +275,8 @@ impl BinomialSampler {
     fn invert(&self, field: f64, uniform: f64) -> usize {
         let trials = self.log_choices.len() - 1;
         let n = trials as f64;
-        let mode = (((n + 1.0) * math::sigmoid_f64(field)) as usize).min(trials);
-        let (on, off) = (math::softplus_f64(-field), math::softplus_f64(field));
+        let mode = (((n + 1.0) * sigmoid_f64(field)) as usize).min(trials);
+        let (on, off) = (softplus_f64(-field), softplus_f64(field));
         let log_p = self.log_choices[mode] - mode as f64 * on - (trials - mode) as f64 * off;
         let (mut above, mut below) = (libm::exp(log_p), libm::exp(log_p));
         let (odds, inverse_odds) = (libm::exp(field), libm::exp(-field));

@@ -7,10 +7,9 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::activation::{bernoulli_cgf, softplus_sum};
-use super::cpu::{Simd, is_small};
+use super::bernoulli::{bernoulli_cgf, softplus_sum};
+use super::cpu::{Simd, has_fused, is_small, with_numbers};
 use super::real::Real;
-use super::slices::{has_fused, with_numbers};
 use super::{bernoulli_mean, sum_rows};
 use crate::{Error, Result};
 

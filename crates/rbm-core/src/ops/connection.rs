@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor};
 
-use super::activation::sigmoid_slope;
-use super::cpu::{RowRun, Simd, for_blocks, for_chunks, row_runs};
+use super::bernoulli::sigmoid_slope;
+use super::cpu::{
+    RowRun, Simd, contiguous, for_blocks, for_chunks, has_kernel, has_product, numbers_of,
+    row_runs, with_numbers,
+};
 use super::low_rank::outer_sum;
 use super::outer::Outer;
 use super::product::{multiply, product_transposed};
 use super::random::{block_words, unit};
 use super::real::Real;
 use super::reference;
-use super::slices::{contiguous, has_kernel, has_product, numbers_of, with_numbers};
 use crate::rng::{BLOCK, Draw};
 use crate::{Error, Result, Rng};
 #[cfg(feature = "cuda")]
@@ -48,7 +50,7 @@ pub struct Connection<'a> {
     /// `(below, above)`.
     pub weights: &'a Tensor,
     /// Which units below are left out.
-    pub dropout: Option<Dropout>,
+    pub dropout: Option<DropoutMask>,
     /// Where the backward pass leaves the weights' gradient; `None` for candle's store, as usual.
     pub gradient: Option<Deferred>,
 }
@@ -130,7 +132,7 @@ impl<'a> Connection<'a> {
 struct Fused {
     /// x with some of its columns' elements left out, contiguous.
     dropped: Tensor,
-    dropout: Option<Dropout>,
+    dropout: Option<DropoutMask>,
     gradient: Option<Deferred>,
     sigmoid: bool,
 }
@@ -302,12 +304,12 @@ impl CustomOp3 for Fused {
 
 /// Which elements are left out: linear and diagonal, so it is its own derivative.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Dropout {
+pub struct DropoutMask {
     fraction: f64,
     draw: Draw,
 }
 
-impl Dropout {
+impl DropoutMask {
     /// Leaves out `fraction` of the elements, those that the generator picks now; `None` where it is zero, and then
     /// nothing is drawn.
     ///
@@ -359,7 +361,7 @@ impl Dropout {
     }
 }
 
-impl CustomOp1 for Dropout {
+impl CustomOp1 for DropoutMask {
     fn name(&self) -> &'static str {
         "dropout"
     }

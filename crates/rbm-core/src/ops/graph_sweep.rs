@@ -1,8 +1,8 @@
 //! Sweeps through two-valued units on a graph, many chains side by side: a unit at a time, a chain in each vector lane.
 
 use super::cpu::Simd;
-use super::math::exp;
 use super::random::{block_words, unit};
+use super::real::exp;
 use crate::rng::{BLOCK, Draw, LANES};
 
 /// Units whose words come from one block.

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Storage, Tensor};
 
+use super::cpu::has_product;
 use super::outer::{Ascent, Outer, Penalty, Representation};
 use super::product::{Matrix, multiply_into};
 use super::real::Real;
-use super::slices::has_product;
 use super::{add_scaled, add_sign_scaled, product, product_transposed};
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ pub fn outer_sum(terms: &[Outer]) -> Result<Tensor> {
         }
     }
     #[cfg(feature = "cuda")]
-    if first.x.device().is_cuda() && super::slices::has_kernel(&first.x) {
+    if first.x.device().is_cuda() && super::cpu::has_kernel(&first.x) {
         return Ok(super::cuda::outer_sum(terms, shape)?);
     }
     if !has_product(&first.x) {

@@ -10,7 +10,6 @@
 pub mod device;
 pub mod reference;
 
-mod activation;
 mod bernoulli;
 mod categorical;
 mod class_inputs;
@@ -22,32 +21,29 @@ mod encode;
 mod enumeration;
 mod graph_sweep;
 mod low_rank;
-mod math;
 #[cfg(feature = "metal")]
 mod metal;
-mod momentum;
 mod outer;
 mod product;
 mod random;
 mod real;
 mod reduce;
-mod slices;
 mod sparse;
 mod truncated_normal;
 mod update;
 
-pub use activation::{bernoulli_cgf, bernoulli_mean, sigmoid, softplus};
-pub use bernoulli::{bernoulli_mean_and_sample, bernoulli_sample};
+pub use bernoulli::{
+    bernoulli_cgf, bernoulli_mean, bernoulli_mean_and_sample, bernoulli_sample, sigmoid, softplus,
+};
 pub use categorical::{
     binomial_sample, log_factorial, log_gamma, multinomial_sample, multinomial_sample_of_rows,
 };
 pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
-pub use connection::{Connection, Deferred, Dropout};
+pub use connection::{Connection, Deferred, DropoutMask};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
 pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep};
 pub use low_rank::outer_sum;
-pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
@@ -56,4 +52,5 @@ pub use reference::{log_sum_exp_of_sites, softmax_of_sites};
 pub use truncated_normal::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
 pub use update::{
     adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_column_norms,
+    momentum_step,
 };

@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use candle_core::{Layout, Storage, Tensor};
 
+use super::cpu::numbers_of;
 use super::real::Real;
-use super::slices::numbers_of;
 use crate::{Error, Result};
 
 /// scale·xᵀy, with x `(cases, rows)` and y `(cases, columns)`: what some cases say of a weight matrix `(rows, columns)`.

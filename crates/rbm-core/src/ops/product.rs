@@ -12,10 +12,9 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::cpu::Simd;
+use super::cpu::{Simd, has_product, with_numbers};
 use super::real::Real;
-use super::slices::{has_product, with_numbers};
-use super::sparse::{Nonzeros, PIECE, Pass, add_rows, in_pieces};
+use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, in_pieces};
 use crate::Result;
 
 /// What picking a row costs, in units of the dense product's cost for the same element.
@@ -195,7 +194,7 @@ unsafe fn add_block<T: Real>(
         offset: usize,
         out: &'a SharedColumns<T>,
     }
-    impl<T: Real> Pass for AddRows<'_, T> {
+    impl<T: Real> RowPass for AddRows<'_, T> {
         #[inline(always)]
         fn piece<const N: usize>(&mut self, at: usize) {
             for row in 0..self.x.rows() {

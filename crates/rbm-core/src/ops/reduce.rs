@@ -4,10 +4,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Layout, Shape, Tensor};
 
-use super::cpu::{RowRun, Simd, for_chunks, row_runs};
+use super::cpu::{RowRun, Simd, for_chunks, has_fused, row_runs, with_numbers};
 use super::real::Real;
 use super::reference;
-use super::slices::{has_fused, with_numbers};
 use crate::Result;
 
 /// The sum of the rows: `(batch, width)` → `(width,)`. Differentiable.

@@ -26,7 +26,7 @@ pub(super) struct Nonzeros<T> {
 
 /// The elements of one row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a, T> {
+pub(super) struct NonzeroRow<'a, T> {
     /// In which columns, ascending.
     pub columns: &'a [u32],
     /// Their values; empty when all are one.
@@ -84,7 +84,7 @@ impl<T: Real> Nonzeros<T> {
         let mut columns = vec![0; self.columns.len()];
         let mut values = vec![T::default(); self.values.len()];
         for row in 0..self.rows() {
-            let Row { columns: from, values: held } = self.row(row);
+            let NonzeroRow { columns: from, values: held } = self.row(row);
             for (i, &column) in from.iter().enumerate() {
                 let place = &mut next[column as usize];
                 columns[*place as usize] = row as u32;
@@ -114,10 +114,10 @@ impl<T: Real> Nonzeros<T> {
 
     /// Row `i`.
     #[inline(always)]
-    pub(super) fn row(&self, i: usize) -> Row<'_, T> {
+    pub(super) fn row(&self, i: usize) -> NonzeroRow<'_, T> {
         let range = self.range(i);
         let values = if self.values.is_empty() { &[] } else { &self.values[range.clone()] };
-        Row { columns: &self.columns[range], values }
+        NonzeroRow { columns: &self.columns[range], values }
     }
 }
 
@@ -201,7 +201,7 @@ pub(super) const PIECE: usize = 64;
 #[inline(always)]
 pub(super) fn add_rows<T: Real, const N: usize>(
     acc: &mut [T; N],
-    picked: Row<T>,
+    picked: NonzeroRow<T>,
     matrix: &[T],
     width: usize,
     at: usize,
@@ -227,14 +227,14 @@ pub(super) fn add_rows<T: Real, const N: usize>(
 }
 
 /// What is done to every piece of some columns.
-pub(super) trait Pass {
+pub(super) trait RowPass {
     /// The columns `at..at + N`.
     fn piece<const N: usize>(&mut self, at: usize);
 }
 
 /// Cuts `columns` into pieces, the wide ones first, whose widths the compiler knows.
 #[inline(always)]
-pub(super) fn in_pieces(columns: Range<usize>, pass: &mut impl Pass) {
+pub(super) fn in_pieces(columns: Range<usize>, pass: &mut impl RowPass) {
     let Range { start: mut at, end } = columns;
     macro_rules! pieces {
         ($($width:expr),*) => {$(
@@ -253,7 +253,7 @@ mod tests {
 
     fn lists<T: Real>(nonzeros: &Nonzeros<T>) -> Vec<(Vec<u32>, Vec<T>)> {
         let row = |i| {
-            let Row { columns, values } = nonzeros.row(i);
+            let NonzeroRow { columns, values } = nonzeros.row(i);
             (columns.to_vec(), values.to_vec())
         };
         (0..nonzeros.rows()).map(row).collect()

@@ -5,10 +5,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
-use super::cpu::for_chunks;
+use super::cpu::{for_chunks, has_fused, with_numbers};
 use super::device::to_host;
 use super::real::Real;
-use super::slices::{has_fused, with_numbers};
 use crate::rng::{Draw, philox4x32, words};
 use crate::{Result, Rng};
 
@@ -116,7 +115,7 @@ fn field_of(mean: f64) -> f64 {
 
 fn apply(field: &Tensor, moment: Moment) -> Result<Tensor> {
     if has_fused(field) {
-        return Ok(field.contiguous()?.apply_op1(Elementwise(moment))?);
+        return Ok(field.contiguous()?.apply_op1(MomentOf(moment))?);
     }
     by_tangent(field, moment)
 }
@@ -125,14 +124,14 @@ fn apply(field: &Tensor, moment: Moment) -> Result<Tensor> {
 pub(super) fn by_tangent(field: &Tensor, moment: Moment) -> Result<Tensor> {
     let host = to_host(field)?.contiguous()?;
     let back = |x: Tensor| x.to_dtype(field.dtype())?.to_device(field.device());
-    let value = back(host.apply_op1_no_bwd(&Elementwise(moment))?)?;
-    let slope = back(host.apply_op1_no_bwd(&Elementwise(moment.derivative()))?)?;
+    let value = back(host.apply_op1_no_bwd(&MomentOf(moment))?)?;
+    let slope = back(host.apply_op1_no_bwd(&MomentOf(moment.derivative()))?)?;
     Ok((value + slope.mul(&(field - field.detach())?)?)?)
 }
 
-struct Elementwise(Moment);
+struct MomentOf(Moment);
 
-impl CustomOp1 for Elementwise {
+impl CustomOp1 for MomentOf {
     fn name(&self) -> &'static str {
         "rectified"
     }
@@ -148,7 +147,7 @@ impl CustomOp1 for Elementwise {
     }
 }
 
-impl Elementwise {
+impl MomentOf {
     fn run<T: Real>(&self, x: &[T]) -> Vec<T> {
         let mut out = vec![T::default(); x.len()];
         for_chunks(&mut out, |start, out| {

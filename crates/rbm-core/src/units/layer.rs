@@ -3,13 +3,17 @@
 //! Every unit type is an exponential family, p(x | I) ∝ exp(I·x − E(x)) with E(x) = −Σₖ θₖ·Tₖ(x) + E₀(x): inputs I come
 //! from the other layer, θₖ are the parameters that are learned, Tₖ their statistics, E₀ what is fixed. Energies, means
 //! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
+//!
+//! Units whose configurations can be counted say besides what each of them can be while all others stay as they are.
+//!
+//! [`NoUnits`] are what is summed out of a machine all of whose units are coupled with each other.
 
 use std::fmt::Debug;
 use std::ops::Range;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Support, Units};
+use super::Units;
 use crate::{Error, Result, Rng, ops};
 
 /// One layer of units. Configurations and inputs are `(batch, width)`.
@@ -344,4 +348,96 @@ pub(super) fn log_shares(shares: &Tensor) -> Result<Tensor> {
     let least = 1e-3 / shares.dim(1)? as f64;
     let logs = shares.maximum(least)?.log()?;
     Ok(logs.broadcast_sub(&logs.mean_keepdim(1)?)?.flatten_all()?)
+}
+
+/// Units of one kind, side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Support {
+    /// Their columns.
+    pub columns: Range<usize>,
+    /// What each of them can be.
+    pub states: States,
+}
+
+/// What a unit can be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum States {
+    /// A unit a column: these values, each with the logarithm of how many ways there are to it.
+    Values(Vec<(f64, f64)>),
+    /// A unit every so many columns: a one in one of them.
+    OneOf(usize),
+    /// So many units that share all the columns: each adds one to one of them.
+    Draws(usize),
+}
+
+impl Support {
+    /// `width` units of a column each.
+    pub fn of_values(width: usize, values: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self { columns: 0..width, states: States::Values(values.into_iter().collect()) }
+    }
+
+    /// The same units `by` columns further on.
+    pub(super) fn moved(self, by: usize) -> Self {
+        Self { columns: self.columns.start + by..self.columns.end + by, states: self.states }
+    }
+
+    /// How many units these are.
+    pub fn count(&self) -> usize {
+        match self.states {
+            States::Values(_) => self.columns.len(),
+            States::OneOf(states) => self.columns.len() / states.max(1),
+            States::Draws(draws) => draws,
+        }
+    }
+}
+
+/// No units: configurations are `(batch, 0)`, and the energy is 0.
+#[derive(Debug)]
+pub struct NoUnits {
+    bias: Var,
+}
+
+impl NoUnits {
+    /// Of this type, on this device.
+    ///
+    /// # Errors
+    ///
+    /// When the device refuses.
+    pub fn new(dtype: DType, device: &Device) -> Result<Self> {
+        Ok(Self { bias: Var::zeros(0, dtype, device)? })
+    }
+}
+
+impl Layer for NoUnits {
+    fn try_clone(&self) -> Result<Box<dyn Layer>> {
+        Ok(Box::new(Self::new(self.bias.dtype(), self.bias.device())?))
+    }
+
+    fn vars(&self) -> Vec<(String, &Var)> {
+        vec![("bias".to_owned(), &self.bias)]
+    }
+
+    fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![x.clone()])
+    }
+
+    fn expected_statistics(&self, inputs: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![inputs.clone()])
+    }
+
+    fn cgf(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::zeros(inputs.dim(0)?, inputs.dtype(), inputs.device())?)
+    }
+
+    fn sample(&self, inputs: &Tensor, _rng: &mut Rng) -> Result<Tensor> {
+        Ok(inputs.detach())
+    }
+
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.cgf(x)
+    }
+
+    fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
+        Ok(mean.clone())
+    }
 }

@@ -98,7 +98,7 @@ fn backward_passes_are_the_same<T: WithDType>(gpu: &impl Gpu<T>) {
     let expected = values::<T>(slopes.get(&var).unwrap());
     assert_same("slope", &gpu.slope(&values::<T>(&mean), &grad), &expected);
     for fraction in [0.2, 0.5, 0.9] {
-        let dropout = ops::Dropout::draw(fraction, &mut rng()).unwrap().unwrap();
+        let dropout = ops::DropoutMask::draw(fraction, &mut rng()).unwrap().unwrap();
         let expected = values::<T>(&dropout.apply(&tensor(&x, x.len())).unwrap());
         assert_same("dropout", &gpu.dropout(&x, fraction, draw()), &expected);
     }

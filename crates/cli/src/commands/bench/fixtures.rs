@@ -30,7 +30,7 @@ pub fn learner(negative: impl NegativePhase + 'static, learning_rate: f64) -> Le
 
 /// Mini-batches that come round again and again.
 #[derive(Debug, Clone)]
-pub struct Batches {
+pub struct MeasuredBatches {
     /// The data's name.
     pub name: String,
     /// `(batch, width)` each.
@@ -38,7 +38,7 @@ pub struct Batches {
     at: usize,
 }
 
-impl Batches {
+impl MeasuredBatches {
     /// Mini-batches of `size` rows of `cases` `(n, width)`, which come again where there are fewer, on `device`.
     fn new(name: &str, cases: &Tensor, size: usize, device: &Device) -> Result<Self> {
         let n = cases.dim(0)?;
@@ -60,7 +60,7 @@ impl Batches {
 }
 
 /// The user's data.
-struct Given {
+struct GivenData {
     name: String,
     /// `(n, width)`, values in [0, 1].
     cases: Tensor,
@@ -68,7 +68,7 @@ struct Given {
 
 /// Where cases and machines come from on one device.
 pub struct Warm {
-    given: Option<Given>,
+    given: Option<GivenData>,
     /// Updates before anything is measured.
     updates: usize,
     device: Device,
@@ -85,7 +85,7 @@ impl Warm {
         updates: usize,
         device: &Device,
     ) -> Result<Self> {
-        let given = data.map(|(source, options)| Given::read(source, options)).transpose()?;
+        let given = data.map(|(source, options)| GivenData::read(source, options)).transpose()?;
         Ok(Self { given, updates, device: device.clone(), stack: vec![], made: BTreeMap::new() })
     }
 
@@ -95,14 +95,14 @@ impl Warm {
     }
 
     /// Mini-batches of `size` cases that look as asked, `width` values each: the user's where their width is the same.
-    pub fn cases(&mut self, look: Look, width: usize, size: usize) -> Result<Batches> {
+    pub fn cases(&mut self, look: Look, width: usize, size: usize) -> Result<MeasuredBatches> {
         if let Look::Above(below) = look {
             return self.cases_above(below, size);
         }
         if look == Look::Dense {
             let noise =
                 ops::uniform((CASES.max(size), width), DType::F32, &Device::Cpu, &mut Rng::new(2))?;
-            return Batches::new(
+            return MeasuredBatches::new(
                 "random bits",
                 &synthetic_digits::binary(&noise)?,
                 size,
@@ -123,13 +123,13 @@ impl Warm {
             }
         };
         if look == Look::Grey {
-            return Batches::new(&format!("{name}, grey"), cases, size, &self.device);
+            return MeasuredBatches::new(&format!("{name}, grey"), cases, size, &self.device);
         }
-        Batches::new(name, &synthetic_digits::binary(cases)?, size, &self.device)
+        MeasuredBatches::new(name, &synthetic_digits::binary(cases)?, size, &self.device)
     }
 
     /// Samples of the hidden units of the stack's machine `below`.
-    fn cases_above(&mut self, below: usize, size: usize) -> Result<Batches> {
+    fn cases_above(&mut self, below: usize, size: usize) -> Result<MeasuredBatches> {
         let mut cases = self.cases(Look::Binary, STACK[0], size)?;
         self.learn_stack(below + 1)?;
         let mut rng = Rng::new(3);
@@ -165,7 +165,7 @@ impl Warm {
     /// A machine that has learned from `cases` by CD-1: the stack's own where the shape and the data are the same.
     pub fn learned(
         &mut self,
-        cases: &mut Batches,
+        cases: &mut MeasuredBatches,
         look: Look,
         shape: (usize, usize),
     ) -> Result<Rbm> {
@@ -188,7 +188,7 @@ impl Warm {
     /// A machine of Bernoulli units after `updates` updates of CD-1.
     fn machine(
         &self,
-        cases: &mut Batches,
+        cases: &mut MeasuredBatches,
         shape: (usize, usize),
         deviation: f64,
         updates: usize,
@@ -208,7 +208,7 @@ impl Warm {
     }
 }
 
-impl Given {
+impl GivenData {
     fn read(source: &str, options: &ReadOptions) -> Result<Self> {
         let dataset = inputs::load_numbers(source, options).context("--data")?;
         data::check_range(source, &dataset.train, 0.0, 1.0, "Bernoulli")?;

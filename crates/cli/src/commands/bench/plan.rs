@@ -5,14 +5,14 @@ use clap::ValueEnum;
 
 /// Where the negative phase comes from
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Method {
+pub enum BenchMethod {
     /// Contrastive divergence
     Cd,
     /// Persistent contrastive divergence
     Pcd,
 }
 
-impl Method {
+impl BenchMethod {
     /// As it is typed.
     pub fn name(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ pub struct RowOptions {
     pub batch: Option<usize>,
     /// Method of your own row [default: cd]
     #[arg(long, value_enum)]
-    pub method: Option<Method>,
+    pub method: Option<BenchMethod>,
     /// k of CD-k or PCD-k in your own row [default: 1]
     #[arg(long, value_name = "K")]
     pub steps: Option<usize>,
@@ -68,7 +68,7 @@ pub enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Updates of a machine.
-    Learn { method: Method, steps: usize, look: Look },
+    Learn { method: BenchMethod, steps: usize, look: Look },
     /// Backpropagation through the stack and a softmax over ten classes, with or without units left out.
     FineTune { dropout: bool },
     /// The up-pass through the stack.
@@ -79,7 +79,7 @@ pub enum Task {
 
 /// One line of the table.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct BenchRow {
     pub task: Task,
     /// The widths of the layers from the data up.
     pub widths: Vec<usize>,
@@ -87,9 +87,9 @@ pub struct Row {
     pub batch: usize,
 }
 
-impl Row {
+impl BenchRow {
     fn learn(
-        method: Method,
+        method: BenchMethod,
         steps: usize,
         look: Look,
         shape: (usize, usize),
@@ -122,7 +122,7 @@ impl Row {
 }
 
 /// The rows that the user asked for.
-pub fn rows(args: &RowOptions) -> Result<Vec<Row>> {
+pub fn rows(args: &RowOptions) -> Result<Vec<BenchRow>> {
     let own =
         [args.shape.is_some(), args.batch.is_some(), args.method.is_some(), args.steps.is_some()];
     if !own.contains(&true) {
@@ -150,35 +150,35 @@ pub fn rows(args: &RowOptions) -> Result<Vec<Row>> {
         (1..=most).contains(&batch),
         "--batch: expected 1 to {most} for this shape, found {batch}"
     );
-    let method = args.method.unwrap_or(Method::Cd);
-    Ok(vec![Row::learn(method, steps, Look::Binary, shape, batch)])
+    let method = args.method.unwrap_or(BenchMethod::Cd);
+    Ok(vec![BenchRow::learn(method, steps, Look::Binary, shape, batch)])
 }
 
-fn usual(full: bool) -> Vec<Row> {
+fn usual(full: bool) -> Vec<BenchRow> {
+    use BenchMethod::{Cd, Pcd};
     use Look::{Above, Binary, Dense, Grey};
-    use Method::{Cd, Pcd};
     let mnist = (784, 500);
     let mut rows = vec![
-        Row::learn(Cd, 1, Binary, mnist, 100),
-        Row::learn(Pcd, 1, Binary, mnist, 100),
-        Row::learn(Pcd, 10, Binary, mnist, 100),
-        Row::learn(Cd, 1, Grey, mnist, 100),
-        Row::learn(Cd, 1, Dense, mnist, 100),
-        Row::learn(Cd, 1, Above(0), (500, 500), 100),
-        Row::learn(Cd, 1, Above(1), (500, 2000), 100),
-        Row::learn(Pcd, 1, Binary, (64, 100), 10),
-        Row::learn(Pcd, 1, Binary, (784, 16), 10),
+        BenchRow::learn(Cd, 1, Binary, mnist, 100),
+        BenchRow::learn(Pcd, 1, Binary, mnist, 100),
+        BenchRow::learn(Pcd, 10, Binary, mnist, 100),
+        BenchRow::learn(Cd, 1, Grey, mnist, 100),
+        BenchRow::learn(Cd, 1, Dense, mnist, 100),
+        BenchRow::learn(Cd, 1, Above(0), (500, 500), 100),
+        BenchRow::learn(Cd, 1, Above(1), (500, 2000), 100),
+        BenchRow::learn(Pcd, 1, Binary, (64, 100), 10),
+        BenchRow::learn(Pcd, 1, Binary, (784, 16), 10),
     ];
     if full {
-        rows.push(Row::learn(Pcd, 100, Binary, (784, 200), 2000));
+        rows.push(BenchRow::learn(Pcd, 100, Binary, (784, 200), 2000));
     }
     let with_classes = [&STACK[..], &[10]].concat();
     for dropout in [false, true] {
         let task = Task::FineTune { dropout };
-        rows.push(Row { task, widths: with_classes.clone(), batch: 100 });
+        rows.push(BenchRow { task, widths: with_classes.clone(), batch: 100 });
     }
-    rows.push(Row { task: Task::Embed, widths: STACK.to_vec(), batch: 1000 });
-    rows.push(Row { task: Task::Anneal, widths: STACK[..2].to_vec(), batch: 100 });
+    rows.push(BenchRow { task: Task::Embed, widths: STACK.to_vec(), batch: 1000 });
+    rows.push(BenchRow { task: Task::Anneal, widths: STACK[..2].to_vec(), batch: 100 });
     rows
 }
 

@@ -14,8 +14,8 @@ use rbm_core::{
 };
 use serde::Serialize;
 
-use super::fixtures::{Batches, LEARNING_RATE, Learner, Warm, learner};
-use super::plan::{Look, Method, Row, Task};
+use super::fixtures::{LEARNING_RATE, Learner, MeasuredBatches, Warm, learner};
+use super::plan::{BenchMethod, BenchRow, Look, Task};
 
 /// The fractions of units that are on (not zero).
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -36,7 +36,7 @@ const FEWEST: usize = 5;
 const MOST_REPEATS: f64 = 10_000.0;
 
 /// Something to be timed, beside the dense matrix products that it cannot do without.
-pub trait Work {
+pub trait Workload {
     /// Does it once.
     fn step(&mut self) -> Result<()>;
     /// Does its products once, dense and with fresh results.
@@ -61,7 +61,7 @@ pub struct Times {
 }
 
 /// Measures `work` on `device` for about `seconds`.
-pub fn times(work: &mut dyn Work, device: &Device, seconds: f64) -> Result<Times> {
+pub fn times(work: &mut dyn Workload, device: &Device, seconds: f64) -> Result<Times> {
     // Once for what is made at first use, and once more to see how long it takes.
     let mut repeats = [0, 0];
     for (side, repeats) in repeats.iter_mut().enumerate() {
@@ -89,7 +89,7 @@ pub fn times(work: &mut dyn Work, device: &Device, seconds: f64) -> Result<Times
 }
 
 /// The mean time in seconds of `repeats` steps (side 0) or of as many times their products (side 1).
-fn timed(work: &mut dyn Work, side: usize, repeats: usize, device: &Device) -> Result<f64> {
+fn timed(work: &mut dyn Workload, side: usize, repeats: usize, device: &Device) -> Result<f64> {
     device.synchronize()?;
     let start = Instant::now();
     for _ in 0..repeats {
@@ -116,10 +116,10 @@ const LOOKED_AT: usize = 2000;
 const MOST_LOOKS: usize = 20;
 
 /// Updates by CD-k or PCD-k.
-pub struct Learning {
+pub struct LearningStep {
     rbm: Rbm,
     learner: Learner,
-    cases: Batches,
+    cases: MeasuredBatches,
     steps: usize,
     rng: Rng,
     /// Hidden samples of a mini-batch, and a fantasy with its hidden samples, for the products.
@@ -127,18 +127,18 @@ pub struct Learning {
     chains: [Tensor; 2],
 }
 
-impl Learning {
+impl LearningStep {
     /// CD-`steps` or PCD-`steps` with as many chains as cases, at the learning rate `rate`.
     pub fn new(
         rbm: Rbm,
-        mut cases: Batches,
-        (method, steps): (Method, usize),
+        mut cases: MeasuredBatches,
+        (method, steps): (BenchMethod, usize),
         rate: f64,
     ) -> Result<Self> {
         let mut rng = Rng::new(5);
         let mut learner = match method {
-            Method::Cd => learner(ContrastiveDivergence::new(steps), rate),
-            Method::Pcd => learner(Persistent::new(steps, 0), rate),
+            BenchMethod::Cd => learner(ContrastiveDivergence::new(steps), rate),
+            BenchMethod::Pcd => learner(Persistent::new(steps, 0), rate),
         };
         let positive = Phase::of(&rbm, &cases.next())?;
         let hidden = rbm.hidden().sample(&positive.hidden_inputs, &mut rng)?;
@@ -148,7 +148,7 @@ impl Learning {
     }
 }
 
-impl Work for Learning {
+impl Workload for LearningStep {
     fn step(&mut self) -> Result<()> {
         Ok(self.learner.step(&self.rbm, &self.cases.next(), &mut self.rng)?)
     }
@@ -191,7 +191,7 @@ impl Work for Learning {
 const BETAS: [f64; 2] = [0.5, 0.501];
 
 /// A Gibbs step of every chain, and the part of its log-weight that depends on the chain.
-pub struct Annealing {
+pub struct AnnealingStep {
     rbm: Rbm,
     chains: Chains,
     data: String,
@@ -199,9 +199,9 @@ pub struct Annealing {
     rng: Rng,
 }
 
-impl Annealing {
+impl AnnealingStep {
     /// A chain for each case of a mini-batch.
-    pub fn new(rbm: Rbm, mut cases: Batches) -> Result<Self> {
+    pub fn new(rbm: Rbm, mut cases: MeasuredBatches) -> Result<Self> {
         let (batch, mut rng) = (cases.next(), Rng::new(7));
         let density = density(&batch)?;
         let chains = Gibbs::default().init(&rbm, batch, &mut rng)?;
@@ -209,7 +209,7 @@ impl Annealing {
     }
 }
 
-impl Work for Annealing {
+impl Workload for AnnealingStep {
     fn step(&mut self) -> Result<()> {
         Gibbs::default().step(&self.rbm, &mut self.chains, &mut self.rng)?;
         let [low, high] =
@@ -240,10 +240,10 @@ impl Work for Annealing {
 pub const CLASSES: usize = 10;
 
 /// Steps of backpropagation with momentum.
-pub struct FineTuning {
+pub struct FineTuningStep {
     classifier: Classifier,
     optimizer: Sgd,
-    cases: Batches,
+    cases: MeasuredBatches,
     labels: Vec<u32>,
     /// A tensor `(batch, width)` for each layer above the data, for the products.
     above: Vec<Tensor>,
@@ -251,9 +251,14 @@ pub struct FineTuning {
     rng: Rng,
 }
 
-impl FineTuning {
+impl FineTuningStep {
     /// The stack under a softmax; the labels are arbitrary.
-    pub fn new(rbms: &[Rbm], mut cases: Batches, batch: usize, dropout: Dropout) -> Result<Self> {
+    pub fn new(
+        rbms: &[Rbm],
+        mut cases: MeasuredBatches,
+        batch: usize,
+        dropout: Dropout,
+    ) -> Result<Self> {
         let mut rng = Rng::new(6);
         let classifier = Classifier::unroll(rbms, CLASSES, &mut rng)?;
         let mut above = activities(rbms, &cases.next())?;
@@ -264,7 +269,7 @@ impl FineTuning {
     }
 }
 
-impl Work for FineTuning {
+impl Workload for FineTuningStep {
     fn step(&mut self) -> Result<()> {
         let (_, ascents) = self.classifier.ascents(
             &self.cases.next(),
@@ -303,15 +308,15 @@ impl Work for FineTuning {
 }
 
 /// The up-pass.
-pub struct Embedding {
+pub struct EmbeddingStep {
     dbn: Dbn,
-    cases: Batches,
+    cases: MeasuredBatches,
     above: Vec<Tensor>,
 }
 
-impl Embedding {
+impl EmbeddingStep {
     /// The stack as a network.
-    pub fn new(rbms: Vec<Rbm>, mut cases: Batches) -> Result<Self> {
+    pub fn new(rbms: Vec<Rbm>, mut cases: MeasuredBatches) -> Result<Self> {
         let above = activities(&rbms, &cases.next())?;
         Ok(Self { dbn: Dbn::new(rbms)?, cases, above })
     }
@@ -326,7 +331,7 @@ fn activities(rbms: &[Rbm], v: &Tensor) -> Result<Vec<Tensor>> {
     Ok(activities)
 }
 
-impl Work for Embedding {
+impl Workload for EmbeddingStep {
     fn step(&mut self) -> Result<()> {
         black_box(self.dbn.up(&self.cases.next())?.detach());
         Ok(())
@@ -354,7 +359,7 @@ impl Work for Embedding {
 const STANDSTILL: f64 = 1e-9;
 
 /// The work of `row`.
-pub fn of(row: &Row, warm: &mut Warm) -> Result<Box<dyn Work>> {
+pub fn of(row: &BenchRow, warm: &mut Warm) -> Result<Box<dyn Workload>> {
     Ok(match row.task {
         Task::Learn { method, steps, look } => {
             let shape = (row.widths[0], row.widths[1]);
@@ -362,22 +367,22 @@ pub fn of(row: &Row, warm: &mut Warm) -> Result<Box<dyn Work>> {
             let rbm = warm.learned(&mut cases, look, shape)?;
             // Learning goes on while it is measured, so that no two updates are alike.
             let rate = if look == Look::Dense { STANDSTILL } else { LEARNING_RATE };
-            Box::new(Learning::new(rbm, cases, (method, steps), rate)?)
+            Box::new(LearningStep::new(rbm, cases, (method, steps), rate)?)
         }
         Task::FineTune { dropout } => {
             let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
             // As in the `mnist` recipe.
             let visible_and_hidden = if dropout { (0.2, 0.4) } else { (0.0, 0.0) };
             let dropout = Dropout { visible: visible_and_hidden.0, hidden: visible_and_hidden.1 };
-            Box::new(FineTuning::new(&warm.stack(3)?, cases, row.batch, dropout)?)
+            Box::new(FineTuningStep::new(&warm.stack(3)?, cases, row.batch, dropout)?)
         }
         Task::Embed => {
             let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
-            Box::new(Embedding::new(warm.stack(3)?, cases)?)
+            Box::new(EmbeddingStep::new(warm.stack(3)?, cases)?)
         }
         Task::Anneal => {
             let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
-            Box::new(Annealing::new(warm.stack(1)?.swap_remove(0), cases)?)
+            Box::new(AnnealingStep::new(warm.stack(1)?.swap_remove(0), cases)?)
         }
     })
 }

@@ -61,7 +61,7 @@ pub struct LikelihoodOptions {
 const EVERY: f64 = 10.0;
 
 /// How log Z is found: arguments with the defaults of the library.
-pub struct Plan {
+pub struct LikelihoodPlan {
     pub options: AisOptions,
     /// Nats that the two sides may be apart and still agree.
     pub tolerance: f64,
@@ -73,7 +73,7 @@ pub struct Plan {
     pub every: f64,
 }
 
-impl Plan {
+impl LikelihoodPlan {
     pub fn of(args: &LikelihoodOptions, seed: u64) -> Self {
         let default = AisOptions::default();
         let by = |asked: Option<u32>, default| asked.map_or(default, |n| n as usize);
@@ -95,8 +95,8 @@ impl Plan {
 }
 
 /// Finds the log-likelihood of the examples, prints it, draws what was asked for, and keeps the numbers.
-pub fn run(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<()> {
-    let Measured { likelihood, estimate } = measure(subject, plan, bars)?;
+pub fn run(subject: &Subject, plan: &LikelihoodPlan, bars: &MultiProgress) -> Result<()> {
+    let MeasuredLikelihood { likelihood, estimate } = measure(subject, plan, bars)?;
     match subject.json {
         true => output::json(&likelihood)?,
         false => print(&likelihood)?,
@@ -118,8 +118,8 @@ pub fn run(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<()> {
 }
 
 /// Finds the log-likelihood of the examples, and neither prints nor keeps it.
-pub fn find(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<Likelihood> {
-    let Measured { likelihood, estimate } = measure(subject, plan, bars)?;
+pub fn find(subject: &Subject, plan: &LikelihoodPlan, bars: &MultiProgress) -> Result<Likelihood> {
+    let MeasuredLikelihood { likelihood, estimate } = measure(subject, plan, bars)?;
     if let Some((_, checkpoint)) = estimate {
         checkpoint.finish()?;
     }
@@ -127,7 +127,7 @@ pub fn find(subject: &Subject, plan: &Plan, bars: &MultiProgress) -> Result<Like
 }
 
 /// A log-likelihood, and the estimation that it comes from if it was made now.
-struct Measured<'a> {
+struct MeasuredLikelihood<'a> {
     likelihood: Likelihood,
     estimate: Option<(BidirectionalAis<'a>, EstimateCheckpoint)>,
 }
@@ -146,7 +146,7 @@ struct LogPartition {
 pub fn of_model(
     model: &Model,
     run: &Path,
-    plan: &Plan,
+    plan: &LikelihoodPlan,
     is_json: bool,
     bars: &MultiProgress,
 ) -> Result<()> {
@@ -191,9 +191,13 @@ pub fn of_model(
 }
 
 /// Finds the log-likelihood of the examples.
-fn measure<'a>(subject: &'a Subject, plan: &Plan, bars: &MultiProgress) -> Result<Measured<'a>> {
+fn measure<'a>(
+    subject: &'a Subject,
+    plan: &LikelihoodPlan,
+    bars: &MultiProgress,
+) -> Result<MeasuredLikelihood<'a>> {
     let Subject { run, model, examples, .. } = subject;
-    let Plan { options, tolerance, .. } = *plan;
+    let LikelihoodPlan { options, tolerance, .. } = *plan;
     let cases = model.prepare_cases(&examples.cases)?;
     let prepared = Examples { cases: cases.clone(), ..examples.clone() };
     likelihood::check_configurations(model, &cases)?;
@@ -211,7 +215,7 @@ fn measure<'a>(subject: &'a Subject, plan: &Plan, bars: &MultiProgress) -> Resul
     if !plan.is_estimated
         && let Some(likelihood) = Likelihood::exact(model, &prepared, sampling)?
     {
-        return Ok(Measured { likelihood, estimate: None });
+        return Ok(MeasuredLikelihood { likelihood, estimate: None });
     }
     let of = |found: &AisEstimates| -> Result<Likelihood> {
         let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
@@ -233,13 +237,13 @@ fn measure<'a>(subject: &'a Subject, plan: &Plan, bars: &MultiProgress) -> Resul
         ));
         // Left by a process that was killed when it had kept what it found.
         EstimateCheckpoint::new(&place, EVERY)?.finish()?;
-        return Ok(Measured { likelihood: of(&kept.found)?, estimate: None });
+        return Ok(MeasuredLikelihood { likelihood: of(&kept.found)?, estimate: None });
     }
     let path = likelihood::path(model, &cases)?;
     let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
     let likelihood = of(sides.found())?;
     KeptPartition::keep(&place, run, options, sides.found())?;
-    Ok(Measured { likelihood, estimate: Some((sides, checkpoint)) })
+    Ok(MeasuredLikelihood { likelihood, estimate: Some((sides, checkpoint)) })
 }
 
 fn print(found: &Likelihood) -> Result<()> {
@@ -323,7 +327,7 @@ fn estimate<'a>(
     place: &Path,
     model: &'a Model,
     path: AnnealingPath,
-    plan: &Plan,
+    plan: &LikelihoodPlan,
     bars: &MultiProgress,
 ) -> Result<(BidirectionalAis<'a>, EstimateCheckpoint)> {
     // Whoever reads below that it goes on may stop it.

@@ -13,7 +13,7 @@ use rbm_core::estimate::monitor::Report;
 use rbm_core::estimate::pseudo_likelihood_stride;
 use rbm_core::rows;
 
-use self::likelihood::{LikelihoodOptions, Plan};
+use self::likelihood::{LikelihoodOptions, LikelihoodPlan};
 use self::subject::Subject;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::{output, progress};
@@ -64,7 +64,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         subject::check_report(dir, args.force)?;
     }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
-    let plan = args.likelihood.likelihood.then(|| Plan::of(&args.likelihood, args.seed));
+    let plan = args.likelihood.likelihood.then(|| LikelihoodPlan::of(&args.likelihood, args.seed));
     let has_data = args.data.is_some() || args.cases.is_some() || Run::open(&args.run).is_ok();
     if let Some(plan) = plan.as_ref().filter(|_| !has_data) {
         ensure!(args.report.is_none(), "--report: expected data, whose energies it shows");

@@ -1,6 +1,6 @@
 //! Reproductions that learn nothing: lattices, glasses and memories beside what is known of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_boltzmann::hopfield::{
@@ -15,43 +15,45 @@ use rbm_core::sampling::{SimulatedAnnealing, TemperedSearch};
 use rbm_core::state::write_whole;
 use serde::Serialize;
 
-use super::Reproduce;
 use crate::interrupt::Stopped;
 use crate::{interrupt, output, progress};
 
+/// What a reproduction came to, in its folder.
+pub const RESULT: &str = "reproduced.json";
+
 /// One of them.
-pub struct Known {
+pub struct MachineExperiment {
     pub name: &'static str,
     pub what: &'static str,
     pub theirs: &'static str,
     pub takes: &'static str,
-    run: fn(&mut Looking) -> Result<Found>,
+    run: fn(&mut Looking) -> Result<MachineResult>,
 }
 
 /// All of them.
-pub const KNOWN: &[Known] = &[
-    Known {
+pub const KNOWN: &[MachineExperiment] = &[
+    MachineExperiment {
         name: "ising",
         what: "energy and heat capacity of the Ising model on tori of 8 to 64 spins a side, against T",
         theirs: "Kaufman's formula; Onsager's and Yang's curves",
         takes: "2 minutes",
         run: ising,
     },
-    Known {
+    MachineExperiment {
         name: "spin-glass",
         what: "lowest energies of ±J glasses of 256 and 1024 spins, by annealing and by tempering",
         theirs: "optima by planar matching",
         takes: "10 seconds",
         run: spin_glass,
     },
-    Known {
+    MachineExperiment {
         name: "hopfield-capacity",
         what: "the overlap with which 1000 units hold random patterns, against the load",
         theirs: "the theory of Amit, Gutfreund and Sompolinsky",
         takes: "1 minute",
         run: hopfield_capacity,
     },
-    Known {
+    MachineExperiment {
         name: "cliques",
         what: "marginals of a field of four variables in two cliques, sampled, against the temperature",
         theirs: "exact, by elimination",
@@ -67,7 +69,7 @@ struct Looking {
 }
 
 /// What it comes to.
-struct Found {
+struct MachineResult {
     header: &'static [&'static str],
     rows: Vec<Row>,
     panels: Vec<Plot>,
@@ -88,7 +90,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Reproduced<'a> {
+struct ReproducedMachine<'a> {
     name: &'a str,
     seed: u64,
     theirs: &'a str,
@@ -99,28 +101,34 @@ struct Reproduced<'a> {
 }
 
 /// Runs one, prints its table, and leaves the table and the chart in a folder.
-pub fn run(known: &Known, args: &Reproduce, bars: &MultiProgress) -> Result<()> {
-    let folder = || PathBuf::from(format!("runs/reproduce-{}-{}", known.name, args.seed));
-    let dir = args.out.clone().unwrap_or_else(folder);
+pub fn run(
+    known: &MachineExperiment,
+    seed: u64,
+    out: Option<&Path>,
+    is_json: bool,
+    bars: &MultiProgress,
+) -> Result<()> {
+    let folder = || PathBuf::from(format!("runs/reproduce-{}-{seed}", known.name));
+    let dir = out.map_or_else(folder, Path::to_path_buf);
     std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
     let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
-    let mut looking = Looking { seed: args.seed, bar: progress::bar(bars, 100) };
+    let mut looking = Looking { seed, bar: progress::bar(bars, 100) };
     let found = (known.run)(&mut looking);
     looking.bar.finish_and_clear();
     let found = found?;
     let chart = dir.join(format!("{}.png", known.name));
     Plot::write_panels(&chart, &found.panels)?;
-    let reproduced = Reproduced {
+    let reproduced = ReproducedMachine {
         name: known.name,
-        seed: args.seed,
+        seed,
         theirs: known.theirs,
         rows: &found.rows,
         verdict: &found.verdict,
         chart: chart.display().to_string(),
         seconds: start.elapsed().as_secs_f64(),
     };
-    write_whole(&dir.join(super::RESULT), &serde_json::to_vec_pretty(&reproduced)?)?;
-    if args.json {
+    write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&reproduced)?)?;
+    if is_json {
         return output::json(&reproduced);
     }
     output::line(output::table(found.header, found.rows.iter().map(Row::cells).collect()))?;
@@ -177,7 +185,7 @@ fn verdict(rows: &[Row]) -> String {
     )
 }
 
-fn ising(looking: &mut Looking) -> Result<Found> {
+fn ising(looking: &mut Looking) -> Result<MachineResult> {
     const SIDES: [usize; 4] = [8, 16, 32, 64];
     let steps = (0..18).map(|i| 1.6 + 0.1 * f64::from(i));
     let mut temperatures: Vec<f64> =
@@ -262,10 +270,10 @@ fn ising(looking: &mut Looking) -> Result<Found> {
         ),
         panel("Binder's cumulant of the Ising model", "U", Vec::new(), &|m| m.binder),
     ];
-    Ok(Found { header: &["of the Ising model", "ours", "exact"], rows, panels, verdict })
+    Ok(MachineResult { header: &["of the Ising model", "ours", "exact"], rows, panels, verdict })
 }
 
-fn spin_glass(looking: &mut Looking) -> Result<Found> {
+fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
     const GLASSES: [(usize, u64, f64); 5] =
         [(16, 1, -342.0), (16, 2, -350.0), (16, 3, -352.0), (32, 1, -1396.0), (32, 2, -1372.0)];
     const READS: usize = 1024;
@@ -329,10 +337,10 @@ fn spin_glass(looking: &mut Looking) -> Result<Found> {
         series: successes,
     }];
     let header = &["glass", "lowest energy", "optimum", "annealing, 99 %", "tempering"];
-    Ok(Found { header, rows, panels, verdict })
+    Ok(MachineResult { header, rows, panels, verdict })
 }
 
-fn hopfield_capacity(looking: &mut Looking) -> Result<Found> {
+fn hopfield_capacity(looking: &mut Looking) -> Result<MachineResult> {
     const LOADS: [f64; 10] = [0.05, 0.08, 0.1, 0.11, 0.12, 0.13, 0.138, 0.15, 0.16, 0.17];
     const SIZES: [usize; 2] = [250, 1000];
     const CUES: usize = 100;
@@ -394,11 +402,11 @@ fn hopfield_capacity(looking: &mut Looking) -> Result<Found> {
                    and a thousand units lose them gradually"
         .to_owned();
     let header = &["load", "overlap, 1000 units", "theory", "held (above 0.9)"];
-    Ok(Found { header, rows, panels, verdict })
+    Ok(MachineResult { header, rows, panels, verdict })
 }
 
 /// φ(A, B, C)·φ(A, D): the temperature is the power 1/T of the potentials.
-fn cliques(looking: &mut Looking) -> Result<Found> {
+fn cliques(looking: &mut Looking) -> Result<MachineResult> {
     const TEMPERATURES: [f64; 7] = [0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
     const CHAINS: u64 = 16;
     const ABC: [f64; 8] = [1.0, 2.0, 0.5, 3.0, 4.0, 0.25, 1.5, 6.0];
@@ -467,5 +475,5 @@ fn cliques(looking: &mut Looking) -> Result<Found> {
         series,
     }];
     let verdict = verdict(&rows);
-    Ok(Found { header: &["marginal", "sampled", "exact"], rows, panels, verdict })
+    Ok(MachineResult { header: &["marginal", "sampled", "exact"], rows, panels, verdict })
 }

@@ -1,9 +1,13 @@
 //! `dbn reproduce`
+//!
+//! Where sizes and rates are searched for, the search goes on where it was: its trials lie in a file, and what proves best learns from
+//! all cases.
 
 mod experiments;
 mod machines;
-mod search;
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,18 +15,21 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
 use candle_dbn::estimate::likelihood::{Likelihood, Value, Verdict};
 use candle_dbn::recipe::quoted;
-use candle_dbn::{Evaluation, Model, Recipe, Run};
-use indicatif::MultiProgress;
+use candle_dbn::training::Command;
+use candle_dbn::training::search::{RecipeSearch, SearchObserver, SearchOptions, Trial};
+use candle_dbn::{Error, Evaluation, Model, Recipe, Run};
+use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
-use crate::commands::evaluate::likelihood::{self, Plan};
+use self::machines::RESULT;
+use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
-use crate::interrupt::Stopped;
+use crate::interrupt::{self, Stopped};
 use crate::output::Usage;
-use crate::{inputs, output};
+use crate::{inputs, output, progress};
 
 /// Repeat a published experiment, and print its number beside the published one
 #[derive(Debug, clap::Args)]
@@ -52,9 +59,6 @@ pub struct Reproduce {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
-
-/// The file in which a finished reproduction lies.
-const RESULT: &str = "reproduced.json";
 
 /// What a reproduction came to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -135,7 +139,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         return Ok(());
     };
     if let Some(known) = machines::KNOWN.iter().find(|known| known.name == name) {
-        return machines::run(known, args, bars);
+        return machines::run(known, args.seed, args.out.as_deref(), args.json, bars);
     }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let known = machines::KNOWN.iter().map(|known| known.name);
@@ -159,7 +163,7 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     } else {
         let clock = Instant::now();
         if experiment.is_chosen {
-            search::choose(&dir, recipe, args.budget, bars)?;
+            choose_sizes(&dir, recipe, args.budget, bars)?;
         } else if !Run::open(&dir).is_ok_and(|run| run.is_finished()) {
             learn(experiment, &data, args.seed, &dir, bars, quiet)?;
         }
@@ -202,8 +206,8 @@ fn read(path: &Path, asked: (&String, &String, u64)) -> Result<Option<Reproduced
     if !path.exists() {
         return Ok(None);
     }
-    let found: Reproduced = serde_json::from_slice(&std::fs::read(path)?)
-        .with_context(|| path.display().to_string())?;
+    let found: Reproduced =
+        serde_json::from_slice(&fs::read(path)?).with_context(|| path.display().to_string())?;
     let holds = (&found.name, &found.data, found.seed);
     ensure!(
         holds == asked,
@@ -235,7 +239,7 @@ fn check_run(dir: &Path, experiment: &Experiment, asked: &Recipe) -> Result<()> 
         of(&found)
     );
     let is_ours = match experiment.is_chosen {
-        true => dir.join(search::TRIED).exists(),
+        true => dir.join(TRIED).exists(),
         false => found.completes(asked),
     };
     ensure!(
@@ -360,7 +364,7 @@ fn likelihood_of(
     output::note(words.join(" "));
     let args: Evaluate = parsed(&words)?;
     let model = Model::load(dir, &Device::Cpu)?;
-    let plan = Plan::of(&args.likelihood, args.seed);
+    let plan = LikelihoodPlan::of(&args.likelihood, args.seed);
     likelihood::find(&evaluate::resolve(&args, model)?, &plan, bars)
 }
 
@@ -375,4 +379,139 @@ fn best(found: &Likelihood) -> Option<Value> {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| anyhow!("{path:?}: the path is not UTF-8"))
+}
+
+/// The file that remembers what has been tried: a trial a line.
+pub const TRIED: &str = "tried.jsonl";
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+struct Tried<T> {
+    /// Recipe, data and seed.
+    of: String,
+    #[serde(flatten)]
+    trial: T,
+}
+
+/// Leaves in `dir` a model that was trained on all cases but those held out, in the way that proved best within `budget` seconds,
+/// and what was tried in `tried.jsonl`.
+fn choose_sizes(dir: &Path, recipe: Recipe, budget: u64, bars: &MultiProgress) -> Result<()> {
+    let of = format!("{} of {}, seed {}", recipe.name, recipe.data.source, recipe.seed);
+    let dataset = inputs::load_data(&recipe)?;
+    let options = SearchOptions { budget: budget as f64, ..SearchOptions::default() };
+    let mut search = RecipeSearch::new(recipe, dataset, options)?;
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let _caught = interrupt::catch()?;
+    search.trials = read_trials(dir, &of)?;
+    let mut trials = Trials { dir, of, budget, bars, bar: None };
+    let best = search.run(&mut trials)?.ok_or_else(stopped)?;
+    let recipe = search.recipe(best)?;
+    let mut whole = recipe.clone();
+    whole.data.learn_validation = true;
+    if Run::open(dir)
+        .is_ok_and(|run| run.is_finished() && run.recipe().ok().as_ref() == Some(&whole))
+    {
+        return Ok(());
+    }
+    let keys = search.options.settings(best).join(" ");
+    output::note(format!("chosen; from all cases but those held out: {keys}"));
+    let bar = progress::spinner(bars, "learning from all cases");
+    match search.learn(&whole, &mut trials) {
+        Ok(model) => keep(dir, &whole, &model.ok_or_else(stopped)?)?,
+        // Where learning diverges with the cases for validation, it is done without them.
+        Err(error @ Error::Diverged { .. }) => {
+            output::note(format!("{error}; so without the cases for validation"));
+            let model = search.learn(&recipe, &mut trials)?;
+            keep(dir, &recipe, &model.ok_or_else(stopped)?)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Shows what is tried, and adds it to the file.
+struct Trials<'a> {
+    dir: &'a Path,
+    of: String,
+    budget: u64,
+    bars: &'a MultiProgress,
+    bar: Option<ProgressBar>,
+}
+
+impl SearchObserver for Trials<'_> {
+    fn begin(&mut self, spent: f64, settings: &[String]) {
+        let bar = progress::spinner(self.bars, "choosing");
+        bar.set_message(format!("{spent:.0} of {} s: {}", self.budget, settings.join(" ")));
+        self.bar = Some(bar);
+    }
+
+    fn step(&mut self) -> Command {
+        if interrupt::is_asked() { Command::Stop } else { Command::Continue }
+    }
+
+    fn trial(&mut self, trial: &Trial) -> candle_dbn::Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        output::note(format!(
+            "{:.3} on validation, {:.1} s: {}",
+            trial.validation,
+            trial.seconds,
+            trial.settings.join(" ")
+        ));
+        let path = self.dir.join(TRIED);
+        let written = serde_json::to_string(&Tried { of: self.of.clone(), trial })
+            .map_err(std::io::Error::from)
+            .and_then(|line| {
+                let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+                file.write_all((line + "\n").as_bytes())
+            });
+        written.map_err(|error| Error::io(&path, error))
+    }
+}
+
+/// What earlier processes have tried of recipe, data and seed `of`. Errors where the file holds anything else.
+fn read_trials(dir: &Path, of: &str) -> Result<Vec<Trial>> {
+    let path = dir.join(TRIED);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    // A killed process may have left half a line.
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let mut trials = Vec::new();
+    for (i, line) in whole.lines().enumerate() {
+        let tried: Tried<Trial> = serde_json::from_str(line).with_context(|| {
+            let place = format!("{}: line {}", path.display(), i + 1);
+            format!("{place}: expected a trial of this version (choose another --out)")
+        })?;
+        ensure!(
+            tried.of == of,
+            "{}: expected trials of {of}, found {} (choose another --out)",
+            path.display(),
+            tried.of
+        );
+        trials.push(tried.trial);
+    }
+    if whole.len() < text.len() {
+        write_whole(&path, whole.as_bytes())?;
+    }
+    Ok(trials)
+}
+
+/// Makes `dir` a run whose model is this one.
+fn keep(dir: &Path, recipe: &Recipe, model: &Model) -> Result<()> {
+    for name in ["recipe.toml", "config.json", "model.safetensors"] {
+        let path = dir.join(name);
+        if path.exists() {
+            fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    let (_, _claim) = Run::create(dir, recipe)?;
+    Ok(model.save(dir)?)
+}
+
+fn stopped() -> anyhow::Error {
+    Stopped("the same command goes on with what has not been done yet".into()).into()
 }

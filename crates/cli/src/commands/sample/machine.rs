@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use candle_boltzmann::{Estimate, Graph, Measurement, Start, Walk};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use candle_dbn::viz::{Mark, Plot, Series};
 use clap::ValueEnum;
@@ -14,7 +14,6 @@ use rbm_core::state::write_whole;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
-use super::Sample;
 use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress, tables};
@@ -88,108 +87,135 @@ struct Sampled<'a> {
     seconds: f64,
 }
 
+/// How a machine is measured.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Machines")]
+pub struct MachineOptions {
+    /// Temperatures of a machine by name or in a file [default: 1]
+    #[arg(long, value_name = "T,...", value_delimiter = ',')]
+    pub temperature: Vec<f64>,
+    /// What to measure
+    #[arg(
+        long,
+        value_name = "WHAT,...",
+        value_delimiter = ',',
+        default_value = "energy,heat-capacity,magnetisation,susceptibility,binder"
+    )]
+    pub measure: Vec<Observable>,
+    /// Independent chains of a machine: errors come from the spread between them
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=100_000),
+        )]
+    pub chains: u32,
+    /// Sweeps before anything is measured; the first half of them cools down [default: a fifth of --sweeps]
+    #[arg(long, value_name = "N")]
+    pub burn_in: Option<u32>,
+    /// Start the chains of a machine with all units alike, not at random: for temperatures at which it orders
+    #[arg(long)]
+    pub ordered: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl MachineOptions {
+    /// Whether anything was said that has a meaning for machines alone.
+    pub fn is_given(&self) -> bool {
+        !self.temperature.is_empty() || self.burn_in.is_some() || self.ordered || self.json
+    }
+}
+
 /// Whether a machine is sampled and no network: a name such as `ising:4x4`, or a file.
-pub fn is_meant(args: &Sample) -> bool {
-    args.run.to_str().is_some_and(Graph::is_name) || args.run.is_file()
+pub fn is_meant(run: &Path) -> bool {
+    run.to_str().is_some_and(Graph::is_name) || run.is_file()
 }
 
-/// Prints a row for each temperature, and writes pictures and configurations where there is a folder for them.
-pub fn run(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
-    check(args)?;
-    let Some(model) = args.run.to_str() else {
-        return Err(Usage::of(anyhow!("{}: expected a path that is UTF-8", args.run.display())));
-    };
-    let graph = inputs::graph(model)?;
-    let units = graph.units.width();
-    if units.saturating_mul(args.chains as usize) > MOST {
-        let most = MOST / units;
-        let error = anyhow!("--chains {}: expected at most {most} of {units} units", args.chains);
-        return Err(Usage::of(error));
-    }
-    let sweeps = args.sweeps.unwrap_or(SWEEPS);
-    if (sweeps as usize).saturating_mul(args.chains as usize) > MOST_MEASURED {
-        let most = MOST_MEASURED / args.chains as usize;
-        return Err(Usage::of(anyhow!(
-            "--sweeps {sweeps}: expected at most {most} of {} chains",
-            args.chains
-        )));
-    }
-    let temperatures = if args.temperature.is_empty() { &[1.0][..] } else { &args.temperature };
-    if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
-        return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
-    }
-    if let Some(dir) = &args.out {
-        std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
-        output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], args.force)?;
-    }
-    let walk = Walk {
-        chains: args.chains as usize,
-        burn_in: args.burn_in.unwrap_or(sweeps / 5) as usize,
-        sweeps: sweeps as usize,
-        start: if args.ordered { Start::Alike } else { Start::Even },
-    };
-    let each = walk.burn_in + walk.sweeps;
-    let bar = progress::bar(bars, (each * temperatures.len()) as u64);
-    let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
-    let device = args.place.find()?;
-    let (mut measured, mut configurations) = (Vec::new(), Vec::new());
-    for (i, &temperature) in temperatures.iter().enumerate() {
-        let (row, now) = graph.measure(temperature, &walk, &device, rng, |done| {
-            bar.set_position((i * each + done) as u64);
-            !interrupt::is_asked()
-        })?;
-        if interrupt::is_asked() {
-            bar.finish_and_clear();
-            return Err(Stopped("nothing was written".to_owned()).into());
-        }
-        measured.push(row);
-        configurations.push(now);
-    }
-    bar.finish_and_clear();
-    let sampled = Sampled {
-        model,
-        units: graph.sites(),
-        edges: graph.edges.len(),
-        chains: args.chains,
-        burn_in: walk.burn_in as u32,
-        sweeps,
-        seed: args.seed,
-        measurements: &measured,
-        seconds: start.elapsed().as_secs_f64(),
-    };
-    warn(&measured);
-    if args.json {
-        output::json(&sampled)?;
-    } else {
-        output::line(table(args, &measured))?;
-    }
-    if let Some(dir) = &args.out {
-        let written = write(dir, args, &graph, &sampled, &configurations)?;
-        if !args.json {
-            written.into_iter().try_for_each(output::line)?;
-        }
-    }
-    Ok(())
+/// What is sampled.
+pub struct MachineSampling<'a> {
+    pub model: &'a str,
+    pub options: &'a MachineOptions,
+    pub sweeps: Option<u32>,
+    pub seed: u64,
+    pub out: Option<&'a Path>,
+    pub force: bool,
+    pub device: Device,
 }
 
-/// Errors for options that mean something for networks alone.
-fn check(args: &Sample) -> Result<()> {
-    let given = [
-        ("--from", args.from.is_some()),
-        ("--clamp", args.clamp.is_some()),
-        ("--label", !args.label.is_empty()),
-        ("--count", args.count.is_some()),
-        ("--animate", args.animate.is_some()),
-        ("--tempered", args.tempered),
-        ("--binary", args.binary),
-        ("--fasta", args.fasta),
-    ];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => Err(Usage::of(anyhow!(
-            "{option}: expected of a network, found the machine {}",
-            args.run.display()
-        ))),
-        None => Ok(()),
+impl MachineSampling<'_> {
+    /// Prints a row for each temperature, and writes pictures and configurations where there is a folder for them.
+    pub fn run(&self, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+        let Self { model, options, .. } = *self;
+        let graph = inputs::graph(model)?;
+        let units = graph.units.width();
+        if units.saturating_mul(options.chains as usize) > MOST {
+            let most = MOST / units;
+            let error =
+                anyhow!("--chains {}: expected at most {most} of {units} units", options.chains);
+            return Err(Usage::of(error));
+        }
+        let sweeps = self.sweeps.unwrap_or(SWEEPS);
+        if (sweeps as usize).saturating_mul(options.chains as usize) > MOST_MEASURED {
+            let most = MOST_MEASURED / options.chains as usize;
+            return Err(Usage::of(anyhow!(
+                "--sweeps {sweeps}: expected at most {most} of {} chains",
+                options.chains
+            )));
+        }
+        let temperatures =
+            if options.temperature.is_empty() { &[1.0][..] } else { &options.temperature };
+        if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
+            return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
+        }
+        if let Some(dir) = self.out {
+            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+            output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
+        }
+        let walk = Walk {
+            chains: options.chains as usize,
+            burn_in: options.burn_in.unwrap_or(sweeps / 5) as usize,
+            sweeps: sweeps as usize,
+            start: if options.ordered { Start::Alike } else { Start::Even },
+        };
+        let each = walk.burn_in + walk.sweeps;
+        let bar = progress::bar(bars, (each * temperatures.len()) as u64);
+        let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
+        let (mut measured, mut configurations) = (Vec::new(), Vec::new());
+        for (i, &temperature) in temperatures.iter().enumerate() {
+            let (row, now) = graph.measure(temperature, &walk, &self.device, rng, |done| {
+                bar.set_position((i * each + done) as u64);
+                !interrupt::is_asked()
+            })?;
+            if interrupt::is_asked() {
+                bar.finish_and_clear();
+                return Err(Stopped("nothing was written".to_owned()).into());
+            }
+            measured.push(row);
+            configurations.push(now);
+        }
+        bar.finish_and_clear();
+        let sampled = Sampled {
+            model,
+            units: graph.sites(),
+            edges: graph.edges.len(),
+            chains: options.chains,
+            burn_in: walk.burn_in as u32,
+            sweeps,
+            seed: self.seed,
+            measurements: &measured,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        warn(&measured);
+        if options.json {
+            output::json(&sampled)?;
+        } else {
+            output::line(table(options, &measured))?;
+        }
+        if let Some(dir) = self.out {
+            let written = write(dir, options, &graph, &sampled, &configurations)?;
+            if !options.json {
+                written.into_iter().try_for_each(output::line)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -206,15 +232,15 @@ fn warn(measured: &[Measurement]) {
     }
 }
 
-fn table(args: &Sample, measured: &[Measurement]) -> String {
+fn table(options: &MachineOptions, measured: &[Measurement]) -> String {
     let mut header = vec!["T"];
-    header.extend(args.measure.iter().map(|observable| observable.name()));
+    header.extend(options.measure.iter().map(|observable| observable.name()));
     header.extend(["τ of E", "τ of |m|", "R̂"]);
     let rows = measured.iter().map(|row| {
         let time = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.1}"));
         let r_hat = row.r_hats.into_iter().flatten().reduce(f64::max);
         let mut cells = vec![row.temperature.to_string()];
-        cells.extend(args.measure.iter().map(|observable| shown(observable.of(row))));
+        cells.extend(options.measure.iter().map(|observable| shown(observable.of(row))));
         cells.extend(row.autocorrelation_times.map(time));
         cells.push(r_hat.map_or("–".to_owned(), |r| format!("{r:.3}")));
         cells
@@ -235,7 +261,7 @@ fn shown(Estimate { value, error }: Estimate) -> String {
 /// Numbers as JSON, the chains' last configurations, pictures of one for each temperature, and charts.
 fn write(
     dir: &Path,
-    args: &Sample,
+    options: &MachineOptions,
     graph: &Graph,
     sampled: &Sampled,
     configurations: &[Tensor],
@@ -273,7 +299,7 @@ fn write(
         written.push("samples.png");
     }
     if sampled.measurements.len() > 1 {
-        let panels: Vec<Plot> = args.measure.iter().map(|what| panel(*what, sampled)).collect();
+        let panels: Vec<Plot> = options.measure.iter().map(|what| panel(*what, sampled)).collect();
         Plot::write_panels(path("measured.png"), &panels)?;
         written.push("measured.png");
     }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
-use candle_dbn::network::conditional_sampler::{Condition, ConditionalSampler};
+use candle_dbn::network::inference::{Condition, ConditionalSampler};
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
@@ -19,7 +19,7 @@ use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
 use rbm_core::{Rbm, Rng, Rows, Units};
 
-use self::machine::Observable;
+use self::machine::{MachineOptions, MachineSampling};
 use self::mask::Keep;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
@@ -82,31 +82,8 @@ pub struct Sample {
     /// Sweeps: with --tempered the most of them, to burn in and to sample [default: 5000]; of a machine those measured [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000_000))]
     pub sweeps: Option<u32>,
-    /// Temperatures of a machine by name or in a file [default: 1]
-    #[arg(long, value_name = "T,...", value_delimiter = ',', help_heading = "Machines")]
-    pub temperature: Vec<f64>,
-    /// What to measure
-    #[arg(
-        long,
-        value_name = "WHAT,...",
-        value_delimiter = ',',
-        help_heading = "Machines",
-        default_value = "energy,heat-capacity,magnetisation,susceptibility,binder"
-    )]
-    pub measure: Vec<Observable>,
-    /// Independent chains of a machine: errors come from the spread between them
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=100_000),
-        help_heading = "Machines")]
-    pub chains: u32,
-    /// Sweeps before anything is measured; the first half of them cools down [default: a fifth of --sweeps]
-    #[arg(long, value_name = "N", help_heading = "Machines")]
-    pub burn_in: Option<u32>,
-    /// Start the chains of a machine with all units alike, not at random: for temperatures at which it orders
-    #[arg(long, help_heading = "Machines")]
-    pub ordered: bool,
-    /// Print one JSON object
-    #[arg(long, help_heading = "Machines")]
-    pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineOptions,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -166,10 +143,10 @@ const MOST: usize = 1_000_000;
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let mut rng = Rng::new(args.seed);
-    if machine::is_meant(args) {
-        return machine::run(args, bars, &mut rng);
+    if machine::is_meant(&args.run) {
+        return sample_machine(args, bars, &mut rng);
     }
-    if !args.temperature.is_empty() || args.burn_in.is_some() || args.ordered || args.json {
+    if args.machine.is_given() {
         let error = "--temperature, --burn-in, --ordered, --json: expected with a machine, such as ising:32x32";
         return Err(Usage::of(anyhow!("{error}, found the run {}", args.run.display())));
     }
@@ -185,6 +162,39 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Averages of a machine by name or in a file.
+fn sample_machine(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+    let of_networks = [
+        ("--from", args.from.is_some()),
+        ("--clamp", args.clamp.is_some()),
+        ("--label", !args.label.is_empty()),
+        ("--count", args.count.is_some()),
+        ("--animate", args.animate.is_some()),
+        ("--tempered", args.tempered),
+        ("--binary", args.binary),
+        ("--fasta", args.fasta),
+    ];
+    if let Some((option, _)) = of_networks.into_iter().find(|(_, is_given)| *is_given) {
+        let found = args.run.display();
+        return Err(Usage::of(anyhow!(
+            "{option}: expected of a network, found the machine {found}"
+        )));
+    }
+    let Some(model) = args.run.to_str() else {
+        return Err(Usage::of(anyhow!("{}: expected a path that is UTF-8", args.run.display())));
+    };
+    let sampling = MachineSampling {
+        model,
+        options: &args.machine,
+        sweeps: args.sweeps,
+        seed: args.seed,
+        out: args.out.as_deref(),
+        force: args.force,
+        device: args.place.find()?,
+    };
+    sampling.run(bars, rng)
 }
 
 /// What is sampled from, and how: the arguments, looked up.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use candle_dbn::recipe::{Classifier, StageKind};
+use candle_dbn::recipe::{ClassifierRecipe, StageKind};
 use candle_dbn::training::{Command, Observer, StageStart, Step};
 use candle_dbn::{Recipe, Training};
 use rbm_core::Schedule;
@@ -37,7 +37,7 @@ pub fn run(mut training: Training) -> Result<()> {
         * recipe.stages().into_iter().map(|work| batch_of(&recipe, work)).max().unwrap_or(1);
     training.train = training.train.limited(few)?;
     training.recipe = shortened(&recipe);
-    let mut tried = Tried { stages: Vec::new(), last: Instant::now() };
+    let mut tried = StepTimer { stages: Vec::new(), last: Instant::now() };
     let _caught = interrupt::catch()?;
     training.run(&mut tried)?;
     if interrupt::is_asked() {
@@ -46,7 +46,7 @@ pub fn run(mut training: Training) -> Result<()> {
     let mut total = Duration::ZERO;
     let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
         let learned = match (work, &recipe.classifier) {
-            (StageKind::Classifier, Some(Classifier { train_on: Some(count), .. })) => *count,
+            (StageKind::Classifier, Some(ClassifierRecipe { train_on: Some(count), .. })) => *count,
             _ => cases,
         };
         let (epochs, batches) = (recipe.epochs_of(work), learned.div_ceil(batch_of(&recipe, work)));
@@ -129,12 +129,12 @@ impl Took {
 }
 
 /// Measures every step.
-struct Tried {
+struct StepTimer {
     stages: Vec<Took>,
     last: Instant,
 }
 
-impl Observer for Tried {
+impl Observer for StepTimer {
     fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
         let (name, shape) = (stage.name.clone(), stage.shape.clone());
         self.stages.push(Took { name, shape, seconds: Vec::new() });

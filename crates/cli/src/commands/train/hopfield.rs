@@ -7,33 +7,28 @@ use candle_boltzmann::hopfield::{End, Hopfield, Memory, Rule, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 
-use super::Train;
 use crate::commands::recall::FILE;
-use crate::inputs::{self, Patterns};
-use crate::output::{self, Usage};
+use crate::inputs::{self, DataOptions, Patterns};
+use crate::output;
 
 /// The most patterns in the picture.
 const PICTURED: usize = 100;
 
+/// What is stored, how and where.
+pub struct Storing<'a> {
+    pub data: Option<&'a str>,
+    pub data_options: &'a DataOptions,
+    pub rule: Rule,
+    pub out: Option<&'a Path>,
+    pub pictures: bool,
+}
+
 /// Stores the cases, and says how many of them are stable.
-pub fn run(args: &Train) -> Result<()> {
-    let without_meaning = [
-        ("--recipe", args.recipe.is_some()),
-        ("--set", !args.settings.is_empty()),
-        ("--layers", !args.layers.is_empty()),
-        ("--visible", args.visible.is_some()),
-        ("--resume", args.resume.is_some()),
-        ("--dry-run", args.dry_run),
-        ("--standardise", args.standardise),
-        ("--min-max", args.min_max),
-    ];
-    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Usage::of(anyhow!("{option}: has no meaning for a Hopfield network")));
-    }
-    let rule: Rule = args.rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
-    let source = args.data.as_deref().unwrap_or("digits");
-    let Patterns { patterns, image } = inputs::patterns(source, &args.data_options)?;
-    let dir = args.out.clone().unwrap_or_else(|| free_folder(source));
+pub fn run(args: &Storing) -> Result<()> {
+    let rule = args.rule;
+    let source = args.data.unwrap_or("digits");
+    let Patterns { patterns, image } = inputs::patterns(source, args.data_options)?;
+    let dir = args.out.map(Path::to_owned).unwrap_or_else(|| free_folder(source));
     std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
     output::check_free(&[dir.join(FILE)], false)
         .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
@@ -41,7 +36,7 @@ pub fn run(args: &Train) -> Result<()> {
     let memory = Memory { network, patterns, rule, image };
     memory.save(dir.join(FILE))?;
     let Memory { network, patterns, .. } = &memory;
-    if !args.no_pictures {
+    if args.pictures {
         let shown: Vec<f64> = patterns.iter().take(PICTURED).flatten().copied().collect();
         let count = patterns.len().min(PICTURED);
         let tiles =

@@ -20,6 +20,7 @@ use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 
 use self::finish::Looks;
+use self::hopfield::Storing;
 use crate::commands::recipe::{is_built_in, is_file, named_or_file};
 use crate::inputs::{self, DataOptions, Where};
 use crate::interrupt::{self, Stopped};
@@ -159,8 +160,33 @@ fn long_help_of_train() -> String {
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     match args.model {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
-        Kind::Hopfield => hopfield::run(args),
+        Kind::Hopfield => store(args),
     }
+}
+
+/// Stores the cases in a Hopfield network.
+fn store(args: &Train) -> Result<()> {
+    let without_meaning = [
+        ("--recipe", args.recipe.is_some()),
+        ("--set", !args.settings.is_empty()),
+        ("--layers", !args.layers.is_empty()),
+        ("--visible", args.visible.is_some()),
+        ("--resume", args.resume.is_some()),
+        ("--dry-run", args.dry_run),
+        ("--standardise", args.standardise),
+        ("--min-max", args.min_max),
+    ];
+    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Usage::of(anyhow!("{option}: has no meaning for a Hopfield network")));
+    }
+    let rule = args.rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
+    hopfield::run(&Storing {
+        data: args.data.as_deref(),
+        data_options: &args.data_options,
+        rule,
+        out: args.out.as_deref(),
+        pictures: !args.no_pictures,
+    })
 }
 
 /// What is trained: the arguments, looked up.
@@ -442,7 +468,7 @@ fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(last) = recipe.layers.last().filter(|_| !args.layers.is_empty()).cloned() {
         let layer = |hidden: &String| -> Result<_> {
             let hidden = hidden.parse().context("--layers").map_err(Usage::of)?;
-            Ok(candle_dbn::recipe::Layer { hidden, ..last.clone() })
+            Ok(candle_dbn::recipe::LayerRecipe { hidden, ..last.clone() })
         };
         recipe.layers = args.layers.iter().map(layer).collect::<Result<_>>()?;
     }

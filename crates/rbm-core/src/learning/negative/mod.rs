@@ -5,24 +5,16 @@ use candle_core::Tensor;
 use crate::state::{State, get};
 use crate::{Averages, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
 
-mod conditional;
 mod contrastive;
+mod discriminative;
 mod exact;
-mod fast;
-mod hybrid;
-mod mean_field;
-mod persistent;
 mod tempered;
 mod trajectory;
 
-pub use conditional::Conditional;
-pub use contrastive::ContrastiveDivergence;
+pub use contrastive::{ContrastiveDivergence, FastPersistent, MeanField, Persistent};
+pub use discriminative::{Conditional, Hybrid};
 pub use exact::Exact;
-pub use fast::FastPersistent;
-pub use hybrid::Hybrid;
-pub use mean_field::MeanField;
-pub use persistent::Persistent;
-pub use tempered::Tempered;
+pub use tempered::TemperedPersistent;
 pub use trajectory::{Decision, ParallelTrajectory};
 
 /// A source of the machine's own configurations ("fantasies") to learn against.

@@ -30,7 +30,7 @@ const REPLICAS: &str = "replicas";
 /// β = 0 is the machine of independent units with the data's means, which follow the mini-batches. Training has left
 /// equilibrium when replicas no longer come up from there, or when the traces at β = 1 say so ([`Traces`]).
 #[derive(Debug, Clone)]
-pub struct Tempered {
+pub struct TemperedPersistent {
     /// Sweeps between updates, at least 1.
     pub steps: usize,
     /// How many chains to run; 0 means as many as the first mini-batch has cases.
@@ -55,7 +55,7 @@ struct Climbing {
     silent: usize,
 }
 
-impl Tempered {
+impl TemperedPersistent {
     /// `steps` sweeps of `chains` chains between updates, with `levels` levels.
     pub fn new(steps: usize, chains: usize, levels: usize) -> Self {
         Self { steps, chains, levels, climbing: None, traces: Traces::default() }
@@ -129,7 +129,7 @@ impl Climbing {
     }
 }
 
-impl NegativePhase for Tempered {
+impl NegativePhase for TemperedPersistent {
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
         let climbing = match self.climbing.take() {
             Some(climbing) => climbing,
@@ -167,7 +167,7 @@ impl NegativePhase for Tempered {
     }
 }
 
-impl Stateful for Tempered {
+impl Stateful for TemperedPersistent {
     fn state(&self) -> State {
         let traces = with_prefix(TRACES, self.traces.state());
         let Some(climbing) = &self.climbing else { return traces.collect() };

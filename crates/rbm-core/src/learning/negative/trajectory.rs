@@ -37,7 +37,7 @@ pub struct ParallelTrajectory {
     pub freeze_below: f64,
     /// The overlap below which an update is undone.
     pub reject_below: f64,
-    ladder: Option<Ladder>,
+    ladder: Option<TrajectoryChains>,
     /// A state that has been put back and waits for the machine.
     restored: Option<State>,
     /// The machine before the update.
@@ -101,7 +101,7 @@ impl ParallelTrajectory {
             let what = "the chains of a trajectory";
             return Err(Error::invalid(what, expected.to_string(), found.to_string()));
         }
-        self.ladder = Some(Ladder::new(trajectory, hidden));
+        self.ladder = Some(TrajectoryChains::new(trajectory, hidden));
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl ParallelTrajectory {
 impl NegativePhase for ParallelTrajectory {
     fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
         if let Some(state) = self.restored.take() {
-            self.ladder = Some(Ladder::of(&state, rbm)?);
+            self.ladder = Some(TrajectoryChains::of(&state, rbm)?);
         }
         if self.ladder.is_none() {
             self.start(rbm, positive, rng)?;
@@ -205,7 +205,8 @@ impl NegativePhase for ParallelTrajectory {
 
 impl Stateful for ParallelTrajectory {
     fn state(&self) -> State {
-        let ladder = self.ladder.as_ref().map(Ladder::state).or_else(|| self.restored.clone());
+        let ladder =
+            self.ladder.as_ref().map(TrajectoryChains::state).or_else(|| self.restored.clone());
         ladder.into_iter().flatten().chain(with_prefix(TRACES, self.traces.state())).collect()
     }
 
@@ -225,7 +226,7 @@ const ENERGIES: &str = "free_energies";
 
 /// The chains and their ladder.
 #[derive(Debug)]
-pub(super) struct Ladder {
+pub(super) struct TrajectoryChains {
     pub(super) trajectory: Trajectory,
     /// `(chains, hidden)`.
     pub(super) hidden: Tensor,
@@ -256,7 +257,7 @@ fn check(name: &str, expected: usize, numbers: &[f64]) -> Result<()> {
     Err(Error::invalid(format!("state {name:?}"), expected, found))
 }
 
-impl Ladder {
+impl TrajectoryChains {
     /// Before the first step on `trajectory`.
     pub(super) fn new(trajectory: Trajectory, hidden: Tensor) -> Self {
         let acceptance = vec![1.0; trajectory.levels().len()];

@@ -6,7 +6,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 
 use super::{CompiledKernel, Number, allocate, contiguous, for_type, launch};
-use crate::ops::slices::{check_bias, check_same, counters};
+use crate::ops::cpu::{check_bias, check_same, counters};
 use crate::rng::Draw;
 
 /// `function` (`"sigmoid"`, `"softplus"`) of every number.

@@ -15,8 +15,8 @@ use candle_core::{
 };
 
 use super::{CompiledKernel, Number, allocate, contiguous, contiguous_mut, for_type, launch};
+use crate::ops::cpu::same_count;
 use crate::ops::outer::{MomentumStep, Outer, Representation};
-use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
 /// `"combine_square"`).
@@ -82,16 +82,20 @@ pub(in crate::ops) fn momentum_step(
     layout: &Layout,
 ) -> Result<()> {
     // candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
-    step.velocity.inplace_op1(&WithParameter { step, parameter: RefCell::new(parameter), layout })
+    step.velocity.inplace_op1(&CudaWithParameter {
+        step,
+        parameter: RefCell::new(parameter),
+        layout,
+    })
 }
 
-struct WithParameter<'a> {
+struct CudaWithParameter<'a> {
     step: &'a MomentumStep<'a>,
     parameter: RefCell<&'a mut CudaStorage>,
     layout: &'a Layout,
 }
 
-impl InplaceOp1 for WithParameter<'_> {
+impl InplaceOp1 for CudaWithParameter<'_> {
     fn name(&self) -> &'static str {
         "momentum-step"
     }
@@ -108,7 +112,7 @@ impl InplaceOp1 for WithParameter<'_> {
 }
 
 fn run_step<T: Number>(
-    with: &WithParameter,
+    with: &CudaWithParameter,
     velocity: &mut CudaStorage,
     velocity_layout: &Layout,
 ) -> Result<()> {

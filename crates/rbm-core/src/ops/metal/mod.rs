@@ -16,7 +16,7 @@ use candle_core::{
 use candle_metal_kernels::metal::{ComputeCommandEncoder, ComputePipeline};
 use objc2_metal::{MTLCompileOptions, MTLSize};
 
-use crate::ops::slices::{check_bias, check_same, counters};
+use crate::ops::cpu::{check_bias, check_same, counters};
 use crate::rng::{Draw, words};
 
 mod update;

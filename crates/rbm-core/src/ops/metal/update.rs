@@ -4,9 +4,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, InplaceOp1, Layout, MetalStorage, Result, Storage};
 
 use super::{Numbers, count, launch};
+use crate::ops::cpu::same_count;
 use crate::ops::outer::{MomentumStep, Representation};
 use crate::ops::reference::outer_sum;
-use crate::ops::slices::same_count;
 
 /// target ← keep·target + scale·term(source), with the term in the kernel's name (`"combine"`, `"combine_sign"`,
 /// `"combine_square"`).
@@ -59,17 +59,17 @@ pub(in crate::ops) fn momentum_step(
     layout: &Layout,
 ) -> Result<()> {
     // candle lends one tensor's memory at a time: the velocity's is borrowed while the parameter's is held.
-    step.velocity.inplace_op1(&WithParameter { step, parameter, layout })
+    step.velocity.inplace_op1(&MetalWithParameter { step, parameter, layout })
 }
 
-struct WithParameter<'a> {
+struct MetalWithParameter<'a> {
     step: &'a MomentumStep<'a>,
     /// Metal's kernels write through shared references; that it is held to be written is what matters.
     parameter: &'a MetalStorage,
     layout: &'a Layout,
 }
 
-impl InplaceOp1 for WithParameter<'_> {
+impl InplaceOp1 for MetalWithParameter<'_> {
     fn name(&self) -> &'static str {
         "momentum-step"
     }

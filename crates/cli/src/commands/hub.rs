@@ -1,13 +1,61 @@
-//! `dbn push`
+//! `dbn pull`, `dbn push` and `dbn data`
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use candle_dbn::hub::{ModelBundle, Push as Options, Pushed, Reference};
+use anyhow::{Result, bail};
+use candle_dbn::hub::{ModelBundle, PushOptions, Pushed, Reference, Snapshot};
+use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::{output, progress};
+
+/// Fetch a network from the Hub
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn pull me/mnist-dbn                     into the Hub's cache; prints the folder
+  dbn pull me/mnist-dbn@v2 --out models/m   a copy in a folder of your own
+  dbn embed me/mnist-dbn mnist/ --out f.npy every command that takes a model takes its name on the Hub
+With HF_HUB_OFFLINE=1 what was fetched before is used. Nothing in a repository is executed.")]
+pub struct Pull {
+    /// Which: user/name, or user/name@revision
+    #[arg(value_name = "USER/NAME")]
+    pub from: String,
+    /// A branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION", help_heading = "Hub")]
+    pub revision: Option<String>,
+    /// Copy it into this folder
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Replace a model that lies there
+    #[arg(long, requires = "out", help_heading = "Output")]
+    pub force: bool,
+}
+
+/// Fetches a model, and prints where it lies.
+pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
+    let reference = Reference::at(&args.from, args.revision.as_deref())?;
+    if let Some(out) = &args.out {
+        // A run is more than a model: it is not replaced by one.
+        if let Some(name) = RUNS.iter().find(|name| out.join(name).exists()) {
+            bail!("{}: a run lies there (it has a {name}); choose another --out", out.display());
+        }
+        let mut names = Snapshot::names().filter(|_| !args.force);
+        if let Some(name) = names.find(|name| out.join(name).exists()) {
+            bail!("{}: has a {name} already (replace it with --force)", out.display());
+        }
+    }
+    let snapshot = progress::hub(bars, "pull")?.pull(&reference)?;
+    // What cannot be read is not handed on.
+    candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?;
+    match &args.out {
+        Some(out) => {
+            snapshot.copy_to(out)?;
+            output::line(out.display().to_string())
+        }
+        None => output::line(snapshot.dir.display().to_string()),
+    }
+}
 
 /// Push a trained network to the Hub, with a model card made from its run
 #[derive(Debug, clap::Args)]
@@ -55,7 +103,7 @@ fn first_layers(text: &str) -> Result<Range<usize>, String> {
 }
 
 /// Pushes a run, or lists what would go.
-pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
+pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
     let reference = Reference::at(&args.to, args.revision.as_deref())?;
     let bundle = match &args.layers {
         Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
@@ -64,8 +112,11 @@ pub fn run(args: &Push, bars: &MultiProgress) -> Result<()> {
     if args.dry_run {
         return list(&bundle, &reference);
     }
-    let options =
-        Options { private: args.private, message: args.message.clone(), create_pr: args.create_pr };
+    let options = PushOptions {
+        private: args.private,
+        message: args.message.clone(),
+        create_pr: args.create_pr,
+    };
     let Pushed { commit, url, inline } =
         progress::hub(bars, "push")?.push(&reference, &bundle, &options)?;
     if let Some(bytes) = inline {
@@ -91,4 +142,21 @@ fn list(bundle: &ModelBundle, reference: &Reference) -> Result<()> {
         reference.repository(),
         reference.revision()
     ))
+}
+
+/// Fetch a data set from the Hub, and print the folder it lies in
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  dbn data mnist
+  dbn train mnist              found there, where no folder of that name is here
+It is fetched once, into the cache of the Hub (HF_HOME says where that is).")]
+pub struct Data {
+    /// Which
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(candle_dbn::hub::data::names()))]
+    pub name: String,
+}
+
+/// Fetches a data set, and prints where it lies.
+pub fn data(args: &Data, bars: &MultiProgress) -> Result<()> {
+    output::line(progress::hub(bars, "data")?.data(&args.name)?.display().to_string())
 }
