@@ -12,6 +12,7 @@ mod elimination;
 mod files;
 pub mod hopfield;
 pub mod lattice;
+pub mod learning;
 mod named;
 mod observables;
 mod uai;

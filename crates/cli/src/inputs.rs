@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::Graph;
 use candle_boltzmann::hopfield::{Hopfield, Rule};
+use candle_boltzmann::learning::Learner;
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
@@ -89,12 +90,19 @@ pub struct Patterns {
     pub image: Option<(usize, usize)>,
 }
 
+/// The file of a Boltzmann machine within its folder.
+pub const MACHINE: &str = "machine.safetensors";
+
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
     if let Some(source) = text.strip_prefix("hopfield:") {
         let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;
         let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
         return Ok(Graph { shape: image.map(|(height, width)| [height, width]), ..graph });
+    }
+    let learned = Path::new(text).join(MACHINE);
+    if learned.is_file() {
+        return Learner::load(&learned)?.graph().with_context(|| learned.display().to_string());
     }
     if Path::new(text).is_file() {
         return Ok(Graph::read(text)?);

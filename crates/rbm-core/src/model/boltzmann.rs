@@ -109,6 +109,22 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// [`Boltzmann::draw_rest`] at temperature 1, with some units held while the others are drawn given them. `rest` `(rows, rest)` has the
+    /// held units as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Boltzmann::draw_rest`].
+    fn draw_rest_held(
+        &self,
+        rest: &Tensor,
+        last: &Tensor,
+        free: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        keep_held(rest, &self.draw_rest(Some(rest), last, None, rng)?, free)
+    }
+
     /// Asks whether the machine is a distribution at all.
     ///
     /// # Errors
@@ -160,6 +176,11 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
             None => Ok(energy),
         }
     }
+}
+
+/// `drawn` where `free` is 1, `x` where it is 0; all of one shape.
+pub(super) fn keep_held(x: &Tensor, drawn: &Tensor, free: &Tensor) -> Result<Tensor> {
+    Ok(free.ne(0.0)?.where_cond(drawn, x)?)
 }
 
 /// Inverse temperatures of the couplings, and what the rest is told where they are weak.

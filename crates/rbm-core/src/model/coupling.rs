@@ -168,6 +168,8 @@ pub struct LateralUnits<'a> {
     pub bias: &'a Tensor,
     /// What each unit can be.
     pub support: &'a [Support],
+    /// 1 where a unit is drawn, 0 where it is held, `(rows, width)`; all are drawn where there is nothing.
+    pub free: Option<&'a Tensor>,
 }
 
 /// `x` `(rows, width)` after every unit has been drawn once, in the order of the columns, from p(x_i | inputs, all others) at
@@ -206,13 +208,15 @@ pub fn lateral_sweep(
     let state = Tensor::from_slice(&values, (rows, width), &Device::Cpu)?;
     let (said, weights) = (host(&ops::product(&state, &weights)?)?, host(&weights)?);
     let (inputs, bias) = (host(inputs)?, host(units.bias)?);
+    let free = units.free.map(host).transpose()?;
     let chance = host(&ops::uniform((rows, width), DType::F64, &Device::Cpu, rng)?)?;
     values.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, values)| {
         let (start, beta) = (row * width, betas[row]);
         let field = (0..width).map(|j| inputs[start + j] + bias[j] + beta * said[start + j]);
         let mut row = LateralRow { values, field: field.collect(), weights: &weights, beta };
+        let free = free.as_ref().map(|free| &free[start..start + width]);
         for support in units.support {
-            row.draw(support, &chance[start..start + width]);
+            row.draw(support, &chance[start..start + width], free);
         }
     });
     let drawn = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
@@ -228,10 +232,11 @@ struct LateralRow<'a> {
 }
 
 impl LateralRow<'_> {
-    fn draw(&mut self, support: &Support, chance: &[f64]) {
+    fn draw(&mut self, support: &Support, chance: &[f64], free: Option<&[f64]>) {
+        let is_free = |column: usize| free.is_none_or(|free| free[column] != 0.0);
         match &support.states {
             States::Values(values) => {
-                for column in support.columns.clone() {
+                for column in support.columns.clone().filter(|column| is_free(*column)) {
                     let field = self.field[column];
                     let logits = values.iter().map(|(value, ways)| field * value + ways);
                     let drawn = categorical(logits, chance[column]);
@@ -239,7 +244,8 @@ impl LateralRow<'_> {
                 }
             }
             States::OneOf(states) => {
-                for first in support.columns.clone().step_by((*states).max(1)) {
+                let sites = support.columns.clone().step_by((*states).max(1));
+                for first in sites.filter(|first| is_free(*first)) {
                     let logits = self.field[first..first + states].iter().copied();
                     let drawn = first + categorical(logits, chance[first]);
                     for column in first..first + states {

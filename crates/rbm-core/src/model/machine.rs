@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::boltzmann::keep_held;
 use super::coupling::{LateralUnits, lateral_sweep};
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
 use crate::ops::device::to_host;
@@ -278,6 +279,60 @@ impl Machine {
             _ => None,
         })
     }
+
+    /// The rest drawn anew, layer by layer; where `free` is 0 units stay as they were.
+    fn sweep(
+        &self,
+        rest: Option<&Tensor>,
+        last: &Tensor,
+        tempered: Option<Tempered>,
+        free: Option<&Tensor>,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let from_last = self.rest_inputs(last)?.detach();
+        let from_last = self.parts(0..self.first_of_last, &from_last)?;
+        // A layer of the rest that is coupled with no other is drawn whatever it was.
+        let mut now = match rest {
+            Some(rest) => self.parts(0..self.first_of_last, &rest.detach())?,
+            None if !self.has_interaction() => from_last.clone(),
+            None => {
+                let expected = "how the units were that are coupled with each other";
+                return Err(Error::invalid("a sweep", expected, "nothing"));
+            }
+        };
+        for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
+            let mut inputs = from_last[layer].clone();
+            if let Some(said) = self.said(0, &now, layer)? {
+                inputs = (inputs + said.detach())?;
+            }
+            if let Some(Tempered { field, betas }) = tempered {
+                let field = field.narrow(0, columns.start, columns.len())?;
+                inputs = ops::interpolate_inputs(&inputs, betas, &field)?;
+            }
+            let free = match free {
+                Some(free) => Some(free.narrow(1, columns.start, columns.len())?.contiguous()?),
+                None => None,
+            };
+            let drawn = match (self.lateral(layer), units.discrete()) {
+                (Some(weights), Some(discrete)) => {
+                    let betas = match &tempered {
+                        Some(tempered) => tempered.values()?,
+                        None => vec![1.0; inputs.dim(0)?],
+                    };
+                    let (bias, support) = (units.bias()?, discrete.support());
+                    let free = free.as_ref();
+                    let coupled = LateralUnits { weights, bias: &bias, support: &support, free };
+                    lateral_sweep(&now[layer], &inputs, &betas, coupled, rng)?
+                }
+                _ => units.sample(&inputs, rng)?,
+            };
+            now[layer] = match &free {
+                Some(free) => keep_held(&now[layer], &drawn, free)?,
+                None => drawn,
+            };
+        }
+        side_by_side(now)
+    }
 }
 
 /// The place of each number in `order`.
@@ -376,40 +431,18 @@ impl Boltzmann for Machine {
         tempered: Option<Tempered>,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        let from_last = self.rest_inputs(last)?.detach();
-        let from_last = self.parts(0..self.first_of_last, &from_last)?;
-        // A layer of the rest that is coupled with no other is drawn whatever it was.
-        let mut now = match rest {
-            Some(rest) => self.parts(0..self.first_of_last, &rest.detach())?,
-            None if !self.has_interaction() => from_last.clone(),
-            None => {
-                let expected = "how the units were that are coupled with each other";
-                return Err(Error::invalid("a sweep", expected, "nothing"));
-            }
-        };
-        for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
-            let mut inputs = from_last[layer].clone();
-            if let Some(said) = self.said(0, &now, layer)? {
-                inputs = (inputs + said.detach())?;
-            }
-            if let Some(Tempered { field, betas }) = tempered {
-                let field = field.narrow(0, columns.start, columns.len())?;
-                inputs = ops::interpolate_inputs(&inputs, betas, &field)?;
-            }
-            now[layer] = match (self.lateral(layer), units.discrete()) {
-                (Some(weights), Some(discrete)) => {
-                    let betas = match &tempered {
-                        Some(tempered) => tempered.values()?,
-                        None => vec![1.0; inputs.dim(0)?],
-                    };
-                    let (bias, support) = (units.bias()?, discrete.support());
-                    let coupled = LateralUnits { weights, bias: &bias, support: &support };
-                    lateral_sweep(&now[layer], &inputs, &betas, coupled, rng)?
-                }
-                _ => units.sample(&inputs, rng)?,
-            };
-        }
-        side_by_side(now)
+        self.sweep(rest, last, tempered, None, rng)
+    }
+
+    /// Each layer hears the held units of the others as they are, and units of its own one by one.
+    fn draw_rest_held(
+        &self,
+        rest: &Tensor,
+        last: &Tensor,
+        free: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        self.sweep(Some(rest), last, None, Some(free), rng)
     }
 
     fn binary_graph(&self) -> Result<Option<BinaryGraph>> {

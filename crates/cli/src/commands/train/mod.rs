@@ -1,5 +1,6 @@
 //! `dbn train`
 
+mod boltzmann;
 mod dry_run;
 mod finish;
 mod hopfield;
@@ -19,6 +20,7 @@ use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 
+use self::boltzmann::{Machine, Within};
 use self::finish::Looks;
 use self::hopfield::Storing;
 use crate::commands::recipe::{is_built_in, is_file, named_or_file};
@@ -67,10 +69,14 @@ pub struct Train {
     /// Train no classifier
     #[arg(long, help_heading = "Learning")]
     pub unsupervised: bool,
-    /// What to make of the data: a network of restricted Boltzmann machines; or a Hopfield network, which stores the cases as patterns of
-    /// −1 and 1 (dbn recall finds them again)
+    /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
+    /// layers, by the keys method (cd, pcd, exact, pseudo-likelihood), epochs, batch_size, sweeps, chains, learning_rate and l2 of --set; or
+    /// hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
+    /// Which layers of a Boltzmann machine are coupled within themselves
+    #[arg(long, value_name = "WHERE", default_value = "visible", help_heading = "Learning")]
+    pub couplings: Within,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
     #[arg(long, value_name = "RULE", default_value = "hebb", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
     pub rule: String,
@@ -112,6 +118,7 @@ pub struct Train {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     Dbn,
+    Bm,
     Hopfield,
 }
 
@@ -133,6 +140,7 @@ const TRAIN: &str = "Examples:
   dbn train table.csv --label-column species --drop id --missing gibbs
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
+  dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
   dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits
   dbn train --resume runs/mnist                   go on where it was stopped
 The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
@@ -160,8 +168,38 @@ fn long_help_of_train() -> String {
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     match args.model {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
+        Kind::Bm => learn_machine(args, bars),
         Kind::Hopfield => store(args),
     }
+}
+
+/// Trains one Boltzmann machine.
+fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
+    let without_meaning = [
+        ("--recipe", args.recipe.is_some()),
+        ("--resume", args.resume.is_some()),
+        ("--dry-run", args.dry_run),
+        ("--standardise", args.standardise),
+        ("--min-max", args.min_max),
+    ];
+    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
+        let error = anyhow!(
+            "{option}: has no meaning for a Boltzmann machine (the same command goes on where it was stopped)"
+        );
+        return Err(Usage::of(error));
+    }
+    let machine = Machine {
+        data: args.data.as_deref(),
+        data_options: &args.data_options,
+        visible: args.visible.as_deref(),
+        hidden: &args.layers,
+        within: args.couplings,
+        settings: &args.settings,
+        seed: args.seed,
+        out: args.out.as_deref(),
+        pictures: !args.no_pictures,
+    };
+    boltzmann::run(&machine, bars)
 }
 
 /// Stores the cases in a Hopfield network.

@@ -1,0 +1,633 @@
+//! Learning of Boltzmann machines with lateral couplings: among the visible units, among the hidden ones, between both.
+//!
+//! Ackley, Hinton, Sejnowski 1985: the gradient of the log-likelihood is −⟨∂E⟩ with the data clamped plus ⟨∂E⟩ of the free machine. Here
+//! it is taken by differentiating energies, so that it is the same for units of every discrete kind.
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig};
+use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::sampling::{AnnealingPath, Chains, Clamped, GraphChains};
+use rbm_core::state::{State, get};
+use rbm_core::{Checkpoint, Error, Gibbs, Kernel, Result, Rng, Rows, Units};
+use serde::{Deserialize, Serialize};
+
+use crate::Graph;
+
+/// The most configurations that are counted one by one.
+const MOST_COUNTED: u64 = 1 << 16;
+/// The largest parameter: one of it alone makes a state e^10000 times as probable as another.
+const MOST: f32 = 1e4;
+const MODEL: &str = "boltzmann";
+
+/// The layers and couplings of a machine that learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// The units of the data: Bernoulli, spin or Potts.
+    pub visible: Units,
+    /// Hidden units, or none.
+    pub hidden: Option<Units>,
+    /// Whether visible units are coupled with each other.
+    pub couples_visible: bool,
+    /// Whether hidden units are coupled with each other.
+    pub couples_hidden: bool,
+}
+
+/// Where the machine's own averages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Negative {
+    /// Chains that start at the data at every update.
+    Contrastive,
+    /// Chains that go on from update to update (Younes 1989, Tieleman 2008).
+    Persistent,
+    /// All configurations, where there are at most 2¹⁶.
+    Exact,
+    /// None: each unit is predicted from all others (Besag 1975). For machines without hidden units; deterministic, and convex.
+    PseudoLikelihood,
+}
+
+/// How to learn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learning {
+    /// Where the machine's own averages come from.
+    pub negative: Negative,
+    /// Times through the data.
+    pub epochs: usize,
+    /// Cases between updates.
+    pub batch_size: usize,
+    /// Of the first epoch; it falls to a tenth over the training.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub l2: f64,
+    /// Sweeps of the chains between updates, and of hidden units that are coupled with each other given the data.
+    pub sweeps: usize,
+    /// Persistent chains.
+    pub chains: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// A machine in training: what goes on is all in here.
+#[derive(Debug)]
+pub struct Learner {
+    shape: Shape,
+    learning: Learning,
+    machine: Machine,
+    /// Chains of the free machine, `(chains, rest)`; nothing before the first update.
+    fantasies: Option<Tensor>,
+    rng: Rng,
+    epoch: usize,
+}
+
+/// What stands beside the tensors in a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    model: String,
+    shape: Shape,
+    learning: Learning,
+    rng: Rng,
+    epoch: usize,
+}
+
+/// A mean log-likelihood, nats a case.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LogLikelihood {
+    /// The value, or its estimate.
+    pub value: f64,
+    /// How far both sides of log Z are apart; 0 where it was counted.
+    pub gap: f64,
+    /// Whether it was counted.
+    pub is_exact: bool,
+}
+
+impl Shape {
+    /// A machine of this shape without couplings or biases, on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// For units of other kinds, and where nothing couples anything.
+    pub fn machine(&self) -> Result<Machine> {
+        let layers: Vec<&Units> =
+            [Some(&self.visible), self.hidden.as_ref()].into_iter().flatten().collect();
+        for units in &layers {
+            if !matches!(units, Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. })
+            {
+                let expected = "Bernoulli, spin or Potts units";
+                return Err(Error::invalid(
+                    "a Boltzmann machine that learns",
+                    expected,
+                    units.to_string(),
+                ));
+            }
+        }
+        let zeros =
+            |rows: usize, columns: usize| Var::zeros((rows, columns), DType::F32, &Device::Cpu);
+        let mut couplings = Vec::new();
+        if let Some(hidden) = &self.hidden {
+            let weights = zeros(self.visible.width(), hidden.width())?;
+            couplings.push(Coupling::Dense { layers: [0, 1], weights });
+        }
+        for (layer, units) in layers.iter().enumerate() {
+            let is_coupled = if layer == 0 { self.couples_visible } else { self.couples_hidden };
+            if is_coupled {
+                let weights = zeros(units.width(), units.width())?;
+                couplings.push(Coupling::Lateral { layer, weights });
+            }
+        }
+        if couplings.is_empty() {
+            return Err(Error::invalid("a Boltzmann machine", "couplings among its units", "none"));
+        }
+        let build = |units: &&Units| units.build(DType::F32, &Device::Cpu);
+        Machine::new(layers.iter().map(build).collect::<Result<_>>()?, couplings)
+    }
+
+    /// Whether hidden units must be drawn given the data, because they are coupled with each other.
+    fn draws_hidden(&self) -> bool {
+        self.hidden.is_some() && self.couples_hidden
+    }
+}
+
+impl Learner {
+    /// A machine whose visible biases are those of the means of `cases` `(n, visible)`, with small random weights to hidden units.
+    ///
+    /// # Errors
+    ///
+    /// For shapes that do not fit, settings that mean nothing, and methods that the shape does not allow.
+    pub fn new(shape: Shape, learning: Learning, cases: &dyn Rows) -> Result<Self> {
+        let refused =
+            |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
+        let Learning { epochs, batch_size, learning_rate, sweeps, chains, .. } = learning;
+        if [epochs, batch_size, sweeps, chains].contains(&0) {
+            return refused(
+                "learning",
+                "epochs, cases, sweeps and chains of at least 1",
+                format!("{learning:?}"),
+            );
+        }
+        if !(learning_rate > 0.0
+            && learning_rate.is_finite()
+            && learning.l2 >= 0.0
+            && learning.l2.is_finite())
+        {
+            return refused(
+                "learning",
+                "a rate above 0 and a decay of at least 0",
+                format!("{learning_rate}, {}", learning.l2),
+            );
+        }
+        if learning.negative == Negative::PseudoLikelihood && shape.hidden.is_some() {
+            return refused(
+                "the pseudo-likelihood",
+                "a machine without hidden units",
+                "hidden units".into(),
+            );
+        }
+        if cases.count() == 0 || cases.width() != shape.visible.width() {
+            let found = format!("{} of {}", cases.count(), cases.width());
+            return refused(
+                "cases",
+                &format!("at least one of {} columns", shape.visible.width()),
+                found,
+            );
+        }
+        let machine = shape.machine()?;
+        let mut rng = Rng::new(learning.seed);
+        let mut sum: Option<Tensor> = None;
+        for block in rbm_core::rows::blocks(cases) {
+            let block = block?.sum(0)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + block)?,
+                None => block,
+            });
+        }
+        let layers = machine.layers();
+        if let Some(sum) = sum {
+            let mean = (sum / cases.count() as f64)?;
+            if let Some((_, bias)) = layers[0].0.vars().first() {
+                bias.set(&layers[0].0.bias_for_mean(&mean)?)?;
+            }
+        }
+        for coupling in machine.couplings() {
+            if let Coupling::Dense { weights, .. } = coupling {
+                let normal = rbm_core::ops::normal(
+                    weights.shape().clone(),
+                    DType::F32,
+                    &Device::Cpu,
+                    &mut rng,
+                )?;
+                weights.set(&(normal * 0.01)?)?;
+            }
+        }
+        drop(layers);
+        let new = Self { shape, learning, machine, fantasies: None, rng, epoch: 0 };
+        if new.learning.negative == Negative::Exact {
+            new.configurations()?;
+        }
+        Ok(new)
+    }
+
+    /// The machine as it is.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// How it learns.
+    pub fn learning(&self) -> &Learning {
+        &self.learning
+    }
+
+    /// Epochs that are done.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// One time through `cases`, in an order of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`] when a parameter is no longer a number or above 10⁴; when memory is short.
+    pub fn learn(&mut self, cases: &dyn Rows) -> Result<()> {
+        use rand::seq::SliceRandom;
+        let mut order: Vec<u32> = (0..cases.count() as u32).collect();
+        order.shuffle(&mut self.rng);
+        let share = self.epoch as f64 / self.learning.epochs.max(2) as f64;
+        let rate = self.learning.learning_rate * 0.1f64.powf(share);
+        for rows in order.chunks(self.learning.batch_size) {
+            self.update(&cases.rows(rows)?, rate)?;
+        }
+        for (name, var) in self.machine.parameters() {
+            let largest = var.as_detached_tensor().abs()?.max_all()?.to_scalar::<f32>()?;
+            if largest.is_nan() || largest > MOST {
+                return Err(Error::Diverged {
+                    place: format!("epoch {}", self.epoch + 1),
+                    what: format!("{name} has come to {largest}"),
+                    hint: "a smaller learning rate".into(),
+                });
+            }
+        }
+        self.epoch += 1;
+        Ok(())
+    }
+
+    fn update(&mut self, batch: &Tensor, rate: f64) -> Result<()> {
+        let loss = match self.learning.negative {
+            Negative::PseudoLikelihood => self.log_pseudo_likelihood(batch)?.mean_all()?.neg()?,
+            _ => {
+                let positive = self.clamped(batch)?;
+                let positive = self.machine.free_energy(&positive)?.mean_all()?;
+                match self.negative(batch)? {
+                    Some(fantasies) => {
+                        (positive - self.machine.free_energy(&fantasies)?.mean_all()?)?
+                    }
+                    None => {
+                        // log Z, whose derivative is minus the mean of ∂F over all configurations.
+                        let energies = self.machine.free_energy(&self.configurations()?)?.neg()?;
+                        (positive + energies.log_sum_exp(0)?)?
+                    }
+                }
+            }
+        };
+        let gradients = loss.backward()?;
+        let lateral = |coupling: &Coupling| match coupling {
+            Coupling::Lateral { layer, weights } => Some((weights.id(), *layer)),
+            _ => None,
+        };
+        let lateral: Vec<_> = self.machine.couplings().iter().filter_map(lateral).collect();
+        for (name, var) in self.machine.parameters() {
+            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            let mut step = gradient.detach();
+            if let Some((_, layer)) = lateral.iter().find(|(id, _)| *id == var.id()) {
+                // W_ij and W_ji are one parameter, and a unit is not coupled with itself.
+                step = ((&step + step.t()?)? * self.mask(*layer)?)?;
+            }
+            if name.starts_with("couplings.") && self.learning.l2 > 0.0 {
+                step = (step + (var.as_detached_tensor() * self.learning.l2)?)?;
+            }
+            var.set(&(var.as_detached_tensor() - (step * rate)?)?)?;
+        }
+        Ok(())
+    }
+
+    /// 1 between columns of different units of a layer, 0 within one.
+    fn mask(&self, layer: usize) -> Result<Tensor> {
+        let units = self.machine.layers()[layer].0.units();
+        let (width, states) = match units {
+            Units::Potts { states, .. } => (units.width(), states.max(1)),
+            _ => (units.width(), 1),
+        };
+        let cells = (0..width * width)
+            .map(|at| f32::from(u8::from(at / width / states != at % width / states)));
+        Ok(Tensor::from_vec(cells.collect::<Vec<_>>(), (width, width), &Device::Cpu)?)
+    }
+
+    /// The rest of the machine with the data clamped.
+    fn clamped(&mut self, batch: &Tensor) -> Result<Tensor> {
+        if !self.shape.draws_hidden() {
+            return Ok(batch.clone());
+        }
+        let hidden = self.machine.layers()[1].0;
+        let (rows, width) = (batch.dim(0)?, hidden.units().width());
+        let start = hidden
+            .sample(&Tensor::zeros((rows, width), DType::F32, &Device::Cpu)?, &mut self.rng)?;
+        let values = Tensor::cat(&[batch, &start], 1)?;
+        let held = Tensor::cat(&[batch.ones_like()?, start.zeros_like()?], 1)?;
+        let clamped = Clamped::new(&values, &held)?;
+        let mut chains = clamped.init(&self.machine, values, &mut self.rng)?;
+        clamped.advance(&self.machine, &mut chains, self.learning.sweeps, &mut self.rng)?;
+        Ok(chains.visible)
+    }
+
+    /// Configurations of the free machine; `None` where all of them are counted.
+    fn negative(&mut self, batch: &Tensor) -> Result<Option<Tensor>> {
+        let start = match self.learning.negative {
+            Negative::Exact | Negative::PseudoLikelihood => return Ok(None),
+            Negative::Contrastive => self.clamped(batch)?,
+            Negative::Persistent => match self.fantasies.take() {
+                Some(fantasies) => fantasies,
+                None => {
+                    // At the first cases, again and again if there are too few.
+                    let rows = (0..self.learning.chains).map(|i| (i % batch.dims()[0]) as u32);
+                    let rows = Tensor::from_iter(rows, &Device::Cpu)?;
+                    let start = batch.index_select(&rows, 0)?;
+                    self.clamped(&start)?
+                }
+            },
+        };
+        let after = walked(&self.machine, start, self.learning.sweeps, &mut self.rng)?;
+        if self.learning.negative == Negative::Persistent {
+            self.fantasies = Some(after.clone());
+        }
+        Ok(Some(after))
+    }
+
+    /// All configurations of the rest, `(count, rest)`.
+    fn configurations(&self) -> Result<Tensor> {
+        let discrete = self.machine.rest().discrete();
+        let count = discrete.and_then(|discrete| discrete.configurations());
+        match (discrete, count.filter(|count| *count <= MOST_COUNTED)) {
+            (Some(discrete), Some(count)) => discrete.configuration(0..count),
+            _ => {
+                let found = count.map_or("more".to_owned(), |count| count.to_string());
+                Err(Error::invalid(
+                    "the exact gradient",
+                    format!("at most {MOST_COUNTED} configurations"),
+                    found,
+                ))
+            }
+        }
+    }
+
+    /// Σ_i log p(x_i | all others) of each case `(n, visible)`, nats; differentiable. Of a machine without hidden units.
+    ///
+    /// # Errors
+    ///
+    /// For a machine with hidden units, and cases of another width.
+    pub fn log_pseudo_likelihood(&self, cases: &Tensor) -> Result<Tensor> {
+        if self.shape.hidden.is_some() {
+            return Err(Error::invalid(
+                "the pseudo-likelihood",
+                "a machine without hidden units",
+                "hidden units",
+            ));
+        }
+        let layers = self.machine.layers();
+        let mut field = rbm_core::ops::add_bias(&cases.zeros_like()?, &layers[0].0.bias()?)?;
+        for coupling in self.machine.couplings() {
+            field = (field + coupling.inputs(0, cases, cases.dim(1)?)?)?;
+        }
+        let own = (cases * &field)?;
+        Ok(match self.shape.visible {
+            Units::Potts { sites, states } => {
+                let logits = field.reshape((cases.dim(0)?, sites, states))?;
+                (own.sum(1)? - logits.log_sum_exp(2)?.sum(1)?)?
+            }
+            // log(2·cosh f) = log(e^f + e^−f).
+            Units::Spin { .. } => {
+                (own - Tensor::stack(&[&field, &field.neg()?], 0)?.log_sum_exp(0)?)?.sum(1)?
+            }
+            _ => (own - Tensor::stack(&[&field, &field.zeros_like()?], 0)?.log_sum_exp(0)?)?
+                .sum(1)?,
+        })
+    }
+
+    /// The mean log p(v) of `cases`, counted where the machine is small, else from both sides; of hidden units that are coupled with each
+    /// other by counting alone.
+    ///
+    /// # Errors
+    ///
+    /// Where it can neither be counted nor estimated.
+    pub fn log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
+        if self.shape.draws_hidden() {
+            return self.counted_log_likelihood(cases);
+        }
+        let mut sum = 0.0;
+        for block in rbm_core::rows::blocks(cases) {
+            let energies = self.machine.free_energy(&block?)?.detach().to_dtype(DType::F64)?;
+            sum += energies.sum_all()?.to_scalar::<f64>()?;
+        }
+        let mean = -sum / cases.count() as f64;
+        let discrete =
+            self.machine.rest().discrete().and_then(|discrete| discrete.configurations());
+        if discrete.is_some_and(|count| count <= MOST_COUNTED) {
+            let energies = self.machine.free_energy(&self.configurations()?)?.detach().neg()?;
+            let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
+            return Ok(LogLikelihood { value: mean - log_z, gap: 0.0, is_exact: true });
+        }
+        let path = AnnealingPath::from_cases(&self.machine, cases)?;
+        let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
+        let options = AisOptions {
+            chains: 100,
+            betas: 1000,
+            both: true,
+            tempering,
+            seed: self.learning.seed,
+        };
+        let mut sides = BidirectionalAis::new(&self.machine, path, options)?;
+        while !sides.is_done() {
+            sides.step()?;
+        }
+        let found = sides.found();
+        let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else {
+            return Err(Error::invalid("log Z", "an estimate from both sides", "one side"));
+        };
+        let log_z =
+            found.bridge.map_or(0.5 * (forward.value + reverse.value), |bridge| bridge.value);
+        Ok(LogLikelihood {
+            value: mean - log_z,
+            gap: (forward.value - reverse.value).abs(),
+            is_exact: false,
+        })
+    }
+
+    /// log p(v) = log Σ_h exp(−E(v, h)) − log Z, both sums counted.
+    fn counted_log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
+        let energies = self.machine.free_energy(&self.configurations()?)?.detach().neg()?;
+        let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
+        let hidden = self.machine.layers()[1].0;
+        let (Some(discrete), width) = (hidden.discrete(), self.shape.visible.width()) else {
+            return Err(Error::invalid(
+                "hidden units",
+                "discrete ones",
+                hidden.units().to_string(),
+            ));
+        };
+        let all = discrete.configuration(0..discrete.configurations().unwrap_or(0))?;
+        let mut sum = 0.0;
+        for row in 0..cases.count() as u32 {
+            let visible = cases.rows(&[row])?.broadcast_as((all.dim(0)?, width))?;
+            let rest = Tensor::cat(&[&visible, &all], 1)?;
+            let energies = self.machine.free_energy(&rest)?.detach().neg()?.to_dtype(DType::F64)?;
+            sum += energies.log_sum_exp(0)?.to_scalar::<f64>()? - log_z;
+        }
+        Ok(LogLikelihood { value: sum / cases.count() as f64, gap: 0.0, is_exact: true })
+    }
+
+    /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width.
+    pub fn free_energy(&self, cases: &Tensor) -> Result<Tensor> {
+        if !self.shape.draws_hidden() {
+            return self.machine.free_energy(cases);
+        }
+        let hidden = self.machine.layers()[1].0;
+        let width = hidden.units().width();
+        let none = Tensor::zeros((cases.dim(0)?, width), DType::F32, &Device::Cpu)?;
+        self.machine.free_energy(&Tensor::cat(&[cases, &hidden.mean(&none)?.detach()], 1)?)
+    }
+
+    /// `count` configurations of the visible units after so many sweeps from their own biases, `(count, visible)`.
+    ///
+    /// # Errors
+    ///
+    /// When memory is short.
+    pub fn samples(&self, count: usize, sweeps: usize, rng: &mut Rng) -> Result<Tensor> {
+        let start =
+            AnnealingPath::from_biases(&self.machine)?.sample_at_zero(&self.machine, count, rng)?;
+        let after = walked(&self.machine, start, sweeps, rng)?;
+        Ok(after.narrow(1, 0, self.shape.visible.width())?.contiguous()?)
+    }
+
+    /// All units as one graph, visible before hidden, where both are of one kind.
+    ///
+    /// # Errors
+    ///
+    /// For visible and hidden units of different kinds.
+    pub fn graph(&self) -> Result<Graph> {
+        let width = self.shape.visible.width() + self.shape.hidden.as_ref().map_or(0, Units::width);
+        let kind = |units: &Units| std::mem::discriminant(units);
+        if let Some(hidden) =
+            self.shape.hidden.as_ref().filter(|hidden| kind(hidden) != kind(&self.shape.visible))
+        {
+            let expected = format!("hidden units as the visible ones, {}", self.shape.visible);
+            return Err(Error::invalid("a machine as one graph", expected, hidden.to_string()));
+        }
+        let units = self.shape.visible.with_width(width)?;
+        let host = |x: &Tensor| -> Result<Vec<f64>> {
+            Ok(x.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+        };
+        let mut fields = Vec::new();
+        for (layer, _) in self.machine.layers() {
+            fields.extend(host(&layer.bias()?)?);
+        }
+        let offsets = [0, self.shape.visible.width()];
+        let (mut edges, mut couplings) = (Vec::new(), Vec::new());
+        for coupling in self.machine.couplings() {
+            let [a, b] = coupling.layers();
+            let (_, columns) = coupling.weights().dims2()?;
+            for (at, weight) in host(coupling.weights())?.into_iter().enumerate() {
+                let (i, j) = (at / columns, at % columns);
+                if weight != 0.0 && (a != b || i < j) {
+                    edges.push([(offsets[a] + i) as u32, (offsets[b] + j) as u32]);
+                    couplings.push(weight);
+                }
+            }
+        }
+        Ok(Graph { units, edges, couplings, fields, shape: None })
+    }
+
+    /// Writes everything to one file, whole or not at all: `layers.{i}.bias`, `couplings.{k}.weight`, chains, and what is needed to go on.
+    ///
+    /// # Errors
+    ///
+    /// For numbers that are not finite, and when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        let parameters = self.machine.parameters().into_iter();
+        let mut tensors: State =
+            parameters.map(|(name, var)| (name, var.as_detached_tensor())).collect();
+        if let Some(fantasies) = &self.fantasies {
+            tensors.insert("fantasies".into(), fantasies.clone());
+        }
+        let record = Record {
+            model: MODEL.into(),
+            shape: self.shape.clone(),
+            learning: self.learning.clone(),
+            rng: self.rng,
+            epoch: self.epoch,
+        };
+        Checkpoint { tensors, record }.save(path)
+    }
+
+    /// Reads what [`Learner::save`] wrote; it goes on as if it had never stopped.
+    ///
+    /// # Errors
+    ///
+    /// When the file is missing, damaged, or of another model.
+    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let Checkpoint { tensors, record } = Checkpoint::<Record>::load(path, &Device::Cpu)?;
+        let Record { model, shape, learning, rng, epoch } = record;
+        if model != MODEL {
+            return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
+        }
+        let empty = shape.machine()?;
+        for (name, var) in empty.parameters() {
+            let found = get(&tensors, &name)?;
+            if found.dims() != var.dims() || found.dtype() != DType::F32 {
+                let expected = format!("{:?} of f32", var.dims());
+                return Err(Error::file(path, name, expected, format!("{found:?}")));
+            }
+            var.set(&found)?;
+        }
+        // Made anew, so that couplings are checked.
+        let layers = empty.layers().into_iter().map(|(layer, _)| layer.try_clone());
+        let couplings = empty.couplings().iter().map(|coupling| -> Result<Coupling> {
+            let weights = Var::from_tensor(&coupling.weights().as_detached_tensor())?;
+            Ok(match coupling {
+                Coupling::Lateral { layer, .. } => Coupling::Lateral { layer: *layer, weights },
+                other => Coupling::Dense { layers: other.layers(), weights },
+            })
+        });
+        let machine =
+            Machine::new(layers.collect::<Result<_>>()?, couplings.collect::<Result<_>>()?)?;
+        let fantasies = tensors.get("fantasies").cloned();
+        if let Some(fantasies) = &fantasies
+            && fantasies.dims() != [learning.chains, machine.rest().units().width()]
+        {
+            let expected =
+                format!("{} chains of {}", learning.chains, machine.rest().units().width());
+            return Err(Error::file(path, "fantasies", expected, format!("{fantasies:?}")));
+        }
+        Ok(Self { shape, learning, machine, fantasies, rng, epoch })
+    }
+}
+
+/// The rest of `machine` after so many sweeps from `start` `(chains, rest)`.
+fn walked(machine: &Machine, start: Tensor, sweeps: usize, rng: &mut Rng) -> Result<Tensor> {
+    let has_last = machine.last().units().width() > 0;
+    if let (Some(graph), false) = (machine.binary_graph()?, has_last) {
+        let mut chains = GraphChains::at(&graph, &start.to_vec2::<f32>()?)?;
+        chains.sweep(&vec![1.0; sweeps], rng);
+        return chains.configurations();
+    }
+    let gibbs = Gibbs::default();
+    let mut chains: Chains = gibbs.init(machine, start, rng)?;
+    gibbs.advance(machine, &mut chains, sweeps, rng)?;
+    Ok(chains.visible)
+}

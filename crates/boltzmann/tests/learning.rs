@@ -1,0 +1,193 @@
+//! Boltzmann machines with lateral couplings learn: beside exact likelihoods, and what the restriction costs.
+#![allow(clippy::unwrap_used)]
+
+use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
+use candle_core::{DType, Device, Tensor};
+use rbm_core::{Rng, Units};
+
+const CPU: Device = Device::Cpu;
+
+fn learning(negative: Negative, epochs: usize, learning_rate: f64) -> Learning {
+    Learning {
+        negative,
+        epochs,
+        batch_size: 100,
+        learning_rate,
+        l2: 0.0,
+        sweeps: 2,
+        chains: 100,
+        seed: 1,
+    }
+}
+
+fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
+    let units = |text: &str| text.parse::<Units>().unwrap();
+    Shape {
+        visible: units(visible),
+        hidden: hidden.map(units),
+        couples_visible: true,
+        couples_hidden,
+    }
+}
+
+/// Every bars-and-stripes picture of 3×3: 14 of them.
+fn bars() -> Tensor {
+    let mut rows: Vec<Vec<f32>> = Vec::new();
+    for bits in 0..8u32 {
+        let on = |i: usize| (bits >> i & 1) as f32;
+        rows.push((0..9).map(|cell| on(cell / 3)).collect());
+        if (1..7).contains(&bits) {
+            rows.push((0..9).map(|cell| on(cell % 3)).collect());
+        }
+    }
+    Tensor::new(rows, &CPU).unwrap()
+}
+
+fn trained(shape: Shape, learning: Learning, cases: &Tensor) -> Learner {
+    let mut learner = Learner::new(shape, learning, cases).unwrap();
+    while learner.epoch() < learner.learning().epochs {
+        learner.learn(cases).unwrap();
+    }
+    learner
+}
+
+/// Correlations of three spins that a machine of pairs has exactly: the exact gradient, the pseudo-likelihood and persistent chains all
+/// come to the couplings that made the data.
+#[test]
+fn couplings_that_made_the_data_are_found() {
+    // 5,000 cases in the proportions of p(x), E = −0.8·x0·x1 + 0.5·x1·x2 − 0.3·x0.
+    let states: Vec<[f32; 3]> =
+        (0..8u32).map(|n| [0, 1, 2].map(|i| if n >> i & 1 == 1 { 1.0 } else { -1.0 })).collect();
+    let weight = |x: &[f32; 3]| (0.8 * x[0] * x[1] - 0.5 * x[1] * x[2] + 0.3 * x[0]).exp();
+    let z: f32 = states.iter().map(weight).sum();
+    let mut rows = Vec::new();
+    for x in &states {
+        rows.extend(std::iter::repeat_n(x.to_vec(), (5000.0 * weight(x) / z).round() as usize));
+    }
+    let cases = Tensor::new(rows, &CPU).unwrap();
+    for (negative, tolerance) in
+        [(Negative::Exact, 0.02), (Negative::PseudoLikelihood, 0.02), (Negative::Persistent, 0.08)]
+    {
+        let learner = trained(shape("spin:3", None, false), learning(negative, 12, 0.3), &cases);
+        let graph = learner.graph().unwrap();
+        let found = |pair: [u32; 2]| {
+            graph.edges.iter().position(|edge| *edge == pair).map_or(0.0, |at| graph.couplings[at])
+        };
+        for (pair, known) in [([0, 1], 0.8), ([1, 2], -0.5), ([0, 2], 0.0)] {
+            let coupling = found(pair);
+            assert!((coupling - known).abs() < tolerance, "{negative:?} {pair:?}: {coupling}");
+        }
+        assert!((graph.fields[0] - 0.3).abs() < tolerance, "{negative:?}: {:?}", graph.fields);
+    }
+}
+
+/// Bars and stripes, of which no machine can be more certain than log 1/14 = −2.639: pairs come near, and hidden units nearer.
+#[test]
+fn hidden_units_see_what_pairs_do_not() {
+    let cases = bars();
+    let of = |hidden| {
+        let learner = trained(
+            shape("bernoulli:9", hidden, false),
+            learning(Negative::Exact, 2000, 0.5),
+            &cases,
+        );
+        let found = learner.log_likelihood(&cases).unwrap();
+        assert!(found.is_exact && found.value < -2.6390);
+        found.value
+    };
+    let (pairs, both) = (of(None), of(Some("bernoulli:6")));
+    assert!(pairs > -2.9 && both > pairs, "{pairs}, {both}");
+}
+
+/// Hidden units that are coupled with each other are drawn with the data held: the likelihood, counted, rises.
+#[test]
+fn coupled_hidden_units_learn() {
+    let cases = bars();
+    let of = |epochs| {
+        let mut learning = learning(Negative::Persistent, epochs, 0.05);
+        (learning.batch_size, learning.sweeps) = (14, 3);
+        let learner = trained(shape("bernoulli:9", Some("bernoulli:5"), true), learning, &cases);
+        learner.log_likelihood(&cases).unwrap().value
+    };
+    let (before, after) = (of(1), of(400));
+    assert!(before < -5.5 && after > before + 1.0, "{before}, {after}");
+}
+
+/// Potts units keep no couplings within a site, and the matrix stays symmetric.
+#[test]
+fn sites_are_not_coupled_with_themselves() {
+    let row = |a: usize, b: usize| {
+        (0..6).map(|i| f32::from(u8::from(i == a || i == 3 + b))).collect::<Vec<_>>()
+    };
+    let cases = Tensor::new(vec![row(0, 0), row(1, 1), row(2, 2), row(0, 0)], &CPU).unwrap();
+    let learner = trained(
+        shape("potts(3):2", None, false),
+        learning(Negative::PseudoLikelihood, 50, 0.5),
+        &cases,
+    );
+    let weights = learner.machine().couplings()[0].weights().to_vec2::<f32>().unwrap();
+    for (i, weights_of) in weights.iter().enumerate() {
+        for (j, weight) in weights_of.iter().enumerate() {
+            assert_eq!(*weight, weights[j][i]);
+            assert!(i / 3 != j / 3 || *weight == 0.0);
+        }
+    }
+    assert!(weights[0][3] > 0.3 && weights[0][4] < 0.0);
+    let likely = learner.log_pseudo_likelihood(&cases).unwrap().to_dtype(DType::F64).unwrap();
+    assert!(likely.mean_all().unwrap().to_scalar::<f64>().unwrap() > -1.5);
+}
+
+/// What was stopped and goes on ends as what never stopped, to the bit.
+#[test]
+fn learning_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("machine.safetensors");
+    let cases = bars();
+    let of = || {
+        Learner::new(
+            shape("bernoulli:9", Some("bernoulli:4"), true),
+            learning(Negative::Persistent, 6, 0.1),
+            &cases,
+        )
+        .unwrap()
+    };
+    let (mut whole, mut first) = (of(), of());
+    (0..6).for_each(|_| whole.learn(&cases).unwrap());
+    (0..3).for_each(|_| first.learn(&cases).unwrap());
+    first.save(&path).unwrap();
+    let mut second = Learner::load(&path).unwrap();
+    (0..3).for_each(|_| second.learn(&cases).unwrap());
+    whole.save(&path).unwrap();
+    let expected = std::fs::read(&path).unwrap();
+    second.save(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), expected);
+}
+
+#[test]
+fn what_cannot_learn_is_refused() {
+    let cases = bars();
+    let refused = |shape: Shape, learning: Learning| {
+        Learner::new(shape, learning, &cases).unwrap_err().to_string()
+    };
+    let hidden = shape("bernoulli:9", Some("bernoulli:4"), false);
+    let said = refused(hidden.clone(), learning(Negative::PseudoLikelihood, 1, 0.1));
+    assert!(said.contains("without hidden units"), "{said}");
+    let said = refused(shape("bernoulli:8", None, false), learning(Negative::Exact, 1, 0.1));
+    assert!(said.contains("8 columns"), "{said}");
+    let said = refused(shape("gaussian:9", None, false), learning(Negative::Exact, 1, 0.1));
+    assert!(said.contains("Bernoulli, spin or Potts"), "{said}");
+    assert!(!refused(hidden, learning(Negative::Exact, 0, 0.1)).is_empty());
+    let wide = Tensor::zeros((3, 20), DType::F32, &CPU).unwrap();
+    let said =
+        Learner::new(shape("bernoulli:20", None, false), learning(Negative::Exact, 1, 0.1), &wide);
+    assert!(said.unwrap_err().to_string().contains("65536"));
+    // A rate that is too high ends with an error, not with a machine.
+    let mut learner = Learner::new(
+        shape("bernoulli:9", None, false),
+        learning(Negative::Persistent, 50, 1e7),
+        &cases,
+    )
+    .unwrap();
+    assert!((0..50).any(|_| learner.learn(&cases).is_err()));
+    let _ = learner.samples(2, 1, &mut Rng::new(0));
+}
