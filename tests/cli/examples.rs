@@ -190,7 +190,7 @@ fn quick(line: &str) -> String {
     if has("--resume") {
         return " --no-pictures".into();
     }
-    if has("--model hopfield") {
+    if has("--model hopfield") || has("--model bm") {
         return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.

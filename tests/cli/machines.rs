@@ -156,6 +156,49 @@ fn fields_are_asked() {
     place.dbn("infer f.uai").failed(&["f.uai", "line 7", "above 0"]);
 }
 
+/// Learned, it is a machine like any other: it goes on after a stop, and is asked, sampled and annealed.
+#[test]
+fn a_boltzmann_machine_learns_and_is_asked() {
+    let place = Place::new();
+    let words = "train bars-and-stripes:3 --model bm --hidden 4 --couplings lateral --set method=pcd --set epochs=60 --out bm";
+    let said = place.dbn(words).done();
+    assert!(said.out.contains("log p(v) -") && said.out.contains("(counted)"), "{}", said.out);
+    for file in
+        ["machine.safetensors", "metrics.jsonl", "results.json", "samples.png", "learning.png"]
+    {
+        assert!(place.path(&format!("bm/{file}")).exists(), "{file}");
+    }
+    assert_eq!(place.text("bm/metrics.jsonl").lines().count(), 60);
+    let bytes = place.read("bm/machine.safetensors");
+    place.dbn(words).done();
+    assert_eq!(place.read("bm/machine.safetensors"), bytes, "what is finished stays as it is");
+    place.dbn(&words.replace("epochs=60", "epochs=61")).failed(&["bm", "other units or settings"]);
+
+    // The likelihood is that of the graph: log p(v) = log Σ_h − log Z, of the blank picture by elimination with it clamped.
+    let found = |words: &str| -> serde_json::Value {
+        serde_json::from_str(&place.dbn(words).done().out).unwrap()
+    };
+    let free = found("infer bm --json")["log_partition"].as_f64().unwrap();
+    let blank = (0..9).map(|i| format!("{i}=0")).collect::<Vec<_>>().join(",");
+    let held =
+        found(&format!("infer bm --given {blank} --json"))["log_partition"].as_f64().unwrap();
+    assert!(held < free && (held - free).exp() > 0.005, "{held} {free}");
+    place.dbn("sample bm --temperature 1 --sweeps 20").done();
+    place.dbn("anneal bm --reads 5 --sweeps 50").done();
+
+    let said = place
+        .dbn("train digits --model bm --limit 100 --set epochs=3 --no-pictures --out pairs")
+        .done();
+    assert!(said.out.contains("held-out log p(v)") && said.out.contains("apart"), "{}", said.out);
+    place.dbn("train digits --model bm --set rate=1").misused(&["rate=1", "learning_rate"]);
+    place.dbn("train digits --model bm --set epochs=x").misused(&["epochs=x", "whole number"]);
+    place
+        .dbn("train digits --model bm --hidden 4 --set method=pseudo-likelihood")
+        .misused(&["without hidden units"]);
+    place.dbn("train digits --model bm --recipe digits").misused(&["--recipe"]);
+    place.dbn("train digits --model bm --limit 50 --set method=pcd --set learning_rate=1e9 --out wild").failed(&["couplings", "learning rate"]);
+}
+
 /// The quick ones; the others take minutes.
 #[test]
 fn known_numbers_are_reproduced() {

@@ -31,7 +31,7 @@ impl Graph {
 
     /// A range of temperatures to anneal through, the hottest first. There the couplings of the unit that is most strongly coupled
     /// are about as strong as the noise, √(ΣJ² + h²); at the coldest, a change by half of the units' weakest couplings has one chance
-    /// in a thousand. `None` without couplings and fields.
+    /// in a thousand, but never below a hundredth of the hottest. `None` without couplings and fields.
     pub fn temperatures(&self) -> Option<[f64; 2]> {
         let gap = if matches!(self.units, Units::Spin { .. }) { 2.0 } else { 1.0 };
         let mut squares: Vec<f64> = self.fields.iter().map(|field| field * field).collect();
@@ -55,7 +55,7 @@ impl Graph {
         weakest.sort_by(f64::total_cmp);
         let weakest = weakest.get(weakest.len() / 2)?;
         let hottest = 0.5 * gap * strongest;
-        Some([hottest, (gap * weakest / 1000f64.ln()).min(hottest)])
+        Some([hottest, (gap * weakest / 1000f64.ln()).clamp(0.01 * hottest, hottest)])
     }
 
     /// E of one configuration, a number a unit.
