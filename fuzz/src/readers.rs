@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Missing, ReadOptions, load};
-use candle_dbn::import::{Names, pytorch, rbms, sklearn};
+use candle_dbn::import::{TensorNames, pytorch, rbms, sklearn};
 use candle_dbn::{Config, Recipe};
 use rbm_core::{Result, Rows};
 
@@ -143,7 +143,7 @@ fn checkpoint(path: &Path) -> Result<()> {
 }
 
 fn state_dict(path: &Path) -> Result<()> {
-    pytorch(path, &Names::default()).map(drop)
+    pytorch(path, &TensorNames::default()).map(drop)
 }
 
 fn hdf5(path: &Path) -> Result<()> {

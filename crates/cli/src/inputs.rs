@@ -257,7 +257,7 @@ pub fn find_numbered(
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
     let mut taken = of_recipe
-        .unwrap_or(candle_dbn::recipe::Data { validate_one_in: None, ..Default::default() });
+        .unwrap_or(candle_dbn::recipe::DataRecipe { validate_one_in: None, ..Default::default() });
     if cases == Cases::All {
         (taken.hold_out_one_in, taken.limit) = (None, None);
     }

@@ -56,7 +56,7 @@ impl FeatureNames {
 }
 
 /// What is written beside the features, and what they are called.
-pub struct Table<'a> {
+pub struct FeatureTable<'a> {
     /// The name of every feature, and what its numbers are called.
     pub named: Vec<(String, FeatureNames)>,
     /// The number of every case in its source, from 0.
@@ -69,7 +69,7 @@ pub struct Table<'a> {
     pub class_names: Option<&'a [String]>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> FeatureTable<'a> {
     /// The features `named` of these cases, with what the data and the model call them; `rows` are the cases' numbers.
     pub fn of(
         named: Vec<(String, FeatureNames)>,
@@ -156,7 +156,7 @@ pub fn check(out: &Path, force: bool) -> Result<()> {
 /// Writes the features of `table`, a matrix for each in every block of cases, to `path`. What to say of it.
 pub fn write(
     path: &Path,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
 ) -> Result<String> {
     let form = TableForm::of(path)?;
@@ -183,7 +183,10 @@ pub fn write(
 }
 
 /// Writes the same as comma-separated values to standard output.
-pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>>) -> Result<()> {
+pub fn print(
+    table: &FeatureTable<'_>,
+    blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
+) -> Result<()> {
     let matrices = blocks.map(|features| Ok(Tensor::cat(&features?, 1)?));
     write_csv(std::io::stdout().lock(), table, matrices).context("standard output")
 }
@@ -191,7 +194,7 @@ pub fn print(table: &Table<'_>, blocks: impl Iterator<Item = Result<Vec<Tensor>>
 fn write_blocks(
     form: TableForm,
     file: &mut File,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     blocks: mpsc::Receiver<Vec<Tensor>>,
 ) -> Result<()> {
     let buffered = |file| BufWriter::with_capacity(1 << 20, file);
@@ -234,7 +237,7 @@ fn write_npy(
 /// Writes the columns `row`, `label` where there are labels, `name` where there are names, and one for each number, as few digits as tell it from others.
 fn write_csv(
     out: impl Write,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     blocks: impl Iterator<Item = Result<Tensor>>,
 ) -> Result<()> {
     let mut out = csv::Writer::from_writer(out);
@@ -275,7 +278,7 @@ fn write_csv(
 /// `f32` for each feature.
 fn write_safetensors(
     file: &mut File,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     blocks: impl IntoIterator<Item = Vec<Tensor>>,
 ) -> Result<()> {
     let count = table.rows.len();
@@ -322,7 +325,7 @@ const GROUP: usize = 1 << 24;
 /// for each number; classes that have names are text. None has gaps, and none is compressed.
 fn write_parquet(
     out: impl Write + Send,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     blocks: impl Iterator<Item = Result<Tensor>>,
 ) -> Result<()> {
     let column = |name: &str, kind| -> Result<Arc<Type>> {
@@ -365,7 +368,7 @@ fn write_parquet(
 /// Writes the cases from number `first` on whose features are `features`; the number of the next one.
 fn write_group(
     mut group: SerializedRowGroupWriter<'_, impl Write + Send>,
-    table: &Table<'_>,
+    table: &FeatureTable<'_>,
     first: usize,
     features: &[f32],
     width: usize,

@@ -113,7 +113,7 @@ pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
         Ok(features)
     });
     let named = wanted.iter().map(|feature| (feature.name(), feature.columns(&model))).collect();
-    let table = tables::Table::of(named, &rows, &part, &model);
+    let table = tables::FeatureTable::of(named, &rows, &part, &model);
     let said = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)
@@ -242,7 +242,7 @@ pub fn encode(args: &Encode, bars: &MultiProgress) -> Result<()> {
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
     let codes = tables::FeatureNames::Numbered(autoencoder.code_width());
-    let table = tables::Table::of(vec![("codes".to_owned(), codes)], &rows, &part, &model);
+    let table = tables::FeatureTable::of(vec![("codes".to_owned(), codes)], &rows, &part, &model);
     let said = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
     output::line(said)?;

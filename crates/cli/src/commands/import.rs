@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_dbn::import::{self, Names};
+use candle_dbn::import::{self, TensorNames};
 use candle_dbn::network::config;
 use candle_dbn::store;
 use candle_dbn::store::run::{RECIPE, RUNS};
@@ -132,7 +132,7 @@ fn read(args: &Import) -> Result<import::Imported> {
         Program::Sklearn => import::sklearn(&args.file)?,
         Program::Rbms => import::rbms(&args.file, args.update)?,
         Program::Pytorch => {
-            let names = Names {
+            let names = TensorNames {
                 map: args.map.clone(),
                 transpose: args.transpose,
                 visible: kind("--visible", &args.visible)?,

@@ -17,7 +17,7 @@ use super::sample;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::{self, Usage};
 use crate::progress;
-use crate::tables::{self, FeatureNames, Table};
+use crate::tables::{self, FeatureNames, FeatureTable};
 
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
@@ -141,7 +141,7 @@ impl<'a> ResolvedScore<'a> {
         if model.regressor.is_some() {
             named.push(single("prediction"));
         }
-        let table = Table::of(named, rows, examples, model);
+        let table = FeatureTable::of(named, rows, examples, model);
         self.write(&table, blocks)
     }
 
@@ -189,8 +189,13 @@ impl<'a> ResolvedScore<'a> {
         }
         let named =
             named.into_iter().map(|name| (name.to_owned(), FeatureNames::Numbered(1))).collect();
-        let table =
-            Table { named, rows: &numbers, labels: None, names: Some(&names), class_names: None };
+        let table = FeatureTable {
+            named,
+            rows: &numbers,
+            labels: None,
+            names: Some(&names),
+            class_names: None,
+        };
         self.write(&table, scored.into_iter().map(Ok))
     }
 
@@ -204,7 +209,7 @@ impl<'a> ResolvedScore<'a> {
     /// Writes the table to the file that was named, or as text to standard output.
     fn write(
         &self,
-        table: &Table<'_>,
+        table: &FeatureTable<'_>,
         blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
     ) -> Result<()> {
         let args = self.args;

@@ -169,7 +169,7 @@ impl Hash {
 
 /// A file as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedFile {
     /// How many bytes.
     pub size: u64,
     /// Which.
@@ -177,7 +177,7 @@ pub struct Listed {
 }
 
 /// Files by their names.
-pub type Listing = BTreeMap<&'static str, Listed>;
+pub type Listing = BTreeMap<&'static str, ListedFile>;
 
 /// What has become of a commit.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -399,7 +399,7 @@ fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
             None => entry.oid.and_then(Hash::read),
         };
         let hash = hash.ok_or_else(|| wrong("no hash, or one that is none".into()))?;
-        if listing.insert(*name, Listed { size, hash }).is_some() {
+        if listing.insert(*name, ListedFile { size, hash }).is_some() {
             return Err(wrong("two entries".into()));
         }
     }
@@ -410,11 +410,11 @@ fn listing(body: &[u8], names: &[&'static str]) -> Answer<Listing> {
 fn large(body: &[u8]) -> Answer<Vec<String>> {
     #[derive(Deserialize)]
     struct Modes {
-        files: Vec<Mode>,
+        files: Vec<UploadMode>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Mode {
+    struct UploadMode {
         path: String,
         upload_mode: String,
     }
@@ -437,7 +437,7 @@ pub fn read_each(body: &[u8], names: &[&'static str]) -> std::result::Result<usi
         return Err(format!("{commit:?} for a commit"));
     }
     let listing = listing(body, names);
-    for (name, Listed { hash, .. }) in listing.as_ref().into_iter().flatten() {
+    for (name, ListedFile { hash, .. }) in listing.as_ref().into_iter().flatten() {
         let digits = hash.digits();
         if !(names.contains(name) && [40, 64].contains(&digits.len()) && hex(digits)) {
             return Err(format!("{digits:?} for the hash of {name:?}"));
@@ -479,7 +479,10 @@ mod tests {
         let [repository, files, modes] = honest();
         assert!(!info(repository.as_bytes()).unwrap().is_private);
         let listing = listing(files.as_bytes(), &NAMES).unwrap();
-        assert_eq!(listing[NAMES[1]], Listed { size: 4000, hash: Hash::Sha256("a1".repeat(32)) });
+        assert_eq!(
+            listing[NAMES[1]],
+            ListedFile { size: 4000, hash: Hash::Sha256("a1".repeat(32)) }
+        );
         assert_eq!(listing.len(), 2);
         assert_eq!(large(modes.as_bytes()).unwrap(), [NAMES[1]]);
     }

@@ -20,7 +20,7 @@ use rbm_core::{Error, Result};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::api::{Hash, HubRepository, Listed, is_commit};
+use super::api::{Hash, HubRepository, ListedFile, is_commit};
 use super::card::CARD;
 use super::http::{Answer, Failure, Http};
 use crate::digest;
@@ -92,7 +92,7 @@ impl Cache {
     /// # Errors
     ///
     /// Where the cache cannot be read.
-    pub fn look(&self, commit: &str, name: &str, listed: &Listed) -> Result<Found> {
+    pub fn look(&self, commit: &str, name: &str, listed: &ListedFile) -> Result<Found> {
         self.compare(&self.snapshot(commit).join(name), listed)
     }
 
@@ -123,7 +123,7 @@ impl Cache {
         }
     }
 
-    fn compare(&self, path: &Path, listed: &Listed) -> Result<Found> {
+    fn compare(&self, path: &Path, listed: &ListedFile) -> Result<Found> {
         match path.metadata() {
             Err(_) => Ok(Found::Missing),
             Ok(found) if !found.is_file() || found.len() != listed.size => Ok(Found::Damaged),
@@ -143,7 +143,7 @@ impl Cache {
         repository: &HubRepository,
         commit: &str,
         name: &str,
-        listed: &Listed,
+        listed: &ListedFile,
         mut moved: impl FnMut(u64) + Send,
     ) -> Answer<PathBuf> {
         let path = self.blob(&listed.hash);

@@ -2,7 +2,7 @@
 
 use rbm_core::{Error, Result};
 
-use super::api::{HubRepository, Listed, Listing};
+use super::api::{HubRepository, ListedFile, Listing};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
 use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
@@ -151,7 +151,7 @@ impl Hub {
     }
 }
 
-fn check_size(reference: &Reference, name: &str, listed: &Listed, most: u64) -> Answer<()> {
+fn check_size(reference: &Reference, name: &str, listed: &ListedFile, most: u64) -> Answer<()> {
     match listed.size > most {
         true => Err(refused(reference, name, format!("at most {most} bytes"), listed.size)),
         false => Ok(()),

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use xet::XetError;
 use xet::xet_session::{Sha256Policy, XetSessionBuilder, XetUploadCommit};
 
-use super::api::{HubRepository, Listed, XetToken};
+use super::api::{HubRepository, ListedFile, XetToken};
 use super::cache::Hasher;
 use super::cache::Snapshot;
 use super::card::{CARD, FileContent, ModelBundle};
@@ -188,7 +188,7 @@ impl Hub {
         &self,
         repository: &HubRepository,
         commit: &str,
-        listed: &Listed,
+        listed: &ListedFile,
     ) -> Answer<String> {
         let wrong = |expected: String, found: String| {
             Failure::Ours(Error::invalid(format!("the {CARD} on the Hub"), expected, found))

@@ -14,7 +14,7 @@ mod pickle;
 mod pytorch;
 
 pub use arrays::{rbms, sklearn};
-pub use pytorch::{Names, pytorch};
+pub use pytorch::{TensorNames, pytorch};
 
 use std::path::Path;
 

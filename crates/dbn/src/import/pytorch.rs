@@ -26,7 +26,7 @@ const HIDDEN: [&str; 8] =
 
 /// How a state dict is read.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct TensorNames {
     /// Tensors to be read under another name than their own: `("W", "fc.weight")`.
     pub map: Vec<(String, String)>,
     /// Whether weights are `(visible, hidden)` where their shape leaves that open; else they are `(hidden, visible)` as those of
@@ -69,7 +69,7 @@ type Order = Vec<(Option<u64>, String)>;
 ///
 /// Where the file is no state dict, no machine is found in it (with the names that there are), a part of one is missing, or shapes
 /// disagree, by the tensor's name.
-pub fn pytorch(path: impl AsRef<Path>, names: &Names) -> Result<Imported> {
+pub fn pytorch(path: impl AsRef<Path>, names: &TensorNames) -> Result<Imported> {
     let path = path.as_ref();
     let (mut tensors, mut notes) = read_tensors(path)?;
     let there = tensors.keys().cloned().collect::<Vec<_>>().join(", ");

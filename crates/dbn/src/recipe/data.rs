@@ -13,7 +13,7 @@ use crate::learning::Pass;
 
 /// Where the cases come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Data {
+pub struct DataRecipe {
     /// What is read: `digits`, `bars-and-stripes:4` and the like, a folder, or a file.
     ///
     /// Range: a name, a file or a folder. Used by: all data.
@@ -54,7 +54,7 @@ pub struct Data {
 /// This file, from whose comments the keys are described.
 pub(super) const SOURCE: &str = include_str!("data.rs");
 
-impl Data {
+impl DataRecipe {
     /// The parts of `dataset` as this training takes them.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Data {
     }
 }
 
-impl Default for Data {
+impl Default for DataRecipe {
     fn default() -> Self {
         Self {
             source: "digits".into(),
@@ -84,7 +84,7 @@ impl Default for Data {
     }
 }
 
-impl Keyed for Data {
+impl Keyed for DataRecipe {
     const TABLE: &'static str = "the table [data]";
     const KEYS: &'static [&'static [&'static str]] = &[
         &["source", "pass", "hold_out_one_in", "validate_one_in", "learn_validation", "limit"],
@@ -109,7 +109,7 @@ impl Keyed for Data {
     }
 }
 
-impl<'de> Deserialize<'de> for Data {
+impl<'de> Deserialize<'de> for DataRecipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         read_keyed(deserializer)
     }

@@ -8,7 +8,7 @@ use rbm_core::{Error, Result};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::data::{self, Data};
+use super::data::{self, DataRecipe};
 use super::{
     BUILT_IN, Backpropagation, Cd, ClassifierRecipe, Damping, FastWeights, HybridParts,
     LayerRecipe, PersistentChains, Recipe, Searches, SparsityTarget, TemperedChains, UpDownRecipe,
@@ -61,10 +61,10 @@ pub fn keys() -> Result<Vec<Keys>> {
     let whole = table_of(&Recipe::draft("layers = []")?)?;
     let whole = whole.into_iter().filter(|(key, _)| key != "layers" && key != "data").collect();
     let backpropagation = table_of(&Backpropagation::default())?;
-    let data_table = table_of(&Data::default())?;
+    let data_table = table_of(&DataRecipe::default())?;
     let classifier_table = table_of(&ClassifierRecipe::default())?;
     // Those of how data are read follow the first, which says which.
-    let mut data = Keys::of("data", "Data", data::SOURCE, &data_table)?;
+    let mut data = Keys::of("data", "DataRecipe", data::SOURCE, &data_table)?;
     data.splice("source", "", Keys::of("data", "ReadOptions", SOURCE_OF_OPTIONS, &data_table)?);
     let mut layers =
         Keys::of("layers", "LayerRecipe", layer::SOURCE, &table_of(&LayerRecipe::default())?)?;

@@ -17,7 +17,7 @@ use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
 use serde::{Deserialize, Serialize};
 
-pub use self::data::{AUTO, Data};
+pub use self::data::{AUTO, DataRecipe};
 pub use self::finetuning::{
     Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,
 };
@@ -99,7 +99,7 @@ pub struct Recipe {
     pub cache_bytes: u64,
     /// Where the cases come from.
     #[serde(default)]
-    pub data: Data,
+    pub data: DataRecipe,
     /// The machines from the bottom up.
     pub layers: Vec<LayerRecipe>,
     /// Up-down fine-tuning of the whole stack, if there is any.
@@ -127,7 +127,7 @@ impl Default for Recipe {
             standardise: Scaling::Auto,
             cache: Caching::Never,
             cache_bytes: a_gibibyte(),
-            data: Data::default(),
+            data: DataRecipe::default(),
             layers: vec![LayerRecipe::default()],
             updown: None,
             classifier: None,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use candle_dbn::import::{Imported, Names, pytorch, rbms, sklearn};
+use candle_dbn::import::{Imported, TensorNames, pytorch, rbms, sklearn};
 use candle_dbn::{Error, Result};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -44,7 +44,7 @@ impl Pt {
     fn import(&self, pickle: &[u8], storages: &[(&str, &[f32])]) -> Result<Imported> {
         self.write(CompressionMethod::Stored, pickle, storages);
         let start = Instant::now();
-        let result = pytorch(&self.path(), &Names::default());
+        let result = pytorch(&self.path(), &TensorNames::default());
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         result
     }
@@ -133,7 +133,7 @@ fn an_archive_is_stored_and_whole() {
     let bytes: Vec<f32> = vec![0.0; 1 << 20];
     let tensors = dict(&[("W", tensor("0", 1 << 20, 0, &[1 << 20], &[1]))]);
     pt.write(CompressionMethod::Deflated, &tensors, &[]);
-    let result = pytorch(&pt.path(), &Names::default());
+    let result = pytorch(&pt.path(), &TensorNames::default());
     assert_fails(result, &["x/data.pkl", "compressed bytes"]);
     pt.write(CompressionMethod::Stored, &tensors, &[("0", &bytes)]);
     let whole = fs::read(pt.path()).unwrap();
@@ -143,7 +143,7 @@ fn an_archive_is_stored_and_whole() {
     lying[at..at + 4].copy_from_slice(&(1u32 << 31).to_le_bytes());
     lying[at - 4..at].copy_from_slice(&(1u32 << 31).to_le_bytes());
     fs::write(pt.path(), lying).unwrap();
-    assert!(pytorch(&pt.path(), &Names::default()).is_err());
+    assert!(pytorch(&pt.path(), &TensorNames::default()).is_err());
 }
 
 /// Many tensors of one storage cost no more than they have numbers.
@@ -201,13 +201,13 @@ fn a_turned_bit_never_makes_another_machine() {
         let numbers = rbm.weights().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
-    let right = weights(pytorch(&file("rbm.pt"), &Names::default()).unwrap());
+    let right = weights(pytorch(&file("rbm.pt"), &TensorNames::default()).unwrap());
     let mut errors = 0;
     for at in 0..whole.len() {
         let mut turned = whole.clone();
         turned[at] ^= 1 << (at % 8);
         fs::write(pt.path(), turned).unwrap();
-        match pytorch(&pt.path(), &Names::default()) {
+        match pytorch(&pt.path(), &TensorNames::default()) {
             Ok(imported) => assert_eq!(weights(imported), right, "byte {at}"),
             Err(Error::Io { .. }) => panic!("byte {at}"),
             Err(_) => errors += 1,

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use candle_dbn::import::{Imported, Names, pytorch, rbms, sklearn};
+use candle_dbn::import::{Imported, TensorNames, pytorch, rbms, sklearn};
 use candle_dbn::{Model, Result};
 use rbm_core::Units;
 use serde_json::Value;
@@ -51,9 +51,9 @@ fn assert_fails(result: Result<Imported>, words: &[&str]) {
     assert_eq!(message.lines().count(), 1, "{message}");
 }
 
-fn named(map: &[(&str, &str)]) -> Names {
+fn named(map: &[(&str, &str)]) -> TensorNames {
     let map = map.iter().map(|(name, tensor)| (name.to_string(), tensor.to_string()));
-    Names { map: map.collect(), ..Names::default() }
+    TensorNames { map: map.collect(), ..TensorNames::default() }
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn machines_of_rbms_by_update() {
 #[test]
 fn machines_of_pytorch_by_name() {
     for name in ["rbm.pt", "rbm.safetensors"] {
-        let imported = pytorch(&file(name), &Names::default()).unwrap();
+        let imported = pytorch(&file(name), &TensorNames::default()).unwrap();
         assert_golden(&imported.model, "rbm");
         assert!(imported.notes.is_empty(), "{:?}", imported.notes);
     }
     // In double precision, the other way round, beside other things, and two of them.
-    let stack = pytorch(&file("stack.pt"), &Names::default()).unwrap();
+    let stack = pytorch(&file("stack.pt"), &TensorNames::default()).unwrap();
     assert_eq!(stack.model.dbn.rbms.len(), 2);
     assert_golden(&stack.model, "stack");
     assert_eq!(stack.notes, ["left aside: head.weight"]);
@@ -95,7 +95,10 @@ fn machines_of_pytorch_by_name() {
     let map = [("W", "fc.weight"), ("h_bias", "fc.bias"), ("v_bias", "visible")];
     let linear = file("linear.safetensors");
     assert_golden(&pytorch(&linear, &named(&map)).unwrap().model, "linear");
-    assert_fails(pytorch(&linear, &Names::default()), &["linear", "--map W=NAME", "fc.weight"]);
+    assert_fails(
+        pytorch(&linear, &TensorNames::default()),
+        &["linear", "--map W=NAME", "fc.weight"],
+    );
     assert_fails(
         pytorch(&linear, &named(&map[..2])),
         &["linear", "v_bias", "--map v_bias=NAME", "visible"],
@@ -104,7 +107,7 @@ fn machines_of_pytorch_by_name() {
 }
 
 /// The tensors `named` in a file of their own, as `Imported` or its error.
-fn of(tensors: &[(&str, Vec<f32>, &[usize])], names: &Names) -> Result<Imported> {
+fn of(tensors: &[(&str, Vec<f32>, &[usize])], names: &TensorNames) -> Result<Imported> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("own.safetensors");
     let tensor = |(name, values, shape): &(&str, Vec<f32>, &[usize])| {
@@ -122,7 +125,7 @@ fn names_and_shapes_say_what_is_what() {
     let square = |transpose| {
         let tensors: [(&str, _, &[usize]); 3] =
             [("weight", numbers(4), &[2, 2]), ("b", numbers(2), &[2]), ("c", numbers(2), &[2])];
-        of(&tensors, &Names { transpose, ..Names::default() }).unwrap()
+        of(&tensors, &TensorNames { transpose, ..TensorNames::default() }).unwrap()
     };
     // (hidden, visible) unless it is said otherwise: what was assumed is told.
     assert_eq!(weights(&square(false).model), [[0.0, 2.0], [1.0, 3.0]]);
@@ -135,9 +138,9 @@ fn names_and_shapes_say_what_is_what() {
     {
         let tensors: [(&str, _, &[usize]); 3] =
             [("W", numbers(6), &[3, 2]), (visible, numbers(3), &[3]), (hidden, numbers(2), &[2])];
-        let model = of(&tensors, &Names::default()).unwrap().model;
+        let model = of(&tensors, &TensorNames::default()).unwrap().model;
         assert_eq!(weights(&model)[1], [2.0, 3.0], "{visible} {hidden}");
-        let transposed = Names { transpose: true, ..Names::default() };
+        let transposed = TensorNames { transpose: true, ..TensorNames::default() };
         assert!(of(&tensors, &transposed).is_ok());
     }
 
@@ -154,10 +157,10 @@ fn names_and_shapes_say_what_is_what() {
         tensors.push((v, numbers(visible), if visible == 3 { &[3] } else { &[4] }));
         tensors.push((h, numbers(hidden), if hidden == 4 { &[4] } else { &[2] }));
     }
-    let names = Names {
+    let names = TensorNames {
         visible: Some(Units::gaussian(1)),
         hidden: Some(Units::of_kind("relu").unwrap()),
-        ..Names::default()
+        ..TensorNames::default()
     };
     let config = of(&tensors, &names).unwrap().model.config();
     assert_eq!(config.visible, Units::gaussian(3));
@@ -165,7 +168,8 @@ fn names_and_shapes_say_what_is_what() {
         config.hidden.iter().map(Units::to_string).collect::<Vec<_>>(),
         ["relu:4", "relu:2"]
     );
-    let learned = Names { visible: Some(Units::of_kind("gaussian-learned").unwrap()), ..names };
+    let learned =
+        TensorNames { visible: Some(Units::of_kind("gaussian-learned").unwrap()), ..names };
     assert_fails(of(&tensors, &learned), &["gaussian-learned", "nothing to learn but a bias"]);
 }
 
@@ -178,22 +182,25 @@ fn what_is_no_machine_is_refused_by_name() {
             ("h_bias", vec![0.0; 2], &[2]),
         ]
     };
-    assert!(of(&good(), &Names::default()).is_ok());
+    assert!(of(&good(), &TensorNames::default()).is_ok());
     let mut with_nan = good();
     with_nan[0].1[4] = f32::NAN;
-    assert_fails(of(&with_nan, &Names::default()), &["\"W\", number", "finite", "NaN"]);
+    assert_fails(of(&with_nan, &TensorNames::default()), &["\"W\", number", "finite", "NaN"]);
     let mut misshapen = good();
     misshapen[0].2 = &[6];
-    assert_fails(of(&misshapen, &Names::default()), &["\"W\"", "[2, 3] or [3, 2]", "[6]"]);
-    let transposed = Names { transpose: true, ..Names::default() };
+    assert_fails(of(&misshapen, &TensorNames::default()), &["\"W\"", "[2, 3] or [3, 2]", "[6]"]);
+    let transposed = TensorNames { transpose: true, ..TensorNames::default() };
     assert_fails(of(&good(), &transposed), &["\"W\"", "[3, 2]", "--transpose", "[2, 3]"]);
-    assert_fails(of(&good()[..2], &Names::default()), &["h_bias", "--map h_bias=NAME"]);
-    assert_fails(of(&good()[..1], &Names::default()), &["--map W=NAME", "found W"]);
+    assert_fails(of(&good()[..2], &TensorNames::default()), &["h_bias", "--map h_bias=NAME"]);
+    assert_fails(of(&good()[..1], &TensorNames::default()), &["--map W=NAME", "found W"]);
 
     // A pickle that is more than tensors is code, and not run.
-    assert_fails(pytorch(&file("module.pt"), &Names::default()), &["module.pt", "state dict"]);
     assert_fails(
-        pytorch(&file("golden.json"), &Names::default()),
+        pytorch(&file("module.pt"), &TensorNames::default()),
+        &["module.pt", "state dict"],
+    );
+    assert_fails(
+        pytorch(&file("golden.json"), &TensorNames::default()),
         &["golden.json", ".safetensors"],
     );
     assert_fails(sklearn(&file("golden.json")), &["golden.json", ".npz"]);
@@ -201,7 +208,7 @@ fn what_is_no_machine_is_refused_by_name() {
     assert_fails(rbms(&file("golden.json"), None), &["golden.json", "HDF5"]);
     assert_fails(rbms(&file("none.h5"), None), &["none.h5", "No such file"]);
     assert_fails(sklearn(&file("none.npz")), &["none.npz", "No such file"]);
-    assert_fails(pytorch(&file("none.pt"), &Names::default()), &["none.pt", "No such file"]);
+    assert_fails(pytorch(&file("none.pt"), &TensorNames::default()), &["none.pt", "No such file"]);
 }
 
 /// A file that was cut short, or had a byte turned, is an error or the machine, and never a panic.
@@ -211,7 +218,7 @@ fn damage_is_an_error() {
     let read = |path: &Path| match path.extension().unwrap().to_str().unwrap() {
         "npz" => sklearn(path),
         "h5" => rbms(path, None),
-        _ => pytorch(path, &Names::default()),
+        _ => pytorch(path, &TensorNames::default()),
     };
     for name in
         ["sklearn.npz", "sklearn_f32.npz", "bernoulli.h5", "potts.h5", "rbm.pt", "rbm.safetensors"]

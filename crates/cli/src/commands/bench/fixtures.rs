@@ -20,10 +20,10 @@ const STACK_BATCH: usize = 100;
 pub const LEARNING_RATE: f64 = 0.05;
 
 /// A trainer of any method.
-pub type Learner = Trainer<Box<dyn NegativePhase>, Sgd>;
+pub type BenchLearner = Trainer<Box<dyn NegativePhase>, Sgd>;
 
 /// A trainer with the momentum of the `mnist` recipe's first epochs.
-pub fn learner(negative: impl NegativePhase + 'static, learning_rate: f64) -> Learner {
+pub fn learner(negative: impl NegativePhase + 'static, learning_rate: f64) -> BenchLearner {
     let negative: Box<dyn NegativePhase> = Box::new(negative);
     Trainer::new(negative, Sgd { momentum: 0.5, ..Sgd::new(learning_rate) })
 }

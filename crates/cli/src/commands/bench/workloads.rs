@@ -14,7 +14,7 @@ use rbm_core::{
 };
 use serde::Serialize;
 
-use super::fixtures::{LEARNING_RATE, Learner, MeasuredBatches, Warm, learner};
+use super::fixtures::{BenchLearner, LEARNING_RATE, MeasuredBatches, Warm, learner};
 use super::plan::{BenchMethod, BenchRow, Look, Task};
 
 /// The fractions of units that are on (not zero).
@@ -118,7 +118,7 @@ const MOST_LOOKS: usize = 20;
 /// Updates by CD-k or PCD-k.
 pub struct LearningStep {
     rbm: Rbm,
-    learner: Learner,
+    learner: BenchLearner,
     cases: MeasuredBatches,
     steps: usize,
     rng: Rng,

@@ -44,7 +44,7 @@ pub enum Within {
 }
 
 /// What is learned, how and where.
-pub struct Machine<'a> {
+pub struct MachineTraining<'a> {
     pub data: Option<&'a str>,
     pub data_options: &'a DataOptions,
     pub visible: Option<&'a str>,
@@ -58,7 +58,7 @@ pub struct Machine<'a> {
 
 /// What is known in the end.
 #[derive(Debug, Serialize)]
-struct Results {
+struct MachineResults {
     data: String,
     cases: usize,
     held_out_cases: usize,
@@ -68,7 +68,7 @@ struct Results {
 
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Serialize)]
-struct Line {
+struct EpochLine {
     epoch: usize,
     /// Σ log p(x_i | all others), nats a case, of a machine without hidden units.
     pseudo_log_likelihood: Option<f64>,
@@ -77,7 +77,7 @@ struct Line {
 }
 
 /// Learns, or goes on where the same command was stopped.
-pub fn run(args: &Machine, bars: &MultiProgress) -> Result<()> {
+pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
     let source = args.data.unwrap_or("digits");
     let dataset = inputs::load_numbers(source, &args.data_options.read)?;
     let (image, is_population) = (dataset.image, dataset.is_population);
@@ -127,7 +127,7 @@ pub fn run(args: &Machine, bars: &MultiProgress) -> Result<()> {
     output::line(format!("run {}", dir.display()))?;
     learn(&mut learner, &cases, &dir, bars)?;
     let spinner = progress::spinner(bars, "log-likelihood and pictures");
-    let results = Results {
+    let results = MachineResults {
         data: source.to_owned(),
         cases: cases.count(),
         held_out_cases: held_out.as_ref().map_or(0, Rows::count),
@@ -184,7 +184,7 @@ fn learn(learner: &mut Learner, cases: &Tensor, dir: &Path, bars: &MultiProgress
             false => Some(mean(learner.log_pseudo_likelihood(&measured)?)?),
             true => None,
         };
-        let line = Line {
+        let line = EpochLine {
             epoch: learner.epoch(),
             pseudo_log_likelihood: pseudo,
             free_energy: mean(learner.free_energy(&measured)?)?,
@@ -245,7 +245,7 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
 }
 
 /// The kind that the user names, or that the values have.
-fn visible_units(args: &Machine, dataset: &Dataset, source: &str) -> Result<Units> {
+fn visible_units(args: &MachineTraining, dataset: &Dataset, source: &str) -> Result<Units> {
     let width = dataset.train.cases.width();
     if let Some(kind) = args.visible {
         let units: Units =
@@ -279,7 +279,7 @@ fn configurations(cases: &Tensor, units: &Units) -> Result<Tensor> {
 }
 
 /// The usual settings, and what the user changes of them.
-fn settings(args: &Machine, has_hidden: bool) -> Result<Learning> {
+fn settings(args: &MachineTraining, has_hidden: bool) -> Result<Learning> {
     let mut learning = Learning {
         negative: if has_hidden { Negative::Persistent } else { Negative::PseudoLikelihood },
         epochs: 100,

@@ -20,7 +20,7 @@ use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 
-use self::boltzmann::{Machine, Within};
+use self::boltzmann::{MachineTraining, Within};
 use self::finish::Looks;
 use self::hopfield::Storing;
 use crate::commands::recipe::{is_built_in, is_file, named_or_file};
@@ -188,7 +188,7 @@ fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
         );
         return Err(Usage::of(error));
     }
-    let machine = Machine {
+    let machine = MachineTraining {
         data: args.data.as_deref(),
         data_options: &args.data_options,
         visible: args.visible.as_deref(),
