@@ -15,7 +15,7 @@ const PAGES: [&str; 8] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 18] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
@@ -34,6 +34,7 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("dbn reproduce mnist-16 ", "MNIST itself"),
     ("dbn reproduce ising ", "two minutes: tests/cli/machines.rs has its parts"),
     ("dbn reproduce hopfield-capacity ", "half a minute: crates/boltzmann/tests/hopfield.rs"),
+    ("dbn reproduce bm-bars ", "five minutes: crates/boltzmann/tests/learning.rs"),
     ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
     ("dbn bench ", "a minute of measuring: tests/cli/bench.rs"),
 ];

@@ -40,7 +40,7 @@ impl Graph {
             return Err(Error::file(path, "byte 0", FORMATS, "bytes that are no text"));
         };
         let file = Text { path, text: &text };
-        match text.trim_start().split_whitespace().next() {
+        match text.split_whitespace().next() {
             Some("%%MatrixMarket") => file.matrix_market(),
             Some("J" | "h") => file.potts(),
             Some(first) if first.starts_with('{') => file.problem(),

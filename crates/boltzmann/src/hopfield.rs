@@ -298,7 +298,7 @@ pub struct Memory {
 
 /// What stands beside the numbers of a [`Memory`].
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct MemoryRecord {
     model: String,
     rule: Rule,
     image: Option<(usize, usize)>,
@@ -323,7 +323,7 @@ impl Memory {
                 Tensor::from_vec(rows, (self.patterns.len(), size), &Device::Cpu)?,
             ),
         ]);
-        let record = Record { model: MODEL.to_owned(), rule: self.rule, image: self.image };
+        let record = MemoryRecord { model: MODEL.to_owned(), rule: self.rule, image: self.image };
         Checkpoint { tensors, record }.save(path)
     }
 
@@ -334,7 +334,7 @@ impl Memory {
     /// When the file is missing, damaged, or of another model.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let Checkpoint { tensors, record } = Checkpoint::<Record>::load(path, &Device::Cpu)?;
+        let Checkpoint { tensors, record } = Checkpoint::<MemoryRecord>::load(path, &Device::Cpu)?;
         let wrong =
             |place: &str, expected: &str, found: String| Error::file(path, place, expected, found);
         if record.model != MODEL {

@@ -4,7 +4,6 @@
 //! it is taken by differentiating energies, so that it is the same for units of every discrete kind.
 
 use candle_core::{DType, Device, Tensor, Var};
-use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::sampling::{AnnealingPath, Chains, Clamped, GraphChains};
 use rbm_core::state::{State, get};
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Graph;
 
 /// The most configurations that are counted one by one.
-const MOST_COUNTED: u64 = 1 << 16;
+pub(crate) const MOST_COUNTED: u64 = 1 << 16;
 /// The largest parameter: one of it alone makes a state e^10000 times as probable as another.
 const MOST: f32 = 1e4;
 const MODEL: &str = "boltzmann";
@@ -81,23 +80,12 @@ pub struct Learner {
 
 /// What stands beside the tensors in a file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct MachineRecord {
     model: String,
     shape: Shape,
     learning: Learning,
     rng: Rng,
     epoch: usize,
-}
-
-/// A mean log-likelihood, nats a case.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct LogLikelihood {
-    /// The value, or its estimate.
-    pub value: f64,
-    /// How far both sides of log Z are apart; 0 where it was counted.
-    pub gap: f64,
-    /// Whether it was counted.
-    pub is_exact: bool,
 }
 
 impl Shape {
@@ -142,7 +130,7 @@ impl Shape {
     }
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
-    fn draws_hidden(&self) -> bool {
+    pub(crate) fn draws_hidden(&self) -> bool {
         self.hidden.is_some() && self.couples_hidden
     }
 }
@@ -366,7 +354,7 @@ impl Learner {
     }
 
     /// All configurations of the rest, `(count, rest)`.
-    fn configurations(&self) -> Result<Tensor> {
+    pub(crate) fn configurations(&self) -> Result<Tensor> {
         let discrete = self.machine.rest().discrete();
         let count = discrete.and_then(|discrete| discrete.configurations());
         match (discrete, count.filter(|count| *count <= MOST_COUNTED)) {
@@ -413,78 +401,6 @@ impl Learner {
             _ => (own - Tensor::stack(&[&field, &field.zeros_like()?], 0)?.log_sum_exp(0)?)?
                 .sum(1)?,
         })
-    }
-
-    /// The mean log p(v) of `cases`, counted where the machine is small, else from both sides; of hidden units that are coupled with each
-    /// other by counting alone.
-    ///
-    /// # Errors
-    ///
-    /// Where it can neither be counted nor estimated.
-    pub fn log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
-        if self.shape.draws_hidden() {
-            return self.counted_log_likelihood(cases);
-        }
-        let mut sum = 0.0;
-        for block in rbm_core::rows::blocks(cases) {
-            let energies = self.machine.free_energy(&block?)?.detach().to_dtype(DType::F64)?;
-            sum += energies.sum_all()?.to_scalar::<f64>()?;
-        }
-        let mean = -sum / cases.count() as f64;
-        let discrete =
-            self.machine.rest().discrete().and_then(|discrete| discrete.configurations());
-        if discrete.is_some_and(|count| count <= MOST_COUNTED) {
-            let energies = self.machine.free_energy(&self.configurations()?)?.detach().neg()?;
-            let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
-            return Ok(LogLikelihood { value: mean - log_z, gap: 0.0, is_exact: true });
-        }
-        let path = AnnealingPath::from_cases(&self.machine, cases)?;
-        let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
-        let options = AisOptions {
-            chains: 100,
-            betas: 1000,
-            both: true,
-            tempering,
-            seed: self.learning.seed,
-        };
-        let mut sides = BidirectionalAis::new(&self.machine, path, options)?;
-        while !sides.is_done() {
-            sides.step()?;
-        }
-        let found = sides.found();
-        let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else {
-            return Err(Error::invalid("log Z", "an estimate from both sides", "one side"));
-        };
-        let log_z =
-            found.bridge.map_or(0.5 * (forward.value + reverse.value), |bridge| bridge.value);
-        Ok(LogLikelihood {
-            value: mean - log_z,
-            gap: (forward.value - reverse.value).abs(),
-            is_exact: false,
-        })
-    }
-
-    /// log p(v) = log Σ_h exp(−E(v, h)) − log Z, both sums counted.
-    fn counted_log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
-        let energies = self.machine.free_energy(&self.configurations()?)?.detach().neg()?;
-        let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
-        let hidden = self.machine.layers()[1].0;
-        let (Some(discrete), width) = (hidden.discrete(), self.shape.visible.width()) else {
-            return Err(Error::invalid(
-                "hidden units",
-                "discrete ones",
-                hidden.units().to_string(),
-            ));
-        };
-        let all = discrete.configuration(0..discrete.configurations().unwrap_or(0))?;
-        let mut sum = 0.0;
-        for row in 0..cases.count() as u32 {
-            let visible = cases.rows(&[row])?.broadcast_as((all.dim(0)?, width))?;
-            let rest = Tensor::cat(&[&visible, &all], 1)?;
-            let energies = self.machine.free_energy(&rest)?.detach().neg()?.to_dtype(DType::F64)?;
-            sum += energies.log_sum_exp(0)?.to_scalar::<f64>()? - log_z;
-        }
-        Ok(LogLikelihood { value: sum / cases.count() as f64, gap: 0.0, is_exact: true })
     }
 
     /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
@@ -564,7 +480,7 @@ impl Learner {
         if let Some(fantasies) = &self.fantasies {
             tensors.insert("fantasies".into(), fantasies.clone());
         }
-        let record = Record {
+        let record = MachineRecord {
             model: MODEL.into(),
             shape: self.shape.clone(),
             learning: self.learning.clone(),
@@ -581,8 +497,8 @@ impl Learner {
     /// When the file is missing, damaged, or of another model.
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
-        let Checkpoint { tensors, record } = Checkpoint::<Record>::load(path, &Device::Cpu)?;
-        let Record { model, shape, learning, rng, epoch } = record;
+        let Checkpoint { tensors, record } = Checkpoint::<MachineRecord>::load(path, &Device::Cpu)?;
+        let MachineRecord { model, shape, learning, rng, epoch } = record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
         }

@@ -13,6 +13,7 @@ mod files;
 pub mod hopfield;
 pub mod lattice;
 pub mod learning;
+mod likelihood;
 mod named;
 mod observables;
 mod uai;
@@ -20,6 +21,7 @@ mod uai;
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use graph::Graph;
+pub use likelihood::LogLikelihood;
 pub use observables::{Estimate, Measurement, Start, Walk};
 pub use uai::read_evidence;
 

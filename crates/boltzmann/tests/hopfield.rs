@@ -80,7 +80,9 @@ fn the_theory_of_capacity_has_its_numbers() {
 #[test]
 fn mixtures_of_patterns_are_stable_too() {
     let row = |r: u32| -> Vec<f64> {
-        (0..64u32).map(|i| if (r & i).count_ones() % 2 == 0 { 1.0 } else { -1.0 }).collect()
+        (0..64u32)
+            .map(|i| if (r & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 })
+            .collect()
     };
     let patterns = [row(1), row(2), row(4)];
     let network = Hopfield::store(&patterns, Rule::Hebb).unwrap();

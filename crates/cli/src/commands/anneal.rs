@@ -28,13 +28,15 @@ use crate::{interrupt, output, progress, tables};
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
   dbn anneal pmj:12x12:seed=1 --exact                     the lowest energy there is, and how many configurations have it
   dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
-MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N and :open, :cylinder or :torus;
-sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a file: a list of edges (rudy, Gset), Matrix Market, a problem of
-yes and no as JSON {\"linear\": {\"a\": 1}, \"quadratic\": {\"a,b\": -2}}, or the _params.dat of adabmDCA.
-The energy is −Σ J·s·s', each bond once. What counts is the lowest energy that a read has ever seen, not its last one.
-A success is a read that comes to the target, or without one to the lowest energy of all reads: then it is only as good as these.
-The time to solution is what it takes to see a success once with a probability of 99 %.
-With --tempering a read is a ladder of 32 replicas that change their temperatures; with a target, it ends where one comes there.")]
+MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N
+and :open, :cylinder or :torus; sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a
+file: a list of edges (rudy, Gset), Matrix Market, a problem of yes and no as JSON {\"linear\": {\"a\":
+1}, \"quadratic\": {\"a,b\": -2}}, or the _params.dat of adabmDCA. The energy is −Σ J·s·s', each bond
+once. What counts is the lowest energy that a read has ever seen, not its last one. A success is a
+read that comes to the target, or without one to the lowest energy of all reads: then it is only as
+good as these. The time to solution is what it takes to see a success once with a probability of 99
+%. With --tempering a read is a ladder of 32 replicas that change their temperatures; with a target,
+it ends where one comes there.")]
 pub struct Anneal {
     /// ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N, potts:STATES:ROWSxCOLUMNS, sk:SPINS:seed=N, or a file
     pub model: String,

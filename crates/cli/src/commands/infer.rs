@@ -27,9 +27,10 @@ const WIDEST: f64 = 24.0;
   dbn infer field.uai --query B,C --temperature 2       p(B, C) at a higher temperature: φ to the power of 1/2
   dbn infer field.uai --evidence field.uai.evid --mar field.mar
   dbn infer pmj:12x12:seed=1                            exactly, with the number of ground states
-  dbn infer ising:32x32 --temperature 2.5 --sweeps 2000 too wide to be counted: from samples
-MODEL: a UAI file (MARKOV or BAYES), or whatever dbn anneal takes. Of spins and of Bernoulli units state 1 is up.
-Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in one chain: which of both is said.")]
+  dbn infer ising:32x32 --temperature 2.5 --sweeps 2000  too wide to be counted: from samples
+MODEL: a UAI file (MARKOV or BAYES), or whatever dbn anneal takes. Of spins and of Bernoulli units
+state 1 is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in one chain:
+which of both is said.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, or its file
     pub model: String,

@@ -113,7 +113,7 @@ pub struct MachineOptions {
     #[arg(long)]
     pub ordered: bool,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 

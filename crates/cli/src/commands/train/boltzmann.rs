@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use candle_boltzmann::learning::{Learner, Learning, LogLikelihood, Negative, Shape};
+use candle_boltzmann::LogLikelihood;
+use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::Tensor;
 use candle_dbn::data::{Dataset, Parts};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
