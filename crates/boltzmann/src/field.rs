@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::Graph;
 
+/// The most states of all variables together.
+const MOST_STATES: usize = 1 << 24;
+
 /// A potential over a few variables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clique {
@@ -63,6 +66,11 @@ impl MarkovField {
                 "at least one, each of a state",
                 found,
             ));
+        }
+        let all = states.iter().try_fold(0usize, |all, states| all.checked_add(*states));
+        if all.is_none_or(|all| all > MOST_STATES) {
+            let expected = format!("at most {MOST_STATES} states of all together");
+            return Err(Error::invalid("the variables of a field", expected, "more"));
         }
         for (number, Clique { scope, log_potential }) in cliques.iter().enumerate() {
             let place = || format!("clique {number}");

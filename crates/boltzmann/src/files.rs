@@ -65,6 +65,11 @@ impl<'a> Text<'a> {
         Error::file(self.path, format!("line {line}"), expected.into(), format!("{found:?}"))
     }
 
+    /// The most units that a file of this length may claim: no more memory than an honest one would take.
+    fn most(&self) -> usize {
+        MOST.min((16 * self.text.len()).max(1 << 16))
+    }
+
     /// Lines that are neither empty nor begin with `comment`.
     fn lines(&self, comment: char) -> impl Iterator<Item = Line<'a>> {
         let lines = self.text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
@@ -122,8 +127,10 @@ impl<'a> Text<'a> {
 
     /// Lines `i j weight`, or `i j` for a weight of 1.
     fn weighted(&self, units: usize, edges: usize, lines: Vec<Line>) -> Result<Graph> {
-        if units == 0 || units > MOST {
-            return Err(self.wrong(1, format!("1 to {MOST} units"), &units.to_string()));
+        let most = self.most();
+        if units == 0 || units > most {
+            let expected = format!("1 to {most} units in a file of this length");
+            return Err(self.wrong(1, expected, &units.to_string()));
         }
         if lines.len() != edges {
             let last = lines.last().map_or(1, |(line, _)| *line);
@@ -270,8 +277,8 @@ impl<'a> Text<'a> {
             *place = number as u32;
         }
         let states = letters.len();
-        if states < 2 || sites.saturating_mul(states) > MOST {
-            let expected = format!("at least 2 states, and at most {MOST} columns");
+        if states < 2 || sites.saturating_mul(states) > self.most() {
+            let expected = format!("at least 2 states, and at most {} columns", self.most());
             return Err(self.wrong(1, expected, &format!("{sites} sites of {states}")));
         }
         let column = |(site, letter): (usize, &str)| (site * states) as u32 + letters[letter];

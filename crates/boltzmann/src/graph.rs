@@ -1,8 +1,11 @@
 //! Units on a graph, coupled along its edges.
 
-use candle_core::{DType, Device};
-use rbm_core::model::Machine;
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::model::{Colouring, Coupling, Machine};
 use rbm_core::{Error, Result, Units};
+
+/// The most units whose couplings are one matrix.
+const MOST_LATERAL: usize = 8192;
 
 /// E(x) = −Σ J_ij·x_i·x_j − Σ h_i·x_i, the sums over edges and units: what a machine is made of, as plain data.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,13 +23,42 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The machine, at temperature 1: a layer for each colour of the graph.
+    /// The machine, at temperature 1: a layer for each colour of the graph; of spins or Bernoulli units of which most pairs are coupled,
+    /// one layer with a lateral coupling.
     ///
     /// # Errors
     ///
     /// For edges that are no graph of these units, and when a number is missing.
     pub fn machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
+        let size = self.units.width();
+        let is_binary = matches!(self.units, Units::Spin { .. } | Units::Bernoulli { .. });
+        let is_dense = is_binary && size <= MOST_LATERAL && 8 * self.edges.len() > size * size;
+        if is_dense && self.edges.len() == self.couplings.len() && self.fields.len() == size {
+            return self.lateral_machine(dtype, device);
+        }
         Machine::on_graph(&self.units, &self.edges, &self.couplings, &self.fields, dtype, device)
+    }
+
+    fn lateral_machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
+        let size = self.units.width();
+        // Errors for pairs that are no graph.
+        Colouring::greedy(size, &self.edges)?;
+        let mut weights = vec![0.0; size * size];
+        for (&[a, b], &coupling) in self.edges.iter().zip(&self.couplings) {
+            let (a, b) = (a as usize, b as usize);
+            (weights[a * size + b], weights[b * size + a]) = (coupling, coupling);
+        }
+        let tensor = |numbers: &[f64], shape: &[usize]| -> Result<Tensor> {
+            Ok(Tensor::from_slice(numbers, shape, &Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)?)
+        };
+        let layer = self.units.build(dtype, device)?;
+        if let Some((_, bias)) = layer.vars().first() {
+            bias.set(&tensor(&self.fields, &[size])?)?;
+        }
+        let weights = Var::from_tensor(&tensor(&weights, &[size, size])?)?;
+        Machine::new(vec![layer], vec![Coupling::Lateral { layer: 0, weights }])
     }
 
     /// A range of temperatures to anneal through, the hottest first. There the couplings of the unit that is most strongly coupled

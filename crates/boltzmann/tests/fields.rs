@@ -174,3 +174,58 @@ fn files_come_back_and_wrong_ones_are_refused_by_line() {
     let error = MarkovField::of_graph(&wide).unwrap().infer(1.0, &[]).unwrap_err().to_string();
     assert!(error.contains("2^24"), "{error}");
 }
+
+/// Files that were damaged: an error or a machine, never a panic, and no memory beyond what their length allows.
+#[test]
+fn damaged_files_are_refused_or_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let whole = [
+        cliques().to_uai(),
+        "4 4\n1 2 1\n2 3 -1\n3 4 1\n4 1 0.5\n".into(),
+        "%%MatrixMarket matrix coordinate real symmetric\n3 3 2\n2 1 3\n3 1 -2\n".into(),
+        "{\"linear\": {\"a\": -1, \"b\": 2}, \"quadratic\": {\"a,b\": 3}, \"vartype\": \"SPIN\"}"
+            .into(),
+        "J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 1 B 0.25\n".into(),
+    ];
+    let mut k = 0;
+    let mut below = |end: usize| {
+        k += 1;
+        let z = (k as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((z ^ (z >> 27)) % end as u64) as usize
+    };
+    let (mut read, mut refused) = (0, 0);
+    for text in &whole {
+        for _ in 0..2000 {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..1 + below(3) {
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes[at] = b"0123456789 -.eEJh{\n\"\xff"[below(21)],
+                    1 => bytes.truncate(at.max(1)),
+                    2 => bytes.insert(at, b"9"[0]),
+                    _ => drop(bytes.remove(at)),
+                }
+                if bytes.is_empty() {
+                    bytes.push(b' ');
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let outcome = match MarkovField::is_in(&path) {
+                true => MarkovField::read(&path).map(|field| drop(field.infer(1.0, &[]))),
+                false => Graph::read(&path).map(|graph| {
+                    assert!(graph.units.width() <= 1 << 16);
+                    if graph.units.width() < 100 {
+                        drop(MarkovField::of_graph(&graph).and_then(|field| field.mode(&[])));
+                    }
+                }),
+            };
+            match outcome {
+                Ok(()) => read += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(read > 500 && refused > 2000, "{read} read, {refused} refused");
+}

@@ -169,41 +169,43 @@ fn tell_columns(
             }
             let is_divided = dataset.scale != 1.0;
             let words = |at: usize| about.words.get(&at).cloned();
-            let columns =
-                if !options.finds_kinds || is_binarised || is_divided && options.scale.is_none() {
-                    let (_, high) = dataset.train.cases.extent().unwrap_or((0.0, f32::INFINITY));
-                    let is_unit = is_binarised || high <= 1.0 && is_divided;
-                    let plain = if is_unit { Content::Unit } else { Content::Number };
-                    let name = |at: usize| Some(about.names.as_ref()?.get(at)?.clone());
-                    let column = |at| Column {
-                        name: name(at),
-                        holds: words(at).map_or(plain.clone(), Content::Category),
-                    };
-                    Columns((0..dataset.train.cases.width()).map(column).collect())
-                } else {
-                    let wanted = Wanted {
-                        categories: &options.categories,
-                        numbers: &options.numbers,
-                        finds_codes: is_table,
-                    };
-                    let names = about.names.as_deref();
-                    let columns =
-                        columns::columns_of(&profiles, dataset.train.len(), names, words, &wanted)?;
-                    dataset.notes.push(format!("columns taken for {}", columns.description()));
-                    let constant = (0..profiles.len()).filter(|&at| profiles[at].is_constant());
-                    let constant: Vec<_> = constant.map(|at| columns.called(at)).collect();
-                    if constant.len() == profiles.len() && dataset.train.len() > 1 {
-                        let found = "columns that are the same in every case";
-                        return Err(Error::file(source, "cases", "something that varies", found));
-                    }
-                    if !constant.is_empty() {
-                        let listed = columns::listed(&constant);
-                        dataset.notes.push(format!(
-                            "the same in every case, so that they say nothing: {listed}"
-                        ));
-                    }
-                    columns
+            let columns = if !options.finds_kinds
+                || is_binarised
+                || is_divided && options.scale.is_none()
+            {
+                let (_, high) = dataset.train.cases.extent().unwrap_or((0.0, f32::INFINITY));
+                let is_unit = is_binarised || high <= 1.0 && is_divided;
+                let plain = if is_unit { Content::Unit } else { Content::Number };
+                let name = |at: usize| Some(about.names.as_ref()?.get(at)?.clone());
+                let column = |at| Column {
+                    name: name(at),
+                    holds: words(at).map_or(plain.clone(), Content::Category),
                 };
+                Columns((0..dataset.train.cases.width()).map(column).collect())
+            } else {
+                let wanted = Wanted {
+                    categories: &options.categories,
+                    numbers: &options.numbers,
+                    finds_codes: is_table,
+                };
+                let names = about.names.as_deref();
+                let columns =
+                    columns::columns_of(&profiles, dataset.train.len(), names, words, &wanted)?;
+                dataset.notes.push(format!("columns taken for {}", columns.description()));
+                let constant = (0..profiles.len()).filter(|&at| profiles[at].is_constant());
+                let constant: Vec<_> = constant.map(|at| columns.called(at)).collect();
+                if constant.len() == profiles.len() && dataset.train.len() > 1 {
+                    let found = "columns that are the same in every case";
+                    return Err(Error::file(source, "cases", "something that varies", found));
+                }
+                if !constant.is_empty() {
+                    let listed = columns::listed(&constant);
+                    dataset.notes.push(format!(
+                            "the same in every case, to the seven digits of f32, so that they say nothing: {listed}"
+                        ));
+                }
+                columns
+            };
             Arc::new(columns)
         }
     };

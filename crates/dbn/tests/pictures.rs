@@ -195,7 +195,7 @@ fn originals_stand_above_their_reconstructions_pair_of_rows_after_pair() -> Outc
     let path = folder.path().join("pairs.png");
     let originals = tiles(&[[0.0; 4], [0.2; 4], [0.4; 4]])?;
     let reconstructions = tiles(&[[1.0; 4], [0.8; 4], [0.6; 4]])?;
-    write_pairs(&path, &originals, &reconstructions, (2, 2), 2)?;
+    write_pairs(&path, &originals, &reconstructions, (2, 2), 2, "")?;
     let picture = Picture::read(&path)?;
     assert_eq!(
         (picture.height, picture.width),
@@ -209,6 +209,11 @@ fn originals_stand_above_their_reconstructions_pair_of_rows_after_pair() -> Outc
     assert_eq!(picture.tile(second_pair, GAP), [[102; 3]; 4]);
     assert_eq!(picture.tile(second_pair + NEXT, GAP), [[153; 3]; 4]);
     assert_eq!(picture.at(second_pair - 1, GAP), picture.at(0, 0));
+    // A caption has a line of its own, below everything.
+    write_pairs(&path, &originals, &reconstructions, (2, 2), 2, "above, below")?;
+    let captioned = Picture::read(&path)?;
+    assert!(captioned.height > picture.height && captioned.width == picture.width);
+    assert_eq!(captioned.tile(GAP, GAP), [BLACK; 4]);
     Ok(())
 }
 
@@ -216,7 +221,7 @@ fn originals_stand_above_their_reconstructions_pair_of_rows_after_pair() -> Outc
 fn pairs_outside_the_unit_interval_share_one_range() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("pairs.png");
-    write_pairs(&path, &tiles(&[[-2.0; 4]])?, &tiles(&[[3.0; 4]])?, (2, 2), 1)?;
+    write_pairs(&path, &tiles(&[[-2.0; 4]])?, &tiles(&[[3.0; 4]])?, (2, 2), 1, "")?;
     let picture = Picture::read(&path)?;
     assert_eq!((picture.at(GAP, GAP), picture.at(NEXT + GAP, GAP)), (BLACK, WHITE));
     Ok(())
@@ -262,7 +267,7 @@ fn what_cannot_be_drawn_is_refused_in_words() -> Outcome {
     let one = ["one".to_owned()];
     let error = write_grid(&path, &two, &one, (2, 2), 1, Contrast::Unit).err().ok_or("accepted")?;
     assert_eq!(error.to_string(), "captions: expected none, or one for each of 2 tiles, found 1");
-    let error = write_pairs(&path, &some, &two, (2, 2), 1).err().ok_or("accepted")?;
+    let error = write_pairs(&path, &some, &two, (2, 2), 1, "").err().ok_or("accepted")?;
     assert_eq!(error.to_string(), "reconstructions: expected 1, one for each original, found 2");
     assert_eq!(folder.path().read_dir()?.count(), 0, "nothing is left behind");
     Ok(())

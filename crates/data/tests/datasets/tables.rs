@@ -453,7 +453,10 @@ fn columns_that_say_nothing_are_said() -> Outcome {
     let set = read_file("t.csv", b"a,b,c\n1.5,,7\n2.5,,7\n4.5,,7\n", &options)?;
     assert_eq!((names(&set), has_note(&set, "`b` is empty")), (vec!["a".into(), "c".into()], true));
     assert!(
-        has_note(&set, "the same in every case, so that they say nothing: `c`"),
+        has_note(
+            &set,
+            "the same in every case, to the seven digits of f32, so that they say nothing: `c`"
+        ),
         "{:?}",
         set.notes
     );

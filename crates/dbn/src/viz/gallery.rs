@@ -125,7 +125,8 @@ pub fn reconstructions(path: impl AsRef<Path>, model: &Model, cases: &dyn Rows) 
         Some(autoencoder) => autoencoder.reconstruct(&prepared)?,
         None => model.dbn.reconstruct(&prepared, model.dbn.rbms.len())?,
     };
-    completions(path, model, &drawn(model, &prepared)?, &drawn(model, &reconstructions)?)
+    let (above, below) = (drawn(model, &prepared)?, drawn(model, &reconstructions)?);
+    pairs(path, model, (&above, &below), "above: cases; below: reconstructions")
 }
 
 /// What the network sees or says `(n, width)` as it is drawn: pictures in the values of the data. Columns of a table have scales of
@@ -148,9 +149,17 @@ pub fn completions(
     given: &Tensor,
     completed: &Tensor,
 ) -> Result<()> {
-    let path = path.as_ref();
-    let (given, completed) = (tiles(model, given)?, tiles(model, completed)?);
-    write_pairs(path, &given, &completed, image(model), columns(model, COLUMNS))
+    pairs(path.as_ref(), model, (given, completed), "above: cases; below: filled in")
+}
+
+fn pairs(
+    path: &Path,
+    model: &Model,
+    (above, below): (&Tensor, &Tensor),
+    caption: &str,
+) -> Result<()> {
+    let (above, below) = (tiles(model, above)?, tiles(model, below)?);
+    write_pairs(path, &above, &below, image(model), columns(model, COLUMNS), caption)
 }
 
 /// Samples `(n, width)` in the values of the data, `columns` to a row, with `captions` below them, or none.

@@ -143,7 +143,7 @@ fn grid(
 
 /// Draws `originals` `(n, height · width)` above their `reconstructions` of the same shape, `columns` to a row, pair of rows
 /// after pair of rows, to the PNG file `path`, as [`write_grid`] does. Grey: 0 is black and 1 is white, or, where values lie
-/// outside [0, 1], the smallest and the largest of both.
+/// outside [0, 1], the smallest and the largest of both. Below everything stands `caption`; an empty one makes no line.
 ///
 /// # Errors
 ///
@@ -154,6 +154,7 @@ pub fn write_pairs(
     reconstructions: &Tensor,
     image: (usize, usize),
     columns: usize,
+    caption: &str,
 ) -> Result<()> {
     let path = path.as_ref();
     let originals = rows_of("originals", originals, image)?;
@@ -170,6 +171,9 @@ pub fn write_pairs(
         let (row, column) = (2 * (at / sheet.columns), at % sheet.columns);
         sheet.draw((row, column), original, extent, &GREYS);
         sheet.draw((row + 1, column), reconstruction, extent, &GREYS);
+    }
+    if !caption.is_empty() {
+        sheet.write_footer(caption)?;
     }
     sheet.write(path)
 }

@@ -3,7 +3,7 @@
 //! Ackley, Hinton, Sejnowski 1985. A layer is still units that are independent once their inputs are given, unless a lateral
 //! coupling joins them: then they are drawn one after the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -64,12 +64,14 @@ impl Machine {
         for coupling in &couplings {
             coupling.check(&layers)?;
         }
-        for layer in 0..layers.len() {
-            let count = couplings.iter().filter(|coupling| coupling.layers() == [layer; 2]).count();
-            if count > 1 {
-                let expected = format!("one lateral coupling of layer {layer}");
-                return Err(Error::invalid("a machine", expected, count.to_string()));
-            }
+        let mut lateral = vec![0; layers.len()];
+        for [a, b] in couplings.iter().map(Coupling::layers).filter(|[a, b]| a == b) {
+            lateral[a.max(b)] += 1;
+        }
+        if let Some((layer, count)) = lateral.into_iter().enumerate().find(|(_, count)| *count > 1)
+        {
+            let expected = format!("one lateral coupling of layer {layer}");
+            return Err(Error::invalid("a machine", expected, count.to_string()));
         }
         let vars: Vec<Var> = layers
             .iter()
@@ -177,28 +179,22 @@ impl Machine {
             order.extend(of_colour);
             layers.push(layer);
         }
+        // By the later colour, then by the earlier one.
+        let mut joined: BTreeMap<[usize; 2], (Vec<[u32; 2]>, Vec<f64>)> = BTreeMap::new();
+        for (&pair, &weight) in pairs.iter().zip(weights) {
+            let mut ends =
+                pair.map(|unit| (colouring.colours[unit as usize], places[unit as usize]));
+            ends.sort_unstable_by_key(|(colour, _)| *colour);
+            let [(a, i), (b, j)] = ends;
+            let (pairs, strengths) = joined.entry([b, a]).or_default();
+            pairs.push([i, j]);
+            strengths.push(weight);
+        }
         let mut couplings = Vec::new();
-        for b in 0..colouring.count {
-            for a in 0..b {
-                let (mut joined, mut strengths) = (Vec::new(), Vec::new());
-                for (&[i, j], &weight) in pairs.iter().zip(weights) {
-                    let colours = [i, j].map(|unit| colouring.colours[unit as usize]);
-                    let places = [i, j].map(|unit| places[unit as usize]);
-                    if colours == [a, b] {
-                        joined.push(places);
-                    } else if colours == [b, a] {
-                        joined.push([places[1], places[0]]);
-                    } else {
-                        continue;
-                    }
-                    strengths.push(weight);
-                }
-                if !joined.is_empty() {
-                    let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
-                    let weights = Var::from_tensor(&strengths.to_device(device)?)?;
-                    couplings.push(Coupling::edges([a, b], &joined, weights)?);
-                }
-            }
+        for ([b, a], (pairs, strengths)) in joined {
+            let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
+            let weights = Var::from_tensor(&strengths.to_device(device)?)?;
+            couplings.push(Coupling::edges([a, b], &pairs, weights)?);
         }
         Ok(Self { order: Some(order), ..Self::new(layers, couplings)? })
     }
@@ -354,10 +350,8 @@ fn side_by_side(parts: Vec<Tensor>) -> Result<Tensor> {
 
 /// The first of the last layers that are not coupled with each other; at least one layer is left before it.
 fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
-    let is_free = |first: usize| {
-        couplings.iter().all(|coupling| coupling.layers().into_iter().min() < Some(first))
-    };
-    (1..layers).find(|&first| is_free(first)).unwrap_or(layers)
+    let earlier = couplings.iter().filter_map(|coupling| coupling.layers().into_iter().min());
+    earlier.max().map_or(1, |last| last + 1).min(layers)
 }
 
 impl Boltzmann for Machine {
