@@ -113,6 +113,7 @@ fn a_memory_stores_and_recalls() {
     place.dbn("recall memory --noise 2").misused(&["--noise 2"]);
     place.dbn("recall memory bars-and-stripes:4").failed(&["64 units"]);
     place.dbn("recall nowhere").failed(&["nowhere"]);
+    place.dbn("evaluate memory").failed(&["memory", "Hopfield network", "recall"]);
     // A damaged file is no network.
     let mut bytes = place.read("memory/hopfield.safetensors");
     let last = bytes.len() - 3;
@@ -146,6 +147,7 @@ fn fields_are_asked() {
     let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
     assert!(said.out.contains("0.600673"), "{}", said.out);
 
+    place.dbn("anneal f.uai").failed(&["f.uai", "dbn infer"]);
     place.dbn("infer f.uai --given B=1,B=0").failed(&["variable 1", "0"]);
     place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);
     place.dbn("infer f.uai --given B=2").failed(&["variable 1", "from 0 to 1"]);

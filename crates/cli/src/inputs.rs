@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use candle_boltzmann::Graph;
 use candle_boltzmann::hopfield::{Hopfield, Rule};
 use candle_boltzmann::learning::Learner;
+use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
@@ -90,11 +90,16 @@ pub struct Patterns {
     pub image: Option<(usize, usize)>,
 }
 
+/// The file of a Hopfield network within its folder.
+pub const MEMORY: &str = "hopfield.safetensors";
 /// The file of a Boltzmann machine within its folder.
 pub const MACHINE: &str = "machine.safetensors";
 
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
+    if MarkovField::is_in(text) {
+        bail!("{text}: a Markov random field: expected with dbn infer");
+    }
     if let Some(source) = text.strip_prefix("hopfield:") {
         let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;
         let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
@@ -177,6 +182,16 @@ fn check_is_no_data(given: &str) -> Result<()> {
 
 /// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.
 pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
+    for (file, what, takes) in [
+        (MACHINE, "a Boltzmann machine", "sample, anneal and infer"),
+        (MEMORY, "a Hopfield network", "recall"),
+    ] {
+        ensure!(
+            !dir.join(file).is_file(),
+            "{}: holds {what}, which dbn {takes} takes: expected a network",
+            dir.display()
+        );
+    }
     let name = dir.display();
     ensure!(dir.is_dir(), "{name}: expected the folder of a model, found none");
     let is_unfinished = Run::open(dir).is_ok_and(|run| !run.is_finished());

@@ -272,8 +272,8 @@ impl Inferred<'_> {
                     _ => String::new(),
                 };
                 output::line(format!(
-                    "most probable{all}: p = {p:.4e}, {} as good, E = {:.6}",
-                    mode.count, -mode.log_potential
+                    "most probable{all}: p = {p:.4e}, E = {:.6}, one of {}",
+                    -mode.log_potential, mode.count
                 ))
             }
             _ => output::line(format!(

@@ -10,11 +10,9 @@ use rbm_core::Rng;
 use rbm_core::sampling::GraphChains;
 use serde::Serialize;
 
-use crate::inputs::{self, DataOptions};
+use crate::inputs::{self, DataOptions, MEMORY};
 use crate::output::{self, Usage};
 
-/// The file of a Hopfield network within its folder.
-pub const FILE: &str = "hopfield.safetensors";
 /// How many cues there are in the pictures, and states on the way of each.
 const PICTURED: usize = 10;
 const STATES: usize = 8;
@@ -96,7 +94,7 @@ pub fn run(args: &Recall) -> Result<()> {
             "--temperature {t}: expected a number above 0; without it, the network goes downhill"
         )));
     }
-    let memory = Memory::load(args.run.join(FILE))?;
+    let memory = Memory::load(args.run.join(MEMORY))?;
     let dir = args.out.as_deref().unwrap_or(&args.run);
     let pictures = [dir.join("recall.png"), dir.join("recall.gif")];
     // Pictures beside the network are those of the last recall.

@@ -7,8 +7,7 @@ use candle_boltzmann::hopfield::{End, Hopfield, Memory, Rule, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 
-use crate::commands::recall::FILE;
-use crate::inputs::{self, DataOptions, Patterns};
+use crate::inputs::{self, DataOptions, MEMORY, Patterns};
 use crate::output;
 
 /// The most patterns in the picture.
@@ -30,11 +29,11 @@ pub fn run(args: &Storing) -> Result<()> {
     let Patterns { patterns, image } = inputs::patterns(source, args.data_options)?;
     let dir = args.out.map(Path::to_owned).unwrap_or_else(|| free_folder(source));
     std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
-    output::check_free(&[dir.join(FILE)], false)
+    output::check_free(&[dir.join(MEMORY)], false)
         .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
     let network = Hopfield::store(&patterns, rule)?;
     let memory = Memory { network, patterns, rule, image };
-    memory.save(dir.join(FILE))?;
+    memory.save(dir.join(MEMORY))?;
     let Memory { network, patterns, .. } = &memory;
     if args.pictures {
         let shown: Vec<f64> = patterns.iter().take(PICTURED).flatten().copied().collect();
