@@ -180,18 +180,17 @@ impl Machine {
             layers.push(layer);
         }
         // By the later colour, then by the earlier one.
-        let mut joined: BTreeMap<[usize; 2], (Vec<[u32; 2]>, Vec<f64>)> = BTreeMap::new();
+        let mut joined: BTreeMap<[usize; 2], Vec<([u32; 2], f64)>> = BTreeMap::new();
         for (&pair, &weight) in pairs.iter().zip(weights) {
             let mut ends =
                 pair.map(|unit| (colouring.colours[unit as usize], places[unit as usize]));
             ends.sort_unstable_by_key(|(colour, _)| *colour);
             let [(a, i), (b, j)] = ends;
-            let (pairs, strengths) = joined.entry([b, a]).or_default();
-            pairs.push([i, j]);
-            strengths.push(weight);
+            joined.entry([b, a]).or_default().push(([i, j], weight));
         }
         let mut couplings = Vec::new();
-        for ([b, a], (pairs, strengths)) in joined {
+        for ([b, a], edges) in joined {
+            let (pairs, strengths): (Vec<_>, Vec<f64>) = edges.into_iter().unzip();
             let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
             let weights = Var::from_tensor(&strengths.to_device(device)?)?;
             couplings.push(Coupling::edges([a, b], &pairs, weights)?);
