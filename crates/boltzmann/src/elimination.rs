@@ -80,7 +80,7 @@ impl MarkovField {
             for (place, p) in adjoints[number].iter().enumerate() {
                 let mut x: Vec<usize> =
                     elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
-                unpack(place, left, &self.states, &mut x);
+                set(&mut x, left, self.states_at(left, place));
                 table[pack(&clique.scope, &self.states, &x)] = *p;
             }
             table
@@ -208,7 +208,7 @@ impl<'a> Elimination<'a> {
             let size: usize = scope.iter().map(|v| field.states[*v]).product();
             let mut x: Vec<usize> = known.iter().map(|known| known.unwrap_or(0)).collect();
             let values = (0..size).map(|place| {
-                unpack(place, &scope, &field.states, &mut x);
+                set(&mut x, &scope, field.states_at(&scope, place));
                 beta * clique.log_potential[pack(&clique.scope, &field.states, &x)]
             });
             let values: Vec<f64> = values.collect();
@@ -384,10 +384,9 @@ fn pack(scope: &[usize], states: &[usize], x: &[usize]) -> usize {
     scope.iter().fold(0, |place, &v| place * states[v] + x[v])
 }
 
-/// The states of the variables of `scope` at a place.
-fn unpack(mut place: usize, scope: &[usize], states: &[usize], x: &mut [usize]) {
-    for &v in scope.iter().rev() {
-        x[v] = place % states[v];
-        place /= states[v];
+/// Puts the variables of `scope` into these states.
+fn set(x: &mut [usize], scope: &[usize], states: Vec<usize>) {
+    for (&variable, state) in scope.iter().zip(states) {
+        x[variable] = state;
     }
 }

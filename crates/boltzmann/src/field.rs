@@ -2,6 +2,7 @@
 //!
 //! A clique of any number of variables has a table. Evidence anywhere makes the tables smaller.
 
+use rbm_core::stats::categorical;
 use rbm_core::{Error, Result, Rng, Units};
 use serde::Serialize;
 
@@ -175,6 +176,16 @@ impl MarkovField {
         Ok(self.cliques.iter().map(|clique| clique.log_potential[self.place(clique, x)]).sum())
     }
 
+    /// The states of the variables of `scope` at a place of a table over them, the last variable fastest.
+    pub fn states_at(&self, scope: &[usize], mut place: usize) -> Vec<usize> {
+        let mut states = vec![0; scope.len()];
+        for (state, &variable) in states.iter_mut().zip(scope).rev() {
+            *state = place % self.states[variable];
+            place /= self.states[variable];
+        }
+        states
+    }
+
     /// Where the states `x` of a clique's variables lie in its table.
     fn place(&self, clique: &Clique, x: &[usize]) -> usize {
         clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
@@ -250,7 +261,7 @@ impl MarkovField {
                     };
                     logits.push(of_variable[variable].iter().map(of).sum::<f64>() / tau);
                 }
-                x[variable] = drawn(&logits, rng.random());
+                x[variable] = categorical(logits.iter().copied(), rng.random());
             }
             if sweep >= burn_in {
                 counted += 1.0;
@@ -273,17 +284,4 @@ pub(crate) fn check_temperature(tau: f64) -> Result<()> {
         true => Ok(()),
         false => Err(Error::invalid("a temperature", "a number above 0", tau.to_string())),
     }
-}
-
-/// The state that `chance`, on [0, 1), picks by the logarithms of the states' weights.
-fn drawn(logits: &[f64], chance: f64) -> usize {
-    let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut left = chance * logits.iter().map(|logit| (logit - highest).exp()).sum::<f64>();
-    for (state, logit) in logits.iter().enumerate() {
-        left -= (logit - highest).exp();
-        if left < 0.0 {
-            return state;
-        }
-    }
-    logits.len() - 1
 }

@@ -30,15 +30,7 @@ impl Graph {
     /// [`Error::Io`] where it cannot be read, [`Error::File`] with the line, what was expected and what was found.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-        if length > LONGEST {
-            let expected = format!("at most {LONGEST} bytes");
-            return Err(Error::file(path, "length", expected, format!("{length} bytes")));
-        }
-        let text = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let Ok(text) = String::from_utf8(text) else {
-            return Err(Error::file(path, "byte 0", FORMATS, "bytes that are no text"));
-        };
+        let text = text_of(path)?;
         let file = Text { path, text: &text };
         match text.split_whitespace().next() {
             Some("%%MatrixMarket") => file.matrix_market(),
@@ -48,6 +40,18 @@ impl Graph {
             other => Err(file.wrong(1, FORMATS, other.unwrap_or("nothing"))),
         }
     }
+}
+
+/// The whole of a file that is text, and not too long to be one.
+pub(crate) fn text_of(path: &Path) -> Result<String> {
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if length > LONGEST {
+        let expected = format!("at most {LONGEST} bytes");
+        return Err(Error::file(path, "length", expected, format!("{length} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
 }
 
 const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", or J and h of adabmDCA";

@@ -3,17 +3,20 @@
 //! Ackley, Hinton, Sejnowski 1985: the gradient of the log-likelihood is −⟨∂E⟩ with the data clamped plus ⟨∂E⟩ of the free machine. Here
 //! it is taken by differentiating energies, so that it is the same for units of every discrete kind.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, TensorId, Var};
+use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::model::init::moments;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::ops::device::to_host;
 use rbm_core::sampling::{AnnealingPath, Chains, Clamped, GraphChains};
 use rbm_core::state::{State, get};
-use rbm_core::{Checkpoint, Error, Gibbs, Kernel, Result, Rng, Rows, Units};
+use rbm_core::{Batches, Checkpoint, Error, Gibbs, Kernel, Layer, Result, Rng, Rows, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Graph;
 
 /// The most configurations that are counted one by one.
-pub(crate) const MOST_COUNTED: u64 = 1 << 16;
+const MOST_COUNTED: u64 = 1 << 16;
 /// The largest parameter: one of it alone makes a state e^10000 times as probable as another.
 const MOST: f32 = 1e4;
 const MODEL: &str = "boltzmann";
@@ -72,6 +75,10 @@ pub struct Learner {
     shape: Shape,
     learning: Learning,
     machine: Machine,
+    /// All configurations of its rest, where they are counted.
+    all: Option<Tensor>,
+    /// Of each lateral matrix, by its variable, 1 between columns of different units and 0 within one.
+    between: Vec<(TensorId, Tensor)>,
     /// Chains of the free machine, `(chains, rest)`; nothing before the first update.
     fantasies: Option<Tensor>,
     rng: Rng,
@@ -180,21 +187,8 @@ impl Learner {
         }
         let machine = shape.machine()?;
         let mut rng = Rng::new(learning.seed);
-        let mut sum: Option<Tensor> = None;
-        for block in rbm_core::rows::blocks(cases) {
-            let block = block?.sum(0)?;
-            sum = Some(match sum {
-                Some(sum) => (sum + block)?,
-                None => block,
-            });
-        }
-        let layers = machine.layers();
-        if let Some(sum) = sum {
-            let mean = (sum / cases.count() as f64)?;
-            if let Some((_, bias)) = layers[0].0.vars().first() {
-                bias.set(&layers[0].0.bias_for_mean(&mean)?)?;
-            }
-        }
+        let (mean, variance) = moments(cases)?;
+        machine.layers()[0].0.fit_moments(&mean, &variance)?;
         for coupling in machine.couplings() {
             if let Coupling::Dense { weights, .. } = coupling {
                 let normal = rbm_core::ops::normal(
@@ -206,12 +200,27 @@ impl Learner {
                 weights.set(&(normal * 0.01)?)?;
             }
         }
-        drop(layers);
-        let new = Self { shape, learning, machine, fantasies: None, rng, epoch: 0 };
-        if new.learning.negative == Negative::Exact {
-            new.configurations()?;
+        Self::with(
+            MachineRecord { model: MODEL.into(), shape, learning, rng, epoch: 0 },
+            machine,
+            None,
+        )
+    }
+
+    /// What is derived from the machine is made once.
+    fn with(record: MachineRecord, machine: Machine, fantasies: Option<Tensor>) -> Result<Self> {
+        let MachineRecord { shape, learning, rng, epoch, .. } = record;
+        let all = match learning.negative {
+            Negative::Exact => Some(configurations(&machine)?),
+            _ => None,
+        };
+        let mut between = Vec::new();
+        for coupling in machine.couplings() {
+            if let Coupling::Lateral { layer, weights } = coupling {
+                between.push((weights.id(), between_units(machine.layers()[*layer].0)?));
+            }
         }
-        Ok(new)
+        Ok(Self { shape, learning, machine, all, between, fantasies, rng, epoch })
     }
 
     /// The machine as it is.
@@ -240,13 +249,11 @@ impl Learner {
     ///
     /// [`Error::Diverged`] when a parameter is no longer a number or above 10⁴; when memory is short.
     pub fn learn(&mut self, cases: &dyn Rows) -> Result<()> {
-        use rand::seq::SliceRandom;
-        let mut order: Vec<u32> = (0..cases.count() as u32).collect();
-        order.shuffle(&mut self.rng);
-        let share = self.epoch as f64 / self.learning.epochs.max(2) as f64;
-        let rate = self.learning.learning_rate * 0.1f64.powf(share);
-        for rows in order.chunks(self.learning.batch_size) {
-            self.update(&cases.rows(rows)?, rate)?;
+        let Learning { epochs, batch_size, learning_rate: from, .. } = self.learning;
+        let curve = Curve::Exponential;
+        let rate = Schedule::Ramp { from, to: 0.1 * from, curve }.at(self.epoch, epochs);
+        for batch in Batches::new(cases.count(), batch_size).shuffled(&mut self.rng).of(cases) {
+            self.update(&batch?, rate)?;
         }
         for (name, var) in self.machine.parameters() {
             let largest = var.as_detached_tensor().abs()?.max_all()?.to_scalar::<f32>()?;
@@ -268,30 +275,25 @@ impl Learner {
             _ => {
                 let positive = self.clamped(batch)?;
                 let positive = self.machine.free_energy(&positive)?.mean_all()?;
-                match self.negative(batch)? {
-                    Some(fantasies) => {
-                        (positive - self.machine.free_energy(&fantasies)?.mean_all()?)?
+                match &self.all {
+                    // log Z, whose derivative is minus the mean of ∂F over all configurations.
+                    Some(all) => {
+                        (positive + self.machine.free_energy(all)?.neg()?.log_sum_exp(0)?)?
                     }
                     None => {
-                        // log Z, whose derivative is minus the mean of ∂F over all configurations.
-                        let energies = self.machine.free_energy(&self.configurations()?)?.neg()?;
-                        (positive + energies.log_sum_exp(0)?)?
+                        let fantasies = self.negative(batch)?;
+                        (positive - self.machine.free_energy(&fantasies)?.mean_all()?)?
                     }
                 }
             }
         };
         let gradients = loss.backward()?;
-        let lateral = |coupling: &Coupling| match coupling {
-            Coupling::Lateral { layer, weights } => Some((weights.id(), *layer)),
-            _ => None,
-        };
-        let lateral: Vec<_> = self.machine.couplings().iter().filter_map(lateral).collect();
         for (name, var) in self.machine.parameters() {
             let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
             let mut step = gradient.detach();
-            if let Some((_, layer)) = lateral.iter().find(|(id, _)| *id == var.id()) {
+            if let Some((_, between)) = self.between.iter().find(|(id, _)| *id == var.id()) {
                 // W_ij and W_ji are one parameter, and a unit is not coupled with itself.
-                step = ((&step + step.t()?)? * self.mask(*layer)?)?;
+                step = ((&step + step.t()?)? * between)?;
             }
             if name.starts_with("couplings.") && self.learning.l2 > 0.0 {
                 step = (step + (var.as_detached_tensor() * self.learning.l2)?)?;
@@ -299,18 +301,6 @@ impl Learner {
             var.set(&(var.as_detached_tensor() - (step * rate)?)?)?;
         }
         Ok(())
-    }
-
-    /// 1 between columns of different units of a layer, 0 within one.
-    fn mask(&self, layer: usize) -> Result<Tensor> {
-        let units = self.machine.layers()[layer].0.units();
-        let (width, states) = match units {
-            Units::Potts { states, .. } => (units.width(), states.max(1)),
-            _ => (units.width(), 1),
-        };
-        let cells = (0..width * width)
-            .map(|at| f32::from(u8::from(at / width / states != at % width / states)));
-        Ok(Tensor::from_vec(cells.collect::<Vec<_>>(), (width, width), &Device::Cpu)?)
     }
 
     /// The rest of the machine with the data clamped.
@@ -330,44 +320,23 @@ impl Learner {
         Ok(chains.visible)
     }
 
-    /// Configurations of the free machine; `None` where all of them are counted.
-    fn negative(&mut self, batch: &Tensor) -> Result<Option<Tensor>> {
-        let start = match self.learning.negative {
-            Negative::Exact | Negative::PseudoLikelihood => return Ok(None),
-            Negative::Contrastive => self.clamped(batch)?,
-            Negative::Persistent => match self.fantasies.take() {
-                Some(fantasies) => fantasies,
-                None => {
-                    // At the first cases, again and again if there are too few.
-                    let rows = (0..self.learning.chains).map(|i| (i % batch.dims()[0]) as u32);
-                    let rows = Tensor::from_iter(rows, &Device::Cpu)?;
-                    let start = batch.index_select(&rows, 0)?;
-                    self.clamped(&start)?
-                }
-            },
+    /// Configurations of the free machine, from chains.
+    fn negative(&mut self, batch: &Tensor) -> Result<Tensor> {
+        let goes_on = self.learning.negative == Negative::Persistent;
+        let start = match self.fantasies.take() {
+            Some(fantasies) => fantasies,
+            None if goes_on => {
+                // At the first cases, again and again if there are too few.
+                let rows = (0..self.learning.chains).map(|i| (i % batch.dims()[0]) as u32);
+                let rows = Tensor::from_iter(rows, &Device::Cpu)?;
+                let start = batch.index_select(&rows, 0)?;
+                self.clamped(&start)?
+            }
+            None => self.clamped(batch)?,
         };
         let after = walked(&self.machine, start, self.learning.sweeps, &mut self.rng)?;
-        if self.learning.negative == Negative::Persistent {
-            self.fantasies = Some(after.clone());
-        }
-        Ok(Some(after))
-    }
-
-    /// All configurations of the rest, `(count, rest)`.
-    pub(crate) fn configurations(&self) -> Result<Tensor> {
-        let discrete = self.machine.rest().discrete();
-        let count = discrete.and_then(|discrete| discrete.configurations());
-        match (discrete, count.filter(|count| *count <= MOST_COUNTED)) {
-            (Some(discrete), Some(count)) => discrete.configuration(0..count),
-            _ => {
-                let found = count.map_or("more".to_owned(), |count| count.to_string());
-                Err(Error::invalid(
-                    "the exact gradient",
-                    format!("at most {MOST_COUNTED} configurations"),
-                    found,
-                ))
-            }
-        }
+        self.fantasies = goes_on.then(|| after.clone());
+        Ok(after)
     }
 
     /// Σ_i log p(x_i | all others) of each case `(n, visible)`, nats; differentiable. Of a machine without hidden units.
@@ -383,24 +352,14 @@ impl Learner {
                 "hidden units",
             ));
         }
-        let layers = self.machine.layers();
-        let mut field = rbm_core::ops::add_bias(&cases.zeros_like()?, &layers[0].0.bias()?)?;
+        // Given all others, each unit is one of an independent layer that is told so much.
+        let mut inputs = cases.zeros_like()?;
         for coupling in self.machine.couplings() {
-            field = (field + coupling.inputs(0, cases, cases.dim(1)?)?)?;
+            inputs = (inputs + coupling.inputs(0, cases, cases.dim(1)?)?)?;
         }
-        let own = (cases * &field)?;
-        Ok(match self.shape.visible {
-            Units::Potts { sites, states } => {
-                let logits = field.reshape((cases.dim(0)?, sites, states))?;
-                (own.sum(1)? - logits.log_sum_exp(2)?.sum(1)?)?
-            }
-            // log(2·cosh f) = log(e^f + e^−f).
-            Units::Spin { .. } => {
-                (own - Tensor::stack(&[&field, &field.neg()?], 0)?.log_sum_exp(0)?)?.sum(1)?
-            }
-            _ => (own - Tensor::stack(&[&field, &field.zeros_like()?], 0)?.log_sum_exp(0)?)?
-                .sum(1)?,
-        })
+        let visible = self.machine.layers()[0].0;
+        let own = ((cases * &inputs)?.sum(1)? - visible.energy(cases)?)?;
+        Ok((own - visible.cgf(&inputs)?)?)
     }
 
     /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
@@ -446,7 +405,7 @@ impl Learner {
         }
         let units = self.shape.visible.with_width(width)?;
         let host = |x: &Tensor| -> Result<Vec<f64>> {
-            Ok(x.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+            Ok(to_host(&x.detach())?.flatten_all()?.to_vec1()?)
         };
         let mut fields = Vec::new();
         for (layer, _) in self.machine.layers() {
@@ -530,8 +489,33 @@ impl Learner {
                 format!("{} chains of {}", learning.chains, machine.rest().units().width());
             return Err(Error::file(path, "fantasies", expected, format!("{fantasies:?}")));
         }
-        Ok(Self { shape, learning, machine, fantasies, rng, epoch })
+        Self::with(MachineRecord { model, shape, learning, rng, epoch }, machine, fantasies)
     }
+}
+
+/// All configurations of the rest of `machine`, `(count, rest)`.
+fn configurations(machine: &Machine) -> Result<Tensor> {
+    let discrete = machine.rest().discrete();
+    let count = discrete.and_then(|discrete| discrete.configurations());
+    match (discrete, count.filter(|count| *count <= MOST_COUNTED)) {
+        (Some(discrete), Some(count)) => discrete.configuration(0..count),
+        _ => {
+            let expected = format!("at most {MOST_COUNTED} configurations");
+            let found = count.map_or("more".to_owned(), |count| count.to_string());
+            Err(Error::invalid("counting", expected, found))
+        }
+    }
+}
+
+/// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
+fn between_units(layer: &dyn Layer) -> Result<Tensor> {
+    let (width, states) = match layer.units() {
+        Units::Potts { sites, states } => (sites * states, states.max(1)),
+        units => (units.width(), 1),
+    };
+    let cells = (0..width * width).map(|at| at / width / states != at % width / states);
+    let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
+    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?)
 }
 
 /// The rest of `machine` after so many sweeps from `start` `(chains, rest)`.

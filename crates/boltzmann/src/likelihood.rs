@@ -1,13 +1,14 @@
 //! The likelihood of machines that have learned: counted, or from both sides of log Z.
 
 use candle_core::{DType, Tensor};
-use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig};
+use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig, log_partition};
 use rbm_core::model::Boltzmann;
+use rbm_core::ops::device::to_host;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::{Error, Result, Rows};
 use serde::Serialize;
 
-use crate::learning::{Learner, MOST_COUNTED};
+use crate::learning::Learner;
 
 /// A mean log-likelihood, nats a case.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -31,19 +32,15 @@ impl Learner {
         if self.shape().draws_hidden() {
             return self.counted_log_likelihood(cases);
         }
+        if let Ok(value) = rbm_core::estimate::log_likelihood(self.machine(), cases) {
+            return Ok(LogLikelihood { value, gap: 0.0, is_exact: true });
+        }
         let mut sum = 0.0;
         for block in rbm_core::rows::blocks(cases) {
-            let energies = self.machine().free_energy(&block?)?.detach().to_dtype(DType::F64)?;
+            let energies = to_host(&self.machine().free_energy(&block?)?.detach())?;
             sum += energies.sum_all()?.to_scalar::<f64>()?;
         }
         let mean = -sum / cases.count() as f64;
-        let discrete =
-            self.machine().rest().discrete().and_then(|discrete| discrete.configurations());
-        if discrete.is_some_and(|count| count <= MOST_COUNTED) {
-            let energies = self.machine().free_energy(&self.configurations()?)?.detach().neg()?;
-            let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
-            return Ok(LogLikelihood { value: mean - log_z, gap: 0.0, is_exact: true });
-        }
         let path = AnnealingPath::from_cases(self.machine(), cases)?;
         let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
         let options = AisOptions {
@@ -72,8 +69,7 @@ impl Learner {
 
     /// log p(v) = log Σ_h exp(−E(v, h)) − log Z, both sums counted.
     fn counted_log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
-        let energies = self.machine().free_energy(&self.configurations()?)?.detach().neg()?;
-        let log_z = energies.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
+        let log_z = log_partition(self.machine())?;
         let hidden = self.machine().layers()[1].0;
         let (Some(discrete), width) = (hidden.discrete(), self.shape().visible.width()) else {
             return Err(Error::invalid(

@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::model::{BinaryGraph, Boltzmann, Machine};
+use rbm_core::ops::device::to_host;
 use rbm_core::sampling::{AnnealingPath, Chains, GraphChains, Trace, beta_column, mixing};
 use rbm_core::{Error, Result, Rng, Units};
 use serde::Serialize;
@@ -208,7 +209,7 @@ fn order(units: &Units, x: &Tensor) -> Result<Vec<f64>> {
 }
 
 fn host(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.detach().to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1()?)
+    Ok(to_host(&x.detach())?.to_vec1()?)
 }
 
 /// Means over the sweeps of a chain, or of many: E, E², |m|, m², m⁴.

@@ -8,10 +8,9 @@ use std::str::FromStr;
 
 use rbm_core::{Error, Result};
 
+use crate::files::text_of;
 use crate::{Beliefs, Clique, MarkovField};
 
-/// The largest file, in bytes.
-const LONGEST: u64 = 1 << 30;
 /// The most variables.
 const MOST: usize = 1 << 22;
 
@@ -54,17 +53,6 @@ impl<'a> Words<'a> {
         }
         Ok(count)
     }
-}
-
-fn text_of(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-    if length > LONGEST {
-        let expected = format!("at most {LONGEST} bytes");
-        return Err(Error::file(path, "length", expected, format!("{length} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
 }
 
 impl MarkovField {

@@ -90,6 +90,17 @@ pub struct Patterns {
     pub image: Option<(usize, usize)>,
 }
 
+/// `runs/KIND-NAME` for data called NAME, with a number where there is one already.
+pub fn free_folder(kind: &str, source: &str) -> PathBuf {
+    let name = source.replace(':', "-");
+    let name = Path::new(&name).file_stem().map_or("data".into(), |name| name.to_string_lossy());
+    let folder = |number: usize| match number {
+        1 => PathBuf::from(format!("runs/{kind}-{name}")),
+        _ => PathBuf::from(format!("runs/{kind}-{name}-{number}")),
+    };
+    (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
+}
+
 /// The file of a Hopfield network within its folder.
 pub const MEMORY: &str = "hopfield.safetensors";
 /// The file of a Boltzmann machine within its folder.

@@ -48,6 +48,14 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
     written.context("standard output")
 }
 
+/// Errors where one of these options was given, which have no meaning here for the reason `why`.
+pub fn refuse(options: &[(&str, bool)], why: &str) -> Result<()> {
+    match options.iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Usage::of(anyhow::anyhow!("{option}: {why}"))),
+        None => Ok(()),
+    }
+}
+
 /// Errors where any of the files `paths` is there already, unless they may be replaced.
 pub fn check_free(paths: &[impl AsRef<Path>], force: bool) -> Result<()> {
     match paths.iter().map(AsRef::as_ref).find(|path| !force && path.exists()) {

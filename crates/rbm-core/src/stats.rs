@@ -101,3 +101,18 @@ pub fn weighted_mean_and_error(values: &[f64], weights: Option<&[f32]>) -> (f64,
         values.iter().enumerate().map(|(i, x)| weight(i) * (x - mean).powi(2)).sum::<f64>();
     (mean, (squares / (n - 1.0).max(1.0) / n).sqrt())
 }
+
+/// The number of the state that `chance`, uniform on (0, 1), picks by the logarithms of the states' weights.
+pub fn categorical(logits: impl Iterator<Item = f64> + Clone, chance: f64) -> usize {
+    let highest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+    let mut left = chance * logits.clone().map(|logit| (logit - highest).exp()).sum::<f64>();
+    let mut last = 0;
+    for (state, logit) in logits.enumerate() {
+        last = state;
+        left -= (logit - highest).exp();
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
+}

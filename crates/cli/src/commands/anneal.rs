@@ -217,24 +217,12 @@ fn check_out(args: &Anneal) -> Result<()> {
 /// One configuration, `(1, units)`.
 fn write(out: &Path, graph: &Graph, configuration: &Tensor) -> Result<()> {
     let [rows, columns] = graph.shape.unwrap_or([1, graph.sites()]);
-    let configuration = match graph.units {
-        // The number of each site's state.
-        Units::Potts { sites, states } => {
-            configuration.reshape((1, sites, states))?.argmax(2)?.to_dtype(DType::F32)?
-        }
-        _ => configuration.clone(),
-    };
+    let configuration = images::one_number_a_unit(&graph.units, configuration)?;
     if out.extension().is_some_and(|extension| extension == "npy") {
         let bytes = tables::npy_bytes(&configuration.reshape((rows, columns))?)?;
         return Ok(write_whole(out, &bytes)?);
     }
-    // The lowest value is black, the highest white.
-    let (low, high) = match graph.units {
-        Units::Potts { states, .. } => (0.0, states.saturating_sub(1).max(1) as f32),
-        _ => graph.units.range(),
-    };
-    let scale = 1.0 / f64::from(high - low);
-    let grey = configuration.affine(scale, -f64::from(low) * scale)?;
+    let grey = images::grey(&graph.units, &configuration)?;
     Ok(images::write_grid(out, &grey, &[], (rows, columns), 1, Contrast::Unit)?)
 }
 
@@ -299,12 +287,8 @@ impl<'a> Annealed<'a> {
         let reads = search.reads as f64;
         let success = hits as f64 / reads;
         // All reads ran side by side: one takes its share of the time. A search that ended where it was told to has no share.
-        let repeats = match success {
-            _ if args.tempering && args.target.is_some() => None,
-            0.0 => None,
-            p if p >= SURE => Some(1.0),
-            p => Some((1.0 - SURE).ln() / (1.0 - p).ln()),
-        };
+        let is_cut = args.tempering && args.target.is_some();
+        let repeats = best.repeats(target, TOLERANCE, SURE).filter(|_| !is_cut);
         Ok(Self {
             model: &args.model,
             units: graph.units.width(),

@@ -128,7 +128,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     let shown = if query.is_empty() { (0..field.states.len()).collect() } else { query.clone() };
     let joint = match (query.len() > 1, beliefs.cliques.last()) {
         (true, Some(table)) => {
-            table.iter().enumerate().map(|(at, p)| (states_at(at, &query, &field), *p)).collect()
+            table.iter().enumerate().map(|(at, p)| (field.states_at(&query, at), *p)).collect()
         }
         _ => Vec::new(),
     };
@@ -183,15 +183,6 @@ fn infer(
         return Err(Stopped("nothing was written".to_owned()).into());
     }
     Ok((beliefs?, None))
-}
-
-fn states_at(mut at: usize, scope: &[usize], field: &MarkovField) -> Vec<usize> {
-    let mut states = vec![0; scope.len()];
-    for (state, &variable) in states.iter_mut().zip(scope).rev() {
-        *state = at % field.states[variable];
-        at /= field.states[variable];
-    }
-    states
 }
 
 /// Variables by number, and of up to 26 also by letter.

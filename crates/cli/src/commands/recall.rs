@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use candle_boltzmann::hopfield::{self, End, Hopfield, Memory, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
-use rbm_core::Rng;
 use rbm_core::sampling::GraphChains;
+use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, DataOptions, MEMORY};
@@ -220,7 +220,8 @@ fn draw(path: &Path, memory: &Memory, ways: &[Way]) -> Result<()> {
     }
     let size = memory.network.size();
     let tiles: Vec<f64> = tiles.into_iter().copied().collect();
-    let tiles = Tensor::from_vec(tiles, (captions.len(), size), &Device::Cpu)?.affine(0.5, 0.5)?;
+    let tiles = Tensor::from_vec(tiles, (captions.len(), size), &Device::Cpu)?;
+    let tiles = images::grey(&Units::Spin { size }, &tiles)?;
     let image = shape_of(size, memory.image);
     Ok(images::write_grid(path, &tiles, &captions, image, longest + 1, Contrast::Unit)?)
 }
@@ -232,8 +233,9 @@ fn animate(path: &Path, memory: &Memory, ways: &[Way]) -> Result<()> {
     let frames = (0..longest).map(|sweep| {
         let states = shown.iter().flat_map(|way| &way.states[sweep.min(way.states.len() - 1)]);
         let states: Vec<f64> = states.copied().collect();
-        let tiles = Tensor::from_vec(states, (shown.len(), memory.network.size()), &Device::Cpu)?;
-        Ok((format!("sweep {sweep}"), tiles.affine(0.5, 0.5)?))
+        let size = memory.network.size();
+        let tiles = Tensor::from_vec(states, (shown.len(), size), &Device::Cpu)?;
+        Ok((format!("sweep {sweep}"), images::grey(&Units::Spin { size }, &tiles)?))
     });
     let frames = frames.collect::<Result<Vec<_>>>()?;
     let image = shape_of(memory.network.size(), memory.image);

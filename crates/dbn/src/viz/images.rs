@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use rbm_core::state::write_whole;
-use rbm_core::{Error, Result};
+use rbm_core::{Error, Result, Units};
 
 type Colour = [u8; 3];
 
@@ -53,6 +53,37 @@ pub fn shape_of(width: usize, image: Option<(usize, usize)>) -> (usize, usize) {
     let height =
         (1..=width.isqrt()).rev().find(|height| width.is_multiple_of(*height)).unwrap_or(1);
     (height, width / height)
+}
+
+/// Configurations `(n, width)` with one number a unit: of units of several states its number, of others what they are.
+///
+/// # Errors
+///
+/// When they are not of these units.
+pub fn one_number_a_unit(units: &Units, x: &Tensor) -> Result<Tensor> {
+    let Units::Potts { sites, states } = *units else { return Ok(x.clone()) };
+    Ok(x.reshape((x.dim(0)?, sites, states))?.argmax(2)?.to_dtype(DType::F32)?)
+}
+
+/// What [`one_number_a_unit`] gives, from 0 for the lowest value that a unit may have to 1 for the highest.
+///
+/// # Errors
+///
+/// For units without bounds.
+pub fn grey(units: &Units, x: &Tensor) -> Result<Tensor> {
+    let (low, high) = match units {
+        Units::Potts { states, .. } => (0.0, states.saturating_sub(1).max(1) as f32),
+        _ => units.range(),
+    };
+    if !(low.is_finite() && high.is_finite()) {
+        return Err(Error::invalid(
+            "units to be drawn",
+            "a lowest and a highest value",
+            units.to_string(),
+        ));
+    }
+    let scale = 1.0 / f64::from(high - low);
+    Ok(x.affine(scale, -f64::from(low) * scale)?)
 }
 
 /// Draws the rows of `tiles` `(n, height · width)` side by side, `columns` to a row, to the PNG file `path`. `image` is the

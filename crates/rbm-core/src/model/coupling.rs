@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::ops::device::to_host;
 use crate::units::{States, Support};
-use crate::{Error, Layer, Result, Rng, ops};
+use crate::{Error, Layer, Result, Rng, ops, stats};
 
 /// What couples units of one layer or of two. Layers are numbered in the order of the machine.
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl LateralRow<'_> {
                 for column in support.columns.clone().filter(|column| is_free(*column)) {
                     let field = self.field[column];
                     let logits = values.iter().map(|(value, ways)| field * value + ways);
-                    let drawn = categorical(logits, chance[column]);
+                    let drawn = stats::categorical(logits, chance[column]);
                     self.set(column, values[drawn].0);
                 }
             }
@@ -247,7 +247,7 @@ impl LateralRow<'_> {
                 let sites = support.columns.clone().step_by((*states).max(1));
                 for first in sites.filter(|first| is_free(*first)) {
                     let logits = self.field[first..first + states].iter().copied();
-                    let drawn = first + categorical(logits, chance[first]);
+                    let drawn = first + stats::categorical(logits, chance[first]);
                     for column in first..first + states {
                         self.set(column, f64::from(u8::from(column == drawn)));
                     }
@@ -266,19 +266,4 @@ impl LateralRow<'_> {
         let weights = &self.weights[column * self.field.len()..][..self.field.len()];
         self.field.iter_mut().zip(weights).for_each(|(field, weight)| *field += change * weight);
     }
-}
-
-/// The number of the state that `chance`, uniform on (0, 1), picks by the logarithms of the states' weights.
-fn categorical(logits: impl Iterator<Item = f64> + Clone, chance: f64) -> usize {
-    let highest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
-    let mut left = chance * logits.clone().map(|logit| (logit - highest).exp()).sum::<f64>();
-    let mut last = 0;
-    for (state, logit) in logits.enumerate() {
-        last = state;
-        left -= (logit - highest).exp();
-        if left < 0.0 {
-            break;
-        }
-    }
-    last
 }

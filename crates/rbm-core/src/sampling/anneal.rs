@@ -128,6 +128,16 @@ impl Best {
         self.energies.iter().filter(|found| **found <= energy + tolerance).count()
     }
 
+    /// How many reads it takes until one comes to within `tolerance` of `energy` with the probability `sure`: at least 1, and `None` where
+    /// no read did.
+    pub fn repeats(&self, energy: f64, tolerance: f64, sure: f64) -> Option<f64> {
+        let success = self.hits(energy, tolerance) as f64 / self.energies.len() as f64;
+        (success > 0.0).then(|| match success >= sure {
+            true => 1.0,
+            false => (1.0 - sure).ln() / (1.0 - success).ln(),
+        })
+    }
+
     /// Keeps what is lower.
     fn take(&mut self, chains: &Chains, energies: &[f64]) -> Result<()> {
         let reads = self.energies.len();

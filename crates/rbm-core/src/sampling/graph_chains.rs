@@ -122,16 +122,13 @@ impl<'a> GraphChains<'a> {
         rng: &mut Rng,
         mut watch: impl FnMut(usize) -> bool,
     ) {
-        let draws: Vec<(f32, Draw)> = betas.iter().map(|beta| (*beta as f32, rng.draw())).collect();
+        let draws = steps(betas, rng);
         let each = self.graph.len() * self.blocks.len() * LANES;
         let slice = (SLICE / each.max(1)).max(1);
         for (i, slice_of) in draws.chunks(slice).enumerate() {
             self.blocks.par_iter_mut().for_each(|block| {
-                for &(beta, draw) in slice_of {
-                    block.sweep(self.graph, &[beta; LANES], draw);
-                    if self.keeps_best {
-                        block.take();
-                    }
+                for &step in slice_of {
+                    block.step(self.graph, step, self.keeps_best);
                 }
             });
             if !watch((i * slice + slice_of.len()).min(betas.len())) {
@@ -142,13 +139,10 @@ impl<'a> GraphChains<'a> {
 
     /// A sweep at each of these inverse temperatures, and what each chain was after every one.
     pub fn trace(&mut self, betas: &[f64], rng: &mut Rng) -> Trace {
-        let draws: Vec<(f32, Draw)> = betas.iter().map(|beta| (*beta as f32, rng.draw())).collect();
+        let draws = steps(betas, rng);
         let traces = self.blocks.par_iter_mut().map(|block| {
-            let step = |&(beta, draw): &(f32, Draw)| {
-                block.sweep(self.graph, &[beta; LANES], draw);
-                if self.keeps_best {
-                    block.take();
-                }
+            let step = |&step: &(f32, Draw)| {
+                block.step(self.graph, step, self.keeps_best);
                 (block.energies, block.sums())
             };
             draws.iter().map(step).collect::<Vec<_>>()
@@ -218,10 +212,23 @@ impl<'a> GraphChains<'a> {
     }
 }
 
+/// What each sweep takes: its inverse temperature, and its random numbers.
+fn steps(betas: &[f64], rng: &mut Rng) -> Vec<(f32, Draw)> {
+    betas.iter().map(|beta| (*beta as f32, rng.draw())).collect()
+}
+
 impl Block {
     pub(super) fn new(graph: &BinaryGraph, number: u64, x: Vec<[f32; LANES]>) -> Self {
         let energies = std::array::from_fn(|lane| graph.energy(|unit| x[unit][lane]));
         Self { number, x, energies, lowest: energies, best: Vec::new() }
+    }
+
+    /// A sweep, all chains at the inverse temperature `beta`.
+    fn step(&mut self, graph: &BinaryGraph, (beta, draw): (f32, Draw), keeps_best: bool) {
+        self.sweep(graph, &[beta; LANES], draw);
+        if keeps_best {
+            self.take();
+        }
     }
 
     /// A sweep, each chain at its own inverse temperature.

@@ -15,6 +15,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{SimulatedAnnealing, TemperedSearch};
 use rbm_core::state::write_whole;
+use rbm_core::stats::mean_and_error;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
@@ -305,8 +306,7 @@ fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
             let seconds = start.elapsed().as_secs_f64() / reads as f64;
             let success = best.hits(optimum, 1e-3) as f64 / reads as f64;
             points.push((sweeps as f64, success));
-            if success > 0.0 {
-                let repeats = (0.01f64.ln() / (1.0 - success.min(0.99)).ln()).max(1.0);
+            if let Some(repeats) = best.repeats(optimum, 1e-3, 0.99) {
                 solution = solution.min(seconds * repeats);
             }
         }
@@ -379,10 +379,7 @@ fn hopfield_capacity(looking: &mut Looking) -> Result<MachineResult> {
                 .zip(cues)
                 .map(|(recall, cue)| overlap(recall.result(), cue))
                 .collect();
-            let cues = overlaps.len() as f64;
-            let mean = overlaps.iter().sum::<f64>() / cues;
-            let variance = overlaps.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (cues - 1.0);
-            let error = (variance / cues).sqrt();
+            let (mean, error) = mean_and_error(&overlaps);
             points.push((load, mean));
             errors.push(error);
             if size == 1000 {
@@ -441,10 +438,7 @@ fn cliques(looking: &mut Looking) -> Result<MachineResult> {
             for variable in variables {
                 let ours: Vec<f64> =
                     chains.iter().map(|chain| chain.marginals[variable][1]).collect();
-                let count = ours.len() as f64;
-                let mean = ours.iter().sum::<f64>() / count;
-                let squares: f64 = ours.iter().map(|p| (p - mean).powi(2)).sum();
-                let error = (squares / (count - 1.0) / count).sqrt();
+                let (mean, error) = mean_and_error(&ours);
                 points[at].0.push((tau, mean));
                 points[at].1.push(error);
                 at += 1;

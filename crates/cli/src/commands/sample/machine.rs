@@ -9,9 +9,9 @@ use candle_dbn::viz::images::{self, Contrast};
 use candle_dbn::viz::{Mark, Plot, Series};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
+use rbm_core::Rng;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
-use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use crate::interrupt::Stopped;
@@ -274,17 +274,8 @@ fn write(
     if let Some([rows, columns]) = graph.shape {
         let firsts = configurations.iter().map(|chains| chains.narrow(0, 0, 1));
         let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        let grey = match graph.units {
-            Units::Potts { sites, states } => {
-                let states_of = firsts.reshape((firsts.dim(0)?, sites, states))?.argmax(2)?;
-                (states_of.to_dtype(candle_core::DType::F32)? / (states - 1).max(1) as f64)?
-            }
-            _ => {
-                let (low, high) = graph.units.range();
-                let scale = 1.0 / f64::from(high - low);
-                firsts.affine(scale, -f64::from(low) * scale)?
-            }
-        };
+        let firsts = images::one_number_a_unit(&graph.units, &firsts)?;
+        let grey = images::grey(&graph.units, &firsts)?;
         let captions: Vec<_> =
             sampled.measurements.iter().map(|row| format!("T {}", row.temperature)).collect();
         let across = captions.len().clamp(1, 6);

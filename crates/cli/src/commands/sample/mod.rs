@@ -176,12 +176,8 @@ fn sample_machine(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         ("--binary", args.binary),
         ("--fasta", args.fasta),
     ];
-    if let Some((option, _)) = of_networks.into_iter().find(|(_, is_given)| *is_given) {
-        let found = args.run.display();
-        return Err(Usage::of(anyhow!(
-            "{option}: expected of a network, found the machine {found}"
-        )));
-    }
+    let why = format!("expected of a network, found the machine {}", args.run.display());
+    output::refuse(&of_networks, &why)?;
     let Some(model) = args.run.to_str() else {
         return Err(Usage::of(anyhow!("{}: expected a path that is UTF-8", args.run.display())));
     };

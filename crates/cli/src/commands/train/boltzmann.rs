@@ -1,7 +1,7 @@
 //! `dbn train --model bm`: a Boltzmann machine with couplings within its layers.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
@@ -108,7 +108,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
         hidden,
     };
     let learning = settings(args, shape.hidden.is_some())?;
-    let dir = args.out.map_or_else(|| free_folder(source), Path::to_owned);
+    let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     let path = dir.join(MACHINE);
     let mut learner = match path.exists() {
@@ -218,9 +218,7 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     let width = learner.shape().visible.width();
     let samples =
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
-    let (low, high) = learner.shape().visible.range();
-    let scale = 1.0 / f64::from(high - low);
-    let grey = samples.affine(scale, -f64::from(low) * scale)?;
+    let grey = images::grey(&learner.shape().visible, &samples)?;
     images::write_grid(
         dir.join("samples.png"),
         &grey,
@@ -320,15 +318,4 @@ fn settings(args: &MachineTraining, has_hidden: bool) -> Result<Learning> {
         }
     }
     Ok(learning)
-}
-
-/// runs/bm-NAME, with a number where there is one already.
-fn free_folder(source: &str) -> PathBuf {
-    let name = source.replace(':', "-");
-    let name = Path::new(&name).file_stem().map_or("data".into(), |name| name.to_string_lossy());
-    let folder = |number: usize| match number {
-        1 => PathBuf::from(format!("runs/bm-{name}")),
-        _ => PathBuf::from(format!("runs/bm-{name}-{number}")),
-    };
-    (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
 }

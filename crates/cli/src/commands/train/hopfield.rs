@@ -1,11 +1,12 @@
 //! `dbn train --model hopfield`: patterns are stored, in one step.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use candle_boltzmann::hopfield::{End, Hopfield, Memory, Rule, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
+use rbm_core::Units;
 
 use crate::inputs::{self, DataOptions, MEMORY, Patterns};
 use crate::output;
@@ -27,7 +28,8 @@ pub fn run(args: &Storing) -> Result<()> {
     let rule = args.rule;
     let source = args.data.unwrap_or("digits");
     let Patterns { patterns, image } = inputs::patterns(source, args.data_options)?;
-    let dir = args.out.map(Path::to_owned).unwrap_or_else(|| free_folder(source));
+    let dir =
+        args.out.map(Path::to_owned).unwrap_or_else(|| inputs::free_folder("hopfield", source));
     std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
     output::check_free(&[dir.join(MEMORY)], false)
         .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
@@ -38,8 +40,8 @@ pub fn run(args: &Storing) -> Result<()> {
     if args.pictures {
         let shown: Vec<f64> = patterns.iter().take(PICTURED).flatten().copied().collect();
         let count = patterns.len().min(PICTURED);
-        let tiles =
-            Tensor::from_vec(shown, (count, network.size()), &Device::Cpu)?.affine(0.5, 0.5)?;
+        let tiles = Tensor::from_vec(shown, (count, network.size()), &Device::Cpu)?;
+        let tiles = images::grey(&Units::Spin { size: network.size() }, &tiles)?;
         let image = shape_of(network.size(), memory.image);
         images::write_grid(
             &dir.join("patterns.png"),
@@ -68,14 +70,4 @@ pub fn run(args: &Storing) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// runs/hopfield-NAME, with a number where there is one already.
-fn free_folder(source: &str) -> PathBuf {
-    let name = Path::new(source).file_stem().map_or("data".into(), |name| name.to_string_lossy());
-    let folder = |number: usize| match number {
-        1 => PathBuf::from(format!("runs/hopfield-{name}")),
-        _ => PathBuf::from(format!("runs/hopfield-{name}-{number}")),
-    };
-    (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
 }

@@ -182,12 +182,10 @@ fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
         ("--standardise", args.standardise),
         ("--min-max", args.min_max),
     ];
-    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
-        let error = anyhow!(
-            "{option}: has no meaning for a Boltzmann machine (the same command goes on where it was stopped)"
-        );
-        return Err(Usage::of(error));
-    }
+    output::refuse(
+        &without_meaning,
+        "has no meaning for a Boltzmann machine (the same command goes on where it was stopped)",
+    )?;
     let machine = MachineTraining {
         data: args.data.as_deref(),
         data_options: &args.data_options,
@@ -214,9 +212,7 @@ fn store(args: &Train) -> Result<()> {
         ("--standardise", args.standardise),
         ("--min-max", args.min_max),
     ];
-    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Usage::of(anyhow!("{option}: has no meaning for a Hopfield network")));
-    }
+    output::refuse(&without_meaning, "has no meaning for a Hopfield network")?;
     let rule = args.rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
     hopfield::run(&Storing {
         data: args.data.as_deref(),
