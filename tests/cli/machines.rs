@@ -208,6 +208,9 @@ fn a_boltzmann_machine_learns_and_is_asked() {
         .dbn("train digits --model bm --limit 100 --set epochs=3 --no-pictures --out pairs")
         .done();
     assert!(said.out.contains("held-out log p(v)") && said.out.contains("apart"), "{}", said.out);
+    // Nothing is left out in silence.
+    let said = place.dbn("train digits --model bm --hidden 20 --couplings lateral --limit 40 --set epochs=1 --no-pictures --out wide").done();
+    assert!(said.err.contains("no log-likelihood of the held-out cases"), "{}", said.err);
     place.dbn("train digits --model bm --set rate=1").misused(&["rate=1", "learning_rate"]);
     place.dbn("train digits --model bm --set epochs=x").misused(&["epochs=x", "whole number"]);
     place
@@ -226,6 +229,16 @@ fn known_numbers_are_reproduced() {
     assert_eq!(&place.read("glass/spin-glass.png")[1..4], b"PNG");
     let said = place.dbn("reproduce cliques --out cliques").done();
     assert!(said.out.contains("P(D=1 | B=1, C=0), T = 2"), "{}", said.out);
-    let list = place.dbn("reproduce").done();
-    assert!(list.out.contains("hopfield-capacity") && list.out.contains("ising"), "{}", list.out);
+    // Whatever is in the table is in the JSON too.
+    let table = place.dbn("reproduce").done().out;
+    let list: serde_json::Value =
+        serde_json::from_str(&place.dbn("reproduce --json").done().out).unwrap();
+    let names: Vec<_> =
+        list.as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
+    assert!(names.iter().all(|name| table.contains(name)), "{table}");
+    for name in
+        ["bars-and-stripes", "ising", "spin-glass", "hopfield-capacity", "cliques", "bm-bars"]
+    {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
 }

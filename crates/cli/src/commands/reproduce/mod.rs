@@ -116,34 +116,20 @@ struct Listed {
 /// Trains and evaluates, or lists what there is.
 pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let Some(name) = &args.name else {
+        let all = listed();
         if args.json {
-            let listed = |e: &Experiment| Listed {
-                name: e.name,
-                measured: e.what,
-                theirs: e.theirs,
-                takes: e.takes,
-            };
-            return output::json(&EXPERIMENTS.iter().map(listed).collect::<Vec<_>>());
+            return output::json(&all);
         }
-        let rows = EXPERIMENTS.iter().map(|e| {
-            let text = [e.name, e.what, e.theirs, e.takes];
-            text.map(str::to_owned).to_vec()
-        });
-        let machines = machines::KNOWN.iter().map(|known| {
-            let text = [known.name, known.what, known.theirs, known.takes];
-            text.map(str::to_owned).to_vec()
-        });
-        let rows = rows.chain(machines);
+        let row = |e: Listed| [e.name, e.measured, e.theirs, e.takes].map(str::to_owned).to_vec();
         let header = ["experiment", "what is measured", "theirs", "takes"];
-        output::line(output::texts(&header, rows.collect()))?;
+        output::line(output::texts(&header, all.into_iter().map(row).collect()))?;
         return Ok(());
     };
     if let Some(known) = machines::KNOWN.iter().find(|known| known.name == name) {
         return machines::run(known, args.seed, args.out.as_deref(), args.json, bars);
     }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
-        let known = machines::KNOWN.iter().map(|known| known.name);
-        let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).chain(known).collect();
+        let names: Vec<_> = listed().iter().map(|e| e.name).collect();
         let found = quoted(name, names.iter().copied());
         Usage::of(anyhow!("expected one of {}, found {found}", names.join(", ")))
     })?;
@@ -199,6 +185,23 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         print(experiment, &reproduced)?;
     }
     Ok(())
+}
+
+/// All there is: what is learned, then machines that are given.
+fn listed() -> Vec<Listed> {
+    let learned = EXPERIMENTS.iter().map(|e| Listed {
+        name: e.name,
+        measured: e.what,
+        theirs: e.theirs,
+        takes: e.takes,
+    });
+    let given = machines::KNOWN.iter().map(|e| Listed {
+        name: e.name,
+        measured: e.what,
+        theirs: e.theirs,
+        takes: e.takes,
+    });
+    learned.chain(given).collect()
 }
 
 /// What lies at `path`, if anything does. Errors where it is of another name, data or seed than `asked`.

@@ -132,8 +132,8 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
         data: source.to_owned(),
         cases: cases.count(),
         held_out_cases: held_out.as_ref().map_or(0, Rows::count),
-        train: likelihood(&learner, &cases),
-        held_out: held_out.as_ref().and_then(|cases| likelihood(&learner, cases)),
+        train: likelihood(&learner, &cases, "train"),
+        held_out: held_out.as_ref().and_then(|cases| likelihood(&learner, cases, "held-out")),
     };
     write_whole(dir.join("results.json"), &serde_json::to_vec_pretty(&results)?)?;
     if args.pictures {
@@ -148,11 +148,6 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
             };
             output::line(format!("{name} log p(v) {value:.4} nats a case ({how})"))?;
         }
-    }
-    if results.train.is_none() {
-        output::note(
-            "no log-likelihood: hidden units that are coupled with each other, and too many configurations to be counted",
-        );
     }
     Ok(())
 }
@@ -210,8 +205,15 @@ fn learn(learner: &mut Learner, cases: &Tensor, dir: &Path, bars: &MultiProgress
     keep(learner, &written)
 }
 
-fn likelihood(learner: &Learner, cases: &Tensor) -> Option<LogLikelihood> {
-    learner.log_likelihood(cases).ok()
+/// `None`, and why, where there is none.
+fn likelihood(learner: &Learner, cases: &Tensor, of: &str) -> Option<LogLikelihood> {
+    match learner.log_likelihood(cases) {
+        Ok(found) => Some(found),
+        Err(error) => {
+            output::note(format!("no log-likelihood of the {of} cases: {error}"));
+            None
+        }
+    }
 }
 
 fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Result<()> {
