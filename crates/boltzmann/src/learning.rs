@@ -1,25 +1,42 @@
 //! Learning of Boltzmann machines with lateral couplings: among the visible units, among the hidden ones, between both.
 //!
-//! Ackley, Hinton, Sejnowski 1985: the gradient of the log-likelihood is −⟨∂E⟩ with the data clamped plus ⟨∂E⟩ of the free machine. Here
-//! it is taken by differentiating energies, so that it is the same for units of every discrete kind.
+//! Ackley, Hinton, Sejnowski 1985: the gradient of the log-likelihood is what the machine is with the data clamped, less what it is when
+//! it runs freely. Phases, optimiser and loop are those of every machine in `rbm_core::learning`.
 
-use candle_core::{DType, Device, Tensor, TensorId, Var};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::learning::negative::NegativePhase;
+use rbm_core::learning::positive::Posterior;
 use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::train::{
+    self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
+};
+use rbm_core::learning::trainer::{BatchSource, Fit, Plan, Shuffled};
+use rbm_core::learning::transform::{Centre, WeightDecay};
 use rbm_core::model::init::moments;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::sampling::{AnnealingPath, Chains, Clamped, GraphChains};
-use rbm_core::state::{State, get};
-use rbm_core::{Batches, Checkpoint, Error, Gibbs, Kernel, Layer, Result, Rng, Rows, Units};
+use rbm_core::sampling::{AnnealingPath, Chains, GraphChains};
+use rbm_core::state::{State, get, with_prefix, without_prefix};
+use rbm_core::units::enumerate;
+use rbm_core::{
+    Batches, Checkpoint, ContrastiveDivergence, Error, Exact, Gibbs, Kernel, ParallelTrajectory,
+    Persistent, PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, TemperedPersistent, Trainer,
+    Units,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Graph;
 
 /// The most configurations that are counted one by one.
 const MOST_COUNTED: u64 = 1 << 16;
-/// The largest parameter: one of it alone makes a state e^10000 times as probable as another.
-const MOST: f32 = 1e4;
+/// Cases that are looked at after every epoch.
+const MEASURED: usize = 1000;
 const MODEL: &str = "boltzmann";
+/// What stands before the names of what a training remembers.
+const MEMORY: &str = "memory";
 
 /// The layers and couplings of a machine that learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +47,9 @@ pub struct Shape {
     pub hidden: Option<Units>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
+    /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<Vec<[u32; 2]>>,
     /// Whether hidden units are coupled with each other.
     pub couples_hidden: bool,
 }
@@ -42,6 +62,10 @@ pub enum Negative {
     Contrastive,
     /// Chains that go on from update to update (Younes 1989, Tieleman 2008).
     Persistent,
+    /// Chains at several temperatures that exchange places (Desjardins et al. 2010; Cho, Raiko, Ilin 2010).
+    Tempered,
+    /// Chains that exchange places with those of the machine as it was before (Béreux et al. 2025).
+    Trajectory,
     /// All configurations, where there are at most 2¹⁶.
     Exact,
     /// None: each unit is predicted from all others (Besag 1975). For machines without hidden units; deterministic, and convex.
@@ -50,18 +74,25 @@ pub enum Negative {
 
 /// How to learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Learning {
     /// Where the machine's own averages come from.
     pub negative: Negative,
+    /// How hidden units that are coupled with each other are found, given the data.
+    pub posterior: Posterior,
     /// Times through the data.
     pub epochs: usize,
     /// Cases between updates.
     pub batch_size: usize,
     /// Of the first epoch; it falls to a tenth over the training.
     pub learning_rate: f64,
+    /// The fraction of the last step that is repeated.
+    pub momentum: f64,
     /// Weight decay.
     pub l2: f64,
-    /// Sweeps of the chains between updates, and of hidden units that are coupled with each other given the data.
+    /// Whether the gradient is centred.
+    pub centre: bool,
+    /// Sweeps of the chains between updates.
     pub sweeps: usize,
     /// Persistent chains.
     pub chains: usize,
@@ -69,20 +100,32 @@ pub struct Learning {
     pub seed: u64,
 }
 
+impl Default for Learning {
+    fn default() -> Self {
+        Self {
+            negative: Negative::Persistent,
+            posterior: Posterior::Sampled { sweeps: 3 },
+            epochs: 100,
+            batch_size: 50,
+            learning_rate: 0.05,
+            momentum: 0.0,
+            l2: 1e-4,
+            centre: false,
+            sweeps: 3,
+            chains: 100,
+            seed: 0,
+        }
+    }
+}
+
 /// A machine in training: what goes on is all in here.
-#[derive(Debug)]
 pub struct Learner {
     shape: Shape,
     learning: Learning,
     machine: Machine,
-    /// All configurations of its rest, where they are counted.
-    all: Option<Tensor>,
-    /// Of each lateral matrix, by its variable, 1 between columns of different units and 0 within one.
-    between: Vec<(TensorId, Tensor)>,
-    /// Chains of the free machine, `(chains, rest)`; nothing before the first update.
-    fantasies: Option<Tensor>,
+    trainer: Trainer<Box<dyn NegativePhase>, Sgd>,
     rng: Rng,
-    epoch: usize,
+    cursor: Cursor,
 }
 
 /// What stands beside the tensors in a file.
@@ -93,6 +136,9 @@ struct MachineRecord {
     learning: Learning,
     rng: Rng,
     epoch: usize,
+    /// Mini-batches done in the epoch.
+    #[serde(default)]
+    batch: usize,
 }
 
 impl Shape {
@@ -133,13 +179,59 @@ impl Shape {
             return Err(Error::invalid("a Boltzmann machine", "couplings among its units", "none"));
         }
         let build = |units: &&Units| units.build(DType::F32, &Device::Cpu);
-        Machine::new(layers.iter().map(build).collect::<Result<_>>()?, couplings)
+        let machine = Machine::new(layers.iter().map(build).collect::<Result<_>>()?, couplings)?;
+        self.masked(machine)
+    }
+
+    /// `machine` with visible couplings between the pairs of `edges` alone.
+    fn masked(&self, machine: Machine) -> Result<Machine> {
+        match &self.edges {
+            Some(edges) if self.couples_visible => {
+                check_edges(edges, sites_of(&self.visible).0)?;
+                machine.with_mask(0, &mask_of(edges, &self.visible)?)
+            }
+            _ => Ok(machine),
+        }
     }
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
     pub(crate) fn draws_hidden(&self) -> bool {
         self.hidden.is_some() && self.couples_hidden
     }
+}
+
+/// How many units there are that are drawn one by one, and the columns of each.
+fn sites_of(units: &Units) -> (usize, usize) {
+    match units {
+        Units::Potts { sites, states } => (*sites, (*states).max(1)),
+        units => (units.width(), 1),
+    }
+}
+
+/// Errors unless these are pairs of different units below `count`.
+fn check_edges(edges: &[[u32; 2]], count: usize) -> Result<()> {
+    match edges.iter().find(|[a, b]| a == b || a.max(b) >= &(count as u32)) {
+        None => Ok(()),
+        Some([a, b]) => {
+            let expected = format!("two different units below {count}");
+            Err(Error::invalid("a pair of coupled units", expected, format!("{a} and {b}")))
+        }
+    }
+}
+
+/// 1 where visible columns may be coupled, `(visible, visible)`.
+fn mask_of(edges: &[[u32; 2]], visible: &Units) -> Result<Tensor> {
+    let (sites, states) = sites_of(visible);
+    let width = sites * states;
+    let mut cells = vec![0f32; width * width];
+    for [a, b] in edges {
+        for (a, b) in [(*a as usize, *b as usize), (*b as usize, *a as usize)] {
+            for column in a * states..(a + 1) * states {
+                cells[column * width + b * states..][..states].fill(1.0);
+            }
+        }
+    }
+    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?)
 }
 
 impl Learner {
@@ -151,7 +243,8 @@ impl Learner {
     pub fn new(shape: Shape, learning: Learning, cases: &dyn Rows) -> Result<Self> {
         let refused =
             |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
-        let Learning { epochs, batch_size, learning_rate, sweeps, chains, .. } = learning;
+        let Learning { epochs, batch_size, learning_rate, momentum, l2, sweeps, chains, .. } =
+            learning;
         if [epochs, batch_size, sweeps, chains].contains(&0) {
             return refused(
                 "learning",
@@ -159,15 +252,12 @@ impl Learner {
                 format!("{learning:?}"),
             );
         }
-        if !(learning_rate > 0.0
-            && learning_rate.is_finite()
-            && learning.l2 >= 0.0
-            && learning.l2.is_finite())
-        {
+        let is_rate = learning_rate > 0.0 && learning_rate.is_finite();
+        if !is_rate || !(0.0..1.0).contains(&momentum) || !(l2 >= 0.0 && l2.is_finite()) {
             return refused(
                 "learning",
-                "a rate above 0 and a decay of at least 0",
-                format!("{learning_rate}, {}", learning.l2),
+                "a rate above 0, a momentum of at least 0 and below 1, and a decay of at least 0",
+                format!("{learning_rate}, {momentum} and {l2}"),
             );
         }
         if learning.negative == Negative::PseudoLikelihood && shape.hidden.is_some() {
@@ -200,27 +290,40 @@ impl Learner {
                 weights.set(&(normal * 0.01)?)?;
             }
         }
-        Self::with(
-            MachineRecord { model: MODEL.into(), shape, learning, rng, epoch: 0 },
-            machine,
-            None,
-        )
+        Self::with(shape, learning, machine, rng, Cursor::default())
     }
 
-    /// What is derived from the machine is made once.
-    fn with(record: MachineRecord, machine: Machine, fantasies: Option<Tensor>) -> Result<Self> {
-        let MachineRecord { shape, learning, rng, epoch, .. } = record;
-        let all = match learning.negative {
-            Negative::Exact => Some(configurations(&machine)?),
-            _ => None,
-        };
-        let mut between = Vec::new();
-        for coupling in machine.couplings() {
-            if let Coupling::Lateral { layer, weights } = coupling {
-                between.push((weights.id(), between_units(machine.layers()[*layer].0)?));
+    /// What learns `machine` is made once.
+    fn with(
+        shape: Shape,
+        learning: Learning,
+        machine: Machine,
+        rng: Rng,
+        cursor: Cursor,
+    ) -> Result<Self> {
+        let Learning { sweeps, chains, learning_rate, .. } = learning;
+        let negative: Box<dyn NegativePhase> = match learning.negative {
+            Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
+            Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
+            Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
+            Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
+            Negative::Exact => {
+                check_countable(&machine)?;
+                Box::new(Exact)
             }
+            Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
+        };
+        let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
+        if shape.draws_hidden() {
+            trainer.posterior = learning.posterior;
         }
-        Ok(Self { shape, learning, machine, all, between, fantasies, rng, epoch })
+        if learning.l2 > 0.0 {
+            trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: learning.l2 }));
+        }
+        if learning.centre {
+            trainer.transforms.push(Box::new(Centre::of(&machine, 0.01)?));
+        }
+        Ok(Self { shape, learning, machine, trainer, rng, cursor })
     }
 
     /// The machine as it is.
@@ -240,103 +343,60 @@ impl Learner {
 
     /// Epochs that are done.
     pub fn epoch(&self) -> usize {
-        self.epoch
+        self.cursor.epoch
     }
 
-    /// One time through `cases`, in an order of its own.
+    /// One more time through `cases` `(n, visible)`, or to the end of the epoch.
     ///
     /// # Errors
     ///
-    /// [`Error::Diverged`] when a parameter is no longer a number or above 10⁴; when memory is short.
+    /// [`Error::Diverged`] when a parameter is no longer a number or too large; when memory is short.
     pub fn learn(&mut self, cases: &dyn Rows) -> Result<()> {
-        let Learning { epochs, batch_size, learning_rate: from, .. } = self.learning;
+        self.go_on(cases, self.cursor.epoch + 1, &mut ()).map(|_| ())
+    }
+
+    /// Learns `cases` `(n, visible)` until the last epoch is done, or the observer stops it. The checkpoints that the observer is given
+    /// are what [`Learner::load`] reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Learner::learn`], and when the observer errs.
+    pub fn fit(
+        &mut self,
+        cases: &dyn Rows,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>> {
+        self.go_on(cases, self.learning.epochs, observer)
+    }
+
+    fn go_on(
+        &mut self,
+        cases: &dyn Rows,
+        until: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>> {
+        let Learning { epochs, batch_size, learning_rate: from, momentum, sweeps, seed, .. } =
+            self.learning;
         let curve = Curve::Exponential;
-        let rate = Schedule::Ramp { from, to: 0.1 * from, curve }.at(self.epoch, epochs);
-        for batch in Batches::new(cases.count(), batch_size).shuffled(&mut self.rng).of(cases) {
-            self.update(&batch?, rate)?;
-        }
-        for (name, var) in self.machine.parameters() {
-            let largest = var.as_detached_tensor().abs()?.max_all()?.to_scalar::<f32>()?;
-            if largest.is_nan() || largest > MOST {
-                return Err(Error::Diverged {
-                    place: format!("epoch {}", self.epoch + 1),
-                    what: format!("{name} has come to {largest}"),
-                    hint: "a smaller learning rate".into(),
-                });
-            }
-        }
-        self.epoch += 1;
-        Ok(())
-    }
-
-    fn update(&mut self, batch: &Tensor, rate: f64) -> Result<()> {
-        let loss = match self.learning.negative {
-            Negative::PseudoLikelihood => self.log_pseudo_likelihood(batch)?.mean_all()?.neg()?,
-            _ => {
-                let positive = self.clamped(batch)?;
-                let positive = self.machine.free_energy(&positive)?.mean_all()?;
-                match &self.all {
-                    // log Z, whose derivative is minus the mean of ∂F over all configurations.
-                    Some(all) => {
-                        (positive + self.machine.free_energy(all)?.neg()?.log_sum_exp(0)?)?
-                    }
-                    None => {
-                        let fantasies = self.negative(batch)?;
-                        (positive - self.machine.free_energy(&fantasies)?.mean_all()?)?
-                    }
-                }
-            }
+        let plan = Plan {
+            epochs,
+            learning_rate: Schedule::Ramp { from, to: 0.1 * from, curve },
+            momentum: Schedule::Constant(momentum),
+            steps: Schedule::Constant(sweeps as f64),
         };
-        let gradients = loss.backward()?;
-        for (name, var) in self.machine.parameters() {
-            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
-            let mut step = gradient.detach();
-            if let Some((_, between)) = self.between.iter().find(|(id, _)| *id == var.id()) {
-                // W_ij and W_ji are one parameter, and a unit is not coupled with itself.
-                step = ((&step + step.t()?)? * between)?;
-            }
-            if name.starts_with("couplings.") && self.learning.l2 > 0.0 {
-                step = (step + (var.as_detached_tensor() * self.learning.l2)?)?;
-            }
-            var.set(&(var.as_detached_tensor() - (step * rate)?)?)?;
-        }
-        Ok(())
-    }
-
-    /// The rest of the machine with the data clamped.
-    fn clamped(&mut self, batch: &Tensor) -> Result<Tensor> {
-        if !self.shape.draws_hidden() {
-            return Ok(batch.clone());
-        }
-        let hidden = self.machine.layers()[1].0;
-        let (rows, width) = (batch.dim(0)?, hidden.units().width());
-        let start = hidden
-            .sample(&Tensor::zeros((rows, width), DType::F32, &Device::Cpu)?, &mut self.rng)?;
-        let values = Tensor::cat(&[batch, &start], 1)?;
-        let held = Tensor::cat(&[batch.ones_like()?, start.zeros_like()?], 1)?;
-        let clamped = Clamped::new(&values, &held)?;
-        let mut chains = clamped.init(&self.machine, values, &mut self.rng)?;
-        clamped.advance(&self.machine, &mut chains, self.learning.sweeps, &mut self.rng)?;
-        Ok(chains.visible)
-    }
-
-    /// Configurations of the free machine, from chains.
-    fn negative(&mut self, batch: &Tensor) -> Result<Tensor> {
-        let goes_on = self.learning.negative == Negative::Persistent;
-        let start = match self.fantasies.take() {
-            Some(fantasies) => fantasies,
-            None if goes_on => {
-                // At the first cases, again and again if there are too few.
-                let rows = (0..self.learning.chains).map(|i| (i % batch.dims()[0]) as u32);
-                let rows = Tensor::from_iter(rows, &Device::Cpu)?;
-                let start = batch.index_select(&rows, 0)?;
-                self.clamped(&start)?
-            }
-            None => self.clamped(batch)?,
+        let source = Shuffled { cases, batch_size, shuffle: Rng::new(seed).split(1) };
+        let Self { shape, learning, machine, trainer, rng, cursor } = self;
+        let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
+        let mut stage = LearnerStage {
+            measured: cases.rows(&measured)?,
+            fit: Fit::new(trainer, machine, &source, &plan),
+            source: &source,
+            machine,
+            shape,
+            learning,
+            until,
         };
-        let after = walked(&self.machine, start, self.learning.sweeps, &mut self.rng)?;
-        self.fantasies = goes_on.then(|| after.clone());
-        Ok(after)
+        train::run(&mut stage, cursor, rng, observer)
     }
 
     /// Σ_i log p(x_i | all others) of each case `(n, visible)`, nats; differentiable. Of a machine without hidden units.
@@ -345,21 +405,7 @@ impl Learner {
     ///
     /// For a machine with hidden units, and cases of another width.
     pub fn log_pseudo_likelihood(&self, cases: &Tensor) -> Result<Tensor> {
-        if self.shape.hidden.is_some() {
-            return Err(Error::invalid(
-                "the pseudo-likelihood",
-                "a machine without hidden units",
-                "hidden units",
-            ));
-        }
-        // Given all others, each unit is one of an independent layer that is told so much.
-        let mut inputs = cases.zeros_like()?;
-        for coupling in self.machine.couplings() {
-            inputs = (inputs + coupling.inputs(0, cases, cases.dim(1)?)?)?;
-        }
-        let visible = self.machine.layers()[0].0;
-        let own = ((cases * &inputs)?.sum(1)? - visible.energy(cases)?)?;
-        Ok((own - visible.cgf(&inputs)?)?)
+        PseudoLikelihood::log_likelihoods(&self.machine, cases)
     }
 
     /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
@@ -368,13 +414,7 @@ impl Learner {
     ///
     /// For cases of another width.
     pub fn free_energy(&self, cases: &Tensor) -> Result<Tensor> {
-        if !self.shape.draws_hidden() {
-            return self.machine.free_energy(cases);
-        }
-        let hidden = self.machine.layers()[1].0;
-        let width = hidden.units().width();
-        let none = Tensor::zeros((cases.dim(0)?, width), DType::F32, &Device::Cpu)?;
-        self.machine.free_energy(&Tensor::cat(&[cases, &hidden.mean(&none)?.detach()], 1)?)
+        free_energy(&self.machine, &self.shape, cases)
     }
 
     /// `count` configurations of the visible units after so many sweeps from their own biases, `(count, visible)`.
@@ -432,32 +472,20 @@ impl Learner {
     /// # Errors
     ///
     /// For numbers that are not finite, and when the file cannot be written.
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        let parameters = self.machine.parameters().into_iter();
-        let mut tensors: State =
-            parameters.map(|(name, var)| (name, var.as_detached_tensor())).collect();
-        if let Some(fantasies) = &self.fantasies {
-            tensors.insert("fantasies".into(), fantasies.clone());
-        }
-        let record = MachineRecord {
-            model: MODEL.into(),
-            shape: self.shape.clone(),
-            learning: self.learning.clone(),
-            rng: self.rng,
-            epoch: self.epoch,
-        };
-        Checkpoint { tensors, record }.save(path)
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let Self { shape, learning, machine, trainer, rng, cursor } = self;
+        checkpoint(machine, trainer.state(), (shape, learning), *cursor, *rng)?.save(path)
     }
 
-    /// Reads what [`Learner::save`] wrote; it goes on as if it had never stopped.
+    /// Reads what [`Learner::save`] wrote, or a checkpoint; it goes on as if it had never stopped.
     ///
     /// # Errors
     ///
     /// When the file is missing, damaged, or of another model.
-    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let Checkpoint { tensors, record } = Checkpoint::<MachineRecord>::load(path, &Device::Cpu)?;
-        let MachineRecord { model, shape, learning, rng, epoch } = record;
+        let MachineRecord { model, shape, learning, rng, epoch, batch } = record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
         }
@@ -472,50 +500,130 @@ impl Learner {
         }
         // Made anew, so that couplings are checked.
         let layers = empty.layers().into_iter().map(|(layer, _)| layer.try_clone());
-        let couplings = empty.couplings().iter().map(|coupling| -> Result<Coupling> {
-            let weights = Var::from_tensor(&coupling.weights().as_detached_tensor())?;
-            Ok(match coupling {
-                Coupling::Lateral { layer, .. } => Coupling::Lateral { layer: *layer, weights },
-                other => Coupling::Dense { layers: other.layers(), weights },
-            })
-        });
+        let couplings = empty.couplings().iter().map(Coupling::try_clone);
         let machine =
             Machine::new(layers.collect::<Result<_>>()?, couplings.collect::<Result<_>>()?)?;
-        let fantasies = tensors.get("fantasies").cloned();
-        if let Some(fantasies) = &fantasies
-            && fantasies.dims() != [learning.chains, machine.rest().units().width()]
-        {
-            let expected =
-                format!("{} chains of {}", learning.chains, machine.rest().units().width());
-            return Err(Error::file(path, "fantasies", expected, format!("{fantasies:?}")));
+        let machine = shape.masked(machine)?;
+        let width = machine.rest().units().width();
+        for (name, found) in without_prefix(MEMORY, &tensors) {
+            let is_chain = ["negative.rests", "negative.replicas.visible"].contains(&&*name);
+            if is_chain && found.dims().last() != Some(&width) {
+                let expected = format!("chains of {width}");
+                return Err(Error::file(path, name, expected, format!("{found:?}")));
+            }
         }
-        Self::with(MachineRecord { model, shape, learning, rng, epoch }, machine, fantasies)
+        let mut learner = Self::with(shape, learning, machine, rng, Cursor { epoch, batch })?;
+        learner.trainer.restore(&without_prefix(MEMORY, &tensors))?;
+        Ok(learner)
     }
 }
 
-/// All configurations of the rest of `machine`, `(count, rest)`.
-fn configurations(machine: &Machine) -> Result<Tensor> {
-    let discrete = machine.rest().discrete();
-    let count = discrete.and_then(|discrete| discrete.configurations());
-    match (discrete, count.filter(|count| *count <= MOST_COUNTED)) {
-        (Some(discrete), Some(count)) => discrete.configuration(0..count),
-        _ => {
-            let expected = format!("at most {MOST_COUNTED} configurations");
-            let found = count.map_or("more".to_owned(), |count| count.to_string());
-            Err(Error::invalid("counting", expected, found))
-        }
+impl std::fmt::Debug for Learner {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Learner")
+            .field("shape", &self.shape)
+            .field("learning", &self.learning)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
     }
 }
 
-/// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
-fn between_units(layer: &dyn Layer) -> Result<Tensor> {
-    let (width, states) = match layer.units() {
-        Units::Potts { sites, states } => (sites * states, states.max(1)),
-        units => (units.width(), 1),
+/// A [`Learner`] in the loop of training.
+struct LearnerStage<'a> {
+    fit: Fit<'a, Box<dyn NegativePhase>, Sgd>,
+    source: &'a dyn BatchSource,
+    machine: &'a Machine,
+    shape: &'a Shape,
+    learning: &'a Learning,
+    measured: Tensor,
+    /// The epochs after which it is over for now.
+    until: usize,
+}
+
+impl Stage for LearnerStage<'_> {
+    fn start(&self, from: usize) -> StageStart {
+        let hidden = self.shape.hidden.as_ref().map(|hidden| format!(" + {}", hidden.width()));
+        let shape = format!("{}{}", self.shape.visible.width(), hidden.unwrap_or_default());
+        StageStart { name: "machine".into(), shape, ..self.fit.start(from) }
+    }
+
+    fn is_over(&self, epochs: usize) -> bool {
+        epochs >= self.until
+    }
+
+    fn order(&self, epoch: usize) -> Batches {
+        self.source.order(epoch)
+    }
+
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()> {
+        self.fit.start_epoch(epoch, batches)
+    }
+
+    fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()> {
+        self.fit.step(indices, at, rng)
+    }
+
+    fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
+        let mean = |x: Tensor| -> Result<f64> {
+            Ok(to_host(&x.detach().mean_all()?)?.to_scalar::<f64>()?)
+        };
+        let metrics = self.fit.end_epoch(metrics)?;
+        let pseudo_log_likelihood = match self.shape.hidden {
+            None => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
+            Some(_) => None,
+        };
+        let mean_free_energy = mean(free_energy(self.machine, self.shape, &self.measured)?)?;
+        let machine = Some(MachineReport { pseudo_log_likelihood, mean_free_energy });
+        Ok(EpochMetrics { machine, ..metrics })
+    }
+
+    fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
+        checkpoint(self.machine, self.fit.memory(), (self.shape, self.learning), cursor, rng)?
+            .untyped()
+    }
+}
+
+/// Everything: `layers.{i}.bias`, `couplings.{k}.weight`, and what is needed to go on.
+fn checkpoint(
+    machine: &Machine,
+    memory: State,
+    (shape, learning): (&Shape, &Learning),
+    cursor: Cursor,
+    rng: Rng,
+) -> Result<Checkpoint<MachineRecord>> {
+    let parameters = machine.parameters().into_iter();
+    let parameters = parameters.map(|(name, var)| (name, var.as_detached_tensor()));
+    let record = MachineRecord {
+        model: MODEL.into(),
+        shape: shape.clone(),
+        learning: learning.clone(),
+        rng,
+        epoch: cursor.epoch,
+        batch: cursor.batch,
     };
-    let cells = (0..width * width).map(|at| at / width / states != at % width / states);
-    let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
-    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?)
+    Ok(Checkpoint { tensors: parameters.chain(with_prefix(MEMORY, memory)).collect(), record })
+}
+
+/// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
+fn free_energy(machine: &Machine, shape: &Shape, cases: &Tensor) -> Result<Tensor> {
+    if !shape.draws_hidden() {
+        return machine.free_energy(cases);
+    }
+    let hidden = machine.layers()[1].0;
+    let width = hidden.units().width();
+    let none = Tensor::zeros((cases.dim(0)?, width), DType::F32, &Device::Cpu)?;
+    machine.free_energy(&Tensor::cat(&[cases, &hidden.mean(&none)?.detach()], 1)?)
+}
+
+/// Errors unless the rest of `machine` has few enough configurations.
+fn check_countable(machine: &Machine) -> Result<()> {
+    let count = enumerate::count(machine.rest());
+    if count.is_some_and(|count| count <= MOST_COUNTED) {
+        return Ok(());
+    }
+    let expected = format!("at most {MOST_COUNTED} configurations");
+    let found = count.map_or("more".to_owned(), |count| count.to_string());
+    Err(Error::invalid("counting", expected, found))
 }
 
 /// The rest of `machine` after so many sweeps from `start` `(chains, rest)`.

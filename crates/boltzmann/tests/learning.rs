@@ -1,9 +1,11 @@
 //! Boltzmann machines with lateral couplings learn: beside exact likelihoods, and what the restriction costs.
 #![allow(clippy::unwrap_used)]
 
+use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::{DType, Device, Tensor};
-use rbm_core::{Rng, Units};
+use rbm_core::learning::train::{Command, Step};
+use rbm_core::{Checkpoint, Observer, Posterior, Rng, Units};
 
 const CPU: Device = Device::Cpu;
 
@@ -17,6 +19,8 @@ fn learning(negative: Negative, epochs: usize, learning_rate: f64) -> Learning {
         sweeps: 2,
         chains: 100,
         seed: 1,
+        posterior: Posterior::Sampled { sweeps: 2 },
+        ..Learning::default()
     }
 }
 
@@ -26,6 +30,7 @@ fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
         visible: units(visible),
         hidden: hidden.map(units),
         couples_visible: true,
+        edges: None,
         couples_hidden,
     }
 }
@@ -65,9 +70,13 @@ fn couplings_that_made_the_data_are_found() {
         rows.extend(std::iter::repeat_n(x.to_vec(), (5000.0 * weight(x) / z).round() as usize));
     }
     let cases = Tensor::new(rows, &CPU).unwrap();
-    for (negative, tolerance) in
-        [(Negative::Exact, 0.02), (Negative::PseudoLikelihood, 0.02), (Negative::Persistent, 0.08)]
-    {
+    for (negative, tolerance) in [
+        (Negative::Exact, 0.02),
+        (Negative::PseudoLikelihood, 0.02),
+        (Negative::Persistent, 0.08),
+        (Negative::Tempered, 0.08),
+        (Negative::Trajectory, 0.08),
+    ] {
         let learner = trained(shape("spin:3", None, false), learning(negative, 12, 0.3), &cases);
         let graph = learner.graph().unwrap();
         let found = |pair: [u32; 2]| {
@@ -137,30 +146,82 @@ fn sites_are_not_coupled_with_themselves() {
     assert!(likely.mean_all().unwrap().to_scalar::<f64>().unwrap() > -1.5);
 }
 
-/// What was stopped and goes on ends as what never stopped, to the bit.
+/// What was stopped and goes on ends as what never stopped, to the bit, whatever it learns by and in the midst of an epoch too.
 #[test]
 fn learning_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("machine.safetensors");
     let cases = bars();
-    let of = || {
-        Learner::new(
-            shape("bernoulli:9", Some("bernoulli:4"), true),
-            learning(Negative::Persistent, 6, 0.1),
-            &cases,
-        )
-        .unwrap()
-    };
-    let (mut whole, mut first) = (of(), of());
-    (0..6).for_each(|_| whole.learn(&cases).unwrap());
-    (0..3).for_each(|_| first.learn(&cases).unwrap());
-    first.save(&path).unwrap();
-    let mut second = Learner::load(&path).unwrap();
-    (0..3).for_each(|_| second.learn(&cases).unwrap());
-    whole.save(&path).unwrap();
-    let expected = std::fs::read(&path).unwrap();
-    second.save(&path).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), expected);
+    let sampled = Posterior::Sampled { sweeps: 2 };
+    let mean_field = Posterior::MeanField { steps: 20, tolerance: 1e-4 };
+    for (negative, posterior) in [
+        (Negative::Contrastive, sampled),
+        (Negative::Persistent, sampled),
+        (Negative::Persistent, mean_field),
+        (Negative::Tempered, sampled),
+        (Negative::Trajectory, mean_field),
+        (Negative::Exact, sampled),
+    ] {
+        let of = || {
+            let learning = Learning {
+                posterior,
+                batch_size: 5,
+                momentum: 0.5,
+                centre: true,
+                ..learning(negative, 6, 0.05)
+            };
+            Learner::new(shape("bernoulli:9", Some("bernoulli:4"), true), learning, &cases).unwrap()
+        };
+        let (mut whole, mut first) = (of(), of());
+        assert!(whole.fit(&cases, &mut ()).unwrap().is_continue());
+        let mut stops = Stops { steps: 8, path: &path };
+        assert!(first.fit(&cases, &mut stops).unwrap().is_break());
+        let mut second = Learner::load(&path).unwrap();
+        assert!(second.fit(&cases, &mut ()).unwrap().is_continue());
+        whole.save(&path).unwrap();
+        let expected = std::fs::read(&path).unwrap();
+        second.save(&path).unwrap();
+        assert!(std::fs::read(&path).unwrap() == expected, "{negative:?} {posterior:?}");
+    }
+}
+
+/// Stops after so many mini-batches, and keeps the checkpoint.
+struct Stops<'a> {
+    steps: usize,
+    path: &'a std::path::Path,
+}
+
+impl Observer for Stops<'_> {
+    fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
+        self.steps -= 1;
+        Ok(if self.steps == 0 { Command::Stop } else { Command::Continue })
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> rbm_core::Result<()> {
+        checkpoint.save(self.path)
+    }
+}
+
+/// Data of a chain of spins: couplings between neighbours are learned, others are not there.
+#[test]
+fn couplings_are_learned_on_a_graph_alone() {
+    let mut rng = Rng::new(3);
+    let chain: Graph = "ising:5x5".parse().unwrap();
+    let none = Tensor::zeros((400, 25), DType::F32, &CPU).unwrap();
+    let units = Units::Spin { size: 25 };
+    let cases = units.build(DType::F32, &CPU).unwrap().sample(&none, &mut rng).unwrap();
+    let shape = Shape { edges: Some(chain.edges.clone()), ..shape("spin:25", None, false) };
+    for negative in [Negative::PseudoLikelihood, Negative::Persistent] {
+        let learner = trained(shape.clone(), learning(negative, 3, 0.1), &cases);
+        let mut found = learner.graph().unwrap().edges;
+        let mut expected = chain.edges.clone();
+        expected.iter_mut().for_each(|edge| edge.sort_unstable());
+        (found.sort_unstable(), expected.sort_unstable());
+        assert_eq!(found, expected);
+    }
+    let wrong = Shape { edges: Some(vec![[0, 25]]), ..shape };
+    let said = Learner::new(wrong, learning(Negative::Persistent, 1, 0.1), &cases).unwrap_err();
+    assert!(said.to_string().contains("below 25"), "{said}");
 }
 
 #[test]

@@ -240,6 +240,10 @@ fn describe(metrics: &EpochMetrics) -> Vec<Described> {
         say(4, report.free_energy_gap.map(|gap| format!("gap {gap:+.2}")));
         say(5, (report.dead_units > 0).then(|| format!("dead {}", report.dead_units)));
     }
+    if let Some(machine) = &metrics.machine {
+        say(2, machine.pseudo_log_likelihood.map(|pl| format!("pseudo-LL {pl:.2}")));
+        say(4, Some(format!("free energy {:.2}", machine.mean_free_energy)));
+    }
     let r_hat = metrics.mixing.as_ref().and_then(|mixing| mixing.r_hat);
     say(3, r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
     say(7, metrics.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));

@@ -32,9 +32,10 @@ pub mod learning;
 pub use error::{Error, Result, printable, printable_lines, printable_up_to};
 pub use learning::negative::{
     Conditional, ContrastiveDivergence, Exact, FastPersistent, Hybrid, MeanField, NegativePhase,
-    ParallelTrajectory, Persistent, TemperedPersistent,
+    ParallelTrajectory, Persistent, PseudoLikelihood, TemperedPersistent,
 };
 pub use learning::optim::{Adam, ConjugateGradient, Optimizer, Sgd};
+pub use learning::positive::Posterior;
 pub use learning::schedule::Schedule;
 pub use learning::train::Observer;
 pub use learning::trainer::Trainer;

@@ -226,7 +226,7 @@ fn vector(values: &[f64]) -> Tensor {
 /// A gradient of a 2×2 machine.
 fn two_by_two(weights: [[f64; 2]; 2], visible: [f64; 2], hidden: [f64; 2]) -> Gradient {
     Gradient {
-        weights: matrix(&weights.map(|row| row.to_vec()), F64).into(),
+        couplings: vec![matrix(&weights.map(|row| row.to_vec()), F64).into()],
         visible: vec![vector(&visible)],
         hidden: vec![vector(&hidden)],
     }
@@ -445,7 +445,7 @@ fn centring_keeps_the_gradient_factored_and_its_offsets() {
     let negative = Phase::of(&rbm, &patterns("1100 0110 1011", F64)).unwrap();
     let gradient = Gradient::between(&rbm, &positive, &negative).unwrap();
     let written = gradient.tensors(&rbm).unwrap().swap_remove(0);
-    let dense = Gradient { weights: written.into(), ..gradient.clone() };
+    let dense = Gradient { couplings: vec![written.into()], ..gradient.clone() };
     let mut centre = Centre::new(0.25);
     let first = parts(&rbm, &centre.clone().apply(dense, &rbm, &positive).unwrap());
     let again = parts(&rbm, &centre.apply(gradient.clone(), &rbm, &positive).unwrap());

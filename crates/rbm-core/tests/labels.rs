@@ -335,7 +335,7 @@ fn fantasies_are_the_data_with_labels_of_their_own() {
     let expected =
         conditional.times(2.0 / 3.0).unwrap().plus(generative.times(1.0 / 3.0).unwrap()).unwrap();
     let multiplied = |averages: &Averages| {
-        let weights = rbm_core::ops::outer_sum(&averages.weights).unwrap();
+        let weights = averages.couplings[0].tensor(rbm.weights()).unwrap();
         [weights]
             .iter()
             .chain(&averages.visible)

@@ -184,7 +184,7 @@ fn traces_change_nothing_and_are_bounded() {
         }
         let sizes: usize = persistent.state().values().map(Tensor::elem_count).sum();
         assert!(sizes < 40 + 3 + 2 * 16 * 64 + 40, "{sizes} numbers are kept");
-        (common::bits(persistent.hidden.as_ref().unwrap()), rng, last)
+        (common::bits(&persistent.state.as_ref().unwrap().hidden), rng, last)
     };
     let (whole, never) = (run(true, false), run(false, false));
     assert_eq!((&whole.0, whole.1), (&never.0, never.1));

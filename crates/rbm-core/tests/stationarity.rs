@@ -14,6 +14,7 @@ use common::{
     CONTINUOUS, DISCRETE, Plain, assert_mean, binary, column, log_sum_exp, machine, matrix, pairs,
     rows, support,
 };
+use rbm_core::learning::negative::ChainState;
 use rbm_core::sampling::VisibleStep;
 use rbm_core::{
     ContrastiveDivergence, FastPersistent, Gibbs, Gradient, Kernel, NegativePhase, Persistent,
@@ -362,11 +363,11 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     let sum = machine("bernoulli:4", "bernoulli:3", DType::F32, 16);
     let other = machine("bernoulli:4", "bernoulli:3", DType::F32, 17);
     let mut gradient = Gradient {
-        weights: other.weights().as_detached_tensor().into(),
+        couplings: vec![other.weights().as_detached_tensor().into()],
         visible: vec![other.visible().vars()[0].1.as_detached_tensor()],
         hidden: vec![other.hidden().vars()[0].1.as_detached_tensor()],
     };
-    gradient.weights.penalty.l2 = 9.0;
+    gradient.couplings[0].penalty.l2 = 9.0;
     let new = || {
         let mut fast = FastPersistent::new(1, 0, 0.4);
         fast.decay = 0.5;
@@ -387,7 +388,8 @@ fn fast_chains_stay_at_the_distribution_with_the_fast_weights() {
     assert!(apart > 0.1, "the fast weights make no difference: {apart}");
     let mut rng = Rng::new(19);
     let start = exact_sample(&p, 20);
-    fast.hidden = Some(sum.sample_hidden(&start, &mut rng).unwrap());
+    let hidden = sum.sample_hidden(&start, &mut rng).unwrap();
+    fast.state = Some(ChainState { hidden, visible: None });
     let state = fast.state();
     let mut copy = new();
     copy.restore(&state).unwrap();

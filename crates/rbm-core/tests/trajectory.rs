@@ -57,6 +57,10 @@ fn scaled(rbm: &Rbm, factor: f64) -> Rbm {
     scaled
 }
 
+fn restricted(level: &Level) -> &Rbm {
+    Rbm::of(&*level.machine).unwrap()
+}
+
 fn probabilities(rbm: &Rbm) -> Vec<f64> {
     Plain::of(rbm).visible_probabilities()
 }
@@ -80,8 +84,8 @@ fn width(rbm: &Rbm) -> usize {
 /// Bottom, half way, and the machine itself, each with exact samples.
 fn ladder(rbm: &Rbm, chains: usize, reservoir: usize, rng: &mut Rng) -> ParallelTrajectory {
     let half = scaled(rbm, 0.5);
-    let bottom = Trajectory::new(rbm, chains, chains, rng).unwrap().levels()[0].rbm.try_clone();
-    let bottom = bottom.unwrap();
+    let bottom = Trajectory::new(rbm, chains, chains, rng).unwrap();
+    let bottom = restricted(&bottom.levels()[0]).try_clone().unwrap();
     let level = |rbm: Rbm, rows: usize, seed: u64| {
         Level::new(&rbm, exact_sample(&probabilities(&rbm), rows, seed), chains).unwrap()
     };
@@ -160,7 +164,7 @@ fn chains_and_copies_stay_at_their_distributions() {
             1e-5,
         );
         for (i, level) in phase.trajectory().unwrap().levels().iter().enumerate() {
-            let away = drift(&level.visible, &probabilities(&level.rbm));
+            let away = drift(&level.visible, &probabilities(restricted(level)));
             assert!(away < LIMIT, "round {round}, level {i}: drift {away}");
         }
     }
@@ -168,7 +172,7 @@ fn chains_and_copies_stay_at_their_distributions() {
     for (i, factor) in [0.3, 0.6].into_iter().enumerate() {
         trajectory.freeze(&scaled(&rbm, factor), 20, 0.1, &mut rng).unwrap();
         for (j, level) in trajectory.levels().iter().enumerate() {
-            let away = drift(&level.visible, &probabilities(&level.rbm));
+            let away = drift(&level.visible, &probabilities(restricted(level)));
             assert!(away < LIMIT, "{i} copies, level {j}: drift {away}");
             assert_eq!(level.visible.dim(0).unwrap(), if j == i + 1 { 40_000 } else { 20_000 });
         }
@@ -262,12 +266,13 @@ fn chains_that_lag_behind_deceive_nobody() {
     let leap = machine("bernoulli:10", "bernoulli:3", DType::F32, 8);
     let bias = leap.visible().vars()[0].1;
     bias.set(&(bias.as_detached_tensor() * 2.0).unwrap()).unwrap();
-    let exact = exact_overlap(&probabilities(&copy.rbm), &probabilities(&leap));
+    let exact = exact_overlap(&probabilities(restricted(copy)), &probabilities(&leap));
     assert!(exact < 0.08, "{exact}");
     // The chains as they are, taken for samples of where the machine has leapt to.
-    let [x, y] = [4, 9].map(|seed| exact_sample(&probabilities(&copy.rbm), 2000, seed));
-    let (x, y) = (ScoredSamples::by(&copy.rbm, x).unwrap(), ScoredSamples::by(&leap, y).unwrap());
-    let online = exchange((&copy.rbm, x), (&leap, y), &mut rng).unwrap().acceptance;
+    let [x, y] = [4, 9].map(|seed| exact_sample(&probabilities(restricted(copy)), 2000, seed));
+    let (x, y) =
+        (ScoredSamples::by(restricted(copy), x).unwrap(), ScoredSamples::by(&leap, y).unwrap());
+    let online = exchange((restricted(copy), x), (&leap, y), &mut rng).unwrap().acceptance;
     assert!(online > 0.4, "lagging chains would say {online}");
     rbm.set(&leap).unwrap();
     assert_eq!(phase.after_step(&rbm, &nothing(&rbm), &mut rng).unwrap(), StepOutcome::Undone);

@@ -7,6 +7,7 @@ use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::stochastic_pseudo_likelihood;
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::rows::blocks;
 use crate::{Error, Rbm, Result, Rng, Rows, Units};
@@ -245,27 +246,27 @@ pub fn check_parameters<'a>(parameters: impl IntoIterator<Item = &'a Var>) -> Re
 ///
 /// With a hint when the machine's parameters are not finite, its weights have exploded, or its energy can no longer
 /// be normalised.
-pub fn check(rbm: &Rbm) -> Result<()> {
-    for (name, var) in rbm.parameters() {
+pub fn check(machine: &dyn Boltzmann) -> Result<()> {
+    for (name, var) in machine.parameters() {
         if !mean(&var.as_detached_tensor().abs()?)?.is_finite() {
-            let units = match rbm.is_unbounded()? {
-                true => {
+            let units = match Rbm::of(machine) {
+                Some(rbm) if rbm.is_unbounded()? => {
                     let (visible, hidden) = (rbm.visible().units(), rbm.hidden().units());
                     format!(" (too strong a coupling lets {visible} and {hidden} units run away)")
                 }
-                false => String::new(),
+                _ => String::new(),
             };
             return Err(diverged(format!("{name} are no longer finite{units}")));
         }
     }
     // Before the size of the weights, which only follows from it.
-    rbm.check_normalisable().map_err(|error| match error {
+    machine.check_normalisable().map_err(|error| match error {
         Error::Invalid { what, expected, found } => {
             diverged(format!("{what}: expected {expected}, found {found}"))
         }
         other => other,
     })?;
-    check_parameters([rbm.weights()])
+    check_parameters(machine.coupling_weights())
 }
 
 pub(crate) fn mean(x: &Tensor) -> Result<f64> {

@@ -8,10 +8,11 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::ops::{self, Ascent};
 use crate::state::{State, get, get_numbered, numbered};
-use crate::{Error, Gradient, Rbm, Result, Stateful};
+use crate::{Error, Gradient, Result, Stateful};
 
 /// Moves parameters along a gradient of ascent.
 pub trait Optimizer: Stateful {
@@ -23,15 +24,15 @@ pub trait Optimizer: Stateful {
     /// When shapes or types do not fit the machine.
     fn ascend(&mut self, parameters: &[&Var], ascents: &[Ascent]) -> Result<()>;
 
-    /// One step of a machine: [`Optimizer::ascend`], then [`Rbm::constrain`].
+    /// One step of a machine: [`Optimizer::ascend`], then [`Boltzmann::constrain`].
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    fn step(&mut self, rbm: &Rbm, gradient: &Gradient) -> Result<()> {
-        let parameters: Vec<_> = rbm.parameters().into_iter().map(|(_, var)| var).collect();
+    fn step(&mut self, machine: &dyn Boltzmann, gradient: &Gradient) -> Result<()> {
+        let parameters: Vec<_> = machine.parameters().into_iter().map(|(_, var)| var).collect();
         self.ascend(&parameters, &gradient.ascents())?;
-        rbm.constrain()
+        machine.constrain()
     }
 
     /// Sets what schedules change: the learning rate, and the momentum where there is one.

@@ -196,6 +196,9 @@ pub struct EpochMetrics {
     /// What the machine looks like.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub report: Option<monitor::Report>,
+    /// What a machine looks like that is not restricted.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineReport>,
     /// What is wrong with a layer that has learned, in its last epoch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -218,6 +221,16 @@ pub struct EpochMetrics {
     /// Mean −log p on the validation part, nats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+}
+
+/// How far a machine of any shape has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MachineReport {
+    /// The mean of Σ log p(x_i | all others) over training cases, nats, where all units are observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudo_log_likelihood: Option<f64>,
+    /// The mean free energy of training cases, nats.
+    pub mean_free_energy: f64,
 }
 
 /// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that an observer does changes the result.

@@ -2,16 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::negative::StepOutcome;
+use super::positive::Posterior;
 use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use crate::estimate::monitor;
+use crate::model::Boltzmann;
 use crate::sampling::Imputation;
 use crate::state::{State, get, with_prefix, without_prefix};
 use crate::{
-    Averages, Batches, Checkpoint, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
+    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Rbm, Result, Rng,
     Rows, Schedule, Stateful, Transform,
 };
 
@@ -56,6 +58,8 @@ pub struct Trainer<N, O> {
     pub optimizer: O,
     /// How values that are missing in cases, NaN, are drawn before each step; without it none may be missing.
     pub imputation: Option<Imputation>,
+    /// How hidden units are found that are not summed out.
+    pub posterior: Posterior,
 }
 
 /// The numbers of a training: how long, in what portions, how fast.
@@ -116,7 +120,13 @@ impl BatchSource for Shuffled<'_> {
 impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// A trainer without transforms.
     pub fn new(negative: N, optimizer: O) -> Self {
-        Self { negative, transforms: Vec::new(), optimizer, imputation: None }
+        Self {
+            negative,
+            transforms: Vec::new(),
+            optimizer,
+            imputation: None,
+            posterior: Posterior::Summed,
+        }
     }
 
     /// One step of learning from `visible` `(cases, visible)`.
@@ -124,19 +134,19 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// # Errors
     ///
     /// When `visible` does not suit the machine.
-    pub fn step(&mut self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<()> {
+    pub fn step(&mut self, machine: &dyn Boltzmann, visible: &Tensor, rng: &mut Rng) -> Result<()> {
         let visible = match &self.imputation {
-            Some(imputation) => &imputation.sample(rbm, visible, rng)?,
+            Some(imputation) => &imputation.sample(machine, visible, rng)?,
             None => visible,
         };
-        let positive = Phase::of(rbm, visible)?;
-        let negative = self.negative.averages(rbm, &positive, rng)?;
-        let mut gradient = Gradient::of(Averages::of(rbm, &positive)?, negative)?;
+        let positive = self.posterior.infer(machine, visible, rng)?;
+        let negative = self.negative.averages(machine, &positive, rng)?;
+        let mut gradient = Gradient::of(Averages::of(machine, &positive)?, negative)?;
         for transform in &mut self.transforms {
-            gradient = transform.apply(gradient, rbm, &positive)?;
+            gradient = transform.apply(gradient, machine, &positive)?;
         }
-        self.optimizer.step(rbm, &gradient)?;
-        if self.negative.after_step(rbm, &gradient, rng)? == StepOutcome::Undone {
+        self.optimizer.step(machine, &gradient)?;
+        if self.negative.after_step(machine, &gradient, rng)? == StepOutcome::Undone {
             self.optimizer.forget();
         }
         Ok(())
@@ -150,25 +160,29 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// When the weights diverge, and when the observer errs.
     pub fn fit(
         &mut self,
-        rbm: &Rbm,
+        machine: &dyn Boltzmann,
         source: &dyn BatchSource,
         plan: &Plan,
         cursor: &mut Cursor,
         rng: &mut Rng,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
-        train::run(&mut Fit::new(self, rbm, source, plan), cursor, rng, observer)
+        train::run(&mut Fit::new(self, machine, source, plan), cursor, rng, observer)
     }
 
-    /// Goes back to where a [`Fit`] took `checkpoint`: the parameters of `rbm` and all that is remembered here. Gives the place and the
+    /// Goes back to where a [`Fit`] took `checkpoint`: the parameters of `machine` and all that is remembered here. Gives the place and the
     /// generator to go on with.
     ///
     /// # Errors
     ///
     /// When it is not the checkpoint of such a machine and such a trainer.
-    pub fn resume(&mut self, rbm: &Rbm, checkpoint: Checkpoint) -> Result<(Cursor, Rng)> {
+    pub fn resume(
+        &mut self,
+        machine: &dyn Boltzmann,
+        checkpoint: Checkpoint,
+    ) -> Result<(Cursor, Rng)> {
         let Checkpoint { tensors, record: FitRecord { cursor, rng } } = checkpoint.typed()?;
-        for (name, var) in rbm.parameters() {
+        for (name, var) in machine.parameters() {
             var.set(&get(&tensors, &format!("rbm.{name}"))?)?;
         }
         self.restore(&without_prefix("memory", &tensors))?;
@@ -186,7 +200,7 @@ struct FitRecord {
 /// The [`Stage`] of one machine that learns by a [`Trainer`].
 pub struct Fit<'a, N, O> {
     trainer: &'a mut Trainer<N, O>,
-    rbm: &'a Rbm,
+    machine: &'a dyn Boltzmann,
     source: &'a dyn BatchSource,
     plan: &'a Plan,
     /// Mini-batches of the epoch.
@@ -196,14 +210,14 @@ pub struct Fit<'a, N, O> {
 }
 
 impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
-    /// `trainer` teaches `rbm` what `source` has.
+    /// `trainer` teaches `machine` what `source` has.
     pub fn new(
         trainer: &'a mut Trainer<N, O>,
-        rbm: &'a Rbm,
+        machine: &'a dyn Boltzmann,
         source: &'a dyn BatchSource,
         plan: &'a Plan,
     ) -> Self {
-        Self { trainer, rbm, source, plan, batches: 0, update_ratio: None }
+        Self { trainer, machine, source, plan, batches: 0, update_ratio: None }
     }
 
     /// What the trainer remembers.
@@ -214,11 +228,15 @@ impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
 
 impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
     fn start(&self, from: usize) -> StageStart {
-        let [visible, hidden] =
-            [self.rbm.visible(), self.rbm.hidden()].map(|layer| layer.units().width());
+        let (name, sign) = match Rbm::of(self.machine) {
+            Some(_) => ("layer 1", "→"),
+            None => ("machine", "+"),
+        };
+        let [rest, last] =
+            [self.machine.rest(), self.machine.last()].map(|layer| layer.units().width());
         StageStart {
-            name: "layer 1".into(),
-            shape: format!("{visible} → {hidden}"),
+            name: name.into(),
+            shape: format!("{rest} {sign} {last}"),
             epochs: self.plan.epochs,
             from,
             cases: self.source.count(),
@@ -241,10 +259,10 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
     }
 
     fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()> {
-        let Self { trainer, rbm, plan, .. } = self;
+        let Self { trainer, machine, plan, .. } = self;
         let visible = self.source.batch(indices, rng)?;
         let before = match at.batch + 1 == self.batches {
-            true => Some(rbm.weights().as_detached_tensor().copy()?),
+            true => Some(first_weights(*machine)?.as_detached_tensor().copy()?),
             false => None,
         };
         let learning_rate = plan.learning_rate.at(at.epoch, plan.epochs);
@@ -252,17 +270,18 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         trainer
             .optimizer
             .set_rates(learning_rate * trainer.negative.learning_rate_factor(), momentum);
-        trainer.step(rbm, &visible, rng)?;
-        let ratio = before.map(|before| monitor::update_ratio(&before, rbm.weights()));
+        trainer.step(*machine, &visible, rng)?;
+        let after = first_weights(*machine)?;
+        let ratio = before.map(|before| monitor::update_ratio(&before, after));
         self.update_ratio = ratio.transpose()?;
         Ok(())
     }
 
     fn end_epoch(&mut self, metrics: EpochMetrics) -> Result<EpochMetrics> {
-        let Self { trainer, rbm, plan, .. } = self;
+        let Self { trainer, machine, plan, .. } = self;
         let (epoch, epochs) = (metrics.epoch - 1, plan.epochs);
         let mixing = trainer.negative.mixing()?;
-        monitor::check(rbm)?;
+        monitor::check(*machine)?;
         Ok(EpochMetrics {
             learning_rate: plan.learning_rate.at(epoch, epochs),
             momentum: plan.momentum.at(epoch, epochs),
@@ -274,14 +293,21 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
-        monitor::check(self.rbm)?;
-        let parameters = self.rbm.parameters().into_iter();
+        monitor::check(self.machine)?;
+        let parameters = self.machine.parameters().into_iter();
         let parameters =
             parameters.map(|(name, var)| (format!("rbm.{name}"), var.as_detached_tensor()));
         let tensors = parameters.chain(with_prefix("memory", self.memory())).collect();
         Checkpoint { tensors, record: FitRecord { cursor, rng } }.untyped()
     }
 }
+
+/// The parameters of the first coupling.
+fn first_weights(machine: &dyn Boltzmann) -> Result<&Var> {
+    let first = machine.coupling_weights().into_iter().next();
+    first.ok_or_else(|| Error::invalid("a machine that learns", "couplings", "none"))
+}
+
 impl<N: Stateful, O: Stateful> Stateful for Trainer<N, O> {
     fn state(&self) -> State {
         let transforms = self.transforms.iter().enumerate();

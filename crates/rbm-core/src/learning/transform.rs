@@ -4,6 +4,7 @@
 
 use candle_core::Tensor;
 
+use crate::model::Boltzmann;
 use crate::ops::{self, Outer};
 use crate::state::{State, get};
 use crate::units::add_to_biases;
@@ -16,7 +17,12 @@ pub trait Transform: Stateful {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient>;
+    fn apply(
+        &mut self,
+        gradient: Gradient,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+    ) -> Result<Gradient>;
 }
 
 /// Pulls weights, and weights only, towards zero (Practical Guide §10). It is multiplied by the learning rate.
@@ -31,9 +37,11 @@ pub struct WeightDecay {
 impl Stateful for WeightDecay {}
 
 impl Transform for WeightDecay {
-    fn apply(&mut self, mut gradient: Gradient, _: &Rbm, _: &Phase) -> Result<Gradient> {
-        gradient.weights.penalty.l1 += self.l1;
-        gradient.weights.penalty.l2 += self.l2;
+    fn apply(&mut self, mut gradient: Gradient, _: &dyn Boltzmann, _: &Phase) -> Result<Gradient> {
+        for ascent in &mut gradient.couplings {
+            ascent.penalty.l1 += self.l1;
+            ascent.penalty.l2 += self.l2;
+        }
         Ok(gradient)
     }
 }
@@ -47,10 +55,15 @@ pub struct PerDraw;
 impl Stateful for PerDraw {}
 
 impl Transform for PerDraw {
-    fn apply(&mut self, mut gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient> {
-        let Some(draws) = rbm.visible().own_draws(&positive.visible)? else { return Ok(gradient) };
+    fn apply(
+        &mut self,
+        mut gradient: Gradient,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+    ) -> Result<Gradient> {
+        let Some(draws) = machine.rest().own_draws(&positive.visible)? else { return Ok(gradient) };
         let mean = ops::device::to_host(&draws.mean_all()?)?.to_scalar::<f64>()?.max(1.0);
-        for (k, _) in rbm.hidden().biases() {
+        for (k, _) in machine.last().biases() {
             if let Some(part) = gradient.hidden.get_mut(k) {
                 *part = (&*part / mean)?;
             }
@@ -94,9 +107,14 @@ impl Stateful for Sparsity {
 }
 
 impl Transform for Sparsity {
-    fn apply(&mut self, mut gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient> {
+    fn apply(
+        &mut self,
+        mut gradient: Gradient,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+    ) -> Result<Gradient> {
         let cases = positive.cases()? as f64;
-        let hidden = rbm.hidden().mean(&positive.hidden_inputs)?.detach();
+        let hidden = machine.last().mean(&positive.hidden_inputs)?.detach();
         let mean = (ops::sum_rows(&hidden)? / cases)?;
         let activity = match &self.activity {
             None => mean,
@@ -104,11 +122,17 @@ impl Transform for Sparsity {
         };
         let pull = activity.affine(-self.cost, self.cost * self.target)?;
         self.activity = Some(activity);
-        add_to_biases(rbm.hidden(), &mut gradient.hidden, &pull)?;
+        add_to_biases(machine.last(), &mut gradient.hidden, &pull)?;
         if self.weights {
             let visible = (ops::sum_rows(&positive.visible)? / cases)?;
-            let pull = Outer::new(&visible.unsqueeze(0)?, &pull.unsqueeze(0)?, 1.0)?;
-            gradient.weights = gradient.weights.plus(pull)?;
+            let (visible, pull) = (visible.unsqueeze(0)?, pull.unsqueeze(0)?);
+            gradient.add(machine.coupling_averages(&visible, &pull, None)?)?;
+            if machine.has_interaction() {
+                // Couplings within the rest say nothing to the hidden units.
+                let within = machine.coupling_averages(&visible, &pull.zeros_like()?, None)?;
+                let less = within.into_iter().map(|ascent| ascent.times(-1.0));
+                gradient.add(less.collect::<Result<_>>()?)?;
+            }
         }
         Ok(gradient)
     }
@@ -139,8 +163,13 @@ impl Clip {
 impl Stateful for Clip {}
 
 impl Transform for Clip {
-    fn apply(&mut self, gradient: Gradient, rbm: &Rbm, _: &Phase) -> Result<Gradient> {
-        let norm = gradient.norm(rbm)?;
+    fn apply(
+        &mut self,
+        gradient: Gradient,
+        machine: &dyn Boltzmann,
+        _: &Phase,
+    ) -> Result<Gradient> {
+        let norm = gradient.norm(machine)?;
         if norm <= self.norm {
             return Ok(gradient);
         }
@@ -149,7 +178,11 @@ impl Transform for Clip {
             parts.into_iter().map(|part| Ok((part * scale)?)).collect::<Result<_>>()
         };
         Ok(Gradient {
-            weights: gradient.weights.times(scale)?,
+            couplings: gradient
+                .couplings
+                .into_iter()
+                .map(|ascent| ascent.times(scale))
+                .collect::<Result<_>>()?,
             visible: shrink(gradient.visible)?,
             hidden: shrink(gradient.hidden)?,
         })
@@ -191,10 +224,11 @@ impl Centre {
     /// # Errors
     ///
     /// When the means of the units cannot be computed.
-    pub fn of(rbm: &Rbm, rate: f64) -> Result<Self> {
-        let none = rbm.weights().as_detached_tensor().narrow(1, 0, 1)?.t()?.zeros_like()?;
-        let visible = rbm.visible().mean(&none)?.detach();
-        let hidden = rbm.hidden_mean(&visible)?.detach();
+    pub fn of(machine: &dyn Boltzmann, rate: f64) -> Result<Self> {
+        let shape = (1, machine.rest().units().width());
+        let none = Tensor::zeros(shape, machine.dtype(), machine.device())?;
+        let visible = machine.rest().mean(&none)?.detach();
+        let hidden = machine.last().mean(&machine.last_inputs(&visible)?)?.detach();
         Ok(Self { rate, visible: Some(visible.squeeze(0)?), hidden: Some(hidden.squeeze(0)?) })
     }
 
@@ -226,22 +260,70 @@ impl Stateful for Centre {
 }
 
 impl Transform for Centre {
-    fn apply(&mut self, mut gradient: Gradient, rbm: &Rbm, positive: &Phase) -> Result<Gradient> {
-        let hidden = rbm.hidden().mean(&positive.hidden_inputs)?.detach();
+    fn apply(
+        &mut self,
+        mut gradient: Gradient,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+    ) -> Result<Gradient> {
+        let hidden = machine.last().mean(&positive.hidden_inputs)?.detach();
         let mu = self.moved(self.visible.as_ref(), positive.average(&positive.visible)?)?;
         let lambda = self.moved(self.hidden.as_ref(), positive.average(&hidden)?)?;
-        let b = rbm.visible().mean_among(&gradient.visible)?;
-        let c = rbm.hidden().mean_among(&gradient.hidden)?;
-        // ⟨(v − μ)(h − λ)ᵀ⟩ is ⟨vhᵀ⟩ − μ⟨h⟩ᵀ − ⟨v⟩λᵀ + μλᵀ, of which the last cancels between the phases. Written so, v keeps
-        // its zeros.
-        let shift =
-            Outer::new(&Tensor::stack(&[&mu, &b], 0)?, &Tensor::stack(&[&c, &lambda], 0)?, -1.0)?;
-        gradient.weights = gradient.weights.plus(shift)?;
-        let back = gradient.weights.times_vector(rbm.weights(), &lambda)?.neg()?;
-        add_to_biases(rbm.visible(), &mut gradient.visible, &back)?;
-        let back = gradient.weights.vector_times(rbm.weights(), &mu)?.neg()?;
-        add_to_biases(rbm.hidden(), &mut gradient.hidden, &back)?;
+        let b = machine.rest().mean_among(&gradient.visible)?;
+        let c = machine.last().mean_among(&gradient.hidden)?;
+        let (back, back_to_hidden) = match Rbm::of(machine) {
+            Some(rbm) => centre_restricted(&mut gradient, rbm, [&mu, &lambda], [&b, &c])?,
+            None => centre_any(&mut gradient, machine, [&mu, &lambda], [&b, &c])?,
+        };
+        add_to_biases(machine.rest(), &mut gradient.visible, &back)?;
+        add_to_biases(machine.last(), &mut gradient.hidden, &back_to_hidden)?;
         (self.visible, self.hidden) = (Some(mu), Some(lambda));
         Ok(gradient)
     }
+}
+
+/// Centres the ascent of the weights; what the biases move by for that, visible and hidden. b and c are the gradients of the means.
+fn centre_restricted(
+    gradient: &mut Gradient,
+    rbm: &Rbm,
+    [mu, lambda]: [&Tensor; 2],
+    [b, c]: [&Tensor; 2],
+) -> Result<(Tensor, Tensor)> {
+    // ⟨(v − μ)(h − λ)ᵀ⟩ is ⟨vhᵀ⟩ − μ⟨h⟩ᵀ − ⟨v⟩λᵀ + μλᵀ, of which the last cancels between the phases. Written so, v keeps
+    // its zeros.
+    let shift = Outer::new(&Tensor::stack(&[mu, b], 0)?, &Tensor::stack(&[c, lambda], 0)?, -1.0)?;
+    gradient.add(vec![vec![shift].into()])?;
+    let ascent = &gradient.couplings[0];
+    let visible = ascent.times_vector(rbm.weights(), lambda)?.neg()?;
+    Ok((visible, ascent.vector_times(rbm.weights(), mu)?.neg()?))
+}
+
+/// The same of couplings of every kind. With Q(x) what a coupling says of one configuration, the ascent loses what is bilinear in
+/// (μ, λ) and (b, c), which is ½·Q(x + y) − ½·Q(x − y).
+fn centre_any(
+    gradient: &mut Gradient,
+    machine: &dyn Boltzmann,
+    [mu, lambda]: [&Tensor; 2],
+    [b, c]: [&Tensor; 2],
+) -> Result<(Tensor, Tensor)> {
+    for (sign, weight) in [(1.0, -0.5), (-1.0, 0.5)] {
+        let moved =
+            |x: &Tensor, y: &Tensor| -> Result<Tensor> { Ok((x + (y * sign)?)?.unsqueeze(0)?) };
+        let both = machine.coupling_averages(&moved(mu, b)?, &moved(lambda, c)?, None)?;
+        let both = both.into_iter().map(|ascent| ascent.times(weight));
+        gradient.add(both.collect::<Result<_>>()?)?;
+    }
+    // A machine whose couplings are the ascent says what the biases lose.
+    let along = machine.duplicate()?;
+    for (weights, ascent) in along.coupling_weights().into_iter().zip(&gradient.couplings) {
+        weights.set(&ascent.tensor(weights)?)?;
+    }
+    let (mu, lambda) = (mu.unsqueeze(0)?, lambda.unsqueeze(0)?);
+    let mut visible = along.rest_inputs(&lambda)?;
+    if let Some(within) = along.inputs_within(&mu)? {
+        visible = (visible + within)?;
+    }
+    let hidden = along.last_inputs(&mu)?;
+    let back = |x: Tensor| -> Result<Tensor> { Ok(x.detach().squeeze(0)?.neg()?) };
+    Ok((back(visible)?, back(hidden)?))
 }

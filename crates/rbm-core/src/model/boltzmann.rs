@@ -4,11 +4,14 @@
 //! have colours: units of one colour are independent once all others are given. The last colour is never needed to know how
 //! probable the others are: it is summed out. A restricted machine has two colours, its layers.
 
+use std::any::Any;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::BinaryGraph;
+use crate::ops::Ascent;
 use crate::ops::device::to_host;
-use crate::{Layer, Result, Rng, ops};
+use crate::{Error, Layer, Result, Rng, ops};
 
 /// A Boltzmann machine, E(r, l) = E_r(r) + E_l(l) − S(r) − l·C(r): the units l of the last colour, all other units r (the
 /// rest), the couplings S within the rest, and what the rest says to the last, C(r), which is linear in each unit.
@@ -37,8 +40,21 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     /// may not be summed out with it.
     fn last(&self) -> &dyn Layer;
 
-    /// Every parameter by name.
+    /// Every parameter by name: those of the couplings, of the rest, of the last colour.
     fn parameters(&self) -> Vec<(String, &Var)>;
+
+    /// The first of [`Boltzmann::parameters`], those of the couplings.
+    fn coupling_weights(&self) -> Vec<&Var>;
+
+    /// The machine itself, for what only one type of machine can do.
+    fn as_any(&self) -> &dyn Any;
+
+    /// A machine of the same shape with its own copy of every parameter.
+    ///
+    /// # Errors
+    ///
+    /// When a layer of one's own cannot be cloned.
+    fn duplicate(&self) -> Result<Box<dyn Boltzmann>>;
 
     /// The type of all parameters.
     fn dtype(&self) -> DType;
@@ -73,6 +89,56 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     /// When the configurations do not have the machine's width and type.
     fn interaction(&self, _rest: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
+    }
+
+    /// ∂S/∂r, what the units of the rest `(rows, rest)` say to each other, `(rows, rest)`; `None` where they are not coupled.
+    /// Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn inputs_within(&self, _rest: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// ⟨∂(−E)/∂w⟩ of every coupling over the rows of `rest` `(rows, rest)` and `last` `(rows, last)`, in the order of
+    /// [`Boltzmann::coupling_weights`]. The rows count by `weights` `(rows, 1)`, which sum to one, or all alike.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's widths and type.
+    fn coupling_averages(
+        &self,
+        rest: &Tensor,
+        last: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Vec<Ascent>>;
+
+    /// Takes over every parameter of `other`.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another shape.
+    fn copy_from(&self, other: &dyn Boltzmann) -> Result<()> {
+        let (own, others) = (self.parameters(), other.parameters());
+        if own.len() != others.len() {
+            let expected = format!("{} parameters", own.len());
+            return Err(Error::invalid("a machine", expected, others.len().to_string()));
+        }
+        for ((_, to), (_, from)) in own.into_iter().zip(others) {
+            to.set(&from.as_detached_tensor())?;
+        }
+        Ok(())
+    }
+
+    /// Brings parameters that a step has pushed out of their range back into it.
+    ///
+    /// # Errors
+    ///
+    /// When a parameter cannot be set.
+    fn constrain(&self) -> Result<()> {
+        self.rest().constrain()?;
+        self.last().constrain()
     }
 
     /// The rest drawn anew, colour by colour, from p(rest | last) at the temperatures given: `(rows, rest)`, a leaf. `rest`

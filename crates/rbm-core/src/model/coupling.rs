@@ -65,6 +65,22 @@ impl Coupling {
         }
     }
 
+    /// The same with its own copy of the parameters.
+    ///
+    /// # Errors
+    ///
+    /// When the device refuses.
+    pub fn try_clone(&self) -> Result<Self> {
+        let weights = Var::from_tensor(&self.weights().as_detached_tensor().copy()?)?;
+        Ok(match self {
+            Self::Dense { layers, .. } => Self::Dense { layers: *layers, weights },
+            Self::Lateral { layer, .. } => Self::Lateral { layer: *layer, weights },
+            Self::Edges { layers, columns, .. } => {
+                Self::Edges { layers: *layers, columns: columns.clone(), weights }
+            }
+        })
+    }
+
     /// What `x` `(rows, width)` of the layer `from` says to each unit of the layer on the other side, `width` wide. Differentiable.
     ///
     /// # Errors
@@ -123,21 +139,13 @@ impl Coupling {
 
 /// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.
 fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
-    // The first column of the unit that each column is of.
-    let mut units: Vec<usize> = (0..layer.units().width()).collect();
-    let supports = layer.discrete().map(|discrete| discrete.support());
-    for Support { columns, states } in supports.iter().flatten() {
-        match states {
-            States::Values(_) => {}
-            States::OneOf(states) => {
-                columns.clone().for_each(|j| units[j] -= (j - columns.start) % (*states).max(1));
-            }
-            States::Draws(_) => return Err(no_lateral(layer)),
-        }
-    }
-    if supports.is_none() {
+    let Some(support) = layer.discrete().map(|discrete| discrete.support()) else {
+        return Err(no_lateral(layer));
+    };
+    if support.iter().any(|support| matches!(support.states, States::Draws(_))) {
         return Err(no_lateral(layer));
     }
+    let units = first_columns(layer.units().width(), &support);
     let rows = to_host(&weights.detach())?.to_vec2::<f64>()?;
     for (i, row) in rows.iter().enumerate() {
         let is_own = |j: &usize| units[*j] == units[i] && row[*j] != 0.0;
@@ -152,6 +160,17 @@ fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first column of the unit that each of `width` columns is of.
+pub(super) fn first_columns(width: usize, support: &[Support]) -> Vec<usize> {
+    let mut units: Vec<usize> = (0..width).collect();
+    for Support { columns, states } in support {
+        if let States::OneOf(states) = states {
+            columns.clone().for_each(|j| units[j] -= (j - columns.start) % (*states).max(1));
+        }
+    }
+    units
 }
 
 fn no_lateral(layer: &dyn Layer) -> Error {

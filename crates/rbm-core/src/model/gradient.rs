@@ -5,10 +5,13 @@
 
 use candle_core::{D, Tensor};
 
-use crate::ops::{self, Ascent, Outer};
-use crate::{Error, Rbm, Result};
+use super::Boltzmann;
+use crate::ops::{self, Ascent};
+use crate::{Error, Result};
 
 /// Visible configurations with the hidden inputs they cause, optionally weighted: one side of the gradient.
+///
+/// Of a general machine "visible" is its rest, and "hidden" its last colour ([`Boltzmann`]).
 #[derive(Debug, Clone)]
 pub struct Phase {
     /// `(cases, visible)`.
@@ -25,11 +28,11 @@ impl Phase {
     /// # Errors
     ///
     /// When there are no cases, or they do not have the machine's width and type.
-    pub fn of(rbm: &Rbm, cases: &Tensor) -> Result<Self> {
+    pub fn of(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Self> {
         if cases.elem_count() == 0 {
             return Err(Error::invalid("a phase", "at least one case", "none"));
         }
-        let hidden_inputs = rbm.hidden_inputs(cases)?.detach();
+        let hidden_inputs = machine.last_inputs(cases)?.detach();
         Ok(Self { visible: cases.clone(), hidden_inputs, log_weights: None })
     }
 
@@ -69,8 +72,8 @@ impl Phase {
 /// What each parameter's statistic is on average over a phase: plain data.
 #[derive(Debug, Clone)]
 pub struct Averages {
-    /// ⟨v hᵀ⟩, `(visible, hidden)`, as a sum that is not multiplied out.
-    pub weights: Vec<Outer>,
+    /// ⟨∂(−E)/∂w⟩ of each coupling. An RBM has one, ⟨v hᵀ⟩ `(visible, hidden)`, as a sum that is not multiplied out.
+    pub couplings: Vec<Ascent>,
     /// ⟨Tₖ(v)⟩, one `(visible,)` for each parameter of the visible layer, in its order.
     pub visible: Vec<Tensor>,
     /// ⟨Tₖ(h)⟩, one `(hidden,)` for each parameter of the hidden layer, in its order.
@@ -84,28 +87,27 @@ impl Averages {
     /// # Errors
     ///
     /// When the phase is of another machine.
-    pub fn of(rbm: &Rbm, phase: &Phase) -> Result<Self> {
+    pub fn of(machine: &dyn Boltzmann, phase: &Phase) -> Result<Self> {
         let weights = phase.weights()?;
         let average = |statistics: &[Tensor]| -> Result<Vec<Tensor>> {
             statistics.iter().map(|t| phase.average_by(&t.detach(), weights.as_ref())).collect()
         };
-        let mut hidden = rbm.hidden().expected_statistics(&phase.hidden_inputs)?;
-        let mean = rbm.hidden().mean_among(&hidden)?.detach();
-        let correlation = match &weights {
-            None => Outer::new(&phase.visible, &mean, 1.0 / phase.cases()? as f64)?,
-            Some(weights) => Outer::new(&phase.visible, &mean.broadcast_mul(weights)?, 1.0)?,
-        };
+        let mut hidden = machine.last().expected_statistics(&phase.hidden_inputs)?;
+        let mean = machine.last().mean_among(&hidden)?.detach();
+        let couplings = machine.coupling_averages(&phase.visible, &mean, weights.as_ref())?;
         // A bias that counts once for each draw.
-        if let Some(draws) = rbm.visible().own_draws(&phase.visible)? {
-            for (k, _) in rbm.hidden().biases() {
+        if let Some(draws) = machine.rest().own_draws(&phase.visible)? {
+            for (k, _) in machine.last().biases() {
                 if let Some(statistic) = hidden.get_mut(k) {
                     *statistic = statistic.broadcast_mul(&draws)?;
                 }
             }
         }
+        // Where there are no units there is no parameter.
+        hidden.truncate(machine.last().vars().len());
         Ok(Self {
-            weights: vec![correlation],
-            visible: average(&rbm.visible().statistics(&phase.visible)?)?,
+            couplings,
+            visible: average(&machine.rest().statistics(&phase.visible)?)?,
             hidden: average(&hidden)?,
         })
     }
@@ -118,8 +120,9 @@ impl Averages {
     pub fn times(self, factor: f64) -> Result<Self> {
         let times = |x: Vec<Tensor>| x.into_iter().map(|x| Ok((x * factor)?)).collect();
         let (visible, hidden): (Result<_>, Result<_>) = (times(self.visible), times(self.hidden));
-        let weights = self.weights.into_iter().map(|term| term.times(factor)).collect();
-        Ok(Self { weights, visible: visible?, hidden: hidden? })
+        let couplings: Result<_> =
+            self.couplings.into_iter().map(|term| term.times(factor)).collect();
+        Ok(Self { couplings: couplings?, visible: visible?, hidden: hidden? })
     }
 
     /// The sum of both, average by average.
@@ -127,22 +130,24 @@ impl Averages {
     /// # Errors
     ///
     /// When the two are of different machines.
-    pub fn plus(mut self, other: Self) -> Result<Self> {
+    pub fn plus(self, other: Self) -> Result<Self> {
         let plus = |x: Vec<Tensor>, y: Vec<Tensor>| {
             x.into_iter().zip(y).map(|(x, y)| Ok((x + y)?)).collect::<Result<_>>()
         };
-        self.weights.extend(other.weights);
-        let (visible, hidden) =
-            (plus(self.visible, other.visible)?, plus(self.hidden, other.hidden)?);
-        Ok(Self { weights: self.weights, visible, hidden })
+        let couplings = self.couplings.into_iter().zip(other.couplings).map(|(x, y)| x.and(y));
+        Ok(Self {
+            couplings: couplings.collect::<Result<_>>()?,
+            visible: plus(self.visible, other.visible)?,
+            hidden: plus(self.hidden, other.hidden)?,
+        })
     }
 }
 
 /// The direction of steepest ascent of the log-likelihood, in nats per case: plain data.
 #[derive(Debug, Clone)]
 pub struct Gradient {
-    /// `(visible, hidden)`, not multiplied out: an optimiser may do that within its step.
-    pub weights: Ascent,
+    /// One for each coupling, not multiplied out: an optimiser may do that within its step. An RBM has one, of its weights.
+    pub couplings: Vec<Ascent>,
     /// One `(visible,)` for each parameter of the visible layer, in its order.
     pub visible: Vec<Tensor>,
     /// One `(hidden,)` for each parameter of the hidden layer, in its order.
@@ -155,8 +160,8 @@ impl Gradient {
     /// # Errors
     ///
     /// When the phases are of another machine.
-    pub fn between(rbm: &Rbm, positive: &Phase, negative: &Phase) -> Result<Self> {
-        Self::of(Averages::of(rbm, positive)?, Averages::of(rbm, negative)?)
+    pub fn between(machine: &dyn Boltzmann, positive: &Phase, negative: &Phase) -> Result<Self> {
+        Self::of(Averages::of(machine, positive)?, Averages::of(machine, negative)?)
     }
 
     /// What the data say less what the machine says.
@@ -166,30 +171,42 @@ impl Gradient {
     /// When the two are of different machines.
     pub fn of(positive: Averages, negative: Averages) -> Result<Self> {
         let difference = positive.plus(negative.times(-1.0)?)?;
+        let couplings = difference.couplings.into_iter().map(Ascent::merged);
         Ok(Self {
-            weights: Ascent::along(difference.weights)?,
+            couplings: couplings.collect::<Result<_>>()?,
             visible: difference.visible,
             hidden: difference.hidden,
         })
     }
 
-    /// One ascent for each of [`Rbm::parameters`], in their order: weights, visible, hidden.
-    pub fn ascents(&self) -> Vec<Ascent> {
-        let others = self.visible.iter().chain(&self.hidden).cloned().map(Ascent::from);
-        std::iter::once(self.weights.clone()).chain(others).collect()
+    /// Adds a direction for each coupling.
+    ///
+    /// # Errors
+    ///
+    /// When the directions are of another machine.
+    pub fn add(&mut self, couplings: Vec<Ascent>) -> Result<()> {
+        let sums = std::mem::take(&mut self.couplings).into_iter().zip(couplings);
+        self.couplings = sums.map(|(sum, more)| sum.and(more)).collect::<Result<_>>()?;
+        Ok(())
     }
 
-    /// Multiplied out: a tensor for each of [`Rbm::parameters`], in their order.
+    /// One ascent for each of [`Boltzmann::parameters`], in their order: couplings, visible, hidden.
+    pub fn ascents(&self) -> Vec<Ascent> {
+        let others = self.visible.iter().chain(&self.hidden).cloned().map(Ascent::from);
+        self.couplings.iter().cloned().chain(others).collect()
+    }
+
+    /// Multiplied out: a tensor for each of [`Boltzmann::parameters`], in their order.
     ///
     /// # Errors
     ///
     /// When the gradient is of another machine.
-    pub fn tensors(&self, rbm: &Rbm) -> Result<Vec<Tensor>> {
-        let weights = self.weights.tensor(rbm.weights())?;
-        Ok(std::iter::once(weights)
-            .chain(self.visible.clone())
-            .chain(self.hidden.clone())
-            .collect())
+    pub fn tensors(&self, machine: &dyn Boltzmann) -> Result<Vec<Tensor>> {
+        let weights = machine.coupling_weights();
+        let couplings = self.couplings.iter().zip(weights).map(|(ascent, w)| ascent.tensor(w));
+        let mut tensors = couplings.collect::<Result<Vec<_>>>()?;
+        tensors.extend(self.visible.iter().chain(&self.hidden).cloned());
+        Ok(tensors)
     }
 
     /// The Euclidean norm over all parts.
@@ -197,9 +214,9 @@ impl Gradient {
     /// # Errors
     ///
     /// When the gradient is of another machine.
-    pub fn norm(&self, rbm: &Rbm) -> Result<f64> {
+    pub fn norm(&self, machine: &dyn Boltzmann) -> Result<f64> {
         let mut squares = 0.0;
-        for part in self.tensors(rbm)? {
+        for part in self.tensors(machine)? {
             squares += ops::device::to_host(&part.sqr()?.sum_all()?)?.to_scalar::<f64>()?;
         }
         Ok(squares.sqrt())

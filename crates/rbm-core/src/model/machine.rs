@@ -3,15 +3,17 @@
 //! Ackley, Hinton, Sejnowski 1985. A layer is still units that are independent once their inputs are given, unless a lateral
 //! coupling joins them: then they are drawn one after the other.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::boltzmann::keep_held;
-use super::coupling::{LateralUnits, lateral_sweep};
+use super::coupling::{LateralUnits, first_columns, lateral_sweep};
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
 use crate::ops::device::to_host;
+use crate::ops::{Ascent, Outer, outer_sum};
 use crate::units::{Concat, NoUnits};
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
@@ -37,6 +39,9 @@ pub struct Machine {
     rest: Concat,
     last: Last,
     couplings: Vec<Coupling>,
+    /// Of each layer with a lateral coupling, 1 between columns that may be coupled and 0 where the coupling stays 0, as within a unit,
+    /// `(width, width)`.
+    between: Vec<Option<Tensor>>,
     /// How many layers the rest has.
     first_of_last: usize,
     /// The columns of each layer among those of the rest, or of the last colour.
@@ -61,6 +66,19 @@ impl Machine {
     ///
     /// Without layers, for couplings that do not fit them, and for lateral couplings of units that are not discrete.
     pub fn new(layers: Vec<Box<dyn Layer>>, couplings: Vec<Coupling>) -> Result<Self> {
+        Self::observing(layers, couplings, 1)
+    }
+
+    /// [`Machine::new`] where the first `observed` layers, at least one, are where data will be. They are never summed out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::new`].
+    pub fn observing(
+        layers: Vec<Box<dyn Layer>>,
+        couplings: Vec<Coupling>,
+        observed: usize,
+    ) -> Result<Self> {
         for coupling in &couplings {
             coupling.check(&layers)?;
         }
@@ -79,15 +97,34 @@ impl Machine {
             .map(|(_, var)| var.clone())
             .chain(couplings.iter().map(|coupling| coupling.weights().clone()))
             .collect();
-        let Some((dtype, device)) = vars.first().map(|var| (var.dtype(), var.device().clone()))
-        else {
+        let Some(dtype) = vars.first().map(|var| var.dtype()) else {
             return Err(Error::invalid("a machine", "at least one layer", "none"));
         };
         if let Some(other) = vars.iter().find(|var| var.dtype() != dtype) {
             let found = format!("{:?}", other.dtype());
             return Err(Error::invalid("a machine's parameters", format!("{dtype:?}"), found));
         }
-        let first_of_last = first_summed_out(layers.len(), &couplings);
+        let observed = observed.min(layers.len());
+        let first_of_last = first_summed_out(layers.len(), &couplings).max(observed);
+        Self::assembled(layers, couplings, first_of_last)
+    }
+
+    /// A machine of what has been checked.
+    fn assembled(
+        layers: Vec<Box<dyn Layer>>,
+        couplings: Vec<Coupling>,
+        first_of_last: usize,
+    ) -> Result<Self> {
+        let (dtype, device) = match layers.first().map(|layer| layer.vars()) {
+            Some(vars) if !vars.is_empty() => (vars[0].1.dtype(), vars[0].1.device().clone()),
+            _ => return Err(Error::invalid("a machine", "a layer with a parameter", "none")),
+        };
+        let mut between = vec![None; layers.len()];
+        for coupling in &couplings {
+            if let Coupling::Lateral { layer, .. } = coupling {
+                between[*layer] = Some(between_units(&*layers[*layer], dtype, &device)?);
+            }
+        }
         let mut rest = layers;
         let last = rest.split_off(first_of_last);
         let last = match last.is_empty() {
@@ -96,10 +133,46 @@ impl Machine {
         };
         let rest = Concat::new(rest)?;
         let columns = Vec::new();
-        let new =
-            Self { rest, last, couplings, first_of_last, columns, order: None, dtype, device };
+        let new = Self {
+            rest,
+            last,
+            couplings,
+            between,
+            first_of_last,
+            columns,
+            order: None,
+            dtype,
+            device,
+        };
         let columns = new.layers().into_iter().map(|(_, columns)| columns).collect();
         Ok(Self { columns, ..new })
+    }
+
+    /// The same, where lateral couplings of a layer learn between some columns alone: `mask` `(width, width)`, symmetric, is 1 there and 0
+    /// elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Unless the layer has a lateral coupling, which is 0 where the mask is, and the mask has its shape.
+    pub fn with_mask(mut self, layer: usize, mask: &Tensor) -> Result<Self> {
+        let refused = |found: &str| {
+            let expected = "that of a lateral coupling, which is 0 where the mask is";
+            Error::invalid(format!("the mask of layer {layer}"), expected, found)
+        };
+        let Some(weights) = self.lateral(layer) else { return Err(refused("no such coupling")) };
+        if weights.dims() != mask.dims() {
+            return Err(refused(&format!("{:?}", mask.dims())));
+        }
+        let mask = mask.to_dtype(self.dtype)?.to_device(&self.device)?;
+        let weights = weights.as_detached_tensor();
+        let outside = (&weights - (&weights * &mask)?)?.abs()?.sum_all()?;
+        if to_host(&outside)?.to_scalar::<f64>()? != 0.0 {
+            return Err(refused("couplings elsewhere"));
+        }
+        if let Some(Some(between)) = self.between.get_mut(layer) {
+            *between = (&*between * &mask)?;
+        }
+        Ok(self)
     }
 
     /// Units on a graph, E(x) = −Σ w_k·x_i·x_j − Σ b_i·x_i over the `pairs` (i, j): a layer for each colour of
@@ -347,6 +420,16 @@ fn side_by_side(parts: Vec<Tensor>) -> Result<Tensor> {
     }
 }
 
+/// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
+fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) -> Result<Tensor> {
+    let width = layer.units().width();
+    let support = layer.discrete().map(|discrete| discrete.support()).unwrap_or_default();
+    let units = first_columns(width, &support);
+    let cells = (0..width * width).map(|at| units[at / width] != units[at % width]);
+    let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
+    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
+}
+
 /// The first of the last layers that are not coupled with each other; at least one layer is left before it.
 fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
     let earlier = couplings.iter().filter_map(|coupling| coupling.layers().into_iter().min());
@@ -365,14 +448,31 @@ impl Boltzmann for Machine {
         }
     }
 
-    /// `layers.0.bias` and so on, then `couplings.0.weight`.
+    /// `couplings.0.weight` and so on, then `layers.0.bias`.
     fn parameters(&self) -> Vec<(String, &Var)> {
         let layers = self.layers().into_iter().enumerate().flat_map(|(i, (layer, _))| {
             layer.vars().into_iter().map(move |(name, var)| (format!("layers.{i}.{name}"), var))
         });
         let weights = self.couplings.iter().enumerate();
         let weights = weights.map(|(i, c)| (format!("couplings.{i}.weight"), c.weights()));
-        layers.chain(weights).collect()
+        weights.chain(layers).collect()
+    }
+
+    fn coupling_weights(&self) -> Vec<&Var> {
+        self.couplings.iter().map(Coupling::weights).collect()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn duplicate(&self) -> Result<Box<dyn Boltzmann>> {
+        let layers = self.layers().into_iter().map(|(layer, _)| layer.try_clone());
+        let couplings = self.couplings.iter().map(Coupling::try_clone);
+        let layers = layers.collect::<Result<_>>()?;
+        let copy = Self::assembled(layers, couplings.collect::<Result<_>>()?, self.first_of_last)?;
+        let (order, between) = (self.order.clone(), self.between.clone());
+        Ok(Box::new(Self { order, between, ..copy }))
     }
 
     fn dtype(&self) -> DType {
@@ -415,6 +515,59 @@ impl Boltzmann for Machine {
             });
         }
         Ok(sum)
+    }
+
+    fn inputs_within(&self, rest: &Tensor) -> Result<Option<Tensor>> {
+        if !self.has_interaction() {
+            return Ok(None);
+        }
+        let parts = self.parts(0..self.first_of_last, rest)?;
+        let inputs = (0..self.first_of_last).map(|layer| {
+            let said = match self.said(0, &parts, layer)? {
+                Some(said) => said,
+                None => parts[layer].zeros_like()?,
+            };
+            match self.lateral(layer) {
+                Some(weights) => Ok((said + ops::product(&parts[layer], weights)?)?),
+                None => Ok(said),
+            }
+        });
+        Ok(Some(side_by_side(inputs.collect::<Result<_>>()?)?))
+    }
+
+    /// Lateral ones are symmetric, and 0 within a unit: W_ij and W_ji are one parameter.
+    fn coupling_averages(
+        &self,
+        rest: &Tensor,
+        last: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Vec<Ascent>> {
+        let mut parts = self.parts(0..self.first_of_last, rest)?;
+        parts.extend(self.parts(self.first_of_last..self.columns.len(), last)?);
+        let scale = if weights.is_some() { 1.0 } else { 1.0 / rest.dim(0)? as f64 };
+        let average = |coupling: &Coupling| -> Result<Ascent> {
+            let [a, b] = coupling.layers();
+            let to = match weights {
+                Some(weights) => parts[b].broadcast_mul(weights)?,
+                None => parts[b].clone(),
+            };
+            match coupling {
+                Coupling::Dense { .. } => Ok(vec![Outer::new(&parts[a], &to, scale)?].into()),
+                Coupling::Lateral { .. } => {
+                    let sum = outer_sum(&[Outer::new(&parts[a], &to, 0.5 * scale)?])?;
+                    let both = (&sum + sum.t()?)?;
+                    Ok(match &self.between[a] {
+                        Some(between) => (both * between)?.into(),
+                        None => both.into(),
+                    })
+                }
+                Coupling::Edges { columns: [from, into], .. } => {
+                    let both = (parts[a].index_select(from, 1)? * to.index_select(into, 1)?)?;
+                    Ok((ops::sum_rows(&both.detach())? * scale)?.into())
+                }
+            }
+        };
+        self.couplings.iter().map(average).collect()
     }
 
     fn draw_rest(

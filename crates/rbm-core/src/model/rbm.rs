@@ -1,8 +1,11 @@
 //! The machine: two layers and a weight matrix.
 
+use std::any::Any;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::Boltzmann;
+use crate::ops::{Ascent, Outer};
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
 /// A restricted Boltzmann machine, E(v, h) = E_v(v) + E_h(h) − vᵀWh (Smolensky 1986; Hinton 2002).
@@ -242,10 +245,7 @@ impl Rbm {
     ///
     /// When it is of another shape.
     pub fn set(&self, other: &Self) -> Result<()> {
-        for ((_, to), (_, from)) in self.parameters().into_iter().zip(other.parameters()) {
-            to.set(&from.as_detached_tensor())?;
-        }
-        Ok(())
+        self.copy_from(other)
     }
 
     /// Brings parameters that a step has pushed out of their range back into it.
@@ -254,8 +254,12 @@ impl Rbm {
     ///
     /// When a parameter cannot be set.
     pub fn constrain(&self) -> Result<()> {
-        self.visible.constrain()?;
-        self.hidden.constrain()
+        Boltzmann::constrain(self)
+    }
+
+    /// The restricted machine that `machine` is, if it is one.
+    pub fn of(machine: &dyn Boltzmann) -> Option<&Self> {
+        machine.as_any().downcast_ref()
     }
 }
 
@@ -287,6 +291,32 @@ impl Boltzmann for Rbm {
 
     fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
         self.visible_inputs(last)
+    }
+
+    fn coupling_weights(&self) -> Vec<&Var> {
+        vec![self.weights()]
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn duplicate(&self) -> Result<Box<dyn Boltzmann>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+
+    /// ⟨v hᵀ⟩, not multiplied out.
+    fn coupling_averages(
+        &self,
+        rest: &Tensor,
+        last: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Vec<Ascent>> {
+        let term = match weights {
+            None => Outer::new(rest, last, 1.0 / rest.dim(0)? as f64)?,
+            Some(weights) => Outer::new(rest, &last.broadcast_mul(weights)?, 1.0)?,
+        };
+        Ok(vec![vec![term].into()])
     }
 
     fn check_normalisable(&self) -> Result<()> {

@@ -138,6 +138,20 @@ impl Ascent {
         Ok(merged.into())
     }
 
+    /// The same, with what has the same x brought together as by [`Ascent::along`].
+    ///
+    /// # Errors
+    ///
+    /// When such terms are of different shapes.
+    pub fn merged(self) -> Result<Self> {
+        match self.direction {
+            Representation::Outer(terms) => {
+                Ok(Self { penalty: self.penalty, ..Self::along(terms)? })
+            }
+            Representation::Tensor(_) => Ok(self),
+        }
+    }
+
     /// The same `factor` times as long.
     ///
     /// # Errors

@@ -142,11 +142,16 @@ impl Imputation {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn sample(&self, rbm: &Rbm, visible: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    pub fn sample(
+        &self,
+        machine: &dyn Boltzmann,
+        visible: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
         let Some((filled, known)) = self.begun(visible)? else { return Ok(visible.clone()) };
         let kernel = Clamped::new(&filled, &known)?;
-        let mut chains = kernel.init(rbm, filled, rng)?;
-        kernel.advance(rbm, &mut chains, self.steps, rng)?;
+        let mut chains = kernel.init(machine, filled, rng)?;
+        kernel.advance(machine, &mut chains, self.steps, rng)?;
         Ok(chains.visible)
     }
 

@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::state::{State, get};
 use crate::stats::{mean, variance};
-use crate::{Error, Rbm, Result, Stateful, ops};
+use crate::{Error, Result, Stateful, ops};
 
 /// How many autocorrelation times the sum over lags takes in (Sokal 1997).
 const WINDOW: f64 = 5.0;
@@ -172,7 +173,12 @@ impl Traces {
     /// # Errors
     ///
     /// When the numbers cannot be read.
-    pub fn follow(&mut self, rbm: &Rbm, visible: &Tensor, hidden_inputs: &Tensor) -> Result<()> {
+    pub fn follow(
+        &mut self,
+        machine: &dyn Boltzmann,
+        visible: &Tensor,
+        hidden_inputs: &Tensor,
+    ) -> Result<()> {
         self.updates += 1;
         if self.wait > 0 {
             self.wait -= 1;
@@ -182,7 +188,7 @@ impl Traces {
         let chains = visible.dim(0)?.min(CHAINS);
         let visible = visible.narrow(0, 0, chains)?;
         let hidden_inputs = hidden_inputs.narrow(0, 0, chains)?;
-        let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?.detach();
+        let free_energy = machine.free_energy_given(&visible, &hidden_inputs)?.detach();
         let sum = ops::sum_within_rows(&visible)?.detach();
         if self.values.len() == KEPT {
             self.values.pop_front();

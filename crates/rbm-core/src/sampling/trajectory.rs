@@ -8,15 +8,16 @@ use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 
 use super::AnnealingPath;
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::stats::relative_weights;
-use crate::{Error, Rbm, Result, Rng, ops};
+use crate::{Error, Gibbs, Result, Rng, ops};
 
 /// A frozen machine and samples of it, `(rows, visible)`, rows a multiple of the ladder's chains.
 #[derive(Debug)]
 pub struct Level {
     /// The machine as it was.
-    pub rbm: Rbm,
+    pub machine: Box<dyn Boltzmann>,
     /// Its samples, moved in place.
     pub visible: Tensor,
     /// F(v) of each.
@@ -24,24 +25,24 @@ pub struct Level {
 }
 
 impl Level {
-    /// A copy of `rbm` with these samples `(rows, visible)`, looked at a few at a time.
+    /// A copy of `machine` with these samples `(rows, visible)`, looked at a few at a time.
     ///
     /// # Errors
     ///
     /// When the samples do not have the width and type of the machine.
-    pub fn new(rbm: &Rbm, visible: Tensor, portion: usize) -> Result<Self> {
-        let free_energy = free_energies(rbm, &visible, portion)?;
-        Ok(Self { rbm: rbm.try_clone()?, visible, free_energy })
+    pub fn new(machine: &dyn Boltzmann, visible: Tensor, portion: usize) -> Result<Self> {
+        let free_energy = free_energies(machine, &visible, portion)?;
+        Ok(Self { machine: machine.duplicate()?, visible, free_energy })
     }
 }
 
 /// F(v) of each row, `portion` rows at a time.
-fn free_energies(rbm: &Rbm, visible: &Tensor, portion: usize) -> Result<Vec<f64>> {
+fn free_energies(machine: &dyn Boltzmann, visible: &Tensor, portion: usize) -> Result<Vec<f64>> {
     let rows = visible.dim(0)?;
     let mut all = Vec::with_capacity(rows);
     for start in (0..rows).step_by(portion.max(1)) {
         let rows = visible.narrow(0, start, portion.min(rows - start))?.contiguous()?;
-        all.extend(ScoredSamples::by(rbm, rows)?.free_energy);
+        all.extend(ScoredSamples::by(machine, rows)?.free_energy);
     }
     Ok(all)
 }
@@ -67,14 +68,14 @@ pub struct ScoredSamples {
 }
 
 impl ScoredSamples {
-    /// `visible` as `rbm` sees it.
+    /// `visible` as `machine` sees it.
     ///
     /// # Errors
     ///
     /// When the visible configurations do not have the machine's width and type.
-    pub fn by(rbm: &Rbm, visible: Tensor) -> Result<Self> {
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
-        let free_energy = rbm.free_energy_given(&visible, &hidden_inputs)?;
+    pub fn by(machine: &dyn Boltzmann, visible: Tensor) -> Result<Self> {
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
+        let free_energy = machine.free_energy_given(&visible, &hidden_inputs)?;
         let free_energy = to_host(&free_energy)?.to_vec1::<f64>()?;
         Ok(Self { visible, hidden_inputs, free_energy })
     }
@@ -115,8 +116,8 @@ pub struct Exchange {
 ///
 /// When the two have different numbers of rows.
 pub fn exchange(
-    (first, x): (&Rbm, ScoredSamples),
-    (second, y): (&Rbm, ScoredSamples),
+    (first, x): (&dyn Boltzmann, ScoredSamples),
+    (second, y): (&dyn Boltzmann, ScoredSamples),
     rng: &mut Rng,
 ) -> Result<Exchange> {
     let (y_by_first, x_by_second) = (
@@ -146,16 +147,19 @@ pub fn overlap(log_weights: &[f64]) -> f64 {
 }
 
 impl Trajectory {
-    /// A ladder of one level: the units of `rbm` by their own biases, without couplings, and `rows` exact samples.
+    /// A ladder of one level: the units of `machine` by their own biases, without couplings, and `rows` exact samples.
     ///
     /// # Errors
     ///
     /// When a layer of one's own cannot be cloned, and as [`Trajectory::of`].
-    pub fn new(rbm: &Rbm, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
-        let bottom = rbm.try_clone()?;
-        bottom.weights().set(&rbm.weights().as_detached_tensor().zeros_like()?)?;
-        let visible = AnnealingPath::from_biases(&bottom)?.sample_at_zero(&bottom, rows, rng)?;
-        Self::of(vec![Level::new(&bottom, visible, chains)?], chains)
+    pub fn new(machine: &dyn Boltzmann, chains: usize, rows: usize, rng: &mut Rng) -> Result<Self> {
+        let bottom = machine.duplicate()?;
+        for weights in bottom.coupling_weights() {
+            weights.set(&weights.as_detached_tensor().zeros_like()?)?;
+        }
+        let path = AnnealingPath::from_biases(&*bottom)?;
+        let visible = path.sample_at_zero(&*bottom, rows, rng)?;
+        Self::of(vec![Level::new(&*bottom, visible, chains)?], chains)
     }
 
     /// A ladder of these levels.
@@ -202,12 +206,14 @@ impl Trajectory {
     ///
     /// When shapes or types do not fit the machine.
     pub fn draw(&self, level: usize, rng: &mut Rng) -> Result<(ScoredSamples, usize)> {
-        let Level { rbm, visible, .. } = &self.levels[level];
+        let Level { machine, visible, .. } = &self.levels[level];
         let start = self.chains * rng.random_range(0..visible.dim(0)? / self.chains);
         let portion = visible.narrow(0, start, self.chains)?.contiguous()?;
-        let hidden = rbm.sample_hidden(&portion, rng)?;
-        let visible = rbm.visible().sample(&rbm.visible_inputs(&hidden)?, rng)?;
-        Ok((ScoredSamples::by(rbm, visible)?, start))
+        let machine = &**machine;
+        let hidden = machine.last().sample(&machine.last_inputs(&portion)?, rng)?;
+        let like = machine.has_interaction().then_some(&portion);
+        let visible = Gibbs::default().visible_given_hidden(machine, &hidden, like, rng)?;
+        Ok((ScoredSamples::by(machine, visible)?, start))
     }
 
     /// Puts rows back where [`Trajectory::draw`] took them.
@@ -240,7 +246,7 @@ impl Trajectory {
     /// One visit to `gap`: its acceptance.
     fn cross(&mut self, gap: usize, rng: &mut Rng) -> Result<f64> {
         let ((x, x_start), (y, y_start)) = (self.draw(gap, rng)?, self.draw(gap + 1, rng)?);
-        let (lower, upper) = (&self.levels[gap].rbm, &self.levels[gap + 1].rbm);
+        let [lower, upper] = [gap, gap + 1].map(|level| &*self.levels[level].machine);
         let Exchange { first, second, acceptance } = exchange((lower, x), (upper, y), rng)?;
         self.put(gap, x_start, &first)?;
         self.put(gap + 1, y_start, &second)?;
@@ -252,13 +258,13 @@ impl Trajectory {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn log_weights(&self, other: &Rbm) -> Result<Vec<f64>> {
+    pub fn log_weights(&self, other: &dyn Boltzmann) -> Result<Vec<f64>> {
         let Level { visible, free_energy, .. } = self.newest()?;
         let other = free_energies(other, visible, self.chains)?;
         Ok(free_energy.iter().zip(other).map(|(own, other)| own - other).collect())
     }
 
-    /// Freezes a copy of `rbm` as the newest level. Its samples are those of the last one, drawn again by their weights, and
+    /// Freezes a copy of `machine` as the newest level. Its samples are those of the last one, drawn again by their weights, and
     /// then moved: `sweeps` times all of them by a Gibbs step and an exchange with the level below, which keeps as many rows as
     /// there are chains. Where exchanges are accepted with a probability below `least` in the last sweep, the two are further
     /// apart than it seemed: the copy is given up. The acceptance.
@@ -266,13 +272,19 @@ impl Trajectory {
     /// # Errors
     ///
     /// When shapes or types do not fit the machine.
-    pub fn freeze(&mut self, rbm: &Rbm, sweeps: usize, least: f64, rng: &mut Rng) -> Result<f64> {
-        let log_weights = self.log_weights(rbm)?;
+    pub fn freeze(
+        &mut self,
+        machine: &dyn Boltzmann,
+        sweeps: usize,
+        least: f64,
+        rng: &mut Rng,
+    ) -> Result<f64> {
+        let log_weights = self.log_weights(machine)?;
         let rows = log_weights.len();
         let order = resampled(&log_weights, rng.random_range(0.0..1.0));
-        let order = Tensor::new(order, rbm.device())?;
+        let order = Tensor::new(order, machine.device())?;
         let visible = self.newest()?.visible.index_select(&order, 0)?;
-        self.levels.push(Level::new(rbm, visible, self.chains)?);
+        self.levels.push(Level::new(machine, visible, self.chains)?);
         let (gap, portions) = (self.levels.len() - 2, rows / self.chains);
         let mut acceptance = 1.0;
         for _ in 0..sweeps {
@@ -302,7 +314,7 @@ impl Trajectory {
         for pair in self.levels.windows(2) {
             for (own, other, ratios) in [(0, 1, &mut up), (1, 0, &mut down)] {
                 let rows = pair[own].visible.narrow(0, 0, self.chains)?.contiguous()?;
-                let there = ScoredSamples::by(&pair[other].rbm, rows)?;
+                let there = ScoredSamples::by(&*pair[other].machine, rows)?;
                 let both = pair[own].free_energy.iter().zip(there.free_energy);
                 ratios.extend(both.map(|(here, there)| here - there));
             }
@@ -316,8 +328,8 @@ impl Trajectory {
     ///
     /// When the parameters cannot be read or copied.
     pub fn log_partition_at_bottom(&self) -> Result<f64> {
-        let rbm = &self.levels[0].rbm;
-        AnnealingPath::from_biases(rbm)?.log_partition_at_zero(rbm)
+        let machine = &*self.levels[0].machine;
+        AnnealingPath::from_biases(machine)?.log_partition_at_zero(machine)
     }
 }
 

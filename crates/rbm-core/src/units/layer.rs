@@ -414,7 +414,7 @@ impl Layer for NoUnits {
     }
 
     fn vars(&self) -> Vec<(String, &Var)> {
-        vec![("bias".to_owned(), &self.bias)]
+        Vec::new()
     }
 
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
@@ -431,6 +431,18 @@ impl Layer for NoUnits {
 
     fn sample(&self, inputs: &Tensor, _rng: &mut Rng) -> Result<Tensor> {
         Ok(inputs.detach())
+    }
+
+    fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
+        Ok(expected.first().map_or_else(|| self.bias.as_detached_tensor(), Tensor::clone))
+    }
+
+    fn biases(&self) -> Vec<(usize, Range<usize>)> {
+        Vec::new()
+    }
+
+    fn bias(&self) -> Result<Tensor> {
+        Ok(self.bias.as_detached_tensor())
     }
 
     fn energy(&self, x: &Tensor) -> Result<Tensor> {

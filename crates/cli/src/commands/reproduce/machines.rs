@@ -492,6 +492,7 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         visible: Units::Bernoulli { size: 16 },
         hidden: hidden.map(|size| Units::Bernoulli { size }),
         couples_visible,
+        edges: None,
         couples_hidden: false,
     };
     let machines = [
@@ -516,9 +517,8 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
             batch_size: 30,
             learning_rate: 0.5,
             l2: 0.0,
-            sweeps: 1,
-            chains: 1,
             seed: looking.seed,
+            ..Learning::default()
         };
         let mut learner = Learner::new(shape, learning, &rows_of)?;
         let mut points = Vec::new();

@@ -1,28 +1,28 @@
 //! `dbn train --model bm`: a Boltzmann machine with couplings within its layers.
 
-use std::io::Write;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use candle_boltzmann::LogLikelihood;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
+use candle_boltzmann::{Graph, LogLikelihood};
 use candle_core::Tensor;
 use candle_dbn::data::{Dataset, Parts};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
 use indicatif::MultiProgress;
+use rbm_core::learning::train::{Command, EpochMetrics, StageStart, Step};
 use rbm_core::state::write_whole;
-use rbm_core::{Error, Rng, Rows, Units};
+use rbm_core::{Checkpoint, Error, Observer, Posterior, Rng, Rows, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, DataOptions, MACHINE};
 use crate::interrupt::Stopped;
 use crate::output::Usage;
+use crate::progress::Progress;
 use crate::{interrupt, output, progress};
 
-/// Cases on which a curve is measured.
-const MEASURED: usize = 1000;
 /// Time between two copies on disk.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Samples in the picture, and sweeps of each.
@@ -31,17 +31,40 @@ const SAMPLE_SWEEPS: usize = 1000;
 /// Every sixth case is held out, where the source says nothing.
 const HELD_OUT: usize = 6;
 
-/// Which layers are coupled within themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+/// The keys of `--set`.
+const KEYS: &str =
+    "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum and l2";
+
+/// Which units of one layer are coupled with each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Within {
-    /// The visible one
+    /// The visible ones.
     Visible,
-    /// The hidden one
+    /// The hidden ones.
     Hidden,
-    /// Both
+    /// Both.
     Lateral,
-    /// None: a restricted machine
+    /// None: a restricted machine.
     None,
+    /// The visible ones that are neighbours in the graph of this name, or in this file.
+    Edges(String),
+}
+
+impl FromStr for Within {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "visible" => Ok(Self::Visible),
+            "hidden" => Ok(Self::Hidden),
+            "lateral" => Ok(Self::Lateral),
+            "none" => Ok(Self::None),
+            _ => match text.strip_prefix("edges:") {
+                Some(graph) if !graph.is_empty() => Ok(Self::Edges(graph.to_owned())),
+                _ => Err("expected visible, hidden, lateral, none or edges:GRAPH".to_owned()),
+            },
+        }
+    }
 }
 
 /// What is learned, how and where.
@@ -50,7 +73,7 @@ pub struct MachineTraining<'a> {
     pub data_options: &'a DataOptions,
     pub visible: Option<&'a str>,
     pub hidden: &'a [String],
-    pub within: Within,
+    pub within: &'a Within,
     pub settings: &'a [String],
     pub seed: Option<u64>,
     pub out: Option<&'a Path>,
@@ -67,18 +90,8 @@ struct MachineResults {
     held_out: Option<LogLikelihood>,
 }
 
-/// A line of `metrics.jsonl`.
-#[derive(Debug, Serialize)]
-struct EpochLine {
-    epoch: usize,
-    /// Σ log p(x_i | all others), nats a case, of a machine without hidden units.
-    pseudo_log_likelihood: Option<f64>,
-    /// The mean free energy of the cases, nats.
-    free_energy: f64,
-}
-
 /// Learns, or goes on where the same command was stopped.
-pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
+pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let source = args.data.unwrap_or("digits");
     let dataset = inputs::load_numbers(source, &args.data_options.read)?;
     let (image, is_population) = (dataset.image, dataset.is_population);
@@ -101,9 +114,14 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
         [units] => Some(units.parse::<Units>().map_err(Usage::of)?),
         _ => return Err(Usage::of(anyhow!("--hidden: expected one layer of a Boltzmann machine"))),
     };
+    let edges = match args.within {
+        Within::Edges(graph) => Some(edges_of(graph)?),
+        _ => None,
+    };
     let shape = Shape {
         visible: units,
-        couples_visible: matches!(args.within, Within::Visible | Within::Lateral),
+        couples_visible: !matches!(args.within, Within::Hidden | Within::None),
+        edges,
         couples_hidden: hidden.is_some() && matches!(args.within, Within::Hidden | Within::Lateral),
         hidden,
     };
@@ -126,7 +144,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
         false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
     };
     output::line(format!("run {}", dir.display()))?;
-    learn(&mut learner, &cases, &dir, bars)?;
+    learn(&mut learner, &cases, &dir, (bars, quiet))?;
     let spinner = progress::spinner(bars, "log-likelihood and pictures");
     let results = MachineResults {
         data: source.to_owned(),
@@ -152,57 +170,90 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
     Ok(())
 }
 
+/// The pairs of units that the graph of this name, or in this file, couples.
+fn edges_of(graph: &str) -> Result<Vec<[u32; 2]>> {
+    let Graph { edges, couplings, .. } = inputs::graph(graph)?;
+    ensure!(!edges.is_empty(), "--couplings edges:{graph}: expected pairs of units, found none");
+    if couplings.iter().any(|coupling| *coupling != 1.0) {
+        output::note(format!(
+            "the {} pairs of {graph} are taken, its couplings are not",
+            edges.len()
+        ));
+    }
+    Ok(edges)
+}
+
 /// Runs the epochs that are left.
-fn learn(learner: &mut Learner, cases: &Tensor, dir: &Path, bars: &MultiProgress) -> Result<()> {
+fn learn(
+    learner: &mut Learner,
+    cases: &Tensor,
+    dir: &Path,
+    (bars, is_quiet): (&MultiProgress, bool),
+) -> Result<()> {
     let (path, metrics) = (dir.join(MACHINE), dir.join("metrics.jsonl"));
-    let of = learner.learning().epochs;
     // Lines of epochs that were not kept are taken back.
     let kept: String = match std::fs::read_to_string(&metrics) {
         Ok(text) => text.lines().take(learner.epoch()).flat_map(|line| [line, "\n"]).collect(),
         Err(_) => String::new(),
     };
-    let mut written = kept.into_bytes();
-    let bar = progress::bar(bars, of as u64);
-    let _caught = interrupt::catch()?;
-    let measured = cases.narrow(0, 0, cases.dim(0)?.min(MEASURED))?;
-    let mut last = Instant::now();
-    let keep = |learner: &Learner, written: &[u8]| -> Result<()> {
-        write_whole(&metrics, written)?;
-        Ok(learner.save(&path)?)
+    let mut watcher = MachineWatcher {
+        progress: Progress::new(bars, is_quiet),
+        machine: &path,
+        metrics: &metrics,
+        written: kept.into_bytes(),
+        last: Instant::now(),
     };
-    while learner.epoch() < of {
-        learner.learn(cases)?;
-        let mean = |x: Tensor| -> Result<f64> {
-            Ok(x.detach().to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?)
-        };
-        let has_hidden = learner.shape().hidden.is_some();
-        let pseudo = match has_hidden {
-            false => Some(mean(learner.log_pseudo_likelihood(&measured)?)?),
-            true => None,
-        };
-        let line = EpochLine {
-            epoch: learner.epoch(),
-            pseudo_log_likelihood: pseudo,
-            free_energy: mean(learner.free_energy(&measured)?)?,
-        };
-        serde_json::to_writer(&mut written, &line)?;
-        writeln!(written)?;
-        bar.set_position(learner.epoch() as u64);
-        if last.elapsed() > INTERVAL || interrupt::is_asked() {
-            keep(learner, &written)?;
-            last = Instant::now();
-        }
-        if interrupt::is_asked() {
-            bar.finish_and_clear();
-            return Err(Stopped(format!(
-                "the same command with --out {} goes on from here",
-                dir.display()
-            ))
-            .into());
-        }
+    let _caught = interrupt::catch()?;
+    let ended = learner.fit(cases, &mut watcher);
+    watcher.progress.finish();
+    if ended?.is_break() {
+        let goes_on = format!("the same command with --out {} goes on from here", dir.display());
+        return Err(Stopped(goes_on).into());
     }
-    bar.finish_and_clear();
-    keep(learner, &written)
+    write_whole(&metrics, &watcher.written)?;
+    Ok(learner.save(&path)?)
+}
+
+/// Shows how far it is, and keeps what goes on.
+struct MachineWatcher<'a> {
+    progress: Progress,
+    machine: &'a Path,
+    metrics: &'a Path,
+    written: Vec<u8>,
+    last: Instant,
+}
+
+impl Observer for MachineWatcher<'_> {
+    fn stage(&mut self, start: &StageStart) -> rbm_core::Result<()> {
+        self.progress.stage(start);
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> rbm_core::Result<Command> {
+        self.progress.step(step);
+        Ok(if interrupt::is_asked() {
+            Command::Stop
+        } else if self.last.elapsed() > INTERVAL {
+            Command::Checkpoint
+        } else {
+            Command::Continue
+        })
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {
+        self.progress.epoch(metrics);
+        serde_json::to_writer(&mut self.written, metrics)
+            .map_err(|e| Error::io(self.metrics, e.into()))?;
+        self.written.push(b'\n');
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> rbm_core::Result<()> {
+        write_whole(self.metrics, &self.written)?;
+        checkpoint.save(self.machine)?;
+        self.last = Instant::now();
+        Ok(())
+    }
 }
 
 /// `None`, and why, where there is none.
@@ -237,7 +288,7 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     };
     let panels = [
         ("pseudo-log-likelihood (nats a case)", curve("pseudo_log_likelihood")),
-        ("mean free energy of the cases (nats)", curve("free_energy")),
+        ("mean free energy of the cases (nats)", curve("mean_free_energy")),
     ];
     let panels = panels.into_iter().filter(|(_, points)| !points.is_empty());
     let panels =
@@ -283,14 +334,10 @@ fn configurations(cases: &Tensor, units: &Units) -> Result<Tensor> {
 fn settings(args: &MachineTraining, has_hidden: bool) -> Result<Learning> {
     let mut learning = Learning {
         negative: if has_hidden { Negative::Persistent } else { Negative::PseudoLikelihood },
-        epochs: 100,
-        batch_size: 50,
-        learning_rate: 0.05,
-        l2: 1e-4,
-        sweeps: 3,
-        chains: 100,
         seed: args.seed.unwrap_or(0),
+        ..Learning::default()
     };
+    let mut is_mean_field = false;
     for setting in args.settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
@@ -301,23 +348,36 @@ fn settings(args: &MachineTraining, has_hidden: bool) -> Result<Learning> {
                 learning.negative = match value {
                     "cd" => Negative::Contrastive,
                     "pcd" => Negative::Persistent,
+                    "pt" => Negative::Tempered,
+                    "ptt" => Negative::Trajectory,
                     "exact" => Negative::Exact,
                     "pseudo-likelihood" => Negative::PseudoLikelihood,
-                    _ => return Err(wrong("cd, pcd, exact or pseudo-likelihood")),
+                    _ => return Err(wrong("cd, pcd, pt, ptt, exact or pseudo-likelihood")),
                 }
+            }
+            "posterior" => {
+                is_mean_field = match value {
+                    "mean-field" => true,
+                    "sampled" => false,
+                    _ => return Err(wrong("mean-field or sampled")),
+                }
+            }
+            "centre" => {
+                learning.centre = value.parse().map_err(|_| wrong("true or false"))?;
             }
             "epochs" => learning.epochs = count()?,
             "batch_size" => learning.batch_size = count()?,
             "sweeps" => learning.sweeps = count()?,
             "chains" => learning.chains = count()?,
             "learning_rate" => learning.learning_rate = number()?,
+            "momentum" => learning.momentum = number()?,
             "l2" => learning.l2 = number()?,
-            _ => {
-                return Err(wrong(
-                    "one of the keys method, epochs, batch_size, sweeps, chains, learning_rate and l2 of a Boltzmann machine",
-                ));
-            }
+            _ => return Err(wrong(&format!("one of the keys {KEYS} of a Boltzmann machine"))),
         }
     }
+    learning.posterior = match is_mean_field {
+        true => Posterior::MeanField { steps: 50, tolerance: 1e-4 },
+        false => Posterior::Sampled { sweeps: learning.sweeps },
+    };
     Ok(learning)
 }

@@ -70,11 +70,13 @@ pub struct Train {
     #[arg(long, help_heading = "Learning")]
     pub unsupervised: bool,
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
-    /// layers, by the keys method (cd, pcd, exact, pseudo-likelihood), epochs, batch_size, sweeps, chains, learning_rate and l2 of --set; or
+    /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre, epochs, batch_size, sweeps,
+    /// chains, learning_rate, momentum and l2 of --set; or
     /// hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
-    /// Which layers of a Boltzmann machine are coupled within themselves
+    /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
+    /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file
     #[arg(long, value_name = "WHERE", default_value = "visible", help_heading = "Learning")]
     pub couplings: Within,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
@@ -168,13 +170,13 @@ fn long_help_of_train() -> String {
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     match args.model {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
-        Kind::Bm => learn_machine(args, bars),
+        Kind::Bm => learn_machine(args, bars, quiet),
         Kind::Hopfield => store(args),
     }
 }
 
 /// Trains one Boltzmann machine.
-fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
+fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let without_meaning = [
         ("--recipe", args.recipe.is_some()),
         ("--resume", args.resume.is_some()),
@@ -191,13 +193,13 @@ fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
         data_options: &args.data_options,
         visible: args.visible.as_deref(),
         hidden: &args.layers,
-        within: args.couplings,
+        within: &args.couplings,
         settings: &args.settings,
         seed: args.seed,
         out: args.out.as_deref(),
         pictures: !args.no_pictures,
     };
-    boltzmann::run(&machine, bars)
+    boltzmann::run(&machine, bars, quiet)
 }
 
 /// Stores the cases in a Hopfield network.

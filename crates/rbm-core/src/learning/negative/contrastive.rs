@@ -7,12 +7,13 @@
 
 use candle_core::{Tensor, Var};
 
-use super::{NegativePhase, StepOutcome, TRACES, restored, saved, start};
+use super::{ChainState, NegativePhase, StepOutcome, TRACES};
+use crate::model::Boltzmann;
 use crate::ops::{self, Penalty};
 use crate::sampling::VisibleStep;
 use crate::sampling::mixing::Traces;
 use crate::state::{State, get_numbered, numbered, with_prefix, without_prefix};
-use crate::{Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Gibbs, Gradient, Mixing, Phase, Result, Rng, Stateful};
 
 /// CD-k (Hinton 2002): fantasies are what k steps of Gibbs sampling make of the mini-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +40,25 @@ impl ContrastiveDivergence {
 impl Stateful for ContrastiveDivergence {}
 
 impl NegativePhase for ContrastiveDivergence {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
         let gibbs = Gibbs { visible: self.visible };
         // Driven by the data, hidden units are always sampled: the information bottleneck of Practical Guide §3.1.
-        let mut hidden = rbm.hidden().sample(&positive.hidden_inputs, rng)?;
-        let like = Some(&positive.visible);
+        let mut hidden = machine.last().sample(&positive.hidden_inputs, rng)?;
+        let mut like = positive.visible.clone();
         for _ in 1..self.steps {
-            hidden = gibbs.step_from_like(rbm, &hidden, like, rng)?.hidden;
+            let chains = gibbs.step_from_like(machine, &hidden, Some(&like), rng)?;
+            hidden = chains.hidden;
+            // Units that are coupled with each other go on from where they are.
+            if machine.has_interaction() {
+                like = chains.visible;
+            }
         }
-        let (visible, hidden_inputs) = gibbs.reconstruct(rbm, &hidden, like, rng)?;
+        let (visible, hidden_inputs) = gibbs.reconstruct(machine, &hidden, Some(&like), rng)?;
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 
@@ -79,17 +90,24 @@ impl MeanField {
 impl Stateful for MeanField {}
 
 impl NegativePhase for MeanField {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, _: &mut Rng) -> Result<Phase> {
+    fn fantasy(&mut self, machine: &dyn Boltzmann, positive: &Phase, _: &mut Rng) -> Result<Phase> {
         let damped = |old: Tensor, new: Tensor| -> Result<Tensor> {
             Ok(((old * self.damping)? + (new * (1.0 - self.damping))?)?.detach())
         };
+        let mean = |hidden: &Tensor, visible: &Tensor| -> Result<Tensor> {
+            let mut inputs = machine.rest_inputs(hidden)?;
+            if let Some(within) = machine.inputs_within(visible)? {
+                inputs = (inputs + within)?;
+            }
+            machine.rest().mean(&inputs)
+        };
         let mut visible = positive.visible.clone();
-        let mut hidden = rbm.hidden().mean(&positive.hidden_inputs)?;
+        let mut hidden = machine.last().mean(&positive.hidden_inputs)?;
         for _ in 1..self.steps {
-            visible = damped(visible, rbm.visible_mean(&hidden)?)?;
-            hidden = damped(hidden, rbm.hidden_mean(&visible)?)?;
+            visible = damped(visible.clone(), mean(&hidden, &visible)?)?;
+            hidden = damped(hidden, machine.last().mean(&machine.last_inputs(&visible)?)?)?;
         }
-        Phase::of(rbm, &damped(visible, rbm.visible_mean(&hidden)?)?)
+        Phase::of(machine, &damped(visible.clone(), mean(&hidden, &visible)?)?)
     }
 
     fn set_steps(&mut self, steps: usize) {
@@ -114,7 +132,7 @@ impl NegativePhase for MeanField {
 ///     let gradient = Gradient::between(&rbm, &positive, &negative)?;
 ///     sgd.step(&rbm, &gradient)?;
 /// }
-/// assert_eq!(chains.hidden.map(|hidden| hidden.dims().to_vec()), Some(vec![20, 4]));
+/// assert_eq!(chains.state.map(|state| state.hidden.dims().to_vec()), Some(vec![20, 4]));
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -123,8 +141,8 @@ pub struct Persistent {
     pub steps: usize,
     /// How many chains to run; 0 means as many as the first mini-batch has cases.
     pub chains: usize,
-    /// The chains' hidden configurations `(chains, hidden)`, once they have been started.
-    pub hidden: Option<Tensor>,
+    /// Where the chains are, once they have been started.
+    pub state: Option<ChainState>,
     /// What they have been through.
     traces: Traces,
 }
@@ -132,34 +150,36 @@ pub struct Persistent {
 impl Persistent {
     /// PCD-`steps` with `chains` chains, which start at the first mini-batch.
     pub fn new(steps: usize, chains: usize) -> Self {
-        Self { steps, chains, hidden: None, traces: Traces::default() }
+        Self { steps, chains, state: None, traces: Traces::default() }
     }
 }
 
 impl Stateful for Persistent {
     fn state(&self) -> State {
-        with_prefix(TRACES, self.traces.state()).chain(saved(self.hidden.as_ref())).collect()
+        let chains = ChainState::saved(self.state.as_ref());
+        with_prefix(TRACES, self.traces.state()).chain(chains).collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.hidden = restored(state)?;
+        self.state = ChainState::restored(state)?;
         self.traces.restore(&without_prefix(TRACES, state))
     }
 }
 
 impl NegativePhase for Persistent {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        let mut hidden = match self.hidden.take() {
-            Some(hidden) => hidden,
-            None => start(rbm, positive, self.chains, rng)?,
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => ChainState::start(machine, positive, self.chains, rng)?,
         };
-        let gibbs = Gibbs::default();
-        for _ in 1..self.steps {
-            hidden = gibbs.step_from(rbm, &hidden, rng)?.hidden;
-        }
-        let chains = gibbs.step_from(rbm, &hidden, rng)?;
-        self.traces.follow(rbm, &chains.visible, &chains.hidden_inputs)?;
-        self.hidden = Some(chains.hidden);
+        let chains = state.advance(machine, self.steps, rng)?;
+        self.traces.follow(machine, &chains.visible, &chains.hidden_inputs)?;
+        self.state = Some(state);
         Ok(Phase {
             visible: chains.visible,
             hidden_inputs: chains.hidden_inputs,
@@ -190,40 +210,31 @@ pub struct FastPersistent {
     pub rate: f64,
     /// What is left of them after each update; 19/20 in the paper.
     pub decay: f64,
-    /// The fast part of each of [`Rbm::parameters`], in their order; empty before the first step.
+    /// The fast part of each of [`Boltzmann::parameters`], in their order; empty before the first step.
     pub fast: Vec<Tensor>,
-    /// The chains' hidden configurations `(chains, hidden)`, once they have been started.
-    pub hidden: Option<Tensor>,
+    /// Where the chains are, once they have been started.
+    pub state: Option<ChainState>,
     /// What they have been through.
     traces: Traces,
     /// The machine with its fast parts added, as the last fantasies saw it: memory to be used again.
-    sum: Option<Rbm>,
+    sum: Option<Box<dyn Boltzmann>>,
 }
 
 impl FastPersistent {
     /// FPCD-`steps` with `chains` chains; the fast parts learn at `rate` and keep 19/20 at each update.
     pub fn new(steps: usize, chains: usize, rate: f64) -> Self {
         let (fast, decay) = (Vec::new(), 19.0 / 20.0);
-        Self {
-            steps,
-            chains,
-            rate,
-            decay,
-            fast,
-            hidden: None,
-            traces: Traces::default(),
-            sum: None,
-        }
+        Self { steps, chains, rate, decay, fast, state: None, traces: Traces::default(), sum: None }
     }
 
-    /// `rbm` with its fast parts added.
-    fn add(&mut self, rbm: &Rbm) -> Result<Rbm> {
+    /// `machine` with its fast parts added.
+    fn add(&mut self, machine: &dyn Boltzmann) -> Result<Box<dyn Boltzmann>> {
         let sum = match self.sum.take() {
             Some(sum) => {
-                sum.set(rbm)?;
+                sum.copy_from(machine)?;
                 sum
             }
-            None => rbm.try_clone()?,
+            None => machine.duplicate()?,
         };
         for ((_, parameter), fast) in sum.parameters().into_iter().zip(&self.fast) {
             ops::add_scaled(parameter, fast, 1.0)?;
@@ -237,30 +248,33 @@ impl Stateful for FastPersistent {
     fn state(&self) -> State {
         with_prefix(TRACES, self.traces.state())
             .chain(numbered("fast", &self.fast))
-            .chain(saved(self.hidden.as_ref()))
+            .chain(ChainState::saved(self.state.as_ref()))
             .collect()
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        (self.hidden, self.fast) = (restored(state)?, get_numbered("fast", state)?);
+        self.state = ChainState::restored(state)?;
+        self.fast = get_numbered("fast", state)?;
         self.traces.restore(&without_prefix(TRACES, state))
     }
 }
 
 impl NegativePhase for FastPersistent {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        let mut hidden = match self.hidden.take() {
-            Some(hidden) => hidden,
-            None => start(rbm, positive, self.chains, rng)?,
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => ChainState::start(machine, positive, self.chains, rng)?,
         };
-        let (sum, gibbs) = (self.add(rbm)?, Gibbs::default());
-        for _ in 1..self.steps {
-            hidden = gibbs.step_from(&sum, &hidden, rng)?.hidden;
-        }
-        let chains = gibbs.step_from(&sum, &hidden, rng)?;
-        (self.hidden, self.sum) = (Some(chains.hidden), Some(sum));
-        let phase = Phase::of(rbm, &chains.visible)?;
-        self.traces.follow(rbm, &phase.visible, &phase.hidden_inputs)?;
+        let sum = self.add(machine)?;
+        let chains = state.advance(&*sum, self.steps, rng)?;
+        (self.state, self.sum) = (Some(state), Some(sum));
+        let phase = Phase::of(machine, &chains.visible)?;
+        self.traces.follow(machine, &phase.visible, &phase.hidden_inputs)?;
         Ok(phase)
     }
 
@@ -272,11 +286,16 @@ impl NegativePhase for FastPersistent {
         self.traces.report()
     }
 
-    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, _: &mut Rng) -> Result<StepOutcome> {
+    fn after_step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        gradient: &Gradient,
+        _: &mut Rng,
+    ) -> Result<StepOutcome> {
         if self.fast.is_empty() {
             let zeros = |var: &Var| Ok(var.as_detached_tensor().zeros_like()?);
             self.fast =
-                rbm.parameters().iter().map(|(_, var)| zeros(var)).collect::<Result<_>>()?;
+                machine.parameters().iter().map(|(_, var)| zeros(var)).collect::<Result<_>>()?;
         }
         // One pass for fast ← decay·fast + rate·gradient; what it adds to the sum is written over before the next use.
         let Some(sum) = &self.sum else { return Ok(StepOutcome::Kept) };

@@ -5,7 +5,7 @@
 use candle_core::Tensor;
 
 use super::{NegativePhase, StepOutcome};
-use crate::model::{ClassRbm, pairwise_statistics};
+use crate::model::{Boltzmann, ClassRbm, pairwise_statistics};
 use crate::ops::{self, Outer};
 use crate::state::State;
 use crate::{Averages, Error, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
@@ -21,8 +21,13 @@ impl Stateful for Conditional {}
 
 impl NegativePhase for Conditional {
     /// The data, each case with a label drawn from p(y | x).
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        let joint = ClassRbm::of(rbm)?;
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
+        let joint = ClassRbm::of(restricted(machine)?)?;
         let (data, _) = joint.split(&positive.visible)?;
         let inputs = joint.data_inputs_of(positive)?;
         let log_probabilities = joint.log_probabilities_from(&inputs)?.detach();
@@ -36,8 +41,13 @@ impl NegativePhase for Conditional {
     /// ⟨v hᵀ⟩ is xᵀ⟨h⟩ for the data, with ⟨h⟩ the average over p(y | x), and the sums of E[h | x, y] for each class below:
     /// no row of the visible layer is formed. It is written with the data's own v, whose outer product the positive phase
     /// forms anyway, and what is amiss in the label's rows is put right by outer products of one row a class.
-    fn averages(&mut self, rbm: &Rbm, positive: &Phase, _: &mut Rng) -> Result<Averages> {
-        let joint = ClassRbm::of(rbm)?;
+    fn averages(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        _: &mut Rng,
+    ) -> Result<Averages> {
+        let joint = ClassRbm::of(restricted(machine)?)?;
         let (_, labels) = joint.split(&positive.visible)?;
         let inputs = joint.data_inputs_of(positive)?;
         let shares = joint.log_probabilities_from(&inputs)?.exp()?.detach();
@@ -46,14 +56,15 @@ impl NegativePhase for Conditional {
             Some(weights) => (shares.broadcast_mul(&weights)?, 1.0),
         };
         let label_weights = joint.label_weights()?.detach();
-        let hidden = pairwise_statistics(rbm.hidden(), &inputs, &label_weights, &shares)?;
-        let mean = rbm.hidden().mean_among(&hidden.by_input)?;
+        let hidden = pairwise_statistics(machine.last(), &inputs, &label_weights, &shares)?;
+        let mean = machine.last().mean_among(&hidden.by_input)?;
         let amiss = (hidden.by_shift - labels.t()?.matmul(&mean)?)?;
         let weights = vec![
             Outer::new(&positive.visible, &mean, scale)?,
             Outer::new(&joint.label_rows()?, &amiss, scale)?,
         ];
-        let statistics = rbm.visible().statistics(&positive.visible)?;
+        let couplings = vec![weights.into()];
+        let statistics = machine.rest().statistics(&positive.visible)?;
         let visible = statistics.iter().map(|t| positive.average(&t.detach()));
         let mut visible = visible.collect::<Result<Vec<_>>>()?;
         let sum = |x: &Tensor| Ok((ops::sum_rows(x)? * scale)?);
@@ -61,8 +72,16 @@ impl NegativePhase for Conditional {
             *label = sum(&shares)?;
         }
         let hidden = hidden.by_input.iter().map(sum).collect::<Result<_>>()?;
-        Ok(Averages { weights, visible, hidden })
+        Ok(Averages { couplings, visible, hidden })
     }
+}
+
+/// The machine, if it is one whose labels can be summed out.
+fn restricted(machine: &dyn Boltzmann) -> Result<&Rbm> {
+    Rbm::of(machine).ok_or_else(|| {
+        let expected = "a restricted Boltzmann machine";
+        Error::invalid("learning of labels", expected, "couplings within a layer")
+    })
 }
 
 /// (conditional + α·generative) / (1 + α): learning climbs log p(y | x) + α·log p(x, y), divided by 1 + α (Larochelle and
@@ -112,9 +131,14 @@ impl Stateful for Hybrid {
 
 impl NegativePhase for Hybrid {
     /// Those of both parts, weighted.
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        let conditional = self.conditional.fantasy(rbm, positive, rng)?;
-        let generative = self.generative.fantasy(rbm, positive, rng)?;
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
+        let conditional = self.conditional.fantasy(machine, positive, rng)?;
+        let generative = self.generative.fantasy(machine, positive, rng)?;
         let weighted = |phase: &Phase, part: f64| -> Result<Tensor> {
             let share = match phase.weights()? {
                 Some(weights) => weights.squeeze(1)?.log()?,
@@ -138,10 +162,15 @@ impl NegativePhase for Hybrid {
         })
     }
 
-    fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
+    fn averages(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Averages> {
         let whole = 1.0 + self.weight;
-        let conditional = self.conditional.averages(rbm, positive, rng)?;
-        let generative = self.generative.averages(rbm, positive, rng)?;
+        let conditional = self.conditional.averages(machine, positive, rng)?;
+        let generative = self.generative.averages(machine, positive, rng)?;
         conditional.times(1.0 / whole)?.plus(generative.times(self.weight / whole)?)
     }
 
@@ -149,8 +178,13 @@ impl NegativePhase for Hybrid {
         self.generative.set_steps(steps);
     }
 
-    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
-        self.generative.after_step(rbm, gradient, rng)
+    fn after_step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        gradient: &Gradient,
+        rng: &mut Rng,
+    ) -> Result<StepOutcome> {
+        self.generative.after_step(machine, gradient, rng)
     }
 
     fn learning_rate_factor(&self) -> f64 {

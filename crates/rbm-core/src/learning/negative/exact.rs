@@ -3,6 +3,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::NegativePhase;
+use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::ops::{self, BinaryAverages, Outer, outer_sum};
 use crate::stats::LogSumExp;
@@ -19,33 +20,77 @@ pub struct Exact;
 impl Stateful for Exact {}
 
 impl NegativePhase for Exact {
-    fn fantasy(&mut self, rbm: &Rbm, _positive: &Phase, _rng: &mut Rng) -> Result<Phase> {
-        let blocks = enumerate::blocks(rbm.visible())?.collect::<Result<Vec<_>>>()?;
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        _positive: &Phase,
+        _rng: &mut Rng,
+    ) -> Result<Phase> {
+        let blocks = enumerate::blocks(machine.rest())?.collect::<Result<Vec<_>>>()?;
         let visible = Tensor::cat(&blocks, 0)?;
-        let log_weights = rbm.free_energy(&visible)?.neg()?.detach();
-        let hidden_inputs = rbm.hidden_inputs(&visible)?.detach();
+        let log_weights = machine.free_energy(&visible)?.neg()?.detach();
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
         Ok(Phase { visible, hidden_inputs, log_weights: Some(log_weights) })
     }
 
-    fn averages(&mut self, rbm: &Rbm, _positive: &Phase, _rng: &mut Rng) -> Result<Averages> {
-        let (visible, hidden) = (rbm.visible(), rbm.hidden());
-        let counts = [visible, hidden].map(enumerate::count);
-        let is_hidden_smaller = match counts {
-            [Some(of_visible), Some(of_hidden)] => of_hidden < of_visible,
-            [of_visible, _] => of_visible.is_none(),
-        };
-        if let Some(averages) = of_binary_units(rbm, is_hidden_smaller)? {
-            return Ok(averages);
+    fn averages(
+        &mut self,
+        machine: &dyn Boltzmann,
+        _positive: &Phase,
+        _rng: &mut Rng,
+    ) -> Result<Averages> {
+        match Rbm::of(machine) {
+            Some(rbm) => of_restricted(rbm),
+            None => of_any(machine),
         }
-        let (correlation, visible, hidden) = if is_hidden_smaller {
-            let sums = ExactSums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
-            (sums.correlation.t()?, sums.other, sums.side)
-        } else {
-            let sums = ExactSums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
-            (sums.correlation, sums.side, sums.other)
-        };
-        Ok(Averages { weights: vec![multiplied_out(&correlation)?], visible, hidden })
     }
+}
+
+/// The averages of a machine of any shape, going through the configurations of its rest, a block at a time.
+fn of_any(machine: &dyn Boltzmann) -> Result<Averages> {
+    let (mut sums, mut total) = (None::<Averages>, LogSumExp::default());
+    for block in enumerate::blocks(machine.rest())? {
+        let visible = block?;
+        let hidden_inputs = machine.last_inputs(&visible)?.detach();
+        let log_weights = machine.free_energy_given(&visible, &hidden_inputs)?.neg()?.detach();
+        let top = to_host(&log_weights.max(D::Minus1)?)?.to_scalar::<f64>()?;
+        if let Some(factor) = total.raise(top) {
+            sums = sums.map(|sums| sums.times(factor)).transpose()?;
+        }
+        let weights = to_host(&(&log_weights - total.highest())?.exp()?.sum_all()?)?;
+        let weight = weights.to_scalar::<f64>()?;
+        total.add(weight);
+        let phase = Phase { visible, hidden_inputs, log_weights: Some(log_weights) };
+        let here = Averages::of(machine, &phase)?.times(weight)?;
+        sums = Some(match sums {
+            None => here,
+            Some(sums) => sums.plus(here)?,
+        });
+    }
+    match sums {
+        Some(sums) => sums.times(1.0 / total.total()),
+        None => Err(Error::invalid("enumeration", "a configuration", "none")),
+    }
+}
+
+fn of_restricted(rbm: &Rbm) -> Result<Averages> {
+    let (visible, hidden) = (rbm.visible(), rbm.hidden());
+    let counts = [visible, hidden].map(enumerate::count);
+    let is_hidden_smaller = match counts {
+        [Some(of_visible), Some(of_hidden)] => of_hidden < of_visible,
+        [of_visible, _] => of_visible.is_none(),
+    };
+    if let Some(averages) = of_binary_units(rbm, is_hidden_smaller)? {
+        return Ok(averages);
+    }
+    let (correlation, visible, hidden) = if is_hidden_smaller {
+        let sums = ExactSums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
+        (sums.correlation.t()?, sums.other, sums.side)
+    } else {
+        let sums = ExactSums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
+        (sums.correlation, sums.side, sums.other)
+    };
+    Ok(Averages { couplings: vec![vec![multiplied_out(&correlation)?].into()], visible, hidden })
 }
 
 /// A correlation as the outer product of the identity with it.
@@ -82,7 +127,7 @@ fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages
         (side, other, correlation)
     };
     Ok(Some(Averages {
-        weights: vec![multiplied_out(&here(correlation)?)?],
+        couplings: vec![vec![multiplied_out(&here(correlation)?)?].into()],
         visible: vec![vector(visible)?],
         hidden: vec![vector(hidden)?],
     }))

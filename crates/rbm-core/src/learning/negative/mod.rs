@@ -2,18 +2,22 @@
 
 use candle_core::Tensor;
 
+use crate::model::Boltzmann;
+use crate::sampling::Chains;
 use crate::state::{State, get};
-use crate::{Averages, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Averages, Gibbs, Gradient, Mixing, Phase, Result, Rng, Stateful};
 
 mod contrastive;
 mod discriminative;
 mod exact;
+mod pseudo_likelihood;
 mod tempered;
 mod trajectory;
 
 pub use contrastive::{ContrastiveDivergence, FastPersistent, MeanField, Persistent};
 pub use discriminative::{Conditional, Hybrid};
 pub use exact::Exact;
+pub use pseudo_likelihood::PseudoLikelihood;
 pub use tempered::TemperedPersistent;
 pub use trajectory::{Decision, ParallelTrajectory};
 
@@ -24,15 +28,25 @@ pub trait NegativePhase: Stateful {
     /// # Errors
     ///
     /// For machines that the method cannot learn, and when shapes do not fit the machine.
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase>;
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase>;
 
     /// What they say on average, which is all that a gradient needs: [`Exact`] knows it without writing them down.
     ///
     /// # Errors
     ///
     /// For machines that the method cannot learn, and when shapes do not fit the machine.
-    fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
-        Averages::of(rbm, &self.fantasy(rbm, positive, rng)?)
+    fn averages(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Averages> {
+        Averages::of(machine, &self.fantasy(machine, positive, rng)?)
     }
 
     /// Sets the number of Gibbs steps, where there is one: k of CD-k may grow as learning goes on.
@@ -46,8 +60,13 @@ pub trait NegativePhase: Stateful {
     /// # Errors
     ///
     /// For machines that the method cannot learn, and when shapes do not fit the machine.
-    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
-        let _ = (rbm, gradient, rng);
+    fn after_step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        gradient: &Gradient,
+        rng: &mut Rng,
+    ) -> Result<StepOutcome> {
+        let _ = (machine, gradient, rng);
         Ok(StepOutcome::Kept)
     }
 
@@ -76,20 +95,35 @@ pub enum StepOutcome {
 }
 
 impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
-        (**self).fantasy(rbm, positive, rng)
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
+        (**self).fantasy(machine, positive, rng)
     }
 
-    fn averages(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Averages> {
-        (**self).averages(rbm, positive, rng)
+    fn averages(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Averages> {
+        (**self).averages(machine, positive, rng)
     }
 
     fn set_steps(&mut self, steps: usize) {
         (**self).set_steps(steps);
     }
 
-    fn after_step(&mut self, rbm: &Rbm, gradient: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
-        (**self).after_step(rbm, gradient, rng)
+    fn after_step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        gradient: &Gradient,
+        rng: &mut Rng,
+    ) -> Result<StepOutcome> {
+        (**self).after_step(machine, gradient, rng)
     }
 
     fn learning_rate_factor(&self) -> f64 {
@@ -103,22 +137,70 @@ impl<N: NegativePhase + ?Sized> NegativePhase for Box<N> {
 
 /// The names of saved chains.
 const CHAINS: &str = "chains";
+/// What is saved of their rests, where units of the rest are coupled with each other.
+const RESTS: &str = "rests";
 /// What is saved of their traces.
 const TRACES: &str = "traces";
 
-/// Hidden configurations of `count` chains, or of as many as the mini-batch has cases where that is 0: the cases' hidden
-/// samples, repeated or cut to the number of chains.
-fn start(rbm: &Rbm, positive: &Phase, count: usize, rng: &mut Rng) -> Result<Tensor> {
-    let cases = positive.cases()?;
-    let chains = if count == 0 { cases } else { count };
-    let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), rbm.device())?;
-    rbm.hidden().sample(&positive.hidden_inputs.index_select(&rows, 0)?, rng)
+/// Where chains go on.
+#[derive(Debug, Clone)]
+pub struct ChainState {
+    /// `(chains, hidden)`.
+    pub hidden: Tensor,
+    /// `(chains, visible)`, where visible units are coupled with each other.
+    pub visible: Option<Tensor>,
 }
 
-fn saved(chains: Option<&Tensor>) -> State {
-    chains.map(|hidden| (CHAINS.to_owned(), hidden.clone())).into_iter().collect()
-}
+impl ChainState {
+    /// `count` chains, or as many as the mini-batch has cases where that is 0: the cases and their hidden samples, repeated or cut to the
+    /// number of chains.
+    fn start(
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        let cases = positive.cases()?;
+        let chains = if count == 0 { cases } else { count };
+        let rows = Tensor::from_iter((0..chains).map(|i| (i % cases) as u32), machine.device())?;
+        let hidden = machine.last().sample(&positive.hidden_inputs.index_select(&rows, 0)?, rng)?;
+        let visible = match machine.has_interaction() {
+            true => Some(positive.visible.index_select(&rows, 0)?),
+            false => None,
+        };
+        Ok(Self { hidden, visible })
+    }
 
-fn restored(state: &State) -> Result<Option<Tensor>> {
-    if state.contains_key(CHAINS) { Ok(Some(get(state, CHAINS)?)) } else { Ok(None) }
+    /// Moves the chains by `steps` Gibbs steps, at least one, and gives them as they are then.
+    fn advance(&mut self, machine: &dyn Boltzmann, steps: usize, rng: &mut Rng) -> Result<Chains> {
+        let gibbs = Gibbs::default();
+        let mut step = |state: &Self| {
+            gibbs.step_from_like(machine, &state.hidden, state.visible.as_ref(), rng)
+        };
+        for _ in 1..steps {
+            *self = Self::of(machine, &step(self)?);
+        }
+        let chains = step(self)?;
+        *self = Self::of(machine, &chains);
+        Ok(chains)
+    }
+
+    fn of(machine: &dyn Boltzmann, chains: &Chains) -> Self {
+        let visible = machine.has_interaction().then(|| chains.visible.clone());
+        Self { hidden: chains.hidden.clone(), visible }
+    }
+
+    fn saved(state: Option<&Self>) -> State {
+        let Some(Self { hidden, visible }) = state else { return State::new() };
+        let visible = visible.iter().map(|visible| (RESTS.to_owned(), visible.clone()));
+        std::iter::once((CHAINS.to_owned(), hidden.clone())).chain(visible).collect()
+    }
+
+    fn restored(state: &State) -> Result<Option<Self>> {
+        if !state.contains_key(CHAINS) {
+            return Ok(None);
+        }
+        let visible = state.contains_key(RESTS).then(|| get(state, RESTS)).transpose()?;
+        Ok(Some(Self { hidden: get(state, CHAINS)?, visible }))
+    }
 }

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::{NegativePhase, TRACES};
+use crate::model::Boltzmann;
 use crate::sampling::mixing::Traces;
 use crate::sampling::{
     AnnealingPath, Chains, Kernel, Replicas, SwapTotals, TARGET_ACCEPTANCE, Tempering,
@@ -10,7 +11,7 @@ use crate::sampling::{
 use crate::state::{
     State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
-use crate::{Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Mixing, Phase, Result, Rng, Stateful};
 
 /// Levels of the first ladder, and the most that are taken unasked.
 const FIRST: usize = 6;
@@ -66,36 +67,36 @@ impl TemperedPersistent {
         self.climbing.as_ref().map(|climbing| &climbing.tempering.betas[..])
     }
 
-    fn start(&self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Climbing> {
+    fn start(&self, machine: &dyn Boltzmann, positive: &Phase, rng: &mut Rng) -> Result<Climbing> {
         let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
         let levels = if self.levels == 0 { FIRST } else { self.levels };
-        let means = means_of(rbm, positive)?;
-        let path = AnnealingPath::from_means(rbm, &means[0], &means[1])?;
+        let means = means_of(machine, positive)?;
+        let path = AnnealingPath::from_means(machine, &means[0], &means[1])?;
         let tempering = Tempering::even(path, levels)?;
-        let replicas = tempering.climb(rbm, chains, 1, rng)?;
+        let replicas = tempering.climb(machine, chains, 1, rng)?;
         let (round, report) = (SwapTotals::default(), SwapTotals::default());
         Ok(Climbing { tempering, replicas, means, round, report, silent: 0 })
     }
 }
 
 /// The means of a phase's visible units and of the hidden units that they cause.
-fn means_of(rbm: &Rbm, phase: &Phase) -> Result<[Tensor; 2]> {
-    let hidden = rbm.hidden().mean(&phase.hidden_inputs)?.detach();
+fn means_of(machine: &dyn Boltzmann, phase: &Phase) -> Result<[Tensor; 2]> {
+    let hidden = machine.last().mean(&phase.hidden_inputs)?.detach();
     Ok([phase.average(&phase.visible)?, phase.average(&hidden)?])
 }
 
 impl Climbing {
     /// Lets β = 0 follow the data and the machine.
-    fn follow(&mut self, rbm: &Rbm, positive: &Phase) -> Result<()> {
-        for (mean, new) in self.means.iter_mut().zip(means_of(rbm, positive)?) {
+    fn follow(&mut self, machine: &dyn Boltzmann, positive: &Phase) -> Result<()> {
+        for (mean, new) in self.means.iter_mut().zip(means_of(machine, positive)?) {
             *mean = ((&*mean * (1.0 - MEANS_RATE))? + (new * MEANS_RATE)?)?;
         }
-        self.tempering.path = AnnealingPath::from_means(rbm, &self.means[0], &self.means[1])?;
+        self.tempering.path = AnnealingPath::from_means(machine, &self.means[0], &self.means[1])?;
         Ok(())
     }
 
-    fn sweep(&mut self, rbm: &Rbm, rng: &mut Rng) -> Result<()> {
-        let swaps = self.tempering.step(rbm, &mut self.replicas, rng)?;
+    fn sweep(&mut self, machine: &dyn Boltzmann, rng: &mut Rng) -> Result<()> {
+        let swaps = self.tempering.step(machine, &mut self.replicas, rng)?;
         self.silent = if swaps.arrivals > 0 { 0 } else { self.silent + 1 };
         self.round.count(&swaps);
         self.report.count(&swaps);
@@ -103,7 +104,7 @@ impl Climbing {
     }
 
     /// Spaces the ladder anew. Where the number of levels stays, so do the replicas.
-    fn respace(&mut self, rbm: &Rbm, is_free: bool, rng: &mut Rng) -> Result<()> {
+    fn respace(&mut self, machine: &dyn Boltzmann, is_free: bool, rng: &mut Rng) -> Result<()> {
         let acceptance = std::mem::take(&mut self.round).acceptance();
         let levels = self.tempering.betas.len();
         let free =
@@ -113,7 +114,7 @@ impl Climbing {
         let wanted = if is_free && is_off { free } else { levels };
         let spaced = self.tempering.respaced(&acceptance, Some(wanted), TARGET_ACCEPTANCE);
         if wanted != levels {
-            self.replicas = spaced.move_over(rbm, &self.tempering, &self.replicas, rng)?;
+            self.replicas = spaced.move_over(machine, &self.tempering, &self.replicas, rng)?;
             (self.report, self.silent) = (SwapTotals::default(), 0);
         }
         self.tempering = spaced;
@@ -130,20 +131,25 @@ impl Climbing {
 }
 
 impl NegativePhase for TemperedPersistent {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
         let climbing = match self.climbing.take() {
             Some(climbing) => climbing,
-            None => self.start(rbm, positive, rng)?,
+            None => self.start(machine, positive, rng)?,
         };
         let climbing = self.climbing.insert(climbing);
-        climbing.follow(rbm, positive)?;
+        climbing.follow(machine, positive)?;
         for _ in 0..self.steps.max(1) {
-            climbing.sweep(rbm, rng)?;
+            climbing.sweep(machine, rng)?;
         }
         let [visible, hidden_inputs] = climbing.top()?;
-        self.traces.follow(rbm, &visible, &hidden_inputs)?;
+        self.traces.follow(machine, &visible, &hidden_inputs)?;
         if climbing.round.sweeps >= ROUND {
-            climbing.respace(rbm, self.levels == 0, rng)?;
+            climbing.respace(machine, self.levels == 0, rng)?;
         }
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }

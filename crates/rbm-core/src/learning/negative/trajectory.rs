@@ -4,13 +4,14 @@
 
 use candle_core::Tensor;
 
-use super::{CHAINS, NegativePhase, StepOutcome, TRACES};
+use super::{CHAINS, NegativePhase, RESTS, StepOutcome, TRACES};
+use crate::model::Boltzmann;
 use crate::sampling::mixing::Traces;
 use crate::sampling::trajectory::{Exchange, Level, ScoredSamples, Trajectory, exchange, overlap};
 use crate::state::{
     State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
-use crate::{Error, Gibbs, Gradient, Mixing, Phase, Rbm, Result, Rng, Stateful};
+use crate::{Error, Gibbs, Gradient, Mixing, Phase, Result, Rng, Stateful};
 
 /// Learning with the trajectory's own ladder (Béreux, Decelle, Furtlehner, Seoane 2026).
 ///
@@ -41,7 +42,7 @@ pub struct ParallelTrajectory {
     /// A state that has been put back and waits for the machine.
     restored: Option<State>,
     /// The machine before the update.
-    previous: Option<Rbm>,
+    previous: Option<Box<dyn Boltzmann>>,
     traces: Traces,
 }
 
@@ -105,39 +106,48 @@ impl ParallelTrajectory {
         Ok(())
     }
 
-    fn start(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<()> {
+    fn start(&mut self, machine: &dyn Boltzmann, positive: &Phase, rng: &mut Rng) -> Result<()> {
         let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
         let rows = chains * self.reservoir.max(1);
-        let trajectory = Trajectory::new(rbm, chains, rows, rng)?;
-        let overlap = overlap(&trajectory.log_weights(rbm)?);
+        let trajectory = Trajectory::new(machine, chains, rows, rng)?;
+        let overlap = overlap(&trajectory.log_weights(machine)?);
         if overlap < self.freeze_below {
             let expected = "a machine that begins near independent units (smaller first weights)";
             let found = format!("swaps with them are accepted with probability {overlap:.3}");
             return Err(Error::invalid("parallel trajectory tempering", expected, found));
         }
         let visible = trajectory.newest()?.visible.narrow(0, 0, chains)?.contiguous()?;
-        let hidden = rbm.sample_hidden(&visible, rng)?;
-        self.begin(trajectory, hidden)
+        let hidden = machine.last().sample(&machine.last_inputs(&visible)?, rng)?;
+        self.begin(trajectory, hidden)?;
+        if let Some(ladder) = self.ladder.as_mut().filter(|_| machine.has_interaction()) {
+            ladder.visible = Some(visible);
+        }
+        Ok(())
     }
 }
 
 impl NegativePhase for ParallelTrajectory {
-    fn fantasy(&mut self, rbm: &Rbm, positive: &Phase, rng: &mut Rng) -> Result<Phase> {
+    fn fantasy(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        rng: &mut Rng,
+    ) -> Result<Phase> {
         if let Some(state) = self.restored.take() {
-            self.ladder = Some(TrajectoryChains::of(&state, rbm)?);
+            self.ladder = Some(TrajectoryChains::of(&state, machine)?);
         }
         if self.ladder.is_none() {
-            self.start(rbm, positive, rng)?;
+            self.start(machine, positive, rng)?;
         }
         match &self.previous {
-            Some(previous) => previous.set(rbm)?,
-            None => self.previous = Some(rbm.try_clone()?),
+            Some(previous) => previous.copy_from(machine)?,
+            None => self.previous = Some(machine.duplicate()?),
         }
         let Some(ladder) = &mut self.ladder else {
             return Err(Error::invalid("parallel trajectory tempering", "a ladder", "none"));
         };
-        let ScoredSamples { visible, hidden_inputs, .. } = ladder.step(rbm, self.steps, rng)?;
-        self.traces.follow(rbm, &visible, &hidden_inputs)?;
+        let ScoredSamples { visible, hidden_inputs, .. } = ladder.step(machine, self.steps, rng)?;
+        self.traces.follow(machine, &visible, &hidden_inputs)?;
         Ok(Phase { visible, hidden_inputs, log_weights: None })
     }
 
@@ -145,7 +155,12 @@ impl NegativePhase for ParallelTrajectory {
         self.steps = steps;
     }
 
-    fn after_step(&mut self, rbm: &Rbm, _: &Gradient, rng: &mut Rng) -> Result<StepOutcome> {
+    fn after_step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        _: &Gradient,
+        rng: &mut Rng,
+    ) -> Result<StepOutcome> {
         let (Some(mut ladder), Some(previous)) = (self.ladder.take(), &self.previous) else {
             return Ok(StepOutcome::Kept);
         };
@@ -153,29 +168,30 @@ impl NegativePhase for ParallelTrajectory {
         let mut is_undone = false;
         let online = ladder.online;
         if since >= ladder.look || online < self.freeze_below {
-            let overlap = ladder.overlap(rbm)?.min(online);
+            let overlap = ladder.overlap(machine)?.min(online);
             let decision = self.decide(overlap, since);
             let mut is_frozen = decision == Decision::Freeze;
             is_undone = decision == Decision::Reject;
             if is_undone && since > 1 {
                 // It may not be this step alone that went too far.
-                is_frozen = ladder.overlap(previous)?.min(online) < self.freeze_below;
+                is_frozen = ladder.overlap(&**previous)?.min(online) < self.freeze_below;
             }
             if decision != Decision::Accept {
                 tracing::debug!(overlap, since, is_frozen, is_undone, "trajectory");
             }
             if is_frozen {
-                let is_reached = ladder.freeze(previous, (self.settle, self.reject_below), rng)?;
+                let is_reached =
+                    ladder.freeze(&**previous, (self.settle, self.reject_below), rng)?;
                 // The step that led out of the old copy's reach may lead out of the new one's as well.
                 let is_too_far = |overlap| self.decide(overlap, 1) == Decision::Reject;
-                is_undone = !is_reached || is_too_far(ladder.overlap(rbm)?);
+                is_undone = !is_reached || is_too_far(ladder.overlap(machine)?);
             }
             if decision == Decision::Accept {
                 ladder.look_later(since, overlap, self.freeze_below);
             }
         }
         if is_undone {
-            rbm.set(previous)?;
+            machine.copy_from(&**previous)?;
             (ladder.undone, ladder.pace) = (ladder.undone + 1, 0.5 * ladder.pace);
             ladder.look = ladder.since + 1;
         } else {
@@ -230,6 +246,8 @@ pub(super) struct TrajectoryChains {
     pub(super) trajectory: Trajectory,
     /// `(chains, hidden)`.
     pub(super) hidden: Tensor,
+    /// `(chains, visible)`, where visible units are coupled with each other.
+    pub(super) visible: Option<Tensor>,
     /// Updates since the newest copy.
     pub(super) since: usize,
     /// At how many of them to look at the overlap again.
@@ -264,6 +282,7 @@ impl TrajectoryChains {
         Self {
             trajectory,
             hidden,
+            visible: None,
             since: 0,
             look: 1,
             online: 1.0,
@@ -274,30 +293,40 @@ impl TrajectoryChains {
     }
 
     /// The chains after `steps` Gibbs steps and an exchange with samples of the newest copy.
-    pub(super) fn step(&mut self, rbm: &Rbm, steps: usize, rng: &mut Rng) -> Result<ScoredSamples> {
+    pub(super) fn step(
+        &mut self,
+        machine: &dyn Boltzmann,
+        steps: usize,
+        rng: &mut Rng,
+    ) -> Result<ScoredSamples> {
         if let Some((gap, acceptance)) = self.trajectory.visit(rng)? {
             blend(&mut self.acceptance[gap], acceptance);
         }
         let gibbs = Gibbs::default();
         for _ in 1..steps {
-            self.hidden = gibbs.step_from(rbm, &self.hidden, rng)?.hidden;
+            let like = self.visible.as_ref();
+            let chains = gibbs.step_from_like(machine, &self.hidden, like, rng)?;
+            self.hidden = chains.hidden;
+            self.visible = self.visible.is_some().then_some(chains.visible);
         }
-        let visible = rbm.visible().sample(&rbm.visible_inputs(&self.hidden)?, rng)?;
+        let visible =
+            gibbs.visible_given_hidden(machine, &self.hidden, self.visible.as_ref(), rng)?;
         let newest = self.trajectory.levels().len() - 1;
         let (met, start) = self.trajectory.draw(newest, rng)?;
-        let copy = &self.trajectory.newest()?.rbm;
+        let copy = &*self.trajectory.newest()?.machine;
         let Exchange { first, second, acceptance } =
-            exchange((copy, met), (rbm, ScoredSamples::by(rbm, visible)?), rng)?;
+            exchange((copy, met), (machine, ScoredSamples::by(machine, visible)?), rng)?;
         self.trajectory.put(newest, start, &first)?;
         blend(&mut self.acceptance[newest], acceptance);
         self.online = 0.5 * (self.online + acceptance);
-        self.hidden = rbm.hidden().sample(&second.hidden_inputs, rng)?;
+        self.hidden = machine.last().sample(&second.hidden_inputs, rng)?;
+        self.visible = self.visible.is_some().then(|| second.visible.clone());
         Ok(second)
     }
 
-    /// The overlap of `rbm` with the newest copy.
-    pub(super) fn overlap(&self, rbm: &Rbm) -> Result<f64> {
-        Ok(overlap(&self.trajectory.log_weights(rbm)?))
+    /// The overlap of `machine` with the newest copy.
+    pub(super) fn overlap(&self, machine: &dyn Boltzmann) -> Result<f64> {
+        Ok(overlap(&self.trajectory.log_weights(machine)?))
     }
 
     /// Puts off the next look at the overlap: by half the updates in which it would fall to `least` if it went on falling as it
@@ -311,7 +340,7 @@ impl TrajectoryChains {
     /// `previous` goes back to the newest copy, and the chains to samples of that. Whether it was.
     pub(super) fn freeze(
         &mut self,
-        previous: &Rbm,
+        previous: &dyn Boltzmann,
         (settle, least): (usize, f64),
         rng: &mut Rng,
     ) -> Result<bool> {
@@ -321,19 +350,24 @@ impl TrajectoryChains {
             self.acceptance.push(1.0);
             self.pace = (2.0 * self.pace).min(1.0);
         } else {
-            let Level { rbm, visible, .. } = self.trajectory.newest()?;
-            previous.set(rbm)?;
+            let Level { machine, visible, .. } = self.trajectory.newest()?;
+            previous.copy_from(&**machine)?;
             let rows = visible.narrow(0, 0, self.trajectory.chains())?.contiguous()?;
-            self.hidden = rbm.sample_hidden(&rows, rng)?;
+            self.hidden = machine.last().sample(&machine.last_inputs(&rows)?, rng)?;
+            self.visible = self.visible.is_some().then_some(rows);
         }
         Ok(is_reached)
     }
 
     pub(super) fn state(&self) -> State {
         let mut state = State::from([(CHAINS.to_owned(), self.hidden.clone())]);
-        for (i, Level { rbm, visible, free_energy }) in self.trajectory.levels().iter().enumerate()
+        if let Some(visible) = &self.visible {
+            state.insert(RESTS.to_owned(), visible.clone());
+        }
+        for (i, Level { machine, visible, free_energy }) in
+            self.trajectory.levels().iter().enumerate()
         {
-            let parameters = rbm.parameters().into_iter();
+            let parameters = machine.parameters().into_iter();
             state.extend(
                 parameters
                     .map(|(name, var)| (name, var.as_detached_tensor()))
@@ -352,21 +386,21 @@ impl TrajectoryChains {
         state
     }
 
-    /// The ladder of a state, for machines like `rbm`.
-    pub(super) fn of(state: &State, rbm: &Rbm) -> Result<Self> {
+    /// The ladder of a state, for machines like `machine`.
+    pub(super) fn of(state: &State, machine: &dyn Boltzmann) -> Result<Self> {
         let mut levels = Vec::new();
         loop {
             let state = without_prefix(&format!("level.{}", levels.len()), state);
             if state.is_empty() {
                 break;
             }
-            let (frozen, visible) = (rbm.try_clone()?, get(&state, SAMPLES)?);
+            let (frozen, visible) = (machine.duplicate()?, get(&state, SAMPLES)?);
             for (name, var) in frozen.parameters() {
                 var.set(&get(&state, &name)?)?;
             }
             let free_energy: Vec<f64> = get_numbers(&state, ENERGIES)?;
             check(ENERGIES, visible.dim(0)?, &free_energy)?;
-            levels.push(Level { rbm: frozen, visible, free_energy });
+            levels.push(Level { machine: frozen, visible, free_energy });
         }
         let (hidden, acceptance) = (get(state, CHAINS)?, get_numbers(state, "acceptance")?);
         check("acceptance", levels.len(), &acceptance)?;
@@ -376,6 +410,7 @@ impl TrajectoryChains {
         let paces: Vec<f64> = get_numbers(state, "pace")?;
         check("pace", 2, &paces)?;
         let (pace, online) = (paces[0], paces[1]);
-        Ok(Self { trajectory, hidden, since, look, online, undone, pace, acceptance })
+        let visible = state.contains_key(RESTS).then(|| get(state, RESTS)).transpose()?;
+        Ok(Self { trajectory, hidden, visible, since, look, online, undone, pace, acceptance })
     }
 }

@@ -1,0 +1,337 @@
+//! Learning of machines of any shape: gradients against enumeration and differentiation, whatever the couplings.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::learning::transform::Centre;
+use rbm_core::model::init::Init;
+use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::{
+    Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, Posterior, PseudoLikelihood,
+    Rbm, Rng, Transform, Units,
+};
+
+const CPU: Device = Device::Cpu;
+
+/// `n` numbers in [−scale, scale) of splitmix64.
+fn numbers(seed: u64, n: u64, scale: f64) -> Vec<f64> {
+    let unit = |k: u64| {
+        let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        2.0 * ((z ^ (z >> 31)) >> 11) as f64 * (-53f64).exp2() - 1.0
+    };
+    (0..n).map(|k| scale * unit(k)).collect()
+}
+
+fn layer(units: &str, bias: &[f64]) -> Box<dyn Layer> {
+    let layer = units.parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
+    layer.vars()[0].1.set(&Tensor::new(bias, &CPU).unwrap()).unwrap();
+    layer
+}
+
+fn matrix(numbers: Vec<f64>, rows: usize, columns: usize) -> Var {
+    Var::from_tensor(&Tensor::from_vec(numbers, (rows, columns), &CPU).unwrap()).unwrap()
+}
+
+/// A symmetric matrix from its upper triangle, zero within units of so many columns.
+fn lateral(layer: usize, n: usize, upper: &[f64], states: usize) -> Coupling {
+    let mut cells = vec![0.0; n * n];
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+    for ((i, j), &weight) in pairs.zip(upper).filter(|((i, j), _)| i / states != j / states) {
+        (cells[i * n + j], cells[j * n + i]) = (weight, weight);
+    }
+    Coupling::Lateral { layer, weights: matrix(cells, n, n) }
+}
+
+/// Six visible and four hidden units, coupled within both layers and between them.
+fn with_hidden() -> Machine {
+    let layers =
+        vec![layer("bernoulli:6", &numbers(6, 6, 0.5)), layer("bernoulli:4", &numbers(7, 4, 0.5))];
+    let couplings = vec![
+        Coupling::Dense { layers: [0, 1], weights: matrix(numbers(3, 24, 1.0), 6, 4) },
+        lateral(0, 6, &numbers(4, 15, 0.8), 1),
+        lateral(1, 4, &numbers(5, 6, 0.8), 1),
+    ];
+    Machine::new(layers, couplings).unwrap()
+}
+
+/// Machines with couplings of every kind, between units of several kinds.
+fn machines() -> Vec<(&'static str, Machine)> {
+    let dense = |a: usize, b: usize, rows: usize, columns: usize, seed: u64| {
+        let weights = matrix(numbers(seed, (rows * columns) as u64, 0.7), rows, columns);
+        Coupling::Dense { layers: [a, b], weights }
+    };
+    let edges = |layers, pairs: &[[u32; 2]], seed| {
+        let weights = Tensor::new(numbers(seed, pairs.len() as u64, 0.9), &CPU).unwrap();
+        Coupling::edges(layers, pairs, Var::from_tensor(&weights).unwrap()).unwrap()
+    };
+    let machine = |layers, couplings| Machine::new(layers, couplings).unwrap();
+    vec![
+        ("both layers coupled", with_hidden()),
+        (
+            "visible sites of three states, spins beside them",
+            machine(
+                vec![
+                    layer("potts(3):2", &numbers(31, 6, 0.5)),
+                    layer("spin:3", &numbers(32, 3, 0.5)),
+                ],
+                vec![dense(0, 1, 6, 3, 33), lateral(0, 6, &numbers(34, 15, 0.8), 3)],
+            ),
+        ),
+        (
+            "a deep machine with edges",
+            machine(
+                vec![
+                    layer("bernoulli:4", &numbers(41, 4, 0.5)),
+                    layer("spin:3", &numbers(42, 3, 0.5)),
+                    layer("bernoulli:2", &numbers(43, 2, 0.5)),
+                ],
+                vec![
+                    dense(0, 1, 4, 3, 44),
+                    dense(1, 2, 3, 2, 45),
+                    edges([0, 2], &[[0, 1], [3, 0], [2, 1]], 46),
+                ],
+            ),
+        ),
+    ]
+}
+
+/// All configurations of a layer, `(count, width)`.
+fn all(layer: &dyn Layer) -> Tensor {
+    let discrete: &dyn Discrete = layer.discrete().unwrap();
+    discrete.configuration(0..discrete.configurations().unwrap()).unwrap()
+}
+
+fn flat(x: &Tensor) -> Vec<f64> {
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (x, y)) in found.iter().zip(expected).enumerate() {
+        assert!((x - y).abs() <= tolerance, "{what} {i}: {x} is not {y}");
+    }
+}
+
+/// The derivatives of `objective` by every parameter; of a lateral matrix those of W_ij and W_ji together, and none within a unit.
+fn derivatives(machine: &Machine, objective: &Tensor) -> Vec<Vec<f64>> {
+    let gradients = objective.backward().unwrap();
+    let couplings = machine.couplings();
+    machine
+        .parameters()
+        .into_iter()
+        .enumerate()
+        .map(|(k, (_, var))| {
+            let found =
+                gradients.get(var).map_or_else(|| var.zeros_like().unwrap(), Tensor::detach);
+            let Some(Coupling::Lateral { weights, .. }) = couplings.get(k) else {
+                return flat(&found);
+            };
+            let both = flat(&(&found + found.t().unwrap()).unwrap());
+            let is_coupled = flat(weights);
+            both.into_iter().zip(is_coupled).map(|(x, w)| if w == 0.0 { 0.0 } else { x }).collect()
+        })
+        .collect()
+}
+
+fn tensors(machine: &Machine, gradient: &Gradient) -> Vec<Vec<f64>> {
+    gradient.tensors(machine).unwrap().iter().map(flat).collect()
+}
+
+/// A phase of random configurations of the rest.
+fn phase(machine: &Machine, rows: usize, seed: u64) -> Phase {
+    let shape = (rows, machine.rest().units().width());
+    let none = Tensor::zeros(shape, DType::F64, &CPU).unwrap();
+    Phase::of(machine, &machine.rest().sample(&none, &mut Rng::new(seed)).unwrap()).unwrap()
+}
+
+/// What a phase says is the derivative of its mean free energy, whatever couples the units.
+#[test]
+fn averages_are_derivatives_of_free_energies() {
+    for (name, machine) in machines() {
+        let [one, two] = [5, 7].map(|seed| phase(&machine, 9, seed));
+        let gradient = Gradient::between(&machine, &one, &two).unwrap();
+        let mean = |phase: &Phase| {
+            machine.free_energy(&phase.visible).unwrap().mean_all().unwrap().neg().unwrap()
+        };
+        let expected = derivatives(&machine, &(mean(&one) - mean(&two)).unwrap());
+        for (found, expected) in tensors(&machine, &gradient).iter().zip(&expected) {
+            assert_close(name, found, expected, 1e-12);
+        }
+        let total: f64 = expected.iter().flatten().map(|x| x.abs()).sum();
+        assert!(total > 1.0, "{name}: nothing to compare");
+    }
+}
+
+/// The exact negative phase is the derivative of log Z, and rows count by their weights.
+#[test]
+fn the_exact_phase_is_the_derivative_of_log_z() {
+    for (name, machine) in machines() {
+        let log_z = machine.free_energy(&all(machine.rest())).unwrap().neg().unwrap();
+        let expected = derivatives(&machine, &log_z.log_sum_exp(0).unwrap());
+        let positive = phase(&machine, 2, 1);
+        let averages = Exact.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+        let fantasy = Exact.fantasy(&machine, &positive, &mut Rng::new(0)).unwrap();
+        for averages in [averages, Averages::of(&machine, &fantasy).unwrap()] {
+            let parts = averages.couplings.iter().zip(machine.coupling_weights());
+            let couplings = parts.map(|(ascent, w)| flat(&ascent.tensor(w).unwrap()));
+            let others = averages.visible.iter().chain(&averages.hidden).map(flat);
+            for (found, expected) in couplings.chain(others).zip(&expected) {
+                assert_close(name, &found, expected, 1e-10);
+            }
+        }
+    }
+}
+
+/// Six visible and four hidden units, two cases: numbers by enumeration in another language.
+#[test]
+fn the_gradient_of_a_machine_with_coupled_hidden_units_is_known() {
+    let machine = with_hidden();
+    let hidden = all(machine.layers()[1].0);
+    let mut rows = Vec::new();
+    for case in [21u32, 42] {
+        let visible: Vec<f64> = (0..6).map(|i| f64::from(case >> i & 1)).collect();
+        for hidden in hidden.to_vec2::<f64>().unwrap() {
+            rows.push(visible.iter().copied().chain(hidden).collect::<Vec<_>>());
+        }
+    }
+    let rest = Tensor::new(rows, &CPU).unwrap();
+    let energies = flat(&machine.free_energy(&rest).unwrap());
+    // p(h | v) of each case, and each case counts alike.
+    let log_sum = |energies: &[f64]| energies.iter().map(|e| (-e).exp()).sum::<f64>().ln();
+    let sums: Vec<f64> = energies.chunks(16).map(log_sum).collect();
+    let log_weights: Vec<f64> =
+        energies.iter().enumerate().map(|(row, e)| -e - sums[row / 16]).collect();
+    let log_z = rbm_core::estimate::log_partition(&machine).unwrap();
+    assert!((sums.iter().sum::<f64>() / 2.0 - log_z + 4.732_848_446_5).abs() < 1e-9);
+    let positive = Phase {
+        log_weights: Some(Tensor::new(log_weights, &CPU).unwrap()),
+        ..Phase::of(&machine, &rest).unwrap()
+    };
+    let negative = Exact.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+    let gradient = Gradient::of(Averages::of(&machine, &positive).unwrap(), negative).unwrap();
+    let found = tensors(&machine, &gradient);
+    let at = [found[0][0], found[1][1], found[2][1], found[3][0], found[4][0]];
+    let known =
+        [-0.083_021_266_3, -0.293_917_774_9, -0.039_391_840_6, -0.135_122_159_3, -0.018_822_923_6];
+    assert_close("the gradient", &at, &known, 1e-9);
+}
+
+/// The posterior means of the same machine given the units 0, 2 and 4: mean field by iteration, and Gibbs sampling within its noise.
+#[test]
+fn posteriors_of_coupled_hidden_units_are_known() {
+    let machine = with_hidden();
+    let case = Tensor::new(&[[1f64, 0.0, 1.0, 0.0, 1.0, 0.0]], &CPU).unwrap();
+    let mean_field = Posterior::MeanField { steps: 500, tolerance: 1e-13 };
+    let found = mean_field.infer(&machine, &case, &mut Rng::new(0)).unwrap();
+    let known = [0.215_965_523, 0.338_795_844, 0.542_186_135, 0.368_965_300];
+    assert_close("mean field", &flat(&found.visible)[6..], &known, 1e-9);
+    assert_eq!(flat(&found.visible)[..6], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    let many = case.broadcast_as((20_000, 6)).unwrap().contiguous().unwrap();
+    let drawn = Posterior::Sampled { sweeps: 20 }.infer(&machine, &many, &mut Rng::new(1)).unwrap();
+    let means = flat(&drawn.visible.mean(0).unwrap());
+    // Four standard errors of 20,000 draws.
+    let known = [0.220_049_359, 0.344_244_107, 0.540_537_517, 0.370_870_606];
+    assert_close("sampled", &means[6..], &known, 4.0 * 0.5 / 20_000f64.sqrt());
+}
+
+/// The gradient of the pseudo-likelihood is its derivative, of units of two states and of several.
+#[test]
+fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
+    let machine = |units: &str, states: usize| {
+        let couplings = vec![lateral(0, 6, &numbers(4, 15, 0.8), states)];
+        Machine::new(vec![layer(units, &numbers(6, 6, 0.5))], couplings).unwrap()
+    };
+    for (units, states) in [("bernoulli:6", 1), ("spin:6", 1), ("potts(3):2", 3)] {
+        let machine = machine(units, states);
+        let positive = phase(&machine, 8, 3);
+        let negative = PseudoLikelihood.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+        let gradient = Gradient::of(Averages::of(&machine, &positive).unwrap(), negative).unwrap();
+        let objective = PseudoLikelihood::log_likelihoods(&machine, &positive.visible).unwrap();
+        let expected = derivatives(&machine, &objective.mean_all().unwrap());
+        for (found, expected) in tensors(&machine, &gradient).iter().zip(&expected) {
+            assert_close(units, found, expected, 1e-12);
+        }
+    }
+    let refused = PseudoLikelihood.averages(
+        &machines().remove(1).1,
+        &phase(&machines().remove(1).1, 2, 1),
+        &mut Rng::new(0),
+    );
+    assert!(refused.unwrap_err().to_string().contains("no hidden units"));
+}
+
+fn centred(machine: &dyn Boltzmann, cases: &Tensor) -> Gradient {
+    let positive = Phase::of(machine, cases).unwrap();
+    let negative = Exact.averages(machine, &positive, &mut Rng::new(0)).unwrap();
+    let gradient = Gradient::of(Averages::of(machine, &positive).unwrap(), negative).unwrap();
+    Centre::new(0.0).apply(gradient, machine, &positive).unwrap()
+}
+
+/// A machine of two layers is a restricted one: the centred gradient is the same by both ways.
+#[test]
+fn centring_a_machine_of_two_layers_is_centring_a_restricted_one() {
+    let cases = Tensor::new(&[[1f64, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]], &CPU).unwrap();
+    let units = Units::bernoulli(3);
+    let rbm = Rbm::new(&units, &Units::bernoulli(2), DType::F64, &CPU).unwrap();
+    Init::default().apply(&rbm, &cases, &mut Rng::new(1)).unwrap();
+    let weights = Var::from_tensor(&rbm.weights().as_detached_tensor()).unwrap();
+    let couplings = vec![Coupling::Dense { layers: [0, 1], weights }];
+    let layers = vec![rbm.visible().try_clone().unwrap(), rbm.hidden().try_clone().unwrap()];
+    let machine = Machine::new(layers, couplings).unwrap();
+    let [found, expected] = [&machine as &dyn Boltzmann, &rbm]
+        .map(|machine| centred(machine, &cases).tensors(machine).unwrap());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_close("centred", &flat(found), &flat(expected), 1e-12);
+    }
+}
+
+/// Which of its two values a unit calls 1 changes nothing that a machine with lateral couplings learns by the centred gradient.
+#[test]
+fn centring_does_not_depend_on_what_is_called_one() {
+    let (n, bias, upper) = (4, numbers(51, 4, 0.5), numbers(52, 6, 0.8));
+    let machine = Machine::new(vec![layer("bernoulli:4", &bias)], vec![lateral(0, n, &upper, 1)]);
+    let machine = machine.unwrap();
+    let weights = flat(machine.coupling_weights()[0]);
+    // Unit 0 the other way round.
+    let sign = |i: usize, j: usize| if (i == 0) != (j == 0) { -1.0 } else { 1.0 };
+    let turned: Vec<f64> = (0..n * n).map(|at| sign(at / n, at % n) * weights[at]).collect();
+    let other: Vec<f64> =
+        (0..n).map(|i| if i == 0 { -bias[0] } else { bias[i] + weights[i] }).collect();
+    let couplings = vec![Coupling::Lateral { layer: 0, weights: matrix(turned, n, n) }];
+    let flipped = Machine::new(vec![layer("bernoulli:4", &other)], couplings).unwrap();
+    let rows = [[1f64, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0]];
+    let cases = Tensor::new(&rows, &CPU).unwrap();
+    let turned_rows = rows.map(|row| [1.0 - row[0], row[1], row[2], row[3]]);
+    let turned_cases = Tensor::new(&turned_rows, &CPU).unwrap();
+    let step = tensors(&machine, &centred(&machine, &cases));
+    let turned_step = tensors(&flipped, &centred(&flipped, &turned_cases));
+    let expected: Vec<f64> = (0..n * n).map(|at| sign(at / n, at % n) * step[0][at]).collect();
+    assert_close("weights", &turned_step[0], &expected, 1e-12);
+    let expected: Vec<f64> =
+        (0..n).map(|i| if i == 0 { -step[1][0] } else { step[1][i] + step[0][i] }).collect();
+    assert_close("biases", &turned_step[1], &expected, 1e-12);
+}
+
+/// Couplings outside a mask are not learned, and a machine that has some is refused.
+#[test]
+fn masks_hold_couplings_at_zero() {
+    let machine = || {
+        let couplings = vec![lateral(0, 4, &[0.5, 0.0, 0.0, 0.4, 0.0, 0.3], 1)];
+        Machine::new(vec![layer("bernoulli:4", &[0.0; 4])], couplings).unwrap()
+    };
+    let mask = |pairs: &[(usize, usize)]| {
+        let is = |i, j| pairs.contains(&(i, j)) || pairs.contains(&(j, i));
+        let cells = (0..16).map(|at| f64::from(u8::from(is(at / 4, at % 4))));
+        Tensor::from_vec(cells.collect::<Vec<_>>(), (4, 4), &CPU).unwrap()
+    };
+    let chain = mask(&[(0, 1), (1, 2), (2, 3)]);
+    let masked = machine().with_mask(0, &chain).unwrap();
+    let gradient = tensors(&masked, &centred(&masked, &phase(&masked, 5, 2).visible));
+    for (at, (gradient, mask)) in gradient[0].iter().zip(flat(&chain)).enumerate() {
+        assert_eq!(*gradient != 0.0, mask != 0.0, "{at}");
+    }
+    assert!(machine().with_mask(0, &mask(&[(0, 1), (1, 2)])).is_err());
+    assert!(machine().with_mask(1, &chain).is_err());
+}
