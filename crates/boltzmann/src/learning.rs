@@ -253,7 +253,7 @@ impl Learner {
             );
         }
         let is_rate = learning_rate > 0.0 && learning_rate.is_finite();
-        if !is_rate || !(0.0..1.0).contains(&momentum) || !(l2 >= 0.0 && l2.is_finite()) {
+        if !(is_rate && (0.0..1.0).contains(&momentum) && l2 >= 0.0 && l2.is_finite()) {
             return refused(
                 "learning",
                 "a rate above 0, a momentum of at least 0 and below 1, and a decay of at least 0",
