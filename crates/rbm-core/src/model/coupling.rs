@@ -1,13 +1,11 @@
 //! Couplings: terms of −E that are linear in each unit that takes part, so that what a unit hears is a derivative.
-//!
-//! Units of one layer that are coupled with each other are drawn one by one, each given all others as they are by then.
 
-use candle_core::{DType, Device, Tensor, Var};
-use rayon::prelude::*;
+use candle_core::{Tensor, Var};
 
+use crate::ops::LateralUnit;
 use crate::ops::device::to_host;
 use crate::units::{States, Support};
-use crate::{Error, Layer, Result, Rng, ops, stats};
+use crate::{Error, Layer, Result, ops};
 
 /// What couples units of one layer or of two. Layers are numbered in the order of the machine.
 #[derive(Debug)]
@@ -159,111 +157,24 @@ fn no_lateral(layer: &dyn Layer) -> Error {
     Error::invalid("a lateral coupling", expected, layer.units().to_string())
 }
 
-/// Units of a layer that are coupled with each other.
-#[derive(Debug, Clone, Copy)]
-pub struct LateralUnits<'a> {
-    /// W, `(width, width)`, symmetric, zero within a unit.
-    pub weights: &'a Tensor,
-    /// Their biases, `(width,)`.
-    pub bias: &'a Tensor,
-    /// What each unit can be.
-    pub support: &'a [Support],
-    /// 1 where a unit is drawn, 0 where it is held, `(rows, width)`; all are drawn where there is nothing.
-    pub free: Option<&'a Tensor>,
-}
-
-/// `x` `(rows, width)` after every unit has been drawn once, in the order of the columns, from p(x_i | inputs, all others) at
-/// the inverse temperature of its row (Geman and Geman 1984). `inputs` `(rows, width)` is what others say, tempered already;
-/// `betas`, one a row, temper W alone. The arithmetic is that of `f64` on the host, whatever the type and the device.
+/// The units of `support`, one by one.
 ///
 /// # Errors
 ///
-/// When shapes do not fit, and for units that share draws.
-pub fn lateral_sweep(
-    x: &Tensor,
-    inputs: &Tensor,
-    betas: &[f64],
-    units: LateralUnits,
-    rng: &mut Rng,
-) -> Result<Tensor> {
-    let (rows, width) = x.dims2()?;
-    let fits = inputs.dims() == [rows, width]
-        && units.weights.dims() == [width, width]
-        && units.bias.dims() == [width]
-        && betas.len() == rows;
-    if !fits {
-        let found = format!("{:?}, {:?}", inputs.dims(), units.weights.dims());
-        let expected = format!("inputs ({rows}, {width}) and weights ({width}, {width})");
-        return Err(Error::invalid("coupled units", expected, found));
-    }
-    if units.support.iter().any(|support| matches!(support.states, States::Draws(_))) {
-        let expected = "units that are drawn one by one";
-        return Err(Error::invalid("coupled units", expected, "units that share draws"));
-    }
-    let host = |x: &Tensor| -> Result<Vec<f64>> {
-        Ok(to_host(&x.detach())?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-    };
-    let weights = to_host(&units.weights.detach())?.to_dtype(DType::F64)?.contiguous()?;
-    let mut values = host(x)?;
-    let state = Tensor::from_slice(&values, (rows, width), &Device::Cpu)?;
-    let (said, weights) = (host(&ops::product(&state, &weights)?)?, host(&weights)?);
-    let (inputs, bias) = (host(inputs)?, host(units.bias)?);
-    let free = units.free.map(host).transpose()?;
-    let chance = host(&ops::uniform((rows, width), DType::F64, &Device::Cpu, rng)?)?;
-    values.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, values)| {
-        let (start, beta) = (row * width, betas[row]);
-        let field = (0..width).map(|j| inputs[start + j] + bias[j] + beta * said[start + j]);
-        let mut row = LateralRow { values, field: field.collect(), weights: &weights, beta };
-        let free = free.as_ref().map(|free| &free[start..start + width]);
-        for support in units.support {
-            row.draw(support, &chance[start..start + width], free);
-        }
-    });
-    let drawn = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
-    Ok(drawn.to_dtype(x.dtype())?.to_device(x.device())?)
-}
-
-/// One configuration, and what each of its columns is told by everything else.
-struct LateralRow<'a> {
-    values: &'a mut [f64],
-    field: Vec<f64>,
-    weights: &'a [f64],
-    beta: f64,
-}
-
-impl LateralRow<'_> {
-    fn draw(&mut self, support: &Support, chance: &[f64], free: Option<&[f64]>) {
-        let is_free = |column: usize| free.is_none_or(|free| free[column] != 0.0);
-        match &support.states {
-            States::Values(values) => {
-                for column in support.columns.clone().filter(|column| is_free(*column)) {
-                    let field = self.field[column];
-                    let logits = values.iter().map(|(value, ways)| field * value + ways);
-                    let drawn = stats::categorical(logits, chance[column]);
-                    self.set(column, values[drawn].0);
-                }
+/// For units that share draws.
+pub(super) fn one_by_one(support: &[Support]) -> Result<Vec<LateralUnit<'_>>> {
+    let mut units = Vec::new();
+    for Support { columns, states } in support {
+        let (states, values): (usize, &[_]) = match states {
+            States::Values(values) => (1, values),
+            States::OneOf(states) => ((*states).max(1), &[]),
+            States::Draws(_) => {
+                let expected = "units that are drawn one by one";
+                return Err(Error::invalid("coupled units", expected, "units that share draws"));
             }
-            States::OneOf(states) => {
-                let sites = support.columns.clone().step_by((*states).max(1));
-                for first in sites.filter(|first| is_free(*first)) {
-                    let logits = self.field[first..first + states].iter().copied();
-                    let drawn = first + stats::categorical(logits, chance[first]);
-                    for column in first..first + states {
-                        self.set(column, f64::from(u8::from(column == drawn)));
-                    }
-                }
-            }
-            States::Draws(_) => {}
-        }
+        };
+        let first = columns.clone().step_by(states);
+        units.extend(first.map(|first| LateralUnit { columns: first..first + states, values }));
     }
-
-    fn set(&mut self, column: usize, value: f64) {
-        let change = self.beta * (value - self.values[column]);
-        if value == self.values[column] {
-            return;
-        }
-        self.values[column] = value;
-        let weights = &self.weights[column * self.field.len()..][..self.field.len()];
-        self.field.iter_mut().zip(weights).for_each(|(field, weight)| *field += change * weight);
-    }
+    Ok(units)
 }

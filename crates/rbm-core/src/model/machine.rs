@@ -9,7 +9,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::boltzmann::keep_held;
-use super::coupling::{LateralUnits, lateral_sweep};
+use super::coupling::one_by_one;
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
 use crate::ops::device::to_host;
 use crate::units::{Concat, NoUnits};
@@ -315,9 +315,9 @@ impl Machine {
                         None => vec![1.0; inputs.dim(0)?],
                     };
                     let (bias, support) = (units.bias()?, discrete.support());
-                    let free = free.as_ref();
-                    let coupled = LateralUnits { weights, bias: &bias, support: &support, free };
-                    lateral_sweep(&now[layer], &inputs, &betas, coupled, rng)?
+                    let (free, units) = (free.as_ref(), one_by_one(&support)?);
+                    let lateral = ops::Lateral { weights, bias: &bias, units, free };
+                    ops::lateral_sweep(&now[layer], &inputs, &betas, &lateral, rng)?
                 }
                 _ => units.sample(&inputs, rng)?,
             };
