@@ -22,6 +22,9 @@ pub(super) const PANEL: usize = PIECE;
 /// Columns a unit from which on adding up the picked rows is faster than the dense product. Measured (docs/design/boltzmann.md).
 const GATHERED: usize = 3;
 
+/// Rows of a packed panel that all chains of a group go through before the next ones: 20 KiB of `f32` stay in the first cache.
+const IN_CACHE: usize = 80;
+
 /// A chain in each lane.
 pub(super) type Lanes<T> = [T; LANES];
 
@@ -274,6 +277,7 @@ impl<T: Real> Sweep<'_, T> {
         Buffers {
             rows: vec![T::default(); LANES * widest],
             told: vec![none; widest],
+            sums: vec![[T::default(); PIECE]; LANES],
             field: vec![none; widest],
             logits: vec![none; states],
         }
@@ -308,7 +312,7 @@ impl<T: Real> Sweep<'_, T> {
     fn tell(&self, at: usize, chains: &Chains<T>, buffers: &mut Buffers<T>) {
         let columns = &self.panels[at].columns;
         let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
-        let Buffers { rows: buffer, told, field, .. } = buffers;
+        let Buffers { rows: buffer, told, sums, field, .. } = buffers;
         let by_rows = &mut buffer[..chains.rows * of];
         for (row, out) in by_rows.chunks_exact_mut(of).enumerate() {
             let inputs = &chains.inputs[row * self.width + columns.start..][..of];
@@ -327,14 +331,19 @@ impl<T: Real> Sweep<'_, T> {
         };
         let (sites, pitch) = (self.units.len(), packed.pitch);
         let weights = &packed.weights[at * self.width * pitch..][..self.width * pitch];
-        for (row, out) in by_rows.chunks_exact_mut(of).enumerate() {
-            let columns = &picked[row * sites..][..sites];
-            for (piece, out) in out.chunks_mut(PIECE).enumerate() {
-                let mut sums = [T::default(); PIECE];
-                let picked = NonzeroRow { columns, values: &[] };
-                add_rows(&mut sums, picked, weights, pitch, piece * PIECE);
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out += chains.betas[row] * sum;
+        let together = (IN_CACHE * sites / self.width).max(1);
+        for piece in (0..of).step_by(PIECE) {
+            sums.fill([T::default(); PIECE]);
+            for start in (0..sites).step_by(together) {
+                let end = sites.min(start + together);
+                for (row, sums) in sums[..chains.rows].iter_mut().enumerate() {
+                    let columns = &picked[row * sites + start..row * sites + end];
+                    add_rows(sums, NonzeroRow { columns, values: &[] }, weights, pitch, piece);
+                }
+            }
+            for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&**sums).zip(chains.betas) {
+                for (out, sum) in out[piece..].iter_mut().zip(sums) {
+                    *out += beta * *sum;
                 }
             }
         }
@@ -430,6 +439,8 @@ struct Buffers<T> {
     /// Row by row.
     rows: Vec<T>,
     told: Vec<Lanes<T>>,
+    /// A piece of what is said to each chain.
+    sums: Vec<[T; PIECE]>,
     /// What each column is told by everything else.
     field: Vec<Lanes<T>>,
     logits: Vec<Lanes<T>>,
