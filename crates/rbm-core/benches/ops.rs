@@ -126,7 +126,8 @@ fn products(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
 
 /// Units that are all coupled with each other: a sweep of so many chains, beside the dense product that it cannot do without.
 fn coupled(criterion: &mut Criterion) -> Result<()> {
-    for (units, chains) in [(Units::Potts { sites: 136, states: 5 }, 2000), (Units::Spin { size: 1000 }, 64)]
+    for (units, chains) in
+        [(Units::Potts { sites: 136, states: 5 }, 2000), (Units::Spin { size: 1000 }, 64)]
     {
         let (width, mut rng) = (units.width(), Rng::new(3));
         let w = ops::normal((width, width), DType::F32, &Device::Cpu, &mut rng)?;

@@ -31,7 +31,7 @@ pub(crate) struct Neighbours<'a> {
 /// Whether products with the whole matrix are faster, for so many pairs of so many units. Measured (docs/design/boltzmann.md).
 pub(crate) fn is_dense(units: usize, pairs: usize) -> bool {
     const LEAST: usize = 2 * PANEL;
-    const SHARE: f64 = 0.3;
+    const SHARE: f64 = 0.75;
     units >= LEAST && pairs as f64 >= SHARE * 0.5 * (units * (units - 1)) as f64
 }
 
