@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_boltzmann::{Graph, MarkovField, read_evidence};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Missing, ReadOptions, load};
 use candle_dbn::import::{TensorNames, pytorch, rbms, sklearn};
@@ -26,7 +27,7 @@ const MIB: usize = 1 << 20;
 /// Deflate makes at most so many bytes of one.
 const DEFLATED: usize = 1032;
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "idx", file: "train-images-idx3-ubyte", read: idx, a_byte: 32, always: 4 * MIB },
     Target { name: "npy", file: "x.npy", read: dataset, a_byte: 64, always: 8 * MIB },
     Target { name: "npz", file: "x.npz", read: npz, a_byte: 2 * 4 * DEFLATED, always: 16 * MIB },
@@ -54,6 +55,8 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "hdf5", file: "x.h5", read: hdf5, a_byte: 64, always: 256 * MIB },
     Target { name: "hub", file: "answer.json", read: hub, a_byte: 256, always: 4 * MIB },
     Target { name: "parquet", file: "x.parquet", read: parquet, a_byte: 2048, always: 288 * MIB },
+    Target { name: "graph", file: "x.graph", read: graph, a_byte: 1024, always: 16 * MIB },
+    Target { name: "uai", file: "x.uai", read: uai, a_byte: 1024, always: 16 * MIB },
 ];
 
 impl Target {
@@ -162,4 +165,17 @@ fn hub(path: &Path) -> Result<()> {
 fn parquet(path: &Path) -> Result<()> {
     candle_dbn::data::parquet::read(path)?;
     dataset(path)
+}
+
+/// Graphs for max-cut, Matrix Market, problems in JSON, and the parameters of adabmDCA: told apart by how they begin.
+fn graph(path: &Path) -> Result<()> {
+    Graph::read(path).map(drop)
+}
+
+/// A Markov field; what is none may be the evidence beside one.
+fn uai(path: &Path) -> Result<()> {
+    match MarkovField::is_in(path) {
+        true => MarkovField::read(path).map(drop),
+        false => read_evidence(path).map(drop),
+    }
 }

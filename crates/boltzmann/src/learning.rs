@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::positive::Posterior;
 use rbm_core::learning::schedule::{Curve, Schedule};
@@ -29,6 +29,7 @@ use rbm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Graph;
+pub use crate::shape::Shape;
 
 /// The most configurations that are counted one by one.
 const MOST_COUNTED: u64 = 1 << 16;
@@ -37,22 +38,6 @@ const MEASURED: usize = 1000;
 const MODEL: &str = "boltzmann";
 /// What stands before the names of what a training remembers.
 const MEMORY: &str = "memory";
-
-/// The layers and couplings of a machine that learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shape {
-    /// The units of the data: Bernoulli, spin or Potts.
-    pub visible: Units,
-    /// Hidden units, or none.
-    pub hidden: Option<Units>,
-    /// Whether visible units are coupled with each other.
-    pub couples_visible: bool,
-    /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub edges: Option<Vec<[u32; 2]>>,
-    /// Whether hidden units are coupled with each other.
-    pub couples_hidden: bool,
-}
 
 /// Where the machine's own averages come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,99 +124,6 @@ struct MachineRecord {
     /// Mini-batches done in the epoch.
     #[serde(default)]
     batch: usize,
-}
-
-impl Shape {
-    /// A machine of this shape without couplings or biases, on the CPU.
-    ///
-    /// # Errors
-    ///
-    /// For units of other kinds, and where nothing couples anything.
-    pub fn machine(&self) -> Result<Machine> {
-        let layers: Vec<&Units> =
-            [Some(&self.visible), self.hidden.as_ref()].into_iter().flatten().collect();
-        for units in &layers {
-            if !matches!(units, Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. })
-            {
-                let expected = "Bernoulli, spin or Potts units";
-                return Err(Error::invalid(
-                    "a Boltzmann machine that learns",
-                    expected,
-                    units.to_string(),
-                ));
-            }
-        }
-        let zeros =
-            |rows: usize, columns: usize| Var::zeros((rows, columns), DType::F32, &Device::Cpu);
-        let mut couplings = Vec::new();
-        if let Some(hidden) = &self.hidden {
-            let weights = zeros(self.visible.width(), hidden.width())?;
-            couplings.push(Coupling::Dense { layers: [0, 1], weights });
-        }
-        for (layer, units) in layers.iter().enumerate() {
-            let is_coupled = if layer == 0 { self.couples_visible } else { self.couples_hidden };
-            if is_coupled {
-                let weights = zeros(units.width(), units.width())?;
-                couplings.push(Coupling::Lateral { layer, weights });
-            }
-        }
-        if couplings.is_empty() {
-            return Err(Error::invalid("a Boltzmann machine", "couplings among its units", "none"));
-        }
-        let build = |units: &&Units| units.build(DType::F32, &Device::Cpu);
-        let machine = Machine::new(layers.iter().map(build).collect::<Result<_>>()?, couplings)?;
-        self.masked(machine)
-    }
-
-    /// `machine` with visible couplings between the pairs of `edges` alone.
-    fn masked(&self, machine: Machine) -> Result<Machine> {
-        match &self.edges {
-            Some(edges) if self.couples_visible => {
-                check_edges(edges, sites_of(&self.visible).0)?;
-                machine.with_mask(0, &mask_of(edges, &self.visible)?)
-            }
-            _ => Ok(machine),
-        }
-    }
-
-    /// Whether hidden units must be drawn given the data, because they are coupled with each other.
-    pub(crate) fn draws_hidden(&self) -> bool {
-        self.hidden.is_some() && self.couples_hidden
-    }
-}
-
-/// How many units there are that are drawn one by one, and the columns of each.
-fn sites_of(units: &Units) -> (usize, usize) {
-    match units {
-        Units::Potts { sites, states } => (*sites, (*states).max(1)),
-        units => (units.width(), 1),
-    }
-}
-
-/// Errors unless these are pairs of different units below `count`.
-fn check_edges(edges: &[[u32; 2]], count: usize) -> Result<()> {
-    match edges.iter().find(|[a, b]| a == b || a.max(b) >= &(count as u32)) {
-        None => Ok(()),
-        Some([a, b]) => {
-            let expected = format!("two different units below {count}");
-            Err(Error::invalid("a pair of coupled units", expected, format!("{a} and {b}")))
-        }
-    }
-}
-
-/// 1 where visible columns may be coupled, `(visible, visible)`.
-fn mask_of(edges: &[[u32; 2]], visible: &Units) -> Result<Tensor> {
-    let (sites, states) = sites_of(visible);
-    let width = sites * states;
-    let mut cells = vec![0f32; width * width];
-    for [a, b] in edges {
-        for (a, b) in [(*a as usize, *b as usize), (*b as usize, *a as usize)] {
-            for column in a * states..(a + 1) * states {
-                cells[column * width + b * states..][..states].fill(1.0);
-            }
-        }
-    }
-    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?)
 }
 
 impl Learner {
@@ -451,17 +343,13 @@ impl Learner {
         for (layer, _) in self.machine.layers() {
             fields.extend(host(&layer.bias()?)?);
         }
-        let offsets = [0, self.shape.visible.width()];
+        let offsets = [0, self.shape.visible.width() as u32];
         let (mut edges, mut couplings) = (Vec::new(), Vec::new());
         for coupling in self.machine.couplings() {
             let [a, b] = coupling.layers();
-            let (_, columns) = coupling.weights().dims2()?;
-            for (at, weight) in host(coupling.weights())?.into_iter().enumerate() {
-                let (i, j) = (at / columns, at % columns);
-                if weight != 0.0 && (a != b || i < j) {
-                    edges.push([(offsets[a] + i) as u32, (offsets[b] + j) as u32]);
-                    couplings.push(weight);
-                }
+            for ([i, j], weight) in coupling.pairs()? {
+                edges.push([offsets[a] + i, offsets[b] + j]);
+                couplings.push(weight);
             }
         }
         Ok(Graph { units, edges, couplings, fields, shape: None })

@@ -16,6 +16,7 @@ pub mod learning;
 mod likelihood;
 mod named;
 mod observables;
+mod shape;
 mod uai;
 
 pub use elimination::Mode;

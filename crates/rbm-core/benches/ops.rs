@@ -4,14 +4,19 @@
 
 mod common;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use common::{BATCH, HIDDEN, VISIBLE, Warm};
 use criterion::Criterion;
+use rbm_core::model::{BinaryGraph, Boltzmann, Coupling, Machine};
 use rbm_core::ops::{self, Ascent, Outer};
-use rbm_core::{Result, Rng};
+use rbm_core::sampling::GraphChains;
+use rbm_core::{Result, Rng, Units};
 
 /// Fractions of ones of the left operand of products.
 const DENSITIES: [f64; 5] = [0.05, 0.13, 0.2, 0.3, 0.5];
+
+/// Shares of all pairs of units that are coupled.
+const GRAPHS: [f64; 5] = [0.1, 0.2, 0.28, 0.32, 1.0];
 
 /// A product of `(batch, visible)` zeros and ones and `(visible, hidden)` weights.
 type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
@@ -119,6 +124,52 @@ fn products(criterion: &mut Criterion, warm: &Warm) -> Result<()> {
     Ok(())
 }
 
+/// Units that are all coupled with each other: a sweep of so many chains, beside the dense product that it cannot do without.
+fn coupled(criterion: &mut Criterion) -> Result<()> {
+    for (units, chains) in
+        [(Units::Potts { sites: 136, states: 5 }, 2000), (Units::Spin { size: 1000 }, 64)]
+    {
+        let (width, mut rng) = (units.width(), Rng::new(3));
+        let w = ops::normal((width, width), DType::F32, &Device::Cpu, &mut rng)?;
+        let w = ((&w + w.t()?)? * (0.5 / (width as f64).sqrt()))?;
+        let states = if let Units::Potts { states, .. } = units { states } else { 1 };
+        let apart = (0..width * width).map(|at| (at / width / states != at % width / states) as u8);
+        let apart = Tensor::from_iter(apart, &Device::Cpu)?.to_dtype(DType::F32)?;
+        let weights = Var::from_tensor(&(w * apart.reshape((width, width))?)?)?;
+        let layer = units.build(DType::F32, &Device::Cpu)?;
+        let coupling = Coupling::Lateral { layer: 0, weights: weights.clone() };
+        let machine = Machine::new(vec![layer], vec![coupling])?;
+        let none = Tensor::zeros((chains, 0), DType::F32, &Device::Cpu)?;
+        let inputs = Tensor::zeros((chains, width), DType::F32, &Device::Cpu)?;
+        let mut x = machine.rest().sample(&inputs, &mut rng)?;
+        let name = format!("{chains}x{width}");
+        bench(criterion, &format!("coupled-product/{name}"), || Ok(x.matmul(&weights)?));
+        bench(criterion, &format!("coupled-sweep/{name}"), || {
+            x = machine.draw_rest(Some(&x), &none, None, &mut rng)?;
+            Ok(())
+        });
+    }
+    // Spins on graphs: of each share of their pairs.
+    let units = 1000;
+    for share in GRAPHS {
+        let mut rng = Rng::new(4);
+        let chance = ops::uniform((units, units), DType::F64, &Device::Cpu, &mut rng)?;
+        let chance = chance.to_vec2::<f64>()?;
+        let pairs = (0..units).flat_map(|i| (i + 1..units).map(move |j| [i, j]));
+        let pairs: Vec<_> = pairs.filter(|[i, j]| chance[*i][*j] < share).collect();
+        let weights: Vec<_> = pairs.iter().map(|[i, j]| chance[*j][*i] - 0.5).collect();
+        let pairs: Vec<_> = pairs.iter().map(|pair| pair.map(|unit| unit as u32)).collect();
+        let graph = BinaryGraph::new(&pairs, &weights, &vec![0.0; units], -1.0)?;
+        let mut chains = GraphChains::evenly(&graph, 64, &mut rng)?;
+        let name = format!("graph-sweeps/64x{units}/{:.0}%", 100.0 * share);
+        bench(criterion, &name, || {
+            chains.sweep(&[0.1; 10], &mut rng);
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     ops::device::settle()?;
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
@@ -127,6 +178,7 @@ fn main() -> Result<()> {
     units(&mut criterion, &warm)?;
     weights(&mut criterion, &warm)?;
     products(&mut criterion, &warm)?;
+    coupled(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }

@@ -405,3 +405,141 @@ fn units_of_one_layer_are_drawn_given_those_that_are_held() {
         close(*found, known, 4.0 * ((1.0 - known * known) / count as f64).sqrt());
     }
 }
+
+/// All configurations of `units` two-valued units; unit 0 is the lowest bit of a row's number.
+fn all_configurations(units: u32, low: f64) -> Tensor {
+    let value = |row: u32, unit: u32| if row >> unit & 1 == 1 { 1.0 } else { low };
+    let all = (0..1 << units).map(|row| (0..units).map(|unit| value(row, unit)).collect());
+    Tensor::new(all.collect::<Vec<Vec<f64>>>(), &CPU).unwrap()
+}
+
+/// −E of each configuration of a machine that sums nothing out, `(rows,)`. Differentiable.
+fn log_weights(machine: &Machine, rows: &Tensor) -> Tensor {
+    let none = Tensor::zeros((rows.dim(0).unwrap(), 0), DType::F64, &CPU).unwrap();
+    machine.energy(rows, &none).unwrap().neg().unwrap()
+}
+
+/// The exact mean log-likelihood of the visible configurations 21 and 42 and its derivatives, by candle's differentiation.
+#[test]
+fn the_gradient_of_the_likelihood_is_exact() {
+    let machine = with_hidden();
+    let all = all_configurations(10, 0.0);
+    let weights = log_weights(&machine, &all);
+    let log_z = weights.log_sum_exp(0).unwrap();
+    let of = |visible: u32| {
+        let rows = (0..16).map(|hidden| visible + (hidden << 6));
+        let rows = Tensor::new(rows.collect::<Vec<u32>>(), &CPU).unwrap();
+        weights.index_select(&rows, 0).unwrap().log_sum_exp(0).unwrap()
+    };
+    let mean = ((((of(21) + of(42)).unwrap() / 2.0).unwrap()) - log_z).unwrap();
+    close(mean.to_scalar().unwrap(), -4.7328484465, 1e-9);
+    let gradients = mean.backward().unwrap();
+    let parameter = |name: &str| {
+        let parameters = machine.parameters();
+        parameters.iter().find(|(found, _)| found == name).map(|(_, var)| (*var).clone()).unwrap()
+    };
+    let matrix = |name: &str| gradients.get(&parameter(name)).unwrap().to_vec2::<f64>().unwrap();
+    let vector = |name: &str| gradients.get(&parameter(name)).unwrap().to_vec1::<f64>().unwrap();
+    close(matrix("couplings.0.weight")[0][0], -0.0830212663, 1e-9);
+    // A lateral weight stands in the matrix twice.
+    let [v, u] = ["couplings.1.weight", "couplings.2.weight"].map(matrix);
+    close(v[0][1] + v[1][0], -0.2939177749, 1e-9);
+    close(u[0][1] + u[1][0], -0.0393918406, 1e-9);
+    close(vector("layers.0.bias")[0], -0.1351221593, 1e-9);
+    close(vector("layers.1.bias")[0], -0.0188229236, 1e-9);
+}
+
+/// A machine whose parameters are β times those of `machine`: β·E.
+fn scaled(machine: fn() -> Machine, beta: f64) -> Machine {
+    let machine = machine();
+    for (_, var) in machine.parameters() {
+        var.set(&(var.as_tensor() * beta).unwrap()).unwrap();
+    }
+    machine
+}
+
+/// ⟨E⟩ at the inverse temperature β is −∂log Z/∂β: the sum over all configurations beside the difference quotient.
+#[test]
+fn energies_are_derivatives_of_log_z() {
+    let machines: [(fn() -> Machine, f64); 3] =
+        [(|| ten("bernoulli"), 0.0), (|| ten("spin"), -1.0), (with_hidden, 0.0)];
+    for (machine, low) in machines {
+        let all = all_configurations(10, low);
+        for beta in [0.5, 1.0, 2.0] {
+            let log_p = log_weights(&machine(), &all);
+            let share = shares(&(&log_p * beta).unwrap());
+            let mean = -(share * log_p).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+            let step = 1e-4;
+            let log_z = |beta: f64| log_partition(&scaled(machine, beta)).unwrap();
+            close(-(log_z(beta + step) - log_z(beta - step)) / (2.0 * step), mean, 1e-6);
+        }
+    }
+    let log_p = log_weights(&ten("bernoulli"), &all_configurations(10, 0.0));
+    let share = shares(&log_p);
+    let mean = -(share * log_p).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+    close(mean, -3.4125691219, 1e-9);
+}
+
+fn shares(log_weights: &Tensor) -> Tensor {
+    let log_z = log_weights.log_sum_exp(0).unwrap();
+    log_weights.broadcast_sub(&log_z).unwrap().exp().unwrap()
+}
+
+/// Units in another order, and a layer in two parts, are the same machine.
+#[test]
+fn neither_order_nor_layers_change_the_partition_function() {
+    let (weights, bias) = (symmetric(10, &numbers(1, 45, 1.0)), numbers(2, 10, 0.5));
+    for kind in ["bernoulli", "spin"] {
+        let log_z = log_partition(&ten(kind)).unwrap();
+        let order = [3u32, 9, 0, 7, 1, 8, 2, 6, 5, 4];
+        let places = Tensor::new(&order, &CPU).unwrap();
+        let turned = weights.index_select(&places, 0).unwrap().index_select(&places, 1).unwrap();
+        let turned_bias: Vec<f64> = order.iter().map(|unit| bias[*unit as usize]).collect();
+        let units = layer(&format!("{kind}:10"), &turned_bias);
+        let coupling = Coupling::Lateral { layer: 0, weights: Var::from_tensor(&turned).unwrap() };
+        let permuted = Machine::new(vec![units], vec![coupling]).unwrap();
+        close(log_partition(&permuted).unwrap(), log_z, 1e-10);
+        for first in [1, 4, 9] {
+            let second = 10 - first;
+            let block = |rows: (usize, usize), columns: (usize, usize)| {
+                let block = weights.narrow(0, rows.0, rows.1).unwrap();
+                let block = block.narrow(1, columns.0, columns.1).unwrap();
+                Var::from_tensor(&block.contiguous().unwrap()).unwrap()
+            };
+            let layers = vec![
+                layer(&format!("{kind}:{first}"), &bias[..first]),
+                layer(&format!("{kind}:{second}"), &bias[first..]),
+            ];
+            let (a, b) = ((0, first), (first, second));
+            let couplings = vec![
+                Coupling::Lateral { layer: 0, weights: block(a, a) },
+                Coupling::Dense { layers: [0, 1], weights: block(a, b) },
+                Coupling::Lateral { layer: 1, weights: block(b, b) },
+            ];
+            let split = Machine::new(layers, couplings).unwrap();
+            close(log_partition(&split).unwrap(), log_z, 1e-10);
+        }
+    }
+}
+
+/// Z is the sum over the values of a unit of Z without it, its couplings times the value added to the biases.
+#[test]
+fn a_unit_that_is_clamped_is_a_field() {
+    let (weights, bias) = (symmetric(10, &numbers(1, 45, 1.0)), numbers(2, 10, 0.5));
+    let weights = weights.to_vec2::<f64>().unwrap();
+    for (kind, low) in [("bernoulli", 0.0), ("spin", -1.0)] {
+        for clamped in [0, 4, 9] {
+            let others: Vec<usize> = (0..10).filter(|unit| *unit != clamped).collect();
+            let pairs = (0..9).flat_map(|i| (i + 1..9).map(move |j| (i, j)));
+            let upper: Vec<f64> = pairs.map(|(i, j)| weights[others[i]][others[j]]).collect();
+            let given = |value: f64| {
+                let told = |unit: &usize| bias[*unit] + value * weights[clamped][*unit];
+                let units =
+                    layer(&format!("{kind}:9"), &others.iter().map(told).collect::<Vec<_>>());
+                let without = Machine::new(vec![units], vec![lateral(0, 9, &upper)]).unwrap();
+                (log_partition(&without).unwrap() + value * bias[clamped]).exp()
+            };
+            close((given(low) + given(1.0)).ln(), log_partition(&ten(kind)).unwrap(), 1e-10);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use crate::ops::Neighbours;
+use crate::ops::{Neighbours, is_dense};
 use crate::{Error, Result};
 
 /// Units of two values, `low` and 1, coupled in pairs: E(x) = −Σ J_ij·x_i·x_j − Σ b_i·x_i. Made by
@@ -13,6 +13,8 @@ pub struct BinaryGraph {
     others: Vec<u32>,
     couplings: Vec<f32>,
     biases: Vec<f32>,
+    /// All couplings as a matrix, where most pairs of units are coupled.
+    matrix: Option<Vec<f32>>,
     low: f32,
     /// The column of each unit among those of the rest and then of the last colour.
     columns: Vec<u32>,
@@ -58,9 +60,18 @@ impl BinaryGraph {
                 *place += 1;
             }
         }
+        let matrix = is_dense(count, pairs.len()).then(|| {
+            let mut matrix = vec![0.0; count * count];
+            for (&[a, b], &coupling) in pairs.iter().zip(couplings) {
+                for (row, column) in [(a, b), (b, a)] {
+                    matrix[row as usize * count + column as usize] += coupling as f32;
+                }
+            }
+            matrix
+        });
         let biases = biases.iter().map(|bias| *bias as f32).collect();
         let columns = (0..count as u32).collect();
-        Ok(Self { starts, others, couplings: strengths, biases, low, columns })
+        Ok(Self { starts, others, couplings: strengths, biases, matrix, low, columns })
     }
 
     /// The same units, numbered otherwise among the columns of a machine.
@@ -99,8 +110,8 @@ impl BinaryGraph {
 
     /// The couplings and biases.
     pub(crate) fn neighbours(&self) -> Neighbours<'_> {
-        let Self { starts, others, couplings, biases, low, .. } = self;
-        Neighbours { starts, others, couplings, biases, low: *low }
+        let Self { starts, others, couplings, biases, matrix, low, .. } = self;
+        Neighbours { starts, others, couplings, biases, matrix: matrix.as_deref(), low: *low }
     }
 
     /// The neighbours of a unit, and the couplings to them.

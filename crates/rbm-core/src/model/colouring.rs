@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Units};
 
 /// A colour for each unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,23 @@ impl Colouring {
         }
         let count = colours.iter().max().map_or(0, |most| most + 1);
         Ok(Self { colours, count })
+    }
+
+    /// [`Colouring::greedy`] of the columns of `units` joined by `pairs`: the columns of a unit of several states have one colour.
+    pub(super) fn of_units(units: &Units, pairs: &[[u32; 2]]) -> Result<Self> {
+        let states = match units {
+            Units::Potts { states, .. } => (*states).max(1),
+            _ => 1,
+        };
+        if states == 1 {
+            return Self::greedy(units.width(), pairs);
+        }
+        let site = |column: u32| column / states as u32;
+        let sites = pairs.iter().map(|[a, b]| [site(*a).min(site(*b)), site(*a).max(site(*b))]);
+        let sites: Vec<_> = sites.collect::<BTreeSet<_>>().into_iter().collect();
+        let Self { colours, count } = Self::greedy(units.width() / states, &sites)?;
+        let colours = colours.iter().flat_map(|colour| std::iter::repeat_n(*colour, states));
+        Ok(Self { colours: colours.collect(), count })
     }
 
     /// Errors unless the units joined by `pairs` have different colours, and every colour below `count` has a unit.

@@ -1,13 +1,11 @@
 //! Couplings: terms of −E that are linear in each unit that takes part, so that what a unit hears is a derivative.
-//!
-//! Units of one layer that are coupled with each other are drawn one by one, each given all others as they are by then.
 
 use candle_core::{DType, Device, Tensor, Var};
-use rayon::prelude::*;
 
 use crate::ops::device::to_host;
+use crate::ops::{Ascent, LateralUnit, Outer, outer_sum};
 use crate::units::{States, Support};
-use crate::{Error, Layer, Result, Rng, ops, stats};
+use crate::{Error, Layer, Result, ops};
 
 /// What couples units of one layer or of two. Layers are numbered in the order of the machine.
 #[derive(Debug)]
@@ -101,6 +99,50 @@ impl Coupling {
         }
     }
 
+    /// ⟨∂(−E)/∂w⟩, `scale` times the sum over the rows of both layers `(rows, width)`. What is lateral is symmetric, and 0 where `between`
+    /// `(width, width)` is: W_ij and W_ji are one parameter.
+    pub(super) fn average(
+        &self,
+        [from, to]: [&Tensor; 2],
+        scale: f64,
+        between: Option<&Tensor>,
+    ) -> Result<Ascent> {
+        match self {
+            Self::Dense { .. } => Ok(vec![Outer::new(from, to, scale)?].into()),
+            Self::Lateral { .. } => {
+                let sum = outer_sum(&[Outer::new(from, to, 0.5 * scale)?])?;
+                let both = (&sum + sum.t()?)?;
+                Ok(match between {
+                    Some(between) => (both * between)?.into(),
+                    None => both.into(),
+                })
+            }
+            Self::Edges { columns: [a, b], .. } => {
+                let both = (from.index_select(a, 1)? * to.index_select(b, 1)?)?;
+                Ok((ops::sum_rows(&both.detach())? * scale)?.into())
+            }
+        }
+    }
+
+    /// Every pair of columns of both layers that is coupled, with its coupling; lateral pairs once, the lower column first.
+    ///
+    /// # Errors
+    ///
+    /// When the parameters cannot be read.
+    pub fn pairs(&self) -> Result<Vec<([u32; 2], f64)>> {
+        let weights: Vec<f64> =
+            to_host(&self.weights().as_detached_tensor())?.flatten_all()?.to_vec1()?;
+        if let Self::Edges { columns: [a, b], .. } = self {
+            let ends = a.to_vec1::<u32>()?.into_iter().zip(b.to_vec1::<u32>()?);
+            return Ok(ends.map(|(i, j)| [i, j]).zip(weights).collect());
+        }
+        let width = self.weights().dim(1)?.max(1);
+        let is_lateral = matches!(self, Self::Lateral { .. });
+        let pairs = weights.into_iter().enumerate();
+        let pairs = pairs.map(|(at, weight)| ([(at / width) as u32, (at % width) as u32], weight));
+        Ok(pairs.filter(|([i, j], weight)| *weight != 0.0 && (!is_lateral || i < j)).collect())
+    }
+
     /// Errors unless it fits `layers`.
     pub(super) fn check(&self, layers: &[Box<dyn Layer>]) -> Result<()> {
         let [a, b] = self.layers();
@@ -178,111 +220,40 @@ fn no_lateral(layer: &dyn Layer) -> Error {
     Error::invalid("a lateral coupling", expected, layer.units().to_string())
 }
 
-/// Units of a layer that are coupled with each other.
-#[derive(Debug, Clone, Copy)]
-pub struct LateralUnits<'a> {
-    /// W, `(width, width)`, symmetric, zero within a unit.
-    pub weights: &'a Tensor,
-    /// Their biases, `(width,)`.
-    pub bias: &'a Tensor,
-    /// What each unit can be.
-    pub support: &'a [Support],
-    /// 1 where a unit is drawn, 0 where it is held, `(rows, width)`; all are drawn where there is nothing.
-    pub free: Option<&'a Tensor>,
-}
-
-/// `x` `(rows, width)` after every unit has been drawn once, in the order of the columns, from p(x_i | inputs, all others) at
-/// the inverse temperature of its row (Geman and Geman 1984). `inputs` `(rows, width)` is what others say, tempered already;
-/// `betas`, one a row, temper W alone. The arithmetic is that of `f64` on the host, whatever the type and the device.
+/// The units of `support`, one by one.
 ///
 /// # Errors
 ///
-/// When shapes do not fit, and for units that share draws.
-pub fn lateral_sweep(
-    x: &Tensor,
-    inputs: &Tensor,
-    betas: &[f64],
-    units: LateralUnits,
-    rng: &mut Rng,
-) -> Result<Tensor> {
-    let (rows, width) = x.dims2()?;
-    let fits = inputs.dims() == [rows, width]
-        && units.weights.dims() == [width, width]
-        && units.bias.dims() == [width]
-        && betas.len() == rows;
-    if !fits {
-        let found = format!("{:?}, {:?}", inputs.dims(), units.weights.dims());
-        let expected = format!("inputs ({rows}, {width}) and weights ({width}, {width})");
-        return Err(Error::invalid("coupled units", expected, found));
+/// For units that share draws.
+pub(super) fn one_by_one(support: &[Support]) -> Result<Vec<LateralUnit<'_>>> {
+    let mut units = Vec::new();
+    for Support { columns, states } in support {
+        let (states, values): (usize, &[_]) = match states {
+            States::Values(values) => (1, values),
+            States::OneOf(states) => ((*states).max(1), &[]),
+            States::Draws(_) => {
+                let expected = "units that are drawn one by one";
+                return Err(Error::invalid("coupled units", expected, "units that share draws"));
+            }
+        };
+        let first = columns.clone().step_by(states);
+        units.extend(first.map(|first| LateralUnit { columns: first..first + states, values }));
     }
-    if units.support.iter().any(|support| matches!(support.states, States::Draws(_))) {
-        let expected = "units that are drawn one by one";
-        return Err(Error::invalid("coupled units", expected, "units that share draws"));
-    }
-    let host = |x: &Tensor| -> Result<Vec<f64>> {
-        Ok(to_host(&x.detach())?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-    };
-    let weights = to_host(&units.weights.detach())?.to_dtype(DType::F64)?.contiguous()?;
-    let mut values = host(x)?;
-    let state = Tensor::from_slice(&values, (rows, width), &Device::Cpu)?;
-    let (said, weights) = (host(&ops::product(&state, &weights)?)?, host(&weights)?);
-    let (inputs, bias) = (host(inputs)?, host(units.bias)?);
-    let free = units.free.map(host).transpose()?;
-    let chance = host(&ops::uniform((rows, width), DType::F64, &Device::Cpu, rng)?)?;
-    values.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, values)| {
-        let (start, beta) = (row * width, betas[row]);
-        let field = (0..width).map(|j| inputs[start + j] + bias[j] + beta * said[start + j]);
-        let mut row = LateralRow { values, field: field.collect(), weights: &weights, beta };
-        let free = free.as_ref().map(|free| &free[start..start + width]);
-        for support in units.support {
-            row.draw(support, &chance[start..start + width], free);
-        }
-    });
-    let drawn = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
-    Ok(drawn.to_dtype(x.dtype())?.to_device(x.device())?)
+    Ok(units)
 }
 
-/// One configuration, and what each of its columns is told by everything else.
-struct LateralRow<'a> {
-    values: &'a mut [f64],
-    field: Vec<f64>,
-    weights: &'a [f64],
-    beta: f64,
+/// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
+pub(super) fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) -> Result<Tensor> {
+    let width = layer.units().width();
+    let support = layer.discrete().map(|discrete| discrete.support()).unwrap_or_default();
+    let units = first_columns(width, &support);
+    let cells = (0..width * width).map(|at| units[at / width] != units[at % width]);
+    let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
+    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }
 
-impl LateralRow<'_> {
-    fn draw(&mut self, support: &Support, chance: &[f64], free: Option<&[f64]>) {
-        let is_free = |column: usize| free.is_none_or(|free| free[column] != 0.0);
-        match &support.states {
-            States::Values(values) => {
-                for column in support.columns.clone().filter(|column| is_free(*column)) {
-                    let field = self.field[column];
-                    let logits = values.iter().map(|(value, ways)| field * value + ways);
-                    let drawn = stats::categorical(logits, chance[column]);
-                    self.set(column, values[drawn].0);
-                }
-            }
-            States::OneOf(states) => {
-                let sites = support.columns.clone().step_by((*states).max(1));
-                for first in sites.filter(|first| is_free(*first)) {
-                    let logits = self.field[first..first + states].iter().copied();
-                    let drawn = first + stats::categorical(logits, chance[first]);
-                    for column in first..first + states {
-                        self.set(column, f64::from(u8::from(column == drawn)));
-                    }
-                }
-            }
-            States::Draws(_) => {}
-        }
-    }
-
-    fn set(&mut self, column: usize, value: f64) {
-        let change = self.beta * (value - self.values[column]);
-        if value == self.values[column] {
-            return;
-        }
-        self.values[column] = value;
-        let weights = &self.weights[column * self.field.len()..][..self.field.len()];
-        self.field.iter_mut().zip(weights).for_each(|(field, weight)| *field += change * weight);
-    }
+/// The first of the last layers that are not coupled with each other; at least one layer is left before it.
+pub(super) fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
+    let earlier = couplings.iter().filter_map(|coupling| coupling.layers().into_iter().min());
+    earlier.max().map_or(1, |last| last + 1).min(layers)
 }

@@ -4,16 +4,16 @@
 //! coupling joins them: then they are drawn one after the other.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::boltzmann::keep_held;
-use super::coupling::{LateralUnits, first_columns, lateral_sweep};
+use super::coupling::{between_units, first_summed_out, one_by_one};
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
+use crate::ops::Ascent;
 use crate::ops::device::to_host;
-use crate::ops::{Ascent, Outer, outer_sum};
 use crate::units::{Concat, NoUnits};
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
@@ -189,27 +189,7 @@ impl Machine {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        // The columns of a unit of several states have one colour.
-        let states = match units {
-            Units::Potts { states, .. } => (*states).max(1),
-            _ => 1,
-        };
-        let colouring = match states {
-            1 => Colouring::greedy(units.width(), pairs)?,
-            _ => {
-                let site = |column: u32| column / states as u32;
-                let sites: BTreeSet<[u32; 2]> = pairs
-                    .iter()
-                    .map(|[a, b]| [site(*a).min(site(*b)), site(*a).max(site(*b))])
-                    .collect();
-                let sites: Vec<_> = sites.into_iter().collect();
-                let Colouring { colours, count } =
-                    Colouring::greedy(units.width() / states, &sites)?;
-                let colours =
-                    colours.iter().flat_map(|colour| std::iter::repeat_n(*colour, states));
-                Colouring { colours: colours.collect(), count }
-            }
-        };
+        let colouring = Colouring::of_units(units, pairs)?;
         Self::coloured(units, pairs, weights, biases, &colouring, (dtype, device))
     }
 
@@ -388,9 +368,9 @@ impl Machine {
                         None => vec![1.0; inputs.dim(0)?],
                     };
                     let (bias, support) = (units.bias()?, discrete.support());
-                    let free = free.as_ref();
-                    let coupled = LateralUnits { weights, bias: &bias, support: &support, free };
-                    lateral_sweep(&now[layer], &inputs, &betas, coupled, rng)?
+                    let (free, units) = (free.as_ref(), one_by_one(&support)?);
+                    let lateral = ops::Lateral { weights, bias: &bias, units, free };
+                    ops::lateral_sweep(&now[layer], &inputs, &betas, &lateral, rng)?
                 }
                 _ => units.sample(&inputs, rng)?,
             };
@@ -418,22 +398,6 @@ fn side_by_side(parts: Vec<Tensor>) -> Result<Tensor> {
         [one] => Ok(one.clone()),
         parts => Ok(Tensor::cat(parts, 1)?),
     }
-}
-
-/// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
-fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) -> Result<Tensor> {
-    let width = layer.units().width();
-    let support = layer.discrete().map(|discrete| discrete.support()).unwrap_or_default();
-    let units = first_columns(width, &support);
-    let cells = (0..width * width).map(|at| units[at / width] != units[at % width]);
-    let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
-    Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
-}
-
-/// The first of the last layers that are not coupled with each other; at least one layer is left before it.
-fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
-    let earlier = couplings.iter().filter_map(|coupling| coupling.layers().into_iter().min());
-    earlier.max().map_or(1, |last| last + 1).min(layers)
 }
 
 impl Boltzmann for Machine {
@@ -535,7 +499,6 @@ impl Boltzmann for Machine {
         Ok(Some(side_by_side(inputs.collect::<Result<_>>()?)?))
     }
 
-    /// Lateral ones are symmetric, and 0 within a unit: W_ij and W_ji are one parameter.
     fn coupling_averages(
         &self,
         rest: &Tensor,
@@ -551,21 +514,7 @@ impl Boltzmann for Machine {
                 Some(weights) => parts[b].broadcast_mul(weights)?,
                 None => parts[b].clone(),
             };
-            match coupling {
-                Coupling::Dense { .. } => Ok(vec![Outer::new(&parts[a], &to, scale)?].into()),
-                Coupling::Lateral { .. } => {
-                    let sum = outer_sum(&[Outer::new(&parts[a], &to, 0.5 * scale)?])?;
-                    let both = (&sum + sum.t()?)?;
-                    Ok(match &self.between[a] {
-                        Some(between) => (both * between)?.into(),
-                        None => both.into(),
-                    })
-                }
-                Coupling::Edges { columns: [from, into], .. } => {
-                    let both = (parts[a].index_select(from, 1)? * to.index_select(into, 1)?)?;
-                    Ok((ops::sum_rows(&both.detach())? * scale)?.into())
-                }
-            }
+            coupling.average([&parts[a], &to], scale, self.between[a].as_ref())
         };
         self.couplings.iter().map(average).collect()
     }
@@ -628,20 +577,10 @@ impl Boltzmann for Machine {
         }
         let (mut pairs, mut couplings) = (Vec::new(), Vec::new());
         for coupling in &self.couplings {
-            let ([a, b], weights) = (coupling.layers(), host(coupling.weights())?);
-            if let Coupling::Edges { columns: [from, to], .. } = coupling {
-                let ends = from.to_vec1::<u32>()?.into_iter().zip(to.to_vec1::<u32>()?);
-                pairs.extend(ends.map(|(i, j)| [unit(a, i as usize), unit(b, j as usize)]));
-                couplings.extend(weights);
-                continue;
-            }
-            let width = self.columns[b].len().max(1);
-            for (at, weight) in weights.into_iter().enumerate() {
-                let (i, j) = (at / width, at % width);
-                if weight != 0.0 && (a != b || i < j) {
-                    pairs.push([unit(a, i), unit(b, j)]);
-                    couplings.push(weight);
-                }
+            let [a, b] = coupling.layers();
+            for ([i, j], weight) in coupling.pairs()? {
+                pairs.push([unit(a, i as usize), unit(b, j as usize)]);
+                couplings.push(weight);
             }
         }
         Ok(Some(BinaryGraph::new(&pairs, &couplings, &biases, low)?.with_columns(columns)))

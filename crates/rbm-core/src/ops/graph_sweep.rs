@@ -1,6 +1,9 @@
 //! Sweeps through two-valued units on a graph, many chains side by side: a unit at a time, a chain in each vector lane.
 
+use std::ops::Range;
+
 use super::cpu::Simd;
+use super::lateral_sweep::{PANEL, pass_on, say};
 use super::random::{block_words, unit};
 use super::real::exp;
 use crate::rng::{BLOCK, Draw, LANES};
@@ -19,8 +22,17 @@ pub(crate) struct Neighbours<'a> {
     pub couplings: &'a [f32],
     /// The bias of each unit.
     pub biases: &'a [f32],
+    /// All couplings as a symmetric matrix, row by row, where products with it are faster than going through the neighbours.
+    pub matrix: Option<&'a [f32]>,
     /// The lower of the two values; the upper is 1.
     pub low: f32,
+}
+
+/// Whether products with the whole matrix are faster, for so many pairs of so many units. Measured (docs/design/boltzmann.md).
+pub(crate) fn is_dense(units: usize, pairs: usize) -> bool {
+    const LEAST: usize = 2 * PANEL;
+    const SHARE: f64 = 0.75;
+    units >= LEAST && pairs as f64 >= SHARE * 0.5 * (units * (units - 1)) as f64
 }
 
 /// Draws every unit of [`LANES`] chains once, in the order of the units, each given all others as they are by then. `x` is a row
@@ -36,6 +48,23 @@ pub(crate) fn graph_sweep(
 ) {
     let first = block * x.len().div_ceil(UNITS) as u64;
     let simd = Simd::best();
+    if let Some(matrix) = graph.matrix {
+        let mut fields = [[0f32; LANES]; PANEL];
+        for start in (0..x.len()).step_by(PANEL) {
+            let panel = start..(start + PANEL).min(x.len());
+            let fields = &mut fields[..panel.len()];
+            say(matrix, panel.clone(), x, fields);
+            let words = (panel.start / UNITS..panel.end.div_ceil(UNITS))
+                .map(|at| block_words(draw, first + at as u64));
+            let words: [_; PANEL / UNITS] = collected(words);
+            let words = words.as_flattened().as_chunks().0;
+            simd.run(
+                #[inline(always)]
+                || draw_panel(graph, matrix, panel, (x, fields), betas, words, change),
+            );
+        }
+        return;
+    }
     for start in (0..x.len()).step_by(UNITS) {
         let words = block_words(draw, first + (start / UNITS) as u64);
         let units = start..(start + UNITS).min(x.len());
@@ -43,31 +72,75 @@ pub(crate) fn graph_sweep(
             #[inline(always)]
             || {
                 for (unit, words) in units.zip(words.as_chunks().0) {
-                    draw_unit(graph, x, unit, betas, words, change);
+                    let field = heard(graph, x, unit);
+                    let gap = 1.0 - graph.low;
+                    draw_unit(&mut x[unit], &field, (graph.low, gap), betas, words, change);
                 }
             },
         );
     }
 }
 
+/// The first numbers of `words`; zeros behind them.
+fn collected<const N: usize>(words: impl Iterator<Item = [u32; BLOCK]>) -> [[u32; BLOCK]; N] {
+    let mut all = [[0; BLOCK]; N];
+    all.iter_mut().zip(words).for_each(|(all, words)| *all = words);
+    all
+}
+
+/// Draws the units `panel`, which hear `fields` without their biases, and passes on what has changed to those after them.
 #[inline(always)]
-fn draw_unit(
-    Neighbours { starts, others, couplings, biases, low }: Neighbours,
-    x: &mut [[f32; LANES]],
-    at: usize,
+fn draw_panel(
+    Neighbours { biases, low, .. }: Neighbours,
+    matrix: &[f32],
+    panel: Range<usize>,
+    (x, fields): (&mut [[f32; LANES]], &mut [[f32; LANES]]),
     betas: &[f32; LANES],
-    words: &[u32; LANES],
+    words: &[[u32; LANES]],
     change: &mut [f32; LANES],
 ) {
-    let mut field = [biases[at]; LANES];
-    let range = starts[at]..starts[at + 1];
-    for (&other, &coupling) in others[range.clone()].iter().zip(&couplings[range]) {
+    let width = x.len();
+    for (at, words) in panel.clone().zip(words) {
+        let (heard, after) = fields[at - panel.start..].split_at_mut(1);
+        let (mut field, old) = (heard[0], x[at]);
+        for i in 0..LANES {
+            field[i] += biases[at];
+        }
+        draw_unit(&mut x[at], &field, (low, 1.0 - low), betas, words, change);
+        let mut news = [0f32; LANES];
+        for i in 0..LANES {
+            news[i] = x[at][i] - old[i];
+        }
+        if news != [0.0; LANES] {
+            pass_on(after, &matrix[at * width + at + 1..at * width + panel.end], &news);
+        }
+    }
+}
+
+/// What a unit is told, by its neighbours one after the other and by its bias.
+#[inline(always)]
+fn heard(graph: Neighbours, x: &[[f32; LANES]], at: usize) -> [f32; LANES] {
+    let mut field = [graph.biases[at]; LANES];
+    let range = graph.starts[at]..graph.starts[at + 1];
+    for (&other, &coupling) in graph.others[range.clone()].iter().zip(&graph.couplings[range]) {
         let other = &x[other as usize];
         for i in 0..LANES {
             field[i] += coupling * other[i];
         }
     }
-    let (old, gap) = (x[at], 1.0 - low);
+    field
+}
+
+#[inline(always)]
+fn draw_unit(
+    x: &mut [f32; LANES],
+    field: &[f32; LANES],
+    (low, gap): (f32, f32),
+    betas: &[f32; LANES],
+    words: &[u32; LANES],
+    change: &mut [f32; LANES],
+) {
+    let old = *x;
     let mut new = [low; LANES];
     for i in 0..LANES {
         // u < 1 / (1 + exp(−β·gap·field)), without the division.
@@ -77,7 +150,7 @@ fn draw_unit(
     for i in 0..LANES {
         change[i] -= (new[i] - old[i]) * field[i];
     }
-    x[at] = new;
+    *x = new;
 }
 
 /// Calls `up` on half of the values of `x`, chosen evenly, for the chains number `block`.

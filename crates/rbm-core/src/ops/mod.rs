@@ -20,6 +20,7 @@ mod cuda;
 mod encode;
 mod enumeration;
 mod graph_sweep;
+mod lateral_sweep;
 mod low_rank;
 #[cfg(feature = "metal")]
 mod metal;
@@ -42,7 +43,8 @@ pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
 pub use connection::{Connection, Deferred, DropoutMask};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
-pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep};
+pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep, is_dense};
+pub(crate) use lateral_sweep::{Lateral, LateralUnit, lateral_sweep};
 pub use low_rank::outer_sum;
 pub use outer::{Ascent, Outer, Penalty};
 pub use product::{product, product_transposed};

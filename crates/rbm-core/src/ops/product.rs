@@ -300,6 +300,23 @@ pub(super) fn multiply_into<T: Real>(
     left: Matrix<T>,
     right: Matrix<T>,
 ) {
+    let parallelism = Parallelism::Rayon(rayon::current_num_threads());
+    multiply_on(parallelism, out, keep, scale, left, right);
+}
+
+/// out ← left·right on the calling thread alone, with `out` row-major: for what is cut up among threads already.
+pub(super) fn multiply_alone<T: Real>(out: &mut [T], left: Matrix<T>, right: Matrix<T>) {
+    multiply_on(Parallelism::None, out, T::default(), T::from(true), left, right);
+}
+
+fn multiply_on<T: Real>(
+    parallelism: Parallelism,
+    out: &mut [T],
+    keep: T,
+    scale: T,
+    left: Matrix<T>,
+    right: Matrix<T>,
+) {
     assert!(left.columns == right.rows && out.len() == left.rows * right.columns);
     // SAFETY: the assertion and the constructor of `Matrix` make every index that these dimensions and strides reach lie
     // inside its slice.
@@ -323,7 +340,7 @@ pub(super) fn multiply_into<T: Real>(
             false,
             false,
             false,
-            Parallelism::Rayon(rayon::current_num_threads()),
+            parallelism,
         );
     }
 }

@@ -1,6 +1,7 @@
 //! `dbn bench`
 
 mod fixtures;
+mod machines;
 mod plan;
 mod synthetic_digits;
 mod workloads;
@@ -11,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde::Serialize;
 
 use self::fixtures::Warm;
+use self::machines::MachineLine;
 use self::plan::{BenchRow, Look, RowOptions, Task};
 use self::workloads::{Densities, Times};
 use crate::inputs::{self, DataOptions, Where};
@@ -23,6 +25,7 @@ use crate::progress;
   dbn bench                                        the usual shapes, on made-up strokes
   dbn bench --data mnist/ --json                   on real cases, as one JSON object
   dbn bench --shape 784x500 --method pcd --steps 10 --batch 100
+  dbn bench --model --json                         sweeps of general machines: lattices, spin glasses, Potts
 The CPU is measured, and with --device auto a GPU beside it. For steady numbers leave the machine alone meanwhile.")]
 pub struct Bench {
     /// Learn from these cases, thresholded at 0.5, in the rows that are as wide [default: made-up strokes]
@@ -30,6 +33,9 @@ pub struct Bench {
     pub data: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
+    /// Measure sweeps of general machines instead: attempted draws of units in a nanosecond, on the CPU
+    #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates"])]
+    pub model: bool,
     /// Seconds to measure each row for
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub seconds: f64,
@@ -50,23 +56,22 @@ const LONGEST: f64 = 3600.0;
 
 /// Measures every row, and prints a table or one JSON object.
 pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
-    let rows = plan::rows(&args.rows)?;
     let seconds = args.seconds;
     ensure!(
         seconds > 0.0 && seconds <= LONGEST,
         "--seconds: expected a number above 0 and at most {LONGEST}, found {seconds}"
     );
+    if args.model {
+        return run_machines(args, bars);
+    }
+    let rows = plan::rows(&args.rows)?;
     let devices = devices(&args.place.device)?;
     let data = args.data.as_deref().map(|source| (source, &args.data_options.read));
     let warm = devices.iter().map(|device| Warm::new(data, args.warm_updates, device));
     let mut warm = warm.collect::<Result<Vec<_>>>()?;
     check_width(args, &rows, &warm)?;
-    let machine = MeasuredMachine::this();
-    if !machine.optimised {
-        output::note("this program was built without optimisation: its times say little");
-    }
-    let bar = bars.add(ProgressBar::new((rows.len() * devices.len()) as u64));
-    bar.set_style(progress::style("{BAR.cyan/dim} {pos:>3}/{len} {left} {wide_msg}"));
+    let machine = MeasuredMachine::noted();
+    let bar = bar_of(bars, rows.len() * devices.len());
     let mut lines = Vec::with_capacity(rows.len() * devices.len());
     for row in &rows {
         for (device, warm) in devices.iter().zip(&mut warm) {
@@ -85,6 +90,36 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
         output::line(report.table())?
     }
     Ok(())
+}
+
+/// Measures sweeps of general machines, and prints a table or one JSON object.
+fn run_machines(args: &Bench, bars: &MultiProgress) -> Result<()> {
+    let machine = MeasuredMachine::noted();
+    let bar = bar_of(bars, machines::ROWS.len());
+    let mut rows = Vec::new();
+    for name in machines::ROWS {
+        bar.set_message(name);
+        bar.tick();
+        rows.push(machines::measure(name, args.seconds).context(name)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if args.json {
+        return output::json(&MachinesReport { machine, seconds: args.seconds, rows });
+    }
+    let MeasuredMachine { threads, version, .. } = &machine;
+    let legend = format!(
+        "{}, {threads} threads, cpu, f32, dbn {version}\n\
+         ms/sweep: every unit of every chain once, the median over rounds. flips/ns: attempted draws of a unit in a nanosecond.",
+        machine.cpu_name()
+    );
+    output::line(format!("{}\n{legend}", machines::table(&rows)))
+}
+
+fn bar_of(bars: &MultiProgress, rows: usize) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(rows as u64));
+    bar.set_style(progress::style("{BAR.cyan/dim} {pos:>3}/{len} {left} {wide_msg}"));
+    bar
 }
 
 fn measure_row(
@@ -156,6 +191,19 @@ impl MeasuredMachine {
             optimised: !cfg!(debug_assertions),
         }
     }
+
+    /// This one; a program without optimisation is said to be one.
+    fn noted() -> Self {
+        let machine = Self::this();
+        if !machine.optimised {
+            output::note("this program was built without optimisation: its times say little");
+        }
+        machine
+    }
+
+    fn cpu_name(&self) -> &str {
+        self.cpu.as_deref().unwrap_or("a processor that does not say its name")
+    }
 }
 
 /// Everything that was measured.
@@ -167,6 +215,15 @@ pub struct BenchReport {
     /// Updates that each machine had learned before.
     pub warm_updates: usize,
     pub rows: Vec<BenchLine>,
+}
+
+/// Everything that was measured of general machines.
+#[derive(Debug, Serialize)]
+pub struct MachinesReport {
+    pub machine: MeasuredMachine,
+    /// Seconds that each row was given.
+    pub seconds: f64,
+    pub rows: Vec<MachineLine>,
 }
 
 /// One row.
@@ -263,10 +320,10 @@ impl BenchReport {
             ]
         });
         let header = ["", "data", "% on", "updates/s", "cases/s", "µs/case", "products", "ratio"];
-        let MeasuredMachine { cpu, threads, version, .. } = &self.machine;
+        let MeasuredMachine { threads, version, .. } = &self.machine;
         let device = self.rows.first().map_or("", |line| line.device);
         let device = if several { "several devices" } else { device };
-        let cpu = cpu.as_deref().unwrap_or("a processor that does not say its name");
+        let cpu = self.machine.cpu_name();
         format!(
             "{}\n{cpu}, {threads} threads, {device}, f32, dbn {version}\n\
              % on: units that are not zero, of data / fantasies / hidden samples. products: µs a case of the dense matrix\n\

@@ -99,7 +99,8 @@ fn timed(work: &mut dyn Workload, side: usize, repeats: usize, device: &Device) 
     Ok(start.elapsed().as_secs_f64().max(1e-9) / repeats as f64)
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The median of `values`; NaN of none.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

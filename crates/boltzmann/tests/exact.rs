@@ -1,0 +1,137 @@
+//! Graphs whose partition functions are known in closed form: rings, trees, the model of Curie and Weiss, Potts on a torus.
+#![allow(clippy::unwrap_used)]
+
+use candle_boltzmann::lattice::{ising, potts};
+use candle_boltzmann::{Graph, MarkovField};
+use candle_core::{DType, Device};
+use rbm_core::estimate::log_partition;
+use rbm_core::model::Boltzmann;
+use rbm_core::sampling::GraphChains;
+use rbm_core::{Rng, Units};
+
+#[track_caller]
+fn close(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+}
+
+/// Spins with one coupling along all edges, and one field.
+fn spins(size: usize, edges: Vec<[u32; 2]>, coupling: f64, field: f64) -> Graph {
+    Graph {
+        units: Units::Spin { size },
+        couplings: vec![coupling; edges.len()],
+        fields: vec![field; size],
+        edges,
+        shape: None,
+    }
+}
+
+fn eliminated(graph: &Graph, tau: f64) -> f64 {
+    MarkovField::of_graph(graph).unwrap().infer(tau, &[]).unwrap().log_partition
+}
+
+/// Z = λ₊ⁿ + λ₋ⁿ, λ± = eᴷ·cosh h ± √(e²ᴷ·sinh² h + e⁻²ᴷ) (Ising 1925).
+#[test]
+fn rings_have_isings_partition_function() {
+    let edges: Vec<_> = (0..100).map(|i| [i, (i + 1) % 100]).collect();
+    for (field, log_z) in [(0.0, 112.6928011043), (0.1, 115.9884919422)] {
+        let (k, h): (f64, f64) = (1.0, field);
+        let root = ((2.0 * k).exp() * h.sinh().powi(2) + (-2.0 * k).exp()).sqrt();
+        let [up, down] = [1.0, -1.0].map(|sign| k.exp() * h.cosh() + sign * root);
+        close(100.0 * up.ln() + (down / up).powi(100).ln_1p(), log_z, 1e-9);
+        close(eliminated(&spins(100, edges.clone(), k, h), 1.0), log_z, 1e-9);
+    }
+}
+
+/// Z = 2·(2·cosh K)ⁿ⁻¹, whatever the tree.
+#[test]
+fn trees_of_as_many_spins_have_one_partition_function() {
+    let path = |i: u32| i;
+    let star = |_: u32| 0;
+    let binary = |i: u32| i / 2;
+    let ragged = |i: u32| i * 7 % 5 * i / 5;
+    let parents: [fn(u32) -> u32; 4] = [path, star, binary, ragged];
+    for parent in parents {
+        let edges = (0..30).map(|i| [parent(i), i + 1]).collect();
+        close(eliminated(&spins(31, edges, 0.7, 0.0), 1.0), 28.3056694781, 1e-9);
+    }
+}
+
+/// log Z and ⟨m²⟩ of n spins of which every two are coupled by K/n: a sum over how many are up.
+fn curie_weiss(n: u32, k: f64) -> (f64, f64) {
+    let log_factorials: Vec<f64> = (0..=n)
+        .scan(0.0, |sum, i| {
+            *sum += f64::from(i.max(1)).ln();
+            Some(*sum)
+        })
+        .collect();
+    let m = |up: u32| f64::from(2 * up) / f64::from(n) - 1.0;
+    let weight = |up: u32| {
+        let ways = log_factorials[n as usize]
+            - log_factorials[up as usize]
+            - log_factorials[(n - up) as usize];
+        ways + 0.5 * k * (f64::from(n) * m(up).powi(2) - 1.0)
+    };
+    let weights: Vec<f64> = (0..=n).map(weight).collect();
+    let highest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_z = highest + weights.iter().map(|w| (w - highest).exp()).sum::<f64>().ln();
+    let squares = (0..=n).zip(&weights).map(|(up, weight)| m(up).powi(2) * (weight - log_z).exp());
+    (log_z, squares.sum())
+}
+
+/// The exact sum, and ⟨m²⟩ of chains through a graph that is all couplings. Chains are independent, so the spread of their
+/// means is an error that knows how slowly they move: 4 of them.
+#[test]
+fn spins_that_all_pull_each_other() {
+    let known = [
+        (0.5, 69.4088552399, 0.0196174472),
+        (1.0, 70.2862767637, 0.1144810462),
+        (1.5, 81.0406876289, 0.7245204947),
+    ];
+    let pairs: Vec<_> = (0..100u32).flat_map(|i| (i + 1..100).map(move |j| [i, j])).collect();
+    for (k, log_z, square) in known {
+        let (exact_log_z, exact_square) = curie_weiss(100, k);
+        close(exact_log_z, log_z, 1e-9);
+        close(exact_square, square, 1e-9);
+        let graph = spins(100, pairs.clone(), k / 100.0, 0.0);
+        let machine = graph.machine(DType::F32, &Device::Cpu).unwrap();
+        let binary = machine.binary_graph().unwrap().unwrap();
+        let (chains, mut rng) = (256, Rng::new(4));
+        let mut walk = GraphChains::evenly(&binary, chains, &mut rng).unwrap();
+        walk.sweep(&vec![1.0; 1000], &mut rng);
+        let sums = walk.trace(&vec![1.0; 1000], &mut rng).sums;
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let means: Vec<f64> = sums
+            .iter()
+            .map(|sums| mean(&sums.iter().map(|sum| (sum / 100.0).powi(2)).collect::<Vec<_>>()))
+            .collect();
+        let found = mean(&means);
+        let spread = means.iter().map(|x| (x - found).powi(2)).sum::<f64>() / (chains - 1) as f64;
+        close(found, square, 4.0 * (spread / chains as f64).sqrt());
+    }
+}
+
+/// Sixteen sites of q states; with two states they are spins, coupled half as strongly.
+#[test]
+fn potts_models_on_a_torus() {
+    let critical = (1.0 + 3f64.sqrt()).ln();
+    let known = [
+        (3, 0.5, 23.9013453106),
+        (3, critical, 34.1726081378),
+        (3, 1.5, 49.1890324581),
+        (4, 0.5, 27.0215157476),
+    ];
+    for (states, k, log_z) in known {
+        close(eliminated(&potts(4, 4, states).unwrap(), 1.0 / k), log_z, 1e-9);
+    }
+    for k in [0.3, 0.8, 1.7] {
+        let two = potts(4, 4, 2).unwrap();
+        let bonds = 32.0;
+        let spins = eliminated(&ising(4, 4).unwrap(), 2.0 / k);
+        close(eliminated(&two, 1.0 / k), spins + 0.5 * k * bonds, 1e-9);
+        // The machine's own sum, at temperature 1.
+        let mut scaled = two;
+        scaled.couplings.iter_mut().for_each(|coupling| *coupling *= k);
+        let machine = scaled.machine(DType::F64, &Device::Cpu).unwrap();
+        close(log_partition(&machine).unwrap(), spins + 0.5 * k * bonds, 1e-9);
+    }
+}

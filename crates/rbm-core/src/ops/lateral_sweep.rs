@@ -1,0 +1,563 @@
+//! Sweeps through units that are all coupled with each other: sequential Gibbs sampling at the cost of one matrix product.
+//!
+//! The columns are taken in panels. What all units say to a panel is one product; within the panel the units are drawn one by
+//! one, and what each then says is passed on to the others of the panel alone. Chains lie in the lanes of vector registers.
+//! How the work is cut up depends on shapes alone, so the bits are the same for any number of threads.
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor, WithDType};
+use rayon::prelude::*;
+
+use super::cpu::{Simd, numbers_of};
+use super::product::{Matrix, multiply_alone};
+use super::random::{block_words, unit as unit_of};
+use super::real::Real;
+use super::sparse::{NonzeroRow, PIECE, add_rows};
+use crate::rng::{BLOCK, Draw, LANES};
+use crate::{Error, Result, Rng};
+
+/// Columns of a panel, unless one unit has more.
+pub(super) const PANEL: usize = PIECE;
+/// Columns a unit from which on adding up the picked rows is faster than the dense product. Measured (docs/design/boltzmann.md).
+const GATHERED: usize = 3;
+
+/// Rows of a packed panel that all chains of a group go through before the next ones: 20 KiB of `f32` stay in the first cache.
+const IN_CACHE: usize = 80;
+
+/// A chain in each lane.
+pub(super) type Lanes<T> = [T; LANES];
+
+/// One unit, and what it can be.
+#[derive(Debug, Clone)]
+pub(crate) struct LateralUnit<'a> {
+    /// Its columns.
+    pub columns: Range<usize>,
+    /// Its values, each with the logarithm of how many ways there are to it; without values, a one in one of the columns.
+    pub values: &'a [(f64, f64)],
+}
+
+/// Units that are coupled with each other, a layer of them.
+#[derive(Debug)]
+pub(crate) struct Lateral<'a> {
+    /// W, `(width, width)`, symmetric, zero within a unit.
+    pub weights: &'a Tensor,
+    /// Their biases, `(width,)`.
+    pub bias: &'a Tensor,
+    /// The units in the order in which they are drawn; their columns follow each other and are all that there are.
+    pub units: Vec<LateralUnit<'a>>,
+    /// Not 0 where a unit is drawn, 0 where it is held, `(rows, width)`; all are drawn where there is nothing.
+    pub free: Option<&'a Tensor>,
+}
+
+/// `x` `(rows, width)` after every unit has been drawn once, in their order, from p(x_i | inputs, all others) at the inverse
+/// temperature of its row (Geman and Geman 1984). `inputs` `(rows, width)` is what others say, tempered already; `betas`, one a
+/// row, temper W alone. A unit takes the word of its first column in a [`uniform`](super::uniform) draw of the shape of `x`.
+///
+/// The arithmetic is `f32` where `x` is, else `f64`; it is done on the CPU, wherever the tensors lie.
+///
+/// # Errors
+///
+/// When shapes do not fit.
+pub(crate) fn lateral_sweep(
+    x: &Tensor,
+    inputs: &Tensor,
+    betas: &[f64],
+    lateral: &Lateral,
+    rng: &mut Rng,
+) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let is_free_fit = lateral.free.is_none_or(|free| free.dims() == [rows, width]);
+    let fits = inputs.dims() == [rows, width]
+        && lateral.weights.dims() == [width, width]
+        && lateral.bias.dims() == [width]
+        && betas.len() == rows
+        && is_free_fit;
+    if !fits {
+        let found = format!("{:?}, {:?}", inputs.dims(), lateral.weights.dims());
+        let expected = format!("inputs ({rows}, {width}) and weights ({width}, {width})");
+        return Err(Error::invalid("coupled units", expected, found));
+    }
+    let mut next = 0;
+    for LateralUnit { columns, .. } in &lateral.units {
+        if columns.start != next || columns.is_empty() {
+            let expected = format!("a unit from column {next} on");
+            return Err(Error::invalid("coupled units", expected, format!("{columns:?}")));
+        }
+        next = columns.end;
+    }
+    if next != width {
+        return Err(Error::invalid("coupled units", format!("{width} columns"), next.to_string()));
+    }
+    let draw = rng.draw();
+    let drawn = match x.dtype() {
+        DType::F32 => swept::<f32>(x, inputs, betas, lateral, draw)?,
+        _ => swept::<f64>(x, inputs, betas, lateral, draw)?,
+    };
+    Ok(drawn.to_dtype(x.dtype())?.to_device(x.device())?)
+}
+
+fn swept<T: Real + WithDType>(
+    x: &Tensor,
+    inputs: &Tensor,
+    betas: &[f64],
+    lateral: &Lateral,
+    draw: Draw,
+) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let host = |x: &Tensor| -> Result<Tensor> {
+        Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(T::DTYPE)?.contiguous()?)
+    };
+    let free = lateral.free.map(host).transpose()?;
+    let [x, inputs, weights, bias] =
+        [host(x)?, host(inputs)?, host(lateral.weights)?, host(lateral.bias)?];
+    let (x, inputs, weights, bias) = (
+        x.storage_and_layout(),
+        inputs.storage_and_layout(),
+        weights.storage_and_layout(),
+        bias.storage_and_layout(),
+    );
+    let free = free.as_ref().map(Tensor::storage_and_layout);
+    let weights = numbers_of(&weights.0, weights.1)?;
+    let units: Vec<Unit<T>> = lateral.units.iter().map(Unit::of).collect();
+    let panels = Panel::all(&units, width);
+    let is_gathered = units.iter().all(|unit| unit.values.is_empty() && unit.width >= GATHERED);
+    let sweep = Sweep {
+        width,
+        x: numbers_of(&x.0, x.1)?,
+        inputs: numbers_of(&inputs.0, inputs.1)?,
+        weights,
+        bias: numbers_of(&bias.0, bias.1)?,
+        free: free.as_ref().map(|free| numbers_of(&free.0, free.1)).transpose()?,
+        packed: is_gathered.then(|| Packed::new(weights, width, &panels)),
+        units: &units,
+        panels: &panels,
+        betas,
+        draw,
+    };
+    let mut out = vec![T::default(); rows * width];
+    if width > 0 {
+        let groups = out.par_chunks_mut(LANES * width).enumerate();
+        groups.for_each(|(group, out)| sweep.group(group, out));
+    }
+    Ok(Tensor::from_vec(out, (rows, width), &Device::Cpu)?)
+}
+
+/// A unit, its numbers of the type of the sweep.
+struct Unit<T> {
+    first: usize,
+    width: usize,
+    values: Vec<(T, T)>,
+}
+
+impl<T: Real> Unit<T> {
+    fn of(LateralUnit { columns, values }: &LateralUnit) -> Self {
+        let number = |(value, ways): &(f64, f64)| (T::from_f64(*value), T::from_f64(*ways));
+        let values = values.iter().map(number).collect();
+        Self { first: columns.start, width: columns.len(), values }
+    }
+
+    /// How many states it has.
+    fn states(&self) -> usize {
+        if self.values.is_empty() { self.width } else { self.values.len() }
+    }
+}
+
+/// Units whose columns are told by one product.
+struct Panel {
+    units: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Panel {
+    fn all<T>(units: &[Unit<T>], width: usize) -> Vec<Self> {
+        let mut panels: Vec<Self> = Vec::with_capacity(width.div_ceil(PANEL));
+        for (at, unit) in units.iter().enumerate() {
+            let end = unit.first + unit.width;
+            match panels.last_mut() {
+                Some(Self { units, columns }) if end - columns.start <= PANEL => {
+                    (units.end, columns.end) = (at + 1, end);
+                }
+                _ => panels.push(Self { units: at..at + 1, columns: unit.first..end }),
+            }
+        }
+        panels
+    }
+}
+
+/// The columns of W of each panel, side by side in whole pieces.
+struct Packed<T> {
+    weights: Vec<T>,
+    pitch: usize,
+}
+
+impl<T: Real> Packed<T> {
+    fn new(weights: &[T], width: usize, panels: &[Panel]) -> Self {
+        let widest = panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0);
+        let pitch = widest.next_multiple_of(PIECE);
+        let mut packed = vec![T::default(); panels.len() * width * pitch];
+        let each = packed.par_chunks_mut((width * pitch).max(1)).zip(panels);
+        each.for_each(|(packed, Panel { columns, .. })| {
+            let rows = weights.chunks_exact(width).zip(packed.chunks_exact_mut(pitch));
+            rows.for_each(|(row, out)| out[..columns.len()].copy_from_slice(&row[columns.clone()]));
+        });
+        Self { weights: packed, pitch }
+    }
+}
+
+/// What all groups of chains share.
+struct Sweep<'a, T> {
+    width: usize,
+    x: &'a [T],
+    inputs: &'a [T],
+    weights: &'a [T],
+    bias: &'a [T],
+    free: Option<&'a [T]>,
+    /// Where rows of W are picked and added up.
+    packed: Option<Packed<T>>,
+    units: &'a [Unit<T>],
+    panels: &'a [Panel],
+    betas: &'a [f64],
+    draw: Draw,
+}
+
+impl<T: Real> Sweep<'_, T> {
+    /// Draws the chains number `group`, as many as there are lanes, into their rows `out`.
+    fn group(&self, group: usize, out: &mut [T]) {
+        let (width, rows) = (self.width, out.len() / self.width);
+        let elements = group * LANES * width..(group * LANES + rows) * width;
+        let mut betas = [T::default(); LANES];
+        for (beta, of_row) in betas.iter_mut().zip(&self.betas[group * LANES..][..rows]) {
+            *beta = T::from_f64(*of_row);
+        }
+        let words = words(self.draw, elements.clone());
+        let mut chains = Chains {
+            rows,
+            betas,
+            x: vec![[T::default(); LANES]; width],
+            words: &words,
+            inputs: &self.inputs[elements.clone()],
+            free: self.free.map(|free| &free[elements.clone()]),
+            picked: None,
+        };
+        let simd = Simd::best();
+        simd.run(
+            #[inline(always)]
+            || {
+                to_lanes(&self.x[elements.clone()], width, &mut chains.x);
+                chains.picked = self.packed.as_ref().and_then(|_| self.picked(&chains));
+            },
+        );
+        let mut buffers = self.buffers();
+        for (at, panel) in self.panels.iter().enumerate() {
+            if chains.picked.is_none() {
+                let field = &mut buffers.field[..panel.columns.len()];
+                say(self.weights, panel.columns.clone(), &chains.x, field);
+            }
+            simd.run(
+                #[inline(always)]
+                || {
+                    self.tell(at, &chains, &mut buffers);
+                    for unit in panel.units.clone() {
+                        self.draw_unit(unit, &panel.columns, &mut chains, &mut buffers);
+                    }
+                },
+            );
+        }
+        simd.run(
+            #[inline(always)]
+            || from_lanes(&chains.x, width, out),
+        );
+    }
+
+    fn buffers(&self) -> Buffers<T> {
+        let widest = self.panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0);
+        let states = self.units.iter().map(Unit::states).max().unwrap_or(0);
+        let none = [T::default(); LANES];
+        Buffers {
+            rows: vec![T::default(); LANES * widest],
+            told: vec![none; widest],
+            sums: vec![[T::default(); PIECE]; LANES],
+            field: vec![none; widest],
+            logits: vec![none; states],
+        }
+    }
+
+    /// The column that each site of each chain is in, chain by chain; `None` unless all are in one.
+    #[inline(always)]
+    fn picked(&self, chains: &Chains<T>) -> Option<Vec<u32>> {
+        let sites = self.units.len();
+        let mut picked = vec![0; LANES * sites];
+        let mut is_proper = true;
+        for (site, unit) in self.units.iter().enumerate() {
+            let (mut ones, mut others, mut column) = ([0u32; LANES], [0u32; LANES], [0u32; LANES]);
+            for (at, x) in chains.x[unit.first..unit.first + unit.width].iter().enumerate() {
+                for i in 0..LANES {
+                    let is_one = u32::from(x[i] == T::from(true));
+                    ones[i] += is_one;
+                    others[i] += u32::from(x[i] != T::default()) - is_one;
+                    column[i] += is_one * at as u32;
+                }
+            }
+            for row in 0..chains.rows {
+                is_proper &= ones[row] == 1 && others[row] == 0;
+                picked[row * sites + site] = unit.first as u32 + column[row];
+            }
+        }
+        is_proper.then_some(picked)
+    }
+
+    /// Sets the field of panel `at` to bias + inputs + β·(what all units say). The last is there already unless rows are picked.
+    #[inline(always)]
+    fn tell(&self, at: usize, chains: &Chains<T>, buffers: &mut Buffers<T>) {
+        let columns = &self.panels[at].columns;
+        let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
+        let Buffers { rows: buffer, told, sums, field, .. } = buffers;
+        let by_rows = &mut buffer[..chains.rows * of];
+        for (row, out) in by_rows.chunks_exact_mut(of).enumerate() {
+            let inputs = &chains.inputs[row * self.width + columns.start..][..of];
+            for ((out, input), bias) in out.iter_mut().zip(inputs).zip(bias) {
+                *out = *input + *bias;
+            }
+        }
+        let (Some(packed), Some(picked)) = (&self.packed, &chains.picked) else {
+            to_lanes(by_rows, of, told);
+            for (field, told) in field[..of].iter_mut().zip(told) {
+                for i in 0..LANES {
+                    field[i] = told[i] + chains.betas[i] * field[i];
+                }
+            }
+            return;
+        };
+        let (sites, pitch) = (self.units.len(), packed.pitch);
+        let weights = &packed.weights[at * self.width * pitch..][..self.width * pitch];
+        let together = (IN_CACHE * sites / self.width).max(1);
+        for piece in (0..of).step_by(PIECE) {
+            sums.fill([T::default(); PIECE]);
+            for start in (0..sites).step_by(together) {
+                let end = sites.min(start + together);
+                for (row, sums) in sums[..chains.rows].iter_mut().enumerate() {
+                    let columns = &picked[row * sites + start..row * sites + end];
+                    add_rows(sums, NonzeroRow { columns, values: &[] }, weights, pitch, piece);
+                }
+            }
+            for ((out, sums), beta) in by_rows.chunks_exact_mut(of).zip(&**sums).zip(chains.betas) {
+                for (out, sum) in out[piece..].iter_mut().zip(sums) {
+                    *out += beta * *sum;
+                }
+            }
+        }
+        to_lanes(by_rows, of, field);
+    }
+
+    /// Draws a unit of the panel `columns`, and tells those after it in the panel what has changed.
+    #[inline(always)]
+    fn draw_unit(
+        &self,
+        at: usize,
+        columns: &Range<usize>,
+        chains: &mut Chains<T>,
+        buffers: &mut Buffers<T>,
+    ) {
+        let Unit { first, width, values } = &self.units[at];
+        let (own, rows) = (*first - columns.start..*first - columns.start + width, chains.rows);
+        let mut is_free = [u32::from(true); LANES];
+        if let Some(free) = chains.free {
+            for (row, is_free) in is_free[..rows].iter_mut().enumerate() {
+                *is_free = u32::from(free[row * self.width + first] != T::default());
+            }
+        }
+        let mut chance = [T::default(); LANES];
+        for (row, chance) in chance[..rows].iter_mut().enumerate() {
+            *chance = T::from(unit_of(chains.words[row * self.width + first]));
+        }
+        let Buffers { field, logits, .. } = buffers;
+        let (told, after) = field[own.start..columns.len()].split_at_mut(*width);
+        let logits = &mut logits[..if values.is_empty() { *width } else { values.len() }];
+        if values.is_empty() {
+            logits.copy_from_slice(told);
+        } else {
+            for (logits, (value, ways)) in logits.iter_mut().zip(values) {
+                for i in 0..LANES {
+                    logits[i] = told[0][i] * *value + *ways;
+                }
+            }
+        }
+        let drawn = choose(logits, &chance);
+        let after_unit = first + width..columns.end;
+        for column in 0..*width {
+            let x = &mut chains.x[first + column];
+            let mut new = [T::default(); LANES];
+            if values.is_empty() {
+                for i in 0..LANES {
+                    new[i] = T::from(drawn[i] == column as u32);
+                }
+            }
+            for (state, (value, _)) in values.iter().enumerate() {
+                for i in 0..LANES {
+                    new[i] = if drawn[i] == state as u32 { *value } else { new[i] };
+                }
+            }
+            let mut change = [T::default(); LANES];
+            let mut has_changed = false;
+            for i in 0..LANES {
+                new[i] = if is_free[i] == 1 { new[i] } else { x[i] };
+                change[i] = chains.betas[i] * (new[i] - x[i]);
+                has_changed |= new[i] != x[i];
+            }
+            *x = new;
+            if has_changed {
+                let row = &self.weights[(first + column) * self.width..][..self.width];
+                pass_on(after, &row[after_unit.clone()], &change);
+            }
+        }
+        if let Some(picked) = &mut chains.picked {
+            let sites = self.units.len();
+            for row in (0..rows).filter(|row| is_free[*row] == 1) {
+                picked[row * sites + at] = *first as u32 + drawn[row];
+            }
+        }
+    }
+}
+
+/// As many chains as lanes, or fewer at the end: their lanes are what they are, and nobody looks at them.
+struct Chains<'a, T> {
+    rows: usize,
+    betas: Lanes<T>,
+    /// The value of each column.
+    x: Vec<Lanes<T>>,
+    /// `(rows, width)`, as the next two are.
+    words: &'a [u32],
+    inputs: &'a [T],
+    free: Option<&'a [T]>,
+    /// Where the ones are, `(rows, sites)`, if they are looked for.
+    picked: Option<Vec<u32>>,
+}
+
+/// Memory for a panel.
+struct Buffers<T> {
+    /// Row by row.
+    rows: Vec<T>,
+    told: Vec<Lanes<T>>,
+    /// A piece of what is said to each chain.
+    sums: Vec<[T; PIECE]>,
+    /// What each column is told by everything else.
+    field: Vec<Lanes<T>>,
+    logits: Vec<Lanes<T>>,
+}
+
+/// The words of these values of a draw.
+fn words(draw: Draw, values: Range<usize>) -> Vec<u32> {
+    let mut words = Vec::with_capacity(values.len() + 2 * BLOCK);
+    let blocks = values.start / BLOCK..values.end.div_ceil(BLOCK);
+    blocks.clone().for_each(|block| words.extend(block_words(draw, block as u64)));
+    words.drain(..values.start - blocks.start * BLOCK);
+    words.truncate(values.len());
+    words
+}
+
+/// out ← W·x for the units `columns`, with W symmetric, `x` a row of chains for each unit, and `out` one for each of these.
+pub(super) fn say<T: Real>(
+    weights: &[T],
+    columns: Range<usize>,
+    x: &[Lanes<T>],
+    out: &mut [Lanes<T>],
+) {
+    let width = x.len();
+    let weights = &weights[columns.start * width..columns.end * width];
+    let (weights, x) = (Matrix::new(weights, width), Matrix::new(x.as_flattened(), LANES));
+    multiply_alone(out.as_flattened_mut(), weights, x);
+}
+
+/// field ← field + weight·change, for each unit and its weight.
+#[inline(always)]
+pub(super) fn pass_on<T: Real>(field: &mut [Lanes<T>], weights: &[T], change: &Lanes<T>) {
+    for (field, weight) in field.iter_mut().zip(weights) {
+        for i in 0..LANES {
+            field[i] += *weight * change[i];
+        }
+    }
+}
+
+/// The number of the state that `chance`, uniform on (0, 1), picks by the logarithms of the states' weights, in each lane.
+#[inline(always)]
+fn choose<T: Real>(logits: &mut [Lanes<T>], chance: &Lanes<T>) -> [u32; LANES] {
+    let Some(mut highest) = logits.first().copied() else { return [0; LANES] };
+    for logits in &*logits {
+        for i in 0..LANES {
+            highest[i] = if logits[i] > highest[i] { logits[i] } else { highest[i] };
+        }
+    }
+    let mut left = [T::default(); LANES];
+    for logits in &mut *logits {
+        for i in 0..LANES {
+            logits[i] = (logits[i] - highest[i]).exp();
+            left[i] += logits[i];
+        }
+    }
+    for i in 0..LANES {
+        left[i] = chance[i] * left[i];
+    }
+    let mut drawn = [0; LANES];
+    for weights in &logits[..logits.len() - 1] {
+        for i in 0..LANES {
+            left[i] = left[i] - weights[i];
+            drawn[i] += u32::from(left[i] >= T::default());
+        }
+    }
+    drawn
+}
+
+const TILE: usize = 8;
+
+/// `rows`, `width` wide, into the lanes of `out`, a row of lanes for each column.
+#[inline(always)]
+fn to_lanes<T: Real>(rows: &[T], width: usize, out: &mut [Lanes<T>]) {
+    let count = rows.len() / width;
+    for column in (0..width).step_by(TILE) {
+        for row in (0..count).step_by(TILE) {
+            if column + TILE <= width && row + TILE <= count {
+                let tile: [[T; TILE]; TILE] = std::array::from_fn(|r| {
+                    let line = &rows[(row + r) * width + column..][..TILE];
+                    std::array::from_fn(|c| line[c])
+                });
+                for c in 0..TILE {
+                    let line: [T; TILE] = std::array::from_fn(|r| tile[r][c]);
+                    out[column + c][row..row + TILE].copy_from_slice(&line);
+                }
+            } else {
+                for r in row..count.min(row + TILE) {
+                    for c in column..width.min(column + TILE) {
+                        out[c][r] = rows[r * width + c];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first lanes of `x` back into `out`, a row for each.
+#[inline(always)]
+fn from_lanes<T: Real>(x: &[Lanes<T>], width: usize, out: &mut [T]) {
+    let count = out.len() / width;
+    for column in (0..width).step_by(TILE) {
+        for row in (0..count).step_by(TILE) {
+            if column + TILE <= width && row + TILE <= count {
+                let tile: [[T; TILE]; TILE] = std::array::from_fn(|c| {
+                    let line = &x[column + c][row..row + TILE];
+                    std::array::from_fn(|r| line[r])
+                });
+                for r in 0..TILE {
+                    let line: [T; TILE] = std::array::from_fn(|c| tile[c][r]);
+                    out[(row + r) * width + column..][..TILE].copy_from_slice(&line);
+                }
+            } else {
+                for r in row..count.min(row + TILE) {
+                    for c in column..width.min(column + TILE) {
+                        out[r * width + c] = x[c][r];
+                    }
+                }
+            }
+        }
+    }
+}

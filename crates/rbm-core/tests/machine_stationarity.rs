@@ -1,0 +1,239 @@
+//! Sweeps of machines of any shape leave their distribution as it is: every coupling, every pair of discrete kinds of units.
+//!
+//! Many chains start at exact samples, make a sweep, and are counted: χ² over all configurations. With the significance 10⁻⁶ for each
+//! case a right program would fail for one seed in 10⁴ (the seeds are fixed).
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::units::States;
+use rbm_core::{Layer, Rng, Units, ops};
+
+const CPU: Device = Device::Cpu;
+const CHAINS: usize = 100_000;
+/// The normal quantile of 1 − 10⁻⁶.
+const SIGNIFICANT: f64 = 4.753;
+
+/// Discrete kinds of units, few enough of each that all configurations can be counted.
+const KINDS: [&str; 5] =
+    ["bernoulli:2", "spin:2", "binomial(2):2", "potts(3):2", "multinomial(2):2"];
+
+fn normal(shape: &[usize], seed: u64) -> Tensor {
+    ops::normal(shape, DType::F64, &CPU, &mut Rng::new(seed)).unwrap()
+}
+
+/// All configurations of a layer.
+fn configurations(layer: &dyn Layer) -> Vec<Vec<f64>> {
+    let mut all = vec![Vec::new()];
+    for support in layer.discrete().unwrap().support() {
+        let units: Vec<Vec<Vec<f64>>> = match support.states {
+            States::Values(values) => {
+                vec![values.iter().map(|(value, _)| vec![*value]).collect(); support.columns.len()]
+            }
+            States::OneOf(states) => {
+                let one = |k: usize| (0..states).map(|j| f64::from(u8::from(j == k))).collect();
+                vec![(0..states).map(one).collect(); support.columns.len() / states]
+            }
+            States::Draws(draws) => {
+                assert_eq!(support.columns.len(), 2);
+                vec![(0..=draws).map(|k| vec![k as f64, (draws - k) as f64]).collect()]
+            }
+        };
+        for unit in units {
+            let longer = |row: &Vec<f64>| {
+                unit.iter().map(|value| [&row[..], value].concat()).collect::<Vec<_>>()
+            };
+            all = all.iter().flat_map(longer).collect();
+        }
+    }
+    all
+}
+
+/// A machine with all its configurations, rest and last side by side, and how probable each is.
+struct Counted {
+    machine: Machine,
+    width: usize,
+    all: Vec<Vec<f64>>,
+    p: Vec<f64>,
+}
+
+impl Counted {
+    fn new(kinds: &[&str], couplings: impl Fn(&[Box<dyn Layer>]) -> Vec<Coupling>) -> Self {
+        let build = |(i, kind): (usize, &&str)| {
+            let layer = kind.parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
+            for (_, var) in layer.vars() {
+                var.set(&(normal(var.dims(), 90 + i as u64) * 0.5).unwrap()).unwrap();
+            }
+            layer
+        };
+        let layers: Vec<Box<dyn Layer>> = kinds.iter().enumerate().map(build).collect();
+        let mut all = vec![Vec::new()];
+        for layer in &layers {
+            let of = configurations(&**layer);
+            all = all
+                .iter()
+                .flat_map(|row: &Vec<f64>| of.iter().map(|more| [&row[..], more].concat()))
+                .collect();
+        }
+        let couplings = couplings(&layers);
+        let machine = Machine::new(layers, couplings).unwrap();
+        let width = machine.rest().units().width();
+        let (rest, last) = parts(&all, width);
+        let log_p = machine.energy(&rest, &last).unwrap().neg().unwrap();
+        let log_z = log_p.log_sum_exp(0).unwrap();
+        let p = log_p.broadcast_sub(&log_z).unwrap().exp().unwrap().to_vec1().unwrap();
+        Self { machine, width, all, p }
+    }
+
+    /// Exact samples.
+    fn sample(&self) -> (Tensor, Tensor) {
+        let chance = ops::uniform(CHAINS, DType::F64, &CPU, &mut Rng::new(77)).unwrap();
+        let picked = |chance: &f64| {
+            let mut left = *chance;
+            let is_behind = |p: &f64| {
+                left -= p;
+                left < 0.0
+            };
+            self.p.iter().position(is_behind).unwrap_or(self.p.len() - 1)
+        };
+        let chance = chance.to_vec1::<f64>().unwrap();
+        let rows: Vec<_> = chance.iter().map(|chance| self.all[picked(chance)].clone()).collect();
+        parts(&rows, self.width)
+    }
+
+    /// How far the counts of these configurations are from the distribution, as a standard normal number (Wilson and Hilferty 1931).
+    fn drift(&self, rest: &Tensor, last: &Tensor) -> f64 {
+        let rows = Tensor::cat(&[rest, last], 1).unwrap().to_vec2::<f64>().unwrap();
+        let bits = |row: &[f64]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let place: std::collections::HashMap<_, _> =
+            self.all.iter().enumerate().map(|(i, row)| (bits(row), i)).collect();
+        let mut counts = vec![0.0; self.all.len()];
+        rows.iter().for_each(|row| counts[place[&bits(row)]] += 1.0);
+        // Rare configurations are counted together.
+        let (mut square, mut cells, mut rare) = (0.0, 0.0, [0.0, 0.0]);
+        for (count, p) in counts.iter().zip(&self.p) {
+            let expected = p * CHAINS as f64;
+            if expected < 10.0 {
+                rare = [rare[0] + count, rare[1] + expected];
+            } else {
+                square += (count - expected).powi(2) / expected;
+                cells += 1.0;
+            }
+        }
+        if rare[1] >= 10.0 {
+            square += (rare[0] - rare[1]).powi(2) / rare[1];
+            cells += 1.0;
+        }
+        let (k, ninth) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
+        ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt()
+    }
+
+    /// The drift after a sweep.
+    fn swept(&self) -> f64 {
+        let ((rest, last), mut rng) = (self.sample(), Rng::new(78));
+        let rest = self.machine.draw_rest(Some(&rest), &last, None, &mut rng).unwrap();
+        self.drift(&rest, &self.last(&rest, &mut rng))
+    }
+
+    fn last(&self, rest: &Tensor, rng: &mut Rng) -> Tensor {
+        let inputs = self.machine.last_inputs(rest).unwrap();
+        if inputs.dim(1).unwrap() == 0 {
+            inputs
+        } else {
+            self.machine.last().sample(&inputs, rng).unwrap()
+        }
+    }
+}
+
+/// Rows cut after `width` columns.
+fn parts(rows: &[Vec<f64>], width: usize) -> (Tensor, Tensor) {
+    let (all, of) = (Tensor::new(rows.to_vec(), &CPU).unwrap(), rows[0].len());
+    let part = |start, len| all.narrow(1, start, len).unwrap().contiguous().unwrap();
+    (part(0, width), part(width, of - width))
+}
+
+fn dense(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
+    let shape = layers.map(|layer| of[layer].units().width());
+    Coupling::Dense { layers, weights: Var::from_tensor(&normal(&shape, seed)).unwrap() }
+}
+
+/// Most of the pairs of columns of two layers.
+fn edges(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
+    let [a, b] = layers.map(|layer| of[layer].units().width() as u32);
+    let pairs = (0..a).flat_map(|i| (0..b).map(move |j| [i, j]));
+    let pairs: Vec<_> = pairs.filter(|[i, j]| (i + j) % 3 != 2).collect();
+    let weights = Var::from_tensor(&normal(&[pairs.len()], seed)).unwrap();
+    Coupling::edges(layers, &pairs, weights).unwrap()
+}
+
+/// All units of a layer with each other; none where they share draws.
+fn lateral(layer: usize, of: &[Box<dyn Layer>], seed: u64) -> Option<Coupling> {
+    let width = of[layer].units().width();
+    let mut site: Vec<usize> = (0..width).collect();
+    for support in of[layer].discrete().unwrap().support() {
+        match support.states {
+            States::Values(_) => {}
+            States::OneOf(states) => site.iter_mut().for_each(|at| *at /= states),
+            States::Draws(_) => return None,
+        }
+    }
+    let rough = normal(&[width, width], seed).to_vec2::<f64>().unwrap();
+    let weight =
+        |i: usize, j: usize| if site[i] == site[j] { 0.0 } else { rough[i.min(j)][i.max(j)] };
+    let weights: Vec<f64> = (0..width * width).map(|at| weight(at / width, at % width)).collect();
+    let weights = Tensor::from_vec(weights, (width, width), &CPU).unwrap();
+    Some(Coupling::Lateral { layer, weights: Var::from_tensor(&weights).unwrap() })
+}
+
+/// Two layers of every pair of kinds and a third unit that both see, so that the first two are drawn one after the other; with
+/// units of each layer coupled too, and without.
+#[test]
+fn sweeps_leave_the_distribution_as_it_is() {
+    type Between = fn([usize; 2], &[Box<dyn Layer>], u64) -> Coupling;
+    let between: [(&str, Between); 2] = [("dense", dense), ("edges", edges)];
+    for a in KINDS {
+        for b in KINDS {
+            for (name, couple) in between {
+                for is_lateral in [false, true] {
+                    let machine = Counted::new(&[a, b, "bernoulli:1"], |layers| {
+                        let pairs = [[0, 1], [0, 2], [1, 2]];
+                        let mut all: Vec<_> = pairs
+                            .iter()
+                            .zip(20..)
+                            .map(|(pair, seed)| couple(*pair, layers, seed))
+                            .collect();
+                        if is_lateral {
+                            all.extend(
+                                (0..2)
+                                    .filter_map(|layer| lateral(layer, layers, 30 + layer as u64)),
+                            );
+                        }
+                        all
+                    });
+                    let drift = machine.swept();
+                    assert!(
+                        drift < SIGNIFICANT,
+                        "{a}, {b}, {name}, lateral: {is_lateral}: {drift}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Units that are coupled and of one colour, drawn at once from what they were, come to another distribution: χ² says so, and not
+/// where the second hears what has become of the first.
+#[test]
+fn a_wrong_colouring_is_found() {
+    for kinds in [["spin:2", "spin:2"], ["bernoulli:2", "potts(3):2"], ["binomial(2):2", "spin:2"]]
+    {
+        let counted = Counted::new(&kinds, |layers| vec![dense([0, 1], layers, 40)]);
+        let ((rest, last), mut rng) = (counted.sample(), Rng::new(41));
+        let drawn = counted.machine.draw_rest(Some(&rest), &last, None, &mut rng).unwrap();
+        let deaf = counted.last(&rest, &mut rng);
+        let drift = counted.drift(&drawn, &deaf);
+        assert!(drift > SIGNIFICANT, "{kinds:?}: {drift}");
+        let hearing = counted.last(&drawn, &mut rng);
+        assert!(counted.drift(&drawn, &hearing) < SIGNIFICANT, "{kinds:?}");
+    }
+}
