@@ -114,7 +114,7 @@ fn agreement(units: &str, rows: usize, dtype: DType, is_tempered: bool, is_held:
     let free: Tensor = number(Tensor::from_vec::<_, f64>(free, (rows, width), &CPU).unwrap());
     let mut alike = 0;
     for _ in 0..3 {
-        let mut again = rng.clone();
+        let mut again = rng;
         let tempered =
             is_tempered.then_some(Tempered { field: &field_tensor, betas: &betas_tensor });
         let (drawn, held) = if is_held {
@@ -158,7 +158,7 @@ fn sites_that_are_held_stay() {
     let x = machine.rest().sample(&zeros, &mut rng).unwrap();
     let free = (0..40 * width).map(|at| f64::from(u8::from(at % width / 4 % 3 > 0))).collect();
     let free = Tensor::from_vec::<_, f64>(free, (40, width), &CPU).unwrap();
-    let mut again = rng.clone();
+    let mut again = rng;
     let drawn = machine.draw_rest_held(&x, &none, &free, &mut rng).unwrap();
     let expected = plainly(&machine, &x, None, Some(&free), &mut again);
     assert_eq!(drawn.to_vec2::<f64>().unwrap(), expected);

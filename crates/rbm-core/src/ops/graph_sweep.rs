@@ -103,9 +103,7 @@ fn draw_panel(
     for (at, words) in panel.clone().zip(words) {
         let (heard, after) = fields[at - panel.start..].split_at_mut(1);
         let (mut field, old) = (heard[0], x[at]);
-        for i in 0..LANES {
-            field[i] += biases[at];
-        }
+        field.iter_mut().for_each(|field| *field += biases[at]);
         draw_unit(&mut x[at], &field, (low, 1.0 - low), betas, words, change);
         let mut news = [0f32; LANES];
         for i in 0..LANES {
