@@ -12,11 +12,12 @@ mod elimination;
 mod files;
 pub mod hopfield;
 pub mod lattice;
+mod shape;
+
 pub mod learning;
 mod likelihood;
 mod named;
 mod observables;
-mod shape;
 mod uai;
 
 pub use elimination::Mode;

@@ -144,7 +144,7 @@ impl Coupling {
     }
 
     /// Errors unless it fits `layers`.
-    pub(super) fn check(&self, layers: &[Box<dyn Layer>]) -> Result<()> {
+    fn check(&self, layers: &[Box<dyn Layer>]) -> Result<()> {
         let [a, b] = self.layers();
         if a.max(b) >= layers.len() {
             let expected = format!("layers 0 to {}", layers.len().saturating_sub(1));
@@ -177,6 +177,22 @@ impl Coupling {
             _ => Ok(()),
         }
     }
+}
+
+/// Errors unless the couplings fit `layers`, and none has two lateral ones.
+pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>]) -> Result<()> {
+    for coupling in couplings {
+        coupling.check(layers)?;
+    }
+    let mut lateral = vec![0; layers.len()];
+    for [a, b] in couplings.iter().map(Coupling::layers).filter(|[a, b]| a == b) {
+        lateral[a.max(b)] += 1;
+    }
+    if let Some((layer, count)) = lateral.into_iter().enumerate().find(|(_, count)| *count > 1) {
+        let expected = format!("one lateral coupling of layer {layer}");
+        return Err(Error::invalid("a machine", expected, count.to_string()));
+    }
+    Ok(())
 }
 
 /// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::boltzmann::keep_held;
-use super::coupling::{between_units, first_summed_out, one_by_one};
+use super::coupling::{between_units, check_couplings, first_summed_out, one_by_one};
 use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
 use crate::ops::Ascent;
 use crate::ops::device::to_host;
@@ -79,18 +79,7 @@ impl Machine {
         couplings: Vec<Coupling>,
         observed: usize,
     ) -> Result<Self> {
-        for coupling in &couplings {
-            coupling.check(&layers)?;
-        }
-        let mut lateral = vec![0; layers.len()];
-        for [a, b] in couplings.iter().map(Coupling::layers).filter(|[a, b]| a == b) {
-            lateral[a.max(b)] += 1;
-        }
-        if let Some((layer, count)) = lateral.into_iter().enumerate().find(|(_, count)| *count > 1)
-        {
-            let expected = format!("one lateral coupling of layer {layer}");
-            return Err(Error::invalid("a machine", expected, count.to_string()));
-        }
+        check_couplings(&couplings, &layers)?;
         let vars: Vec<Var> = layers
             .iter()
             .flat_map(|layer| layer.vars())
