@@ -216,7 +216,8 @@ fn couplings_are_learned_on_a_graph_alone() {
         let mut found = learner.graph().unwrap().edges;
         let mut expected = chain.edges.clone();
         expected.iter_mut().for_each(|edge| edge.sort_unstable());
-        (found.sort_unstable(), expected.sort_unstable());
+        found.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(found, expected);
     }
     let wrong = Shape { edges: Some(vec![[0, 25]]), ..shape };
