@@ -14,15 +14,21 @@ pub mod hopfield;
 pub mod lattice;
 pub mod learning;
 mod likelihood;
+mod mean_field;
 mod named;
 mod observables;
+mod posterior;
+mod summary;
 mod uai;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use graph::Graph;
 pub use likelihood::LogLikelihood;
+pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
+pub use posterior::{Posterior, Summation};
+pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::read_evidence;
 
 /// The program of this package's README, compiled and run as a test.

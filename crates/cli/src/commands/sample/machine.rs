@@ -124,11 +124,6 @@ impl MachineOptions {
     }
 }
 
-/// Whether a machine is sampled and no network: a name such as `ising:4x4`, or a file.
-pub fn is_meant(run: &Path) -> bool {
-    run.to_str().is_some_and(Graph::is_name) || run.is_file() || run.join(inputs::MACHINE).is_file()
-}
-
 /// What is sampled.
 pub struct MachineSampling<'a> {
     pub model: &'a str,

@@ -23,7 +23,7 @@ use self::machine::{MachineOptions, MachineSampling};
 use self::mask::Keep;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
-use crate::{output, progress, tables};
+use crate::{machines, output, progress, tables};
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
@@ -143,7 +143,7 @@ const MOST: usize = 1_000_000;
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let mut rng = Rng::new(args.seed);
-    if machine::is_meant(&args.run) {
+    if machines::is_meant(&args.run) {
         return sample_machine(args, bars, &mut rng);
     }
     if args.machine.is_given() {

@@ -4,14 +4,15 @@ mod boltzmann;
 mod dry_run;
 mod finish;
 mod hopfield;
+mod machine_dry_run;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, BUILT_IN};
-use candle_dbn::store::run::Claim;
+use candle_dbn::recipe::{AUTO, BUILT_IN, MachineRecipe};
+use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{
     Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
 };
@@ -23,9 +24,12 @@ use rbm_core::ops::device::allow_tf32;
 use self::boltzmann::{MachineTraining, Within};
 use self::finish::Looks;
 use self::hopfield::Storing;
-use crate::commands::recipe::{is_built_in, is_file, named_or_file};
+use crate::commands::recipe::{
+    is_built_in, is_file, is_of_machine, machine_in_file, named_or_file,
+};
 use crate::inputs::{self, DataOptions, Where};
 use crate::interrupt::{self, Stopped};
+use crate::machines;
 use crate::output::{self, Usage};
 use crate::progress::{self, Progress, WORDS};
 
@@ -74,9 +78,9 @@ pub struct Train {
     /// hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
-    /// Which layers of a Boltzmann machine are coupled within themselves
-    #[arg(long, value_name = "WHERE", default_value = "visible", help_heading = "Learning")]
-    pub couplings: Within,
+    /// Which layers of a Boltzmann machine are coupled within themselves [default: visible]
+    #[arg(long, value_name = "WHERE", help_heading = "Learning")]
+    pub couplings: Option<Within>,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
     #[arg(long, value_name = "RULE", default_value = "hebb", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
     pub rule: String,
@@ -141,6 +145,7 @@ const TRAIN: &str = "Examples:
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
+  dbn train --recipe bm.toml                      one by its recipe, which says model = \"bm\" (dbn train leaves one in each run)
   dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits
   dbn train --resume runs/mnist                   go on where it was stopped
 The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
@@ -166,36 +171,45 @@ fn long_help_of_train() -> String {
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    match args.model {
+    match kind(args) {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
         Kind::Bm => learn_machine(args, bars),
         Kind::Hopfield => store(args),
     }
 }
 
+/// What is made of the data: what was typed, or what the recipe or the run is of.
+fn kind(args: &Train) -> Kind {
+    let is_machine = args.recipe.as_deref().is_some_and(is_of_machine)
+        || args.resume.as_deref().is_some_and(machines::is_learned);
+    if args.model == Kind::Dbn && is_machine { Kind::Bm } else { args.model }
+}
+
 /// Trains one Boltzmann machine.
 fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
     let without_meaning = [
-        ("--recipe", args.recipe.is_some()),
-        ("--resume", args.resume.is_some()),
-        ("--dry-run", args.dry_run),
         ("--standardise", args.standardise),
+        ("--no-standardise", args.no_standardise),
         ("--min-max", args.min_max),
     ];
-    output::refuse(
-        &without_meaning,
-        "has no meaning for a Boltzmann machine (the same command goes on where it was stopped)",
-    )?;
+    output::refuse(&without_meaning, "has no meaning for a Boltzmann machine")?;
+    let recipe = match (&args.resume, &args.recipe) {
+        (Some(dir), _) => MachineRecipe::read(dir.join(RECIPE)).map_err(Usage::of)?,
+        (None, Some(name)) => machine_in_file(name)?,
+        (None, None) => MachineRecipe::default(),
+    };
     let machine = MachineTraining {
         data: args.data.as_deref(),
         data_options: &args.data_options,
         visible: args.visible.as_deref(),
         hidden: &args.layers,
+        recipe,
         within: args.couplings,
         settings: &args.settings,
         seed: args.seed,
-        out: args.out.as_deref(),
+        out: args.resume.as_deref().or(args.out.as_deref()),
         pictures: !args.no_pictures,
+        is_dry: args.dry_run,
     };
     boltzmann::run(&machine, bars)
 }
@@ -306,7 +320,7 @@ pub fn train(
             let dir = run.dir().display();
             output::note(format!(
                 "what was learned before is kept: change {dir}/{}, and go on with: dbn train --resume {dir}",
-                candle_dbn::store::run::RECIPE
+                RECIPE
             ));
         }
     }
@@ -383,7 +397,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
                 output::note(format!(
                     "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
                     run.dir().display(),
-                    candle_dbn::store::run::RECIPE
+                    RECIPE
                 ));
             }
         }

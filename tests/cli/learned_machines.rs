@@ -1,0 +1,177 @@
+//! A Boltzmann machine that has learned, in every command that takes a run.
+
+use serde_json::Value;
+
+use crate::common::{Place, read_npy};
+
+/// Bars and stripes of 3×3, with coupled hidden units: small enough to be counted.
+fn bars() -> Place {
+    let place = Place::new();
+    place.dbn("train bars-and-stripes:3 --model bm --hidden 4 --couplings lateral --set epochs=40 --no-pictures --out bm").done();
+    place
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// log p counted is what `dbn infer` counts of the same machine, and what annealing comes to from both sides.
+#[test]
+fn likelihoods_agree_however_they_are_found() {
+    let place = bars();
+    let exact = json(&place.dbn("evaluate bm --likelihood --exact --json").done().out);
+    assert_eq!((&exact["part"], &exact["verdict"]["kind"]), (&"all".into(), &"exact".into()));
+    let log_z = exact["exact"]["log_partition"]["value"].as_f64().unwrap();
+    let counted = json(&place.dbn("infer bm --json").done().out)["log_partition"].as_f64().unwrap();
+    assert!((log_z - counted).abs() < 1e-5, "{log_z} {counted}");
+    let words = "evaluate bm --likelihood --both --estimate --betas 800 --chains 40 --json";
+    let both = json(&place.dbn(words).done().out);
+    assert_eq!(both["verdict"]["kind"], "agree", "{both}");
+    for side in ["forward", "reverse"] {
+        let log_p = both[side]["log_likelihood"].as_f64().unwrap();
+        let exact = exact["exact"]["log_likelihood"].as_f64().unwrap();
+        assert!((log_p - exact).abs() < 0.3, "{side} {log_p} {exact}");
+    }
+    // It is kept, and the numbers stay with the run as those of a network do.
+    let again = place.dbn(words).done();
+    assert!(again.err.contains("kept in bm/log_partition.json"), "{}", again.err);
+    let results = place.json("bm/results.json");
+    assert_eq!(results["measured"].as_array().unwrap().len(), 2, "{results}");
+    assert_eq!(results["measured"][1]["on"]["data"], "bars-and-stripes:3");
+
+    // 8×8 at K = 1 by Kaufman's formula, and so is a file of the same couplings.
+    let ising = json(&place.dbn("evaluate ising:8x8 --likelihood --json").done().out);
+    let log_z = ising["exact"]["value"].as_f64().unwrap();
+    assert!((log_z - 128.71543733740842).abs() < 1e-6, "{log_z}");
+    place.write("pair", "2 1\n1 2 -1\n");
+    let pair = json(&place.dbn("evaluate pair --likelihood --json").done().out);
+    let z = 2.0 * 1f64.exp() + 2.0 * (-1f64).exp();
+    assert!((pair["exact"]["value"].as_f64().unwrap() - z.ln()).abs() < 1e-6, "{pair}");
+    place.write("spins.csv", "1,1\n1,-1\n");
+    let spins = json(&place.dbn("evaluate pair spins.csv --likelihood --json").done().out);
+    let log_p = spins["exact"]["log_likelihood"].as_f64().unwrap();
+    assert!((log_p + z.ln()).abs() < 1e-6, "E is −1 and 1: {log_p}");
+    assert!(!place.path("runs").exists(), "nothing is left of what was counted");
+}
+
+/// Coupled hidden units that are too many to be counted: a bound, and it is said to be one.
+#[test]
+fn what_cannot_be_counted_is_bounded() {
+    let place = Place::new();
+    place.dbn("train digits --model bm --hidden 16 --couplings lateral --limit 60 --set epochs=2 --no-pictures --out wide").done();
+    let said = place.dbn("evaluate wide --likelihood --both --betas 300 --chains 20").done();
+    for words in ["held-out cases", "train cases", "bound is one-sided", "a lower bound; log Z: "] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    place.dbn("evaluate wide --likelihood --exact").failed(&["--exact", "counted"]);
+    let said = place.dbn("evaluate wide").done();
+    assert!(said.out.contains("free energy, at most"), "{}", said.out);
+    let said = place.dbn("score wide --cases held-out --out scores.csv").done();
+    assert!(said.err.contains("upper bounds"), "{}", said.err);
+    assert!(place.text("scores.csv").starts_with("row,label,free_energy,log_likelihood_bound"));
+    let said = place.dbn("embed wide --cases held-out --out hidden.npy").done();
+    assert!(said.err.contains("mean field"), "{}", said.err);
+    let (shape, means) = read_npy(&place.read("hidden.npy"));
+    assert_eq!(shape[1], 16);
+    assert!(means.iter().all(|mean| *mean > 0.0 && *mean < 1.0));
+}
+
+/// An estimation that was stopped goes on where it was, to the same numbers.
+#[test]
+fn an_estimation_goes_on() {
+    let place = Place::new();
+    place.dbn("train digits --model bm --limit 60 --set epochs=2 --no-pictures --out pairs").done();
+    let words =
+        "evaluate pairs --likelihood --both --betas 4000 --chains 100 --checkpoint-every 0 --json";
+    let mut child = place.command(words).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let checkpoint = place.path("pairs/likelihood.checkpoint.safetensors");
+    while !checkpoint.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resumed = place.dbn(words).done();
+    assert!(resumed.err.contains("going on with"), "{}", resumed.err);
+    assert!(!checkpoint.exists());
+    std::fs::remove_file(place.path("pairs/log_partition.json")).unwrap();
+    assert_eq!(place.dbn(words).done().out, resumed.out);
+}
+
+#[test]
+fn a_machine_is_inspected_scored_and_embedded() {
+    let place = bars();
+    let found = json(&place.dbn("inspect bm --json").done().out);
+    assert_eq!(found["parameters"], 9 + 4 + 36 + 36 + 6);
+    assert_eq!(found["learning"]["epochs"], 40);
+    assert_eq!(found["couplings"].as_array().unwrap().len(), 3);
+    let said = place.dbn("inspect bm").done();
+    for words in ["within hidden", "learned 40 of 40 epochs", "method=pcd"] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    // The mean of log p over all pictures is what evaluate says.
+    let said = place.dbn("score bm").done().out;
+    let (header, lines) = said.split_once('\n').unwrap();
+    assert_eq!(header, "row,free_energy,log_likelihood,log_likelihood_error");
+    let log_p: Vec<f64> =
+        lines.lines().map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    let mean = log_p.iter().sum::<f64>() / 14.0;
+    let exact = json(&place.dbn("evaluate bm --likelihood --json").done().out);
+    let exact = exact["exact"]["log_likelihood"].as_f64().unwrap();
+    assert!(log_p.len() == 14 && (mean - exact).abs() < 1e-4, "{mean} {exact}");
+    // E[h | v] as `dbn infer` counts it, of the first picture: nothing is on.
+    place.dbn("embed bm --out hidden.npy").done();
+    let (shape, means) = read_npy(&place.read("hidden.npy"));
+    assert_eq!(shape, [14, 4]);
+    let given: Vec<String> = (0..9).map(|i| format!("{i}=0")).collect();
+    let words = format!("infer bm --given {} --query 9 --json", given.join(","));
+    let marginal = json(&place.dbn(&words).done().out)["marginals"][0][1][1].as_f64().unwrap();
+    let is_known = (0..14).any(|row| (f64::from(means[row * 4]) - marginal).abs() < 1e-5);
+    assert!(is_known, "{marginal} {means:?}");
+
+    place.dbn("train bars-and-stripes:3 --model bm --set epochs=1 --no-pictures --out flat").done();
+    place.dbn("embed flat --out f.npy").failed(&["flat", "hidden units", "visible ones alone"]);
+    let said = place.dbn("score flat").done();
+    assert!(
+        said.out
+            .starts_with("row,free_energy,log_likelihood,log_likelihood_error,pseudo_likelihood"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let place = bars();
+    for command in ["evaluate bm", "score bm", "embed bm --out f.npy"] {
+        let (verb, rest) = command.split_once(" bm").unwrap();
+        let of = |data: &str| place.dbn(&format!("{verb} bm {data}{rest}"));
+        of("bars-and-stripes:4").failed(&["bars-and-stripes:4", "9 values", "16"]);
+        of("nowhere.csv").failed(&["nowhere.csv"]);
+    }
+    place.write("grey.csv", "0,1,2,0,0,0,0,0,0\n1,1,1,0,0,0,0,0,0\n");
+    place.dbn("score bm grey.csv").failed(&["grey.csv", "from 0 to 1", "2"]);
+    place.dbn("score bm --scan").misused(&["--scan", "network"]);
+    place.dbn("embed bm --layer 2 --out f.npy").failed(&["--layer", "1, top or all"]);
+    place.dbn("evaluate bm --recognise gibbs:3").misused(&["--recognise", "network"]);
+    place.dbn("evaluate ising:4x4").misused(&["ising:4x4", "--likelihood"]);
+    place.dbn("evaluate ising:4x4 --likelihood --cases train").failed(&["--cases", "ising:4x4"]);
+    place.dbn("inspect ising:4x4").failed(&["ising:4x4", "not learned"]);
+    place.dbn("score nowhere").failed(&["nowhere"]);
+    place.dbn("decode bm codes.npy --out d.npy").failed(&["bm", "Boltzmann machine"]);
+    place.write("f.uai", "MARKOV\n2\n2 2\n1\n2 0 1\n4\n4 1 1 4\n");
+    let found = json(&place.dbn("evaluate f.uai --likelihood --json").done().out);
+    assert!((found["exact"]["value"].as_f64().unwrap() - 10f64.ln()).abs() < 1e-12);
+    place.dbn("evaluate f.uai --likelihood --both").failed(&["f.uai", "counted"]);
+    // A run whose recipe is gone does not know its data.
+    std::fs::rename(place.path("bm/recipe.toml"), place.path("recipe.toml")).unwrap();
+    place.dbn("evaluate bm").failed(&["recipe.toml", "name the data"]);
+    place.dbn("evaluate bm bars-and-stripes:3").done();
+    let mut bytes = place.read("bm/machine.safetensors");
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    std::fs::write(place.path("bm/machine.safetensors"), bytes).unwrap();
+    for command in ["evaluate bm", "inspect bm", "score bm", "embed bm --out f.npy", "sample bm"] {
+        place.dbn(command).failed(&["machine.safetensors", "damaged"]);
+    }
+}
