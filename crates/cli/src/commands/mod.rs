@@ -4,6 +4,7 @@ mod anneal;
 mod bench;
 mod compare;
 mod embed;
+mod embed_machine;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
@@ -16,6 +17,7 @@ mod recipe;
 mod reproduce;
 mod sample;
 mod score;
+mod score_machine;
 mod train;
 
 use std::path::PathBuf;
