@@ -175,3 +175,51 @@ fn what_does_not_fit_is_refused() {
         place.dbn(command).failed(&["machine.safetensors", "damaged"]);
     }
 }
+
+/// What is held stays as it is, and what is not is drawn as p(the others | held) says: bars and stripes by their upper two rows.
+#[test]
+fn a_part_is_held_while_the_rest_is_drawn() {
+    let place = Place::new();
+    place.dbn("train bars-and-stripes:3 --model bm --hidden 4 --couplings lateral --set method=exact --set epochs=400 --set learning_rate=0.5 --set l2=0 --no-pictures --out bm").done();
+    let words =
+        "sample bm --clamp bars-and-stripes:3 --keep top --count 1400 --steps 30 --out held";
+    place.dbn(words).done();
+    let (shape, drawn) = read_npy(&place.read("held/samples.npy"));
+    assert_eq!(shape, [1400, 9]);
+    assert_eq!(&place.read("held/samples.png")[1..4], b"PNG");
+    // Rows of the same case: the upper two rows are those of one picture.
+    let tops: std::collections::BTreeSet<Vec<u8>> =
+        drawn.chunks(9).map(|x| x[..6].iter().map(|x| *x as u8).collect()).collect();
+    assert!(tops.len() <= 12 && tops.len() >= 9, "of 14 pictures: {}", tops.len());
+    // Two equal rows of a mixed pattern ask for a third one like them.
+    let mixed = drawn.chunks(9).filter(|x| x[..3] == [1.0, 0.0, 0.0] && x[3..6] == [1.0, 0.0, 0.0]);
+    let mixed: Vec<_> = mixed.collect();
+    let third = mixed.iter().filter(|x| x[6..] == [1.0, 0.0, 0.0]).count();
+    let given = "0=1,1=0,2=0,3=1,4=0,5=0";
+    let words = format!("infer bm --given {given} --query 6,7,8 --json");
+    let joint = json(&place.dbn(&words).done().out)["joint"][4].clone();
+    assert_eq!(joint[0], serde_json::json!([1, 0, 0]));
+    let (p, n) = (joint[1].as_f64().unwrap(), mixed.len() as f64);
+    assert_eq!(mixed.len(), 100);
+    let off = (third as f64 / n - p).abs();
+    assert!(off < 4.0 * (p * (1.0 - p) / n).sqrt() + 1e-3, "{third} of {n}, {p}");
+
+    place
+        .dbn("sample bm --from bars-and-stripes:3 --steps 5 --animate 4 --count 20 --out way")
+        .done();
+    assert_eq!(&place.read("way/animation.gif")[..3], b"GIF");
+    let said = place.dbn("sample bm --tempered --count 20 --sweeps 200 --out cold").done();
+    assert!(said.err.contains("replicas came from"), "{}", said.err);
+    place.dbn("sample bm --count 4 --steps 10").done();
+    assert!(place.path("bm/samples/samples.png").exists());
+    // With a temperature averages are measured.
+    assert!(
+        place.dbn("sample bm --temperature 2 --sweeps 20 --chains 8").done().out.contains("energy")
+    );
+    place.dbn("sample bm --clamp bars-and-stripes:4").failed(&["bars-and-stripes:4", "9 values"]);
+    place
+        .dbn("sample bm --clamp bars-and-stripes:3 --keep 8..12 --out x")
+        .failed(&["--keep", "below 9"]);
+    place.dbn("sample bm --label 3").misused(&["--label", "network"]);
+    place.dbn("sample ising:4x4 --clamp digits").misused(&["--clamp", "network"]);
+}

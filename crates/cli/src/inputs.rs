@@ -200,7 +200,11 @@ fn check_is_no_data(given: &str) -> Result<()> {
 /// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.
 pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
     for (file, what, takes) in [
-        (MACHINE, "a Boltzmann machine", "evaluate, sample, score, embed, inspect, anneal and infer"),
+        (
+            MACHINE,
+            "a Boltzmann machine",
+            "evaluate, sample, score, embed, inspect, anneal and infer",
+        ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
     ] {
         ensure!(

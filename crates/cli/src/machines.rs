@@ -1,13 +1,14 @@
 //! Boltzmann machines that commands work with, and their cases: what a run has learned, what a name or a file gives.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::Graph;
 use candle_boltzmann::learning::Learner;
 use candle_core::Tensor;
 use candle_dbn::Examples;
-use candle_dbn::data::{Binarise, Dataset, ReadOptions};
+use candle_dbn::data::{Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::recipe::{MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::results::DataVariant;
@@ -56,6 +57,8 @@ pub struct MachineCases {
     pub source: String,
     /// Height and width, where they are pictures.
     pub image: Option<(usize, usize)>,
+    /// The columns of a table.
+    pub columns: Option<Arc<Columns>>,
     scale: f32,
     binarise: Binarise,
 }
@@ -104,7 +107,7 @@ impl LearnedMachine {
             }
         };
         let source = inputs::source(data, &self.dir);
-        let (image, scale) = (dataset.image, dataset.scale);
+        let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns.clone());
         let read = recipe.as_ref().map_or(&options.read, |own| &own.read);
         let chosen_binarise = read.binarise();
         let Chosen { part, cases, before } = inputs::chosen(dataset, recipe, cases)?;
@@ -127,7 +130,8 @@ impl LearnedMachine {
         };
         let rows = part.cases.numbers().into_iter().map(|row| before as u32 + row).collect();
         let examples = part;
-        Ok(MachineCases { values, examples, rows, part: cases, source, image, scale, binarise })
+        let part = cases;
+        Ok(MachineCases { values, examples, rows, part, source, image, columns, scale, binarise })
     }
 
     /// Exactly which data these cases of its own are.

@@ -321,15 +321,15 @@ fn learn(learner: &mut Learner, cases: &Tensor, dir: &Path, bars: &MultiProgress
 }
 
 fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Result<()> {
-    let width = learner.shape().visible.width();
     let samples =
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
-    let grey = images::grey(&learner.shape().visible, &samples)?;
+    let units = &learner.shape().visible;
+    let grey = images::grey(units, &images::one_number_a_unit(units, &samples)?)?;
     images::write_grid(
         dir.join("samples.png"),
         &grey,
         &[],
-        shape_of(width, image),
+        shape_of(grey.dim(1)?, image),
         10,
         Contrast::Unit,
     )?;
