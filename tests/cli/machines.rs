@@ -150,7 +150,44 @@ fn fields_are_asked() {
     let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
     assert!(said.out.contains("0.600673"), "{}", said.out);
 
-    place.dbn("anneal f.uai").failed(&["f.uai", "dbn infer"]);
+    // Averages at a temperature by many chains, beside those that are counted; and the lowest energy.
+    let words = "sample f.uai --temperature 1,2 --chains 16 --sweeps 3000 --out walked --json";
+    let found: serde_json::Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    for (row, tau) in [(0, 1.0), (1, 2.0)] {
+        // ⟨E⟩ = −d log Z/dβ, by a difference.
+        let log_z = |t: f64| -> f64 {
+            let said = place.dbn(&format!("infer f.uai --temperature {t} --json")).done().out;
+            serde_json::from_str::<serde_json::Value>(&said).unwrap()["log_partition"]
+                .as_f64()
+                .unwrap()
+        };
+        let step = 1e-3 / tau;
+        let slope = log_z(1.0 / (1.0 / tau + step)) - log_z(1.0 / (1.0 / tau - step));
+        let energy = &found["measurements"][row]["energy"];
+        let (value, error) = (energy["value"].as_f64().unwrap(), energy["error"].as_f64().unwrap());
+        let exact = -slope / (2.0 * step) / 4.0;
+        assert!(
+            error > 0.0 && (value - exact).abs() < 4.0 * error + 1e-4,
+            "{value} ± {error} {exact}"
+        );
+        assert!(found["measurements"][row]["r_hat"].as_f64().unwrap() < 1.02);
+    }
+    let (shape, _) = read_npy(&place.read("walked/samples.npy"));
+    assert_eq!(shape, [32, 4]);
+    assert!(
+        place.dbn("sample f.uai --temperature 2 --chains 8 --sweeps 50").done().out.contains("R̂")
+    );
+    let exact = place.dbn("anneal f.uai --exact --json").done().out;
+    let exact: serde_json::Value = serde_json::from_str(&exact).unwrap();
+    let best = place.dbn("anneal f.uai --reads 10 --sweeps 50 --out best.npy --json").done().out;
+    let best: serde_json::Value = serde_json::from_str(&best).unwrap();
+    let lowest = -(6f64.ln() + 9.45f64.ln());
+    for energy in [&exact["energy"], &best["energy"]] {
+        assert!((energy.as_f64().unwrap() - lowest).abs() < 1e-9, "{energy} {lowest}");
+    }
+    assert_eq!(read_npy(&place.read("best.npy")).1, [1.0; 4]);
+    place.dbn("anneal f.uai --tempering").misused(&["--tempering", "f.uai"]);
+    place.dbn("sample f.uai --ordered").misused(&["--ordered"]);
     place.dbn("infer f.uai --given B=1,B=0").failed(&["variable 1", "0"]);
     place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);
     place.dbn("infer f.uai --given B=2").failed(&["variable 1", "from 0 to 1"]);

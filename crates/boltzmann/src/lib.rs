@@ -17,12 +17,15 @@ mod likelihood;
 mod mean_field;
 mod named;
 mod observables;
+
+mod field_chains;
 mod posterior;
 mod summary;
 mod uai;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
+pub use field_chains::{FieldBest, FieldMeasurement};
 pub use graph::Graph;
 pub use likelihood::LogLikelihood;
 pub use mean_field::{MeanField, MeanPosterior};
