@@ -3,6 +3,7 @@
 mod anneal;
 mod bench;
 mod compare;
+mod compare_machine;
 mod embed;
 mod embed_machine;
 mod evaluate;

@@ -7,6 +7,7 @@
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network; `missing.mean` stands for missing values.
 
+pub mod machine;
 pub mod results;
 pub mod run;
 
