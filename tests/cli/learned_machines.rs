@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+use loopback_hub::Transfer;
+
 use crate::common::{Place, read_npy};
+use crate::hub::Beside;
 
 /// Bars and stripes of 3×3, with coupled hidden units: small enough to be counted.
 fn bars() -> Place {
@@ -222,4 +225,138 @@ fn a_part_is_held_while_the_rest_is_drawn() {
         .failed(&["--keep", "below 9"]);
     place.dbn("sample bm --label 3").misused(&["--label", "network"]);
     place.dbn("sample ising:4x4 --clamp digits").misused(&["--clamp", "network"]);
+}
+
+#[test]
+fn machines_stand_beside_each_other() {
+    let place = bars();
+    place.dbn("train bars-and-stripes:3 --model bm --set epochs=5 --no-pictures --out flat").done();
+    let found = json(&place.dbn("compare bm flat --json --out curves.png").done().out);
+    let keys: Vec<_> =
+        found["recipes"].as_array().unwrap().iter().map(|line| &line["key"]).collect();
+    assert_eq!(keys, ["couplings", "hidden", "learning.epochs", "learning.method"], "{found}");
+    let results = found["results"].as_array().unwrap();
+    let of =
+        |name: &str| results.iter().find(|line| line["name"].as_str().unwrap().starts_with(name));
+    assert_eq!(of("epochs").unwrap()["values"][1]["value"], 5.0);
+    let own = place.json("bm/results.json")["measured"][0]["numbers"][0]["value"].clone();
+    assert_eq!(of("log p(v), exact").unwrap()["values"][0]["value"], own);
+    assert!(of("pseudo-log-likelihood").unwrap()["values"][0].is_null());
+    assert_eq!(&place.read("curves.png")[1..4], b"PNG");
+    // Beside a network each has its own numbers.
+    place.dbn("train data.csv --recipe tiny.toml --no-pictures --out net").done();
+    let said = place.dbn("compare net bm --out both.png").done();
+    assert!(said.err.contains("picture is of the networks"), "{}", said.err);
+    place.dbn("compare bm nowhere").failed(&["nowhere"]);
+}
+
+#[test]
+fn a_machine_goes_to_the_hub_and_comes_back() {
+    let beside = Beside::empty(Transfer::Xet);
+    let place = &beside.place;
+    place.dbn("train digits --model bm --hidden 5 --limit 80 --set epochs=2 --out bm").done();
+    let said = beside.dbn("push bm me/bars --dry-run").done();
+    for file in ["config.json", "machine.safetensors", "recipe.toml", "results.json", "samples.png"]
+    {
+        assert!(said.out.contains(file), "{file}: {}", said.out);
+    }
+    beside.dbn("push bm me/bars").done();
+    let card = String::from_utf8(beside.hub.file("models/me/bars", "README.md").unwrap()).unwrap();
+    for words in [
+        "A Boltzmann machine: visible units `bernoulli:64`",
+        "- boltzmann-machine",
+        "log p(v)",
+        "--likelihood",
+    ] {
+        assert!(card.contains(words), "{words}: {card}");
+    }
+    let root = place.path("").display().to_string();
+    assert!(!card.contains(&root), "a path of this machine: {card}");
+    let folder = beside.pulled("me/bars");
+    let pulled = std::fs::read(folder.join("machine.safetensors")).unwrap();
+    assert_eq!(pulled, place.read("bm/machine.safetensors"));
+    // By its name it is sampled, scored and evaluated on data that are named.
+    beside.dbn("sample me/bars --count 9 --steps 5 --out drawn").done();
+    let (shape, _) = read_npy(&place.read("drawn/samples.npy"));
+    assert_eq!(shape, [9, 64]);
+    let words = "digits --likelihood --json --limit 50";
+    let far = json(&beside.dbn(&format!("evaluate me/bars {words}")).done().out);
+    let near = json(&place.dbn(&format!("evaluate bm {words}")).done().out);
+    assert_eq!(far["exact"], near["exact"]);
+    beside.dbn("evaluate me/bars").failed(&["name the data"]);
+    beside.dbn("pull me/bars --out copy").done();
+    place.dbn("inspect copy").done();
+
+    place.dbn("train digits --model bm --limit 80 --set epochs=1 --no-pictures --out other").done();
+    std::fs::copy(place.path("other/machine.safetensors"), place.path("bm/machine.safetensors"))
+        .unwrap();
+    beside.dbn("push bm me/bars").failed(&["config.json", "another"]);
+    beside.dbn("push bm me/bars --layers 0..1").misused(&["--layers", "network"]);
+}
+
+/// A recipe in a file, and what a run leaves as one, learn the same machine as the options.
+#[test]
+fn a_machine_is_learned_by_a_recipe() {
+    let place = bars();
+    let head = "model = \"bm\"\nhidden = 4\ncouplings = \"lateral\"\n";
+    let text = format!("{head}[data]\nsource = \"bars-and-stripes:3\"\n[learning]\nepochs = 40\n");
+    place.write("bm.toml", &text);
+    place.dbn("train --recipe bm.toml --no-pictures --out by-file").done();
+    let machine = place.read("bm/machine.safetensors");
+    assert_eq!(place.read("by-file/machine.safetensors"), machine);
+    place.dbn("train --recipe bm/recipe.toml --no-pictures --out again").done();
+    assert_eq!(place.read("again/machine.safetensors"), machine);
+    // What is typed goes before what the file says.
+    place.dbn("train --recipe bm.toml --set epochs=2 --hidden 3 --no-pictures --out less").done();
+    let less = json(&place.dbn("inspect less --json").done().out);
+    assert_eq!(
+        (&less["learning"]["epochs"], &less["layers"][1]["units"]["size"]),
+        (&2.into(), &3.into())
+    );
+    // A run that has ended has nothing left to learn; with more epochs in its recipe it is another.
+    let said = place.dbn("train --resume bm --no-pictures").done();
+    assert!(said.err.contains("goes on after epoch 40"), "{}", said.err);
+    assert_eq!(place.read("bm/machine.safetensors"), machine);
+    // Killed before anything was learned, it begins anew.
+    std::fs::create_dir(place.path("begun")).unwrap();
+    std::fs::copy(place.path("bm/recipe.toml"), place.path("begun/recipe.toml")).unwrap();
+    place.dbn("train --resume begun --no-pictures").done();
+    assert_eq!(place.read("begun/machine.safetensors"), machine);
+    place.train("");
+    place.dbn("train bars-and-stripes:3 --model bm --out run").failed(&["run", "of a network"]);
+    let said = place.dbn("train --recipe bm.toml --dry-run").done();
+    for words in [
+        "model = \"bm\"",
+        "14 training cases of 9 values",
+        "91",
+        "memory: about",
+        "nothing was written",
+    ] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    assert!(!place.path("runs").exists());
+    let said = place.dbn("recipe bm.toml").done();
+    assert!(
+        said.out.contains("hidden = 4") && said.out.contains("hold_out_one_in = 6"),
+        "{}",
+        said.out
+    );
+
+    let wrong = |from: &str, to: &str, words: &[&str]| {
+        assert!(text.contains(from), "{from}");
+        place.write("wrong.toml", &text.replace(from, to));
+        place.dbn("train --recipe wrong.toml").misused(words);
+    };
+    wrong("hidden = 4", "hiden = 4", &["wrong.toml", "line 2", "hiden"]);
+    wrong("hidden = 4", "hidden = 0", &["wrong.toml", "line 2", "none"]);
+    wrong("source", "sources", &["wrong.toml", "sources"]);
+    wrong("lateral", "sideways", &["couplings", "sideways", "lateral"]);
+    wrong("epochs = 40", "epoch = 40", &["epoch=40", "one of the keys"]);
+    wrong("\"bm\"", "\"dbn\"", &["wrong.toml", "line 1", "bm"]);
+    place.dbn("train --recipe tiny.toml --model bm").misused(&["tiny.toml", "model = \"bm\""]);
+    place.dbn("train --recipe nowhere.toml --model bm").failed(&["nowhere.toml"]);
+    place
+        .dbn("train bars-and-stripes:3 --model bm --out bm --set epochs=3")
+        .failed(&["bm", "other units or settings"]);
+    place.dbn("train data.csv --recipe tiny.toml --out bm").failed(&["bm", "earlier run"]);
 }

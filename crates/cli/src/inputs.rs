@@ -109,7 +109,7 @@ pub const MEMORY: &str = "hopfield.safetensors";
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
     if MarkovField::is_in(text) {
-        bail!("{text}: a Markov random field: expected with dbn infer");
+        bail!("{text}: a field of cliques: expected a machine of units that are coupled in pairs");
     }
     if let Some(source) = text.strip_prefix("hopfield:") {
         let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;

@@ -9,8 +9,10 @@ use candle_boltzmann::learning::Learner;
 use candle_core::Tensor;
 use candle_dbn::Examples;
 use candle_dbn::data::{Binarise, Columns, Dataset, ReadOptions};
+use candle_dbn::network::config::CONFIG;
 use candle_dbn::recipe::{MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
+use candle_dbn::store::machine::MachineConfig;
 use candle_dbn::store::results::DataVariant;
 use candle_dbn::store::run::RECIPE;
 use clap::ValueEnum;
@@ -34,6 +36,11 @@ pub fn is_meant(model: &Path) -> bool {
 /// Whether a machine that has learned lies in the folder.
 pub fn is_learned(dir: &Path) -> bool {
     dir.join(MACHINE).is_file()
+}
+
+/// Whether a machine learns in the folder, or has learned: its recipe lies there.
+pub fn is_begun(dir: &Path) -> bool {
+    is_learned(dir) || MachineRecipe::is_in(dir.join(RECIPE))
 }
 
 /// A machine that has learned, in its folder.
@@ -73,6 +80,35 @@ impl LearnedMachine {
         };
         let learner = Learner::load(dir.join(MACHINE))?;
         Ok(Self { dir: dir.to_owned(), learner, recipe })
+    }
+
+    /// What it is, with the height and width of its pictures.
+    pub fn config(&self, image: Option<(usize, usize)>) -> MachineConfig {
+        let shape = self.learner.shape();
+        MachineConfig::new(
+            shape.visible.clone(),
+            shape.hidden.clone(),
+            [shape.couples_visible, shape.couples_hidden],
+            self.learner.parameters(),
+            image,
+        )
+    }
+
+    /// Height and width of its pictures, where that is known.
+    pub fn image(&self) -> Option<(usize, usize)> {
+        MachineConfig::read(self.dir.join(CONFIG)).ok()?.image
+    }
+
+    /// Errors unless the folder's configuration is that of the machine.
+    pub fn check_config(&self) -> Result<()> {
+        let path = self.dir.join(CONFIG);
+        let found = MachineConfig::read(&path)?;
+        ensure!(
+            found == self.config(found.image),
+            "{}: expected the configuration of the machine beside it, found another",
+            path.display()
+        );
+        Ok(())
     }
 
     /// The kind and number of its visible units.

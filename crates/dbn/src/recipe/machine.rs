@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{AUTO, DataRecipe};
 use super::text::{parsed, read};
+use super::values::units;
 
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub enum MachineKind {
 /// ```
 /// use candle_dbn::recipe::MachineRecipe;
 ///
-/// let recipe = MachineRecipe::parse("model = \"bm\"\nhidden = \"8\"\n[learning]\nepochs = 20\n")?;
+/// let recipe = MachineRecipe::parse("model = \"bm\"\nhidden = 8\n[learning]\nepochs = 20\n")?;
 /// assert_eq!(recipe.settings(), ["epochs=20"]);
 /// assert_eq!(recipe.data.0.source, "digits"); // what is not said is the default
 /// # Ok::<(), candle_dbn::Error>(())
@@ -44,7 +45,7 @@ pub struct MachineRecipe {
     pub visible: String,
     /// Hidden units, or none.
     #[serde(default, with = "or_none")]
-    pub hidden: Option<Units>,
+    pub hidden: Option<HiddenUnits>,
     /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, or `none`.
     #[serde(default = "visible")]
     pub couplings: String,
@@ -55,6 +56,11 @@ pub struct MachineRecipe {
     #[serde(default)]
     pub learning: toml::Table,
 }
+
+/// Hidden units: a number of Bernoulli units, or `KIND:SIZE`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenUnits(#[serde(with = "units")] pub Units);
 
 /// The table `[data]`, with a sixth of the cases held out and none for validation.
 #[derive(Debug, Clone, PartialEq)]

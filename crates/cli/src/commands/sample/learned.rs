@@ -78,14 +78,14 @@ impl LearnedSampling<'_> {
             (None, Some(data)) => self.from_data(&machine, data, rng)?,
             (None, None) if self.frames == 0 => {
                 let samples = machine.learner.samples(self.count, self.steps, rng)?;
-                Drawn { samples, held: None, frames: Vec::new(), image: own_image(&machine) }
+                Drawn { samples, held: None, frames: Vec::new(), image: machine.image() }
             }
             (None, None) => {
                 let of = machine.learner.machine();
                 let start = AnnealingPath::from_biases(of)?.sample_at_zero(of, self.count, rng)?;
                 let none = start.zeros_like()?;
                 let (samples, frames) = self.walk(&machine, start, &none, rng)?;
-                Drawn { samples, held: None, frames, image: own_image(&machine) }
+                Drawn { samples, held: None, frames, image: machine.image() }
             }
         };
         self.write(&machine, &drawn)
@@ -94,7 +94,7 @@ impl LearnedSampling<'_> {
     /// Chains that start at cases, with a part of them held where that is asked for.
     fn from_data(&self, machine: &LearnedMachine, data: &str, rng: &mut Rng) -> Result<Drawn> {
         let cases = machine.cases(Some(data), self.data_options, None)?;
-        let (of, image) = (cases.values.count(), cases.image.or_else(|| own_image(machine)));
+        let (of, image) = (cases.values.count(), cases.image.or_else(|| machine.image()));
         let rows: Vec<u32> = (0..self.count).map(|i| (i % of) as u32).collect();
         let visible = cases.values.rows(&rows)?;
         let hidden_columns = machine.learner.machine().rest().units().width() - visible.dim(1)?;
@@ -212,7 +212,7 @@ impl LearnedSampling<'_> {
         }
         let samples =
             equilibrium.samples()?.narrow(1, 0, machine.visible().width())?.contiguous()?;
-        let image = cases.and_then(|cases| cases.image);
+        let image = cases.and_then(|cases| cases.image).or_else(|| machine.image());
         Ok(Drawn { samples, held: None, frames: Vec::new(), image })
     }
 
@@ -248,9 +248,4 @@ impl LearnedSampling<'_> {
         }
         Ok(written)
     }
-}
-
-/// Height and width of the pictures that the machine learned from, where these are still there.
-fn own_image(machine: &LearnedMachine) -> Option<(usize, usize)> {
-    machine.cases(None, &DataOptions::default(), Some(Cases::Train)).ok()?.image
 }

@@ -8,17 +8,17 @@ use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::Tensor;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, MachineRecipe};
-use candle_dbn::store::MACHINE;
+use candle_dbn::recipe::{AUTO, HiddenUnits, MachineRecipe};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
 use rbm_core::state::write_whole;
-use rbm_core::{Error, Rng, Units};
+use rbm_core::{Error, Rng};
 use serde::Serialize;
 
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
@@ -120,9 +120,11 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
             found
         }
         false => {
+            // One that was killed before its first copy on disk begins anew.
+            let has_recipe = dir.join(RECIPE).exists() && !machines::is_begun(&dir);
             ensure!(
-                !dir.join(candle_dbn::store::WEIGHTS).exists() && !dir.join(RECIPE).exists(),
-                "{}: holds a run already: choose another --out",
+                !dir.join(WEIGHTS).exists() && !has_recipe,
+                "{}: holds the run of a network: choose another --out",
                 dir.display()
             );
             Learner::new(shape, learning, &cases).map_err(Usage::of)?
@@ -137,6 +139,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
     }
     spinner.finish_and_clear();
     let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
+    machine.config(image).save(&machine.dir)?;
     finish(&machine, bars)
 }
 
@@ -155,7 +158,7 @@ impl ResolvedMachine {
         }
         match args.hidden {
             [] => {}
-            [units] => recipe.hidden = Some(units.parse::<Units>().map_err(Usage::of)?),
+            [units] => recipe.hidden = Some(HiddenUnits(units.parse().map_err(Usage::of)?)),
             _ => {
                 let error = anyhow!("--hidden: expected one layer of a Boltzmann machine");
                 return Err(Usage::of(error));
@@ -184,7 +187,7 @@ impl ResolvedMachine {
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::configurations(&train, &visible, &source)?;
-        let hidden = recipe.hidden.clone();
+        let hidden = recipe.hidden.clone().map(|HiddenUnits(units)| units);
         let shape = Shape {
             visible,
             couples_visible: matches!(within, Within::Visible | Within::Lateral),

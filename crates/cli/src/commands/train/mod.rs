@@ -181,7 +181,7 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 /// What is made of the data: what was typed, or what the recipe or the run is of.
 fn kind(args: &Train) -> Kind {
     let is_machine = args.recipe.as_deref().is_some_and(is_of_machine)
-        || args.resume.as_deref().is_some_and(machines::is_learned);
+        || args.resume.as_deref().is_some_and(machines::is_begun);
     if args.model == Kind::Dbn && is_machine { Kind::Bm } else { args.model }
 }
 
