@@ -186,7 +186,10 @@ pub fn find_model(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    if Run::open(folder).is_ok() || folder.join(candle_dbn::store::WEIGHTS).is_file() {
+    let holds_model = [candle_dbn::store::WEIGHTS, MACHINE, MEMORY]
+        .iter()
+        .any(|name| folder.join(name).is_file());
+    if holds_model || Run::open(folder).is_ok() {
         return Ok(());
     }
     if data::is_data(given) || is_of_hub(given) {

@@ -21,7 +21,7 @@ use crate::{machines, output};
 #[command(after_help = "Examples:
   dbn compare runs/mnist runs/joint                two tables, and comparison.png
   dbn compare runs/mnist runs/rbm --out curves.png
-  dbn compare runs/pairs runs/bm                   Boltzmann machines too
+  dbn compare runs/pairs runs/bm --no-pictures     Boltzmann machines too
 A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one \
 line only if they are of the same cases, prepared in the same way.")]
 pub struct Compare {
