@@ -67,6 +67,8 @@ pub struct MachineTraining<'a> {
     pub seed: Option<u64>,
     pub out: Option<&'a Path>,
     pub pictures: bool,
+    /// Whether log p(v) is found in the end.
+    pub evaluation: bool,
     pub is_dry: bool,
 }
 
@@ -140,7 +142,10 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress) -> Result<()> {
     spinner.finish_and_clear();
     let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
     machine.config(image).save(&machine.dir)?;
-    finish(&machine, bars)
+    match args.evaluation {
+        true => finish(&machine, bars),
+        false => output::line("done, without a look at held-out cases"),
+    }
 }
 
 impl ResolvedMachine {

@@ -209,6 +209,7 @@ fn learn_machine(args: &Train, bars: &MultiProgress) -> Result<()> {
         seed: args.seed,
         out: args.resume.as_deref().or(args.out.as_deref()),
         pictures: !args.no_pictures,
+        evaluation: !args.no_evaluation,
         is_dry: args.dry_run,
     };
     boltzmann::run(&machine, bars)
