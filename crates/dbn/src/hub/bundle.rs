@@ -92,7 +92,7 @@ impl ModelBundle {
             false => None,
         };
         let results = Results::read(dir)?;
-        Self::with(files, CardModel::Machine(config), recipe, results, reference)
+        Self::with(files, CardModel::Machine(Box::new(config)), recipe, results, reference)
     }
 
     fn network(model: &Model) -> Result<CardModel> {

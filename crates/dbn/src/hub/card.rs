@@ -44,7 +44,7 @@ pub enum CardModel {
         parameters: usize,
     },
     /// A Boltzmann machine.
-    Machine(MachineConfig),
+    Machine(Box<MachineConfig>),
 }
 
 impl Card {

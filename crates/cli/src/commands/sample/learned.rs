@@ -75,7 +75,7 @@ impl LearnedSampling<'_> {
         let _caught = interrupt::catch()?;
         let drawn = match (self.tempered, data) {
             (Some(sweeps), _) => self.temper(&machine, sweeps, rng)?,
-            (None, Some(data)) => self.from_data(&machine, data, rng)?,
+            (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
             (None, None) if self.frames == 0 => {
                 let samples = machine.learner.samples(self.count, self.steps, rng)?;
                 Drawn { samples, held: None, frames: Vec::new(), image: machine.image() }
@@ -92,7 +92,7 @@ impl LearnedSampling<'_> {
     }
 
     /// Chains that start at cases, with a part of them held where that is asked for.
-    fn from_data(&self, machine: &LearnedMachine, data: &str, rng: &mut Rng) -> Result<Drawn> {
+    fn start_at_data(&self, machine: &LearnedMachine, data: &str, rng: &mut Rng) -> Result<Drawn> {
         let cases = machine.cases(Some(data), self.data_options, None)?;
         let (of, image) = (cases.values.count(), cases.image.or_else(|| machine.image()));
         let rows: Vec<u32> = (0..self.count).map(|i| (i % of) as u32).collect();
