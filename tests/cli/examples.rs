@@ -15,10 +15,12 @@ const PAGES: [&str; 8] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 18] = [
+const NOT_RUN: [(&str, &str); 20] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
+    ("dbn push runs/bm ", "the same: tests/cli/learned_machines.rs"),
+    ("dbn push runs/pairs ", "the same: tests/cli/learned_machines.rs"),
     ("dbn pull ", "a Hub that is read from: tests/cli/hub.rs"),
     ("dbn embed me/", "the same"),
     ("dbn data ", "a Hub that has MNIST"),
@@ -178,6 +180,10 @@ fn place() -> Place {
     let field = "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4 .23 5 9.45\n";
     place.write("field.uai", field);
     place.write("field.uai.evid", "1 1 0\n");
+    place.write(
+        "bm.toml",
+        "model = \"bm\"\nhidden = 4\n[data]\nlimit = 60\n[learning]\nepochs = 2\n",
+    );
     place.write("G1", "3 3\n1 2 1\n2 3 1\n1 3 -1\n");
     place.write("new.csv", text(&vec![vec![0.5; 784]; 3]));
     place.write("grid.csv", text(&vec![vec![0.5; 30]; 3]));
@@ -191,7 +197,7 @@ fn quick(line: &str) -> String {
     if has("--resume") {
         return " --no-pictures".into();
     }
-    if has("--model hopfield") || has("--model bm") {
+    if has("--model hopfield") || has("--model bm") || has("bm.toml") {
         return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.
@@ -252,6 +258,8 @@ fn with_runs() -> Place {
             "--binarise threshold:0.5 --unsupervised --layers 8 --set layers.*.epochs=2",
         ),
         ("family.fasta", "family", "--layers 8 --set layers.*.epochs=1"),
+        ("digits", "bm", "--model bm --hidden 4 --limit 60 --set epochs=2"),
+        ("digits", "pairs", "--model bm --limit 60 --set epochs=2"),
         (
             "mnist/",
             "auto",

@@ -19,6 +19,7 @@ mod import;
 mod joint;
 mod keys;
 mod kills;
+mod learned_machines;
 mod library;
 mod likelihood;
 mod machines;

@@ -186,6 +186,12 @@ impl MarkovField {
         states
     }
 
+    /// log φ of the clique with this number, of states that there are.
+    pub(crate) fn log_potential_of(&self, number: usize, x: &[usize]) -> f64 {
+        let clique = &self.cliques[number];
+        clique.log_potential[self.place(clique, x)]
+    }
+
     /// Where the states `x` of a clique's variables lie in its table.
     fn place(&self, clique: &Clique, x: &[usize]) -> usize {
         clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])

@@ -16,15 +16,24 @@ mod shape;
 
 pub mod learning;
 mod likelihood;
+mod mean_field;
 mod named;
 mod observables;
+
+mod field_chains;
+mod posterior;
+mod summary;
 mod uai;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
+pub use field_chains::{FieldBest, FieldMeasurement};
 pub use graph::Graph;
 pub use likelihood::LogLikelihood;
+pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
+pub use posterior::{Posterior, Summation};
+pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::read_evidence;
 
 /// The program of this package's README, compiled and run as a test.

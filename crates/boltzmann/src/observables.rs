@@ -272,6 +272,24 @@ impl Measurement {
     }
 }
 
+/// ⟨E⟩/N and β²·(⟨E²⟩ − ⟨E⟩²)/N with their errors, of the energies of chains of the same length.
+pub(crate) fn jackknife_of_energies(energies: &[Vec<f64>], beta: f64, sites: f64) -> [Estimate; 2] {
+    // Energies around their mean, so that little is lost where E² is large.
+    let length = (energies.len() * energies[0].len()) as f64;
+    let centre = energies.iter().flatten().sum::<f64>() / length;
+    let chains: Vec<Moments> = energies
+        .iter()
+        .map(|chain| {
+            let around: Vec<f64> = chain.iter().map(|energy| energy - centre).collect();
+            Moments::of(&around, &around)
+        })
+        .collect();
+    [
+        jackknife(&chains, &|[e, ..]| (e + centre) / sites),
+        jackknife(&chains, &|[e, e2, ..]| beta * beta * (e2 - e * e) / sites),
+    ]
+}
+
 /// A function of means, and its error by leaving out one chain after the other (Quenouille 1956, Tukey 1958), which also takes away
 /// the bias of first order.
 fn jackknife(chains: &[Moments], of: &dyn Fn([f64; 5]) -> f64) -> Estimate {

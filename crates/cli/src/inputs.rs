@@ -4,11 +4,13 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use candle_boltzmann::hopfield::{Hopfield, Rule};
+use candle_boltzmann::hopfield::{Hopfield, Memory, Rule};
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
+use candle_dbn::recipe::DataRecipe;
+use candle_dbn::store::MACHINE;
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
@@ -103,13 +105,11 @@ pub fn free_folder(kind: &str, source: &str) -> PathBuf {
 
 /// The file of a Hopfield network within its folder.
 pub const MEMORY: &str = "hopfield.safetensors";
-/// The file of a Boltzmann machine within its folder.
-pub const MACHINE: &str = "machine.safetensors";
 
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
     if MarkovField::is_in(text) {
-        bail!("{text}: a Markov random field: expected with dbn infer");
+        bail!("{text}: a field of cliques: expected a machine of units that are coupled in pairs");
     }
     if let Some(source) = text.strip_prefix("hopfield:") {
         let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;
@@ -119,6 +119,12 @@ pub fn graph(text: &str) -> Result<Graph> {
     let learned = Path::new(text).join(MACHINE);
     if learned.is_file() {
         return Learner::load(&learned)?.graph().with_context(|| learned.display().to_string());
+    }
+    let stored = Path::new(text).join(MEMORY);
+    if stored.is_file() {
+        let Memory { network, image, .. } = Memory::load(&stored)?;
+        let shape = image.map(|(height, width)| [height, width]);
+        return Ok(Graph { shape, ..network.graph() });
     }
     if Path::new(text).is_file() {
         return Ok(Graph::read(text)?);
@@ -180,7 +186,10 @@ pub fn find_model(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    if Run::open(folder).is_ok() || folder.join(candle_dbn::store::WEIGHTS).is_file() {
+    let holds_model = [candle_dbn::store::WEIGHTS, MACHINE, MEMORY]
+        .iter()
+        .any(|name| folder.join(name).is_file());
+    if holds_model || Run::open(folder).is_ok() {
         return Ok(());
     }
     if data::is_data(given) || is_of_hub(given) {
@@ -194,12 +203,16 @@ fn check_is_no_data(given: &str) -> Result<()> {
 /// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.
 pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
     for (file, what, takes) in [
-        (MACHINE, "a Boltzmann machine", "sample, anneal and infer"),
-        (MEMORY, "a Hopfield network", "recall"),
+        (
+            MACHINE,
+            "a Boltzmann machine",
+            "evaluate, sample, score, embed, inspect, anneal and infer",
+        ),
+        (MEMORY, "a Hopfield network", "recall, sample and anneal"),
     ] {
         ensure!(
             !dir.join(file).is_file(),
-            "{}: holds {what}, which dbn {takes} takes: expected a network",
+            "{}: holds {what}, which dbn {takes} take: expected a network",
             dir.display()
         );
     }
@@ -277,13 +290,44 @@ pub fn find_numbered(
             (load_own(&recipe, model)?, Some(recipe.data))
         }
     };
+    let Chosen { part, before, .. } = chosen(dataset, of_recipe, cases)?;
+    let part = match options.limit {
+        Some(limit) => part.limited(limit as usize)?,
+        None => part,
+    };
+    let units = model.dbn.visible_units();
+    model.check_width(part.width()).with_context(|| source(data, dir))?;
+    // What is brought into range by the model itself is looked at there.
+    let prepared = match model.standardise {
+        Some(_) => Examples { cases: model.prepare_cases(&part.cases)?, ..part.clone() },
+        None => part.clone(),
+    };
+    data::check_units(&source(data, dir), &prepared, &units)?;
+    let numbers = part.cases.numbers().into_iter().map(|number| before as u32 + number).collect();
+    Ok((part, numbers))
+}
+
+/// A part of a data set.
+pub struct Chosen {
+    pub part: Examples,
+    /// Which part it is.
+    pub cases: Cases,
+    /// How many cases of the source stand before those of the files that it is from.
+    pub before: usize,
+}
+
+/// The cases of `dataset` that are meant, which is divided as a run's recipe says where it is the run's own.
+pub fn chosen(
+    dataset: Dataset,
+    of_recipe: Option<DataRecipe>,
+    cases: Option<Cases>,
+) -> Result<Chosen> {
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
     let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
     let name = dataset.name.clone();
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
-    let mut taken = of_recipe
-        .unwrap_or(candle_dbn::recipe::DataRecipe { validate_one_in: None, ..Default::default() });
+    let mut taken = of_recipe.unwrap_or(DataRecipe { validate_one_in: None, ..Default::default() });
     if cases == Cases::All {
         (taken.hold_out_one_in, taken.limit) = (None, None);
     }
@@ -314,20 +358,7 @@ pub fn find_numbered(
         let why = if taken.learn_validation { ": the run learned from them" } else { "" };
         bail!("{name}: no cases are {purpose} of this data{why}");
     };
-    let part = match options.limit {
-        Some(limit) => part.limited(limit as usize)?,
-        None => part,
-    };
-    let units = model.dbn.visible_units();
-    model.check_width(part.width()).with_context(|| source(data, dir))?;
-    // What is brought into range by the model itself is looked at there.
-    let prepared = match model.standardise {
-        Some(_) => Examples { cases: model.prepare_cases(&part.cases)?, ..part.clone() },
-        None => part.clone(),
-    };
-    data::check_units(&source(data, dir), &prepared, &units)?;
-    let numbers = part.cases.numbers().into_iter().map(|number| before as u32 + number).collect();
-    Ok((part, numbers))
+    Ok(Chosen { part, cases, before })
 }
 
 /// What to call the cases' source in an error.

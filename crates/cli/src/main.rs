@@ -10,6 +10,9 @@ mod tables;
 
 mod inputs;
 
+mod log_partition;
+mod machines;
+
 mod commands;
 
 use std::io::Write;

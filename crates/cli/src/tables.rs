@@ -10,8 +10,8 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device, Tensor};
 use candle_dbn::{Examples, Model};
 use npyz::WriterBuilder;
 use parquet::basic::{LogicalType, Repetition, Type as Kind};
@@ -19,6 +19,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Typ
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
+use rbm_core::ops::device::is_finite;
 use rbm_core::state::write_whole_by;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -121,6 +122,16 @@ impl<'a> FeatureTable<'a> {
 /// The numbers of a matrix, row after row.
 fn values(matrix: &Tensor) -> Result<Vec<f32>> {
     Ok(matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// Numbers of cases as a column `(n, 1)`.
+pub fn column(numbers: &[f64]) -> Result<Tensor> {
+    let column = Tensor::from_slice(numbers, (numbers.len(), 1), &Device::Cpu)?;
+    ensure!(
+        is_finite(&column)?,
+        "expected values like those that the model learned from, found some whose energies are infinite"
+    );
+    Ok(column.to_dtype(DType::F32)?)
 }
 
 /// The files that can be written.

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::Verdict;
-use candle_dbn::hub::card::Card;
+use candle_dbn::hub::card::{Card, CardModel};
 use candle_dbn::hub::{ModelBundle, Reference};
 use candle_dbn::store::results::{
     DataVariant, Measurement, MeasurementKind, MeasurementSet, Results, Unit,
@@ -141,7 +141,8 @@ fn texts_of_others_are_text() {
         |text: &str, start: &str| text.lines().filter(|line| line.starts_with(start)).count();
     for text in &hostile {
         let mut with = card(results(-1.5));
-        with.config.class_names = Some(vec![text.clone(), "b".into()]);
+        let CardModel::Network { config, .. } = &mut with.model else { panic!("a network") };
+        config.class_names = Some(vec![text.clone(), "b".into()]);
         for measured in &mut with.results.measured {
             measured.dataset.data.clone_from(text);
             measured.dataset.part.clone_from(text);
@@ -151,7 +152,7 @@ fn texts_of_others_are_text() {
         }
         let mut recipe = Recipe::named("mnist").unwrap();
         recipe.name.clone_from(text);
-        with.recipe = Some(recipe);
+        with.recipe = Some(recipe.to_toml().unwrap());
         let first = with.over(None).unwrap();
         assert!(first.len() < (1 << 16), "{} bytes", first.len());
         assert!(!first.chars().any(|c| c.is_control() && c != '\n'), "{first:?}");

@@ -27,10 +27,11 @@ use crate::{interrupt, output, progress, tables};
   dbn anneal pmj:32x32:seed=2 --tempering --target -1372  a harder one, by parallel tempering with cluster moves
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
   dbn anneal pmj:12x12:seed=1 --exact                     the lowest energy there is, and how many configurations have it
+  dbn anneal field.uai                                    a field of cliques: E = −Σ log φ
   dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
 MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N
 and :open, :cylinder or :torus; sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a
-file: a list of edges (rudy, Gset), Matrix Market, a problem of yes and no as JSON {\"linear\": {\"a\":
+file: a list of edges (rudy, Gset), Matrix Market, UAI, a problem of yes and no as JSON {\"linear\": {\"a\":
 1}, \"quadratic\": {\"a,b\": -2}}, or the _params.dat of adabmDCA. The energy is −Σ J·s·s', each bond
 once. What counts is the lowest energy that a read has ever seen, not its last one. A success is a
 read that comes to the target, or without one to the lowest energy of all reads: then it is only as
@@ -115,11 +116,14 @@ struct Annealed<'a> {
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
+    if MarkovField::is_in(&args.model) {
+        return of_field(args, bars);
+    }
     let graph = inputs::graph(&args.model)?;
     if args.exact {
         return count(args, &graph, bars);
     }
-    let search = Search::of(args, &graph)?;
+    let search = Search::between(args, graph.temperatures())?;
     let (units, reads) = (graph.units.width(), search.reads);
     let chains = if args.tempering { 32 * reads } else { reads };
     if units.saturating_mul(chains) > MOST {
@@ -138,7 +142,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
     let best = best.with_context(|| args.model.clone())?;
-    let found = Annealed::of(args, &graph, &search, &best, seconds)?;
+    let found = Annealed::of(args, [units, graph.edges.len()], &search, &best, seconds)?;
     if let Some(out) = &args.out {
         let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
         let rest_and_last = machine.configuration(&best.rest, &best.last)?;
@@ -148,6 +152,76 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         return output::json(&found);
     }
     found.print()
+}
+
+/// A field of cliques: E = −Σ log φ.
+fn of_field(args: &Anneal, bars: &MultiProgress) -> Result<()> {
+    output::refuse(
+        &[("--tempering", args.tempering)],
+        &format!("expected of a machine of units, found the field of cliques {}", args.model),
+    )?;
+    check_out(args)?;
+    if args.out.as_ref().is_some_and(|out| out.extension().is_some_and(|it| it == "png")) {
+        return Err(Usage::of(anyhow::anyhow!("--out: expected .npy of a field of cliques")));
+    }
+    let field = MarkovField::read(&args.model)?;
+    let (units, edges) = (field.states.len(), field.cliques.len());
+    if args.exact {
+        let spinner = progress::spinner(bars, "counting");
+        let start = Instant::now();
+        let mode = field.mode(&[]);
+        spinner.finish_and_clear();
+        let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
+        let counted = Counted {
+            model: &args.model,
+            units,
+            edges,
+            energy: -log_potential,
+            ground_states: count,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        write_states(args, &states)?;
+        return counted.print(args.json);
+    }
+    let search = Search::between(args, field.temperatures())?;
+    if units.saturating_mul(search.reads) > MOST {
+        let most = (MOST / units).max(1);
+        let error =
+            format!("--reads {}: expected at most {most} of {units} variables", search.reads);
+        return Err(Usage::of(anyhow::anyhow!("{error}")));
+    }
+    let temperatures: Vec<f64> = search.annealing.betas.iter().map(|beta| 1.0 / beta).collect();
+    let bar = progress::bar(bars, args.sweeps.into());
+    let (_caught, start) = (interrupt::catch()?, Instant::now());
+    let best = field.anneal(&temperatures, search.reads, &mut Rng::new(args.seed), |done| {
+        bar.set_position(done as u64);
+        !interrupt::is_asked()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    if interrupt::is_asked() {
+        return Err(Stopped("nothing was written".to_owned()).into());
+    }
+    let best = best.with_context(|| args.model.clone())?;
+    let lowest = best.energies.iter().copied().fold(f64::INFINITY, f64::min);
+    let read = best.energies.iter().position(|energy| *energy == lowest).unwrap_or(0);
+    write_states(args, &best.states[read])?;
+    // Repeats and hits are those of any reads.
+    let none = Tensor::zeros((0, 0), DType::F32, &Device::Cpu)?;
+    let best = Best { rest: none.clone(), last: none, energies: best.energies };
+    let found = Annealed::of(args, [units, edges], &search, &best, seconds)?;
+    if args.json {
+        return output::json(&found);
+    }
+    found.print()
+}
+
+/// A state of each variable, where there is a file for them.
+fn write_states(args: &Anneal, states: &[usize]) -> Result<()> {
+    let Some(out) = &args.out else { return Ok(()) };
+    let states: Vec<f32> = states.iter().map(|state| *state as f32).collect();
+    let states = Tensor::from_vec(states.clone(), (1, states.len()), &Device::Cpu)?;
+    Ok(write_whole(out, &tables::npy_bytes(&states)?)?)
 }
 
 /// The ground states, counted.
@@ -180,17 +254,7 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
         let configuration = Tensor::from_vec(values, (1, graph.units.width()), &Device::Cpu)?;
         write(out, graph, &configuration)?;
     }
-    if args.json {
-        return output::json(&counted);
-    }
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
-    let rows = vec![
-        row("units, edges", format!("{}, {}", counted.units, counted.edges)),
-        row("lowest energy", format!("{} (exact)", counted.energy)),
-        row("ground states", counted.ground_states.to_string()),
-        row("time", format!("{:.3} s", counted.seconds)),
-    ];
-    output::line(output::texts(&[&args.model, ""], rows))
+    counted.print(args.json)
 }
 
 /// What counting finds.
@@ -202,6 +266,22 @@ struct Counted<'a> {
     energy: f64,
     ground_states: f64,
     seconds: f64,
+}
+
+impl Counted<'_> {
+    fn print(&self, is_json: bool) -> Result<()> {
+        if is_json {
+            return output::json(self);
+        }
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let rows = vec![
+            row("units, edges", format!("{}, {}", self.units, self.edges)),
+            row("lowest energy", format!("{} (exact)", self.energy)),
+            row("ground states", self.ground_states.to_string()),
+            row("time", format!("{:.3} s", self.seconds)),
+        ];
+        output::line(output::texts(&[self.model, ""], rows))
+    }
 }
 
 /// Errors unless the file of the best configuration may be written.
@@ -236,8 +316,9 @@ struct Search {
 }
 
 impl Search {
-    fn of(args: &Anneal, graph: &Graph) -> Result<Self> {
-        let [hottest, coldest] = graph.temperatures().unwrap_or([1.0, 1.0]);
+    /// Between what was typed, or these temperatures.
+    fn between(args: &Anneal, temperatures: Option<[f64; 2]>) -> Result<Self> {
+        let [hottest, coldest] = temperatures.unwrap_or([1.0, 1.0]);
         let (from, to) = (args.from.unwrap_or(hottest), args.to.unwrap_or(coldest));
         let annealing = SimulatedAnnealing::between(from, to, args.sweeps as usize)
             .map_err(Usage::of)
@@ -276,7 +357,7 @@ impl Search {
 impl<'a> Annealed<'a> {
     fn of(
         args: &'a Anneal,
-        graph: &Graph,
+        [units, edges]: [usize; 2],
         search: &Search,
         best: &Best,
         seconds: f64,
@@ -291,8 +372,8 @@ impl<'a> Annealed<'a> {
         let repeats = best.repeats(target, TOLERANCE, SURE).filter(|_| !is_cut);
         Ok(Self {
             model: &args.model,
-            units: graph.units.width(),
-            edges: graph.edges.len(),
+            units,
+            edges,
             from: search.from,
             to: search.to,
             sweeps: args.sweeps,
@@ -300,7 +381,7 @@ impl<'a> Annealed<'a> {
             is_tempered: args.tempering,
             seed: args.seed,
             energy,
-            energy_per_unit: energy / graph.units.width() as f64,
+            energy_per_unit: energy / units as f64,
             mean_energy: best.energies.iter().sum::<f64>() / reads,
             target,
             is_target_known: args.target.is_some(),

@@ -6,18 +6,22 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use candle_dbn::Run;
 use candle_dbn::data::Binarise;
+use candle_dbn::recipe::MachineRecipe;
 use candle_dbn::store::results::{MeasurementSet, Results};
+use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::report;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::output;
+use super::compare_machine;
+use crate::{machines, output};
 
 /// Compare trainings: where their recipes differ, what came of them, and their learning curves in one picture
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn compare runs/mnist runs/joint                two tables, and comparison.png
   dbn compare runs/mnist runs/rbm --out curves.png
+  dbn compare runs/pairs runs/bm --no-pictures     Boltzmann machines too
 A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one \
 line only if they are of the same cases, prepared in the same way.")]
 pub struct Compare {
@@ -81,15 +85,16 @@ pub fn run(args: &Compare) -> Result<()> {
     let (mut recipes, mut results, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
     for dir in &args.runs {
         let run = Run::open(dir)?;
-        recipes.push(flat(&serde_json::to_value(run.recipe()?)?));
+        let recipe = match machines::is_learned(dir) {
+            true => serde_json::to_value(MachineRecipe::read(dir.join(RECIPE))?)?,
+            false => serde_json::to_value(run.recipe()?)?,
+        };
+        recipes.push(flat(&recipe));
         let learned = run.metrics()?;
         results.push(numbers(&run, &learned)?);
         metrics.push(learned);
     }
-    let curves: Vec<_> =
-        names.iter().map(String::as_str).zip(metrics.iter().map(String::as_str)).collect();
-    let is_drawn =
-        !args.no_pictures && report::comparison(&args.out, &curves).context("the picture")?;
+    let is_drawn = !args.no_pictures && draw(args, &names, &metrics)?;
     let comparison = Comparison {
         recipes: differences(&recipes),
         results: beside(&results),
@@ -108,6 +113,25 @@ pub fn run(args: &Compare) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Draws the curves of the networks, or of the machines where there are no networks.
+fn draw(args: &Compare, names: &[String], metrics: &[String]) -> Result<bool> {
+    let of = |is_machine: bool| -> Vec<(&str, &str)> {
+        let runs = args.runs.iter().zip(names.iter().zip(metrics));
+        let runs = runs.filter(|(dir, _)| machines::is_learned(dir) == is_machine);
+        runs.map(|(_, (name, metrics))| (name.as_str(), metrics.as_str())).collect()
+    };
+    let (networks, of_machines) = (of(false), of(true));
+    if networks.is_empty() {
+        return compare_machine::draw(&args.out, &of_machines);
+    }
+    if !of_machines.is_empty() {
+        output::note(
+            "the picture is of the networks: curves of Boltzmann machines are of other quantities",
+        );
+    }
+    report::comparison(&args.out, &networks).context("the picture")
 }
 
 fn print(comparison: &Comparison) -> Result<()> {
@@ -203,14 +227,24 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<NamedNumber>> {
     let mut add = |name: String, unit: &str, value, error| {
         numbers.push(((name, unit.to_owned()), RunNumber { value, error }));
     };
-    let lines = report::lines(metrics);
-    add("epochs".into(), "", lines.len() as f64, None);
-    let seconds = lines.iter().map(|line| line.seconds).sum();
-    add("time of learning".into(), "s", seconds, None);
-    for (name, unit, value) in report::last(metrics) {
+    let is_machine = machines::is_learned(run.dir());
+    let last = match is_machine {
+        true => {
+            add("epochs".into(), "", compare_machine::epochs(metrics) as f64, None);
+            compare_machine::last(metrics)
+        }
+        false => {
+            let lines = report::lines(metrics);
+            add("epochs".into(), "", lines.len() as f64, None);
+            let seconds = lines.iter().map(|line| line.seconds).sum();
+            add("time of learning".into(), "s", seconds, None);
+            report::last(metrics)
+        }
+    };
+    for (name, unit, value) in last {
         add(format!("{name}, at the end"), unit, value, None);
     }
-    if run.is_finished() {
+    if run.is_finished() || is_machine {
         for MeasurementSet { dataset: on, numbers, verdict, .. } in
             Results::read(run.dir())?.measured
         {

@@ -12,8 +12,9 @@ use indicatif::MultiProgress;
 use rbm_core::rows;
 use rbm_core::state::write_whole;
 
+use super::embed_machine::{self, MachineFeatures};
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::{output, progress, tables};
+use crate::{machines, output, progress, tables};
 
 /// Write the hidden layers' mean activities as features for other programs
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,7 @@ use crate::{output, progress, tables};
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
   dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
+  dbn embed runs/bm --out hidden.npy                       the hidden units of a Boltzmann machine
 row is the number of the case in the data, from 0; label is its class, where it has one; name is what an \
 alignment calls it (in .parquet and .csv). Neither \
 the data nor the features need fit into memory.")]
@@ -100,6 +102,19 @@ impl Feature {
 /// Writes the features of every case to a file.
 pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
     tables::check(&args.out, args.force)?;
+    if machines::is_meant(&args.run) {
+        machines::check_learned(&args.run)?;
+        let Embed { run, data, data_options, cases, layer, out, .. } = args;
+        return embed_machine::run(&MachineFeatures {
+            run,
+            data: data.as_deref(),
+            data_options,
+            cases: *cases,
+            layer,
+            out,
+            bars,
+        });
+    }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
     let wanted = wanted(&args.layer, &model)?;
     let data = args.data.as_deref();

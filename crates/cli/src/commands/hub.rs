@@ -8,6 +8,7 @@ use candle_dbn::hub::{ModelBundle, PushOptions, Pushed, Reference, Snapshot};
 use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
+use crate::machines::{self, LearnedMachine};
 use crate::{output, progress};
 
 /// Fetch a network from the Hub
@@ -47,7 +48,10 @@ pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
     }
     let snapshot = progress::hub(bars, "pull")?.pull(&reference)?;
     // What cannot be read is not handed on.
-    candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?;
+    match machines::is_learned(&snapshot.dir) {
+        true => drop(LearnedMachine::open(&snapshot.dir)?),
+        false => drop(candle_dbn::Model::load(&snapshot.dir, &candle_core::Device::Cpu)?),
+    }
     match &args.out {
         Some(out) => {
             snapshot.copy_to(out)?;
@@ -64,6 +68,7 @@ pub fn pull(args: &Pull, bars: &MultiProgress) -> Result<()> {
   dbn push runs/mnist me/mnist-dbn                the repository is made if need be
   dbn push runs/mnist me/mnist-dbn@v2 --message \"trained for longer\"
   dbn push runs/mnist me/features --layers 0..2   the first two layers alone
+  dbn push runs/bm me/bars                        a Boltzmann machine that has learned
 What you write into the card on the Hub, beside the part between the two comments, stays. The token is that of `hf auth login`, or HF_TOKEN; \
 HF_ENDPOINT chooses another Hub. The data do not go, nor do paths of this machine.")]
 pub struct Push {
@@ -105,6 +110,14 @@ fn first_layers(text: &str) -> Result<Range<usize>, String> {
 /// Pushes a run, or lists what would go.
 pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
     let reference = Reference::at(&args.to, args.revision.as_deref())?;
+    if machines::is_meant(&args.run) {
+        machines::check_learned(&args.run)?;
+        output::refuse(
+            &[("--layers", args.layers.is_some())],
+            "expected of a network, found a Boltzmann machine",
+        )?;
+        LearnedMachine::open(&args.run)?.check_config()?;
+    }
     let bundle = match &args.layers {
         Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
         None => ModelBundle::of(&args.run, &reference)?,

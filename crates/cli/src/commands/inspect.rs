@@ -3,15 +3,23 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use candle_boltzmann::MachineSummary;
+use candle_boltzmann::learning::Learning;
 use candle_core::{DType, Device, Tensor};
+use candle_dbn::recipe::MachineRecipe;
 use serde::Serialize;
 
+use crate::machines::{self, LearnedMachine};
 use crate::{inputs, output};
+
+/// So many couplings of each kind are shown.
+const LARGEST: usize = 5;
 
 /// Show what a run holds: architecture, parameters, weights
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  dbn inspect runs/mnist")]
+#[command(after_help = "Examples:
+  dbn inspect runs/mnist
+  dbn inspect runs/bm      a Boltzmann machine: units, couplings and the largest of them, how it learns")]
 pub struct Inspect {
     /// Folder of the run, or user/name[@revision] on the Hub
     pub run: PathBuf,
@@ -41,6 +49,10 @@ struct Contents {
 
 /// Prints a table of the model's tensors, or one JSON object.
 pub fn run(args: &Inspect) -> Result<()> {
+    if machines::is_meant(&args.run) {
+        machines::check_learned(&args.run)?;
+        return of_machine(args);
+    }
     let model = inputs::load_model(&args.run, &Device::Cpu)?;
     let entries = model.tensors()?.into_iter().map(|(name, tensor)| entry(name, &tensor));
     let tensors = entries.collect::<Result<Vec<_>>>()?;
@@ -72,6 +84,65 @@ pub fn run(args: &Inspect) -> Result<()> {
         rows.collect(),
     ))?;
     Ok(())
+}
+
+/// What a Boltzmann machine holds.
+#[derive(Serialize)]
+struct MachineContents<'a> {
+    #[serde(flatten)]
+    summary: MachineSummary,
+    epochs_done: usize,
+    learning: &'a Learning,
+    recipe: Option<&'a MachineRecipe>,
+}
+
+/// Prints tables of a machine's layers and couplings, or one JSON object.
+fn of_machine(args: &Inspect) -> Result<()> {
+    let machine = LearnedMachine::open(&args.run)?;
+    let summary = machine.learner.summary(LARGEST)?;
+    let learning = machine.learner.learning();
+    if args.json {
+        return output::json(&MachineContents {
+            summary,
+            epochs_done: machine.learner.epoch(),
+            learning,
+            recipe: machine.recipe.as_ref(),
+        });
+    }
+    let units: Vec<String> =
+        summary.layers.iter().map(|layer| format!("{} {}", layer.name, layer.units)).collect();
+    output::line(format!("Boltzmann machine, {}", units.join(", ")))?;
+    output::line(format!("parameters {}", output::grouped(summary.parameters as u64)))?;
+    let layers = summary.layers.iter().map(|layer| {
+        let count = output::grouped(layer.units.width() as u64);
+        let numbers = [format!("{:.4}", layer.mean_bias), format!("{:.4}", layer.bias)];
+        [format!("biases, {}", layer.name), count].into_iter().chain(numbers).collect()
+    });
+    let header = ["", "numbers", "mean", "root mean square"];
+    output::line(output::table(&header, layers.collect()))?;
+    let couplings = summary.couplings.iter().map(|of| {
+        let largest = of.largest.iter().map(|it| {
+            let [i, j] = it.columns;
+            format!("{i},{j}: {:.3}", it.value)
+        });
+        vec![
+            of.name.to_owned(),
+            output::grouped(of.couplings as u64),
+            format!("{:.4}", of.root_mean_square),
+            format!("{:.3}", of.norm),
+            largest.collect::<Vec<_>>().join("  "),
+        ]
+    });
+    let header = ["couplings", "numbers", "root mean square", "norm", "largest, by columns from 0"];
+    output::line(output::texts(&header, couplings.collect()))?;
+    let settings = machine.recipe.as_ref().map(MachineRecipe::settings).unwrap_or_default();
+    output::line(format!(
+        "learned {} of {} epochs, seed {}; {}",
+        machine.learner.epoch(),
+        learning.epochs,
+        learning.seed,
+        settings.join(" ")
+    ))
 }
 
 fn entry(name: String, tensor: &Tensor) -> Result<TensorEntry> {

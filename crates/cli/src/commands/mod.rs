@@ -3,7 +3,9 @@
 mod anneal;
 mod bench;
 mod compare;
+mod compare_machine;
 mod embed;
+mod embed_machine;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
@@ -16,6 +18,7 @@ mod recipe;
 mod reproduce;
 mod sample;
 mod score;
+mod score_machine;
 mod train;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use candle_boltzmann::hopfield::{self, End, Hopfield, Memory, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
@@ -11,6 +11,7 @@ use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, DataOptions, MEMORY};
+use crate::machines;
 use crate::output::{self, Usage};
 
 /// How many cues there are in the pictures, and states on the way of each.
@@ -94,6 +95,11 @@ pub fn run(args: &Recall) -> Result<()> {
             "--temperature {t}: expected a number above 0; without it, the network goes downhill"
         )));
     }
+    ensure!(
+        !machines::is_learned(&args.run),
+        "{}: expected a Hopfield network, found a Boltzmann machine that has learned",
+        args.run.display()
+    );
     let memory = Memory::load(args.run.join(MEMORY))?;
     let dir = args.out.as_deref().unwrap_or(&args.run);
     let pictures = [dir.join("recall.png"), dir.join("recall.gif")];

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use candle_dbn::Recipe;
-use candle_dbn::recipe::{BUILT_IN, reference, summaries};
+use candle_dbn::recipe::{BUILT_IN, MachineRecipe, reference, summaries};
 
 use crate::output::{self, Usage};
 
@@ -30,6 +30,9 @@ pub fn run(args: &ShowRecipe) -> Result<()> {
         return output::line(reference()?.trim_end());
     }
     match &args.name {
+        Some(name) if is_of_machine(name) => {
+            output::line(machine_in_file(name)?.to_toml()?.trim_end())
+        }
         Some(name) => {
             let recipe = named_or_file(name)?.with::<&str>(&[]).map_err(Usage::of)?;
             output::line(recipe.to_commented_toml()?.trim_end())
@@ -66,4 +69,22 @@ pub fn named_or_file(name: &str) -> Result<Recipe> {
         });
     }
     Recipe::named(name).map_err(Usage::of)
+}
+
+/// Whether a file is meant that holds the recipe of a Boltzmann machine.
+pub fn is_of_machine(name: &str) -> bool {
+    is_file(name) && MachineRecipe::is_in(name)
+}
+
+/// The recipe of a Boltzmann machine in a file.
+pub fn machine_in_file(name: &str) -> Result<MachineRecipe> {
+    if !is_file(name) || Path::new(name).is_file() && !is_of_machine(name) {
+        return Err(Usage::of(anyhow!(
+            "--recipe {name}: expected the TOML file of a Boltzmann machine (model = \"bm\"), found a network's recipe"
+        )));
+    }
+    MachineRecipe::read(name).map_err(|error| match error {
+        candle_dbn::Error::Io { .. } => error.into(),
+        other => Usage::of(other),
+    })
 }

@@ -3,21 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use candle_dbn::data::Alphabet;
-use candle_dbn::estimate::KeptPartition;
-use candle_dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
+use candle_dbn::estimate::likelihood::{self, Sampling, Scores};
 use candle_dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::estimate::Estimate;
-use rbm_core::ops::device::is_finite;
 use rbm_core::{Rows, rows};
 
 use super::sample;
+use super::score_machine::{self, MachineScores};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::{self, Usage};
-use crate::progress;
 use crate::tables::{self, FeatureNames, FeatureTable};
+use crate::{log_partition, machines, progress};
 
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
@@ -26,6 +25,7 @@ use crate::tables::{self, FeatureNames, FeatureTable};
   dbn score runs/mnist new.csv --out scores.parquet
   dbn score runs/family wild.fasta --scan --out s.csv  every single change of a sequence, beside the sequence itself
   dbn score runs/family wild.fasta --mutants A1G,C7W
+  dbn score runs/bm --cases held-out                   of a Boltzmann machine too
 Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case \
 is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which \
 keeps it; pseudo_likelihood of a single machine; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound.
@@ -64,11 +64,34 @@ pub struct Score {
 
 /// Writes what the model says of every case.
 pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
+    if machines::is_meant(&args.run) {
+        return of_machine(args, bars);
+    }
     let scored = ResolvedScore::of(args)?;
     match args.scan || !args.mutants.is_empty() {
         true => scored.of_mutants(bars),
         false => scored.of_cases(),
     }
+}
+
+/// Scores of a Boltzmann machine.
+fn of_machine(args: &Score, bars: &MultiProgress) -> Result<()> {
+    let of_networks = [("--mutants", !args.mutants.is_empty()), ("--scan", args.scan)];
+    let why = format!("expected of a network, found the machine {}", args.run.display());
+    output::refuse(&of_networks, &why)?;
+    machines::check_learned(&args.run)?;
+    if let Some(out) = &args.out {
+        tables::check(out, args.force)?;
+    }
+    let Score { run, data, data_options, cases, out, .. } = args;
+    score_machine::run(&MachineScores {
+        run,
+        data: data.as_deref(),
+        data_options,
+        cases: *cases,
+        out: out.as_deref(),
+        bars,
+    })
 }
 
 /// What is scored: the arguments, looked up.
@@ -92,7 +115,7 @@ impl<'a> ResolvedScore<'a> {
         let (data, cases) = (args.data.as_deref(), Some(args.cases));
         let (examples, rows) =
             inputs::find_numbered(&args.run, &model, data, &args.data_options, cases)?;
-        let log_partition = log_partition(args, &model, &examples)?;
+        let log_partition = find_log_partition(args, &model, &examples)?;
         Ok(Self { args, model, examples, rows, log_partition })
     }
 
@@ -103,10 +126,10 @@ impl<'a> ResolvedScore<'a> {
         let blocks = rows::blocks(&examples.cases).map(|block| {
             let prepared = model.prepare(&block?)?;
             let scores = Scores::of(model, &prepared, sampling)?;
-            let mut columns = vec![column(&scores.free_energy)?];
+            let mut columns = vec![tables::column(&scores.free_energy)?];
             columns.extend(self.log_likelihood(&scores)?);
             if let Some(pseudo_likelihood) = &scores.pseudo_likelihood {
-                columns.push(column(pseudo_likelihood)?);
+                columns.push(tables::column(pseudo_likelihood)?);
             }
             if model.classes().is_some() {
                 columns.push(model.class_probabilities(&prepared)?.to_device(&Device::Cpu)?);
@@ -170,7 +193,8 @@ impl<'a> ResolvedScore<'a> {
                 bar.inc(changes.len() as u64);
                 let ratios: Vec<f64> =
                     scores.free_energy.iter().map(|energy| wild - energy).collect();
-                let mut columns = vec![column(&ratios)?, column(&scores.free_energy)?];
+                let mut columns =
+                    vec![tables::column(&ratios)?, tables::column(&scores.free_energy)?];
                 columns.extend(self.log_likelihood(&scores)?);
                 scored.push(columns);
                 numbers.extend(changes.iter().map(|_| row));
@@ -203,7 +227,7 @@ impl<'a> ResolvedScore<'a> {
     fn log_likelihood(&self, scores: &Scores) -> Result<Vec<Tensor>> {
         let Some(log_partition) = &self.log_partition else { return Ok(Vec::new()) };
         let log_p = scores.log_likelihood(&self.model, log_partition)?;
-        Ok(vec![column(&log_p)?, column(&vec![log_partition.error; log_p.len()])?])
+        Ok(vec![tables::column(&log_p)?, tables::column(&vec![log_partition.error; log_p.len()])?])
     }
 
     /// Writes the table to the file that was named, or as text to standard output.
@@ -222,47 +246,16 @@ impl<'a> ResolvedScore<'a> {
 }
 
 /// log Z where it is known and may be quoted, and the cases have a probability. What it rests on, or what is missing, is said.
-fn log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<Estimate>> {
-    let left_out = |why: String| {
-        output::note(format!("log_likelihood is left out: {why}"));
-        Ok(None)
-    };
+fn find_log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<Estimate>> {
     if part.cases.has_missing()? {
         output::note("missing values are filled in: numbers are of the filled cases");
-        return left_out("of cases with missing values the model gives no log p(v)".into());
+        return log_partition::left_out("of cases with missing values the model gives no log p(v)");
     }
     if let Err(error) = likelihood::check_configurations(model, &model.prepare_cases(&part.cases)?)
     {
-        return left_out(error.to_string());
+        return log_partition::left_out(&error.to_string());
     }
-    if let Some(exact) = likelihood::exact_log_partition(model)? {
-        output::note(format!("log Z {:.4}, exact", exact.value));
-        return Ok(Some(exact));
-    }
-    let advice = format!("dbn evaluate {} --likelihood --both", args.run.display());
-    let kept = match KeptPartition::of(inputs::work_dir(&args.run), &args.run) {
-        Err(damaged @ candle_dbn::Error::File { .. }) => return left_out(damaged.to_string()),
-        kept => kept?,
-    };
-    let Some(kept) = kept else {
-        return left_out(format!("log Z is not known (find and keep it with: {advice})"));
-    };
-    match kept.quotable(TOLERANCE) {
-        Some(found) => {
-            output::note(format!(
-                "log Z {:.4} ± {:.4}, both sides agree (seed {}, {} chains, {} inverse temperatures)",
-                found.value,
-                found.error,
-                kept.options.seed,
-                kept.options.chains,
-                kept.options.betas
-            ));
-            Ok(Some(found))
-        }
-        None => left_out(format!(
-            "what is kept of log Z is from one side, or its sides disagree (find it with: {advice})"
-        )),
-    }
+    log_partition::known(&args.run, likelihood::exact_log_partition(model)?)
 }
 
 /// The state of each site of a case `(1, sites * states)`.
@@ -270,16 +263,6 @@ fn codes(case: &Tensor, letters: &Alphabet) -> Result<Vec<usize>> {
     let sites = case.reshape((case.elem_count() / letters.states(), letters.states()))?;
     let codes = sites.argmax(D::Minus1)?.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
     Ok(codes.into_iter().map(|code| code as usize).collect())
-}
-
-/// Numbers of cases as a column `(n, 1)`.
-fn column(numbers: &[f64]) -> Result<Tensor> {
-    let column = Tensor::from_slice(numbers, (numbers.len(), 1), &Device::Cpu)?;
-    ensure!(
-        is_finite(&column)?,
-        "expected values like those that the model learned from, found some whose energies are infinite"
-    );
-    Ok(column.to_dtype(DType::F32)?)
 }
 
 /// One letter in another's place.

@@ -18,7 +18,7 @@ use sha2::Sha256;
 
 use crate::estimate::bound::Bound;
 use crate::learning::Propagated;
-use crate::network::config::WEIGHTS;
+use crate::network::config::weights_in;
 use crate::{Examples, Model, Standardise, digest};
 
 /// The largest gap between the two sides, in nats, at which they count as agreeing.
@@ -51,9 +51,9 @@ pub struct Likelihood {
     /// The standard deviation of log p(v) from case to case, over the root of their number: how much the mean would differ
     /// with as many other cases.
     pub error_over_cases: f64,
-    /// For a stack, where all means of log p(v) are of a bound: what that rests on.
+    /// Where all means of log p(v) are of a bound: what that rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bound: Option<Passes>,
+    pub bound: Option<BoundBasis>,
     /// log Z and mean log p(v), by enumeration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact: Option<Value>,
@@ -90,6 +90,21 @@ impl Value {
     }
 }
 
+/// What a lower bound on log p(v) rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum BoundBasis {
+    /// Of a stack, on sampled up-passes.
+    Passes(Passes),
+    /// Of a machine whose hidden units are coupled with each other, on mean field.
+    MeanField {
+        /// The most sweeps that a case has taken.
+        mean_field_sweeps: usize,
+        /// Cases whose means had not settled by then.
+        unsettled: usize,
+    },
+}
+
 /// The sampled up-passes behind a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Passes {
@@ -121,7 +136,7 @@ pub struct TemperingQuality {
 struct FreeEnergy {
     mean: f64,
     error: f64,
-    passes: Option<Passes>,
+    bound: Option<BoundBasis>,
 }
 
 impl Likelihood {
@@ -134,7 +149,7 @@ impl Likelihood {
     pub fn exact(model: &Model, prepared: &Examples, passes: Sampling) -> Result<Option<Self>> {
         let Some(estimate) = exact_log_partition(model)? else { return Ok(None) };
         let free_energy = free_energy(model, prepared, passes)?;
-        let mut found = Self::of(free_energy, prepared, Verdict::Exact);
+        let mut found = Self::of(free_energy, prepared.len(), Verdict::Exact);
         found.exact = Some(free_energy.value(estimate, log_jacobian(model)?));
         Ok(Some(found))
     }
@@ -154,6 +169,35 @@ impl Likelihood {
     ) -> Result<Self> {
         let free_energy = free_energy(model, prepared, passes)?;
         let log_jacobian = log_jacobian(model)?;
+        Ok(Self::with_sides(free_energy, prepared.len(), found, log_jacobian, tolerance))
+    }
+
+    /// Of any machine, by the free energies of cases, nats, as they count, and by what is known of log Z: `exact`, or what was `found` from
+    /// one side or both. Where free energies are upper bounds, log p(v) has the lower `bound`.
+    pub fn of_free_energies(
+        free_energies: &[f64],
+        weights: Option<&[f32]>,
+        bound: Option<BoundBasis>,
+        exact: Option<Estimate>,
+        found: &AisEstimates,
+        tolerance: f64,
+    ) -> Self {
+        let (mean, error) = weighted_mean_and_error(free_energies, weights);
+        let free_energy = FreeEnergy { mean, error, bound };
+        let sides = Self::with_sides(free_energy, free_energies.len(), found, 0.0, tolerance);
+        let exact = exact.map(|log_partition| free_energy.value(log_partition, 0.0));
+        let is_estimated = found.forward.is_some();
+        let verdict = if is_estimated || exact.is_none() { sides.verdict } else { Verdict::Exact };
+        Self { exact, verdict, ..sides }
+    }
+
+    fn with_sides(
+        free_energy: FreeEnergy,
+        cases: usize,
+        found: &AisEstimates,
+        log_jacobian: f64,
+        tolerance: f64,
+    ) -> Self {
         let [forward, bridge, reverse] = [found.forward, found.bridge, found.reverse]
             .map(|estimate| estimate.map(|estimate| free_energy.value(estimate, log_jacobian)));
         let of = |value: Option<Value>| value.map(|value| value.log_likelihood);
@@ -164,15 +208,15 @@ impl Likelihood {
             arrivals: found.arrivals,
             sweeps: found.sweeps,
         });
-        let none = Self::of(free_energy, prepared, verdict);
-        Ok(Self { forward, bridge, reverse, tempering, ..none })
+        let none = Self::of(free_energy, cases, verdict);
+        Self { forward, bridge, reverse, tempering, ..none }
     }
 
-    fn of(free_energy: FreeEnergy, cases: &Examples, verdict: Verdict) -> Self {
+    fn of(free_energy: FreeEnergy, cases: usize, verdict: Verdict) -> Self {
         Self {
-            cases: cases.len(),
+            cases,
             error_over_cases: free_energy.error,
-            bound: free_energy.passes,
+            bound: free_energy.bound,
             exact: None,
             forward: None,
             bridge: None,
@@ -329,14 +373,15 @@ fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<Fre
         let (gain, _) = weighted_mean_and_error(&gains.collect::<Vec<_>>(), weights);
         let passes = Passes { count: sampling.passes, gain, error: found.error };
         let (mean, error) = weighted_mean_and_error(&found.mean, weights);
-        return Ok(FreeEnergy { mean: -mean, error, passes: Some(passes) });
+        let bound = Some(BoundBasis::Passes(passes));
+        return Ok(FreeEnergy { mean: -mean, error, bound });
     }
     let mut all = Vec::with_capacity(cases.count());
     for block in rows::blocks(cases) {
         all.extend(to_host(&model.dbn.free_energy(&block?)?)?.to_vec1::<f64>()?);
     }
     let (mean, error) = weighted_mean_and_error(&all, weights);
-    Ok(FreeEnergy { mean, error, passes: None })
+    Ok(FreeEnergy { mean, error, bound: None })
 }
 
 /// What the numbers are worth.
@@ -460,7 +505,7 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct KeptPartition {
     version: u32,
-    /// The SHA-256 of `model.safetensors`, in hexadecimal digits.
+    /// The SHA-256 of the weights' file, in hexadecimal digits.
     weights: String,
     /// How it was found: chains, temperatures, effort, seed.
     pub options: AisOptions,
@@ -521,7 +566,7 @@ impl KeptPartition {
 }
 
 fn weights(dir: &Path) -> Result<String> {
-    let path = dir.join(WEIGHTS);
+    let path = weights_in(dir);
     digest::of_file::<Sha256>(&path, "").map_err(|e| Error::io(&path, e))
 }
 

@@ -1,25 +1,17 @@
-//! What goes to the Hub: files of a run, and a model card, which the Hub shows of it. The card is generated from the run, and people may
-//! write beside it.
+//! A model card, which the Hub shows of a model. It is generated from the run, and people may write beside it.
 //!
 //! The generated part stands between two comments, and is renewed by every push; so are keys of the front matter that are not
 //! there yet, and `model-index`. Everything else in an existing card stays to the byte.
 
 use std::fmt::Write;
-use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use candle_dbn_data::Binarise;
 use rbm_core::{Error, Result, Units, printable_up_to};
 
-use super::Reference;
+use super::machine_card;
 use crate::network::Config;
-use crate::network::config::{CONFIG, WEIGHTS};
-use crate::recipe::Recipe;
-use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, RESULTS, Results};
-use crate::store::run::RECIPE;
-use crate::viz::gallery::{self, FILTERS, SAMPLES};
-use crate::{Model, Run};
+use crate::store::machine::MachineConfig;
+use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
 
 const BEGIN: &str = "<!-- candle-dbn: from here to its end written by `dbn push`; your own words go above or below -->";
 /// What tells that line from others, whatever else a later version says in it.
@@ -32,15 +24,27 @@ pub struct Card {
     /// `user/name`.
     pub repository: String,
     /// What the model is.
-    pub config: Config,
-    /// How many numbers were learned.
-    pub parameters: usize,
-    /// How it was learned, where that is known.
-    pub recipe: Option<Recipe>,
+    pub model: CardModel,
+    /// The recipe by which it was learned, as TOML, where that is known.
+    pub recipe: Option<String>,
     /// What was measured of it.
     pub results: Results,
     /// The names of its pictures.
     pub pictures: Vec<String>,
+}
+
+/// What a card is about.
+#[derive(Debug, Clone)]
+pub enum CardModel {
+    /// A network, and how many numbers it has learned.
+    Network {
+        /// What it is.
+        config: Box<Config>,
+        /// How many numbers were learned.
+        parameters: usize,
+    },
+    /// A Boltzmann machine.
+    Machine(Box<MachineConfig>),
 }
 
 impl Card {
@@ -152,20 +156,23 @@ fn key_of(block: &str) -> Option<&str> {
 }
 
 fn ours(card: &Card) -> Vec<(&'static str, String)> {
-    let is_classifier = card.config.classes.is_some() || card.config.labels.is_some();
-    let is_of_pictures = card.config.image.is_some();
-    let purpose = match is_classifier && is_of_pictures {
-        true => "image-classification",
-        false => "feature-extraction",
+    let is_of_classes = match &card.model {
+        CardModel::Network { config, .. } => {
+            (config.classes.is_some() || config.labels.is_some()) && config.image.is_some()
+        }
+        CardModel::Machine(_) => false,
+    };
+    let purpose = if is_of_classes { "image-classification" } else { "feature-extraction" };
+    let tags = match &card.model {
+        CardModel::Network { .. } => {
+            "- deep-belief-network\n- restricted-boltzmann-machine\n- rbm\n"
+        }
+        CardModel::Machine(_) => "- boltzmann-machine\n",
     };
     let mut blocks = vec![
         ("library_name", "library_name: candle-dbn\n".to_owned()),
         ("pipeline_tag", format!("pipeline_tag: {purpose}\n")),
-        (
-            "tags",
-            "tags:\n- candle\n- deep-belief-network\n- restricted-boltzmann-machine\n- rbm\n"
-                .into(),
-        ),
+        ("tags", format!("tags:\n- candle\n{tags}")),
     ];
     let results = card.results.measured.iter().map(|measured| result(measured, purpose));
     let results: Vec<String> = results.collect();
@@ -204,12 +211,21 @@ fn result(measured: &MeasurementSet, purpose: &str) -> String {
 
 /// The generated part, in Markdown.
 fn body(card: &Card) -> String {
-    let parts = [what(card), numbers(card), pictures(card), data(card), recipe(card), usage(card)];
+    let [what, data, usage] = match &card.model {
+        CardModel::Network { config, parameters } => {
+            [what(config, *parameters), data(config), usage(&card.repository, config)]
+        }
+        CardModel::Machine(config) => [
+            machine_card::what(config),
+            machine_card::data(config),
+            machine_card::usage(&card.repository),
+        ],
+    };
+    let parts = [what, numbers(card), pictures(card), data, recipe(card), usage];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-fn what(card: &Card) -> String {
-    let config = &card.config;
+fn what(config: &Config, parameters: usize) -> String {
     let kind = match config.hidden.len() {
         1 => "A restricted Boltzmann machine",
         _ => "A deep belief network, a stack of restricted Boltzmann machines",
@@ -233,7 +249,7 @@ fn what(card: &Card) -> String {
     if config.autoencoder {
         add("FineTune into an autoencoder, fine-tuned by backpropagation.".into());
     }
-    format!("{said} {} parameters. Made with candle-dbn.", card.parameters)
+    format!("{said} {parameters} parameters. Made with candle-dbn.")
 }
 
 fn numbers(card: &Card) -> String {
@@ -299,8 +315,7 @@ fn pictures(card: &Card) -> String {
     format!("## Pictures\n\n{}", shown.collect::<Vec<_>>().join("\n"))
 }
 
-fn data(card: &Card) -> String {
-    let config = &card.config;
+fn data(config: &Config) -> String {
     let mut said = format!("## Input\n\n{} values a case", config.visible.width());
     if let Some((height, width)) = config.image {
         let _ = write!(said, " (pictures of {width} x {height})");
@@ -339,34 +354,31 @@ fn data(card: &Card) -> String {
 }
 
 fn recipe(card: &Card) -> String {
-    let Some(toml) = card.recipe.as_ref().and_then(|recipe| recipe.to_toml().ok()) else {
-        return String::new();
-    };
+    let Some(toml) = &card.recipe else { return String::new() };
     let said = "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.";
     // In a block of code nothing can be escaped.
-    if [BEGINS, END].iter().any(|mark| !lines_with(&toml, mark).is_empty()) {
+    if [BEGINS, END].iter().any(|mark| !lines_with(toml, mark).is_empty()) {
         return format!("{said} It holds a comment of a card, so it is not shown here.");
     }
-    let block = code("toml", &toml);
+    let block = code("toml", toml);
     format!("{said}\n\n<details><summary>recipe.toml</summary>\n\n{block}\n\n</details>")
 }
 
-fn usage(card: &Card) -> String {
-    let repository = &card.repository;
+fn usage(repository: &str, config: &Config) -> String {
     let shell = format!(
         "```sh\ndbn embed {repository} DATA --out features.npy\ndbn sample {repository} --out samples\n```"
     );
     let rust = format!(
         "```rust\nuse candle_nn::Module;\nlet model = dbn::Model::from_hub({repository:?}, &candle_core::Device::Cpu)?;\nlet features = model.forward(&cases)?;  // numbers as a file has them: model.encode(&numbers)? first\n```"
     );
-    let is_plain = card.config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
-    let is_plain = is_plain && plain_layers(card) > 0;
-    let python = match is_plain && !card.config.standardise {
+    let is_plain = config.hidden.iter().all(|units| matches!(units, Units::Bernoulli { .. }));
+    let is_plain = is_plain && plain_layers(config) > 0;
+    let python = match is_plain && !config.standardise {
         true => format!(
             "\n\nFrom PyTorch, with nothing but `safetensors`, the features of layer {}:\n\n```python\nimport torch\nfrom huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file\n\nw = load_file(hf_hub_download({repository:?}, \"model.safetensors\"))\n\ndef features(x):  # (cases, {})\n    for i in range({}):\n        x = torch.sigmoid(torch.nn.functional.linear(x, w[f\"rbms.{{i}}.weight\"], w[f\"rbms.{{i}}.hidden_bias\"]))\n    return x\n```",
-            plain_layers(card),
-            card.config.visible.width(),
-            plain_layers(card),
+            plain_layers(config),
+            config.visible.width(),
+            plain_layers(config),
         ),
         false => String::new(),
     };
@@ -379,8 +391,8 @@ fn digits(error: f64) -> String {
 }
 
 /// The layers that are plain all the way up: the top machine of a network with labels sees more than the layer below.
-fn plain_layers(card: &Card) -> usize {
-    card.config.hidden.len() - usize::from(card.config.labels.is_some())
+fn plain_layers(config: &Config) -> usize {
+    config.hidden.len() - usize::from(config.labels.is_some())
 }
 
 /// The most characters of a name.
@@ -439,132 +451,3 @@ pub fn lines_with(text: &str, mark: &str) -> Vec<usize> {
 
 /// The model card.
 pub const CARD: &str = "README.md";
-
-/// A file's contents.
-#[derive(Debug, Clone)]
-pub enum FileContent {
-    /// Those of a file.
-    File(PathBuf),
-    /// These.
-    Bytes(Vec<u8>),
-}
-
-impl FileContent {
-    /// How many bytes.
-    ///
-    /// # Errors
-    ///
-    /// Where the file cannot be looked at.
-    pub fn size(&self) -> Result<u64> {
-        match self {
-            Self::File(path) => Ok(fs::metadata(path).map_err(|e| Error::io(path, e))?.len()),
-            Self::Bytes(bytes) => Ok(bytes.len() as u64),
-        }
-    }
-}
-
-/// What goes to the Hub.
-#[derive(Debug, Clone)]
-pub struct ModelBundle {
-    /// Files by their names there, but for the card.
-    pub files: Vec<(String, FileContent)>,
-    /// What the card says; what somebody wrote beside it on the Hub stays.
-    pub card: Card,
-}
-
-impl ModelBundle {
-    /// The model in the folder `dir`, with what a run has left beside it. The recipe goes without the paths of this machine.
-    ///
-    /// # Errors
-    ///
-    /// Whatever [`Model::load`] finds wrong.
-    pub fn of(dir: impl AsRef<Path>, reference: &Reference) -> Result<Self> {
-        let dir = dir.as_ref();
-        let model = Model::load(dir, &candle_core::Device::Cpu)?;
-        let mut files: Vec<(String, FileContent)> = [CONFIG, WEIGHTS]
-            .map(|name| (name.to_owned(), FileContent::File(dir.join(name))))
-            .into();
-        let recipe = match Run::open(dir) {
-            Ok(run) => Some(run.recipe()?.without_paths()),
-            Err(_) => None,
-        };
-        let results = Results::read(dir)?;
-        for name in [FILTERS, SAMPLES] {
-            let path = dir.join(name);
-            if is_picture(&path)? {
-                files.push((name.into(), FileContent::File(path)));
-            }
-        }
-        Self::with(files, &model, recipe, results, reference)
-    }
-
-    /// The first `count` layers of the model in the folder `dir`, without what was fine-tuned on top of all of them: their
-    /// pictures are made for them, and numbers of the whole say nothing about them.
-    ///
-    /// # Errors
-    ///
-    /// As [`ModelBundle::of`], and where there are not so many layers.
-    pub fn of_first_layers(
-        dir: impl AsRef<Path>,
-        reference: &Reference,
-        count: usize,
-    ) -> Result<Self> {
-        let dir = dir.as_ref();
-        let model = Model::load(dir, &candle_core::Device::Cpu)?;
-        if count == model.dbn.rbms.len() {
-            return Self::of(dir, reference);
-        }
-        let model = model.first_layers(count)?;
-        let folder = tempfile::tempdir().map_err(|e| Error::io(dir, e))?;
-        model.save(folder.path())?;
-        gallery::filters(&folder.path().join(FILTERS), &model)?;
-        gallery::fantasies(&folder.path().join(SAMPLES), &model, 0)?;
-        let mut files = Vec::new();
-        for name in [CONFIG, WEIGHTS, FILTERS, SAMPLES] {
-            let path = folder.path().join(name);
-            let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-            files.push((name.to_owned(), FileContent::Bytes(bytes)));
-        }
-        let recipe = match Run::open(dir) {
-            Ok(run) => Some(run.recipe()?.without_paths().of_first_layers(count)),
-            Err(_) => None,
-        };
-        Self::with(files, &model, recipe, Results::default(), reference)
-    }
-
-    fn with(
-        mut files: Vec<(String, FileContent)>,
-        model: &Model,
-        recipe: Option<Recipe>,
-        results: Results,
-        reference: &Reference,
-    ) -> Result<Self> {
-        if let Some(recipe) = &recipe {
-            files.push((RECIPE.into(), FileContent::Bytes(recipe.to_toml()?.into_bytes())));
-        }
-        if !results.measured.is_empty() {
-            files.push((RESULTS.into(), FileContent::Bytes(results.to_json()?)));
-        }
-        let pictures = [FILTERS, SAMPLES].into_iter();
-        let pictures = pictures.filter(|name| files.iter().any(|(file, _)| file == name));
-        let card = Card {
-            repository: reference.repository(),
-            pictures: pictures.map(str::to_owned).collect(),
-            parameters: model.parameters()?,
-            config: model.config(),
-            recipe,
-            results,
-        };
-        Ok(Self { files, card })
-    }
-}
-
-/// Whether there is a picture at `path`, and not something else that goes by the name of one.
-fn is_picture(path: &Path) -> Result<bool> {
-    let mut signature = [0; 8];
-    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut signature)) {
-        Ok(()) => Ok(signature == *b"\x89PNG\r\n\x1a\n"),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::io(path, e)),
-    }
-}

@@ -19,9 +19,13 @@ mod options;
 mod http;
 
 mod api;
-mod cache;
+
+mod machine_card;
 
 pub mod card;
+
+mod bundle;
+mod cache;
 
 pub mod data;
 mod pull;
@@ -35,8 +39,9 @@ use rbm_core::{Error, Result};
 pub use self::api::Reference;
 #[doc(hidden)]
 pub use self::api::read_each as read_answer;
+pub use self::bundle::{FileContent, ModelBundle};
 pub use self::cache::Snapshot;
-pub use self::card::{CARD, FileContent, ModelBundle};
+pub use self::card::CARD;
 pub use self::http::{TransferProgress, Watching};
 pub use self::options::HubOptions;
 pub use self::push::{PushOptions, Pushed};

@@ -1,13 +1,15 @@
 //! From the Hub into the cache.
 
+use std::path::Path;
+
 use rbm_core::{Error, Result};
 
 use super::api::{HubRepository, ListedFile, Listing};
 use super::cache::{BESIDE, Cache, Found, Snapshot, damaged};
 use super::http::{Answer, Counter, Failure};
 use super::{Hub, Reference};
-use crate::network::config::WEIGHTS;
-use crate::network::config::{CONFIG, Config};
+use crate::network::config::{CONFIG, Config, MACHINE, WEIGHTS};
+use crate::store::machine::MachineConfig;
 
 /// The most bytes of a configuration.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -68,9 +70,13 @@ impl Hub {
             match cache.look_offline(&commit, name)? {
                 Found::Whole => files.push(name.to_owned()),
                 Found::Damaged => return Err(damaged(&dir.join(name))),
-                Found::Missing if [CONFIG, WEIGHTS].contains(&name) => return Err(missing()),
+                Found::Missing if name == CONFIG => return Err(missing()),
                 Found::Missing => {}
             }
+        }
+        let has = |name: &str| files.iter().any(|file| file == name);
+        if !has(weights_of(&dir.join(CONFIG))) {
+            return Err(missing());
         }
         Ok(Snapshot { dir, files })
     }
@@ -86,32 +92,42 @@ impl Hub {
         let names: Vec<_> = Snapshot::names().collect();
         let listing = repository.listed(&self.http, commit, &names)?;
         let config = listing.get(CONFIG).ok_or(Failure::NoFile(CONFIG))?;
-        let weights = listing.get(WEIGHTS).ok_or(Failure::NoFile(WEIGHTS))?;
+        if !listing.contains_key(WEIGHTS) && !listing.contains_key(MACHINE) {
+            return Err(Failure::NoFile(WEIGHTS));
+        }
         check_size(reference, CONFIG, config, LARGEST_CONFIG)?;
         for (name, most) in BESIDE {
             if let Some(listed) = listing.get(name) {
                 check_size(reference, name, listed, most)?;
             }
         }
-        let missing = self.missing(cache, commit, &listing)?;
+        let mut missing = self.missing(cache, commit, &listing)?;
         let dir = cache.snapshot(commit);
         let mut path = dir.join(CONFIG);
         if missing.contains(&CONFIG) {
             path = cache.fetch(&self.http, repository, commit, CONFIG, config, |_| {})?;
         }
-        let read = Config::read(&path).map_err(|error| match error {
+        let of_weights = weights_of(&path);
+        let size = match of_weights {
+            MACHINE => MachineConfig::read(&path).map(|config| config.weights_size()),
+            _ => Config::read(&path).map(|config| config.weights_size()),
+        };
+        let (least, most) = size.map_err(|error| match error {
             // It has no name of its own yet.
             Error::File { place, expected, found, .. } => {
                 Error::file(format!("{reference}/{CONFIG}"), place, expected, found)
             }
             other => other,
-        });
-        let (least, most) = read?.weights_size();
+        })?;
+        let weights = listing.get(of_weights).ok_or(Failure::NoFile(of_weights))?;
         if weights.size < least {
             let expected = format!("at least {least} bytes, as its {CONFIG} says");
-            return Err(refused(reference, WEIGHTS, expected, weights.size));
+            return Err(refused(reference, of_weights, expected, weights.size));
         }
-        check_size(reference, WEIGHTS, weights, most)?;
+        check_size(reference, of_weights, weights, most)?;
+        // Weights of another kind of model are not looked at.
+        let is_of_it = |name: &str| name == of_weights || ![WEIGHTS, MACHINE].contains(&name);
+        missing.retain(|name| is_of_it(name));
         let of = missing.iter().map(|name| listing[name].size).sum();
         let counter = Counter::of(self.watching.clone(), of);
         for name in &missing {
@@ -129,7 +145,7 @@ impl Hub {
                 "the cache cannot be written: offline, this revision will not be found by its name"
             );
         }
-        let files = names.into_iter().filter(|name| listing.contains_key(name));
+        let files = names.into_iter().filter(|name| listing.contains_key(name) && is_of_it(name));
         Ok(Snapshot { dir, files: files.map(str::to_owned).collect() })
     }
 
@@ -149,6 +165,11 @@ impl Hub {
         }
         Ok(missing)
     }
+}
+
+/// The name of the weights that go with the configuration at `path`.
+fn weights_of(path: &Path) -> &'static str {
+    if MachineConfig::is_in(path) { MACHINE } else { WEIGHTS }
 }
 
 fn check_size(reference: &Reference, name: &str, listed: &ListedFile, most: u64) -> Answer<()> {

@@ -14,15 +14,16 @@ use xet::XetError;
 use xet::xet_session::{Sha256Policy, XetSessionBuilder, XetUploadCommit};
 
 use super::api::{HubRepository, ListedFile, XetToken};
+use super::bundle::{FileContent, ModelBundle};
 use super::cache::Hasher;
 use super::cache::Snapshot;
-use super::card::{CARD, FileContent, ModelBundle};
+use super::card::CARD;
 use super::http::{Answer, Failure, Http, causes};
 use super::http::{TransferProgress, Watching};
 use super::options::set;
 use super::{Hub, Reference};
 use crate::digest;
-use crate::network::config::WEIGHTS;
+use crate::network::config::{MACHINE, WEIGHTS};
 
 /// How many bytes of a file the Hub looks at to see of which kind it is.
 const SAMPLE: usize = 512;
@@ -110,7 +111,9 @@ impl Hub {
         }
         let made =
             repository.commit(&self.http, reference.revision(), &lines, options.create_pr)?;
-        let inline = files.iter().find(|(name, _)| *name == WEIGHTS && !large.contains_key(name));
+        let inline = files
+            .iter()
+            .find(|(name, _)| [WEIGHTS, MACHINE].contains(name) && !large.contains_key(name));
         let inline = inline.map(|(_, content)| content.size()).transpose()?;
         let url = made.pull_request_url.or(made.commit_url).map(|url| printable(&url));
         Ok(Pushed { commit: made.commit_oid, url, inline })

@@ -1,7 +1,7 @@
 //! What a model is, without its numbers: `config.json`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_dbn_data::settings::or_default;
 use candle_dbn_data::{Alphabet, Binarise, Columns, Missing};
@@ -14,6 +14,14 @@ use crate::network::classifier::Target;
 pub const CONFIG: &str = "config.json";
 /// The weights' file in a model's folder.
 pub const WEIGHTS: &str = "model.safetensors";
+/// The file of a Boltzmann machine in its run's folder.
+pub const MACHINE: &str = "machine.safetensors";
+/// The file of weights in the folder `dir`: of a network, or of a Boltzmann machine where that lies there.
+pub(crate) fn weights_in(dir: &Path) -> PathBuf {
+    let machine = dir.join(MACHINE);
+    if machine.is_file() { machine } else { dir.join(WEIGHTS) }
+}
+
 /// What [`Config::format`] says.
 pub const FORMAT: &str = "candle-dbn";
 /// The version of the layout that this program writes and reads.

@@ -5,6 +5,7 @@ mod data;
 mod finetuning;
 mod keys;
 mod layer;
+mod machine;
 mod method;
 mod text;
 mod values;
@@ -24,6 +25,7 @@ pub use self::finetuning::{
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
+pub use self::machine::{HiddenUnits, MachineData, MachineKind, MachineRecipe};
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,
 };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rbm_core::{Error, Result};
+use serde::de::DeserializeOwned;
 
 use super::Recipe;
 
@@ -74,12 +75,7 @@ impl Recipe {
     ///
     /// For what is no TOML, and for keys and values that no recipe has; the message names the line.
     pub fn draft(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let expected = "TOML with known keys and fitting values";
-            let found = with_advice(&one_line(e.message()));
-            Error::invalid(format!("line {line}"), expected, found)
-        })
+        parsed(text)
     }
 
     /// Reads the recipe file `path`.
@@ -113,7 +109,26 @@ impl Recipe {
     }
 }
 
-fn read(path: &Path, parse: fn(&str) -> Result<Recipe>) -> Result<Recipe> {
+/// A recipe from TOML.
+///
+/// # Errors
+///
+/// For what is no TOML, and for keys and values that no recipe has; the message names the line.
+pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| {
+        let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let expected = "TOML with known keys and fitting values";
+        let found = with_advice(&one_line(e.message()));
+        Error::invalid(format!("line {line}"), expected, found)
+    })
+}
+
+/// What `parse` makes of the file `path`.
+///
+/// # Errors
+///
+/// Where it cannot be read, and as `parse`, with the file's name.
+pub(super) fn read<T>(path: &Path, parse: fn(&str) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     parse(&text).map_err(|e| match e {
         Error::Invalid { what, expected, found } => Error::file(path, what, expected, found),

@@ -7,6 +7,7 @@
 //! `autoencoder.decoder.{i}.weight` from the code down, each with its `bias`; `standardise.mean` and `standardise.deviation`
 //! are what is taken from the data and divided out before they reach the network; `missing.mean` stands for missing values.
 
+pub mod machine;
 pub mod results;
 pub mod run;
 
@@ -27,8 +28,8 @@ pub use self::run::Run;
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
 use crate::network::classifier::Regressor;
-pub use crate::network::config::WEIGHTS;
 use crate::network::config::{CONFIG, Config};
+pub use crate::network::config::{MACHINE, WEIGHTS};
 use crate::network::dbn::Dbn;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;

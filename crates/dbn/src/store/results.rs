@@ -14,7 +14,7 @@ use sha2::Sha256;
 use crate::Evaluation;
 use crate::digest;
 use crate::estimate::likelihood::{Likelihood, Verdict};
-use crate::network::config::WEIGHTS;
+use crate::network::config::weights_in;
 
 /// The file in a run's folder.
 pub const RESULTS: &str = "results.json";
@@ -23,7 +23,7 @@ pub const RESULTS: &str = "results.json";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// SHA-256 of the `model.safetensors` that was measured.
+    /// SHA-256 of the `model.safetensors` or `machine.safetensors` that was measured.
     pub model: String,
     /// One for each kind of measurement on each data.
     pub measured: Vec<MeasurementSet>,
@@ -166,11 +166,11 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// Where `model.safetensors` or `results.json` cannot be read, and where the latter holds no measured numbers.
+    /// Where the weights or `results.json` cannot be read, and where the latter holds no measured numbers.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let path = dir.join(RESULTS);
-        let weights = dir.join(WEIGHTS);
+        let weights = weights_in(dir);
         let model = digest::of_file::<Sha256>(&weights, "").map_err(|e| Error::io(&weights, e))?;
         let none = Self { model: model.clone(), measured: Vec::new() };
         let text = match fs::read_to_string(&path) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::Device;
 use candle_dbn::estimate::likelihood::{
-    self, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
+    self, BoundBasis, Likelihood, Passes, Sampling, TOLERANCE, Value, Verdict,
 };
 use candle_dbn::estimate::{KEPT, KeptPartition};
 use candle_dbn::store::results::MeasurementSet;
@@ -15,6 +15,7 @@ use indicatif::MultiProgress;
 use rbm_core::estimate::{
     AisEstimates, AisOptions, AisRecord, BidirectionalAis, Estimate, TemperingConfig,
 };
+use rbm_core::model::Boltzmann;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
@@ -40,6 +41,9 @@ pub struct LikelihoodOptions {
     /// Estimate even where the exact value is within reach
     #[arg(long, requires = "likelihood")]
     pub estimate: bool,
+    /// Count log Z, or fail: nothing is estimated
+    #[arg(long, requires = "likelihood", conflicts_with_all = ["estimate", "both"])]
+    pub exact: bool,
     /// Chains of annealed importance sampling in each direction [default: 100]
     #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub chains: Option<u32>,
@@ -58,7 +62,7 @@ pub struct LikelihoodOptions {
 }
 
 /// How often it is written, in seconds.
-const EVERY: f64 = 10.0;
+pub const EVERY: f64 = 10.0;
 
 /// How log Z is found: arguments with the defaults of the library.
 pub struct LikelihoodPlan {
@@ -69,6 +73,8 @@ pub struct LikelihoodPlan {
     pub passes: Option<usize>,
     /// Whether it is estimated even where the exact value is within reach.
     pub is_estimated: bool,
+    /// Whether it is counted or nothing.
+    pub is_counted: bool,
     /// Seconds between checkpoints.
     pub every: f64,
 }
@@ -89,8 +95,18 @@ impl LikelihoodPlan {
             tolerance: args.tolerance.unwrap_or(TOLERANCE),
             passes: args.passes.map(|passes| passes as usize),
             is_estimated: args.estimate,
+            is_counted: args.exact,
             every: args.checkpoint_every.unwrap_or(EVERY),
         }
+    }
+
+    /// Errors where log Z is to be counted and cannot be.
+    pub fn check_counted(&self, exact: Option<&Estimate>) -> Result<()> {
+        ensure!(
+            exact.is_some() || !self.is_counted,
+            "--exact: expected a log Z that can be counted, found a model that is too large (--both estimates it)"
+        );
+        Ok(())
     }
 }
 
@@ -154,21 +170,32 @@ pub fn of_model(
         "no data are named: this is log Z alone, on a path that begins at the units' own biases",
     );
     let exact = likelihood::exact_log_partition(model)?;
-    let is_estimated = plan.is_estimated || exact.is_none();
-    let found = match is_estimated {
+    plan.check_counted(exact.as_ref())?;
+    let found = match plan.is_estimated || exact.is_none() {
         true => {
             let (options, place) = (plan.options, inputs::work_dir(run));
-            let path = AnnealingPath::from_biases(model.dbn.top())?;
-            let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
+            let machine = model.dbn.top();
+            let path = AnnealingPath::from_biases(machine)?;
+            let (sides, checkpoint) = estimate(&place, machine, path, plan, bars)?;
             KeptPartition::keep(&place, run, options, sides.found())?;
             checkpoint.finish()?;
             sides.found().clone()
         }
         false => AisEstimates::default(),
     };
-    let verdict = match is_estimated {
-        true => Verdict::of_log_partition(&found, plan.tolerance),
-        false => Verdict::Exact,
+    show_log_partition(exact, found, plan.tolerance, is_json)
+}
+
+/// Prints what is known of log Z alone.
+pub fn show_log_partition(
+    exact: Option<Estimate>,
+    found: AisEstimates,
+    tolerance: f64,
+    is_json: bool,
+) -> Result<()> {
+    let verdict = match found.forward {
+        Some(_) => Verdict::of_log_partition(&found, tolerance),
+        None => Verdict::Exact,
     };
     let AisEstimates { forward, bridge, reverse, .. } = found;
     let found = LogPartition { exact, forward, bridge, reverse, verdict };
@@ -217,6 +244,7 @@ fn measure<'a>(
     {
         return Ok(MeasuredLikelihood { likelihood, estimate: None });
     }
+    plan.check_counted(None)?;
     let of = |found: &AisEstimates| -> Result<Likelihood> {
         let found = Likelihood::from_sides(model, &prepared, sampling, found, tolerance)?;
         // Where it is within reach it stands beside the estimates, of the same passes.
@@ -240,13 +268,14 @@ fn measure<'a>(
         return Ok(MeasuredLikelihood { likelihood: of(&kept.found)?, estimate: None });
     }
     let path = likelihood::path(model, &cases)?;
-    let (sides, checkpoint) = estimate(&place, model, path, plan, bars)?;
+    let (sides, checkpoint) = estimate(&place, model.dbn.top(), path, plan, bars)?;
     let likelihood = of(sides.found())?;
     KeptPartition::keep(&place, run, options, sides.found())?;
     Ok(MeasuredLikelihood { likelihood, estimate: Some((sides, checkpoint)) })
 }
 
-fn print(found: &Likelihood) -> Result<()> {
+/// Prints a likelihood.
+pub fn print(found: &Likelihood) -> Result<()> {
     let row = |name: &str, value: &Option<Value>| {
         let Value { log_likelihood, log_partition } = (*value)?;
         let samples = match log_partition.error {
@@ -284,14 +313,20 @@ fn print(found: &Likelihood) -> Result<()> {
             output::grouped(tempering.sweeps as u64),
         ))?;
     }
-    if let Some(Passes { count, gain, error }) = found.bound {
-        output::line(match error {
-            Some(error) => format!(
+    if let Some(bound) = found.bound {
+        output::line(match bound {
+            BoundBasis::Passes(Passes { count, gain, error: Some(error) }) => format!(
                 "the bound rests on {count} up-passes of each case (± {error:.3}); weighted by importance they raise it by {gain:.2}"
             ),
-            None => {
+            BoundBasis::Passes(_) => {
                 "the bound rests on one up-pass of each case, which does not tell its error".into()
             }
+            BoundBasis::MeanField { mean_field_sweeps: sweeps, unsettled: 0 } => format!(
+                "the bound is one-sided: mean field of the hidden units, settled after at most {sweeps} sweeps; log p(v) is at least this"
+            ),
+            BoundBasis::MeanField { mean_field_sweeps: sweeps, unsettled } => format!(
+                "the bound is one-sided: mean field of the hidden units, after {sweeps} sweeps not settled for {unsettled} cases; log p(v) is at least this"
+            ),
         })?;
     }
     output::line(format!(
@@ -323,21 +358,21 @@ fn charts(
 }
 
 /// Estimates log Z, from one side or from both; a killed estimation goes on where its last checkpoint was taken.
-fn estimate<'a>(
+pub fn estimate<'a>(
     place: &Path,
-    model: &'a Model,
+    machine: &'a dyn Boltzmann,
     path: AnnealingPath,
     plan: &LikelihoodPlan,
     bars: &MultiProgress,
 ) -> Result<(BidirectionalAis<'a>, EstimateCheckpoint)> {
     // Whoever reads below that it goes on may stop it.
     let _caught = interrupt::catch()?;
-    let rbm = model.dbn.top();
     let options = plan.options;
     let mut waiting = EstimateCheckpoint::new(place, plan.every)?;
     let resumed = match waiting.load()? {
         Some(Checkpoint { tensors, record }) => {
-            let resumed = BidirectionalAis::resume(rbm, path.clone(), options, &tensors, &record)?;
+            let resumed =
+                BidirectionalAis::resume(machine, path.clone(), options, &tensors, &record)?;
             ensure!(
                 resumed.is_some(),
                 "{}: an estimation with other options or cases waits here: repeat its command, or delete the file",
@@ -353,7 +388,7 @@ fn estimate<'a>(
             output::note(format!("going on with {stage} at {percent:.0} %"));
             sides
         }
-        None => BidirectionalAis::new(rbm, path, options)?,
+        None => BidirectionalAis::new(machine, path, options)?,
     };
     go(&mut sides, &mut waiting, bars)?;
     Ok((sides, waiting))

@@ -1,6 +1,7 @@
 //! `dbn evaluate`
 
 pub mod likelihood;
+pub mod machine;
 pub mod subject;
 
 use std::path::PathBuf;
@@ -14,20 +15,23 @@ use rbm_core::estimate::pseudo_likelihood_stride;
 use rbm_core::rows;
 
 use self::likelihood::{LikelihoodOptions, LikelihoodPlan};
+use self::machine::MachineEvaluation;
 use self::subject::Subject;
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::{output, progress};
+use crate::{machines, output, progress};
 
-/// Measure a trained network on data it has not seen
+/// Measure a trained network or Boltzmann machine on data it has not seen
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   dbn evaluate runs/mnist                 on the cases that the run held out
   dbn evaluate runs/mnist other/ --json   on other data, as one JSON object
   dbn evaluate runs/joint --recognise samples:20   labels averaged over 20 sampled up-passes
   dbn evaluate runs/rbm --likelihood --both   log p(v), from both sides; of a stack a lower bound on it
+  dbn evaluate runs/bm --likelihood --both    of a Boltzmann machine: of the cases held out and of those learned from
+  dbn evaluate ising:8x8 --likelihood         log Z of a machine that has a name, or of one in a file
 An estimation of the likelihood that was stopped goes on when the same command is given again.")]
 pub struct Evaluate {
-    /// Folder of the run, or user/name[@revision] on the Hub
+    /// Folder of the run, user/name[@revision] on the Hub, or a machine: ising:8x8, pmj:16x16:seed=1, or its file
     pub run: PathBuf,
     /// Data to evaluate on [default: the run's own]
     pub data: Option<String>,
@@ -63,6 +67,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     if let Some(dir) = &args.report {
         subject::check_report(dir, args.force)?;
     }
+    if machines::is_meant(&args.run) {
+        return of_machine(args, bars);
+    }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
     let plan = args.likelihood.likelihood.then(|| LikelihoodPlan::of(&args.likelihood, args.seed));
     let has_data = args.data.is_some() || args.cases.is_some() || Run::open(&args.run).is_ok();
@@ -87,6 +94,30 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         Some(plan) => likelihood::run(&subject, plan, bars).with_context(|| source.clone()),
         None => of_errors(&subject, bars),
     }
+}
+
+/// Measures a Boltzmann machine.
+fn of_machine(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
+    let of_networks = [
+        ("--report", args.report.is_some()),
+        ("--recognise", args.recognise != Inference::Means),
+        ("--passes", args.likelihood.passes.is_some()),
+    ];
+    let why = format!("expected of a network, found the machine {}", args.run.display());
+    output::refuse(&of_networks, &why)?;
+    let Evaluate { run, data, data_options, cases, likelihood, seed, place, json, .. } = args;
+    let plan = likelihood.likelihood.then(|| LikelihoodPlan::of(likelihood, *seed));
+    machine::run(&MachineEvaluation {
+        model: run,
+        data: data.as_deref(),
+        data_options,
+        cases: *cases,
+        plan,
+        seed: *seed,
+        device: place.find()?,
+        is_json: *json,
+        bars,
+    })
 }
 
 /// Measures reconstructions, predictions and classes.

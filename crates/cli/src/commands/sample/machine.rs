@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use candle_boltzmann::{Estimate, Graph, Measurement, Start, Walk};
+use candle_boltzmann::{Estimate, FieldMeasurement, Graph, MarkovField, Measurement, Start, Walk};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -87,6 +87,20 @@ struct Sampled<'a> {
     seconds: f64,
 }
 
+/// The same of a field of cliques.
+#[derive(Debug, Serialize)]
+struct SampledField<'a> {
+    model: &'a str,
+    variables: usize,
+    cliques: usize,
+    chains: u32,
+    burn_in: u32,
+    sweeps: u32,
+    seed: u64,
+    measurements: &'a [FieldMeasurement],
+    seconds: f64,
+}
+
 /// How a machine is measured.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machines")]
@@ -124,11 +138,6 @@ impl MachineOptions {
     }
 }
 
-/// Whether a machine is sampled and no network: a name such as `ising:4x4`, or a file.
-pub fn is_meant(run: &Path) -> bool {
-    run.to_str().is_some_and(Graph::is_name) || run.is_file() || run.join(inputs::MACHINE).is_file()
-}
-
 /// What is sampled.
 pub struct MachineSampling<'a> {
     pub model: &'a str,
@@ -144,27 +153,12 @@ impl MachineSampling<'_> {
     /// Prints a row for each temperature, and writes pictures and configurations where there is a folder for them.
     pub fn run(&self, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
         let Self { model, options, .. } = *self;
+        if MarkovField::is_in(model) {
+            return self.of_field(bars, rng);
+        }
         let graph = inputs::graph(model)?;
-        let units = graph.units.width();
-        if units.saturating_mul(options.chains as usize) > MOST {
-            let most = MOST / units;
-            let error =
-                anyhow!("--chains {}: expected at most {most} of {units} units", options.chains);
-            return Err(Usage::of(error));
-        }
-        let sweeps = self.sweeps.unwrap_or(SWEEPS);
-        if (sweeps as usize).saturating_mul(options.chains as usize) > MOST_MEASURED {
-            let most = MOST_MEASURED / options.chains as usize;
-            return Err(Usage::of(anyhow!(
-                "--sweeps {sweeps}: expected at most {most} of {} chains",
-                options.chains
-            )));
-        }
-        let temperatures =
-            if options.temperature.is_empty() { &[1.0][..] } else { &options.temperature };
-        if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
-            return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
-        }
+        let sweeps = self.checked_sweeps(graph.units.width())?;
+        let temperatures = self.temperatures()?;
         if let Some(dir) = self.out {
             std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
             output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
@@ -217,17 +211,129 @@ impl MachineSampling<'_> {
         }
         Ok(())
     }
+
+    /// The sweeps that are measured, of chains of so many units. Errors where these would be too many.
+    fn checked_sweeps(&self, units: usize) -> Result<u32> {
+        let Self { options, .. } = self;
+        if units.saturating_mul(options.chains as usize) > MOST {
+            let most = MOST / units;
+            let error =
+                anyhow!("--chains {}: expected at most {most} of {units} units", options.chains);
+            return Err(Usage::of(error));
+        }
+        let sweeps = self.sweeps.unwrap_or(SWEEPS);
+        if (sweeps as usize).saturating_mul(options.chains as usize) > MOST_MEASURED {
+            let most = MOST_MEASURED / options.chains as usize;
+            return Err(Usage::of(anyhow!(
+                "--sweeps {sweeps}: expected at most {most} of {} chains",
+                options.chains
+            )));
+        }
+        Ok(sweeps)
+    }
+
+    /// The temperatures, all above 0.
+    fn temperatures(&self) -> Result<Vec<f64>> {
+        let asked = &self.options.temperature;
+        let temperatures = if asked.is_empty() { vec![1.0] } else { asked.clone() };
+        if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
+            return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
+        }
+        Ok(temperatures)
+    }
+
+    /// The same of a field of cliques: energies, since its variables have no other order than that.
+    fn of_field(&self, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+        let Self { model, options, .. } = *self;
+        let field = MarkovField::read(model)?;
+        if options.ordered {
+            let error = "--ordered: expected a machine of units, found a field of cliques";
+            return Err(Usage::of(anyhow!("{error}")));
+        }
+        let sweeps = self.checked_sweeps(field.states.len())?;
+        let temperatures = self.temperatures()?;
+        if let Some(dir) = self.out {
+            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+            output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
+        }
+        let burn_in = options.burn_in.unwrap_or(sweeps / 5);
+        let each = burn_in as usize + sweeps as usize;
+        let walk = [options.chains as usize, burn_in as usize, sweeps as usize];
+        let bar = progress::bar(bars, (each * temperatures.len()) as u64);
+        let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
+        let (mut measured, mut states) = (Vec::new(), Vec::new());
+        for (i, &temperature) in temperatures.iter().enumerate() {
+            let (row, now) = field.measure(temperature, walk, rng, |done| {
+                bar.set_position((i * each + done) as u64);
+                !interrupt::is_asked()
+            })?;
+            if interrupt::is_asked() {
+                bar.finish_and_clear();
+                return Err(Stopped("nothing was written".to_owned()).into());
+            }
+            measured.push(row);
+            states.extend(now);
+        }
+        bar.finish_and_clear();
+        for row in measured.iter().filter(|row| row.r_hat.is_some_and(|r| r > MOST_R_HAT)) {
+            note_unmixed(row.temperature, row.r_hat.unwrap_or(f64::NAN));
+        }
+        let sampled = SampledField {
+            model,
+            variables: field.states.len(),
+            cliques: field.cliques.len(),
+            chains: options.chains,
+            burn_in,
+            sweeps,
+            seed: self.seed,
+            measurements: &measured,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        if options.json {
+            output::json(&sampled)?;
+        } else {
+            let number = |x: Option<f64>, places: usize| {
+                x.map_or("–".to_owned(), |x| format!("{x:.places$}"))
+            };
+            let rows = measured.iter().map(|row| {
+                vec![
+                    row.temperature.to_string(),
+                    shown(row.energy),
+                    shown(row.heat_capacity),
+                    number(row.autocorrelation_time, 1),
+                    number(row.r_hat, 3),
+                ]
+            });
+            let header = ["T", "energy", "heat capacity", "τ of E", "R̂"];
+            output::line(output::table(&header, rows.collect()))?;
+        }
+        let Some(dir) = self.out else { return Ok(()) };
+        let all: Vec<f32> = states.iter().flatten().map(|state| *state as f32).collect();
+        let all = Tensor::from_vec(all, (states.len(), field.states.len()), &Device::Cpu)?;
+        let [array, numbers] = ["samples.npy", "measured.json"].map(|name| dir.join(name));
+        write_whole(&array, &tables::npy_bytes(&all)?)?;
+        write_whole(&numbers, serde_json::to_string_pretty(&sampled)?.as_bytes())?;
+        if !options.json {
+            output::line(array.display().to_string())?;
+            output::line(numbers.display().to_string())?;
+        }
+        Ok(())
+    }
 }
 
 /// Says where chains have not been to the same places.
+fn note_unmixed(temperature: f64, r_hat: f64) {
+    output::note(format!(
+        "T = {temperature}: the chains have not been to the same places (R̂ {r_hat:.2}): errors are too small; more --sweeps, a longer --burn-in or --ordered may help"
+    ));
+}
+
+/// Says it of measurements.
 fn warn(measured: &[Measurement]) {
     for row in measured {
         let highest = row.r_hats.into_iter().flatten().fold(0.0, f64::max);
         if highest > MOST_R_HAT {
-            output::note(format!(
-                "T = {}: the chains have not been to the same places (R̂ {highest:.2}): errors are too small; more --sweeps, a longer --burn-in or --ordered may help",
-                row.temperature
-            ));
+            note_unmixed(row.temperature, highest);
         }
     }
 }

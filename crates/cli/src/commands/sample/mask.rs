@@ -6,8 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use candle_dbn::data::Columns;
-use candle_dbn::{Model, data};
+use candle_dbn::data::{self, Columns};
 use rbm_core::Units;
 
 use crate::output::Usage;
@@ -62,21 +61,28 @@ impl FromStr for Keep {
     }
 }
 
+/// The layer of the data, as users count its values.
+pub struct DataLayer<'a> {
+    pub units: Units,
+    /// The columns of a table.
+    pub columns: Option<&'a Columns>,
+    /// Height and width, where the data are pictures.
+    pub image: Option<(usize, usize)>,
+}
+
 impl Keep {
-    /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`, which `model` learned
-    /// from.
-    pub fn mask(&self, rows: &[u32], count: usize, model: &Model) -> Result<Tensor> {
-        let units = model.dbn.visible_units();
-        let width = units.width();
-        let columns = model.columns.as_deref();
-        let mask = match (self, model.image) {
+    /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`.
+    pub fn mask(&self, rows: &[u32], count: usize, layer: &DataLayer) -> Result<Tensor> {
+        let DataLayer { units, columns, image } = layer;
+        let (width, columns) = (units.width(), *columns);
+        let mask = match (self, *image) {
             (Self::Mask(path), _) => from_file(path, rows, count, width)?,
             (Self::Named(names), _) => {
                 let held = columns_named(names, columns).map_err(Usage::of)?;
                 row(rows.len(), width, |i| held.iter().any(|range| range.contains(&i)))?
             }
             (Self::Columns(ranges), _) => {
-                let (places, what) = places(&units, columns);
+                let (places, what) = places(units, columns);
                 let last = ranges.iter().map(|range| range.end).max().unwrap_or(0);
                 ensure!(
                     last <= places.len(),
@@ -87,7 +93,7 @@ impl Keep {
                 row(rows.len(), width, |i| held.iter().any(|range| range.contains(&i)))?
             }
             (Self::Half(_), None) => {
-                let (places, what) = places(&units, columns);
+                let (places, what) = places(units, columns);
                 bail!(
                     "--keep: expected {what}, by name or as 0..{}, or a mask file: the data are no pictures",
                     places.len() / 2
@@ -103,7 +109,7 @@ impl Keep {
                 }
             })?,
         };
-        check_sites(&mask, &units)?;
+        check_sites(&mask, units)?;
         Ok(mask)
     }
 }

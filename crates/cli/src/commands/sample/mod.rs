@@ -1,5 +1,6 @@
 //! `dbn sample`
 
+mod learned;
 mod machine;
 mod mask;
 
@@ -19,11 +20,12 @@ use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
 use rbm_core::{Rbm, Rng, Rows, Units};
 
+use self::learned::LearnedSampling;
 use self::machine::{MachineOptions, MachineSampling};
-use self::mask::Keep;
+use self::mask::{DataLayer, Keep};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
-use crate::{output, progress, tables};
+use crate::{machines, output, progress, tables};
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
@@ -36,9 +38,11 @@ use crate::{output, progress, tables};
   dbn sample runs/mnist --from mnist/ --steps 100 --binary    configurations near real cases
   dbn sample runs/mnist --tempered                            equilibrium samples, by parallel tempering
   dbn sample runs/joint --label 3 --tempered                  the same of one class
+  dbn sample runs/bm --clamp digits --keep top --count 20     a Boltzmann machine that has learned: the same options
   dbn sample ising:32x32 --temperature 2.0,2.27,2.6           an Ising model: energy, magnetisation and more, with errors
   dbn sample potts:3:24x24 --temperature 1 --measure energy,heat-capacity --sweeps 2000 --out potts/
-Of a machine by name or in a file (see dbn anneal --help) averages are measured: a row for each temperature.")]
+Of a machine by name or in a file (see dbn anneal --help) averages are measured: a row for each temperature. So they are of one \
+that has learned where --temperature, --sweeps or --json is given; else it is sampled as a network is.")]
 pub struct Sample {
     /// Folder of the run, user/name[@revision] on the Hub, or a machine: ising:64x64, pmj:16x16:seed=1, potts:3:32x32, sk:200:seed=1, or its file
     pub run: PathBuf,
@@ -143,7 +147,13 @@ const MOST: usize = 1_000_000;
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let mut rng = Rng::new(args.seed);
-    if machine::is_meant(&args.run) {
+    if machines::is_learned(&args.run)
+        && !args.machine.is_given()
+        && (args.tempered || args.sweeps.is_none())
+    {
+        return sample_learned(args, bars, &mut rng);
+    }
+    if machines::is_meant(&args.run) {
         return sample_machine(args, bars, &mut rng);
     }
     if args.machine.is_given() {
@@ -162,6 +172,27 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
         output::line(path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Samples of a machine that has learned.
+fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+    let of_networks = [("--label", !args.label.is_empty()), ("--fasta", args.fasta)];
+    let why = format!("expected of a network, found the machine {}", args.run.display());
+    output::refuse(&of_networks, &why)?;
+    let sampling = LearnedSampling {
+        run: &args.run,
+        from: args.from.as_deref(),
+        clamp: args.clamp.as_deref(),
+        keep: &args.keep,
+        data_options: &args.data_options,
+        count: args.count.unwrap_or(MANY) as usize,
+        steps: args.steps as usize,
+        frames: args.animate.map_or(0, usize::from),
+        tempered: args.tempered.then(|| args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize),
+        dir: folder(args)?,
+        bars,
+    };
+    sampling.run(rng)?.into_iter().try_for_each(|path| output::line(path.display().to_string()))
 }
 
 /// Averages of a machine by name or in a file.
@@ -293,7 +324,12 @@ impl<'a> ResolvedSample<'a> {
         if args.clamp.is_none() {
             return Ok((model.dbn.start_chains_at(&cases, rng)?, None));
         }
-        let mask = args.keep.mask(&rows, part.len(), model)?.to_device(cases.device())?;
+        let layer = DataLayer {
+            units: model.dbn.visible_units(),
+            columns: model.columns.as_deref(),
+            image: model.image,
+        };
+        let mask = args.keep.mask(&rows, part.len(), &layer)?.to_device(cases.device())?;
         // The rest begins as what the network takes for it where nothing is there.
         let begun = (&cases * &mask)?;
         Ok((model.dbn.start_chains_at(&begun, rng)?, Some((cases, mask))))

@@ -4,32 +4,39 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Graph, LogLikelihood};
 use candle_core::Tensor;
-use candle_dbn::data::{Dataset, Parts};
+use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
+use candle_dbn::recipe::{AUTO, HiddenUnits, MachineRecipe};
+use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
 use indicatif::MultiProgress;
+use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
 use rbm_core::learning::train::{Command, EpochMetrics, StageStart, Step};
 use rbm_core::state::write_whole;
-use rbm_core::{Checkpoint, Error, Observer, Posterior, Rng, Rows, Units};
-use serde::Serialize;
+use rbm_core::{Checkpoint, Error, Observer, Posterior, Rng};
 
-use crate::inputs::{self, DataOptions, MACHINE};
+use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
+use crate::commands::evaluate::subject;
+use crate::inputs::{self, Cases, DataOptions};
 use crate::interrupt::Stopped;
+use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::progress::Progress;
 use crate::{interrupt, output, progress};
 
-/// Time between two copies on disk.
-const INTERVAL: Duration = Duration::from_secs(5);
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
-/// Every sixth case is held out, where the source says nothing.
-const HELD_OUT: usize = 6;
+/// Inverse temperatures of the likelihood at the end of a training, and chains and samples of its tempering.
+const BETAS: usize = 1000;
+const CHAINS: usize = 20;
+const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
 const KEYS: &str =
@@ -67,65 +74,62 @@ impl FromStr for Within {
     }
 }
 
+impl std::fmt::Display for Within {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Visible => f.write_str("visible"),
+            Self::Hidden => f.write_str("hidden"),
+            Self::Lateral => f.write_str("lateral"),
+            Self::None => f.write_str("none"),
+            Self::Edges(graph) => write!(f, "edges:{graph}"),
+        }
+    }
+}
+
 /// What is learned, how and where.
 pub struct MachineTraining<'a> {
     pub data: Option<&'a str>,
     pub data_options: &'a DataOptions,
+    /// What the recipe that was named says, or nothing.
+    pub recipe: MachineRecipe,
     pub visible: Option<&'a str>,
     pub hidden: &'a [String],
-    pub within: &'a Within,
+    pub within: Option<&'a Within>,
     pub settings: &'a [String],
     pub seed: Option<u64>,
     pub out: Option<&'a Path>,
     pub pictures: bool,
+    /// Whether log p(v) is found in the end.
+    pub evaluation: bool,
+    pub is_dry: bool,
+    /// The time between two copies on disk.
+    pub interval: Duration,
 }
 
-/// What is known in the end.
-#[derive(Debug, Serialize)]
-struct MachineResults {
-    data: String,
-    cases: usize,
-    held_out_cases: usize,
-    train: Option<LogLikelihood>,
-    held_out: Option<LogLikelihood>,
+/// A training, looked up.
+struct ResolvedMachine {
+    recipe: MachineRecipe,
+    shape: Shape,
+    learning: Learning,
+    /// The cases that are learned from.
+    cases: Tensor,
+    held_out: usize,
+    image: Option<(usize, usize)>,
 }
 
 /// Learns, or goes on where the same command was stopped.
 pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    let source = args.data.unwrap_or("digits");
-    let dataset = inputs::load_numbers(source, &args.data_options.read)?;
-    let (image, is_population) = (dataset.image, dataset.is_population);
-    let units = visible_units(args, &dataset, source)?;
-    let Parts { train, held_out, .. } = dataset.parts(Some(HELD_OUT), None)?;
-    let train = match args.data_options.limit {
-        Some(limit) => train.limited(limit as usize)?,
-        None => train,
-    };
-    ensure!(
-        !train.cases.has_missing()?,
-        "{source}: values are missing: a Boltzmann machine needs all of them"
-    );
-    let cases = configurations(&train.cases.tensor()?, &units)?;
-    let held_out =
-        held_out.map(|part| configurations(&part.cases.tensor()?, &units)).transpose()?;
-    let held_out = held_out.filter(|_| !is_population);
-    let hidden = match args.hidden {
-        [] => None,
-        [units] => Some(units.parse::<Units>().map_err(Usage::of)?),
-        _ => return Err(Usage::of(anyhow!("--hidden: expected one layer of a Boltzmann machine"))),
-    };
-    let edges = match args.within {
-        Within::Edges(graph) => Some(edges_of(graph)?),
-        _ => None,
-    };
-    let shape = Shape {
-        visible: units,
-        couples_visible: !matches!(args.within, Within::Hidden | Within::None),
-        edges,
-        couples_hidden: hidden.is_some() && matches!(args.within, Within::Hidden | Within::Lateral),
-        hidden,
-    };
-    let learning = settings(args, shape.hidden.is_some())?;
+    let resolved = ResolvedMachine::of(args)?;
+    if args.is_dry {
+        return super::machine_dry_run::run(
+            &resolved.recipe,
+            Learner::new(resolved.shape, resolved.learning, &resolved.cases).map_err(Usage::of)?,
+            &resolved.cases,
+            resolved.held_out,
+        );
+    }
+    let ResolvedMachine { recipe, shape, learning, cases, image, .. } = resolved;
+    let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     let path = dir.join(MACHINE);
@@ -141,31 +145,159 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             output::note(format!("goes on after epoch {}", found.epoch()));
             found
         }
-        false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
+        false => {
+            // One that was killed before its first copy on disk begins anew.
+            let has_recipe = dir.join(RECIPE).exists() && !machines::is_begun(&dir);
+            ensure!(
+                !dir.join(WEIGHTS).exists() && !has_recipe,
+                "{}: holds the run of a network: choose another --out",
+                dir.display()
+            );
+            Learner::new(shape, learning, &cases).map_err(Usage::of)?
+        }
     };
+    write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
-    learn(&mut learner, &cases, &dir, (bars, quiet))?;
+    learn(&mut learner, &cases, &dir, args.interval, Progress::new(bars, quiet))?;
     let spinner = progress::spinner(bars, "log-likelihood and pictures");
-    let results = MachineResults {
-        data: source.to_owned(),
-        cases: cases.count(),
-        held_out_cases: held_out.as_ref().map_or(0, Rows::count),
-        train: likelihood(&learner, &cases, "train"),
-        held_out: held_out.as_ref().and_then(|cases| likelihood(&learner, cases, "held-out")),
-    };
-    write_whole(dir.join("results.json"), &serde_json::to_vec_pretty(&results)?)?;
     if args.pictures {
         pictures(&learner, &dir, image)?;
     }
     spinner.finish_and_clear();
-    for (name, found) in [("train", &results.train), ("held-out", &results.held_out)] {
-        if let Some(LogLikelihood { value, gap, is_exact }) = found {
-            let how = match is_exact {
-                true => "counted".to_owned(),
-                false => format!("both sides of log Z {gap:.2} apart"),
-            };
-            output::line(format!("{name} log p(v) {value:.4} nats a case ({how})"))?;
+    let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
+    machine.config(image).save(&machine.dir)?;
+    match args.evaluation {
+        true => finish(&machine, bars),
+        false => output::line("done, without a look at held-out cases"),
+    }
+}
+
+impl ResolvedMachine {
+    fn of(args: &MachineTraining) -> Result<Self> {
+        let mut recipe = args.recipe.clone();
+        let data = &mut recipe.data.0;
+        if let Some(source) = args.data {
+            data.source = source.to_owned();
         }
+        data.read = inputs::typed(&args.data_options.read)?.or(&data.read);
+        data.limit = args.data_options.limit.map(|limit| limit as usize).or(data.limit);
+        recipe.seed = args.seed.unwrap_or(recipe.seed);
+        if let Some(kind) = args.visible {
+            recipe.visible = kind.to_owned();
+        }
+        match args.hidden {
+            [] => {}
+            [units] => recipe.hidden = Some(HiddenUnits(units.parse().map_err(Usage::of)?)),
+            _ => {
+                let error = anyhow!("--hidden: expected one layer of a Boltzmann machine");
+                return Err(Usage::of(error));
+            }
+        }
+        if let Some(within) = args.within {
+            recipe.couplings = within.to_string();
+        }
+        let within: Within = recipe.couplings.parse().map_err(|expected: String| {
+            Usage::of(anyhow!("couplings = {:?}: {expected}", recipe.couplings))
+        })?;
+        let settings = [recipe.settings(), args.settings.to_vec()].concat();
+        let learning = settings_of(&settings, recipe.seed, recipe.hidden.is_some())?;
+        recipe.set_learning(&learning)?;
+        let source = recipe.data.0.source.clone();
+        let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
+        let image = dataset.image;
+        let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
+        let visible = machines::visible_units(kind, &dataset, &source)?;
+        let own = Some(recipe.data.0.clone());
+        let held_out = match inputs::chosen(dataset.clone(), own.clone(), Some(Cases::HeldOut)) {
+            Ok(chosen) if !dataset.is_population => chosen.part.len(),
+            _ => 0,
+        };
+        let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
+        let cases = machines::configurations(&train, &visible, &source)?;
+        let hidden = recipe.hidden.clone().map(|HiddenUnits(units)| units);
+        let edges = match &within {
+            Within::Edges(graph) => Some(edges_of(graph)?),
+            _ => None,
+        };
+        let shape = Shape {
+            visible,
+            couples_visible: !matches!(within, Within::Hidden | Within::None),
+            edges,
+            couples_hidden: hidden.is_some() && matches!(within, Within::Hidden | Within::Lateral),
+            hidden,
+        };
+        recipe.data.0.source = inputs::absolute(&source)?;
+        Ok(Self { recipe, shape, learning, cases, held_out, image })
+    }
+}
+
+/// What is known in the end, printed and kept: log p(v) of the training cases and of those held out.
+fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
+    let options = DataOptions::default();
+    let train = machine.cases(None, &options, Some(Cases::Train))?;
+    let held_out = machine.cases(None, &options, None)?;
+    let held_out = (held_out.part == Cases::HeldOut).then_some(held_out);
+    let graph = machine.learner.graph().ok();
+    let seed = machine.learner.learning().seed;
+    let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), bars)?;
+    let seen = machine.learner.posterior(&train.values)?;
+    let spinner = progress::spinner(bars, "log Z");
+    let _caught = interrupt::catch()?;
+    let found = match exact {
+        Some(_) => AisEstimates::default(),
+        None => {
+            let default = AisOptions::default();
+            let tempering =
+                TemperingConfig { chains: CHAINS, samples: EQUILIBRIUM, ..default.tempering };
+            let options = AisOptions { betas: BETAS, tempering, seed, ..default };
+            let path = path(machine, &train.values, &seen)?;
+            let mut sides = BidirectionalAis::new(machine.learner.machine(), path, options)?;
+            while !sides.is_done() {
+                if interrupt::is_asked() {
+                    let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
+                    return Err(Stopped(how.into()).into());
+                }
+                sides.step()?;
+            }
+            sides.found().clone()
+        }
+    };
+    spinner.finish_and_clear();
+    let say = |cases: &MachineCases, likelihood: Likelihood| -> Result<()> {
+        let value = likelihood.exact.or(likelihood.bridge).context("log Z: nothing was found")?;
+        let what = match likelihood.bound {
+            Some(BoundBasis::MeanField { .. }) => "log p(v) at least",
+            _ => "log p(v)",
+        };
+        let how = match likelihood.verdict {
+            Verdict::Exact => "counted".to_owned(),
+            _ => {
+                let side = |value: Option<candle_dbn::estimate::likelihood::Value>| {
+                    value.map_or(f64::NAN, |value| value.log_likelihood)
+                };
+                let gap = (side(likelihood.forward) - side(likelihood.reverse)).abs();
+                format!("both sides of log Z {gap:.2} apart")
+            }
+        };
+        let name = cases.part_name();
+        output::line(format!("{name} {what} {:.4} nats a case ({how})", value.log_likelihood))?;
+        if let Verdict::Disagree { .. } | Verdict::Unmixed { .. } = likelihood.verdict {
+            output::note(format!(
+                "{}: a longer estimation may settle it: dbn evaluate {} --likelihood --both",
+                likelihood.verdict,
+                machine.dir.display()
+            ));
+        }
+        if let Some(variant) = machine.variant(cases) {
+            let measured = MeasurementSet::of_likelihood(&likelihood, variant, seed);
+            subject::record(&machine.dir, measured);
+        }
+        Ok(())
+    };
+    say(&train, likelihood_of(&train, &seen, exact, &found, TOLERANCE))?;
+    if let Some(cases) = &held_out {
+        let seen = machine.learner.posterior(&cases.values)?;
+        say(cases, likelihood_of(cases, &seen, exact, &found, TOLERANCE))?;
     }
     Ok(())
 }
@@ -188,7 +320,8 @@ fn learn(
     learner: &mut Learner,
     cases: &Tensor,
     dir: &Path,
-    (bars, is_quiet): (&MultiProgress, bool),
+    interval: Duration,
+    progress: Progress,
 ) -> Result<()> {
     let (path, metrics) = (dir.join(MACHINE), dir.join("metrics.jsonl"));
     // Lines of epochs that were not kept are taken back.
@@ -197,7 +330,8 @@ fn learn(
         Err(_) => String::new(),
     };
     let mut watcher = MachineWatcher {
-        progress: Progress::new(bars, is_quiet),
+        progress,
+        interval,
         machine: &path,
         metrics: &metrics,
         written: kept.into_bytes(),
@@ -217,6 +351,7 @@ fn learn(
 /// Shows how far it is, and keeps what goes on.
 struct MachineWatcher<'a> {
     progress: Progress,
+    interval: Duration,
     machine: &'a Path,
     metrics: &'a Path,
     written: Vec<u8>,
@@ -233,7 +368,7 @@ impl Observer for MachineWatcher<'_> {
         self.progress.step(step);
         Ok(if interrupt::is_asked() {
             Command::Stop
-        } else if self.last.elapsed() > INTERVAL {
+        } else if self.last.elapsed() >= self.interval {
             Command::Checkpoint
         } else {
             Command::Continue
@@ -256,27 +391,16 @@ impl Observer for MachineWatcher<'_> {
     }
 }
 
-/// `None`, and why, where there is none.
-fn likelihood(learner: &Learner, cases: &Tensor, of: &str) -> Option<LogLikelihood> {
-    match learner.log_likelihood(cases) {
-        Ok(found) => Some(found),
-        Err(error) => {
-            output::note(format!("no log-likelihood of the {of} cases: {error}"));
-            None
-        }
-    }
-}
-
 fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Result<()> {
-    let width = learner.shape().visible.width();
     let samples =
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
-    let grey = images::grey(&learner.shape().visible, &samples)?;
+    let units = &learner.shape().visible;
+    let grey = images::grey(units, &images::one_number_a_unit(units, &samples)?)?;
     images::write_grid(
         dir.join("samples.png"),
         &grey,
         &[],
-        shape_of(width, image),
+        shape_of(grey.dim(1)?, image),
         10,
         Contrast::Unit,
     )?;
@@ -296,49 +420,15 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     Ok(learning_curves(dir.join("learning.png"), panels.collect())?)
 }
 
-/// The kind that the user names, or that the values have.
-fn visible_units(args: &MachineTraining, dataset: &Dataset, source: &str) -> Result<Units> {
-    let width = dataset.train.cases.width();
-    if let Some(kind) = args.visible {
-        let units: Units =
-            format!("{kind}:1").parse().or_else(|_| kind.parse()).map_err(Usage::of)?;
-        return units.with_width(width).map_err(Usage::of);
-    }
-    if let Some(alphabet) = &dataset.alphabet {
-        let states = alphabet.states();
-        return Ok(Units::Potts { sites: width / states.max(1), states });
-    }
-    let values = dataset.train.cases.tensor()?.flatten_all()?.to_vec1::<f32>()?;
-    if values.iter().all(|x| x.abs() == 1.0) && values.contains(&-1.0) {
-        return Ok(Units::Spin { size: width });
-    }
-    ensure!(
-        values.iter().all(|x| (0.0..=1.0).contains(x)),
-        "{source}: values outside [0, 1]: expected zeros and ones, −1 and 1, or an alignment (--scale and --binarise bring others there)"
-    );
-    if values.iter().any(|x| *x != 0.0 && *x != 1.0) {
-        output::note("values above 0.5 are taken as 1, the others as 0");
-    }
-    Ok(Units::Bernoulli { size: width })
-}
-
-/// The cases as configurations of these units.
-fn configurations(cases: &Tensor, units: &Units) -> Result<Tensor> {
-    Ok(match units {
-        Units::Bernoulli { .. } => cases.gt(0.5)?.to_dtype(cases.dtype())?,
-        _ => cases.clone(),
-    })
-}
-
 /// The usual settings, and what the user changes of them.
-fn settings(args: &MachineTraining, has_hidden: bool) -> Result<Learning> {
+fn settings_of(settings: &[String], seed: u64, has_hidden: bool) -> Result<Learning> {
     let mut learning = Learning {
         negative: if has_hidden { Negative::Persistent } else { Negative::PseudoLikelihood },
-        seed: args.seed.unwrap_or(0),
+        seed,
         ..Learning::default()
     };
     let mut is_mean_field = false;
-    for setting in args.settings {
+    for setting in settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
         let count = || value.parse::<usize>().map_err(|_| wrong("a whole number"));

@@ -152,7 +152,7 @@ impl Observer for StepTimer {
 }
 
 /// `40 s`, `12 min`, `3.5 h`.
-fn duration(of: Duration) -> String {
+pub fn duration(of: Duration) -> String {
     match of.as_secs_f64() {
         seconds if seconds < 1.0 => "1 s".into(),
         seconds if seconds < 100.0 => format!("{seconds:.0} s"),
@@ -162,7 +162,7 @@ fn duration(of: Duration) -> String {
 }
 
 /// The most bytes that this process has had in memory, where the system says so.
-fn peak() -> Option<u64> {
+pub fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -3,15 +3,17 @@
 mod boltzmann;
 mod dry_run;
 mod finish;
+mod help;
 mod hopfield;
+mod machine_dry_run;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, BUILT_IN};
-use candle_dbn::store::run::Claim;
+use candle_dbn::recipe::{AUTO, MachineRecipe};
+use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{
     Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
 };
@@ -22,12 +24,16 @@ use rbm_core::ops::device::allow_tf32;
 
 use self::boltzmann::{MachineTraining, Within};
 use self::finish::Looks;
+use self::help::{TRAIN, long_help_of_train, recipes};
 use self::hopfield::Storing;
-use crate::commands::recipe::{is_built_in, is_file, named_or_file};
+use crate::commands::recipe::{
+    is_built_in, is_file, is_of_machine, machine_in_file, named_or_file,
+};
 use crate::inputs::{self, DataOptions, Where};
 use crate::interrupt::{self, Stopped};
+use crate::machines;
 use crate::output::{self, Usage};
-use crate::progress::{self, Progress, WORDS};
+use crate::progress::{self, Progress};
 
 /// Train a network: greedy layer-wise pre-training, then a classifier if there are labels
 #[derive(Debug, clap::Args)]
@@ -70,15 +76,14 @@ pub struct Train {
     #[arg(long, help_heading = "Learning")]
     pub unsupervised: bool,
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
-    /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre, epochs, batch_size, sweeps,
-    /// chains, learning_rate, momentum and l2 of --set; or
-    /// hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
+    /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
+    /// epochs, batch_size, sweeps, chains, learning_rate, momentum and l2 of --set; or hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
-    /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file
-    #[arg(long, value_name = "WHERE", default_value = "visible", help_heading = "Learning")]
-    pub couplings: Within,
+    /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible]
+    #[arg(long, value_name = "WHERE", help_heading = "Learning")]
+    pub couplings: Option<Within>,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
     #[arg(long, value_name = "RULE", default_value = "hebb", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
     pub rule: String,
@@ -124,80 +129,57 @@ pub enum Kind {
     Hopfield,
 }
 
-/// The help of `--recipe`.
-fn recipes() -> String {
-    format!(
-        "A built-in recipe or a TOML file: dbn recipe lists the {} built-in ones",
-        BUILT_IN.len()
-    )
-}
-
-/// The examples of `dbn train`, and the keys of its recipes.
-const TRAIN: &str = "Examples:
-  dbn train                                       the embedded 8x8 digits
-  dbn train --dry-run                             what it would do and take; nothing is written
-  dbn train mnist/ --seed 3 --out runs/mnist      a folder of IDX files
-  dbn train X.npy --labels y.npy --layers 500,200 --set 'layers.*.epochs=20'
-  dbn train table.csv                             numbers and words; the column `label` or `class` is learned
-  dbn train table.csv --label-column species --drop id --missing gibbs
-  dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
-  dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
-  dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
-  dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits
-  dbn train --resume runs/mnist                   go on where it was stopped
-The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):
-  --set 'layers.*.epochs=20'               times through the data
-  --set 'layers.*.learning_rate=0.05'      or '{ from = 0.1, to = 0.001 }' for one that falls
-  --set 'layers.*.batch_size=20'           cases in a mini-batch
-  --set 'layers.*.method=pcd'              cd, pcd, fpcd, pt, ptt, mean-field, exact
-  --set 'layers.*.steps=10'                k, the Gibbs steps between updates
-  --set 'layers.*.l2=0.001'                weight decay
-  --set 'layers.*.centre=true'             the centred gradient
-  --set 'classifier.epochs=10'             the most epochs of backpropagation
-  --set 'classifier.dropout_hidden=0.3'    the fraction of hidden units left out
-  --set 'data.pass=sample'                 draw zeros and ones from grey values at every turn";
-
-/// The examples, and what the words on the screen mean.
-fn long_help_of_train() -> String {
-    let words = WORDS.iter().map(|(word, meaning)| format!("\n  {word}: {meaning}"));
-    format!(
-        "{TRAIN}\nWhat stands beside the bars, and in metrics.jsonl:{}",
-        words.collect::<String>()
-    )
-}
-
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    match args.model {
+    match kind(args) {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
         Kind::Bm => learn_machine(args, bars, quiet),
         Kind::Hopfield => store(args),
     }
 }
 
+/// What is made of the data: what was typed, or what the recipe or the run is of.
+fn kind(args: &Train) -> Kind {
+    let is_machine = args.recipe.as_deref().is_some_and(is_of_machine)
+        || args.resume.as_deref().is_some_and(machines::is_begun);
+    if args.model == Kind::Dbn && is_machine { Kind::Bm } else { args.model }
+}
+
 /// Trains one Boltzmann machine.
 fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let without_meaning = [
-        ("--recipe", args.recipe.is_some()),
-        ("--resume", args.resume.is_some()),
-        ("--dry-run", args.dry_run),
         ("--standardise", args.standardise),
+        ("--no-standardise", args.no_standardise),
         ("--min-max", args.min_max),
+        ("--unsupervised", args.unsupervised),
+        ("--no-monitor", args.no_monitor),
+        ("--tf32", args.tf32),
     ];
-    output::refuse(
-        &without_meaning,
-        "has no meaning for a Boltzmann machine (the same command goes on where it was stopped)",
-    )?;
+    output::refuse(&without_meaning, "has no meaning for a Boltzmann machine")?;
+    ensure!(
+        ["auto", "cpu"].contains(&args.place.device.as_str()),
+        "--device {}: expected auto or cpu, where Boltzmann machines learn",
+        args.place.device
+    );
+    let recipe = match (&args.resume, &args.recipe) {
+        (Some(dir), _) => MachineRecipe::read(dir.join(RECIPE)).map_err(Usage::of)?,
+        (None, Some(name)) => machine_in_file(name)?,
+        (None, None) => MachineRecipe::default(),
+    };
     let machine = MachineTraining {
         data: args.data.as_deref(),
         data_options: &args.data_options,
         visible: args.visible.as_deref(),
         hidden: &args.layers,
-        within: &args.couplings,
+        recipe,
+        within: args.couplings.as_ref(),
         settings: &args.settings,
         seed: args.seed,
-        out: args.out.as_deref(),
+        out: args.resume.as_deref().or(args.out.as_deref()),
         pictures: !args.no_pictures,
+        evaluation: !args.no_evaluation,
+        is_dry: args.dry_run,
+        interval: interval(args)?,
     };
     boltzmann::run(&machine, bars, quiet)
 }
@@ -234,10 +216,14 @@ struct ResolvedTraining {
     interval: Duration,
 }
 
+/// The time between checkpoints.
+fn interval(args: &Train) -> Result<Duration> {
+    Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")
+}
+
 /// Reads the recipe and the data.
 fn resolve(args: &Train) -> Result<ResolvedTraining> {
-    let interval =
-        Duration::try_from_secs_f64(args.checkpoint_every).context("--checkpoint-every")?;
+    let interval = interval(args)?;
     let device = args.place.find()?;
     allow_tf32(&device, args.tf32).context("--tf32")?;
     let (resumed, recipe) = match &args.resume {
@@ -308,7 +294,7 @@ pub fn train(
             let dir = run.dir().display();
             output::note(format!(
                 "what was learned before is kept: change {dir}/{}, and go on with: dbn train --resume {dir}",
-                candle_dbn::store::run::RECIPE
+                RECIPE
             ));
         }
     }
@@ -385,7 +371,7 @@ fn go_on(run: &Run, training: &mut Training) -> Result<()> {
                 output::note(format!(
                     "{}: the run is finished, nothing is left to learn (to go on, raise epochs or add a stage in its {})",
                     run.dir().display(),
-                    candle_dbn::store::run::RECIPE
+                    RECIPE
                 ));
             }
         }

@@ -1,0 +1,243 @@
+//! Many chains of Gibbs sampling in one Markov random field, side by side: averages at temperatures, and the lowest energies seen as these fall.
+
+use rand::RngExt;
+use rayon::prelude::*;
+use rbm_core::sampling::mixing;
+use rbm_core::stats::categorical;
+use rbm_core::{Error, Result, Rng};
+use serde::Serialize;
+
+use crate::MarkovField;
+use crate::field::check_temperature;
+use crate::observables::{Estimate, jackknife_of_energies};
+
+/// Sweeps between two looks at the watch.
+const SLICE: usize = 16;
+/// The fewest chains that an error can come from.
+const FEWEST: usize = 8;
+
+/// Chains in a field, each with random numbers of its own.
+#[derive(Debug, Clone)]
+struct FieldChains<'a> {
+    field: &'a MarkovField,
+    /// The cliques of each variable.
+    of_variable: Vec<Vec<usize>>,
+    /// The variables that are known.
+    known: Vec<Option<usize>>,
+    chains: Vec<Chain>,
+}
+
+#[derive(Debug, Clone)]
+struct Chain {
+    states: Vec<usize>,
+    rng: Rng,
+}
+
+/// Averages of a field at one temperature; N is the number of variables.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldMeasurement {
+    /// T.
+    pub temperature: f64,
+    /// ⟨E⟩/N, where E = −Σ log φ.
+    pub energy: Estimate,
+    /// (⟨E²⟩ − ⟨E⟩²)/T²/N.
+    pub heat_capacity: Estimate,
+    /// The integrated autocorrelation time of E, in sweeps. `None` where nothing varies.
+    pub autocorrelation_time: Option<f64>,
+    /// Split-R̂ of E: far above 1 where chains have been to different places.
+    pub r_hat: Option<f64>,
+}
+
+/// The best of each read of an annealing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldBest {
+    /// A state of each variable, for each read.
+    pub states: Vec<Vec<usize>>,
+    /// E of each: the lowest that the read has seen.
+    pub energies: Vec<f64>,
+}
+
+impl<'a> FieldChains<'a> {
+    /// `count` chains from states drawn evenly; evidence is held.
+    ///
+    /// # Errors
+    ///
+    /// Without a chain, and for evidence of states that there are not.
+    fn new(
+        field: &'a MarkovField,
+        given: &[(usize, usize)],
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        let known = field.check_evidence(given)?;
+        if count == 0 {
+            return Err(Error::invalid("sampling", "at least one chain", "none"));
+        }
+        let mut of_variable = vec![Vec::new(); field.states.len()];
+        for (number, clique) in field.cliques.iter().enumerate() {
+            clique.scope.iter().for_each(|&variable| of_variable[variable].push(number));
+        }
+        let label = rng.random();
+        let streams = rng.split(label);
+        let chain = |number: usize| {
+            let mut rng = streams.split(number as u64);
+            let free = known.iter().zip(&field.states);
+            let states = free.map(|(known, states)| {
+                known.unwrap_or_else(|| (rng.random::<f64>() * *states as f64) as usize)
+            });
+            Chain { states: states.collect(), rng }
+        };
+        let chains = (0..count).map(chain).collect();
+        Ok(Self { field, of_variable, known, chains })
+    }
+
+    /// Draws every variable of each chain once at each of these temperatures, and tells `seen` the chain and its E after each sweep.
+    fn sweep_all<T: Send>(
+        &mut self,
+        temperatures: &[f64],
+        states: &mut [T],
+        seen: impl Fn(&mut T, &[usize], f64) + Sync,
+    ) {
+        let (field, of_variable, known) = (self.field, &self.of_variable, &self.known);
+        self.chains.par_iter_mut().zip(states).for_each(|(chain, state)| {
+            let mut logits = Vec::new();
+            for tau in temperatures {
+                let Chain { states: x, rng } = chain;
+                for variable in (0..x.len()).filter(|variable| known[*variable].is_none()) {
+                    logits.clear();
+                    for value in 0..field.states[variable] {
+                        x[variable] = value;
+                        let of = |&number: &usize| field.log_potential_of(number, x);
+                        logits.push(of_variable[variable].iter().map(of).sum::<f64>() / tau);
+                    }
+                    x[variable] = categorical(logits.iter().copied(), rng.random());
+                }
+                let cliques = 0..field.cliques.len();
+                let energy = -cliques.map(|number| field.log_potential_of(number, x)).sum::<f64>();
+                seen(state, x, energy);
+            }
+        });
+    }
+
+    /// A state of each variable, for each chain.
+    fn states(&self) -> impl Iterator<Item = &[usize]> {
+        self.chains.iter().map(|chain| &chain.states[..])
+    }
+}
+
+impl MarkovField {
+    /// Averages at temperature `tau` over `chains` independent chains, of `sweeps` sweeps each after `burn_in` that do not count; and where
+    /// they are at the end. The first half of the burn-in cools. `watch` is told now and then how many sweeps are done, and ends the walk
+    /// where it answers no: what has been measured by then counts.
+    ///
+    /// # Errors
+    ///
+    /// For a temperature that is not above 0, and for fewer than 8 chains or 4 sweeps.
+    pub fn measure(
+        &self,
+        tau: f64,
+        [chains, burn_in, sweeps]: [usize; 3],
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<(FieldMeasurement, Vec<Vec<usize>>)> {
+        check_temperature(tau)?;
+        if chains < FEWEST || sweeps < 4 {
+            let found = format!("{chains} chains of {sweeps} sweeps");
+            return Err(Error::invalid("a measurement", "at least 8 chains and 4 sweeps", found));
+        }
+        let mut walkers = FieldChains::new(self, &[], chains, rng)?;
+        let hottest = self.temperatures().map_or(tau, |[hottest, _]| hottest.max(tau));
+        let cooling = burn_in / 2;
+        let at = |sweep: usize| match sweep < cooling {
+            true => hottest * (tau / hottest).powf(sweep as f64 / cooling as f64),
+            false => tau,
+        };
+        let all: Vec<f64> = (0..burn_in + sweeps).map(at).collect();
+        let (before, measured) = all.split_at(burn_in);
+        let mut energies = vec![Vec::with_capacity(sweeps); chains];
+        let mut done = 0;
+        for slice in before.chunks(SLICE).chain(measured.chunks(SLICE)) {
+            let counts = done >= burn_in;
+            walkers.sweep_all(slice, &mut energies, |all, _, energy| {
+                if counts {
+                    all.push(energy);
+                }
+            });
+            done += slice.len();
+            if !watch(done) && energies[0].len() >= 4 {
+                break;
+            }
+        }
+        let [energy, heat_capacity] =
+            jackknife_of_energies(&energies, 1.0 / tau, self.states.len() as f64);
+        let measured = FieldMeasurement {
+            temperature: tau,
+            energy,
+            heat_capacity,
+            autocorrelation_time: mixing::autocorrelation_time(&energies)?,
+            r_hat: mixing::r_hat(&energies)?,
+        };
+        Ok((measured, walkers.states().map(<[usize]>::to_vec).collect()))
+    }
+
+    /// Simulated annealing: `reads` independent chains, a sweep at each of the `temperatures`, and the best that each has seen.
+    ///
+    /// # Errors
+    ///
+    /// Without a read or a sweep, and for a temperature that is not above 0.
+    pub fn anneal(
+        &self,
+        temperatures: &[f64],
+        reads: usize,
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<FieldBest> {
+        temperatures.iter().try_for_each(|tau| check_temperature(*tau))?;
+        if temperatures.is_empty() {
+            return Err(Error::invalid("annealing", "at least one sweep", "none"));
+        }
+        let mut walkers = FieldChains::new(self, &[], reads, rng)?;
+        let mut best: Vec<(f64, Vec<usize>)> = vec![(f64::INFINITY, Vec::new()); reads];
+        let mut done = 0;
+        for slice in temperatures.chunks(SLICE) {
+            walkers.sweep_all(slice, &mut best, |best, states, energy| {
+                if energy < best.0 {
+                    best.0 = energy;
+                    best.1.clear();
+                    best.1.extend_from_slice(states);
+                }
+            });
+            done += slice.len();
+            if !watch(done) {
+                break;
+            }
+        }
+        let (energies, states) = best.into_iter().unzip();
+        Ok(FieldBest { states, energies })
+    }
+
+    /// A range of temperatures to anneal through, the hottest first, by how far the potentials of the variables' cliques range: as
+    /// [`Graph::temperatures`](crate::Graph::temperatures). `None` where all are even.
+    pub fn temperatures(&self) -> Option<[f64; 2]> {
+        let mut squares = vec![0.0; self.states.len()];
+        let mut weakest = vec![f64::INFINITY; self.states.len()];
+        for clique in &self.cliques {
+            let ends = clique
+                .log_potential
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+                    (low.min(*x), high.max(*x))
+                });
+            let range = ends.1 - ends.0;
+            for &variable in clique.scope.iter().filter(|_| range > 0.0) {
+                squares[variable] += range * range;
+                weakest[variable] = f64::min(weakest[variable], range);
+            }
+        }
+        let hottest = 0.5 * squares.into_iter().fold(0.0, f64::max).sqrt();
+        weakest.retain(|range| range.is_finite());
+        weakest.sort_by(f64::total_cmp);
+        let weakest = weakest.get(weakest.len() / 2)?;
+        Some([hottest, (weakest / 1000f64.ln()).clamp(0.01 * hottest, hottest)])
+    }
+}

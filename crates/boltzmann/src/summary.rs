@@ -1,0 +1,135 @@
+//! What a machine that has learned holds: units, biases, couplings, and the largest of these.
+
+use rbm_core::model::Coupling;
+use rbm_core::ops::device::to_host;
+use rbm_core::{Result, Units};
+use serde::Serialize;
+
+use crate::learning::Learner;
+
+/// A layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerSummary {
+    /// `visible` or `hidden`.
+    pub name: &'static str,
+    /// Its units.
+    pub units: Units,
+    /// The mean of their biases.
+    pub mean_bias: f64,
+    /// The root of the mean square of their biases.
+    pub bias: f64,
+}
+
+/// Couplings between two layers or within one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CouplingSummary {
+    /// `visible–hidden`, `within visible` or `within hidden`.
+    pub name: &'static str,
+    /// How many of them can be other than 0, each pair of units once.
+    pub couplings: usize,
+    /// The root of their mean square.
+    pub root_mean_square: f64,
+    /// The root of their sum of squares.
+    pub norm: f64,
+    /// The largest by their absolute values, the strongest first.
+    pub largest: Vec<LargestCoupling>,
+}
+
+/// One coupling.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LargestCoupling {
+    /// The columns that it couples, of the first layer and of the second.
+    pub columns: [usize; 2],
+    /// Its value; above 0 it favours columns that are on together.
+    pub value: f64,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MachineSummary {
+    /// Numbers that were learned.
+    pub parameters: usize,
+    /// The layers.
+    pub layers: Vec<LayerSummary>,
+    /// The couplings.
+    pub couplings: Vec<CouplingSummary>,
+}
+
+impl Learner {
+    /// How many numbers are learned: biases, and each coupling once.
+    pub fn parameters(&self) -> usize {
+        let machine = self.machine();
+        let biases: usize = machine.layers().iter().map(|(layer, _)| layer.units().width()).sum();
+        let shape = self.shape();
+        let widths = [&shape.visible].into_iter().chain(&shape.hidden).map(Units::width);
+        let widths: Vec<usize> = widths.collect();
+        let of = |coupling: &Coupling| match coupling {
+            Coupling::Lateral { layer, .. } => {
+                let width = widths.get(*layer).copied().unwrap_or(0);
+                width * width.saturating_sub(self.states(*layer)) / 2
+            }
+            other => other.weights().elem_count(),
+        };
+        biases + machine.couplings().iter().map(of).sum::<usize>()
+    }
+
+    /// Columns that are one unit together.
+    fn states(&self, layer: usize) -> usize {
+        let units =
+            if layer == 0 { Some(&self.shape().visible) } else { self.shape().hidden.as_ref() };
+        match units {
+            Some(Units::Potts { states, .. }) => (*states).max(1),
+            _ => 1,
+        }
+    }
+
+    /// Units, biases and couplings, with the `largest` of these.
+    ///
+    /// # Errors
+    ///
+    /// When a parameter cannot be copied to the CPU.
+    pub fn summary(&self, largest: usize) -> Result<MachineSummary> {
+        let mut layers = Vec::new();
+        for ((layer, _), name) in self.machine().layers().into_iter().zip(["visible", "hidden"]) {
+            let bias = to_host(&layer.bias()?)?.to_vec1::<f64>()?;
+            let count = bias.len().max(1) as f64;
+            let squares: f64 = bias.iter().map(|x| x * x).sum();
+            layers.push(LayerSummary {
+                name,
+                units: layer.units(),
+                mean_bias: bias.iter().sum::<f64>() / count,
+                bias: (squares / count).sqrt(),
+            });
+        }
+        let mut couplings = Vec::new();
+        for coupling in self.machine().couplings() {
+            let [a, b] = coupling.layers();
+            let name = match [a, b] {
+                [0, 0] => "within visible",
+                [1, 1] => "within hidden",
+                _ => "visible–hidden",
+            };
+            let (weights, states) = (to_host(coupling.weights())?, self.states(a));
+            let (_, columns) = weights.dims2()?;
+            let mut all: Vec<LargestCoupling> = Vec::new();
+            for (at, value) in weights.flatten_all()?.to_vec1::<f64>()?.into_iter().enumerate() {
+                let [i, j] = [at / columns, at % columns];
+                if a != b || i < j && i / states != j / states {
+                    all.push(LargestCoupling { columns: [i, j], value });
+                }
+            }
+            all.sort_by(|x, y| y.value.abs().total_cmp(&x.value.abs()));
+            let squares: f64 = all.iter().map(|it| it.value * it.value).sum();
+            let count = all.len();
+            all.truncate(largest);
+            couplings.push(CouplingSummary {
+                name,
+                couplings: count,
+                root_mean_square: (squares / count.max(1) as f64).sqrt(),
+                norm: squares.sqrt(),
+                largest: all,
+            });
+        }
+        Ok(MachineSummary { parameters: self.parameters(), layers, couplings })
+    }
+}

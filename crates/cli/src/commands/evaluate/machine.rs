@@ -1,0 +1,361 @@
+//! `dbn evaluate` of a Boltzmann machine: free energies, and log p(v) with log Z counted or from both sides.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use candle_boltzmann::{MarkovField, Posterior, Summation};
+use candle_core::{DType, Device, Tensor};
+use candle_dbn::estimate::KeptPartition;
+use candle_dbn::estimate::likelihood::{BoundBasis, KEPT, Likelihood};
+use candle_dbn::store::results::MeasurementSet;
+use indicatif::MultiProgress;
+use rbm_core::Rows;
+use rbm_core::estimate::{self, AisEstimates, Estimate};
+use rbm_core::model::{Boltzmann, Machine};
+use rbm_core::sampling::AnnealingPath;
+use rbm_core::stats::weighted_mean_and_error;
+use rbm_core::units::enumerate;
+use serde::Serialize;
+
+use super::likelihood::{self, EVERY, EstimateCheckpoint, LikelihoodPlan};
+use super::subject;
+use crate::inputs::{self, Cases, DataOptions};
+use crate::machines::{self, LearnedMachine, MachineCases};
+use crate::{output, progress};
+
+/// log₂ of the largest table of exact inference.
+const WIDEST: f64 = 24.0;
+/// The most configurations of a layer that are gone through rather than eliminated.
+const MOST_COUNTED: u64 = 1 << 20;
+
+/// What is measured, and how.
+pub struct MachineEvaluation<'a> {
+    pub model: &'a Path,
+    pub data: Option<&'a str>,
+    pub data_options: &'a DataOptions,
+    pub cases: Option<Cases>,
+    /// How log Z is found, where the likelihood is asked for.
+    pub plan: Option<LikelihoodPlan>,
+    pub seed: u64,
+    pub device: Device,
+    pub is_json: bool,
+    pub bars: &'a MultiProgress,
+}
+
+/// The likelihoods of a run: those of its training cases too, where others are measured.
+#[derive(Serialize)]
+struct Likelihoods<'a> {
+    part: String,
+    #[serde(flatten)]
+    found: &'a Likelihood,
+    train: Option<&'a Likelihood>,
+}
+
+/// What is known of cases without log Z, means.
+#[derive(Serialize)]
+struct CaseMeans {
+    part: String,
+    cases: usize,
+    /// F(v), nats; by mean field an upper bound on it.
+    free_energy: f64,
+    is_bound: bool,
+    /// Σ log p(v_i | all others), nats, of a machine without hidden units.
+    pseudo_log_likelihood: Option<f64>,
+}
+
+/// Prints tables, or one JSON object.
+pub fn run(args: &MachineEvaluation) -> Result<()> {
+    match machines::is_learned(args.model) {
+        true => of_learned(args),
+        false => of_given(args),
+    }
+}
+
+/// A machine that has learned, on cases.
+fn of_learned(args: &MachineEvaluation) -> Result<()> {
+    let machine = LearnedMachine::open(args.model)?;
+    let asked = machine.cases(args.data, args.data_options, args.cases)?;
+    let is_own = args.data.is_none();
+    let train = match is_own && asked.part == Cases::HeldOut {
+        true => Some(machine.cases(None, args.data_options, Some(Cases::Train))?),
+        false => None,
+    };
+    let parts: Vec<&MachineCases> = std::iter::once(&asked).chain(&train).collect();
+    let spinner = progress::spinner(args.bars, "cases");
+    let seen: Vec<Posterior> = parts
+        .iter()
+        .map(|part| machine.learner.posterior(&part.values))
+        .collect::<rbm_core::Result<_>>()?;
+    spinner.finish_and_clear();
+    let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
+    check_tolerance(plan)?;
+    // log Z is one number, whichever cases it is for.
+    let (near, of_near) = match (is_own, asked.part == Cases::Train, &machine.recipe) {
+        (true, false, Some(_)) if train.is_none() => {
+            let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
+            let seen = machine.learner.posterior(&train.values)?;
+            (train.values, seen)
+        }
+        _ => (parts[parts.len() - 1].values.clone(), seen[seen.len() - 1].clone()),
+    };
+    let path = || path(&machine, &near, &of_near);
+    let graph = machine.learner.graph().ok();
+    let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), args.bars)?;
+    let (found, checkpoint) = sides(args, plan, machine.learner.machine(), exact, path)?;
+    let likelihoods: Vec<Likelihood> = parts
+        .iter()
+        .zip(&seen)
+        .map(|(part, seen)| likelihood_of(part, seen, exact, &found, plan.tolerance))
+        .collect();
+    match args.is_json {
+        true => output::json(&Likelihoods {
+            part: asked.part_name(),
+            found: &likelihoods[0],
+            train: likelihoods.get(1),
+        })?,
+        false => {
+            for (part, found) in parts.iter().zip(&likelihoods) {
+                output::line(format!("{} cases", part.part_name()))?;
+                likelihood::print(found)?;
+            }
+        }
+    }
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.finish()?;
+    }
+    let is_here = inputs::work_dir(args.model) == args.model;
+    for (part, found) in parts.iter().zip(&likelihoods).filter(|_| is_own && is_here) {
+        if let Some(variant) = machine.variant(part) {
+            subject::record(args.model, MeasurementSet::of_likelihood(found, variant, args.seed));
+        }
+    }
+    Ok(())
+}
+
+/// log p of the cases as they count, with what is known of log Z.
+pub fn likelihood_of(
+    cases: &MachineCases,
+    seen: &Posterior,
+    exact: Option<Estimate>,
+    found: &AisEstimates,
+    tolerance: f64,
+) -> Likelihood {
+    let bound = match seen.summation {
+        Summation::Exact => None,
+        Summation::MeanField { sweeps, unsettled } => {
+            Some(BoundBasis::MeanField { mean_field_sweeps: sweeps, unsettled })
+        }
+    };
+    let weights = cases.examples.weights.as_deref();
+    Likelihood::of_free_energies(&seen.free_energies, weights, bound, exact, found, tolerance)
+}
+
+/// Free energies, and without hidden units the pseudo-likelihood.
+fn means(
+    args: &MachineEvaluation,
+    machine: &LearnedMachine,
+    parts: &[&MachineCases],
+    seen: &[Posterior],
+) -> Result<()> {
+    let of = |(part, seen): (&&MachineCases, &Posterior)| -> Result<CaseMeans> {
+        let weights = part.examples.weights.as_deref();
+        let pseudo_log_likelihood = match machine.learner.shape().hidden {
+            Some(_) => None,
+            None => {
+                let found = machine.learner.log_pseudo_likelihood(&part.values)?.detach();
+                let found = found.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                Some(weighted_mean_and_error(&found, weights).0)
+            }
+        };
+        Ok(CaseMeans {
+            part: part.part_name(),
+            cases: part.values.count(),
+            free_energy: weighted_mean_and_error(&seen.free_energies, weights).0,
+            is_bound: seen.summation != Summation::Exact,
+            pseudo_log_likelihood,
+        })
+    };
+    let means = parts.iter().zip(seen).map(of).collect::<Result<Vec<_>>>()?;
+    if args.is_json {
+        return output::json(&means);
+    }
+    let is_bound = means.iter().any(|of| of.is_bound);
+    let energy = if is_bound { "free energy, at most" } else { "free energy" };
+    let rows = means.iter().map(|of| {
+        let pseudo = of.pseudo_log_likelihood.map_or("–".into(), |x| format!("{x:.4}"));
+        vec![
+            of.part.clone(),
+            output::grouped(of.cases as u64),
+            format!("{:.4}", of.free_energy),
+            pseudo,
+        ]
+    });
+    let header = ["cases", "count", energy, "pseudo-LL (nats)"];
+    output::line(output::table(&header, rows.collect()))?;
+    output::line(
+        "log p(v) is −free energy − log Z: --likelihood finds log Z, with --both from both sides",
+    )
+}
+
+/// A machine by name or in a file: log Z, and log p of data that are named.
+fn of_given(args: &MachineEvaluation) -> Result<()> {
+    let name = args.model.display();
+    let Some(plan) = &args.plan else {
+        return Err(output::Usage::of(anyhow::anyhow!(
+            "{name}: expected --likelihood for a machine that has not learned from data, found none (dbn recall says what a Hopfield network recalls)"
+        )));
+    };
+    check_tolerance(plan)?;
+    let model = args.model.to_str().context("expected a path that is UTF-8")?;
+    ensure!(args.cases.is_none(), "--cases: expected of a run, found the machine {name}");
+    if MarkovField::is_in(model) {
+        return of_field(args, plan, model);
+    }
+    let graph = inputs::graph(model)?;
+    let machine = graph.machine(DType::F32, &args.device)?;
+    let cases = match args.data {
+        Some(source) => {
+            let dataset = inputs::load_numbers(source, &args.data_options.read)?;
+            let part = inputs::chosen(dataset, None, Some(Cases::All))?.part;
+            let values = machines::configurations(&part, &graph.units, source)?;
+            let rows = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+            let energies = rows.iter().map(|x| graph.energy(x));
+            Some((energies.collect::<rbm_core::Result<Vec<f64>>>()?, part))
+        }
+        None => None,
+    };
+    let exact = exact_log_partition(&machine, Some(&graph), args.bars)?;
+    let path = || Ok(AnnealingPath::from_biases(&machine)?);
+    let (found, checkpoint) = sides(args, plan, &machine, exact, path)?;
+    match &cases {
+        None => likelihood::show_log_partition(exact, found, plan.tolerance, args.is_json)?,
+        Some((energies, part)) => {
+            let weights = part.weights.as_deref();
+            let found = Likelihood::of_free_energies(
+                energies,
+                weights,
+                None,
+                exact,
+                &found,
+                plan.tolerance,
+            );
+            match args.is_json {
+                true => output::json(&found)?,
+                false => likelihood::print(&found)?,
+            }
+        }
+    }
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.finish()?;
+        // A place of its own goes with it; one with other files stays.
+        if !args.model.is_dir() {
+            for place in machines::work_dir(args.model).ancestors().take(2) {
+                let _ = std::fs::remove_dir(place);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A field of cliques: log Z by elimination.
+fn of_field(args: &MachineEvaluation, plan: &LikelihoodPlan, model: &str) -> Result<()> {
+    let is_plain = args.data.is_none() && !plan.is_estimated && !plan.options.both;
+    ensure!(
+        is_plain,
+        "{model}: a field of cliques: expected neither data nor --both nor --estimate: its log Z is counted"
+    );
+    let field = MarkovField::read(model)?;
+    let width = field.width(&[])?;
+    ensure!(
+        width <= WIDEST,
+        "{model}: a field of cliques: expected one whose log Z can be counted, by tables of at most 2^{WIDEST} numbers, found 2^{width:.0}"
+    );
+    let found = counted(field.infer(1.0, &[])?.log_partition);
+    likelihood::show_log_partition(
+        Some(found),
+        AisEstimates::default(),
+        plan.tolerance,
+        args.is_json,
+    )
+}
+
+fn check_tolerance(plan: &LikelihoodPlan) -> Result<()> {
+    let tolerance = plan.tolerance;
+    ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
+    Ok(())
+}
+
+fn counted(value: f64) -> Estimate {
+    Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }
+}
+
+/// log Z of a machine by going through configurations, or of its graph by elimination; `None` where both would take too long.
+pub fn exact_log_partition(
+    machine: &Machine,
+    graph: Option<&candle_boltzmann::Graph>,
+    bars: &MultiProgress,
+) -> Result<Option<Estimate>> {
+    let count = |layer| enumerate::count(layer).unwrap_or(u64::MAX);
+    let last = if machine.has_interaction() { u64::MAX } else { count(machine.last()) };
+    let fewest = count(machine.rest()).min(last);
+    let spinner = progress::spinner(bars, "counting");
+    let found = if fewest <= MOST_COUNTED {
+        Some(estimate::log_partition(machine)?)
+    } else {
+        let field = graph.map(MarkovField::of_graph).transpose()?;
+        match field {
+            Some(field) if field.width(&[])? <= WIDEST => {
+                Some(field.infer(1.0, &[])?.log_partition)
+            }
+            _ if fewest < u64::MAX => Some(estimate::log_partition(machine)?),
+            _ => None,
+        }
+    };
+    spinner.finish_and_clear();
+    Ok(found.map(counted))
+}
+
+/// The way from independent units with the averages of the cases `near`, and of the hidden units given them.
+pub fn path(machine: &LearnedMachine, near: &Tensor, seen: &Posterior) -> Result<AnnealingPath> {
+    let machine = machine.learner.machine();
+    let rest = machine.rest().units().width();
+    Ok(match &seen.means {
+        // Coupled hidden units belong to the rest.
+        Some(means) if rest > near.dim(1)? => {
+            AnnealingPath::from_cases(machine, &Tensor::cat(&[near, means], 1)?)?
+        }
+        _ => AnnealingPath::from_cases(machine, near)?,
+    })
+}
+
+/// What is found of log Z from one side or both: kept from earlier, or estimated now. Nothing where it was counted.
+fn sides(
+    args: &MachineEvaluation,
+    plan: &LikelihoodPlan,
+    machine: &Machine,
+    exact: Option<Estimate>,
+    path: impl FnOnce() -> Result<AnnealingPath>,
+) -> Result<(AisEstimates, Option<EstimateCheckpoint>)> {
+    plan.check_counted(exact.as_ref())?;
+    if exact.is_some() && !plan.is_estimated {
+        return Ok((AisEstimates::default(), None));
+    }
+    let place = machines::work_dir(args.model);
+    let is_learned = machines::is_learned(args.model);
+    if is_learned
+        && let Some(kept) = KeptPartition::of(&place, args.model)?
+        && kept.options == plan.options
+    {
+        output::note(format!(
+            "log Z is that of an earlier estimation with these options, kept in {} (delete it to estimate anew)",
+            place.join(KEPT).display()
+        ));
+        EstimateCheckpoint::new(&place, EVERY)?.finish()?;
+        return Ok((kept.found, None));
+    }
+    let (sides, checkpoint) = likelihood::estimate(&place, machine, path()?, plan, args.bars)?;
+    if is_learned {
+        KeptPartition::keep(&place, args.model, plan.options, sides.found())?;
+    }
+    Ok((sides.found().clone(), Some(checkpoint)))
+}

@@ -1,0 +1,251 @@
+//! `dbn sample` of a Boltzmann machine that has learned: configurations of its visible units, free or with a part held.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device, Tensor};
+use candle_dbn::viz::images::{self, Contrast, shape_of};
+use indicatif::MultiProgress;
+use rbm_core::estimate::{Equilibrium, TemperingConfig};
+use rbm_core::model::Boltzmann;
+use rbm_core::sampling::{AnnealingPath, Clamped};
+use rbm_core::state::write_whole;
+use rbm_core::{Kernel, Rng, Rows};
+
+use super::mask::{DataLayer, Keep};
+use crate::commands::evaluate::machine::path;
+use crate::inputs::{Cases, DataOptions};
+use crate::interrupt::Stopped;
+use crate::machines::LearnedMachine;
+use crate::{interrupt, output, progress, tables};
+
+/// The most samples in the picture.
+const PICTURED: usize = 400;
+/// Milliseconds of a picture of an animation.
+const FRAME: u64 = 100;
+/// The most units of all chains together.
+const MOST: usize = 1 << 28;
+
+/// What is sampled, and how.
+pub struct LearnedSampling<'a> {
+    pub run: &'a Path,
+    /// The chains start at cases of these data.
+    pub from: Option<&'a str>,
+    /// A part of the cases of these data is held.
+    pub clamp: Option<&'a str>,
+    pub keep: &'a Keep,
+    pub data_options: &'a DataOptions,
+    pub count: usize,
+    pub steps: usize,
+    /// Pictures of the animation; 0 for none.
+    pub frames: usize,
+    /// The most sweeps of tempering, where that is asked for.
+    pub tempered: Option<usize>,
+    pub dir: PathBuf,
+    pub bars: &'a MultiProgress,
+}
+
+/// What was drawn.
+struct Drawn {
+    /// `(count, visible)`
+    samples: Tensor,
+    /// The cases of which a part was held.
+    held: Option<Tensor>,
+    /// Pictures on the way, after so many steps each.
+    frames: Vec<(usize, Tensor)>,
+    image: Option<(usize, usize)>,
+}
+
+impl LearnedSampling<'_> {
+    /// Writes `samples.npy`, `samples.png` and perhaps `animation.gif`; the files.
+    pub fn run(&self, rng: &mut Rng) -> Result<Vec<PathBuf>> {
+        let machine = LearnedMachine::open(self.run)?;
+        let data = self.clamp.or(self.from);
+        ensure!(
+            data.is_some() || *self.data_options == DataOptions::default(),
+            "--scale, --binarise and the like: expected with --from or --clamp"
+        );
+        let units = machine.learner.machine().rest().units().width();
+        let most = (MOST / units.max(1)).max(1);
+        ensure!(
+            self.count <= most,
+            "--count {}: expected at most {most} samples of {units} units",
+            self.count
+        );
+        let _caught = interrupt::catch()?;
+        let drawn = match (self.tempered, data) {
+            (Some(sweeps), _) => self.temper(&machine, sweeps, rng)?,
+            (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
+            (None, None) if self.frames == 0 => {
+                let samples = machine.learner.samples(self.count, self.steps, rng)?;
+                Drawn { samples, held: None, frames: Vec::new(), image: machine.image() }
+            }
+            (None, None) => {
+                let of = machine.learner.machine();
+                let start = AnnealingPath::from_biases(of)?.sample_at_zero(of, self.count, rng)?;
+                let none = start.zeros_like()?;
+                let (samples, frames) = self.walk(&machine, start, &none, rng)?;
+                Drawn { samples, held: None, frames, image: machine.image() }
+            }
+        };
+        self.write(&machine, &drawn)
+    }
+
+    /// Chains that start at cases, with a part of them held where that is asked for.
+    fn start_at_data(&self, machine: &LearnedMachine, data: &str, rng: &mut Rng) -> Result<Drawn> {
+        let cases = machine.cases(Some(data), self.data_options, None)?;
+        let (of, image) = (cases.values.count(), cases.image.or_else(|| machine.image()));
+        let rows: Vec<u32> = (0..self.count).map(|i| (i % of) as u32).collect();
+        let visible = cases.values.rows(&rows)?;
+        let hidden_columns = machine.learner.machine().rest().units().width() - visible.dim(1)?;
+        let mask = match self.clamp {
+            Some(_) => {
+                let columns = cases.columns.as_deref();
+                let layer = DataLayer { units: machine.visible().clone(), columns, image };
+                self.keep.mask(&rows, of, &layer)?.to_dtype(DType::F32)?
+            }
+            None => visible.zeros_like()?,
+        };
+        // What is not held begins as it is at the units' own biases.
+        let begun = match self.clamp {
+            Some(_) => {
+                let layer = machine.learner.machine().layers()[0].0;
+                let drawn = layer.sample(&visible.zeros_like()?, rng)?;
+                mask.ne(0.0)?.where_cond(&visible, &drawn)?
+            }
+            None => visible.clone(),
+        };
+        let (mut start, mut held) = (begun, mask);
+        if hidden_columns > 0 {
+            let layer = machine.learner.machine().layers()[1].0;
+            let none = Tensor::zeros((self.count, hidden_columns), DType::F32, &Device::Cpu)?;
+            start = Tensor::cat(&[start, layer.sample(&none, rng)?], 1)?;
+            held = Tensor::cat(&[held, none], 1)?;
+        }
+        let (samples, frames) = self.walk(machine, start, &held, rng)?;
+        let held = self.clamp.map(|_| visible);
+        Ok(Drawn { samples, held, frames, image })
+    }
+
+    /// Visible configurations after the steps, and those on the way.
+    fn walk(
+        &self,
+        machine: &LearnedMachine,
+        start: Tensor,
+        held: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<(Tensor, Vec<(usize, Tensor)>)> {
+        let of = machine.learner.machine();
+        let width = machine.visible().width();
+        let clamped = Clamped::new(&start, held)?;
+        let mut chains = clamped.init(of, start, rng)?;
+        let pictures = self.frames.min(self.steps + 1);
+        let bar = progress::bar(self.bars, self.steps as u64);
+        let mut frames = Vec::new();
+        for step in 0..=self.steps {
+            let is_due = frames.len() * self.steps <= step * pictures.saturating_sub(1);
+            if is_due && frames.len() < pictures {
+                let shown = chains.visible.narrow(0, 0, self.count.min(PICTURED))?;
+                frames.push((step, shown.narrow(1, 0, width)?.contiguous()?));
+            }
+            if interrupt::is_asked() {
+                bar.finish_and_clear();
+                return Err(Stopped("nothing was written".to_owned()).into());
+            }
+            if step < self.steps {
+                clamped.advance(of, &mut chains, 1, rng)?;
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        Ok((chains.visible.narrow(1, 0, width)?.contiguous()?, frames))
+    }
+
+    /// Samples in equilibrium, by parallel tempering from the averages of the data.
+    fn temper(&self, machine: &LearnedMachine, sweeps: usize, rng: &mut Rng) -> Result<Drawn> {
+        let of = machine.learner.machine();
+        if self.count < 2 {
+            bail!("--count: expected at least 2 samples with --tempered, found {}", self.count);
+        }
+        let cases = match (self.from, &machine.recipe) {
+            (Some(data), _) => Some(machine.cases(Some(data), self.data_options, None)?),
+            (None, Some(_)) if crate::inputs::work_dir(self.run) == self.run => {
+                Some(machine.cases(None, self.data_options, Some(Cases::Train))?)
+            }
+            _ => None,
+        };
+        let path = match &cases {
+            Some(cases) => {
+                path(machine, &cases.values, &machine.learner.posterior(&cases.values)?)?
+            }
+            None => {
+                output::note(
+                    "no data are named with --from: the ladder begins at the units' own biases",
+                );
+                AnnealingPath::from_biases(of)?
+            }
+        };
+        let config = TemperingConfig { samples: self.count, sweeps, ..TemperingConfig::default() };
+        let mut equilibrium = Equilibrium::new(of, path, config, rng)?;
+        let bar = progress::bar(self.bars, 1000);
+        while !equilibrium.is_done() {
+            if interrupt::is_asked() {
+                bar.finish_and_clear();
+                return Err(Stopped("nothing was written".to_owned()).into());
+            }
+            equilibrium.step(of, rng)?;
+            bar.set_position((1000.0 * equilibrium.share_done()) as u64);
+        }
+        bar.finish_and_clear();
+        let progress = equilibrium.progress();
+        output::note(format!(
+            "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
+            progress.swaps.arrivals,
+            progress.swaps.sweeps,
+            progress.betas.len()
+        ));
+        if progress.swaps.arrivals < self.count {
+            output::note(format!(
+                "fewer than the {} samples: they depend on each other (give more --sweeps)",
+                self.count
+            ));
+        }
+        let samples =
+            equilibrium.samples()?.narrow(1, 0, machine.visible().width())?.contiguous()?;
+        let image = cases.and_then(|cases| cases.image).or_else(|| machine.image());
+        Ok(Drawn { samples, held: None, frames: Vec::new(), image })
+    }
+
+    fn write(&self, machine: &LearnedMachine, drawn: &Drawn) -> Result<Vec<PathBuf>> {
+        let Drawn { samples, held, frames, image } = drawn;
+        let dir = &self.dir;
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
+        write_whole(&array, &tables::npy_bytes(samples)?)?;
+        let units = machine.visible();
+        let tiles = |x: &Tensor| -> Result<Tensor> {
+            let some = x.narrow(0, 0, x.dim(0)?.min(PICTURED))?;
+            Ok(images::grey(units, &images::one_number_a_unit(units, &some)?)?)
+        };
+        let shown = tiles(samples)?;
+        let (count, width) = shown.dims2()?;
+        let image = shape_of(width, *image);
+        let columns = (count as f64).sqrt().ceil() as usize;
+        match held {
+            Some(cases) => {
+                let caption = "above: cases; below: filled in";
+                images::write_pairs(&picture, &tiles(cases)?, &shown, image, columns, caption)?;
+            }
+            None => images::write_grid(&picture, &shown, &[], image, columns, Contrast::Unit)?,
+        }
+        let mut written = vec![picture, array];
+        if !frames.is_empty() {
+            let animation = dir.join("animation.gif");
+            let frames = frames.iter().map(|(step, x)| Ok((format!("step {step}"), tiles(x)?)));
+            let frames = frames.collect::<Result<Vec<_>>>()?;
+            images::write_animation(&animation, &frames, image, columns, Contrast::Unit, FRAME)?;
+            written.push(animation);
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,285 @@
+//! Boltzmann machines that commands work with, and their cases: what a run has learned, what a name or a file gives.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use candle_boltzmann::Graph;
+use candle_boltzmann::learning::Learner;
+use candle_core::Tensor;
+use candle_dbn::Examples;
+use candle_dbn::data::{Binarise, Columns, Dataset, ReadOptions};
+use candle_dbn::network::config::CONFIG;
+use candle_dbn::recipe::{MachineData, MachineRecipe};
+use candle_dbn::store::MACHINE;
+use candle_dbn::store::machine::MachineConfig;
+use candle_dbn::store::results::DataVariant;
+use candle_dbn::store::run::RECIPE;
+use clap::ValueEnum;
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Units};
+
+use crate::inputs::{self, Cases, Chosen, DataOptions, MEMORY};
+use crate::output;
+
+/// Zeros and ones are made of grey values so.
+const CUT: f32 = 0.5;
+
+/// Whether a machine is meant and no network: a name such as `ising:4x4`, a file, or a folder in which one lies.
+pub fn is_meant(model: &Path) -> bool {
+    model.to_str().is_some_and(Graph::is_name)
+        || model.is_file()
+        || is_learned(model)
+        || model.join(MEMORY).is_file()
+}
+
+/// Whether a machine that has learned lies in the folder.
+pub fn is_learned(dir: &Path) -> bool {
+    dir.join(MACHINE).is_file()
+}
+
+/// Whether a machine learns in the folder, or has learned: its recipe lies there.
+pub fn is_begun(dir: &Path) -> bool {
+    is_learned(dir) || MachineRecipe::is_in(dir.join(RECIPE))
+}
+
+/// A machine that has learned, in its folder.
+pub struct LearnedMachine {
+    pub dir: PathBuf,
+    pub learner: Learner,
+    /// How it learned, where that is known.
+    pub recipe: Option<MachineRecipe>,
+}
+
+/// Cases, as the machine sees them.
+pub struct MachineCases {
+    /// Configurations of its visible units, `(n, visible)`.
+    pub values: Tensor,
+    pub examples: Examples,
+    /// The number of every case in its source, from 0.
+    pub rows: Vec<u32>,
+    /// Which part of the data they are.
+    pub part: Cases,
+    /// What to call them in an error.
+    pub source: String,
+    /// Height and width, where they are pictures.
+    pub image: Option<(usize, usize)>,
+    /// The columns of a table.
+    pub columns: Option<Arc<Columns>>,
+    scale: f32,
+    binarise: Binarise,
+}
+
+impl LearnedMachine {
+    /// What lies in the folder `dir`.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(RECIPE);
+        let recipe = match path.is_file() {
+            true => Some(MachineRecipe::read(&path)?),
+            false => None,
+        };
+        let learner = Learner::load(dir.join(MACHINE))?;
+        Ok(Self { dir: dir.to_owned(), learner, recipe })
+    }
+
+    /// What it is, with the height and width of its pictures.
+    pub fn config(&self, image: Option<(usize, usize)>) -> MachineConfig {
+        let shape = self.learner.shape();
+        MachineConfig::new(
+            shape.visible.clone(),
+            shape.hidden.clone(),
+            [shape.couples_visible, shape.couples_hidden],
+            self.learner.parameters(),
+            image,
+        )
+    }
+
+    /// Height and width of its pictures, where that is known.
+    pub fn image(&self) -> Option<(usize, usize)> {
+        MachineConfig::read(self.dir.join(CONFIG)).ok()?.image
+    }
+
+    /// Errors unless the folder's configuration is that of the machine.
+    pub fn check_config(&self) -> Result<()> {
+        let path = self.dir.join(CONFIG);
+        let found = MachineConfig::read(&path)?;
+        ensure!(
+            found == self.config(found.image),
+            "{}: expected the configuration of the machine beside it, found another",
+            path.display()
+        );
+        Ok(())
+    }
+
+    /// The kind and number of its visible units.
+    pub fn visible(&self) -> &Units {
+        &self.learner.shape().visible
+    }
+
+    /// The cases that the user means: of the named data, or of those that it learned from.
+    pub fn cases(
+        &self,
+        data: Option<&str>,
+        options: &DataOptions,
+        cases: Option<Cases>,
+    ) -> Result<MachineCases> {
+        let (dataset, recipe) = match data {
+            Some(source) => (inputs::load_numbers(source, &options.read)?, None),
+            None => {
+                ensure!(
+                    options.read == ReadOptions::default(),
+                    "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
+                );
+                let name = self.dir.display();
+                ensure!(
+                    inputs::work_dir(&self.dir) == self.dir,
+                    "a model of the Hub comes without data: name the data"
+                );
+                let recipe = self.recipe.as_ref().with_context(|| {
+                    format!("{name}: expected a {RECIPE}, which says what it learned from, found none: name the data")
+                })?;
+                let MachineData(own) = recipe.data.clone();
+                (inputs::load_numbers(&own.source, &own.read)?, Some(own))
+            }
+        };
+        let source = inputs::source(data, &self.dir);
+        let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns.clone());
+        let read = recipe.as_ref().map_or(&options.read, |own| &own.read);
+        let chosen_binarise = read.binarise();
+        let Chosen { part, cases, before } = inputs::chosen(dataset, recipe, cases)?;
+        let part = match options.limit {
+            Some(limit) => part.limited(limit as usize)?,
+            None => part,
+        };
+        let values = configurations(&part, self.visible(), &source)?;
+        // Of its own it was said when they were learned.
+        if data.is_some()
+            && (&values - part.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0
+        {
+            output::note("values above 0.5 are taken as 1, the others as 0");
+        }
+        let binarise = match self.visible() {
+            Units::Bernoulli { .. } if chosen_binarise == Binarise::None => {
+                Binarise::Threshold(CUT)
+            }
+            _ => chosen_binarise,
+        };
+        let rows = part.cases.numbers().into_iter().map(|row| before as u32 + row).collect();
+        let examples = part;
+        let part = cases;
+        Ok(MachineCases { values, examples, rows, part, source, image, columns, scale, binarise })
+    }
+
+    /// Exactly which data these cases of its own are.
+    pub fn variant(&self, cases: &MachineCases) -> Option<DataVariant> {
+        let MachineData(data) = self.recipe.clone()?.without_paths().data;
+        Some(cases.variant(data.source))
+    }
+}
+
+impl MachineCases {
+    /// `held-out`, `train` and so on.
+    pub fn part_name(&self) -> String {
+        let name = self.part.to_possible_value().map(|value| value.get_name().to_owned());
+        name.unwrap_or_default()
+    }
+
+    fn variant(&self, data: String) -> DataVariant {
+        DataVariant {
+            data,
+            part: self.part_name(),
+            cases: self.examples.len(),
+            scale: Some(self.scale),
+            binarise: self.binarise,
+        }
+    }
+}
+
+/// The cases as configurations of these units: of Bernoulli units 1 above ½. Errors for other values, and for another width.
+pub fn configurations(part: &Examples, units: &Units, source: &str) -> Result<Tensor> {
+    ensure!(
+        part.width() == units.width(),
+        "{source}: expected {} values a case, for {units}, found {}",
+        units.width(),
+        part.width()
+    );
+    ensure!(
+        !part.cases.has_missing()?,
+        "{source}: values are missing: a Boltzmann machine needs all of them"
+    );
+    let cases = part.cases.tensor()?;
+    if let Units::Bernoulli { .. } = units {
+        let (low, high) = (cases.min_all()?, cases.max_all()?);
+        let (low, high) = (low.to_scalar::<f32>()?, high.to_scalar::<f32>()?);
+        ensure!(
+            low >= 0.0 && high <= 1.0,
+            "{source}: expected values from 0 to 1 of Bernoulli units, found {low} to {high} (--scale and --binarise bring others there)"
+        );
+        return Ok(cases.gt(f64::from(CUT))?.to_dtype(cases.dtype())?);
+    }
+    let nearest = units.nearest(&cases)?;
+    let distance = to_host(&(nearest - &cases)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
+    if let Some(at) = distance.iter().position(|distance| *distance > 1e-6 || distance.is_nan()) {
+        return Err(anyhow!(
+            "{source}: expected configurations of {} units, found other values in case {}",
+            units.kind(),
+            at + 1
+        ));
+    }
+    Ok(cases)
+}
+
+/// The kind that the user names, or that the values have.
+pub fn visible_units(kind: Option<&str>, dataset: &Dataset, source: &str) -> Result<Units> {
+    let width = dataset.train.width();
+    if let Some(kind) = kind {
+        let units: Units =
+            format!("{kind}:1").parse().or_else(|_| kind.parse()).map_err(output::Usage::of)?;
+        return units.with_width(width).map_err(output::Usage::of);
+    }
+    if let Some(alphabet) = &dataset.alphabet {
+        let states = alphabet.states();
+        return Ok(Units::Potts { sites: width / states.max(1), states });
+    }
+    let values = dataset.train.cases.tensor()?.flatten_all()?.to_vec1::<f32>()?;
+    if values.iter().all(|x| x.abs() == 1.0) && values.contains(&-1.0) {
+        return Ok(Units::Spin { size: width });
+    }
+    ensure!(
+        values.iter().all(|x| (0.0..=1.0).contains(x)),
+        "{source}: values outside [0, 1]: expected zeros and ones, −1 and 1, or an alignment (--scale and --binarise bring others there)"
+    );
+    if values.iter().any(|x| *x != 0.0 && *x != 1.0) {
+        output::note("values above 0.5 are taken as 1, the others as 0");
+    }
+    Ok(Units::Bernoulli { size: width })
+}
+
+/// The place where an estimation of the machine `model` waits when it is stopped: its folder, or one below `runs/`.
+pub fn work_dir(model: &Path) -> PathBuf {
+    if model.is_dir() {
+        return inputs::work_dir(model);
+    }
+    let name = model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    Path::new("runs").join(name.replace([':', '='], "-"))
+}
+
+/// Errors with what is expected where `dir` holds a machine that has not learned from data.
+pub fn check_learned(dir: &Path) -> Result<()> {
+    let name = dir.display();
+    let what = match dir.join(MEMORY).is_file() {
+        true => "a Hopfield network",
+        false => "a machine that was given and has not learned from data",
+    };
+    ensure!(
+        is_learned(dir),
+        Error::invalid(
+            name.to_string(),
+            "the folder of a network or of a Boltzmann machine that has learned",
+            format!(
+                "{what} (dbn sample, anneal, infer and evaluate --likelihood take it, dbn recall a Hopfield network)"
+            )
+        )
+    );
+    Ok(())
+}

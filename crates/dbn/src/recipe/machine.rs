@@ -1,0 +1,228 @@
+//! The recipe of one Boltzmann machine: its data, its units, which of them are coupled, and how it learns.
+
+use std::path::{Path, PathBuf};
+
+use candle_dbn_data::ReadOptions;
+use candle_dbn_data::is_named;
+use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
+use rbm_core::{Error, Result, Units};
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::data::{AUTO, DataRecipe};
+use super::text::{parsed, read};
+use super::values::units;
+
+/// What a recipe is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum MachineKind {
+    /// A Boltzmann machine.
+    #[default]
+    #[serde(rename = "bm")]
+    Boltzmann,
+}
+
+/// How to train a Boltzmann machine.
+///
+/// ```
+/// use candle_dbn::recipe::MachineRecipe;
+///
+/// let recipe = MachineRecipe::parse("model = \"bm\"\nhidden = 8\n[learning]\nepochs = 20\n")?;
+/// assert_eq!(recipe.settings(), ["epochs=20"]);
+/// assert_eq!(recipe.data.0.source, "digits"); // what is not said is the default
+/// # Ok::<(), candle_dbn::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineRecipe {
+    /// What it is a recipe of.
+    pub model: MachineKind,
+    /// Where everything random comes from.
+    #[serde(default)]
+    pub seed: u64,
+    /// The kind of the visible units, or `auto`, which finds it out.
+    #[serde(default = "auto")]
+    pub visible: String,
+    /// Hidden units, or none.
+    #[serde(default, with = "or_none")]
+    pub hidden: Option<HiddenUnits>,
+    /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, `none`, or `edges:GRAPH`.
+    #[serde(default = "visible")]
+    pub couplings: String,
+    /// The data.
+    #[serde(default)]
+    pub data: MachineData,
+    /// How it learns, by the keys of `--set`; the others have their defaults.
+    #[serde(default)]
+    pub learning: toml::Table,
+}
+
+/// Hidden units: a number of Bernoulli units, or `KIND:SIZE`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenUnits(#[serde(with = "units")] pub Units);
+
+/// The table `[data]`, with a sixth of the cases held out and none for validation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineData(pub DataRecipe);
+
+fn auto() -> String {
+    AUTO.into()
+}
+
+fn visible() -> String {
+    "visible".into()
+}
+
+impl Default for MachineRecipe {
+    fn default() -> Self {
+        Self {
+            model: MachineKind::Boltzmann,
+            seed: 0,
+            visible: auto(),
+            hidden: None,
+            couplings: visible(),
+            data: MachineData::default(),
+            learning: toml::Table::new(),
+        }
+    }
+}
+
+impl MachineRecipe {
+    /// Whether the file `path` holds a recipe of this kind, right or wrong: it names a model.
+    pub fn is_in(path: impl AsRef<Path>) -> bool {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let key = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned());
+        text.lines()
+            .take_while(|line| !line.trim_start().starts_with('['))
+            .any(|line| key(line).as_deref() == Some("model"))
+    }
+
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    ///
+    /// For what is no TOML, and for unknown keys and values; the message names the line.
+    pub fn parse(text: &str) -> Result<Self> {
+        parsed(text)
+    }
+
+    /// Reads the recipe file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, and as [`MachineRecipe::parse`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        read(path.as_ref(), Self::parse)
+    }
+
+    /// The recipe as TOML.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be written as TOML; none of a recipe's is such.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+
+    /// Takes every number of `learning`, as plain data, by the keys of `--set`.
+    ///
+    /// # Errors
+    ///
+    /// For what is no table of plain data.
+    pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
+        let mut table = toml::Table::try_from(learning)
+            .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
+        table.remove("seed");
+        if let Some(negative) = table.remove("negative") {
+            let method = match negative.as_str() {
+                Some("contrastive") => "cd".into(),
+                Some("persistent") => "pcd".into(),
+                Some("tempered") => "pt".into(),
+                Some("trajectory") => "ptt".into(),
+                _ => negative,
+            };
+            table.insert("method".into(), method);
+        }
+        // Its name alone: its numbers follow from the others.
+        let posterior = table.get("posterior").and_then(|posterior| posterior.as_table());
+        if let Some(name) = posterior.and_then(|table| table.keys().next().cloned()) {
+            table.insert("posterior".into(), name.into());
+        }
+        self.learning = table;
+        Ok(())
+    }
+
+    /// The settings of learning as `--set` has them, `key=value`.
+    pub fn settings(&self) -> Vec<String> {
+        let text = |value: &toml::Value| match value {
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        self.learning.iter().map(|(key, value)| format!("{key}={}", text(value))).collect()
+    }
+
+    /// The recipe without paths of this machine.
+    pub fn without_paths(mut self) -> Self {
+        let data = &mut self.data.0;
+        let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
+        if !is_named(&data.source) {
+            data.source = name(Path::new(&data.source)).display().to_string();
+        }
+        data.read.labels = data.read.labels.as_deref().map(name);
+        self
+    }
+}
+
+impl Default for MachineData {
+    fn default() -> Self {
+        Self(DataRecipe {
+            hold_out_one_in: Some(6),
+            validate_one_in: None,
+            ..DataRecipe::default()
+        })
+    }
+}
+
+impl Keyed for MachineData {
+    const TABLE: &'static str = "the table [data]";
+    const KEYS: &'static [&'static [&'static str]] =
+        &[&["source", "hold_out_one_in", "limit"], ReadOptions::KEYS[0]];
+
+    fn read_key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        table: &mut A,
+    ) -> std::result::Result<(), A::Error> {
+        self.0.read_key(key, table)
+    }
+}
+
+impl<'de> Deserialize<'de> for MachineData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        read_keyed(deserializer)
+    }
+}
+
+impl Serialize for MachineData {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        /// Those of the keys that a machine has.
+        #[derive(Serialize)]
+        struct Keys<'a> {
+            source: &'a str,
+            #[serde(flatten)]
+            read: &'a ReadOptions,
+            #[serde(with = "or_none")]
+            hold_out_one_in: Option<usize>,
+            #[serde(with = "or_none")]
+            limit: Option<usize>,
+        }
+        let DataRecipe { source, read, hold_out_one_in, limit, .. } = &self.0;
+        let (hold_out_one_in, limit) = (*hold_out_one_in, *limit);
+        Keys { source, read, hold_out_one_in, limit }.serialize(serializer)
+    }
+}
