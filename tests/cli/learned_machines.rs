@@ -360,3 +360,35 @@ fn a_machine_is_learned_by_a_recipe() {
         .failed(&["bm", "other units or settings"]);
     place.dbn("train data.csv --recipe tiny.toml --out bm").failed(&["bm", "earlier run"]);
 }
+
+/// A deep machine goes through every command: it learns, its log p is counted, its layers are features, and it goes on where it was stopped.
+#[test]
+fn a_deep_machine_is_a_run_like_any_other() {
+    let place = Place::new();
+    let words = "train bars-and-stripes:3 --model dbm --hidden 6,4 --set epochs=60 --no-pictures";
+    let said = place.dbn(&format!("{words} --out deep")).done();
+    assert!(said.out.contains("log p(v)") && said.out.contains("counted"), "{}", said.out);
+    let exact = json(&place.dbn("evaluate deep --likelihood --exact --json").done().out);
+    let log_p = exact["exact"]["log_likelihood"].as_f64().unwrap();
+    let both = "evaluate deep --likelihood --both --estimate --betas 800 --chains 40 --json";
+    let both = json(&place.dbn(both).done().out);
+    assert_eq!(both["verdict"]["kind"], "agree", "{both}");
+    let found = both["bridge"]["log_likelihood"].as_f64().unwrap();
+    assert!((found - log_p).abs() < 0.2, "{found} {log_p}");
+    let said = place.dbn("inspect deep").done().out;
+    assert!(said.contains("hidden–hidden 2") && said.contains("hidden 2 bernoulli:4"), "{said}");
+    for (layer, width) in [("1", 6), ("top", 4)] {
+        place.dbn(&format!("embed deep --layer {layer} --out {layer}.npy")).done();
+        assert_eq!(read_npy(&place.path(&format!("{layer}.npy"))).0, [14, width], "{layer}");
+    }
+    place.dbn("sample deep --count 5 --out samples").done();
+    // Half of the epochs by a file of its own, then the rest: the same bytes.
+    place.dbn(&format!("{words} --out again --checkpoint-every 0")).done();
+    let bytes =
+        |run: &str| std::fs::read(place.path(&format!("{run}/machine.safetensors"))).unwrap();
+    assert!(bytes("deep") == bytes("again"));
+    let refused = place.dbn("train digits --model dbm --hidden 5").fails(2);
+    assert!(refused.err.contains("at least two layers"), "{}", refused.err);
+    let refused = place.dbn("embed deep --layer 3 --out x.npy").fails(1);
+    assert!(refused.err.contains("1 to 2"), "{}", refused.err);
+}

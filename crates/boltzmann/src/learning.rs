@@ -327,11 +327,10 @@ impl Learner {
     ///
     /// For visible and hidden units of different kinds.
     pub fn graph(&self) -> Result<Graph> {
-        let width = self.shape.visible.width() + self.shape.hidden.as_ref().map_or(0, Units::width);
+        let layers = self.shape.layers();
+        let width = layers.iter().map(|units| units.width()).sum();
         let kind = |units: &Units| std::mem::discriminant(units);
-        if let Some(hidden) =
-            self.shape.hidden.as_ref().filter(|hidden| kind(hidden) != kind(&self.shape.visible))
-        {
+        if let Some(hidden) = layers.iter().find(|of| kind(of) != kind(&self.shape.visible)) {
             let expected = format!("hidden units as the visible ones, {}", self.shape.visible);
             return Err(Error::invalid("a machine as one graph", expected, hidden.to_string()));
         }
@@ -343,7 +342,10 @@ impl Learner {
         for (layer, _) in self.machine.layers() {
             fields.extend(host(&layer.bias()?)?);
         }
-        let offsets = [0, self.shape.visible.width() as u32];
+        let widths = self.machine.layers().into_iter().map(|(layer, _)| layer.units().width());
+        let offsets: Vec<u32> = widths
+            .scan(0, |sum, width| Some(std::mem::replace(sum, *sum + width as u32)))
+            .collect();
         let (mut edges, mut couplings) = (Vec::new(), Vec::new());
         for coupling in self.machine.couplings() {
             let [a, b] = coupling.layers();
@@ -379,6 +381,7 @@ impl Learner {
         }
         let empty = shape.machine()?;
         for (name, var) in empty.parameters() {
+            let name = shape.name_in_file(&name);
             let found = get(&tensors, &name)?;
             if found.dims() != var.dims() || found.dtype() != DType::F32 {
                 let expected = format!("{:?} of f32", var.dims());
@@ -430,8 +433,8 @@ struct LearnerStage<'a> {
 
 impl Stage for LearnerStage<'_> {
     fn start(&self, from: usize) -> StageStart {
-        let hidden = self.shape.hidden.as_ref().map(|hidden| format!(" + {}", hidden.width()));
-        let shape = format!("{}{}", self.shape.visible.width(), hidden.unwrap_or_default());
+        let widths = self.shape.layers().into_iter().map(|units| units.width().to_string());
+        let shape = widths.collect::<Vec<_>>().join(" + ");
         StageStart { name: "machine".into(), shape, ..self.fit.start(from) }
     }
 
@@ -480,7 +483,8 @@ fn checkpoint(
     rng: Rng,
 ) -> Result<Checkpoint<MachineRecord>> {
     let parameters = machine.parameters().into_iter();
-    let parameters = parameters.map(|(name, var)| (name, var.as_detached_tensor()));
+    let parameters =
+        parameters.map(|(name, var)| (shape.name_in_file(&name), var.as_detached_tensor()));
     let record = MachineRecord {
         model: MODEL.into(),
         shape: shape.clone(),
@@ -497,10 +501,10 @@ fn free_energy(machine: &Machine, shape: &Shape, cases: &Tensor) -> Result<Tenso
     if !shape.draws_hidden() {
         return machine.free_energy(cases);
     }
-    let hidden = machine.layers()[1].0;
-    let width = hidden.units().width();
-    let none = Tensor::zeros((cases.dim(0)?, width), DType::F32, &Device::Cpu)?;
-    machine.free_energy(&Tensor::cat(&[cases, &hidden.mean(&none)?.detach()], 1)?)
+    let (visible, rest) = (shape.visible.width(), machine.rest().units().width());
+    let none = Tensor::zeros((cases.dim(0)?, rest), DType::F32, &Device::Cpu)?;
+    let hidden = machine.rest().mean(&none)?.detach().narrow(1, visible, rest - visible)?;
+    machine.free_energy(&Tensor::cat(&[cases, &hidden], 1)?)
 }
 
 /// Errors unless the rest of `machine` has few enough configurations.

@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
+use rbm_core::learning::positive;
 use rbm_core::model::{Boltzmann, Coupling};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Layer, Result, Rows, rows};
@@ -13,6 +14,12 @@ use crate::mean_field::{MeanField, MeanPosterior};
 
 /// The most configurations of coupled hidden units that are counted for each case.
 const MOST_COUNTED: u64 = 1 << 14;
+/// The most configurations of a hidden layer of a deep machine that are counted.
+const MOST_COUNTED_DEEP: u64 = 1 << 10;
+/// Of mean field in a deep machine: the most iterations, the mean change at which they end, and the change of a unit that is too much then.
+const SWEEPS: usize = 500;
+const SETTLED: f64 = 1e-7;
+const MOVED: f64 = 1e-3;
 /// Cases whose counted configurations are in memory together.
 const TOGETHER: usize = 64;
 
@@ -36,8 +43,10 @@ pub enum Summation {
 pub struct Posterior {
     /// F(v) of each case, nats: −log p(v) but for log Z; by mean field at least that.
     pub free_energies: Vec<f64>,
-    /// E\[h | v\], `(cases, hidden)`; nothing without hidden units.
+    /// E\[h | v\], `(cases, hidden)`, layers side by side from the bottom up; nothing without hidden units.
     pub means: Option<Tensor>,
+    /// The cases, and beside them the means of the hidden units that belong to the machine's rest, `(cases, rest)`; nothing where none do.
+    pub rest: Option<Tensor>,
     /// Where both come from.
     pub summation: Summation,
 }
@@ -54,12 +63,15 @@ impl Learner {
             let expected = format!("{width} values each, as the machine has visible units");
             return Err(Error::invalid("cases", expected, cases.width().to_string()));
         }
+        if !self.shape().above.is_empty() {
+            return self.deep_posterior(cases);
+        }
         let coupled = match self.shape().draws_hidden() {
             true => Some(Coupled::of(self)?),
             false => None,
         };
         let mut free_energies = Vec::with_capacity(cases.count());
-        let (mut means, mut most, mut unsettled) = (Vec::new(), 0, 0);
+        let (mut means, mut rests, mut most, mut unsettled) = (Vec::new(), Vec::new(), 0, 0);
         let mut is_bound = false;
         for block in rows::blocks(cases) {
             let block = block?;
@@ -85,15 +97,108 @@ impl Learner {
                 }
             };
             free_energies.extend(own.iter().zip(log_sums).map(|(own, log_sum)| own - log_sum));
-            means.push(of_block.to_dtype(DType::F32)?);
+            let of_block = of_block.to_dtype(DType::F32)?;
+            rests.push(Tensor::cat(&[&block, &of_block], 1)?);
+            means.push(of_block);
         }
         let summation = match is_bound {
             true => Summation::MeanField { sweeps: most, unsettled },
             false => Summation::Exact,
         };
-        let means = if means.is_empty() { None } else { Some(Tensor::cat(&means, 0)?) };
-        Ok(Posterior { free_energies, means, summation })
+        let all = |parts: Vec<Tensor>| match parts.is_empty() {
+            true => Ok(None),
+            false => Tensor::cat(&parts, 0).map(Some),
+        };
+        Ok(Posterior { free_energies, means: all(means)?, rest: all(rests)?, summation })
     }
+}
+
+impl Learner {
+    /// The same of a deep machine. Given its hidden layers of even numbers the others are summed out. Those are counted where there is one
+    /// such layer of few configurations, else they have means.
+    fn deep_posterior(&self, cases: &dyn Rows) -> Result<Posterior> {
+        let machine = self.machine();
+        let all = match &self.shape().above[..] {
+            [_] | [_, _] => counted(machine.layers()[1].0)?,
+            _ => None,
+        };
+        let mut free_energies = Vec::with_capacity(cases.count());
+        let (mut means, mut rests) = (Vec::new(), Vec::new());
+        let (mut most, mut unsettled) = (0, 0);
+        for block in rows::blocks(cases) {
+            let block = block?;
+            let (rest, last) = match &all {
+                Some(all) => {
+                    let (mut rest, mut last) = (Vec::new(), Vec::new());
+                    for row in 0..block.dim(0)? {
+                        let of_case = counted_posterior(machine, &block.narrow(0, row, 1)?, all)?;
+                        free_energies.push(of_case.0);
+                        rest.push(of_case.1);
+                        last.push(of_case.2);
+                    }
+                    (Tensor::cat(&rest, 0)?, Tensor::cat(&last, 0)?)
+                }
+                None => {
+                    let (phase, sweeps) = positive::mean_field(machine, &block, SWEEPS, SETTLED)?;
+                    let last = machine.last().mean(&phase.hidden_inputs)?.detach();
+                    let moved = machine.rest().mean(&machine.rest_inputs(&last)?)?.detach();
+                    let hidden = self.shape().visible.width()..phase.visible.dim(1)?;
+                    let of = |x: &Tensor| x.narrow(1, hidden.start, hidden.len());
+                    let change = (of(&moved)? - of(&phase.visible)?)?.abs()?.max(1)?;
+                    unsettled += host(&change)?.iter().filter(|change| **change > MOVED).count();
+                    most = most.max(sweeps);
+                    let bounds = positive::lower_bounds(machine, &phase, block.dim(1)?)?;
+                    free_energies.extend(bounds.iter().map(|bound| -bound));
+                    (phase.visible, last)
+                }
+            };
+            means.push(self.bottom_up(&rest, &last)?);
+            rests.push(rest);
+        }
+        let summation = match all {
+            Some(_) => Summation::Exact,
+            None => Summation::MeanField { sweeps: most, unsettled },
+        };
+        let (means, rest) = (Some(Tensor::cat(&means, 0)?), Some(Tensor::cat(&rests, 0)?));
+        Ok(Posterior { free_energies, means, rest, summation })
+    }
+
+    /// The hidden layers side by side from the bottom up, of the rest `(rows, rest)` and the last colour `(rows, last)` of a deep machine.
+    fn bottom_up(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
+        let layers = self.machine().layers();
+        let of_rest = layers.len().div_ceil(2);
+        let parts = self.shape().places().into_iter().skip(1).map(|place| {
+            let from = if place < of_rest { rest } else { last };
+            from.narrow(1, layers[place].1.start, layers[place].1.len())
+        });
+        Ok(Tensor::cat(&parts.collect::<candle_core::Result<Vec<_>>>()?, 1)?)
+    }
+}
+
+/// All configurations of a layer `(count, width)`, where there are few.
+fn counted(layer: &dyn Layer) -> Result<Option<Tensor>> {
+    let Some(discrete) = layer.discrete() else { return Ok(None) };
+    match discrete.configurations().filter(|count| *count <= MOST_COUNTED_DEEP) {
+        Some(count) => Ok(Some(discrete.configuration(0..count)?)),
+        None => Ok(None),
+    }
+}
+
+/// F of one case `(1, visible)`, and the means of the rest and of the last colour given it, a row each. `all` `(count, hidden)` is what the
+/// hidden units of the rest can be.
+fn counted_posterior(
+    machine: &dyn Boltzmann,
+    case: &Tensor,
+    all: &Tensor,
+) -> Result<(f64, Tensor, Tensor)> {
+    let visible = case.broadcast_as((all.dim(0)?, case.dim(1)?))?;
+    let rest = Tensor::cat(&[&visible, all], 1)?;
+    let inputs = machine.last_inputs(&rest)?.detach();
+    let scores = machine.free_energy_given(&rest, &inputs)?.detach().neg()?;
+    let log_sum = scores.to_dtype(DType::F64)?.log_sum_exp(0)?.to_scalar::<f64>()?;
+    let shares = (scores - log_sum)?.exp()?.unsqueeze(0)?;
+    let last = machine.last().mean(&inputs)?.detach();
+    Ok((-log_sum, shares.matmul(&rest)?, shares.matmul(&last)?))
 }
 
 /// Hidden units that are coupled with each other.

@@ -12,6 +12,9 @@ pub struct Shape {
     pub visible: Units,
     /// Hidden units, or none.
     pub hidden: Option<Units>,
+    /// Hidden layers above that one, from the bottom up, each coupled with its neighbours: a deep Boltzmann machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Units>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
@@ -28,8 +31,15 @@ impl Shape {
     ///
     /// For units of other kinds, and where nothing couples anything.
     pub fn machine(&self) -> Result<Machine> {
-        let layers: Vec<&Units> =
-            [Some(&self.visible), self.hidden.as_ref()].into_iter().flatten().collect();
+        let layers = self.layers();
+        if !self.above.is_empty() && (self.hidden.is_none() || self.couples_hidden) {
+            let expected = "hidden layers that are coupled with their neighbours alone";
+            let found = match self.hidden {
+                None => "no lowest one",
+                Some(_) => "couplings within them",
+            };
+            return Err(Error::invalid("a deep Boltzmann machine", expected, found));
+        }
         for units in &layers {
             if !matches!(units, Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. })
             {
@@ -44,9 +54,10 @@ impl Shape {
         let zeros =
             |rows: usize, columns: usize| Var::zeros((rows, columns), DType::F32, &Device::Cpu);
         let mut couplings = Vec::new();
-        if let Some(hidden) = &self.hidden {
-            let weights = zeros(self.visible.width(), hidden.width())?;
-            couplings.push(Coupling::Dense { layers: [0, 1], weights });
+        let places = self.places();
+        for (pair, places) in layers.windows(2).zip(places.windows(2)) {
+            let weights = zeros(pair[0].width(), pair[1].width())?;
+            couplings.push(Coupling::Dense { layers: [places[0], places[1]], weights });
         }
         for (layer, units) in layers.iter().enumerate() {
             let is_coupled = if layer == 0 { self.couples_visible } else { self.couples_hidden };
@@ -58,9 +69,32 @@ impl Shape {
         if couplings.is_empty() {
             return Err(Error::invalid("a Boltzmann machine", "couplings among its units", "none"));
         }
-        let build = |units: &&Units| units.build(DType::F32, &Device::Cpu);
-        let machine = Machine::new(layers.iter().map(build).collect::<Result<_>>()?, couplings)?;
+        let mut ordered: Vec<_> = places.into_iter().zip(&layers).collect();
+        ordered.sort_by_key(|(place, _)| *place);
+        let build = ordered.into_iter().map(|(_, units)| units.build(DType::F32, &Device::Cpu));
+        let machine = Machine::new(build.collect::<Result<_>>()?, couplings)?;
         self.masked(machine)
+    }
+
+    /// The units of every layer, from the bottom up.
+    pub fn layers(&self) -> Vec<&Units> {
+        std::iter::once(&self.visible).chain(&self.hidden).chain(&self.above).collect()
+    }
+
+    /// Where each layer is in the machine. Layers of even numbers come first: given them, all others are independent, and summed out.
+    pub fn places(&self) -> Vec<usize> {
+        let count = self.layers().len();
+        (0..count).map(|k| if k % 2 == 0 { k / 2 } else { count.div_ceil(2) + k / 2 }).collect()
+    }
+
+    /// The name in a file of the machine's parameter `name`: there layers are counted from the bottom up.
+    pub(crate) fn name_in_file(&self, name: &str) -> String {
+        let place = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
+        let found = place.and_then(|(place, rest)| {
+            let layer = self.places().iter().position(|of| place.parse() == Ok(*of))?;
+            Some(format!("layers.{layer}.{rest}"))
+        });
+        found.unwrap_or_else(|| name.to_owned())
     }
 
     /// `machine` with visible couplings between the pairs of `edges` alone.
@@ -76,7 +110,7 @@ impl Shape {
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
     pub(crate) fn draws_hidden(&self) -> bool {
-        self.hidden.is_some() && self.couples_hidden
+        self.hidden.is_some() && (self.couples_hidden || !self.above.is_empty())
     }
 }
 

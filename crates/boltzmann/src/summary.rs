@@ -10,8 +10,8 @@ use crate::learning::Learner;
 /// A layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerSummary {
-    /// `visible` or `hidden`.
-    pub name: &'static str,
+    /// `visible`, `hidden`, or `hidden 2` and so on in a deep machine.
+    pub name: String,
     /// Its units.
     pub units: Units,
     /// The mean of their biases.
@@ -23,8 +23,8 @@ pub struct LayerSummary {
 /// Couplings between two layers or within one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CouplingSummary {
-    /// `visible–hidden`, `within visible` or `within hidden`.
-    pub name: &'static str,
+    /// `visible–hidden`, `within visible`, and so on.
+    pub name: String,
     /// How many of them can be other than 0, each pair of units once.
     pub couplings: usize,
     /// The root of their mean square.
@@ -55,17 +55,24 @@ pub struct MachineSummary {
     pub couplings: Vec<CouplingSummary>,
 }
 
+/// What the layer with this number is called, from the bottom up.
+fn layer_name(layer: usize) -> String {
+    match layer {
+        0 => "visible".to_owned(),
+        1 => "hidden".to_owned(),
+        _ => format!("hidden {layer}"),
+    }
+}
+
 impl Learner {
     /// How many numbers are learned: biases, and each coupling once.
     pub fn parameters(&self) -> usize {
         let machine = self.machine();
         let biases: usize = machine.layers().iter().map(|(layer, _)| layer.units().width()).sum();
-        let shape = self.shape();
-        let widths = [&shape.visible].into_iter().chain(&shape.hidden).map(Units::width);
-        let widths: Vec<usize> = widths.collect();
+        let layers = machine.layers();
         let of = |coupling: &Coupling| match coupling {
             Coupling::Lateral { layer, .. } => {
-                let width = widths.get(*layer).copied().unwrap_or(0);
+                let width = layers[*layer].1.len();
                 width * width.saturating_sub(self.states(*layer)) / 2
             }
             other => other.weights().elem_count(),
@@ -75,10 +82,8 @@ impl Learner {
 
     /// Columns that are one unit together.
     fn states(&self, layer: usize) -> usize {
-        let units =
-            if layer == 0 { Some(&self.shape().visible) } else { self.shape().hidden.as_ref() };
-        match units {
-            Some(Units::Potts { states, .. }) => (*states).max(1),
+        match self.machine().layers()[layer].0.units() {
+            Units::Potts { states, .. } => states.max(1),
             _ => 1,
         }
     }
@@ -90,7 +95,9 @@ impl Learner {
     /// When a parameter cannot be copied to the CPU.
     pub fn summary(&self, largest: usize) -> Result<MachineSummary> {
         let mut layers = Vec::new();
-        for ((layer, _), name) in self.machine().layers().into_iter().zip(["visible", "hidden"]) {
+        let of_machine = self.machine().layers();
+        for (k, place) in self.shape().places().into_iter().enumerate() {
+            let (layer, name) = (of_machine[place].0, layer_name(k));
             let bias = to_host(&layer.bias()?)?.to_vec1::<f64>()?;
             let count = bias.len().max(1) as f64;
             let squares: f64 = bias.iter().map(|x| x * x).sum();
@@ -104,10 +111,12 @@ impl Learner {
         let mut couplings = Vec::new();
         for coupling in self.machine().couplings() {
             let [a, b] = coupling.layers();
-            let name = match [a, b] {
-                [0, 0] => "within visible",
-                [1, 1] => "within hidden",
-                _ => "visible–hidden",
+            let places = self.shape().places();
+            let name_of =
+                |place| layer_name(places.iter().position(|of| *of == place).unwrap_or(0));
+            let name = match a == b {
+                true => format!("within {}", name_of(a)),
+                false => format!("{}–{}", name_of(a), name_of(b)),
             };
             let (weights, states) = (to_host(coupling.weights())?, self.states(a));
             let (_, columns) = weights.dims2()?;

@@ -31,6 +31,7 @@ fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
         hidden: hidden.map(units),
         couples_visible: true,
         edges: None,
+        above: vec![],
         couples_hidden,
     }
 }

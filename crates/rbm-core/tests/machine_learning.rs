@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::learning::positive::{lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
@@ -334,4 +335,66 @@ fn masks_hold_couplings_at_zero() {
     }
     assert!(machine().with_mask(0, &mask(&[(0, 1), (1, 2)])).is_err());
     assert!(machine().with_mask(1, &chain).is_err());
+}
+
+/// Five visible units, four hidden ones above them, three above these: even layers first, so that the one between is summed out.
+fn deep() -> Machine {
+    let layers = vec![
+        layer("bernoulli:5", &numbers(13, 5, 0.5)),
+        layer("bernoulli:3", &numbers(15, 3, 0.5)),
+        layer("bernoulli:4", &numbers(14, 4, 0.5)),
+    ];
+    let couplings = vec![
+        Coupling::Dense { layers: [0, 2], weights: matrix(numbers(11, 20, 1.2), 5, 4) },
+        Coupling::Dense { layers: [2, 1], weights: matrix(numbers(12, 12, 1.2), 4, 3) },
+    ];
+    Machine::new(layers, couplings).unwrap()
+}
+
+/// A deep machine: log Z, log p(v), mean field and its bound, by enumeration in another language.
+#[test]
+fn a_deep_machine_has_its_numbers() {
+    let machine = deep();
+    assert!(!machine.has_interaction() && machine.last().units().width() == 4);
+    let log_z = rbm_core::estimate::log_partition(&machine).unwrap();
+    assert!((log_z - 11.604_217_943_8).abs() < 1e-9, "{log_z}");
+    let above = all(machine.layers()[1].0);
+    let log_p = |number: u32| {
+        let v: Vec<f64> = (0..5).map(|i| f64::from(number >> i & 1)).collect();
+        let v = Tensor::new(v, &CPU).unwrap().unsqueeze(0).unwrap();
+        let rest = Tensor::cat(&[&v.broadcast_as((8, 5)).unwrap(), &above], 1).unwrap();
+        let scores = machine.free_energy(&rest).unwrap().neg().unwrap();
+        (scores.log_sum_exp(0).unwrap().to_scalar::<f64>().unwrap() - log_z, v)
+    };
+    for (number, known) in [(0, -5.678_609_990_2), (11, -5.220_429_164_3), (31, -3.039_370_113_4)] {
+        assert!((log_p(number).0 - known).abs() < 1e-9, "{number}");
+    }
+    let (exact, v) = log_p(11);
+    let (phase, steps) = mean_field(&machine, &v, 1000, 1e-14).unwrap();
+    assert!(steps < 1000);
+    let top = [0.466_046_935, 0.934_623_351, 0.345_267_702];
+    assert_close("the top", &flat(&phase.visible)[5..], &top, 1e-9);
+    let middle = machine.last().mean(&phase.hidden_inputs).unwrap();
+    let known = [0.625_886_778, 0.790_592_255, 0.494_772_387, 0.721_689_494];
+    assert_close("the middle", &flat(&middle), &known, 1e-9);
+    let bound = lower_bounds(&machine, &phase, 5).unwrap()[0] - log_z;
+    assert!((bound + 5.333_854_659_9).abs() < 1e-9 && bound <= exact, "{bound}");
+}
+
+/// A deep machine is the restricted one of its stacked even and odd layers.
+#[test]
+fn a_deep_machine_is_a_restricted_one() {
+    let machine = deep();
+    let units: Units = "bernoulli:5+bernoulli:3".parse().unwrap();
+    let rbm = Rbm::new(&units, &Units::bernoulli(4), DType::F64, &CPU).unwrap();
+    let [w1, w2] = [0, 1].map(|k| machine.coupling_weights()[k].as_detached_tensor());
+    let stacked = Tensor::cat(&[w1, w2.t().unwrap()], 0).unwrap();
+    rbm.weights().set(&stacked.contiguous().unwrap()).unwrap();
+    let biases = machine.layers().into_iter().map(|(layer, _)| layer.bias().unwrap());
+    for ((_, var), bias) in rbm.parameters().into_iter().skip(1).zip(biases) {
+        var.set(&bias).unwrap();
+    }
+    let [one, two] = [&machine as &dyn Boltzmann, &rbm]
+        .map(|machine| rbm_core::estimate::log_partition(machine).unwrap());
+    assert!((one - two).abs() < 1e-12, "{one} {two}");
 }

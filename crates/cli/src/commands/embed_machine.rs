@@ -27,18 +27,27 @@ pub struct MachineFeatures<'a> {
 /// Writes a row a case.
 pub fn run(args: &MachineFeatures) -> Result<()> {
     let machine = LearnedMachine::open(args.run)?;
-    let hidden = machine.learner.shape().hidden.as_ref().map(Units::width);
-    let width = hidden.with_context(|| {
-        format!(
-            "{}: expected a machine with hidden units, found visible ones alone",
-            args.run.display()
-        )
-    })?;
+    let widths: Vec<usize> =
+        machine.learner.shape().layers().into_iter().skip(1).map(Units::width).collect();
     ensure!(
-        ["top", "all", "1"].contains(&args.layer),
-        "--layer: expected 1, top or all of a Boltzmann machine, found {:?}",
-        args.layer
+        !widths.is_empty(),
+        "{}: expected a machine with hidden units, found visible ones alone",
+        args.run.display()
     );
+    let number = |text: &str| text.parse().ok().filter(|k| (1..=widths.len()).contains(k));
+    let layers = match args.layer {
+        "all" => 1..=widths.len(),
+        "top" => widths.len()..=widths.len(),
+        other => {
+            let layer = number(other).with_context(|| {
+                let most = widths.len();
+                format!(
+                    "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
+                )
+            })?;
+            layer..=layer
+        }
+    };
     let cases = machine.cases(args.data, args.data_options, Some(args.cases))?;
     let bar = progress::bar(args.bars, cases.values.count() as u64);
     let first = machine.learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
@@ -50,9 +59,15 @@ pub fn run(args: &MachineFeatures) -> Result<()> {
     let blocks = rows::blocks(&cases.values).map(|block| {
         let found = machine.learner.posterior(&block?)?;
         bar.inc(found.free_energies.len() as u64);
-        Ok(vec![found.means.context("hidden units: expected some")?])
+        let means = found.means.context("hidden units: expected some")?;
+        let of_layer = |layer: usize| {
+            let start = widths[..layer - 1].iter().sum();
+            Ok(means.narrow(1, start, widths[layer - 1])?.contiguous()?)
+        };
+        layers.clone().map(of_layer).collect()
     });
-    let named = vec![("layer1".to_owned(), FeatureNames::Numbered(width))];
+    let name = |layer: usize| (format!("layer{layer}"), FeatureNames::Numbered(widths[layer - 1]));
+    let named = layers.clone().map(name).collect();
     let said = tables::write(args.out, &table(named, &cases), blocks)?;
     bar.finish_and_clear();
     output::line(said)

@@ -9,6 +9,8 @@ pub fn what(config: &MachineConfig) -> String {
     let hidden = config.hidden.as_ref().map_or("no hidden units".to_owned(), |hidden| {
         format!("hidden units `{hidden}`, each coupled with every visible one")
     });
+    let above: String =
+        config.above.iter().map(|units| format!(", above them `{units}`")).collect();
     let within = match (config.couples_visible, config.couples_hidden) {
         (true, true) => "Units of both layers are coupled with each other.",
         (true, false) => "Visible units are coupled with each other.",
@@ -16,7 +18,7 @@ pub fn what(config: &MachineConfig) -> String {
         (false, false) => "There are no couplings within a layer.",
     };
     format!(
-        "A Boltzmann machine: visible units `{}`, {hidden}. {within} {} parameters. Made with candle-dbn.",
+        "A Boltzmann machine: visible units `{}`, {hidden}{above}. {within} {} parameters. Made with candle-dbn.",
         config.visible, config.parameters
     )
 }

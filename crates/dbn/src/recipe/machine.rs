@@ -43,9 +43,9 @@ pub struct MachineRecipe {
     /// The kind of the visible units, or `auto`, which finds it out.
     #[serde(default = "auto")]
     pub visible: String,
-    /// Hidden units, or none.
+    /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.
     #[serde(default, with = "or_none")]
-    pub hidden: Option<HiddenUnits>,
+    pub hidden: Option<HiddenLayers>,
     /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, `none`, or `edges:GRAPH`.
     #[serde(default = "visible")]
     pub couplings: String,
@@ -61,6 +61,35 @@ pub struct MachineRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HiddenUnits(#[serde(with = "units")] pub Units);
+
+/// One hidden layer, or several from the bottom up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of units, KIND:SIZE, or a list of these")]
+pub enum HiddenLayers {
+    /// One.
+    One(HiddenUnits),
+    /// Those of a deep machine.
+    Deep(Vec<HiddenUnits>),
+}
+
+impl HiddenLayers {
+    /// These layers, at least one.
+    pub fn new(mut layers: Vec<Units>) -> Option<Self> {
+        match layers.len() {
+            0 => None,
+            1 => layers.pop().map(|units| Self::One(HiddenUnits(units))),
+            _ => Some(Self::Deep(layers.into_iter().map(HiddenUnits).collect())),
+        }
+    }
+
+    /// Their units, from the bottom up.
+    pub fn units(&self) -> Vec<Units> {
+        match self {
+            Self::One(HiddenUnits(units)) => vec![units.clone()],
+            Self::Deep(layers) => layers.iter().map(|HiddenUnits(units)| units.clone()).collect(),
+        }
+    }
+}
 
 /// The table `[data]`, with a sixth of the cases held out and none for validation.
 #[derive(Debug, Clone, PartialEq)]

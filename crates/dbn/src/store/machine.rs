@@ -27,6 +27,9 @@ pub struct MachineConfig {
     pub visible: Units,
     /// The hidden units, if there are any.
     pub hidden: Option<Units>,
+    /// The hidden layers above, from the bottom up, of a deep machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Units>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// Whether hidden units are coupled with each other.
@@ -38,10 +41,10 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// Of a machine of these units, with couplings within the visible and within the hidden ones where that is said.
+    /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where that is said.
     pub fn new(
         visible: Units,
-        hidden: Option<Units>,
+        (hidden, above): (Option<Units>, Vec<Units>),
         [couples_visible, couples_hidden]: [bool; 2],
         parameters: usize,
         image: Option<(usize, usize)>,
@@ -53,6 +56,7 @@ impl MachineConfig {
             model,
             visible,
             hidden,
+            above,
             couples_visible,
             couples_hidden,
             parameters,
@@ -87,7 +91,7 @@ impl MachineConfig {
             return Err(Error::file(path, "format", expected, found));
         }
         let is_empty = |units: &Units| units.width() == 0;
-        if is_empty(&config.visible) || config.hidden.as_ref().is_some_and(is_empty) {
+        if is_empty(&config.visible) || config.hidden.iter().chain(&config.above).any(is_empty) {
             let expected = "at least one unit in every layer";
             return Err(Error::file(path, "visible and hidden", expected, "a layer of size 0"));
         }
@@ -122,7 +126,11 @@ impl MachineConfig {
         let couplings = of(self.couples_visible, v)
             .saturating_add(of(self.couples_hidden, h))
             .saturating_add(v.saturating_mul(h));
-        let beside = v.saturating_add(h).saturating_mul(MOST_CHAINS);
+        let hidden: Vec<u64> = self.hidden.iter().chain(&self.above).map(width).collect();
+        let deep = hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
+        let couplings = deep.fold(couplings, u64::saturating_add);
+        let units = hidden.into_iter().fold(v, u64::saturating_add);
+        let beside = units.saturating_mul(MOST_CHAINS);
         let least = couplings.saturating_mul(4);
         let most = couplings.saturating_mul(16).saturating_add(beside.saturating_mul(4));
         (least, most.saturating_add(1 << 20))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::sampling::{Clamped, Kernel};
+use crate::units::{States, Support};
 use crate::{Error, Phase, Result, Rng};
 
 /// How much of the last means is kept in each iteration where units that are coupled with each other move together: they would
@@ -53,59 +54,115 @@ impl Posterior {
             let expected = format!("at least one of at most {width} columns");
             return Err(Error::invalid("cases", expected, format!("{rows} of {observed}")));
         }
-        let cases = cases.detach();
-        let none = Tensor::zeros((rows, width), cases.dtype(), cases.device())?;
-        // All columns; those of the data are put back.
-        let with_data = |all: &Tensor| -> Result<Tensor> {
-            let hidden = all.narrow(1, observed, width - observed)?;
-            Ok(Tensor::cat(&[&cases, &hidden], 1)?)
-        };
         match *self {
-            Self::Sampled { sweeps } => {
-                let start = with_data(&machine.rest().sample(&none, rng)?)?;
-                let held = Tensor::cat(
-                    &[&cases.ones_like()?, &none.narrow(1, observed, width - observed)?],
-                    1,
-                )?;
-                let clamped = Clamped::new(&start, &held)?;
-                let mut chains = clamped.init(machine, start, rng)?;
-                clamped.advance(machine, &mut chains, sweeps.max(1), rng)?;
-                Phase::of(machine, &chains.visible)
+            Self::Sampled { sweeps } => sampled(machine, cases, sweeps, rng),
+            Self::MeanField { steps, tolerance } => {
+                Ok(mean_field(machine, cases, steps, tolerance)?.0)
             }
-            _ => self.mean_field(machine, with_data(&machine.rest().mean(&none)?)?, with_data),
+            Self::Summed => Phase::of(machine, cases),
         }
     }
+}
 
-    fn mean_field(
-        &self,
-        machine: &dyn Boltzmann,
-        mut rest: Tensor,
-        with_data: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<Phase> {
-        let (steps, tolerance) = match *self {
-            Self::MeanField { steps, tolerance } => (steps.max(1), tolerance),
-            _ => (1, 0.0),
-        };
-        let mut last_inputs = machine.last_inputs(&rest)?.detach();
-        for _ in 0..steps {
-            let last = machine.last().mean(&last_inputs)?;
-            let mut inputs = machine.rest_inputs(&last)?;
-            let within = machine.inputs_within(&rest)?;
-            let is_damped = within.is_some();
-            if let Some(within) = within {
-                inputs = (inputs + within)?;
-            }
-            let mut new = with_data(&machine.rest().mean(&inputs)?.detach())?;
-            if is_damped {
-                new = ((&rest * DAMPING)? + (new * (1.0 - DAMPING))?)?;
-            }
-            let change = to_host(&(&new - &rest)?.abs()?.mean_all()?)?.to_scalar::<f64>()?;
-            rest = new;
-            last_inputs = machine.last_inputs(&rest)?.detach();
-            if change <= tolerance {
-                break;
+/// `x` `(rows, rest)` with `cases` `(rows, observed)` in its first columns.
+fn with_data(cases: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let observed = cases.dim(1)?;
+    Ok(Tensor::cat(&[cases, &x.narrow(1, observed, x.dim(1)? - observed)?], 1)?)
+}
+
+/// What the rest is told where nothing says anything, `(rows, rest)`.
+fn no_inputs(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
+    let shape = (cases.dim(0)?, machine.rest().units().width());
+    Ok(Tensor::zeros(shape, cases.dtype(), cases.device())?)
+}
+
+/// Hidden units of the rest after so many sweeps with the observed ones held.
+fn sampled(machine: &dyn Boltzmann, cases: &Tensor, sweeps: usize, rng: &mut Rng) -> Result<Phase> {
+    let (cases, none) = (cases.detach(), no_inputs(machine, cases)?);
+    let start = with_data(&cases, &machine.rest().sample(&none, rng)?)?;
+    let clamped = Clamped::new(&start, &with_data(&cases.ones_like()?, &none)?)?;
+    let mut chains = clamped.init(machine, start, rng)?;
+    clamped.advance(machine, &mut chains, sweeps.max(1), rng)?;
+    Phase::of(machine, &chains.visible)
+}
+
+/// The means of the hidden units of the rest given `cases` `(rows, observed)`, after at most `steps` iterations, or when the mean change
+/// of a mean is at most `tolerance`; and how many iterations that were. They begin where units are that nobody tells anything.
+///
+/// # Errors
+///
+/// When the cases do not fit the machine.
+pub fn mean_field(
+    machine: &dyn Boltzmann,
+    cases: &Tensor,
+    steps: usize,
+    tolerance: f64,
+) -> Result<(Phase, usize)> {
+    let (cases, none) = (cases.detach(), no_inputs(machine, cases)?);
+    let mut rest = with_data(&cases, &machine.rest().mean(&none)?.detach())?;
+    let mut last_inputs = machine.last_inputs(&rest)?.detach();
+    let mut taken = 0;
+    while taken < steps.max(1) {
+        taken += 1;
+        let last = machine.last().mean(&last_inputs)?;
+        let mut inputs = machine.rest_inputs(&last)?;
+        let within = machine.inputs_within(&rest)?;
+        let is_damped = within.is_some();
+        if let Some(within) = within {
+            inputs = (inputs + within)?;
+        }
+        let mut new = with_data(&cases, &machine.rest().mean(&inputs)?.detach())?;
+        if is_damped {
+            new = ((&rest * DAMPING)? + (new * (1.0 - DAMPING))?)?;
+        }
+        let change = to_host(&(&new - &rest)?.abs()?.mean_all()?)?.to_scalar::<f64>()?;
+        rest = new;
+        last_inputs = machine.last_inputs(&rest)?.detach();
+        if change <= tolerance {
+            break;
+        }
+    }
+    Ok((Phase { visible: rest, hidden_inputs: last_inputs, log_weights: None }, taken))
+}
+
+/// Lower bounds of log Σ exp(−E) over all hidden units, one for each row of `phase`, nats: ⟨−E⟩ + H under independent hidden units with these
+/// means, of which those of the last colour are what the others cause. The first `observed` columns of the rest are data.
+///
+/// # Errors
+///
+/// For hidden units of the rest of other kinds than two values or one of several states.
+pub fn lower_bounds(machine: &dyn Boltzmann, phase: &Phase, observed: usize) -> Result<Vec<f64>> {
+    let free_energy = machine.free_energy_given(&phase.visible, &phase.hidden_inputs)?;
+    let free_energy = to_host(&free_energy.detach())?.to_vec1::<f64>()?;
+    let means = to_host(&phase.visible)?.to_vec2::<f64>()?;
+    let support = machine.rest().discrete().map(|discrete| discrete.support());
+    let support = support.ok_or_else(|| no_entropy(machine))?;
+    let of = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    let mut bounds = Vec::with_capacity(means.len());
+    for (row, free_energy) in means.iter().zip(free_energy) {
+        let mut entropy = 0.0;
+        for Support { columns, states } in &support {
+            let hidden = columns.start.max(observed)..columns.end.max(observed);
+            match states {
+                States::Values(values) => {
+                    let &[(low, _), (high, _)] = &values[..] else {
+                        return Err(no_entropy(machine));
+                    };
+                    for mean in &row[hidden] {
+                        let p = ((mean - low) / (high - low)).clamp(0.0, 1.0);
+                        entropy += of(p) + of(1.0 - p);
+                    }
+                }
+                States::OneOf(_) => entropy += row[hidden].iter().map(|p| of(*p)).sum::<f64>(),
+                States::Draws(_) => return Err(no_entropy(machine)),
             }
         }
-        Ok(Phase { visible: rest, hidden_inputs: last_inputs, log_weights: None })
+        bounds.push(entropy - free_energy);
     }
+    Ok(bounds)
+}
+
+fn no_entropy(machine: &dyn Boltzmann) -> Error {
+    let expected = "hidden units of two values, or of one of several states";
+    Error::invalid("mean field", expected, machine.rest().units().to_string())
 }

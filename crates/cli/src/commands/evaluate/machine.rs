@@ -318,14 +318,7 @@ pub fn exact_log_partition(
 /// The way from independent units with the averages of the cases `near`, and of the hidden units given them.
 pub fn path(machine: &LearnedMachine, near: &Tensor, seen: &Posterior) -> Result<AnnealingPath> {
     let machine = machine.learner.machine();
-    let rest = machine.rest().units().width();
-    Ok(match &seen.means {
-        // Coupled hidden units belong to the rest.
-        Some(means) if rest > near.dim(1)? => {
-            AnnealingPath::from_cases(machine, &Tensor::cat(&[near, means], 1)?)?
-        }
-        _ => AnnealingPath::from_cases(machine, near)?,
-    })
+    Ok(AnnealingPath::from_cases(machine, seen.rest.as_ref().unwrap_or(near))?)
 }
 
 /// What is found of log Z from one side or both: kept from earlier, or estimated now. Nothing where it was counted.

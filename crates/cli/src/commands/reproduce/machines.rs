@@ -493,6 +493,7 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         hidden: hidden.map(|size| Units::Bernoulli { size }),
         couples_visible,
         edges: None,
+        above: Vec::new(),
         couples_hidden: false,
     };
     let machines = [

@@ -117,9 +117,11 @@ impl LearnedSampling<'_> {
         };
         let (mut start, mut held) = (begun, mask);
         if hidden_columns > 0 {
-            let layer = machine.learner.machine().layers()[1].0;
-            let none = Tensor::zeros((self.count, hidden_columns), DType::F32, &Device::Cpu)?;
-            start = Tensor::cat(&[start, layer.sample(&none, rng)?], 1)?;
+            let rest = machine.learner.machine().rest();
+            let none = Tensor::zeros((self.count, rest.units().width()), DType::F32, &Device::Cpu)?;
+            let drawn = rest.sample(&none, rng)?.narrow(1, visible.dim(1)?, hidden_columns)?;
+            let none = drawn.zeros_like()?;
+            start = Tensor::cat(&[start, drawn], 1)?;
             held = Tensor::cat(&[held, none], 1)?;
         }
         let (samples, frames) = self.walk(machine, start, &held, rng)?;

@@ -9,7 +9,7 @@ use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::Tensor;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, HiddenUnits, MachineRecipe};
+use candle_dbn::recipe::{AUTO, HiddenLayers, MachineRecipe};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
@@ -102,6 +102,8 @@ pub struct MachineTraining<'a> {
     /// Whether log p(v) is found in the end.
     pub evaluation: bool,
     pub is_dry: bool,
+    /// Whether it is to be a deep machine: no couplings within layers.
+    pub is_deep: bool,
     /// The time between two copies on disk.
     pub interval: Duration,
 }
@@ -185,13 +187,17 @@ impl ResolvedMachine {
         if let Some(kind) = args.visible {
             recipe.visible = kind.to_owned();
         }
-        match args.hidden {
-            [] => {}
-            [units] => recipe.hidden = Some(HiddenUnits(units.parse().map_err(Usage::of)?)),
-            _ => {
-                let error = anyhow!("--hidden: expected one layer of a Boltzmann machine");
-                return Err(Usage::of(error));
+        if !args.hidden.is_empty() {
+            let layers = args.hidden.iter().map(|units| units.parse().map_err(Usage::of));
+            recipe.hidden = HiddenLayers::new(layers.collect::<Result<_>>()?);
+        }
+        if args.is_deep {
+            let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
+            if layers < 2 {
+                let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
+                return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
             }
+            recipe.couplings = Within::None.to_string();
         }
         if let Some(within) = args.within {
             recipe.couplings = within.to_string();
@@ -200,7 +206,10 @@ impl ResolvedMachine {
             Usage::of(anyhow!("couplings = {:?}: {expected}", recipe.couplings))
         })?;
         let settings = [recipe.settings(), args.settings.to_vec()].concat();
-        let learning = settings_of(&settings, recipe.seed, recipe.hidden.is_some())?;
+        let learning = {
+            let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
+            settings_of(&settings, recipe.seed, layers)?
+        };
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
@@ -214,7 +223,8 @@ impl ResolvedMachine {
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::configurations(&train, &visible, &source)?;
-        let hidden = recipe.hidden.clone().map(|HiddenUnits(units)| units);
+        let mut layers = recipe.hidden.iter().flat_map(HiddenLayers::units);
+        let (hidden, above) = (layers.next(), layers.collect());
         let edges = match &within {
             Within::Edges(graph) => Some(edges_of(graph)?),
             _ => None,
@@ -225,6 +235,7 @@ impl ResolvedMachine {
             edges,
             couples_hidden: hidden.is_some() && matches!(within, Within::Hidden | Within::Lateral),
             hidden,
+            above,
         };
         recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, shape, learning, cases, held_out, image })
@@ -421,13 +432,17 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
 }
 
 /// The usual settings, and what the user changes of them.
-fn settings_of(settings: &[String], seed: u64, has_hidden: bool) -> Result<Learning> {
+fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<Learning> {
     let mut learning = Learning {
-        negative: if has_hidden { Negative::Persistent } else { Negative::PseudoLikelihood },
+        negative: match hidden_layers {
+            0 => Negative::PseudoLikelihood,
+            _ => Negative::Persistent,
+        },
+        centre: hidden_layers > 1,
         seed,
         ..Learning::default()
     };
-    let mut is_mean_field = false;
+    let mut is_mean_field = hidden_layers > 1;
     for setting in settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));

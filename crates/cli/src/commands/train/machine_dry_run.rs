@@ -45,10 +45,8 @@ pub fn run(
     let took =
         Duration::try_from_secs_f64(took * (batches * epochs) as f64).unwrap_or(Duration::MAX);
     let shape = learner.shape();
-    let units = match &shape.hidden {
-        Some(hidden) => format!("{} → {hidden}", shape.visible),
-        None => shape.visible.to_string(),
-    };
+    let layers = shape.layers().into_iter().map(|units| units.to_string());
+    let units = layers.collect::<Vec<_>>().join(" → ");
     let row = vec![units, count(parameters), count(epochs), count(batches), duration(took)];
     let header = ["units", "parameters", "epochs", "mini-batches", "about"];
     output::line(output::table(&header, vec![row]))?;

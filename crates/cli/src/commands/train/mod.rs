@@ -77,7 +77,8 @@ pub struct Train {
     pub unsupervised: bool,
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
     /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
-    /// epochs, batch_size, sweeps, chains, learning_rate, momentum and l2 of --set; or hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
+    /// epochs, batch_size, sweeps, chains, learning_rate, momentum and l2 of --set; dbm, a deep one of several hidden
+    /// layers, by the same keys; or hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
@@ -126,6 +127,7 @@ pub struct Train {
 pub enum Kind {
     Dbn,
     Bm,
+    Dbm,
     Hopfield,
 }
 
@@ -133,7 +135,7 @@ pub enum Kind {
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     match kind(args) {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
-        Kind::Bm => learn_machine(args, bars, quiet),
+        Kind::Bm | Kind::Dbm => learn_machine(args, bars, quiet),
         Kind::Hopfield => store(args),
     }
 }
@@ -179,6 +181,7 @@ fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> 
         pictures: !args.no_pictures,
         evaluation: !args.no_evaluation,
         is_dry: args.dry_run,
+        is_deep: args.model == Kind::Dbm,
         interval: interval(args)?,
     };
     boltzmann::run(&machine, bars, quiet)
