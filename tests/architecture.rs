@@ -475,7 +475,7 @@ fn bars_belong_to_the_bars_of_the_program() {
 /// Where the tree of files is shown.
 const INTERNALS: &str = "docs/guide/src/internals.md";
 /// The crates in the order of the tree.
-const SHOWN: [&str; 5] = ["rbm-core", "data", "dbn", "cli", "loopback-hub"];
+const SHOWN: [&str; 6] = ["rbm-core", "data", "boltzmann", "dbn", "cli", "loopback-hub"];
 
 /// The first sentence of a file's documentation, as plain text.
 fn first_sentence(text: &str) -> String {

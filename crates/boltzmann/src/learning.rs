@@ -35,6 +35,8 @@ pub use crate::shape::Shape;
 const MOST_COUNTED: u64 = 1 << 16;
 /// Cases that are looked at after every epoch.
 const MEASURED: usize = 1000;
+/// The standard deviation of first weights of a machine that is not deep.
+const SMALL: f64 = 0.01;
 const MODEL: &str = "boltzmann";
 /// What stands before the names of what a training remembers.
 const MEMORY: &str = "memory";
@@ -179,7 +181,12 @@ impl Learner {
                     &Device::Cpu,
                     &mut rng,
                 )?;
-                weights.set(&(normal * 0.01)?)?;
+                let scale = match shape.above.is_empty() {
+                    true => SMALL,
+                    // Upper layers that begin near zero are told next to nothing, and stay there for long.
+                    false => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
+                };
+                weights.set(&(normal * scale)?)?;
             }
         }
         Self::with(shape, learning, machine, rng, Cursor::default())

@@ -30,6 +30,8 @@ use crate::output::Usage;
 use crate::progress::Progress;
 use crate::{interrupt, output, progress};
 
+/// The usual learning rate of a deep machine, by the centred gradient.
+const DEEP_RATE: f64 = 0.2;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
@@ -439,6 +441,11 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
             _ => Negative::Persistent,
         },
         centre: hidden_layers > 1,
+        learning_rate: if hidden_layers > 1 {
+            DEEP_RATE
+        } else {
+            Learning::default().learning_rate
+        },
         seed,
         ..Learning::default()
     };
