@@ -52,6 +52,15 @@ impl SigmoidLayer {
         ops::product(from, &self.weights)
     }
 
+    /// E[x | from], `(rows, width)`.
+    ///
+    /// # Errors
+    ///
+    /// For rows of another width.
+    pub fn mean(&self, from: &Tensor) -> Result<Tensor> {
+        ops::bernoulli_mean(&self.inputs(from)?.detach(), &self.bias.as_detached_tensor())
+    }
+
     /// x drawn from p(x | from), `(rows, width)`.
     ///
     /// # Errors

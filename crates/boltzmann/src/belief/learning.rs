@@ -85,7 +85,7 @@ pub struct BeliefLearning {
 
 impl BeliefLearning {
     /// The usual settings: one guess and dreams for wake-sleep; five guesses, and recognition that learns awake and asleep, reweighted. 100
-    /// epochs of Adam at 0.001.
+    /// epochs of Adam at 0.003.
     pub fn of(method: Method) -> Self {
         let (samples, recognition) = match method {
             Method::WakeSleep => (1, RecognitionPhase::Asleep),
@@ -98,7 +98,7 @@ impl BeliefLearning {
             optimiser: Ascending::Adam,
             epochs: 100,
             batch_size: 50,
-            learning_rate: 0.001,
+            learning_rate: 0.003,
             momentum: 0.0,
             seed: 0,
         }
@@ -144,7 +144,8 @@ impl BeliefLearning {
         let Self { samples, epochs, batch_size, learning_rate, momentum, .. } = *self;
         if [samples, epochs, batch_size].contains(&0) {
             let expected = "samples, epochs and cases of at least 1";
-            return Err(Error::invalid("learning", expected, format!("{self:?}")));
+            let found = format!("{samples}, {epochs} and {batch_size}");
+            return Err(Error::invalid("learning", expected, found));
         }
         let is_rate = learning_rate > 0.0 && learning_rate.is_finite();
         if !(is_rate && (0.0..1.0).contains(&momentum)) {
