@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use candle_boltzmann::belief::learning::BeliefLearner;
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
@@ -153,63 +153,4 @@ impl ImportanceWeighted {
 pub fn refuse(options: &[(&str, bool)], dir: &Path) -> Result<()> {
     let why = format!("has no meaning for the belief net {}", dir.display());
     output::refuse(options, &why)
-}
-
-/// The usual settings with what the user changes of them.
-pub mod settings {
-    use candle_boltzmann::belief::learning::{Ascending, BeliefLearning, Method, RecognitionPhase};
-
-    use super::{Result, anyhow};
-    use crate::output::Usage;
-
-    const KEYS: &str =
-        "method, samples, recognition, optimiser, epochs, batch_size, learning_rate and momentum";
-
-    /// Of `key=value`.
-    pub fn of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
-        let pairs =
-            || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
-        let wrong =
-            |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
-        let mut method = Method::Reweighted;
-        for (text, (key, value)) in pairs() {
-            if key == "method" {
-                method = match value {
-                    "reweighted" => Method::Reweighted,
-                    "wake-sleep" => Method::WakeSleep,
-                    _ => return Err(wrong(text, "reweighted or wake-sleep")),
-                };
-            }
-        }
-        let mut learning = BeliefLearning { seed, ..BeliefLearning::of(method) };
-        for (text, (key, value)) in pairs() {
-            let count = || value.parse::<usize>().map_err(|_| wrong(text, "a whole number"));
-            let number = || value.parse::<f64>().map_err(|_| wrong(text, "a number"));
-            match key {
-                "method" => {}
-                "samples" => learning.samples = count()?,
-                "epochs" => learning.epochs = count()?,
-                "batch_size" => learning.batch_size = count()?,
-                "learning_rate" => learning.learning_rate = number()?,
-                "momentum" => learning.momentum = number()?,
-                "recognition" => {
-                    learning.recognition = match value {
-                        "asleep" => RecognitionPhase::Asleep,
-                        "awake" => RecognitionPhase::Awake,
-                        "both" => RecognitionPhase::Both,
-                        _ => return Err(wrong(text, "asleep, awake or both")),
-                    }
-                }
-                "optimiser" => {
-                    learning.optimiser = match value {
-                        "adam" => Ascending::Adam,
-                        "momentum" => Ascending::Momentum,
-                        _ => return Err(wrong(text, "adam or momentum")),
-                    }
-                }
-                _ => return Err(wrong(text, &format!("one of the keys {KEYS} of a belief net"))),
-            }
-        }
-        Ok(learning)
-    }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning};
+use candle_boltzmann::belief::learning::{
+    Ascending, BeliefLearner, BeliefLearning, Method, RecognitionPhase,
+};
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
 use candle_dbn::store::run::RECIPE;
@@ -20,6 +22,9 @@ use crate::output::Usage;
 use crate::progress::Progress;
 use crate::{machines, output};
 
+/// The keys of `--set`.
+const KEYS: &str =
+    "method, samples, recognition, optimiser, epochs, batch_size, learning_rate and momentum";
 /// Samples in the picture.
 const PICTURED: usize = 100;
 
@@ -118,7 +123,7 @@ impl ResolvedBelief {
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
         let settings = [recipe.settings(), args.settings.to_vec()].concat();
-        let learning = beliefs::settings::of(&settings, recipe.seed)?;
+        let learning = settings_of(&settings, recipe.seed)?;
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
@@ -134,4 +139,51 @@ impl ResolvedBelief {
         recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, learning, cases, image })
     }
+}
+
+/// The usual settings, and what the user changes of them.
+fn settings_of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
+    let pairs = || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
+    let wrong =
+        |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
+    let mut method = Method::Reweighted;
+    for (text, (key, value)) in pairs() {
+        if key == "method" {
+            method = match value {
+                "reweighted" => Method::Reweighted,
+                "wake-sleep" => Method::WakeSleep,
+                _ => return Err(wrong(text, "reweighted or wake-sleep")),
+            };
+        }
+    }
+    let mut learning = BeliefLearning { seed, ..BeliefLearning::of(method) };
+    for (text, (key, value)) in pairs() {
+        let count = || value.parse::<usize>().map_err(|_| wrong(text, "a whole number"));
+        let number = || value.parse::<f64>().map_err(|_| wrong(text, "a number"));
+        match key {
+            "method" => {}
+            "samples" => learning.samples = count()?,
+            "epochs" => learning.epochs = count()?,
+            "batch_size" => learning.batch_size = count()?,
+            "learning_rate" => learning.learning_rate = number()?,
+            "momentum" => learning.momentum = number()?,
+            "recognition" => {
+                learning.recognition = match value {
+                    "asleep" => RecognitionPhase::Asleep,
+                    "awake" => RecognitionPhase::Awake,
+                    "both" => RecognitionPhase::Both,
+                    _ => return Err(wrong(text, "asleep, awake or both")),
+                }
+            }
+            "optimiser" => {
+                learning.optimiser = match value {
+                    "adam" => Ascending::Adam,
+                    "momentum" => Ascending::Momentum,
+                    _ => return Err(wrong(text, "adam or momentum")),
+                }
+            }
+            _ => return Err(wrong(text, &format!("one of the keys {KEYS} of a belief net"))),
+        }
+    }
+    Ok(learning)
 }
