@@ -16,4 +16,7 @@ mod guide {
 
     #[doc = include_str!("../docs/guide/src/machines.md")]
     struct Machines;
+
+    #[doc = include_str!("../docs/guide/src/belief-nets.md")]
+    struct BeliefNets;
 }

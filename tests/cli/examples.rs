@@ -3,7 +3,7 @@
 use crate::common::{Place, SplitMix, answer, idx, npy};
 
 /// The README and the guide's pages with commands in them.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     include_str!("../../README.md"),
     include_str!("../../docs/guide/src/cli.md"),
     include_str!("../../docs/guide/src/data.md"),
@@ -12,6 +12,7 @@ const PAGES: [&str; 8] = [
     include_str!("../../docs/guide/src/labels.md"),
     include_str!("../../docs/guide/src/hub.md"),
     include_str!("../../docs/guide/src/machines.md"),
+    include_str!("../../docs/guide/src/belief-nets.md"),
 ];
 
 /// Lines that are not run, by how they begin, and why.
@@ -180,6 +181,7 @@ fn place() -> Place {
     let field = "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4 .23 5 9.45\n";
     place.write("field.uai", field);
     place.write("field.uai.evid", "1 1 0\n");
+    place.write("examples/uai/house.uai", include_str!("../../examples/uai/house.uai"));
     place.write(
         "bm.toml",
         "model = \"bm\"\nhidden = 4\n[data]\nlimit = 60\n[learning]\nepochs = 2\n",
@@ -197,7 +199,7 @@ fn quick(line: &str) -> String {
     if has("--resume") {
         return " --no-pictures".into();
     }
-    if has("--model hopfield") || has("--model bm") || has("bm.toml") {
+    if has("--model hopfield") || has("--model bm") || has("--model belief") || has("bm.toml") {
         return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.

@@ -4,6 +4,7 @@
 mod alignments;
 mod anneal;
 mod bad_input;
+mod beliefs;
 mod bench;
 mod codes;
 mod commands;

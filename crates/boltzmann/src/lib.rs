@@ -3,6 +3,7 @@
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
 
+pub mod belief;
 mod graph;
 
 pub mod exact;

@@ -10,7 +10,7 @@ use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::recipe::DataRecipe;
-use candle_dbn::store::MACHINE;
+use candle_dbn::store::{BELIEF, MACHINE};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
@@ -126,6 +126,11 @@ pub fn graph(text: &str) -> Result<Graph> {
         let shape = image.map(|(height, width)| [height, width]);
         return Ok(Graph { shape, ..network.graph() });
     }
+    if Path::new(text).join(BELIEF).is_file() {
+        bail!(
+            "{text}: a belief net, which dbn evaluate and sample take: expected a machine of units that are coupled in pairs"
+        );
+    }
     if Path::new(text).is_file() {
         return Ok(Graph::read(text)?);
     }
@@ -186,7 +191,7 @@ pub fn find_model(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    let holds_model = [candle_dbn::store::WEIGHTS, MACHINE, MEMORY]
+    let holds_model = [candle_dbn::store::WEIGHTS, MACHINE, BELIEF, MEMORY]
         .iter()
         .any(|name| folder.join(name).is_file());
     if holds_model || Run::open(folder).is_ok() {
@@ -209,6 +214,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
             "evaluate, sample, score, embed, inspect, anneal and infer",
         ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
+        (BELIEF, "a belief net", "evaluate and sample"),
     ] {
         ensure!(
             !dir.join(file).is_file(),

@@ -123,6 +123,24 @@ impl LearnedMachine {
         options: &DataOptions,
         cases: Option<Cases>,
     ) -> Result<MachineCases> {
+        let own = self.recipe.as_ref().map(|recipe| &recipe.data);
+        MachineCases::of(&self.dir, own, self.visible(), (data, options, cases))
+    }
+
+    /// Exactly which data these cases of its own are.
+    pub fn variant(&self, cases: &MachineCases) -> Option<DataVariant> {
+        Some(cases.variant(&self.recipe.as_ref()?.data))
+    }
+}
+
+impl MachineCases {
+    /// The cases that the user means, for the visible `units` of the machine in the folder `dir`: of the named data, or of its `own`.
+    pub fn of(
+        dir: &Path,
+        own: Option<&MachineData>,
+        units: &Units,
+        (data, options, cases): (Option<&str>, &DataOptions, Option<Cases>),
+    ) -> Result<Self> {
         let (dataset, recipe) = match data {
             Some(source) => (inputs::load_numbers(source, &options.read)?, None),
             None => {
@@ -130,19 +148,18 @@ impl LearnedMachine {
                     options.read == ReadOptions::default(),
                     "--scale, --labels and the like: expected with data that are named; the run's own are read as its recipe says"
                 );
-                let name = self.dir.display();
+                let name = dir.display();
                 ensure!(
-                    inputs::work_dir(&self.dir) == self.dir,
+                    inputs::work_dir(dir) == dir,
                     "a model of the Hub comes without data: name the data"
                 );
-                let recipe = self.recipe.as_ref().with_context(|| {
+                let MachineData(own) = own.cloned().with_context(|| {
                     format!("{name}: expected a {RECIPE}, which says what it learned from, found none: name the data")
                 })?;
-                let MachineData(own) = recipe.data.clone();
                 (inputs::load_numbers(&own.source, &own.read)?, Some(own))
             }
         };
-        let source = inputs::source(data, &self.dir);
+        let source = inputs::source(data, dir);
         let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns.clone());
         let read = recipe.as_ref().map_or(&options.read, |own| &own.read);
         let chosen_binarise = read.binarise();
@@ -151,14 +168,14 @@ impl LearnedMachine {
             Some(limit) => part.limited(limit as usize)?,
             None => part,
         };
-        let values = configurations(&part, self.visible(), &source)?;
+        let values = configurations(&part, units, &source)?;
         // Of its own it was said when they were learned.
         if data.is_some()
             && (&values - part.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0
         {
             output::note("values above 0.5 are taken as 1, the others as 0");
         }
-        let binarise = match self.visible() {
+        let binarise = match units {
             Units::Bernoulli { .. } if chosen_binarise == Binarise::None => {
                 Binarise::Threshold(CUT)
             }
@@ -167,26 +184,18 @@ impl LearnedMachine {
         let rows = part.cases.numbers().into_iter().map(|row| before as u32 + row).collect();
         let examples = part;
         let part = cases;
-        Ok(MachineCases { values, examples, rows, part, source, image, columns, scale, binarise })
+        Ok(Self { values, examples, rows, part, source, image, columns, scale, binarise })
     }
-
-    /// Exactly which data these cases of its own are.
-    pub fn variant(&self, cases: &MachineCases) -> Option<DataVariant> {
-        let MachineData(data) = self.recipe.clone()?.without_paths().data;
-        Some(cases.variant(data.source))
-    }
-}
-
-impl MachineCases {
     /// `held-out`, `train` and so on.
     pub fn part_name(&self) -> String {
         let name = self.part.to_possible_value().map(|value| value.get_name().to_owned());
         name.unwrap_or_default()
     }
 
-    fn variant(&self, data: String) -> DataVariant {
+    /// Exactly which data they are, of a machine's `own`.
+    pub fn variant(&self, own: &MachineData) -> DataVariant {
         DataVariant {
-            data,
+            data: own.clone().without_paths().0.source,
             part: self.part_name(),
             cases: self.examples.len(),
             scale: Some(self.scale),

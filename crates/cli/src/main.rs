@@ -13,6 +13,8 @@ mod inputs;
 mod log_partition;
 mod machines;
 
+mod beliefs;
+
 mod commands;
 
 use std::io::Write;

@@ -244,6 +244,7 @@ fn describe(metrics: &EpochMetrics) -> Vec<Described> {
         say(2, machine.pseudo_log_likelihood.map(|pl| format!("pseudo-LL {pl:.2}")));
         say(4, Some(format!("free energy {:.2}", machine.mean_free_energy)));
     }
+    say(1, metrics.importance_weighted.map(|bound| format!("log p(v) at least {bound:.2}")));
     let r_hat = metrics.mixing.as_ref().and_then(|mixing| mixing.r_hat);
     say(3, r_hat.map(|r_hat| format!("R\u{302} {r_hat:.2}")));
     say(7, metrics.update_ratio.map(|ratio| format!("ΔW/W {ratio:.0e}")));

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::compare_machine;
-use crate::{machines, output};
+use crate::{beliefs, machines, output};
 
 /// Compare trainings: where their recipes differ, what came of them, and their learning curves in one picture
 #[derive(Debug, clap::Args)]
@@ -85,6 +85,7 @@ pub fn run(args: &Compare) -> Result<()> {
     let (mut recipes, mut results, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
     for dir in &args.runs {
         let run = Run::open(dir)?;
+        beliefs::check_is_none(dir)?;
         let recipe = match machines::is_learned(dir) {
             true => serde_json::to_value(MachineRecipe::read(dir.join(RECIPE))?)?,
             false => serde_json::to_value(run.recipe()?)?,

@@ -9,7 +9,7 @@ use candle_dbn::store::run::RUNS;
 use indicatif::{DecimalBytes, MultiProgress};
 
 use crate::machines::{self, LearnedMachine};
-use crate::{output, progress};
+use crate::{beliefs, output, progress};
 
 /// Fetch a network from the Hub
 #[derive(Debug, clap::Args)]
@@ -118,6 +118,7 @@ pub fn push(args: &Push, bars: &MultiProgress) -> Result<()> {
         )?;
         LearnedMachine::open(&args.run)?.check_config()?;
     }
+    beliefs::check_is_none(&args.run)?;
     let bundle = match &args.layers {
         Some(layers) => ModelBundle::of_first_layers(&args.run, &reference, layers.end)?,
         None => ModelBundle::of(&args.run, &reference)?,

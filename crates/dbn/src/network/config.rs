@@ -16,10 +16,12 @@ pub const CONFIG: &str = "config.json";
 pub const WEIGHTS: &str = "model.safetensors";
 /// The file of a Boltzmann machine in its run's folder.
 pub const MACHINE: &str = "machine.safetensors";
-/// The file of weights in the folder `dir`: of a network, or of a Boltzmann machine where that lies there.
+/// The file of a belief net and its recognition in its run's folder.
+pub const BELIEF: &str = "belief.safetensors";
+/// The file of weights in the folder `dir`: of a network, or of a machine or a belief net where that lies there.
 pub(crate) fn weights_in(dir: &Path) -> PathBuf {
-    let machine = dir.join(MACHINE);
-    if machine.is_file() { machine } else { dir.join(WEIGHTS) }
+    let others = [MACHINE, BELIEF].map(|name| dir.join(name));
+    others.into_iter().find(|path| path.is_file()).unwrap_or_else(|| dir.join(WEIGHTS))
 }
 
 /// What [`Config::format`] says.

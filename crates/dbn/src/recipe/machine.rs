@@ -185,16 +185,29 @@ impl MachineRecipe {
 
     /// The settings of learning as `--set` has them, `key=value`.
     pub fn settings(&self) -> Vec<String> {
-        let text = |value: &toml::Value| match value {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        self.learning.iter().map(|(key, value)| format!("{key}={}", text(value))).collect()
+        settings_of(&self.learning)
     }
 
     /// The recipe without paths of this machine.
     pub fn without_paths(mut self) -> Self {
-        let data = &mut self.data.0;
+        self.data = self.data.without_paths();
+        self
+    }
+}
+
+/// The keys of a table `[learning]` as `--set` has them, `key=value`.
+pub(super) fn settings_of(learning: &toml::Table) -> Vec<String> {
+    let text = |value: &toml::Value| match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    learning.iter().map(|(key, value)| format!("{key}={}", text(value))).collect()
+}
+
+impl MachineData {
+    /// The data without paths of this machine.
+    pub fn without_paths(mut self) -> Self {
+        let data = &mut self.0;
         let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
         if !is_named(&data.source) {
             data.source = name(Path::new(&data.source)).display().to_string();

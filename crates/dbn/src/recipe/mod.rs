@@ -1,5 +1,6 @@
 //! A [`Recipe`]: everything that decides what a training does, as a TOML file with every default written out.
 
+mod belief;
 mod check;
 mod data;
 mod finetuning;
@@ -18,6 +19,7 @@ use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
 use serde::{Deserialize, Serialize};
 
+pub use self::belief::{BeliefKind, BeliefRecipe};
 pub use self::data::{AUTO, DataRecipe};
 pub use self::finetuning::{
     Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,

@@ -18,6 +18,7 @@ use crate::network::config::weights_in;
 
 /// The file in a run's folder.
 pub const RESULTS: &str = "results.json";
+const OVER_CASES: &str = "standard error of the mean over cases";
 
 /// Everything that was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -234,6 +235,21 @@ impl MeasurementSet {
         Self { kind: MeasurementKind::Evaluation, dataset, numbers, verdict: None, seed }
     }
 
+    /// What the importance weights of `samples` guesses a case say of log p(v): the mean over cases and its standard error.
+    pub fn of_importance_weights(
+        (mean, error): (f64, f64),
+        samples: usize,
+        dataset: DataVariant,
+        seed: u64,
+    ) -> Self {
+        let name = format!("lower bound on log p(v), {samples} importance-weighted samples");
+        let numbers = vec![
+            Measurement::new(&name, mean, None, Unit::NatsPerCase),
+            Measurement::new(OVER_CASES, error, None, Unit::Nats),
+        ];
+        Self { kind: MeasurementKind::Likelihood, dataset, numbers, verdict: None, seed }
+    }
+
     /// What an estimation of the likelihood says. Its errors are those of log Z; the last number is how far cases differ.
     pub fn of_likelihood(found: &Likelihood, dataset: DataVariant, seed: u64) -> Self {
         let what = if found.bound.is_some() { "lower bound on log p(v)" } else { "log p(v)" };
@@ -252,12 +268,7 @@ impl MeasurementSet {
                 Some(Measurement::new(&name, value.log_likelihood, error, Unit::NatsPerCase))
             })
             .collect();
-        numbers.push(Measurement::new(
-            "standard error of the mean over cases",
-            found.error_over_cases,
-            None,
-            Unit::Nats,
-        ));
+        numbers.push(Measurement::new(OVER_CASES, found.error_over_cases, None, Unit::Nats));
         let verdict = Some(found.verdict);
         Self { kind: MeasurementKind::Likelihood, dataset, numbers, verdict, seed }
     }

@@ -199,6 +199,9 @@ pub struct EpochMetrics {
     /// What a machine looks like that is not restricted.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineReport>,
+    /// The mean over training cases of an importance-weighted estimate of log p(v) of a belief net, nats; in expectation a lower bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub importance_weighted: Option<f64>,
     /// What is wrong with a layer that has learned, in its last epoch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -35,7 +35,7 @@ pub struct LikelihoodOptions {
     /// Come from the other side too: tempering, Bennett's ratio, annealing backwards from equilibrium samples
     #[arg(long, requires = "likelihood")]
     pub both: bool,
-    /// Sampled up-passes of each case behind the bound of a stack [default: 10]
+    /// Sampled up-passes of each case behind the bound of a stack [default: 10], or of a belief net [default: 1000]
     #[arg(long, value_name = "N", requires = "likelihood", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub passes: Option<u32>,
     /// Estimate even where the exact value is within reach

@@ -1,5 +1,6 @@
 //! `dbn evaluate`
 
+mod belief;
 pub mod likelihood;
 pub mod machine;
 pub mod subject;
@@ -14,9 +15,11 @@ use rbm_core::estimate::monitor::Report;
 use rbm_core::estimate::pseudo_likelihood_stride;
 use rbm_core::rows;
 
+use self::belief::BeliefEvaluation;
 use self::likelihood::{LikelihoodOptions, LikelihoodPlan};
 use self::machine::MachineEvaluation;
 use self::subject::Subject;
+use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::{machines, output, progress};
 
@@ -70,6 +73,9 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     if machines::is_meant(&args.run) {
         return of_machine(args, bars);
     }
+    if beliefs::is_learned(&args.run) {
+        return of_belief(args, bars);
+    }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
     let plan = args.likelihood.likelihood.then(|| LikelihoodPlan::of(&args.likelihood, args.seed));
     let has_data = args.data.is_some() || args.cases.is_some() || Run::open(&args.run).is_ok();
@@ -94,6 +100,26 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         Some(plan) => likelihood::run(&subject, plan, bars).with_context(|| source.clone()),
         None => of_errors(&subject, bars),
     }
+}
+
+/// Measures a belief net.
+fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
+    let of_networks =
+        [("--report", args.report.is_some()), ("--recognise", args.recognise != Inference::Means)];
+    beliefs::refuse(&of_networks, &args.run)?;
+    let Evaluate { data, data_options, cases, likelihood, seed, json, .. } = args;
+    belief::run(
+        &BeliefEvaluation {
+            belief: LearnedBelief::open(&args.run)?,
+            data: data.as_deref(),
+            data_options,
+            cases: *cases,
+            likelihood,
+            seed: *seed,
+            is_json: *json,
+        },
+        bars,
+    )
 }
 
 /// Measures a Boltzmann machine.

@@ -31,7 +31,7 @@ pub struct MachineExperiment {
     pub what: &'static str,
     pub theirs: &'static str,
     pub takes: &'static str,
-    run: fn(&mut Looking) -> Result<MachineResult>,
+    pub run: fn(&mut Looking) -> Result<MachineResult>,
 }
 
 /// All of them.
@@ -74,30 +74,32 @@ pub const KNOWN: &[MachineExperiment] = &[
 ];
 
 /// What a reproduction works with.
-struct Looking {
-    seed: u64,
+pub struct Looking {
+    pub seed: u64,
+    /// The data that the user names.
+    pub data: Option<String>,
     bar: ProgressBar,
 }
 
 /// What it comes to.
-struct MachineResult {
-    header: &'static [&'static str],
-    rows: Vec<Row>,
-    panels: Vec<Plot>,
+pub struct MachineResult {
+    pub header: &'static [&'static str],
+    pub rows: Vec<Row>,
+    pub panels: Vec<Plot>,
     /// What the table amounts to.
-    verdict: String,
+    pub verdict: String,
 }
 
 /// One number beside the known one.
 #[derive(Debug, Serialize)]
-struct Row {
-    what: String,
-    ours: f64,
+pub struct Row {
+    pub what: String,
+    pub ours: f64,
     /// Its standard error, where it has one.
-    error: Option<f64>,
-    known: f64,
+    pub error: Option<f64>,
+    pub known: f64,
     /// Anything else that the table shows.
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -114,7 +116,7 @@ struct ReproducedMachine<'a> {
 /// Runs one, prints its table, and leaves the table and the chart in a folder.
 pub fn run(
     known: &MachineExperiment,
-    seed: u64,
+    (seed, data): (u64, Option<&str>),
     out: Option<&Path>,
     is_json: bool,
     bars: &MultiProgress,
@@ -123,7 +125,8 @@ pub fn run(
     let dir = out.map_or_else(folder, Path::to_path_buf);
     std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
     let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
-    let mut looking = Looking { seed, bar: progress::bar(bars, 100) };
+    let mut looking =
+        Looking { seed, data: data.map(str::to_owned), bar: progress::bar(bars, 100) };
     let found = (known.run)(&mut looking);
     looking.bar.finish_and_clear();
     let found = found?;
@@ -172,10 +175,15 @@ fn short(number: f64) -> String {
 }
 
 impl Looking {
-    /// Shows how much is done; an error where it shall stop.
-    fn at(&self, done: usize, of: usize) -> Result<()> {
+    /// Shows how much is done.
+    pub fn show(&self, done: usize, of: usize) {
         self.bar.set_length(of as u64);
         self.bar.set_position(done as u64);
+    }
+
+    /// Shows how much is done; an error where it shall stop.
+    pub fn at(&self, done: usize, of: usize) -> Result<()> {
+        self.show(done, of);
         match interrupt::is_asked() {
             true => Err(Stopped("nothing was written".to_owned()).into()),
             false => Ok(()),

@@ -3,6 +3,7 @@
 //! Where sizes and rates are searched for, the search goes on where it was: its trials lie in a file, and what proves best learns from
 //! all cases.
 
+mod beliefs;
 mod experiments;
 mod machines;
 
@@ -23,7 +24,7 @@ use rbm_core::state::write_whole;
 use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
-use self::machines::RESULT;
+use self::machines::{MachineExperiment, RESULT};
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
@@ -125,8 +126,9 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         output::line(output::texts(&header, all.into_iter().map(row).collect()))?;
         return Ok(());
     };
-    if let Some(known) = machines::KNOWN.iter().find(|known| known.name == name) {
-        return machines::run(known, args.seed, args.out.as_deref(), args.json, bars);
+    if let Some(known) = given().find(|known| known.name == name) {
+        let asked = (args.seed, args.data.as_deref());
+        return machines::run(known, asked, args.out.as_deref(), args.json, bars);
     }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let names: Vec<_> = listed().iter().map(|e| e.name).collect();
@@ -187,6 +189,11 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     Ok(())
 }
 
+/// What does not train a network by a recipe.
+fn given() -> impl Iterator<Item = &'static MachineExperiment> {
+    machines::KNOWN.iter().chain(beliefs::KNOWN)
+}
+
 /// All there is: what is learned, then machines that are given.
 fn listed() -> Vec<Listed> {
     let learned = EXPERIMENTS.iter().map(|e| Listed {
@@ -195,7 +202,7 @@ fn listed() -> Vec<Listed> {
         theirs: e.theirs,
         takes: e.takes,
     });
-    let given = machines::KNOWN.iter().map(|e| Listed {
+    let given = given().map(|e| Listed {
         name: e.name,
         measured: e.what,
         theirs: e.theirs,

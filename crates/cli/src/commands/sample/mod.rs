@@ -1,5 +1,6 @@
 //! `dbn sample`
 
+mod belief;
 mod learned;
 mod machine;
 mod mask;
@@ -25,7 +26,7 @@ use self::machine::{MachineOptions, MachineSampling};
 use self::mask::{DataLayer, Keep};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
-use crate::{machines, output, progress, tables};
+use crate::{beliefs, machines, output, progress, tables};
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
@@ -153,6 +154,9 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     {
         return sample_learned(args, bars, &mut rng);
     }
+    if beliefs::is_learned(&args.run) {
+        return sample_belief(args, &mut rng);
+    }
     if machines::is_meant(&args.run) {
         return sample_machine(args, bars, &mut rng);
     }
@@ -193,6 +197,24 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         bars,
     };
     sampling.run(rng)?.into_iter().try_for_each(|path| output::line(path.display().to_string()))
+}
+
+/// Samples of a belief net.
+fn sample_belief(args: &Sample, rng: &mut Rng) -> Result<()> {
+    let of_others = [
+        ("--from", args.from.is_some()),
+        ("--clamp", args.clamp.is_some()),
+        ("--label", !args.label.is_empty()),
+        ("--animate", args.animate.is_some()),
+        ("--tempered", args.tempered),
+        ("--sweeps", args.sweeps.is_some()),
+        ("--temperature, --burn-in, --ordered and --json", args.machine.is_given()),
+        ("--fasta", args.fasta),
+    ];
+    beliefs::refuse(&of_others, &args.run)?;
+    let count = args.count.unwrap_or(MANY) as usize;
+    let written = belief::run(&args.run, &folder(args)?, count, args.binary, rng)?;
+    written.into_iter().try_for_each(|path| output::line(path.display().to_string()))
 }
 
 /// Averages of a machine by name or in a file.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::Graph;
@@ -14,13 +14,12 @@ use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
-use candle_dbn::viz::{Mark, Series, learning as learning_curves};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
-use rbm_core::learning::train::{Command, EpochMetrics, StageStart, Step};
 use rbm_core::state::write_whole;
-use rbm_core::{Checkpoint, Error, Observer, Posterior, Rng};
+use rbm_core::{Error, Posterior, Rng};
 
+use super::machine_run::{self, MachineRun};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
@@ -162,7 +161,10 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     };
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
-    learn(&mut learner, &cases, &dir, args.interval, Progress::new(bars, quiet))?;
+    let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epoch() };
+    let progress = Progress::new(bars, quiet);
+    learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
+    learner.save(&path)?;
     let spinner = progress::spinner(bars, "log-likelihood and pictures");
     if args.pictures {
         pictures(&learner, &dir, image)?;
@@ -328,82 +330,6 @@ fn edges_of(graph: &str) -> Result<Vec<[u32; 2]>> {
     Ok(edges)
 }
 
-/// Runs the epochs that are left.
-fn learn(
-    learner: &mut Learner,
-    cases: &Tensor,
-    dir: &Path,
-    interval: Duration,
-    progress: Progress,
-) -> Result<()> {
-    let (path, metrics) = (dir.join(MACHINE), dir.join("metrics.jsonl"));
-    // Lines of epochs that were not kept are taken back.
-    let kept: String = match std::fs::read_to_string(&metrics) {
-        Ok(text) => text.lines().take(learner.epoch()).flat_map(|line| [line, "\n"]).collect(),
-        Err(_) => String::new(),
-    };
-    let mut watcher = MachineWatcher {
-        progress,
-        interval,
-        machine: &path,
-        metrics: &metrics,
-        written: kept.into_bytes(),
-        last: Instant::now(),
-    };
-    let _caught = interrupt::catch()?;
-    let ended = learner.fit(cases, &mut watcher);
-    watcher.progress.finish();
-    if ended?.is_break() {
-        let goes_on = format!("the same command with --out {} goes on from here", dir.display());
-        return Err(Stopped(goes_on).into());
-    }
-    write_whole(&metrics, &watcher.written)?;
-    Ok(learner.save(&path)?)
-}
-
-/// Shows how far it is, and keeps what goes on.
-struct MachineWatcher<'a> {
-    progress: Progress,
-    interval: Duration,
-    machine: &'a Path,
-    metrics: &'a Path,
-    written: Vec<u8>,
-    last: Instant,
-}
-
-impl Observer for MachineWatcher<'_> {
-    fn stage(&mut self, start: &StageStart) -> rbm_core::Result<()> {
-        self.progress.stage(start);
-        Ok(())
-    }
-
-    fn step(&mut self, step: &Step) -> rbm_core::Result<Command> {
-        self.progress.step(step);
-        Ok(if interrupt::is_asked() {
-            Command::Stop
-        } else if self.last.elapsed() >= self.interval {
-            Command::Checkpoint
-        } else {
-            Command::Continue
-        })
-    }
-
-    fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {
-        self.progress.epoch(metrics);
-        serde_json::to_writer(&mut self.written, metrics)
-            .map_err(|e| Error::io(self.metrics, e.into()))?;
-        self.written.push(b'\n');
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> rbm_core::Result<()> {
-        write_whole(self.metrics, &self.written)?;
-        checkpoint.save(self.machine)?;
-        self.last = Instant::now();
-        Ok(())
-    }
-}
-
 fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Result<()> {
     let samples =
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
@@ -417,20 +343,11 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
         10,
         Contrast::Unit,
     )?;
-    let text = std::fs::read_to_string(dir.join("metrics.jsonl"))?;
-    let curve = |key: &str| -> Vec<(f64, f64)> {
-        let lines =
-            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.filter_map(|line| Some((line["epoch"].as_f64()?, line[key].as_f64()?))).collect()
-    };
     let panels = [
-        ("pseudo-log-likelihood (nats a case)", curve("pseudo_log_likelihood")),
-        ("mean free energy of the cases (nats)", curve("mean_free_energy")),
+        ("pseudo-log-likelihood (nats a case)", "pseudo_log_likelihood"),
+        ("mean free energy of the cases (nats)", "mean_free_energy"),
     ];
-    let panels = panels.into_iter().filter(|(_, points)| !points.is_empty());
-    let panels =
-        panels.map(|(y, points)| (y.to_owned(), vec![Series::new("", Mark::Line, points)]));
-    Ok(learning_curves(dir.join("learning.png"), panels.collect())?)
+    machine_run::curves(dir, &panels)
 }
 
 /// The usual settings, and what the user changes of them.

@@ -24,6 +24,7 @@ pub const TRAIN: &str = "Examples:
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
   dbn train --recipe bm.toml                      one by its recipe, which says model = \"bm\" (dbn train leaves one in each run)
+  dbn train digits --model belief --hidden 60,30  a sigmoid belief net, by reweighted wake-sleep
   dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits
   dbn train --resume runs/mnist                   go on where it was stopped
 The keys that people change most (dbn recipe NAME explains all of them; layers.0 is the lowest layer, layers.* are all):

@@ -1,18 +1,20 @@
 //! `dbn train`
 
+mod belief;
 mod boltzmann;
 mod dry_run;
 mod finish;
 mod help;
 mod hopfield;
 mod machine_dry_run;
+mod machine_run;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, MachineRecipe};
+use candle_dbn::recipe::{AUTO, BeliefRecipe, MachineRecipe};
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{
     Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
@@ -77,8 +79,10 @@ pub struct Train {
     pub unsupervised: bool,
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
     /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
-    /// epochs, batch_size, sweeps, chains, learning_rate, momentum and l2 of --set; dbm, a deep one of several hidden
-    /// layers, by the same keys; or hopfield, which stores the cases as patterns of −1 and 1 (dbn recall finds them again)
+    /// epochs, batch_size, sweeps, chains, learning_rate, momentum and l2 of --set; dbm, a deep one of several hidden layers, by the same
+    /// keys; belief, a sigmoid belief net with its recognition, by the keys method (reweighted, wake-sleep), samples, recognition
+    /// (asleep, awake, both), optimiser (adam, momentum), epochs, batch_size, learning_rate and momentum; or hopfield, which stores the
+    /// cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
     pub model: Kind,
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
@@ -128,6 +132,7 @@ pub enum Kind {
     Dbn,
     Bm,
     Dbm,
+    Belief,
     Hopfield,
 }
 
@@ -135,7 +140,7 @@ pub enum Kind {
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
     match kind(args) {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
-        Kind::Bm | Kind::Dbm => learn_machine(args, bars, quiet),
+        kind @ (Kind::Bm | Kind::Dbm | Kind::Belief) => learn_machine(args, kind, bars, quiet),
         Kind::Hopfield => store(args),
     }
 }
@@ -144,11 +149,21 @@ pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
 fn kind(args: &Train) -> Kind {
     let is_machine = args.recipe.as_deref().is_some_and(is_of_machine)
         || args.resume.as_deref().is_some_and(machines::is_begun);
-    if args.model == Kind::Dbn && is_machine { Kind::Bm } else { args.model }
+    match args.model {
+        Kind::Dbn if written(args).is_some_and(BeliefRecipe::is_in) => Kind::Belief,
+        Kind::Dbn if is_machine => Kind::Bm,
+        model => model,
+    }
 }
 
-/// Trains one Boltzmann machine.
-fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
+/// The file of the recipe that the user means, where it is one.
+fn written(args: &Train) -> Option<PathBuf> {
+    let of_run = args.resume.as_ref().map(|dir| dir.join(RECIPE));
+    of_run.or_else(|| args.recipe.as_ref().filter(|name| is_file(name)).map(PathBuf::from))
+}
+
+/// Trains one Boltzmann machine, or a belief net.
+fn learn_machine(args: &Train, kind: Kind, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let without_meaning = [
         ("--standardise", args.standardise),
         ("--no-standardise", args.no_standardise),
@@ -157,13 +172,14 @@ fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> 
         ("--no-monitor", args.no_monitor),
         ("--tf32", args.tf32),
     ];
-    output::refuse(&without_meaning, "has no meaning for a Boltzmann machine")?;
+    output::refuse(&without_meaning, "has no meaning for a Boltzmann machine or a belief net")?;
     ensure!(
         ["auto", "cpu"].contains(&args.place.device.as_str()),
-        "--device {}: expected auto or cpu, where Boltzmann machines learn",
+        "--device {}: expected auto or cpu, where Boltzmann machines and belief nets learn",
         args.place.device
     );
     let recipe = match (&args.resume, &args.recipe) {
+        _ if kind == Kind::Belief => MachineRecipe::default(),
         (Some(dir), _) => MachineRecipe::read(dir.join(RECIPE)).map_err(Usage::of)?,
         (None, Some(name)) => machine_in_file(name)?,
         (None, None) => MachineRecipe::default(),
@@ -184,7 +200,10 @@ fn learn_machine(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> 
         is_deep: args.model == Kind::Dbm,
         interval: interval(args)?,
     };
-    boltzmann::run(&machine, bars, quiet)
+    match kind {
+        Kind::Belief => belief::run(&machine, written(args).as_deref(), bars, quiet),
+        _ => boltzmann::run(&machine, bars, quiet),
+    }
 }
 
 /// Stores the cases in a Hopfield network.

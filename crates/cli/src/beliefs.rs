@@ -1,0 +1,156 @@
+//! Belief nets that commands work with: what a run has learned, and what it says of cases.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use candle_boltzmann::belief::learning::BeliefLearner;
+use candle_core::Tensor;
+use candle_dbn::recipe::BeliefRecipe;
+use candle_dbn::store::BELIEF;
+use candle_dbn::store::results::{MeasurementSet, Results};
+use candle_dbn::store::run::RECIPE;
+use candle_dbn::viz::images::{self, Contrast, shape_of};
+use indicatif::MultiProgress;
+use rbm_core::stats::mean_and_error;
+use rbm_core::{Rng, Units};
+
+use crate::inputs::{Cases, DataOptions};
+use crate::interrupt::{self, Stopped};
+use crate::machines::MachineCases;
+use crate::{output, progress};
+
+/// Guesses a case behind log p(v), unless the user says so.
+pub const SAMPLES: usize = 1000;
+/// The most samples in a picture.
+const PICTURED: usize = 400;
+
+/// Whether a belief net that has learned lies in the folder.
+pub fn is_learned(dir: &Path) -> bool {
+    dir.join(BELIEF).is_file()
+}
+
+/// Errors where the folder holds a belief net.
+pub fn check_is_none(dir: &Path) -> Result<()> {
+    ensure!(
+        !is_learned(dir),
+        "{}: holds a belief net, which dbn evaluate and sample take: expected a network or a Boltzmann machine",
+        dir.display()
+    );
+    Ok(())
+}
+
+/// A belief net that has learned, in its folder.
+pub struct LearnedBelief {
+    pub dir: PathBuf,
+    pub learner: BeliefLearner,
+    pub recipe: BeliefRecipe,
+}
+
+/// What importance weights say of log p(v).
+#[derive(Debug, serde::Serialize)]
+pub struct ImportanceWeighted {
+    /// The mean over cases of log of the mean weight, nats; in expectation a lower bound on that of log p(v).
+    pub lower_bound: f64,
+    /// Its standard error over cases.
+    pub error_over_cases: f64,
+    pub samples: usize,
+    pub cases: usize,
+}
+
+impl LearnedBelief {
+    /// What lies in the folder `dir`.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let recipe = BeliefRecipe::read(dir.join(RECIPE))?;
+        Ok(Self { dir: dir.to_owned(), learner: BeliefLearner::load(dir.join(BELIEF))?, recipe })
+    }
+
+    /// The cases that the user means: of the named data, or of those that it learned from.
+    pub fn cases(
+        &self,
+        data: Option<&str>,
+        options: &DataOptions,
+        cases: Option<Cases>,
+    ) -> Result<MachineCases> {
+        let units = Units::bernoulli(self.learner.machine().net.widths()[0]);
+        MachineCases::of(&self.dir, Some(&self.recipe.data), &units, (data, options, cases))
+    }
+
+    /// log p(v) of `cases`, from below; kept in the run's folder where they are its own.
+    pub fn likelihood(
+        &self,
+        cases: &MachineCases,
+        is_own: bool,
+        samples: usize,
+        seed: u64,
+        bars: &MultiProgress,
+    ) -> Result<ImportanceWeighted> {
+        let count = cases.values.dim(0)?;
+        let bar = progress::bar(bars, (count * samples) as u64);
+        let _caught = interrupt::catch()?;
+        let machine = self.learner.machine();
+        let found =
+            machine.importance_weighted(&cases.values, samples, &mut Rng::new(seed), |done| {
+                bar.set_position(done as u64);
+                !interrupt::is_asked()
+            });
+        bar.finish_and_clear();
+        if interrupt::is_asked() {
+            let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
+            return Err(Stopped(how.into()).into());
+        }
+        let (mean, error) = mean_and_error(&found?);
+        if is_own {
+            let on = cases.variant(&self.recipe.data);
+            let measured = MeasurementSet::of_importance_weights((mean, error), samples, on, seed);
+            if let Err(error) = Results::record(&self.dir, measured) {
+                tracing::warn!(%error, "the numbers are not kept");
+            }
+        }
+        Ok(ImportanceWeighted { lower_bound: mean, error_over_cases: error, samples, cases: count })
+    }
+
+    /// `count` samples from the top down: means of the observed units, or their states where these are `drawn`; `(count, observed)`.
+    pub fn samples(&self, count: usize, drawn: bool, rng: &mut Rng) -> Result<Tensor> {
+        let net = &self.learner.machine().net;
+        let all = net.sample(count, rng)?;
+        Ok(if drawn { all[0].clone() } else { net.layers[0].mean(&all[1])? })
+    }
+
+    /// A picture of `samples` `(count, observed)`.
+    pub fn picture(
+        &self,
+        path: &Path,
+        samples: &Tensor,
+        image: Option<(usize, usize)>,
+    ) -> Result<()> {
+        let (count, width) = samples.dims2()?;
+        let some = samples.narrow(0, 0, count.min(PICTURED))?;
+        let grey = images::grey(&Units::bernoulli(width), &some)?;
+        let columns = (grey.dim(0)? as f64).sqrt().ceil() as usize;
+        Ok(images::write_grid(path, &grey, &[], shape_of(width, image), columns, Contrast::Unit)?)
+    }
+
+    /// Height and width of its pictures, where its data are at hand and say so.
+    pub fn image(&self) -> Option<(usize, usize)> {
+        self.cases(None, &DataOptions::default(), Some(Cases::Train)).ok()?.image
+    }
+}
+
+impl ImportanceWeighted {
+    /// One line, with the name of the cases.
+    pub fn print(&self, part: &str) -> Result<()> {
+        output::line(format!(
+            "{part} log p(v) at least {:.4} ± {:.4} nats a case ({} importance-weighted samples of each of {} cases; one-sided)",
+            self.lower_bound,
+            self.error_over_cases,
+            self.samples,
+            output::grouped(self.cases as u64)
+        ))
+    }
+}
+
+/// Errors where anything of a belief net was asked for that it has not.
+pub fn refuse(options: &[(&str, bool)], dir: &Path) -> Result<()> {
+    let why = format!("has no meaning for the belief net {}", dir.display());
+    output::refuse(options, &why)
+}

@@ -1,0 +1,189 @@
+//! `dbn train --model belief`: a sigmoid belief net with its recognition, by wake-sleep or reweighted wake-sleep.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use candle_boltzmann::belief::learning::{
+    Ascending, BeliefLearner, BeliefLearning, Method, RecognitionPhase,
+};
+use candle_core::Tensor;
+use candle_dbn::recipe::BeliefRecipe;
+use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::{BELIEF, MACHINE, WEIGHTS};
+use indicatif::MultiProgress;
+use rbm_core::state::write_whole;
+use rbm_core::{Error, Rng, Units};
+
+use super::boltzmann::MachineTraining;
+use super::machine_run::{self, MachineRun};
+use crate::beliefs::{self, LearnedBelief};
+use crate::inputs::{self, Cases, DataOptions};
+use crate::output::Usage;
+use crate::progress::Progress;
+use crate::{machines, output};
+
+/// The keys of `--set`.
+const KEYS: &str =
+    "method, samples, recognition, optimiser, epochs, batch_size, learning_rate and momentum";
+/// Samples in the picture.
+const PICTURED: usize = 100;
+
+/// What is learned, looked up.
+struct ResolvedBelief {
+    recipe: BeliefRecipe,
+    learning: BeliefLearning,
+    /// The cases that are learned from.
+    cases: Tensor,
+    image: Option<(usize, usize)>,
+}
+
+/// Learns, or goes on where the same command was stopped. `written` is the file of a recipe.
+pub fn run(
+    args: &MachineTraining,
+    written: Option<&Path>,
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<()> {
+    let of_others = [
+        ("--visible", args.visible.is_some()),
+        ("--couplings", args.within.is_some()),
+        ("--dry-run", args.is_dry),
+    ];
+    output::refuse(&of_others, "has no meaning for a belief net")?;
+    let ResolvedBelief { recipe, learning, cases, image } = ResolvedBelief::of(args, written)?;
+    let source = &recipe.data.0.source;
+    let dir = args.out.map_or_else(|| inputs::free_folder("belief", source), Path::to_owned);
+    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
+    let path = dir.join(BELIEF);
+    let mut learner = match path.exists() {
+        true => {
+            let found = BeliefLearner::load(&path)?;
+            let widths = found.machine().net.widths();
+            ensure!(
+                widths[1..] == recipe.hidden[..] && found.learning() == &learning,
+                "{}: holds a belief net of other layers or settings: choose another --out",
+                dir.display()
+            );
+            output::note(format!("goes on after epoch {}", found.epoch()));
+            found
+        }
+        false => {
+            // One that was killed before its first copy on disk begins anew.
+            let has_recipe = dir.join(RECIPE).exists() && !BeliefRecipe::is_in(dir.join(RECIPE));
+            ensure!(
+                ![WEIGHTS, MACHINE].iter().any(|name| dir.join(name).exists()) && !has_recipe,
+                "{}: holds another run: choose another --out",
+                dir.display()
+            );
+            BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?
+        }
+    };
+    write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
+    output::line(format!("run {}", dir.display()))?;
+    let learning = MachineRun { dir: &dir, file: BELIEF, epochs: learner.epoch() };
+    let progress = Progress::new(bars, quiet);
+    learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
+    learner.save(&path)?;
+    let belief = LearnedBelief { dir, learner, recipe };
+    let seed = belief.recipe.seed;
+    if args.pictures {
+        let samples = belief.samples(PICTURED, false, &mut Rng::new(seed))?;
+        belief.picture(&belief.dir.join("samples.png"), &samples, image)?;
+        let panels = [("log p(v), from below (nats a case)", "importance_weighted")];
+        machine_run::curves(&belief.dir, &panels)?;
+    }
+    if !args.evaluation {
+        return output::line("done, without a look at held-out cases");
+    }
+    let held_out = belief.cases(None, &DataOptions::default(), None)?;
+    let found = belief.likelihood(&held_out, true, beliefs::SAMPLES, seed, bars)?;
+    found.print(&held_out.part_name())
+}
+
+impl ResolvedBelief {
+    fn of(args: &MachineTraining, written: Option<&Path>) -> Result<Self> {
+        let mut recipe = match written {
+            Some(path) => BeliefRecipe::read(path).map_err(Usage::of)?,
+            None => BeliefRecipe::default(),
+        };
+        let data = &mut recipe.data.0;
+        if let Some(source) = args.data {
+            data.source = source.to_owned();
+        }
+        data.read = inputs::typed(&args.data_options.read)?.or(&data.read);
+        data.limit = args.data_options.limit.map(|limit| limit as usize).or(data.limit);
+        recipe.seed = args.seed.unwrap_or(recipe.seed);
+        if !args.hidden.is_empty() {
+            let width = |text: &String| match text.parse::<Units>() {
+                Ok(Units::Bernoulli { size }) => Ok(size),
+                _ => Err(Usage::of(anyhow!(
+                    "--hidden {text}: expected numbers of Bernoulli units, as in 200,200"
+                ))),
+            };
+            recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
+        }
+        let settings = [recipe.settings(), args.settings.to_vec()].concat();
+        let learning = settings_of(&settings, recipe.seed)?;
+        recipe.set_learning(&learning)?;
+        let source = recipe.data.0.source.clone();
+        let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
+        let image = dataset.image;
+        let own = Some(recipe.data.0.clone());
+        let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
+        let units = Units::bernoulli(train.width());
+        let cases = machines::configurations(&train, &units, &source).context("a belief net")?;
+        let moved = (&cases - train.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        if moved > 0.0 {
+            output::note("values above 0.5 are taken as 1, the others as 0");
+        }
+        recipe.data.0.source = inputs::absolute(&source)?;
+        Ok(Self { recipe, learning, cases, image })
+    }
+}
+
+/// The usual settings, and what the user changes of them.
+fn settings_of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
+    let pairs = || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
+    let wrong =
+        |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
+    let mut method = Method::Reweighted;
+    for (text, (key, value)) in pairs() {
+        if key == "method" {
+            method = match value {
+                "reweighted" => Method::Reweighted,
+                "wake-sleep" => Method::WakeSleep,
+                _ => return Err(wrong(text, "reweighted or wake-sleep")),
+            };
+        }
+    }
+    let mut learning = BeliefLearning { seed, ..BeliefLearning::of(method) };
+    for (text, (key, value)) in pairs() {
+        let count = || value.parse::<usize>().map_err(|_| wrong(text, "a whole number"));
+        let number = || value.parse::<f64>().map_err(|_| wrong(text, "a number"));
+        match key {
+            "method" => {}
+            "samples" => learning.samples = count()?,
+            "epochs" => learning.epochs = count()?,
+            "batch_size" => learning.batch_size = count()?,
+            "learning_rate" => learning.learning_rate = number()?,
+            "momentum" => learning.momentum = number()?,
+            "recognition" => {
+                learning.recognition = match value {
+                    "asleep" => RecognitionPhase::Asleep,
+                    "awake" => RecognitionPhase::Awake,
+                    "both" => RecognitionPhase::Both,
+                    _ => return Err(wrong(text, "asleep, awake or both")),
+                }
+            }
+            "optimiser" => {
+                learning.optimiser = match value {
+                    "adam" => Ascending::Adam,
+                    "momentum" => Ascending::Momentum,
+                    _ => return Err(wrong(text, "adam or momentum")),
+                }
+            }
+            _ => return Err(wrong(text, &format!("one of the keys {KEYS} of a belief net"))),
+        }
+    }
+    Ok(learning)
+}

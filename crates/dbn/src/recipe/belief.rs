@@ -1,0 +1,118 @@
+//! The recipe of a Helmholtz machine: its data, its layers, and how it learns.
+
+use std::path::Path;
+
+use rbm_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::machine::{MachineData, settings_of};
+use super::text::{parsed, read};
+
+/// What a recipe is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BeliefKind {
+    /// A belief net with its recognition.
+    #[default]
+    #[serde(rename = "belief")]
+    Belief,
+}
+
+/// How to train a Helmholtz machine.
+///
+/// ```
+/// use candle_dbn::recipe::BeliefRecipe;
+///
+/// let recipe = BeliefRecipe::parse("model = \"belief\"\nhidden = [20, 10]\n[learning]\nsamples = 5\n")?;
+/// assert_eq!((recipe.hidden.len(), recipe.settings()), (2, vec!["samples=5".to_owned()]));
+/// # Ok::<(), candle_dbn::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeliefRecipe {
+    /// What it is a recipe of.
+    pub model: BeliefKind,
+    /// Where everything random comes from.
+    #[serde(default)]
+    pub seed: u64,
+    /// Units of each hidden layer from below up.
+    #[serde(default = "hidden")]
+    pub hidden: Vec<usize>,
+    /// The data.
+    #[serde(default)]
+    pub data: MachineData,
+    /// How it learns, by the keys of `--set`; the others have their defaults.
+    #[serde(default)]
+    pub learning: toml::Table,
+}
+
+fn hidden() -> Vec<usize> {
+    vec![200, 200]
+}
+
+impl Default for BeliefRecipe {
+    fn default() -> Self {
+        Self {
+            model: BeliefKind::Belief,
+            seed: 0,
+            hidden: hidden(),
+            data: MachineData::default(),
+            learning: toml::Table::new(),
+        }
+    }
+}
+
+impl BeliefRecipe {
+    /// Whether the file `path` says that it is a recipe of this kind.
+    pub fn is_in(path: impl AsRef<Path>) -> bool {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let keys = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+        let mut pairs = keys.filter_map(|line| line.split('#').next()?.split_once('='));
+        pairs.any(|(key, value)| (key.trim(), value.trim()) == ("model", "\"belief\""))
+    }
+
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    ///
+    /// For what is no TOML, and for unknown keys and values; the message names the line.
+    pub fn parse(text: &str) -> Result<Self> {
+        parsed(text)
+    }
+
+    /// Reads the recipe file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, and as [`BeliefRecipe::parse`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        read(path.as_ref(), Self::parse)
+    }
+
+    /// The recipe as TOML.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be written as TOML; none of a recipe's is such.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self)
+            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+    }
+
+    /// Takes every number of `learning`, as plain data, by the keys of `--set`.
+    ///
+    /// # Errors
+    ///
+    /// For what is no table of plain data.
+    pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
+        let mut table = toml::Table::try_from(learning)
+            .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
+        table.remove("seed");
+        self.learning = table;
+        Ok(())
+    }
+
+    /// The settings of learning as `--set` has them, `key=value`.
+    pub fn settings(&self) -> Vec<String> {
+        settings_of(&self.learning)
+    }
+}

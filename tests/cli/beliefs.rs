@@ -1,0 +1,116 @@
+//! Belief nets: explaining away in files, and nets that learn, in every command that takes a run.
+
+use serde_json::Value;
+
+use crate::common::{Place, read_npy};
+
+const FILES: [(&str, &str); 3] = [
+    ("house.uai", include_str!("../../examples/uai/house.uai")),
+    ("alarm.uai", include_str!("../../examples/uai/alarm.uai")),
+    ("examination.uai", include_str!("../../examples/uai/examination.uai")),
+];
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Numbers of Hinton, Osindero and Teh's house, of Pearl's alarm, and of an examination: one cause, and then another one beside it.
+#[test]
+fn one_cause_explains_another_away() {
+    let place = Place::new();
+    FILES.iter().for_each(|(name, text)| place.write(name, text));
+    for (words, known) in [
+        ("house.uai --query C", 4.5399929669e-5),
+        ("house.uai --given C=1 --query A", 0.5),
+        ("house.uai --given C=1,B=1 --query A", 9.0791615e-5),
+        ("alarm.uai --given D=1,E=1 --query A", 0.2841718354),
+        ("alarm.uai --given C=1 --query A", 0.3735512283),
+        ("alarm.uai --given C=1,B=1 --query A", 0.0032684236),
+        ("alarm.uai --given C=1 --query B", 0.2310087020),
+        ("alarm.uai --given C=1,A=1 --query B", 0.0020212336),
+        ("examination.uai --query C", 0.07272),
+        ("examination.uai --given C=1 --query B", 0.4950495050),
+        ("examination.uai --given C=1,A=1 --query B", 0.25),
+        ("examination.uai --given C=1,A=0 --query B", 0.9708737864),
+    ] {
+        let found = json(&place.dbn(&format!("infer {words} --json")).done().out);
+        let p = found["marginals"][0][1][1].as_f64().unwrap();
+        assert!((p - known).abs() < 1e-9, "{words}: {p}, expected {known}");
+    }
+    let joint = json(&place.dbn("infer house.uai --given C=1 --query A,B --json").done().out);
+    for (at, known) in
+        [4.539580774e-5, 0.4999546042, 0.4999546042, 4.539580774e-5].iter().enumerate()
+    {
+        let p = joint["joint"][at][1].as_f64().unwrap();
+        assert!((p - known).abs() < 1e-9, "{at}: {p}");
+    }
+    let said = place.dbn("reproduce house --out house").done();
+    assert!(said.out.contains("P(truck | jump, earthquake)"), "{}", said.out);
+    let rows = place.json("house/reproduced.json");
+    for row in rows["rows"].as_array().unwrap() {
+        let (ours, known) = (row["ours"].as_f64().unwrap(), row["known"].as_f64().unwrap());
+        assert!((ours - known).abs() < 1e-9, "{row}");
+    }
+}
+
+/// A net learns, is sampled and measured, and what was killed goes on to the same bytes.
+#[test]
+fn a_net_learns_and_is_taken_by_commands() {
+    let place = Place::new();
+    let train =
+        "train bars-and-stripes:3 --model belief --hidden 6,3 --set samples=3 --set epochs=30";
+    let said = place.dbn(&format!("{train} --out net")).done();
+    assert!(said.out.contains("one-sided") && said.out.contains("at least"), "{}", said.out);
+    for name in ["samples.png", "learning.png"] {
+        assert_eq!(&place.read(&format!("net/{name}"))[1..4], b"PNG");
+    }
+    let lines = String::from_utf8(place.read("net/metrics.jsonl")).unwrap();
+    let bounds: Vec<f64> =
+        lines.lines().map(|line| json(line)["importance_weighted"].as_f64().unwrap()).collect();
+    assert!(bounds.len() == 30 && bounds[29] < -2.639, "{bounds:?}");
+    let results = place.json("net/results.json");
+    assert_eq!(results["measured"][0]["on"]["data"], "bars-and-stripes:3", "{results}");
+    place.dbn("sample net --count 20 --binary --out drawn").done();
+    let (shape, values) = read_npy(&place.read("drawn/samples.npy"));
+    assert_eq!(shape, [20, 9]);
+    assert!(values.iter().all(|x| [0.0, 1.0].contains(x)));
+    let of = |samples: usize| {
+        let words = format!("evaluate net --likelihood --passes {samples} --json");
+        json(&place.dbn(&words).done().out)["lower_bound"].as_f64().unwrap()
+    };
+    let (few, many) = (of(2), of(5000));
+    assert!(few < many && many < -2.639, "{few} {many}");
+    // By its recipe, and on from the last checkpoint.
+    place.dbn("train --recipe net/recipe.toml --out again").done();
+    assert!(place.read("net/belief.safetensors") == place.read("again/belief.safetensors"));
+    place.dbn("train --resume net").done();
+    assert!(place.read("net/belief.safetensors") == place.read("again/belief.safetensors"));
+}
+
+#[test]
+fn what_a_net_has_not_is_refused_in_a_line() {
+    let place = Place::new();
+    let train = "train bars-and-stripes:3 --model belief --no-pictures --no-evaluation";
+    place.dbn(&format!("{train} --hidden 4 --set epochs=1 --out net")).done();
+    for words in [
+        "score net",
+        "inspect net",
+        "embed net --out h.npy",
+        "infer net",
+        "anneal net",
+        "compare net net",
+    ] {
+        place.dbn(words).failed(&["net", "belief net", "evaluate and sample"]);
+    }
+    place.dbn("evaluate net").failed(&["net", "--likelihood"]);
+    place.dbn("evaluate net --likelihood --both").misused(&["--both", "belief net"]);
+    place.dbn("sample net --clamp digits").misused(&["--clamp", "belief net"]);
+    place
+        .dbn(&format!("{train} --hidden 5 --set epochs=1 --out net"))
+        .failed(&["net", "other layers"]);
+    place.dbn(&format!("{train} --hidden relu:5")).misused(&["relu:5", "Bernoulli"]);
+    place.dbn(&format!("{train} --set steps=2")).misused(&["steps=2", "samples, recognition"]);
+    place.dbn(&format!("{train} --set samples=1")).misused(&["at least 2"]);
+    place.dbn(&format!("{train} --dry-run")).misused(&["--dry-run", "belief net"]);
+    place.dbn("reproduce belief").failed(&["belief", "--data"]);
+}
