@@ -5,6 +5,7 @@
 
 mod graph;
 
+pub mod contacts;
 pub mod exact;
 mod field;
 
@@ -13,6 +14,9 @@ mod files;
 pub mod hopfield;
 pub mod lattice;
 mod shape;
+
+mod correlations;
+mod resampling;
 
 pub mod learning;
 mod likelihood;
@@ -25,6 +29,7 @@ mod posterior;
 mod summary;
 mod uai;
 
+pub use correlations::Correlations;
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement};
@@ -33,6 +38,7 @@ pub use likelihood::LogLikelihood;
 pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
 pub use posterior::{Posterior, Summation};
+pub use resampling::Resampled;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::read_evidence;
 
