@@ -11,6 +11,7 @@ mod field;
 
 mod elimination;
 mod files;
+mod params;
 pub mod hopfield;
 pub mod lattice;
 mod shape;
@@ -37,6 +38,7 @@ pub use graph::Graph;
 pub use likelihood::LogLikelihood;
 pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
+pub use params::letters_of_params;
 pub use posterior::{Posterior, Summation};
 pub use resampling::Resampled;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};

@@ -214,7 +214,7 @@ impl ResolvedMachine {
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
-        let image = dataset.image;
+        let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, &source)?;
         let own = Some(recipe.data.0.clone());
@@ -238,6 +238,8 @@ impl ResolvedMachine {
             hidden,
         };
         recipe.data.0.source = inputs::absolute(&source)?;
+        // What was guessed once stays so.
+        recipe.data.0.read.alphabet = alphabet;
         Ok(Self { recipe, shape, learning, cases, weights, held_out, image })
     }
 }
