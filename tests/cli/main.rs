@@ -9,6 +9,7 @@ mod codes;
 mod commands;
 mod common;
 mod compare;
+mod contacts;
 mod embed;
 mod examples;
 mod hostile;

@@ -137,7 +137,8 @@ impl PottsCouplings {
         weights.par_chunks_mut(width * states).for_each(|rows| {
             for j in 0..sites {
                 let at = |a: usize, b: usize| a * width + j * states + b;
-                let mean = |terms: &mut dyn Iterator<Item = f64>| terms.sum::<f64>() / states as f64;
+                let mean =
+                    |terms: &mut dyn Iterator<Item = f64>| terms.sum::<f64>() / states as f64;
                 let of_rows: Vec<f64> = (0..states)
                     .map(|a| mean(&mut (0..states).map(|b| f64::from(rows[at(a, b)]))))
                     .collect();
@@ -215,7 +216,8 @@ const STEP: f64 = 1e-2;
 /// The pairs of `norms` `(sites, sites)`, corrected and ranked.
 fn corrected(norms: &[f64], sites: usize, separation: usize) -> Vec<Contact> {
     let others = (sites - 1).max(1) as f64;
-    let of_sites: Vec<f64> = norms.chunks(sites).map(|row| row.iter().sum::<f64>() / others).collect();
+    let of_sites: Vec<f64> =
+        norms.chunks(sites).map(|row| row.iter().sum::<f64>() / others).collect();
     let all = of_sites.iter().sum::<f64>() / sites as f64;
     let pairs = (0..sites).flat_map(|i| (i + separation.max(1)..sites).map(move |j| [i, j]));
     let contact = |[i, j]: [usize; 2]| {

@@ -41,7 +41,8 @@ impl Correlations {
             };
             start += count;
             total += weights.iter().map(|&weight| f64::from(weight)).sum::<f64>();
-            let weighted = block.broadcast_mul(&Tensor::from_vec(weights, (count, 1), &Device::Cpu)?)?;
+            let weighted =
+                block.broadcast_mul(&Tensor::from_vec(weights, (count, 1), &Device::Cpu)?)?;
             means = (means + weighted.sum_keepdim(0)?)?;
             products = (products + weighted.t()?.matmul(&block)?)?;
         }

@@ -11,13 +11,14 @@ mod field;
 
 mod elimination;
 mod files;
-mod params;
 pub mod hopfield;
 pub mod lattice;
+mod params;
 mod shape;
 
 mod correlations;
 mod resampling;
+mod settings;
 
 pub mod learning;
 mod likelihood;

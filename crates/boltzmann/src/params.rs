@@ -86,7 +86,8 @@ mod tests {
         for number in 0..8usize {
             let states: Vec<usize> = (0..3).map(|site| number >> site & 1).collect();
             let of = |flip: usize| -> Vec<f64> {
-                let site = |state: usize| (0..2).map(move |a| f64::from(u8::from(a == state ^ flip)));
+                let site =
+                    |state: usize| (0..2).map(move |a| f64::from(u8::from(a == state ^ flip)));
                 states.iter().flat_map(|&state| site(state)).collect()
             };
             assert_eq!(graph.energy(&of(0))?, read.energy(&of(1))?);

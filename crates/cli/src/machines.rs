@@ -102,7 +102,9 @@ impl LearnedMachine {
         })?;
         match self.visible() {
             Units::Potts { states, .. } if *states == known.states() => Ok(known),
-            units => Err(anyhow!("{option}: expected units of {} states, found {units}", known.states())),
+            units => {
+                Err(anyhow!("{option}: expected units of {} states, found {units}", known.states()))
+            }
         }
     }
 
@@ -138,7 +140,8 @@ impl LearnedMachine {
         let (dataset, recipe) = match data {
             Some(source) => {
                 // A short sequence does not say of itself which letters it may have.
-                let known = self.letters("").ok().filter(|_| candle_dbn::data::is_alignment(source));
+                let known =
+                    self.letters("").ok().filter(|_| candle_dbn::data::is_alignment(source));
                 let read = &options.read;
                 let alphabet = read.alphabet.clone().or(known);
                 (inputs::load_numbers(source, &ReadOptions { alphabet, ..read.clone() })?, None)

@@ -145,7 +145,14 @@ pub fn run(args: &Contacts) -> Result<()> {
     }
     if args.json {
         let (min_separation, without_gap) = (args.min_separation, args.without_gap);
-        return output::json(&Found { sites, min_separation, without_gap, pairs, precision, files });
+        return output::json(&Found {
+            sites,
+            min_separation,
+            without_gap,
+            pairs,
+            precision,
+            files,
+        });
     }
     let shown = args.top.map_or(SHOWN, |top| top as usize);
     output::line(screen_table(&pairs[..shown.min(pairs.len())], precision.as_deref()))?;
@@ -164,7 +171,8 @@ impl Subject {
             return Self::of_learned(args);
         }
         if machines::is_meant(run) {
-            let name = run.to_str().with_context(|| format!("{}: expected UTF-8", run.display()))?;
+            let name =
+                run.to_str().with_context(|| format!("{}: expected UTF-8", run.display()))?;
             ensure!(data.is_none(), "DATA: expected of a machine with hidden units");
             let graph = inputs::graph(name)?;
             let letters = match run.is_file() {
@@ -265,7 +273,9 @@ fn known_contacts(path: &Path, sites: usize) -> Result<Vec<[usize; 2]>> {
         let words = line.split([',', ' ', '\t', ';']).filter(|word| !word.is_empty());
         let pair: Vec<Option<usize>> = words.take(2).map(|word| word.parse().ok()).collect();
         let pair = match pair[..] {
-            [Some(i), Some(j)] if i != j && (1..=sites).contains(&i) && (1..=sites).contains(&j) => {
+            [Some(i), Some(j)]
+                if i != j && (1..=sites).contains(&i) && (1..=sites).contains(&j) =>
+            {
                 [i.min(j) - 1, i.max(j) - 1]
             }
             _ => bail!(
@@ -296,9 +306,11 @@ fn write_params(path: &Path, graph: Option<&Graph>, letters: Option<Vec<String>>
 
 fn csv(pairs: &[Pair]) -> String {
     let has_known = pairs.iter().any(|pair| pair.is_known.is_some());
-    let mut text = String::from(if has_known { "i,j,score,norm,known\n" } else { "i,j,score,norm\n" });
+    let mut text =
+        String::from(if has_known { "i,j,score,norm,known\n" } else { "i,j,score,norm\n" });
     for Pair { i, j, score, norm, is_known } in pairs {
-        let known = is_known.map_or_else(String::new, |is_known| format!(",{}", u8::from(is_known)));
+        let known =
+            is_known.map_or_else(String::new, |is_known| format!(",{}", u8::from(is_known)));
         text += &format!("{i},{j},{score},{norm}{known}\n");
     }
     text
@@ -317,7 +329,10 @@ fn screen_table(pairs: &[Pair], precision: Option<&[f64]>) -> String {
             format!("{:.4}", pair.norm),
         ];
         if let (Some(is_known), Some(precision)) = (pair.is_known, precision) {
-            row.extend([if is_known { "yes" } else { "no" }.into(), format!("{:.2}", precision[n])]);
+            row.extend([
+                if is_known { "yes" } else { "no" }.into(),
+                format!("{:.2}", precision[n]),
+            ]);
         }
         row
     });
@@ -327,9 +342,8 @@ fn screen_table(pairs: &[Pair], precision: Option<&[f64]>) -> String {
 /// The map of contacts, what is ranked above the diagonal and what is known below it; and how many of the first are known.
 fn panels(top: &[Contact], known: Option<&[[usize; 2]]>, precision: Option<&[f64]>) -> Vec<Plot> {
     let dot = |[i, j]: [usize; 2]| ((i + 1) as f64, (j + 1) as f64);
-    let (hits, others): (Vec<&Contact>, Vec<&Contact>) = top
-        .iter()
-        .partition(|contact| known.is_some_and(|known| known.contains(&contact.sites)));
+    let (hits, others): (Vec<&Contact>, Vec<&Contact>) =
+        top.iter().partition(|contact| known.is_some_and(|known| known.contains(&contact.sites)));
     let dots = |contacts: &[&Contact]| contacts.iter().map(|contact| dot(contact.sites)).collect();
     let mut series = Vec::new();
     if let Some(known) = known {

@@ -14,6 +14,7 @@ mod import;
 mod infer;
 mod inspect;
 mod manual;
+mod mutants;
 mod recall;
 mod recipe;
 mod reproduce;

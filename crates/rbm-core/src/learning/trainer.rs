@@ -13,8 +13,8 @@ use crate::model::Boltzmann;
 use crate::sampling::Imputation;
 use crate::state::{State, get, with_prefix, without_prefix};
 use crate::{
-    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result, Rng,
-    Rows, Schedule, Stateful, Transform,
+    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result,
+    Rng, Rows, Schedule, Stateful, Transform,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -370,8 +370,9 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         let log_weights = self.source.log_weights(indices)?;
         let rest = machine.rest().units().width();
         // Of a machine that is observed as a whole the data say the same at each step.
-        let is_constant =
-            self.source.is_whole() && machine.last().units().width() == 0 && visible.dim(1)? == rest;
+        let is_constant = self.source.is_whole()
+            && machine.last().units().width() == 0
+            && visible.dim(1)? == rest;
         match (&log_weights, is_constant && trainer.imputation.is_none()) {
             (None, false) => trainer.step(*machine, &visible, rng)?,
             (_, is_constant) => {

@@ -42,8 +42,7 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str =
-    "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2 and target_pearson";
+const KEYS: &str = "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2 and target_pearson";
 
 /// Which units of one layer are coupled with each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -514,7 +513,12 @@ fn settings_of(settings: &[String], seed: u64, has_hidden: bool) -> Result<Learn
             }
             "epochs" => learning.epochs = count()?,
             "batch_size" if value == ALL => learning.batch_size = 0,
-            "batch_size" => learning.batch_size = count().ok().filter(|size| *size > 0).ok_or_else(|| wrong("a whole number from 1, or all"))?,
+            "batch_size" => {
+                learning.batch_size = count()
+                    .ok()
+                    .filter(|size| *size > 0)
+                    .ok_or_else(|| wrong("a whole number from 1, or all"))?
+            }
             "target_pearson" => learning.target_pearson = Some(number()?),
             "sweeps" => learning.sweeps = count()?,
             "chains" => learning.chains = count()?,
