@@ -41,7 +41,7 @@ fn first(found: &Value) -> [usize; 2] {
     [&pair["i"], &pair["j"]].map(|site| site.as_u64().unwrap() as usize)
 }
 
-const TARGET: &str = "train rna.fasta --model bm --set target_pearson=0.9 --set chains=400 --set learning_rate=0.1 \
+const TARGET: &str = "train rna.fasta --model bm --set target_pearson=0.9 --set chains=2000 --set learning_rate=0.1 \
                       --set epochs=400 --no-pictures";
 
 #[test]
