@@ -154,7 +154,7 @@ fn what_does_not_fit_is_refused() {
     }
     place.write("grey.csv", "0,1,2,0,0,0,0,0,0\n1,1,1,0,0,0,0,0,0\n");
     place.dbn("score bm grey.csv").failed(&["grey.csv", "from 0 to 1", "2"]);
-    place.dbn("score bm --scan").misused(&["--scan", "network"]);
+    place.dbn("score bm --scan").failed_in_the_end(&["--scan", "an alignment"]);
     place.dbn("embed bm --layer 2 --out f.npy").failed(&["--layer", "1, top or all"]);
     place.dbn("evaluate bm --recognise gibbs:3").misused(&["--recognise", "network"]);
     place.dbn("evaluate ising:4x4").misused(&["ising:4x4", "--likelihood"]);

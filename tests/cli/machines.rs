@@ -277,9 +277,15 @@ fn known_numbers_are_reproduced() {
     let names: Vec<_> =
         list.as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
     assert!(names.iter().all(|name| table.contains(name)), "{table}");
-    for name in
-        ["bars-and-stripes", "ising", "spin-glass", "hopfield-capacity", "cliques", "bm-bars"]
-    {
+    for name in [
+        "bars-and-stripes",
+        "ising",
+        "spin-glass",
+        "hopfield-capacity",
+        "cliques",
+        "bm-bars",
+        "rf00379",
+    ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
 }

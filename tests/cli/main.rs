@@ -10,6 +10,7 @@ mod codes;
 mod commands;
 mod common;
 mod compare;
+mod contacts;
 mod embed;
 mod examples;
 mod hostile;

@@ -5,30 +5,33 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::negative::NegativePhase;
-use rbm_core::learning::positive::Posterior;
 use rbm_core::learning::schedule::{Curve, Schedule};
 use rbm_core::learning::train::{
     self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
 };
-use rbm_core::learning::trainer::{BatchSource, Fit, Plan, Shuffled};
+use rbm_core::learning::trainer::{BatchSource, Drawn, Fit, Plan, Shuffled, Whole};
 use rbm_core::learning::transform::{Centre, WeightDecay};
-use rbm_core::model::init::moments;
+use rbm_core::model::init::{moments, moments_of_weighted_blocks};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::sampling::{AnnealingPath, Chains, GraphChains};
+use rbm_core::rows::BLOCK;
+use rbm_core::sampling::AnnealingPath;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::units::enumerate;
 use rbm_core::{
-    Batches, Checkpoint, ContrastiveDivergence, Error, Exact, Gibbs, Kernel, ParallelTrajectory,
-    Persistent, PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, TemperedPersistent, Trainer,
-    Units,
+    Batches, Checkpoint, ContrastiveDivergence, Error, Exact, ParallelTrajectory, Persistent,
+    PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, TemperedPersistent, Trainer, Units,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::Graph;
+use crate::correlations::Correlations;
+use crate::resampling::{Resampled, walked};
+pub use crate::settings::{Learning, Negative};
 pub use crate::shape::Shape;
 
 /// The most configurations that are counted one by one.
@@ -37,73 +40,15 @@ const MOST_COUNTED: u64 = 1 << 16;
 const MEASURED: usize = 1000;
 /// The standard deviation of first weights of a machine that is not deep.
 const SMALL: f64 = 0.01;
+/// Epochs between two looks at the target; the most chains that are started anew for it, and their sweeps.
+const CHECKED: usize = 20;
+const RESAMPLED: usize = 2000;
+const RESAMPLED_SWEEPS: usize = 500;
+/// Where the chains of the training are in what it remembers.
+const CHAINS: &str = "negative.rests";
 const MODEL: &str = "boltzmann";
 /// What stands before the names of what a training remembers.
 const MEMORY: &str = "memory";
-
-/// Where the machine's own averages come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Negative {
-    /// Chains that start at the data at every update.
-    Contrastive,
-    /// Chains that go on from update to update (Younes 1989, Tieleman 2008).
-    Persistent,
-    /// Chains at several temperatures that exchange places (Desjardins et al. 2010; Cho, Raiko, Ilin 2010).
-    Tempered,
-    /// Chains that exchange places with those of the machine as it was before (Béreux et al. 2025).
-    Trajectory,
-    /// All configurations, where there are at most 2¹⁶.
-    Exact,
-    /// None: each unit is predicted from all others (Besag 1975). For machines without hidden units; deterministic, and convex.
-    PseudoLikelihood,
-}
-
-/// How to learn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Learning {
-    /// Where the machine's own averages come from.
-    pub negative: Negative,
-    /// How hidden units that are coupled with each other are found, given the data.
-    pub posterior: Posterior,
-    /// Times through the data.
-    pub epochs: usize,
-    /// Cases between updates.
-    pub batch_size: usize,
-    /// Of the first epoch; it falls to a tenth over the training.
-    pub learning_rate: f64,
-    /// The fraction of the last step that is repeated.
-    pub momentum: f64,
-    /// Weight decay.
-    pub l2: f64,
-    /// Whether the gradient is centred.
-    pub centre: bool,
-    /// Sweeps of the chains between updates.
-    pub sweeps: usize,
-    /// Persistent chains.
-    pub chains: usize,
-    /// Seed of everything random.
-    pub seed: u64,
-}
-
-impl Default for Learning {
-    fn default() -> Self {
-        Self {
-            negative: Negative::Persistent,
-            posterior: Posterior::Sampled { sweeps: 3 },
-            epochs: 100,
-            batch_size: 50,
-            learning_rate: 0.05,
-            momentum: 0.0,
-            l2: 1e-4,
-            centre: false,
-            sweeps: 3,
-            chains: 100,
-            seed: 0,
-        }
-    }
-}
 
 /// A machine in training: what goes on is all in here.
 pub struct Learner {
@@ -113,6 +58,10 @@ pub struct Learner {
     trainer: Trainer<Box<dyn NegativePhase>, Sgd>,
     rng: Rng,
     cursor: Cursor,
+    /// How much each case counts.
+    weights: Option<Arc<[f32]>>,
+    /// Whether the target is reached.
+    is_reached: bool,
 }
 
 /// What stands beside the tensors in a file.
@@ -126,6 +75,8 @@ struct MachineRecord {
     /// Mini-batches done in the epoch.
     #[serde(default)]
     batch: usize,
+    #[serde(default)]
+    is_reached: bool,
 }
 
 impl Learner {
@@ -137,12 +88,11 @@ impl Learner {
     pub fn new(shape: Shape, learning: Learning, cases: &dyn Rows) -> Result<Self> {
         let refused =
             |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
-        let Learning { epochs, batch_size, learning_rate, momentum, l2, sweeps, chains, .. } =
-            learning;
-        if [epochs, batch_size, sweeps, chains].contains(&0) {
+        let Learning { epochs, learning_rate, momentum, l2, sweeps, chains, .. } = learning;
+        if [epochs, sweeps, chains].contains(&0) {
             return refused(
                 "learning",
-                "epochs, cases, sweeps and chains of at least 1",
+                "epochs, sweeps and chains of at least 1",
                 format!("{learning:?}"),
             );
         }
@@ -160,6 +110,16 @@ impl Learner {
                 "a machine without hidden units",
                 "hidden units".into(),
             );
+        }
+        if let Some(target) = learning.target_pearson {
+            if !(target > 0.0 && target < 1.0) {
+                let found = target.to_string();
+                return refused("the target of Pearson's correlation", "above 0, below 1", found);
+            }
+            if shape.hidden.is_some() {
+                let expected = "a machine without hidden units";
+                return refused("a target of learning", expected, "hidden units".into());
+            }
         }
         if cases.count() == 0 || cases.width() != shape.visible.width() {
             let found = format!("{} of {}", cases.count(), cases.width());
@@ -222,7 +182,33 @@ impl Learner {
         if learning.centre {
             trainer.transforms.push(Box::new(Centre::of(&machine, 0.01)?));
         }
-        Ok(Self { shape, learning, machine, trainer, rng, cursor })
+        let (weights, is_reached) = (None, false);
+        Ok(Self { shape, learning, machine, trainer, rng, cursor, weights, is_reached })
+    }
+
+    /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned
+    /// nothing yet gets the biases of the weighted means.
+    ///
+    /// # Errors
+    ///
+    /// Unless there is a finite weight above 0 for each case.
+    pub fn weigh(&mut self, cases: &dyn Rows, weights: Arc<[f32]>) -> Result<()> {
+        let is_right = |weight: &f32| *weight > 0.0 && weight.is_finite();
+        if weights.len() != cases.count() || !weights.iter().all(is_right) {
+            let expected = format!("{} finite numbers above 0", cases.count());
+            return Err(Error::invalid("weights of cases", expected, weights.len().to_string()));
+        }
+        if self.cursor == Cursor::default() {
+            let blocks = || {
+                rbm_core::rows::blocks(cases)
+                    .zip(weights.chunks(BLOCK))
+                    .map(|(block, weights)| Ok((block?, Some(weights.to_vec()))))
+            };
+            let (mean, variance) = moments_of_weighted_blocks(blocks)?;
+            self.machine.layers()[0].0.fit_moments(&mean, &variance)?;
+        }
+        self.weights = Some(weights);
+        Ok(())
     }
 
     /// The machine as it is.
@@ -238,6 +224,20 @@ impl Learner {
     /// How it learns.
     pub fn learning(&self) -> &Learning {
         &self.learning
+    }
+
+    /// Whether the target is reached, where there is one.
+    pub fn is_reached(&self) -> bool {
+        self.is_reached
+    }
+
+    /// How far the persistent chains of the training agree with `data`; nothing where there are none.
+    ///
+    /// # Errors
+    ///
+    /// For the correlations of other units.
+    pub fn own_pearson(&self, data: &Correlations) -> Result<Option<f64>> {
+        own_pearson(&self.trainer.state(), &self.shape.visible, data)
     }
 
     /// Epochs that are done.
@@ -276,20 +276,38 @@ impl Learner {
     ) -> Result<ControlFlow<()>> {
         let Learning { epochs, batch_size, learning_rate: from, momentum, sweeps, seed, .. } =
             self.learning;
-        let curve = Curve::Exponential;
+        let (curve, target) = (Curve::Exponential, self.learning.target_pearson);
+        let to = if target.is_some() { from } else { 0.1 * from };
         let plan = Plan {
             epochs,
-            learning_rate: Schedule::Ramp { from, to: 0.1 * from, curve },
+            learning_rate: Schedule::Ramp { from, to, curve },
             momentum: Schedule::Constant(momentum),
             steps: Schedule::Constant(sweeps as f64),
         };
-        let source = Shuffled { cases, batch_size, shuffle: Rng::new(seed).split(1) };
-        let Self { shape, learning, machine, trainer, rng, cursor } = self;
+        let shuffle = Rng::new(seed).split(1);
+        let weights = self.weights.as_deref();
+        if weights.is_some_and(|weights| weights.len() != cases.count()) {
+            return Err(Error::invalid(
+                "cases",
+                "those that were weighed",
+                cases.count().to_string(),
+            ));
+        }
+        let source: Box<dyn BatchSource> = match weights {
+            _ if batch_size == 0 => Box::new(Whole { cases, weights }),
+            Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
+            None => Box::new(Shuffled { cases, batch_size, shuffle }),
+        };
+        let visible = &self.shape.visible;
+        let data = target.map(|_| Correlations::of(visible, cases, weights)).transpose()?;
+        let Self { shape, learning, machine, trainer, rng, cursor, is_reached, .. } = self;
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let mut stage = LearnerStage {
             measured: cases.rows(&measured)?,
-            fit: Fit::new(trainer, machine, &source, &plan),
-            source: &source,
+            fit: Fit::new(trainer, machine, &*source, &plan),
+            source: &*source,
+            data,
+            is_reached,
             machine,
             shape,
             learning,
@@ -370,8 +388,9 @@ impl Learner {
     ///
     /// For numbers that are not finite, and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let Self { shape, learning, machine, trainer, rng, cursor } = self;
-        checkpoint(machine, trainer.state(), (shape, learning), *cursor, *rng)?.save(path)
+        let memory = self.trainer.state();
+        let how = (&self.shape, &self.learning, self.is_reached);
+        checkpoint(&self.machine, memory, how, self.cursor, self.rng)?.save(path)
     }
 
     /// Reads what [`Learner::save`] wrote, or a checkpoint; it goes on as if it had never stopped.
@@ -382,7 +401,7 @@ impl Learner {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let Checkpoint { tensors, record } = Checkpoint::<MachineRecord>::load(path, &Device::Cpu)?;
-        let MachineRecord { model, shape, learning, rng, epoch, batch } = record;
+        let MachineRecord { model, shape, learning, rng, epoch, batch, is_reached } = record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
         }
@@ -411,6 +430,7 @@ impl Learner {
             }
         }
         let mut learner = Self::with(shape, learning, machine, rng, Cursor { epoch, batch })?;
+        learner.is_reached = is_reached;
         learner.trainer.restore(&without_prefix(MEMORY, &tensors))?;
         Ok(learner)
     }
@@ -434,6 +454,9 @@ struct LearnerStage<'a> {
     shape: &'a Shape,
     learning: &'a Learning,
     measured: Tensor,
+    /// What the data are like, where there is a target.
+    data: Option<Correlations>,
+    is_reached: &'a mut bool,
     /// The epochs after which it is over for now.
     until: usize,
 }
@@ -446,7 +469,7 @@ impl Stage for LearnerStage<'_> {
     }
 
     fn is_over(&self, epochs: usize) -> bool {
-        epochs >= self.until
+        *self.is_reached || epochs >= self.until
     }
 
     fn order(&self, epoch: usize) -> Batches {
@@ -471,21 +494,55 @@ impl Stage for LearnerStage<'_> {
             Some(_) => None,
         };
         let mean_free_energy = mean(free_energy(self.machine, self.shape, &self.measured)?)?;
-        let machine = Some(MachineReport { pseudo_log_likelihood, mean_free_energy });
+        let [pearson, resampled_pearson] = self.agreement(metrics.epoch)?;
+        let machine = Some(MachineReport {
+            pseudo_log_likelihood,
+            mean_free_energy,
+            pearson,
+            resampled_pearson,
+        });
         Ok(EpochMetrics { machine, ..metrics })
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
-        checkpoint(self.machine, self.fit.memory(), (self.shape, self.learning), cursor, rng)?
-            .untyped()
+        let how = (self.shape, self.learning, *self.is_reached);
+        checkpoint(self.machine, self.fit.memory(), how, cursor, rng)?.untyped()
     }
+}
+
+impl LearnerStage<'_> {
+    /// How far the data and the chains of the training agree, now and then; where that is as far as the target, how far chains do that are
+    /// started anew. What learns is not changed by it.
+    fn agreement(&mut self, epoch: usize) -> Result<[Option<f64>; 2]> {
+        let (Some(data), Some(target)) = (&self.data, self.learning.target_pearson) else {
+            return Ok([None; 2]);
+        };
+        if !epoch.is_multiple_of(CHECKED) {
+            return Ok([None; 2]);
+        }
+        let units = &self.shape.visible;
+        let own = own_pearson(&self.fit.memory(), units, data)?;
+        if own.is_some_and(|own| own < target) {
+            return Ok([own, None]);
+        }
+        let mut rng = Rng::new(self.learning.seed).split(2).split(epoch as u64);
+        let count = self.learning.chains.min(RESAMPLED);
+        let found = Resampled::of(self.machine, units, data, [count, RESAMPLED_SWEEPS], &mut rng)?;
+        *self.is_reached = found.pearson >= target;
+        Ok([own, Some(found.pearson)])
+    }
+}
+
+fn own_pearson(memory: &State, units: &Units, data: &Correlations) -> Result<Option<f64>> {
+    let chains = memory.get(CHAINS);
+    chains.map(|chains| Correlations::of(units, chains, None)?.pearson(data)).transpose()
 }
 
 /// Everything: `layers.{i}.bias`, `couplings.{k}.weight`, and what is needed to go on.
 fn checkpoint(
     machine: &Machine,
     memory: State,
-    (shape, learning): (&Shape, &Learning),
+    (shape, learning, is_reached): (&Shape, &Learning, bool),
     cursor: Cursor,
     rng: Rng,
 ) -> Result<Checkpoint<MachineRecord>> {
@@ -499,6 +556,7 @@ fn checkpoint(
         rng,
         epoch: cursor.epoch,
         batch: cursor.batch,
+        is_reached,
     };
     Ok(Checkpoint { tensors: parameters.chain(with_prefix(MEMORY, memory)).collect(), record })
 }
@@ -523,18 +581,4 @@ fn check_countable(machine: &Machine) -> Result<()> {
     let expected = format!("at most {MOST_COUNTED} configurations");
     let found = count.map_or("more".to_owned(), |count| count.to_string());
     Err(Error::invalid("counting", expected, found))
-}
-
-/// The rest of `machine` after so many sweeps from `start` `(chains, rest)`.
-fn walked(machine: &Machine, start: Tensor, sweeps: usize, rng: &mut Rng) -> Result<Tensor> {
-    let has_last = machine.last().units().width() > 0;
-    if let (Some(graph), false) = (machine.binary_graph()?, has_last) {
-        let mut chains = GraphChains::at(&graph, &start.to_vec2::<f32>()?)?;
-        chains.sweep(&vec![1.0; sweeps], rng);
-        return chains.configurations();
-    }
-    let gibbs = Gibbs::default();
-    let mut chains: Chains = gibbs.init(machine, start, rng)?;
-    gibbs.advance(machine, &mut chains, sweeps, rng)?;
-    Ok(chains.visible)
 }

@@ -6,6 +6,7 @@
 pub mod belief;
 mod graph;
 
+pub mod contacts;
 pub mod exact;
 mod field;
 
@@ -13,7 +14,12 @@ mod elimination;
 mod files;
 pub mod hopfield;
 pub mod lattice;
+mod params;
 mod shape;
+
+mod correlations;
+mod resampling;
+mod settings;
 
 pub mod learning;
 mod likelihood;
@@ -26,6 +32,7 @@ mod posterior;
 mod summary;
 mod uai;
 
+pub use correlations::Correlations;
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement};
@@ -33,7 +40,9 @@ pub use graph::Graph;
 pub use likelihood::LogLikelihood;
 pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
+pub use params::letters_of_params;
 pub use posterior::{Posterior, Summation};
+pub use resampling::Resampled;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::read_evidence;
 

@@ -115,7 +115,7 @@ impl Shape {
 }
 
 /// How many units there are that are drawn one by one, and the columns of each.
-fn sites_of(units: &Units) -> (usize, usize) {
+pub(crate) fn sites_of(units: &Units) -> (usize, usize) {
     match units {
         Units::Potts { sites, states } => (*sites, (*states).max(1)),
         units => (units.width(), 1),

@@ -5,7 +5,7 @@ use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::train::{Command, Step};
-use rbm_core::{Checkpoint, Observer, Posterior, Rng, Units};
+use rbm_core::{Checkpoint, Observer, Posterior, Result, Rng, Units};
 
 const CPU: Device = Device::Cpu;
 
@@ -253,4 +253,73 @@ fn what_cannot_learn_is_refused() {
     .unwrap();
     assert!((0..50).any(|_| learner.learn(&cases).is_err()));
     let _ = learner.samples(2, 1, &mut Rng::new(0));
+}
+
+/// Weights count in the biases, in the gradient of all cases at once, and in draws of mini-batches.
+#[test]
+fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
+    let cases = |rows: &[[f32; 4]]| Tensor::new(rows, &CPU);
+    let (a, b, c) = ([1., 0., 1., 0.], [0., 1., 0., 1.], [1., 0., 0., 1.]);
+    let (once, twice) = (cases(&[a, b, c])?, cases(&[a, b, b, c])?);
+    let learned = |cases: &Tensor, weights: Option<[f32; 3]>, negative, batch_size| {
+        let shape = Shape {
+            visible: Units::Potts { sites: 2, states: 2 },
+            hidden: None,
+            couples_visible: true,
+            edges: None,
+            couples_hidden: false,
+        };
+        let learning = Learning { negative, epochs: 50, batch_size, ..Learning::default() };
+        let mut learner = Learner::new(shape, learning, cases)?;
+        if let Some(weights) = weights {
+            learner.weigh(cases, weights.into())?;
+        }
+        assert!(learner.fit(cases, &mut ())?.is_continue());
+        let energies = learner.free_energy(&twice)?.detach();
+        Ok::<_, rbm_core::Error>((&energies - energies.mean_keepdim(0)?.broadcast_as(4)?)?)
+    };
+    for negative in [Negative::Exact, Negative::PseudoLikelihood] {
+        let weighted = learned(&once, Some([1., 2., 1.]), negative, 0)?.to_vec1::<f32>()?;
+        let repeated = learned(&twice, None, negative, 0)?.to_vec1::<f32>()?;
+        let plain = learned(&once, None, negative, 0)?.to_vec1::<f32>()?;
+        for (x, y) in weighted.iter().zip(&repeated) {
+            assert!((x - y).abs() < 1e-4, "{negative:?}: {weighted:?} {repeated:?}");
+        }
+        assert!((weighted[0] - plain[0]).abs() > 1e-2, "{weighted:?} {plain:?}");
+    }
+    Ok(())
+}
+
+/// The end is a number of chains started anew, and it stays the end when the machine is read again.
+#[test]
+fn learning_ends_at_its_target() -> Result<()> {
+    let rows: Vec<[f32; 6]> =
+        (0..40)
+            .map(|i| if i % 4 == 0 { [1., 0., 0., 1., 1., 0.] } else { [0., 1., 0., 1., 0., 1.] })
+            .chain((0..40).map(|i| {
+                if i % 3 == 0 { [1., 0., 1., 0., 1., 0.] } else { [0., 1., 1., 0., 0., 1.] }
+            }))
+            .collect();
+    let cases = Tensor::new(rows, &Device::Cpu)?;
+    let shape = Shape {
+        visible: Units::Potts { sites: 3, states: 2 },
+        hidden: None,
+        couples_visible: true,
+        edges: None,
+        couples_hidden: false,
+    };
+    let learning =
+        Learning { chains: 500, learning_rate: 0.1, epochs: 2000, ..Learning::to_target(0.95) };
+    let mut learner = Learner::new(shape.clone(), learning.clone(), &cases)?;
+    assert!(learner.fit(&cases, &mut ())?.is_continue());
+    let epochs = learner.epoch();
+    assert!(learner.is_reached() && epochs < 2000 && epochs % 20 == 0, "{epochs}");
+    let folder = tempfile::tempdir().unwrap();
+    learner.save(folder.path().join("machine"))?;
+    let mut again = Learner::load(folder.path().join("machine"))?;
+    assert!(again.fit(&cases, &mut ())?.is_continue());
+    assert_eq!(again.epoch(), epochs);
+    let with_hidden = Shape { hidden: Some(Units::bernoulli(2)), ..shape };
+    assert!(Learner::new(with_hidden, learning, &cases).is_err());
+    Ok(())
 }

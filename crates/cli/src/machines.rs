@@ -8,7 +8,7 @@ use candle_boltzmann::Graph;
 use candle_boltzmann::learning::Learner;
 use candle_core::Tensor;
 use candle_dbn::Examples;
-use candle_dbn::data::{Binarise, Columns, Dataset, ReadOptions};
+use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::recipe::{MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
@@ -94,6 +94,20 @@ impl LearnedMachine {
         )
     }
 
+    /// The letters of its states, where it learned from an alignment.
+    pub fn letters(&self, option: &str) -> Result<Alphabet> {
+        let known = self.recipe.as_ref().and_then(|recipe| recipe.data.0.read.alphabet.clone());
+        let known = known.with_context(|| {
+            format!("{option}: expected a machine that learned from an alignment, found one that knows no letters")
+        })?;
+        match self.visible() {
+            Units::Potts { states, .. } if *states == known.states() => Ok(known),
+            units => {
+                Err(anyhow!("{option}: expected units of {} states, found {units}", known.states()))
+            }
+        }
+    }
+
     /// Height and width of its pictures, where that is known.
     pub fn image(&self) -> Option<(usize, usize)> {
         MachineConfig::read(self.dir.join(CONFIG)).ok()?.image
@@ -142,7 +156,17 @@ impl MachineCases {
         (data, options, cases): (Option<&str>, &DataOptions, Option<Cases>),
     ) -> Result<Self> {
         let (dataset, recipe) = match data {
-            Some(source) => (inputs::load_numbers(source, &options.read)?, None),
+            Some(source) => {
+                // A short sequence does not say of itself which letters it may have.
+                let known = own.and_then(|own| own.0.read.alphabet.clone()).filter(|known| {
+                    let fits =
+                        matches!(units, Units::Potts { states, .. } if *states == known.states());
+                    fits && candle_dbn::data::is_alignment(source)
+                });
+                let read = &options.read;
+                let alphabet = read.alphabet.clone().or(known);
+                (inputs::load_numbers(source, &ReadOptions { alphabet, ..read.clone() })?, None)
+            }
             None => {
                 ensure!(
                     options.read == ReadOptions::default(),
@@ -186,6 +210,7 @@ impl MachineCases {
         let part = cases;
         Ok(Self { values, examples, rows, part, source, image, columns, scale, binarise })
     }
+
     /// `held-out`, `train` and so on.
     pub fn part_name(&self) -> String {
         let name = self.part.to_possible_value().map(|value| value.get_name().to_owned());

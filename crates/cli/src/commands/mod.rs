@@ -4,6 +4,7 @@ mod anneal;
 mod bench;
 mod compare;
 mod compare_machine;
+mod contacts;
 mod embed;
 mod embed_machine;
 mod evaluate;
@@ -13,6 +14,7 @@ mod import;
 mod infer;
 mod inspect;
 mod manual;
+mod mutants;
 mod recall;
 mod recipe;
 mod reproduce;
@@ -30,7 +32,7 @@ use indicatif::MultiProgress;
 use crate::inputs;
 use crate::logging::Logging;
 
-/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, recall, infer, bench, reproduce.
+/// Deep belief networks: train, evaluate, compare, sample, score, embed, encode, decode, inspect, import, push, pull, data, anneal, recall, infer, contacts, bench, reproduce.
 #[derive(Debug, Parser)]
 #[command(
     name = "dbn",
@@ -68,6 +70,7 @@ pub enum Command {
     Anneal(anneal::Anneal),
     Recall(recall::Recall),
     Infer(infer::Infer),
+    Contacts(contacts::Contacts),
     Bench(bench::Bench),
     Reproduce(reproduce::Reproduce),
     Completions(manual::Completions),
@@ -86,6 +89,7 @@ impl Command {
             Self::Encode(args) => Some(&mut args.run),
             Self::Decode(args) => Some(&mut args.run),
             Self::Inspect(args) => Some(&mut args.run),
+            Self::Contacts(args) => Some(&mut args.run),
             #[cfg(feature = "hub")]
             Self::Push(args) => Some(&mut args.run),
             _ => None,
@@ -119,6 +123,7 @@ pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<(
         Command::Anneal(args) => anneal::run(args, bars),
         Command::Recall(args) => recall::run(args),
         Command::Infer(args) => infer::run(args, bars),
+        Command::Contacts(args) => contacts::run(args),
         Command::Bench(args) => bench::run(args, bars),
         Command::Reproduce(args) => reproduce::run(args, bars, quiet),
         Command::Completions(args) => manual::completions(args, Args::command()),

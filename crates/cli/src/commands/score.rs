@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
-use candle_core::{D, Device, Tensor};
-use candle_dbn::data::Alphabet;
+use anyhow::{Context, Result, ensure};
+use candle_core::{Device, Tensor};
 use candle_dbn::estimate::likelihood::{self, Sampling, Scores};
 use candle_dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::estimate::Estimate;
 use rbm_core::{Rows, rows};
 
-use super::sample;
 use super::score_machine::{self, MachineScores};
+use super::{mutants, sample};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::{self, Usage};
 use crate::tables::{self, FeatureNames, FeatureTable};
@@ -76,19 +75,18 @@ pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
 
 /// Scores of a Boltzmann machine.
 fn of_machine(args: &Score, bars: &MultiProgress) -> Result<()> {
-    let of_networks = [("--mutants", !args.mutants.is_empty()), ("--scan", args.scan)];
-    let why = format!("expected of a network, found the machine {}", args.run.display());
-    output::refuse(&of_networks, &why)?;
+    mutants::check_changes(&args.mutants).map_err(Usage::of)?;
     machines::check_learned(&args.run)?;
     if let Some(out) = &args.out {
         tables::check(out, args.force)?;
     }
-    let Score { run, data, data_options, cases, out, .. } = args;
+    let Score { run, data, data_options, cases, mutants, scan, out, .. } = args;
     score_machine::run(&MachineScores {
         run,
         data: data.as_deref(),
         data_options,
         cases: *cases,
+        mutants: (*scan || !mutants.is_empty()).then_some(mutants),
         out: out.as_deref(),
         bars,
     })
@@ -107,7 +105,7 @@ struct ResolvedScore<'a> {
 
 impl<'a> ResolvedScore<'a> {
     fn of(args: &'a Score) -> Result<Self> {
-        check_changes(&args.mutants).map_err(Usage::of)?;
+        mutants::check_changes(&args.mutants).map_err(Usage::of)?;
         if let Some(out) = &args.out {
             tables::check(out, args.force)?;
         }
@@ -181,14 +179,12 @@ impl<'a> ResolvedScore<'a> {
         bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
         for (at, &row) in rows.iter().enumerate() {
             let case = model.prepare(&examples.cases.block(at..at + 1)?)?;
-            let codes = codes(&case, &letters)?;
-            let changes = match args.scan {
-                true => all_changes(&codes, &letters),
-                false => named_changes(&args.mutants, &codes, &letters)?,
-            };
+            let codes = mutants::codes(&case, &letters)?;
+            let changes = mutants::changes(&args.mutants, &codes, &letters)?;
             let wild = Scores::free_energies(model, &case)?.free_energy[0];
             for changes in changes.chunks(rows::BLOCK) {
-                let mutated = rows_of(&codes, changes, &letters)?.to_device(case.device())?;
+                let mutated =
+                    mutants::rows_of(&codes, changes, &letters)?.to_device(case.device())?;
                 let scores = Scores::free_energies(model, &mutated)?;
                 bar.inc(changes.len() as u64);
                 let ratios: Vec<f64> =
@@ -256,115 +252,4 @@ fn find_log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Op
         return log_partition::left_out(&error.to_string());
     }
     log_partition::known(&args.run, likelihood::exact_log_partition(model)?)
-}
-
-/// The state of each site of a case `(1, sites * states)`.
-fn codes(case: &Tensor, letters: &Alphabet) -> Result<Vec<usize>> {
-    let sites = case.reshape((case.elem_count() / letters.states(), letters.states()))?;
-    let codes = sites.argmax(D::Minus1)?.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
-    Ok(codes.into_iter().map(|code| code as usize).collect())
-}
-
-/// One letter in another's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Change {
-    /// The column, from 0.
-    site: usize,
-    /// What stands there, and what is put in its place.
-    from: u8,
-    to: u8,
-}
-
-impl Change {
-    /// From text as `A12G`: the letter there, the column from 1, the other letter.
-    fn parse(text: &str) -> Option<Self> {
-        let (&from, rest) = text.as_bytes().split_first()?;
-        let (&to, number) = rest.split_last()?;
-        let site: usize = std::str::from_utf8(number).ok()?.parse().ok()?;
-        Some(Self { site: site.checked_sub(1)?, from, to })
-    }
-
-    /// `A12G`
-    fn name(&self) -> String {
-        format!("{}{}{}", char::from(self.from), self.site + 1, char::from(self.to))
-    }
-}
-
-/// Errors for a text that is no change, and for a change that is named twice.
-fn check_changes(texts: &[String]) -> Result<()> {
-    let mut seen = Vec::new();
-    for text in texts {
-        let text = text.to_ascii_uppercase();
-        let Some(change) = Change::parse(&text) else {
-            bail!(
-                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
-            );
-        };
-        ensure!(
-            !seen.contains(&change),
-            "--mutants: expected every change once, found {text} twice"
-        );
-        seen.push(change);
-    }
-    Ok(())
-}
-
-/// The changes of the sequence `codes`, a state a site, that these texts name.
-fn named_changes(texts: &[String], codes: &[usize], letters: &Alphabet) -> Result<Vec<Change>> {
-    let change = |text: &String| {
-        let Some(change) = Change::parse(text) else {
-            bail!(
-                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
-            );
-        };
-        let Change { site, from, to } = change;
-        ensure!(
-            site < codes.len(),
-            "--mutants: expected columns up to {}, found {text}",
-            codes.len()
-        );
-        let there = letters.letters().as_bytes()[codes[site]];
-        ensure!(
-            from.eq_ignore_ascii_case(&there),
-            "--mutants: {text}: expected the letter that stands in column {}: {}",
-            site + 1,
-            char::from(there)
-        );
-        let known = letters.code(to.to_ascii_uppercase());
-        ensure!(
-            known.is_some(),
-            "--mutants: {text}: expected one of the letters {}",
-            letters.letters()
-        );
-        Ok(Change { site, from: there, to: to.to_ascii_uppercase() })
-    };
-    texts.iter().map(change).collect()
-}
-
-/// Every change of one letter of the sequence `codes` into another; gaps stay, and none is put in.
-fn all_changes(codes: &[usize], letters: &Alphabet) -> Vec<Change> {
-    let gap = usize::from(letters.gap());
-    let of = letters.letters().as_bytes();
-    let sites = codes.iter().enumerate().filter(|(_, code)| **code != gap);
-    let changes = sites.flat_map(|(site, &code)| {
-        let others = (0..of.len()).filter(move |&other| other != code && other != gap);
-        others.map(move |other| Change { site, from: of[code], to: of[other] })
-    });
-    changes.collect()
-}
-
-/// The sequence `codes` as the network sees it, a row for each of `changes` `(changes, sites * states)`.
-fn rows_of(codes: &[usize], changes: &[Change], letters: &Alphabet) -> Result<Tensor> {
-    let states = letters.states();
-    let mut values = vec![0f32; changes.len() * codes.len() * states];
-    for (row, change) in values.chunks_mut(codes.len() * states).zip(changes) {
-        for (site, &code) in codes.iter().enumerate() {
-            let code = match (site == change.site, letters.code(change.to)) {
-                (true, Some(code)) => usize::from(code),
-                _ => code,
-            };
-            row[site * states + code] = 1.0;
-        }
-    }
-    Ok(Tensor::from_vec(values, (changes.len(), codes.len() * states), &Device::Cpu)?)
 }

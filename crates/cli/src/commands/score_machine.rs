@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_boltzmann::Summation;
 use candle_core::{DType, Tensor};
 use indicatif::MultiProgress;
+use rbm_core::estimate::Estimate;
 use rbm_core::rows;
 
 use super::evaluate::machine::exact_log_partition;
+use super::mutants;
 use crate::inputs::{Cases, DataOptions};
 use crate::machines::{LearnedMachine, MachineCases};
 use crate::tables::{self, FeatureNames, FeatureTable};
@@ -20,6 +22,8 @@ pub struct MachineScores<'a> {
     pub data: Option<&'a str>,
     pub data_options: &'a DataOptions,
     pub cases: Cases,
+    /// Changes of letters to score in place of the cases: these, or where none is named every one.
+    pub mutants: Option<&'a [String]>,
     pub out: Option<&'a Path>,
     pub bars: &'a MultiProgress,
 }
@@ -32,6 +36,9 @@ pub fn run(args: &MachineScores) -> Result<()> {
     let graph = learner.graph().ok();
     let exact = exact_log_partition(learner.machine(), graph.as_ref(), args.bars)?;
     let log_partition = log_partition::known(args.run, exact)?;
+    if let Some(named) = args.mutants {
+        return of_mutants(args, &machine, &cases, named, log_partition);
+    }
     let has_hidden = learner.shape().hidden.is_some();
     let is_bound = learner.posterior(&cases.values.narrow(0, 0, 1)?)?.summation != Summation::Exact;
     if is_bound {
@@ -67,6 +74,69 @@ pub fn run(args: &MachineScores) -> Result<()> {
         Ok(columns)
     });
     let table = table(named, &cases);
+    match args.out {
+        Some(out) => {
+            output::line(tables::write(out, &table, blocks).with_context(|| cases.source.clone())?)
+        }
+        None => tables::print(&table, blocks),
+    }
+}
+
+/// Writes a line a sequence with one letter changed.
+fn of_mutants(
+    args: &MachineScores,
+    machine: &LearnedMachine,
+    cases: &MachineCases,
+    named: &[String],
+    log_partition: Option<Estimate>,
+) -> Result<()> {
+    let letters = machine.letters("--mutants, --scan")?;
+    let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, &row) in cases.rows.iter().enumerate() {
+        let case = cases.values.narrow(0, at, 1)?;
+        let energies = |cases: &Tensor| -> Result<Vec<f64>> {
+            let posterior = machine.learner.posterior(cases)?;
+            ensure!(
+                posterior.summation == Summation::Exact,
+                "--mutants, --scan: hidden units are coupled and too many to be counted: bounds would be compared"
+            );
+            Ok(posterior.free_energies)
+        };
+        let (codes, wild) = (mutants::codes(&case, &letters)?, energies(&case)?[0]);
+        let changes = mutants::changes(named, &codes, &letters)?;
+        for changes in changes.chunks(rows::BLOCK) {
+            let energies = energies(&mutants::rows_of(&codes, changes, &letters)?)?;
+            let of = |part: fn(f64, f64) -> f64, other: f64| -> Result<Tensor> {
+                tables::column(&energies.iter().map(|e| part(*e, other)).collect::<Vec<_>>())
+            };
+            let mut columns = vec![of(|e, wild| wild - e, wild)?, tables::column(&energies)?];
+            if let Some(Estimate { value, error, .. }) = log_partition {
+                columns.push(of(|e, log_z| -e - log_z, value)?);
+                columns.push(tables::column(&vec![error; energies.len()])?);
+            }
+            scored.push(columns);
+            numbers.extend(changes.iter().map(|_| row));
+            let before = match &cases.examples.names {
+                Some(names) if cases.rows.len() > 1 => format!("{} ", names[at]),
+                _ => String::new(),
+            };
+            names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
+        }
+    }
+    ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
+    let mut named = vec!["log_ratio", "free_energy"];
+    if log_partition.is_some() {
+        named.extend(["log_likelihood", "log_likelihood_error"]);
+    }
+    let named = named.into_iter().map(|name| (name.to_owned(), FeatureNames::Numbered(1)));
+    let table = FeatureTable {
+        named: named.collect(),
+        rows: &numbers,
+        labels: None,
+        names: Some(&names),
+        class_names: None,
+    };
+    let blocks = scored.into_iter().map(Ok);
     match args.out {
         Some(out) => {
             output::line(tables::write(out, &table, blocks).with_context(|| cases.source.clone())?)

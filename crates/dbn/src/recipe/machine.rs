@@ -13,6 +13,9 @@ use super::data::{AUTO, DataRecipe};
 use super::text::{parsed, read};
 use super::values::units;
 
+/// All cases at each update, as `batch_size`.
+pub const ALL: &str = "all";
+
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum MachineKind {
@@ -173,6 +176,9 @@ impl MachineRecipe {
                 _ => negative,
             };
             table.insert("method".into(), method);
+        }
+        if table.get("batch_size").and_then(toml::Value::as_integer) == Some(0) {
+            table.insert("batch_size".into(), ALL.into());
         }
         // Its name alone: its numbers follow from the others.
         let posterior = table.get("posterior").and_then(|posterior| posterior.as_table());

@@ -234,6 +234,12 @@ pub struct MachineReport {
     pub pseudo_log_likelihood: Option<f64>,
     /// The mean free energy of training cases, nats.
     pub mean_free_energy: f64,
+    /// Pearson's correlation between connected correlations of two units among the data and among the chains of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pearson: Option<f64>,
+    /// The same of chains that were started anew, independently of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resampled_pearson: Option<f64>,
 }
 
 /// Someone who watches a training, keeps its checkpoints, and may stop it. Nothing that an observer does changes the result.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::negative::StepOutcome;
@@ -13,8 +13,8 @@ use crate::model::Boltzmann;
 use crate::sampling::Imputation;
 use crate::state::{State, get, with_prefix, without_prefix};
 use crate::{
-    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Rbm, Result, Rng,
-    Rows, Schedule, Stateful, Transform,
+    Averages, Batches, Checkpoint, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result,
+    Rng, Rows, Schedule, Stateful, Transform,
 };
 
 /// Everything that learns: where fantasies come from, what is done to the gradient, how it becomes a step.
@@ -89,6 +89,79 @@ pub trait BatchSource {
     ///
     /// When the cases cannot be read.
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor>;
+
+    /// The logarithm of how much each of these cases counts, `(size,)`; without it all count alike.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such case.
+    fn log_weights(&self, _indices: &[u32]) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// Whether every mini-batch is all cases, in their own order: then averages that depend on the data alone are taken once.
+    fn is_whole(&self) -> bool {
+        false
+    }
+}
+
+/// All cases at each update, in their own order.
+#[derive(Debug, Clone)]
+pub struct Whole<'a> {
+    /// `(n, visible)`.
+    pub cases: &'a dyn Rows,
+    /// How much each case counts, `n` of them, above 0; without them all count alike.
+    pub weights: Option<&'a [f32]>,
+}
+
+impl BatchSource for Whole<'_> {
+    fn count(&self) -> usize {
+        self.cases.count()
+    }
+
+    fn order(&self, _: usize) -> Batches {
+        Batches::new(self.cases.count(), self.cases.count())
+    }
+
+    fn batch(&self, _: &[u32], _: &mut Rng) -> Result<Tensor> {
+        self.cases.block(0..self.cases.count())
+    }
+
+    fn log_weights(&self, _: &[u32]) -> Result<Option<Tensor>> {
+        let Some(weights) = self.weights else { return Ok(None) };
+        Ok(Some(Tensor::new(weights, &Device::Cpu)?.log()?))
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
+/// As many draws as there are cases, in every epoch anew, each case as often as its share of the weights says.
+#[derive(Debug, Clone)]
+pub struct Drawn<'a> {
+    /// `(n, visible)`.
+    pub cases: &'a dyn Rows,
+    /// How much each case counts, `n` of them, above 0.
+    pub weights: &'a [f32],
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// Where the draws come from; it is split by the epoch's number.
+    pub shuffle: Rng,
+}
+
+impl BatchSource for Drawn<'_> {
+    fn count(&self) -> usize {
+        self.cases.count()
+    }
+
+    fn order(&self, epoch: usize) -> Batches {
+        Batches::weighted(self.weights, self.batch_size, &mut self.shuffle.split(epoch as u64))
+    }
+
+    fn batch(&self, indices: &[u32], _: &mut Rng) -> Result<Tensor> {
+        self.cases.rows(indices)
+    }
 }
 
 /// Cases, a tensor `(n, visible)` or any others, shuffled anew in every epoch.
@@ -140,10 +213,29 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             None => visible,
         };
         let positive = self.posterior.infer(machine, visible, rng)?;
-        let negative = self.negative.averages(machine, &positive, rng)?;
-        let mut gradient = Gradient::of(Averages::of(machine, &positive)?, negative)?;
+        self.step_from(machine, &positive, None, rng)
+    }
+
+    /// One step of learning from a positive phase, and from its averages where these are known already.
+    ///
+    /// # Errors
+    ///
+    /// When they do not suit the machine.
+    pub fn step_from(
+        &mut self,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        averages: Option<Averages>,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let negative = self.negative.averages(machine, positive, rng)?;
+        let averages = match averages {
+            Some(averages) => averages,
+            None => Averages::of(machine, positive)?,
+        };
+        let mut gradient = Gradient::of(averages, negative)?;
         for transform in &mut self.transforms {
-            gradient = transform.apply(gradient, machine, &positive)?;
+            gradient = transform.apply(gradient, machine, positive)?;
         }
         self.optimizer.step(machine, &gradient)?;
         if self.negative.after_step(machine, &gradient, rng)? == StepOutcome::Undone {
@@ -207,6 +299,8 @@ pub struct Fit<'a, N, O> {
     batches: usize,
     /// Mean |ΔW| / mean |W| of the epoch's last step.
     update_ratio: Option<f64>,
+    /// The positive phase and its averages, where no step changes them.
+    constant: Option<(Phase, Averages)>,
 }
 
 impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
@@ -217,7 +311,7 @@ impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
         source: &'a dyn BatchSource,
         plan: &'a Plan,
     ) -> Self {
-        Self { trainer, machine, source, plan, batches: 0, update_ratio: None }
+        Self { trainer, machine, source, plan, batches: 0, update_ratio: None, constant: None }
     }
 
     /// What the trainer remembers.
@@ -260,7 +354,10 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
 
     fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()> {
         let Self { trainer, machine, plan, .. } = self;
-        let visible = self.source.batch(indices, rng)?;
+        let visible = match &self.constant {
+            Some((phase, _)) => phase.visible.clone(),
+            None => self.source.batch(indices, rng)?,
+        };
         let before = match at.batch + 1 == self.batches {
             true => Some(first_weights(*machine)?.as_detached_tensor().copy()?),
             false => None,
@@ -270,7 +367,28 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
         trainer
             .optimizer
             .set_rates(learning_rate * trainer.negative.learning_rate_factor(), momentum);
-        trainer.step(*machine, &visible, rng)?;
+        let log_weights = self.source.log_weights(indices)?;
+        let rest = machine.rest().units().width();
+        // Of a machine that is observed as a whole the data say the same at each step.
+        let is_constant = self.source.is_whole()
+            && machine.last().units().width() == 0
+            && visible.dim(1)? == rest;
+        match (&log_weights, is_constant && trainer.imputation.is_none()) {
+            (None, false) => trainer.step(*machine, &visible, rng)?,
+            (_, is_constant) => {
+                let constant = match self.constant.take() {
+                    Some(constant) => constant,
+                    None => {
+                        let phase = trainer.posterior.infer(*machine, &visible, rng)?;
+                        let phase = Phase { log_weights, ..phase };
+                        let averages = Averages::of(*machine, &phase)?;
+                        (phase, averages)
+                    }
+                };
+                trainer.step_from(*machine, &constant.0, Some(constant.1.clone()), rng)?;
+                self.constant = is_constant.then_some(constant);
+            }
+        }
         let after = first_weights(*machine)?;
         let ratio = before.map(|before| monitor::update_ratio(&before, after));
         self.update_ratio = ratio.transpose()?;

@@ -13,6 +13,7 @@ use rbm_core::state::write_whole;
 use rbm_core::{Kernel, Rng, Rows};
 
 use super::mask::{DataLayer, Keep};
+use super::sequences::fasta;
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::Stopped;
@@ -39,6 +40,10 @@ pub struct LearnedSampling<'a> {
     pub steps: usize,
     /// Pictures of the animation; 0 for none.
     pub frames: usize,
+    /// The energies are divided by it.
+    pub temperature: f64,
+    /// Whether sequences are written too.
+    pub is_fasta: bool,
     /// The most sweeps of tempering, where that is asked for.
     pub tempered: Option<usize>,
     pub dir: PathBuf,
@@ -60,6 +65,16 @@ impl LearnedSampling<'_> {
     /// Writes `samples.npy`, `samples.png` and perhaps `animation.gif`; the files.
     pub fn run(&self, rng: &mut Rng) -> Result<Vec<PathBuf>> {
         let machine = LearnedMachine::open(self.run)?;
+        let letters = match self.is_fasta {
+            true => Some(machine.letters("--fasta")?),
+            false => None,
+        };
+        if self.temperature != 1.0 {
+            // E is linear in every parameter.
+            for (_, parameter) in machine.learner.machine().parameters() {
+                parameter.set(&(parameter.as_detached_tensor() / self.temperature)?)?;
+            }
+        }
         let data = self.clamp.or(self.from);
         ensure!(
             data.is_some() || *self.data_options == DataOptions::default(),
@@ -88,7 +103,13 @@ impl LearnedSampling<'_> {
                 Drawn { samples, held: None, frames, image: machine.image() }
             }
         };
-        self.write(&machine, &drawn)
+        let mut written = self.write(&machine, &drawn)?;
+        if let Some(letters) = &letters {
+            let sequences = self.dir.join("samples.fasta");
+            write_whole(&sequences, fasta(&drawn.samples, letters)?.as_bytes())?;
+            written.push(sequences);
+        }
+        Ok(written)
     }
 
     /// Chains that start at cases, with a part of them held where that is asked for.

@@ -4,6 +4,7 @@ mod belief;
 mod learned;
 mod machine;
 mod mask;
+mod sequences;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use rbm_core::{Rbm, Rng, Rows, Units};
 use self::learned::LearnedSampling;
 use self::machine::{MachineOptions, MachineSampling};
 use self::mask::{DataLayer, Keep};
+use self::sequences::fasta;
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
 use crate::{beliefs, machines, output, progress, tables};
@@ -95,7 +97,7 @@ pub struct Sample {
     /// Draw the data layer's units too, instead of giving their means: configurations for averages and energies
     #[arg(long)]
     pub binary: bool,
-    /// Write the samples as sequences too: samples.fasta; for networks that learned from an alignment. The data layer is drawn then,
+    /// Write the samples as sequences too: samples.fasta; for what learned from an alignment; of a Boltzmann machine at --temperature T. The data layer is drawn then,
     /// as with --binary
     #[arg(long, help_heading = "Output")]
     pub fasta: bool,
@@ -148,10 +150,8 @@ const MOST: usize = 1_000_000;
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
     let mut rng = Rng::new(args.seed);
-    if machines::is_learned(&args.run)
-        && !args.machine.is_given()
-        && (args.tempered || args.sweeps.is_none())
-    {
+    let is_measured = args.machine.is_given() || args.sweeps.is_some() && !args.tempered;
+    if machines::is_learned(&args.run) && (args.fasta || !is_measured) {
         return sample_learned(args, bars, &mut rng);
     }
     if beliefs::is_learned(&args.run) {
@@ -180,9 +180,21 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
 
 /// Samples of a machine that has learned.
 fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
-    let of_networks = [("--label", !args.label.is_empty()), ("--fasta", args.fasta)];
+    let of_networks = [("--label", !args.label.is_empty())];
     let why = format!("expected of a network, found the machine {}", args.run.display());
     output::refuse(&of_networks, &why)?;
+    let of_averages = [
+        ("--burn-in", args.machine.burn_in.is_some()),
+        ("--ordered", args.machine.ordered),
+        ("--json", args.machine.json),
+        ("--sweeps", args.sweeps.is_some() && !args.tempered),
+    ];
+    output::refuse(&of_averages, "expected where averages are measured, not with --fasta")?;
+    let temperature = match args.machine.temperature[..] {
+        [] => 1.0,
+        [temperature] if temperature > 0.0 && temperature.is_finite() => temperature,
+        _ => return Err(Usage::of(anyhow!("--temperature: expected one above 0 with --fasta"))),
+    };
     let sampling = LearnedSampling {
         run: &args.run,
         from: args.from.as_deref(),
@@ -192,6 +204,8 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         count: args.count.unwrap_or(MANY) as usize,
         steps: args.steps as usize,
         frames: args.animate.map_or(0, usize::from),
+        temperature,
+        is_fasta: args.fasta,
         tempered: args.tempered.then(|| args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize),
         dir: folder(args)?,
         bars,
@@ -498,21 +512,6 @@ pub fn letters(model: &Model, option: &str) -> Result<Alphabet> {
         Units::Potts { states, .. } if states == alphabet.states() => Ok(alphabet),
         units => bail!("{option}: expected units of {} states, found {units}", alphabet.states()),
     }
-}
-
-/// Samples `(n, sites * states)` as sequences: at each site the letter of the state that is on.
-fn fasta(samples: &Tensor, letters: &Alphabet) -> Result<String> {
-    let mut text = String::new();
-    let of = letters.letters().as_bytes();
-    for (number, sample) in samples.to_vec2::<f32>()?.iter().enumerate() {
-        text.push_str(&format!(">sample{number}\n"));
-        for site in sample.chunks(of.len()) {
-            let on = (0..site.len()).max_by(|&a, &b| site[a].total_cmp(&site[b]).then(b.cmp(&a)));
-            text.push(char::from(of[on.unwrap_or(0)]));
-        }
-        text.push('\n');
-    }
-    Ok(text)
 }
 
 /// Which samples are shown, and how.

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
+use candle_boltzmann::{Correlations, Graph, Resampled};
 use candle_core::Tensor;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{ALL, AUTO, HiddenLayers, MachineRecipe};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
@@ -34,14 +35,15 @@ const DEEP_RATE: f64 = 0.2;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
+/// The most chains that are started anew.
+const RESAMPLED: usize = 2000;
 /// Inverse temperatures of the likelihood at the end of a training, and chains and samples of its tempering.
 const BETAS: usize = 1000;
 const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str =
-    "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum and l2";
+const KEYS: &str = "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2 and target_pearson";
 
 /// Which units of one layer are coupled with each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +116,9 @@ struct ResolvedMachine {
     recipe: MachineRecipe,
     shape: Shape,
     learning: Learning,
-    /// The cases that are learned from.
+    /// The cases that are learned from, and how much each counts.
     cases: Tensor,
+    weights: Option<Arc<[f32]>>,
     held_out: usize,
     image: Option<(usize, usize)>,
 }
@@ -131,7 +134,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, image, .. } = resolved;
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, .. } = resolved;
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
@@ -159,12 +162,18 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             Learner::new(shape, learning, &cases).map_err(Usage::of)?
         }
     };
+    if let Some(weights) = weights.clone() {
+        learner.weigh(&cases, weights)?;
+    }
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epoch() };
     let progress = Progress::new(bars, quiet);
     learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
+    if let Some(target) = learner.learning().target_pearson {
+        say_target(&learner, &cases, weights.as_deref(), target, bars)?;
+    }
     let spinner = progress::spinner(bars, "log-likelihood and pictures");
     if args.pictures {
         pictures(&learner, &dir, image)?;
@@ -217,7 +226,7 @@ impl ResolvedMachine {
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
-        let image = dataset.image;
+        let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, &source)?;
         let own = Some(recipe.data.0.clone());
@@ -229,6 +238,7 @@ impl ResolvedMachine {
         let cases = machines::configurations(&train, &visible, &source)?;
         let mut layers = recipe.hidden.iter().flat_map(HiddenLayers::units);
         let (hidden, above) = (layers.next(), layers.collect());
+        let weights = train.weights.clone();
         let edges = match &within {
             Within::Edges(graph) => Some(edges_of(graph)?),
             _ => None,
@@ -242,7 +252,9 @@ impl ResolvedMachine {
             above,
         };
         recipe.data.0.source = inputs::absolute(&source)?;
-        Ok(Self { recipe, shape, learning, cases, held_out, image })
+        // What was guessed once stays so.
+        recipe.data.0.read.alphabet = alphabet;
+        Ok(Self { recipe, shape, learning, cases, weights, held_out, image })
     }
 }
 
@@ -317,6 +329,44 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     Ok(())
 }
 
+/// Whether the target is reached: by chains that are started anew, and for longer than while learning.
+fn say_target(
+    learner: &Learner,
+    cases: &Tensor,
+    weights: Option<&[f32]>,
+    target: f64,
+    bars: &MultiProgress,
+) -> Result<()> {
+    let spinner = progress::spinner(bars, "chains started anew");
+    let units = &learner.shape().visible;
+    let data = Correlations::of(units, cases, weights)?;
+    let mut rng = Rng::new(learner.learning().seed).split(3);
+    let size = [learner.learning().chains.min(RESAMPLED), SAMPLE_SWEEPS];
+    let found = Resampled::of(learner.machine(), units, &data, size, &mut rng)?;
+    spinner.finish_and_clear();
+    let updates = output::grouped(learner.epoch() as u64);
+    output::line(format!(
+        "Pearson of connected correlations {:.4} after {updates} epochs: {} chains started anew, {SAMPLE_SWEEPS} sweeps",
+        found.pearson, size[0]
+    ))?;
+    if (found.pearson - found.pearson_halfway).abs() > 0.01 {
+        output::note(format!(
+            "it was {:.4} after half of the sweeps: chains are slow to come to rest",
+            found.pearson_halfway
+        ));
+    }
+    let own = learner.own_pearson(&data)?;
+    if let Some(own) = own.filter(|own| own - found.pearson > 0.02) {
+        output::note(format!(
+            "the chains of the training have {own:.4}: they have left equilibrium (give more sweeps, or method=ptt)"
+        ));
+    }
+    if !learner.is_reached() {
+        output::note(format!("the target of {target} was not reached"));
+    }
+    Ok(())
+}
+
 /// The pairs of units that the graph of this name, or in this file, couples.
 fn edges_of(graph: &str) -> Result<Vec<[u32; 2]>> {
     let Graph { edges, couplings, .. } = inputs::graph(graph)?;
@@ -346,6 +396,7 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     let panels = [
         ("pseudo-log-likelihood (nats a case)", "pseudo_log_likelihood"),
         ("mean free energy of the cases (nats)", "mean_free_energy"),
+        ("Pearson, chains of the training", "pearson"),
     ];
     machine_run::curves(dir, &panels)
 }
@@ -366,6 +417,11 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
         seed,
         ..Learning::default()
     };
+    // A target changes what is usual.
+    let target = settings.iter().rev().find_map(|setting| setting.strip_prefix("target_pearson="));
+    if let Some(target) = target.and_then(|target| target.parse().ok()) {
+        learning = Learning { seed, ..Learning::to_target(target) };
+    }
     let mut is_mean_field = hidden_layers > 1;
     for setting in settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
@@ -395,7 +451,14 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                 learning.centre = value.parse().map_err(|_| wrong("true or false"))?;
             }
             "epochs" => learning.epochs = count()?,
-            "batch_size" => learning.batch_size = count()?,
+            "batch_size" if value == ALL => learning.batch_size = 0,
+            "batch_size" => {
+                learning.batch_size = count()
+                    .ok()
+                    .filter(|size| *size > 0)
+                    .ok_or_else(|| wrong("a whole number from 1, or all"))?
+            }
+            "target_pearson" => learning.target_pearson = Some(number()?),
             "sweeps" => learning.sweeps = count()?,
             "chains" => learning.chains = count()?,
             "learning_rate" => learning.learning_rate = number()?,

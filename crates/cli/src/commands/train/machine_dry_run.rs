@@ -31,7 +31,11 @@ pub fn run(
         data += &format!(", {} held out", count(held_out));
     }
     output::line(data)?;
-    let (epochs, size) = (learner.learning().epochs, learner.learning().batch_size);
+    let epochs = learner.learning().epochs;
+    let size = match learner.learning().batch_size {
+        0 => cases.count(),
+        size => size,
+    };
     let batches = cases.count().div_ceil(size);
     let few = cases.narrow(0, 0, cases.count().min(BATCHES * size))?;
     let parameters = learner.parameters();

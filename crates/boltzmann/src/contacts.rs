@@ -1,0 +1,344 @@
+//! Direct coupling analysis: which sites of an alignment are coupled most, and so probably in contact.
+//!
+//! Couplings between the states of two sites are not unique: what depends on one of the states alone can be moved into the fields. So they
+//! are brought to the zero-sum gauge, of which the Frobenius norm is the smallest, and the norms are corrected for what sites have with
+//! all others (Dunn, Wahl, Gloor 2008; Ekeberg et al. 2013).
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use rbm_core::model::{Coupling, Machine};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Error, Layer, Result, Rows, Units, rows};
+use serde::Serialize;
+
+use crate::Graph;
+
+/// J_ij(a, b) between all states of all sites.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PottsCouplings {
+    sites: usize,
+    states: usize,
+    /// `(sites * states, sites * states)`, row by row: symmetric.
+    weights: Vec<f32>,
+}
+
+/// Two sites and how strongly they are coupled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Contact {
+    /// The sites, from 0, the lower one first.
+    pub sites: [usize; 2],
+    /// The Frobenius norm less what the average product correction takes away.
+    pub score: f64,
+    /// The Frobenius norm of J_ij in the zero-sum gauge.
+    pub norm: f64,
+}
+
+impl PottsCouplings {
+    /// Of `sites` sites of `states` states, the matrix `weights` `(sites * states, sites * states)`, symmetric; what lies within a site is
+    /// passed over.
+    ///
+    /// # Errors
+    ///
+    /// For a matrix of another shape, and fewer than 3 sites or 2 states: nothing is to be compared there.
+    pub fn new(units: &Units, weights: &Tensor) -> Result<Self> {
+        let Units::Potts { sites, states } = *units else {
+            return Err(Error::invalid("contacts", "Potts units", units.to_string()));
+        };
+        if sites < 3 || states < 2 {
+            let expected = "at least 3 sites of at least 2 states";
+            return Err(Error::invalid("contacts", expected, units.to_string()));
+        }
+        let width = sites * states;
+        if weights.dims() != [width, width] {
+            let found = format!("{:?}", weights.dims());
+            return Err(Error::invalid("couplings", format!("({width}, {width})"), found));
+        }
+        let weights = weights.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        Ok(Self { sites, states, weights: weights.flatten_all()?.to_vec1()? })
+    }
+
+    /// Those of a graph of Potts units, as of a `_params.dat` of adabmDCA.
+    ///
+    /// # Errors
+    ///
+    /// As [`PottsCouplings::new`].
+    pub fn of_graph(graph: &Graph) -> Result<Self> {
+        let width = graph.units.width();
+        let none = Tensor::zeros((0, 0), DType::F32, &Device::Cpu)?;
+        let mut couplings = match graph.units {
+            Units::Potts { sites, states } if sites >= 3 && states >= 2 => {
+                Self { sites, states, weights: vec![0.0; width * width] }
+            }
+            _ => return Self::new(&graph.units, &none),
+        };
+        for (&[a, b], &coupling) in graph.edges.iter().zip(&graph.couplings) {
+            let (a, b) = (a as usize, b as usize);
+            if a.max(b) < width {
+                couplings.weights[a * width + b] += coupling as f32;
+                couplings.weights[b * width + a] += coupling as f32;
+            }
+        }
+        Ok(couplings)
+    }
+
+    /// Those between the units of the first layer of `machine`: what is coupled directly, and what hidden units make of `cases`
+    /// ([`PottsCouplings::through_hidden`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`PottsCouplings::new`], for hidden units that are coupled with each other, and where hidden units are and there are no cases.
+    pub fn of_machine(machine: &Machine, cases: Option<&dyn Rows>) -> Result<Self> {
+        let layers = machine.layers();
+        let units = layers[0].0.units();
+        let width = units.width();
+        let mut sum = Tensor::zeros((width, width), DType::F32, &Device::Cpu)?;
+        for coupling in machine.couplings() {
+            let weights = coupling.weights().as_detached_tensor();
+            match (coupling, cases) {
+                (Coupling::Lateral { layer: 0, .. }, _) => sum = (sum + weights)?,
+                (Coupling::Dense { layers: [0, 1], .. }, Some(cases)) if layers.len() == 2 => {
+                    sum = (sum + through(&weights, layers[1].0, cases)?)?;
+                }
+                (Coupling::Dense { .. }, None) => {
+                    let expected = "cases, for what hidden units couple";
+                    return Err(Error::invalid("contacts", expected, "none"));
+                }
+                _ => {
+                    let expected = "hidden units that are not coupled with each other";
+                    return Err(Error::invalid("contacts", expected, "a coupling among them"));
+                }
+            }
+        }
+        Self::new(&units, &sum)
+    }
+
+    /// The effective couplings of Potts units through the `hidden` units of a restricted machine with `weights` `(visible, hidden)`:
+    /// J_ij(a, b) = Σ_μ ⟨Var(h_μ | v)⟩ w_iμ(a) w_jμ(b), the mean over `cases` `(n, visible)`. It is the second-order term of −F in the
+    /// weights (Tubiana, Cocco, Monasson 2019; Decelle et al. 2024 have all orders).
+    ///
+    /// # Errors
+    ///
+    /// When shapes do not fit, without cases, and as [`PottsCouplings::new`].
+    pub fn through_hidden(
+        visible: &Units,
+        weights: &Tensor,
+        hidden: &dyn Layer,
+        cases: &dyn Rows,
+    ) -> Result<Self> {
+        Self::new(visible, &through(weights, hidden, cases)?)
+    }
+
+    /// The same in the zero-sum gauge: each row and each column of each J_ij sums to 0. The energies of configurations stay as they are if
+    /// the fields take up the rest.
+    pub fn zero_sum(&self) -> Self {
+        let Self { sites, states, .. } = *self;
+        let width = sites * states;
+        let mut weights = self.weights.clone();
+        weights.par_chunks_mut(width * states).for_each(|rows| {
+            for j in 0..sites {
+                let at = |a: usize, b: usize| a * width + j * states + b;
+                let mean =
+                    |terms: &mut dyn Iterator<Item = f64>| terms.sum::<f64>() / states as f64;
+                let of_rows: Vec<f64> = (0..states)
+                    .map(|a| mean(&mut (0..states).map(|b| f64::from(rows[at(a, b)]))))
+                    .collect();
+                let of_columns: Vec<f64> = (0..states)
+                    .map(|b| mean(&mut (0..states).map(|a| f64::from(rows[at(a, b)]))))
+                    .collect();
+                let all = mean(&mut of_rows.iter().copied());
+                for (a, of_row) in of_rows.iter().enumerate() {
+                    for (b, of_column) in of_columns.iter().enumerate() {
+                        let number = &mut rows[at(a, b)];
+                        *number = (f64::from(*number) - of_row - of_column + all) as f32;
+                    }
+                }
+            }
+        });
+        Self { sites, states, weights }
+    }
+
+    /// All pairs of sites that are at least `separation` apart in the sequence, the strongest coupled first. What concerns the state
+    /// `without`, the gap, is left out of the norms.
+    ///
+    /// The correction is by the means over all pairs: score_ij = F_ij − F_i·F_j/F.
+    ///
+    /// # Errors
+    ///
+    /// For a state that there is not.
+    pub fn contacts(&self, separation: usize, without: Option<usize>) -> Result<Vec<Contact>> {
+        let Self { sites, states, .. } = *self;
+        if let Some(state) = without.filter(|state| *state >= states) {
+            let expected = format!("below {states}");
+            return Err(Error::invalid("the state of a gap", expected, state.to_string()));
+        }
+        let (width, gauged) = (sites * states, self.zero_sum());
+        let counted: Vec<usize> = (0..states).filter(|state| Some(*state) != without).collect();
+        let norm = |i: usize, j: usize| -> f64 {
+            let cells = counted.iter().flat_map(|a| counted.iter().map(move |b| (a, b)));
+            let square = |(a, b): (&usize, &usize)| {
+                f64::from(gauged.weights[(i * states + a) * width + j * states + b]).powi(2)
+            };
+            if i == j { 0.0 } else { cells.map(square).sum::<f64>().sqrt() }
+        };
+        let norms: Vec<f64> = (0..sites * sites)
+            .into_par_iter()
+            .map(|at| norm((at / sites).min(at % sites), (at / sites).max(at % sites)))
+            .collect();
+        Ok(corrected(&norms, sites, separation))
+    }
+}
+
+/// J through hidden units, `(visible, visible)`.
+fn through(weights: &Tensor, hidden: &dyn Layer, cases: &dyn Rows) -> Result<Tensor> {
+    let weights = to_host(&weights.detach())?;
+    let mut variances: Option<Tensor> = None;
+    for block in rows::blocks(cases) {
+        let inputs = to_host(&block?.detach())?.matmul(&weights)?;
+        // Var(h | I) is the derivative of E[h | I].
+        let mean = |by: f64| -> Result<Tensor> {
+            let bias = hidden.bias()?;
+            let inputs = (&inputs + by)?.to_dtype(bias.dtype())?.to_device(bias.device())?;
+            to_host(&hidden.mean(&inputs)?.detach())
+        };
+        let slope = ((mean(STEP)? - mean(-STEP)?)? / (2.0 * STEP))?.sum_keepdim(0)?;
+        variances = Some(variances.map_or(Ok(slope.clone()), |sum| sum + slope)?);
+    }
+    let Some(variances) = variances else {
+        return Err(Error::invalid("contacts", "at least one case", "none"));
+    };
+    let variances = (variances / cases.count() as f64)?;
+    Ok(weights.broadcast_mul(&variances)?.matmul(&weights.t()?)?.to_dtype(DType::F32)?)
+}
+
+/// Half the distance of the inputs between which the slope of a mean is taken.
+const STEP: f64 = 1e-2;
+
+/// The pairs of `norms` `(sites, sites)`, corrected and ranked.
+fn corrected(norms: &[f64], sites: usize, separation: usize) -> Vec<Contact> {
+    let others = (sites - 1).max(1) as f64;
+    let of_sites: Vec<f64> =
+        norms.chunks(sites).map(|row| row.iter().sum::<f64>() / others).collect();
+    let all = of_sites.iter().sum::<f64>() / sites as f64;
+    let pairs = (0..sites).flat_map(|i| (i + separation.max(1)..sites).map(move |j| [i, j]));
+    let contact = |[i, j]: [usize; 2]| {
+        let norm = norms[i * sites + j];
+        let shared = if all > 0.0 { of_sites[i] * of_sites[j] / all } else { 0.0 };
+        Contact { sites: [i, j], score: norm - shared, norm }
+    };
+    let mut contacts: Vec<Contact> = pairs.map(contact).collect();
+    contacts.sort_by(|a, b| b.score.total_cmp(&a.score));
+    contacts
+}
+
+/// Which share of the first n of `ranked` are among `known`, for every n: positive predictive values.
+pub fn precision(ranked: &[Contact], known: &[[usize; 2]]) -> Vec<f64> {
+    let known: std::collections::BTreeSet<[usize; 2]> =
+        known.iter().map(|[i, j]| [*i.min(j), *i.max(j)]).collect();
+    let mut hits = 0;
+    let of_first = |(n, contact): (usize, &Contact)| {
+        hits += usize::from(known.contains(&contact.sites));
+        hits as f64 / (n + 1) as f64
+    };
+    ranked.iter().enumerate().map(of_first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rbm_core::Rng;
+    use rbm_core::ops::normal;
+
+    const UNITS: Units = Units::Potts { sites: 6, states: 3 };
+
+    /// Random couplings, and between sites 1 and 4 stronger ones.
+    fn planted() -> Result<Tensor> {
+        let width = UNITS.width();
+        let noise = normal((width, width).into(), DType::F32, &Device::Cpu, &mut Rng::new(1))?;
+        let mut rows = ((&noise + noise.t()?)? * 0.1)?.to_vec2::<f32>()?;
+        for state in 0..3 {
+            rows[3 + state][12 + state] += 2.0;
+            rows[12 + state][3 + state] += 2.0;
+        }
+        Ok(Tensor::new(rows, &Device::Cpu)?)
+    }
+
+    #[test]
+    fn a_planted_pair_comes_first() -> Result<()> {
+        let contacts = PottsCouplings::new(&UNITS, &planted()?)?.contacts(1, None)?;
+        assert_eq!((contacts[0].sites, contacts.len()), ([1, 4], 15));
+        assert!(contacts[0].score > 3.0 * contacts[1].score.abs());
+        let apart = PottsCouplings::new(&UNITS, &planted()?)?.contacts(4, None)?;
+        assert!(apart.iter().all(|contact| contact.sites[1] - contact.sites[0] >= 4));
+        assert_eq!(apart.len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_gauge_changes_no_score() -> Result<()> {
+        let width = UNITS.width();
+        let mut moved = planted()?.to_vec2::<f32>()?;
+        // u(a) of the site i against every state of the site j.
+        for i in 0..width {
+            for j in 0..width {
+                let (low, high) = (i.min(j), i.max(j));
+                let of = |own: usize, other: usize| ((own * 7 + other / 3 * 5) % 11) as f32 * 0.3;
+                moved[i][j] += of(low, high) + of(high, low);
+            }
+        }
+        let plain = PottsCouplings::new(&UNITS, &planted()?)?;
+        let moved = PottsCouplings::new(&UNITS, &Tensor::new(moved, &Device::Cpu)?)?;
+        for without in [None, Some(0)] {
+            let pairs = plain.contacts(1, without)?.into_iter().zip(moved.contacts(1, without)?);
+            for (x, y) in pairs {
+                assert_eq!(x.sites, y.sites);
+                assert!((x.score - y.score).abs() < 1e-5, "{x:?} {y:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_coupling_of_gaps_is_seen_unless_left_out() -> Result<()> {
+        let mut rows = vec![vec![0f32; 18]; 18];
+        (rows[0][6], rows[6][0]) = (1.0, 1.0);
+        let couplings = PottsCouplings::new(&UNITS, &Tensor::new(rows, &Device::Cpu)?)?;
+        // In the zero-sum gauge the cell has 4/9, its row and column −2/9, the others 1/9.
+        let [all, some] = [None, Some(0)].map(|without| couplings.contacts(1, without));
+        assert!((all?[0].norm - 6.0 / 9.0).abs() < 1e-6);
+        assert!((some?[0].norm - 2.0 / 9.0).abs() < 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn the_correction_is_that_by_hand() {
+        // Norms 3, 1, 2 of the pairs 01, 02, 12: means of the sites 2, 5/2, 3/2, of all 2.
+        let norms = [0., 3., 1., 3., 0., 2., 1., 2., 0.];
+        let found = corrected(&norms, 3, 1);
+        let expected = [([0, 1], 3.0 - 2.5), ([1, 2], 2.0 - 1.875), ([0, 2], 1.0 - 1.5)];
+        for (contact, (sites, score)) in found.iter().zip(expected) {
+            assert_eq!(contact.sites, sites);
+            assert!((contact.score - score).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn precision_counts_hits_among_the_first() {
+        let contact = |sites| Contact { sites, score: 0.0, norm: 0.0 };
+        let ranked = [contact([0, 5]), contact([1, 7]), contact([2, 9])];
+        assert_eq!(precision(&ranked, &[[5, 0], [2, 9]]), [1.0, 0.5, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn a_hidden_unit_couples_by_its_variance() -> Result<()> {
+        // Bernoulli units at inputs of 0 have a variance of ¼.
+        let hidden = Units::bernoulli(1).build(DType::F32, &Device::Cpu)?;
+        let weights = Tensor::new(&[[1f32], [-1.], [1.], [-1.], [0.], [0.]], &Device::Cpu)?;
+        let units = Units::Potts { sites: 3, states: 2 };
+        let cases = Tensor::new(&[[1f32, 0., 0., 1., 1., 0.]], &Device::Cpu)?;
+        let couplings = PottsCouplings::through_hidden(&units, &weights, &*hidden, &cases)?;
+        let first = couplings.contacts(1, None)?[0];
+        assert_eq!(first.sites, [0, 1]);
+        assert!((first.norm - 0.5).abs() < 1e-4, "{}", first.norm); // √(4·(¼)²)
+        Ok(())
+    }
+}

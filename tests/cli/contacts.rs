@@ -1,0 +1,136 @@
+//! Direct coupling analysis: a pair of sites that was planted is found, by each kind of machine, and parameters go out and in.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::common::{Place, SplitMix, metrics};
+
+/// Sites of the alignment, and the two that go together, from 1.
+const SITES: usize = 9;
+const PLANTED: [usize; 2] = [2, 8];
+
+/// Random letters; at the planted sites mostly A with U, C with G.
+fn alignment(count: usize) -> String {
+    let mut random = SplitMix(11);
+    let mut text = String::new();
+    for i in 0..count {
+        let mut letters: Vec<u8> = (0..SITES).map(|_| b"-ACGU"[random.below(5) as usize]).collect();
+        if random.below(8) > 0 {
+            let at = random.below(4) as usize;
+            letters[PLANTED[0] - 1] = b"ACGU"[at];
+            letters[PLANTED[1] - 1] = b"UGCA"[at];
+        }
+        writeln!(text, ">seq{i}\n{}", String::from_utf8(letters).unwrap()).unwrap();
+    }
+    text
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("rna.fasta", alignment(400));
+    place
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn first(found: &Value) -> [usize; 2] {
+    let pair = &found["pairs"][0];
+    [&pair["i"], &pair["j"]].map(|site| site.as_u64().unwrap() as usize)
+}
+
+const TARGET: &str = "train rna.fasta --model bm --set target_pearson=0.9 --set chains=2000 --set learning_rate=0.1 \
+                      --set epochs=400 --no-pictures";
+
+#[test]
+fn a_planted_pair_is_found_and_parameters_go_out_and_in() {
+    let place = place();
+    let said = place.dbn(&format!("{TARGET} --out bm --weights identity:0.8")).done();
+    assert!(said.out.contains("chains started anew"), "{}", said.out);
+    assert!(!said.err.contains("not reached"), "{}", said.err);
+    // It ends at the target, by chains that were started anew.
+    let lines = metrics(&place.path("bm"));
+    let last = lines.last().unwrap();
+    assert!(last["resampled_pearson"].as_f64().unwrap() >= 0.9, "{last}");
+    assert!(lines.len() < 400 && lines.len().is_multiple_of(20), "{}", lines.len());
+
+    let words = "contacts bm --out c --params rna_params.dat --json";
+    let found = json(&place.dbn(words).done().out);
+    assert_eq!((first(&found), found["pairs"].as_array().unwrap().len()), (PLANTED, 15));
+    assert_eq!(&place.read("c/contacts.png")[1..4], b"PNG");
+    assert!(place.text("c/contacts.csv").starts_with("i,j,score,norm\n2,8,"));
+    // What adabmDCA would read has the same scores.
+    let again = json(&place.dbn("contacts rna_params.dat --out d --json").done().out);
+    assert_eq!(found["pairs"], again["pairs"]);
+
+    // Known contacts: one is found first, one is too near, one is not there.
+    place.write("known.txt", "# i j distance\n8 2 4.5\n1 2\n3,9\n");
+    let known = place.dbn("contacts bm --contacts known.txt --out e --json").done();
+    assert!(known.err.contains("1 known contacts are nearer than 4"), "{}", known.err);
+    let known = json(&known.out);
+    assert_eq!(
+        (&known["precision"][0], &known["pairs"][0]["is_known"]),
+        (&1.0.into(), &true.into())
+    );
+    place.write("wrong.txt", "1 10\n");
+    place
+        .dbn("contacts bm --contacts wrong.txt --out f")
+        .failed_in_the_end(&["wrong.txt: line 1", "from 1 to 9"]);
+    place.dbn("contacts bm --out c").failed_in_the_end(&["c/contacts.csv", "--force"]);
+    place.dbn("contacts bm --out g --without-gap").done();
+}
+
+#[test]
+fn sequences_are_scored_and_drawn_by_a_machine() {
+    let place = place();
+    place.dbn(&format!("{TARGET} --out bm --no-evaluation")).done();
+    place.write("wild.fasta", ">wild\nAACGACGUA\n");
+    let table = place.dbn("score bm wild.fasta --mutants A2G,U8C").done().out;
+    let ratios: Vec<f64> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(2).unwrap().parse().unwrap())
+        .collect();
+    assert!(ratios.len() == 2 && ratios.iter().all(|ratio| *ratio < -0.5), "{table}");
+    let scan = place.dbn("score bm wild.fasta --scan").done().out;
+    assert_eq!(scan.lines().count(), 1 + 9 * 3, "{scan}");
+    place.dbn("score bm wild.fasta --mutants C2G").failed_in_the_end(&["C2G", "column 2: A"]);
+
+    // Cold samples keep to the planted pair more than warm ones.
+    let pairs = |temperature: f64| -> usize {
+        let words = format!(
+            "sample bm --fasta --temperature {temperature} --count 200 --steps 50 --out s --force"
+        );
+        place.dbn(&words).done();
+        let text = place.text("s/samples.fasta");
+        let letters = text.lines().filter(|line| !line.starts_with('>')).map(str::as_bytes);
+        letters
+            .filter(|row| {
+                matches!(
+                    (row[1], row[7]),
+                    (b'A', b'U') | (b'C', b'G') | (b'G', b'C') | (b'U', b'A')
+                )
+            })
+            .count()
+    };
+    let (cold, warm) = (pairs(0.3), pairs(5.0));
+    assert!(cold > 180 && warm < 120, "{cold} {warm}");
+    place.dbn("sample bm --fasta --temperature 1,2").misused(&["--temperature", "--fasta"]);
+}
+
+/// Through hidden units too, of an RBM and of a machine.
+#[test]
+fn hidden_units_couple_effectively() {
+    let place = place();
+    let words = "train rna.fasta --hidden 8 --unsupervised --set layers.*.epochs=60 --set layers.*.batch_size=20 \
+                 --set layers.*.learning_rate=0.1 --no-pictures --out rbm";
+    place.dbn(words).done();
+    let said = place.dbn("contacts rbm --json").done();
+    assert!(said.err.contains("second order"), "{}", said.err);
+    assert_eq!(first(&json(&said.out)), PLANTED, "{}", said.out);
+    assert!(place.path("rbm/contacts/contacts.png").is_file());
+    place.dbn("train bars-and-stripes:3 --model bm --set epochs=2 --no-pictures --out bars").done();
+    place.dbn("contacts bars").failed_in_the_end(&["bars", "Potts units", "bernoulli"]);
+}
