@@ -193,12 +193,12 @@ struct Stops<'a> {
 }
 
 impl Observer for Stops<'_> {
-    fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
+    fn step(&mut self, _: &Step) -> Result<Command> {
         self.steps -= 1;
         Ok(if self.steps == 0 { Command::Stop } else { Command::Continue })
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> rbm_core::Result<()> {
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         checkpoint.save(self.path)
     }
 }
@@ -255,10 +255,12 @@ fn what_cannot_learn_is_refused() {
     let _ = learner.samples(2, 1, &mut Rng::new(0));
 }
 
-/// Weights count in the biases, in the gradient of all cases at once, and in draws of mini-batches.
+/// Weights count in the biases and in the gradient of all cases at once.
 #[test]
 fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
-    let cases = |rows: &[[f32; 4]]| Tensor::new(rows, &CPU);
+    let cases = |rows: &[[f32; 4]]| {
+        Tensor::from_iter(rows.iter().flatten().copied(), &CPU)?.reshape((rows.len(), 4))
+    };
     let (a, b, c) = ([1., 0., 1., 0.], [0., 1., 0., 1.], [1., 0., 0., 1.]);
     let (once, twice) = (cases(&[a, b, c])?, cases(&[a, b, b, c])?);
     let learned = |cases: &Tensor, weights: Option<[f32; 3]>, negative, batch_size| {
@@ -276,7 +278,7 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
         }
         assert!(learner.fit(cases, &mut ())?.is_continue());
         let energies = learner.free_energy(&twice)?.detach();
-        Ok::<_, rbm_core::Error>((&energies - energies.mean_keepdim(0)?.broadcast_as(4)?)?)
+        Result::Ok((&energies - energies.mean_keepdim(0)?.broadcast_as(4)?)?)
     };
     for negative in [Negative::Exact, Negative::PseudoLikelihood] {
         let weighted = learned(&once, Some([1., 2., 1.]), negative, 0)?.to_vec1::<f32>()?;
@@ -300,7 +302,7 @@ fn learning_ends_at_its_target() -> Result<()> {
                 if i % 3 == 0 { [1., 0., 1., 0., 1., 0.] } else { [0., 1., 1., 0., 0., 1.] }
             }))
             .collect();
-    let cases = Tensor::new(rows, &Device::Cpu)?;
+    let cases = Tensor::from_iter(rows.iter().flatten().copied(), &CPU)?.reshape((80, 6))?;
     let shape = Shape {
         visible: Units::Potts { sites: 3, states: 2 },
         hidden: None,

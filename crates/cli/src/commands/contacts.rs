@@ -103,7 +103,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     output::check_folder(&dir)?;
     let (table, picture) = (dir.join(TABLE), dir.join(PICTURE));
     output::check_free(&[&table, &picture], args.force)?;
-    output::check_free(args.params.as_slice(), args.force)?;
+    output::check_free(&args.params.iter().collect::<Vec<_>>(), args.force)?;
     let Subject { couplings, sites, letters, graph } = Subject::of(args)?;
     let known = args.contacts.as_deref().map(|path| known_contacts(path, sites)).transpose()?;
     let gap = match args.without_gap {
