@@ -269,6 +269,7 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
             hidden: None,
             couples_visible: true,
             edges: None,
+            above: vec![],
             couples_hidden: false,
         };
         let learning = Learning { negative, epochs: 50, batch_size, ..Learning::default() };

@@ -6,6 +6,7 @@
 mod beliefs;
 mod experiments;
 mod machines;
+mod words;
 
 use std::fs;
 use std::io::Write;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use self::machines::{MachineExperiment, RESULT};
+use self::words::{parsed, text};
 use crate::commands::contacts;
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
@@ -416,12 +418,6 @@ fn reproduce_contacts(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Re
     ))
 }
 
-/// The arguments that the words behind `dbn` and the name of a command mean.
-fn parsed<T: clap::Args>(words: &[&str]) -> Result<T> {
-    let command = T::augment_args(clap::Command::new("dbn"));
-    Ok(T::from_arg_matches(&command.try_get_matches_from(&words[1..])?)?)
-}
-
 /// `dbn evaluate`, on the test cases: errors in percent, and how many of how many; or the squared error of an autoencoder.
 fn error_of(experiment: &Experiment, seed: u64, dir: &Path) -> Result<(f64, String)> {
     let command = ["dbn", "evaluate", text(dir)?];
@@ -464,10 +460,6 @@ fn best(found: &Likelihood) -> Option<Value> {
         Verdict::Exact => found.exact,
         _ => found.reverse.zip(found.forward).map(|(a, b)| lower(a, b)),
     }
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().ok_or_else(|| anyhow!("{path:?}: the path is not UTF-8"))
 }
 
 /// The file that remembers what has been tried: a trial a line.
