@@ -208,7 +208,7 @@ fn sampled_gradients_come_near_the_counted_ones() {
         let gradients = of.backward().unwrap();
         machine.parameters()[range]
             .iter()
-            .flat_map(|(_, var)| host(gradients.get(*var).unwrap()))
+            .flat_map(|(_, var)| host(gradients.get(var).unwrap()))
             .collect()
     };
     let compare = |found: &[(f64, f64)], known: &[f64], bias: f64| {
