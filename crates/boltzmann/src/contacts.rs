@@ -253,7 +253,7 @@ mod tests {
     /// Random couplings, and between sites 1 and 4 stronger ones.
     fn planted() -> Result<Tensor> {
         let width = UNITS.width();
-        let noise = normal((width, width).into(), DType::F32, &Device::Cpu, &mut Rng::new(1))?;
+        let noise = normal((width, width), DType::F32, &Device::Cpu, &mut Rng::new(1))?;
         let mut rows = ((&noise + noise.t()?)? * 0.1)?.to_vec2::<f32>()?;
         for state in 0..3 {
             rows[3 + state][12 + state] += 2.0;
@@ -275,14 +275,13 @@ mod tests {
 
     #[test]
     fn a_gauge_changes_no_score() -> Result<()> {
-        let width = UNITS.width();
         let mut moved = planted()?.to_vec2::<f32>()?;
         // u(a) of the site i against every state of the site j.
-        for i in 0..width {
-            for j in 0..width {
+        for (i, row) in moved.iter_mut().enumerate() {
+            for (j, cell) in row.iter_mut().enumerate() {
                 let (low, high) = (i.min(j), i.max(j));
                 let of = |own: usize, other: usize| ((own * 7 + other / 3 * 5) % 11) as f32 * 0.3;
-                moved[i][j] += of(low, high) + of(high, low);
+                *cell += of(low, high) + of(high, low);
             }
         }
         let plain = PottsCouplings::new(&UNITS, &planted()?)?;

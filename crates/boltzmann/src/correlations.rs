@@ -87,7 +87,8 @@ mod tests {
     use super::*;
 
     fn of(cases: &[[f32; 4]], weights: Option<&[f32]>) -> Result<Correlations> {
-        let cases = Tensor::new(cases, &Device::Cpu)?;
+        let rows = cases.iter().map(|row| row.to_vec()).collect::<Vec<_>>();
+        let cases = Tensor::new(rows, &Device::Cpu)?;
         Correlations::of(&Units::Potts { sites: 2, states: 2 }, &cases, weights)
     }
 

@@ -309,6 +309,7 @@ fn learning_ends_at_its_target() -> Result<()> {
         hidden: None,
         couples_visible: true,
         edges: None,
+        above: vec![],
         couples_hidden: false,
     };
     let learning =
