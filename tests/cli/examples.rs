@@ -16,7 +16,7 @@ const PAGES: [&str; 9] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 20] = [
+const NOT_RUN: [(&str, &str); 22] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
@@ -39,11 +39,13 @@ const NOT_RUN: [(&str, &str); 20] = [
     ("dbn reproduce hopfield-capacity ", "half a minute: crates/boltzmann/tests/hopfield.rs"),
     ("dbn reproduce bm-bars ", "five minutes: crates/boltzmann/tests/learning.rs"),
     ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
+    ("dbn train RF00379.fasta ", "minutes: tests/cli/contacts.rs has a family that is made there"),
+    ("dbn contacts ", "the same"),
     ("dbn bench ", "a minute of measuring: tests/cli/bench.rs"),
 ];
 
 /// Commands that have help.
-const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import anneal recall \
+const COMMANDS: &str = "train recipe evaluate compare sample score embed encode decode inspect push pull data import anneal recall contacts \
     infer bench reproduce completions man";
 
 /// The commands in the shell blocks of the README and the guide, without what is said behind `#`.
@@ -199,7 +201,9 @@ fn quick(line: &str) -> String {
     if has("--resume") {
         return " --no-pictures".into();
     }
-    if has("--model hopfield") || has("--model bm") || has("--model belief") || has("bm.toml") {
+    let is_machine =
+        ["hopfield", "bm", "dbm", "belief"].iter().any(|kind| has(&format!("--model {kind}")));
+    if is_machine || has("bm.toml") {
         return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.
