@@ -264,6 +264,7 @@ fn with_runs() -> Place {
             "--binarise threshold:0.5 --unsupervised --layers 8 --set layers.*.epochs=2",
         ),
         ("family.fasta", "family", "--layers 8 --set layers.*.epochs=1"),
+        ("family.fasta", "rna", "--model bm --set epochs=2"),
         ("digits", "bm", "--model bm --hidden 4 --limit 60 --set epochs=2"),
         ("digits", "pairs", "--model bm --limit 60 --set epochs=2"),
         (
