@@ -23,7 +23,6 @@ mod settings;
 
 pub mod learning;
 mod likelihood;
-mod mean_field;
 mod named;
 mod observables;
 
@@ -38,7 +37,6 @@ pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement};
 pub use graph::Graph;
 pub use likelihood::LogLikelihood;
-pub use mean_field::{MeanField, MeanPosterior};
 pub use observables::{Estimate, Measurement, Start, Walk};
 pub use params::letters_of_params;
 pub use posterior::{Posterior, Summation};

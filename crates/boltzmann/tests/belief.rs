@@ -4,9 +4,11 @@
 use candle_boltzmann::belief::learning::{
     Ascending, BeliefLearner, BeliefLearning, Method, RecognitionPhase,
 };
-use candle_boltzmann::belief::{BeliefNet, Helmholtz, SigmoidLayer};
+use candle_boltzmann::belief::{BeliefNet, Helmholtz};
 use candle_core::{DType, Device, Tensor};
+use rbm_core::Units;
 use rbm_core::learning::train::{Command, Step};
+use rbm_core::model::ConditionalLayer;
 use rbm_core::{Checkpoint, Observer, Rng};
 
 const CPU: Device = Device::Cpu;
@@ -29,15 +31,19 @@ fn uniform(seed: u64, shape: &[usize], scale: f64) -> Tensor {
 
 /// 3 → 4 → 5.
 fn net() -> BeliefNet {
-    let observed = SigmoidLayer::new(&uniform(21, &[4, 5], 2.0), &uniform(25, &[5], 1.0)).unwrap();
-    let middle = SigmoidLayer::new(&uniform(22, &[3, 4], 2.0), &uniform(24, &[4], 1.0)).unwrap();
+    let observed =
+        ConditionalLayer::bernoulli(&uniform(21, &[4, 5], 2.0), &uniform(25, &[5], 1.0)).unwrap();
+    let middle =
+        ConditionalLayer::bernoulli(&uniform(22, &[3, 4], 2.0), &uniform(24, &[4], 1.0)).unwrap();
     BeliefNet::new(vec![observed, middle], &uniform(23, &[3], 1.0)).unwrap()
 }
 
 /// The net, and a recognition that is wrong.
 fn machine() -> Helmholtz {
-    let lower = SigmoidLayer::new(&uniform(31, &[5, 4], 1.0), &uniform(32, &[4], 1.0)).unwrap();
-    let upper = SigmoidLayer::new(&uniform(33, &[4, 3], 1.0), &uniform(34, &[3], 1.0)).unwrap();
+    let lower =
+        ConditionalLayer::bernoulli(&uniform(31, &[5, 4], 1.0), &uniform(32, &[4], 1.0)).unwrap();
+    let upper =
+        ConditionalLayer::bernoulli(&uniform(33, &[4, 3], 1.0), &uniform(34, &[3], 1.0)).unwrap();
     Helmholtz { net: net(), recognition: vec![lower, upper] }
 }
 
@@ -74,7 +80,7 @@ fn a_net_of_three_layers_is_counted() {
 fn a_truck_explains_an_earthquake_away() {
     let number = |x: &[f64], shape: (usize, usize)| Tensor::from_slice(x, shape, &CPU).unwrap();
     let bias = Tensor::new(&[-20.0f64], &CPU).unwrap();
-    let jump = SigmoidLayer::new(&number(&[20.0, 20.0], (2, 1)), &bias).unwrap();
+    let jump = ConditionalLayer::bernoulli(&number(&[20.0, 20.0], (2, 1)), &bias).unwrap();
     let house =
         BeliefNet::new(vec![jump], &Tensor::new(&[-10.0f64, -10.0], &CPU).unwrap()).unwrap();
     let counted = house.counted(&number(&[1.0], (1, 1))).unwrap();
@@ -359,7 +365,8 @@ fn what_means_nothing_is_refused() {
     let wide = BeliefNet::zeros(&[3, 17], DType::F64).unwrap();
     let said = wide.counted(&Tensor::zeros((1, 3), DType::F64, &CPU).unwrap()).unwrap_err();
     assert!(said.to_string().contains("65536"), "{said}");
-    let narrow = SigmoidLayer::zeros(2, 3, DType::F64).unwrap();
+    let narrow =
+        ConditionalLayer::zeros(2, &Units::bernoulli(3), DType::F64, &Device::Cpu).unwrap();
     let top = Tensor::zeros(4, DType::F64, &CPU).unwrap();
     assert!(BeliefNet::new(vec![narrow], &top).unwrap_err().to_string().contains("from 4 units"));
     // A rate that is too high ends with an error, not with a machine.

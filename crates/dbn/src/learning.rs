@@ -27,8 +27,8 @@ use rbm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Dbn;
-use crate::network::conditional_layer::delta_rule;
 use crate::network::dbn::{join_labels, label_codes, up};
+use rbm_core::model::conditional_layer::delta_rule;
 
 /// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

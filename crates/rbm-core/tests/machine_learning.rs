@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use rbm_core::learning::positive::{lower_bounds, mean_field};
+use rbm_core::learning::positive::{best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
@@ -229,6 +229,9 @@ fn posteriors_of_coupled_hidden_units_are_known() {
     let known = [0.215_965_523, 0.338_795_844, 0.542_186_135, 0.368_965_300];
     assert_close("mean field", &flat(&found.visible)[6..], &known, 1e-9);
     assert_eq!(flat(&found.visible)[..6], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    let log_z = rbm_core::estimate::log_partition(&machine).unwrap();
+    let bound = lower_bounds(&machine, &found, 6).unwrap()[0] - log_z;
+    assert!((bound + 5.000_060_398_1).abs() < 1e-9, "{bound}");
     let many = case.broadcast_as((20_000, 6)).unwrap().contiguous().unwrap();
     let drawn = Posterior::Sampled { sweeps: 20 }.infer(&machine, &many, &mut Rng::new(1)).unwrap();
     let means = flat(&drawn.visible.mean(0).unwrap());
@@ -397,4 +400,39 @@ fn a_deep_machine_is_a_restricted_one() {
     let [one, two] = [&machine as &dyn Boltzmann, &rbm]
         .map(|machine| rbm_core::estimate::log_partition(machine).unwrap());
     assert!((one - two).abs() < 1e-12, "{one} {two}");
+}
+
+/// One unit of data, and beside it `units` with these couplings among them, `(width, width)` from its upper triangle.
+fn beside(units: &str, bias: &[f64], upper: &[f64], states: usize) -> Machine {
+    let layers = vec![layer("bernoulli:1", &[0.0]), layer(units, bias)];
+    Machine::observing(layers, vec![lateral(1, bias.len(), upper, states)], 1).unwrap()
+}
+
+/// Without couplings the bound is the value itself, whatever the units.
+#[test]
+fn uncoupled_units_leave_no_gap() {
+    let (bias, none) = (numbers(8, 6, 2.0), [0.0; 15]);
+    let case = Tensor::new(&[[0f64]], &CPU).unwrap();
+    for (units, states) in [("spin:6", 1), ("potts(3):2", 3), ("bernoulli:6", 1)] {
+        let machine = beside(units, &bias, &none, states);
+        let (_, bounds, _) = best_mean_field(&machine, &case, 10, 0.0).unwrap();
+        let values = all(machine.layers()[1].0);
+        let energies = machine.layers()[1].0.energy(&values).unwrap().neg().unwrap();
+        let exact = energies.log_sum_exp(0).unwrap().to_scalar::<f64>().unwrap();
+        assert!((bounds[0] - exact).abs() < 1e-12, "{units}: {} {exact}", bounds[0]);
+    }
+}
+
+/// Two spins that pull each other strongly: started evenly they would stay at mean 0, where the bound is far too low. Spins that push each
+/// other away come to rest too, though all move together.
+#[test]
+fn the_better_start_is_taken_and_all_comes_to_rest() {
+    let case = Tensor::new(&[[0f64]], &CPU).unwrap();
+    let pull = beside("spin:2", &[1e-9, 1e-9], &[3.0], 1);
+    let (_, bounds, _) = best_mean_field(&pull, &case, 1000, 1e-12).unwrap();
+    let exact = (2.0 * 3f64.exp() + 2.0 * (-3f64).exp()).ln();
+    assert!(bounds[0] <= exact && bounds[0] > exact - 0.8, "{} {exact}", bounds[0]);
+    let push = beside("spin:6", &numbers(9, 6, 0.3), &[-2.0; 15], 1);
+    let (_, bounds, steps) = best_mean_field(&push, &case, 1000, 1e-9).unwrap();
+    assert!(steps < 1000 && bounds[0].is_finite(), "{steps}");
 }

@@ -5,11 +5,11 @@
 //! by w = p(v, h)/q(h | v): with more of them the gradient comes nearer to that of log p(v), and recognition may learn awake too.
 
 use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::model::ConditionalLayer;
 use rbm_core::ops::Ascent;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows, rows};
+use rbm_core::{Error, Result, Rng, Rows, Units, rows};
 
-use super::layer::SigmoidLayer;
 use super::net::BeliefNet;
 
 /// Rows that are looked at together in the estimation of log p(v).
@@ -21,7 +21,7 @@ pub struct Helmholtz {
     /// p: what makes cases.
     pub net: BeliefNet,
     /// q(h_{l+1} | h_l): what finds causes, from the observed layer up. Weights `(below, above)`.
-    pub recognition: Vec<SigmoidLayer>,
+    pub recognition: Vec<ConditionalLayer>,
 }
 
 /// Guesses of the causes of some cases, `samples` of each, one case after the other in every round of guesses.
@@ -41,15 +41,17 @@ impl Helmholtz {
     /// As [`BeliefNet::zeros`].
     pub fn zeros(widths: &[usize], dtype: DType) -> Result<Self> {
         let net = BeliefNet::zeros(widths, dtype)?;
-        let layer = |pair: &[usize]| SigmoidLayer::zeros(pair[0], pair[1], dtype);
+        let layer = |pair: &[usize]| {
+            ConditionalLayer::zeros(pair[0], &Units::bernoulli(pair[1]), dtype, &Device::Cpu)
+        };
         Ok(Self { net, recognition: widths.windows(2).map(layer).collect::<Result<_>>()? })
     }
 
     /// Every parameter by name: those of the net, then `recognition.{l}.weight` and `recognition.{l}.bias`.
     pub fn parameters(&self) -> Vec<(String, &Var)> {
         let recognition = self.recognition.iter().enumerate().flat_map(|(l, layer)| {
-            let name = |what: &str| format!("recognition.{l}.{what}");
-            [(name("weight"), &layer.weights), (name("bias"), &layer.bias)]
+            let own = layer.parameters().into_iter();
+            own.map(move |(name, var)| (format!("recognition.{l}.{name}"), var))
         });
         self.net.parameters().into_iter().chain(recognition).collect()
     }
@@ -100,7 +102,7 @@ impl Helmholtz {
         self.check(x)?;
         let mut ascents = Vec::with_capacity(2 * self.recognition.len());
         for (layer, pair) in self.recognition.iter().zip(x.windows(2)) {
-            ascents.extend(layer.ascents(&pair[0], &pair[1], weights)?);
+            ascents.extend(layer.weighted_ascents(&pair[0], &pair[1], weights)?);
         }
         Ok(ascents)
     }

@@ -11,9 +11,7 @@ use rbm_core::learning::trainer::{BatchSource, Shuffled};
 use rbm_core::model::init::moments;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::state::{State, get, with_prefix, without_prefix};
-use rbm_core::{
-    Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, Sgd, Stateful, Units,
-};
+use rbm_core::{Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
 use super::helmholtz::Helmholtz;
@@ -218,9 +216,7 @@ impl BeliefLearner {
         let machine = Helmholtz::zeros(&widths, DType::F32)?;
         let mut rng = Rng::new(learning.seed);
         let (mean, variance) = moments(cases)?;
-        let observed = Units::bernoulli(cases.width()).build(DType::F32, &Device::Cpu)?;
-        observed.fit_moments(&mean, &variance)?;
-        machine.net.layers[0].bias.set(&observed.bias()?.detach())?;
+        machine.net.layers[0].units.fit_moments(&mean, &variance)?;
         for layer in machine.net.layers.iter().chain(&machine.recognition) {
             let (from, width) = layer.weights.dims2()?;
             let normal = ops::normal((from, width), DType::F32, &Device::Cpu, &mut rng)?;

@@ -4,10 +4,10 @@
 //! an effect is not: they explain each other away. Small nets are counted.
 
 use candle_core::{DType, Device, Tensor, Var};
+use rbm_core::model::ConditionalLayer;
+use rbm_core::model::conditional_layer::errors;
 use rbm_core::ops::{self, Ascent};
-use rbm_core::{Error, Result, Rng};
-
-use super::layer::{SigmoidLayer, log_probability, weighted_error};
+use rbm_core::{Error, Layer, Result, Rng, Units};
 
 /// The most configurations of hidden units that are counted one by one.
 const MOST_COUNTED: usize = 1 << 16;
@@ -18,9 +18,9 @@ const BLOCK: usize = 1 << 12;
 #[derive(Debug)]
 pub struct BeliefNet {
     /// How each layer but the top one answers the layer above it, from the observed one up: weights `(above, width)`.
-    pub layers: Vec<SigmoidLayer>,
-    /// The biases of the top layer, `(width,)`.
-    pub top: Var,
+    pub layers: Vec<ConditionalLayer>,
+    /// The top layer, which hears nothing.
+    pub top: Box<dyn Layer>,
 }
 
 /// What is known of hidden units given the observed ones, counted.
@@ -30,6 +30,11 @@ pub struct Counted {
     pub log_probability: Tensor,
     /// E[h | v] of each hidden layer from below up, `(cases, width)`, `f64`.
     pub means: Vec<Tensor>,
+}
+
+/// How many units answer.
+fn width(layer: &ConditionalLayer) -> usize {
+    layer.units.units().width()
 }
 
 impl BeliefNet {
@@ -43,9 +48,12 @@ impl BeliefNet {
             let expected = "at least two layers, each of a unit";
             return Err(Error::invalid("a belief net", expected, format!("{widths:?}")));
         }
-        let layers = widths.windows(2).map(|pair| SigmoidLayer::zeros(pair[1], pair[0], dtype));
-        let top = Var::zeros(widths[widths.len() - 1], dtype, &Device::Cpu)?;
-        Ok(Self { layers: layers.collect::<Result<_>>()?, top })
+        let cpu = &Device::Cpu;
+        let layers = widths
+            .windows(2)
+            .map(|pair| ConditionalLayer::zeros(pair[1], &Units::bernoulli(pair[0]), dtype, cpu));
+        let layers = layers.collect::<Result<_>>()?;
+        Ok(Self { layers, top: Units::bernoulli(widths[widths.len() - 1]).build(dtype, cpu)? })
     }
 
     /// A net of layers that answer the one above them, from the observed one up, and of the top layer's biases.
@@ -53,8 +61,8 @@ impl BeliefNet {
     /// # Errors
     ///
     /// When the widths do not fit.
-    pub fn new(layers: Vec<SigmoidLayer>, top: &Tensor) -> Result<Self> {
-        let above = layers.iter().skip(1).map(SigmoidLayer::width).chain([top.elem_count()]);
+    pub fn new(layers: Vec<ConditionalLayer>, top: &Tensor) -> Result<Self> {
+        let above = layers.iter().skip(1).map(width).chain([top.elem_count()]);
         for (layer, above) in layers.iter().zip(above) {
             let found = layer.weights.dim(0)?;
             if found != above {
@@ -65,23 +73,24 @@ impl BeliefNet {
         if layers.is_empty() {
             return Err(Error::invalid("a belief net", "at least two layers", "one"));
         }
-        Ok(Self { layers, top: Var::from_tensor(top)? })
+        let units = Units::bernoulli(top.elem_count()).build(top.dtype(), top.device())?;
+        units.vars()[0].1.set(top)?;
+        Ok(Self { layers, top: units })
     }
 
     /// The width of each layer from the observed one up.
     pub fn widths(&self) -> Vec<usize> {
-        self.layers.iter().map(SigmoidLayer::width).chain([self.top.elem_count()]).collect()
+        self.layers.iter().map(width).chain([self.top.units().width()]).collect()
     }
 
     /// Every parameter by name: `layers.{l}.weight` and `layers.{l}.bias` from the observed layer up, and `top.bias`.
     pub fn parameters(&self) -> Vec<(String, &Var)> {
         let layers = self.layers.iter().enumerate().flat_map(|(l, layer)| {
-            [
-                (format!("layers.{l}.weight"), &layer.weights),
-                (format!("layers.{l}.bias"), &layer.bias),
-            ]
+            let own = layer.parameters().into_iter();
+            own.map(move |(name, var)| (format!("layers.{l}.{name}"), var))
         });
-        layers.chain([("top.bias".to_owned(), &self.top)]).collect()
+        let top = self.top.vars().into_iter().map(|(name, var)| (format!("top.{name}"), var));
+        layers.chain(top).collect()
     }
 
     /// `count` configurations, drawn from the top down.
@@ -91,7 +100,7 @@ impl BeliefNet {
     /// When memory is short.
     pub fn sample(&self, count: usize, rng: &mut Rng) -> Result<Vec<Tensor>> {
         let none = self.no_inputs(count)?;
-        let mut drawn = vec![ops::bernoulli_sample(&none, &self.top.as_detached_tensor(), rng)?];
+        let mut drawn = vec![self.top.sample(&none, rng)?];
         for layer in self.layers.iter().rev() {
             let below = layer.sample(&drawn[drawn.len() - 1], rng)?;
             drawn.push(below);
@@ -107,7 +116,7 @@ impl BeliefNet {
     /// For configurations of another shape.
     pub fn log_joint(&self, x: &[Tensor]) -> Result<Tensor> {
         let last = self.check(x)?;
-        let mut sum = log_probability(&self.no_inputs(last.dim(0)?)?, &self.top, last)?;
+        let mut sum = self.top.log_probability(&self.no_inputs(last.dim(0)?)?, last)?;
         for (layer, pair) in self.layers.iter().zip(x.windows(2)) {
             sum = (sum + layer.log_probability(&pair[1], &pair[0])?)?;
         }
@@ -123,10 +132,11 @@ impl BeliefNet {
         let last = self.check(x)?;
         let mut ascents = Vec::with_capacity(2 * self.layers.len() + 1);
         for (layer, pair) in self.layers.iter().zip(x.windows(2)) {
-            ascents.extend(layer.ascents(&pair[1], &pair[0], weights)?);
+            ascents.extend(layer.weighted_ascents(&pair[1], &pair[0], weights)?);
         }
         let none = self.no_inputs(last.dim(0)?)?;
-        ascents.push(ops::sum_rows(&weighted_error(&none, &self.top, last, weights)?)?.into());
+        let (_, sums) = errors(&*self.top, &none, last, Some(weights))?;
+        ascents.extend(sums.into_iter().map(Ascent::from));
         Ok(ascents)
     }
 
@@ -148,8 +158,7 @@ impl BeliefNet {
                 .flat_map(|n| (first..first + width).map(move |i| f64::from(n >> i & 1)));
             let bits: Vec<f64> = bits.collect();
             first += width;
-            Ok(Tensor::from_vec(bits, (1 << units, width), &Device::Cpu)?
-                .to_dtype(self.top.dtype())?)
+            Ok(Tensor::from_vec(bits, (1 << units, width), &Device::Cpu)?.to_dtype(self.dtype())?)
         };
         widths.iter().map(layer).collect()
     }
@@ -171,14 +180,14 @@ impl BeliefNet {
                 .map(|h| h.narrow(0, start, count))
                 .collect::<std::result::Result<_, _>>()?;
             let last = &block[block.len() - 1];
-            let mut sum = log_probability(&self.no_inputs(count)?, &self.top, last)?;
+            let mut sum = self.top.log_probability(&self.no_inputs(count)?, last)?;
             for (layer, pair) in self.layers[1..].iter().zip(block.windows(2)) {
                 sum = (sum + layer.log_probability(&pair[1], &pair[0])?)?;
             }
-            prior.push((sum - self.normaliser(&block[0])?)?.detach());
-            rows.push(
-                ops::add_bias(&self.layers[0].inputs(&block[0])?, &self.layers[0].bias)?.detach(),
-            );
+            let observed = &self.layers[0];
+            let inputs = observed.inputs(&block[0])?;
+            prior.push((sum - observed.units.cgf(&inputs)?)?.detach());
+            rows.push(inputs.broadcast_add(&observed.units.bias()?)?.detach());
         }
         let (prior, rows) = (Tensor::cat(&prior, 0)?, Tensor::cat(&rows, 0)?);
         // log p(v, h) = what h says alone, and v along its inputs, `(cases, configurations)`.
@@ -191,14 +200,14 @@ impl BeliefNet {
         Ok(Counted { log_probability, means })
     }
 
-    /// Σ softplus of what the observed units hear of `h` `(rows, width)`, `(rows,)`.
-    fn normaliser(&self, h: &Tensor) -> Result<Tensor> {
-        ops::bernoulli_cgf(&self.layers[0].inputs(h)?, &self.layers[0].bias)
-    }
-
     /// What the top layer hears: nothing.
     fn no_inputs(&self, rows: usize) -> Result<Tensor> {
-        Ok(Tensor::zeros((rows, self.top.elem_count()), self.top.dtype(), &Device::Cpu)?)
+        Ok(Tensor::zeros((rows, self.top.units().width()), self.dtype(), &Device::Cpu)?)
+    }
+
+    /// The type of all parameters.
+    fn dtype(&self) -> DType {
+        self.layers[0].weights.dtype()
     }
 
     /// The top layer of a configuration, once there is one for each layer.

@@ -8,7 +8,7 @@
 
 use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Layer, Result, Rng, Rows, rows};
+use rbm_core::{Error, Result, Rng, Rows, rows};
 
 use crate::Dbn;
 
@@ -23,12 +23,6 @@ pub struct Bound {
     pub error: Option<f64>,
 }
 
-/// log p(x | inputs) of each row, `(batch,)`.
-fn log_conditional(layer: &dyn Layer, inputs: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let along = (inputs * x)?.sum(1)?;
-    Ok(((along - layer.energy(x)?)? - layer.cgf(inputs)?)?.detach())
-}
-
 impl Dbn {
     /// w = log p(v, h) − log q(h | v) + log Z of one sampled up-pass h for each row of `v` `(batch, width)`, `(batch,)`. Z is
     /// that of the top machine, whose hidden units and labels are summed out.
@@ -41,10 +35,10 @@ impl Dbn {
         for (layer, rbm) in self.below_top().iter().enumerate() {
             let inputs = rbm.hidden_inputs(&x)?.detach();
             let h = rbm.hidden().sample(&inputs, rng)?;
-            let recognised = log_conditional(rbm.hidden(), &inputs, &h)?;
+            let recognised = rbm.hidden().log_probability(&inputs, &h)?.detach();
             let generated = match self.generative.get(layer) {
-                Some(down) => log_conditional(&*down.units, &down.inputs(&h)?, &x)?,
-                None => log_conditional(rbm.visible(), &rbm.visible_inputs(&h)?, &x)?,
+                Some(down) => down.log_probability(&h, &x)?.detach(),
+                None => rbm.visible().log_probability(&rbm.visible_inputs(&h)?, &x)?.detach(),
             };
             sum = ((sum + generated)? - recognised)?;
             x = h;

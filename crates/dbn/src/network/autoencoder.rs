@@ -7,11 +7,11 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent, Connection, Deferred};
-use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, rows};
+use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 
 use crate::Examples;
-use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::fine_tune::{Batch, Dropout, FineTune, Gradients, Score, mean_above};
+use rbm_core::model::ConditionalLayer;
 
 /// Layers to the code and back, that answer with their means.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Autoencoder {
         }
         let i = others.len();
         let inputs = dropout.connection(i, &last.weights, gradient(i), rng)?.inputs(&x)?;
-        Ok(log_likelihood(&*last.units, &inputs, v)?.mean_all()?)
+        Ok(last.units.log_probability(&inputs, v)?.mean_all()?)
     }
 
     /// The mean squared error of a reconstruction, summed over its values, and the mean of −log p(v | its code) in nats, over
@@ -140,7 +140,7 @@ impl Autoencoder {
             error += to_host(&ops::sum_within_rows(&difference.sqr()?)?)?
                 .sum_all()?
                 .to_scalar::<f64>()?;
-            let nats = log_likelihood(&*last.units, &inputs, &v)?;
+            let nats = last.units.log_probability(&inputs, &v)?;
             loss -= to_host(&nats)?.sum_all()?.to_scalar::<f64>()?;
         }
         let count = cases.count().max(1) as f64;
@@ -184,10 +184,4 @@ fn through(layers: &[ConditionalLayer], x: &Tensor, what: &str) -> Result<Tensor
     layers.iter().try_fold(x.clone(), |x, layer| {
         mean_above(&*layer.units, &x, &Connection::new(&layer.weights))
     })
-}
-
-/// log p(x | inputs) = inputs·x − E(x) − log Σ exp(inputs·x' − E(x')) of every row, `(batch,)`, nats. Differentiable.
-fn log_likelihood(units: &dyn Layer, inputs: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let said = ops::sum_within_rows(&(inputs * x)?)?;
-    Ok(((said - units.energy(x)?)? - units.cgf(inputs)?)?)
 }

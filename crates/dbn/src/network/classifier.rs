@@ -11,9 +11,9 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, Units, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::Examples;
-use crate::network::conditional_layer::ConditionalLayer;
 pub use crate::network::fine_tune::Dropout;
 use crate::network::fine_tune::{self, Adversary, Batch, FineTune, Gradients, Score};
+use rbm_core::model::ConditionalLayer;
 
 /// Standard deviation of the softmax layer's first weights.
 const OUTPUT_DEVIATION: f64 = 0.1;

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::sampling::Chains;
 use rbm_core::{ClassRbm, Error, Gibbs, Kernel, Rbm, Result, Rng, Units};
 
-use crate::network::conditional_layer::ConditionalLayer;
+use rbm_core::model::ConditionalLayer;
 
 /// A deep belief network: the hidden units of each machine are the visible ones of the next.
 ///

@@ -2,7 +2,6 @@
 
 pub mod autoencoder;
 pub mod classifier;
-pub mod conditional_layer;
 pub mod config;
 pub mod dbn;
 pub mod feature_extractor;
@@ -13,10 +12,10 @@ pub mod per_class;
 
 pub use self::autoencoder::Autoencoder;
 pub use self::classifier::{Classifier, Regressor};
-pub use self::conditional_layer::ConditionalLayer;
 pub use self::config::Config;
 pub use self::dbn::Dbn;
 pub use self::feature_extractor::FeatureExtractor;
 pub use self::inference::{ConditionalSampler, Inference};
 pub use self::model::Model;
 pub use self::per_class::PerClass;
+pub use rbm_core::model::ConditionalLayer;

@@ -13,10 +13,10 @@ use rbm_core::{Error, Rbm, Result, Rng, Rows, rows};
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
 use crate::network::classifier::Regressor;
-use crate::network::conditional_layer::ConditionalLayer;
 use crate::network::config::{Config, FORMAT, Preprocessing, VERSION};
 use crate::network::dbn::Dbn;
 use crate::network::inference::Inference;
+use rbm_core::model::ConditionalLayer;
 
 /// What is taken from the data first, in the file.
 pub(crate) const MEAN: &str = "standardise.mean";

@@ -12,9 +12,9 @@ use crate::sampling::{Clamped, Kernel};
 use crate::units::{States, Support};
 use crate::{Error, Phase, Result, Rng};
 
-/// How much of the last means is kept in each iteration where units that are coupled with each other move together: they would
-/// oscillate.
+/// How much of the last means is kept in each iteration where units are coupled with each other, at first and at most.
 const DAMPING: f64 = 0.5;
+const MOST_DAMPING: f64 = 0.95;
 
 /// How hidden units that the rest of a machine holds are found, given its observed ones: the first columns of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -98,22 +98,74 @@ pub fn mean_field(
     steps: usize,
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
-    let (cases, none) = (cases.detach(), no_inputs(machine, cases)?);
-    let mut rest = with_data(&cases, &machine.rest().mean(&none)?.detach())?;
+    let none = no_inputs(machine, cases)?;
+    let start = with_data(&cases.detach(), &machine.rest().mean(&none)?.detach())?;
+    iterate(machine, cases, start, steps, tolerance)
+}
+
+/// [`mean_field`] from two starts, of which each case takes the one with the larger bound: units that nobody tells anything, and units that
+/// hear the data alone. Where units pull each other strongly the first may lie between two answers. The phase, [`lower_bounds`] and the most
+/// iterations.
+///
+/// # Errors
+///
+/// As [`mean_field`] and [`lower_bounds`].
+pub fn best_mean_field(
+    machine: &dyn Boltzmann,
+    cases: &Tensor,
+    steps: usize,
+    tolerance: f64,
+) -> Result<(Phase, Vec<f64>, usize)> {
+    let (rows, observed) = cases.dims2()?;
+    let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
+    let start = with_data(&cases.detach(), &told(machine, &data, &machine.last_inputs(&data)?)?)?;
+    let (one, one_steps) = mean_field(machine, cases, steps, tolerance)?;
+    let (two, two_steps) = iterate(machine, cases, start, steps, tolerance)?;
+    let bounds = [lower_bounds(machine, &one, observed)?, lower_bounds(machine, &two, observed)?];
+    let takes = |row: usize| usize::from(bounds[1][row] > bounds[0][row]);
+    let order =
+        Tensor::from_iter((0..rows).map(|row| (row + rows * takes(row)) as u32), cases.device())?;
+    let pick = |x: &Tensor, y: &Tensor| Tensor::cat(&[x, y], 0)?.index_select(&order, 0);
+    let phase = Phase {
+        visible: pick(&one.visible, &two.visible)?,
+        hidden_inputs: pick(&one.hidden_inputs, &two.hidden_inputs)?,
+        log_weights: None,
+    };
+    let bounds = (0..rows).map(|row| bounds[takes(row)][row]).collect();
+    Ok((phase, bounds, one_steps.max(two_steps)))
+}
+
+/// The means of the rest, given what the last colour is told `(rows, last)` and how the rest is `(rows, rest)`: one iteration.
+///
+/// # Errors
+///
+/// When shapes do not fit the machine.
+pub fn told(machine: &dyn Boltzmann, rest: &Tensor, last_inputs: &Tensor) -> Result<Tensor> {
+    let mut inputs = machine.rest_inputs(&machine.last().mean(last_inputs)?)?;
+    if let Some(within) = machine.inputs_within(rest)? {
+        inputs = (inputs + within)?;
+    }
+    Ok(machine.rest().mean(&inputs)?.detach())
+}
+
+/// Means that begin as `rest` `(rows, rest)`. Units that are coupled with each other move together: they would oscillate if they did not keep
+/// a part of their last means, the more the further they still go.
+fn iterate(
+    machine: &dyn Boltzmann,
+    cases: &Tensor,
+    mut rest: Tensor,
+    steps: usize,
+    tolerance: f64,
+) -> Result<(Phase, usize)> {
+    let cases = cases.detach();
+    let mut kept = if machine.has_interaction() { DAMPING } else { 0.0 };
     let mut last_inputs = machine.last_inputs(&rest)?.detach();
-    let mut taken = 0;
+    let (mut taken, mut before) = (0, f64::INFINITY);
     while taken < steps.max(1) {
         taken += 1;
-        let last = machine.last().mean(&last_inputs)?;
-        let mut inputs = machine.rest_inputs(&last)?;
-        let within = machine.inputs_within(&rest)?;
-        let is_damped = within.is_some();
-        if let Some(within) = within {
-            inputs = (inputs + within)?;
-        }
-        let mut new = with_data(&cases, &machine.rest().mean(&inputs)?.detach())?;
-        if is_damped {
-            new = ((&rest * DAMPING)? + (new * (1.0 - DAMPING))?)?;
+        let mut new = with_data(&cases, &told(machine, &rest, &last_inputs)?)?;
+        if kept > 0.0 {
+            new = ((&rest * kept)? + (new * (1.0 - kept))?)?;
         }
         let change = to_host(&(&new - &rest)?.abs()?.mean_all()?)?.to_scalar::<f64>()?;
         rest = new;
@@ -121,6 +173,10 @@ pub fn mean_field(
         if change <= tolerance {
             break;
         }
+        if kept > 0.0 && change > before {
+            kept = (0.5 * (1.0 + kept)).min(MOST_DAMPING);
+        }
+        before = change;
     }
     Ok((Phase { visible: rest, hidden_inputs: last_inputs, log_weights: None }, taken))
 }

@@ -249,6 +249,11 @@ impl Machine {
         self.rest.layers().into_iter().chain(last).collect()
     }
 
+    /// How many of the layers are of the rest; the others are summed out.
+    pub fn layers_of_rest(&self) -> usize {
+        self.first_of_last
+    }
+
     /// The couplings.
     pub fn couplings(&self) -> &[Coupling] {
         &self.couplings

@@ -194,6 +194,16 @@ pub trait Layer: Debug + Send + Sync {
         cat(&biases.collect::<Vec<_>>(), 0)
     }
 
+    /// log p(x | inputs) = inputs·x − E(x) − log Σ exp(inputs·x' − E(x')) of each row of `x` `(batch, width)`, nats, `(batch,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When a shape does not fit the layer.
+    fn log_probability(&self, inputs: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let along = ops::sum_within_rows(&(inputs * x)?)?;
+        Ok(((along - self.energy(x)?)? - self.cgf(inputs)?)?)
+    }
+
     /// [`Layer::mean`] and [`Layer::sample`] together, both leaves, where one pass can give both.
     ///
     /// # Errors

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result};
 use candle_boltzmann::MarkovField;
+use candle_boltzmann::belief::BeliefNet;
 use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning, Method};
-use candle_boltzmann::belief::{BeliefNet, SigmoidLayer};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{self, Binarise, ReadOptions};
 use candle_dbn::viz::{Mark, Plot, Series};
 use rbm_core::learning::train::{Command, EpochMetrics, Step};
+use rbm_core::model::ConditionalLayer;
 use rbm_core::stats::mean_and_error;
 use rbm_core::{Observer, Rng, Rows};
 
@@ -38,7 +39,7 @@ fn house(looking: &mut Looking) -> Result<MachineResult> {
     looking.at(0, 1)?;
     let tensor = |x: &[f64], shape: (usize, usize)| Tensor::from_slice(x, shape, &Device::Cpu);
     let biases = |x: &[f64]| Tensor::new(x, &Device::Cpu);
-    let jump = SigmoidLayer::new(&tensor(&[20.0, 20.0], (2, 1))?, &biases(&[-20.0])?)?;
+    let jump = ConditionalLayer::bernoulli(&tensor(&[20.0, 20.0], (2, 1))?, &biases(&[-20.0])?)?;
     let net = BeliefNet::new(vec![jump], &biases(&[-10.0, -10.0])?)?;
     let counted = net.counted(&tensor(&[1.0], (1, 1))?)?;
     let log_p = counted.log_probability.to_vec1::<f64>()?[0];

@@ -5,10 +5,10 @@ use candle_core::{D, Device, Tensor};
 use super::NegativePhase;
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
-use crate::ops::{self, BinaryAverages, Outer, outer_sum};
+use crate::ops::{self, Ascent, BinaryAverages, Outer};
 use crate::stats::LogSumExp;
 use crate::units::enumerate;
-use crate::{Averages, Error, Layer, Phase, Rbm, Result, Rng, Stateful, Units};
+use crate::{Averages, Error, Phase, Rbm, Result, Rng, Stateful, Units};
 
 /// Every configuration, weighted by its probability: learning climbs the log-likelihood itself.
 ///
@@ -61,7 +61,11 @@ fn of_any(machine: &dyn Boltzmann) -> Result<Averages> {
         let weight = weights.to_scalar::<f64>()?;
         total.add(weight);
         let phase = Phase { visible, hidden_inputs, log_weights: Some(log_weights) };
-        let here = Averages::of(machine, &phase)?.times(weight)?;
+        let mut here = Averages::of(machine, &phase)?.times(weight)?;
+        // Multiplied out: the block is not kept.
+        for (ascent, weights) in here.couplings.iter_mut().zip(machine.coupling_weights()) {
+            *ascent = ascent.tensor(weights)?.into();
+        }
         sums = Some(match sums {
             None => here,
             Some(sums) => sums.plus(here)?,
@@ -73,9 +77,9 @@ fn of_any(machine: &dyn Boltzmann) -> Result<Averages> {
     }
 }
 
+/// The same of a restricted machine, whose hidden side may be the smaller one to go through.
 fn of_restricted(rbm: &Rbm) -> Result<Averages> {
-    let (visible, hidden) = (rbm.visible(), rbm.hidden());
-    let counts = [visible, hidden].map(enumerate::count);
+    let counts = [rbm.visible(), rbm.hidden()].map(enumerate::count);
     let is_hidden_smaller = match counts {
         [Some(of_visible), Some(of_hidden)] => of_hidden < of_visible,
         [of_visible, _] => of_visible.is_none(),
@@ -83,14 +87,14 @@ fn of_restricted(rbm: &Rbm) -> Result<Averages> {
     if let Some(averages) = of_binary_units(rbm, is_hidden_smaller)? {
         return Ok(averages);
     }
-    let (correlation, visible, hidden) = if is_hidden_smaller {
-        let sums = ExactSums::over(hidden, visible, |h| rbm.visible_inputs(h))?;
-        (sums.correlation.t()?, sums.other, sums.side)
-    } else {
-        let sums = ExactSums::over(visible, hidden, |v| rbm.hidden_inputs(v))?;
-        (sums.correlation, sums.side, sums.other)
-    };
-    Ok(Averages { couplings: vec![vec![multiplied_out(&correlation)?].into()], visible, hidden })
+    if !is_hidden_smaller {
+        return of_any(rbm);
+    }
+    let mirror = rbm.mirror()?;
+    let Averages { couplings, visible, hidden } = of_any(&mirror)?;
+    let turned = |ascent: &Ascent| Ok(ascent.tensor(mirror.weights())?.t()?.contiguous()?.into());
+    let couplings = couplings.iter().map(turned).collect::<Result<_>>()?;
+    Ok(Averages { couplings, visible: hidden, hidden: visible })
 }
 
 /// A correlation as the outer product of the identity with it.
@@ -131,81 +135,4 @@ fn of_binary_units(rbm: &Rbm, is_hidden_smaller: bool) -> Result<Option<Averages
         visible: vec![vector(visible)?],
         hidden: vec![vector(hidden)?],
     }))
-}
-
-/// Sums over all configurations x of one side, each with the weight Σ_y exp(−E(x, y)) that it has among all of them.
-struct ExactSums {
-    /// x yᵀ, `(side, other)`.
-    correlation: Tensor,
-    /// The statistics of x.
-    side: Vec<Tensor>,
-    /// The expected statistics of y, the other side.
-    other: Vec<Tensor>,
-}
-
-impl ExactSums {
-    /// Averages over the configurations of `side`, of which `inputs` says what they say to `other`; a block at a time.
-    fn over(
-        side: &dyn Layer,
-        other: &dyn Layer,
-        inputs: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<Self> {
-        let (mut sums, mut total) = (None::<Self>, LogSumExp::default());
-        for block in enumerate::blocks(side)? {
-            let block = block?;
-            let inputs = inputs(&block)?.detach();
-            let log_weights = (other.cgf(&inputs)? - side.energy(&block)?)?.detach();
-            let top = to_host(&log_weights.max(D::Minus1)?)?.to_scalar::<f64>()?;
-            if let Some(factor) = total.raise(top) {
-                sums = sums.map(|sums| sums.times(factor)).transpose()?;
-            }
-            let weights = (log_weights - total.highest())?.exp()?.unsqueeze(1)?;
-            total.add(to_host(&weights.sum_all()?)?.to_scalar::<f64>()?);
-            let here = Self::of_block(side, other, &block, &inputs, &weights)?;
-            sums = Some(match sums {
-                None => here,
-                Some(sums) => sums.plus(here)?,
-            });
-        }
-        match sums {
-            Some(sums) => sums.times(1.0 / total.total()),
-            None => Err(Error::invalid("enumeration", "a configuration", "none")),
-        }
-    }
-
-    fn of_block(
-        side: &dyn Layer,
-        other: &dyn Layer,
-        block: &Tensor,
-        inputs: &Tensor,
-        weights: &Tensor,
-    ) -> Result<Self> {
-        let row = weights.t()?;
-        let sum = |x: &Tensor| Ok(row.matmul(&x.detach())?.squeeze(0)?);
-        let expected = other.expected_statistics(inputs)?;
-        let mean = other.mean_among(&expected)?.detach();
-        let weighted = mean.broadcast_mul(weights)?;
-        Ok(Self {
-            correlation: outer_sum(&[Outer::new(block, &weighted, 1.0)?])?,
-            side: side.statistics(block)?.iter().map(sum).collect::<Result<_>>()?,
-            other: expected.iter().map(sum).collect::<Result<_>>()?,
-        })
-    }
-
-    fn times(self, factor: f64) -> Result<Self> {
-        let times = |x: Vec<Tensor>| x.into_iter().map(|x| Ok((x * factor)?)).collect();
-        let (side, other): (Result<_>, Result<_>) = (times(self.side), times(self.other));
-        Ok(Self { correlation: (self.correlation * factor)?, side: side?, other: other? })
-    }
-
-    fn plus(self, more: Self) -> Result<Self> {
-        let plus = |x: Vec<Tensor>, y: Vec<Tensor>| {
-            x.into_iter().zip(y).map(|(x, y)| Ok((x + y)?)).collect::<Result<_>>()
-        };
-        Ok(Self {
-            correlation: (self.correlation + more.correlation)?,
-            side: plus(self.side, more.side)?,
-            other: plus(self.other, more.other)?,
-        })
-    }
 }

@@ -30,9 +30,7 @@ impl PseudoLikelihood {
     ///
     /// For machines with units that are not observed, and cases of another width.
     pub fn log_likelihoods(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
-        let inputs = Self::inputs(machine, cases)?;
-        let own = ((cases * &inputs)?.sum(1)? - machine.rest().energy(cases)?)?;
-        Ok((own - machine.rest().cgf(&inputs)?)?)
+        machine.rest().log_probability(&Self::inputs(machine, cases)?, cases)
     }
 }
 
