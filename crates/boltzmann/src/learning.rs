@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use rbm_core::estimate::Correlations;
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::{Curve, Schedule};
 use rbm_core::learning::train::{
@@ -29,7 +30,6 @@ use rbm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Graph;
-use crate::correlations::Correlations;
 use crate::resampling::{Resampled, walked};
 pub use crate::settings::{Learning, Negative};
 pub use crate::shape::Shape;

@@ -17,7 +17,6 @@ pub mod lattice;
 mod params;
 mod shape;
 
-mod correlations;
 mod resampling;
 mod settings;
 
@@ -31,7 +30,6 @@ mod posterior;
 mod summary;
 mod uai;
 
-pub use correlations::Correlations;
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement};

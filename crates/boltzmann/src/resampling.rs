@@ -3,12 +3,11 @@
 //! Persistent chains may agree with the data although the machine does not: they have left equilibrium (Decelle, Furtlehner, Seoane 2021).
 
 use candle_core::Tensor;
+use rbm_core::estimate::Correlations;
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::{AnnealingPath, Chains, GraphChains};
 use rbm_core::{Gibbs, Kernel, Result, Rng, Units};
 use serde::Serialize;
-
-use crate::correlations::Correlations;
 
 /// How far chains that were started at the biases of the units alone agree with the data.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rbm_core::{Error, Result};
+use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{MachineData, settings_of};
-use super::text::{parsed, read};
+use super::machine::{MachineData, settings_of, table_of};
+use super::text::{parsed, read, written};
 
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -94,8 +94,7 @@ impl BeliefRecipe {
     ///
     /// When a value cannot be written as TOML; none of a recipe's is such.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+        written(self)
     }
 
     /// Takes every number of `learning`, as plain data, by the keys of `--set`.
@@ -104,10 +103,7 @@ impl BeliefRecipe {
     ///
     /// For what is no table of plain data.
     pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
-        let mut table = toml::Table::try_from(learning)
-            .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
-        table.remove("seed");
-        self.learning = table;
+        self.learning = table_of(learning)?;
         Ok(())
     }
 

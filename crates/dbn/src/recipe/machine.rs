@@ -10,7 +10,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{AUTO, DataRecipe};
-use super::text::{parsed, read};
+use super::text::{parsed, read, written};
 use super::values::units;
 
 /// All cases at each update, as `batch_size`.
@@ -154,8 +154,7 @@ impl MachineRecipe {
     ///
     /// When a value cannot be written as TOML; none of a recipe's is such.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+        written(self)
     }
 
     /// Takes every number of `learning`, as plain data, by the keys of `--set`.
@@ -164,9 +163,7 @@ impl MachineRecipe {
     ///
     /// For what is no table of plain data.
     pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
-        let mut table = toml::Table::try_from(learning)
-            .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
-        table.remove("seed");
+        let mut table = table_of(learning)?;
         if let Some(negative) = table.remove("negative") {
             let method = match negative.as_str() {
                 Some("contrastive") => "cd".into(),
@@ -199,6 +196,14 @@ impl MachineRecipe {
         self.data = self.data.without_paths();
         self
     }
+}
+
+/// `learning` as plain data, but for its seed, which the recipe has.
+pub(super) fn table_of(learning: &impl Serialize) -> Result<toml::Table> {
+    let mut table = toml::Table::try_from(learning)
+        .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
+    table.remove("seed");
+    Ok(table)
 }
 
 /// The keys of a table `[learning]` as `--set` has them, `key=value`.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rbm_core::{Error, Result};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Recipe;
@@ -104,9 +105,14 @@ impl Recipe {
     ///
     /// When a value cannot be written as TOML; none of a recipe's is such.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
+        written(self)
     }
+}
+
+/// A recipe of any kind as TOML.
+pub(super) fn written(recipe: &impl Serialize) -> Result<String> {
+    toml::to_string_pretty(recipe)
+        .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
 }
 
 /// A recipe from TOML.

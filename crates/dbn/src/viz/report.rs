@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::estimate::{AisOptions, Annealing, betas};
+use rbm_core::estimate::{AisOptions, Annealing, Correlations, betas, regression};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rng, Rows, rows};
+use rbm_core::{Error, Result, Rng, Rows, Units, rows};
 use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
@@ -105,14 +105,17 @@ pub fn correlations(
     let cases = part.cases.rows(&part.representative(2 * MOST))?;
     let kept = (WIDEST / states).clamp(1, sites);
     let kept: Vec<usize> = (0..kept).map(|i| i * sites / kept).collect();
-    let (of_data, of_samples) =
-        (covariances(&cases, &kept, states)?, covariances(samples, &kept, states)?);
-    let width = kept.len() * states;
-    let pairs = (0..width).flat_map(|i| {
-        // The letters of one site exclude each other in any case.
-        ((i / states + 1) * states..width).map(move |j| i * width + j)
-    });
-    let pairs: Vec<_> = pairs.map(|at| (of_data[at], of_samples[at])).collect();
+    let columns = kept.iter().flat_map(|site| site * states..(site + 1) * states);
+    let columns = Tensor::from_iter(columns.map(|column| column as u32), cases.device())?;
+    let units = Units::Potts { sites: kept.len(), states };
+    let of = |x: &Tensor| -> Result<Correlations> {
+        if x.dim(0)? < 2 {
+            let found = x.dim(0)?.to_string();
+            return Err(Error::invalid("what varies together", "at least 2 cases", found));
+        }
+        Correlations::of(&units, &x.index_select(&columns, 1)?, None)
+    };
+    let pairs = of(&cases)?.pairs(&of(samples)?)?;
     if pairs.is_empty() {
         return Ok(None);
     }
@@ -121,35 +124,6 @@ pub fn correlations(
     let counts = format!("{} cases, {} samples", cases.dim(0)?, samples.dim(0)?);
     charts::correlations(path, &format!("{counts}: r = {r:.3}, slope {slope:.3}"), shown)?;
     Ok(Some(r))
-}
-
-/// How the columns of these sites vary together over cases `(n, sites · states)`: a square matrix, row after row.
-fn covariances(cases: &Tensor, sites: &[usize], states: usize) -> Result<Vec<f64>> {
-    let n = cases.dim(0)?;
-    if n < 2 {
-        return Err(Error::invalid("what varies together", "at least 2 cases", n.to_string()));
-    }
-    let columns =
-        sites.iter().flat_map(|site| (site * states..(site + 1) * states).map(|c| c as u32));
-    let columns = Tensor::from_iter(columns, cases.device())?;
-    let cases = cases.index_select(&columns, 1)?;
-    let centred = cases.broadcast_sub(&cases.mean_keepdim(0)?)?;
-    let covariances = (centred.t()?.matmul(&centred)? / n as f64)?;
-    Ok(to_host(&covariances.flatten_all()?)?.to_vec1()?)
-}
-
-/// Pearson's correlation of pairs, and the slope of the line through them by least squares. Both are 0 where nothing varies.
-fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
-    let n = pairs.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
-    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
-    for pair in pairs {
-        let (dx, dy) = (pair.0 - x, pair.1 - y);
-        (xx, xy, yy) = (xx + dx * dx, xy + dx * dy, yy + dy * dy);
-    }
-    let or_zero = |ratio: f64| if ratio.is_finite() { ratio } else { 0.0 };
-    (or_zero(xy / (xx * yy).sqrt()), or_zero(xy / xx))
 }
 
 /// Draws the largest singular values of every layer's weights over its epochs, from the lines of `metrics` that have them:
@@ -418,38 +392,4 @@ pub fn estimates(
 /// The mean log p(v) and its error, as a chart shows them.
 fn side(value: likelihood::Value) -> (f64, f64) {
     (value.log_likelihood, value.log_partition.error)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use candle_core::{Device, Tensor};
-
-    use super::{covariances, regression};
-
-    /// Three sites of two letters: the last follows the first, the one between is alone.
-    #[test]
-    fn covariances_are_those_of_pairs_of_letters() {
-        let [a, b] = [[1f32, 0.0], [0.0, 1.0]];
-        let cases = [[a, a, a], [a, b, a], [b, a, b], [b, b, b]];
-        let cases: Vec<f32> = cases.as_flattened().as_flattened().to_vec();
-        let cases = Tensor::from_vec(cases, (4, 6), &Device::Cpu).unwrap();
-        let found = covariances(&cases, &[0, 1, 2], 2).unwrap();
-        // f(A, A) − f(A) f(A) = 1/2 − 1/4 of the first and the last, f(A, B) − f(A) f(B) = 0 − 1/4, and 0 with the other.
-        assert_eq!(found[..6], [0.25, -0.25, 0.0, 0.0, 0.25, -0.25]);
-        // The same of those sites alone.
-        let found = covariances(&cases, &[0, 2], 2).unwrap();
-        assert_eq!(found[..4], [0.25, -0.25, 0.25, -0.25]);
-        assert!(covariances(&cases.narrow(0, 0, 1).unwrap(), &[0], 2).is_err());
-    }
-
-    #[test]
-    fn a_line_is_found() {
-        let (r, slope) = regression(&[(0.0, 1.0), (1.0, 1.5), (2.0, 2.0)]);
-        assert!((r - 1.0).abs() < 1e-12 && (slope - 0.5).abs() < 1e-12, "{r} {slope}");
-        let (r, _) = regression(&[(-1.0, 1.0), (0.0, -2.0), (1.0, 1.0)]);
-        assert!(r.abs() < 1e-12, "{r}");
-        assert_eq!(regression(&[(1.0, 2.0), (1.0, 2.0)]), (0.0, 0.0));
-    }
 }

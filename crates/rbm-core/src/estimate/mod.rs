@@ -1,12 +1,14 @@
 //! Numbers about a machine: how probable it finds the data, exactly or by estimates of log Z, and what to watch while it learns.
 
 mod ais;
+mod correlations;
 mod equilibrium;
 pub mod monitor;
 mod partition;
 mod pseudo;
 
 pub use ais::{Annealing, Direction, betas};
+pub use correlations::{Correlations, regression};
 pub use equilibrium::{
     Bridge, Equilibrium, Estimate, TemperingConfig, TemperingPhase, TemperingProgress,
 };

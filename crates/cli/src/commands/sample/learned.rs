@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{Equilibrium, TemperingConfig};
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{AnnealingPath, Clamped};
 use rbm_core::state::write_whole;
@@ -14,6 +13,7 @@ use rbm_core::{Kernel, Rng, Rows};
 
 use super::mask::{DataLayer, Keep};
 use super::sequences::fasta;
+use super::tempered::in_equilibrium;
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::Stopped;
@@ -208,33 +208,8 @@ impl LearnedSampling<'_> {
                 AnnealingPath::from_biases(of)?
             }
         };
-        let config = TemperingConfig { samples: self.count, sweeps, ..TemperingConfig::default() };
-        let mut equilibrium = Equilibrium::new(of, path, config, rng)?;
-        let bar = progress::bar(self.bars, 1000);
-        while !equilibrium.is_done() {
-            if interrupt::is_asked() {
-                bar.finish_and_clear();
-                return Err(Stopped("nothing was written".to_owned()).into());
-            }
-            equilibrium.step(of, rng)?;
-            bar.set_position((1000.0 * equilibrium.share_done()) as u64);
-        }
-        bar.finish_and_clear();
-        let progress = equilibrium.progress();
-        output::note(format!(
-            "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
-            progress.swaps.arrivals,
-            progress.swaps.sweeps,
-            progress.betas.len()
-        ));
-        if progress.swaps.arrivals < self.count {
-            output::note(format!(
-                "fewer than the {} samples: they depend on each other (give more --sweeps)",
-                self.count
-            ));
-        }
-        let samples =
-            equilibrium.samples()?.narrow(1, 0, machine.visible().width())?.contiguous()?;
+        let samples = in_equilibrium(of, path, [self.count, sweeps], self.bars, rng)?;
+        let samples = samples.narrow(1, 0, machine.visible().width())?.contiguous()?;
         let image = cases.and_then(|cases| cases.image).or_else(|| machine.image());
         Ok(Drawn { samples, held: None, frames: Vec::new(), image })
     }

@@ -5,6 +5,7 @@ mod learned;
 mod machine;
 mod mask;
 mod sequences;
+mod tempered;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -17,7 +18,6 @@ use candle_dbn::network::inference::{Condition, ConditionalSampler};
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{Equilibrium, TemperingConfig};
 use rbm_core::sampling::{AnnealingPath, Chains};
 use rbm_core::state::write_whole;
 use rbm_core::{Rbm, Rng, Rows, Units};
@@ -419,32 +419,9 @@ impl<'a> ResolvedSample<'a> {
 
     /// Hidden configurations of `machine` in equilibrium, as many as of each class, by tempering along `path`.
     fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
-        let config = TemperingConfig {
-            samples: self.each,
-            sweeps: self.args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize,
-            ..TemperingConfig::default()
-        };
-        let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
-        let bar = progress::bar(self.bars, 1000);
-        while !equilibrium.is_done() {
-            equilibrium.step(machine, rng)?;
-            bar.set_position((1000.0 * equilibrium.share_done()) as u64);
-        }
-        bar.finish_and_clear();
-        let progress = equilibrium.progress();
-        output::note(format!(
-            "{} replicas came from β = 0 to β = 1 in {} sweeps over {} levels",
-            progress.swaps.arrivals,
-            progress.swaps.sweeps,
-            progress.betas.len()
-        ));
-        if progress.swaps.arrivals < self.each {
-            output::note(format!(
-                "fewer than the {} samples: they depend on each other (give more --sweeps)",
-                self.each
-            ));
-        }
-        Ok(machine.sample_hidden(&equilibrium.samples()?, rng)?)
+        let sweeps = self.args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize;
+        let visible = tempered::in_equilibrium(machine, path, [self.each, sweeps], self.bars, rng)?;
+        Ok(machine.sample_hidden(&visible, rng)?)
     }
 
     /// Writes the samples and their pictures; the files.

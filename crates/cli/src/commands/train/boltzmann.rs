@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Correlations, Graph, Resampled};
+use candle_boltzmann::{Graph, Resampled};
 use candle_core::Tensor;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
 use candle_dbn::recipe::{ALL, AUTO, HiddenLayers, MachineRecipe};
@@ -16,7 +16,9 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
+use rbm_core::estimate::{
+    AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
+};
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Posterior, Rng};
 

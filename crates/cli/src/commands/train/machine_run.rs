@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
-use rbm_core::learning::train::{Command, EpochMetrics, StageStart, Step};
+use rbm_core::learning::train::EpochMetrics;
 use rbm_core::state::write_whole;
 use rbm_core::{Checkpoint, Error, Observer};
 
+use super::watcher::{Kept, Watcher};
 use crate::interrupt::{self, Stopped};
 use crate::progress::Progress;
 
@@ -39,14 +40,8 @@ impl MachineRun<'_> {
             Ok(text) => text.lines().take(self.epochs).flat_map(|line| [line, "\n"]).collect(),
             Err(_) => String::new(),
         };
-        let mut watcher = MachineWatcher {
-            progress,
-            interval,
-            machine: &path,
-            metrics: &metrics,
-            written: kept.into_bytes(),
-            last: Instant::now(),
-        };
+        let files = MachineFiles { machine: &path, metrics: &metrics, written: kept.into_bytes() };
+        let mut watcher = Watcher::new(files, progress, interval);
         let _caught = interrupt::catch()?;
         let ended = fit(&mut watcher);
         watcher.progress.finish();
@@ -55,39 +50,19 @@ impl MachineRun<'_> {
                 format!("the same command with --out {} goes on from here", self.dir.display());
             return Err(Stopped(goes_on).into());
         }
-        Ok(write_whole(&metrics, &watcher.written)?)
+        Ok(write_whole(&metrics, &watcher.kept.written)?)
     }
 }
 
-/// Shows how far it is, and keeps what goes on.
-struct MachineWatcher<'a> {
-    progress: Progress,
-    interval: Duration,
+/// The files of a machine that learns.
+struct MachineFiles<'a> {
     machine: &'a Path,
     metrics: &'a Path,
     written: Vec<u8>,
-    last: Instant,
 }
 
-impl Observer for MachineWatcher<'_> {
-    fn stage(&mut self, start: &StageStart) -> rbm_core::Result<()> {
-        self.progress.stage(start);
-        Ok(())
-    }
-
-    fn step(&mut self, step: &Step) -> rbm_core::Result<Command> {
-        self.progress.step(step);
-        Ok(if interrupt::is_asked() {
-            Command::Stop
-        } else if self.last.elapsed() >= self.interval {
-            Command::Checkpoint
-        } else {
-            Command::Continue
-        })
-    }
-
+impl Kept for MachineFiles<'_> {
     fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {
-        self.progress.epoch(metrics);
         serde_json::to_writer(&mut self.written, metrics)
             .map_err(|e| Error::io(self.metrics, e.into()))?;
         self.written.push(b'\n');
@@ -96,9 +71,7 @@ impl Observer for MachineWatcher<'_> {
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> rbm_core::Result<()> {
         write_whole(self.metrics, &self.written)?;
-        checkpoint.save(self.machine)?;
-        self.last = Instant::now();
-        Ok(())
+        checkpoint.save(self.machine)
     }
 }
 

@@ -8,17 +8,16 @@ mod help;
 mod hopfield;
 mod machine_dry_run;
 mod machine_run;
+mod watcher;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
 use candle_dbn::recipe::{AUTO, BeliefRecipe, MachineRecipe};
 use candle_dbn::store::run::{Claim, RECIPE};
-use candle_dbn::training::{
-    Checkpoint, Command, EpochMetrics, Observer, Outcome, StageStart, Step,
-};
+use candle_dbn::training::{Checkpoint, EpochMetrics, Outcome};
 use candle_dbn::viz::report;
 use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
@@ -28,6 +27,7 @@ use self::boltzmann::{MachineTraining, Within};
 use self::finish::Looks;
 use self::help::{TRAIN, long_help_of_train, recipes};
 use self::hopfield::Storing;
+use self::watcher::{Kept, Watcher};
 use crate::commands::recipe::{
     is_built_in, is_file, is_of_machine, machine_in_file, named_or_file,
 };
@@ -301,8 +301,7 @@ pub fn train(
         return Err(error);
     }
     let caught = interrupt::catch()?;
-    let mut watch =
-        Watcher { run: &run, progress: Progress::new(bars, quiet), interval, last: Instant::now() };
+    let mut watch = Watcher::new(&run, Progress::new(bars, quiet), interval);
     let outcome = training.run(&mut watch);
     watch.progress.finish();
     drop(caught);
@@ -422,40 +421,13 @@ fn new_run(args: &Train, recipe: &Recipe) -> Result<(Run, Claim)> {
     run.context("runs: every name for a new run is taken; choose one with --out")
 }
 
-/// Shows progress, keeps metrics and checkpoints, and stops at Ctrl-C.
-struct Watcher<'a> {
-    run: &'a Run,
-    progress: Progress,
-    interval: Duration,
-    last: Instant,
-}
-
-impl Observer for Watcher<'_> {
-    fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
-        self.progress.stage(stage);
-        Ok(())
-    }
-
-    fn step(&mut self, step: &Step) -> candle_dbn::Result<Command> {
-        self.progress.step(step);
-        Ok(if interrupt::is_asked() {
-            Command::Stop
-        } else if self.last.elapsed() >= self.interval {
-            Command::Checkpoint
-        } else {
-            Command::Continue
-        })
-    }
-
+impl Kept for &Run {
     fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
-        self.progress.epoch(metrics);
-        self.run.append_metrics(metrics)
+        self.append_metrics(metrics)
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> candle_dbn::Result<()> {
-        self.run.save_checkpoint(checkpoint)?;
-        self.last = Instant::now();
-        Ok(())
+        self.save_checkpoint(checkpoint)
     }
 }
 

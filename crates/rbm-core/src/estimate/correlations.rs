@@ -1,9 +1,7 @@
 //! How two units vary together: connected correlations of data and of samples, and how far they agree.
 
+use crate::{Error, Result, Rows, Units, rows};
 use candle_core::{DType, Device, Tensor};
-use rbm_core::{Error, Result, Rows, Units, rows};
-
-use crate::shape::sites_of;
 
 /// ⟨x_i·x_j⟩ − ⟨x_i⟩⟨x_j⟩ of all pairs of columns.
 #[derive(Debug, Clone)]
@@ -24,6 +22,10 @@ impl Correlations {
     /// Without cases, for cases of another width, and for weights of another number of cases.
     pub fn of(units: &Units, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<Self> {
         let (n, width) = (cases.count(), units.width());
+        let states = match units {
+            Units::Potts { states, .. } => (*states).max(1),
+            _ => 1,
+        };
         if n == 0 || cases.width() != width || weights.is_some_and(|weights| weights.len() != n) {
             let expected = format!("cases of {width} columns, with a weight each or none");
             let found = format!("{n} of {}", cases.width());
@@ -49,37 +51,51 @@ impl Correlations {
         let (means, products) = ((means / total)?, (products / total)?);
         let connected = (products - means.t()?.matmul(&means)?)?;
         let connected = connected.flatten_all()?.to_vec1()?;
-        Ok(Self { connected, width, states: sites_of(units).1 })
+        Ok(Self { connected, width, states })
     }
 
-    /// Pearson's correlation between these and `other`, over all pairs of columns of different units; 0 where one of both does not vary.
+    /// Those of both for every pair of columns of different units. Both orders of a pair have the same.
     ///
     /// # Errors
     ///
     /// For correlations of other units.
-    pub fn pearson(&self, other: &Self) -> Result<f64> {
+    pub fn pairs(&self, other: &Self) -> Result<Vec<(f64, f64)>> {
         let Self { width, states, .. } = *self;
         if (width, states) != (other.width, other.states) {
             let expected = format!("those of {width} columns, {states} a unit");
             let found = format!("{} columns, {} a unit", other.width, other.states);
             return Err(Error::invalid("correlations", expected, found));
         }
-        let (mut count, mut sums, mut squares) = (0.0, [0.0; 2], [0.0; 3]);
-        for i in 0..width {
-            // Both orders of a pair have the same correlation.
+        let rows = (0..width).flat_map(|i| {
             let next = (i / states + 1) * states;
-            for at in i * width + next..(i + 1) * width {
-                let [x, y] = [&self.connected, &other.connected].map(|all| f64::from(all[at]));
-                count += 1.0;
-                sums = [sums[0] + x, sums[1] + y];
-                squares = [squares[0] + x * x, squares[1] + y * y, squares[2] + x * y];
-            }
-        }
-        let [x, y] = sums.map(|sum| sum / f64::max(count, 1.0));
-        let variances = (squares[0] - count * x * x) * (squares[1] - count * y * y);
-        let covariance = squares[2] - count * x * y;
-        Ok(if variances > 0.0 { covariance / variances.sqrt() } else { 0.0 })
+            (next..width).map(move |j| i * width + j)
+        });
+        let both = |at: usize| (f64::from(self.connected[at]), f64::from(other.connected[at]));
+        Ok(rows.map(both).collect())
     }
+
+    /// Pearson's correlation between these and `other`, over [`Correlations::pairs`]; 0 where one of both does not vary.
+    ///
+    /// # Errors
+    ///
+    /// For correlations of other units.
+    pub fn pearson(&self, other: &Self) -> Result<f64> {
+        Ok(regression(&self.pairs(other)?).0)
+    }
+}
+
+/// Pearson's correlation of pairs, and the slope of the line through them by least squares. Both are 0 where nothing varies.
+pub fn regression(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let n = pairs.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for pair in pairs {
+        let (dx, dy) = (pair.0 - x, pair.1 - y);
+        (xx, xy, yy) = (xx + dx * dx, xy + dx * dy, yy + dy * dy);
+    }
+    let or_zero = |ratio: f64| if ratio.is_finite() { ratio } else { 0.0 };
+    (or_zero(xy / (xx * yy).sqrt()), or_zero(xy / xx))
 }
 
 #[cfg(test)]
@@ -113,5 +129,32 @@ mod tests {
         assert!((agree.pearson(&differ)? + 1.0).abs() < 1e-9);
         assert!((agree.pearson(&agree)? - 1.0).abs() < 1e-9);
         Ok(())
+    }
+
+    /// Three sites of two letters: the last follows the first, the one between is alone.
+    #[test]
+    fn pairs_of_letters_vary_together() -> Result<()> {
+        let [a, b] = [[1f32, 0.0], [0.0, 1.0]];
+        let cases = [[a, a, a], [a, b, a], [b, a, b], [b, b, b]];
+        let cases: Vec<f32> = cases.as_flattened().as_flattened().to_vec();
+        let cases = Tensor::from_vec(cases, (4, 6), &Device::Cpu)?;
+        let units = Units::Potts { sites: 3, states: 2 };
+        let found = Correlations::of(&units, &cases, None)?;
+        let pairs: Vec<f64> = found.pairs(&found)?.into_iter().map(|(x, _)| x).collect();
+        // f(A, A) − f(A) f(A) = 1/2 − 1/4 of the first and the last, f(A, B) − f(A) f(B) = 0 − 1/4, and 0 with the other.
+        assert_eq!(pairs[..4], [0.0, 0.0, 0.25, -0.25]);
+        assert_eq!(pairs[4..8], [0.0, 0.0, -0.25, 0.25]);
+        assert_eq!(pairs.len(), 12);
+        assert!(Correlations::of(&units, &cases.narrow(1, 0, 4)?.contiguous()?, None).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_is_found() {
+        let (r, slope) = regression(&[(0.0, 1.0), (1.0, 1.5), (2.0, 2.0)]);
+        assert!((r - 1.0).abs() < 1e-12 && (slope - 0.5).abs() < 1e-12, "{r} {slope}");
+        let (r, _) = regression(&[(-1.0, 1.0), (0.0, -2.0), (1.0, 1.0)]);
+        assert!(r.abs() < 1e-12, "{r}");
+        assert_eq!(regression(&[(1.0, 2.0), (1.0, 2.0)]), (0.0, 0.0));
     }
 }
