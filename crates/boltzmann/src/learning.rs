@@ -104,7 +104,7 @@ impl Learner {
                 format!("{learning_rate}, {momentum} and {l2}"),
             );
         }
-        if learning.negative == Negative::PseudoLikelihood && shape.hidden.is_some() {
+        if learning.negative == Negative::PseudoLikelihood && !shape.hidden.is_empty() {
             return refused(
                 "the pseudo-likelihood",
                 "a machine without hidden units",
@@ -116,7 +116,7 @@ impl Learner {
                 let found = target.to_string();
                 return refused("the target of Pearson's correlation", "above 0, below 1", found);
             }
-            if shape.hidden.is_some() {
+            if !shape.hidden.is_empty() {
                 let expected = "a machine without hidden units";
                 return refused("a target of learning", expected, "hidden units".into());
             }
@@ -141,10 +141,10 @@ impl Learner {
                     &Device::Cpu,
                     &mut rng,
                 )?;
-                let scale = match shape.above.is_empty() {
-                    true => SMALL,
+                let scale = match shape.hidden.len() {
+                    ..2 => SMALL,
                     // Upper layers that begin near zero are told next to nothing, and stay there for long.
-                    false => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
+                    _ => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
                 };
                 weights.set(&(normal * scale)?)?;
             }
@@ -489,9 +489,9 @@ impl Stage for LearnerStage<'_> {
             Ok(to_host(&x.detach().mean_all()?)?.to_scalar::<f64>()?)
         };
         let metrics = self.fit.end_epoch(metrics)?;
-        let pseudo_log_likelihood = match self.shape.hidden {
-            None => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
-            Some(_) => None,
+        let pseudo_log_likelihood = match self.shape.hidden.is_empty() {
+            true => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
+            false => None,
         };
         let mean_free_energy = mean(free_energy(self.machine, self.shape, &self.measured)?)?;
         let [pearson, resampled_pearson] = self.agreement(metrics.epoch)?;

@@ -89,7 +89,7 @@ impl Learner {
             false => Summation::Exact,
         };
         let (means, rests): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let has_hidden = self.shape().hidden.is_some() && !means.is_empty();
+        let has_hidden = !self.shape().hidden.is_empty() && !means.is_empty();
         let means = if has_hidden { Some(Tensor::cat(&means, 0)?) } else { None };
         let rest = if self.shape().draws_hidden() { Some(Tensor::cat(&rests, 0)?) } else { None };
         Ok(Posterior { free_energies, means, rest, summation })

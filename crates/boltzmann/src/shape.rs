@@ -3,18 +3,16 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{Coupling, Machine};
 use rbm_core::{Error, Result, Units};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The layers and couplings of a machine that learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
     /// The units of the data: Bernoulli, spin or Potts.
     pub visible: Units,
-    /// Hidden units, or none.
-    pub hidden: Option<Units>,
-    /// Hidden layers above that one, from the bottom up, each coupled with its neighbours: a deep Boltzmann machine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub above: Vec<Units>,
+    /// Hidden layers from the bottom up, each coupled with its neighbours: none, one, or those of a deep machine.
+    #[serde(deserialize_with = "layers_of")]
+    pub hidden: Vec<Units>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
@@ -22,6 +20,22 @@ pub struct Shape {
     pub edges: Option<Vec<[u32; 2]>>,
     /// Whether hidden units are coupled with each other.
     pub couples_hidden: bool,
+}
+
+/// Layers, or what a file of one hidden layer had: its units, or nothing.
+fn layers_of<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Units>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Layers {
+        Many(Vec<Units>),
+        One(Option<Units>),
+    }
+    Ok(match Layers::deserialize(deserializer)? {
+        Layers::Many(layers) => layers,
+        Layers::One(layer) => layer.into_iter().collect(),
+    })
 }
 
 impl Shape {
@@ -32,12 +46,9 @@ impl Shape {
     /// For units of other kinds, and where nothing couples anything.
     pub fn machine(&self) -> Result<Machine> {
         let layers = self.layers();
-        if !self.above.is_empty() && (self.hidden.is_none() || self.couples_hidden) {
+        if self.hidden.len() > 1 && self.couples_hidden {
             let expected = "hidden layers that are coupled with their neighbours alone";
-            let found = match self.hidden {
-                None => "no lowest one",
-                Some(_) => "couplings within them",
-            };
+            let found = "couplings within them";
             return Err(Error::invalid("a deep Boltzmann machine", expected, found));
         }
         for units in &layers {
@@ -78,7 +89,7 @@ impl Shape {
 
     /// The units of every layer, from the bottom up.
     pub fn layers(&self) -> Vec<&Units> {
-        std::iter::once(&self.visible).chain(&self.hidden).chain(&self.above).collect()
+        std::iter::once(&self.visible).chain(&self.hidden).collect()
     }
 
     /// Where each layer is in the machine. Layers of even numbers come first: given them, all others are independent, and summed out.
@@ -110,7 +121,7 @@ impl Shape {
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
     pub(crate) fn draws_hidden(&self) -> bool {
-        self.hidden.is_some() && (self.couples_hidden || !self.above.is_empty())
+        self.hidden.len() > 1 || self.couples_hidden && !self.hidden.is_empty()
     }
 }
 

@@ -28,10 +28,9 @@ fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
     let units = |text: &str| text.parse::<Units>().unwrap();
     Shape {
         visible: units(visible),
-        hidden: hidden.map(units),
+        hidden: hidden.map(units).into_iter().collect(),
         couples_visible: true,
         edges: None,
-        above: vec![],
         couples_hidden,
     }
 }
@@ -266,10 +265,9 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
     let learned = |cases: &Tensor, weights: Option<[f32; 3]>, negative, batch_size| {
         let shape = Shape {
             visible: Units::Potts { sites: 2, states: 2 },
-            hidden: None,
+            hidden: vec![],
             couples_visible: true,
             edges: None,
-            above: vec![],
             couples_hidden: false,
         };
         let learning = Learning { negative, epochs: 50, batch_size, ..Learning::default() };
@@ -306,10 +304,9 @@ fn learning_ends_at_its_target() -> Result<()> {
     let cases = Tensor::from_iter(rows.iter().flatten().copied(), &CPU)?.reshape((80, 6))?;
     let shape = Shape {
         visible: Units::Potts { sites: 3, states: 2 },
-        hidden: None,
+        hidden: vec![],
         couples_visible: true,
         edges: None,
-        above: vec![],
         couples_hidden: false,
     };
     let learning =
@@ -323,7 +320,7 @@ fn learning_ends_at_its_target() -> Result<()> {
     let mut again = Learner::load(folder.path().join("machine"))?;
     assert!(again.fit(&cases, &mut ())?.is_continue());
     assert_eq!(again.epoch(), epochs);
-    let with_hidden = Shape { hidden: Some(Units::bernoulli(2)), ..shape };
+    let with_hidden = Shape { hidden: vec![Units::bernoulli(2)], ..shape };
     assert!(Learner::new(with_hidden, learning, &cases).is_err());
     Ok(())
 }

@@ -87,7 +87,7 @@ impl LearnedMachine {
         let shape = self.learner.shape();
         MachineConfig::new(
             shape.visible.clone(),
-            (shape.hidden.clone(), shape.above.clone()),
+            shape.hidden.clone(),
             [shape.couples_visible, shape.couples_hidden],
             self.learner.parameters(),
             image,

@@ -205,7 +205,7 @@ impl Subject {
     /// Of a Boltzmann machine that has learned.
     fn of_learned(args: &Contacts) -> Result<Self> {
         let machine = LearnedMachine::open(&args.run)?;
-        let has_hidden = machine.learner.shape().hidden.is_some();
+        let has_hidden = !machine.learner.shape().hidden.is_empty();
         ensure!(
             has_hidden || args.data.is_none(),
             "DATA: expected of a machine with hidden units: this one's couplings are its own"

@@ -39,7 +39,7 @@ pub fn run(args: &MachineScores) -> Result<()> {
     if let Some(named) = args.mutants {
         return of_mutants(args, &machine, &cases, named, log_partition);
     }
-    let has_hidden = learner.shape().hidden.is_some();
+    let has_hidden = !learner.shape().hidden.is_empty();
     let is_bound = learner.posterior(&cases.values.narrow(0, 0, 1)?)?.summation != Summation::Exact;
     if is_bound {
         output::note(

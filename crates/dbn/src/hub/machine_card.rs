@@ -6,11 +6,12 @@ use crate::store::machine::MachineConfig;
 
 /// Its first words.
 pub fn what(config: &MachineConfig) -> String {
-    let hidden = config.hidden.as_ref().map_or("no hidden units".to_owned(), |hidden| {
-        format!("hidden units `{hidden}`, each coupled with every visible one")
-    });
-    let above: String =
-        config.above.iter().map(|units| format!(", above them `{units}`")).collect();
+    let hidden: Vec<String> = config.hidden.iter().map(|units| format!("`{units}`")).collect();
+    let hidden = match &hidden[..] {
+        [] => "no hidden units".to_owned(),
+        [one] => format!("hidden units {one}, each coupled with every visible one"),
+        layers => format!("hidden layers {}, each coupled with its neighbours", layers.join(", ")),
+    };
     let within = match (config.couples_visible, config.couples_hidden) {
         (true, true) => "Units of both layers are coupled with each other.",
         (true, false) => "Visible units are coupled with each other.",
@@ -18,7 +19,7 @@ pub fn what(config: &MachineConfig) -> String {
         (false, false) => "There are no couplings within a layer.",
     };
     format!(
-        "A Boltzmann machine: visible units `{}`, {hidden}{above}. {within} {} parameters. Made with candle-dbn.",
+        "A Boltzmann machine: visible units `{}`, {hidden}. {within} {} parameters. Made with candle-dbn.",
         config.visible, config.parameters
     )
 }

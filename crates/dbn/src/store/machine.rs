@@ -25,11 +25,8 @@ pub struct MachineConfig {
     pub model: String,
     /// The visible units.
     pub visible: Units,
-    /// The hidden units, if there are any.
-    pub hidden: Option<Units>,
-    /// The hidden layers above, from the bottom up, of a deep machine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub above: Vec<Units>,
+    /// The hidden layers from the bottom up: none, one, or those of a deep machine.
+    pub hidden: Vec<Units>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// Whether hidden units are coupled with each other.
@@ -44,7 +41,7 @@ impl MachineConfig {
     /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where that is said.
     pub fn new(
         visible: Units,
-        (hidden, above): (Option<Units>, Vec<Units>),
+        hidden: Vec<Units>,
         [couples_visible, couples_hidden]: [bool; 2],
         parameters: usize,
         image: Option<(usize, usize)>,
@@ -56,7 +53,6 @@ impl MachineConfig {
             model,
             visible,
             hidden,
-            above,
             couples_visible,
             couples_hidden,
             parameters,
@@ -91,7 +87,7 @@ impl MachineConfig {
             return Err(Error::file(path, "format", expected, found));
         }
         let is_empty = |units: &Units| units.width() == 0;
-        if is_empty(&config.visible) || config.hidden.iter().chain(&config.above).any(is_empty) {
+        if is_empty(&config.visible) || config.hidden.iter().any(is_empty) {
             let expected = "at least one unit in every layer";
             return Err(Error::file(path, "visible and hidden", expected, "a layer of size 0"));
         }
@@ -121,12 +117,12 @@ impl MachineConfig {
     #[cfg(feature = "hub")]
     pub(crate) fn weights_size(&self) -> (u64, u64) {
         let width = |units: &Units| units.width() as u64;
-        let (v, h) = (width(&self.visible), self.hidden.as_ref().map_or(0, width));
+        let (v, h) = (width(&self.visible), self.hidden.first().map_or(0, width));
         let of = |is_there: bool, n: u64| if is_there { n.saturating_mul(n) } else { 0 };
         let couplings = of(self.couples_visible, v)
             .saturating_add(of(self.couples_hidden, h))
             .saturating_add(v.saturating_mul(h));
-        let hidden: Vec<u64> = self.hidden.iter().chain(&self.above).map(width).collect();
+        let hidden: Vec<u64> = self.hidden.iter().map(width).collect();
         let deep = hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
         let couplings = deep.fold(couplings, u64::saturating_add);
         let units = hidden.into_iter().fold(v, u64::saturating_add);

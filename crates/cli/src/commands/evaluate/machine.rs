@@ -159,9 +159,9 @@ fn means(
 ) -> Result<()> {
     let of = |(part, seen): (&&MachineCases, &Posterior)| -> Result<CaseMeans> {
         let weights = part.examples.weights.as_deref();
-        let pseudo_log_likelihood = match machine.learner.shape().hidden {
-            Some(_) => None,
-            None => {
+        let pseudo_log_likelihood = match machine.learner.shape().hidden.is_empty() {
+            false => None,
+            true => {
                 let found = machine.learner.log_pseudo_likelihood(&part.values)?.detach();
                 let found = found.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 Some(weighted_mean_and_error(&found, weights).0)

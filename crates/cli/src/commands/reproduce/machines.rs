@@ -498,10 +498,9 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         data::load("bars-and-stripes:4", &ReadOptions::default())?.train.cases.tensor()?;
     let shape = |hidden: Option<usize>, couples_visible| Shape {
         visible: Units::Bernoulli { size: 16 },
-        hidden: hidden.map(|size| Units::Bernoulli { size }),
+        hidden: hidden.map(|size| Units::Bernoulli { size }).into_iter().collect(),
         couples_visible,
         edges: None,
-        above: Vec::new(),
         couples_hidden: false,
     };
     let machines = [

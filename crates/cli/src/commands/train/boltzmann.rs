@@ -238,8 +238,7 @@ impl ResolvedMachine {
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::configurations(&train, &visible, &source)?;
-        let mut layers = recipe.hidden.iter().flat_map(HiddenLayers::units);
-        let (hidden, above) = (layers.next(), layers.collect());
+        let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
             Within::Edges(graph) => Some(edges_of(graph)?),
@@ -249,9 +248,9 @@ impl ResolvedMachine {
             visible,
             couples_visible: !matches!(within, Within::Hidden | Within::None),
             edges,
-            couples_hidden: hidden.is_some() && matches!(within, Within::Hidden | Within::Lateral),
+            couples_hidden: !hidden.is_empty()
+                && matches!(within, Within::Hidden | Within::Lateral),
             hidden,
-            above,
         };
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
