@@ -2,8 +2,7 @@
 //!
 //! A clique of any number of variables has a table. Evidence anywhere makes the tables smaller.
 
-use rbm_core::stats::categorical;
-use rbm_core::{Error, Result, Rng, Units};
+use rbm_core::{Error, Result, Units};
 use serde::Serialize;
 
 use crate::Graph;
@@ -193,7 +192,7 @@ impl MarkovField {
     }
 
     /// Where the states `x` of a clique's variables lie in its table.
-    fn place(&self, clique: &Clique, x: &[usize]) -> usize {
+    pub(crate) fn place(&self, clique: &Clique, x: &[usize]) -> usize {
         clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
     }
 
@@ -215,73 +214,6 @@ impl MarkovField {
             }
         }
         Ok(known)
-    }
-
-    /// Beliefs from `sweeps` sweeps of Gibbs sampling in one chain at temperature `tau`, after a fifth of them that do not count; evidence
-    /// is held. `watch` is told how many sweeps are done and ends the chain where it answers no.
-    ///
-    /// # Errors
-    ///
-    /// For evidence of states that there are not, a temperature that is not above 0, and no sweeps.
-    pub fn sample(
-        &self,
-        tau: f64,
-        given: &[(usize, usize)],
-        sweeps: usize,
-        rng: &mut Rng,
-        mut watch: impl FnMut(usize) -> bool,
-    ) -> Result<Beliefs> {
-        use rand::RngExt;
-        let known = self.check_evidence(given)?;
-        check_temperature(tau)?;
-        if sweeps == 0 {
-            return Err(Error::invalid("sampling", "at least one sweep", "none"));
-        }
-        let mut of_variable = vec![Vec::new(); self.states.len()];
-        for (number, clique) in self.cliques.iter().enumerate() {
-            for &variable in &clique.scope {
-                of_variable[variable].push(number);
-            }
-        }
-        let start = known.iter().zip(&self.states);
-        let mut x: Vec<usize> = start
-            .map(|(known, states)| {
-                known.unwrap_or_else(|| (rng.random::<f64>() * *states as f64) as usize)
-            })
-            .collect();
-        let mut marginals: Vec<Vec<f64>> =
-            self.states.iter().map(|states| vec![0.0; *states]).collect();
-        let mut tables: Vec<Vec<f64>> =
-            self.cliques.iter().map(|clique| vec![0.0; clique.log_potential.len()]).collect();
-        let burn_in = sweeps / 5;
-        let mut counted = 0.0;
-        let mut logits = Vec::new();
-        for sweep in 0..burn_in + sweeps {
-            for variable in (0..x.len()).filter(|variable| known[*variable].is_none()) {
-                logits.clear();
-                for state in 0..self.states[variable] {
-                    x[variable] = state;
-                    let of = |&number: &usize| {
-                        let clique = &self.cliques[number];
-                        clique.log_potential[self.place(clique, &x)]
-                    };
-                    logits.push(of_variable[variable].iter().map(of).sum::<f64>() / tau);
-                }
-                x[variable] = categorical(logits.iter().copied(), rng.random());
-            }
-            if sweep >= burn_in {
-                counted += 1.0;
-                x.iter().zip(&mut marginals).for_each(|(state, sums)| sums[*state] += 1.0);
-                for (clique, table) in self.cliques.iter().zip(&mut tables) {
-                    table[self.place(clique, &x)] += 1.0;
-                }
-            }
-            if !watch(sweep + 1) && counted > 0.0 {
-                break;
-            }
-        }
-        marginals.iter_mut().chain(&mut tables).flatten().for_each(|sum| *sum /= counted);
-        Ok(Beliefs { marginals, cliques: tables, log_partition: f64::NAN })
     }
 }
 

@@ -7,8 +7,7 @@ use rbm_core::stats::categorical;
 use rbm_core::{Error, Result, Rng};
 use serde::Serialize;
 
-use crate::MarkovField;
-use crate::field::check_temperature;
+use crate::field::{Beliefs, MarkovField, check_temperature};
 use crate::observables::{Estimate, jackknife_of_energies};
 
 /// Sweeps between two looks at the watch.
@@ -125,7 +124,75 @@ impl<'a> FieldChains<'a> {
     }
 }
 
+/// What one chain has seen.
+struct Seen {
+    marginals: Vec<Vec<f64>>,
+    tables: Vec<Vec<f64>>,
+    energies: Vec<f64>,
+}
+
 impl MarkovField {
+    /// Beliefs from `chains` chains of Gibbs sampling at temperature `tau`, `sweeps` sweeps each after a fifth as many that do not count; evidence
+    /// is held. And R̂ of E, far above 1 where the chains have been to different places; `None` where nothing varies, and for fewer than 4
+    /// sweeps. `watch` is told how many sweeps are done and ends the chains where it answers no.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not, a temperature that is not above 0, and no chains or sweeps.
+    pub fn sample(
+        &self,
+        tau: f64,
+        given: &[(usize, usize)],
+        [chains, sweeps]: [usize; 2],
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize) -> bool,
+    ) -> Result<(Beliefs, Option<f64>)> {
+        check_temperature(tau)?;
+        if sweeps == 0 {
+            return Err(Error::invalid("sampling", "at least one sweep", "none"));
+        }
+        let mut walkers = FieldChains::new(self, given, chains, rng)?;
+        let zeros = |_: usize| Seen {
+            marginals: self.states.iter().map(|states| vec![0.0; *states]).collect(),
+            tables: self.cliques.iter().map(|of| vec![0.0; of.log_potential.len()]).collect(),
+            energies: Vec::new(),
+        };
+        let mut all: Vec<Seen> = (0..chains).map(zeros).collect();
+        let burn_in = sweeps / 5;
+        let slice = [tau; SLICE];
+        let mut done = 0;
+        while done < burn_in + sweeps {
+            let end = if done < burn_in { burn_in } else { burn_in + sweeps };
+            let now = SLICE.min(end - done);
+            let counts = done >= burn_in;
+            walkers.sweep_all(&slice[..now], &mut all, |seen, x, energy| {
+                if counts {
+                    x.iter().zip(&mut seen.marginals).for_each(|(state, sum)| sum[*state] += 1.0);
+                    for (clique, table) in self.cliques.iter().zip(&mut seen.tables) {
+                        table[self.place(clique, x)] += 1.0;
+                    }
+                    seen.energies.push(energy);
+                }
+            });
+            done += now;
+            if !watch(done) && counts {
+                break;
+            }
+        }
+        let energies: Vec<Vec<f64>> =
+            all.iter_mut().map(|seen| std::mem::take(&mut seen.energies)).collect();
+        let counted = (energies.len() * energies[0].len()) as f64;
+        let mut sum = zeros(0);
+        for seen in &all {
+            let parts = seen.marginals.iter().chain(&seen.tables).flatten();
+            let sums = sum.marginals.iter_mut().chain(&mut sum.tables).flatten();
+            sums.zip(parts).for_each(|(sum, part)| *sum += part / counted);
+        }
+        let r_hat = if energies[0].len() >= 4 { mixing::r_hat(&energies)? } else { None };
+        let Seen { marginals, tables, .. } = sum;
+        Ok((Beliefs { marginals, cliques: tables, log_partition: f64::NAN }, r_hat))
+    }
+
     /// Averages at temperature `tau` over `chains` independent chains, of `sweeps` sweeps each after `burn_in` that do not count; and where
     /// they are at the end. The first half of the burn-in cools. `watch` is told now and then how many sweeps are done, and ends the walk
     /// where it answers no: what has been measured by then counts.

@@ -243,14 +243,9 @@ impl Measurement {
         orders: &[Vec<f64>],
     ) -> Result<Self> {
         let beta = 1.0 / temperature;
-        // Energies around their mean, so that little is lost where E² is large.
-        let length = (energies.len() * energies[0].len()) as f64;
-        let centre = energies.iter().flatten().sum::<f64>() / length;
-        let chains: Vec<Moments> = energies
-            .iter()
-            .zip(orders)
-            .map(|(e, m)| Moments::of(&e.iter().map(|e| e - centre).collect::<Vec<_>>(), m))
-            .collect();
+        let [energy, heat_capacity] = jackknife_of_energies(energies, beta, sites);
+        let chains: Vec<Moments> =
+            energies.iter().zip(orders).map(|(e, m)| Moments::of(e, m)).collect();
         let estimate = |of: &dyn Fn([f64; 5]) -> f64| jackknife(&chains, of);
         let magnitudes: Vec<Vec<f64>> =
             orders.iter().map(|chain| chain.iter().map(|m| m.abs()).collect()).collect();
@@ -261,8 +256,8 @@ impl Measurement {
         let [energy_r_hat, order_r_hat] = r_hats;
         Ok(Self {
             temperature,
-            energy: estimate(&|[e, ..]| (e + centre) / sites),
-            heat_capacity: estimate(&|[e, e2, ..]| beta * beta * (e2 - e * e) / sites),
+            energy,
+            heat_capacity,
             magnetisation: estimate(&|[_, _, m, ..]| m),
             susceptibility: estimate(&|[_, _, m, m2, _]| beta * sites * (m2 - m * m)),
             binder: estimate(&|[_, _, _, m2, m4]| 1.0 - m4 / (3.0 * m2 * m2)),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use candle_boltzmann::{Beliefs, Clique, MarkovField, Mode, read_evidence};
 use indicatif::MultiProgress;
 use rbm_core::Rng;
+use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
 use serde::Serialize;
 
@@ -18,6 +19,8 @@ const MOST_JOINT: usize = 4096;
 const MOST_SHOWN: usize = 64;
 /// log₂ of the largest table of exact inference.
 const WIDEST: f64 = 24.0;
+/// Chains of sampling.
+const CHAINS: usize = 8;
 
 /// What is believed of the variables of a Markov random field, given some of them
 #[derive(Debug, clap::Args)]
@@ -29,7 +32,7 @@ const WIDEST: f64 = 24.0;
   dbn infer pmj:12x12:seed=1                            exactly, with the number of ground states
   dbn infer ising:32x32 --temperature 2.5 --sweeps 2000  too wide to be counted: from samples
 MODEL: a UAI file (MARKOV or BAYES), or whatever dbn anneal takes. Of spins and of Bernoulli units
-state 1 is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in one chain:
+state 1 is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains:
 which of both is said.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, or its file
@@ -52,7 +55,7 @@ pub struct Infer {
     /// Temperature: potentials to the power of 1/T
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     pub temperature: f64,
-    /// Sweeps of sampling
+    /// Sweeps of sampling, of all chains together
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub sweeps: u32,
     /// Seed of sampling
@@ -166,23 +169,30 @@ fn infer(
         return Ok((beliefs, Some(mode)));
     }
     if !args.sampled {
-        output::note("too wide to be counted: sampled, in one chain of Gibbs sampling");
+        output::note(format!(
+            "too wide to be counted: sampled, in {CHAINS} chains of Gibbs sampling"
+        ));
     }
-    let sweeps = args.sweeps as usize;
+    let sweeps = (args.sweeps as usize).div_ceil(CHAINS);
     let bar = progress::bar(bars, (sweeps + sweeps / 5) as u64);
     let _caught = interrupt::catch()?;
     let mut rng = Rng::new(args.seed);
-    let beliefs = field.sample(args.temperature, given, sweeps, &mut rng, |done| {
-        if done.is_multiple_of(256) {
-            bar.set_position(done as u64);
-        }
+    let walk = [CHAINS, sweeps];
+    let found = field.sample(args.temperature, given, walk, &mut rng, |done| {
+        bar.set_position(done as u64);
         !interrupt::is_asked()
     });
     bar.finish_and_clear();
     if interrupt::is_asked() {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
-    Ok((beliefs?, None))
+    let (beliefs, r_hat) = found?;
+    if let Some(r_hat) = r_hat.filter(|r_hat| *r_hat > MOST_R_HAT) {
+        output::note(format!(
+            "the chains have been to different places (R\u{302} = {r_hat:.2}): more --sweeps, or a higher --temperature"
+        ));
+    }
+    Ok((beliefs, None))
 }
 
 /// Variables by number, and of up to 26 also by letter.

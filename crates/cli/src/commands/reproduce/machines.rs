@@ -439,7 +439,7 @@ fn cliques(looking: &mut Looking) -> Result<MachineResult> {
             let chains = (0..CHAINS).map(|chain| {
                 let mut rng =
                     Rng::new(looking.seed).split(1000 * i as u64 + 10 * chain + given.len() as u64);
-                field.sample(tau, given, 20_000, &mut rng, |_| true)
+                field.sample(tau, given, [1, 20_000], &mut rng, |_| true).map(|found| found.0)
             });
             let chains = chains.collect::<rbm_core::Result<Vec<_>>>()?;
             let variables = if given.is_empty() { 0..4 } else { 3..4 };
