@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// The most lines of a source file: one concept, whole.
 const LONGEST: usize = 600;
+/// The most names of types that two crates have for different things.
+const SHARED_NAMES: usize = 8;
 /// The crates, each above those that it may import.
 const CRATES: [(&str, &str, &str); 5] = [
     ("rbm-core", "rbm_core", "lib.rs"),
@@ -432,6 +434,46 @@ fn files_are_short_and_roots_hold_no_code() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The types that a source declares on its own level: those inside functions and traits are not seen from elsewhere.
+fn types(code: &str) -> impl Iterator<Item = String> {
+    let declared = |line: &str| {
+        let line = ["pub ", "pub(crate) ", "pub(super) "]
+            .iter()
+            .find_map(|word| line.strip_prefix(word))
+            .unwrap_or(line)
+            .to_owned();
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned);
+        let is_type =
+            ["struct", "enum", "trait", "type", "union"].contains(&words.next()?.as_str());
+        is_type.then(|| words.next()).flatten()
+    };
+    code.lines().filter_map(declared).collect::<Vec<_>>().into_iter()
+}
+
+/// A reader who meets a name knows the thing. `Readme` carries the doctests of each crate's README.
+#[test]
+fn a_name_is_one_type() {
+    let (mut wrong, mut crates) = (Vec::new(), BTreeMap::<String, Vec<&str>>::new());
+    for (name, ..) in CRATES {
+        let mut files = BTreeMap::<String, Vec<String>>::new();
+        for source in sources(name) {
+            for found in types(&source.code) {
+                files.entry(found).or_default().push(source.name());
+            }
+        }
+        for (found, places) in files {
+            if places.len() > 1 {
+                wrong.push(format!("{found}: {}", places.join(", ")));
+            }
+            crates.entry(found).or_default().push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(crates["Rbm"] == ["rbm-core"] && crates["Readme"].len() == 4);
+    crates.retain(|_, names| names.len() > 1);
+    assert!(crates.len() <= SHARED_NAMES, "{crates:?}");
 }
 
 /// What this file takes the sources apart with.

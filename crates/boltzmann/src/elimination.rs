@@ -36,7 +36,7 @@ struct Table {
 }
 
 /// One variable taken out.
-struct Step {
+struct Bucket {
     variable: usize,
     /// The tables that have it, by number.
     inputs: Vec<usize>,
@@ -49,7 +49,7 @@ struct Step {
 struct Elimination<'a> {
     field: &'a MarkovField,
     tables: Vec<Table>,
-    steps: Vec<Step>,
+    steps: Vec<Bucket>,
     known: Vec<Option<usize>>,
 }
 
@@ -236,13 +236,13 @@ impl<'a> Elimination<'a> {
             tables.push(Table { scope: scope.clone(), values: Vec::new(), counts: Vec::new() });
             is_used.push(false);
             scope.push(variable);
-            steps.push(Step { variable, inputs, scope, output });
+            steps.push(Bucket { variable, inputs, scope, output });
         }
         Ok(Self { field, tables, steps, known })
     }
 
     /// Σ of the inputs of a step over its scope, and the product of their counts.
-    fn product(&self, step: &Step) -> (Vec<f64>, Vec<f64>) {
+    fn product(&self, step: &Bucket) -> (Vec<f64>, Vec<f64>) {
         let sizes: Vec<usize> = step.scope.iter().map(|v| self.field.states[*v]).collect();
         let size: usize = sizes.iter().product();
         let mut values = vec![0.0; size];

@@ -56,7 +56,7 @@ pub enum Updates {
 
 /// Where a recall ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum RecallEnd {
     /// No unit changes any more.
     FixedPoint,
     /// Two states follow each other: with synchronous updates alone.
@@ -73,7 +73,7 @@ pub struct Recall {
     /// The energy of each of them.
     pub energies: Vec<f64>,
     /// How it ended.
-    pub end: End,
+    pub end: RecallEnd,
 }
 
 impl Recall {
@@ -86,14 +86,14 @@ impl Recall {
 /// Couplings that store patterns.
 ///
 /// ```
-/// use candle_boltzmann::hopfield::{End, Hopfield, Rule, Updates};
+/// use candle_boltzmann::hopfield::{RecallEnd, Hopfield, Rule, Updates};
 ///
 /// let pattern: Vec<f64> = (0..20).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect();
 /// let network = Hopfield::store(&[pattern.clone()], Rule::Hebb)?;
 /// let mut cue = pattern.clone();
 /// cue[0] = -1.0;
 /// let recall = network.recall(&cue, Updates::Asynchronous, 100)?;
-/// assert_eq!((recall.result(), recall.end), (&pattern[..], End::FixedPoint));
+/// assert_eq!((recall.result(), recall.end), (&pattern[..], RecallEnd::FixedPoint));
 /// # Ok::<(), rbm_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -212,7 +212,7 @@ impl Hopfield {
         let mut recall = Recall {
             states: vec![cue.to_vec()],
             energies: vec![self.energy(cue)?],
-            end: End::Unsettled,
+            end: RecallEnd::Unsettled,
         };
         let mut x = cue.to_vec();
         for _ in 0..sweeps {
@@ -225,7 +225,7 @@ impl Hopfield {
                 }
             }
             if x == before {
-                recall.end = End::FixedPoint;
+                recall.end = RecallEnd::FixedPoint;
                 break;
             }
             let two_ago = recall.states.len().checked_sub(2).map(|at| &recall.states[at]);
@@ -233,7 +233,7 @@ impl Hopfield {
             recall.energies.push(self.energy(&x)?);
             recall.states.push(x.clone());
             if is_cycle {
-                recall.end = End::TwoCycle;
+                recall.end = RecallEnd::TwoCycle;
                 break;
             }
         }

@@ -59,7 +59,7 @@ impl Learner {
             let expected = format!("{width} values each, as the machine has visible units");
             return Err(Error::invalid("cases", expected, cases.width().to_string()));
         }
-        let counted = Counted::of(self)?;
+        let counted = HiddenConfigurations::of(self)?;
         let (mut free_energies, mut parts) = (Vec::with_capacity(cases.count()), Vec::new());
         let (mut most, mut unsettled) = (0, 0);
         for block in rows::blocks(cases) {
@@ -120,7 +120,7 @@ impl Learner {
 }
 
 /// All configurations of the hidden units of the rest, and what each says by itself.
-struct Counted {
+struct HiddenConfigurations {
     /// `(count, hidden)`.
     values: Tensor,
     /// −E of each beside no data, `(count,)`.
@@ -129,7 +129,7 @@ struct Counted {
     to_last: Tensor,
 }
 
-impl Counted {
+impl HiddenConfigurations {
     /// `None` where there are none, or too many.
     fn of(learner: &Learner) -> Result<Option<Self>> {
         let (machine, shape) = (learner.machine(), learner.shape());

@@ -1,6 +1,6 @@
 //! How a machine learns: the numbers of a training.
 
-use rbm_core::Posterior;
+use rbm_core::PositivePhase;
 use serde::{Deserialize, Serialize};
 
 /// Where the machine's own averages come from.
@@ -28,7 +28,7 @@ pub struct Learning {
     /// Where the machine's own averages come from.
     pub negative: Negative,
     /// How hidden units that are coupled with each other are found, given the data.
-    pub posterior: Posterior,
+    pub posterior: PositivePhase,
     /// Times through the data.
     pub epochs: usize,
     /// Cases between updates; 0 for all of them.
@@ -73,7 +73,7 @@ impl Default for Learning {
     fn default() -> Self {
         Self {
             negative: Negative::Persistent,
-            posterior: Posterior::Sampled { sweeps: 3 },
+            posterior: PositivePhase::Sampled { sweeps: 3 },
             epochs: 100,
             batch_size: 50,
             learning_rate: 0.05,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::belief::learning::{
-    Ascending, BeliefLearner, BeliefLearning, Method, RecognitionPhase,
+    Ascending, BeliefLearner, BeliefLearning, BeliefMethod, RecognitionPhase,
 };
 use candle_boltzmann::belief::{BeliefNet, Helmholtz};
 use candle_core::{DType, Device, Tensor};
@@ -226,13 +226,14 @@ fn sampled_gradients_come_near_the_counted_ones() {
             );
         }
     };
-    let wake_sleep = BeliefLearning { samples: 4, ..BeliefLearning::of(Method::WakeSleep) };
+    let wake_sleep = BeliefLearning { samples: 4, ..BeliefLearning::of(BeliefMethod::WakeSleep) };
     let found = sampled(&machine, &wake_sleep, &v, 4000);
     let (net, recognition) = found.split_at(4 * 5 + 5 + 3 * 4 + 4 + 3);
     compare(net, &gradient(&of_q, 0..5), 1e-12);
     compare(recognition, &gradient(&asleep, 5..9), 1e-12);
     // The estimate is biased by O(1/samples).
-    let reweighted = BeliefLearning { samples: 4000, ..BeliefLearning::of(Method::Reweighted) };
+    let reweighted =
+        BeliefLearning { samples: 4000, ..BeliefLearning::of(BeliefMethod::Reweighted) };
     let found = sampled(&machine, &reweighted, &v, 60);
     compare(&found[..net.len()], &gradient(&of_p, 0..5), 1e-3);
     // Awake: the gradient of E[log q] under the posterior; both halves together.
@@ -292,8 +293,8 @@ fn wake_sleep_and_reweighted_learn() {
         assert!(learner.fit(&data, &mut ()).unwrap().is_continue());
         (before, value(&learner))
     };
-    let (before, wake_sleep) = of(Method::WakeSleep);
-    let (_, reweighted) = of(Method::Reweighted);
+    let (before, wake_sleep) = of(BeliefMethod::WakeSleep);
+    let (_, reweighted) = of(BeliefMethod::Reweighted);
     assert!(wake_sleep > before + 0.05, "{before}, {wake_sleep}, {own}");
     assert!(
         reweighted > wake_sleep && reweighted > own - 0.03,
@@ -324,9 +325,10 @@ fn learning_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("belief.safetensors");
     let data = cases(0..32).to_dtype(DType::F32).unwrap();
-    for (method, optimiser, momentum) in
-        [(Method::WakeSleep, Ascending::Momentum, 0.5), (Method::Reweighted, Ascending::Adam, 0.0)]
-    {
+    for (method, optimiser, momentum) in [
+        (BeliefMethod::WakeSleep, Ascending::Momentum, 0.5),
+        (BeliefMethod::Reweighted, Ascending::Adam, 0.0),
+    ] {
         let of = || {
             let learning = BeliefLearning {
                 epochs: 4,
@@ -355,7 +357,7 @@ fn what_means_nothing_is_refused() {
     let refused = |hidden: &[usize], learning| {
         BeliefLearner::new(hidden, learning, &data).unwrap_err().to_string()
     };
-    let usual = BeliefLearning::of(Method::WakeSleep);
+    let usual = BeliefLearning::of(BeliefMethod::WakeSleep);
     assert!(refused(&[], usual.clone()).contains("at least two layers"));
     assert!(refused(&[4, 0], usual.clone()).contains("each of a unit"));
     assert!(refused(&[4], BeliefLearning { samples: 0, ..usual.clone() }).contains("at least 1"));

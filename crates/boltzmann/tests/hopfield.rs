@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::hopfield::{
-    End, Hopfield, Rule, Updates, disturbed, overlap, overlap_in_theory, random_patterns,
+    Hopfield, RecallEnd, Rule, Updates, disturbed, overlap, overlap_in_theory, random_patterns,
 };
 use candle_core::{DType, Device};
 use rbm_core::Rng;
@@ -30,7 +30,7 @@ fn a_small_network_has_its_energies_and_partition_function() {
     });
     let recalls = states.map(|x| network.recall(&x, Updates::Asynchronous, 1).unwrap());
     let stable: Vec<f64> =
-        recalls.filter(|r| r.end == End::FixedPoint).map(|r| r.energies[0]).collect();
+        recalls.filter(|r| r.end == RecallEnd::FixedPoint).map(|r| r.energies[0]).collect();
     assert_eq!(stable.len(), 6);
     assert_eq!(stable.iter().filter(|energy| **energy < -6.1).count(), 2);
     for (beta, log_z) in [(0.5, 8.5575972670), (1.0, 9.6247316675), (2.0, 14.4192384411)] {
@@ -92,7 +92,7 @@ fn mixtures_of_patterns_are_stable_too() {
         let mirrored: Vec<f64> = x.iter().map(|x| -x).collect();
         for x in [x, &mirrored] {
             let recall = network.recall(x, Updates::Asynchronous, 10).unwrap();
-            assert_eq!((recall.end, recall.states.len()), (End::FixedPoint, 1));
+            assert_eq!((recall.end, recall.states.len()), (RecallEnd::FixedPoint, 1));
             assert!((recall.energies[0] - energy).abs() < 1e-9);
         }
     }
@@ -108,16 +108,19 @@ fn energies_fall_and_synchronous_updates_end_in_pairs() {
     let mut cycles = 0;
     for cue in random_patterns(50, 60, &mut rng) {
         let recall = network.recall(&cue, Updates::Asynchronous, 1000).unwrap();
-        assert_eq!(recall.end, End::FixedPoint);
+        assert_eq!(recall.end, RecallEnd::FixedPoint);
         assert!(recall.energies.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9));
         let recall = network.recall(&cue, Updates::Synchronous, 1000).unwrap();
-        assert_ne!(recall.end, End::Unsettled);
-        cycles += usize::from(recall.end == End::TwoCycle);
+        assert_ne!(recall.end, RecallEnd::Unsettled);
+        cycles += usize::from(recall.end == RecallEnd::TwoCycle);
     }
     assert!(cycles > 0);
     // Two units that repel each other, both up: for ever.
     let pair = Hopfield::new(2, vec![0.0, -1.0, -1.0, 0.0]).unwrap();
-    assert_eq!(pair.recall(&[1.0, 1.0], Updates::Synchronous, 100).unwrap().end, End::TwoCycle);
+    assert_eq!(
+        pair.recall(&[1.0, 1.0], Updates::Synchronous, 100).unwrap().end,
+        RecallEnd::TwoCycle
+    );
 }
 
 /// Patterns that are alike confuse Hebb's rule, and not the projection.
@@ -130,7 +133,7 @@ fn the_pseudo_inverse_holds_patterns_that_are_alike() {
     let held = |rule| {
         let network = Hopfield::store(&patterns, rule).unwrap();
         let is_stable = |x: &&Vec<f64>| {
-            network.recall(x, Updates::Asynchronous, 1).unwrap().end == End::FixedPoint
+            network.recall(x, Updates::Asynchronous, 1).unwrap().end == RecallEnd::FixedPoint
         };
         patterns.iter().filter(is_stable).count()
     };

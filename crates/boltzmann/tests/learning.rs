@@ -5,7 +5,7 @@ use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::train::{Command, Step};
-use rbm_core::{Checkpoint, Observer, Posterior, Result, Rng, Units};
+use rbm_core::{Checkpoint, Observer, PositivePhase, Result, Rng, Units};
 
 const CPU: Device = Device::Cpu;
 
@@ -19,7 +19,7 @@ fn learning(negative: Negative, epochs: usize, learning_rate: f64) -> Learning {
         sweeps: 2,
         chains: 100,
         seed: 1,
-        posterior: Posterior::Sampled { sweeps: 2 },
+        posterior: PositivePhase::Sampled { sweeps: 2 },
         ..Learning::default()
     }
 }
@@ -152,8 +152,8 @@ fn learning_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("machine.safetensors");
     let cases = bars();
-    let sampled = Posterior::Sampled { sweeps: 2 };
-    let mean_field = Posterior::MeanField { steps: 20, tolerance: 1e-4 };
+    let sampled = PositivePhase::Sampled { sweeps: 2 };
+    let mean_field = PositivePhase::MeanField { steps: 20, tolerance: 1e-4 };
     for (negative, posterior) in [
         (Negative::Contrastive, sampled),
         (Negative::Persistent, sampled),

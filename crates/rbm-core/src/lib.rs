@@ -35,7 +35,7 @@ pub use learning::negative::{
     ParallelTrajectory, Persistent, PseudoLikelihood, TemperedPersistent,
 };
 pub use learning::optim::{Adam, ConjugateGradient, Optimizer, Sgd};
-pub use learning::positive::Posterior;
+pub use learning::positive::PositivePhase;
 pub use learning::schedule::Schedule;
 pub use learning::train::Observer;
 pub use learning::trainer::Trainer;

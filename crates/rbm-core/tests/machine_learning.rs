@@ -7,8 +7,8 @@ use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::{
-    Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, Posterior, PseudoLikelihood,
-    Rbm, Rng, Transform, Units,
+    Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, PositivePhase,
+    PseudoLikelihood, Rbm, Rng, Transform, Units,
 };
 
 const CPU: Device = Device::Cpu;
@@ -224,7 +224,7 @@ fn the_gradient_of_a_machine_with_coupled_hidden_units_is_known() {
 fn posteriors_of_coupled_hidden_units_are_known() {
     let machine = with_hidden();
     let case = Tensor::new(&[[1f64, 0.0, 1.0, 0.0, 1.0, 0.0]], &CPU).unwrap();
-    let mean_field = Posterior::MeanField { steps: 500, tolerance: 1e-13 };
+    let mean_field = PositivePhase::MeanField { steps: 500, tolerance: 1e-13 };
     let found = mean_field.infer(&machine, &case, &mut Rng::new(0)).unwrap();
     let known = [0.215_965_523, 0.338_795_844, 0.542_186_135, 0.368_965_300];
     assert_close("mean field", &flat(&found.visible)[6..], &known, 1e-9);
@@ -233,7 +233,8 @@ fn posteriors_of_coupled_hidden_units_are_known() {
     let bound = lower_bounds(&machine, &found, 6).unwrap()[0] - log_z;
     assert!((bound + 5.000_060_398_1).abs() < 1e-9, "{bound}");
     let many = case.broadcast_as((20_000, 6)).unwrap().contiguous().unwrap();
-    let drawn = Posterior::Sampled { sweeps: 20 }.infer(&machine, &many, &mut Rng::new(1)).unwrap();
+    let drawn =
+        PositivePhase::Sampled { sweeps: 20 }.infer(&machine, &many, &mut Rng::new(1)).unwrap();
     let means = flat(&drawn.visible.mean(0).unwrap());
     // Four standard errors of 20,000 draws.
     let known = [0.220_049_359, 0.344_244_107, 0.540_537_517, 0.370_870_606];

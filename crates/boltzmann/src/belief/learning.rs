@@ -29,7 +29,7 @@ const MOST_UNITS: usize = 1 << 24;
 /// What the net learns from, awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Method {
+pub enum BeliefMethod {
     /// All guesses count alike (Hinton, Dayan, Frey, Neal 1995).
     WakeSleep,
     /// Each counts by its weight among those of the same case (Bornschein and Bengio 2015).
@@ -62,7 +62,7 @@ pub enum Ascending {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BeliefLearning {
     /// What the net learns from.
-    pub method: Method,
+    pub method: BeliefMethod,
     /// When recognition learns.
     pub recognition: RecognitionPhase,
     /// Guesses for each case.
@@ -84,10 +84,10 @@ pub struct BeliefLearning {
 impl BeliefLearning {
     /// The usual settings: one guess and dreams for wake-sleep; five guesses, and recognition that learns awake and asleep, reweighted. 100
     /// epochs of Adam at 0.003.
-    pub fn of(method: Method) -> Self {
+    pub fn of(method: BeliefMethod) -> Self {
         let (samples, recognition) = match method {
-            Method::WakeSleep => (1, RecognitionPhase::Asleep),
-            Method::Reweighted => (5, RecognitionPhase::Both),
+            BeliefMethod::WakeSleep => (1, RecognitionPhase::Asleep),
+            BeliefMethod::Reweighted => (5, RecognitionPhase::Both),
         };
         Self {
             method,
@@ -115,7 +115,7 @@ impl BeliefLearning {
         rng: &mut Rng,
     ) -> Result<Vec<Ascent>> {
         let guesses = machine.guesses(cases, self.samples, rng)?;
-        let shares = guesses.shares(self.method == Method::Reweighted)?;
+        let shares = guesses.shares(self.method == BeliefMethod::Reweighted)?;
         let mut ascents = machine.net.ascents(&guesses.configuration, &shares)?;
         if self.recognition == RecognitionPhase::Awake {
             ascents.extend(machine.recognition_ascents(&guesses.configuration, &shares)?);
@@ -159,7 +159,7 @@ impl BeliefLearning {
             return Err(Error::invalid("momentum", expected, momentum.to_string()));
         }
         let learns_awake = self.recognition != RecognitionPhase::Asleep;
-        if learns_awake && (self.method == Method::WakeSleep || samples == 1) {
+        if learns_awake && (self.method == BeliefMethod::WakeSleep || samples == 1) {
             let expected = "reweighted guesses, at least 2 a case: of alike ones it learns nothing";
             return Err(Error::invalid("recognition that learns awake", expected, "others"));
         }

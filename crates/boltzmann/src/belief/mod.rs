@@ -5,4 +5,4 @@ pub mod learning;
 mod net;
 
 pub use helmholtz::{Guesses, Helmholtz};
-pub use net::{BeliefNet, Counted};
+pub use net::{BeliefNet, ExactPosterior};

@@ -25,7 +25,7 @@ pub struct BeliefNet {
 
 /// What is known of hidden units given the observed ones, counted.
 #[derive(Debug, Clone)]
-pub struct Counted {
+pub struct ExactPosterior {
     /// log p(v) of each case, nats, `(cases,)`, `f64`.
     pub log_probability: Tensor,
     /// E[h | v] of each hidden layer from below up, `(cases, width)`, `f64`.
@@ -168,7 +168,7 @@ impl BeliefNet {
     /// # Errors
     ///
     /// Where there are more than 2¹⁶ of them, and for cases of another width.
-    pub fn counted(&self, cases: &Tensor) -> Result<Counted> {
+    pub fn counted(&self, cases: &Tensor) -> Result<ExactPosterior> {
         let hidden = self.hidden_configurations()?;
         let total = hidden[0].dim(0)?;
         let mut prior = Vec::new();
@@ -197,7 +197,7 @@ impl BeliefNet {
         let posterior = joint.broadcast_sub(&log_probability.unsqueeze(1)?)?.exp()?;
         let mean = |h: &Tensor| ops::product(&posterior, &h.to_dtype(DType::F64)?);
         let means = hidden.iter().map(mean).collect::<Result<_>>()?;
-        Ok(Counted { log_probability, means })
+        Ok(ExactPosterior { log_probability, means })
     }
 
     /// What the top layer hears: nothing.

@@ -172,7 +172,7 @@ fn of_field(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         let mode = field.mode(&[]);
         spinner.finish_and_clear();
         let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
-        let counted = Counted {
+        let counted = ExactGroundState {
             model: &args.model,
             units,
             edges,
@@ -232,7 +232,7 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     let mode = MarkovField::of_graph(graph).and_then(|field| field.mode(&[]));
     spinner.finish_and_clear();
     let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
-    let counted = Counted {
+    let counted = ExactGroundState {
         model: &args.model,
         units: graph.sites(),
         edges: graph.edges.len(),
@@ -259,7 +259,7 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
 
 /// What counting finds.
 #[derive(Debug, Serialize)]
-struct Counted<'a> {
+struct ExactGroundState<'a> {
     model: &'a str,
     units: usize,
     edges: usize,
@@ -268,7 +268,7 @@ struct Counted<'a> {
     seconds: f64,
 }
 
-impl Counted<'_> {
+impl ExactGroundState<'_> {
     fn print(&self, is_json: bool) -> Result<()> {
         if is_json {
             return output::json(self);

@@ -66,7 +66,7 @@ pub struct Contacts {
 }
 
 /// A machine whose couplings are looked at.
-struct Subject {
+struct ContactModel {
     couplings: PottsCouplings,
     sites: usize,
     /// The letters of its states, where they are known.
@@ -77,7 +77,7 @@ struct Subject {
 
 /// What is found, as JSON.
 #[derive(Serialize)]
-struct Found {
+struct ContactTable {
     sites: usize,
     min_separation: u32,
     without_gap: bool,
@@ -104,7 +104,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     let (table, picture) = (dir.join(TABLE), dir.join(PICTURE));
     output::check_free(&[&table, &picture], args.force)?;
     output::check_free(&args.params.iter().collect::<Vec<_>>(), args.force)?;
-    let Subject { couplings, sites, letters, graph } = Subject::of(args)?;
+    let ContactModel { couplings, sites, letters, graph } = ContactModel::of(args)?;
     let known = args.contacts.as_deref().map(|path| known_contacts(path, sites)).transpose()?;
     let gap = match args.without_gap {
         true => Some(gap_of(letters.as_deref())?),
@@ -145,7 +145,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     }
     if args.json {
         let (min_separation, without_gap) = (args.min_separation, args.without_gap);
-        return output::json(&Found {
+        return output::json(&ContactTable {
             sites,
             min_separation,
             without_gap,
@@ -164,7 +164,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     files.iter().try_for_each(output::line)
 }
 
-impl Subject {
+impl ContactModel {
     fn of(args: &Contacts) -> Result<Self> {
         let (run, data) = (&args.run, args.data.as_deref());
         if machines::is_learned(run) {

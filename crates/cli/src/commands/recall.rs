@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
-use candle_boltzmann::hopfield::{self, End, Hopfield, Memory, Updates};
+use candle_boltzmann::hopfield::{self, Hopfield, Memory, RecallEnd, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::sampling::GraphChains;
@@ -141,9 +141,9 @@ fn ways(args: &Recall, network: &Hopfield, cues: &[Vec<f64>], rng: &mut Rng) -> 
         let recalls = network.recall_all(cues, updates, args.sweeps as usize)?;
         let way = |hopfield::Recall { states, energies, end }| {
             let end = match end {
-                End::FixedPoint => "stable",
-                End::TwoCycle => "two in turn",
-                End::Unsettled => "still moving",
+                RecallEnd::FixedPoint => "stable",
+                RecallEnd::TwoCycle => "two in turn",
+                RecallEnd::Unsettled => "still moving",
             };
             Way { states, energies, end }
         };

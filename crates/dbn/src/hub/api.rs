@@ -133,7 +133,7 @@ pub struct HubRepository {
 
 /// What the Hub says of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
+pub struct RepositoryInfo {
     /// The commit that was asked for: 40 hexadecimal digits.
     pub commit: String,
     /// Whether nobody else sees it.
@@ -207,7 +207,7 @@ impl HubRepository {
     /// # Errors
     ///
     /// As [`Http::get`], and for an answer that names no commit.
-    pub fn info(&self, http: &Http, revision: Option<&str>) -> Answer<Info> {
+    pub fn info(&self, http: &Http, revision: Option<&str>) -> Answer<RepositoryInfo> {
         let url = match revision {
             Some(revision) => http.address(self.path(&["revision", revision]))?,
             None => http.address(self.path(&[]))?,
@@ -351,7 +351,7 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
     serde_json::from_slice(body).map_err(|e| Failure::Nonsense(e.to_string()))
 }
 
-fn info(body: &[u8]) -> Answer<Info> {
+fn info(body: &[u8]) -> Answer<RepositoryInfo> {
     #[derive(Deserialize)]
     struct Said {
         sha: String,
@@ -359,7 +359,7 @@ fn info(body: &[u8]) -> Answer<Info> {
     }
     let said: Said = parsed(body)?;
     match is_commit(&said.sha) {
-        true => Ok(Info { commit: said.sha, is_private: said.private.unwrap_or(false) }),
+        true => Ok(RepositoryInfo { commit: said.sha, is_private: said.private.unwrap_or(false) }),
         false => Err(Failure::Nonsense(format!("{:?} for a commit's id", said.sha))),
     }
 }
@@ -431,7 +431,7 @@ fn large(body: &[u8]) -> Answer<Vec<String>> {
 pub fn read_each(body: &[u8], names: &[&'static str]) -> std::result::Result<usize, String> {
     let hex = |text: &str| text.bytes().all(|c| b"0123456789abcdef".contains(&c));
     let info = info(body);
-    if let Some(Info { commit, .. }) =
+    if let Some(RepositoryInfo { commit, .. }) =
         info.as_ref().ok().filter(|info| !(info.commit.len() == 40 && hex(&info.commit)))
     {
         return Err(format!("{commit:?} for a commit"));

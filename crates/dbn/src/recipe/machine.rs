@@ -265,7 +265,7 @@ impl Serialize for MachineData {
     ) -> std::result::Result<S::Ok, S::Error> {
         /// Those of the keys that a machine has.
         #[derive(Serialize)]
-        struct Keys<'a> {
+        struct KeysOfMachine<'a> {
             source: &'a str,
             #[serde(flatten)]
             read: &'a ReadOptions,
@@ -276,6 +276,6 @@ impl Serialize for MachineData {
         }
         let DataRecipe { source, read, hold_out_one_in, limit, .. } = &self.0;
         let (hold_out_one_in, limit) = (*hold_out_one_in, *limit);
-        Keys { source, read, hold_out_one_in, limit }.serialize(serializer)
+        KeysOfMachine { source, read, hold_out_one_in, limit }.serialize(serializer)
     }
 }

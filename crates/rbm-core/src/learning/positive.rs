@@ -19,7 +19,7 @@ const MOST_DAMPING: f64 = 0.95;
 /// How hidden units that the rest of a machine holds are found, given its observed ones: the first columns of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Posterior {
+pub enum PositivePhase {
     /// There are none: every unit of the rest is observed, and the last colour is summed out. Exact.
     #[default]
     Summed,
@@ -38,7 +38,7 @@ pub enum Posterior {
     },
 }
 
-impl Posterior {
+impl PositivePhase {
     /// The positive phase of `cases` `(n, observed)`.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::negative::StepOutcome;
-use super::positive::Posterior;
+use super::positive::PositivePhase;
 use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use crate::estimate::monitor;
 use crate::model::Boltzmann;
@@ -59,7 +59,7 @@ pub struct Trainer<N, O> {
     /// How values that are missing in cases, NaN, are drawn before each step; without it none may be missing.
     pub imputation: Option<Imputation>,
     /// How hidden units are found that are not summed out.
-    pub posterior: Posterior,
+    pub posterior: PositivePhase,
 }
 
 /// The numbers of a training: how long, in what portions, how fast.
@@ -198,7 +198,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
             transforms: Vec::new(),
             optimizer,
             imputation: None,
-            posterior: Posterior::Summed,
+            posterior: PositivePhase::Summed,
         }
     }
 

@@ -119,7 +119,7 @@ fn swept<T: Real + WithDType>(
     );
     let free = free.as_ref().map(Tensor::storage_and_layout);
     let weights = numbers_of(&weights.0, weights.1)?;
-    let units: Vec<Unit<T>> = lateral.units.iter().map(Unit::of).collect();
+    let units: Vec<UnitColumns<T>> = lateral.units.iter().map(UnitColumns::of).collect();
     let panels = Panel::all(&units, width);
     let is_gathered = units.iter().all(|unit| unit.values.is_empty() && unit.width >= GATHERED);
     let sweep = Sweep {
@@ -144,13 +144,13 @@ fn swept<T: Real + WithDType>(
 }
 
 /// A unit, its numbers of the type of the sweep.
-struct Unit<T> {
+struct UnitColumns<T> {
     first: usize,
     width: usize,
     values: Vec<(T, T)>,
 }
 
-impl<T: Real> Unit<T> {
+impl<T: Real> UnitColumns<T> {
     fn of(LateralUnit { columns, values }: &LateralUnit) -> Self {
         let number = |(value, ways): &(f64, f64)| (T::from_f64(*value), T::from_f64(*ways));
         let values = values.iter().map(number).collect();
@@ -170,7 +170,7 @@ struct Panel {
 }
 
 impl Panel {
-    fn all<T>(units: &[Unit<T>], width: usize) -> Vec<Self> {
+    fn all<T>(units: &[UnitColumns<T>], width: usize) -> Vec<Self> {
         let mut panels: Vec<Self> = Vec::with_capacity(width.div_ceil(PANEL));
         for (at, unit) in units.iter().enumerate() {
             let end = unit.first + unit.width;
@@ -215,7 +215,7 @@ struct Sweep<'a, T> {
     free: Option<&'a [T]>,
     /// Where rows of W are picked and added up.
     packed: Option<Packed<T>>,
-    units: &'a [Unit<T>],
+    units: &'a [UnitColumns<T>],
     panels: &'a [Panel],
     betas: &'a [f64],
     draw: Draw,
@@ -231,7 +231,7 @@ impl<T: Real> Sweep<'_, T> {
             *beta = T::from_f64(*of_row);
         }
         let words = words(self.draw, elements.clone());
-        let mut chains = Chains {
+        let mut chains = ChainLanes {
             rows,
             betas,
             x: vec![[T::default(); LANES]; width],
@@ -272,7 +272,7 @@ impl<T: Real> Sweep<'_, T> {
 
     fn buffers(&self) -> Buffers<T> {
         let widest = self.panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0);
-        let states = self.units.iter().map(Unit::states).max().unwrap_or(0);
+        let states = self.units.iter().map(UnitColumns::states).max().unwrap_or(0);
         let none = [T::default(); LANES];
         Buffers {
             rows: vec![T::default(); LANES * widest],
@@ -285,7 +285,7 @@ impl<T: Real> Sweep<'_, T> {
 
     /// The column that each site of each chain is in, chain by chain; `None` unless all are in one.
     #[inline(always)]
-    fn picked(&self, chains: &Chains<T>) -> Option<Vec<u32>> {
+    fn picked(&self, chains: &ChainLanes<T>) -> Option<Vec<u32>> {
         let sites = self.units.len();
         let mut picked = vec![0; LANES * sites];
         let mut is_proper = true;
@@ -309,7 +309,7 @@ impl<T: Real> Sweep<'_, T> {
 
     /// Sets the field of panel `at` to bias + inputs + β·(what all units say). The last is there already unless rows are picked.
     #[inline(always)]
-    fn tell(&self, at: usize, chains: &Chains<T>, buffers: &mut Buffers<T>) {
+    fn tell(&self, at: usize, chains: &ChainLanes<T>, buffers: &mut Buffers<T>) {
         let columns = &self.panels[at].columns;
         let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
         let Buffers { rows: buffer, told, sums, field, .. } = buffers;
@@ -356,10 +356,10 @@ impl<T: Real> Sweep<'_, T> {
         &self,
         at: usize,
         columns: &Range<usize>,
-        chains: &mut Chains<T>,
+        chains: &mut ChainLanes<T>,
         buffers: &mut Buffers<T>,
     ) {
-        let Unit { first, width, values } = &self.units[at];
+        let UnitColumns { first, width, values } = &self.units[at];
         let (own, rows) = (*first - columns.start..*first - columns.start + width, chains.rows);
         let mut is_free = [u32::from(true); LANES];
         if let Some(free) = chains.free {
@@ -421,7 +421,7 @@ impl<T: Real> Sweep<'_, T> {
 }
 
 /// As many chains as lanes, or fewer at the end: their lanes are what they are, and nobody looks at them.
-struct Chains<'a, T> {
+struct ChainLanes<'a, T> {
     rows: usize,
     betas: Lanes<T>,
     /// The value of each column.

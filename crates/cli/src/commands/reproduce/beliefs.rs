@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_boltzmann::MarkovField;
 use candle_boltzmann::belief::BeliefNet;
-use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning, Method};
+use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning, BeliefMethod};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{self, Binarise, ReadOptions};
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -119,8 +119,8 @@ fn belief(looking: &mut Looking) -> Result<MachineResult> {
     let test = test.cases.rows(&seen)?;
     let cases = dataset.train.cases.tensor()?;
     let plans = [
-        ("wake-sleep", Method::WakeSleep, 40, -102.2),
-        ("reweighted wake-sleep, 5 samples", Method::Reweighted, 16, f64::NAN),
+        ("wake-sleep", BeliefMethod::WakeSleep, 40, -102.2),
+        ("reweighted wake-sleep, 5 samples", BeliefMethod::Reweighted, 16, f64::NAN),
     ];
     let of: usize = plans.iter().map(|(_, _, epochs, _)| epochs).sum();
     let (mut rows, mut series, mut done) = (Vec::new(), Vec::new(), 0);
@@ -133,7 +133,7 @@ fn belief(looking: &mut Looking) -> Result<MachineResult> {
             ..BeliefLearning::of(method)
         };
         let mut learner = BeliefLearner::new(&[200, 200, 200], learning, &cases)?;
-        let mut watcher = Curve { looking, done, of, points: Vec::new() };
+        let mut watcher = TrainingCurve { looking, done, of, points: Vec::new() };
         let stopped = || Stopped("nothing was written".to_owned());
         if learner.fit(&cases, &mut watcher)?.is_break() {
             return Err(stopped().into());
@@ -170,14 +170,14 @@ fn belief(looking: &mut Looking) -> Result<MachineResult> {
 }
 
 /// Keeps the curve of a training, and stops it.
-struct Curve<'a> {
+struct TrainingCurve<'a> {
     looking: &'a Looking,
     done: usize,
     of: usize,
     points: Vec<(f64, f64)>,
 }
 
-impl Observer for Curve<'_> {
+impl Observer for TrainingCurve<'_> {
     fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
         Ok(if interrupt::is_asked() { Command::Stop } else { Command::Continue })
     }

@@ -51,7 +51,7 @@ pub struct LearnedSampling<'a> {
 }
 
 /// What was drawn.
-struct Drawn {
+struct LearnedSamples {
     /// `(count, visible)`
     samples: Tensor,
     /// The cases of which a part was held.
@@ -93,14 +93,14 @@ impl LearnedSampling<'_> {
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
             (None, None) if self.frames == 0 => {
                 let samples = machine.learner.samples(self.count, self.steps, rng)?;
-                Drawn { samples, held: None, frames: Vec::new(), image: machine.image() }
+                LearnedSamples { samples, held: None, frames: Vec::new(), image: machine.image() }
             }
             (None, None) => {
                 let of = machine.learner.machine();
                 let start = AnnealingPath::from_biases(of)?.sample_at_zero(of, self.count, rng)?;
                 let none = start.zeros_like()?;
                 let (samples, frames) = self.walk(&machine, start, &none, rng)?;
-                Drawn { samples, held: None, frames, image: machine.image() }
+                LearnedSamples { samples, held: None, frames, image: machine.image() }
             }
         };
         let mut written = self.write(&machine, &drawn)?;
@@ -113,7 +113,12 @@ impl LearnedSampling<'_> {
     }
 
     /// Chains that start at cases, with a part of them held where that is asked for.
-    fn start_at_data(&self, machine: &LearnedMachine, data: &str, rng: &mut Rng) -> Result<Drawn> {
+    fn start_at_data(
+        &self,
+        machine: &LearnedMachine,
+        data: &str,
+        rng: &mut Rng,
+    ) -> Result<LearnedSamples> {
         let cases = machine.cases(Some(data), self.data_options, None)?;
         let (of, image) = (cases.values.count(), cases.image.or_else(|| machine.image()));
         let rows: Vec<u32> = (0..self.count).map(|i| (i % of) as u32).collect();
@@ -147,7 +152,7 @@ impl LearnedSampling<'_> {
         }
         let (samples, frames) = self.walk(machine, start, &held, rng)?;
         let held = self.clamp.map(|_| visible);
-        Ok(Drawn { samples, held, frames, image })
+        Ok(LearnedSamples { samples, held, frames, image })
     }
 
     /// Visible configurations after the steps, and those on the way.
@@ -185,7 +190,12 @@ impl LearnedSampling<'_> {
     }
 
     /// Samples in equilibrium, by parallel tempering from the averages of the data.
-    fn temper(&self, machine: &LearnedMachine, sweeps: usize, rng: &mut Rng) -> Result<Drawn> {
+    fn temper(
+        &self,
+        machine: &LearnedMachine,
+        sweeps: usize,
+        rng: &mut Rng,
+    ) -> Result<LearnedSamples> {
         let of = machine.learner.machine();
         if self.count < 2 {
             bail!("--count: expected at least 2 samples with --tempered, found {}", self.count);
@@ -211,11 +221,11 @@ impl LearnedSampling<'_> {
         let samples = in_equilibrium(of, path, [self.count, sweeps], self.bars, rng)?;
         let samples = samples.narrow(1, 0, machine.visible().width())?.contiguous()?;
         let image = cases.and_then(|cases| cases.image).or_else(|| machine.image());
-        Ok(Drawn { samples, held: None, frames: Vec::new(), image })
+        Ok(LearnedSamples { samples, held: None, frames: Vec::new(), image })
     }
 
-    fn write(&self, machine: &LearnedMachine, drawn: &Drawn) -> Result<Vec<PathBuf>> {
-        let Drawn { samples, held, frames, image } = drawn;
+    fn write(&self, machine: &LearnedMachine, drawn: &LearnedSamples) -> Result<Vec<PathBuf>> {
+        let LearnedSamples { samples, held, frames, image } = drawn;
         let dir = &self.dir;
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));

@@ -277,7 +277,7 @@ struct ResolvedSample<'a> {
 }
 
 /// What was drawn.
-struct Drawn {
+struct NetworkSamples {
     /// `(count, width)`, as the data layer has them.
     samples: Tensor,
     /// The cases of which a part was held fast.
@@ -306,7 +306,7 @@ impl<'a> ResolvedSample<'a> {
     }
 
     /// Lets chains of Gibbs steps run, and takes pictures of them on the way.
-    fn run_chains(&self, rng: &mut Rng) -> Result<Drawn> {
+    fn run_chains(&self, rng: &mut Rng) -> Result<NetworkSamples> {
         let Self { args, model, layout, .. } = self;
         let of_class = |&label| std::iter::repeat_n(label, self.each);
         let labels: Vec<u32> = self.classes.iter().flat_map(of_class).collect();
@@ -332,7 +332,7 @@ impl<'a> ResolvedSample<'a> {
             }
         }
         bar.finish_and_clear();
-        Ok(Drawn { samples: sampler.picture(args.draws(), rng)?, clamped, frames })
+        Ok(NetworkSamples { samples: sampler.picture(args.draws(), rng)?, clamped, frames })
     }
 
     /// Chains at the biases, or at the first cases of the data that the user named, of the classes `labels` where these are named too,
@@ -372,14 +372,14 @@ impl<'a> ResolvedSample<'a> {
     }
 
     /// Samples of the top machine in equilibrium, and what comes down from them.
-    fn temper(&self, rng: &mut Rng) -> Result<Drawn> {
+    fn temper(&self, rng: &mut Rng) -> Result<NetworkSamples> {
         let hidden = self.tempered(rng)?;
         let fall = match self.args.draws() {
             true => candle_dbn::Dbn::ancestral_sample,
             false => candle_dbn::Dbn::decode,
         };
         let samples = fall(&self.model.dbn, &hidden, rng)?;
-        Ok(Drawn { samples, clamped: None, frames: Vec::new() })
+        Ok(NetworkSamples { samples, clamped: None, frames: Vec::new() })
     }
 
     /// Hidden configurations of the top machine in equilibrium: `each` of every class, or of the machine as it is where no class is named.
@@ -425,7 +425,7 @@ impl<'a> ResolvedSample<'a> {
     }
 
     /// Writes the samples and their pictures; the files.
-    fn write(&self, drawn: &Drawn) -> Result<Vec<PathBuf>> {
+    fn write(&self, drawn: &NetworkSamples) -> Result<Vec<PathBuf>> {
         let Self { dir, model, layout, .. } = self;
         let samples = model.in_data_values(&drawn.samples)?;
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;

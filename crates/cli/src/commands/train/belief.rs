@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::belief::learning::{
-    Ascending, BeliefLearner, BeliefLearning, Method, RecognitionPhase,
+    Ascending, BeliefLearner, BeliefLearning, BeliefMethod, RecognitionPhase,
 };
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
@@ -146,12 +146,12 @@ fn settings_of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
     let pairs = || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
     let wrong =
         |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
-    let mut method = Method::Reweighted;
+    let mut method = BeliefMethod::Reweighted;
     for (text, (key, value)) in pairs() {
         if key == "method" {
             method = match value {
-                "reweighted" => Method::Reweighted,
-                "wake-sleep" => Method::WakeSleep,
+                "reweighted" => BeliefMethod::Reweighted,
+                "wake-sleep" => BeliefMethod::WakeSleep,
                 _ => return Err(wrong(text, "reweighted or wake-sleep")),
             };
         }

@@ -20,7 +20,7 @@ use rbm_core::estimate::{
     AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
 };
 use rbm_core::state::write_whole;
-use rbm_core::{Error, Posterior, Rng};
+use rbm_core::{Error, PositivePhase, Rng};
 
 use super::machine_run::{self, MachineRun};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
@@ -469,8 +469,8 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
         }
     }
     learning.posterior = match is_mean_field {
-        true => Posterior::MeanField { steps: 50, tolerance: 1e-4 },
-        false => Posterior::Sampled { sweeps: learning.sweeps },
+        true => PositivePhase::MeanField { steps: 50, tolerance: 1e-4 },
+        false => PositivePhase::Sampled { sweeps: learning.sweeps },
     };
     Ok(learning)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use candle_boltzmann::hopfield::{End, Hopfield, Memory, Rule, Updates};
+use candle_boltzmann::hopfield::{Hopfield, Memory, RecallEnd, Rule, Updates};
 use candle_core::{Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::Units;
@@ -54,7 +54,7 @@ pub fn run(args: &Storing) -> Result<()> {
     }
     let is_stable = |pattern: &&Vec<f64>| -> bool {
         let recall = network.recall(pattern, Updates::Asynchronous, 1);
-        recall.is_ok_and(|recall| recall.end == End::FixedPoint)
+        recall.is_ok_and(|recall| recall.end == RecallEnd::FixedPoint)
     };
     let stable = patterns.iter().filter(is_stable).count();
     output::line(format!("run {}", dir.display()))?;
