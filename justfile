@@ -6,6 +6,10 @@ ci:
 slow:
     cargo test --workspace --release -- --ignored
 
+# Every crate that is meant to be published, packed and built from its package: a quarter of an hour.
+package:
+    cargo package --workspace --exclude loopback-hub --exclude candle-dbn-workspace
+
 # The laws on a CUDA device, and the device against the CPU (never run so far: CONTRIBUTING.md).
 gpu-laws:
     cargo test -p rbm-core --release --features cuda --test cuda -- --nocapture
