@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::processor::Processor;
 use crate::{Error, Result};
 
 /// The CUDA device with this number, with one stream for all threads and without events that say when a tensor is free.
@@ -82,7 +83,7 @@ const MOST: usize = 1024;
 ///
 /// # Errors
 ///
-/// Where either variable is no number, or asks for more than 1024 threads: a pool that cannot be made would be a panic at the
+/// Where `DBN_CPU` names no kind of [`Processor`]. Where a number of threads is no number, or asks for more than 1024 threads: a pool that cannot be made would be a panic at the
 /// first product.
 pub fn settle() -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -92,6 +93,7 @@ pub fn settle() -> Result<()> {
             unsafe { std::env::set_var(name, threads.to_string()) };
         }
     }
+    Processor::named_in_environment()?;
     for name in NAMES {
         let Some(found) = std::env::var_os(name) else { continue };
         let threads = found.to_str().and_then(|found| found.parse::<usize>().ok());

@@ -9,6 +9,7 @@
 
 pub mod device;
 pub mod reference;
+pub mod tune;
 
 mod bernoulli;
 mod categorical;
@@ -25,6 +26,7 @@ mod low_rank;
 #[cfg(feature = "metal")]
 mod metal;
 mod outer;
+mod processor;
 mod product;
 mod random;
 mod real;
@@ -47,6 +49,7 @@ pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep, is_dense};
 pub(crate) use lateral_sweep::{Lateral, LateralUnit, lateral_sweep};
 pub use low_rank::outer_sum;
 pub use outer::{Ascent, Outer, Penalty};
+pub use processor::Processor;
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
 pub use reduce::{add_bias, interpolate_inputs, sum_rows, sum_within_rows};

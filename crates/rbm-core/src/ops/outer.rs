@@ -174,4 +174,6 @@ pub(super) struct MomentumStep<'a> {
     pub(super) ascent: &'a Ascent,
     pub(super) rate: f64,
     pub(super) momentum: f64,
+    /// An outer product is dense where a larger share of its x is not zero. Of the CPU.
+    pub(super) most: f64,
 }

@@ -13,14 +13,11 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::cpu::{Simd, has_product, with_numbers};
+use super::processor::Processor;
 use super::real::Real;
 use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, in_pieces};
 use crate::Result;
 
-/// What picking a row costs, in units of the dense product's cost for the same element.
-const GATHER: f64 = 2.6;
-/// What transposing the right side costs, in cases of the dense product.
-const TRANSPOSE: f64 = 20.0;
 /// Additions that are not worth a second thread.
 const SMALL: usize = 200_000;
 
@@ -97,14 +94,24 @@ impl CustomOp2 for Product {
 pub(super) fn multiply<T: Real>(
     x: &[T],
     w: &[T],
+    shape: (usize, usize, usize),
+    transposed: bool,
+) -> Vec<T> {
+    let most = Processor::here().most_of_product(shape.0, transposed);
+    multiply_up_to(most, x, w, shape, transposed)
+}
+
+/// The same, by picked rows where a share of at most `most` of x is not zero.
+pub(super) fn multiply_up_to<T: Real>(
+    most: f64,
+    x: &[T],
+    w: &[T],
     (rows, inner, width): (usize, usize, usize),
     transposed: bool,
 ) -> Vec<T> {
     if x.is_empty() || w.is_empty() {
         return vec![T::default(); rows * width];
     }
-    let overhead = if transposed { TRANSPOSE / rows as f64 } else { 0.0 };
-    let most = (1.0 - overhead) / GATHER;
     let found = if most > 0.0 { Nonzeros::of(x, inner, most) } else { None };
     match (found, transposed) {
         (Some(x), false) => gathered(&x, w, width),

@@ -12,6 +12,7 @@ use super::cpu::{
     numbers_of, row_runs, with_numbers_mut,
 };
 use super::outer::{Ascent, MomentumStep, Outer, Representation};
+use super::processor::Processor;
 use super::product::{Matrix, multiply_into};
 use super::real::Real;
 use super::reference;
@@ -323,8 +324,6 @@ impl InplaceOp1 for LimitColumnNorms {
     }
 }
 
-/// An outer product is dense when a larger share of x than this is not zero.
-const MOST: f64 = 0.4;
 /// Into how many portions a thread's share of the parameter is cut, so that a thread that is late holds up the others for
 /// a portion only.
 const PORTIONS: usize = 4;
@@ -337,6 +336,18 @@ const PORTIONS: usize = 4;
 ///
 /// Unless `velocity` and the ascent have the parameter's shape and type.
 pub fn momentum_step(
+    parameter: &Tensor,
+    velocity: &Tensor,
+    ascent: &Ascent,
+    rate: f64,
+    momentum: f64,
+) -> Result<()> {
+    momentum_step_up_to(Processor::here().outer, parameter, velocity, ascent, rate, momentum)
+}
+
+/// The same, where outer products are dense when a larger share of their x than `most` is not zero.
+pub(super) fn momentum_step_up_to(
+    most: f64,
     parameter: &Tensor,
     velocity: &Tensor,
     ascent: &Ascent,
@@ -362,7 +373,7 @@ pub fn momentum_step(
         combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
         return add_scaled(parameter, velocity, 1.0);
     }
-    Ok(parameter.inplace_op1(&MomentumStep { velocity, ascent, rate, momentum })?)
+    Ok(parameter.inplace_op1(&MomentumStep { velocity, ascent, rate, momentum, most })?)
 }
 
 impl InplaceOp1 for MomentumStep<'_> {
@@ -415,7 +426,9 @@ impl MomentumStep<'_> {
                         parts.push((factors.numbers::<T>()?, term.x.dim(1)?, scale));
                     }
                 }
-                for (([x, y], rows, scale), found) in parts.iter().zip(transposed_all(&parts)) {
+                for (([x, y], rows, scale), found) in
+                    parts.iter().zip(transposed_all(&parts, self.most))
+                {
                     match found {
                         Some(x) => sparse.push(Sparse { x, y, scale: *scale }),
                         None => {
@@ -432,10 +445,10 @@ impl MomentumStep<'_> {
     }
 }
 
-/// The elements of every xᵀ, where few enough are not zero.
-fn transposed_all<T: Real>(parts: &[([&[T]; 2], usize, T)]) -> Vec<Option<Nonzeros<T>>> {
+/// The elements of every xᵀ, where a share of at most `most` is not zero.
+fn transposed_all<T: Real>(parts: &[([&[T]; 2], usize, T)], most: f64) -> Vec<Option<Nonzeros<T>>> {
     let of = |([x, _], rows, _): &([&[T]; 2], usize, T)| {
-        Nonzeros::of(x, *rows, MOST).map(|x| x.transposed(*rows))
+        Nonzeros::of(x, *rows, most).map(|x| x.transposed(*rows))
     };
     if parts.iter().all(|([x, _], ..)| is_small(x.len())) {
         parts.iter().map(of).collect()

@@ -4,20 +4,23 @@ mod fixtures;
 mod machines;
 mod plan;
 mod synthetic_digits;
+mod tune;
 mod workloads;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use indicatif::{MultiProgress, ProgressBar};
+use rbm_core::ops::tune::Choosing;
 use serde::Serialize;
 
 use self::fixtures::Warm;
 use self::machines::MachineLine;
 use self::plan::{BenchRow, Look, RowOptions, Task};
+use self::tune::Tuning;
 use self::workloads::{Densities, Times};
 use crate::inputs::{self, DataOptions, Where};
 use crate::output::{self, grouped};
-use crate::progress;
+use crate::{interrupt, progress};
 
 /// Measure how fast this machine learns, beside the dense matrix products that learning is made of
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,7 @@ use crate::progress;
   dbn bench --data mnist/ --json                   on real cases, as one JSON object
   dbn bench --shape 784x500 --method pcd --steps 10 --batch 100
   dbn bench --model --json                         sweeps of general machines: lattices, spin glasses, Potts
+  dbn bench --tune                                 where the fast path pays on this processor, to be sent with a report
 The CPU is measured, and with --device auto a GPU beside it. For steady numbers leave the machine alone meanwhile.")]
 pub struct Bench {
     /// Learn from these cases, thresholded at 0.5, in the rows that are as wide [default: made-up strokes]
@@ -36,6 +40,9 @@ pub struct Bench {
     /// Measure sweeps of general machines instead: attempted draws of units in a nanosecond, on the CPU
     #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates"])]
     pub model: bool,
+    /// Measure from which share of ones on the dense product is quicker than the sum of picked rows, beside what is chosen, on the CPU
+    #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates", "model"])]
+    pub tune: bool,
     /// Seconds to measure each row for
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub seconds: f64,
@@ -63,6 +70,9 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     );
     if args.model {
         return run_machines(args, bars);
+    }
+    if args.tune {
+        return run_tuning(args, bars);
     }
     let rows = plan::rows(&args.rows)?;
     let devices = devices(&args.place.device)?;
@@ -114,6 +124,23 @@ fn run_machines(args: &Bench, bars: &MultiProgress) -> Result<()> {
         machine.cpu_name()
     );
     output::line(format!("{}\n{legend}", machines::table(&rows)))
+}
+
+/// Measures where the fast path pays, and prints a table or one JSON object.
+fn run_tuning(args: &Bench, bars: &MultiProgress) -> Result<()> {
+    let machine = MeasuredMachine::noted();
+    let _caught = interrupt::catch()?;
+    let bar = bar_of(bars, tune::SHAPES.len() * Choosing::ALL.len());
+    let tuning = Tuning::measure(args.seconds, |name| {
+        bar.set_message(name.to_owned());
+        bar.tick();
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    if args.json {
+        return output::json(&TuningReport { machine, seconds: args.seconds, tuning });
+    }
+    output::line(tuning.table(machine.cpu_name(), machine.threads))
 }
 
 fn bar_of(bars: &MultiProgress, rows: usize) -> ProgressBar {
@@ -224,6 +251,16 @@ pub struct MachinesReport {
     /// Seconds that each row was given.
     pub seconds: f64,
     pub rows: Vec<MachineLine>,
+}
+
+/// Everything that was measured of the choices.
+#[derive(Debug, Serialize)]
+pub struct TuningReport {
+    pub machine: MeasuredMachine,
+    /// Seconds that each row was given.
+    pub seconds: f64,
+    #[serde(flatten)]
+    pub tuning: Tuning,
 }
 
 /// One row.
