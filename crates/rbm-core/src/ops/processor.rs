@@ -16,23 +16,59 @@ const VARIABLE: &str = "DBN_CPU";
 pub struct Processor {
     /// What `DBN_CPU` calls it.
     pub name: &'static str,
-    /// What vW costs where nothing is on, as a share of the dense product.
-    pub lists: f64,
-    /// What picking a row of W costs, in units of the dense product's cost for the same element.
-    pub gather: f64,
+    /// What finding out which elements of x are not zero costs, in columns of the dense product.
+    pub find: f64,
+    /// What picking a row of W costs in vW, in units of the dense product's cost of the same element.
+    pub pick: f64,
+    /// The same in hWᵀ, from rows that have been transposed into the cache.
+    pub pick_transposed: f64,
     /// What transposing W for hWᵀ costs, in cases of the dense product.
     pub transpose: f64,
-    /// The share of x that is not zero from which on the outer product of a step is dense.
-    pub outer: f64,
+    /// The same as `pick` in the outer product of a step.
+    pub pick_outer: f64,
+    /// What the step's pass over W costs beside its dense outer product, as a share of that.
+    pub pass: f64,
 }
 
 impl Processor {
     /// Every kind that there is, those without vector instructions of their own last.
     pub const KINDS: [Self; 4] = [
-        Self { name: "sapphire-rapids", lists: 0.0, gather: 2.6, transpose: 20.0, outer: 0.4 },
-        Self { name: "zen4", lists: 0.0, gather: 2.6, transpose: 20.0, outer: 0.4 },
-        Self { name: "zen3", lists: 0.1, gather: 3.3, transpose: 29.0, outer: 0.27 },
-        Self { name: "portable", lists: 0.0, gather: 2.6, transpose: 20.0, outer: 0.4 },
+        Self {
+            name: "sapphire-rapids",
+            find: 80.0,
+            pick: 4.4,
+            pick_transposed: 3.3,
+            transpose: 40.0,
+            pick_outer: 2.4,
+            pass: 0.2,
+        },
+        Self {
+            name: "zen4",
+            find: 27.0,
+            pick: 2.45,
+            pick_transposed: 2.45,
+            transpose: 20.0,
+            pick_outer: 1.87,
+            pass: 0.2,
+        },
+        Self {
+            name: "zen3",
+            find: 47.0,
+            pick: 3.3,
+            pick_transposed: 2.7,
+            transpose: 24.0,
+            pick_outer: 2.6,
+            pass: 0.2,
+        },
+        Self {
+            name: "portable",
+            find: 27.0,
+            pick: 2.45,
+            pick_transposed: 2.45,
+            transpose: 20.0,
+            pick_outer: 1.87,
+            pass: 0.2,
+        },
     ];
 
     /// The kind of the processor at hand, or the one that `DBN_CPU` names; read once. What `DBN_CPU` says is checked by
@@ -76,10 +112,19 @@ impl Processor {
         }
     }
 
-    /// The largest share of a left side of `rows` rows that may be other than zero for its product to be a sum of picked rows.
-    pub(super) fn most_of_product(&self, rows: usize, is_transposed: bool) -> f64 {
-        let before = if is_transposed { self.transpose / rows as f64 } else { self.lists };
-        (1.0 - before) / self.gather
+    /// The share of x that may be other than zero for x·w, `width` wide, to be a sum of picked rows; below 0 where it never is.
+    pub(super) fn most_of_product(&self, width: usize) -> f64 {
+        (1.0 - self.find / width as f64) / self.pick
+    }
+
+    /// The same for x·wᵀ with `rows` rows.
+    pub(super) fn most_of_transposed(&self, rows: usize, width: usize) -> f64 {
+        (1.0 - self.find / width as f64 - self.transpose / rows as f64) / self.pick_transposed
+    }
+
+    /// The same for a step along xᵀy, with y `width` wide.
+    pub(super) fn most_of_outer(&self, width: usize) -> f64 {
+        (1.0 - self.find / width as f64 - self.pass) / self.pick_outer
     }
 }
 
@@ -134,10 +179,13 @@ mod tests {
     fn kinds_are_named_and_their_limits_are_shares() -> Result<()> {
         for kind in Processor::KINDS {
             assert_eq!(Processor::named(kind.name)?, kind);
-            for is_transposed in [false, true] {
-                assert!((0.2..0.5).contains(&kind.most_of_product(100, is_transposed)));
-                assert!(kind.most_of_product(1, true) < 0.0);
-            }
+            let shares = [
+                kind.most_of_product(500),
+                kind.most_of_transposed(100, 784),
+                kind.most_of_outer(500),
+            ];
+            assert!(shares.iter().all(|share| (0.1..0.45).contains(share)), "{shares:?}");
+            assert!(kind.most_of_product(16) < 0.0 && kind.most_of_transposed(1, 784) < 0.0);
         }
         let error = Processor::named("z80").map_err(|error| error.to_string());
         let names = "one of sapphire-rapids, zen4, zen3, portable";

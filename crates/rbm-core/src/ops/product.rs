@@ -97,7 +97,11 @@ pub(super) fn multiply<T: Real>(
     shape: (usize, usize, usize),
     transposed: bool,
 ) -> Vec<T> {
-    let most = Processor::here().most_of_product(shape.0, transposed);
+    let ((rows, _, width), processor) = (shape, Processor::here());
+    let most = match transposed {
+        false => processor.most_of_product(width),
+        true => processor.most_of_transposed(rows, width),
+    };
     multiply_up_to(most, x, w, shape, transposed)
 }
 
@@ -369,5 +373,57 @@ mod tests {
             multiply_into(&mut out, 3.0, -0.5, x, y);
             assert!(out.iter().all(|&o| o == 2.0 * inner as f32), "{rows}x{columns}: {out:?}");
         }
+    }
+
+    /// A matrix of which a share `density` is one.
+    fn bits<T: Real>(len: usize, density: f64) -> Vec<T> {
+        let is_one = |i: usize| ((i * 7919 + i / 13) % 1000) as f64 / 1000.0 < density;
+        (0..len).map(|i| T::from(is_one(i))).collect()
+    }
+
+    /// Picked rows, dense products and what every kind of processor chooses are the same sums: of small whole numbers they are exact.
+    #[test]
+    fn both_ways_and_every_kind_agree() {
+        fn check<T: Real + PartialEq + std::fmt::Debug>() {
+            for (rows, n, m) in [(1, 1, 1), (61, 203, 125), (3, 70, 7), (40, 17, 500)] {
+                let w: Vec<T> = (0..n * m).map(|i| T::from_f64((i % 17) as f64 - 8.0)).collect();
+                for density in [0.0, 0.1, 0.25, 0.45, 1.0] {
+                    for transposed in [false, true] {
+                        let (inner, width) = if transposed { (m, n) } else { (n, m) };
+                        let x: Vec<T> = bits(rows * inner, density);
+                        let shape = (rows, inner, width);
+                        let of = |most| multiply_up_to(most, &x, &w, shape, transposed);
+                        let known = of(0.0);
+                        for row in 0..rows {
+                            for column in 0..width {
+                                let at = |i: usize| {
+                                    if transposed { column * m + i } else { i * m + column }
+                                };
+                                let picked =
+                                    (0..inner).filter(|i| x[row * inner + i] != T::default());
+                                let sum = picked.fold(T::default(), |sum, i| sum + w[at(i)]);
+                                assert_eq!(known[row * width + column], sum);
+                            }
+                        }
+                        assert_eq!(of(1.0), known, "{shape:?} {density} {transposed}");
+                        for kind in Processor::KINDS {
+                            let most = if transposed {
+                                kind.most_of_transposed(rows, width)
+                            } else {
+                                kind.most_of_product(width)
+                            };
+                            assert_eq!(
+                                of(most),
+                                known,
+                                "{}: {shape:?} {density} {transposed}",
+                                kind.name
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        check::<f32>();
+        check::<f64>();
     }
 }

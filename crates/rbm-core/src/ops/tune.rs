@@ -38,13 +38,14 @@ impl Choosing {
         }
     }
 
-    /// The share of ones up to which `processor` picks rows, in a batch of so many cases.
-    pub fn limit(self, processor: &Processor, batch: usize) -> f64 {
-        match self {
-            Self::Product => processor.most_of_product(batch, false),
-            Self::ProductTransposed => processor.most_of_product(batch, true),
-            Self::OuterStep => processor.outer,
-        }
+    /// The share of ones up to which `processor` picks rows, of a machine of `[visible, hidden]` units and so many cases.
+    pub fn limit(self, processor: &Processor, [visible, hidden]: [usize; 2], batch: usize) -> f64 {
+        let most = match self {
+            Self::Product => processor.most_of_product(hidden),
+            Self::ProductTransposed => processor.most_of_transposed(batch, visible),
+            Self::OuterStep => processor.most_of_outer(hidden),
+        };
+        most.max(0.0)
     }
 }
 
@@ -124,7 +125,8 @@ fn timed<T>(start: Instant, what: impl FnOnce() -> T) -> f64 {
 fn rounds(density: f64, time: Duration, of: impl Fn(f64) -> Result<f64>) -> Result<BothWays> {
     const LEAST: usize = 5;
     let (all, none) = (1.0, 0.0);
-    (of(all)?, of(none)?);
+    of(all)?;
+    of(none)?;
     let start = Instant::now();
     let (mut picked, mut dense, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     while ratios.len() < LEAST || start.elapsed() < time {
@@ -185,6 +187,31 @@ mod tests {
             assert!(
                 found.iter().all(|both| both.picked > 0.0 && both.dense > 0.0 && both.ratio > 0.0)
             );
+        }
+        Ok(())
+    }
+
+    /// Of small whole numbers, whose sums are exact in whatever order: every kind of processor makes the same step.
+    #[test]
+    fn a_step_is_the_same_both_ways() -> Result<()> {
+        for (n, m, batch) in [(203, 125, 61), (64, 500, 20), (30, 7, 5)] {
+            let whole = |shape: (usize, usize), of: f64| -> Result<_> {
+                let uniform = uniform(shape, DType::F32, &Device::Cpu, &mut Rng::new(3))?;
+                Ok((uniform * of)?.floor()?)
+            };
+            let x = (whole((batch, n), 5.0)?.lt(1.0)?).to_dtype(DType::F32)?;
+            let ascent = Ascent::from(vec![Outer::new(&x, &whole((batch, m), 9.0)?, 1.0)?]);
+            let step = |most: f64| -> Result<Vec<f32>> {
+                let weights = whole((n, m), 7.0)?;
+                let velocity = whole((n, m), 3.0)?;
+                momentum_step_up_to(most, &weights, &velocity, &ascent, 1.0, 1.0)?;
+                Ok(weights.flatten_all()?.to_vec1()?)
+            };
+            let known = step(0.0)?;
+            assert_eq!(step(1.0)?, known, "{n}x{m}");
+            for kind in Processor::KINDS {
+                assert_eq!(step(kind.most_of_outer(m))?, known, "{}: {n}x{m}", kind.name);
+            }
         }
         Ok(())
     }

@@ -342,7 +342,9 @@ pub fn momentum_step(
     rate: f64,
     momentum: f64,
 ) -> Result<()> {
-    momentum_step_up_to(Processor::here().outer, parameter, velocity, ascent, rate, momentum)
+    let width = parameter.dims().last().copied().unwrap_or(1);
+    let most = Processor::here().most_of_outer(width);
+    momentum_step_up_to(most, parameter, velocity, ascent, rate, momentum)
 }
 
 /// The same, where outer products are dense when a larger share of their x than `most` is not zero.
@@ -447,6 +449,9 @@ impl MomentumStep<'_> {
 
 /// The elements of every xᵀ, where a share of at most `most` is not zero.
 fn transposed_all<T: Real>(parts: &[([&[T]; 2], usize, T)], most: f64) -> Vec<Option<Nonzeros<T>>> {
+    if most <= 0.0 {
+        return parts.iter().map(|_| None).collect();
+    }
     let of = |([x, _], rows, _): &([&[T]; 2], usize, T)| {
         Nonzeros::of(x, *rows, most).map(|x| x.transposed(*rows))
     };

@@ -48,7 +48,7 @@ impl TuneLine {
     fn measure(operation: Choosing, shape: [usize; 2], seconds: f64) -> Result<Self> {
         let time = Duration::from_secs_f64(seconds / DENSITIES.len() as f64);
         let timings = both_ways(operation, shape, BATCH, time, |_| !interrupt::is_asked())?;
-        let chosen = operation.limit(Processor::here(), BATCH);
+        let chosen = operation.limit(Processor::here(), shape, BATCH);
         let loss = |both: &BothWays| {
             let taken = if both.density <= chosen { both.ratio } else { 1.0 };
             taken / both.ratio.min(1.0) - 1.0
