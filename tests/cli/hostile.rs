@@ -27,6 +27,8 @@ fn numbers_that_no_machine_has_are_refused() {
             answer.misused(&[name, "a number of threads up to 1024", threads]);
         }
     }
+    let cpu = answer(place.command("inspect run").env("DBN_CPU", "z80"));
+    cpu.misused(&["DBN_CPU", "one of sapphire-rapids, zen4, zen3, portable", "z80"]);
 }
 
 /// A disk that is full is one of some output.
