@@ -20,13 +20,16 @@ mod shape;
 mod resampling;
 mod settings;
 
+pub mod pretraining;
+
 pub mod learning;
+mod posterior;
+
 mod likelihood;
 mod named;
 mod observables;
 
 mod field_chains;
-mod posterior;
 mod summary;
 mod uai;
 

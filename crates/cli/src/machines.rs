@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use candle_dbn::Examples;
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::network::config::CONFIG;
+use candle_dbn::network::dbn::label_codes;
 use candle_dbn::recipe::{MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::MachineConfig;
@@ -88,6 +89,7 @@ impl LearnedMachine {
         MachineConfig::new(
             shape.visible.clone(),
             shape.hidden.clone(),
+            shape.labels,
             [shape.couples_visible, shape.couples_hidden],
             self.learner.parameters(),
             image,
@@ -139,6 +141,16 @@ impl LearnedMachine {
     ) -> Result<MachineCases> {
         let own = self.recipe.as_ref().map(|recipe| &recipe.data);
         MachineCases::of(&self.dir, own, self.visible(), (data, options, cases))
+    }
+
+    /// How many of `cases` it takes for another class than theirs.
+    pub fn label_errors(&self, cases: &MachineCases) -> Result<usize> {
+        let labels = cases.examples.labels.as_ref();
+        let labels = labels
+            .with_context(|| format!("{}: expected cases with labels, found none", cases.source))?;
+        let probabilities = self.learner.label_probabilities(&cases.values)?;
+        let found = probabilities.argmax(1)?.to_vec1::<u32>()?;
+        Ok(found.iter().zip(labels).filter(|(found, label)| found != label).count())
     }
 
     /// Exactly which data these cases of its own are.
@@ -261,6 +273,19 @@ pub fn configurations(part: &Examples, units: &Units, source: &str) -> Result<Te
         ));
     }
     Ok(cases)
+}
+
+/// `cases` `(n, visible)`, which are those of `part`, and beside them a one for the class of each.
+pub fn with_labels(
+    cases: &Tensor,
+    part: &Examples,
+    classes: usize,
+    source: &str,
+) -> Result<Tensor> {
+    let labels = part.labels.as_ref();
+    let labels = labels.with_context(|| format!("{source}: expected labels, found none"))?;
+    let codes = label_codes(labels, classes, cases.dtype(), cases.device())?;
+    Ok(Tensor::cat(&[cases, &codes], 1)?)
 }
 
 /// The kind that the user names, or that the values have.

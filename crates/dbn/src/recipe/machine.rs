@@ -49,6 +49,9 @@ pub struct MachineRecipe {
     /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.
     #[serde(default, with = "or_none")]
     pub hidden: Option<HiddenLayers>,
+    /// Whether the top hidden layer of a machine is coupled with a unit that has a state for each class.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labels: bool,
     /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, `none`, or `edges:GRAPH`.
     #[serde(default = "visible")]
     pub couplings: String,
@@ -113,6 +116,7 @@ impl Default for MachineRecipe {
             seed: 0,
             visible: auto(),
             hidden: None,
+            labels: false,
             couplings: visible(),
             data: MachineData::default(),
             learning: toml::Table::new(),

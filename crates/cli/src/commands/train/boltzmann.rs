@@ -20,7 +20,7 @@ use rbm_core::estimate::{
     AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
 };
 use rbm_core::state::write_whole;
-use rbm_core::{Error, Posterior, Rng};
+use rbm_core::{Error, Posterior, Rng, Rows};
 
 use super::machine_run::{self, MachineRun};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
@@ -45,7 +45,9 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2 and target_pearson";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2, target_pearson and labels";
+/// The key of these that is the recipe's, beside its table.
+const LABELS: &str = "labels";
 
 /// Which units of one layer are coupled with each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +152,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
                 "{}: holds a machine of other units or settings: choose another --out",
                 dir.display()
             );
-            output::note(format!("goes on after epoch {}", found.epoch()));
+            output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
         false => {
@@ -169,7 +171,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     }
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
-    let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epoch() };
+    let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epochs_in_all() };
     let progress = Progress::new(bars, quiet);
     learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
@@ -220,7 +222,15 @@ impl ResolvedMachine {
         let within: Within = recipe.couplings.parse().map_err(|expected: String| {
             Usage::of(anyhow!("couplings = {:?}: {expected}", recipe.couplings))
         })?;
-        let settings = [recipe.settings(), args.settings.to_vec()].concat();
+        let (labels, others): (Vec<&String>, Vec<&String>) =
+            args.settings.iter().partition(|setting| key_of(setting) == LABELS);
+        for setting in labels {
+            let value = setting.split_once('=').map_or("", |(_, value)| value.trim());
+            recipe.labels = value
+                .parse()
+                .map_err(|_| Usage::of(anyhow!("--set {setting}: expected true or false")))?;
+        }
+        let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
         let learning = {
             let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
             settings_of(&settings, recipe.seed, layers)?
@@ -229,6 +239,7 @@ impl ResolvedMachine {
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
+        let classes = dataset.classes;
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, &source)?;
         let own = Some(recipe.data.0.clone());
@@ -238,6 +249,16 @@ impl ResolvedMachine {
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::configurations(&train, &visible, &source)?;
+        let labels = if recipe.labels { classes } else { None };
+        let cases = match (recipe.labels, labels) {
+            (false, _) => cases,
+            (true, Some(classes)) => machines::with_labels(&cases, &train, classes, &source)?,
+            (true, None) => {
+                return Err(Usage::of(anyhow!(
+                    "labels = true: expected data with labels, found none in {source} (--label-column or --labels names them)"
+                )));
+            }
+        };
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
@@ -247,6 +268,7 @@ impl ResolvedMachine {
         let shape = Shape {
             visible,
             couples_visible: !matches!(within, Within::Hidden | Within::None),
+            labels,
             edges,
             couples_hidden: !hidden.is_empty()
                 && matches!(within, Within::Hidden | Within::Lateral),
@@ -322,6 +344,16 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
         }
         Ok(())
     };
+    if let (Some(cases), true) = (&held_out, machine.learner.shape().labels.is_some()) {
+        let spinner = progress::spinner(bars, "labels");
+        let errors = machine.label_errors(cases)?;
+        spinner.finish_and_clear();
+        output::line(format!(
+            "held-out error of the labels {:.2} % ({errors} of {} cases)",
+            100.0 * errors as f64 / cases.values.count().max(1) as f64,
+            output::grouped(cases.values.count() as u64),
+        ))?;
+    }
     say(&train, likelihood_of(&train, &seen, exact, &found, TOLERANCE))?;
     if let Some(cases) = &held_out {
         let seen = machine.learner.posterior(&cases.values)?;
@@ -402,6 +434,10 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     machine_run::curves(dir, &panels)
 }
 
+fn key_of(setting: &str) -> &str {
+    setting.split_once('=').map_or(setting, |(key, _)| key).trim()
+}
+
 /// The usual settings, and what the user changes of them.
 fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<Learning> {
     let mut learning = Learning {
@@ -451,6 +487,8 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
             "centre" => {
                 learning.centre = value.parse().map_err(|_| wrong("true or false"))?;
             }
+            "pretraining_epochs" => learning.pretraining_epochs = count()?,
+            "pretraining_rate" => learning.pretraining_rate = number()?,
             "epochs" => learning.epochs = count()?,
             "batch_size" if value == ALL => learning.batch_size = 0,
             "batch_size" => {
