@@ -32,6 +32,7 @@ mod observables;
 mod field_chains;
 mod summary;
 mod uai;
+pub mod unrolled;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};

@@ -4,6 +4,7 @@
 use candle_boltzmann::Summation;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::pretraining::{compose, restricted_machines};
+use candle_boltzmann::unrolled::{seen, unrolled};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::log_partition;
 use rbm_core::learning::positive;
@@ -319,6 +320,31 @@ fn labels_are_learned_and_bounded() {
         }
         assert!(errors <= 1, "{hidden:?}: {errors} {probabilities:?}");
     }
+}
+
+/// Before fine-tuning the hidden layers of the network are those of mean field at its fixed point, and so it is told what the machine is.
+#[test]
+fn a_network_begins_as_mean_field() {
+    let cases = bars(false);
+    // 2^11 configurations of the second layer, which are not counted.
+    let learner = trained(shape(9, &[5, 11], None), learning(40, 0), &cases);
+    let posterior = learner.posterior(&cases).unwrap();
+    assert!(matches!(posterior.summation, Summation::MeanField { unsettled: 0, .. }));
+    let means = matrix(&posterior.means.unwrap());
+    let rbms = unrolled(&learner).unwrap();
+    let input = seen(&learner, &cases).unwrap();
+    assert_eq!(input.dims(), [14, 9 + 11]);
+    let first = rbms[0].hidden_mean(&input).unwrap();
+    let second = rbms[1].hidden_mean(&first).unwrap();
+    let (first, second) = (matrix(&first), matrix(&second));
+    for (row, means) in means.iter().enumerate() {
+        for (found, mean) in first[row].iter().chain(&second[row]).zip(means) {
+            assert!((found - mean).abs() < 1e-4, "{row}: {found} {mean}");
+        }
+    }
+    let flat = trained(shape(9, &[4], None), learning(1, 0), &cases);
+    assert!(unrolled(&flat).unwrap_err().to_string().contains("two hidden layers"));
+    assert!(seen(&flat, &cases).is_err());
 }
 
 #[test]

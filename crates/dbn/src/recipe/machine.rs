@@ -10,6 +10,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{AUTO, DataRecipe};
+use super::finetuning::ClassifierRecipe;
 use super::text::{parsed, read, written};
 use super::values::units;
 
@@ -61,7 +62,16 @@ pub struct MachineRecipe {
     /// How it learns, by the keys of `--set`; the others have their defaults.
     #[serde(default)]
     pub learning: toml::Table,
+    /// How a classifier learns that is unrolled from a deep machine (`candle_boltzmann::unrolled`), where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierRecipe>,
 }
+
+/// Recipes of Boltzmann machines that are part of the program, by name.
+pub const MACHINES: &[(&str, &str)] = &[
+    ("dbm", include_str!("../../recipes/dbm.toml")),
+    ("digits-dbm", include_str!("../../recipes/digits-dbm.toml")),
+];
 
 /// Hidden units: a number of Bernoulli units, or `KIND:SIZE`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,11 +130,22 @@ impl Default for MachineRecipe {
             couplings: visible(),
             data: MachineData::default(),
             learning: toml::Table::new(),
+            classifier: None,
         }
     }
 }
 
 impl MachineRecipe {
+    /// The built-in recipe `name`, where there is one of a machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`MachineRecipe::parse`].
+    pub fn named(name: &str) -> Result<Option<Self>> {
+        let found = MACHINES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| Self::parse(text)).transpose()
+    }
+
     /// Whether the file `path` holds a recipe of this kind, right or wrong: it names a model.
     pub fn is_in(path: impl AsRef<Path>) -> bool {
         let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -64,6 +64,9 @@ struct CaseMeans {
     /// Of a machine with labels, how many of the cases it takes for another class, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     label_error: Option<f64>,
+    /// The same of the classifier that was unrolled from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier_error: Option<f64>,
 }
 
 /// Prints tables, or one JSON object.
@@ -170,15 +173,14 @@ fn means(
                 Some(weighted_mean_and_error(&found, weights).0)
             }
         };
+        let percent = |errors: usize| 100.0 * errors as f64 / part.values.count().max(1) as f64;
         let label_error = match machine.learner.shape().labels {
-            Some(_) if part.examples.labels.is_some() => {
-                let errors = machine.label_errors(part)? as f64;
-                Some(100.0 * errors / part.values.count().max(1) as f64)
-            }
+            Some(_) if part.examples.labels.is_some() => Some(percent(machine.label_errors(part)?)),
             _ => None,
         };
         Ok(CaseMeans {
             label_error,
+            classifier_error: machine.classifier_errors(part)?.map(percent),
             part: part.part_name(),
             cases: part.values.count(),
             free_energy: weighted_mean_and_error(&seen.free_energies, weights).0,
@@ -203,12 +205,17 @@ fn means(
             format!("{:.4}", of.free_energy),
             pseudo,
         ];
-        row.extend(of.label_error.map(|error| format!("{error:.2} %")));
+        for error in [of.label_error, of.classifier_error].into_iter().flatten() {
+            row.push(format!("{error:.2} %"));
+        }
         row
     });
     let mut header = vec!["cases", "count", energy, "pseudo-LL (nats)"];
     if means.iter().all(|of| of.label_error.is_some()) {
         header.push("error of labels");
+    }
+    if means.iter().all(|of| of.classifier_error.is_some()) {
+        header.push("error of classifier");
     }
     output::line(output::table(&header, rows.collect()))?;
     output::line(

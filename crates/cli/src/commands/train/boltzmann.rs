@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{Graph, Resampled};
 use candle_core::Tensor;
+use candle_dbn::Recipe;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{ALL, AUTO, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{ALL, AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
@@ -22,12 +23,13 @@ use rbm_core::estimate::{
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Posterior, Rng, Rows};
 
+use super::machine_classifier;
 use super::machine_run::{self, MachineRun};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::interrupt::Stopped;
-use crate::machines::{self, LearnedMachine, MachineCases};
+use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::progress::Progress;
 use crate::{interrupt, output, progress};
@@ -45,7 +47,7 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2, target_pearson and labels";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2, target_pearson, labels and classifier.KEY";
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
@@ -125,6 +127,7 @@ struct ResolvedMachine {
     weights: Option<Arc<[f32]>>,
     held_out: usize,
     image: Option<(usize, usize)>,
+    classes: Option<usize>,
 }
 
 /// Learns, or goes on where the same command was stopped.
@@ -138,7 +141,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, weights, image, .. } = resolved;
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, classes, .. } = resolved;
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
@@ -185,6 +188,14 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     spinner.finish_and_clear();
     let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
     machine.config(image).save(&machine.dir)?;
+    if let Some((recipe, classes)) = machine.recipe.as_ref().zip(classes)
+        && let Some(classifier) = &recipe.classifier
+    {
+        let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
+        let progress = Progress::new(bars, quiet);
+        let of = (recipe, classifier);
+        machine_classifier::learn(&machine, of, (&train, classes), args.interval, progress)?;
+    }
     match args.evaluation {
         true => finish(&machine, bars),
         false => output::line("done, without a look at held-out cases"),
@@ -230,6 +241,12 @@ impl ResolvedMachine {
                 .parse()
                 .map_err(|_| Usage::of(anyhow!("--set {setting}: expected true or false")))?;
         }
+        let (of_classifier, others): (Vec<&String>, Vec<&String>) = others
+            .into_iter()
+            .partition(|setting| key_of(setting).split('.').next() == Some(CLASSIFIER));
+        if !of_classifier.is_empty() {
+            recipe.classifier = classifier_of(recipe.classifier.take(), &of_classifier)?;
+        }
         let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
         let learning = {
             let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
@@ -240,6 +257,11 @@ impl ResolvedMachine {
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
         let classes = dataset.classes;
+        if recipe.classifier.is_some() && classes.is_none() {
+            return Err(Usage::of(anyhow!(
+                "[classifier]: expected data with labels, found none in {source} (--label-column or --labels names them)"
+            )));
+        }
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, &source)?;
         let own = Some(recipe.data.0.clone());
@@ -277,7 +299,7 @@ impl ResolvedMachine {
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
-        Ok(Self { recipe, shape, learning, cases, weights, held_out, image })
+        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, classes })
     }
 }
 
@@ -344,15 +366,23 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
         }
         Ok(())
     };
-    if let (Some(cases), true) = (&held_out, machine.learner.shape().labels.is_some()) {
-        let spinner = progress::spinner(bars, "labels");
-        let errors = machine.label_errors(cases)?;
+    if let Some(cases) = &held_out {
+        let spinner = progress::spinner(bars, "classes");
+        let of_labels = match machine.learner.shape().labels {
+            Some(_) => Some(machine.label_errors(cases)?),
+            None => None,
+        };
+        let of_classifier = machine.classifier_errors(cases)?;
         spinner.finish_and_clear();
-        output::line(format!(
-            "held-out error of the labels {:.2} % ({errors} of {} cases)",
-            100.0 * errors as f64 / cases.values.count().max(1) as f64,
-            output::grouped(cases.values.count() as u64),
-        ))?;
+        for (what, errors) in [("labels", of_labels), ("classifier", of_classifier)] {
+            let Some(errors) = errors else { continue };
+            let count = cases.values.count();
+            let percent = 100.0 * errors as f64 / count.max(1) as f64;
+            let count = output::grouped(count as u64);
+            output::line(format!(
+                "held-out error of the {what} {percent:.2} % ({errors} of {count} cases)"
+            ))?;
+        }
     }
     say(&train, likelihood_of(&train, &seen, exact, &found, TOLERANCE))?;
     if let Some(cases) = &held_out {
@@ -432,6 +462,16 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
         ("Pearson, chains of the training", "pearson"),
     ];
     machine_run::curves(dir, &panels)
+}
+
+/// How the classifier learns: as it is said, or as that of the recipe `digits`, with these settings made.
+fn classifier_of(
+    said: Option<ClassifierRecipe>,
+    settings: &[&String],
+) -> Result<Option<ClassifierRecipe>> {
+    let usual = Recipe::named("digits")?;
+    let base = Recipe { classifier: said.or(usual.classifier.clone()), ..usual };
+    Ok(base.with(settings).map_err(Usage::of)?.classifier)
 }
 
 fn key_of(setting: &str) -> &str {

@@ -1,6 +1,6 @@
 //! The words of `dbn train --help`: its examples, and the keys that people change most.
 
-use candle_dbn::recipe::BUILT_IN;
+use candle_dbn::recipe::summaries;
 
 use crate::progress::WORDS;
 
@@ -8,7 +8,7 @@ use crate::progress::WORDS;
 pub fn recipes() -> String {
     format!(
         "A built-in recipe or a TOML file: dbn recipe lists the {} built-in ones",
-        BUILT_IN.len()
+        summaries().count()
     )
 }
 

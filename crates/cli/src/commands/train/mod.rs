@@ -6,6 +6,7 @@ mod dry_run;
 mod finish;
 mod help;
 mod hopfield;
+mod machine_classifier;
 mod machine_dry_run;
 mod machine_run;
 mod watcher;
