@@ -134,9 +134,19 @@ struct ResolvedMachine {
 pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let resolved = ResolvedMachine::of(args)?;
     if args.is_dry {
+        let without = (resolved.learning.pretraining_epochs > 0)
+            .then_some("pre-training")
+            .into_iter()
+            .chain(resolved.recipe.classifier.as_ref().map(|_| "the classifier"));
+        for what in without {
+            output::note(format!("{what} is not in the estimate of time"));
+        }
+        Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
+            .map_err(Usage::of)?;
+        let together = Learning { pretraining_epochs: 0, ..resolved.learning };
         return super::machine_dry_run::run(
             &resolved.recipe,
-            Learner::new(resolved.shape, resolved.learning, &resolved.cases).map_err(Usage::of)?,
+            Learner::new(resolved.shape, together, &resolved.cases).map_err(Usage::of)?,
             &resolved.cases,
             resolved.held_out,
         );
