@@ -13,7 +13,7 @@ fn json(text: &str) -> Value {
 fn digits_go_the_whole_way() {
     let place = Place::new();
     let words = "train --recipe digits-dbm --hidden 50,40 --set pretraining_epochs=20 --set epochs=20 \
-                 --set labels=true --set classifier.epochs=15 --no-pictures";
+                 --set labels=true --set posterior=mean-field:12 --set classifier.epochs=15 --no-pictures";
     let said = place.dbn(&format!("{words} --out deep")).done().out;
     let error = |what: &str| -> f64 {
         let line = said.lines().find(|line| line.contains(&format!("error of the {what}")));
@@ -70,6 +70,7 @@ fn what_a_deep_machine_cannot_do_is_refused() {
     place.dbn(&format!("{bars} --set labels=true")).misused(&["labels = true", "labels"]);
     place.dbn(&format!("{bars} --set classifier.epochs=3")).misused(&["[classifier]", "labels"]);
     place.dbn(&format!("{bars} --set classifier.epoch=3")).misused(&["epoch"]);
+    place.dbn(&format!("{bars} --set posterior=mean-field:0")).misused(&["mean-field:STEPS"]);
     place.dbn(&format!("{bars} --set labels=perhaps")).misused(&["true or false"]);
     place.dbn(&format!("{bars} --set pretraining_epochs=x")).misused(&["whole number"]);
     place

@@ -14,6 +14,8 @@ use super::finetuning::ClassifierRecipe;
 use super::text::{parsed, read, written};
 use super::values::units;
 
+/// The usual number of iterations of mean field, which a recipe does not name.
+const MEAN_FIELD_STEPS: i64 = 50;
 /// All cases at each update, as `batch_size`.
 pub const ALL: &str = "all";
 
@@ -202,10 +204,15 @@ impl MachineRecipe {
         if table.get("batch_size").and_then(toml::Value::as_integer) == Some(0) {
             table.insert("batch_size".into(), ALL.into());
         }
-        // Its name alone: its numbers follow from the others.
+        // Its name, and of mean field the most iterations where they are not the usual ones: other numbers follow from those of the table.
         let posterior = table.get("posterior").and_then(|posterior| posterior.as_table());
-        if let Some(name) = posterior.and_then(|table| table.keys().next().cloned()) {
-            table.insert("posterior".into(), name.into());
+        if let Some((name, numbers)) = posterior.and_then(|table| table.iter().next()) {
+            let steps = numbers.get("steps").and_then(toml::Value::as_integer);
+            let text = match steps {
+                Some(steps) if steps != MEAN_FIELD_STEPS => format!("{name}:{steps}"),
+                _ => name.clone(),
+            };
+            table.insert("posterior".into(), text.into());
         }
         self.learning = table;
         Ok(())

@@ -156,7 +156,7 @@ fn reproduce_deep(
     let words = ["dbn", "train", data, "--recipe", "dbm", "--seed", &seed, "--out", out];
     output::note(words.join(" "));
     train::run(&parsed(&words)?, bars, quiet)?;
-    let machine = LearnedMachine::open(&dir)?;
+    let machine = LearnedMachine::open(dir)?;
     let cases = machine.cases(None, &DataOptions::default(), Some(Cases::HeldOut))?;
     let percent = |errors: usize| 100.0 * errors as f64 / cases.examples.len().max(1) as f64;
     let classifier_error = machine.classifier_errors(&cases)?.map(percent);

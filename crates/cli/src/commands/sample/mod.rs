@@ -52,7 +52,8 @@ pub struct Sample {
     /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
     #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
     pub from: Option<String>,
-    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network
+    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network.
+    /// Of a deep Boltzmann machine with labels, by number
     /// [default: every class]
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub label: Vec<Label>,

@@ -36,6 +36,8 @@ use crate::{interrupt, output, progress};
 
 /// The usual learning rate of a deep machine, by the centred gradient.
 const DEEP_RATE: f64 = 0.2;
+/// The most iterations of mean field at a mini-batch, unless the user says so.
+const MEAN_FIELD_STEPS: usize = 50;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
@@ -202,9 +204,8 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         && let Some(classifier) = &recipe.classifier
     {
         let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
-        let progress = Progress::new(bars, quiet);
         let of = (recipe, classifier);
-        machine_classifier::learn(&machine, of, (&train, classes), args.interval, progress)?;
+        machine_classifier::learn(&machine, of, (&train, classes), args.interval, (bars, quiet))?;
     }
     match args.evaluation {
         true => finish(&machine, bars),
@@ -509,7 +510,7 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
     if let Some(target) = target.and_then(|target| target.parse().ok()) {
         learning = Learning { seed, ..Learning::to_target(target) };
     }
-    let mut is_mean_field = hidden_layers > 1;
+    let mut mean_field = (hidden_layers > 1).then_some(MEAN_FIELD_STEPS);
     for setting in settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
@@ -528,10 +529,12 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                 }
             }
             "posterior" => {
-                is_mean_field = match value {
-                    "mean-field" => true,
-                    "sampled" => false,
-                    _ => return Err(wrong("mean-field or sampled")),
+                let steps = value.strip_prefix("mean-field:").map(str::parse::<usize>);
+                mean_field = match (value, steps) {
+                    ("mean-field", _) => Some(MEAN_FIELD_STEPS),
+                    ("sampled", _) => None,
+                    (_, Some(Ok(steps))) if steps > 0 => Some(steps),
+                    _ => return Err(wrong("mean-field, mean-field:STEPS or sampled")),
                 }
             }
             "centre" => {
@@ -556,9 +559,9 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
             _ => return Err(wrong(&format!("one of the keys {KEYS} of a Boltzmann machine"))),
         }
     }
-    learning.posterior = match is_mean_field {
-        true => Posterior::MeanField { steps: 50, tolerance: 1e-4 },
-        false => Posterior::Sampled { sweeps: learning.sweeps },
+    learning.posterior = match mean_field {
+        Some(steps) => Posterior::MeanField { steps, tolerance: 1e-4 },
+        None => Posterior::Sampled { sweeps: learning.sweeps },
     };
     Ok(learning)
 }

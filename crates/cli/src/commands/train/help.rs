@@ -23,6 +23,7 @@ pub const TRAIN: &str = "Examples:
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
+  dbn train --recipe digits-dbm                   a deep Boltzmann machine, pre-trained, with a classifier
   dbn train --recipe bm.toml                      one by its recipe, which says model = \"bm\" (dbn train leaves one in each run)
   dbn train digits --model belief --hidden 60,30  a sigmoid belief net, by reweighted wake-sleep
   dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits

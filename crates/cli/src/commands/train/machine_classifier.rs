@@ -9,11 +9,12 @@ use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecip
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::training::Outcome;
 use candle_dbn::{Dataset, Examples, Recipe, Run, Training};
+use indicatif::MultiProgress;
 
 use super::watcher::Watcher;
 use crate::interrupt::{self, Stopped};
 use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 
 /// Fine-tunes the classifier on `train`, of so many classes, or goes on where it was stopped. Nothing where it is there.
 pub fn learn(
@@ -21,7 +22,7 @@ pub fn learn(
     (recipe, classifier): (&MachineRecipe, &ClassifierRecipe),
     (train, classes): (&MachineCases, usize),
     interval: Duration,
-    progress: Progress,
+    (bars, quiet): (&MultiProgress, bool),
 ) -> Result<()> {
     let dir = machine.dir.join(CLASSIFIER);
     let rbms = unrolled(&machine.learner)?;
@@ -43,7 +44,10 @@ pub fn learn(
     };
     let labels = train.examples.labels.clone();
     let labels = labels.context("[classifier]: expected data with labels, found none")?;
-    let cases = Examples::new(seen(&machine.learner, &train.values)?, Some(labels))?;
+    let spinner = progress::spinner(bars, "means of the second hidden layer");
+    let values = seen(&machine.learner, &train.values)?;
+    spinner.finish_and_clear();
+    let cases = Examples::new(values, Some(labels))?;
     let dataset =
         Dataset { name: train.source.clone(), classes: Some(classes), ..Dataset::of(cases) };
     let mut training = Training::of_machines(network, dataset, rbms, &Device::Cpu)?;
@@ -67,7 +71,7 @@ pub fn learn(
     }
     run.truncate_metrics(training.record().epochs)?;
     let _caught = interrupt::catch()?;
-    let mut watcher = Watcher::new(&run, progress, interval);
+    let mut watcher = Watcher::new(&run, Progress::new(bars, quiet), interval);
     let outcome = training.run(&mut watcher);
     watcher.progress.finish();
     match outcome? {
