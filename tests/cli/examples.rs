@@ -16,7 +16,7 @@ const PAGES: [&str; 9] = [
 ];
 
 /// Lines that are not run, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 23] = [
+const NOT_RUN: [(&str, &str); 24] = [
     ("dbn push runs/mnist me/mnist-dbn ", "a Hub that is written to: tests/cli/hub.rs"),
     ("dbn push runs/mnist me/mnist-dbn@v2 ", "the same"),
     ("dbn push runs/mnist me/features ", "the same"),
@@ -38,6 +38,7 @@ const NOT_RUN: [(&str, &str); 23] = [
     ("dbn reproduce ising ", "two minutes: tests/cli/machines.rs has its parts"),
     ("dbn reproduce hopfield-capacity ", "half a minute: crates/boltzmann/tests/hopfield.rs"),
     ("dbn reproduce bm-bars ", "five minutes: crates/boltzmann/tests/learning.rs"),
+    ("dbn reproduce dbm ", "two hours: tests/cli/deep_machines.rs has the digits"),
     ("dbn reproduce debd ", "three minutes: tests/cli/bad_input.rs"),
     ("dbn train RF00379.fasta ", "minutes: tests/cli/contacts.rs has a family that is made there"),
     ("dbn contacts ", "the same"),
@@ -204,7 +205,7 @@ fn quick(line: &str) -> String {
     }
     let is_machine =
         ["hopfield", "bm", "dbm", "belief"].iter().any(|kind| has(&format!("--model {kind}")));
-    if is_machine || has("bm.toml") {
+    if is_machine || has("bm.toml") || has("-dbm") {
         return String::new();
     }
     // As many epochs as a rate that is too large needs to show it.

@@ -11,6 +11,7 @@ mod commands;
 mod common;
 mod compare;
 mod contacts;
+mod deep_machines;
 mod embed;
 mod examples;
 mod hostile;

@@ -29,7 +29,7 @@ use rbm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Graph;
+use crate::pretraining::{Greedy, Progress, compose};
 use crate::resampling::{Resampled, walked};
 pub use crate::settings::{Learning, Negative};
 pub use crate::shape::Shape;
@@ -55,6 +55,8 @@ pub struct Learner {
     shape: Shape,
     learning: Learning,
     machine: Machine,
+    /// The layers that learn one by one, until they are composed.
+    greedy: Option<Greedy>,
     trainer: Trainer<Box<dyn NegativePhase>, Sgd>,
     rng: Rng,
     cursor: Cursor,
@@ -62,6 +64,68 @@ pub struct Learner {
     weights: Option<Arc<[f32]>>,
     /// Whether the target is reached.
     is_reached: bool,
+}
+
+/// The mini-batches of an epoch.
+fn source_of<'a>(
+    cases: &'a dyn Rows,
+    weights: Option<&'a [f32]>,
+    &Learning { batch_size, seed, .. }: &Learning,
+) -> Result<Box<dyn BatchSource + 'a>> {
+    let shuffle = Rng::new(seed).split(1);
+    if weights.is_some_and(|weights| weights.len() != cases.count()) {
+        let found = cases.count().to_string();
+        return Err(Error::invalid("cases", "those that were weighed", found));
+    }
+    Ok(match weights {
+        _ if batch_size == 0 => Box::new(Whole { cases, weights }),
+        Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
+        None => Box::new(Shuffled { cases, batch_size, shuffle }),
+    })
+}
+
+/// What learns all of `machine` together.
+fn trainer_of(
+    shape: &Shape,
+    learning: &Learning,
+    machine: &Machine,
+) -> Result<Trainer<Box<dyn NegativePhase>, Sgd>> {
+    let Learning { sweeps, chains, learning_rate, .. } = *learning;
+    let negative: Box<dyn NegativePhase> = match learning.negative {
+        Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
+        Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
+        Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
+        Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
+        Negative::Exact => {
+            check_countable(machine)?;
+            Box::new(Exact)
+        }
+        Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
+    };
+    let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
+    if shape.draws_hidden() {
+        trainer.posterior = learning.posterior;
+    }
+    if learning.l2 > 0.0 {
+        trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: learning.l2 }));
+    }
+    if learning.centre {
+        trainer.transforms.push(Box::new(Centre::of(machine, 0.01)?));
+    }
+    Ok(trainer)
+}
+
+/// Gives what is observed the biases of these moments.
+fn fit_observed(
+    machine: &Machine,
+    shape: &Shape,
+    (mean, variance): (Tensor, Tensor),
+) -> Result<()> {
+    for (layer, columns) in machine.layers().into_iter().take(shape.observed_layers()) {
+        let of = |x: &Tensor| x.narrow(0, columns.start, columns.len());
+        layer.fit_moments(&of(&mean)?, &of(&variance)?)?;
+    }
+    Ok(())
 }
 
 /// What stands beside the tensors in a file.
@@ -77,6 +141,9 @@ struct MachineRecord {
     batch: usize,
     #[serde(default)]
     is_reached: bool,
+    /// Layers that have learned, while layers learn one by one: epoch and mini-batch are then of the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pretrained: Option<usize>,
 }
 
 impl Learner {
@@ -86,53 +153,15 @@ impl Learner {
     ///
     /// For shapes that do not fit, settings that mean nothing, and methods that the shape does not allow.
     pub fn new(shape: Shape, learning: Learning, cases: &dyn Rows) -> Result<Self> {
-        let refused =
-            |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
-        let Learning { epochs, learning_rate, momentum, l2, sweeps, chains, .. } = learning;
-        if [epochs, sweeps, chains].contains(&0) {
-            return refused(
-                "learning",
-                "epochs, sweeps and chains of at least 1",
-                format!("{learning:?}"),
-            );
-        }
-        let is_rate = learning_rate > 0.0 && learning_rate.is_finite();
-        if !(is_rate && (0.0..1.0).contains(&momentum) && l2 >= 0.0 && l2.is_finite()) {
-            return refused(
-                "learning",
-                "a rate above 0, a momentum of at least 0 and below 1, and a decay of at least 0",
-                format!("{learning_rate}, {momentum} and {l2}"),
-            );
-        }
-        if learning.negative == Negative::PseudoLikelihood && !shape.hidden.is_empty() {
-            return refused(
-                "the pseudo-likelihood",
-                "a machine without hidden units",
-                "hidden units".into(),
-            );
-        }
-        if let Some(target) = learning.target_pearson {
-            if !(target > 0.0 && target < 1.0) {
-                let found = target.to_string();
-                return refused("the target of Pearson's correlation", "above 0, below 1", found);
-            }
-            if !shape.hidden.is_empty() {
-                let expected = "a machine without hidden units";
-                return refused("a target of learning", expected, "hidden units".into());
-            }
-        }
-        if cases.count() == 0 || cases.width() != shape.visible.width() {
+        learning.check(&shape)?;
+        let width = shape.observed();
+        if cases.count() == 0 || cases.width() != width {
             let found = format!("{} of {}", cases.count(), cases.width());
-            return refused(
-                "cases",
-                &format!("at least one of {} columns", shape.visible.width()),
-                found,
-            );
+            return Err(Error::invalid("cases", format!("at least one of {width} columns"), found));
         }
         let machine = shape.machine()?;
         let mut rng = Rng::new(learning.seed);
-        let (mean, variance) = moments(cases)?;
-        machine.layers()[0].0.fit_moments(&mean, &variance)?;
+        fit_observed(&machine, &shape, moments(cases)?)?;
         for coupling in machine.couplings() {
             if let Coupling::Dense { weights, .. } = coupling {
                 let normal = rbm_core::ops::normal(
@@ -149,41 +178,13 @@ impl Learner {
                 weights.set(&(normal * scale)?)?;
             }
         }
-        Self::with(shape, learning, machine, rng, Cursor::default())
-    }
-
-    /// What learns `machine` is made once.
-    fn with(
-        shape: Shape,
-        learning: Learning,
-        machine: Machine,
-        rng: Rng,
-        cursor: Cursor,
-    ) -> Result<Self> {
-        let Learning { sweeps, chains, learning_rate, .. } = learning;
-        let negative: Box<dyn NegativePhase> = match learning.negative {
-            Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
-            Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
-            Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
-            Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
-            Negative::Exact => {
-                check_countable(&machine)?;
-                Box::new(Exact)
-            }
-            Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
+        let trainer = trainer_of(&shape, &learning, &machine)?;
+        let greedy = match learning.pretraining_epochs {
+            0 => None,
+            _ => Some(Greedy::new(&shape, &learning)?),
         };
-        let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
-        if shape.draws_hidden() {
-            trainer.posterior = learning.posterior;
-        }
-        if learning.l2 > 0.0 {
-            trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: learning.l2 }));
-        }
-        if learning.centre {
-            trainer.transforms.push(Box::new(Centre::of(&machine, 0.01)?));
-        }
-        let (weights, is_reached) = (None, false);
-        Ok(Self { shape, learning, machine, trainer, rng, cursor, weights, is_reached })
+        let (cursor, weights, is_reached) = (Cursor::default(), None, false);
+        Ok(Self { shape, learning, machine, greedy, trainer, rng, cursor, weights, is_reached })
     }
 
     /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned
@@ -204,8 +205,7 @@ impl Learner {
                     .zip(weights.chunks(BLOCK))
                     .map(|(block, weights)| Ok((block?, Some(weights.to_vec()))))
             };
-            let (mean, variance) = moments_of_weighted_blocks(blocks)?;
-            self.machine.layers()[0].0.fit_moments(&mean, &variance)?;
+            fit_observed(&self.machine, &self.shape, moments_of_weighted_blocks(blocks)?)?;
         }
         self.weights = Some(weights);
         Ok(())
@@ -240,18 +240,29 @@ impl Learner {
         own_pearson(&self.trainer.state(), &self.shape.visible, data)
     }
 
-    /// Epochs that are done.
+    /// Epochs of all layers together that are done.
     pub fn epoch(&self) -> usize {
         self.cursor.epoch
     }
 
-    /// One more time through `cases` `(n, visible)`, or to the end of the epoch.
+    /// Epochs that are done, those of pre-training too.
+    pub fn epochs_in_all(&self) -> usize {
+        match &self.greedy {
+            Some(greedy) => greedy.epochs(&self.learning),
+            None => self.learning.pretraining_epochs * self.shape.hidden.len() + self.cursor.epoch,
+        }
+    }
+
+    /// One more time through `cases` `(n, observed)`, or to the end of the epoch; of one layer, while layers learn one by one.
     ///
     /// # Errors
     ///
     /// [`Error::Diverged`] when a parameter is no longer a number or too large; when memory is short.
     pub fn learn(&mut self, cases: &dyn Rows) -> Result<()> {
-        self.go_on(cases, self.cursor.epoch + 1, &mut ()).map(|_| ())
+        match self.greedy.is_some() {
+            true => self.pretrain(cases, Some(1), &mut ()).map(|_| ()),
+            false => self.go_on(cases, self.cursor.epoch + 1, &mut ()).map(|_| ()),
+        }
     }
 
     /// Learns `cases` `(n, visible)` until the last epoch is done, or the observer stops it. The checkpoints that the observer is given
@@ -265,7 +276,37 @@ impl Learner {
         cases: &dyn Rows,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
+        while self.greedy.is_some() {
+            if self.pretrain(cases, None, observer)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
         self.go_on(cases, self.learning.epochs, observer)
+    }
+
+    /// The next layer learns, for so many epochs or to its end. When all have learned they are composed.
+    fn pretrain(
+        &mut self,
+        cases: &dyn Rows,
+        epochs: Option<usize>,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>> {
+        let source = source_of(cases, self.weights.as_deref(), &self.learning)?;
+        let Self { shape, learning, machine, greedy, trainer, rng, .. } = self;
+        let Some(layers) = greedy else { return Ok(ControlFlow::Continue(())) };
+        let how = (&*shape, &*learning, false);
+        let kept = |progress: Progress, cursor, rng| {
+            checkpoint(machine, how, State::new(), Some(progress), cursor, rng)?.untyped()
+        };
+        let ended =
+            layers.learn((shape, learning), (cases, &*source), epochs, rng, observer, &kept)?;
+        if let Some(machines) = layers.finished() {
+            machine.copy_from(&compose(shape, machines)?)?;
+            // Centres begin at the new biases.
+            *trainer = trainer_of(shape, learning, machine)?;
+            *greedy = None;
+        }
+        Ok(ended)
     }
 
     fn go_on(
@@ -274,8 +315,7 @@ impl Learner {
         until: usize,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
-        let Learning { epochs, batch_size, learning_rate: from, momentum, sweeps, seed, .. } =
-            self.learning;
+        let Learning { epochs, learning_rate: from, momentum, sweeps, .. } = self.learning;
         let (curve, target) = (Curve::Exponential, self.learning.target_pearson);
         let to = if target.is_some() { from } else { 0.1 * from };
         let plan = Plan {
@@ -284,20 +324,8 @@ impl Learner {
             momentum: Schedule::Constant(momentum),
             steps: Schedule::Constant(sweeps as f64),
         };
-        let shuffle = Rng::new(seed).split(1);
         let weights = self.weights.as_deref();
-        if weights.is_some_and(|weights| weights.len() != cases.count()) {
-            return Err(Error::invalid(
-                "cases",
-                "those that were weighed",
-                cases.count().to_string(),
-            ));
-        }
-        let source: Box<dyn BatchSource> = match weights {
-            _ if batch_size == 0 => Box::new(Whole { cases, weights }),
-            Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
-            None => Box::new(Shuffled { cases, batch_size, shuffle }),
-        };
+        let source = source_of(cases, weights, &self.learning)?;
         let visible = &self.shape.visible;
         let data = target.map(|_| Correlations::of(visible, cases, weights)).transpose()?;
         let Self { shape, learning, machine, trainer, rng, cursor, is_reached, .. } = self;
@@ -331,7 +359,7 @@ impl Learner {
     ///
     /// For cases of another width.
     pub fn free_energy(&self, cases: &Tensor) -> Result<Tensor> {
-        free_energy(&self.machine, &self.shape, cases)
+        free_energy(&self.machine, cases)
     }
 
     /// `count` configurations of the visible units after so many sweeps from their own biases, `(count, visible)`.
@@ -346,51 +374,19 @@ impl Learner {
         Ok(after.narrow(1, 0, self.shape.visible.width())?.contiguous()?)
     }
 
-    /// All units as one graph, visible before hidden, where both are of one kind.
-    ///
-    /// # Errors
-    ///
-    /// For visible and hidden units of different kinds.
-    pub fn graph(&self) -> Result<Graph> {
-        let layers = self.shape.layers();
-        let width = layers.iter().map(|units| units.width()).sum();
-        let kind = |units: &Units| std::mem::discriminant(units);
-        if let Some(hidden) = layers.iter().find(|of| kind(of) != kind(&self.shape.visible)) {
-            let expected = format!("hidden units as the visible ones, {}", self.shape.visible);
-            return Err(Error::invalid("a machine as one graph", expected, hidden.to_string()));
-        }
-        let units = self.shape.visible.with_width(width)?;
-        let host = |x: &Tensor| -> Result<Vec<f64>> {
-            Ok(to_host(&x.detach())?.flatten_all()?.to_vec1()?)
-        };
-        let mut fields = Vec::new();
-        for (layer, _) in self.machine.layers() {
-            fields.extend(host(&layer.bias()?)?);
-        }
-        let widths = self.machine.layers().into_iter().map(|(layer, _)| layer.units().width());
-        let offsets: Vec<u32> = widths
-            .scan(0, |sum, width| Some(std::mem::replace(sum, *sum + width as u32)))
-            .collect();
-        let (mut edges, mut couplings) = (Vec::new(), Vec::new());
-        for coupling in self.machine.couplings() {
-            let [a, b] = coupling.layers();
-            for ([i, j], weight) in coupling.pairs()? {
-                edges.push([offsets[a] + i, offsets[b] + j]);
-                couplings.push(weight);
-            }
-        }
-        Ok(Graph { units, edges, couplings, fields, shape: None })
-    }
-
     /// Writes everything to one file, whole or not at all: `layers.{i}.bias`, `couplings.{k}.weight`, chains, and what is needed to go on.
     ///
     /// # Errors
     ///
     /// For numbers that are not finite, and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let memory = self.trainer.state();
         let how = (&self.shape, &self.learning, self.is_reached);
-        checkpoint(&self.machine, memory, how, self.cursor, self.rng)?.save(path)
+        let (progress, cursor) = match &self.greedy {
+            Some(greedy) => (Some(greedy.progress()), greedy.cursor()),
+            None => (None, self.cursor),
+        };
+        let memory = self.trainer.state();
+        checkpoint(&self.machine, how, memory, progress, cursor, self.rng)?.save(path)
     }
 
     /// Reads what [`Learner::save`] wrote, or a checkpoint; it goes on as if it had never stopped.
@@ -401,7 +397,8 @@ impl Learner {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let Checkpoint { tensors, record } = Checkpoint::<MachineRecord>::load(path, &Device::Cpu)?;
-        let MachineRecord { model, shape, learning, rng, epoch, batch, is_reached } = record;
+        let MachineRecord { model, shape, learning, rng, epoch, batch, is_reached, pretrained } =
+            record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
         }
@@ -429,10 +426,21 @@ impl Learner {
                 return Err(Error::file(path, name, expected, format!("{found:?}")));
             }
         }
-        let mut learner = Self::with(shape, learning, machine, rng, Cursor { epoch, batch })?;
-        learner.is_reached = is_reached;
-        learner.trainer.restore(&without_prefix(MEMORY, &tensors))?;
-        Ok(learner)
+        let mut trainer = trainer_of(&shape, &learning, &machine)?;
+        let (cursor, memory) = (Cursor { epoch, batch }, without_prefix(MEMORY, &tensors));
+        let (cursor, greedy) = match pretrained {
+            Some(layers) => {
+                let at = (layers, cursor);
+                let greedy = Greedy::restored(&shape, &learning, at, &tensors, &memory)?;
+                (Cursor::default(), Some(greedy))
+            }
+            None => {
+                trainer.restore(&memory)?;
+                (cursor, None)
+            }
+        };
+        let weights = None;
+        Ok(Self { shape, learning, machine, greedy, trainer, rng, cursor, weights, is_reached })
     }
 }
 
@@ -493,7 +501,7 @@ impl Stage for LearnerStage<'_> {
             true => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
             false => None,
         };
-        let mean_free_energy = mean(free_energy(self.machine, self.shape, &self.measured)?)?;
+        let mean_free_energy = mean(free_energy(self.machine, &self.measured)?)?;
         let [pearson, resampled_pearson] = self.agreement(metrics.epoch)?;
         let machine = Some(MachineReport {
             pseudo_log_likelihood,
@@ -506,7 +514,7 @@ impl Stage for LearnerStage<'_> {
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
         let how = (self.shape, self.learning, *self.is_reached);
-        checkpoint(self.machine, self.fit.memory(), how, cursor, rng)?.untyped()
+        checkpoint(self.machine, how, self.fit.memory(), None, cursor, rng)?.untyped()
     }
 }
 
@@ -541,8 +549,9 @@ fn own_pearson(memory: &State, units: &Units, data: &Correlations) -> Result<Opt
 /// Everything: `layers.{i}.bias`, `couplings.{k}.weight`, and what is needed to go on.
 fn checkpoint(
     machine: &Machine,
-    memory: State,
     (shape, learning, is_reached): (&Shape, &Learning, bool),
+    memory: State,
+    progress: Option<Progress>,
     cursor: Cursor,
     rng: Rng,
 ) -> Result<Checkpoint<MachineRecord>> {
@@ -557,16 +566,22 @@ fn checkpoint(
         epoch: cursor.epoch,
         batch: cursor.batch,
         is_reached,
+        pretrained: progress.as_ref().map(|progress| progress.layers),
     };
-    Ok(Checkpoint { tensors: parameters.chain(with_prefix(MEMORY, memory)).collect(), record })
+    let (greedy, memory) = match progress {
+        Some(progress) => (progress.parameters, progress.memory),
+        None => (State::new(), memory),
+    };
+    let tensors = parameters.chain(greedy).chain(with_prefix(MEMORY, memory)).collect();
+    Ok(Checkpoint { tensors, record })
 }
 
 /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
-fn free_energy(machine: &Machine, shape: &Shape, cases: &Tensor) -> Result<Tensor> {
-    if !shape.draws_hidden() {
+fn free_energy(machine: &Machine, cases: &Tensor) -> Result<Tensor> {
+    let (visible, rest) = (cases.dim(1)?, machine.rest().units().width());
+    if rest == visible {
         return machine.free_energy(cases);
     }
-    let (visible, rest) = (shape.visible.width(), machine.rest().units().width());
     let none = Tensor::zeros((cases.dim(0)?, rest), DType::F32, &Device::Cpu)?;
     let hidden = machine.rest().mean(&none)?.detach().narrow(1, visible, rest - visible)?;
     machine.free_energy(&Tensor::cat(&[cases, &hidden], 1)?)

@@ -20,15 +20,19 @@ mod shape;
 mod resampling;
 mod settings;
 
+pub mod pretraining;
+
 pub mod learning;
+mod posterior;
+
 mod likelihood;
 mod named;
 mod observables;
 
 mod field_chains;
-mod posterior;
 mod summary;
 mod uai;
+pub mod unrolled;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};

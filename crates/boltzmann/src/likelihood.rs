@@ -5,10 +5,11 @@ use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig, log_part
 use rbm_core::model::Boltzmann;
 use rbm_core::ops::device::to_host;
 use rbm_core::sampling::AnnealingPath;
-use rbm_core::{Error, Result, Rows};
+use rbm_core::{Error, Layer, Result, Rows};
 use serde::Serialize;
 
 use crate::learning::Learner;
+use crate::posterior::hidden_of_rest;
 
 /// A mean log-likelihood, nats a case.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -29,7 +30,7 @@ impl Learner {
     ///
     /// Where it can neither be counted nor estimated.
     pub fn log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
-        if self.shape().draws_hidden() {
+        if self.machine().rest().units().width() > cases.width() {
             return self.counted_log_likelihood(cases);
         }
         if let Ok(value) = rbm_core::estimate::log_likelihood(self.machine(), cases) {
@@ -70,14 +71,10 @@ impl Learner {
     /// log p(v) = log Σ_h exp(−E(v, h)) − log Z, both sums counted.
     fn counted_log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
         let log_z = log_partition(self.machine())?;
-        let hidden = self.machine().layers()[1].0;
-        let (Some(discrete), width) = (hidden.discrete(), self.shape().visible.width()) else {
-            return Err(Error::invalid(
-                "hidden units",
-                "discrete ones",
-                hidden.units().to_string(),
-            ));
-        };
+        let width = cases.width();
+        let none = || Error::invalid("hidden units", "ones that can be counted", "others");
+        let hidden = hidden_of_rest(self.machine(), width)?.ok_or_else(none)?;
+        let discrete = hidden.discrete().ok_or_else(none)?;
         let all = discrete.configuration(0..discrete.configurations().unwrap_or(0))?;
         let mut sum = 0.0;
         for row in 0..cases.count() as u32 {

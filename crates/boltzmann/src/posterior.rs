@@ -1,11 +1,12 @@
 //! What a machine that has learned says of the data, and of its hidden units given the data: exactly where these are independent or few, else by
 //! mean field.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::positive;
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Rows, rows};
+use rbm_core::units::Concat;
+use rbm_core::{Error, Layer, Result, Rows, rows};
 use serde::Serialize;
 
 use crate::learning::Learner;
@@ -48,23 +49,27 @@ pub struct Posterior {
 }
 
 impl Learner {
-    /// The free energies of `cases` `(n, visible)`, and the means of the hidden units given them.
+    /// The free energies of `cases` `(n, visible)`, or of these and their labels `(n, observed)`, and the means of the hidden units given them.
+    /// Labels that are not given are hidden units too, whose means are not told.
     ///
     /// # Errors
     ///
     /// For cases of another width.
     pub fn posterior(&self, cases: &dyn Rows) -> Result<Posterior> {
         let (machine, width) = (self.machine(), self.shape().visible.width());
-        if cases.width() != width {
+        let is_labelled = cases.width() == self.shape().observed();
+        if cases.width() != width && !is_labelled {
             let expected = format!("{width} values each, as the machine has visible units");
             return Err(Error::invalid("cases", expected, cases.width().to_string()));
         }
-        let counted = HiddenConfigurations::of(self)?;
+        // Units of the rest that are neither data nor labels that are given.
+        let has_unknown = machine.rest().units().width() > cases.width();
+        let counted = HiddenConfigurations::of(self, is_labelled)?;
         let (mut free_energies, mut parts) = (Vec::with_capacity(cases.count()), Vec::new());
         let (mut most, mut unsettled) = (0, 0);
         for block in rows::blocks(cases) {
             let block = block?;
-            let (rest, last) = if !self.shape().draws_hidden() {
+            let (rest, last) = if !has_unknown {
                 let inputs = machine.last_inputs(&block)?.detach();
                 free_energies.extend(host(&machine.free_energy_given(&block, &inputs)?)?);
                 let last = machine.last().mean(&inputs)?.detach();
@@ -78,28 +83,62 @@ impl Learner {
                     positive::best_mean_field(machine, &block, SWEEPS, SETTLED)?;
                 free_energies.extend(bounds.iter().map(|bound| -bound));
                 most = most.max(steps);
-                unsettled += self.unsettled(&phase.visible, &phase.hidden_inputs)?;
+                unsettled += self.unsettled(&phase.visible, &phase.hidden_inputs, cases.width())?;
                 let last = machine.last().mean(&phase.hidden_inputs)?.detach();
                 (phase.visible, last)
             };
             parts.push((self.bottom_up(&rest, &last)?, rest));
         }
-        let summation = match self.shape().draws_hidden() && counted.is_none() {
+        let summation = match has_unknown && counted.is_none() {
             true => Summation::MeanField { sweeps: most, unsettled },
             false => Summation::Exact,
         };
         let (means, rests): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let has_hidden = !self.shape().hidden.is_empty() && !means.is_empty();
         let means = if has_hidden { Some(Tensor::cat(&means, 0)?) } else { None };
-        let rest = if self.shape().draws_hidden() { Some(Tensor::cat(&rests, 0)?) } else { None };
+        let rest = if has_unknown { Some(Tensor::cat(&rests, 0)?) } else { None };
         Ok(Posterior { free_energies, means, rest, summation })
     }
 
+    /// How probable each class is given the data, `(n, classes)`: p(v, y) over its sum, where each is exact or its lower bound by mean
+    /// field with the label held.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width than the visible units, and for a machine without labels.
+    pub fn label_probabilities(&self, cases: &dyn Rows) -> Result<Tensor> {
+        let Some(classes) = self.shape().labels else {
+            let expected = "a machine with labels (train it with labels = true)";
+            return Err(Error::invalid("recognition by labels", expected, "none"));
+        };
+        let width = self.shape().visible.width();
+        if cases.width() != width {
+            let found = cases.width().to_string();
+            return Err(Error::invalid("cases", format!("{width} values each"), found));
+        }
+        let mut parts = Vec::new();
+        for block in rows::blocks(cases) {
+            let block = block?;
+            let mut columns = Vec::with_capacity(classes);
+            for class in 0..classes {
+                let code: Vec<f32> =
+                    (0..classes).map(|k| f32::from(u8::from(k == class))).collect();
+                let code = Tensor::new(code, block.device())?.unsqueeze(0)?;
+                let code = code.broadcast_as((block.dim(0)?, classes))?;
+                let labelled = Tensor::cat(&[&block, &code.to_dtype(block.dtype())?], 1)?;
+                columns.push(Tensor::new(self.posterior(&labelled)?.free_energies, &Device::Cpu)?);
+            }
+            let scores = Tensor::stack(&columns, 1)?.neg()?;
+            let shares = scores.broadcast_sub(&scores.log_sum_exp(1)?.unsqueeze(1)?)?.exp()?;
+            parts.push(shares.to_dtype(block.dtype())?);
+        }
+        Ok(Tensor::cat(&parts, 0)?)
+    }
+
     /// Of how many rows a mean would still move by another iteration.
-    fn unsettled(&self, rest: &Tensor, last_inputs: &Tensor) -> Result<usize> {
-        let (machine, visible) = (self.machine(), self.shape().visible.width());
-        let moved = positive::told(machine, rest, last_inputs)?;
-        let hidden = |x: &Tensor| x.narrow(1, visible, x.dim(1)? - visible);
+    fn unsettled(&self, rest: &Tensor, last_inputs: &Tensor, observed: usize) -> Result<usize> {
+        let moved = positive::told(self.machine(), rest, last_inputs)?;
+        let hidden = |x: &Tensor| x.narrow(1, observed, x.dim(1)? - observed);
         let change = (hidden(&moved)? - hidden(rest)?)?.abs()?.max(1)?;
         Ok(host(&change)?.into_iter().filter(|change| *change > MOVED).count())
     }
@@ -107,7 +146,8 @@ impl Learner {
     /// The hidden layers side by side from the bottom up, of the rest `(rows, rest)` and the last colour `(rows, last)`.
     fn bottom_up(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
         let (layers, of_rest) = (self.machine().layers(), self.machine().layers_of_rest());
-        let parts = self.shape().places().into_iter().skip(1).map(|place| {
+        let hidden = self.shape().places().into_iter().skip(1).take(self.shape().hidden.len());
+        let parts = hidden.map(|place| {
             let from = if place < of_rest { rest } else { last };
             from.narrow(1, layers[place].1.start, layers[place].1.len())
         });
@@ -131,22 +171,20 @@ struct HiddenConfigurations {
 
 impl HiddenConfigurations {
     /// `None` where there are none, or too many.
-    fn of(learner: &Learner) -> Result<Option<Self>> {
+    fn of(learner: &Learner, is_labelled: bool) -> Result<Option<Self>> {
         let (machine, shape) = (learner.machine(), learner.shape());
         let most = match machine.last().units().width() {
             0 => MOST_COUNTED,
             _ => MOST_COUNTED_DEEP,
         };
-        let (layers, visible) = (machine.layers(), shape.visible.width());
-        let is_one = machine.layers_of_rest() == 2;
-        let Some(discrete) = layers.get(1).filter(|_| is_one).and_then(|it| it.0.discrete()) else {
-            return Ok(None);
-        };
+        let observed = if is_labelled { shape.observed() } else { shape.visible.width() };
+        let Some(layer) = hidden_of_rest(machine, observed)? else { return Ok(None) };
+        let Some(discrete) = layer.discrete() else { return Ok(None) };
         let Some(count) = discrete.configurations().filter(|count| *count <= most) else {
             return Ok(None);
         };
         let values = discrete.configuration(0..count)?;
-        let none = Tensor::zeros((count as usize, visible), DType::F32, machine.device())?;
+        let none = Tensor::zeros((count as usize, observed), DType::F32, machine.device())?;
         let beside = Tensor::cat(&[&none, &values], 1)?;
         let own = own_of(machine, &beside)?;
         let to_last = machine.last_inputs(&beside)?.detach();
@@ -180,6 +218,17 @@ impl HiddenConfigurations {
         let rest = Tensor::cat(&[cases, &Tensor::cat(&rest, 0)?], 1)?;
         Ok((log_sums, rest, Tensor::cat(&last, 0)?))
     }
+}
+
+/// The layers of the rest that are not among its first `observed` columns, side by side; nothing where there are none.
+pub(crate) fn hidden_of_rest(machine: &Machine, observed: usize) -> Result<Option<Concat>> {
+    let layers = machine.layers().into_iter().take(machine.layers_of_rest());
+    let hidden = layers.filter(|(_, columns)| columns.start >= observed);
+    let hidden = hidden.map(|(layer, _)| layer.try_clone()).collect::<Result<Vec<_>>>()?;
+    if hidden.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Concat::new(hidden)?))
 }
 
 /// −E of the rest `(rows, rest)` by itself, `(rows,)`.

@@ -1,7 +1,12 @@
 //! How a machine learns: the numbers of a training.
 
-use rbm_core::PositivePhase;
+use rbm_core::{Error, PositivePhase, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::shape::Shape;
+
+/// The usual rate of pre-training.
+const PRETRAINING_RATE: f64 = 0.025;
 
 /// Where the machine's own averages come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,12 @@ pub struct Learning {
     pub epochs: usize,
     /// Cases between updates; 0 for all of them.
     pub batch_size: usize,
+    /// Times through the data for each layer of a deep machine before all learn together ([`crate::pretraining`]); 0 for none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub pretraining_epochs: usize,
+    /// The learning rate of that, by CD-k divided by k.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub pretraining_rate: f64,
     /// Of the first epoch; it falls to a tenth over the training, and stays where there is a target.
     pub learning_rate: f64,
     /// The fraction of the last step that is repeated.
@@ -53,7 +64,65 @@ pub struct Learning {
     pub seed: u64,
 }
 
+fn is_none(epochs: &usize) -> bool {
+    *epochs == 0
+}
+
+fn is_usual(rate: &f64) -> bool {
+    *rate == PRETRAINING_RATE
+}
+
 impl Learning {
+    /// # Errors
+    ///
+    /// For settings that mean nothing, and for those that a machine of this shape does not allow.
+    pub(crate) fn check(&self, shape: &Shape) -> Result<()> {
+        let refused =
+            |what: &str, expected: &str, found: String| Err(Error::invalid(what, expected, found));
+        let Self { epochs, learning_rate, momentum, l2, sweeps, chains, .. } = *self;
+        if [epochs, sweeps, chains].contains(&0) {
+            return refused(
+                "learning",
+                "epochs, sweeps and chains of at least 1",
+                format!("{self:?}"),
+            );
+        }
+        let is_rate = |rate: f64| rate > 0.0 && rate.is_finite();
+        if !(is_rate(learning_rate)
+            && (0.0..1.0).contains(&momentum)
+            && l2 >= 0.0
+            && l2.is_finite())
+        {
+            return refused(
+                "learning",
+                "a rate above 0, a momentum of at least 0 and below 1, and a decay of at least 0",
+                format!("{learning_rate}, {momentum} and {l2}"),
+            );
+        }
+        if !is_rate(self.pretraining_rate) {
+            let found = self.pretraining_rate.to_string();
+            return refused("pretraining_rate", "a number above 0", found);
+        }
+        if self.negative == Negative::PseudoLikelihood && !shape.hidden.is_empty() {
+            return refused(
+                "the pseudo-likelihood",
+                "a machine without hidden units",
+                "hidden units".into(),
+            );
+        }
+        if let Some(target) = self.target_pearson {
+            if !(target > 0.0 && target < 1.0) {
+                let found = target.to_string();
+                return refused("the target of Pearson's correlation", "above 0, below 1", found);
+            }
+            if !shape.hidden.is_empty() {
+                let expected = "a machine without hidden units";
+                return refused("a target of learning", expected, "hidden units".into());
+            }
+        }
+        Ok(())
+    }
+
     /// The settings with which direct coupling analysis learns to a target: those of adabmDCA, whole data at each update.
     pub fn to_target(target_pearson: f64) -> Self {
         Self {
@@ -76,6 +145,8 @@ impl Default for Learning {
             posterior: PositivePhase::Sampled { sweeps: 3 },
             epochs: 100,
             batch_size: 50,
+            pretraining_epochs: 0,
+            pretraining_rate: PRETRAINING_RATE,
             learning_rate: 0.05,
             momentum: 0.0,
             l2: 1e-4,

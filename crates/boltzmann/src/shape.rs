@@ -13,6 +13,9 @@ pub struct Shape {
     /// Hidden layers from the bottom up, each coupled with its neighbours: none, one, or those of a deep machine.
     #[serde(deserialize_with = "layers_of")]
     pub hidden: Vec<Units>,
+    /// How many classes the label unit has that is observed beside the data and coupled with the top hidden layer, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
@@ -46,6 +49,9 @@ impl Shape {
     /// For units of other kinds, and where nothing couples anything.
     pub fn machine(&self) -> Result<Machine> {
         let layers = self.layers();
+        if self.labels.is_some() {
+            self.check_labels()?;
+        }
         if self.hidden.len() > 1 && self.couples_hidden {
             let expected = "hidden layers that are coupled with their neighbours alone";
             let found = "couplings within them";
@@ -87,15 +93,33 @@ impl Shape {
         self.masked(machine)
     }
 
-    /// The units of every layer, from the bottom up.
-    pub fn layers(&self) -> Vec<&Units> {
-        std::iter::once(&self.visible).chain(&self.hidden).collect()
+    /// The units of every layer, from the bottom up; labels are the last one.
+    pub fn layers(&self) -> Vec<Units> {
+        let labels = self.labels.map(|states| Units::Potts { sites: 1, states });
+        std::iter::once(&self.visible).chain(&self.hidden).cloned().chain(labels).collect()
     }
 
-    /// Where each layer is in the machine. Layers of even numbers come first: given them, all others are independent, and summed out.
+    /// Where each layer is in the machine. What is observed comes first, then hidden layers of even numbers: given these, all others are
+    /// independent, and summed out.
     pub fn places(&self) -> Vec<usize> {
-        let count = self.layers().len();
-        (0..count).map(|k| if k % 2 == 0 { k / 2 } else { count.div_ceil(2) + k / 2 }).collect()
+        let (hidden, observed) = (self.hidden.len(), self.observed_layers());
+        let place = |k: usize| match k {
+            0 => 0,
+            k if k > hidden => 1,
+            k if k % 2 == 0 => observed + k / 2 - 1,
+            k => observed + hidden / 2 + k / 2,
+        };
+        (0..hidden + observed).map(place).collect()
+    }
+
+    /// How many of the machine's first layers are observed.
+    pub(crate) fn observed_layers(&self) -> usize {
+        1 + usize::from(self.labels.is_some())
+    }
+
+    /// How many columns a case has: those of the data, then one for each class of the labels.
+    pub fn observed(&self) -> usize {
+        self.visible.width() + self.labels.unwrap_or(0)
     }
 
     /// The name in a file of the machine's parameter `name`: there layers are counted from the bottom up.
@@ -121,7 +145,22 @@ impl Shape {
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
     pub(crate) fn draws_hidden(&self) -> bool {
-        self.hidden.len() > 1 || self.couples_hidden && !self.hidden.is_empty()
+        self.hidden.len() > 1
+            || !self.hidden.is_empty() && (self.couples_hidden || self.labels.is_some())
+    }
+
+    /// Errors unless labels can stand above these layers.
+    fn check_labels(&self) -> Result<()> {
+        if self.labels.is_some_and(|classes| classes < 2) {
+            let found = self.labels.unwrap_or(0).to_string();
+            return Err(Error::invalid("labels", "at least two classes", found));
+        }
+        if self.hidden.is_empty() || self.couples_visible || self.couples_hidden {
+            let expected = "hidden layers that are coupled with their neighbours alone";
+            let found = if self.hidden.is_empty() { "none" } else { "couplings within layers" };
+            return Err(Error::invalid("a machine with labels", expected, found));
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a machine that has learned holds: units, biases, couplings, and the largest of these.
 
+use candle_core::Tensor;
 use rbm_core::model::Coupling;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Result, Units};
+use rbm_core::{Error, Result, Units};
 use serde::Serialize;
 
+use crate::Graph;
 use crate::learning::Learner;
 
 /// A layer.
@@ -80,6 +82,42 @@ impl Learner {
         biases + machine.couplings().iter().map(of).sum::<usize>()
     }
 
+    /// All units as one graph, visible before hidden, where both are of one kind.
+    ///
+    /// # Errors
+    ///
+    /// For visible and hidden units of different kinds.
+    pub fn graph(&self) -> Result<Graph> {
+        let layers = self.shape().layers();
+        let width = layers.iter().map(|units| units.width()).sum();
+        let kind = |units: &Units| std::mem::discriminant(units);
+        if let Some(hidden) = layers.iter().find(|of| kind(of) != kind(&self.shape().visible)) {
+            let expected = format!("hidden units as the visible ones, {}", self.shape().visible);
+            return Err(Error::invalid("a machine as one graph", expected, hidden.to_string()));
+        }
+        let units = self.shape().visible.with_width(width)?;
+        let host = |x: &Tensor| -> Result<Vec<f64>> {
+            Ok(to_host(&x.detach())?.flatten_all()?.to_vec1()?)
+        };
+        let mut fields = Vec::new();
+        for (layer, _) in self.machine().layers() {
+            fields.extend(host(&layer.bias()?)?);
+        }
+        let widths = self.machine().layers().into_iter().map(|(layer, _)| layer.units().width());
+        let offsets: Vec<u32> = widths
+            .scan(0, |sum, width| Some(std::mem::replace(sum, *sum + width as u32)))
+            .collect();
+        let (mut edges, mut couplings) = (Vec::new(), Vec::new());
+        for coupling in self.machine().couplings() {
+            let [a, b] = coupling.layers();
+            for ([i, j], weight) in coupling.pairs()? {
+                edges.push([offsets[a] + i, offsets[b] + j]);
+                couplings.push(weight);
+            }
+        }
+        Ok(Graph { units, edges, couplings, fields, shape: None })
+    }
+
     /// Columns that are one unit together.
     fn states(&self, layer: usize) -> usize {
         match self.machine().layers()[layer].0.units() {
@@ -96,8 +134,12 @@ impl Learner {
     pub fn summary(&self, largest: usize) -> Result<MachineSummary> {
         let mut layers = Vec::new();
         let of_machine = self.machine().layers();
+        let name_of_layer = |k| match self.shape().labels {
+            Some(_) if k > self.shape().hidden.len() => "labels".to_owned(),
+            _ => layer_name(k),
+        };
         for (k, place) in self.shape().places().into_iter().enumerate() {
-            let (layer, name) = (of_machine[place].0, layer_name(k));
+            let (layer, name) = (of_machine[place].0, name_of_layer(k));
             let bias = to_host(&layer.bias()?)?.to_vec1::<f64>()?;
             let count = bias.len().max(1) as f64;
             let squares: f64 = bias.iter().map(|x| x * x).sum();
@@ -113,7 +155,7 @@ impl Learner {
             let [a, b] = coupling.layers();
             let places = self.shape().places();
             let name_of =
-                |place| layer_name(places.iter().position(|of| *of == place).unwrap_or(0));
+                |place| name_of_layer(places.iter().position(|of| *of == place).unwrap_or(0));
             let name = match a == b {
                 true => format!("within {}", name_of(a)),
                 false => format!("{}–{}", name_of(a), name_of(b)),

@@ -30,6 +30,7 @@ fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
         visible: units(visible),
         hidden: hidden.map(units).into_iter().collect(),
         couples_visible: true,
+        labels: None,
         edges: None,
         couples_hidden,
     }
@@ -267,6 +268,7 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
             visible: Units::Potts { sites: 2, states: 2 },
             hidden: vec![],
             couples_visible: true,
+            labels: None,
             edges: None,
             couples_hidden: false,
         };
@@ -306,6 +308,7 @@ fn learning_ends_at_its_target() -> Result<()> {
         visible: Units::Potts { sites: 3, states: 2 },
         hidden: vec![],
         couples_visible: true,
+        labels: None,
         edges: None,
         couples_hidden: false,
     };

@@ -10,8 +10,14 @@ use rbm_core::{Rng, Units};
 fn learned(visible: &str, hidden: &str, couples_hidden: bool) -> (Learner, Tensor) {
     let [visible, hidden]: [Units; 2] = [visible, hidden].map(|units| units.parse().unwrap());
     let width = visible.width();
-    let shape =
-        Shape { visible, hidden: vec![hidden], couples_visible: true, edges: None, couples_hidden };
+    let shape = Shape {
+        visible,
+        hidden: vec![hidden],
+        couples_visible: true,
+        labels: None,
+        edges: None,
+        couples_hidden,
+    };
     let learning = Learning {
         negative: Negative::Persistent,
         epochs: 20,

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::Graph;
 use candle_boltzmann::learning::Learner;
-use candle_core::Tensor;
-use candle_dbn::Examples;
+use candle_boltzmann::unrolled::seen;
+use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::network::config::CONFIG;
+use candle_dbn::network::dbn::label_codes;
 use candle_dbn::recipe::{MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::MachineConfig;
 use candle_dbn::store::results::DataVariant;
 use candle_dbn::store::run::RECIPE;
+use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Units};
@@ -22,6 +24,8 @@ use rbm_core::{Error, Units};
 use crate::inputs::{self, Cases, Chosen, DataOptions, MEMORY};
 use crate::output;
 
+/// The folder of a deep machine's classifier, in that of its run.
+pub const CLASSIFIER: &str = "classifier";
 /// Zeros and ones are made of grey values so.
 const CUT: f32 = 0.5;
 
@@ -88,6 +92,7 @@ impl LearnedMachine {
         MachineConfig::new(
             shape.visible.clone(),
             shape.hidden.clone(),
+            shape.labels,
             [shape.couples_visible, shape.couples_hidden],
             self.learner.parameters(),
             image,
@@ -139,6 +144,28 @@ impl LearnedMachine {
     ) -> Result<MachineCases> {
         let own = self.recipe.as_ref().map(|recipe| &recipe.data);
         MachineCases::of(&self.dir, own, self.visible(), (data, options, cases))
+    }
+
+    /// How many of `cases` the classifier takes for another class than theirs that was unrolled from it; nothing where there is none.
+    pub fn classifier_errors(&self, cases: &MachineCases) -> Result<Option<usize>> {
+        let dir = self.dir.join(CLASSIFIER);
+        let (true, Some(labels)) = (dir.join(CONFIG).is_file(), &cases.examples.labels) else {
+            return Ok(None);
+        };
+        let model = Model::load(&dir, &Device::Cpu)?;
+        let Some(classifier) = &model.classifier else { return Ok(None) };
+        let found = classifier.predict(&seen(&self.learner, &cases.values)?)?;
+        Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
+    }
+
+    /// How many of `cases` it takes for another class than theirs.
+    pub fn label_errors(&self, cases: &MachineCases) -> Result<usize> {
+        let labels = cases.examples.labels.as_ref();
+        let labels = labels
+            .with_context(|| format!("{}: expected cases with labels, found none", cases.source))?;
+        let probabilities = self.learner.label_probabilities(&cases.values)?;
+        let found = probabilities.argmax(1)?.to_vec1::<u32>()?;
+        Ok(found.iter().zip(labels).filter(|(found, label)| found != label).count())
     }
 
     /// Exactly which data these cases of its own are.
@@ -261,6 +288,19 @@ pub fn configurations(part: &Examples, units: &Units, source: &str) -> Result<Te
         ));
     }
     Ok(cases)
+}
+
+/// `cases` `(n, visible)`, which are those of `part`, and beside them a one for the class of each.
+pub fn with_labels(
+    cases: &Tensor,
+    part: &Examples,
+    classes: usize,
+    source: &str,
+) -> Result<Tensor> {
+    let labels = part.labels.as_ref();
+    let labels = labels.with_context(|| format!("{source}: expected labels, found none"))?;
+    let codes = label_codes(labels, classes, cases.dtype(), cases.device())?;
+    Ok(Tensor::cat(&[cases, &codes], 1)?)
 }
 
 /// The kind that the user names, or that the values have.

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The keys of `metrics.jsonl` that are curves, and their names and units.
 const CURVES: [(&str, &str, &str); 2] = [
     ("pseudo_log_likelihood", "pseudo-log-likelihood", "nats a case"),
-    ("free_energy", "free energy of the cases", "nats"),
+    ("mean_free_energy", "free energy of the cases", "nats"),
 ];
 
 /// The lines of `metrics.jsonl` that can be read: the last one may be half written.

@@ -27,8 +27,7 @@ pub struct MachineFeatures<'a> {
 /// Writes a row a case.
 pub fn run(args: &MachineFeatures) -> Result<()> {
     let machine = LearnedMachine::open(args.run)?;
-    let widths: Vec<usize> =
-        machine.learner.shape().layers().into_iter().skip(1).map(Units::width).collect();
+    let widths: Vec<usize> = machine.learner.shape().hidden.iter().map(Units::width).collect();
     ensure!(
         !widths.is_empty(),
         "{}: expected a machine with hidden units, found visible ones alone",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use candle_dbn::Recipe;
-use candle_dbn::recipe::{BUILT_IN, MachineRecipe, reference, summaries};
+use candle_dbn::recipe::{BUILT_IN, MACHINES, MachineRecipe, reference, summaries};
 
 use crate::output::{self, Usage};
 
@@ -57,7 +57,7 @@ pub fn is_built_in(name: Option<&str>) -> bool {
 /// Whether `--recipe` means a file, and none of the program's own.
 pub fn is_file(name: &str) -> bool {
     let path = Path::new(name);
-    !is_built_in(Some(name)) && (path.extension().is_some() || path.is_file())
+    !is_built_in(Some(name)) && !is_machine(name) && (path.extension().is_some() || path.is_file())
 }
 
 /// The recipe that a name or a file's path stands for, not yet checked.
@@ -71,13 +71,21 @@ pub fn named_or_file(name: &str) -> Result<Recipe> {
     Recipe::named(name).map_err(Usage::of)
 }
 
-/// Whether a file is meant that holds the recipe of a Boltzmann machine.
+/// Whether the recipe of a Boltzmann machine is meant: in a file, or one of the program's own.
 pub fn is_of_machine(name: &str) -> bool {
-    is_file(name) && MachineRecipe::is_in(name)
+    is_machine(name) || is_file(name) && MachineRecipe::is_in(name)
 }
 
-/// The recipe of a Boltzmann machine in a file.
+/// Whether a recipe of a Boltzmann machine is meant that is one of the program's own.
+fn is_machine(name: &str) -> bool {
+    MACHINES.iter().any(|(known, _)| *known == name)
+}
+
+/// The recipe of a Boltzmann machine by name, or in a file.
 pub fn machine_in_file(name: &str) -> Result<MachineRecipe> {
+    if let Some(built_in) = MachineRecipe::named(name)? {
+        return Ok(built_in);
+    }
     if !is_file(name) || Path::new(name).is_file() && !is_of_machine(name) {
         return Err(Usage::of(anyhow!(
             "--recipe {name}: expected the TOML file of a Boltzmann machine (model = \"bm\"), found a network's recipe"

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 use super::data::{self, DataRecipe};
 use super::{
     BUILT_IN, Backpropagation, Cd, ClassifierRecipe, Damping, FastWeights, HybridParts,
-    LayerRecipe, PersistentChains, Recipe, Searches, SparsityTarget, TemperedChains, UpDownRecipe,
-    finetuning, layer, method,
+    LayerRecipe, MACHINES, PersistentChains, Recipe, Searches, SparsityTarget, TemperedChains,
+    UpDownRecipe, finetuning, layer, method,
 };
 
 /// Characters of a line of comment.
@@ -345,7 +345,7 @@ pub struct Summary {
 
 /// What the first three lines of every built-in recipe say.
 pub fn summaries() -> impl Iterator<Item = Summary> {
-    BUILT_IN.iter().map(|(name, text)| {
+    BUILT_IN.iter().chain(MACHINES).map(|(name, text)| {
         let of = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(key));
             line.unwrap_or_default().trim()

@@ -10,9 +10,12 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{AUTO, DataRecipe};
+use super::finetuning::ClassifierRecipe;
 use super::text::{parsed, read, written};
 use super::values::units;
 
+/// The usual number of iterations of mean field, which a recipe does not name.
+const MEAN_FIELD_STEPS: i64 = 50;
 /// All cases at each update, as `batch_size`.
 pub const ALL: &str = "all";
 
@@ -49,6 +52,9 @@ pub struct MachineRecipe {
     /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.
     #[serde(default, with = "or_none")]
     pub hidden: Option<HiddenLayers>,
+    /// Whether the top hidden layer of a machine is coupled with a unit that has a state for each class.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labels: bool,
     /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, `none`, or `edges:GRAPH`.
     #[serde(default = "visible")]
     pub couplings: String,
@@ -58,7 +64,16 @@ pub struct MachineRecipe {
     /// How it learns, by the keys of `--set`; the others have their defaults.
     #[serde(default)]
     pub learning: toml::Table,
+    /// How a classifier learns that is unrolled from a deep machine (`candle_boltzmann::unrolled`), where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierRecipe>,
 }
+
+/// Recipes of Boltzmann machines that are part of the program, by name.
+pub const MACHINES: &[(&str, &str)] = &[
+    ("dbm", include_str!("../../recipes/dbm.toml")),
+    ("digits-dbm", include_str!("../../recipes/digits-dbm.toml")),
+];
 
 /// Hidden units: a number of Bernoulli units, or `KIND:SIZE`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,14 +128,26 @@ impl Default for MachineRecipe {
             seed: 0,
             visible: auto(),
             hidden: None,
+            labels: false,
             couplings: visible(),
             data: MachineData::default(),
             learning: toml::Table::new(),
+            classifier: None,
         }
     }
 }
 
 impl MachineRecipe {
+    /// The built-in recipe `name`, where there is one of a machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`MachineRecipe::parse`].
+    pub fn named(name: &str) -> Result<Option<Self>> {
+        let found = MACHINES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| Self::parse(text)).transpose()
+    }
+
     /// Whether the file `path` holds a recipe of this kind, right or wrong: it names a model.
     pub fn is_in(path: impl AsRef<Path>) -> bool {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -177,10 +204,15 @@ impl MachineRecipe {
         if table.get("batch_size").and_then(toml::Value::as_integer) == Some(0) {
             table.insert("batch_size".into(), ALL.into());
         }
-        // Its name alone: its numbers follow from the others.
+        // Its name, and of mean field the most iterations where they are not the usual ones: other numbers follow from those of the table.
         let posterior = table.get("posterior").and_then(|posterior| posterior.as_table());
-        if let Some(name) = posterior.and_then(|table| table.keys().next().cloned()) {
-            table.insert("posterior".into(), name.into());
+        if let Some((name, numbers)) = posterior.and_then(|table| table.iter().next()) {
+            let steps = numbers.get("steps").and_then(toml::Value::as_integer);
+            let text = match steps {
+                Some(steps) if steps != MEAN_FIELD_STEPS => format!("{name}:{steps}"),
+                _ => name.clone(),
+            };
+            table.insert("posterior".into(), text.into());
         }
         self.learning = table;
         Ok(())

@@ -27,7 +27,9 @@ pub use self::finetuning::{
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
-pub use self::machine::{ALL, HiddenLayers, HiddenUnits, MachineData, MachineKind, MachineRecipe};
+pub use self::machine::{
+    ALL, HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
+};
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,
 };

@@ -27,6 +27,9 @@ pub struct MachineConfig {
     pub visible: Units,
     /// The hidden layers from the bottom up: none, one, or those of a deep machine.
     pub hidden: Vec<Units>,
+    /// How many classes the label unit has that is coupled with the top hidden layer, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
     /// Whether hidden units are coupled with each other.
@@ -42,6 +45,7 @@ impl MachineConfig {
     pub fn new(
         visible: Units,
         hidden: Vec<Units>,
+        labels: Option<usize>,
         [couples_visible, couples_hidden]: [bool; 2],
         parameters: usize,
         image: Option<(usize, usize)>,
@@ -53,6 +57,7 @@ impl MachineConfig {
             model,
             visible,
             hidden,
+            labels,
             couples_visible,
             couples_hidden,
             parameters,
@@ -124,8 +129,10 @@ impl MachineConfig {
             .saturating_add(v.saturating_mul(h));
         let hidden: Vec<u64> = self.hidden.iter().map(width).collect();
         let deep = hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
-        let couplings = deep.fold(couplings, u64::saturating_add);
-        let units = hidden.into_iter().fold(v, u64::saturating_add);
+        let classes = self.labels.unwrap_or(0) as u64;
+        let to_labels = hidden.last().map_or(0, |top| top.saturating_mul(classes));
+        let couplings = deep.fold(couplings, u64::saturating_add).saturating_add(to_labels);
+        let units = hidden.into_iter().fold(v.saturating_add(classes), u64::saturating_add);
         let beside = units.saturating_mul(MOST_CHAINS);
         let least = couplings.saturating_mul(4);
         let most = couplings.saturating_mul(16).saturating_add(beside.saturating_mul(4));

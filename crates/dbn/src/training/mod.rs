@@ -261,6 +261,31 @@ impl Training {
         })
     }
 
+    /// [`Training::new`] with `rbms` in the place of pre-training: it begins where the last layer of the recipe has learned.
+    ///
+    /// # Errors
+    ///
+    /// Unless these are the machines of the recipe, and as [`Training::new`].
+    pub fn of_machines(
+        recipe: Recipe,
+        dataset: Dataset,
+        rbms: Vec<Rbm>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut training = Self::new(recipe, dataset, device)?;
+        let units = |rbm: &Rbm| format!("{} → {}", rbm.visible().units(), rbm.hidden().units());
+        let layers = 0..training.recipe.layers.len();
+        let expected = layers.clone().map(|layer| Ok(units(&training.new_rbm(layer)?)));
+        let expected = expected.collect::<Result<Vec<_>>>()?.join(", ");
+        let found = rbms.iter().map(units).collect::<Vec<_>>().join(", ");
+        if expected != found {
+            return Err(Error::invalid("the machines of a training", expected, found));
+        }
+        layers.for_each(|_| training.record.close_stage(&training.recipe));
+        training.rbms = rbms;
+        Ok(training)
+    }
+
     /// Where the training stands.
     pub fn record(&self) -> &TrainingState {
         &self.record

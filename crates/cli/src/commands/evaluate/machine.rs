@@ -61,6 +61,12 @@ struct CaseMeans {
     is_bound: bool,
     /// Σ log p(v_i | all others), nats, of a machine without hidden units.
     pseudo_log_likelihood: Option<f64>,
+    /// Of a machine with labels, how many of the cases it takes for another class, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_error: Option<f64>,
+    /// The same of the classifier that was unrolled from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier_error: Option<f64>,
 }
 
 /// Prints tables, or one JSON object.
@@ -167,7 +173,14 @@ fn means(
                 Some(weighted_mean_and_error(&found, weights).0)
             }
         };
+        let percent = |errors: usize| 100.0 * errors as f64 / part.values.count().max(1) as f64;
+        let label_error = match machine.learner.shape().labels {
+            Some(_) if part.examples.labels.is_some() => Some(percent(machine.label_errors(part)?)),
+            _ => None,
+        };
         Ok(CaseMeans {
+            label_error,
+            classifier_error: machine.classifier_errors(part)?.map(percent),
             part: part.part_name(),
             cases: part.values.count(),
             free_energy: weighted_mean_and_error(&seen.free_energies, weights).0,
@@ -175,7 +188,10 @@ fn means(
             pseudo_log_likelihood,
         })
     };
-    let means = parts.iter().zip(seen).map(of).collect::<Result<Vec<_>>>()?;
+    let spinner = progress::spinner(args.bars, "labels");
+    let means = parts.iter().zip(seen).map(of).collect::<Result<Vec<_>>>();
+    spinner.finish_and_clear();
+    let means = means?;
     if args.is_json {
         return output::json(&means);
     }
@@ -183,14 +199,24 @@ fn means(
     let energy = if is_bound { "free energy, at most" } else { "free energy" };
     let rows = means.iter().map(|of| {
         let pseudo = of.pseudo_log_likelihood.map_or("–".into(), |x| format!("{x:.4}"));
-        vec![
+        let mut row = vec![
             of.part.clone(),
             output::grouped(of.cases as u64),
             format!("{:.4}", of.free_energy),
             pseudo,
-        ]
+        ];
+        for error in [of.label_error, of.classifier_error].into_iter().flatten() {
+            row.push(format!("{error:.2} %"));
+        }
+        row
     });
-    let header = ["cases", "count", energy, "pseudo-LL (nats)"];
+    let mut header = vec!["cases", "count", energy, "pseudo-LL (nats)"];
+    if means.iter().all(|of| of.label_error.is_some()) {
+        header.push("error of labels");
+    }
+    if means.iter().all(|of| of.classifier_error.is_some()) {
+        header.push("error of classifier");
+    }
     output::line(output::table(&header, rows.collect()))?;
     output::line(
         "log p(v) is −free energy − log Z: --likelihood finds log Z, with --both from both sides",

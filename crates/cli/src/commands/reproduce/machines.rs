@@ -500,6 +500,7 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         visible: Units::Bernoulli { size: 16 },
         hidden: hidden.map(|size| Units::Bernoulli { size }).into_iter().collect(),
         couples_visible,
+        labels: None,
         edges: None,
         couples_hidden: false,
     };

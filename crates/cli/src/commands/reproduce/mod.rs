@@ -6,6 +6,7 @@
 mod beliefs;
 mod experiments;
 mod machines;
+mod trained_machines;
 mod words;
 
 use std::fs;
@@ -27,7 +28,6 @@ use serde::{Deserialize, Serialize};
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use self::machines::{MachineExperiment, RESULT};
 use self::words::{parsed, text};
-use crate::commands::contacts;
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
@@ -85,23 +85,6 @@ struct Reproduced {
     seconds: f64,
 }
 
-/// What that of an alignment came to.
-#[derive(Debug, Serialize)]
-struct ReproducedAlignment<'a> {
-    name: &'a str,
-    data: &'a str,
-    seed: u64,
-    theirs: &'a str,
-    /// Of chains that were started anew, the last time that it was looked at; none where the target was not reached.
-    pearson: Option<f64>,
-    updates: usize,
-    /// Of learning alone.
-    training_seconds: f64,
-    /// What was measured of the held-out cases.
-    held_out: Option<serde_json::Value>,
-    sites: Option<u64>,
-}
-
 /// What a number rests on: as text the verdict of two estimates, or what was counted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -134,14 +117,6 @@ struct Listed {
     takes: &'static str,
 }
 
-/// Direct coupling analysis of an alignment.
-const ALIGNMENT: Listed = Listed {
-    name: "rf00379",
-    measured: "Pearson of connected correlations and log p(v) a site of a Potts machine, and its contacts, RF00379",
-    theirs: "0.952 and -0.706 nats a site (adabmDCA, of another split)",
-    takes: "a quarter of an hour",
-};
-
 /// Trains and evaluates, or lists what there is.
 pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let Some(name) = &args.name else {
@@ -158,8 +133,13 @@ pub fn run(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
         let asked = (args.seed, args.data.as_deref());
         return machines::run(known, asked, args.out.as_deref(), args.json, bars);
     }
-    if name == ALIGNMENT.name {
-        return reproduce_contacts(args, bars, quiet);
+    if let Some(known) = trained_machines::KNOWN.iter().find(|known| known.name == name) {
+        output::refuse(
+            &[("--json", args.json)],
+            &format!("has no meaning for {name}: it leaves reproduced.json"),
+        )?;
+        let asked = (args.seed, args.data.as_deref(), args.out.as_deref());
+        return trained_machines::run(known, asked, bars, quiet);
     }
     let experiment = EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
         let names: Vec<_> = listed().iter().map(|e| e.name).collect();
@@ -239,7 +219,13 @@ fn listed() -> Vec<Listed> {
         theirs: e.theirs,
         takes: e.takes,
     });
-    learned.chain(given).chain([ALIGNMENT]).collect()
+    let trained = trained_machines::KNOWN.iter().map(|e| Listed {
+        name: e.name,
+        measured: e.what,
+        theirs: e.theirs,
+        takes: e.takes,
+    });
+    learned.chain(given).chain(trained).collect()
 }
 
 /// What lies at `path`, if anything does. Errors where it is of another name, data or seed than `asked`.
@@ -366,56 +352,6 @@ fn learn(
         true => Stopped("the same command goes on from here".into()).into(),
         false => error,
     })
-}
-
-/// `dbn train --model bm` to Pearson 0.952 with the settings of adabmDCA, then `dbn contacts`.
-fn reproduce_contacts(args: &Reproduce, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    output::refuse(
-        &[("--json", args.json)],
-        "has no meaning for rf00379: it leaves reproduced.json",
-    )?;
-    let data = args.data.as_deref().context("rf00379: name its alignment with --data")?;
-    let folder = || PathBuf::from(format!("runs/reproduce-{}-{}", ALIGNMENT.name, args.seed));
-    let dir = args.out.clone().unwrap_or_else(folder);
-    let (out, seed) = (text(&dir)?, args.seed.to_string());
-    let words = ["dbn", "train", data, "--model", "bm", "--weights", "identity:0.8"];
-    let settings = ["--set", "target_pearson=0.952", "--set", "chains=2000"];
-    let words = [&words[..], &settings, &["--seed", &seed, "--out", out]].concat();
-    output::note(words.join(" "));
-    train::run(&parsed(&words)?, bars, quiet)?;
-    let words = ["dbn", "contacts", out, "--force"];
-    output::note(words.join(" "));
-    contacts::run(&parsed(&words)?)?;
-    let json = |name: &str| -> Result<serde_json::Value> {
-        let path = dir.join(name);
-        serde_json::from_slice(&fs::read(&path)?).with_context(|| path.display().to_string())
-    };
-    let metrics = fs::read_to_string(dir.join("metrics.jsonl"))?;
-    let lines =
-        metrics.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let lines: Vec<_> = lines.collect();
-    let seconds: f64 = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
-    let pearson = lines.iter().rev().find_map(|line| line["resampled_pearson"].as_f64());
-    let results = json("results.json")?;
-    let measured = results["measured"].as_array().cloned().unwrap_or_default();
-    let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out");
-    let found = ReproducedAlignment {
-        name: ALIGNMENT.name,
-        data,
-        seed: args.seed,
-        theirs: ALIGNMENT.theirs,
-        pearson,
-        updates: lines.len(),
-        training_seconds: seconds,
-        held_out: held_out.cloned(),
-        sites: json("config.json")?["visible"]["sites"].as_u64(),
-    };
-    write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
-    let pearson = pearson.map_or("not reached".to_owned(), |pearson| format!("{pearson:.4}"));
-    output::line(format!(
-        "Pearson {pearson} after {} updates in {seconds:.0} s of learning (adabmDCA: 0.952); learning.png has the way, contacts/ the map",
-        lines.len()
-    ))
 }
 
 /// `dbn evaluate`, on the test cases: errors in percent, and how many of how many; or the squared error of an autoencoder.

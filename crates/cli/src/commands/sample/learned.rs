@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
+use candle_dbn::network::dbn::label_codes;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
 use rbm_core::model::Boltzmann;
@@ -35,6 +36,8 @@ pub struct LearnedSampling<'a> {
     /// A part of the cases of these data is held.
     pub clamp: Option<&'a str>,
     pub keep: &'a Keep,
+    /// Classes whose label is held, so many samples of each.
+    pub classes: &'a [u32],
     pub data_options: &'a DataOptions,
     pub count: usize,
     pub steps: usize,
@@ -75,6 +78,7 @@ impl LearnedSampling<'_> {
                 parameter.set(&(parameter.as_detached_tensor() / self.temperature)?)?;
             }
         }
+        self.check_classes(&machine)?;
         let data = self.clamp.or(self.from);
         ensure!(
             data.is_some() || *self.data_options == DataOptions::default(),
@@ -91,7 +95,7 @@ impl LearnedSampling<'_> {
         let drawn = match (self.tempered, data) {
             (Some(sweeps), _) => self.temper(&machine, sweeps, rng)?,
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
-            (None, None) if self.frames == 0 => {
+            (None, None) if self.frames == 0 && self.classes.is_empty() => {
                 let samples = machine.learner.samples(self.count, self.steps, rng)?;
                 LearnedSamples { samples, held: None, frames: Vec::new(), image: machine.image() }
             }
@@ -99,7 +103,8 @@ impl LearnedSampling<'_> {
                 let of = machine.learner.machine();
                 let start = AnnealingPath::from_biases(of)?.sample_at_zero(of, self.count, rng)?;
                 let none = start.zeros_like()?;
-                let (samples, frames) = self.walk(&machine, start, &none, rng)?;
+                let (start, held) = self.with_classes(&machine, start, none)?;
+                let (samples, frames) = self.walk(&machine, start, &held, rng)?;
                 LearnedSamples { samples, held: None, frames, image: machine.image() }
             }
         };
@@ -150,9 +155,46 @@ impl LearnedSampling<'_> {
             start = Tensor::cat(&[start, drawn], 1)?;
             held = Tensor::cat(&[held, none], 1)?;
         }
+        let (start, held) = self.with_classes(machine, start, held)?;
         let (samples, frames) = self.walk(machine, start, &held, rng)?;
         let held = self.clamp.map(|_| visible);
         Ok(LearnedSamples { samples, held, frames, image })
+    }
+
+    /// Errors unless the machine has a label with these classes, where any are named.
+    fn check_classes(&self, machine: &LearnedMachine) -> Result<()> {
+        if self.classes.is_empty() {
+            return Ok(());
+        }
+        let known = machine.learner.shape().labels;
+        let known = known
+            .context("--label: expected a machine with labels (train it with --set labels=true)")?;
+        let wrong = self.classes.iter().find(|class| **class as usize >= known);
+        wrong
+            .map_or(Ok(()), |class| bail!("--label: expected a class below {known}, found {class}"))
+    }
+
+    /// The label of each row of `start` `(count, rest)` as its class is, and held: a row of `held` is 1 where a unit is.
+    fn with_classes(
+        &self,
+        machine: &LearnedMachine,
+        start: Tensor,
+        held: Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let (Some(states), false) = (machine.learner.shape().labels, self.classes.is_empty())
+        else {
+            return Ok((start, held));
+        };
+        let rows = self.count;
+        let each = rows.div_ceil(self.classes.len()).max(1);
+        let labels: Vec<u32> = (0..rows).map(|row| self.classes[row / each]).collect();
+        let codes = label_codes(&labels, states, DType::F32, &Device::Cpu)?;
+        let at = machine.visible().width();
+        let put = |x: &Tensor, codes: &Tensor| -> Result<Tensor> {
+            let after = x.dim(1)? - at - states;
+            Ok(Tensor::cat(&[&x.narrow(1, 0, at)?, codes, &x.narrow(1, at + states, after)?], 1)?)
+        };
+        Ok((put(&start, &codes)?, put(&held, &codes.ones_like()?)?))
     }
 
     /// Visible configurations after the steps, and those on the way.

@@ -52,7 +52,8 @@ pub struct Sample {
     /// Start the chains at cases of this data, instead of at the units' own biases; with --label at cases of each class
     #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
     pub from: Option<String>,
-    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network
+    /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network.
+    /// Of a deep Boltzmann machine with labels, by number
     /// [default: every class]
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub label: Vec<Label>,
@@ -180,9 +181,20 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
 
 /// Samples of a machine that has learned.
 fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
-    let of_networks = [("--label", !args.label.is_empty())];
-    let why = format!("expected of a network, found the machine {}", args.run.display());
-    output::refuse(&of_networks, &why)?;
+    let number = |label: &Label| match label {
+        Label::Class(text) => text.parse::<u32>().map_err(|_| {
+            Usage::of(anyhow!("--label: expected a class of a machine by its number, found {text}"))
+        }),
+        Label::Any => {
+            Err(Usage::of(anyhow!("--label: expected classes: without it labels are free")))
+        }
+    };
+    let classes = args.label.iter().map(number).collect::<Result<Vec<u32>>>()?;
+    if args.tempered && !classes.is_empty() {
+        return Err(Usage::of(anyhow!("--label: expected of a machine without --tempered")));
+    }
+    let many = if classes.is_empty() { MANY } else { ROW * classes.len() as u64 };
+    let count = args.count.map_or(many, |count| count * classes.len().max(1) as u64);
     let of_averages = [
         ("--burn-in", args.machine.burn_in.is_some()),
         ("--ordered", args.machine.ordered),
@@ -201,7 +213,8 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         clamp: args.clamp.as_deref(),
         keep: &args.keep,
         data_options: &args.data_options,
-        count: args.count.unwrap_or(MANY) as usize,
+        classes: &classes,
+        count: count as usize,
         steps: args.steps as usize,
         frames: args.animate.map_or(0, usize::from),
         temperature,

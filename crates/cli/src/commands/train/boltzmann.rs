@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{Graph, Resampled};
 use candle_core::Tensor;
+use candle_dbn::Recipe;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{ALL, AUTO, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{ALL, AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
@@ -20,20 +21,23 @@ use rbm_core::estimate::{
     AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
 };
 use rbm_core::state::write_whole;
-use rbm_core::{Error, PositivePhase, Rng};
+use rbm_core::{Error, PositivePhase, Rng, Rows};
 
+use super::machine_classifier;
 use super::machine_run::{self, MachineRun};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::interrupt::Stopped;
-use crate::machines::{self, LearnedMachine, MachineCases};
+use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::progress::Progress;
 use crate::{interrupt, output, progress};
 
 /// The usual learning rate of a deep machine, by the centred gradient.
 const DEEP_RATE: f64 = 0.2;
+/// The most iterations of mean field at a mini-batch, unless the user says so.
+const MEAN_FIELD_STEPS: usize = 50;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
@@ -45,7 +49,9 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2 and target_pearson";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2, target_pearson, labels and classifier.KEY";
+/// The key of these that is the recipe's, beside its table.
+const LABELS: &str = "labels";
 
 /// Which units of one layer are coupled with each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,20 +129,31 @@ struct ResolvedMachine {
     weights: Option<Arc<[f32]>>,
     held_out: usize,
     image: Option<(usize, usize)>,
+    classes: Option<usize>,
 }
 
 /// Learns, or goes on where the same command was stopped.
 pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let resolved = ResolvedMachine::of(args)?;
     if args.is_dry {
+        let without = (resolved.learning.pretraining_epochs > 0)
+            .then_some("pre-training")
+            .into_iter()
+            .chain(resolved.recipe.classifier.as_ref().map(|_| "the classifier"));
+        for what in without {
+            output::note(format!("{what} is not in the estimate of time"));
+        }
+        Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
+            .map_err(Usage::of)?;
+        let together = Learning { pretraining_epochs: 0, ..resolved.learning };
         return super::machine_dry_run::run(
             &resolved.recipe,
-            Learner::new(resolved.shape, resolved.learning, &resolved.cases).map_err(Usage::of)?,
+            Learner::new(resolved.shape, together, &resolved.cases).map_err(Usage::of)?,
             &resolved.cases,
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, weights, image, .. } = resolved;
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, classes, .. } = resolved;
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
@@ -150,7 +167,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
                 "{}: holds a machine of other units or settings: choose another --out",
                 dir.display()
             );
-            output::note(format!("goes on after epoch {}", found.epoch()));
+            output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
         false => {
@@ -169,7 +186,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     }
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
-    let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epoch() };
+    let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epochs_in_all() };
     let progress = Progress::new(bars, quiet);
     learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
@@ -183,6 +200,13 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     spinner.finish_and_clear();
     let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
     machine.config(image).save(&machine.dir)?;
+    if let Some((recipe, classes)) = machine.recipe.as_ref().zip(classes)
+        && let Some(classifier) = &recipe.classifier
+    {
+        let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
+        let of = (recipe, classifier);
+        machine_classifier::learn(&machine, of, (&train, classes), args.interval, (bars, quiet))?;
+    }
     match args.evaluation {
         true => finish(&machine, bars),
         false => output::line("done, without a look at held-out cases"),
@@ -220,7 +244,21 @@ impl ResolvedMachine {
         let within: Within = recipe.couplings.parse().map_err(|expected: String| {
             Usage::of(anyhow!("couplings = {:?}: {expected}", recipe.couplings))
         })?;
-        let settings = [recipe.settings(), args.settings.to_vec()].concat();
+        let (labels, others): (Vec<&String>, Vec<&String>) =
+            args.settings.iter().partition(|setting| key_of(setting) == LABELS);
+        for setting in labels {
+            let value = setting.split_once('=').map_or("", |(_, value)| value.trim());
+            recipe.labels = value
+                .parse()
+                .map_err(|_| Usage::of(anyhow!("--set {setting}: expected true or false")))?;
+        }
+        let (of_classifier, others): (Vec<&String>, Vec<&String>) = others
+            .into_iter()
+            .partition(|setting| key_of(setting).split('.').next() == Some(CLASSIFIER));
+        if !of_classifier.is_empty() {
+            recipe.classifier = classifier_of(recipe.classifier.take(), &of_classifier)?;
+        }
+        let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
         let learning = {
             let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
             settings_of(&settings, recipe.seed, layers)?
@@ -229,6 +267,12 @@ impl ResolvedMachine {
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
+        let classes = dataset.classes;
+        if recipe.classifier.is_some() && classes.is_none() {
+            return Err(Usage::of(anyhow!(
+                "[classifier]: expected data with labels, found none in {source} (--label-column or --labels names them)"
+            )));
+        }
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, &source)?;
         let own = Some(recipe.data.0.clone());
@@ -238,6 +282,16 @@ impl ResolvedMachine {
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::configurations(&train, &visible, &source)?;
+        let labels = if recipe.labels { classes } else { None };
+        let cases = match (recipe.labels, labels) {
+            (false, _) => cases,
+            (true, Some(classes)) => machines::with_labels(&cases, &train, classes, &source)?,
+            (true, None) => {
+                return Err(Usage::of(anyhow!(
+                    "labels = true: expected data with labels, found none in {source} (--label-column or --labels names them)"
+                )));
+            }
+        };
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
@@ -247,6 +301,7 @@ impl ResolvedMachine {
         let shape = Shape {
             visible,
             couples_visible: !matches!(within, Within::Hidden | Within::None),
+            labels,
             edges,
             couples_hidden: !hidden.is_empty()
                 && matches!(within, Within::Hidden | Within::Lateral),
@@ -255,7 +310,7 @@ impl ResolvedMachine {
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
-        Ok(Self { recipe, shape, learning, cases, weights, held_out, image })
+        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, classes })
     }
 }
 
@@ -322,6 +377,24 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
         }
         Ok(())
     };
+    if let Some(cases) = &held_out {
+        let spinner = progress::spinner(bars, "classes");
+        let of_labels = match machine.learner.shape().labels {
+            Some(_) => Some(machine.label_errors(cases)?),
+            None => None,
+        };
+        let of_classifier = machine.classifier_errors(cases)?;
+        spinner.finish_and_clear();
+        for (what, errors) in [("labels", of_labels), ("classifier", of_classifier)] {
+            let Some(errors) = errors else { continue };
+            let count = cases.values.count();
+            let percent = 100.0 * errors as f64 / count.max(1) as f64;
+            let count = output::grouped(count as u64);
+            output::line(format!(
+                "held-out error of the {what} {percent:.2} % ({errors} of {count} cases)"
+            ))?;
+        }
+    }
     say(&train, likelihood_of(&train, &seen, exact, &found, TOLERANCE))?;
     if let Some(cases) = &held_out {
         let seen = machine.learner.posterior(&cases.values)?;
@@ -402,6 +475,20 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     machine_run::curves(dir, &panels)
 }
 
+/// How the classifier learns: as it is said, or as that of the recipe `digits`, with these settings made.
+fn classifier_of(
+    said: Option<ClassifierRecipe>,
+    settings: &[&String],
+) -> Result<Option<ClassifierRecipe>> {
+    let usual = Recipe::named("digits")?;
+    let base = Recipe { classifier: said.or(usual.classifier.clone()), ..usual };
+    Ok(base.with(settings).map_err(Usage::of)?.classifier)
+}
+
+fn key_of(setting: &str) -> &str {
+    setting.split_once('=').map_or(setting, |(key, _)| key).trim()
+}
+
 /// The usual settings, and what the user changes of them.
 fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<Learning> {
     let mut learning = Learning {
@@ -423,7 +510,7 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
     if let Some(target) = target.and_then(|target| target.parse().ok()) {
         learning = Learning { seed, ..Learning::to_target(target) };
     }
-    let mut is_mean_field = hidden_layers > 1;
+    let mut mean_field = (hidden_layers > 1).then_some(MEAN_FIELD_STEPS);
     for setting in settings {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
@@ -442,15 +529,19 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                 }
             }
             "posterior" => {
-                is_mean_field = match value {
-                    "mean-field" => true,
-                    "sampled" => false,
-                    _ => return Err(wrong("mean-field or sampled")),
+                let steps = value.strip_prefix("mean-field:").map(str::parse::<usize>);
+                mean_field = match (value, steps) {
+                    ("mean-field", _) => Some(MEAN_FIELD_STEPS),
+                    ("sampled", _) => None,
+                    (_, Some(Ok(steps))) if steps > 0 => Some(steps),
+                    _ => return Err(wrong("mean-field, mean-field:STEPS or sampled")),
                 }
             }
             "centre" => {
                 learning.centre = value.parse().map_err(|_| wrong("true or false"))?;
             }
+            "pretraining_epochs" => learning.pretraining_epochs = count()?,
+            "pretraining_rate" => learning.pretraining_rate = number()?,
             "epochs" => learning.epochs = count()?,
             "batch_size" if value == ALL => learning.batch_size = 0,
             "batch_size" => {
@@ -468,9 +559,9 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
             _ => return Err(wrong(&format!("one of the keys {KEYS} of a Boltzmann machine"))),
         }
     }
-    learning.posterior = match is_mean_field {
-        true => PositivePhase::MeanField { steps: 50, tolerance: 1e-4 },
-        false => PositivePhase::Sampled { sweeps: learning.sweeps },
+    learning.posterior = match mean_field {
+        Some(steps) => PositivePhase::MeanField { steps, tolerance: 1e-4 },
+        None => PositivePhase::Sampled { sweeps: learning.sweeps },
     };
     Ok(learning)
 }

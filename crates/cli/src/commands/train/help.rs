@@ -1,6 +1,6 @@
 //! The words of `dbn train --help`: its examples, and the keys that people change most.
 
-use candle_dbn::recipe::BUILT_IN;
+use candle_dbn::recipe::summaries;
 
 use crate::progress::WORDS;
 
@@ -8,7 +8,7 @@ use crate::progress::WORDS;
 pub fn recipes() -> String {
     format!(
         "A built-in recipe or a TOML file: dbn recipe lists the {} built-in ones",
-        BUILT_IN.len()
+        summaries().count()
     )
 }
 
@@ -23,6 +23,7 @@ pub const TRAIN: &str = "Examples:
   dbn train sites.npy --visible 'potts(21)' --hidden 100 --unsupervised
   dbn train mnist/ --recipe autoencoder           codes of 30 numbers, and the way back
   dbn train bars-and-stripes:4 --model bm --hidden 8    a Boltzmann machine with lateral couplings
+  dbn train --recipe digits-dbm                   a deep Boltzmann machine, pre-trained, with a classifier
   dbn train --recipe bm.toml                      one by its recipe, which says model = \"bm\" (dbn train leaves one in each run)
   dbn train digits --model belief --hidden 60,30  a sigmoid belief net, by reweighted wake-sleep
   dbn train digits --model hopfield --limit 10    a Hopfield network that holds ten digits

@@ -1,0 +1,172 @@
+//! Reproductions that train one machine by a command, and measure what it has learned by others.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use indicatif::MultiProgress;
+use rbm_core::state::write_whole;
+use serde::Serialize;
+
+use super::machines::RESULT;
+use super::words::{parsed, text};
+use crate::commands::{contacts, train};
+use crate::inputs::{Cases, DataOptions};
+use crate::machines::LearnedMachine;
+use crate::output;
+
+/// One of them.
+pub struct TrainedMachine {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub theirs: &'static str,
+    pub takes: &'static str,
+    run: fn(&TrainedMachine, Asked, &MultiProgress, bool) -> Result<()>,
+}
+
+/// What the user asks for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    data: Option<&'a str>,
+    seed: u64,
+    dir: &'a Path,
+}
+
+/// All of them.
+pub const KNOWN: &[TrainedMachine] = &[
+    TrainedMachine {
+        name: "rf00379",
+        what: "Pearson of connected correlations and log p(v) a site of a Potts machine, and its contacts, RF00379",
+        theirs: "0.952 and -0.706 nats a site (adabmDCA, of another split)",
+        takes: "a quarter of an hour",
+        run: reproduce_contacts,
+    },
+    TrainedMachine {
+        name: "dbm",
+        what: "a bound on log p(v) with both sides of log Z, and the error of the classifier unrolled from it, MNIST 784-500-1000",
+        theirs: "-84.62 (log Z from one side) and 0.95 % (Salakhutdinov, Hinton 2009)",
+        takes: "2 hours",
+        run: reproduce_deep,
+    },
+];
+
+/// Runs one, in the folder that is named or one of its own.
+pub fn run(
+    known: &TrainedMachine,
+    (seed, data, out): (u64, Option<&str>, Option<&Path>),
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<()> {
+    let folder = || PathBuf::from(format!("runs/reproduce-{}-{seed}", known.name));
+    let dir = out.map_or_else(folder, Path::to_path_buf);
+    (known.run)(known, Asked { data, seed, dir: &dir }, bars, quiet)
+        .with_context(|| known.name.to_owned())
+}
+
+/// What that of an alignment came to.
+#[derive(Debug, Serialize)]
+struct ReproducedAlignment<'a> {
+    name: &'a str,
+    data: &'a str,
+    seed: u64,
+    theirs: &'a str,
+    /// Of chains that were started anew, the last time that it was looked at; none where the target was not reached.
+    pearson: Option<f64>,
+    updates: usize,
+    /// Of learning alone.
+    training_seconds: f64,
+    /// What was measured of the held-out cases.
+    held_out: Option<serde_json::Value>,
+    sites: Option<u64>,
+}
+
+/// What that of a deep machine came to.
+#[derive(Debug, Serialize)]
+struct ReproducedMachine<'a> {
+    name: &'a str,
+    data: &'a str,
+    seed: u64,
+    theirs: &'a str,
+    /// What was measured of the held-out cases: the bound on log p(v).
+    held_out: Option<serde_json::Value>,
+    /// Of the classifier on these, percent.
+    classifier_error: Option<f64>,
+}
+
+/// `dbn train --model bm` to Pearson 0.952 with the settings of adabmDCA, then `dbn contacts`.
+fn reproduce_contacts(
+    known: &TrainedMachine,
+    asked: Asked,
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<()> {
+    let (seed, dir) = (asked.seed, asked.dir);
+    let data = asked.data.context("name its alignment with --data")?;
+    let (out, seed) = (text(dir)?, seed.to_string());
+    let words = ["dbn", "train", data, "--model", "bm", "--weights", "identity:0.8"];
+    let settings = ["--set", "target_pearson=0.952", "--set", "chains=2000"];
+    let words = [&words[..], &settings, &["--seed", &seed, "--out", out]].concat();
+    output::note(words.join(" "));
+    train::run(&parsed(&words)?, bars, quiet)?;
+    let words = ["dbn", "contacts", out, "--force"];
+    output::note(words.join(" "));
+    contacts::run(&parsed(&words)?)?;
+    let json = |name: &str| -> Result<serde_json::Value> {
+        let path = dir.join(name);
+        serde_json::from_slice(&fs::read(&path)?).with_context(|| path.display().to_string())
+    };
+    let metrics = fs::read_to_string(dir.join("metrics.jsonl"))?;
+    let lines =
+        metrics.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let lines: Vec<_> = lines.collect();
+    let seconds: f64 = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
+    let pearson = lines.iter().rev().find_map(|line| line["resampled_pearson"].as_f64());
+    let results = json("results.json")?;
+    let measured = results["measured"].as_array().cloned().unwrap_or_default();
+    let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out");
+    let found = ReproducedAlignment {
+        name: known.name,
+        data,
+        seed: asked.seed,
+        theirs: known.theirs,
+        pearson,
+        updates: lines.len(),
+        training_seconds: seconds,
+        held_out: held_out.cloned(),
+        sites: json("config.json")?["visible"]["sites"].as_u64(),
+    };
+    write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
+    let pearson = pearson.map_or("not reached".to_owned(), |pearson| format!("{pearson:.4}"));
+    output::line(format!(
+        "Pearson {pearson} after {} updates in {seconds:.0} s of learning (adabmDCA: 0.952); learning.png has the way, contacts/ the map",
+        lines.len()
+    ))
+}
+
+/// `dbn train --recipe dbm`, which measures what it has learned.
+fn reproduce_deep(
+    known: &TrainedMachine,
+    asked: Asked,
+    bars: &MultiProgress,
+    quiet: bool,
+) -> Result<()> {
+    let (seed, dir) = (asked.seed, asked.dir);
+    let data = asked.data.context("name the folder of MNIST with --data")?;
+    let (out, seed) = (text(dir)?, seed.to_string());
+    let words = ["dbn", "train", data, "--recipe", "dbm", "--seed", &seed, "--out", out];
+    output::note(words.join(" "));
+    train::run(&parsed(&words)?, bars, quiet)?;
+    let machine = LearnedMachine::open(dir)?;
+    let cases = machine.cases(None, &DataOptions::default(), Some(Cases::HeldOut))?;
+    let percent = |errors: usize| 100.0 * errors as f64 / cases.examples.len().max(1) as f64;
+    let classifier_error = machine.classifier_errors(&cases)?.map(percent);
+    let results = fs::read(dir.join("results.json"))?;
+    let results: serde_json::Value = serde_json::from_slice(&results)?;
+    let measured = results["measured"].as_array().cloned().unwrap_or_default();
+    let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out").cloned();
+    let (name, theirs) = (known.name, known.theirs);
+    let found =
+        ReproducedMachine { name, data, seed: asked.seed, theirs, held_out, classifier_error };
+    write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
+    output::line(format!("theirs: {theirs}"))
+}

@@ -1,0 +1,85 @@
+//! The classifier of a deep Boltzmann machine: a network unrolled from it, in a folder of its own in the run, fine-tuned as any network is.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use candle_boltzmann::unrolled::{seen, unrolled};
+use candle_core::Device;
+use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecipe};
+use candle_dbn::store::run::RECIPE;
+use candle_dbn::training::Outcome;
+use candle_dbn::{Dataset, Examples, Recipe, Run, Training};
+use indicatif::MultiProgress;
+
+use super::watcher::Watcher;
+use crate::interrupt::{self, Stopped};
+use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
+use crate::progress::{self, Progress};
+
+/// Fine-tunes the classifier on `train`, of so many classes, or goes on where it was stopped. Nothing where it is there.
+pub fn learn(
+    machine: &LearnedMachine,
+    (recipe, classifier): (&MachineRecipe, &ClassifierRecipe),
+    (train, classes): (&MachineCases, usize),
+    interval: Duration,
+    (bars, quiet): (&MultiProgress, bool),
+) -> Result<()> {
+    let dir = machine.dir.join(CLASSIFIER);
+    let rbms = unrolled(&machine.learner)?;
+    let layer = |units| LayerRecipe { hidden: units, epochs: 0, ..LayerRecipe::default() };
+    let taken = DataRecipe {
+        hold_out_one_in: None,
+        validate_one_in: None,
+        limit: None,
+        ..recipe.data.0.clone()
+    };
+    let network = Recipe {
+        name: CLASSIFIER.to_owned(),
+        seed: recipe.seed,
+        visible: "bernoulli".to_owned(),
+        data: taken,
+        layers: machine.learner.shape().hidden.iter().cloned().map(layer).collect(),
+        classifier: Some(classifier.clone()),
+        ..Recipe::default()
+    };
+    let labels = train.examples.labels.clone();
+    let labels = labels.context("[classifier]: expected data with labels, found none")?;
+    let spinner = progress::spinner(bars, "means of the second hidden layer");
+    let values = seen(&machine.learner, &train.values)?;
+    spinner.finish_and_clear();
+    let cases = Examples::new(values, Some(labels))?;
+    let dataset =
+        Dataset { name: train.source.clone(), classes: Some(classes), ..Dataset::of(cases) };
+    let mut training = Training::of_machines(network, dataset, rbms, &Device::Cpu)?;
+    let (run, _claim) = match dir.join(RECIPE).exists() {
+        true => {
+            let run = Run::open(&dir)?;
+            let claim = run.claim()?;
+            (run, claim)
+        }
+        false => Run::create(&dir, &training.recipe)?,
+    };
+    ensure!(
+        run.recipe()?.classifier == training.recipe.classifier,
+        "{}: holds a classifier of other settings: choose another --out",
+        dir.display()
+    );
+    if let Some(checkpoint) = run.checkpoint()? {
+        training.restore(checkpoint).with_context(|| dir.display().to_string())?;
+    } else if run.is_finished() {
+        return Ok(());
+    }
+    run.truncate_metrics(training.record().epochs)?;
+    let _caught = interrupt::catch()?;
+    let mut watcher = Watcher::new(&run, Progress::new(bars, quiet), interval);
+    let outcome = training.run(&mut watcher);
+    watcher.progress.finish();
+    match outcome? {
+        Outcome::Finished(model) => Ok(model.save(run.dir())?),
+        Outcome::Stopped => {
+            let how =
+                format!("the same command with --out {} goes on from here", machine.dir.display());
+            Err(Stopped(how).into())
+        }
+    }
+}

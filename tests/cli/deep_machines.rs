@@ -1,0 +1,89 @@
+//! Deep Boltzmann machines the whole way: pre-training, labels, a classifier unrolled from one.
+
+use serde_json::Value;
+
+use crate::common::{Place, read_npy};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The recipe for the digits in small: what it says of itself is found again, and it comes to the same bytes however often it is kept on the way.
+#[test]
+fn digits_go_the_whole_way() {
+    let place = Place::new();
+    let words = "train --recipe digits-dbm --hidden 50,40 --set pretraining_epochs=20 --set epochs=20 \
+                 --set labels=true --set posterior=mean-field:12 --set classifier.epochs=15 --no-pictures";
+    let said = place.dbn(&format!("{words} --out deep")).done().out;
+    let error = |what: &str| -> f64 {
+        let line = said.lines().find(|line| line.contains(&format!("error of the {what}")));
+        let line = line.unwrap_or_else(|| panic!("{what}: {said}"));
+        let number = line.split(' ').rev().skip_while(|word| *word != "%").nth(1);
+        number.unwrap().parse().unwrap()
+    };
+    // One in ten is right by chance.
+    assert!(error("labels") < 15.0 && error("classifier") < 10.0, "{said}");
+    assert!(said.contains("held-out log p(v) at least"), "{said}");
+    let found = json(&place.dbn("evaluate deep --json").done().out);
+    for (key, what) in [("label_error", "labels"), ("classifier_error", "classifier")] {
+        let again = found[0][key].as_f64().unwrap();
+        assert!((again - error(what)).abs() < 0.006, "{what}: {again} {said}");
+    }
+    let stages: Vec<String> = std::fs::read_to_string(place.path("deep/metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| json(line)["stage"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = [("layer 1", 20), ("layer 2", 20), ("machine", 20)];
+    let expected = expected.iter().flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
+    assert!(stages.iter().map(String::as_str).eq(expected), "{stages:?}");
+
+    // Its recipe says all of it.
+    place
+        .dbn("train --recipe deep/recipe.toml --out again --checkpoint-every 0.05 --no-pictures")
+        .done();
+    for file in ["machine.safetensors", "classifier/model.safetensors"] {
+        let bytes = |run: &str| std::fs::read(place.path(&format!("{run}/{file}"))).unwrap();
+        assert!(bytes("deep") == bytes("again"), "{file}");
+    }
+    // What is done is not done again.
+    let said = place.dbn(&format!("{words} --out deep")).done();
+    assert!(said.err.contains("goes on after epoch 60"), "{}", said.err);
+    place.dbn(&format!("{words} --out deep --set classifier.epochs=3")).failed(&["classifier"]);
+
+    // A class is drawn: five of each that is named.
+    place.dbn("sample deep --label 3,0 --count 5 --steps 50 --out drawn").done();
+    let (shape, _) = read_npy(&std::fs::read(place.path("drawn/samples.npy")).unwrap());
+    assert_eq!(shape, [10, 64]);
+    place.dbn("sample deep --label 10").failed(&["below 10"]);
+    place.dbn("sample deep --label three").misused(&["number"]);
+    let said = place.dbn("inspect deep").done().out;
+    assert!(said.contains("labels") && said.contains("hidden 2–labels"), "{said}");
+    place.dbn("embed deep --layer top --out top.npy").done();
+    assert_eq!(read_npy(&std::fs::read(place.path("top.npy")).unwrap()).0[1], 40);
+}
+
+#[test]
+fn what_a_deep_machine_cannot_do_is_refused() {
+    let place = Place::new();
+    let bars = "train bars-and-stripes:3 --model dbm --hidden 4,3";
+    place.dbn(&format!("{bars} --set labels=true")).misused(&["labels = true", "labels"]);
+    place.dbn(&format!("{bars} --set classifier.epochs=3")).misused(&["[classifier]", "labels"]);
+    place.dbn(&format!("{bars} --set classifier.epoch=3")).misused(&["epoch"]);
+    place.dbn(&format!("{bars} --set posterior=mean-field:0")).misused(&["mean-field:STEPS"]);
+    place.dbn(&format!("{bars} --set labels=perhaps")).misused(&["true or false"]);
+    place.dbn(&format!("{bars} --set pretraining_epochs=x")).misused(&["whole number"]);
+    place
+        .dbn(&format!("{bars} --set pretraining_epochs=2 --set pretraining_rate=0"))
+        .misused(&["pretraining_rate"]);
+    place
+        .dbn("train bars-and-stripes:3 --model bm --hidden 4 --set pretraining_epochs=2")
+        .misused(&["pre-training", "two hidden layers"]);
+    place
+        .dbn("train digits --model bm --hidden 4 --set labels=true")
+        .misused(&["labels", "neighbours alone"]);
+    let said = place.dbn("recipe").done().out;
+    assert!(said.contains("digits-dbm"), "{said}");
+    let said = place.dbn("recipe digits-dbm").done().out;
+    assert!(said.contains("pretraining_epochs = 50") && said.contains("[classifier]"), "{said}");
+}
