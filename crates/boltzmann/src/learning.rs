@@ -373,7 +373,7 @@ impl Learner {
             .collect();
         let (mut edges, mut couplings) = (Vec::new(), Vec::new());
         for coupling in self.machine.couplings() {
-            let [a, b] = coupling.layers();
+            let &[a, b] = &coupling.layers()[..] else { continue };
             for ([i, j], weight) in coupling.pairs()? {
                 edges.push([offsets[a] + i, offsets[b] + j]);
                 couplings.push(weight);

@@ -110,7 +110,7 @@ impl Learner {
         }
         let mut couplings = Vec::new();
         for coupling in self.machine().couplings() {
-            let [a, b] = coupling.layers();
+            let &[a, b] = &coupling.layers()[..] else { continue };
             let places = self.shape().places();
             let name_of =
                 |place| layer_name(places.iter().position(|of| *of == place).unwrap_or(0));
