@@ -5,6 +5,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::ops::{TableAxis, table_inputs, table_places};
 use crate::{Error, Layer, Result, Units};
 
 /// Tables log φ over k units each, `(cliques, states of the first unit, …, states of the last)`: −E is the sum of the entries of the
@@ -46,8 +47,8 @@ struct Axis {
     states: usize,
     /// The lower of two values; `None` where each state has a column.
     low: Option<f64>,
-    /// The first column of the unit of each clique, `u32`, `(cliques,)`.
-    first: Tensor,
+    /// The first column of the unit of each clique.
+    first: Vec<u32>,
     /// All columns of these units, those of one side by side.
     columns: Tensor,
 }
@@ -72,12 +73,16 @@ impl Axis {
         }
         let columns = first.iter().flat_map(|first| *first..first + wide);
         let columns = Tensor::from_iter(columns, device)?;
-        let first = Tensor::from_iter(first.iter().copied(), device)?;
-        Ok(Self { layer, unit, states, low, first, columns })
+        Ok(Self { layer, unit, states, low, first: first.to_vec(), columns })
     }
 
     fn cliques(&self) -> usize {
-        self.first.elem_count()
+        self.first.len()
+    }
+
+    /// The same for the kernels, with its layer as it is.
+    fn in_layer<'a>(&'a self, x: &'a Tensor) -> TableAxis<'a> {
+        TableAxis { x, first: &self.first, states: self.states, low: self.low }
     }
 
     /// How much of each state there is in `x` `(rows, width)`, `(cliques, rows, states)`.
@@ -152,9 +157,9 @@ impl Cliques {
         &self.log_potential
     }
 
-    /// The first column of the units of an axis, `u32`, `(cliques,)`.
-    pub fn columns(&self, axis: usize) -> Option<&Tensor> {
-        self.axes.get(axis).map(|axis| &axis.first)
+    /// The first column of the unit of each clique, on an axis.
+    pub fn columns(&self, axis: usize) -> Option<&[u32]> {
+        self.axes.get(axis).map(|axis| &axis.first[..])
     }
 
     /// The same with its own copy of the tables.
@@ -200,11 +205,47 @@ impl Cliques {
         }
     }
 
+    /// [`Cliques::inputs`] as a leaf, and faster where all units are in one of their states.
+    pub(super) fn inputs_of_states(
+        &self,
+        x: impl Fn(usize) -> Option<Tensor>,
+        to: usize,
+        width: usize,
+    ) -> Result<Option<Tensor>> {
+        let Some(axis) = self.axes.iter().position(|axis| axis.layer == to) else {
+            return Ok(None);
+        };
+        if let Some(layers) = self.layers_among(&x) {
+            let axes: Vec<_> =
+                self.axes.iter().zip(&layers).map(|(axis, x)| axis.in_layer(x)).collect();
+            let tables = self.log_potential.as_detached_tensor();
+            if let Some(inputs) = table_inputs(&tables, &axes, (axis, width))? {
+                return Ok(Some(inputs));
+            }
+        }
+        Ok(self.inputs(x, to, width)?.map(|inputs| inputs.detach()))
+    }
+
+    /// The layer of each axis, where all are there.
+    fn layers_among(&self, x: impl Fn(usize) -> Option<Tensor>) -> Option<Vec<Tensor>> {
+        self.axes.iter().map(|axis| x(axis.layer)).collect()
+    }
+
     /// −E of configurations of the layers, `(rows,)`. Differentiable.
     pub(super) fn interaction(
         &self,
         x: impl Fn(usize) -> Option<Tensor>,
     ) -> Result<Option<Tensor>> {
+        // Of samples the entries of their states are picked; where derivatives by them are asked for, tables are summed out.
+        if let Some(layers) = self.layers_among(&x).filter(|x| !x.iter().any(Tensor::track_op)) {
+            let axes: Vec<_> =
+                self.axes.iter().zip(&layers).map(|(axis, x)| axis.in_layer(x)).collect();
+            if let Some(places) = table_places(&self.log_potential, &axes)? {
+                let picked = self.log_potential.flatten_all()?.index_select(&places, 0)?;
+                let rows = layers.first().map_or(Ok(0), |x| x.dim(0))?;
+                return Ok(Some(picked.reshape((rows, ()))?.sum(1)?));
+            }
+        }
         let (Some(own), Some(potentials)) = (x(self.axes[0].layer), self.potentials(&x, 0)?) else {
             return Ok(None);
         };

@@ -124,6 +124,23 @@ impl Coupling {
         x(from).map(|x| self.across(from, &x, width)).transpose()
     }
 
+    /// [`Coupling::inputs`] as a leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub(super) fn inputs_of_states(
+        &self,
+        x: impl Fn(usize) -> Option<Tensor>,
+        to: usize,
+        width: usize,
+    ) -> Result<Option<Tensor>> {
+        match self {
+            Self::Cliques(cliques) => cliques.inputs_of_states(x, to, width),
+            _ => Ok(self.inputs(x, to, width)?.map(|inputs| inputs.detach())),
+        }
+    }
+
     /// What it takes from the energy, `(rows,)`; `x` is each layer, `(rows, its width)`. `None` where one that it couples is not among `x`.
     /// Differentiable.
     ///

@@ -260,8 +260,12 @@ impl Machine {
         };
         for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
             let mut inputs = from_last[layer].clone();
-            if let Some(said) = self.said(0, &now, layer)? {
-                inputs = (inputs + said.detach())?;
+            let heard = {
+                let (of, width) = (part_of(0, &now), columns.len());
+                sum_of(self.couplings.iter().map(|c| c.inputs_of_states(&of, layer, width)))?
+            };
+            if let Some(heard) = heard {
+                inputs = (inputs + heard)?;
             }
             if let Some(Tempered { field, betas }) = tempered {
                 let field = field.narrow(0, columns.start, columns.len())?;
