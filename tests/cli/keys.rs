@@ -12,6 +12,36 @@ fn the_page_of_keys_is_what_the_program_prints() {
     assert_eq!(printed, PAGE, "write it anew: dbn recipe --keys > docs/guide/src/recipe-keys.md");
 }
 
+/// The page has the keys of `[learning]` that the program takes, no other, and their defaults are taken.
+#[test]
+fn the_keys_of_machines_are_those_that_are_taken() {
+    let place = Place::new();
+    for (model, data) in [("bm", "bars-and-stripes:2"), ("belief", "bars-and-stripes:2")] {
+        let (_, section) =
+            PAGE.split_once(&format!("`[learning]` of `model = \"{model}\"`")).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let mut keys: Vec<&str> = Vec::new();
+        for line in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            keys.push(cells[0].trim_matches('`'));
+            let default = cells[cells.len() - 1].trim_matches(['`', '|', ' ']).replace('"', "");
+            if !default.is_empty() && cells.len() == 3 {
+                let key = keys[keys.len() - 1];
+                place
+                    .dbn(&format!("train {data} --model {model} --dry-run --set {key}={default}"))
+                    .done();
+            }
+        }
+        let said =
+            place.dbn(&format!("train {data} --model {model} --dry-run --set nothing=1")).err;
+        let known = said.split_once("one of the keys ").unwrap().1.split(" of a ").next().unwrap();
+        let mut known: Vec<_> = known.split(", ").flat_map(|keys| keys.split(" and ")).collect();
+        keys.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+    }
+}
+
 #[test]
 fn every_recipe_is_listed_in_a_line() {
     let list = Place::new().dbn("recipe").done().out;

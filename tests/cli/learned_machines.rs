@@ -165,7 +165,30 @@ fn what_does_not_fit_is_refused() {
     place.write("f.uai", "MARKOV\n2\n2 2\n1\n2 0 1\n4\n4 1 1 4\n");
     let found = json(&place.dbn("evaluate f.uai --likelihood --json").done().out);
     assert!((found["exact"]["value"].as_f64().unwrap() - 10f64.ln()).abs() < 1e-12);
-    place.dbn("evaluate f.uai --likelihood --both").failed(&["f.uai", "counted"]);
+    // From both sides by the same sampler as any machine; and log p of cases that are named: 0.4 of two that are alike.
+    let words = "evaluate f.uai --likelihood --both --chains 200 --betas 100 --estimate --json";
+    let both = json(&place.dbn(words).done().out);
+    for side in ["forward", "reverse", "bridge"] {
+        let found = both[side]["value"].as_f64().unwrap();
+        assert!((found - 10f64.ln()).abs() < 0.2, "{side}: {found}");
+    }
+    place.write("states.csv", "0,0\n1,1\n0,1\n");
+    let cases = json(&place.dbn("evaluate f.uai states.csv --likelihood --json").done().out);
+    let mean = (2.0 * 0.4f64.ln() + 0.1f64.ln()) / 3.0;
+    let found = cases["exact"]["log_likelihood"].as_f64().unwrap();
+    assert!((found - mean).abs() < 1e-9, "{found}");
+    place.write("wrong.csv", "0,0\n2,1\n");
+    place.dbn("evaluate f.uai wrong.csv --likelihood").failed(&["wrong.csv", "case 2"]);
+    place.write("wrong.csv", "0,0.5\n1,1\n");
+    place.dbn("evaluate f.uai wrong.csv --likelihood").failed(&["wrong.csv", "case 1", "0.5"]);
+    place.dbn("evaluate f.uai --likelihood --report r").misused(&["--report", "f.uai", "learned"]);
+    place.dbn("evaluate bm --report r").done();
+    place.dbn("evaluate bm --report r").failed(&["r/report.json", "--force"]);
+    place.dbn("evaluate bm --likelihood --report r --force").done();
+    assert!(
+        json(&std::fs::read_to_string(place.path("r/report.json")).unwrap())["exact"].is_object()
+    );
+    assert!(place.path("r/free_energies.png").is_file());
     // A run whose recipe is gone does not know its data.
     std::fs::rename(place.path("bm/recipe.toml"), place.path("recipe.toml")).unwrap();
     place.dbn("evaluate bm").failed(&["recipe.toml", "name the data"]);

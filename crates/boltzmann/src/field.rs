@@ -2,6 +2,8 @@
 //!
 //! A clique of any number of variables has a table. Evidence anywhere makes the tables smaller.
 
+use candle_core::{DType, Device};
+use rbm_core::model::Machine;
 use rbm_core::{Error, Result, Units};
 use serde::Serialize;
 
@@ -155,6 +157,22 @@ impl MarkovField {
             }
         }
         Self::new(vec![states; sites], cliques)
+    }
+
+    /// The field as a machine at temperature 1, E(x) = −Σ log φ: a Potts site for each variable, a layer for each colour and number of states.
+    /// Every sampler and estimator of `rbm_core` takes it. [`Machine::configuration`] has the columns of the variables in their order, one a
+    /// state.
+    ///
+    /// # Errors
+    ///
+    /// When the device refuses.
+    pub fn machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
+        let cliques: Vec<(&[usize], &[f64])> = self
+            .cliques
+            .iter()
+            .map(|clique| (&clique.scope[..], &clique.log_potential[..]))
+            .collect();
+        Machine::of_cliques(&self.states, &cliques, dtype, device)
     }
 
     /// Σ log φ of a configuration, a state for each variable: −E.

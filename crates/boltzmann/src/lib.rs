@@ -43,6 +43,7 @@ pub use observables::{Estimate, Measurement, Start, Walk};
 pub use params::letters_of_params;
 pub use posterior::{Posterior, Summation};
 pub use resampling::Resampled;
+pub use settings::SOURCE_OF_SETTINGS;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::read_evidence;
 

@@ -86,7 +86,7 @@ impl Learner {
     ///
     /// # Errors
     ///
-    /// For visible and hidden units of different kinds.
+    /// For visible and hidden units of different kinds, and for cliques.
     pub fn graph(&self) -> Result<Graph> {
         let layers = self.shape().layers();
         let width = layers.iter().map(|units| units.width()).sum();
@@ -109,7 +109,10 @@ impl Learner {
             .collect();
         let (mut edges, mut couplings) = (Vec::new(), Vec::new());
         for coupling in self.machine().couplings() {
-            let [a, b] = coupling.layers();
+            let &[a, b] = &coupling.layers()[..] else {
+                let expected = "couplings between two units";
+                return Err(Error::invalid("a machine as one graph", expected, "cliques of more"));
+            };
             for ([i, j], weight) in coupling.pairs()? {
                 edges.push([offsets[a] + i, offsets[b] + j]);
                 couplings.push(weight);
@@ -152,7 +155,7 @@ impl Learner {
         }
         let mut couplings = Vec::new();
         for coupling in self.machine().couplings() {
-            let [a, b] = coupling.layers();
+            let &[a, b] = &coupling.layers()[..] else { continue };
             let places = self.shape().places();
             let name_of =
                 |place| name_of_layer(places.iter().position(|of| *of == place).unwrap_or(0));

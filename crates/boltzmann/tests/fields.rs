@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::lattice::{Boundary, ising, plus_minus, potts};
-use candle_boltzmann::{Graph, MarkovField, exact, read_evidence};
-use rbm_core::Rng;
+use candle_boltzmann::{Clique, Graph, MarkovField, exact, read_evidence};
+use candle_core::{DType, Device, Tensor};
+use rbm_core::estimate::{AisOptions, BidirectionalAis, log_partition};
+use rbm_core::model::{Boltzmann, Machine};
+use rbm_core::sampling::AnnealingPath;
+use rbm_core::{Gibbs, Kernel, Rng};
 
 fn close(found: f64, expected: f64, tolerance: f64) {
     assert!((found - expected).abs() < tolerance, "{found}, expected {expected}");
@@ -58,6 +62,126 @@ fn four_variables_in_two_cliques() {
         let mode = field.mode(&[]).unwrap();
         assert_eq!((mode.states, mode.count), (vec![1, 1, 1, 1], 1.0));
         close((mode.log_potential / tau - log_z).exp(), most, 1e-9);
+    }
+}
+
+/// The same field at another temperature, as a machine.
+fn machine_of(field: &MarkovField, tau: f64) -> Machine {
+    let mut field = field.clone();
+    for clique in &mut field.cliques {
+        clique.log_potential.iter_mut().for_each(|x| *x /= tau);
+    }
+    field.machine(DType::F64, &Device::Cpu).unwrap()
+}
+
+/// p of every column of a small machine by going through all of its configurations, in the order of the variables.
+fn marginals(machine: &Machine) -> Vec<f64> {
+    let rest = machine.rest().discrete().unwrap();
+    let all = rest.configuration(0..rest.configurations().unwrap()).unwrap();
+    let log_p = machine.free_energy(&all).unwrap().neg().unwrap();
+    let p = (log_p - log_partition(machine).unwrap()).unwrap().exp().unwrap();
+    let none = all.narrow(1, 0, 0).unwrap();
+    let columns = machine.configuration(&all, &none).unwrap();
+    columns.broadcast_mul(&p.unsqueeze(1).unwrap()).unwrap().sum(0).unwrap().to_vec1().unwrap()
+}
+
+/// Fields of cliques of several shapes, a variable of four states, a scope twice, one the other way round, and a number without a variable.
+fn mixed() -> MarkovField {
+    let mut k = 0.0;
+    let mut table = |size: usize| -> Vec<f64> {
+        let number = |_| {
+            k += 1.0;
+            ((k * 2.399963f64).sin() * 1.3).exp()
+        };
+        (0..size).map(number).collect()
+    };
+    let scopes: [&[usize]; 9] = [
+        &[0, 1, 2],
+        &[2, 1, 0],
+        &[3, 0, 4],
+        &[1, 3],
+        &[3, 1],
+        &[4],
+        &[],
+        &[5, 4, 2, 0],
+        &[0, 1, 2],
+    ];
+    let states = [2, 3, 2, 4, 3, 1];
+    let tables: Vec<Vec<f64>> =
+        scopes.iter().map(|of| table(of.iter().map(|v| states[*v]).product())).collect();
+    let cliques = scopes.iter().zip(&tables).map(|(scope, table)| (*scope, &table[..]));
+    MarkovField::of_potentials(&states, &cliques.collect::<Vec<_>>()).unwrap()
+}
+
+/// As a machine a field has the log Z and the marginals that elimination finds, and the energy of every configuration.
+#[test]
+fn a_field_is_a_machine() {
+    for (tau, log_z, one) in [
+        (0.5, 8.7697880994, 0.9644616070),
+        (1.0, 5.2846367117, 0.8606313282),
+        (2.0, 3.8026649341, 0.7314990765),
+    ] {
+        let machine = machine_of(&cliques(), tau);
+        close(log_partition(&machine).unwrap(), log_z, 1e-9);
+        close(marginals(&machine)[1], one, 1e-9);
+    }
+    let field = mixed();
+    for tau in [0.7, 1.0, 3.0] {
+        let (machine, exact) = (machine_of(&field, tau), field.infer(tau, &[]).unwrap());
+        close(log_partition(&machine).unwrap(), exact.log_partition, 1e-9);
+        for (found, exact) in marginals(&machine).iter().zip(exact.marginals.concat()) {
+            close(*found, exact, 1e-9);
+        }
+    }
+    let grid = MarkovField::of_graph(&potts(3, 3, 3).unwrap()).unwrap();
+    let machine = machine_of(&grid, 1.0);
+    close(log_partition(&machine).unwrap(), grid.infer(1.0, &[]).unwrap().log_partition, 1e-9);
+}
+
+/// log Z of a field from both sides, by annealed importance sampling and by Bennett's ratio, beside elimination; and chains at equilibrium.
+#[test]
+fn log_z_of_a_field_comes_from_both_sides() {
+    // Four-cliques on a lattice of 6 by 6 variables.
+    let at = |row: usize, column: usize| 6 * row + column;
+    let corners = (0..5).flat_map(|row| (0..5).map(move |column| (row, column)));
+    let scopes: Vec<_> =
+        corners.map(|(r, c)| [at(r, c), at(r, c + 1), at(r + 1, c), at(r + 1, c + 1)]).collect();
+    let states: Vec<usize> = (0..36).map(|variable| 2 + variable % 2).collect();
+    let mut k = 0.0;
+    let cliques = scopes.iter().map(|scope| {
+        let size: usize = scope.iter().map(|v| states[*v]).product();
+        let number = |_| {
+            k += 1.0;
+            (k * 2.399963f64).sin()
+        };
+        Clique { scope: scope.to_vec(), log_potential: (0..size).map(number).collect() }
+    });
+    let field = MarkovField::new(states.clone(), cliques.collect()).unwrap();
+    let (machine, exact) = (machine_of(&field, 1.0), field.infer(1.0, &[]).unwrap());
+    let options = AisOptions { chains: 200, betas: 300, both: true, seed: 1, ..Default::default() };
+    let path = AnnealingPath::temperature(&machine).unwrap();
+    let mut sides = BidirectionalAis::new(&machine, path, options).unwrap();
+    while !sides.is_done() {
+        sides.step().unwrap();
+    }
+    let found = sides.found();
+    for estimate in [found.forward, found.reverse, found.bridge] {
+        let estimate = estimate.unwrap();
+        close(estimate.value, exact.log_partition, 4.0 * estimate.error.max(1e-4));
+        assert!(estimate.error < 0.1, "{estimate:?}");
+    }
+    let mut rng = Rng::new(3);
+    let none = machine.rest().sample(
+        &Tensor::zeros((4000, machine.rest().units().width()), DType::F64, &Device::Cpu).unwrap(),
+        &mut rng,
+    );
+    let mut chains = Gibbs::default().init(&machine, none.unwrap(), &mut rng).unwrap();
+    Gibbs::default().advance(&machine, &mut chains, 40, &mut rng).unwrap();
+    let all = machine.configuration(&chains.visible, &chains.hidden).unwrap();
+    let means = all.mean(0).unwrap().to_vec1::<f64>().unwrap();
+    // Four standard errors of 4,000 chains at most.
+    for (found, exact) in means.iter().zip(exact.marginals.concat()) {
+        close(*found, exact, 4.0 * (exact * (1.0 - exact) / 4000.0).sqrt());
     }
 }
 

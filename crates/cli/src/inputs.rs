@@ -211,7 +211,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
         (
             MACHINE,
             "a Boltzmann machine",
-            "evaluate, sample, score, embed, inspect, anneal and infer",
+            "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
         ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
         (BELIEF, "a belief net", "evaluate and sample"),

@@ -1,8 +1,10 @@
 //! Results on standard output: lines, tables, JSON.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -90,9 +92,13 @@ pub fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Tells the user something beside the results, unless they want to hear nothing else.
+/// What [`note`] has said.
+static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Tells the user something beside the results, once, unless they want to hear nothing else.
 pub fn note(text: impl AsRef<str>) {
-    if !IS_QUIET.load(Ordering::Relaxed) {
+    let is_new = SAID.lock().is_ok_and(|mut said| said.insert(text.as_ref().to_owned()));
+    if is_new && !IS_QUIET.load(Ordering::Relaxed) {
         error(text);
     }
 }

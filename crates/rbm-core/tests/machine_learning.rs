@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::learning::positive::{best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
-use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
 use rbm_core::{
     Averages, Discrete, Exact, Gradient, Layer, NegativePhase, Phase, PositivePhase,
     PseudoLikelihood, Rbm, Rng, Transform, Units,
@@ -66,6 +66,14 @@ fn machines() -> Vec<(&'static str, Machine)> {
         let weights = Tensor::new(numbers(seed, pairs.len() as u64, 0.9), &CPU).unwrap();
         Coupling::edges(layers, pairs, Var::from_tensor(&weights).unwrap()).unwrap()
     };
+    let cliques = |sites: &[(usize, &str, Vec<u32>)], shape: &[usize], seed| {
+        let units: Vec<Units> = sites.iter().map(|(_, units, _)| units.parse().unwrap()).collect();
+        let sites: Vec<_> =
+            sites.iter().zip(&units).map(|((at, _, of), units)| (*at, units, of.clone())).collect();
+        let size = shape.iter().product::<usize>() as u64;
+        let tables = Tensor::from_vec(numbers(seed, size, 0.9), shape, &CPU).unwrap();
+        Coupling::Cliques(Cliques::new(&sites, Var::from_tensor(&tables).unwrap()).unwrap())
+    };
     let machine = |layers, couplings| Machine::new(layers, couplings).unwrap();
     vec![
         ("both layers coupled", with_hidden()),
@@ -91,6 +99,45 @@ fn machines() -> Vec<(&'static str, Machine)> {
                     dense(0, 1, 4, 3, 44),
                     dense(1, 2, 3, 2, 45),
                     edges([0, 2], &[[0, 1], [3, 0], [2, 1]], 46),
+                ],
+            ),
+        ),
+        (
+            "cliques of three and four units of every kind, and hidden units",
+            machine(
+                vec![
+                    layer("potts(3):2", &numbers(61, 6, 0.5)),
+                    layer("spin:2", &numbers(62, 2, 0.5)),
+                    layer("bernoulli:2", &numbers(63, 2, 0.5)),
+                    layer("potts(2):1", &numbers(64, 2, 0.5)),
+                    layer("bernoulli:2", &numbers(65, 2, 0.5)),
+                ],
+                vec![
+                    dense(0, 4, 6, 2, 66),
+                    cliques(
+                        &[
+                            (0, "potts(3):2", vec![3, 0, 3]),
+                            (2, "bernoulli:2", vec![0, 0, 1]),
+                            (1, "spin:2", vec![1, 0, 1]),
+                        ],
+                        &[3, 3, 2, 2],
+                        67,
+                    ),
+                    cliques(
+                        &[
+                            (3, "potts(2):1", vec![0]),
+                            (1, "spin:2", vec![1]),
+                            (0, "potts(3):2", vec![0]),
+                            (2, "bernoulli:2", vec![1]),
+                        ],
+                        &[1, 2, 2, 3, 2],
+                        68,
+                    ),
+                    cliques(
+                        &[(1, "spin:2", vec![0, 1]), (2, "bernoulli:2", vec![1, 1])],
+                        &[2, 2, 2],
+                        69,
+                    ),
                 ],
             ),
         ),
@@ -185,6 +232,52 @@ fn the_exact_phase_is_the_derivative_of_log_z() {
     }
 }
 
+/// What the units of the rest hear is the derivative of what their couplings take from the energy, at means too.
+#[test]
+fn inputs_are_derivatives_of_interactions() {
+    for (name, machine) in machines() {
+        let states = machine.rest().sample(
+            &Tensor::zeros((7, machine.rest().units().width()), DType::F64, &CPU).unwrap(),
+            &mut Rng::new(4),
+        );
+        let means = (states.unwrap() * 0.7).unwrap();
+        let rest = Var::from_tensor(&(means + 0.1).unwrap()).unwrap();
+        let interaction = machine.interaction(&rest).unwrap().unwrap();
+        let gradients = interaction.sum_all().unwrap().backward().unwrap();
+        let inputs = machine.inputs_within(&rest).unwrap().unwrap();
+        assert_close(name, &flat(&inputs), &flat(gradients.get(&rest).unwrap()), 1e-12);
+    }
+}
+
+/// A table that learns from data comes to what the data say: p of each combination of four units is as often as it is there.
+#[test]
+fn a_table_of_four_units_learns_how_often_each_combination_is() {
+    let machine = Machine::of_cliques(&[2; 4], &[(&[0, 1, 2, 3], &[0.0; 16])], DType::F64, &CPU);
+    let machine = machine.unwrap();
+    // Each combination as often as its number says, of 136.
+    let rows: Vec<Vec<f64>> = (0..16usize)
+        .flat_map(|k| std::iter::repeat_n(k, k + 1))
+        .map(|k| {
+            (0..4).rev().flat_map(|i| [1 - (k >> i & 1), k >> i & 1]).map(|x| x as f64).collect()
+        })
+        .collect();
+    let cases = Tensor::new(rows, &CPU).unwrap();
+    let positive = Phase::of(&machine, &cases).unwrap();
+    for _ in 0..3000 {
+        let negative = Exact.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+        let gradient = Gradient::of(Averages::of(&machine, &positive).unwrap(), negative).unwrap();
+        for ((_, var), step) in machine.parameters().iter().zip(gradient.tensors(&machine).unwrap())
+        {
+            var.set(&(var.as_detached_tensor() + (step * 0.8).unwrap()).unwrap()).unwrap();
+        }
+    }
+    let log_z = rbm_core::estimate::log_partition(&machine).unwrap();
+    let log_p = (machine.free_energy(&cases).unwrap().neg().unwrap() - log_z).unwrap();
+    for (row, log_p) in (0..16).flat_map(|k| std::iter::repeat_n(k, k + 1)).zip(flat(&log_p)) {
+        assert!((log_p.exp() - (row + 1) as f64 / 136.0).abs() < 1e-4, "{row}: {}", log_p.exp());
+    }
+}
+
 /// Six visible and four hidden units, two cases: numbers by enumeration in another language.
 #[test]
 fn the_gradient_of_a_machine_with_coupled_hidden_units_is_known() {
@@ -265,6 +358,10 @@ fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
         &mut Rng::new(0),
     );
     assert!(refused.unwrap_err().to_string().contains("no hidden units"));
+    let cliques =
+        Machine::of_cliques(&[2; 3], &[(&[0, 1, 2], &[0.0; 8])], DType::F64, &CPU).unwrap();
+    let refused = PseudoLikelihood.averages(&cliques, &phase(&cliques, 2, 1), &mut Rng::new(0));
+    assert!(refused.unwrap_err().to_string().contains("found cliques"));
 }
 
 fn centred(machine: &dyn Boltzmann, cases: &Tensor) -> Gradient {

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use rbm_core::model::{Boltzmann, Coupling, Machine};
+use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
 use rbm_core::units::States;
 use rbm_core::{Layer, Rng, Units, ops};
 
@@ -219,6 +219,74 @@ fn sweeps_leave_the_distribution_as_it_is() {
             }
         }
     }
+}
+
+/// A table for each pair of the first and the second unit of three layers with a unit of the last.
+fn cliques(layers: &[Box<dyn Layer>], seed: u64) -> Coupling {
+    let units: Vec<Units> = layers.iter().map(|layer| layer.units()).collect();
+    let states = |units: &Units| match units {
+        Units::Potts { states, .. } => *states,
+        _ => 2,
+    };
+    let wide = |units: &Units| if let Units::Potts { states, .. } = units { *states } else { 1 };
+    let first = |units: &Units, unit: usize| (unit * wide(units)) as u32;
+    let pairs = [[0, 0], [1, 0], [1, 1]];
+    let sites: Vec<_> = units
+        .iter()
+        .enumerate()
+        .map(|(axis, units)| {
+            let of = |pair: &[usize; 2]| first(units, pair.get(axis).copied().unwrap_or(0));
+            (axis, units, pairs.iter().map(of).collect())
+        })
+        .collect();
+    let mut shape = vec![pairs.len()];
+    shape.extend(units.iter().map(states));
+    let tables = Var::from_tensor(&normal(&shape, seed)).unwrap();
+    Coupling::Cliques(Cliques::new(&sites, tables).unwrap())
+}
+
+/// Cliques of three units, of every kind that may be in one; with couplings of pairs beside them, and with a layer that is summed out.
+#[test]
+fn sweeps_of_cliques_leave_the_distribution_as_it_is() {
+    let kinds = ["bernoulli:2", "spin:2", "potts(3):2"];
+    for a in kinds {
+        for b in kinds {
+            for c in ["bernoulli:1", "spin:1", "potts(2):1"] {
+                let alone = Counted::new(&[a, b, c], |layers| vec![cliques(layers, 50)]);
+                let drift = alone.swept();
+                assert!(drift < SIGNIFICANT, "{a}, {b}, {c}: {drift}");
+            }
+            let beside = Counted::new(&[a, b, "spin:1", "bernoulli:1"], |layers| {
+                let mut all = vec![cliques(&layers[..3], 51), dense([0, 1], layers, 52)];
+                all.extend([dense([0, 3], layers, 53), dense([2, 3], layers, 54)]);
+                all.extend(lateral(0, layers, 55));
+                all
+            });
+            assert_eq!(beside.machine.layers_of_rest(), 3);
+            let drift = beside.swept();
+            assert!(drift < SIGNIFICANT, "{a}, {b} and others: {drift}");
+        }
+    }
+}
+
+/// All units of a clique must have different colours. Drawn at once from what the others were, they come to another distribution.
+#[test]
+fn a_wrong_colouring_of_cliques_is_found() {
+    for kinds in [["spin:2", "spin:2", "spin:1"], ["bernoulli:2", "potts(3):2", "spin:1"]] {
+        let counted = Counted::new(&kinds, |layers| vec![cliques(layers, 56)]);
+        let ((rest, last), mut rng) = (counted.sample(), Rng::new(57));
+        let machine = &counted.machine;
+        let deaf = machine.inputs_within(&rest).unwrap().unwrap();
+        let deaf = machine.rest().sample(&deaf, &mut rng).unwrap();
+        let drift = counted.drift(&deaf, &last);
+        assert!(drift > SIGNIFICANT, "{kinds:?}: {drift}");
+        assert!(counted.swept() < SIGNIFICANT, "{kinds:?}");
+    }
+    let units = Units::Spin { size: 2 };
+    let tables = Var::from_tensor(&normal(&[1, 2, 2], 58)).unwrap();
+    let sites = [(0, &units, vec![0]), (0, &units, vec![1])];
+    let error = Cliques::new(&sites, tables).unwrap_err().to_string();
+    assert!(error.contains("different layers") && error.contains("layer 0 twice"), "{error}");
 }
 
 /// Units that are coupled and of one colour, drawn at once from what they were, come to another distribution: χ² says so, and not

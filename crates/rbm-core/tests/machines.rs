@@ -140,6 +140,28 @@ fn colours_do_not_change_the_machine() {
     close(log_partition(&few).unwrap(), log_partition(&dense).unwrap(), 1e-10);
 }
 
+/// A chain takes the same random numbers however many run beside it, whatever couples its units: value i of a draw is that of (seed, draw, i).
+#[test]
+fn the_company_of_a_chain_does_not_change_it() {
+    let table: Vec<f64> = numbers(15, 12, 1.0);
+    let cliques =
+        Machine::of_cliques(&[2, 3, 2], &[(&[0, 1, 2], &table)], DType::F64, &CPU).unwrap();
+    for machine in [ten("bernoulli"), with_hidden(), ising(3, 0.4), ising(4, 0.4), cliques] {
+        let run = |chains: usize| {
+            let mut rng = Rng::new(11);
+            let zeros = Tensor::zeros((chains, machine.rest().units().width()), DType::F64, &CPU);
+            let start = machine.rest().sample(&zeros.unwrap(), &mut rng).unwrap();
+            let mut chains = Gibbs::default().init(&machine, start, &mut rng).unwrap();
+            Gibbs::default().advance(&machine, &mut chains, 9, &mut rng).unwrap();
+            let all = machine.configuration(&chains.visible, &chains.hidden).unwrap();
+            all.to_vec2::<f64>().unwrap()
+        };
+        let few = run(5);
+        assert_eq!(few[..], run(70)[..5], "{machine:?}");
+        assert!(few.iter().any(|row| row != &few[0]), "all chains are alike");
+    }
+}
+
 /// Marginals of 20,000 chains after `sweeps` sweeps from all zeros or all down, beside the exact ones.
 fn means(machine: &Machine, start: f64, sweeps: usize) -> Vec<f64> {
     let mut rng = Rng::new(3);

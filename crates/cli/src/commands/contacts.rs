@@ -348,11 +348,11 @@ fn panels(top: &[Contact], known: Option<&[[usize; 2]]>, precision: Option<&[f64
     let mut series = Vec::new();
     if let Some(known) = known {
         let below = known.iter().map(|[i, j]| dot([*j, *i])).collect();
-        series.push(Series::new("known", Mark::Dots, below));
-        series.push(Series::new("found and known", Mark::Dots, dots(&hits)));
-        series.push(Series::new("found alone", Mark::Dots, dots(&others)));
+        series.push(Series::new("known", Mark::Pairs, below));
+        series.push(Series::new("found and known", Mark::Pairs, dots(&hits)));
+        series.push(Series::new("found alone", Mark::Pairs, dots(&others)));
     } else {
-        series.push(Series::new("", Mark::Dots, dots(&others)));
+        series.push(Series::new("", Mark::Pairs, dots(&others)));
     }
     series.retain(|series| !series.points.is_empty());
     let mut panels = vec![Plot {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::machine::{MachineData, settings_of, table_of};
 use super::text::{parsed, read, written};
 
+/// The text of this file, for the page of keys.
+pub(super) const SOURCE: &str = include_str!("belief.rs");
+
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum BeliefKind {
@@ -30,11 +33,17 @@ pub enum BeliefKind {
 #[serde(deny_unknown_fields)]
 pub struct BeliefRecipe {
     /// What it is a recipe of.
+    ///
+    /// Range: "belief". Used by: the program, which tells it from other recipes by this key.
     pub model: BeliefKind,
     /// Where everything random comes from.
+    ///
+    /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
     #[serde(default)]
     pub seed: u64,
     /// Units of each hidden layer from below up.
+    ///
+    /// Range: a list of numbers of units. Used by: the net and its recognition.
     #[serde(default = "hidden")]
     pub hidden: Vec<usize>,
     /// The data.

@@ -8,7 +8,9 @@ use rbm_core::{Error, Result};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::belief::{self, BeliefRecipe};
 use super::data::{self, DataRecipe};
+use super::machine::{self, MachineData, MachineRecipe};
 use super::{
     BUILT_IN, Backpropagation, Cd, ClassifierRecipe, Damping, FastWeights, HybridParts,
     LayerRecipe, MACHINES, PersistentChains, Recipe, Searches, SparsityTarget, TemperedChains,
@@ -316,18 +318,78 @@ pub fn reference() -> Result<String> {
             "" => "Above all tables".into(),
             _ => format!("`{}`", keys.header()),
         };
+        keys.describe(&mut out, &format!("## {header}"));
+    }
+    Ok(out)
+}
+
+/// The settings of a machine's table `[learning]`: the struct whose comments say what they are, and what they are where they are left out.
+#[derive(Debug, Clone)]
+pub struct LearningKeys<'a> {
+    /// The struct.
+    pub name: &'a str,
+    /// The text of its file.
+    pub source: &'a str,
+    /// Its defaults, by the keys of a recipe.
+    pub defaults: Table,
+}
+
+/// The same of the recipes of Boltzmann machines and of belief nets, whose settings the caller knows, as more chapters of the page.
+///
+/// # Errors
+///
+/// As [`keys`].
+pub fn reference_of_machines(bm: &LearningKeys, belief: &LearningKeys) -> Result<String> {
+    let mut out = String::new();
+    let machine =
+        Keys::of("", "MachineRecipe", machine::SOURCE, &table_of(&MachineRecipe::default())?)?;
+    let net = Keys::of("", "BeliefRecipe", belief::SOURCE, &table_of(&BeliefRecipe::default())?)?;
+    for (name, model, whole, learning) in
+        [("a Boltzmann machine", "bm", machine, bm), ("a belief net", "belief", net, belief)]
+    {
+        whole.describe(&mut out, &format!("## The recipe of {name}"));
+        _ = writeln!(out, "\n{}", of_data()?);
+        let mut keys = Keys::of("learning", learning.name, learning.source, &learning.defaults)?;
+        for key in &mut keys.keys {
+            // The recipe calls it as the literature does.
+            if key.name == "negative" {
+                key.name = "method".into();
+            }
+            if key.range.contains("Default: ") {
+                key.default = None;
+            }
+        }
+        keys.describe(&mut out, &format!("### `[learning]` of `model = \"{model}\"`"));
+    }
+    out += "\n## A Hopfield network\n\nIt has no recipe: `dbn train PATTERNS --model hopfield --rule RULE` stores its patterns at once, without learning.\n";
+    Ok(out)
+}
+
+/// What `[data]` of a machine has of the keys above.
+fn of_data() -> Result<String> {
+    let table = table_of(&MachineData::default())?;
+    let names: Vec<_> = table.keys().map(|key| format!("`{key}`")).collect();
+    let held_out = table.get("hold_out_one_in").map_or("none".into(), ToString::to_string);
+    Ok(format!(
+        "Its table `[data]` has these of the keys of `[data]` above: {}. `hold_out_one_in` is {held_out} there.",
+        names.join(", ")
+    ))
+}
+
+impl Keys {
+    /// Writes a table in Markdown under `heading`.
+    fn describe(&self, out: &mut String, heading: &str) {
         _ = write!(
             out,
-            "\n## {header}\n\n{}\n\n| key | what it is | default |\n| --- | --- | --- |\n",
-            keys.about
+            "\n{heading}\n\n{}\n\n| key | what it is | default |\n| --- | --- | --- |\n",
+            self.about
         );
-        for key in keys.keys {
-            let default = key.default.map_or(String::new(), |it| format!("`{it}`"));
+        for key in &self.keys {
+            let default = key.default.as_ref().map_or(String::new(), |it| format!("`{it}`"));
             let text = format!("{} {}", key.about, key.range).replace('|', "\\|");
             _ = writeln!(out, "| `{}` | {text} | {default} |", key.name);
         }
     }
-    Ok(out)
 }
 
 /// A built-in recipe in a few words.

@@ -16,6 +16,9 @@ use super::values::units;
 
 /// The usual number of iterations of mean field, which a recipe does not name.
 const MEAN_FIELD_STEPS: i64 = 50;
+/// The text of this file, for the page of keys.
+pub(super) const SOURCE: &str = include_str!("machine.rs");
+
 /// All cases at each update, as `batch_size`.
 pub const ALL: &str = "all";
 
@@ -42,20 +45,33 @@ pub enum MachineKind {
 #[serde(deny_unknown_fields)]
 pub struct MachineRecipe {
     /// What it is a recipe of.
+    ///
+    /// Range: "bm". Used by: the program, which tells it from the recipe of a network by this key.
     pub model: MachineKind,
     /// Where everything random comes from.
+    ///
+    /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
     #[serde(default)]
     pub seed: u64,
     /// The kind of the visible units, or `auto`, which finds it out.
+    ///
+    /// Range: "auto", "bernoulli", "spin" or "potts(STATES)". Used by: the visible layer.
     #[serde(default = "auto")]
     pub visible: String,
     /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.
+    ///
+    /// Range: units, KIND:SIZE, a list of these, or "none". Used by: machines with hidden units.
     #[serde(default, with = "or_none")]
     pub hidden: Option<HiddenLayers>,
     /// Whether the top hidden layer of a machine is coupled with a unit that has a state for each class.
+    ///
+    /// Range: true or false. Used by: deep machines of data with labels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub labels: bool,
     /// Which layers are coupled within themselves: `visible`, `hidden`, `lateral` for both, `none`, or `edges:GRAPH`.
+    ///
+    /// Range: "visible", "hidden", "lateral", "none" or "edges:GRAPH", a graph by name or in a file. Used by: machines that are not deep: for these
+    /// it is "none".
     #[serde(default = "visible")]
     pub couplings: String,
     /// The data.

@@ -24,7 +24,9 @@ pub use self::data::{AUTO, DataRecipe};
 pub use self::finetuning::{
     Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,
 };
-pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
+pub use self::keys::{
+    Key, Keys, LearningKeys, Summary, keys, reference, reference_of_machines, summaries,
+};
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
 pub use self::machine::{

@@ -30,6 +30,9 @@ const COLOURS: [RGBColor; 10] = [
 ];
 /// How much wider an area of dots is than these, for the legend.
 const LEGEND: f64 = 0.2;
+/// What margins, labels and the title take of a chart's width and height, in pixels.
+const ACROSS: u32 = 126;
+const ALONG: u32 = 130;
 /// What the legend takes of a chart's height: its frame, and each name.
 const LEGEND_FRAME: f64 = 0.04;
 const LEGEND_LINE: f64 = 0.053;
@@ -47,6 +50,8 @@ pub enum Mark {
     Points,
     /// A dot at each point.
     Dots,
+    /// A dot at each pair of what both axes count: their scales are the same.
+    Pairs,
     /// A filled area from zero, a step as wide as the distance of the points.
     Steps,
 }
@@ -143,6 +148,15 @@ impl Plot {
         have_font();
         area.fill(&WHITE)?;
         let (x, y) = self.ranges(f64::from(area.dim_in_pixel().1))?;
+        // Where scales are the same, what the area is too wide stays free.
+        let size = area.dim_in_pixel();
+        let [width, height] = [(size.0, ACROSS), (size.1, ALONG)]
+            .map(|(pixels, taken)| f64::from(pixels.saturating_sub(taken)));
+        let spare = match self.has(Mark::Pairs) {
+            true => (width - height * (x.end - x.start) / (y.end - y.start)).max(0.0) as i32,
+            false => 0,
+        };
+        let area = &area.margin(0, 0, 0, spare);
         let x_decimals = if self.is_log_x { 0 } else { decimals(&x) };
         match self.is_log_x {
             true => self.draw_over(area, (x.start..x.end).log_scale(), y, x_decimals, names),
@@ -219,7 +233,7 @@ impl Plot {
                 chart.draw_series(errors)?;
                 chart.draw_series(points.iter().map(|at| Circle::new(*at, 4, colour.filled())))?
             }
-            Mark::Dots => {
+            Mark::Dots | Mark::Pairs => {
                 chart.draw_series(points.iter().map(|at| Circle::new(*at, 2, colour.filled())))?
             }
             Mark::Steps => {
@@ -234,13 +248,18 @@ impl Plot {
             }
         };
         if !series.name.is_empty() {
-            let is_dots = series.mark == Mark::Dots;
+            let is_dots = matches!(series.mark, Mark::Dots | Mark::Pairs);
             let (width, from) = if is_dots { (9, 13) } else { (3, 0) };
             drawn.label(&series.name).legend(move |(x, y)| {
                 PathElement::new(vec![(x + from, y), (x + 22, y)], colour.stroke_width(width))
             });
         }
         Ok(())
+    }
+
+    /// Whether a series is drawn so.
+    fn has(&self, mark: Mark) -> bool {
+        self.series.iter().any(|series| series.mark == mark)
     }
 
     /// The points that can be drawn.
@@ -260,6 +279,9 @@ impl Plot {
             if series.mark == Mark::Steps {
                 points.extend(places.iter().map(|(x, _)| (*x, 0.0)));
             }
+            if series.mark == Mark::Pairs {
+                points.extend(places.iter().map(|(x, y)| (*y, *x)));
+            }
             points.extend(places);
         }
         let range = |values: &mut dyn Iterator<Item = f64>, margin: f64| {
@@ -271,18 +293,19 @@ impl Plot {
             (low <= high).then_some((low, high, room))
         };
         let x = range(&mut points.iter().map(|(x, _)| *x), 0.02);
-        let y = range(&mut points.iter().map(|(_, y)| *y), 0.05);
+        let y_margin = if self.has(Mark::Pairs) { 0.02 } else { 0.05 };
+        let y = range(&mut points.iter().map(|(_, y)| *y), y_margin);
         let (Some((x0, x1, x_room)), Some((y0, y1, y_room))) = (x, y) else {
             return Err("no point");
         };
-        let has_floor = self.series.iter().any(|series| series.mark == Mark::Steps);
+        let has_floor = self.has(Mark::Steps);
         let low = if has_floor { y0 } else { y0 - y_room };
         let (low, high) = match self.y_range {
             Some((least, most)) => (low.min(least), (y1 + y_room).max(most)),
             None => (low, y1 + y_room),
         };
         // Dots may be anywhere, so the legend has a place of its own beside them; of other marks it is above.
-        let is_dots = self.series.iter().any(|series| series.mark == Mark::Dots);
+        let is_dots = self.has(Mark::Dots) || self.has(Mark::Pairs);
         let names = self.series.iter().filter(|series| !series.name.is_empty()).count();
         let high = if is_dots || names == 0 || self.y_range.is_some() {
             high

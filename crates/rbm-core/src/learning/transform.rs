@@ -299,7 +299,7 @@ fn centre_restricted(
 }
 
 /// The same of couplings of every kind. With Q(x) what a coupling says of one configuration, the ascent loses what is bilinear in
-/// (μ, λ) and (b, c), which is ½·Q(x + y) − ½·Q(x − y).
+/// (μ, λ) and (b, c), which is ½·Q(x + y) − ½·Q(x − y). Tables of cliques stay as they are: they have the means of their units in them.
 fn centre_any(
     gradient: &mut Gradient,
     machine: &dyn Boltzmann,
@@ -310,13 +310,19 @@ fn centre_any(
         let moved =
             |x: &Tensor, y: &Tensor| -> Result<Tensor> { Ok((x + (y * sign)?)?.unsqueeze(0)?) };
         let both = machine.coupling_averages(&moved(mu, b)?, &moved(lambda, c)?, None)?;
-        let both = both.into_iter().map(|ascent| ascent.times(weight));
+        let of_pairs =
+            machine.couples_pairs().into_iter().map(|is_pairs| f64::from(u8::from(is_pairs)));
+        let both = both.into_iter().zip(of_pairs).map(|(ascent, of)| ascent.times(weight * of));
         gradient.add(both.collect::<Result<_>>()?)?;
     }
     // A machine whose couplings are the ascent says what the biases lose.
     let along = machine.duplicate()?;
-    for (weights, ascent) in along.coupling_weights().into_iter().zip(&gradient.couplings) {
-        weights.set(&ascent.tensor(weights)?)?;
+    let weights = along.coupling_weights().into_iter().zip(&gradient.couplings);
+    for ((weights, ascent), is_pairs) in weights.zip(machine.couples_pairs()) {
+        match is_pairs {
+            true => weights.set(&ascent.tensor(weights)?)?,
+            false => weights.set(&weights.as_detached_tensor().zeros_like()?)?,
+        }
     }
     let (mu, lambda) = (mu.unsqueeze(0)?, lambda.unsqueeze(0)?);
     let mut visible = along.rest_inputs(&lambda)?;

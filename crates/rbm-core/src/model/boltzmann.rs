@@ -46,6 +46,11 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     /// The first of [`Boltzmann::parameters`], those of the couplings.
     fn coupling_weights(&self) -> Vec<&Var>;
 
+    /// Whether each of [`Boltzmann::coupling_weights`] couples units in pairs: what it says of a configuration is a quadratic form then.
+    fn couples_pairs(&self) -> Vec<bool> {
+        vec![true; self.coupling_weights().len()]
+    }
+
     /// The machine itself, for what only one type of machine can do.
     fn as_any(&self) -> &dyn Any;
 

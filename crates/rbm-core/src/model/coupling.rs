@@ -2,12 +2,13 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::Cliques;
 use crate::ops::device::to_host;
 use crate::ops::{Ascent, LateralUnit, Outer, outer_sum};
 use crate::units::{States, Support};
 use crate::{Error, Layer, Result, ops};
 
-/// What couples units of one layer or of two. Layers are numbered in the order of the machine.
+/// What couples units of one layer or of several. Layers are numbered in the order of the machine.
 #[derive(Debug)]
 pub enum Coupling {
     /// Every unit of one layer with every unit of another: x_aᵀ W x_b.
@@ -33,6 +34,8 @@ pub enum Coupling {
         /// w, `(pairs,)`.
         weights: Var,
     },
+    /// Units of two or more layers by a table over their states. Their layers are never summed out.
+    Cliques(Cliques),
 }
 
 impl Coupling {
@@ -47,10 +50,19 @@ impl Coupling {
     }
 
     /// The layers that it couples; twice the same for lateral ones.
-    pub fn layers(&self) -> [usize; 2] {
+    pub fn layers(&self) -> Vec<usize> {
         match self {
-            Self::Dense { layers, .. } | Self::Edges { layers, .. } => *layers,
-            Self::Lateral { layer, .. } => [*layer; 2],
+            Self::Cliques(cliques) => cliques.layers(),
+            _ => self.ends().map(Vec::from).unwrap_or_default(),
+        }
+    }
+
+    /// Both ends of what couples pairs of units.
+    pub(super) fn ends(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::Dense { layers, .. } | Self::Edges { layers, .. } => Some(*layers),
+            Self::Lateral { layer, .. } => Some([*layer; 2]),
+            Self::Cliques(_) => None,
         }
     }
 
@@ -60,6 +72,15 @@ impl Coupling {
             Self::Dense { weights, .. }
             | Self::Lateral { weights, .. }
             | Self::Edges { weights, .. } => weights,
+            Self::Cliques(cliques) => cliques.log_potential(),
+        }
+    }
+
+    /// What its parameters are called.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Cliques(_) => "log_potential",
+            _ => "weight",
         }
     }
 
@@ -69,23 +90,80 @@ impl Coupling {
     ///
     /// When the device refuses.
     pub fn try_clone(&self) -> Result<Self> {
-        let weights = Var::from_tensor(&self.weights().as_detached_tensor().copy()?)?;
+        let copy = || -> Result<Var> {
+            Ok(Var::from_tensor(&self.weights().as_detached_tensor().copy()?)?)
+        };
         Ok(match self {
-            Self::Dense { layers, .. } => Self::Dense { layers: *layers, weights },
-            Self::Lateral { layer, .. } => Self::Lateral { layer: *layer, weights },
+            Self::Dense { layers, .. } => Self::Dense { layers: *layers, weights: copy()? },
+            Self::Lateral { layer, .. } => Self::Lateral { layer: *layer, weights: copy()? },
             Self::Edges { layers, columns, .. } => {
-                Self::Edges { layers: *layers, columns: columns.clone(), weights }
+                Self::Edges { layers: *layers, columns: columns.clone(), weights: copy()? }
             }
+            Self::Cliques(cliques) => Self::Cliques(cliques.try_clone()?),
         })
     }
 
-    /// What `x` `(rows, width)` of the layer `from` says to each unit of the layer on the other side, `width` wide. Differentiable.
+    /// What the other layers say to each unit of the layer `to`, `(rows, width)`; `x` is each of them, `(rows, its width)`. `None` where it
+    /// does not couple that layer with others, and where one of the others is not among `x`. Differentiable.
     ///
     /// # Errors
     ///
     /// When shapes or types do not fit.
-    pub fn inputs(&self, from: usize, x: &Tensor, width: usize) -> Result<Tensor> {
-        let is_forward = self.layers()[0] == from;
+    pub(super) fn inputs(
+        &self,
+        x: impl Fn(usize) -> Option<Tensor>,
+        to: usize,
+        width: usize,
+    ) -> Result<Option<Tensor>> {
+        let from = match (self, self.ends()) {
+            (Self::Cliques(cliques), _) => return cliques.inputs(x, to, width),
+            (_, Some([a, b])) if a == to && b != to => b,
+            (_, Some([a, b])) if b == to && a != to => a,
+            _ => return Ok(None),
+        };
+        x(from).map(|x| self.across(from, &x, width)).transpose()
+    }
+
+    /// [`Coupling::inputs`] as a leaf.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub(super) fn inputs_of_states(
+        &self,
+        x: impl Fn(usize) -> Option<Tensor>,
+        to: usize,
+        width: usize,
+    ) -> Result<Option<Tensor>> {
+        match self {
+            Self::Cliques(cliques) => cliques.inputs_of_states(x, to, width),
+            _ => Ok(self.inputs(x, to, width)?.map(|inputs| inputs.detach())),
+        }
+    }
+
+    /// What it takes from the energy, `(rows,)`; `x` is each layer, `(rows, its width)`. `None` where one that it couples is not among `x`.
+    /// Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub(super) fn interaction(
+        &self,
+        x: impl Fn(usize) -> Option<Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let [a, b] = match (self, self.ends()) {
+            (Self::Cliques(cliques), _) => return cliques.interaction(x),
+            (_, Some(ends)) => ends,
+            _ => return Ok(None),
+        };
+        let (Some(from), Some(to)) = (x(a), x(b)) else { return Ok(None) };
+        let term = (self.across(a, &from, to.dim(1)?)? * to)?.sum(1)?;
+        Ok(Some(if a == b { (term / 2.0)? } else { term }))
+    }
+
+    /// What `x` `(rows, width)` of the layer `from` says to each unit of the layer at the other end of pairs, `width` wide.
+    fn across(&self, from: usize, x: &Tensor, width: usize) -> Result<Tensor> {
+        let is_forward = self.ends().is_none_or(|ends| ends[0] == from);
         match self {
             Self::Dense { weights, .. } if is_forward => ops::product(x, weights),
             Self::Dense { weights, .. } => ops::product_transposed(x, weights),
@@ -96,19 +174,33 @@ impl Coupling {
                 let none = Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device())?;
                 Ok(none.index_add(other, &said, 1)?)
             }
+            Self::Cliques(_) => Err(no_pairs("pairs of units")),
         }
     }
 
-    /// ⟨∂(−E)/∂w⟩, `scale` times the sum over the rows of both layers `(rows, width)`. What is lateral is symmetric, and 0 where `between`
-    /// `(width, width)` is: W_ij and W_ji are one parameter.
+    /// ⟨∂(−E)/∂w⟩ over the rows of all layers `x`, each `(rows, its width)`; the rows count by `weights` `(rows, 1)`, which sum to one, or all
+    /// alike. What is lateral is symmetric, and 0 where `between` `(width, width)` is: W_ij and W_ji are one parameter.
     pub(super) fn average(
         &self,
-        [from, to]: [&Tensor; 2],
-        scale: f64,
-        between: Option<&Tensor>,
+        x: &[Tensor],
+        weights: Option<&Tensor>,
+        between: &[Option<Tensor>],
     ) -> Result<Ascent> {
+        let scale = match (weights, x.first()) {
+            (None, Some(x)) => 1.0 / x.dim(0)? as f64,
+            _ => 1.0,
+        };
+        let [from, to] = match (self, self.ends()) {
+            (Self::Cliques(cliques), _) => return Ok((cliques.counts(x, weights)? * scale)?.into()),
+            (_, Some(ends)) => ends,
+            _ => return Err(no_pairs("pairs of units")),
+        };
+        let (between, from) = (between[from].as_ref(), &x[from]);
+        let to = match weights {
+            Some(weights) => &x[to].broadcast_mul(weights)?,
+            None => &x[to],
+        };
         match self {
-            Self::Dense { .. } => Ok(vec![Outer::new(from, to, scale)?].into()),
             Self::Lateral { .. } => {
                 let sum = outer_sum(&[Outer::new(from, to, 0.5 * scale)?])?;
                 let both = (&sum + sum.t()?)?;
@@ -121,6 +213,7 @@ impl Coupling {
                 let both = (from.index_select(a, 1)? * to.index_select(b, 1)?)?;
                 Ok((ops::sum_rows(&both.detach())? * scale)?.into())
             }
+            _ => Ok(vec![Outer::new(from, to, scale)?].into()),
         }
     }
 
@@ -128,8 +221,11 @@ impl Coupling {
     ///
     /// # Errors
     ///
-    /// When the parameters cannot be read.
+    /// When the parameters cannot be read, and for cliques, which are no pairs.
     pub fn pairs(&self) -> Result<Vec<([u32; 2], f64)>> {
+        if let Self::Cliques(_) = self {
+            return Err(no_pairs("couplings of pairs of units"));
+        }
         let weights: Vec<f64> =
             to_host(&self.weights().as_detached_tensor())?.flatten_all()?.to_vec1()?;
         if let Self::Edges { columns: [a, b], .. } = self {
@@ -145,7 +241,11 @@ impl Coupling {
 
     /// Errors unless it fits `layers`.
     fn check(&self, layers: &[Box<dyn Layer>]) -> Result<()> {
-        let [a, b] = self.layers();
+        let [a, b] = match (self, self.ends()) {
+            (Self::Cliques(cliques), _) => return cliques.check(layers),
+            (_, Some(ends)) => ends,
+            _ => return Ok(()),
+        };
         if a.max(b) >= layers.len() {
             let expected = format!("layers 0 to {}", layers.len().saturating_sub(1));
             return Err(Error::invalid("a coupling", expected, format!("{a} and {b}")));
@@ -185,8 +285,10 @@ pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>])
         coupling.check(layers)?;
     }
     let mut lateral = vec![0; layers.len()];
-    for [a, b] in couplings.iter().map(Coupling::layers).filter(|[a, b]| a == b) {
-        lateral[a.max(b)] += 1;
+    for coupling in couplings {
+        if let Coupling::Lateral { layer, .. } = coupling {
+            lateral[*layer] += 1;
+        }
     }
     if let Some((layer, count)) = lateral.into_iter().enumerate().find(|(_, count)| *count > 1) {
         let expected = format!("one lateral coupling of layer {layer}");
@@ -231,6 +333,10 @@ pub(super) fn first_columns(width: usize, support: &[Support]) -> Vec<usize> {
     units
 }
 
+fn no_pairs(expected: &str) -> Error {
+    Error::invalid("a coupling", expected, "cliques")
+}
+
 fn no_lateral(layer: &dyn Layer) -> Error {
     let expected = "discrete units that are drawn one by one";
     Error::invalid("a lateral coupling", expected, layer.units().to_string())
@@ -268,8 +374,11 @@ pub(super) fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) ->
     Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }
 
-/// The first of the last layers that are not coupled with each other; at least one layer is left before it.
+/// The first of the last layers that are not coupled with each other, and have no cliques; at least one layer is left before it.
 pub(super) fn first_summed_out(layers: usize, couplings: &[Coupling]) -> usize {
-    let earlier = couplings.iter().filter_map(|coupling| coupling.layers().into_iter().min());
+    let earlier = couplings.iter().filter_map(|coupling| match coupling {
+        Coupling::Cliques(cliques) => cliques.layers().into_iter().max(),
+        pairs => pairs.layers().into_iter().min(),
+    });
     earlier.max().map_or(1, |last| last + 1).min(layers)
 }

@@ -4,14 +4,14 @@
 //! coupling joins them: then they are drawn one after the other.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::boltzmann::keep_held;
+use super::cliques::part_of;
 use super::coupling::{between_units, check_couplings, first_summed_out, one_by_one};
-use super::{BinaryGraph, Boltzmann, Colouring, Coupling, Tempered};
+use super::{BinaryGraph, Boltzmann, Coupling, Tempered};
 use crate::ops::Ascent;
 use crate::ops::device::to_host;
 use crate::units::{Concat, NoUnits};
@@ -164,80 +164,9 @@ impl Machine {
         Ok(self)
     }
 
-    /// Units on a graph, E(x) = −Σ w_k·x_i·x_j − Σ b_i·x_i over the `pairs` (i, j): a layer for each colour of
-    /// [`Colouring::greedy`]. `units` says of what kind they are, a column each.
-    ///
-    /// # Errors
-    ///
-    /// For pairs that are no graph of these units, and when there is not a weight for each pair and a bias for each unit.
-    pub fn on_graph(
-        units: &Units,
-        pairs: &[[u32; 2]],
-        weights: &[f64],
-        biases: &[f64],
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
-        let colouring = Colouring::of_units(units, pairs)?;
-        Self::coloured(units, pairs, weights, biases, &colouring, (dtype, device))
-    }
-
-    /// [`Machine::on_graph`] with colours of one's own. Pairs within a colour are refused.
-    ///
-    /// # Errors
-    ///
-    /// As [`Machine::on_graph`], and for colours that are not proper.
-    pub fn coloured(
-        units: &Units,
-        pairs: &[[u32; 2]],
-        weights: &[f64],
-        biases: &[f64],
-        colouring: &Colouring,
-        (dtype, device): (DType, &Device),
-    ) -> Result<Self> {
-        let count = units.width();
-        let found = [weights.len(), biases.len(), colouring.colours.len()];
-        if found != [pairs.len(), count, count] {
-            let expected = format!("{} weights, {count} biases and {count} colours", pairs.len());
-            return Err(Error::invalid("a machine on a graph", expected, format!("{found:?}")));
-        }
-        colouring.check(pairs)?;
-        let mut order = Vec::with_capacity(count);
-        let mut places = vec![0u32; count];
-        let mut layers = Vec::new();
-        for colour in 0..colouring.count {
-            let of_colour: Vec<u32> = (0..count)
-                .filter(|&unit| colouring.colours[unit] == colour)
-                .map(|unit| unit as u32)
-                .collect();
-            let layer = units.with_width(of_colour.len())?.build(dtype, device)?;
-            let bias: Vec<f64> = of_colour.iter().map(|&unit| biases[unit as usize]).collect();
-            if let Some((_, var)) = layer.vars().first() {
-                var.set(&Tensor::new(bias, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)?;
-            }
-            for (place, &unit) in of_colour.iter().enumerate() {
-                places[unit as usize] = place as u32;
-            }
-            order.extend(of_colour);
-            layers.push(layer);
-        }
-        // By the later colour, then by the earlier one.
-        let mut joined: BTreeMap<[usize; 2], Vec<([u32; 2], f64)>> = BTreeMap::new();
-        for (&pair, &weight) in pairs.iter().zip(weights) {
-            let mut ends =
-                pair.map(|unit| (colouring.colours[unit as usize], places[unit as usize]));
-            ends.sort_unstable_by_key(|(colour, _)| *colour);
-            let [(a, i), (b, j)] = ends;
-            joined.entry([b, a]).or_default().push(([i, j], weight));
-        }
-        let mut couplings = Vec::new();
-        for ([b, a], edges) in joined {
-            let (pairs, strengths): (Vec<_>, Vec<f64>) = edges.into_iter().unzip();
-            let strengths = Tensor::new(strengths, &Device::Cpu)?.to_dtype(dtype)?;
-            let weights = Var::from_tensor(&strengths.to_device(device)?)?;
-            couplings.push(Coupling::edges([a, b], &pairs, weights)?);
-        }
-        Ok(Self { order: Some(order), ..Self::new(layers, couplings)? })
+    /// The same, with the unit that each column is of a graph: those of the rest first.
+    pub(super) fn ordered(self, order: Vec<u32>) -> Self {
+        Self { order: Some(order), ..self }
     }
 
     /// The layers in their order, and the columns that each has among those of the rest or of the last colour.
@@ -282,22 +211,9 @@ impl Machine {
     /// What the layers from `first` on, as they are in `parts`, say to layer `to`; `None` where none of them is coupled with it.
     fn said(&self, first: usize, parts: &[Tensor], to: usize) -> Result<Option<Tensor>> {
         let width = self.columns[to].len();
-        let mut sum: Option<Tensor> = None;
-        for coupling in &self.couplings {
-            let other = match coupling.layers() {
-                [a, b] if a == to && b != to => b,
-                [a, b] if b == to && a != to => a,
-                _ => continue,
-            };
-            if let Some(part) = other.checked_sub(first).and_then(|at| parts.get(at)) {
-                let said = coupling.inputs(other, part, width)?;
-                sum = Some(match sum {
-                    Some(sum) => (sum + said)?,
-                    None => said,
-                });
-            }
-        }
-        Ok(sum)
+        let of = part_of(first, parts);
+        let said = self.couplings.iter().map(|coupling| coupling.inputs(&of, to, width));
+        sum_of(said)
     }
 
     /// What the layers in `from` say to those in `to`, side by side.
@@ -344,8 +260,12 @@ impl Machine {
         };
         for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
             let mut inputs = from_last[layer].clone();
-            if let Some(said) = self.said(0, &now, layer)? {
-                inputs = (inputs + said.detach())?;
+            let heard = {
+                let (of, width) = (part_of(0, &now), columns.len());
+                sum_of(self.couplings.iter().map(|c| c.inputs_of_states(&of, layer, width)))?
+            };
+            if let Some(heard) = heard {
+                inputs = (inputs + heard)?;
             }
             if let Some(Tempered { field, betas }) = tempered {
                 let field = field.narrow(0, columns.start, columns.len())?;
@@ -386,6 +306,20 @@ fn inverse(order: &[u32]) -> Vec<u32> {
     places
 }
 
+/// The sum of what there is.
+fn sum_of(terms: impl Iterator<Item = Result<Option<Tensor>>>) -> Result<Option<Tensor>> {
+    let mut sum: Option<Tensor> = None;
+    for term in terms {
+        if let Some(term) = term? {
+            sum = Some(match sum {
+                Some(sum) => (sum + term)?,
+                None => term,
+            });
+        }
+    }
+    Ok(sum)
+}
+
 /// Tensors `(rows, …)` side by side, at least one.
 fn side_by_side(parts: Vec<Tensor>) -> Result<Tensor> {
     match &parts[..] {
@@ -412,12 +346,16 @@ impl Boltzmann for Machine {
             layer.vars().into_iter().map(move |(name, var)| (format!("layers.{i}.{name}"), var))
         });
         let weights = self.couplings.iter().enumerate();
-        let weights = weights.map(|(i, c)| (format!("couplings.{i}.weight"), c.weights()));
+        let weights = weights.map(|(i, c)| (format!("couplings.{i}.{}", c.name()), c.weights()));
         weights.chain(layers).collect()
     }
 
     fn coupling_weights(&self) -> Vec<&Var> {
         self.couplings.iter().map(Coupling::weights).collect()
+    }
+
+    fn couples_pairs(&self) -> Vec<bool> {
+        self.couplings.iter().map(|coupling| coupling.ends().is_some()).collect()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -461,18 +399,8 @@ impl Boltzmann for Machine {
             return Ok(None);
         }
         let parts = self.parts(0..self.first_of_last, rest)?;
-        let mut sum: Option<Tensor> = None;
-        for coupling in &self.couplings {
-            let [a, b] = coupling.layers();
-            let (Some(from), Some(to)) = (parts.get(a), parts.get(b)) else { continue };
-            let term = (coupling.inputs(a, from, to.dim(1)?)? * to)?.sum(1)?;
-            let term = if a == b { (term / 2.0)? } else { term };
-            sum = Some(match sum {
-                Some(sum) => (sum + term)?,
-                None => term,
-            });
-        }
-        Ok(sum)
+        let of = part_of(0, &parts);
+        sum_of(self.couplings.iter().map(|coupling| coupling.interaction(&of)))
     }
 
     fn inputs_within(&self, rest: &Tensor) -> Result<Option<Tensor>> {
@@ -501,15 +429,7 @@ impl Boltzmann for Machine {
     ) -> Result<Vec<Ascent>> {
         let mut parts = self.parts(0..self.first_of_last, rest)?;
         parts.extend(self.parts(self.first_of_last..self.columns.len(), last)?);
-        let scale = if weights.is_some() { 1.0 } else { 1.0 / rest.dim(0)? as f64 };
-        let average = |coupling: &Coupling| -> Result<Ascent> {
-            let [a, b] = coupling.layers();
-            let to = match weights {
-                Some(weights) => parts[b].broadcast_mul(weights)?,
-                None => parts[b].clone(),
-            };
-            coupling.average([&parts[a], &to], scale, self.between[a].as_ref())
-        };
+        let average = |c: &Coupling| c.average(&parts, weights, &self.between);
         self.couplings.iter().map(average).collect()
     }
 
@@ -544,7 +464,8 @@ impl Boltzmann for Machine {
         let kind = std::mem::discriminant(&layers[0].0.units());
         let is_alike =
             |(layer, _): &(&dyn Layer, _)| std::mem::discriminant(&layer.units()) == kind;
-        if !self.device.is_cpu() || !layers.iter().all(is_alike) {
+        let is_of_pairs = self.couplings.iter().all(|coupling| coupling.ends().is_some());
+        if !self.device.is_cpu() || !layers.iter().all(is_alike) || !is_of_pairs {
             return Ok(None);
         }
         // The unit that a column of a layer is: the layers lie side by side, the rest first.
@@ -571,7 +492,7 @@ impl Boltzmann for Machine {
         }
         let (mut pairs, mut couplings) = (Vec::new(), Vec::new());
         for coupling in &self.couplings {
-            let [a, b] = coupling.layers();
+            let Some([a, b]) = coupling.ends() else { continue };
             for ([i, j], weight) in coupling.pairs()? {
                 pairs.push([unit(a, i as usize), unit(b, j as usize)]);
                 couplings.push(weight);
@@ -587,7 +508,8 @@ impl Boltzmann for Machine {
             let is_unbounded = |layer: usize| -> Result<bool> {
                 Ok(layers[layer].0.tails()?.iter().any(|tail| tail.precision < f64::INFINITY))
             };
-            let [a, b] = coupling.layers();
+            // Cliques are of bounded units.
+            let Some([a, b]) = coupling.ends() else { continue };
             if is_unbounded(a)? && is_unbounded(b)? {
                 let found = format!("{} and {}", layers[a].0.units(), layers[b].0.units());
                 let expected = "couplings with bounded units on one side";

@@ -14,6 +14,7 @@ pub mod tune;
 mod bernoulli;
 mod categorical;
 mod class_inputs;
+mod clique_tables;
 mod connection;
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -42,6 +43,7 @@ pub use categorical::{
     binomial_sample, log_factorial, log_gamma, multinomial_sample, multinomial_sample_of_rows,
 };
 pub use class_inputs::{bernoulli_cgf_pairwise, bernoulli_means_pairwise};
+pub(crate) use clique_tables::{TableAxis, table_inputs, table_places};
 pub use connection::{Connection, Deferred, DropoutMask};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};

@@ -5,16 +5,18 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use candle_boltzmann::{MarkovField, Posterior, Summation};
 use candle_core::{DType, Device, Tensor};
+use candle_dbn::Examples;
 use candle_dbn::estimate::KeptPartition;
 use candle_dbn::estimate::likelihood::{BoundBasis, KEPT, Likelihood};
 use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::viz;
 use indicatif::MultiProgress;
-use rbm_core::Rows;
 use rbm_core::estimate::{self, AisEstimates, Estimate};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
 use rbm_core::units::enumerate;
+use rbm_core::{Rng, Rows};
 use serde::Serialize;
 
 use super::likelihood::{self, EVERY, EstimateCheckpoint, LikelihoodPlan};
@@ -23,6 +25,9 @@ use crate::inputs::{self, Cases, DataOptions};
 use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::{output, progress};
 
+/// Samples in the report, and sweeps of each.
+const SAMPLES: usize = 500;
+const SAMPLE_SWEEPS: usize = 1000;
 /// log₂ of the largest table of exact inference.
 const WIDEST: f64 = 24.0;
 /// The most configurations of a layer that are gone through rather than eliminated.
@@ -39,6 +44,8 @@ pub struct MachineEvaluation<'a> {
     pub seed: u64,
     pub device: Device,
     pub is_json: bool,
+    /// The folder of the report.
+    pub report: Option<&'a Path>,
     pub bars: &'a MultiProgress,
 }
 
@@ -113,12 +120,10 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         .zip(&seen)
         .map(|(part, seen)| likelihood_of(part, seen, exact, &found, plan.tolerance))
         .collect();
+    let numbers =
+        Likelihoods { part: asked.part_name(), found: &likelihoods[0], train: likelihoods.get(1) };
     match args.is_json {
-        true => output::json(&Likelihoods {
-            part: asked.part_name(),
-            found: &likelihoods[0],
-            train: likelihoods.get(1),
-        })?,
+        true => output::json(&numbers)?,
         false => {
             for (part, found) in parts.iter().zip(&likelihoods) {
                 output::line(format!("{} cases", part.part_name()))?;
@@ -126,6 +131,7 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
             }
         }
     }
+    report(args, &machine, &parts, &seen, &numbers)?;
     if let Some(checkpoint) = checkpoint {
         checkpoint.finish()?;
     }
@@ -192,6 +198,7 @@ fn means(
     let means = parts.iter().zip(seen).map(of).collect::<Result<Vec<_>>>();
     spinner.finish_and_clear();
     let means = means?;
+    report(args, machine, parts, seen, &means)?;
     if args.is_json {
         return output::json(&means);
     }
@@ -223,6 +230,34 @@ fn means(
     )
 }
 
+/// Where a report is asked for: the numbers, and the free energies of the cases beside those of samples.
+fn report(
+    args: &MachineEvaluation,
+    machine: &LearnedMachine,
+    parts: &[&MachineCases],
+    seen: &[Posterior],
+    numbers: &impl Serialize,
+) -> Result<()> {
+    let Some(dir) = args.report else { return Ok(()) };
+    let spinner = progress::spinner(args.bars, "samples");
+    let samples = machine.learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(args.seed))?;
+    let sampled = machine.learner.posterior(&samples)?;
+    spinner.finish_and_clear();
+    let is_bound = seen.iter().chain([&sampled]).any(|of| of.summation != Summation::Exact);
+    let title = if is_bound { "Free energies, at most" } else { "Free energies" };
+    let mut groups: Vec<(String, Vec<f64>)> = parts
+        .iter()
+        .zip(seen)
+        .map(|(part, seen)| (part.part_name(), seen.free_energies.clone()))
+        .collect();
+    groups.push((subject::SAMPLED.to_owned(), sampled.free_energies));
+    let groups: Vec<(&str, Vec<f64>)> =
+        groups.iter().map(|(name, energies)| (&name[..], energies.clone())).collect();
+    subject::filled(dir, numbers, |place| {
+        Ok(viz::free_energies(place.join(subject::FREE_ENERGIES), title, &groups)?)
+    })
+}
+
 /// A machine by name or in a file: log Z, and log p of data that are named.
 fn of_given(args: &MachineEvaluation) -> Result<()> {
     let name = args.model.display();
@@ -232,25 +267,18 @@ fn of_given(args: &MachineEvaluation) -> Result<()> {
         )));
     };
     check_tolerance(plan)?;
+    output::refuse(
+        &[("--report", args.report.is_some())],
+        &format!(
+            "expected a machine that has learned, whose cases it shows; found {name} (--json has its numbers)"
+        ),
+    )?;
     let model = args.model.to_str().context("expected a path that is UTF-8")?;
     ensure!(args.cases.is_none(), "--cases: expected of a run, found the machine {name}");
-    if MarkovField::is_in(model) {
-        return of_field(args, plan, model);
-    }
-    let graph = inputs::graph(model)?;
-    let machine = graph.machine(DType::F32, &args.device)?;
-    let cases = match args.data {
-        Some(source) => {
-            let dataset = inputs::load_numbers(source, &args.data_options.read)?;
-            let part = inputs::chosen(dataset, None, Some(Cases::All))?.part;
-            let values = machines::configurations(&part, &graph.units, source)?;
-            let rows = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-            let energies = rows.iter().map(|x| graph.energy(x));
-            Some((energies.collect::<rbm_core::Result<Vec<f64>>>()?, part))
-        }
-        None => None,
+    let Given { machine, exact, cases } = match MarkovField::is_in(model) {
+        true => given_field(args, model)?,
+        false => given_graph(args, model)?,
     };
-    let exact = exact_log_partition(&machine, Some(&graph), args.bars)?;
     let path = || Ok(AnnealingPath::from_biases(&machine)?);
     let (found, checkpoint) = sides(args, plan, &machine, exact, path)?;
     match &cases {
@@ -283,26 +311,73 @@ fn of_given(args: &MachineEvaluation) -> Result<()> {
     Ok(())
 }
 
-/// A field of cliques: log Z by elimination.
-fn of_field(args: &MachineEvaluation, plan: &LikelihoodPlan, model: &str) -> Result<()> {
-    let is_plain = args.data.is_none() && !plan.is_estimated && !plan.options.both;
-    ensure!(
-        is_plain,
-        "{model}: a field of cliques: expected neither data nor --both nor --estimate: its log Z is counted"
-    );
+/// A machine that was given.
+struct Given {
+    machine: Machine,
+    /// log Z, where it could be counted.
+    exact: Option<Estimate>,
+    /// E of each of the cases that are named, with these.
+    cases: Option<(Vec<f64>, Examples)>,
+}
+
+/// By name, or the couplings of pairs in a file.
+fn given_graph(args: &MachineEvaluation, model: &str) -> Result<Given> {
+    let graph = inputs::graph(model)?;
+    let machine = graph.machine(DType::F32, &args.device)?;
+    let cases = match args.data {
+        Some(source) => {
+            let dataset = inputs::load_numbers(source, &args.data_options.read)?;
+            let part = inputs::chosen(dataset, None, Some(Cases::All))?.part;
+            let values = machines::configurations(&part, &graph.units, source)?;
+            let rows = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+            let energies = rows.iter().map(|x| graph.energy(x));
+            Some((energies.collect::<rbm_core::Result<Vec<f64>>>()?, part))
+        }
+        None => None,
+    };
+    let exact = exact_log_partition(&machine, Some(&graph), args.bars)?;
+    Ok(Given { machine, exact, cases })
+}
+
+/// A field of cliques, whose cases are a state of each variable.
+fn given_field(args: &MachineEvaluation, model: &str) -> Result<Given> {
     let field = MarkovField::read(model)?;
-    let width = field.width(&[])?;
-    ensure!(
-        width <= WIDEST,
-        "{model}: a field of cliques: expected one whose log Z can be counted, by tables of at most 2^{WIDEST} numbers, found 2^{width:.0}"
-    );
-    let found = counted(field.infer(1.0, &[])?.log_partition);
-    likelihood::show_log_partition(
-        Some(found),
-        AisEstimates::default(),
-        plan.tolerance,
-        args.is_json,
-    )
+    let cases = match args.data {
+        Some(source) => {
+            let dataset = inputs::load_numbers(source, &args.data_options.read)?;
+            let part = inputs::chosen(dataset, None, Some(Cases::All))?.part;
+            let rows = part.cases.tensor()?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+            let energy = |(case, x): (usize, &Vec<f64>)| {
+                let is_state = |x: &f64| *x >= 0.0 && x.fract() == 0.0;
+                ensure!(
+                    x.len() == field.states.len() && x.iter().all(is_state),
+                    "{source}: case {}: expected a state, 0, 1 and so on, of each of {} variables, found {} numbers{}",
+                    case + 1,
+                    field.states.len(),
+                    x.len(),
+                    x.iter()
+                        .find(|x| !is_state(x))
+                        .map_or(String::new(), |x| format!(" with {x} among them"))
+                );
+                let states: Vec<usize> = x.iter().map(|x| *x as usize).collect();
+                let log_potential = field.log_potential(&states);
+                Ok(-log_potential.with_context(|| format!("{source}: case {}", case + 1))?)
+            };
+            Some((rows.iter().enumerate().map(energy).collect::<Result<Vec<f64>>>()?, part))
+        }
+        None => None,
+    };
+    let machine = field.machine(DType::F32, &args.device)?;
+    let exact = match field.width(&[])? <= WIDEST {
+        true => {
+            let spinner = progress::spinner(args.bars, "counting");
+            let found = field.infer(1.0, &[])?;
+            spinner.finish_and_clear();
+            Some(counted(found.log_partition))
+        }
+        false => None,
+    };
+    Ok(Given { machine, exact, cases })
 }
 
 fn check_tolerance(plan: &LikelihoodPlan) -> Result<()> {

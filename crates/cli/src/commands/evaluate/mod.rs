@@ -104,9 +104,14 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
 
 /// Measures a belief net.
 fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
-    let of_networks =
-        [("--report", args.report.is_some()), ("--recognise", args.recognise != Inference::Means)];
+    let of_networks = [("--recognise", args.recognise != Inference::Means)];
     beliefs::refuse(&of_networks, &args.run)?;
+    let why = format!(
+        "expected a network or a Boltzmann machine that has learned, whose free energies it shows; found the belief net {} (--json has \
+         its numbers)",
+        args.run.display()
+    );
+    output::refuse(&[("--report", args.report.is_some())], &why)?;
     let Evaluate { data, data_options, cases, likelihood, seed, json, .. } = args;
     belief::run(
         &BeliefEvaluation {
@@ -125,7 +130,6 @@ fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
 /// Measures a Boltzmann machine.
 fn of_machine(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let of_networks = [
-        ("--report", args.report.is_some()),
         ("--recognise", args.recognise != Inference::Means),
         ("--passes", args.likelihood.passes.is_some()),
     ];
@@ -142,6 +146,7 @@ fn of_machine(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
         seed: *seed,
         device: place.find()?,
         is_json: *json,
+        report: args.report.as_deref(),
         bars,
     })
 }

@@ -46,6 +46,9 @@ impl Subject {
 }
 
 const REPORT: &str = "report.json";
+/// The histogram of free energies, and what it calls samples of the model.
+pub const FREE_ENERGIES: &str = "free_energies.png";
+pub const SAMPLED: &str = "sampled";
 
 /// Errors where a report lies in `dir` already, unless it may be replaced.
 pub fn check_report(dir: &Path, force: bool) -> Result<()> {
@@ -62,14 +65,6 @@ pub fn report(
     samples: Option<&Tensor>,
 ) -> Result<()> {
     let Subject { run, model, examples, name, training, seed, .. } = subject;
-    let failed = || dir.display().to_string();
-    std::fs::create_dir_all(dir).with_context(failed)?;
-    // In a folder of its own first: a report that fails leaves nothing of itself.
-    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir);
-    let unfinished = unfinished.with_context(failed)?;
-    let place = unfinished.path();
-    let json = serde_json::to_vec_pretty(numbers)?;
-    write_whole(&place.join(REPORT), &json)?;
     let samples = match samples {
         Some(samples) => samples.clone(),
         None => gallery::configurations(model, gallery::CONFIGURATIONS, &mut Rng::new(*seed))?,
@@ -80,12 +75,32 @@ pub fn report(
     }
     let prepared = Examples { cases: model.prepare_cases(&examples.cases)?, ..examples.clone() };
     groups.push((*name, prepared.cases.thinned(report::MOST)?));
-    correlations(place, model, &prepared, &mut Rng::new(*seed).split(1))?;
-    groups.push(("sampled", samples));
-    report::free_energies(&place.join("free_energies.png"), model, &groups)?;
-    if let Ok(run) = Run::open(run) {
-        report::singular_values(place, &run.metrics()?)?;
-    }
+    groups.push((SAMPLED, samples));
+    filled(dir, numbers, |place| {
+        correlations(place, model, &prepared, &mut Rng::new(*seed).split(1))?;
+        report::free_energies(place.join(FREE_ENERGIES), model, &groups)?;
+        if let Ok(run) = Run::open(run) {
+            report::singular_values(place, &run.metrics()?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes `numbers` as `report.json` into `dir`, with the pictures that `draw` leaves in the folder it is given.
+pub fn filled(
+    dir: &Path,
+    numbers: &impl Serialize,
+    draw: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let failed = || dir.display().to_string();
+    std::fs::create_dir_all(dir).with_context(failed)?;
+    // In a folder of its own first: a report that fails leaves nothing of itself.
+    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir);
+    let unfinished = unfinished.with_context(failed)?;
+    let place = unfinished.path();
+    let json = serde_json::to_vec_pretty(numbers)?;
+    write_whole(&place.join(REPORT), &json)?;
+    draw(place)?;
     for entry in place.read_dir().with_context(failed)? {
         let entry = entry.with_context(failed)?;
         std::fs::rename(entry.path(), dir.join(entry.file_name())).with_context(failed)?;

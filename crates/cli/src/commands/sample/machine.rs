@@ -157,45 +157,28 @@ impl MachineSampling<'_> {
             return self.of_field(bars, rng);
         }
         let graph = inputs::graph(model)?;
-        let sweeps = self.checked_sweeps(graph.units.width())?;
-        let temperatures = self.temperatures()?;
-        if let Some(dir) = self.out {
-            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
-            output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
-        }
+        let Plan { temperatures, burn_in, sweeps } = self.plan(graph.units.width())?;
         let walk = Walk {
             chains: options.chains as usize,
-            burn_in: options.burn_in.unwrap_or(sweeps / 5) as usize,
+            burn_in: burn_in as usize,
             sweeps: sweeps as usize,
             start: if options.ordered { Start::Alike } else { Start::Even },
         };
         let each = walk.burn_in + walk.sweeps;
-        let bar = progress::bar(bars, (each * temperatures.len()) as u64);
-        let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
-        let (mut measured, mut configurations) = (Vec::new(), Vec::new());
-        for (i, &temperature) in temperatures.iter().enumerate() {
-            let (row, now) = graph.measure(temperature, &walk, &self.device, rng, |done| {
-                bar.set_position((i * each + done) as u64);
-                !interrupt::is_asked()
+        let (measured, configurations, seconds) =
+            at_each(bars, &temperatures, each, |temperature, watch| {
+                graph.measure(temperature, &walk, &self.device, rng, watch)
             })?;
-            if interrupt::is_asked() {
-                bar.finish_and_clear();
-                return Err(Stopped("nothing was written".to_owned()).into());
-            }
-            measured.push(row);
-            configurations.push(now);
-        }
-        bar.finish_and_clear();
         let sampled = Sampled {
             model,
             units: graph.sites(),
             edges: graph.edges.len(),
             chains: options.chains,
-            burn_in: walk.burn_in as u32,
+            burn_in,
             sweeps,
             seed: self.seed,
             measurements: &measured,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
         };
         warn(&measured);
         if options.json {
@@ -210,6 +193,18 @@ impl MachineSampling<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How a machine of so many units is measured, once the folder of the results is there and free.
+    fn plan(&self, units: usize) -> Result<Plan> {
+        let sweeps = self.checked_sweeps(units)?;
+        let temperatures = self.temperatures()?;
+        if let Some(dir) = self.out {
+            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+            output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
+        }
+        let burn_in = self.options.burn_in.unwrap_or(sweeps / 5);
+        Ok(Plan { temperatures, burn_in, sweeps })
     }
 
     /// The sweeps that are measured, of chains of so many units. Errors where these would be too many.
@@ -250,31 +245,14 @@ impl MachineSampling<'_> {
             let error = "--ordered: expected a machine of units, found a field of cliques";
             return Err(Usage::of(anyhow!("{error}")));
         }
-        let sweeps = self.checked_sweeps(field.states.len())?;
-        let temperatures = self.temperatures()?;
-        if let Some(dir) = self.out {
-            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
-            output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
-        }
-        let burn_in = options.burn_in.unwrap_or(sweeps / 5);
-        let each = burn_in as usize + sweeps as usize;
-        let walk = [options.chains as usize, burn_in as usize, sweeps as usize];
-        let bar = progress::bar(bars, (each * temperatures.len()) as u64);
-        let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
-        let (mut measured, mut states) = (Vec::new(), Vec::new());
-        for (i, &temperature) in temperatures.iter().enumerate() {
-            let (row, now) = field.measure(temperature, walk, rng, |done| {
-                bar.set_position((i * each + done) as u64);
-                !interrupt::is_asked()
+        let Plan { temperatures, burn_in, sweeps } = self.plan(field.states.len())?;
+        let walk = [options.chains, burn_in, sweeps].map(|count| count as usize);
+        let each = walk[1] + walk[2];
+        let (measured, states, seconds) =
+            at_each(bars, &temperatures, each, |temperature, watch| {
+                field.measure(temperature, walk, rng, watch)
             })?;
-            if interrupt::is_asked() {
-                bar.finish_and_clear();
-                return Err(Stopped("nothing was written".to_owned()).into());
-            }
-            measured.push(row);
-            states.extend(now);
-        }
-        bar.finish_and_clear();
+        let states: Vec<_> = states.into_iter().flatten().collect();
         for row in measured.iter().filter(|row| row.r_hat.is_some_and(|r| r > MOST_R_HAT)) {
             note_unmixed(row.temperature, row.r_hat.unwrap_or(f64::NAN));
         }
@@ -287,7 +265,7 @@ impl MachineSampling<'_> {
             sweeps,
             seed: self.seed,
             measurements: &measured,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
         };
         if options.json {
             output::json(&sampled)?;
@@ -319,6 +297,39 @@ impl MachineSampling<'_> {
         }
         Ok(())
     }
+}
+
+/// How a machine is measured.
+struct Plan {
+    temperatures: Vec<f64>,
+    burn_in: u32,
+    sweeps: u32,
+}
+
+/// What `measure` finds at each temperature, in `each` sweeps, with where the chains end; and the seconds that it took.
+fn at_each<M, C>(
+    bars: &MultiProgress,
+    temperatures: &[f64],
+    each: usize,
+    mut measure: impl FnMut(f64, &dyn Fn(usize) -> bool) -> rbm_core::Result<(M, C)>,
+) -> Result<(Vec<M>, Vec<C>, f64)> {
+    let bar = progress::bar(bars, (each * temperatures.len()) as u64);
+    let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
+    let (mut measured, mut ends) = (Vec::new(), Vec::new());
+    for (i, &temperature) in temperatures.iter().enumerate() {
+        let (row, end) = measure(temperature, &|done| {
+            bar.set_position((i * each + done) as u64);
+            !interrupt::is_asked()
+        })?;
+        if interrupt::is_asked() {
+            bar.finish_and_clear();
+            return Err(Stopped("nothing was written".to_owned()).into());
+        }
+        measured.push(row);
+        ends.push(end);
+    }
+    bar.finish_and_clear();
+    Ok((measured, ends, start.elapsed().as_secs_f64()))
 }
 
 /// Says where chains have not been to the same places.

@@ -51,11 +51,20 @@ pub fn run(
     let shape = learner.shape();
     let layers = shape.layers().into_iter().map(|units| units.to_string());
     let units = layers.collect::<Vec<_>>().join(" → ");
-    let row = vec![units, count(parameters), count(epochs), count(batches), duration(took)];
+    // A target may end it at any epoch.
+    let most = if learner.learning().target_pearson.is_some() { "up to " } else { "" };
+    let row = vec![
+        units,
+        count(parameters),
+        format!("{most}{}", count(epochs)),
+        count(batches),
+        format!("{most}{}", duration(took)),
+    ];
     let header = ["units", "parameters", "epochs", "mini-batches", "about"];
     output::line(output::table(&header, vec![row]))?;
     output::line(format!(
-        "time: about {}, by {BATCHES} mini-batches; pictures and the likelihood are not in it",
+        "time: {}{}, by {BATCHES} mini-batches; pictures and the likelihood are not in it",
+        if most.is_empty() { "about " } else { most },
         duration(took)
     ))?;
     output::line(match peak() {

@@ -57,6 +57,10 @@ impl NegativePhase for PseudoLikelihood {
         positive: &Phase,
         _: &mut Rng,
     ) -> Result<Averages> {
+        if machine.couples_pairs().contains(&false) {
+            let expected = "couplings of pairs of units: other negative phases learn tables too";
+            return Err(Error::invalid("learning by pseudo-likelihood", expected, "cliques"));
+        }
         let rest = positive.visible.detach();
         let inputs = Self::inputs(machine, &rest)?.detach();
         let expected = machine.rest().expected_statistics(&inputs)?;
