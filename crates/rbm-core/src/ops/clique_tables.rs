@@ -71,7 +71,8 @@ fn strides(tables: &Tensor, axes: &[TableAxis], rows: usize) -> Result<(Vec<usiz
                 && axis.x.dims().len() == 2
                 && axis.x.dims()[0] == rows
                 && axis.first.iter().all(|first| {
-                    *first as usize % wide == 0 && *first as usize + wide <= axis.x.dims()[1]
+                    (*first as usize).is_multiple_of(wide)
+                        && *first as usize + wide <= axis.x.dims()[1]
                 })
         });
     let size = dims.iter().skip(1).product::<usize>();
