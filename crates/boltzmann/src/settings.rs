@@ -45,9 +45,9 @@ pub struct Learning {
     pub posterior: PositivePhase,
     /// Times through the data.
     ///
-    /// Range: 0 or more epochs. Used by: every machine; with `target_pearson` the most.
+    /// Range: 1 or more epochs. Used by: every machine; with `target_pearson` the most.
     pub epochs: usize,
-    /// Cases between updates; 0 for all of them.
+    /// Cases between updates; all of them is 0 in the library, `all` in a recipe.
     ///
     /// Range: 1 or more cases, or "all". Used by: every machine.
     pub batch_size: usize,

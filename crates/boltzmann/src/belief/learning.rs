@@ -82,7 +82,7 @@ pub struct BeliefLearning {
     pub optimiser: Ascending,
     /// Times through the data.
     ///
-    /// Range: 0 or more epochs. Used by: every belief net.
+    /// Range: 1 or more epochs. Used by: every belief net.
     pub epochs: usize,
     /// Cases between updates.
     ///
