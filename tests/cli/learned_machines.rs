@@ -246,7 +246,7 @@ fn a_part_is_held_while_the_rest_is_drawn() {
     place
         .dbn("sample bm --clamp bars-and-stripes:3 --keep 8..12 --out x")
         .failed(&["--keep", "below 9"]);
-    place.dbn("sample bm --label 3").misused(&["--label", "network"]);
+    place.dbn("sample bm --label 3").failed(&["--label", "labels=true"]);
     place.dbn("sample ising:4x4 --clamp digits").misused(&["--clamp", "network"]);
 }
 

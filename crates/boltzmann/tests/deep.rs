@@ -7,9 +7,9 @@ use candle_boltzmann::pretraining::{compose, restricted_machines};
 use candle_boltzmann::unrolled::{seen, unrolled};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::log_partition;
-use rbm_core::learning::positive;
+use rbm_core::learning::positive::{self, Start};
 use rbm_core::learning::train::{Command, EpochMetrics, Step};
-use rbm_core::model::Boltzmann;
+use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::{Checkpoint, Observer, PositivePhase, Rbm, Result, Rng, Units, ops};
 
 const CPU: Device = Device::Cpu;
@@ -28,7 +28,11 @@ fn shape(visible: usize, hidden: &[usize], labels: Option<usize>) -> Shape {
 fn learning(epochs: usize, pretraining_epochs: usize) -> Learning {
     Learning {
         negative: Negative::Persistent,
-        posterior: PositivePhase::MeanField { steps: 50, tolerance: 1e-6 },
+        posterior: PositivePhase::MeanField {
+            steps: 50,
+            tolerance: 1e-6,
+            start: if pretraining_epochs > 0 { Start::UpPass } else { Start::Biases },
+        },
         epochs,
         pretraining_epochs,
         batch_size: 5,
@@ -201,6 +205,38 @@ fn a_composed_machine_is_the_geometric_mean_of_its_parts() {
         let others = restricted_machines(&self::shape(5, &[4, 2], None)).unwrap();
         assert!(compose(&shape, &others).is_err());
     }
+}
+
+/// Mean field after one pass up is begun by what the pre-trained machines say of the data.
+#[test]
+fn mean_field_begins_as_pretraining_says() {
+    let shape = shape(5, &[4, 3], None);
+    let machines = restricted_machines(&shape).unwrap();
+    let mut rng = Rng::new(8);
+    for rbm in &machines {
+        let weights = ops::normal(rbm.weights().shape(), DType::F32, &CPU, &mut rng).unwrap();
+        rbm.weights().set(&weights).unwrap();
+    }
+    let deep = compose(&shape, &machines).unwrap();
+    let cases = Tensor::new(&[[1f32, 0.0, 1.0, 1.0, 0.0], [0.0; 5]], &CPU).unwrap();
+    let first = machines[0].hidden_mean(&(&cases * 2.0).unwrap()).unwrap();
+    // Of both copies, so half of it.
+    let second = (machines[1].hidden_mean(&first).unwrap() * 0.5).unwrap();
+    // One iteration: the first layer hears both sides, and the second that.
+    let both = unrolled_inputs(&deep, &cases, &second);
+    let expected = (machines[1].hidden_mean(&both).unwrap() * 0.5).unwrap();
+    let one = PositivePhase::MeanField { steps: 1, tolerance: 0.0, start: Start::UpPass };
+    let found = one.infer(&deep, &cases, &mut rng).unwrap().visible.narrow(1, 5, 3).unwrap();
+    for (found, expected) in matrix(&found).iter().flatten().zip(matrix(&expected).iter().flatten())
+    {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
+/// The means of the first layer between `cases` and the second one.
+fn unrolled_inputs(deep: &Machine, cases: &Tensor, second: &Tensor) -> Tensor {
+    let inputs = deep.last_inputs(&Tensor::cat(&[cases, second], 1).unwrap()).unwrap();
+    deep.last().mean(&inputs).unwrap()
 }
 
 /// After pre-training alone, and a step of next to nothing, the machine knows more of the data than one that begins at random; and learning

@@ -4,6 +4,7 @@
 use candle_boltzmann::Graph;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_core::{DType, Device, Tensor};
+use rbm_core::learning::positive::Start;
 use rbm_core::learning::train::{Command, Step};
 use rbm_core::{Checkpoint, Observer, PositivePhase, Result, Rng, Units};
 
@@ -154,7 +155,7 @@ fn learning_goes_on_where_it_was() {
     let path = folder.path().join("machine.safetensors");
     let cases = bars();
     let sampled = PositivePhase::Sampled { sweeps: 2 };
-    let mean_field = PositivePhase::MeanField { steps: 20, tolerance: 1e-4 };
+    let mean_field = PositivePhase::MeanField { steps: 20, tolerance: 1e-4, start: Start::Biases };
     for (negative, posterior) in [
         (Negative::Contrastive, sampled),
         (Negative::Persistent, sampled),

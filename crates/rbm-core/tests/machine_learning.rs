@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use rbm_core::learning::positive::{best_mean_field, lower_bounds, mean_field};
+use rbm_core::learning::positive::{Start, best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
 use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
@@ -317,7 +317,8 @@ fn the_gradient_of_a_machine_with_coupled_hidden_units_is_known() {
 fn posteriors_of_coupled_hidden_units_are_known() {
     let machine = with_hidden();
     let case = Tensor::new(&[[1f64, 0.0, 1.0, 0.0, 1.0, 0.0]], &CPU).unwrap();
-    let mean_field = PositivePhase::MeanField { steps: 500, tolerance: 1e-13 };
+    let mean_field =
+        PositivePhase::MeanField { steps: 500, tolerance: 1e-13, start: Start::Biases };
     let found = mean_field.infer(&machine, &case, &mut Rng::new(0)).unwrap();
     let known = [0.215_965_523, 0.338_795_844, 0.542_186_135, 0.368_965_300];
     assert_close("mean field", &flat(&found.visible)[6..], &known, 1e-9);

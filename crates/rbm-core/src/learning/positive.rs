@@ -30,12 +30,31 @@ pub enum PositivePhase {
         steps: usize,
         /// The mean change of a unit's mean at which they end.
         tolerance: f64,
+        /// Where they begin.
+        #[serde(default, skip_serializing_if = "is_of_biases")]
+        start: Start,
     },
     /// Samples, after so many sweeps with the observed units held (Ackley, Hinton, Sejnowski 1985).
     Sampled {
         /// Sweeps, at least 1.
         sweeps: usize,
     },
+}
+
+/// Where the iterations of mean field begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Where units are that nobody tells anything.
+    #[default]
+    Biases,
+    /// One pass up: the last colour hears the data alone, twice, and the rest hears the last colour. So guesses a deep machine whose layers
+    /// were pre-trained one by one (Salakhutdinov and Hinton 2009): then this is near.
+    UpPass,
+}
+
+fn is_of_biases(start: &Start) -> bool {
+    *start == Start::Biases
 }
 
 impl PositivePhase {
@@ -56,8 +75,12 @@ impl PositivePhase {
         }
         match *self {
             Self::Sampled { sweeps } => sampled(machine, cases, sweeps, rng),
-            Self::MeanField { steps, tolerance } => {
+            Self::MeanField { steps, tolerance, start: Start::Biases } => {
                 Ok(mean_field(machine, cases, steps, tolerance)?.0)
+            }
+            Self::MeanField { steps, tolerance, start: Start::UpPass } => {
+                let start = up_pass(machine, cases)?;
+                Ok(iterate(machine, cases, start, steps, tolerance)?.0)
             }
             Self::Summed => Phase::of(machine, cases),
         }
@@ -101,6 +124,13 @@ pub fn mean_field(
     let none = no_inputs(machine, cases)?;
     let start = with_data(&cases.detach(), &machine.rest().mean(&none)?.detach())?;
     iterate(machine, cases, start, steps, tolerance)
+}
+
+/// [`Start::UpPass`].
+fn up_pass(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
+    let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
+    let twice = (machine.last_inputs(&data)?.detach() * 2.0)?;
+    with_data(&cases.detach(), &told(machine, &data, &twice)?)
 }
 
 /// [`mean_field`] from two starts, of which each case takes the one with the larger bound: units that nobody tells anything, and units that

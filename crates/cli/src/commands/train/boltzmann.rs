@@ -20,6 +20,7 @@ use indicatif::MultiProgress;
 use rbm_core::estimate::{
     AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
 };
+use rbm_core::learning::positive::Start;
 use rbm_core::state::write_whole;
 use rbm_core::{Error, PositivePhase, Rng, Rows};
 
@@ -560,7 +561,13 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
         }
     }
     learning.posterior = match mean_field {
-        Some(steps) => PositivePhase::MeanField { steps, tolerance: 1e-4 },
+        Some(steps) => {
+            let start = match learning.pretraining_epochs {
+                0 => Start::Biases,
+                _ => Start::UpPass,
+            };
+            PositivePhase::MeanField { steps, tolerance: 1e-4, start }
+        }
         None => PositivePhase::Sampled { sweeps: learning.sweeps },
     };
     Ok(learning)
