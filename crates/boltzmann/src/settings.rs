@@ -40,7 +40,7 @@ pub struct Learning {
     pub negative: Negative,
     /// How hidden units that are coupled with each other are found, given the data.
     ///
-    /// Range: "sampled" or "mean-field". Default: "mean-field" of a deep machine, else "sampled". Used by: machines whose hidden units are coupled
+    /// Range: "sampled", "mean-field" or "mean-field:STEPS". Default: "mean-field" of a deep machine, else "sampled". Used by: machines whose hidden units are coupled
     /// with each other.
     pub posterior: PositivePhase,
     /// Times through the data.
@@ -51,14 +51,14 @@ pub struct Learning {
     ///
     /// Range: 1 or more cases, or "all". Used by: every machine.
     pub batch_size: usize,
-    /// Times through the data for each layer of a deep machine before all learn together ([`crate::pretraining`]); 0 for none.
+    /// Times through the data for each layer of a deep machine before all learn together; 0 for none.
     ///
-    /// Range: 0 or more epochs. Used by: deep machines.
+    /// Range: 0 or more epochs. Default: 0. Used by: deep machines of Bernoulli units.
     #[serde(skip_serializing_if = "is_none")]
     pub pretraining_epochs: usize,
     /// The learning rate of that, by CD-k divided by k.
     ///
-    /// Range: above 0. Used by: `pretraining_epochs` above 0.
+    /// Range: above 0. Default: 0.05. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "is_usual")]
     pub pretraining_rate: f64,
     /// Of the first epoch; it falls to a tenth over the training, and stays where there is a target.

@@ -349,6 +349,12 @@ pub fn reference_of_machines(bm: &LearningKeys, belief: &LearningKeys) -> Result
     {
         whole.describe(&mut out, &format!("## The recipe of {name}"));
         _ = writeln!(out, "\n{}", of_data()?);
+        if model == "bm" {
+            _ = writeln!(
+                out,
+                "\nA table `[classifier]`, with the keys of that above, makes a classifier of a deep machine."
+            );
+        }
         let mut keys = Keys::of("learning", learning.name, learning.source, &learning.defaults)?;
         for key in &mut keys.keys {
             // The recipe calls it as the literature does.
