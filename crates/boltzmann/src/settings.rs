@@ -58,7 +58,7 @@ pub struct Learning {
     pub pretraining_epochs: usize,
     /// The learning rate of that, by CD-k divided by k.
     ///
-    /// Range: above 0. Default: 0.05. Used by: `pretraining_epochs` above 0.
+    /// Range: above 0. Default: 0.025. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "is_usual")]
     pub pretraining_rate: f64,
     /// Of the first epoch; it falls to a tenth over the training, and stays where there is a target.
