@@ -82,6 +82,9 @@ fn what_a_deep_machine_cannot_do_is_refused() {
     place
         .dbn("train digits --model bm --hidden 4 --set labels=true")
         .misused(&["labels", "neighbours alone"]);
+    let refused = place.dbn("train digits --model dbm --hidden gaussian:4,3 --out none");
+    refused.misused(&["Bernoulli, spin or Potts", "gaussian:4"]);
+    assert!(!place.path("none").exists(), "a folder of nothing");
     let said = place.dbn("recipe").done().out;
     assert!(said.contains("digits-dbm"), "{said}");
     let said = place.dbn("recipe digits-dbm").done().out;

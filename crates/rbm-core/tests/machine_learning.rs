@@ -144,6 +144,43 @@ fn machines() -> Vec<(&'static str, Machine)> {
     ]
 }
 
+/// What a part of the rest says to the last colour and hears from it, wherever the part begins: within a layer, at its end, and of all.
+#[test]
+fn parts_of_the_rest_say_and_hear_their_part() {
+    let (restricted, mut rng) = (
+        Rbm::new(
+            &"bernoulli:5".parse().unwrap(),
+            &"bernoulli:3".parse().unwrap(),
+            DType::F64,
+            &CPU,
+        )
+        .unwrap(),
+        Rng::new(4),
+    );
+    Init { weight_deviation: 1.0, hidden_bias: 0.0 }.draw_weights(&restricted, &mut rng).unwrap();
+    let machines = machines();
+    let all = machines.iter().map(|(name, machine)| (*name, machine as &dyn Boltzmann));
+    for (name, machine) in all.chain([("restricted", &restricted as &dyn Boltzmann)]) {
+        let width = machine.rest().units().width();
+        let rest = Tensor::from_vec(numbers(81, 2 * width as u64, 1.0), (2, width), &CPU).unwrap();
+        let whole = machine.last_inputs(&rest).unwrap();
+        let last = whole.ones_like().unwrap();
+        let heard = machine.rest_inputs(&last).unwrap();
+        for from in 0..width {
+            let zeros = rest.narrow(1, from, width - from).unwrap().zeros_like().unwrap();
+            let before = Tensor::cat(&[&rest.narrow(1, 0, from).unwrap(), &zeros], 1).unwrap();
+            let part = rest.narrow(1, from, width - from).unwrap().contiguous().unwrap();
+            let sum = (machine.last_inputs(&before).unwrap()
+                + machine.last_inputs_of(from, &part).unwrap())
+            .unwrap();
+            assert_close(name, &flat(&sum), &flat(&whole), 1e-13);
+            let known = heard.narrow(1, from, width - from).unwrap();
+            let found = machine.rest_inputs_from(from, &last).unwrap();
+            assert_close(name, &flat(&found), &flat(&known), 1e-13);
+        }
+    }
+}
+
 /// All configurations of a layer, `(count, width)`.
 fn all(layer: &dyn Layer) -> Tensor {
     let discrete: &dyn Discrete = layer.discrete().unwrap();

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Boltzmann;
+use crate::model::after_zeros;
 use crate::ops::device::to_host;
 use crate::sampling::{Clamped, Kernel};
 use crate::units::{States, Support};
@@ -28,7 +29,7 @@ pub enum PositivePhase {
     MeanField {
         /// The most iterations.
         steps: usize,
-        /// The mean change of a unit's mean at which they end.
+        /// The mean change of the means of the rest at which they end; those of observed units do not change.
         tolerance: f64,
         /// Where they begin.
         #[serde(default, skip_serializing_if = "is_of_biases")]
@@ -89,8 +90,12 @@ impl PositivePhase {
 
 /// `x` `(rows, rest)` with `cases` `(rows, observed)` in its first columns.
 fn with_data(cases: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let observed = cases.dim(1)?;
-    Ok(Tensor::cat(&[cases, &x.narrow(1, observed, x.dim(1)? - observed)?], 1)?)
+    Ok(Tensor::cat(&[cases, &hidden_of(cases.dim(1)?, x)?], 1)?)
+}
+
+/// The columns of the hidden units of the rest.
+fn hidden_of(observed: usize, x: &Tensor) -> Result<Tensor> {
+    Ok(x.narrow(1, observed, x.dim(1)? - observed)?.contiguous()?)
 }
 
 /// What the rest is told where nothing says anything, `(rows, rest)`.
@@ -130,7 +135,7 @@ pub fn mean_field(
 fn up_pass(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
     let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
     let twice = (machine.last_inputs(&data)?.detach() * 2.0)?;
-    with_data(&cases.detach(), &told(machine, &data, &twice)?)
+    Ok(Tensor::cat(&[&cases.detach(), &told(machine, cases.dim(1)?, &data, &twice)?], 1)?)
 }
 
 /// [`mean_field`] from two starts, of which each case takes the one with the larger bound: units that nobody tells anything, and units that
@@ -148,7 +153,8 @@ pub fn best_mean_field(
 ) -> Result<(Phase, Vec<f64>, usize)> {
     let (rows, observed) = cases.dims2()?;
     let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
-    let start = with_data(&cases.detach(), &told(machine, &data, &machine.last_inputs(&data)?)?)?;
+    let heard = told(machine, observed, &data, &machine.last_inputs(&data)?)?;
+    let start = Tensor::cat(&[&cases.detach(), &heard], 1)?;
     let (one, one_steps) = mean_field(machine, cases, steps, tolerance)?;
     let (two, two_steps) = iterate(machine, cases, start, steps, tolerance)?;
     let bounds = [lower_bounds(machine, &one, observed)?, lower_bounds(machine, &two, observed)?];
@@ -165,17 +171,25 @@ pub fn best_mean_field(
     Ok((phase, bounds, one_steps.max(two_steps)))
 }
 
-/// The means of the rest, given what the last colour is told `(rows, last)` and how the rest is `(rows, rest)`: one iteration.
+/// The means of the hidden units of the rest, `(rows, rest − observed)`, given what the last colour is told `(rows, last)` and how the rest is
+/// `(rows, rest)`: one iteration.
 ///
 /// # Errors
 ///
 /// When shapes do not fit the machine.
-pub fn told(machine: &dyn Boltzmann, rest: &Tensor, last_inputs: &Tensor) -> Result<Tensor> {
-    let mut inputs = machine.rest_inputs(&machine.last().mean(last_inputs)?)?;
+pub fn told(
+    machine: &dyn Boltzmann,
+    observed: usize,
+    rest: &Tensor,
+    last_inputs: &Tensor,
+) -> Result<Tensor> {
+    let mut inputs = machine.rest_inputs_from(observed, &machine.last().mean(last_inputs)?)?;
     if let Some(within) = machine.inputs_within(rest)? {
-        inputs = (inputs + within)?;
+        inputs = (inputs + hidden_of(observed, &within)?)?;
     }
-    Ok(machine.rest().mean(&inputs)?.detach())
+    // What observed units are told does not matter.
+    let means = machine.rest().mean(&after_zeros(observed, &inputs)?)?;
+    hidden_of(observed, &means.detach())
 }
 
 /// Means that begin as `rest` `(rows, rest)`. Units that are coupled with each other move together: they would oscillate if they did not keep
@@ -187,19 +201,26 @@ fn iterate(
     steps: usize,
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
-    let cases = cases.detach();
+    let (cases, observed) = (cases.detach(), cases.dim(1)?);
     let mut kept = if machine.has_interaction() { DAMPING } else { 0.0 };
-    let mut last_inputs = machine.last_inputs(&rest)?.detach();
+    let share = 1.0 - observed as f64 / machine.rest().units().width() as f64;
+    // What the data say to the last colour stays as it is.
+    let of_data = machine.last_inputs(&with_data(&cases, &no_inputs(machine, &cases)?)?)?.detach();
+    let of = |hidden: &Tensor| -> Result<Tensor> {
+        Ok((&of_data + machine.last_inputs_of(observed, hidden)?.detach())?)
+    };
+    let mut last_inputs = of(&hidden_of(observed, &rest)?)?;
     let (mut taken, mut before) = (0, f64::INFINITY);
     while taken < steps.max(1) {
         taken += 1;
-        let mut new = with_data(&cases, &told(machine, &rest, &last_inputs)?)?;
+        let before_it = hidden_of(observed, &rest)?;
+        let mut new = told(machine, observed, &rest, &last_inputs)?;
         if kept > 0.0 {
-            new = ((&rest * kept)? + (new * (1.0 - kept))?)?;
+            new = ((&before_it * kept)? + (new * (1.0 - kept))?)?;
         }
-        let change = to_host(&(&new - &rest)?.abs()?.mean_all()?)?.to_scalar::<f64>()?;
-        rest = new;
-        last_inputs = machine.last_inputs(&rest)?.detach();
+        let change = to_host(&(&new - &before_it)?.abs()?.mean_all()?)?.to_scalar::<f64>()? * share;
+        rest = Tensor::cat(&[&cases, &new], 1)?;
+        last_inputs = of(&new)?;
         if change <= tolerance {
             break;
         }

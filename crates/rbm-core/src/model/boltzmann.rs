@@ -81,6 +81,25 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     /// When the configurations do not have the machine's width and type.
     fn rest_inputs(&self, last: &Tensor) -> Result<Tensor>;
 
+    /// What the units of the rest from column `from` on, `(rows, rest − from)`, say to each unit of the last colour: their part of
+    /// [`Boltzmann::last_inputs`], which is the sum of its parts.
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the width of these columns and the machine's type.
+    fn last_inputs_of(&self, from: usize, part: &Tensor) -> Result<Tensor> {
+        self.last_inputs(&after_zeros(from, part)?)
+    }
+
+    /// What the last colour says to the units of the rest from column `from` on: these columns of [`Boltzmann::rest_inputs`].
+    ///
+    /// # Errors
+    ///
+    /// When the configurations do not have the machine's width and type.
+    fn rest_inputs_from(&self, from: usize, last: &Tensor) -> Result<Tensor> {
+        columns_from(from, &self.rest_inputs(last)?)
+    }
+
     /// Whether units of the rest are coupled with each other.
     fn has_interaction(&self) -> bool {
         false
@@ -252,6 +271,17 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
 /// `drawn` where `free` is 1, `x` where it is 0; all of one shape.
 pub(super) fn keep_held(x: &Tensor, drawn: &Tensor, free: &Tensor) -> Result<Tensor> {
     Ok(free.ne(0.0)?.where_cond(drawn, x)?)
+}
+
+/// `part` with `count` columns of zeros before it.
+pub(crate) fn after_zeros(count: usize, part: &Tensor) -> Result<Tensor> {
+    let none = Tensor::zeros((part.dim(0)?, count), part.dtype(), part.device())?;
+    Ok(Tensor::cat(&[&none, part], 1)?)
+}
+
+/// The columns of `x` from `from` on.
+pub(crate) fn columns_from(from: usize, x: &Tensor) -> Result<Tensor> {
+    Ok(x.narrow(1, from, x.dim(1)?.saturating_sub(from))?.contiguous()?)
 }
 
 /// Inverse temperatures of the couplings, and what the rest is told where they are weak.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::boltzmann::keep_held;
+use super::boltzmann::{after_zeros, columns_from, keep_held};
 use super::cliques::part_of;
 use super::coupling::{between_units, check_couplings, first_summed_out, one_by_one};
 use super::{BinaryGraph, Boltzmann, Coupling, Tempered};
@@ -202,9 +202,12 @@ impl Machine {
         Ok(both.index_select(&Tensor::new(inverse(order), both.device())?, 1)?)
     }
 
-    /// `x`, all of whose columns are of the rest or of the last colour, layer by layer.
+    /// `x`, whose columns are those of these layers, all of the rest or of the last colour, layer by layer.
     fn parts(&self, layers: Range<usize>, x: &Tensor) -> Result<Vec<Tensor>> {
-        let of = |columns: &Range<usize>| x.narrow(1, columns.start, columns.len())?.contiguous();
+        let before = self.columns.get(layers.start).map_or(0, |first| first.start);
+        let of = |columns: &Range<usize>| {
+            x.narrow(1, columns.start - before, columns.len())?.contiguous()
+        };
         Ok(self.columns[layers].iter().map(of).collect::<candle_core::Result<_>>()?)
     }
 
@@ -228,6 +231,11 @@ impl Machine {
             none if none.is_empty() => Ok(zeros(0)?),
             parts => side_by_side(parts),
         }
+    }
+
+    /// The layer of the rest that begins with this column.
+    fn layer_at(&self, column: usize) -> Option<usize> {
+        self.columns[..self.first_of_last].iter().position(|columns| columns.start == column)
     }
 
     /// The lateral coupling of a layer.
@@ -385,6 +393,25 @@ impl Boltzmann for Machine {
 
     fn rest_inputs(&self, last: &Tensor) -> Result<Tensor> {
         self.inputs(self.first_of_last..self.columns.len(), last, 0..self.first_of_last)
+    }
+
+    fn last_inputs_of(&self, from: usize, part: &Tensor) -> Result<Tensor> {
+        match self.layer_at(from) {
+            Some(first) => {
+                let all = self.columns.len();
+                self.inputs(first..self.first_of_last, part, self.first_of_last..all)
+            }
+            None => self.last_inputs(&after_zeros(from, part)?),
+        }
+    }
+
+    fn rest_inputs_from(&self, from: usize, last: &Tensor) -> Result<Tensor> {
+        match self.layer_at(from) {
+            Some(first) => {
+                self.inputs(self.first_of_last..self.columns.len(), last, first..self.first_of_last)
+            }
+            None => columns_from(from, &self.rest_inputs(last)?),
+        }
     }
 
     fn has_interaction(&self) -> bool {

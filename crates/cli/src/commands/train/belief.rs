@@ -53,7 +53,6 @@ pub fn run(
     let ResolvedBelief { recipe, learning, cases, image } = ResolvedBelief::of(args, written)?;
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("belief", source), Path::to_owned);
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     let path = dir.join(BELIEF);
     let mut learner = match path.exists() {
         true => {
@@ -78,6 +77,7 @@ pub fn run(
             BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?
         }
     };
+    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
     let learning = MachineRun { dir: &dir, file: BELIEF, epochs: learner.epoch() };

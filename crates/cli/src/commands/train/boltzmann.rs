@@ -157,7 +157,6 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     let ResolvedMachine { recipe, shape, learning, cases, weights, image, classes, .. } = resolved;
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     let path = dir.join(MACHINE);
     let mut learner = match path.exists() {
         true => {
@@ -185,6 +184,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     if let Some(weights) = weights.clone() {
         learner.weigh(&cases, weights)?;
     }
+    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
     write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
     output::line(format!("run {}", dir.display()))?;
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epochs_in_all() };
