@@ -142,7 +142,7 @@ impl Machine {
                 order.extend((starts[variable]..starts[variable] + of).map(|column| column as u32));
             }
         }
-        let mut grouped: BTreeMap<Vec<usize>, Tables> = BTreeMap::new();
+        let mut grouped: BTreeMap<Vec<usize>, CliqueTables> = BTreeMap::new();
         for (scope, table) in cliques {
             if scope.len() < 2 {
                 let variable = scope.first().copied().unwrap_or_default();
@@ -192,9 +192,9 @@ impl Machine {
 
 /// The first columns of each clique's units, and its table: each combination of units once.
 #[derive(Debug, Default)]
-struct Tables(BTreeMap<Vec<u32>, Vec<f64>>);
+struct CliqueTables(BTreeMap<Vec<u32>, Vec<f64>>);
 
-impl Tables {
+impl CliqueTables {
     fn add(&mut self, columns: Vec<u32>, table: Vec<f64>) {
         match self.0.entry(columns) {
             Entry::Vacant(place) => drop(place.insert(table)),

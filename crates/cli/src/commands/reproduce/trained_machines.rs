@@ -82,7 +82,7 @@ struct ReproducedAlignment<'a> {
 
 /// What that of a deep machine came to.
 #[derive(Debug, Serialize)]
-struct ReproducedMachine<'a> {
+struct ReproducedDeepMachine<'a> {
     name: &'a str,
     data: &'a str,
     seed: u64,
@@ -166,7 +166,7 @@ fn reproduce_deep(
     let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out").cloned();
     let (name, theirs) = (known.name, known.theirs);
     let found =
-        ReproducedMachine { name, data, seed: asked.seed, theirs, held_out, classifier_error };
+        ReproducedDeepMachine { name, data, seed: asked.seed, theirs, held_out, classifier_error };
     write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
     output::line(format!("theirs: {theirs}"))
 }
