@@ -140,7 +140,23 @@ fn reproduce_contacts(
     output::line(format!(
         "Pearson {pearson} after {} updates in {seconds:.0} s of learning (adabmDCA: 0.952); learning.png has the way, contacts/ the map",
         lines.len()
-    ))
+    ))?;
+    match found.least_of_a_site() {
+        Some(least) => output::line(format!(
+            "held-out log p(v) {least:.4} nats a site, the lowest of the sides of log Z (adabmDCA: -0.706, of another split)"
+        )),
+        None => Ok(()),
+    }
+}
+
+impl ReproducedAlignment<'_> {
+    /// The lowest mean of log p(v) of the held-out cases that a side of log Z gives, nats a site.
+    fn least_of_a_site(&self) -> Option<f64> {
+        let numbers = self.held_out.as_ref()?["numbers"].as_array()?;
+        let of_cases = |number: &&serde_json::Value| number["unit"] == "nats a case";
+        let values = numbers.iter().filter(of_cases).filter_map(|number| number["value"].as_f64());
+        Some(values.reduce(f64::min)? / self.sites? as f64)
+    }
 }
 
 /// `dbn train --recipe dbm`, which measures what it has learned.
