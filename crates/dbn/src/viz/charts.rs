@@ -316,7 +316,7 @@ impl Plot {
             let share = share.min(0.5);
             low + (high - low) / (1.0 - share)
         };
-        let legend = if is_dots { (x1 - x0) * LEGEND } else { 0.0 };
+        let legend = if is_dots && names > 0 { (x1 - x0) * LEGEND } else { 0.0 };
         let x = if self.is_log_x { x0 / 1.2..x1 * 1.2 } else { x0 - x_room..x1 + x_room + legend };
         Ok((x, low..high))
     }
