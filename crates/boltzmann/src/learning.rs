@@ -29,7 +29,7 @@ use rbm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::pretraining::{Greedy, Progress, compose};
+use crate::pretraining::{Greedy, PretrainingProgress, compose};
 use crate::resampling::{Resampled, walked};
 pub use crate::settings::{Learning, Negative};
 pub use crate::shape::Shape;
@@ -295,7 +295,7 @@ impl Learner {
         let Self { shape, learning, machine, greedy, trainer, rng, .. } = self;
         let Some(layers) = greedy else { return Ok(ControlFlow::Continue(())) };
         let how = (&*shape, &*learning, false);
-        let kept = |progress: Progress, cursor, rng| {
+        let kept = |progress: PretrainingProgress, cursor, rng| {
             checkpoint(machine, how, State::new(), Some(progress), cursor, rng)?.untyped()
         };
         let ended =
@@ -551,7 +551,7 @@ fn checkpoint(
     machine: &Machine,
     (shape, learning, is_reached): (&Shape, &Learning, bool),
     memory: State,
-    progress: Option<Progress>,
+    progress: Option<PretrainingProgress>,
     cursor: Cursor,
     rng: Rng,
 ) -> Result<Checkpoint<MachineRecord>> {

@@ -190,10 +190,11 @@ impl BatchSource for Arriving<'_> {
 }
 
 /// How a checkpoint of the whole is made of one of this: the tensors, and where they go on.
-pub(crate) type Kept<'a> = &'a dyn Fn(Progress, Cursor, Rng) -> Result<Checkpoint>;
+pub(crate) type KeepsPretraining<'a> =
+    &'a dyn Fn(PretrainingProgress, Cursor, Rng) -> Result<Checkpoint>;
 
 /// Where pre-training is.
-pub(crate) struct Progress {
+pub(crate) struct PretrainingProgress {
     /// Layers that have learned.
     pub layers: usize,
     /// `pretraining.{layer}.{name}`.
@@ -252,9 +253,9 @@ impl Greedy {
         self.layer * learning.pretraining_epochs + self.cursor.epoch
     }
 
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> PretrainingProgress {
         let (layers, memory) = (self.layer, self.trainer.state());
-        Progress { layers, parameters: parameters(&self.machines), memory }
+        PretrainingProgress { layers, parameters: parameters(&self.machines), memory }
     }
 
     /// The layer whose turn it is learns `cases`, of which `source` makes mini-batches, to its end or for `epochs` more; or until the observer
@@ -266,7 +267,7 @@ impl Greedy {
         epochs: Option<usize>,
         rng: &mut Rng,
         observer: &mut dyn Observer,
-        kept: Kept,
+        kept: KeepsPretraining,
     ) -> Result<ControlFlow<()>> {
         let (layer, until) = (self.layer, learning.pretraining_epochs);
         let Self { machines, cursor, trainer, .. } = self;
@@ -286,7 +287,7 @@ impl Greedy {
             rng: rng_of_monitor,
         };
         let plan = plan(learning, layer);
-        let mut stage = LayerStage {
+        let mut stage = PretrainingStage {
             layer,
             until: epochs.map_or(until, |epochs| (cursor.epoch + epochs).min(until)),
             fit: Fit::new(trainer, machine, &source, &plan),
@@ -342,7 +343,7 @@ fn parameters(machines: &[Rbm]) -> State {
 }
 
 /// One layer in the loop of training.
-struct LayerStage<'a> {
+struct PretrainingStage<'a> {
     layer: usize,
     /// The epochs after which it is over for now.
     until: usize,
@@ -350,10 +351,10 @@ struct LayerStage<'a> {
     source: &'a Arriving<'a>,
     machines: &'a [Rbm],
     monitor: Monitor,
-    kept: Kept<'a>,
+    kept: KeepsPretraining<'a>,
 }
 
-impl Stage for LayerStage<'_> {
+impl Stage for PretrainingStage<'_> {
     fn start(&self, from: usize) -> StageStart {
         StageStart { name: format!("layer {}", self.layer + 1), ..self.fit.start(from) }
     }
@@ -383,7 +384,8 @@ impl Stage for LayerStage<'_> {
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
         monitor::check(&self.machines[self.layer])?;
         let (layers, memory) = (self.layer, self.fit.memory());
-        let progress = Progress { layers, parameters: parameters(self.machines), memory };
+        let progress =
+            PretrainingProgress { layers, parameters: parameters(self.machines), memory };
         (self.kept)(progress, cursor, rng)
     }
 }

@@ -33,13 +33,13 @@ use crate::{Error, Layer, Result, Units};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Cliques {
-    axes: Vec<Axis>,
+    axes: Vec<CliqueAxis>,
     log_potential: Var,
 }
 
 /// The units that one axis of the tables is of.
 #[derive(Debug, Clone)]
-struct Axis {
+struct CliqueAxis {
     layer: usize,
     /// The kind, with one unit or site.
     unit: Units,
@@ -53,7 +53,7 @@ struct Axis {
     columns: Tensor,
 }
 
-impl Axis {
+impl CliqueAxis {
     fn new(layer: usize, units: &Units, first: &[u32], device: &Device) -> Result<Self> {
         let (states, low, unit) = match units {
             Units::Potts { states, .. } => {
@@ -121,15 +121,15 @@ impl Cliques {
     ///
     /// For fewer than two axes, a layer twice, other kinds of units, columns that begin within a site, and a table of another shape.
     pub fn new(sites: &[(usize, &Units, Vec<u32>)], log_potential: Var) -> Result<Self> {
-        let axes = sites
-            .iter()
-            .map(|(layer, units, first)| Axis::new(*layer, units, first, log_potential.device()));
+        let axes = sites.iter().map(|(layer, units, first)| {
+            CliqueAxis::new(*layer, units, first, log_potential.device())
+        });
         let axes = axes.collect::<Result<Vec<_>>>()?;
         if axes.len() < 2 {
             let expected = "at least two units: a table of one says what a bias says";
             return Err(Error::invalid("a clique", expected, axes.len().to_string()));
         }
-        for (at, Axis { layer, .. }) in axes.iter().enumerate() {
+        for (at, CliqueAxis { layer, .. }) in axes.iter().enumerate() {
             if axes[..at].iter().any(|earlier| earlier.layer == *layer) {
                 let expected =
                     "units of different layers, since they are drawn one after the other";
@@ -170,7 +170,7 @@ impl Cliques {
 
     /// Errors unless the units are those of `layers`.
     pub(super) fn check(&self, layers: &[Box<dyn Layer>]) -> Result<()> {
-        for Axis { layer, unit, columns, .. } in &self.axes {
+        for CliqueAxis { layer, unit, columns, .. } in &self.axes {
             let Some(units) = layers.get(*layer).map(|layer| layer.units()) else {
                 let expected = format!("layers 0 to {}", layers.len().saturating_sub(1));
                 return Err(Error::invalid("a clique", expected, layer.to_string()));

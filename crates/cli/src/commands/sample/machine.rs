@@ -157,7 +157,7 @@ impl MachineSampling<'_> {
             return self.of_field(bars, rng);
         }
         let graph = inputs::graph(model)?;
-        let Plan { temperatures, burn_in, sweeps } = self.plan(graph.units.width())?;
+        let MeasurePlan { temperatures, burn_in, sweeps } = self.plan(graph.units.width())?;
         let walk = Walk {
             chains: options.chains as usize,
             burn_in: burn_in as usize,
@@ -196,7 +196,7 @@ impl MachineSampling<'_> {
     }
 
     /// How a machine of so many units is measured, once the folder of the results is there and free.
-    fn plan(&self, units: usize) -> Result<Plan> {
+    fn plan(&self, units: usize) -> Result<MeasurePlan> {
         let sweeps = self.checked_sweeps(units)?;
         let temperatures = self.temperatures()?;
         if let Some(dir) = self.out {
@@ -204,7 +204,7 @@ impl MachineSampling<'_> {
             output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
         }
         let burn_in = self.options.burn_in.unwrap_or(sweeps / 5);
-        Ok(Plan { temperatures, burn_in, sweeps })
+        Ok(MeasurePlan { temperatures, burn_in, sweeps })
     }
 
     /// The sweeps that are measured, of chains of so many units. Errors where these would be too many.
@@ -245,7 +245,7 @@ impl MachineSampling<'_> {
             let error = "--ordered: expected a machine of units, found a field of cliques";
             return Err(Usage::of(anyhow!("{error}")));
         }
-        let Plan { temperatures, burn_in, sweeps } = self.plan(field.states.len())?;
+        let MeasurePlan { temperatures, burn_in, sweeps } = self.plan(field.states.len())?;
         let walk = [options.chains, burn_in, sweeps].map(|count| count as usize);
         let each = walk[1] + walk[2];
         let (measured, states, seconds) =
@@ -300,7 +300,7 @@ impl MachineSampling<'_> {
 }
 
 /// How a machine is measured.
-struct Plan {
+struct MeasurePlan {
     temperatures: Vec<f64>,
     burn_in: u32,
     sweeps: u32,
