@@ -13,6 +13,8 @@ use crate::sampling::{Clamped, Kernel};
 use crate::units::{States, Support};
 use crate::{Error, Phase, Result, Rng};
 
+/// How often a layer that a pre-trained machine heard alone was heard there.
+const COPIES: f64 = 2.0;
 /// How much of the last means is kept in each iteration where units are coupled with each other, at first and at most.
 const DAMPING: f64 = 0.5;
 const MOST_DAMPING: f64 = 0.95;
@@ -80,8 +82,9 @@ impl PositivePhase {
                 Ok(mean_field(machine, cases, steps, tolerance)?.0)
             }
             Self::MeanField { steps, tolerance, start: Start::UpPass } => {
-                let start = up_pass(machine, cases)?;
-                Ok(iterate(machine, cases, start, steps, tolerance)?.0)
+                let data = HeardData::of(machine, cases)?;
+                let start = data.heard_by_rest(machine, COPIES)?;
+                Ok(iterate(machine, &data, start, steps, tolerance)?.0)
             }
             Self::Summed => Phase::of(machine, cases),
         }
@@ -96,6 +99,32 @@ fn with_data(cases: &Tensor, x: &Tensor) -> Result<Tensor> {
 /// The columns of the hidden units of the rest.
 fn hidden_of(observed: usize, x: &Tensor) -> Result<Tensor> {
     Ok(x.narrow(1, observed, x.dim(1)? - observed)?.contiguous()?)
+}
+
+/// Data, and what they alone say to the last colour: it stays as it is while means move.
+struct HeardData {
+    /// `(rows, observed)`.
+    cases: Tensor,
+    /// `(rows, last)`.
+    last_inputs: Tensor,
+}
+
+impl HeardData {
+    fn of(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Self> {
+        let cases = cases.detach();
+        let alone = with_data(&cases, &no_inputs(machine, &cases)?)?;
+        Ok(Self { last_inputs: machine.last_inputs(&alone)?.detach(), cases })
+    }
+
+    fn observed(&self) -> Result<usize> {
+        Ok(self.cases.dim(1)?)
+    }
+
+    /// The means of the hidden units of the rest where the last colour hears the data alone, `copies` times, and they hear the last colour.
+    fn heard_by_rest(&self, machine: &dyn Boltzmann, copies: f64) -> Result<Tensor> {
+        let alone = with_data(&self.cases, &no_inputs(machine, &self.cases)?)?;
+        told(machine, self.observed()?, &alone, &(&self.last_inputs * copies)?)
+    }
 }
 
 /// What the rest is told where nothing says anything, `(rows, rest)`.
@@ -126,16 +155,13 @@ pub fn mean_field(
     steps: usize,
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
-    let none = no_inputs(machine, cases)?;
-    let start = with_data(&cases.detach(), &machine.rest().mean(&none)?.detach())?;
-    iterate(machine, cases, start, steps, tolerance)
+    let data = HeardData::of(machine, cases)?;
+    iterate(machine, &data, at_biases(machine, cases)?, steps, tolerance)
 }
 
-/// [`Start::UpPass`].
-fn up_pass(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
-    let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
-    let twice = (machine.last_inputs(&data)?.detach() * 2.0)?;
-    Ok(Tensor::cat(&[&cases.detach(), &told(machine, cases.dim(1)?, &data, &twice)?], 1)?)
+/// The means of the hidden units of the rest where nobody tells them anything.
+fn at_biases(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
+    hidden_of(cases.dim(1)?, &machine.rest().mean(&no_inputs(machine, cases)?)?.detach())
 }
 
 /// [`mean_field`] from two starts, of which each case takes the one with the larger bound: units that nobody tells anything, and units that
@@ -152,11 +178,10 @@ pub fn best_mean_field(
     tolerance: f64,
 ) -> Result<(Phase, Vec<f64>, usize)> {
     let (rows, observed) = cases.dims2()?;
-    let data = with_data(&cases.detach(), &no_inputs(machine, cases)?)?;
-    let heard = told(machine, observed, &data, &machine.last_inputs(&data)?)?;
-    let start = Tensor::cat(&[&cases.detach(), &heard], 1)?;
-    let (one, one_steps) = mean_field(machine, cases, steps, tolerance)?;
-    let (two, two_steps) = iterate(machine, cases, start, steps, tolerance)?;
+    let data = HeardData::of(machine, cases)?;
+    let (one, one_steps) = iterate(machine, &data, at_biases(machine, cases)?, steps, tolerance)?;
+    let start = data.heard_by_rest(machine, 1.0)?;
+    let (two, two_steps) = iterate(machine, &data, start, steps, tolerance)?;
     let bounds = [lower_bounds(machine, &one, observed)?, lower_bounds(machine, &two, observed)?];
     let takes = |row: usize| usize::from(bounds[1][row] > bounds[0][row]);
     let order =
@@ -192,35 +217,33 @@ pub fn told(
     hidden_of(observed, &means.detach())
 }
 
-/// Means that begin as `rest` `(rows, rest)`. Units that are coupled with each other move together: they would oscillate if they did not keep
+/// Means of the hidden units of the rest that begin as `hidden`. Units that are coupled with each other move together: they would oscillate if they did not keep
 /// a part of their last means, the more the further they still go.
 fn iterate(
     machine: &dyn Boltzmann,
-    cases: &Tensor,
-    mut rest: Tensor,
+    data: &HeardData,
+    mut hidden: Tensor,
     steps: usize,
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
-    let (cases, observed) = (cases.detach(), cases.dim(1)?);
+    let observed = data.observed()?;
     let mut kept = if machine.has_interaction() { DAMPING } else { 0.0 };
     let share = 1.0 - observed as f64 / machine.rest().units().width() as f64;
-    // What the data say to the last colour stays as it is.
-    let of_data = machine.last_inputs(&with_data(&cases, &no_inputs(machine, &cases)?)?)?.detach();
-    let of = |hidden: &Tensor| -> Result<Tensor> {
-        Ok((&of_data + machine.last_inputs_of(observed, hidden)?.detach())?)
+    let last_inputs_at = |hidden: &Tensor| -> Result<Tensor> {
+        Ok((&data.last_inputs + machine.last_inputs_of(observed, hidden)?.detach())?)
     };
-    let mut last_inputs = of(&hidden_of(observed, &rest)?)?;
+    let rest_at = |hidden: &Tensor| Tensor::cat(&[&data.cases, hidden], 1);
+    let (mut rest, mut last_inputs) = (rest_at(&hidden)?, last_inputs_at(&hidden)?);
     let (mut taken, mut before) = (0, f64::INFINITY);
     while taken < steps.max(1) {
         taken += 1;
-        let before_it = hidden_of(observed, &rest)?;
         let mut new = told(machine, observed, &rest, &last_inputs)?;
         if kept > 0.0 {
-            new = ((&before_it * kept)? + (new * (1.0 - kept))?)?;
+            new = ((&hidden * kept)? + (new * (1.0 - kept))?)?;
         }
-        let change = to_host(&(&new - &before_it)?.abs()?.mean_all()?)?.to_scalar::<f64>()? * share;
-        rest = Tensor::cat(&[&cases, &new], 1)?;
-        last_inputs = of(&new)?;
+        let change = to_host(&(&new - &hidden)?.abs()?.mean_all()?)?.to_scalar::<f64>()? * share;
+        hidden = new;
+        (rest, last_inputs) = (rest_at(&hidden)?, last_inputs_at(&hidden)?);
         if change <= tolerance {
             break;
         }

@@ -80,11 +80,6 @@ impl CliqueAxis {
         self.first.len()
     }
 
-    /// The same for the kernels, with its layer as it is.
-    fn in_layer<'a>(&'a self, x: &'a Tensor) -> TableAxis<'a> {
-        TableAxis { x, first: &self.first, states: self.states, low: self.low }
-    }
-
     /// How much of each state there is in `x` `(rows, width)`, `(cliques, rows, states)`.
     fn codes(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, picked) = (x.dim(0)?, x.index_select(&self.columns, 1)?);
@@ -196,9 +191,7 @@ impl Cliques {
         to: usize,
         width: usize,
     ) -> Result<Option<Tensor>> {
-        let Some(axis) = self.axes.iter().position(|axis| axis.layer == to) else {
-            return Ok(None);
-        };
+        let Some(axis) = self.axis_of(to) else { return Ok(None) };
         match self.potentials(x, axis)? {
             Some(potentials) => Ok(Some(self.axes[axis].to_columns(&potentials, width)?)),
             None => Ok(None),
@@ -212,18 +205,31 @@ impl Cliques {
         to: usize,
         width: usize,
     ) -> Result<Option<Tensor>> {
-        let Some(axis) = self.axes.iter().position(|axis| axis.layer == to) else {
-            return Ok(None);
-        };
+        let Some(axis) = self.axis_of(to) else { return Ok(None) };
         if let Some(layers) = self.layers_among(&x) {
-            let axes: Vec<_> =
-                self.axes.iter().zip(&layers).map(|(axis, x)| axis.in_layer(x)).collect();
+            let axes = self.axes_in(&layers);
             let tables = self.log_potential.as_detached_tensor();
             if let Some(inputs) = table_inputs(&tables, &axes, (axis, width))? {
                 return Ok(Some(inputs));
             }
         }
         Ok(self.inputs(x, to, width)?.map(|inputs| inputs.detach()))
+    }
+
+    /// The axis whose units are of this layer.
+    fn axis_of(&self, layer: usize) -> Option<usize> {
+        self.axes.iter().position(|axis| axis.layer == layer)
+    }
+
+    /// The axes for the kernels, each with its layer as it is.
+    fn axes_in<'a>(&'a self, layers: &'a [Tensor]) -> Vec<TableAxis<'a>> {
+        let table_axis = |(axis, x): (&'a CliqueAxis, &'a Tensor)| TableAxis {
+            x,
+            first: &axis.first,
+            states: axis.states,
+            low: axis.low,
+        };
+        self.axes.iter().zip(layers).map(table_axis).collect()
     }
 
     /// The layer of each axis, where all are there.
@@ -238,8 +244,7 @@ impl Cliques {
     ) -> Result<Option<Tensor>> {
         // Of samples the entries of their states are picked; where derivatives by them are asked for, tables are summed out.
         if let Some(layers) = self.layers_among(&x).filter(|x| !x.iter().any(Tensor::track_op)) {
-            let axes: Vec<_> =
-                self.axes.iter().zip(&layers).map(|(axis, x)| axis.in_layer(x)).collect();
+            let axes = self.axes_in(&layers);
             if let Some(places) = table_places(&self.log_potential, &axes)? {
                 let picked = self.log_potential.flatten_all()?.index_select(&places, 0)?;
                 let rows = layers.first().map_or(Ok(0), |x| x.dim(0))?;

@@ -30,8 +30,19 @@ pub struct Processor {
     pub pass: f64,
 }
 
+/// Zen 4, and whatever else has AVX-512 or AVX2 and a second-level cache of a megabyte.
+const ZEN4: Processor = Processor {
+    name: "zen4",
+    find: 27.0,
+    pick: 2.45,
+    pick_transposed: 2.45,
+    transpose: 20.0,
+    pick_outer: 1.87,
+    pass: 0.2,
+};
+
 impl Processor {
-    /// Every kind that there is, those without vector instructions of their own last.
+    /// Every kind that there is, the one that was not measured last.
     pub const KINDS: [Self; 4] = [
         Self {
             name: "sapphire-rapids",
@@ -42,15 +53,7 @@ impl Processor {
             pick_outer: 2.4,
             pass: 0.2,
         },
-        Self {
-            name: "zen4",
-            find: 27.0,
-            pick: 2.45,
-            pick_transposed: 2.45,
-            transpose: 20.0,
-            pick_outer: 1.87,
-            pass: 0.2,
-        },
+        ZEN4,
         Self {
             name: "zen3",
             find: 47.0,
@@ -60,15 +63,7 @@ impl Processor {
             pick_outer: 2.6,
             pass: 0.2,
         },
-        Self {
-            name: "portable",
-            find: 27.0,
-            pick: 2.45,
-            pick_transposed: 2.45,
-            transpose: 20.0,
-            pick_outer: 1.87,
-            pass: 0.2,
-        },
+        Self { name: "portable", ..ZEN4 },
     ];
 
     /// The kind of the processor at hand, or the one that `DBN_CPU` names; read once. What `DBN_CPU` says is checked by
@@ -104,11 +99,11 @@ impl Processor {
     /// By vector width and second-level cache: what rows are picked from is what lies there.
     fn found() -> Self {
         let [sapphire_rapids, zen4, zen3, portable] = Self::KINDS;
-        match (Vectors::here(), second_level_cache()) {
-            (Vectors::Avx512, Some(2_000_000..)) => sapphire_rapids,
-            (Vectors::Avx512, _) | (Vectors::Avx2, Some(1_000_000..)) => zen4,
-            (Vectors::Avx2, _) => zen3,
-            (Vectors::Baseline, _) => portable,
+        match (vector_bytes(), second_level_cache()) {
+            (64.., Some(2_000_000..)) => sapphire_rapids,
+            (64.., _) | (32.., Some(1_000_000..)) => zen4,
+            (32.., _) => zen3,
+            _ => portable,
         }
     }
 
@@ -128,33 +123,15 @@ impl Processor {
     }
 }
 
-/// The widest vector instructions, as the dense product has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Vectors {
-    Baseline,
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx2,
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx512,
-}
-
-impl Vectors {
+/// Bytes of the widest vectors, as the dense product has them; 16 where nothing more is known.
+fn vector_bytes() -> usize {
     #[cfg(target_arch = "x86_64")]
-    fn here() -> Self {
-        match (
-            std::arch::is_x86_feature_detected!("avx512f"),
-            std::arch::is_x86_feature_detected!("avx2"),
-        ) {
-            (true, _) => Self::Avx512,
-            (false, true) => Self::Avx2,
-            (false, false) => Self::Baseline,
-        }
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        return 64;
+    } else if std::arch::is_x86_feature_detected!("avx2") {
+        return 32;
     }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn here() -> Self {
-        Self::Baseline
-    }
+    16
 }
 
 /// Bytes of the second-level cache of a core, where the processor says so.

@@ -1,5 +1,6 @@
 //! Both ways of the operations that choose between picked rows and the dense product, timed beside each other.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
@@ -78,35 +79,32 @@ pub fn both_ways(
     let mut rng = Rng::new(0);
     let mut draw = |shape: (usize, usize)| uniform(shape, DType::F32, &Device::Cpu, &mut rng);
     let w = draw((visible, hidden))?;
-    let (from, of_hidden) = match operation {
-        Choosing::ProductTransposed => (draw((batch, hidden))?, draw((batch, hidden))?),
-        Choosing::Product | Choosing::OuterStep => {
-            (draw((batch, visible))?, draw((batch, hidden))?)
-        }
-    };
+    let side = if operation == Choosing::ProductTransposed { hidden } else { visible };
+    let (from, of_hidden) = (draw((batch, side))?, draw((batch, hidden))?);
     let (weights, velocity) = (w.copy()?, w.zeros_like()?);
     let numbers = w.flatten_all()?.to_vec1::<f32>()?;
     let mut found = Vec::with_capacity(DENSITIES.len());
     for (number, density) in DENSITIES.into_iter().enumerate() {
         let ones = from.lt(density)?.to_dtype(DType::F32)?;
+        let x = ones.flatten_all()?.to_vec1::<f32>()?;
+        let ascent = Ascent::from(vec![Outer::new(&ones, &of_hidden, 1.0)?]);
         let of = |most: f64| -> Result<f64> {
-            let (x, start) = (ones.flatten_all()?.to_vec1::<f32>()?, Instant::now);
-            let shape = |inner, width| (batch, inner, width);
-            Ok(match operation {
-                Choosing::Product => timed(start(), || {
-                    multiply_up_to(most, &x, &numbers, shape(visible, hidden), false)
-                }),
-                Choosing::ProductTransposed => timed(start(), || {
-                    multiply_up_to(most, &x, &numbers, shape(hidden, visible), true)
-                }),
-                Choosing::OuterStep => {
-                    let ascent = Ascent::from(vec![Outer::new(&ones, &of_hidden, 1.0)?]);
-                    // A rate at which the weights stay as they are, however often this is repeated.
-                    timed(Instant::now(), || {
-                        momentum_step_up_to(most, &weights, &velocity, &ascent, 1e-9, 0.5)
-                    })
+            let start = Instant::now();
+            match operation {
+                Choosing::Product => {
+                    let shape = (batch, visible, hidden);
+                    black_box(multiply_up_to(most, &x, &numbers, shape, false));
                 }
-            })
+                Choosing::ProductTransposed => {
+                    let shape = (batch, hidden, visible);
+                    black_box(multiply_up_to(most, &x, &numbers, shape, true));
+                }
+                // A rate at which the weights stay as they are, however often this is repeated.
+                Choosing::OuterStep => {
+                    momentum_step_up_to(most, &weights, &velocity, &ascent, 1e-9, 0.5)?;
+                }
+            }
+            Ok(start.elapsed().as_secs_f64())
         };
         found.push(rounds(density, time, of)?);
         if !watch(number + 1) {
@@ -114,11 +112,6 @@ pub fn both_ways(
         }
     }
     Ok(found)
-}
-
-fn timed<T>(start: Instant, what: impl FnOnce() -> T) -> f64 {
-    std::hint::black_box(what());
-    start.elapsed().as_secs_f64()
 }
 
 /// Both ways in turn, at least five times each.

@@ -63,6 +63,17 @@ pub fn run(
         .with_context(|| known.name.to_owned())
 }
 
+fn json(path: &Path) -> Result<serde_json::Value> {
+    serde_json::from_slice(&fs::read(path)?).with_context(|| path.display().to_string())
+}
+
+/// The last that a run has measured of the cases held out.
+fn measured_of_held_out(dir: &Path) -> Result<Option<serde_json::Value>> {
+    let results = json(&dir.join("results.json"))?;
+    let measured = results["measured"].as_array().into_iter().flatten();
+    Ok(measured.rev().find(|set| set["on"]["part"] == "held-out").cloned())
+}
+
 /// What that of an alignment came to.
 #[derive(Debug, Serialize)]
 struct ReproducedAlignment<'a> {
@@ -111,19 +122,12 @@ fn reproduce_contacts(
     let words = ["dbn", "contacts", out, "--force"];
     output::note(words.join(" "));
     contacts::run(&parsed(&words)?)?;
-    let json = |name: &str| -> Result<serde_json::Value> {
-        let path = dir.join(name);
-        serde_json::from_slice(&fs::read(&path)?).with_context(|| path.display().to_string())
-    };
     let metrics = fs::read_to_string(dir.join("metrics.jsonl"))?;
     let lines =
         metrics.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let lines: Vec<_> = lines.collect();
     let seconds: f64 = lines.iter().filter_map(|line| line["seconds"].as_f64()).sum();
     let pearson = lines.iter().rev().find_map(|line| line["resampled_pearson"].as_f64());
-    let results = json("results.json")?;
-    let measured = results["measured"].as_array().cloned().unwrap_or_default();
-    let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out");
     let found = ReproducedAlignment {
         name: known.name,
         data,
@@ -132,8 +136,8 @@ fn reproduce_contacts(
         pearson,
         updates: lines.len(),
         training_seconds: seconds,
-        held_out: held_out.cloned(),
-        sites: json("config.json")?["visible"]["sites"].as_u64(),
+        held_out: measured_of_held_out(dir)?,
+        sites: json(&dir.join("config.json"))?["visible"]["sites"].as_u64(),
     };
     write_whole(&dir.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
     let pearson = pearson.map_or("not reached".to_owned(), |pearson| format!("{pearson:.4}"));
@@ -176,10 +180,7 @@ fn reproduce_deep(
     let cases = machine.cases(None, &DataOptions::default(), Some(Cases::HeldOut))?;
     let percent = |errors: usize| 100.0 * errors as f64 / cases.examples.len().max(1) as f64;
     let classifier_error = machine.classifier_errors(&cases)?.map(percent);
-    let results = fs::read(dir.join("results.json"))?;
-    let results: serde_json::Value = serde_json::from_slice(&results)?;
-    let measured = results["measured"].as_array().cloned().unwrap_or_default();
-    let held_out = measured.iter().rev().find(|set| set["on"]["part"] == "held-out").cloned();
+    let held_out = measured_of_held_out(dir)?;
     let (name, theirs) = (known.name, known.theirs);
     let found =
         ReproducedDeepMachine { name, data, seed: asked.seed, theirs, held_out, classifier_error };
