@@ -164,3 +164,24 @@ fn help_shows_an_example() {
         help.lines().map(str::trim).filter(|l| l.starts_with("dbn bench")).collect();
     assert!(examples.len() >= 2, "{help}");
 }
+
+/// Catches a choice that is none of the ways, and columns that are not those of the densities.
+#[test]
+fn the_ways_to_a_product_are_timed_beside_what_is_chosen() {
+    let report = bench(&Place::new(), "--tune --seconds 0.01");
+    let densities = report["densities"].as_array().unwrap().len();
+    let rows = report["rows"].as_array().unwrap();
+    assert!(densities == 8 && rows.len() == 12);
+    for row in rows {
+        for way in ["by_rows", "by_fours"] {
+            let ratios = row[way].as_array().unwrap();
+            assert!(ratios.len() == densities, "{row}");
+            assert!(ratios.iter().all(|ratio| ratio.as_f64().unwrap() > 0.0), "{row}");
+        }
+        let chosen = row["chosen"].as_array().unwrap();
+        assert!(chosen.len() == densities, "{row}");
+        let known = ["dense", "rows", "fours"];
+        assert!(chosen.iter().all(|way| known.contains(&way.as_str().unwrap())), "{row}");
+        assert!(row["loss"].as_f64().unwrap() >= 0.0, "{row}");
+    }
+}

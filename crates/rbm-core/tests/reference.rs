@@ -192,8 +192,16 @@ fn sums_of_outer_products_and_of_rows_are_the_same_to_rounding() {
 fn a_momentum_step_is_the_same_to_rounding() {
     let (rate, momentum) = (0.3, 0.7);
     for dtype in BOTH {
-        for (n, m) in [(203, 125), (1, 1), (64, 500)] {
-            for densities in [[0.1, 0.1], [0.1, 0.9], [0.9, 0.2], [1.0, 1.0], [0.0, 0.0]] {
+        for (n, m) in [(203, 500), (1, 1), (64, 125)] {
+            for densities in [
+                [0.1, 0.1],
+                [0.1, 0.9],
+                [0.9, 0.2],
+                [1.0, 1.0],
+                [0.0, 0.0],
+                [0.3, 0.3],
+                [0.05, 0.3],
+            ] {
                 let [x, u] = densities.map(|density| sparse(61, n, density, density < 0.5, dtype));
                 let [y, w] = [1, 2].map(|seed| normal(61, m, dtype, seed));
                 let terms = outers(&[(&x, &y, 0.75), (&u, &w, -1.25)]);

@@ -19,22 +19,28 @@ mod connection;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod density;
 mod encode;
 mod enumeration;
+mod fours;
 mod graph_sweep;
 mod lateral_sweep;
 mod low_rank;
 #[cfg(feature = "metal")]
 mod metal;
+mod momentum;
 mod outer;
+mod picked;
 mod processor;
 mod product;
 mod random;
 mod real;
 mod reduce;
 mod sparse;
+mod transpose;
 mod truncated_normal;
 mod update;
+mod yardstick;
 
 pub use bernoulli::{
     bernoulli_cgf, bernoulli_mean, bernoulli_mean_and_sample, bernoulli_sample, sigmoid, softplus,
@@ -50,8 +56,9 @@ pub use enumeration::{BinaryAverages, binary_averages};
 pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep, is_dense};
 pub(crate) use lateral_sweep::{Lateral, LateralUnit, lateral_sweep};
 pub use low_rank::outer_sum;
+pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};
-pub use processor::Processor;
+pub use processor::{Processor, Way};
 pub use product::{product, product_transposed};
 pub use random::{normal, uniform};
 pub use reduce::{add_bias, interpolate_inputs, sum_rows, sum_within_rows};
@@ -59,5 +66,5 @@ pub use reference::{log_sum_exp_of_sites, softmax_of_sites};
 pub use truncated_normal::{rectified_cgf, rectified_field, rectified_mean, rectified_sample};
 pub use update::{
     adam_step, add_scaled, add_sign_scaled, average_in, average_square_in, limit_column_norms,
-    momentum_step,
 };
+pub use yardstick::Yardstick;

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use candle_core::{Layout, Storage, Tensor};
 
 use super::cpu::numbers_of;
+use super::processor::Way;
 use super::real::Real;
 use crate::{Error, Result};
 
@@ -174,6 +175,6 @@ pub(super) struct MomentumStep<'a> {
     pub(super) ascent: &'a Ascent,
     pub(super) rate: f64,
     pub(super) momentum: f64,
-    /// An outer product is dense where a larger share of its x is not zero. Of the CPU.
-    pub(super) most: f64,
+    /// The way of each outer product, where they are named. Of the CPU.
+    pub(super) ways: Option<&'a [Way]>,
 }

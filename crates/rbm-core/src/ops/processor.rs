@@ -1,16 +1,45 @@
-//! What of a processor decides which of two ways of an operation is quicker: sums of picked rows, or the dense product.
+//! What of a processor decides which way of an operation is quickest: sums of picked rows, sums of four rows, or the dense product.
 //!
 //! The choice is a function of shapes, of how much is zero, and of the kind of processor. It is never a timing, so a kind of processor
 //! gives the same bits at every run. `DBN_CPU` in the environment names another kind.
 
 use std::sync::OnceLock;
 
+use super::density::Density;
+use super::fours::FOUR;
 use crate::{Error, Result};
 
 /// The variable of the environment that names a kind of processor.
 const VARIABLE: &str = "DBN_CPU";
 
-/// A kind of processor: what the sparse way of an operation costs beside the dense one. Measured with `dbn bench --tune`
+/// A way to a product whose left side x may be mostly zeros, or zeros and ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The product of dense matrices.
+    Dense,
+    /// Sums of the rows that x picks.
+    Rows,
+    /// Sums of sums of four rows: x is all zeros and ones.
+    Fours,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Dense, Self::Rows, Self::Fours];
+
+    /// The one that costs least; `fours` holds only for zeros and ones.
+    fn cheapest(dense: f64, rows: f64, fours: f64, density: Density) -> Self {
+        if density.are_bits && fours < rows.min(dense) {
+            Self::Fours
+        } else if rows < dense {
+            Self::Rows
+        } else {
+            Self::Dense
+        }
+    }
+}
+
+/// A kind of processor: what the other ways of an operation cost beside the dense one. Measured with `dbn bench --tune`
 /// (docs/design/operations.md).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Processor {
@@ -24,21 +53,45 @@ pub struct Processor {
     pub pick_transposed: f64,
     /// What transposing W for hWᵀ costs, in cases of the dense product.
     pub transpose: f64,
-    /// The same as `pick` in the outer product of a step.
+    /// What making the sums of all fours costs, in cases of the dense product.
+    pub table: f64,
+    /// What adding the sum of four rows costs, in units of the dense product's cost of one element of x.
+    pub four: f64,
+    /// The same as `find` in the outer product of a step, whose x is turned round as well.
+    pub find_outer: f64,
+    /// The same as `pick` there.
     pub pick_outer: f64,
+    /// What making the sums of fours costs there, as a share of the dense outer product.
+    pub table_outer: f64,
+    /// The same as `four` there.
+    pub four_outer: f64,
     /// What the step's pass over W costs beside its dense outer product, as a share of that.
     pub pass: f64,
+    /// What a dense product costs before its first element, in multiplications: sharing it among threads.
+    pub start: f64,
 }
+
+/// Multiplications from which on a dense product is shared among threads: as `gemm` has it.
+const SHARED: f64 = 48.0 * 48.0 * 256.0;
+
+/// Rows of a parameter that a thread takes at least in a step by fours.
+pub(super) const ROWS_OF_FOURS: usize = 196;
 
 /// Zen 4, and whatever else has AVX-512 or AVX2 and a second-level cache of a megabyte.
 const ZEN4: Processor = Processor {
     name: "zen4",
     find: 27.0,
-    pick: 2.45,
-    pick_transposed: 2.45,
-    transpose: 20.0,
+    pick: 2.3,
+    pick_transposed: 2.1,
+    transpose: 9.0,
+    table: 15.0,
+    four: 1.8,
+    find_outer: 60.0,
     pick_outer: 1.87,
+    table_outer: 0.13,
+    four_outer: 1.8,
     pass: 0.2,
+    start: 3e6,
 };
 
 impl Processor {
@@ -48,10 +101,16 @@ impl Processor {
             name: "sapphire-rapids",
             find: 80.0,
             pick: 4.4,
-            pick_transposed: 3.3,
-            transpose: 40.0,
+            pick_transposed: 3.0,
+            transpose: 18.0,
+            table: 28.0,
+            four: 3.0,
+            find_outer: 80.0,
             pick_outer: 2.4,
+            table_outer: 0.2,
+            four_outer: 2.3,
             pass: 0.2,
+            start: 13e6,
         },
         ZEN4,
         Self {
@@ -59,11 +118,17 @@ impl Processor {
             find: 47.0,
             pick: 3.3,
             pick_transposed: 2.7,
-            transpose: 24.0,
+            transpose: 11.0,
+            table: 23.0,
+            four: 2.4,
+            find_outer: 60.0,
             pick_outer: 2.6,
+            table_outer: 0.2,
+            four_outer: 2.4,
             pass: 0.2,
+            start: 0.0,
         },
-        Self { name: "portable", ..ZEN4 },
+        Self { name: "portable", transpose: 20.0, ..ZEN4 },
     ];
 
     /// The kind of the processor at hand, or the one that `DBN_CPU` names; read once. What `DBN_CPU` says is checked by
@@ -107,19 +172,38 @@ impl Processor {
         }
     }
 
-    /// The share of x that may be other than zero for x·w, `width` wide, to be a sum of picked rows; below 0 where it never is.
-    pub(super) fn most_of_product(&self, width: usize) -> f64 {
-        (1.0 - self.find / width as f64) / self.pick
+    /// How x·w is made, or x·wᵀ, with x `(rows, inner)` and the product `width` wide, in `shape`'s order.
+    /// It does not depend on the number of threads, so that the bits do not.
+    pub(super) fn way_of_product(
+        &self,
+        shape: (usize, usize, usize),
+        transposed: bool,
+        density: Density,
+    ) -> Way {
+        let (rows, _, width) = shape;
+        let (rows, width) = (rows as f64, width as f64);
+        let (pick, transpose) =
+            if transposed { (self.pick_transposed, self.transpose) } else { (self.pick, 0.0) };
+        let before = self.find / width + transpose / rows;
+        let by_rows = before + pick * density.elements;
+        let by_fours = before + self.table / rows + self.four * density.fours / FOUR as f64;
+        Way::cheapest(self.dense(shape), by_rows, by_fours, density)
     }
 
-    /// The same for x·wᵀ with `rows` rows.
-    pub(super) fn most_of_transposed(&self, rows: usize, width: usize) -> f64 {
-        (1.0 - self.find / width as f64 - self.transpose / rows as f64) / self.pick_transposed
+    /// How a step along xᵀy of a parameter `(rows, width)` is made.
+    pub(super) fn way_of_outer(&self, (rows, width): (usize, usize), density: Density) -> Way {
+        let before = self.find_outer / width as f64 + self.pass;
+        let by_rows = before + self.pick_outer * density.elements;
+        // Sums are made anew for every portion of rows, however few they are.
+        let table = self.table_outer * ROWS_OF_FOURS as f64 / rows.clamp(1, ROWS_OF_FOURS) as f64;
+        let by_fours = before + table + self.four_outer * density.fours / FOUR as f64;
+        Way::cheapest(1.0, by_rows, by_fours, density)
     }
 
-    /// The same for a step along xᵀy, with y `width` wide.
-    pub(super) fn most_of_outer(&self, width: usize) -> f64 {
-        (1.0 - self.find / width as f64 - self.pass) / self.pick_outer
+    /// What the dense product costs, as a share of its multiplications alone.
+    fn dense(&self, (rows, inner, width): (usize, usize, usize)) -> f64 {
+        let multiplications = rows as f64 * inner as f64 * width as f64;
+        if multiplications < SHARED { 1.0 } else { 1.0 + self.start / multiplications }
     }
 }
 
@@ -153,16 +237,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_named_and_their_limits_are_shares() -> Result<()> {
+    fn kinds_are_named_and_take_each_way_where_it_belongs() -> Result<()> {
         for kind in Processor::KINDS {
             assert_eq!(Processor::named(kind.name)?, kind);
-            let shares = [
-                kind.most_of_product(500),
-                kind.most_of_transposed(100, 784),
-                kind.most_of_outer(500),
-            ];
-            assert!(shares.iter().all(|share| (0.1..0.45).contains(share)), "{shares:?}");
-            assert!(kind.most_of_product(16) < 0.0 && kind.most_of_transposed(1, 784) < 0.0);
+            let of = |elements: f64, are_bits| Density {
+                elements,
+                fours: 1.0 - (1.0 - elements).powi(FOUR as i32),
+                are_bits,
+            };
+            let ways = |density| {
+                let product = |shape, transposed| kind.way_of_product(shape, transposed, density);
+                [
+                    product((100, 784, 500), false),
+                    product((100, 500, 784), true),
+                    kind.way_of_outer((784, 500), density),
+                ]
+            };
+            assert_eq!(ways(of(0.05, true)), [Way::Rows; 3], "{}", kind.name);
+            assert_eq!(ways(of(0.3, true)), [Way::Fours; 3], "{}", kind.name);
+            assert_eq!(ways(of(0.1, false)), [Way::Rows; 3], "{}", kind.name);
+            assert_eq!(ways(of(0.5, false)), [Way::Dense; 3], "{}", kind.name);
+            assert_ne!(kind.way_of_outer((16, 500), of(0.3, true)), Way::Fours);
+            let small = kind.way_of_product((10, 784, 16), false, of(0.0, true));
+            assert_eq!(small, Way::Dense);
+            assert_eq!(kind.way_of_product((1, 500, 784), true, of(0.0, true)), Way::Dense);
         }
         let error = Processor::named("z80").map_err(|error| error.to_string());
         let names = "one of sapphire-rapids, zen4, zen3, portable";

@@ -1,8 +1,9 @@
 //! Matrix products with a left side that may be mostly zeros, as configurations of binary units are.
 //!
-//! Where few elements are not zero, the rows of the right side that they pick are added up; else the product is dense.
-//! Which of the two is quicker was measured (docs/design/operations.md). They agree to rounding: the last bits of a row may depend on
-//! how dense its batch is. What is not finite in w counts only where x is not zero.
+//! Where few elements are not zero, the rows of the right side that they pick are added up; where all are zeros and ones, sums of four
+//! rows may be added; else the product is dense. Which of these is quickest was measured (docs/design/operations.md). They agree to
+//! rounding: the last bits of a row may depend on how dense its batch is. Where the product is not dense, what is not finite in w counts
+//! only where x is not zero.
 //!
 //! Products of dense matrices, into memory that is already there.
 
@@ -13,9 +14,12 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::cpu::{Simd, has_product, with_numbers};
-use super::processor::Processor;
+use super::density::Density;
+use super::picked::Picked;
+use super::processor::{Processor, Way};
 use super::real::Real;
-use super::sparse::{Nonzeros, PIECE, RowPass, add_rows, in_pieces};
+use super::sparse::{PIECE, RowPass, add_rows, in_pieces};
+use super::transpose::transpose;
 use crate::Result;
 
 /// Additions that are not worth a second thread.
@@ -97,17 +101,35 @@ pub(super) fn multiply<T: Real>(
     shape: (usize, usize, usize),
     transposed: bool,
 ) -> Vec<T> {
-    let ((rows, _, width), processor) = (shape, Processor::here());
-    let most = match transposed {
-        false => processor.most_of_product(width),
-        true => processor.most_of_transposed(rows, width),
-    };
-    multiply_up_to(most, x, w, shape, transposed)
+    let way = |density| Processor::here().way_of_product(shape, transposed, density);
+    if way(Density::NONE) == Way::Dense {
+        return dense(x, w, shape, transposed);
+    }
+    multiply_by(way, x, w, shape, transposed)
 }
 
-/// The same, by picked rows where a share of at most `most` of x is not zero.
-pub(super) fn multiply_up_to<T: Real>(
-    most: f64,
+/// The same, by the way that is named for x's density.
+pub(super) fn multiply_by<T: Real>(
+    way: impl Fn(Density) -> Way,
+    x: &[T],
+    w: &[T],
+    shape: (usize, usize, usize),
+    transposed: bool,
+) -> Vec<T> {
+    let (_, inner, width) = shape;
+    if x.is_empty() || w.is_empty() {
+        return dense(x, w, shape, transposed);
+    }
+    let density = Density::along_rows(x, inner);
+    match (Picked::of(x, inner, way(density), density), transposed) {
+        (Some(x), false) => gathered(&x, w, width),
+        (Some(x), true) => gathered_transposed(&x, w, inner),
+        (None, _) => dense(x, w, shape, transposed),
+    }
+}
+
+/// The same as a product of dense matrices.
+fn dense<T: Real>(
     x: &[T],
     w: &[T],
     (rows, inner, width): (usize, usize, usize),
@@ -116,13 +138,8 @@ pub(super) fn multiply_up_to<T: Real>(
     if x.is_empty() || w.is_empty() {
         return vec![T::default(); rows * width];
     }
-    let found = if most > 0.0 { Nonzeros::of(x, inner, most) } else { None };
-    match (found, transposed) {
-        (Some(x), false) => gathered(&x, w, width),
-        (Some(x), true) => gathered_transposed(&x, w, inner),
-        (None, false) => Matrix::new(x, inner).times(Matrix::new(w, width)),
-        (None, true) => Matrix::new(x, inner).times(Matrix::new(w, inner).t()),
-    }
+    let right = if transposed { Matrix::new(w, inner).t() } else { Matrix::new(w, width) };
+    Matrix::new(x, inner).times(right)
 }
 
 /// A row-major matrix whose columns are made by different threads.
@@ -176,13 +193,13 @@ unsafe fn by_blocks<T: Real>(
 }
 
 /// x·w, with w `m` wide.
-fn gathered<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
+fn gathered<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
     let pass = |block, out: &SharedColumns<T>| {
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
         unsafe { add_block(x, w, m, 0, block, out) }
     };
     // SAFETY: `add_block` sets all rows of its block.
-    unsafe { by_blocks((x.rows(), m), x.len() * m, pass) }
+    unsafe { by_blocks((x.rows(), m), x.additions() * m, pass) }
 }
 
 /// Writes the columns `block` of `out` as sums of rows of `w`, which holds `out`'s column `offset` in its first.
@@ -191,32 +208,50 @@ fn gathered<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
 ///
 /// The memory of `out` is there, and no other thread writes or reads these columns.
 unsafe fn add_block<T: Real>(
-    x: &Nonzeros<T>,
+    x: &Picked<T>,
     w: &[T],
     width: usize,
     offset: usize,
     block: Range<usize>,
     out: &SharedColumns<T>,
 ) {
-    struct AddRows<'a, T> {
-        x: &'a Nonzeros<T>,
+    struct AddPicked<'a, T> {
+        x: &'a Picked<T>,
         w: &'a [T],
         width: usize,
         offset: usize,
         out: &'a SharedColumns<T>,
+        sums: Vec<T>,
+        table: Vec<T>,
     }
-    impl<T: Real> RowPass for AddRows<'_, T> {
+    impl<T: Real> RowPass for AddPicked<'_, T> {
         #[inline(always)]
         fn piece<const N: usize>(&mut self, at: usize) {
-            for row in 0..self.x.rows() {
-                let mut sums = [T::default(); N];
-                add_rows(&mut sums, self.x.row(row), self.w, self.width, at - self.offset);
-                // SAFETY: as `add_block`'s caller vouches.
-                unsafe { self.out.set(row, at, &sums) };
+            let from = at - self.offset;
+            match self.x {
+                Picked::Rows(x) => {
+                    for row in 0..x.rows() {
+                        let mut sums = [T::default(); N];
+                        add_rows(&mut sums, x.row(row), self.w, self.width, from);
+                        // SAFETY: as `add_block`'s caller vouches.
+                        unsafe { self.out.set(row, at, &sums) };
+                    }
+                }
+                Picked::Fours(x) => {
+                    self.sums.clear();
+                    self.sums.resize(x.rows() * N, T::default());
+                    let columns = (self.width, from);
+                    x.add_to::<T, N>(&mut self.sums, 0, self.w, columns, &mut self.table);
+                    for (row, sums) in self.sums.chunks_exact(N).enumerate() {
+                        // SAFETY: as `add_block`'s caller vouches.
+                        unsafe { self.out.set(row, at, sums) };
+                    }
+                }
             }
         }
     }
-    let mut pass = AddRows { x, w, width, offset, out };
+    let (sums, table) = (vec![], vec![]);
+    let mut pass = AddPicked { x, w, width, offset, out, sums, table };
     Simd::best().run(
         #[inline(always)]
         || in_pieces(block, &mut pass),
@@ -224,46 +259,16 @@ unsafe fn add_block<T: Real>(
 }
 
 /// x·wᵀ, with w `m` wide: each block of w's rows is transposed into the cache first.
-fn gathered_transposed<T: Real>(x: &Nonzeros<T>, w: &[T], m: usize) -> Vec<T> {
+fn gathered_transposed<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
     let n = w.len() / m;
     let pass = |block: Range<usize>, out: &SharedColumns<T>| {
         let mut turned = vec![T::default(); m * PIECE];
-        Simd::best().run(
-            #[inline(always)]
-            || transpose(&w[block.start * m..block.end * m], m, &mut turned),
-        );
+        transpose(&w[block.start * m..block.end * m], m, &mut turned, PIECE);
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
         unsafe { add_block(x, &turned, PIECE, block.start, block, out) }
     };
     // SAFETY: `add_block` sets all rows of its block.
-    unsafe { by_blocks((x.rows(), n), (x.len() + m) * n, pass) }
-}
-
-/// `w`, `m` wide, into the columns of `turned`, [`PIECE`] wide.
-#[inline(always)]
-fn transpose<T: Real>(w: &[T], m: usize, turned: &mut [T]) {
-    const TILE: usize = 8;
-    let rows = w.len() / m;
-    for column in (0..m).step_by(TILE) {
-        for row in (0..rows).step_by(TILE) {
-            if column + TILE <= m && row + TILE <= rows {
-                let tile: [[T; TILE]; TILE] = std::array::from_fn(|r| {
-                    let line = &w[(row + r) * m + column..][..TILE];
-                    std::array::from_fn(|c| line[c])
-                });
-                for c in 0..TILE {
-                    let line: [T; TILE] = std::array::from_fn(|r| tile[r][c]);
-                    turned[(column + c) * PIECE + row..][..TILE].copy_from_slice(&line);
-                }
-            } else {
-                for r in row..rows.min(row + TILE) {
-                    for c in column..m.min(column + TILE) {
-                        turned[c * PIECE + r] = w[r * m + c];
-                    }
-                }
-            }
-        }
-    }
+    unsafe { by_blocks((x.rows(), n), (x.additions() + m) * n, pass) }
 }
 
 /// A matrix that is only read: row-major, or the transpose of one.
@@ -381,9 +386,9 @@ mod tests {
         (0..len).map(|i| T::from(is_one(i))).collect()
     }
 
-    /// Picked rows, dense products and what every kind of processor chooses are the same sums: of small whole numbers they are exact.
+    /// Every way to a product gives the same sums: of small whole numbers they are exact.
     #[test]
-    fn both_ways_and_every_kind_agree() {
+    fn every_way_agrees() {
         fn check<T: Real + PartialEq + std::fmt::Debug>() {
             for (rows, n, m) in [(1, 1, 1), (61, 203, 125), (3, 70, 7), (40, 17, 500)] {
                 let w: Vec<T> = (0..n * m).map(|i| T::from_f64((i % 17) as f64 - 8.0)).collect();
@@ -392,8 +397,8 @@ mod tests {
                         let (inner, width) = if transposed { (m, n) } else { (n, m) };
                         let x: Vec<T> = bits(rows * inner, density);
                         let shape = (rows, inner, width);
-                        let of = |most| multiply_up_to(most, &x, &w, shape, transposed);
-                        let known = of(0.0);
+                        let of = |way: Way| multiply_by(|_| way, &x, &w, shape, transposed);
+                        let known = of(Way::Dense);
                         for row in 0..rows {
                             for column in 0..width {
                                 let at = |i: usize| {
@@ -405,19 +410,8 @@ mod tests {
                                 assert_eq!(known[row * width + column], sum);
                             }
                         }
-                        assert_eq!(of(1.0), known, "{shape:?} {density} {transposed}");
-                        for kind in Processor::KINDS {
-                            let most = if transposed {
-                                kind.most_of_transposed(rows, width)
-                            } else {
-                                kind.most_of_product(width)
-                            };
-                            assert_eq!(
-                                of(most),
-                                known,
-                                "{}: {shape:?} {density} {transposed}",
-                                kind.name
-                            );
+                        for way in Way::ALL {
+                            assert_eq!(of(way), known, "{way:?}: {shape:?} {density} {transposed}");
                         }
                     }
                 }
@@ -425,5 +419,37 @@ mod tests {
         }
         check::<f32>();
         check::<f64>();
+    }
+
+    /// What was not seen in some of the rows: values beside one, or more of them than were promised.
+    #[test]
+    fn rows_that_were_not_seen_count_too() {
+        let (rows, inner, width) = (64, 512, 40);
+        let shape = (rows, inner, width);
+        let w: Vec<f32> = (0..inner * width).map(|i| (i % 17) as f32 - 8.0).collect();
+        let few: Vec<f32> = bits(rows * inner, 0.1);
+        let mut half = few.clone();
+        half[5 * inner + 7] = 0.5;
+        let mut full = few.clone();
+        full[4 * inner..32 * inner].fill(1.0);
+        for x in [few, half, full] {
+            for way in Way::ALL {
+                let found = multiply_by(|_| way, &x, &w, shape, false);
+                assert_eq!(found, dense(&x, &w, shape, false), "{way:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_counts_only_where_it_is_picked() {
+        let (rows, inner, width) = (9, 30, 70);
+        let mut x: Vec<f32> = bits(rows * inner, 0.5);
+        x.iter_mut().skip(5).step_by(inner).for_each(|x| *x = 0.0);
+        let mut w = vec![1.0f32; inner * width];
+        w[5 * width..6 * width].fill(f32::NAN);
+        for way in [Way::Rows, Way::Fours] {
+            let found = multiply_by(|_| way, &x, &w, (rows, inner, width), false);
+            assert!(found.iter().all(|x| x.is_finite()), "{way:?}");
+        }
     }
 }

@@ -101,6 +101,12 @@ pub(super) trait Real:
     fn numbers<'a>(name: &str, storage: &'a CpuStorage) -> Result<&'a [Self]>;
     /// The same, to be written.
     fn numbers_mut<'a>(name: &str, storage: &'a mut CpuStorage) -> Result<&'a mut [Self]>;
+    /// The same numbers, where this type is `f32`: for instructions that are of one type.
+    #[cfg(target_arch = "x86_64")]
+    fn as_f32(numbers: &[Self]) -> Option<&[f32]>;
+    /// The same, to be written.
+    #[cfg(target_arch = "x86_64")]
+    fn as_f32_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
     /// A storage that holds these numbers.
     fn storage(numbers: Vec<Self>) -> CpuStorage;
 
@@ -108,6 +114,12 @@ pub(super) trait Real:
         let zero = Self::default();
         Self::from(i8::from(self > zero) - i8::from(self < zero))
     }
+}
+
+/// Of numbers that are no `f32`.
+#[cfg(target_arch = "x86_64")]
+fn never<Numbers, F32s>(_: Numbers) -> Option<F32s> {
+    None
 }
 
 /// The error for storage of another type.
@@ -119,7 +131,7 @@ pub(super) fn unsupported(name: &str, storage: &CpuStorage) -> candle_core::Erro
 }
 
 macro_rules! real {
-    ($type:ty, $storage:ident, $from:expr, $bits:ty, $exp:path, $sigmoid:path, $softplus:path) => {
+    ($type:ty, $storage:ident, $from:expr, $bits:ty, $exp:path, $sigmoid:path, $softplus:path, $as_f32:path) => {
         impl Real for $type {
             fn from_f64(x: f64) -> Self {
                 $from(x)
@@ -172,6 +184,16 @@ macro_rules! real {
                 }
             }
 
+            #[cfg(target_arch = "x86_64")]
+            fn as_f32(numbers: &[Self]) -> Option<&[f32]> {
+                $as_f32(numbers)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            fn as_f32_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+                $as_f32(numbers)
+            }
+
             fn storage(numbers: Vec<Self>) -> CpuStorage {
                 CpuStorage::$storage(numbers)
             }
@@ -179,8 +201,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, F32, |x| x as f32, u32, exp, sigmoid, softplus);
-real!(f64, F64, |x| x, u64, libm::exp, sigmoid_f64, softplus_f64);
+real!(f32, F32, |x| x as f32, u32, exp, sigmoid, softplus, Some);
+real!(f64, F64, |x| x, u64, libm::exp, sigmoid_f64, softplus_f64, never);
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,6 @@ use super::real::Real;
 /// Elements that are looked at together: a chunk without a one costs a single comparison.
 const CHUNK: usize = 16;
 
-/// Elements of a matrix of which a few rows are worth looking at before all.
-const LOOK_FIRST: usize = 16_384;
-
 /// The elements of a matrix that are not zero, row by row. Their values are kept only where one of them is not one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Nonzeros<T> {
@@ -37,9 +34,6 @@ impl<T: Real> Nonzeros<T> {
     /// Of `x`, row-major and `width` wide. `None` when a larger share of it than `most` is not zero.
     pub(super) fn of(x: &[T], width: usize, most: f64) -> Option<Self> {
         if x.is_empty() || width == 0 || x.len() > u32::MAX as usize {
-            return None;
-        }
-        if x.len() > LOOK_FIRST && looks_denser(x, width, most) {
             return None;
         }
         let (rows, most) = (x.len() / width, (most * x.len() as f64) as usize);
@@ -172,26 +166,6 @@ impl NonzeroColumns {
         columns.truncate(count);
         Some(Self { ends, columns, ones })
     }
-}
-
-/// Whether some of the rows are so much denser than `most` that all need not be looked at. Which are looked at depends on
-/// the shape alone.
-fn looks_denser<T: Real>(x: &[T], width: usize, most: f64) -> bool {
-    const EVERY: usize = 8;
-    const MARGIN: f64 = 1.15;
-    let (mut nonzero, mut seen) = (0u32, 0);
-    Simd::best().run(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact(width).step_by(EVERY) {
-                for &x in row {
-                    nonzero += u32::from(x != T::default());
-                }
-                seen += row.len();
-            }
-        },
-    );
-    f64::from(nonzero) > MARGIN * most * seen as f64
 }
 
 /// Columns whose sums are kept in registers: half of those that AVX2 has in `f32`, all in `f64`.

@@ -1,18 +1,20 @@
-//! Both ways of the operations that choose between picked rows and the dense product, timed beside each other.
+//! The ways of the operations that choose one, timed beside each other: sums of picked rows, sums of fours, the dense product.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 
+use super::density::Density;
+use super::fours::FOUR;
+use super::momentum::momentum_step_by;
 use super::outer::{Ascent, Outer};
-use super::processor::Processor;
-use super::product::multiply_up_to;
+use super::processor::{Processor, Way};
+use super::product::multiply_by;
 use super::random::uniform;
-use super::update::momentum_step_up_to;
 use crate::{Result, Rng};
 
-/// Shares of ones at which both ways are timed.
+/// Shares of ones at which all ways are timed.
 pub const DENSITIES: [f64; 8] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5];
 
 /// An operation that chooses.
@@ -39,28 +41,52 @@ impl Choosing {
         }
     }
 
-    /// The share of ones up to which `processor` picks rows, of a machine of `[visible, hidden]` units and so many cases.
-    pub fn limit(self, processor: &Processor, [visible, hidden]: [usize; 2], batch: usize) -> f64 {
-        let most = match self {
-            Self::Product => processor.most_of_product(hidden),
-            Self::ProductTransposed => processor.most_of_transposed(batch, visible),
-            Self::OuterStep => processor.most_of_outer(hidden),
-        };
-        most.max(0.0)
+    /// The way that `processor` takes at a share of ones that lie at random, of a machine of `[visible, hidden]` units and so many cases.
+    pub fn way(
+        self,
+        processor: &Processor,
+        [visible, hidden]: [usize; 2],
+        batch: usize,
+        density: f64,
+    ) -> Way {
+        let fours = 1.0 - (1.0 - density).powi(FOUR as i32);
+        let density = Density { elements: density, fours, are_bits: true };
+        let of = |shape, transposed| processor.way_of_product(shape, transposed, density);
+        match self {
+            Self::Product => of((batch, visible, hidden), false),
+            Self::ProductTransposed => of((batch, hidden, visible), true),
+            Self::OuterStep => processor.way_of_outer((visible, hidden), density),
+        }
     }
 }
 
-/// Seconds of both ways at one share of ones: medians over rounds, in which they take turns.
+/// All ways at one share of ones: medians over rounds, in which they take turns.
 #[derive(Debug, Clone, Copy)]
-pub struct BothWays {
+pub struct Timing {
     /// The share of ones.
     pub density: f64,
-    /// By picked rows, the lists of what is on included.
-    pub picked: f64,
-    /// By the dense product.
+    /// Seconds of the dense product.
     pub dense: f64,
-    /// The median of the ratios of both.
-    pub ratio: f64,
+    /// The ratios of sums of picked rows, the lists of what is on included, to the dense product.
+    pub rows: f64,
+    /// The same of sums of fours.
+    pub fours: f64,
+}
+
+impl Timing {
+    /// The time by `way` as a share of the dense product's.
+    pub fn ratio(&self, way: Way) -> f64 {
+        match way {
+            Way::Dense => 1.0,
+            Way::Rows => self.rows,
+            Way::Fours => self.fours,
+        }
+    }
+
+    /// How much longer `way` takes than the quickest, as a share of the latter.
+    pub fn loss(&self, way: Way) -> f64 {
+        self.ratio(way) / Way::ALL.map(|way| self.ratio(way)).into_iter().fold(1.0, f64::min) - 1.0
+    }
 }
 
 /// Times `operation` of a machine of `[visible, hidden]` units and `batch` cases of zeros and ones, in `f32`, for about `time` at each of
@@ -69,13 +95,13 @@ pub struct BothWays {
 /// # Errors
 ///
 /// Where there is no memory for it.
-pub fn both_ways(
+pub fn all_ways(
     operation: Choosing,
     [visible, hidden]: [usize; 2],
     batch: usize,
     time: Duration,
     mut watch: impl FnMut(usize) -> bool,
-) -> Result<Vec<BothWays>> {
+) -> Result<Vec<Timing>> {
     let mut rng = Rng::new(0);
     let mut draw = |shape: (usize, usize)| uniform(shape, DType::F32, &Device::Cpu, &mut rng);
     let w = draw((visible, hidden))?;
@@ -88,20 +114,20 @@ pub fn both_ways(
         let ones = from.lt(density)?.to_dtype(DType::F32)?;
         let x = ones.flatten_all()?.to_vec1::<f32>()?;
         let ascent = Ascent::from(vec![Outer::new(&ones, &of_hidden, 1.0)?]);
-        let of = |most: f64| -> Result<f64> {
+        let of = |way: Way| -> Result<f64> {
             let start = Instant::now();
             match operation {
                 Choosing::Product => {
                     let shape = (batch, visible, hidden);
-                    black_box(multiply_up_to(most, &x, &numbers, shape, false));
+                    black_box(multiply_by(|_| way, &x, &numbers, shape, false));
                 }
                 Choosing::ProductTransposed => {
                     let shape = (batch, hidden, visible);
-                    black_box(multiply_up_to(most, &x, &numbers, shape, true));
+                    black_box(multiply_by(|_| way, &x, &numbers, shape, true));
                 }
                 // A rate at which the weights stay as they are, however often this is repeated.
                 Choosing::OuterStep => {
-                    momentum_step_up_to(most, &weights, &velocity, &ascent, 1e-9, 0.5)?;
+                    momentum_step_by(Some(&[way]), &weights, &velocity, &ascent, 1e-9, 0.5)?;
                 }
             }
             Ok(start.elapsed().as_secs_f64())
@@ -114,22 +140,22 @@ pub fn both_ways(
     Ok(found)
 }
 
-/// Both ways in turn, at least five times each.
-fn rounds(density: f64, time: Duration, of: impl Fn(f64) -> Result<f64>) -> Result<BothWays> {
+/// All ways in turn, at least five times each.
+fn rounds(density: f64, time: Duration, of: impl Fn(Way) -> Result<f64>) -> Result<Timing> {
     const LEAST: usize = 5;
-    let (all, none) = (1.0, 0.0);
-    of(all)?;
-    of(none)?;
-    let start = Instant::now();
-    let (mut picked, mut dense, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    while ratios.len() < LEAST || start.elapsed() < time {
-        let (a, b) = (of(all)?, of(none)?);
-        picked.push(a);
-        dense.push(b);
-        ratios.push(a / b);
+    for way in Way::ALL {
+        of(way)?;
     }
-    let [picked, dense, ratio] = [picked, dense, ratios].map(median);
-    Ok(BothWays { density, picked, dense, ratio })
+    let start = Instant::now();
+    let (mut dense, mut rows, mut fours) = (Vec::new(), Vec::new(), Vec::new());
+    while dense.len() < LEAST || start.elapsed() < time {
+        let seconds = of(Way::Dense)?;
+        dense.push(seconds);
+        rows.push(of(Way::Rows)? / seconds);
+        fours.push(of(Way::Fours)? / seconds);
+    }
+    let [dense, rows, fours] = [dense, rows, fours].map(median);
+    Ok(Timing { density, dense, rows, fours })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -137,73 +163,59 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The share of ones at which both ways are equally quick, between two that were timed; where one way always is, the last or nothing.
-pub fn crossover(timings: &[BothWays]) -> Option<f64> {
-    let over = timings.iter().position(|both| both.ratio > 1.0);
-    match over {
-        None => timings.last().map(|both| both.density),
-        Some(0) => None,
-        Some(at) => {
-            let (below, above) = (&timings[at - 1], &timings[at]);
-            let share = (1.0 - below.ratio) / (above.ratio - below.ratio);
-            Some(below.density + share * (above.density - below.density))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::Tensor;
+
     use super::*;
 
     #[test]
-    fn crossovers_lie_between_the_ratios_beside_one() {
-        let of = |ratios: &[f64]| {
-            let both = |(density, ratio): (f64, &f64)| BothWays {
-                density,
-                picked: 1.0,
-                dense: 1.0,
-                ratio: *ratio,
-            };
-            crossover(&DENSITIES.into_iter().zip(ratios).map(both).collect::<Vec<_>>())
-        };
-        assert_eq!(of(&[0.2, 0.6, 1.4]), Some(0.125));
-        assert_eq!(of(&[0.2, 0.6]), Some(0.1));
-        assert_eq!(of(&[1.2, 1.6]), None);
-        assert_eq!(of(&[]), None);
+    fn a_loss_is_beside_the_quickest_way() {
+        let timing = Timing { density: 0.1, dense: 2.0, rows: 0.5, fours: 0.4 };
+        assert!((timing.loss(Way::Rows) - 0.25).abs() < 1e-12);
+        assert_eq!(timing.loss(Way::Fours), 0.0);
+        assert_eq!(timing.loss(Way::Dense), 1.5);
+        assert_eq!(Timing { rows: 1.5, fours: 1.2, ..timing }.loss(Way::Dense), 0.0);
     }
 
     #[test]
-    fn every_operation_is_timed_both_ways() -> Result<()> {
+    fn every_operation_is_timed_in_all_ways() -> Result<()> {
         for operation in Choosing::ALL {
-            let found = both_ways(operation, [40, 30], 20, Duration::ZERO, |done| done < 3)?;
+            let found = all_ways(operation, [40, 30], 20, Duration::ZERO, |done| done < 3)?;
             assert_eq!(found.len(), 3);
-            assert!(
-                found.iter().all(|both| both.picked > 0.0 && both.dense > 0.0 && both.ratio > 0.0)
-            );
+            for Timing { dense, rows, fours, .. } in found {
+                assert!(dense > 0.0 && rows > 0.0 && fours > 0.0);
+            }
         }
         Ok(())
     }
 
-    /// Of small whole numbers, whose sums are exact in whatever order: every kind of processor makes the same step.
+    /// Of small whole numbers, whose sums are exact in whatever order: every pair of ways for the two terms of a step.
     #[test]
-    fn a_step_is_the_same_both_ways() -> Result<()> {
+    fn a_step_is_the_same_in_all_ways() -> Result<()> {
         for (n, m, batch) in [(203, 125, 61), (64, 500, 20), (30, 7, 5)] {
-            let whole = |shape: (usize, usize), of: f64| -> Result<_> {
-                let uniform = uniform(shape, DType::F32, &Device::Cpu, &mut Rng::new(3))?;
-                Ok((uniform * of)?.floor()?)
+            let rng = &mut Rng::new(3);
+            let mut whole = |shape: (usize, usize), of: f64| -> Result<_> {
+                Ok((uniform(shape, DType::F32, &Device::Cpu, rng)? * of)?.floor()?)
             };
-            let x = (whole((batch, n), 5.0)?.lt(1.0)?).to_dtype(DType::F32)?;
-            let ascent = Ascent::from(vec![Outer::new(&x, &whole((batch, m), 9.0)?, 1.0)?]);
-            let step = |most: f64| -> Result<Vec<f32>> {
-                let weights = whole((n, m), 7.0)?;
-                let velocity = whole((n, m), 3.0)?;
-                momentum_step_up_to(most, &weights, &velocity, &ascent, 1.0, 1.0)?;
-                Ok(weights.flatten_all()?.to_vec1()?)
+            let x = [whole((batch, n), 5.0)?.lt(1.0)?, whole((batch, n), 2.0)?.lt(1.0)?];
+            let [first, second] = x.map(|x| x.to_dtype(DType::F32));
+            let ascent = Ascent::from(vec![
+                Outer::new(&first?, &whole((batch, m), 9.0)?, 1.0)?,
+                Outer::new(&second?, &whole((batch, m), 8.0)?, -2.0)?,
+            ]);
+            let (weights, velocity) = (whole((n, m), 7.0)?, whole((n, m), 3.0)?);
+            let step = |ways: Option<[Way; 2]>| -> Result<_> {
+                let (weights, velocity) = (weights.copy()?, velocity.copy()?);
+                let ways = ways.as_ref().map(|ways| &ways[..]);
+                momentum_step_by(ways, &weights, &velocity, &ascent, 0.5, 0.5)?;
+                let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+                Ok([numbers(&weights)?, numbers(&velocity)?])
             };
-            let known = step(0.0)?;
-            assert_eq!(step(1.0)?, known, "{n}x{m}");
-            for kind in Processor::KINDS {
-                assert_eq!(step(kind.most_of_outer(m))?, known, "{}: {n}x{m}", kind.name);
+            let known = step(Some([Way::Dense; 2]))?;
+            assert_eq!(step(None)?, known, "{n}x{m}");
+            for ways in Way::ALL.into_iter().flat_map(|a| Way::ALL.map(|b| [a, b])) {
+                assert_eq!(step(Some(ways))?, known, "{ways:?}: {n}x{m}");
             }
         }
         Ok(())

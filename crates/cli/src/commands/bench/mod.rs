@@ -7,9 +7,12 @@ mod synthetic_digits;
 mod tune;
 mod workloads;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use indicatif::{MultiProgress, ProgressBar};
+use rbm_core::ops::Yardstick;
 use rbm_core::ops::tune::Choosing;
 use serde::Serialize;
 
@@ -29,7 +32,7 @@ use crate::{interrupt, progress};
   dbn bench --data mnist/ --json                   on real cases, as one JSON object
   dbn bench --shape 784x500 --method pcd --steps 10 --batch 100
   dbn bench --model --json                         sweeps of general machines: lattices, spin glasses, Potts
-  dbn bench --tune                                 where the fast path pays on this processor, to be sent with a report
+  dbn bench --tune                                 which way to a product is quickest here, to be sent with a report
 The CPU is measured, and with --device auto a GPU beside it. For steady numbers leave the machine alone meanwhile.")]
 pub struct Bench {
     /// Learn from these cases, thresholded at 0.5, in the rows that are as wide [default: made-up strokes]
@@ -40,7 +43,7 @@ pub struct Bench {
     /// Measure sweeps of general machines instead: attempted draws of units in a nanosecond, on the CPU
     #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates"])]
     pub model: bool,
-    /// Measure from which share of ones on the dense product is quicker than the sum of picked rows, beside what is chosen, on the CPU
+    /// Measure which way to a product is quickest at which share of ones, beside what is chosen, on the CPU
     #[arg(long, conflicts_with_all = ["data", "shape", "batch", "method", "steps", "full", "warm_updates", "model"])]
     pub tune: bool,
     /// Seconds to measure each row for
@@ -93,7 +96,11 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    let report = BenchReport { machine, seconds, warm_updates: args.warm_updates, rows: lines };
+    let time = Duration::from_secs_f64(0.2 * seconds.min(5.0));
+    let has_cpu = devices.iter().any(Device::is_cpu);
+    let yardstick = has_cpu.then(|| Yardstick::measure(time));
+    let warm_updates = args.warm_updates;
+    let report = BenchReport { machine, seconds, warm_updates, yardstick, rows: lines };
     if args.json {
         output::json(&report)?
     } else {
@@ -241,6 +248,8 @@ pub struct BenchReport {
     pub seconds: f64,
     /// Updates that each machine had learned before.
     pub warm_updates: usize,
+    /// Of the CPU, where it was measured.
+    pub yardstick: Option<Yardstick>,
     pub rows: Vec<BenchLine>,
 }
 
@@ -361,10 +370,15 @@ impl BenchReport {
         let device = self.rows.first().map_or("", |line| line.device);
         let device = if several { "several devices" } else { device };
         let cpu = self.machine.cpu_name();
+        let yardstick = self.yardstick.map_or_else(String::new, |Yardstick { peak_gflops, dense_gflops }| {
+            format!(
+                "\nThe dense product of 100 cases with 784x500 weights makes {dense_gflops:.0} GFLOP/s, multiply-adds in registers {peak_gflops:.0}."
+            )
+        });
         format!(
             "{}\n{cpu}, {threads} threads, {device}, f32, dbn {version}\n\
              % on: units that are not zero, of data / fantasies / hidden samples. products: µs a case of the dense matrix\n\
-             products alone. ratio: of the time to theirs, the median over rounds of one run.",
+             products alone. ratio: of the time to theirs, the median over rounds of one run.{yardstick}",
             output::table(&header, rows.collect()),
         )
     }

@@ -1,16 +1,16 @@
-//! `dbn bench --tune`: where sums of picked rows and dense products are equally quick on this processor, beside what is chosen.
+//! `dbn bench --tune`: how quick sums of picked rows, sums of fours and dense products are on this processor, beside what is chosen.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rbm_core::ops::Processor;
-use rbm_core::ops::tune::{BothWays, Choosing, DENSITIES, both_ways, crossover};
+use rbm_core::ops::tune::{Choosing, DENSITIES, Timing, all_ways};
+use rbm_core::ops::{Processor, Way};
 use serde::Serialize;
 
 use crate::{interrupt, output};
 
 /// The shapes that are timed: visible and hidden units.
-pub const SHAPES: [[usize; 2]; 3] = [[784, 500], [500, 2000], [784, 100]];
+pub const SHAPES: [[usize; 2]; 4] = [[784, 500], [500, 2000], [784, 100], [64, 500]];
 /// Cases of a mini-batch.
 pub const BATCH: usize = 100;
 
@@ -22,15 +22,15 @@ pub struct TuneLine {
     /// Visible and hidden units.
     pub shape: [usize; 2],
     pub batch: usize,
-    /// Of the time by picked rows to that of the dense product, at each share of ones; the median over rounds.
-    pub ratios: Vec<f64>,
+    /// The time by picked rows as a share of the dense product's, at each share of ones; the median over rounds.
+    pub by_rows: Vec<f64>,
+    /// The same by sums of fours.
+    pub by_fours: Vec<f64>,
     /// The dense product's 10⁹ additions and multiplications in a second.
     pub dense_gflops: f64,
-    /// The share of ones at which both are equally quick; nothing where rows never pay.
-    pub crossover: Option<f64>,
-    /// The share of ones up to which rows are picked.
-    pub chosen: f64,
-    /// How much longer the choice takes than the better way, at worst, as a share of the latter.
+    /// The way that is taken at each share of ones.
+    pub chosen: Vec<&'static str>,
+    /// How much longer the choice takes than the quickest way, at worst, as a share of the latter.
     pub loss: f64,
 }
 
@@ -47,38 +47,49 @@ impl TuneLine {
     /// Times one operation of one shape for about `seconds`.
     fn measure(operation: Choosing, shape: [usize; 2], seconds: f64) -> Result<Self> {
         let time = Duration::from_secs_f64(seconds / DENSITIES.len() as f64);
-        let timings = both_ways(operation, shape, BATCH, time, |_| !interrupt::is_asked())?;
-        let chosen = operation.limit(Processor::here(), shape, BATCH);
-        let loss = |both: &BothWays| {
-            let taken = if both.density <= chosen { both.ratio } else { 1.0 };
-            taken / both.ratio.min(1.0) - 1.0
-        };
+        let timings = all_ways(operation, shape, BATCH, time, |_| !interrupt::is_asked())?;
+        let way = |timing: &Timing| operation.way(Processor::here(), shape, BATCH, timing.density);
         let work = 2.0 * (shape[0] * shape[1] * BATCH) as f64;
-        let dense = timings.iter().map(|both| both.dense).fold(f64::INFINITY, f64::min);
+        let dense = timings.iter().map(|timing| timing.dense).fold(f64::INFINITY, f64::min);
         Ok(Self {
             operation: operation.name(),
             shape,
             batch: BATCH,
-            ratios: timings.iter().map(|both| both.ratio).collect(),
+            by_rows: timings.iter().map(|timing| timing.rows).collect(),
+            by_fours: timings.iter().map(|timing| timing.fours).collect(),
             dense_gflops: 1e-9 * work / dense,
-            crossover: crossover(&timings),
-            chosen,
-            loss: timings.iter().map(loss).fold(0.0, f64::max),
+            chosen: timings.iter().map(|timing| name(way(timing))).collect(),
+            loss: timings.iter().map(|timing| timing.loss(way(timing))).fold(0.0, f64::max),
         })
     }
 
-    fn cells(&self) -> Vec<String> {
-        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    /// A line for each way that is not the dense one, with a star where it is chosen.
+    fn cells(&self) -> [Vec<String>; 2] {
         let [visible, hidden] = self.shape;
-        let mut cells = vec![format!("{} {visible}x{hidden}", self.operation)];
-        cells.extend(self.ratios.iter().map(|ratio| format!("{ratio:.2}")));
-        cells.push(self.crossover.map_or("never".into(), percent));
-        cells.extend([
-            percent(self.chosen),
-            percent(self.loss),
-            format!("{:.0}", self.dense_gflops),
-        ]);
-        cells
+        let operation = format!("{} {visible}x{hidden}", self.operation);
+        let ratios = |way: Way, ratios: &[f64]| {
+            let is_chosen = self.chosen.iter().map(move |&chosen| chosen == name(way));
+            let cell = |(ratio, is_chosen): (&f64, bool)| {
+                format!("{ratio:.2}{}", if is_chosen { "*" } else { " " })
+            };
+            ratios.iter().zip(is_chosen).map(cell).collect::<Vec<_>>()
+        };
+        let mut rows = vec![operation, name(Way::Rows).to_owned()];
+        rows.extend(ratios(Way::Rows, &self.by_rows));
+        rows.extend([format!("{:.0} %", 100.0 * self.loss), format!("{:.0}", self.dense_gflops)]);
+        let mut fours = vec![String::new(), name(Way::Fours).to_owned()];
+        fours.extend(ratios(Way::Fours, &self.by_fours));
+        fours.extend([String::new(), String::new()]);
+        [rows, fours]
+    }
+}
+
+/// What the table calls a way.
+fn name(way: Way) -> &'static str {
+    match way {
+        Way::Dense => "dense",
+        Way::Rows => "rows",
+        Way::Fours => "fours",
     }
 }
 
@@ -102,15 +113,15 @@ impl Tuning {
     /// The table, and under it what its columns mean.
     pub fn table(&self, cpu: &str, threads: usize) -> String {
         let densities = DENSITIES.iter().map(|density| format!("{:.0} %", 100.0 * density));
-        let mut header = vec![String::new()];
+        let mut header = vec![String::new(), "way".to_owned()];
         header.extend(densities);
-        header.extend(["equal at", "chosen", "loss", "GFLOP/s"].map(str::to_owned));
+        header.extend(["loss", "GFLOP/s"].map(str::to_owned));
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         format!(
             "{}\n{cpu}, {threads} threads, f32, {BATCH} cases; choices of {} (DBN_CPU)\n\
-             Under a share of ones: the time of picked rows by that of the dense product. equal at: where both take the same time.\n\
-             chosen: up to there rows are picked. loss: what the choice costs at worst. GFLOP/s: of the dense product.",
-            output::table(&header, self.rows.iter().map(TuneLine::cells).collect()),
+             Under a share of ones: the time by sums of picked rows, or of fours, as a share of the dense product's; * what is chosen,\n\
+             without one the dense product. loss: what the choice costs at worst. GFLOP/s: of the dense product.",
+            output::table(&header, self.rows.iter().flat_map(TuneLine::cells).collect()),
             self.kind
         )
     }
