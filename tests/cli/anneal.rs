@@ -47,3 +47,24 @@ fn what_cannot_be_annealed_is_refused() {
     let said = place.dbn("anneal pmj:4x4:seed=1 --target -19 --sweeps 50 --reads 5").done();
     assert!(said.out.contains("0 of 5") && said.out.contains("not known"), "{}", said.out);
 }
+
+/// Numbers of nine digits: single precision cannot tell two of these energies apart, and none of the four is below the lowest.
+#[test]
+fn energies_are_counted_in_double_precision() {
+    let place = Place::new();
+    let problem = "{\"linear\": {\"a\": 100000000, \"b\": -100000001}, \"quadratic\": {\"a,b\": 1}, \"vartype\": \"SPIN\"}";
+    place.write("large.json", problem);
+    let energy = |words: &str| {
+        let said = place.dbn(&format!("anneal large.json --json {words}")).done();
+        let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        (found["energy"].as_f64().unwrap(), said.err)
+    };
+    let (exact, _) = energy("--exact");
+    assert_eq!(exact, -200_000_002.0);
+    let (found, note) = energy("--reads 20");
+    assert_eq!(found, exact);
+    assert!(note.contains("single precision"), "{note}");
+    place.write("small.json", &problem.replace("00000000", "").replace("00000001", ""));
+    let said = place.dbn("anneal small.json --reads 20").done();
+    assert!(!said.err.contains("single precision"), "{}", said.err);
+}

@@ -414,3 +414,17 @@ fn a_deep_machine_is_a_run_like_any_other() {
     place.dbn("train digits --model dbm --hidden 5").misused(&["at least two layers"]);
     place.dbn("embed deep --layer 3 --out x.npy").failed(&["1 to 2"]);
 }
+
+/// One case in six is held out: of five none is. The training ends as any other does, and goes on.
+#[test]
+fn few_cases_are_learned_though_none_is_held_out() {
+    let place = Place::new();
+    place.write("few.csv", "a,b,c\n0,1,1\n1,0,1\n1,1,0\n0,0,1\n1,1,1\n");
+    place.dbn("train few.csv --model bm --set epochs=2 --out few").done();
+    assert!(place.path("few/results.json").is_file());
+    place.dbn("train --resume few").done();
+    place.write("chain.txt", "2 1\n1 2 1\n");
+    let words = "train few.csv --model bm --couplings edges:chain.txt --set epochs=1 --out pair";
+    let said = place.dbn(words).done();
+    assert!(said.err.contains("the other 1 of the data are not coupled"), "{}", said.err);
+}

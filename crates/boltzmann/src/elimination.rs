@@ -12,8 +12,8 @@ use crate::field::{Beliefs, MarkovField, check_temperature};
 const MOST: f64 = 24.0;
 /// The most numbers of all tables together: 4 GiB.
 const MOST_IN_ALL: f64 = 536_870_912.0;
-/// How near to the highest another value counts as the same, relative to it.
-const TIE: f64 = 1e-9;
+/// How near to the highest another value counts as the same: so many roundings of the sum of all cliques' largest numbers.
+const TIE: f64 = 64.0 * f64::EPSILON;
 
 /// The most probable configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,7 +22,7 @@ pub struct Mode {
     pub states: Vec<usize>,
     /// Σ log φ of it, at temperature 1: −E.
     pub log_potential: f64,
-    /// How many configurations are as good, to nine digits.
+    /// How many configurations are as good, but for rounding.
     pub count: f64,
 }
 
@@ -199,7 +199,8 @@ impl<'a> Elimination<'a> {
             let expected = format!(
                 "tables of at most 2^{MOST} numbers, 2^29 in all (sampling has no such bound)"
             );
-            return Err(Error::invalid("exact inference", expected, format!("2^{widest:.1}")));
+            let found = format!("one of 2^{widest:.1}, 2^{:.1} in all", all.log2());
+            return Err(Error::invalid("exact inference", expected, found));
         }
         let mut tables = Vec::new();
         for clique in &field.cliques {
@@ -264,6 +265,11 @@ impl<'a> Elimination<'a> {
 
     /// Takes all variables out, by sums or by maxima.
     fn forward(&mut self, is_maximum: bool) {
+        let largest = |table: &Table| {
+            let finite = table.values.iter().filter(|x| x.is_finite());
+            finite.fold(0.0, |most: f64, x| most.max(x.abs()))
+        };
+        let tie = TIE * self.tables.iter().map(largest).sum::<f64>();
         for at in 0..self.steps.len() {
             let step = &self.steps[at];
             let (values, counts) = self.product(step);
@@ -273,7 +279,7 @@ impl<'a> Elimination<'a> {
             for (place, group) in values.chunks(states).enumerate() {
                 let highest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 if is_maximum {
-                    let is_best = |x: &f64| highest - x <= TIE * highest.abs().max(1.0);
+                    let is_best = |x: &f64| highest - x <= tie;
                     let of = counts[place * states..].iter().zip(group).filter(|(_, x)| is_best(x));
                     left_counts.push(of.map(|(count, _)| count).sum());
                     left.push(highest);

@@ -214,8 +214,12 @@ impl MarkovField {
         clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
     }
 
-    /// Errors unless `given` names states of variables, each variable once or twice the same.
-    pub(crate) fn check_evidence(&self, given: &[(usize, usize)]) -> Result<Vec<Option<usize>>> {
+    /// The state of each variable that `given` names, `(variable, state)`.
+    ///
+    /// # Errors
+    ///
+    /// Unless these are states of variables, each variable once or twice the same.
+    pub fn check_evidence(&self, given: &[(usize, usize)]) -> Result<Vec<Option<usize>>> {
         let mut known = vec![None; self.states.len()];
         for &(variable, state) in given {
             let place = || format!("the evidence of variable {variable}");

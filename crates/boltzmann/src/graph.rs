@@ -111,4 +111,16 @@ impl Graph {
         let fields: f64 = self.fields.iter().zip(x).map(|(field, x)| field * x).sum();
         Ok(-couplings - fields)
     }
+
+    /// Σ|J| + Σ|h|: no energy of two-state units is farther from zero.
+    pub fn strength(&self) -> f64 {
+        self.couplings.iter().chain(&self.fields).map(|number| number.abs()).sum()
+    }
+
+    /// Whether couplings and fields are whole numbers, of which single precision does not hold all sums.
+    pub fn is_beyond_single_precision(&self) -> bool {
+        let mut numbers = self.couplings.iter().chain(&self.fields);
+        self.strength() > f64::from(1u32 << f32::MANTISSA_DIGITS)
+            && numbers.all(|number| number.fract() == 0.0)
+    }
 }

@@ -272,7 +272,11 @@ impl Hopfield {
 
     fn check(&self, x: &[f64]) -> Result<()> {
         if x.len() != self.size || x.iter().any(|x| x.abs() != 1.0) {
-            let found = format!("{} numbers from {:?}", x.len(), x.first());
+            let odd = x.iter().find(|x| x.abs() != 1.0);
+            let found = match odd.filter(|_| x.len() == self.size) {
+                Some(odd) => format!("{odd} among them"),
+                None => format!("{} of them", x.len()),
+            };
             return Err(Error::invalid(
                 "a state",
                 format!("−1 or 1 for {} units", self.size),

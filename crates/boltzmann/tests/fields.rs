@@ -355,3 +355,41 @@ fn damaged_files_are_refused_or_read() {
     }
     assert!(read > 500 && refused > 2000, "{read} read, {refused} refused");
 }
+
+/// Word `k` of a seed: SplitMix64.
+fn word(seed: u64, k: u64) -> u64 {
+    let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ z >> 31
+}
+
+/// Numbers up to a million are to be cut into two halves, E = (Σ ±a)²: many cuts come close, and few are the best.
+#[test]
+fn the_best_cuts_of_large_numbers_are_counted_exactly() {
+    const SIZE: u32 = 20;
+    let numbers: Vec<i64> =
+        (0..SIZE).map(|k| (word(32, k.into()) % 1_000_000 + 1) as i64).collect();
+    let energies: Vec<i64> = (0..1u32 << SIZE)
+        .map(|cut| {
+            let signed = |(i, a): (usize, &i64)| if cut >> i & 1 == 1 { *a } else { -*a };
+            numbers.iter().enumerate().map(signed).sum::<i64>().pow(2)
+        })
+        .collect();
+    let lowest = *energies.iter().min().unwrap();
+    let best = energies.iter().filter(|energy| **energy == lowest).count();
+    let edges: Vec<_> = (0..SIZE).flat_map(|i| (i + 1..SIZE).map(move |j| [i, j])).collect();
+    let product = |[i, j]: [u32; 2]| (numbers[i as usize] * numbers[j as usize]) as f64;
+    let graph = Graph {
+        units: rbm_core::Units::Spin { size: SIZE as usize },
+        couplings: edges.iter().map(|edge| -2.0 * product(*edge)).collect(),
+        edges,
+        fields: vec![0.0; SIZE as usize],
+        shape: None,
+    };
+    let squares: i64 = numbers.iter().map(|a| a * a).sum();
+    let mode = MarkovField::of_graph(&graph).unwrap().mode(&[]).unwrap();
+    assert_eq!((-mode.log_potential, mode.count), ((lowest - squares) as f64, best as f64));
+    let is_near = |energy: &&i64| **energy - lowest <= squares / 1_000_000_000;
+    assert!(energies.iter().filter(is_near).count() > best, "a tie to nine digits would pass");
+}

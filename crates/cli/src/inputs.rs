@@ -1,6 +1,6 @@
 //! What a command works with: from arguments, as they were typed, to the device, the model, the data and their cases.
 
-use std::fmt::Display;
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -362,10 +362,22 @@ pub fn chosen(
     let Some(part) = part else {
         let purpose = if cases == Cases::HeldOut { "held out" } else { "kept for validation" };
         let why = if taken.learn_validation { ": the run learned from them" } else { "" };
-        bail!("{name}: no cases are {purpose} of this data{why}");
+        return Err(NoSuchPart(format!("{name}: no cases are {purpose} of this data{why}")).into());
     };
     Ok(Chosen { part, cases, before })
 }
+
+/// A part that the data do not have.
+#[derive(Debug)]
+pub struct NoSuchPart(String);
+
+impl Display for NoSuchPart {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoSuchPart {}
 
 /// What to call the cases' source in an error.
 pub fn source(data: Option<&str>, run: &Path) -> String {

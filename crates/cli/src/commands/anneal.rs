@@ -58,7 +58,7 @@ pub struct Anneal {
     /// Parallel tempering in place of falling temperatures
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
-    /// Count the ground states instead, exactly: where no table on the way exceeds 2^24 numbers, as of lattices 20 wide
+    /// Count the ground states instead, exactly: where no table on the way exceeds 2^24 numbers, as of lattices 16 wide
     #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known
@@ -82,8 +82,10 @@ pub struct Anneal {
 
 /// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
 const MOST: usize = 1 << 26;
-/// How near to an energy counts as having it: bonds are whole numbers.
-const TOLERANCE: f64 = 1e-3;
+/// How near to a target that was typed an energy counts as it, relative to it.
+const TYPED: f64 = 1e-6;
+/// How near to each other two energies are the same, as a share of the sum of all couplings.
+const ROUNDING: f64 = 1e-13;
 /// How sure the time to solution is to have seen one.
 const SURE: f64 = 0.99;
 
@@ -141,11 +143,21 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     if interrupt::is_asked() {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
-    let best = best.with_context(|| args.model.clone())?;
-    let found = Annealed::of(args, [units, graph.edges.len()], &search, &best, seconds)?;
+    let mut best = best.with_context(|| args.model.clone())?;
+    let rest_and_last = machine.configuration(&best.rest, &best.last)?;
+    // What the search has added up in single precision is counted anew.
+    let rows = rest_and_last.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
+    best.energies = rows.iter().map(|x| graph.energy(x)).collect::<rbm_core::Result<_>>()?;
+    if graph.is_beyond_single_precision() {
+        output::note(
+            "single precision does not hold all sums of these couplings: the search may pass over lower energies (--exact does not)",
+        );
+    }
+    let rounding = ROUNDING * graph.strength();
+    let sizes = [units, graph.edges.len()];
+    let found = Annealed::of(args, sizes, &search, (&best, rounding), seconds)?;
     if let Some(out) = &args.out {
         let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
-        let rest_and_last = machine.configuration(&best.rest, &best.last)?;
         write(out, &graph, &rest_and_last.narrow(0, read, 1)?)?;
     }
     if args.json {
@@ -206,10 +218,12 @@ fn of_field(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let lowest = best.energies.iter().copied().fold(f64::INFINITY, f64::min);
     let read = best.energies.iter().position(|energy| *energy == lowest).unwrap_or(0);
     write_states(args, &best.states[read])?;
+    let rounding =
+        ROUNDING * best.energies.iter().fold(0.0, |most: f64, energy| most.max(energy.abs()));
     // Repeats and hits are those of any reads.
     let none = Tensor::zeros((0, 0), DType::F32, &Device::Cpu)?;
     let best = Best { rest: none.clone(), last: none, energies: best.energies };
-    let found = Annealed::of(args, [units, edges], &search, &best, seconds)?;
+    let found = Annealed::of(args, [units, edges], &search, (&best, rounding), seconds)?;
     if args.json {
         return output::json(&found);
     }
@@ -348,7 +362,8 @@ impl Search {
         };
         tempering.run(machine, self.reads, &mut rng, |done, lowest| {
             show(done);
-            let is_found = args.target.is_some_and(|target| lowest <= target + TOLERANCE);
+            let is_found =
+                args.target.is_some_and(|target| lowest <= target + TYPED * target.abs());
             !is_found && !interrupt::is_asked()
         })
     }
@@ -359,17 +374,18 @@ impl<'a> Annealed<'a> {
         args: &'a Anneal,
         [units, edges]: [usize; 2],
         search: &Search,
-        best: &Best,
+        (best, rounding): (&Best, f64),
         seconds: f64,
     ) -> Result<Self> {
         let Some(energy) = best.lowest() else { bail!("{}: no read was made", args.model) };
         let target = args.target.unwrap_or(energy);
-        let hits = best.hits(target, TOLERANCE);
+        let tolerance = rounding.max(args.target.map_or(0.0, |target| TYPED * target.abs()));
+        let hits = best.hits(target, tolerance);
         let reads = search.reads as f64;
         let success = hits as f64 / reads;
         // All reads ran side by side: one takes its share of the time. A search that ended where it was told to has no share.
         let is_cut = args.tempering && args.target.is_some();
-        let repeats = best.repeats(target, TOLERANCE, SURE).filter(|_| !is_cut);
+        let repeats = best.repeats(target, tolerance, SURE).filter(|_| !is_cut);
         Ok(Self {
             model: &args.model,
             units,

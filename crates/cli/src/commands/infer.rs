@@ -107,7 +107,11 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     }
     let names = Names { count: field.states.len() };
     let mut given = match &args.evidence {
-        Some(path) => read_evidence(path)?,
+        Some(path) => {
+            let given = read_evidence(path)?;
+            field.check_evidence(&given).with_context(|| path.display().to_string())?;
+            given
+        }
         None => Vec::new(),
     };
     for text in &args.given {

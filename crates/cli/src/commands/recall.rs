@@ -130,7 +130,14 @@ pub fn run(args: &Recall) -> Result<()> {
         ["cue", "pattern", "overlap before", "after", "sweeps", "energy before", "after", "end"];
     output::line(output::table(&header, rows))?;
     let right = recalled.iter().filter(|recall| recall.overlap == 1.0).count();
-    output::line(format!("{right} of {} ended in a stored pattern, bit for bit", recalled.len()))?;
+    let own =
+        recalled.iter().filter(|recall| recall.overlap == 1.0 && recall.pattern == recall.cue);
+    let own = match args.cues {
+        Some(_) => String::new(),
+        None => format!(", {} in the one that its cue was made of", own.count()),
+    };
+    let all = recalled.len();
+    output::line(format!("{right} of {all} ended in a stored pattern, bit for bit{own}"))?;
     let written = pictures.iter().take(1 + usize::from(args.animate));
     written.map(|path| path.display().to_string()).try_for_each(output::line)
 }
