@@ -10,12 +10,12 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::Correlations;
 use rbm_core::learning::negative::NegativePhase;
-use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
     self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
 };
 use rbm_core::learning::trainer::{BatchSource, Drawn, Fit, Plan, Shuffled, Whole};
-use rbm_core::learning::transform::{Centre, WeightDecay};
+use rbm_core::learning::transform::WeightDecay;
 use rbm_core::model::init::{moments, moments_of_weighted_blocks};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::ops::device::to_host;
@@ -110,7 +110,7 @@ fn trainer_of(
         trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: learning.l2 }));
     }
     if learning.centre {
-        trainer.transforms.push(Box::new(Centre::of(machine, 0.01)?));
+        trainer.transforms.push(Box::new(learning.offsets(machine)?));
     }
     Ok(trainer)
 }
@@ -302,7 +302,7 @@ impl Learner {
             layers.learn((shape, learning), (cases, &*source), epochs, rng, observer, &kept)?;
         if let Some(machines) = layers.finished() {
             machine.copy_from(&compose(shape, machines)?)?;
-            // Centres begin at the new biases.
+            // Nothing of what was remembered before holds for the new parameters.
             *trainer = trainer_of(shape, learning, machine)?;
             *greedy = None;
         }
@@ -315,12 +315,10 @@ impl Learner {
         until: usize,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
-        let Learning { epochs, learning_rate: from, momentum, sweeps, .. } = self.learning;
-        let (curve, target) = (Curve::Exponential, self.learning.target_pearson);
-        let to = if target.is_some() { from } else { 0.1 * from };
+        let Learning { epochs, momentum, sweeps, target_pearson: target, .. } = self.learning;
         let plan = Plan {
             epochs,
-            learning_rate: Schedule::Ramp { from, to, curve },
+            learning_rate: self.learning.rate(),
             momentum: Schedule::Constant(momentum),
             steps: Schedule::Constant(sweeps as f64),
         };

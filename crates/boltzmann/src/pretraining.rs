@@ -14,7 +14,9 @@
 //! together goes on from here.
 //!
 //! Two things differ from the authors' program. There both copies of a reconstruction are one sample; here they are drawn independently, as the
-//! model says. There the gradient leaves out the factor 2 of a product with copies, so a rate of 0.05 there is one of 0.025 here.
+//! model says. There the gradient leaves out the factor 2 of a product with copies, so a rate of 0.05 there is one of 0.025 here. The gradient may
+//! be centred: without that nine in ten of 1,000 units above 500 of MNIST were never on after the first epoch. On small data it learns them by heart (the
+//! recipe `digits-dbm` has −19.6 nats on the cases held out with it, and −17.5 without).
 
 use std::ops::ControlFlow;
 
@@ -22,7 +24,7 @@ use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::monitor::{self, Monitor};
 use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
-use rbm_core::learning::transform::WeightDecay;
+use rbm_core::learning::transform::{Centre, WeightDecay};
 use rbm_core::model::Machine;
 use rbm_core::model::init::{Init, moments_of_blocks};
 use rbm_core::state::{State, get, with_prefix};
@@ -31,7 +33,7 @@ use rbm_core::{
     Sgd, Stateful, Trainer, Units, rows,
 };
 
-use crate::settings::Learning;
+use crate::settings::{CENTRE_RATE, Learning};
 use crate::shape::Shape;
 
 /// How often the layer at an end of the stack is heard.
@@ -314,6 +316,9 @@ fn trainer(learning: &Learning) -> Trainer<ContrastiveDivergence, Sgd> {
     let mut trainer =
         Trainer::new(ContrastiveDivergence::new(1), Sgd::new(learning.pretraining_rate));
     trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: L2 }));
+    if learning.pretraining_centre {
+        trainer.transforms.push(Box::new(Centre::new(CENTRE_RATE)));
+    }
     trainer
 }
 

@@ -1,5 +1,8 @@
 //! How a machine learns: the numbers of a training.
 
+use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::transform::Centre;
+use rbm_core::model::Boltzmann;
 use rbm_core::{Error, PositivePhase, Result};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +10,9 @@ use crate::shape::Shape;
 
 /// The usual rate of pre-training.
 const PRETRAINING_RATE: f64 = 0.025;
+
+/// How much of each mini-batch's means goes into the offsets of the centred gradient.
+pub(crate) const CENTRE_RATE: f64 = 0.01;
 
 /// Where the machine's own averages come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +67,20 @@ pub struct Learning {
     /// Range: above 0. Default: 0.025. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "is_usual")]
     pub pretraining_rate: f64,
-    /// Of the first epoch; it falls to a tenth over the training, and stays where there is a target.
+    /// Whether the gradient of that is centred: of large data with many units, of which few would ever be on without it.
+    ///
+    /// Range: true or false. Default: false. Used by: `pretraining_epochs` above 0.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pretraining_centre: bool,
+    /// Of the first epoch; it goes by equal factors to that of the last.
     ///
     /// Range: above 0. Default: 0.2 of a deep machine, else 0.05; with a target 0.01. Used by: every machine.
     pub learning_rate: f64,
+    /// Of the last epoch.
+    ///
+    /// Range: above 0. Default: a tenth of `learning_rate`; with a target `learning_rate`. Used by: every machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_learning_rate: Option<f64>,
     /// The fraction of the last step that is repeated.
     ///
     /// Range: 0 to below 1. Used by: every machine.
@@ -104,6 +120,22 @@ fn is_usual(rate: &f64) -> bool {
 }
 
 impl Learning {
+    /// The offsets of a centred gradient, where `machine` begins to learn. Biases that a centred pre-training has left say nothing of the means.
+    pub(crate) fn offsets(&self, machine: &dyn Boltzmann) -> Result<Centre> {
+        if self.pretraining_centre {
+            return Ok(Centre::new(CENTRE_RATE));
+        }
+        Centre::of(machine, CENTRE_RATE)
+    }
+
+    /// The learning rate by epoch.
+    pub(crate) fn rate(&self) -> Schedule {
+        let from = self.learning_rate;
+        let usual = if self.target_pearson.is_some() { from } else { 0.1 * from };
+        let to = self.final_learning_rate.unwrap_or(usual);
+        Schedule::Ramp { from, to, curve: Curve::Exponential }
+    }
+
     /// # Errors
     ///
     /// For settings that mean nothing, and for those that a machine of this shape does not allow.
@@ -129,6 +161,10 @@ impl Learning {
                 "a rate above 0, a momentum of at least 0 and below 1, and a decay of at least 0",
                 format!("{learning_rate}, {momentum} and {l2}"),
             );
+        }
+        if let Some(rate) = self.final_learning_rate.filter(|rate| !is_rate(*rate)) {
+            let found = rate.to_string();
+            return refused("final_learning_rate", "a number above 0", found);
         }
         if !is_rate(self.pretraining_rate) {
             let found = self.pretraining_rate.to_string();
@@ -178,7 +214,9 @@ impl Default for Learning {
             batch_size: 50,
             pretraining_epochs: 0,
             pretraining_rate: PRETRAINING_RATE,
+            pretraining_centre: false,
             learning_rate: 0.05,
+            final_learning_rate: None,
             momentum: 0.0,
             l2: 1e-4,
             centre: false,
@@ -187,5 +225,24 @@ impl Default for Learning {
             target_pearson: None,
             seed: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_goes_from_the_first_epoch_to_the_last() {
+        let ends = |learning: Learning| [0, 9].map(|epoch| learning.rate().at(epoch, 10));
+        let usual = Learning { learning_rate: 0.5, ..Learning::default() };
+        let near = |found: [f64; 2], known: [f64; 2]| {
+            found.iter().zip(known).all(|(found, known)| (found - known).abs() < 1e-12)
+        };
+        assert!(near(ends(usual.clone()), [0.5, 0.05]));
+        let named = Learning { final_learning_rate: Some(0.2), ..usual.clone() };
+        assert!(near(ends(named), [0.5, 0.2]));
+        let to_target = Learning { target_pearson: Some(0.9), ..usual };
+        assert!(near(ends(to_target), [0.5, 0.5]));
     }
 }

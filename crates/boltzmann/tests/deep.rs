@@ -395,6 +395,8 @@ fn what_cannot_be_pretrained_or_labelled_is_refused() {
     assert!(refused(spins, learning(1, 1), &cases).contains("Bernoulli units"));
     let wrong = Learning { pretraining_rate: 0.0, ..learning(1, 1) };
     assert!(refused(shape(9, &[4, 3], None), wrong, &cases).contains("pretraining_rate"));
+    let wrong = Learning { final_learning_rate: Some(0.0), ..learning(1, 1) };
+    assert!(refused(shape(9, &[4, 3], None), wrong, &cases).contains("final_learning_rate"));
     let said = refused(shape(9, &[4, 3], Some(2)), learning(1, 0), &cases);
     assert!(said.contains("11 columns"), "{said}");
     for wrong in [

@@ -50,7 +50,7 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, epochs, batch_size, sweeps, chains, learning_rate, momentum, l2, target_pearson, labels and classifier.KEY";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, momentum, l2, target_pearson, labels and classifier.KEY";
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
@@ -296,7 +296,7 @@ impl ResolvedMachine {
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
-            Within::Edges(graph) => Some(edges_of(graph)?),
+            Within::Edges(graph) => Some(edges_of(graph, visible.width())?),
             _ => None,
         };
         let shape = Shape {
@@ -319,8 +319,11 @@ impl ResolvedMachine {
 fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     let options = DataOptions::default();
     let train = machine.cases(None, &options, Some(Cases::Train))?;
-    let held_out = machine.cases(None, &options, None)?;
-    let held_out = (held_out.part == Cases::HeldOut).then_some(held_out);
+    let held_out = match machine.cases(None, &options, None) {
+        Ok(cases) => (cases.part == Cases::HeldOut).then_some(cases),
+        Err(error) if error.is::<inputs::NoSuchPart>() => None,
+        Err(error) => return Err(error),
+    };
     let graph = machine.learner.graph().ok();
     let seed = machine.learner.learning().seed;
     let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), bars)?;
@@ -364,7 +367,12 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
             }
         };
         let name = cases.part_name();
-        output::line(format!("{name} {what} {:.4} nats a case ({how})", value.log_likelihood))?;
+        // Of log Z: the error over cases is not in it.
+        let value = match value.log_partition.error {
+            0.0 => format!("{:.4}", value.log_likelihood),
+            error => format!("{:.2} ± {error:.2}", value.log_likelihood),
+        };
+        output::line(format!("{name} {what} {value} nats a case ({how})"))?;
         if let Verdict::Disagree { .. } | Verdict::Unmixed { .. } = likelihood.verdict {
             output::note(format!(
                 "{}: a longer estimation may settle it: dbn evaluate {} --likelihood --both",
@@ -443,8 +451,15 @@ fn say_target(
 }
 
 /// The pairs of units that the graph of this name, or in this file, couples.
-fn edges_of(graph: &str) -> Result<Vec<[u32; 2]>> {
-    let Graph { edges, couplings, .. } = inputs::graph(graph)?;
+fn edges_of(graph: &str, width: usize) -> Result<Vec<[u32; 2]>> {
+    let Graph { units, edges, couplings, .. } = inputs::graph(graph)?;
+    let found = units.width();
+    if found < width {
+        output::note(format!(
+            "{graph} has {found} units: the other {} of the data are not coupled",
+            width - found
+        ));
+    }
     ensure!(!edges.is_empty(), "--couplings edges:{graph}: expected pairs of units, found none");
     if couplings.iter().any(|coupling| *coupling != 1.0) {
         output::note(format!(
@@ -517,6 +532,7 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
         let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
         let count = || value.parse::<usize>().map_err(|_| wrong("a whole number"));
         let number = || value.parse::<f64>().map_err(|_| wrong("a number"));
+        let is_so = || value.parse().map_err(|_| wrong("true or false"));
         match key {
             "method" => {
                 learning.negative = match value {
@@ -538,9 +554,8 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                     _ => return Err(wrong("mean-field, mean-field:STEPS or sampled")),
                 }
             }
-            "centre" => {
-                learning.centre = value.parse().map_err(|_| wrong("true or false"))?;
-            }
+            "centre" => learning.centre = is_so()?,
+            "pretraining_centre" => learning.pretraining_centre = is_so()?,
             "pretraining_epochs" => learning.pretraining_epochs = count()?,
             "pretraining_rate" => learning.pretraining_rate = number()?,
             "epochs" => learning.epochs = count()?,
@@ -551,6 +566,7 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                     .filter(|size| *size > 0)
                     .ok_or_else(|| wrong("a whole number from 1, or all"))?
             }
+            "final_learning_rate" => learning.final_learning_rate = Some(number()?),
             "target_pearson" => learning.target_pearson = Some(number()?),
             "sweeps" => learning.sweeps = count()?,
             "chains" => learning.chains = count()?,
