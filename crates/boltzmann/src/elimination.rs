@@ -1,6 +1,8 @@
 //! Exact inference: variables are summed out, or maximised over, one after the other (Dechter 1999). What it costs is decided by the
 //! largest table on the way.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use rbm_core::{Error, Result};
@@ -12,6 +14,8 @@ use crate::field::{Beliefs, MarkovField, check_temperature};
 const MOST: f64 = 24.0;
 /// The most numbers of all tables together: 4 GiB.
 const MOST_IN_ALL: f64 = 536_870_912.0;
+/// The most variables of which more orders than one are tried.
+const MOST_TRIED: usize = 4096;
 /// How near to the highest another value counts as the same: so many roundings of the sum of all cliques' largest numbers.
 const TIE: f64 = 64.0 * f64::EPSILON;
 
@@ -125,35 +129,65 @@ impl MarkovField {
         Ok(self.order(&known).1)
     }
 
-    /// An order in which to take variables out, log₂ of its largest table, and the sum of its tables: the better of the order that adds the
-    /// fewest edges at each step and the order of the variables.
+    /// An order in which to take variables out, log₂ of its largest table, and the sum of its tables: the cheapest of the order of the variables, of
+    /// that of a walk through the field in breadth, and of that which adds the fewest edges at each step.
     fn order(&self, known: &[Option<usize>]) -> (Vec<usize>, f64, f64) {
-        let natural: Vec<usize> = (0..self.states.len()).filter(|v| known[*v].is_none()).collect();
         let by_number = self.cost(known, |left, _| left.iter().next().copied());
-        let by_fill = if natural.len() <= 4096 {
-            self.cost(known, |left, neighbours| {
-                let fill = |v: &usize| -> (usize, usize) {
-                    let around: Vec<usize> = neighbours[*v].iter().copied().collect();
-                    let pairs = around.iter().enumerate();
-                    let missing = pairs.map(|(i, a)| {
-                        around[i + 1..].iter().filter(|b| !neighbours[*a].contains(b)).count()
-                    });
-                    (missing.sum(), around.len())
-                };
-                left.iter().min_by_key(|v| fill(v)).copied()
-            })
-        } else {
-            by_number.clone()
+        if self.states.len() > MOST_TRIED {
+            return by_number;
+        }
+        let by_fill = self.cost(known, |left, neighbours| {
+            let fill = |v: &usize| -> (usize, usize) {
+                let around: Vec<usize> = neighbours[*v].iter().copied().collect();
+                let pairs = around.iter().enumerate();
+                let missing = pairs.map(|(i, a)| {
+                    around[i + 1..].iter().filter(|b| !neighbours[*a].contains(b)).count()
+                });
+                (missing.sum(), around.len())
+            };
+            left.iter().min_by_key(|v| fill(v)).copied()
+        });
+        let walk = self.walk(known);
+        let at = Cell::new(0);
+        let by_walk = self.cost(known, |_, _| walk.get(at.replace(at.get() + 1)).copied());
+        let price = |(_, widest, all): &(Vec<usize>, f64, f64)| {
+            (if *widest > MOST { *widest } else { 0.0 }, *all)
         };
-        if by_fill.1 < by_number.1 { by_fill } else { by_number }
+        let mut orders = [by_number, by_walk, by_fill];
+        orders.sort_by(|a, b| price(a).partial_cmp(&price(b)).unwrap_or(Ordering::Equal));
+        let [best, ..] = orders;
+        best
     }
 
-    /// The order that `next` chooses among the variables that are left and their neighbours.
-    fn cost(
-        &self,
-        known: &[Option<usize>],
-        next: impl Fn(&BTreeSet<usize>, &[BTreeSet<usize>]) -> Option<usize>,
-    ) -> (Vec<usize>, f64, f64) {
+    /// The variables in the order of a walk in breadth from one at the rim (Cuthill and McKee 1969).
+    fn walk(&self, known: &[Option<usize>]) -> Vec<usize> {
+        let neighbours = self.neighbours(known);
+        let mut is_seen: Vec<bool> = known.iter().map(Option::is_some).collect();
+        let mut order = Vec::with_capacity(self.states.len());
+        let breadth = |start: usize, is_seen: &mut [bool]| {
+            let mut found = vec![start];
+            is_seen[start] = true;
+            let mut at = 0;
+            while let Some(&variable) = found.get(at) {
+                let mut next: Vec<usize> =
+                    neighbours[variable].iter().copied().filter(|v| !is_seen[*v]).collect();
+                next.sort_by_key(|v| neighbours[*v].len());
+                next.iter().for_each(|v| is_seen[*v] = true);
+                found.extend(next);
+                at += 1;
+            }
+            found
+        };
+        while let Some(start) = is_seen.iter().position(|is_seen| !is_seen) {
+            // The last that a walk comes to is at the rim.
+            let rim = breadth(start, &mut is_seen.clone()).pop().unwrap_or(start);
+            order.extend(breadth(rim, &mut is_seen));
+        }
+        order
+    }
+
+    /// The variables that are not known and share a clique with each of these.
+    fn neighbours(&self, known: &[Option<usize>]) -> Vec<BTreeSet<usize>> {
         let mut neighbours = vec![BTreeSet::new(); self.states.len()];
         for clique in &self.cliques {
             let scope: Vec<usize> =
@@ -162,6 +196,16 @@ impl MarkovField {
                 neighbours[a].extend(scope.iter().copied().filter(|b| *b != a));
             }
         }
+        neighbours
+    }
+
+    /// The order that `next` chooses among the variables that are left and their neighbours.
+    fn cost(
+        &self,
+        known: &[Option<usize>],
+        next: impl Fn(&BTreeSet<usize>, &[BTreeSet<usize>]) -> Option<usize>,
+    ) -> (Vec<usize>, f64, f64) {
+        let mut neighbours = self.neighbours(known);
         let mut left: BTreeSet<usize> =
             (0..self.states.len()).filter(|v| known[*v].is_none()).collect();
         let (mut order, mut widest, mut all) = (Vec::new(), 0f64, 0f64);

@@ -54,7 +54,7 @@ pub(crate) fn text_of(path: &Path) -> Result<String> {
         .map_err(|_| Error::file(path, "byte 0", "text", "bytes that are no text"))
 }
 
-const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", or J and h of adabmDCA";
+const FORMATS: &str = "rudy's 'units edges', %%MatrixMarket, a JSON object with \"quadratic\", J and h of adabmDCA, or UAI's MARKOV or BAYES";
 
 struct Text<'a> {
     path: &'a Path,

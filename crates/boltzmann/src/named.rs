@@ -8,7 +8,7 @@ use crate::Graph;
 use crate::lattice::{self, Boundary};
 
 /// What names there are.
-const NAMES: &str = "ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N with :cylinder or :torus, potts:STATES:ROWSxCOLUMNS or sk:SPINS:seed=N";
+const NAMES: &str = "ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N with :cylinder or :torus, potts:STATES:ROWSxCOLUMNS, sk:SPINS:seed=N or hopfield:FILE";
 const KINDS: [&str; 5] = ["ising", "pmj", "potts", "sk", "hopfield"];
 
 impl Graph {
@@ -25,7 +25,7 @@ impl FromStr for Graph {
     /// it, is [`lattice::plus_minus`], by itself an open lattice of seed 0; `potts:STATES:ROWSxCOLUMNS` is [`lattice::potts`];
     /// `sk:SPINS`, with `:seed=N`, is [`lattice::sherrington_kirkpatrick`].
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::invalid("the name of a machine", NAMES, text);
+        let wrong = || Error::invalid("the name of a machine or a file that is there", NAMES, text);
         let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
         let sides = |text: &str| -> Result<[usize; 2]> {
             let (rows, columns) = text.split_once('x').ok_or_else(wrong)?;

@@ -238,6 +238,12 @@ fn lattices_have_their_partition_functions_and_ground_states() {
     for (beta, log_z) in [(0.5, 132.1403229665), (1.0, 212.6542463648), (2.0, 408.9676909116)] {
         close(glass.infer(1.0 / beta, &[]).unwrap().log_partition, log_z, 1e-8);
     }
+    // However it is turned, a long lattice is as wide as its short side.
+    for (rows, columns) in [(100, 16), (16, 100)] {
+        let graph = plus_minus(rows, columns, Boundary::Open, 1).unwrap();
+        let width = MarkovField::of_graph(&graph).unwrap().width(&[]).unwrap();
+        assert!(width <= 20.0, "{rows}x{columns}: {width}");
+    }
     let three = MarkovField::of_graph(&potts(4, 4, 3).unwrap()).unwrap();
     for (k, log_z) in [(0.5, 23.9013453106), (1.5, 49.1890324581)] {
         close(three.infer(1.0 / k, &[]).unwrap().log_partition, log_z, 1e-9);

@@ -147,7 +147,7 @@ impl Plot {
     fn draw(&self, area: &Area, names: &[&str]) -> DrawResult {
         have_font();
         area.fill(&WHITE)?;
-        let (x, y) = self.ranges(f64::from(area.dim_in_pixel().1))?;
+        let (x, y, top) = self.ranges(f64::from(area.dim_in_pixel().1))?;
         // Where scales are the same, what the area is too wide stays free.
         let size = area.dim_in_pixel();
         let [width, height] = [(size.0, ACROSS), (size.1, ALONG)]
@@ -159,8 +159,8 @@ impl Plot {
         let area = &area.margin(0, 0, 0, spare);
         let x_decimals = if self.is_log_x { 0 } else { decimals(&x) };
         match self.is_log_x {
-            true => self.draw_over(area, (x.start..x.end).log_scale(), y, x_decimals, names),
-            false => self.draw_over(area, x, y, x_decimals, names),
+            true => self.draw_over(area, (x.start..x.end).log_scale(), (y, top), x_decimals, names),
+            false => self.draw_over(area, x, (y, top), x_decimals, names),
         }
     }
 
@@ -168,7 +168,7 @@ impl Plot {
         &self,
         area: &Area,
         x: impl AsRangedCoord<CoordDescType = X, Value = f64>,
-        y: Range<f64>,
+        (y, top): (Range<f64>, f64),
         x_decimals: usize,
         names: &[&str],
     ) -> DrawResult
@@ -188,7 +188,8 @@ impl Plot {
             .x_desc(&self.x)
             .y_desc(&self.y)
             .x_label_formatter(&|x| label(*x, x_decimals))
-            .y_label_formatter(&|y| label(*y, y_decimals))
+            // Beside the legend there is nothing to read off.
+            .y_label_formatter(&|y| if *y > top { String::new() } else { label(*y, y_decimals) })
             .axis_desc_style((FONT, 20))
             .label_style((FONT, 17))
             .draw()?;
@@ -269,8 +270,11 @@ impl Plot {
         series.points.iter().copied().filter(can).collect()
     }
 
-    /// What the axes must show, with a margin.
-    fn ranges(&self, height: f64) -> std::result::Result<(Range<f64>, Range<f64>), &'static str> {
+    /// What the axes must show, with a margin; and where the marks end, below the legend.
+    fn ranges(
+        &self,
+        height: f64,
+    ) -> std::result::Result<(Range<f64>, Range<f64>, f64), &'static str> {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for series in &self.series {
             let places = self.places(series);
@@ -307,6 +311,7 @@ impl Plot {
         // Dots may be anywhere, so the legend has a place of its own beside them; of other marks it is above.
         let is_dots = self.has(Mark::Dots) || self.has(Mark::Pairs);
         let names = self.series.iter().filter(|series| !series.name.is_empty()).count();
+        let top = high;
         let high = if is_dots || names == 0 || self.y_range.is_some() {
             high
         } else {
@@ -318,7 +323,7 @@ impl Plot {
         };
         let legend = if is_dots && names > 0 { (x1 - x0) * LEGEND } else { 0.0 };
         let x = if self.is_log_x { x0 / 1.2..x1 * 1.2 } else { x0 - x_room..x1 + x_room + legend };
-        Ok((x, low..high))
+        Ok((x, low..high, top))
     }
 }
 

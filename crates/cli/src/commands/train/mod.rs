@@ -90,9 +90,9 @@ pub struct Train {
     /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible]
     #[arg(long, value_name = "WHERE", help_heading = "Learning")]
     pub couplings: Option<Within>,
-    /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike
-    #[arg(long, value_name = "RULE", default_value = "hebb", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
-    pub rule: String,
+    /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike [default: hebb]
+    #[arg(long, value_name = "RULE", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
+    pub rule: Option<String>,
     /// Seed of every random choice [default: the recipe's]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub seed: Option<u64>,
@@ -139,7 +139,12 @@ pub enum Kind {
 
 /// Trains, leaves a run's folder, and prints where and how good it is.
 pub fn run(args: &Train, bars: &MultiProgress, quiet: bool) -> Result<()> {
-    match kind(args) {
+    let kind = kind(args);
+    output::refuse(
+        &[("--rule", args.rule.is_some() && kind != Kind::Hopfield)],
+        "has a meaning for a Hopfield network alone (--model hopfield)",
+    )?;
+    match kind {
         Kind::Dbn => train(args, bars, quiet, &|text| output::line(text)),
         kind @ (Kind::Bm | Kind::Dbm | Kind::Belief) => learn_machine(args, kind, bars, quiet),
         Kind::Hopfield => store(args),
@@ -220,7 +225,8 @@ fn store(args: &Train) -> Result<()> {
         ("--min-max", args.min_max),
     ];
     output::refuse(&without_meaning, "has no meaning for a Hopfield network")?;
-    let rule = args.rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
+    let rule = args.rule.as_deref().unwrap_or("hebb");
+    let rule = rule.parse().map_err(|e: rbm_core::Error| Usage::of(e))?;
     hopfield::run(&Storing {
         data: args.data.as_deref(),
         data_options: &args.data_options,
