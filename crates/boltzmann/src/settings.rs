@@ -147,7 +147,7 @@ impl Learning {
             return refused(
                 "learning",
                 "epochs, sweeps and chains of at least 1",
-                format!("{self:?}"),
+                format!("{epochs}, {sweeps} and {chains}"),
             );
         }
         let is_rate = |rate: f64| rate > 0.0 && rate.is_finite();
