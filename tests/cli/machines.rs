@@ -96,6 +96,9 @@ fn a_memory_stores_and_recalls() {
     assert_eq!(&place.read("memory/patterns.png")[1..4], b"PNG");
     let said = place.dbn("recall memory --noise 0.15 --seed 1").done();
     assert!(said.out.contains("5 of 5 ended in a stored pattern"), "{}", said.out);
+    assert!(said.out.contains("5 in the one that its cue was made of"), "{}", said.out);
+    place.dbn("recall memory bars-and-stripes:3").failed(&["−1 or 1 for 64 units", "9 of them"]);
+    place.dbn("train digits --rule hebb").misused(&["--rule", "--model hopfield"]);
     let said = place.dbn("recall memory digits --limit 10 --animate --out way --json").done();
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     for recall in found.as_array().unwrap() {
@@ -147,6 +150,8 @@ fn fields_are_asked() {
     let said = place.dbn("infer f.uai --sampled --sweeps 1000 --query A").done();
     assert!(said.out.contains("sampled"), "{}", said.out);
     place.write("e.evid", "2 1 1 2 0\n");
+    place.write("two.evid", "2 1 1 1 0\n");
+    place.dbn("infer f.uai --evidence two.evid").failed(&["two.evid", "variable 1", "1 and 0"]);
     let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
     assert!(said.out.contains("0.600673"), "{}", said.out);
 

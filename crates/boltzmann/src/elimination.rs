@@ -2,7 +2,6 @@
 //! largest table on the way.
 
 use std::cell::Cell;
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use rbm_core::{Error, Result};
@@ -153,10 +152,8 @@ impl MarkovField {
         let price = |(_, widest, all): &(Vec<usize>, f64, f64)| {
             (if *widest > MOST { *widest } else { 0.0 }, *all)
         };
-        let mut orders = [by_number, by_walk, by_fill];
-        orders.sort_by(|a, b| price(a).partial_cmp(&price(b)).unwrap_or(Ordering::Equal));
-        let [best, ..] = orders;
-        best
+        let cheaper = |best, other| if price(&other) < price(&best) { other } else { best };
+        [by_walk, by_fill].into_iter().fold(by_number, cheaper)
     }
 
     /// The variables in the order of a walk in breadth from one at the rim (Cuthill and McKee 1969).

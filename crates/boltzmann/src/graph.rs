@@ -112,6 +112,19 @@ impl Graph {
         Ok(-couplings - fields)
     }
 
+    /// E of each of `configurations` `(rows, units)`, in double precision whatever they are in: a machine keeps couplings and sums in its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::energy`].
+    pub fn energies(&self, configurations: &Tensor) -> Result<Vec<f64>> {
+        let row = |row: usize| {
+            let x = configurations.get(row)?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?;
+            self.energy(&x.to_vec1()?)
+        };
+        (0..configurations.dim(0)?).map(row).collect()
+    }
+
     /// Σ|J| + Σ|h|: no energy of two-state units is farther from zero.
     pub fn strength(&self) -> f64 {
         self.couplings.iter().chain(&self.fields).map(|number| number.abs()).sum()

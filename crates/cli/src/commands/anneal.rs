@@ -146,8 +146,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let mut best = best.with_context(|| args.model.clone())?;
     let rest_and_last = machine.configuration(&best.rest, &best.last)?;
     // What the search has added up in single precision is counted anew.
-    let rows = rest_and_last.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2::<f64>()?;
-    best.energies = rows.iter().map(|x| graph.energy(x)).collect::<rbm_core::Result<_>>()?;
+    best.energies = graph.energies(&rest_and_last)?;
     if graph.is_beyond_single_precision() {
         output::note(
             "single precision does not hold all sums of these couplings: the search may pass over lower energies (--exact does not)",

@@ -22,6 +22,12 @@ impl Density {
     /// Nothing is not zero.
     pub(super) const NONE: Self = Self { elements: 0.0, fours: 0.0, are_bits: true };
 
+    /// Of zeros and ones that lie at random, of which this share is one.
+    pub(super) fn of_bits(share: f64) -> Self {
+        let fours = 1.0 - (1.0 - share).powi(FOUR as i32);
+        Self { elements: share, fours, are_bits: true }
+    }
+
     /// Of `x`, row-major and `width` wide, with fours along its rows.
     pub(super) fn along_rows<T: Real>(x: &[T], width: usize) -> Self {
         Self::of(x, width, false)

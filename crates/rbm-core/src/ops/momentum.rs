@@ -45,38 +45,36 @@ pub fn momentum_step(
     rate: f64,
     momentum: f64,
 ) -> Result<()> {
-    momentum_step_by(None, parameter, velocity, ascent, rate, momentum)
+    MomentumStep { velocity, ascent, rate, momentum, ways: None }.take(parameter)
 }
 
-/// The same, with each outer product by the way that `ways` names for it, where it does.
-pub(super) fn momentum_step_by(
-    ways: Option<&[Way]>,
-    parameter: &Tensor,
-    velocity: &Tensor,
-    ascent: &Ascent,
-    rate: f64,
-    momentum: f64,
-) -> Result<()> {
-    check_alike(parameter, velocity)?;
-    match &ascent.direction {
-        Representation::Tensor(tensor) => check_alike(parameter, tensor)?,
-        Representation::Outer(terms) if terms.is_empty() => {
-            return Err(Error::invalid("a step along outer products", "at least one", "none"));
+impl MomentumStep<'_> {
+    /// Takes the step.
+    pub(super) fn take(&self, parameter: &Tensor) -> Result<()> {
+        let Self { velocity, ascent, rate, momentum, .. } = *self;
+        check_alike(parameter, velocity)?;
+        match &ascent.direction {
+            Representation::Tensor(tensor) => check_alike(parameter, tensor)?,
+            Representation::Outer(terms) if terms.is_empty() => {
+                return Err(Error::invalid("a step along outer products", "at least one", "none"));
+            }
+            Representation::Outer(terms) => {
+                terms.iter().try_for_each(|term| term.check_for(parameter))?
+            }
         }
-        Representation::Outer(terms) => {
-            terms.iter().try_for_each(|term| term.check_for(parameter))?
+        if parameter.elem_count() == 0 {
+            return Ok(());
         }
+        let is_made = match parameter.device().is_cpu() {
+            true => has_product(parameter),
+            false => has_kernel(parameter),
+        };
+        if !is_made {
+            combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
+            return add_scaled(parameter, velocity, 1.0);
+        }
+        Ok(parameter.inplace_op1(self)?)
     }
-    if parameter.elem_count() == 0 {
-        return Ok(());
-    }
-    let is_made =
-        if parameter.device().is_cpu() { has_product(parameter) } else { has_kernel(parameter) };
-    if !is_made {
-        combine_scaled(velocity, momentum, &ascent.tensor(parameter)?, rate)?;
-        return add_scaled(parameter, velocity, 1.0);
-    }
-    Ok(parameter.inplace_op1(&MomentumStep { velocity, ascent, rate, momentum, ways })?)
 }
 
 impl InplaceOp1 for MomentumStep<'_> {

@@ -240,11 +240,7 @@ mod tests {
     fn kinds_are_named_and_take_each_way_where_it_belongs() -> Result<()> {
         for kind in Processor::KINDS {
             assert_eq!(Processor::named(kind.name)?, kind);
-            let of = |elements: f64, are_bits| Density {
-                elements,
-                fours: 1.0 - (1.0 - elements).powi(FOUR as i32),
-                are_bits,
-            };
+            let of = |share, are_bits| Density { are_bits, ..Density::of_bits(share) };
             let ways = |density| {
                 let product = |shape, transposed| kind.way_of_product(shape, transposed, density);
                 [

@@ -168,7 +168,18 @@ impl<T: Copy> SharedColumns<T> {
     }
 }
 
-/// A matrix of `rows` rows, `width` wide, made a block of columns at a time: `pass(columns, out)` must set these in all rows,
+/// What a thread needs beside the matrix that it makes blocks of: made once, and used for all its blocks.
+#[derive(Default)]
+struct Scratch<T> {
+    /// Rows of w, transposed.
+    turned: Vec<T>,
+    /// What fours add up to in a piece, row by row.
+    sums: Vec<T>,
+    /// The sums of fours.
+    table: Vec<T>,
+}
+
+/// A matrix of `rows` rows, `width` wide, made a block of columns at a time: `pass(columns, out, scratch)` must set these in all rows,
 /// and no others.
 ///
 /// # Safety
@@ -177,15 +188,17 @@ impl<T: Copy> SharedColumns<T> {
 unsafe fn by_blocks<T: Real>(
     (rows, width): (usize, usize),
     work: usize,
-    pass: impl Fn(Range<usize>, &SharedColumns<T>) + Sync,
+    pass: impl Fn(Range<usize>, &SharedColumns<T>, &mut Scratch<T>) + Sync,
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(rows * width);
     let columns = SharedColumns { start: out.as_mut_ptr(), width, len: rows * width };
     let blocks = (0..width).step_by(PIECE).map(|at| at..width.min(at + PIECE));
     if work <= SMALL || rayon::current_num_threads() == 1 {
-        blocks.for_each(|block| pass(block, &columns));
+        let mut scratch = Scratch::default();
+        blocks.for_each(|block| pass(block, &columns, &mut scratch));
     } else {
-        blocks.collect::<Vec<_>>().into_par_iter().for_each(|block| pass(block, &columns));
+        let blocks = blocks.collect::<Vec<_>>().into_par_iter();
+        blocks.for_each_init(Scratch::default, |scratch, block| pass(block, &columns, scratch));
     }
     // SAFETY: the blocks cover all columns, and `pass` sets every row of its block.
     unsafe { out.set_len(rows * width) };
@@ -194,26 +207,25 @@ unsafe fn by_blocks<T: Real>(
 
 /// x·w, with w `m` wide.
 fn gathered<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
-    let pass = |block, out: &SharedColumns<T>| {
+    let pass = |block, out: &SharedColumns<T>, scratch: &mut Scratch<T>| {
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
-        unsafe { add_block(x, w, m, 0, block, out) }
+        unsafe { add_block(x, (w, m, 0), block, out, [&mut scratch.sums, &mut scratch.table]) }
     };
     // SAFETY: `add_block` sets all rows of its block.
     unsafe { by_blocks((x.rows(), m), x.additions() * m, pass) }
 }
 
-/// Writes the columns `block` of `out` as sums of rows of `w`, which holds `out`'s column `offset` in its first.
+/// Writes the columns `block` of `out` as sums of rows of `w`, `width` wide, which holds `out`'s column `offset` in its first.
 ///
 /// # Safety
 ///
 /// The memory of `out` is there, and no other thread writes or reads these columns.
 unsafe fn add_block<T: Real>(
     x: &Picked<T>,
-    w: &[T],
-    width: usize,
-    offset: usize,
+    (w, width, offset): (&[T], usize, usize),
     block: Range<usize>,
     out: &SharedColumns<T>,
+    [sums, table]: [&mut Vec<T>; 2],
 ) {
     struct AddPicked<'a, T> {
         x: &'a Picked<T>,
@@ -221,8 +233,8 @@ unsafe fn add_block<T: Real>(
         width: usize,
         offset: usize,
         out: &'a SharedColumns<T>,
-        sums: Vec<T>,
-        table: Vec<T>,
+        sums: &'a mut Vec<T>,
+        table: &'a mut Vec<T>,
     }
     impl<T: Real> RowPass for AddPicked<'_, T> {
         #[inline(always)]
@@ -241,7 +253,7 @@ unsafe fn add_block<T: Real>(
                     self.sums.clear();
                     self.sums.resize(x.rows() * N, T::default());
                     let columns = (self.width, from);
-                    x.add_to::<T, N>(&mut self.sums, 0, self.w, columns, &mut self.table);
+                    x.add_to::<T, N>(self.sums, 0, self.w, columns, self.table);
                     for (row, sums) in self.sums.chunks_exact(N).enumerate() {
                         // SAFETY: as `add_block`'s caller vouches.
                         unsafe { self.out.set(row, at, sums) };
@@ -250,7 +262,6 @@ unsafe fn add_block<T: Real>(
             }
         }
     }
-    let (sums, table) = (vec![], vec![]);
     let mut pass = AddPicked { x, w, width, offset, out, sums, table };
     Simd::best().run(
         #[inline(always)]
@@ -261,11 +272,12 @@ unsafe fn add_block<T: Real>(
 /// x·wᵀ, with w `m` wide: each block of w's rows is transposed into the cache first.
 fn gathered_transposed<T: Real>(x: &Picked<T>, w: &[T], m: usize) -> Vec<T> {
     let n = w.len() / m;
-    let pass = |block: Range<usize>, out: &SharedColumns<T>| {
-        let mut turned = vec![T::default(); m * PIECE];
-        transpose(&w[block.start * m..block.end * m], m, &mut turned, PIECE);
+    let pass = |block: Range<usize>, out: &SharedColumns<T>, scratch: &mut Scratch<T>| {
+        let Scratch { turned, sums, table } = scratch;
+        turned.resize(m * PIECE, T::default());
+        transpose(&w[block.start * m..block.end * m], m, turned, PIECE);
         // SAFETY: every block is passed once, by one thread, while the matrix is being made.
-        unsafe { add_block(x, &turned, PIECE, block.start, block, out) }
+        unsafe { add_block(x, (&*turned, PIECE, block.start), block, out, [sums, table]) }
     };
     // SAFETY: `add_block` sets all rows of its block.
     unsafe { by_blocks((x.rows(), n), (x.additions() + m) * n, pass) }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device};
 
 use super::density::Density;
-use super::fours::FOUR;
-use super::momentum::momentum_step_by;
-use super::outer::{Ascent, Outer};
+use super::outer::{Ascent, MomentumStep, Outer};
 use super::processor::{Processor, Way};
 use super::product::multiply_by;
 use super::random::uniform;
@@ -49,8 +47,7 @@ impl Choosing {
         batch: usize,
         density: f64,
     ) -> Way {
-        let fours = 1.0 - (1.0 - density).powi(FOUR as i32);
-        let density = Density { elements: density, fours, are_bits: true };
+        let density = Density::of_bits(density);
         let of = |shape, transposed| processor.way_of_product(shape, transposed, density);
         match self {
             Self::Product => of((batch, visible, hidden), false),
@@ -127,7 +124,9 @@ pub fn all_ways(
                 }
                 // A rate at which the weights stay as they are, however often this is repeated.
                 Choosing::OuterStep => {
-                    momentum_step_by(Some(&[way]), &weights, &velocity, &ascent, 1e-9, 0.5)?;
+                    let (velocity, ascent, ways) = (&velocity, &ascent, Some(&[way][..]));
+                    let step = MomentumStep { velocity, ascent, rate: 1e-9, momentum: 0.5, ways };
+                    step.take(&weights)?;
                 }
             }
             Ok(start.elapsed().as_secs_f64())
@@ -207,8 +206,10 @@ mod tests {
             let (weights, velocity) = (whole((n, m), 7.0)?, whole((n, m), 3.0)?);
             let step = |ways: Option<[Way; 2]>| -> Result<_> {
                 let (weights, velocity) = (weights.copy()?, velocity.copy()?);
-                let ways = ways.as_ref().map(|ways| &ways[..]);
-                momentum_step_by(ways, &weights, &velocity, &ascent, 0.5, 0.5)?;
+                let (ascent, ways) = (&ascent, ways.as_ref().map(|ways| &ways[..]));
+                let step =
+                    MomentumStep { velocity: &velocity, ascent, rate: 0.5, momentum: 0.5, ways };
+                step.take(&weights)?;
                 let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
                 Ok([numbers(&weights)?, numbers(&velocity)?])
             };
