@@ -4,13 +4,16 @@ brought to norm one); without the files that its command line writes after every
 
 import importlib.metadata
 
+import numpy as np
 import torch
 from rbms.bernoulli_bernoulli.classes import BBRBM
+from rbms.potts_bernoulli.classes import PBRBM
 from rbms.training.pcd import fit_batch_pcd
 
 import measure
 
 VISIBLE, HIDDEN, BATCH = 784, 500, 100
+SITES, STATES, HIDDEN_OF_SITES = 53, 21, 100
 
 
 class Cases:
@@ -20,10 +23,19 @@ class Cases:
         self.data = data
 
 
+def sequences():
+    """Sequences of a family of eight, a letter in three changed: (CASES, SITES), the number of each letter."""
+    random = np.random.default_rng(1)
+    ancestors = random.integers(STATES, size=(8, SITES))[random.integers(8, size=measure.CASES)]
+    changed = random.random((measure.CASES, SITES)) < 0.3
+    return np.where(changed, random.integers(STATES, size=changed.shape), ancestors).astype(np.float32)
+
+
 @torch.no_grad()
-def learning(cases, steps, args):
+def learning(machine, cases, hidden, steps, args):
+    """`machine` is a class of `rbms`; cases of Potts units are numbers of states."""
     batch = measure.cycle(list(cases.split(BATCH)))
-    rbm = BBRBM.init_parameters(HIDDEN, Cases(cases), torch.device("cpu"), torch.float32)
+    rbm = machine.init_parameters(hidden, Cases(cases), torch.device("cpu"), torch.float32)
     rbm.init_grad()
     optimizer = torch.optim.SGD(rbm.parameters(), lr=measure.LEARNING_RATE, maximize=True)
     chains = rbm.init_chains(BATCH)
@@ -37,10 +49,14 @@ def learning(cases, steps, args):
 
     for _ in range(args.warm_updates):
         update(1)
-    weights, h = rbm.weight_matrix, chains["hidden"]
+    h, is_potts = chains["hidden"], machine is PBRBM
+    weights = rbm.weight_matrix.reshape(-1, hidden)
+
+    def one_hot(v):
+        return torch.nn.functional.one_hot(v.long(), STATES).reshape(len(v), -1).float()
 
     def products():
-        v = batch()
+        v = ready()
         v @ weights
         for _ in range(steps):
             h @ weights.t()
@@ -48,7 +64,9 @@ def learning(cases, steps, args):
         v.t() @ h
         v.t() @ h
 
-    name = f"pcd-{steps} {VISIBLE}x{HIDDEN} b{BATCH}"
+    # One-hot before the clock starts, as they lie in the others' memory.
+    ready = measure.cycle([one_hot(v) if is_potts else v for v in cases.split(BATCH)])
+    name = f"pcd-{steps} {len(weights)}x{hidden} b{BATCH}" + (" potts" if is_potts else "")
     return measure.row(name, BATCH, lambda: update(steps), products, args.seconds)
 
 
@@ -56,7 +74,8 @@ def main():
     args = measure.arguments(__doc__)
     torch.manual_seed(0)
     cases = torch.from_numpy(measure.mnist(args.data))
-    rows = [learning(cases, steps, args) for steps in (1, 10)]
+    rows = [learning(BBRBM, cases, HIDDEN, steps, args) for steps in (1, 10)]
+    rows.append(learning(PBRBM, torch.from_numpy(sequences()), HIDDEN_OF_SITES, 1, args))
     measure.report("rbms", importlib.metadata.version("rbms"), torch.get_num_threads(), rows)
 
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_boltzmann::{Graph, MarkovField, read_evidence};
+use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Missing, ReadOptions, load};
 use candle_dbn::import::{TensorNames, pytorch, rbms, sklearn};
@@ -176,6 +176,6 @@ fn graph(path: &Path) -> Result<()> {
 fn uai(path: &Path) -> Result<()> {
     match MarkovField::is_in(path) {
         true => MarkovField::read(path).map(drop),
-        false => read_evidence(path).map(drop),
+        false => MarkovField::new(vec![2; 8], Vec::new())?.read_evidence(path).map(drop),
     }
 }

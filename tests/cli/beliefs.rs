@@ -80,6 +80,30 @@ fn a_net_learns_and_is_taken_by_commands() {
     };
     let (few, many) = (of(2), of(5000));
     assert!(few < many && many < -2.639, "{few} {many}");
+    // So small a net is counted too: what importance weights find is below it, and near.
+    let log_p = |given: &str| {
+        json(&place.dbn(&format!("infer net {given} --json")).done().out)["log_partition"].clone()
+    };
+    assert!(log_p("").as_f64().unwrap().abs() < 1e-9);
+    let pictures = (0..8u32).flat_map(|bits| {
+        let on = move |i: u32| bits >> i & 1;
+        let rows: Vec<u32> = (0..9).map(|cell| on(cell / 3)).collect();
+        let columns: Vec<u32> = (0..9).map(|cell| on(cell % 3)).collect();
+        if rows == columns { vec![rows] } else { vec![rows, columns] }
+    });
+    let exact: Vec<f64> = pictures
+        .map(|picture| {
+            let given = picture.iter().enumerate().map(|(pixel, x)| format!("v{pixel}={x}"));
+            let given = given.collect::<Vec<_>>().join(",");
+            log_p(&format!("--given {given}")).as_f64().unwrap()
+        })
+        .collect();
+    let exact = exact.iter().sum::<f64>() / exact.len() as f64;
+    assert!(exact > many - 0.01 && exact < many + 0.1, "{exact} {many}");
+    // And asked for causes.
+    let said = place.dbn("infer net --given v0=1,v1=1,v2=1 --query h1.0,h2.2").done().out;
+    assert!(said.contains("h1.0") && said.contains("h2.2"), "{said}");
+    place.dbn("infer net --query h3.0").misused(&["h3.0", "v0"]);
     // By its recipe, and on from the last checkpoint.
     place.dbn("train --recipe net/recipe.toml --out again").done();
     assert!(place.read("net/belief.safetensors") == place.read("again/belief.safetensors"));
@@ -92,15 +116,10 @@ fn what_a_net_has_not_is_refused_in_a_line() {
     let place = Place::new();
     let train = "train bars-and-stripes:3 --model belief --no-pictures --no-evaluation";
     place.dbn(&format!("{train} --hidden 4 --set epochs=1 --out net")).done();
-    for words in [
-        "score net",
-        "inspect net",
-        "embed net --out h.npy",
-        "infer net",
-        "anneal net",
-        "compare net net",
-    ] {
-        place.dbn(words).failed(&["net", "belief net", "evaluate and sample"]);
+    for words in
+        ["score net", "inspect net", "embed net --out h.npy", "anneal net", "compare net net"]
+    {
+        place.dbn(words).failed(&["net", "belief net", "evaluate, sample and infer"]);
     }
     place.dbn("evaluate net").failed(&["net", "--likelihood"]);
     place.dbn("evaluate net --likelihood --both").misused(&["--both", "belief net"]);

@@ -77,7 +77,35 @@ fn files_of_graphs_and_problems_have_their_signs() {
         (-4.0, 1.0)
     );
     // Of Potts parameters what is high is favoured.
-    assert_eq!(lowest("J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 1 B 0.25\n"), (-3.0, 1.0));
+    assert_eq!(
+        lowest("J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 0 B 0\nh 1 A 0\nh 1 B 0.25\n"),
+        (-3.0, 1.0)
+    );
+    // Names stay with a problem: the answer is by name, and so are questions.
+    place.write(
+        "file",
+        "{\"linear\": {\"tea\": -2, \"milk\": 1}, \"quadratic\": {\"tea,milk\": -3}}",
+    );
+    let said = place.dbn("anneal file --exact").done().out;
+    assert!(said.contains("milk = 1, tea = 1"), "{said}");
+    let said = place.dbn("anneal file --sweeps 50 --reads 20 --json").done().out;
+    assert!(said.contains("\"milk\": 1.0") && said.contains("\"tea\": 1.0"), "{said}");
+    let said = place.dbn("infer file --given milk=0 --query tea").done().out;
+    // exp(2)/(1 + exp(2)).
+    assert!(said.contains("tea") && said.contains("0.880797"), "{said}");
+    place.dbn("infer file --given A=0").misused(&["\"A\"", "expected one of milk, tea"]);
+    // A graph is one whatever its file is called.
+    place.write("graph.txt", "2 1\n1 2 3\n");
+    place.dbn("sample graph.txt --sweeps 20 --chains 8").done();
+    // Potts units have ladders of temperatures too: nine sites, each beside four others, all alike.
+    let said = place.dbn("anneal potts:3:3x3 --tempering --sweeps 200 --out p.png --json").done();
+    assert!(said.out.contains("\"energy\": -18.0"), "{}", said.out);
+    // What a name says may be wrong of the machine: that is no wrong usage.
+    place.dbn("anneal ising:2x8").failed(&["at least 3 units", "2x8"]);
+    place.dbn("anneal ising:axb").misused(&["ising:axb"]);
+    // Numbers are short.
+    let said = place.dbn("sample ising:4x4 --temperature 1e-300 --sweeps 20 --chains 8").done().out;
+    assert!(said.lines().all(|line| line.chars().count() < 200), "{said}");
     // Annealing agrees, and so does its configuration.
     place.write("file", "4 4\n1 2 1\n2 3 1\n3 4 1\n4 1 1\n");
     let said = place.dbn("anneal file --reads 10 --sweeps 100 --out best.npy --json").done();
@@ -147,11 +175,32 @@ fn fields_are_asked() {
     let said = place.dbn("infer f.uai --query B,C --temperature 2 --json").done();
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert!((found["joint"][3][1].as_f64().unwrap() - 0.3860274150).abs() < 1e-9, "{found}");
+    // Samples have errors, that hold; log Z comes from both sides where it is asked for.
+    let words = "infer f.uai --sampled --sweeps 40000 --log-z --query B,C --given D=1 --json";
+    let found: serde_json::Value = serde_json::from_str(&place.dbn(words).done().out).unwrap();
+    let exact = words.replace("--sampled --sweeps 40000 --log-z ", "");
+    let exact: serde_json::Value = serde_json::from_str(&place.dbn(&exact).done().out).unwrap();
+    for (at, p) in found["joint"].as_array().unwrap().iter().enumerate() {
+        let error = found["joint_errors"][at].as_f64().unwrap();
+        let known = exact["joint"][at][1].as_f64().unwrap();
+        let gap = (p[1].as_f64().unwrap() - known).abs();
+        assert!((1e-5..0.02).contains(&error) && gap < 5.0 * error, "{gap} {error}");
+    }
+    let of = |value: &serde_json::Value| value.as_f64().unwrap();
+    let bridge = &found["log_partition_sides"]["bridge"];
+    let gap = (of(&bridge["value"]) - of(&exact["log_partition"])).abs();
+    assert!(gap < 5.0 * of(&bridge["error"]).max(1e-3), "{gap} {bridge}");
+    assert_eq!(found["best_seen"]["states"][0], exact["most_probable"]["states"]);
     let said = place.dbn("infer f.uai --sampled --sweeps 1000 --query A").done();
-    assert!(said.out.contains("sampled"), "{}", said.out);
+    assert!(said.out.contains("sampled") && said.out.contains("best of these"), "{}", said.out);
+    place.dbn("infer f.uai --exact --log-z").misused(&["--log-z"]);
     place.write("e.evid", "2 1 1 2 0\n");
     place.write("two.evid", "2 1 1 1 0\n");
-    place.dbn("infer f.uai --evidence two.evid").failed(&["two.evid", "variable 1", "1 and 0"]);
+    place.dbn("infer f.uai --evidence two.evid").failed(&[
+        "two.evid",
+        "line 1",
+        "state 1 of variable 1",
+    ]);
     let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
     assert!(said.out.contains("0.600673"), "{}", said.out);
 
@@ -175,7 +224,7 @@ fn fields_are_asked() {
             error > 0.0 && (value - exact).abs() < 4.0 * error + 1e-4,
             "{value} ± {error} {exact}"
         );
-        assert!(found["measurements"][row]["r_hat"].as_f64().unwrap() < 1.02);
+        assert!(found["measurements"][row]["r_hats"][0].as_f64().unwrap() < 1.02);
     }
     let (shape, _) = read_npy(&place.read("walked/samples.npy"));
     assert_eq!(shape, [32, 4]);
@@ -191,7 +240,12 @@ fn fields_are_asked() {
         assert!((energy.as_f64().unwrap() - lowest).abs() < 1e-9, "{energy} {lowest}");
     }
     assert_eq!(read_npy(&place.read("best.npy")).1, [1.0; 4]);
-    place.dbn("anneal f.uai --tempering").misused(&["--tempering", "f.uai"]);
+    let found = place.dbn("anneal f.uai --tempering --sweeps 100 --json").done().out;
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert!((of(&found["energy"]) - lowest).abs() < 1e-9 && found["cliques"] == 2, "{found}");
+    let said = place.dbn("sample f.uai --sweeps 100 --measure energy --json").done().out;
+    assert!(said.contains("\"energy\"") && !said.contains("heat_capacity"), "{said}");
+    place.dbn("sample f.uai --measure binder").misused(&["--measure", "energy or heat-capacity"]);
     place.dbn("sample f.uai --ordered").misused(&["--ordered"]);
     place.dbn("infer f.uai --given B=1,B=0").failed(&["variable 1", "0"]);
     place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);

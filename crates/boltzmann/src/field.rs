@@ -2,13 +2,16 @@
 //!
 //! A clique of any number of variables has a table. Evidence anywhere makes the tables smaller.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use rbm_core::model::Machine;
 use rbm_core::{Error, Result, Units};
 use serde::Serialize;
 
 use crate::Graph;
+use crate::belief::BeliefNet;
 
+/// The most causes of a unit of a belief net.
+const MOST_PARENTS: usize = 20;
 /// The most states of all variables together.
 const MOST_STATES: usize = 1 << 24;
 
@@ -159,6 +162,51 @@ impl MarkovField {
         Self::new(vec![states; sites], cliques)
     }
 
+    /// A sigmoid belief net: a variable for each unit, of the observed layer first and then of each layer above it, and for each of them the
+    /// probabilities of its states given all units of the layer above. log Z is 0, and under evidence log of its probability.
+    ///
+    /// # Errors
+    ///
+    /// Where a layer above another has more than 20 units: the table of a unit would have more than 2²¹ numbers.
+    pub fn of_belief_net(net: &BeliefNet) -> Result<Self> {
+        let widths = net.widths();
+        if let Some(wide) = widths[1..].iter().find(|width| **width > MOST_PARENTS) {
+            let expected = format!("at most {MOST_PARENTS} units in a layer above another");
+            return Err(Error::invalid("a belief net as a field", expected, wide.to_string()));
+        }
+        let numbers = |tensor: &Tensor| -> Result<Vec<f64>> {
+            let host = tensor.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+            Ok(host.flatten_all()?.to_vec1()?)
+        };
+        // log of the probabilities of 0 and 1 at an input.
+        let logs = |input: f64| [-softplus(input), -softplus(-input)];
+        let (mut cliques, mut first) = (Vec::new(), 0);
+        for (layer, pair) in net.layers.iter().zip(widths.windows(2)) {
+            let (below, above) = (pair[0], pair[1]);
+            let weights = numbers(&layer.weights)?;
+            let biases = numbers(&layer.units.bias()?)?;
+            for (unit, bias) in biases.iter().enumerate() {
+                // The unit above that comes last in the scope is the fastest.
+                let input = |states: usize| {
+                    let on = (0..above).filter(|at| states >> (above - 1 - at) & 1 == 1);
+                    bias + on.map(|at| weights[at * below + unit]).sum::<f64>()
+                };
+                let scope = (0..above).map(|at| first + below + at).chain([first + unit]);
+                let log_potential = (0..1usize << above).flat_map(|states| logs(input(states)));
+                cliques.push(Clique {
+                    scope: scope.collect(),
+                    log_potential: log_potential.collect(),
+                });
+            }
+            first += below;
+        }
+        for (unit, bias) in numbers(&net.top.bias()?)?.into_iter().enumerate() {
+            let log_potential = logs(bias).to_vec();
+            cliques.push(Clique { scope: vec![first + unit], log_potential });
+        }
+        Self::new(vec![2; widths.iter().sum()], cliques)
+    }
+
     /// The field as a machine at temperature 1, E(x) = −Σ log φ: a Potts site for each variable, a layer for each colour and number of states.
     /// Every sampler and estimator of `rbm_core` takes it. [`Machine::configuration`] has the columns of the variables in their order, one a
     /// state.
@@ -173,6 +221,36 @@ impl MarkovField {
             .map(|clique| (&clique.scope[..], &clique.log_potential[..]))
             .collect();
         Machine::of_cliques(&self.states, &cliques, dtype, device)
+    }
+
+    /// The field at temperature `tau` of the variables that `given` does not name, in their order: its partition function is that of what
+    /// agrees with the evidence. So whatever takes a field or its [machine](MarkovField::machine) takes one under evidence.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not, a temperature that is not above 0, and where every variable is given.
+    pub fn conditioned(&self, tau: f64, given: &[(usize, usize)]) -> Result<Self> {
+        check_temperature(tau)?;
+        let known = self.check_evidence(given)?;
+        let free: Vec<usize> = (0..known.len()).filter(|&v| known[v].is_none()).collect();
+        let mut x: Vec<usize> = known.iter().map(|state| state.unwrap_or(0)).collect();
+        let conditioned = self.cliques.iter().map(|clique| {
+            let left: Vec<usize> =
+                clique.scope.iter().copied().filter(|&v| known[v].is_none()).collect();
+            let size: usize = left.iter().map(|&v| self.states[v]).product();
+            let log_potential = (0..size).map(|place| {
+                for (&variable, state) in left.iter().zip(self.states_at(&left, place)) {
+                    x[variable] = state;
+                }
+                clique.log_potential[self.place(clique, &x)] / tau
+            });
+            let log_potential = log_potential.collect();
+            // The numbers of all variables rise.
+            let scope = left.iter().filter_map(|v| free.binary_search(v).ok()).collect();
+            Clique { scope, log_potential }
+        });
+        let conditioned = conditioned.collect();
+        Self::new(free.iter().map(|&variable| self.states[variable]).collect(), conditioned)
     }
 
     /// Σ log φ of a configuration, a state for each variable: −E.
@@ -237,6 +315,11 @@ impl MarkovField {
         }
         Ok(known)
     }
+}
+
+/// log(1 + eˣ).
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 pub(crate) fn check_temperature(tau: f64) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rayon::prelude::*;
-use rbm_core::sampling::mixing;
+use rbm_core::sampling::{TemperedSearch, mixing};
 use rbm_core::stats::categorical;
 use rbm_core::{Error, Result, Rng};
 use serde::Serialize;
@@ -14,6 +14,8 @@ use crate::observables::{Estimate, jackknife_of_energies};
 const SLICE: usize = 16;
 /// The fewest chains that an error can come from.
 const FEWEST: usize = 8;
+/// Replicas of a ladder of temperatures.
+const LEVELS: usize = 32;
 
 /// Chains in a field, each with random numbers of its own.
 #[derive(Debug, Clone)]
@@ -47,8 +49,21 @@ pub struct FieldMeasurement {
     pub r_hat: Option<f64>,
 }
 
-/// The best of each read of an annealing.
+/// What Gibbs sampling says of the variables of a field.
 #[derive(Debug, Clone, PartialEq)]
+pub struct SampledBeliefs {
+    /// Shares of all sweeps. log Z is not among what sampling finds: NaN.
+    pub beliefs: Beliefs,
+    /// Their standard errors, from the spread between chains, laid out as they are; NaN of a single chain.
+    pub errors: Beliefs,
+    /// Split-R̂ of E, far above 1 where the chains have been to different places; `None` where nothing varies, and for fewer than 4 sweeps.
+    pub r_hat: Option<f64>,
+    /// The lowest E that any chain has seen after the burn-in, and the states there. There may be lower ones.
+    pub best: FieldBest,
+}
+
+/// The best of each read of an annealing or of a search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FieldBest {
     /// A state of each variable, for each read.
     pub states: Vec<Vec<usize>>,
@@ -90,17 +105,18 @@ impl<'a> FieldChains<'a> {
         Ok(Self { field, of_variable, known, chains })
     }
 
-    /// Draws every variable of each chain once at each of these temperatures, and tells `seen` the chain and its E after each sweep.
-    fn sweep_all<T: Send>(
+    /// Draws every variable of each chain once at each of the `temperatures` of the chain with this number, and tells `seen` the chain and its
+    /// E after each sweep.
+    fn sweep_all<'t, T: Send>(
         &mut self,
-        temperatures: &[f64],
+        temperatures: impl Fn(usize) -> &'t [f64] + Sync,
         states: &mut [T],
         seen: impl Fn(&mut T, &[usize], f64) + Sync,
     ) {
         let (field, of_variable, known) = (self.field, &self.of_variable, &self.known);
-        self.chains.par_iter_mut().zip(states).for_each(|(chain, state)| {
+        self.chains.par_iter_mut().zip(states).enumerate().for_each(|(number, (chain, state))| {
             let mut logits = Vec::new();
-            for tau in temperatures {
+            for tau in temperatures(number) {
                 let Chain { states: x, rng } = chain;
                 for variable in (0..x.len()).filter(|variable| known[*variable].is_none()) {
                     logits.clear();
@@ -129,12 +145,57 @@ struct Seen {
     marginals: Vec<Vec<f64>>,
     tables: Vec<Vec<f64>>,
     energies: Vec<f64>,
+    best: Lowest,
+}
+
+impl Seen {
+    /// All shares, one after the other.
+    fn shares(&self) -> impl Iterator<Item = &f64> {
+        self.marginals.iter().chain(&self.tables).flatten()
+    }
+
+    fn shares_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        self.marginals.iter_mut().chain(&mut self.tables).flatten()
+    }
+
+    fn into_beliefs(self) -> Beliefs {
+        Beliefs { marginals: self.marginals, cliques: self.tables, log_partition: f64::NAN }
+    }
+}
+
+/// The lowest energy that a chain has seen, and where.
+#[derive(Debug, Clone)]
+struct Lowest {
+    energy: f64,
+    states: Vec<usize>,
+}
+
+impl Default for Lowest {
+    fn default() -> Self {
+        Self { energy: f64::INFINITY, states: Vec::new() }
+    }
+}
+
+impl Lowest {
+    fn take(&mut self, states: &[usize], energy: f64) {
+        if energy < self.energy {
+            self.energy = energy;
+            self.states.clear();
+            self.states.extend_from_slice(states);
+        }
+    }
+}
+
+impl FromIterator<Lowest> for FieldBest {
+    fn from_iter<I: IntoIterator<Item = Lowest>>(all: I) -> Self {
+        let (energies, states) = all.into_iter().map(|best| (best.energy, best.states)).unzip();
+        Self { states, energies }
+    }
 }
 
 impl MarkovField {
     /// Beliefs from `chains` chains of Gibbs sampling at temperature `tau`, `sweeps` sweeps each after a fifth as many that do not count; evidence
-    /// is held. And R̂ of E, far above 1 where the chains have been to different places; `None` where nothing varies, and for fewer than 4
-    /// sweeps. `watch` is told how many sweeps are done and ends the chains where it answers no.
+    /// is held. `watch` is told how many sweeps are done and ends the chains where it answers no.
     ///
     /// # Errors
     ///
@@ -146,7 +207,7 @@ impl MarkovField {
         [chains, sweeps]: [usize; 2],
         rng: &mut Rng,
         mut watch: impl FnMut(usize) -> bool,
-    ) -> Result<(Beliefs, Option<f64>)> {
+    ) -> Result<SampledBeliefs> {
         check_temperature(tau)?;
         if sweeps == 0 {
             return Err(Error::invalid("sampling", "at least one sweep", "none"));
@@ -156,6 +217,7 @@ impl MarkovField {
             marginals: self.states.iter().map(|states| vec![0.0; *states]).collect(),
             tables: self.cliques.iter().map(|of| vec![0.0; of.log_potential.len()]).collect(),
             energies: Vec::new(),
+            best: Lowest::default(),
         };
         let mut all: Vec<Seen> = (0..chains).map(zeros).collect();
         let burn_in = sweeps / 5;
@@ -165,15 +227,22 @@ impl MarkovField {
             let end = if done < burn_in { burn_in } else { burn_in + sweeps };
             let now = SLICE.min(end - done);
             let counts = done >= burn_in;
-            walkers.sweep_all(&slice[..now], &mut all, |seen, x, energy| {
-                if counts {
-                    x.iter().zip(&mut seen.marginals).for_each(|(state, sum)| sum[*state] += 1.0);
-                    for (clique, table) in self.cliques.iter().zip(&mut seen.tables) {
-                        table[self.place(clique, x)] += 1.0;
+            walkers.sweep_all(
+                |_| &slice[..now],
+                &mut all,
+                |seen, x, energy| {
+                    if counts {
+                        x.iter()
+                            .zip(&mut seen.marginals)
+                            .for_each(|(state, sum)| sum[*state] += 1.0);
+                        for (clique, table) in self.cliques.iter().zip(&mut seen.tables) {
+                            table[self.place(clique, x)] += 1.0;
+                        }
+                        seen.energies.push(energy);
+                        seen.best.take(x, energy);
                     }
-                    seen.energies.push(energy);
-                }
-            });
+                },
+            );
             done += now;
             if !watch(done) && counts {
                 break;
@@ -181,16 +250,25 @@ impl MarkovField {
         }
         let energies: Vec<Vec<f64>> =
             all.iter_mut().map(|seen| std::mem::take(&mut seen.energies)).collect();
-        let counted = (energies.len() * energies[0].len()) as f64;
-        let mut sum = zeros(0);
+        let counted = energies[0].len() as f64;
+        let (mut mean, mut error) = (zeros(0), zeros(0));
         for seen in &all {
-            let parts = seen.marginals.iter().chain(&seen.tables).flatten();
-            let sums = sum.marginals.iter_mut().chain(&mut sum.tables).flatten();
-            sums.zip(parts).for_each(|(sum, part)| *sum += part / counted);
+            let shares = mean.shares_mut().zip(seen.shares());
+            shares.for_each(|(mean, share)| *mean += share / counted / chains as f64);
         }
-        let r_hat = if energies[0].len() >= 4 { mixing::r_hat(&energies)? } else { None };
-        let Seen { marginals, tables, .. } = sum;
-        Ok((Beliefs { marginals, cliques: tables, log_partition: f64::NAN }, r_hat))
+        for seen in &all {
+            let shares = error.shares_mut().zip(mean.shares()).zip(seen.shares());
+            shares.for_each(|((sum, mean), share)| *sum += (share / counted - mean).powi(2));
+        }
+        let pairs = (chains * (chains - 1)) as f64;
+        error.shares_mut().for_each(|sum| *sum = (*sum / pairs).sqrt());
+        let best = all.into_iter().map(|seen| seen.best);
+        Ok(SampledBeliefs {
+            beliefs: mean.into_beliefs(),
+            errors: error.into_beliefs(),
+            r_hat: if energies[0].len() >= 4 { mixing::r_hat(&energies)? } else { None },
+            best: best.min_by(|a, b| a.energy.total_cmp(&b.energy)).into_iter().collect(),
+        })
     }
 
     /// Averages at temperature `tau` over `chains` independent chains, of `sweeps` sweeps each after `burn_in` that do not count; and where
@@ -225,11 +303,15 @@ impl MarkovField {
         let mut done = 0;
         for slice in before.chunks(SLICE).chain(measured.chunks(SLICE)) {
             let counts = done >= burn_in;
-            walkers.sweep_all(slice, &mut energies, |all, _, energy| {
-                if counts {
-                    all.push(energy);
-                }
-            });
+            walkers.sweep_all(
+                |_| slice,
+                &mut energies,
+                |all, _, energy| {
+                    if counts {
+                        all.push(energy);
+                    }
+                },
+            );
             done += slice.len();
             if !watch(done) && energies[0].len() >= 4 {
                 break;
@@ -264,23 +346,68 @@ impl MarkovField {
             return Err(Error::invalid("annealing", "at least one sweep", "none"));
         }
         let mut walkers = FieldChains::new(self, &[], reads, rng)?;
-        let mut best: Vec<(f64, Vec<usize>)> = vec![(f64::INFINITY, Vec::new()); reads];
+        let mut best = vec![Lowest::default(); reads];
         let mut done = 0;
         for slice in temperatures.chunks(SLICE) {
-            walkers.sweep_all(slice, &mut best, |best, states, energy| {
-                if energy < best.0 {
-                    best.0 = energy;
-                    best.1.clear();
-                    best.1.extend_from_slice(states);
-                }
-            });
+            walkers.sweep_all(|_| slice, &mut best, Lowest::take);
             done += slice.len();
             if !watch(done) {
                 break;
             }
         }
-        let (energies, states) = best.into_iter().unzip();
-        Ok(FieldBest { states, energies })
+        Ok(best.into_iter().collect())
+    }
+
+    /// Parallel tempering: `searches` independent ladders of 32 replicas, whose neighbours exchange their temperatures; the best of each. Clusters
+    /// are those of pairs of spins: none are exchanged here. `watch` is told now and then how many sweeps are done and the lowest energy so
+    /// far, and ends the search where it answers no.
+    ///
+    /// # Errors
+    ///
+    /// As [`TemperedSearch::check`].
+    pub fn search(
+        &self,
+        search: &TemperedSearch,
+        searches: usize,
+        rng: &mut Rng,
+        mut watch: impl FnMut(usize, f64) -> bool,
+    ) -> Result<FieldBest> {
+        search.check(searches)?;
+        let ladder = search.temperatures(LEVELS);
+        let mut walkers = FieldChains::new(self, &[], LEVELS * searches, rng)?;
+        // The energy of each chain, and the lowest that it has seen.
+        let mut seen = vec![(0.0, Lowest::default()); LEVELS * searches];
+        // The chain at each temperature of each ladder, and the temperature of each chain.
+        let mut chain_at: Vec<usize> = (0..LEVELS * searches).collect();
+        let mut temperatures = vec![0.0; LEVELS * searches];
+        for sweep in 0..search.sweeps {
+            for (chains, temperature) in chain_at.iter().zip(ladder.iter().cycle()) {
+                temperatures[*chains] = *temperature;
+            }
+            let of_chain = |chain: usize| std::slice::from_ref(&temperatures[chain]);
+            walkers.sweep_all(of_chain, &mut seen, |(now, best), states, energy| {
+                *now = energy;
+                best.take(states, energy);
+            });
+            for chains in chain_at.chunks_mut(LEVELS) {
+                for at in (sweep % 2..LEVELS - 1).step_by(2) {
+                    let (hotter, colder) = (seen[chains[at]].0, seen[chains[at + 1]].0);
+                    let gap = 1.0 / ladder[at + 1] - 1.0 / ladder[at];
+                    if rng.random::<f64>().ln() < gap * (colder - hotter) {
+                        chains.swap(at, at + 1);
+                    }
+                }
+            }
+            let lowest = seen.iter().fold(f64::INFINITY, |low, (_, best)| low.min(best.energy));
+            if (sweep + 1) % SLICE == 0 && !watch(sweep + 1, lowest) {
+                break;
+            }
+        }
+        let best = seen.chunks(LEVELS).filter_map(|replicas| {
+            let replicas = replicas.iter().map(|(_, best)| best);
+            replicas.min_by(|a, b| a.energy.total_cmp(&b.energy)).cloned()
+        });
+        Ok(best.collect())
     }
 
     /// A range of temperatures to anneal through, the hottest first, by how far the potentials of the variables' cliques range: as

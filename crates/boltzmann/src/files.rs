@@ -4,11 +4,13 @@
 //! Each of these has signs of its own. Here E = −Σ J·x·x' − Σ h·x, and what is looked for is low.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Formatter;
 use std::path::Path;
 use std::str::FromStr;
 
 use rbm_core::{Error, Result, Units};
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::Graph;
 
@@ -196,6 +198,7 @@ impl<'a> Text<'a> {
         for (number, name) in order.iter().enumerate() {
             names.insert(*name, number as u32);
         }
+        let called: Vec<String> = order.iter().map(|name| (*name).to_owned()).collect();
         let (size, mut all) = (names.len(), Edges::default());
         if size == 0 || size > MOST {
             return Err(Error::file(
@@ -240,12 +243,14 @@ impl<'a> Text<'a> {
             }
             all.add_to(&format!("quadratic {:?}", pair.join(",")), self, [a, b], -coefficient)?;
         }
-        Ok(all.graph(units, fields))
+        Ok(Graph { names: called, ..all.graph(units, fields) })
     }
 
-    /// `J i j a b value` and `h i a value`, sites from 0, states as letters or numbers.
+    /// `J i j a b value` and `h i a value`, sites from 0, states as letters or numbers. Where there are fields, every state of every site has one:
+    /// so a letter that is mistyped is no state of its own.
     fn potts(&self) -> Result<Graph> {
-        let mut letters: BTreeMap<&str, u32> = BTreeMap::new();
+        // Where each letter stands first, and its number.
+        let mut letters: BTreeMap<&str, (usize, u32)> = BTreeMap::new();
         let mut sites = 0usize;
         let expected = "'J i j a b value' or 'h i a value'";
         let (mut pairs, mut biases) = (Vec::new(), Vec::new());
@@ -264,32 +269,45 @@ impl<'a> Text<'a> {
                     let (i, j) = (site(i)?, site(j)?);
                     sites = sites.max(i + 1).max(j + 1);
                     for letter in [a, b] {
-                        letters.entry(letter).or_default();
+                        letters.entry(letter).or_insert((line, 0));
                     }
                     pairs.push((line, [(i, a), (j, b)], value));
                 }
                 ["h", i, a, value] => {
                     let (i, value) = (site(i)?, self.finite(line, "a finite field", value)?);
                     sites = sites.max(i + 1);
-                    letters.entry(a).or_default();
-                    biases.push((i, a, value));
+                    letters.entry(a).or_insert((line, 0));
+                    biases.push((line, (i, a), value));
                 }
                 _ => return Err(self.wrong(line, expected, &fields.join(" "))),
             }
         }
         for (number, place) in letters.values_mut().enumerate() {
-            *place = number as u32;
+            place.1 = number as u32;
         }
         let states = letters.len();
         if states < 2 || sites.saturating_mul(states) > self.most() {
             let expected = format!("at least 2 states, and at most {} columns", self.most());
             return Err(self.wrong(1, expected, &format!("{sites} sites of {states}")));
         }
-        let column = |(site, letter): (usize, &str)| (site * states) as u32 + letters[letter];
-        let mut fields = vec![0.0; sites * states];
-        biases
-            .into_iter()
-            .for_each(|(site, letter, value)| fields[column((site, letter)) as usize] += value);
+        let column = |(site, letter): (usize, &str)| (site * states) as u32 + letters[letter].1;
+        let mut given = vec![None; sites * states];
+        for &(line, place, value) in &biases {
+            if given[column(place) as usize].replace(value).is_some() {
+                let found = format!("h {} {} again", place.0, place.1);
+                return Err(self.wrong(line, "each field once", &found));
+            }
+        }
+        for (site, of_site) in given.chunks(states).enumerate().filter(|_| !biases.is_empty()) {
+            let missing =
+                letters.iter().find(|(_, (_, number))| of_site[*number as usize].is_none());
+            if let Some((letter, (line, _))) = missing {
+                let all = letters.keys().copied().collect::<Vec<_>>().join(" ");
+                let expected = format!("a field h of each of the states {all} of each site");
+                return Err(self.wrong(*line, expected, &format!("no h {site} {letter}")));
+            }
+        }
+        let fields = given.into_iter().map(|field| field.unwrap_or(0.0)).collect();
         let mut all = Edges::default();
         for (line, ends, value) in pairs {
             if ends[0].0 == ends[1].0 {
@@ -304,14 +322,45 @@ impl<'a> Text<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Problem {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     linear: BTreeMap<String, f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     quadratic: BTreeMap<String, f64>,
     vartype: Option<String>,
     /// Added to every energy: left out.
     #[serde(default, rename = "offset")]
     _offset: f64,
+}
+
+/// An object of numbers, whose keys stand in it once: of two numbers of one key, neither is the right one.
+fn each_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, f64>, D::Error> {
+    struct Numbers;
+
+    impl<'de> Visitor<'de> for Numbers {
+        type Value = BTreeMap<String, f64>;
+
+        fn expecting(&self, to: &mut Formatter) -> std::fmt::Result {
+            to.write_str("an object of numbers")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(
+            self,
+            mut entries: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut numbers = BTreeMap::new();
+            while let Some((key, number)) = entries.next_entry::<String, f64>()? {
+                if numbers.contains_key(&key) {
+                    return Err(A::Error::custom(format!("{key:?} twice, expected each key once")));
+                }
+                numbers.insert(key, number);
+            }
+            Ok(numbers)
+        }
+    }
+
+    deserializer.deserialize_map(Numbers)
 }
 
 /// Edges as they are read, each once.
@@ -343,6 +392,13 @@ impl Edges {
     }
 
     fn graph(self, units: Units, fields: Vec<f64>) -> Graph {
-        Graph { units, edges: self.edges, couplings: self.couplings, fields, shape: None }
+        Graph {
+            units,
+            edges: self.edges,
+            couplings: self.couplings,
+            fields,
+            shape: None,
+            names: Vec::new(),
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct Graph {
     pub fields: Vec<f64>,
     /// Rows and columns, where the units lie in a rectangle, row by row.
     pub shape: Option<[usize; 2]>,
+    /// What the units are called, where they have names: then one for each, each once.
+    pub names: Vec<String>,
 }
 
 impl Graph {

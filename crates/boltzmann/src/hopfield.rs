@@ -262,7 +262,14 @@ impl Hopfield {
         let (edges, couplings) =
             pairs.map(|pair| (pair, coupling(pair))).filter(|(_, w)| *w != 0.0).unzip();
         let units = Units::Spin { size: self.size };
-        Graph { units, edges, couplings, fields: vec![0.0; self.size], shape: None }
+        Graph {
+            units,
+            edges,
+            couplings,
+            fields: vec![0.0; self.size],
+            shape: None,
+            names: Vec::new(),
+        }
     }
 
     fn field(&self, x: &[f64], unit: usize) -> f64 {

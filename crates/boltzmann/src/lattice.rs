@@ -93,6 +93,7 @@ pub fn potts(rows: usize, columns: usize, states: usize) -> Result<Graph> {
         edges,
         fields: vec![0.0; sites * states],
         shape: Some([rows, columns]),
+        names: Vec::new(),
     })
 }
 
@@ -120,6 +121,7 @@ pub fn sherrington_kirkpatrick(spins: usize, seed: u64) -> Result<Graph> {
         edges,
         fields: vec![0.0; spins],
         shape: None,
+        names: Vec::new(),
     })
 }
 
@@ -131,6 +133,7 @@ fn spins(shape: [usize; 2], edges: Vec<(u64, [u32; 2])>, coupling: impl Fn(u64) 
         edges: edges.into_iter().map(|(_, edge)| edge).collect(),
         fields: vec![0.0; size],
         shape: Some(shape),
+        names: Vec::new(),
     }
 }
 

@@ -36,7 +36,7 @@ pub mod unrolled;
 
 pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
-pub use field_chains::{FieldBest, FieldMeasurement};
+pub use field_chains::{FieldBest, FieldMeasurement, SampledBeliefs};
 pub use graph::Graph;
 pub use likelihood::LogLikelihood;
 pub use observables::{Estimate, Measurement, Start, Walk};
@@ -45,7 +45,6 @@ pub use posterior::{Posterior, Summation};
 pub use resampling::Resampled;
 pub use settings::SOURCE_OF_SETTINGS;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
-pub use uai::read_evidence;
 
 /// The program of this package's README, compiled and run as a test.
 #[cfg(doctest)]

@@ -76,6 +76,7 @@ mod tests {
             couplings: vec![0.1f32.into(), -1.5, f64::from(1e-8f32)],
             fields: vec![0.5, -0.25, 0.0, 1.0, 3.0, -7.5],
             shape: None,
+            names: Vec::new(),
         };
         let folder = tempfile::tempdir().map_err(|e| Error::io("a folder", e))?;
         let path = folder.path().join("some_params.dat");

@@ -118,7 +118,7 @@ impl Learner {
                 couplings.push(weight);
             }
         }
-        Ok(Graph { units, edges, couplings, fields, shape: None })
+        Ok(Graph { units, edges, couplings, fields, shape: None, names: Vec::new() })
     }
 
     /// Columns that are one unit together.

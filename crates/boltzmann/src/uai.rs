@@ -3,6 +3,7 @@
 //! `MARKOV`, how many variables, the states of each, how many cliques, the scope of each, then the table of each, the last variable fastest.
 
 use std::fmt::Write;
+use std::mem::replace;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -13,6 +14,8 @@ use crate::{Beliefs, Clique, MarkovField};
 
 /// The most variables.
 const MOST: usize = 1 << 22;
+/// How far from 1 probabilities may sum that were written with a few digits.
+const ROUNDED: f64 = 1e-3;
 
 /// The words of a file, with the line of each.
 struct Words<'a> {
@@ -69,8 +72,8 @@ impl MarkovField {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where it cannot be read; [`Error::File`] with the line for too few numbers, a scope out of range, a potential that is not
-    /// above 0, and a network of kind BAYES with a probability of 0.
+    /// [`Error::Io`] where it cannot be read; [`Error::File`] with the line for too few numbers, a scope out of range, and a potential that is not
+    /// above 0. Of kind BAYES, each variable must be the last one of one scope, and its probabilities must sum to 1.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = text_of(path)?;
@@ -80,6 +83,7 @@ impl MarkovField {
             words.at -= 1;
             return Err(words.wrong("MARKOV or BAYES"));
         }
+        let is_directed = kind == "BAYES";
         let variables = words.count("how many variables there are", MOST)?;
         let mut states = Vec::new();
         for _ in 0..variables {
@@ -91,7 +95,11 @@ impl MarkovField {
             states.push(of);
         }
         let cliques = words.count("how many cliques there are", MOST)?;
-        let mut scopes = Vec::new();
+        if is_directed && cliques != variables {
+            words.at -= 1;
+            return Err(words.wrong(format!("{variables} tables, one of each variable")));
+        }
+        let (mut scopes, mut has_table) = (Vec::new(), vec![false; variables]);
         for number in 0..cliques {
             let what = format!("how many variables clique {number} has");
             let size = words.count(&what, variables)?;
@@ -108,6 +116,12 @@ impl MarkovField {
                 }
                 scope.push(variable);
             }
+            // The table of a variable given those that stand before it.
+            let is_first = scope.last().is_some_and(|child| !replace(&mut has_table[*child], true));
+            if is_directed && !is_first {
+                words.at -= 1;
+                return Err(words.wrong("as the last of a scope, a variable that has no table yet"));
+            }
             scopes.push(scope);
         }
         let mut all = Vec::new();
@@ -123,6 +137,10 @@ impl MarkovField {
                 );
             }
             let mut log_potential = Vec::new();
+            // How many numbers are the probabilities of one variable, and their sum so far.
+            let in_all =
+                if is_directed { scope.last().map_or(1, |child| states[*child]) } else { 1 };
+            let mut sum = 0.0;
             for _ in 0..size {
                 let potential: f64 = words.next("a potential")?;
                 if !(potential > 0.0 && potential.is_finite()) {
@@ -132,6 +150,17 @@ impl MarkovField {
                     );
                 }
                 log_potential.push(potential.ln());
+                sum += potential;
+                if is_directed && log_potential.len().is_multiple_of(in_all) {
+                    if (sum - 1.0).abs() > ROUNDED {
+                        words.at -= 1;
+                        let expected = format!(
+                            "the last of {in_all} probabilities that sum to 1 (these sum to {sum})"
+                        );
+                        return Err(words.wrong(expected));
+                    }
+                    sum = 0.0;
+                }
             }
             all.push(Clique { scope, log_potential });
         }
@@ -159,28 +188,38 @@ impl MarkovField {
     }
 }
 
-/// Reads a UAI evidence file: how many variables are known, then each of them and its state.
-///
-/// # Errors
-///
-/// [`Error::Io`] where it cannot be read, [`Error::File`] with the line.
-pub fn read_evidence(path: impl AsRef<Path>) -> Result<Vec<(usize, usize)>> {
-    let path = path.as_ref();
-    let text = text_of(path)?;
-    let mut words = Words::of(path, &text);
-    let mut count = words.count("how many variables are known", MOST)?;
-    // Some files say before this that they hold one sample.
-    if count == 1 && words.words.len() != 3 && words.words.len() > 1 {
-        count = words.count("how many variables are known", MOST)?;
+impl MarkovField {
+    /// Reads a UAI evidence file: how many variables are known, then each of them and its state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where it cannot be read; [`Error::File`] with the line for a variable or a state that this field has not, and for two states of one
+    /// variable.
+    pub fn read_evidence(&self, path: impl AsRef<Path>) -> Result<Vec<(usize, usize)>> {
+        let path = path.as_ref();
+        let text = text_of(path)?;
+        let mut words = Words::of(path, &text);
+        let mut count = words.count("how many variables are known", MOST)?;
+        // Some files say before this that they hold one sample.
+        if count == 1 && words.words.len() != 3 && words.words.len() > 1 {
+            count = words.count("how many variables are known", MOST)?;
+        }
+        let (mut given, mut known) = (Vec::new(), vec![None; self.states.len()]);
+        for _ in 0..count {
+            let variable = words.count("a variable", self.states.len().saturating_sub(1))?;
+            let what = format!("a state of variable {variable}");
+            let state = words.count(&what, self.states[variable].saturating_sub(1))?;
+            if let Some(other) = known[variable].replace(state).filter(|other| *other != state) {
+                words.at -= 1;
+                return Err(words.wrong(format!("state {other} of variable {variable}, as before")));
+            }
+            given.push((variable, state));
+        }
+        if words.at < words.words.len() {
+            return Err(words.wrong("the end of the file"));
+        }
+        Ok(given)
     }
-    let mut given = Vec::new();
-    for _ in 0..count {
-        given.push((words.next("a variable")?, words.next("its state")?));
-    }
-    if words.at < words.words.len() {
-        return Err(words.wrong("the end of the file"));
-    }
-    Ok(given)
 }
 
 impl Beliefs {

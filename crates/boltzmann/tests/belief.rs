@@ -1,6 +1,7 @@
 //! Belief nets beside numbers that were counted elsewhere, and gradients beside those of what was counted.
 #![allow(clippy::unwrap_used)]
 
+use candle_boltzmann::MarkovField;
 use candle_boltzmann::belief::learning::{
     Ascending, BeliefLearner, BeliefLearning, BeliefMethod, RecognitionPhase,
 };
@@ -73,6 +74,37 @@ fn a_net_of_three_layers_is_counted() {
             close(*found, *known, 1e-9);
         }
     }
+}
+
+/// A net is a field of a clique for each unit and its causes: by elimination as by counting, and its samples as the field's.
+#[test]
+fn a_net_is_a_field() {
+    let (net, numbers) = (net(), [0, 11, 31]);
+    let field = MarkovField::of_belief_net(&net).unwrap();
+    assert_eq!(field.states, [2; 12]);
+    close(field.infer(1.0, &[]).unwrap().log_partition, 0.0, 1e-12);
+    let counted = net.counted(&cases(numbers)).unwrap();
+    let log_p = host(&counted.log_probability);
+    for (row, number) in numbers.into_iter().enumerate() {
+        let given: Vec<_> = (0..5).map(|unit| (unit, (number >> unit & 1) as usize)).collect();
+        let found = field.infer(1.0, &given).unwrap();
+        close(found.log_partition, log_p[row], 1e-12);
+        let means = counted.means.iter().flat_map(|means| host(&means.get(row).unwrap()));
+        for (marginal, mean) in found.marginals[5..].iter().zip(means) {
+            close(marginal[1], mean, 1e-12);
+        }
+    }
+    // Of all units together, so that no causes are mixed up.
+    let all = net.sample(50, &mut Rng::new(1)).unwrap();
+    let joint = host(&net.log_joint(&all).unwrap());
+    for (row, log_p) in joint.into_iter().enumerate() {
+        let states = all.iter().flat_map(|layer| host(&layer.get(row).unwrap()));
+        let states: Vec<usize> = states.map(|state| state as usize).collect();
+        close(field.log_potential(&states).unwrap(), log_p, 1e-12);
+    }
+    let wide = BeliefNet::zeros(&[3, 21], DType::F64).unwrap();
+    let error = MarkovField::of_belief_net(&wide).unwrap_err().to_string();
+    assert!(error.contains("at most 20 units"), "{error}");
 }
 
 /// The house jumps: by a truck or by an earthquake, and hardly by both (Hinton, Osindero, Teh 2006, fig. 2).

@@ -22,6 +22,7 @@ fn spins(size: usize, edges: Vec<[u32; 2]>, coupling: f64, field: f64) -> Graph 
         fields: vec![field; size],
         edges,
         shape: None,
+        names: Vec::new(),
     }
 }
 

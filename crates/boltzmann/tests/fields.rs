@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::lattice::{Boundary, ising, plus_minus, potts};
-use candle_boltzmann::{Clique, Graph, MarkovField, exact, read_evidence};
+use candle_boltzmann::{Clique, Graph, MarkovField, exact};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::{AisOptions, BidirectionalAis, log_partition};
 use rbm_core::model::{Boltzmann, Machine};
-use rbm_core::sampling::AnnealingPath;
+use rbm_core::sampling::{AnnealingPath, TemperedSearch};
 use rbm_core::{Gibbs, Kernel, Rng};
 
 fn close(found: f64, expected: f64, tolerance: f64) {
@@ -207,10 +207,80 @@ fn an_earthquake_explains_the_alarm_away() {
     close(burglary(&[(2, 1), (1, 1)]), 0.0032684236, 1e-9);
     // By sampling too, evidence held: p = 0.374 from 200,000 sweeps of chains that forget in a few.
     let walk = [8, 25_000];
-    let (sampled, r_hat) = field.sample(1.0, &[(2, 1)], walk, &mut Rng::new(1), |_| true).unwrap();
-    assert!(r_hat.unwrap() < 1.01, "{r_hat:?}");
-    close(sampled.marginals[0][1], 0.3735512283, 0.02);
-    assert_eq!(sampled.marginals[2], [0.0, 1.0]);
+    let sampled = field.sample(1.0, &[(2, 1)], walk, &mut Rng::new(1), |_| true).unwrap();
+    assert!(sampled.r_hat.unwrap() < 1.01, "{:?}", sampled.r_hat);
+    let (beliefs, errors) = (sampled.beliefs, sampled.errors);
+    close(beliefs.marginals[0][1], 0.3735512283, 4.0 * errors.marginals[0][1]);
+    assert!((0.0005..0.01).contains(&errors.marginals[0][1]), "{}", errors.marginals[0][1]);
+    assert_eq!(
+        (&beliefs.marginals[2][..], &errors.marginals[2][..]),
+        (&[0.0, 1.0][..], &[0.0; 2][..])
+    );
+    // Tables have errors of their own, and the best state that was seen is the most probable one of so small a net.
+    let (table, of_table) = (&beliefs.cliques[2], &errors.cliques[2]);
+    close(table.iter().sum(), 1.0, 1e-12);
+    let exact = field.infer(1.0, &[(2, 1)]).unwrap();
+    for ((p, error), exact) in table.iter().zip(of_table).zip(&exact.cliques[2]) {
+        close(*p, *exact, 5.0 * error.max(1e-4));
+    }
+    let mode = field.mode(&[(2, 1)]).unwrap();
+    assert_eq!(sampled.best.states, [mode.states]);
+    close(sampled.best.energies[0], -mode.log_potential, 1e-12);
+}
+
+/// Evidence makes a smaller field of the same sums, at any temperature; a clique that is known whole stays as a number.
+#[test]
+fn a_field_under_evidence_is_a_field() {
+    let field = cliques();
+    for tau in [0.5, 1.0, 3.0] {
+        for given in [&[(1, 1)][..], &[(3, 0), (0, 1)], &[(0, 0), (1, 1), (2, 0)]] {
+            let whole = field.infer(tau, given).unwrap();
+            let part = field.conditioned(tau, given).unwrap().infer(1.0, &[]).unwrap();
+            close(part.log_partition, whole.log_partition, 1e-12);
+            let is_free = |v: &usize| given.iter().all(|(known, _)| known != v);
+            let free: Vec<usize> = (0..4).filter(is_free).collect();
+            assert_eq!(part.marginals.len(), free.len());
+            for (variable, marginal) in free.into_iter().zip(&part.marginals) {
+                close(marginal[1], whole.marginals[variable][1], 1e-12);
+            }
+        }
+    }
+    assert!(field.conditioned(1.0, &[(0, 0), (1, 1), (2, 0), (3, 0)]).is_err());
+}
+
+/// Replicas that exchange temperatures find ground states, of variables of any number of states.
+#[test]
+fn tempering_finds_ground_states_of_fields() {
+    let lattice = plus_minus(8, 8, Boundary::Open, 1).unwrap();
+    let field = MarkovField::of_graph(&lattice).unwrap();
+    let search = TemperedSearch { coldest: 0.3, hottest: 3.0, sweeps: 2000, has_clusters: false };
+    let found = field.search(&search, 2, &mut Rng::new(1), |_, _| true).unwrap();
+    assert_eq!(found.energies, [-76.0, -76.0]);
+    for (states, energy) in found.states.iter().zip(&found.energies) {
+        close(-field.log_potential(states).unwrap(), *energy, 1e-9);
+    }
+    // A Potts glass of three states in cliques of three, beside elimination.
+    let mut k = 0.0f64;
+    let cliques = (0..18).map(|at| {
+        let log_potential = (0..27).map(|_| {
+            k += 1.0;
+            2.0 * (k * 2.399963).sin()
+        });
+        Clique { scope: vec![at, at + 1, at + 2], log_potential: log_potential.collect() }
+    });
+    let chain = MarkovField::new(vec![3; 20], cliques.collect()).unwrap();
+    let lowest = -chain.mode(&[]).unwrap().log_potential;
+    let found = chain.search(&search, 3, &mut Rng::new(2), |_, _| true).unwrap();
+    found.energies.iter().for_each(|energy| close(*energy, lowest, 1e-9));
+    // It ends where it is told to.
+    let mut looks = 0;
+    let stop = |_, _| {
+        looks += 1;
+        false
+    };
+    chain.search(&search, 1, &mut Rng::new(2), stop).unwrap();
+    assert_eq!(looks, 1);
+    assert!(chain.search(&search, 0, &mut Rng::new(2), |_, _| true).is_err());
 }
 
 /// By elimination as by Kaufman's formula and by going through all rows of the lattice.
@@ -284,19 +354,30 @@ fn files_come_back_and_wrong_ones_are_refused_by_line() {
         ("MARKOV\n99999999999\n", "line 2", "how many variables"),
         ("MARKOV\n2\n2 0\n0\n", "line 3", "at least one state"),
         ("MARKOV\n1\n2\n0\n7\n", "line 5", "the end"),
+        ("BAYES\n2\n2 2\n1\n1 0\n2\n0.5 0.5\n", "line 4", "2 tables"),
+        ("BAYES\n2\n2 2\n2\n1 0\n2 1 0\n2\n0.5 0.5\n4\n1 1 1 1\n", "line 6", "no table yet"),
+        ("BAYES\n2\n2 2\n2\n1 0\n2 0 1\n2\n0.5 0.5\n4\n0.9 0.1\n0.3 0.6\n", "line 11", "sum to 1"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = MarkovField::read(&path).unwrap_err().to_string();
         assert!(error.contains(line) && error.contains(expected), "{error}");
     }
+    let field = cliques();
     let evidence = folder.path().join("field.evid");
     for text in ["2 1 1 2 0", "1\n2 1 1 2 0\n"] {
         std::fs::write(&evidence, text).unwrap();
-        assert_eq!(read_evidence(&evidence).unwrap(), [(1, 1), (2, 0)]);
+        assert_eq!(field.read_evidence(&evidence).unwrap(), [(1, 1), (2, 0)]);
     }
-    std::fs::write(&evidence, "2 1 1 2").unwrap();
-    assert!(read_evidence(&evidence).is_err());
-    let field = cliques();
+    for (text, line, expected) in [
+        ("2 1 1 2", "line 1", "a state of variable 2"),
+        ("2\n1 1\n4 0\n", "line 3", "a variable, at most 3"),
+        ("2\n1 1\n2 2\n", "line 3", "a state of variable 2, at most 1"),
+        ("2\n1 1\n1 0\n", "line 3", "state 1 of variable 1, as before"),
+    ] {
+        std::fs::write(&evidence, text).unwrap();
+        let error = field.read_evidence(&evidence).unwrap_err().to_string();
+        assert!(error.contains(line) && error.contains(expected), "{error}");
+    }
     assert!(field.infer(1.0, &[(1, 1), (1, 0)]).is_err());
     assert!(field.infer(1.0, &[(1, 2)]).is_err());
     assert!(field.infer(1.0, &[(4, 0)]).is_err());
@@ -305,6 +386,29 @@ fn files_come_back_and_wrong_ones_are_refused_by_line() {
     let wide: Graph = "sk:40".parse().unwrap();
     let error = MarkovField::of_graph(&wide).unwrap().infer(1.0, &[]).unwrap_err().to_string();
     assert!(error.contains("2^24"), "{error}");
+}
+
+/// What is there twice or mistyped is no machine that was meant.
+#[test]
+fn numbers_that_stand_twice_or_nowhere_are_refused_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for (text, line, expected) in [
+        ("{\"linear\": {\"a\": -1,\n\"a\": 2}}", "line 2", "\\\"a\\\" twice"),
+        ("{\"quadratic\": {\"a,b\": -1,\n\"a,b\": 2}}", "line 2", "\\\"a,b\\\" twice"),
+        ("J 0 1 A B 2\nh 0 A 1\nh 0 B 0\nh 1 A 0\n", "line 1", "no h 1 B"),
+        ("h 0 A 1\nh 0 B 0\nh 0 X! 0\nh 1 A 0\nh 1 B 0\n", "line 3", "no h 1 X!"),
+        ("h 0 A 1\nh 0 B 0\nh 0 A 1\n", "line 3", "h 0 A again"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = Graph::read(&path).unwrap_err().to_string();
+        assert!(error.contains(line) && error.contains(expected), "{error}");
+    }
+    // Couplings alone, as contacts are given: no field is zero in silence, since there is none.
+    std::fs::write(&path, "J 0 1 A B 2\n").unwrap();
+    assert_eq!(Graph::read(&path).unwrap().fields, [0.0; 4]);
+    std::fs::write(&path, "{\"linear\": {\"b\": -1}, \"quadratic\": {\"a,b\": 2}}").unwrap();
+    assert_eq!(Graph::read(&path).unwrap().names, ["a", "b"]);
 }
 
 /// Files that were damaged: an error or a machine, never a panic, and no memory beyond what their length allows.
@@ -318,7 +422,7 @@ fn damaged_files_are_refused_or_read() {
         "%%MatrixMarket matrix coordinate real symmetric\n3 3 2\n2 1 3\n3 1 -2\n".into(),
         "{\"linear\": {\"a\": -1, \"b\": 2}, \"quadratic\": {\"a,b\": 3}, \"vartype\": \"SPIN\"}"
             .into(),
-        "J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 1 B 0.25\n".into(),
+        "J 0 1 A A 2\nJ 0 1 A B 0.5\nh 0 A 1\nh 0 B 0\nh 1 A 0\nh 1 B 0.25\n".into(),
     ];
     let mut k = 0;
     let mut below = |end: usize| {
@@ -392,6 +496,7 @@ fn the_best_cuts_of_large_numbers_are_counted_exactly() {
         edges,
         fields: vec![0.0; SIZE as usize],
         shape: None,
+        names: Vec::new(),
     };
     let squares: i64 = numbers.iter().map(|a| a * a).sum();
     let mode = MarkovField::of_graph(&graph).unwrap().mode(&[]).unwrap();

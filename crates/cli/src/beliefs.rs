@@ -33,7 +33,7 @@ pub fn is_learned(dir: &Path) -> bool {
 pub fn check_is_none(dir: &Path) -> Result<()> {
     ensure!(
         !is_learned(dir),
-        "{}: holds a belief net, which dbn evaluate and sample take: expected a network or a Boltzmann machine",
+        "{}: holds a belief net, which dbn evaluate, sample and infer take: expected a network or a Boltzmann machine",
         dir.display()
     );
     Ok(())

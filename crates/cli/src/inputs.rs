@@ -106,6 +106,18 @@ pub fn free_folder(kind: &str, source: &str) -> PathBuf {
 /// The file of a Hopfield network within its folder.
 pub const MEMORY: &str = "hopfield.safetensors";
 
+/// A path as a text: names such as ising:8x8 are typed where paths are.
+pub fn text(path: &Path) -> Result<&str> {
+    path.to_str()
+        .ok_or_else(|| Usage::of(anyhow!("{}: expected a path that is UTF-8", path.display())))
+}
+
+/// The arguments that the words behind `dbn` and the name of a command mean.
+pub fn parsed<T: clap::Args>(words: &[&str]) -> Result<T> {
+    let command = T::augment_args(clap::Command::new("dbn"));
+    Ok(T::from_arg_matches(&command.try_get_matches_from(&words[1..])?)?)
+}
+
 /// The machine that `text` names (`ising:64x64`), or that lies in the file of that name.
 pub fn graph(text: &str) -> Result<Graph> {
     if MarkovField::is_in(text) {
@@ -128,7 +140,7 @@ pub fn graph(text: &str) -> Result<Graph> {
     }
     if Path::new(text).join(BELIEF).is_file() {
         bail!(
-            "{text}: a belief net, which dbn evaluate and sample take: expected a machine of units that are coupled in pairs"
+            "{text}: a belief net, which dbn evaluate, sample and infer take: expected a machine of units that are coupled in pairs"
         );
     }
     if Path::new(text).is_file() {
@@ -137,7 +149,9 @@ pub fn graph(text: &str) -> Result<Graph> {
     if !Graph::is_name(text) && (text.contains('/') || text.contains('.')) {
         bail!("{text}: there is no such file");
     }
-    text.parse::<Graph>().map_err(Usage::of)
+    let named = text.parse::<Graph>();
+    // Of a name that is one, it is the machine that cannot be.
+    if Graph::is_name(text) { Ok(named?) } else { named.map_err(Usage::of) }
 }
 
 /// The device called `name`; `auto` is a GPU if this program was built for one and one answers, else the CPU.
@@ -187,6 +201,14 @@ pub fn find_model(given: &Path, _: &MultiProgress) -> Result<PathBuf> {
     Ok(given.to_path_buf())
 }
 
+/// The machine that `given` means: a name such as ising:8x8, and a file, are what they are; others are found as [`find_model`] finds them.
+pub fn find_machine(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
+    match given.is_file() || given.to_str().is_some_and(Graph::is_name) {
+        true => Ok(given.to_path_buf()),
+        false => find_model(given, bars),
+    }
+}
+
 /// Errors where data are named in a run's place.
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
@@ -214,7 +236,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
             "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
         ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
-        (BELIEF, "a belief net", "evaluate and sample"),
+        (BELIEF, "a belief net", "evaluate, sample and infer"),
     ] {
         ensure!(
             !dir.join(file).is_file(),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use candle_boltzmann::Graph;
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::unrolled::seen;
+use candle_boltzmann::{Graph, MarkovField};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::network::config::CONFIG;
@@ -20,6 +20,7 @@ use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Units};
+use serde::Serialize;
 
 use crate::inputs::{self, Cases, Chosen, DataOptions, MEMORY};
 use crate::output;
@@ -35,6 +36,41 @@ pub fn is_meant(model: &Path) -> bool {
         || model.is_file()
         || is_learned(model)
         || model.join(MEMORY).is_file()
+}
+
+/// How large a graph or a field of cliques is.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum ModelSize {
+    Graph { units: usize, edges: usize },
+    Field { variables: usize, cliques: usize },
+}
+
+impl ModelSize {
+    pub fn of_graph(graph: &Graph) -> Self {
+        Self::Graph { units: graph.sites(), edges: graph.edges.len() }
+    }
+
+    pub fn of_field(field: &MarkovField) -> Self {
+        Self::Field { variables: field.states.len(), cliques: field.cliques.len() }
+    }
+
+    /// How many units or variables.
+    pub fn units(self) -> usize {
+        match self {
+            Self::Graph { units, .. } => units,
+            Self::Field { variables, .. } => variables,
+        }
+    }
+
+    /// A row of a table: what is counted, and the numbers.
+    pub fn row(self) -> Vec<String> {
+        let (name, a, b) = match self {
+            Self::Graph { units, edges } => ("units, edges", units, edges),
+            Self::Field { variables, cliques } => ("variables, cliques", variables, cliques),
+        };
+        vec![name.to_owned(), format!("{a}, {b}")]
+    }
 }
 
 /// Whether a machine that has learned lies in the folder.

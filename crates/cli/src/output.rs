@@ -276,6 +276,35 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// `-1.4532(12)`: the digits in brackets are the standard error in the last digits shown. Without an error, six places.
+pub fn with_error(value: f64, error: f64) -> String {
+    if !(error > 0.0 && error.is_finite() && value.is_finite()) {
+        return number(value);
+    }
+    let places = (1.0 - error.log10().floor()).clamp(0.0, 12.0) as usize;
+    let digits = (error * 10f64.powi(places as i32)).round();
+    match digits < 1e6 && value.abs() < 1e15 {
+        true => format!("{value:.places$}({digits})"),
+        false => format!("{value:.6e} ± {error:.1e}"),
+    }
+}
+
+/// With six places, or as a power of ten where that would be a row of digits or none.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e15 || (size < 1e-6 && size > 0.0) => format!("{value:.6e}"),
+        _ => format!("{value:.6}"),
+    }
+}
+
+/// As it would be typed: all digits, unless most of them are zeros.
+pub fn short(value: f64) -> String {
+    match value == 0.0 || (1e-6..1e15).contains(&value.abs()) {
+        true => value.to_string(),
+        false => format!("{value:e}"),
+    }
+}
+
 /// 12345678 as 12,345,678.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -291,6 +320,20 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Catches rows of three hundred digits, and numbers whose error hides them.
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(with_error(-1.45321, 0.0012), "-1.4532(12)");
+        assert_eq!(with_error(0.5, 0.0), "0.500000");
+        assert_eq!(with_error(2e300, 1e299), "2.000000e300 ± 1.0e299");
+        assert_eq!(
+            (number(1e300), number(-2.5e-9)),
+            ("1.000000e300".into(), "-2.500000e-9".into())
+        );
+        assert_eq!((short(2.5), short(1e-300)), ("2.5".into(), "1e-300".into()));
+        assert_eq!((number(0.0), number(12.5)), ("0.000000".into(), "12.500000".into()));
+    }
 
     /// Catches tables that a terminal of 60 columns breaks wherever a line ends.
     #[test]

@@ -1,10 +1,11 @@
 //! `dbn anneal`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_boltzmann::{Graph, MarkovField, Mode};
+use candle_boltzmann::{FieldBest, Graph, MarkovField, Mode};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::inputs::{self, Where};
 use crate::interrupt::Stopped;
+use crate::machines::ModelSize;
 use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
 
@@ -28,6 +30,7 @@ use crate::{interrupt, output, progress, tables};
   dbn anneal pmj:8x8:seed=2:cylinder --from 3 --to 0.1 --sweeps 300 --reads 50 --out best.png
   dbn anneal pmj:12x12:seed=1 --exact                     the lowest energy there is, and how many configurations have it
   dbn anneal field.uai                                    a field of cliques: E = −Σ log φ
+  dbn anneal problem.json                                 a problem of yes and no, and the answer by the names of its variables
   dbn anneal G1                                           a graph for max-cut in a file: E = Σ w·s·s', the cut is (Σw − E)/2
 MODEL: ising:ROWSxCOLUMNS, a torus of couplings 1; pmj:ROWSxCOLUMNS, couplings of ±1, with :seed=N
 and :open, :cylinder or :torus; sk:SPINS:seed=N, all pairs coupled; potts:STATES:ROWSxCOLUMNS; or a
@@ -39,8 +42,8 @@ good as these. The time to solution is what it takes to see a success once with 
 %. With --tempering a read is a ladder of 32 replicas that change their temperatures; with a target,
 it ends where one comes there.")]
 pub struct Anneal {
-    /// ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N, potts:STATES:ROWSxCOLUMNS, sk:SPINS:seed=N, or a file
-    pub model: String,
+    /// ising:ROWSxCOLUMNS, pmj:ROWSxCOLUMNS:seed=N, potts:STATES:ROWSxCOLUMNS, sk:SPINS:seed=N, a file, a run, or a name on the Hub
+    pub model: PathBuf,
     /// Temperature of the first sweep, or the hottest of the ladder [default: by the strongest couplings]
     #[arg(long, value_name = "T", help_heading = "Annealing")]
     pub from: Option<f64>,
@@ -93,8 +96,8 @@ const SURE: f64 = 0.99;
 #[derive(Debug, Serialize)]
 struct Annealed<'a> {
     model: &'a str,
-    units: usize,
-    edges: usize,
+    #[serde(flatten)]
+    size: ModelSize,
     from: f64,
     to: f64,
     sweeps: u32,
@@ -114,36 +117,31 @@ struct Annealed<'a> {
     seconds: f64,
     /// `None` where no read was a success.
     seconds_to_solution: Option<f64>,
+    /// The best configuration, where its variables have names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    configuration: BTreeMap<String, f64>,
 }
 
 /// Prints a table, or one JSON object.
 pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
-    if MarkovField::is_in(&args.model) {
-        return of_field(args, bars);
+    let model = inputs::text(&args.model)?;
+    if MarkovField::is_in(model) {
+        return of_cliques(args, bars);
     }
-    let graph = inputs::graph(&args.model)?;
+    let graph = inputs::graph(model)?;
     if args.exact {
         return count(args, &graph, bars);
     }
-    let search = Search::between(args, graph.temperatures())?;
-    let (units, reads) = (graph.units.width(), search.reads);
-    let chains = if args.tempering { 32 * reads } else { reads };
-    if units.saturating_mul(chains) > MOST {
-        let most = (MOST / units / (chains / reads)).max(1);
-        let error = anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} spins");
-        return Err(Usage::of(error));
+    let is_binary = matches!(graph.units, Units::Spin { .. } | Units::Bernoulli { .. });
+    if args.tempering && !is_binary {
+        return of_potts(args, &graph, bars);
     }
+    let search = Search::between(args, graph.temperatures())?;
+    search.check_size(args, graph.units.width())?;
     check_out(args)?;
     let machine = graph.machine(DType::F32, &args.place.find()?)?;
-    let bar = progress::bar(bars, args.sweeps.into());
-    let (_caught, start) = (interrupt::catch()?, Instant::now());
-    let best = search.run(args, &machine, |done| bar.set_position(done as u64));
-    let seconds = start.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    if interrupt::is_asked() {
-        return Err(Stopped("nothing was written".to_owned()).into());
-    }
-    let mut best = best.with_context(|| args.model.clone())?;
+    let (best, seconds) = timed(args, bars, |show| search.run(args, &machine, show))?;
+    let mut best = best.with_context(|| model.to_owned())?;
     let rest_and_last = machine.configuration(&best.rest, &best.last)?;
     // What the search has added up in single precision is counted anew.
     best.energies = graph.energies(&rest_and_last)?;
@@ -153,80 +151,90 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         );
     }
     let rounding = ROUNDING * graph.strength();
-    let sizes = [units, graph.edges.len()];
-    let found = Annealed::of(args, sizes, &search, (&best, rounding), seconds)?;
+    let mut found =
+        Annealed::of(args, ModelSize::of_graph(&graph), &search, (&best, rounding), seconds)?;
+    let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
+    let configuration = rest_and_last.narrow(0, read, 1)?;
+    found.configuration = named(&graph, &configuration)?;
     if let Some(out) = &args.out {
-        let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
-        write(out, &graph, &rest_and_last.narrow(0, read, 1)?)?;
+        write(out, &graph, &configuration)?;
     }
-    if args.json {
-        return output::json(&found);
-    }
-    found.print()
+    found.print(args.json)
 }
 
-/// A field of cliques: E = −Σ log φ.
-fn of_field(args: &Anneal, bars: &MultiProgress) -> Result<()> {
-    output::refuse(
-        &[("--tempering", args.tempering)],
-        &format!("expected of a machine of units, found the field of cliques {}", args.model),
-    )?;
-    check_out(args)?;
-    if args.out.as_ref().is_some_and(|out| out.extension().is_some_and(|it| it == "png")) {
-        return Err(Usage::of(anyhow::anyhow!("--out: expected .npy of a field of cliques")));
-    }
-    let field = MarkovField::read(&args.model)?;
-    let (units, edges) = (field.states.len(), field.cliques.len());
-    if args.exact {
-        let spinner = progress::spinner(bars, "counting");
-        let start = Instant::now();
-        let mode = field.mode(&[]);
-        spinner.finish_and_clear();
-        let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
-        let counted = ExactGroundState {
-            model: &args.model,
-            units,
-            edges,
-            energy: -log_potential,
-            ground_states: count,
-            seconds: start.elapsed().as_secs_f64(),
-        };
-        write_states(args, &states)?;
-        return counted.print(args.json);
-    }
-    let search = Search::between(args, field.temperatures())?;
-    if units.saturating_mul(search.reads) > MOST {
-        let most = (MOST / units).max(1);
-        let error =
-            format!("--reads {}: expected at most {most} of {units} variables", search.reads);
-        return Err(Usage::of(anyhow::anyhow!("{error}")));
-    }
-    let temperatures: Vec<f64> = search.annealing.betas.iter().map(|beta| 1.0 / beta).collect();
+/// What `search` finds, and the seconds that it takes; it is handed what shows how many sweeps are done.
+fn timed<T>(
+    args: &Anneal,
+    bars: &MultiProgress,
+    search: impl FnOnce(&dyn Fn(usize)) -> T,
+) -> Result<(T, f64)> {
     let bar = progress::bar(bars, args.sweeps.into());
     let (_caught, start) = (interrupt::catch()?, Instant::now());
-    let best = field.anneal(&temperatures, search.reads, &mut Rng::new(args.seed), |done| {
-        bar.set_position(done as u64);
-        !interrupt::is_asked()
-    });
+    let found = search(&|done| bar.set_position(done as u64));
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     if interrupt::is_asked() {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
-    let best = best.with_context(|| args.model.clone())?;
-    let lowest = best.energies.iter().copied().fold(f64::INFINITY, f64::min);
-    let read = best.energies.iter().position(|energy| *energy == lowest).unwrap_or(0);
+    Ok((found, seconds))
+}
+
+/// A field of cliques: E = −Σ log φ.
+fn of_cliques(args: &Anneal, bars: &MultiProgress) -> Result<()> {
+    check_out(args)?;
+    if args.out.as_ref().is_some_and(|out| out.extension().is_some_and(|it| it == "png")) {
+        return Err(Usage::of(anyhow::anyhow!("--out: expected .npy of a field of cliques")));
+    }
+    let model = inputs::text(&args.model)?;
+    let field = MarkovField::read(model)?;
+    let size = ModelSize::of_field(&field);
+    if args.exact {
+        let (mode, seconds) = ground_state(args, &field, bars)?;
+        write_states(args, &mode.states)?;
+        let counted = ExactGroundState::of(model, size, &mode, BTreeMap::new(), seconds);
+        return counted.print(args.json);
+    }
+    let search = Search::between(args, field.temperatures())?;
+    search.check_size(args, field.states.len())?;
+    let (best, seconds) = timed(args, bars, |show| search.run_field(args, &field, show))?;
+    let best = best.with_context(|| model.to_owned())?;
+    let (found, read) = of_best(args, size, &search, &best, seconds)?;
     write_states(args, &best.states[read])?;
+    found.print(args.json)
+}
+
+/// A ladder of temperatures for Potts units: in the field that they are.
+fn of_potts(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
+    check_out(args)?;
+    let model = inputs::text(&args.model)?;
+    let search = Search::between(args, graph.temperatures())?;
+    search.check_size(args, graph.units.width())?;
+    let field = MarkovField::of_graph(graph)?;
+    let (best, seconds) = timed(args, bars, |show| search.run_field(args, &field, show))?;
+    let best = best.with_context(|| model.to_owned())?;
+    let (found, read) = of_best(args, ModelSize::of_graph(graph), &search, &best, seconds)?;
+    if let Some(out) = &args.out {
+        write(out, graph, &configuration_of(graph, &best.states[read])?)?;
+    }
+    found.print(args.json)
+}
+
+/// What the reads of a field have come to, and which was the best.
+fn of_best<'a>(
+    args: &'a Anneal,
+    size: ModelSize,
+    search: &Search,
+    best: &FieldBest,
+    seconds: f64,
+) -> Result<(Annealed<'a>, usize)> {
     let rounding =
         ROUNDING * best.energies.iter().fold(0.0, |most: f64, energy| most.max(energy.abs()));
     // Repeats and hits are those of any reads.
     let none = Tensor::zeros((0, 0), DType::F32, &Device::Cpu)?;
-    let best = Best { rest: none.clone(), last: none, energies: best.energies };
-    let found = Annealed::of(args, [units, edges], &search, (&best, rounding), seconds)?;
-    if args.json {
-        return output::json(&found);
-    }
-    found.print()
+    let reads = Best { rest: none.clone(), last: none, energies: best.energies.clone() };
+    let found = Annealed::of(args, size, search, (&reads, rounding), seconds)?;
+    let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
+    Ok((found, read))
 }
 
 /// A state of each variable, where there is a file for them.
@@ -237,62 +245,105 @@ fn write_states(args: &Anneal, states: &[usize]) -> Result<()> {
     Ok(write_whole(out, &tables::npy_bytes(&states)?)?)
 }
 
+/// The most probable configuration, counted, and the seconds that it takes.
+fn ground_state(args: &Anneal, field: &MarkovField, bars: &MultiProgress) -> Result<(Mode, f64)> {
+    let spinner = progress::spinner(bars, "counting");
+    let start = Instant::now();
+    let mode = field.mode(&[]);
+    spinner.finish_and_clear();
+    let mode = mode.with_context(|| args.model.display().to_string())?;
+    Ok((mode, start.elapsed().as_secs_f64()))
+}
+
 /// The ground states, counted.
 fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     check_out(args)?;
-    let spinner = progress::spinner(bars, "counting");
-    let start = Instant::now();
-    let mode = MarkovField::of_graph(graph).and_then(|field| field.mode(&[]));
-    spinner.finish_and_clear();
-    let Mode { states, log_potential, count } = mode.with_context(|| args.model.clone())?;
-    let counted = ExactGroundState {
-        model: &args.model,
-        units: graph.sites(),
-        edges: graph.edges.len(),
-        energy: -log_potential,
-        ground_states: count,
-        seconds: start.elapsed().as_secs_f64(),
-    };
+    let model = inputs::text(&args.model)?;
+    let field = MarkovField::of_graph(graph).with_context(|| model.to_owned())?;
+    let (mode, seconds) = ground_state(args, &field, bars)?;
+    let configuration = configuration_of(graph, &mode.states)?;
+    let named = named(graph, &configuration)?;
+    let size = ModelSize::of_graph(graph);
     if let Some(out) = &args.out {
-        let values = match graph.units {
-            Units::Potts { states: all, .. } => states
-                .iter()
-                .flat_map(|&state| (0..all).map(move |of| f32::from(u8::from(of == state))))
-                .collect(),
-            _ => {
-                let (low, high) = graph.units.range();
-                states.iter().map(|&state| if state == 1 { high } else { low }).collect::<Vec<_>>()
-            }
-        };
-        let configuration = Tensor::from_vec(values, (1, graph.units.width()), &Device::Cpu)?;
         write(out, graph, &configuration)?;
     }
-    counted.print(args.json)
+    ExactGroundState::of(model, size, &mode, named, seconds).print(args.json)
+}
+
+/// States as a configuration `(1, units)`.
+fn configuration_of(graph: &Graph, states: &[usize]) -> Result<Tensor> {
+    let values = match graph.units {
+        Units::Potts { states: all, .. } => states
+            .iter()
+            .flat_map(|&state| (0..all).map(move |of| f32::from(u8::from(of == state))))
+            .collect(),
+        _ => {
+            let (low, high) = graph.units.range();
+            states.iter().map(|&state| if state == 1 { high } else { low }).collect::<Vec<_>>()
+        }
+    };
+    Ok(Tensor::from_vec(values, (1, graph.units.width()), &Device::Cpu)?)
+}
+
+/// The numbers of a configuration `(1, units)` by the names of the units, where these have any.
+fn named(graph: &Graph, configuration: &Tensor) -> Result<BTreeMap<String, f64>> {
+    if graph.names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let values = configuration.get(0)?.to_dtype(DType::F64)?.to_vec1()?;
+    Ok(graph.names.iter().cloned().zip(values).collect())
+}
+
+/// `a = 1, b = 0`, of as many as a screen has room for.
+fn listed(named: &BTreeMap<String, f64>) -> Option<String> {
+    const MOST: usize = 64;
+    let all = named.iter().take(MOST).map(|(name, value)| format!("{name} = {value}"));
+    let all = all.collect::<Vec<_>>().join(", ");
+    match named.len().saturating_sub(MOST) {
+        0 if named.is_empty() => None,
+        0 => Some(all),
+        left => Some(format!("{all} and {left} more (--json has all)")),
+    }
 }
 
 /// What counting finds.
 #[derive(Debug, Serialize)]
 struct ExactGroundState<'a> {
     model: &'a str,
-    units: usize,
-    edges: usize,
+    #[serde(flatten)]
+    size: ModelSize,
     energy: f64,
     ground_states: f64,
     seconds: f64,
+    /// One of them, where its variables have names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    configuration: BTreeMap<String, f64>,
 }
 
-impl ExactGroundState<'_> {
+impl<'a> ExactGroundState<'a> {
+    fn of(
+        model: &'a str,
+        size: ModelSize,
+        mode: &Mode,
+        configuration: BTreeMap<String, f64>,
+        seconds: f64,
+    ) -> Self {
+        let (energy, ground_states) = (-mode.log_potential, mode.count);
+        Self { model, size, energy, ground_states, seconds, configuration }
+    }
+
     fn print(&self, is_json: bool) -> Result<()> {
         if is_json {
             return output::json(self);
         }
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let rows = vec![
-            row("units, edges", format!("{}, {}", self.units, self.edges)),
+        let mut rows = vec![
+            self.size.row(),
             row("lowest energy", format!("{} (exact)", self.energy)),
             row("ground states", self.ground_states.to_string()),
             row("time", format!("{:.3} s", self.seconds)),
         ];
+        rows.extend(listed(&self.configuration).map(|text| row("one of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }
 }
@@ -315,8 +366,10 @@ fn write(out: &Path, graph: &Graph, configuration: &Tensor) -> Result<()> {
         let bytes = tables::npy_bytes(&configuration.reshape((rows, columns))?)?;
         return Ok(write_whole(out, &bytes)?);
     }
+    // Units that lie nowhere are drawn row by row, in a picture that is about as wide as high.
+    let shape = images::shape_of(graph.sites(), graph.shape.map(|[rows, columns]| (rows, columns)));
     let grey = images::grey(&graph.units, &configuration)?;
-    Ok(images::write_grid(out, &grey, &[], (rows, columns), 1, Contrast::Unit)?)
+    Ok(images::write_grid(out, &grey, &[], shape, 1, Contrast::Unit)?)
 }
 
 /// How to look.
@@ -340,11 +393,55 @@ impl Search {
         Ok(Self { from, to, reads, is_tempered: args.tempering, annealing })
     }
 
+    /// Errors unless all chains of so many units fit in memory.
+    fn check_size(&self, args: &Anneal, units: usize) -> Result<()> {
+        let reads = self.reads;
+        let chains = if args.tempering { 32 * reads } else { reads };
+        if units.saturating_mul(chains) > MOST {
+            let most = (MOST / units / (chains / reads)).max(1);
+            let error =
+                anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} units");
+            return Err(Usage::of(error));
+        }
+        Ok(())
+    }
+
+    fn tempering(&self, args: &Anneal) -> TemperedSearch {
+        TemperedSearch {
+            coldest: self.to,
+            hottest: self.from,
+            sweeps: args.sweeps as usize,
+            has_clusters: true,
+        }
+    }
+
+    /// Reads of a field, by annealing or by tempering.
+    fn run_field(
+        &self,
+        args: &Anneal,
+        field: &MarkovField,
+        show: &dyn Fn(usize),
+    ) -> rbm_core::Result<FieldBest> {
+        let mut rng = Rng::new(args.seed);
+        if self.is_tempered {
+            let search = self.tempering(args);
+            return field.search(&search, self.reads, &mut rng, |done, lowest| {
+                show(done);
+                !is_found(args, lowest) && !interrupt::is_asked()
+            });
+        }
+        let temperatures: Vec<f64> = self.annealing.betas.iter().map(|beta| 1.0 / beta).collect();
+        field.anneal(&temperatures, self.reads, &mut rng, |done| {
+            show(done);
+            !interrupt::is_asked()
+        })
+    }
+
     fn run(
         &self,
         args: &Anneal,
         machine: &Machine,
-        show: impl Fn(usize),
+        show: &dyn Fn(usize),
     ) -> rbm_core::Result<Best> {
         let mut rng = Rng::new(args.seed);
         if !self.is_tempered {
@@ -353,30 +450,29 @@ impl Search {
                 !interrupt::is_asked()
             });
         }
-        let tempering = TemperedSearch {
-            coldest: self.to,
-            hottest: self.from,
-            sweeps: args.sweeps as usize,
-            has_clusters: true,
-        };
-        tempering.run(machine, self.reads, &mut rng, |done, lowest| {
+        self.tempering(args).run(machine, self.reads, &mut rng, |done, lowest| {
             show(done);
-            let is_found =
-                args.target.is_some_and(|target| lowest <= target + TYPED * target.abs());
-            !is_found && !interrupt::is_asked()
+            !is_found(args, lowest) && !interrupt::is_asked()
         })
     }
+}
+
+/// Whether an energy is the one that was asked for.
+fn is_found(args: &Anneal, energy: f64) -> bool {
+    args.target.is_some_and(|target| energy <= target + TYPED * target.abs())
 }
 
 impl<'a> Annealed<'a> {
     fn of(
         args: &'a Anneal,
-        [units, edges]: [usize; 2],
+        size: ModelSize,
         search: &Search,
         (best, rounding): (&Best, f64),
         seconds: f64,
     ) -> Result<Self> {
-        let Some(energy) = best.lowest() else { bail!("{}: no read was made", args.model) };
+        let Some(energy) = best.lowest() else {
+            bail!("{}: no read was made", args.model.display())
+        };
         let target = args.target.unwrap_or(energy);
         let tolerance = rounding.max(args.target.map_or(0.0, |target| TYPED * target.abs()));
         let hits = best.hits(target, tolerance);
@@ -386,9 +482,8 @@ impl<'a> Annealed<'a> {
         let is_cut = args.tempering && args.target.is_some();
         let repeats = best.repeats(target, tolerance, SURE).filter(|_| !is_cut);
         Ok(Self {
-            model: &args.model,
-            units,
-            edges,
+            model: inputs::text(&args.model)?,
+            size,
             from: search.from,
             to: search.to,
             sweeps: args.sweeps,
@@ -396,7 +491,7 @@ impl<'a> Annealed<'a> {
             is_tempered: args.tempering,
             seed: args.seed,
             energy,
-            energy_per_unit: energy / units as f64,
+            energy_per_unit: energy / size.units() as f64,
             mean_energy: best.energies.iter().sum::<f64>() / reads,
             target,
             is_target_known: args.target.is_some(),
@@ -404,10 +499,14 @@ impl<'a> Annealed<'a> {
             success_probability: success,
             seconds,
             seconds_to_solution: repeats.map(|repeats| repeats * seconds / reads),
+            configuration: BTreeMap::new(),
         })
     }
 
-    fn print(&self) -> Result<()> {
+    fn print(&self, is_json: bool) -> Result<()> {
+        if is_json {
+            return output::json(self);
+        }
         let target = match self.is_target_known {
             true => format!("{} (given)", self.target),
             false => format!("{} (the lowest of these reads)", self.target),
@@ -419,8 +518,8 @@ impl<'a> Annealed<'a> {
         };
         let ladder = if self.is_tempered { "ladder of temperatures" } else { "temperatures" };
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let rows = vec![
-            row("units, edges", format!("{}, {}", self.units, self.edges)),
+        let mut rows = vec![
+            self.size.row(),
             row(ladder, format!("{:.3} to {:.3}", self.from, self.to)),
             row("lowest energy", format!("{} ({:.4} a unit)", self.energy, self.energy_per_unit)),
             row("mean of the reads", format!("{:.2}", self.mean_energy)),
@@ -429,6 +528,7 @@ impl<'a> Annealed<'a> {
             row("time to solution, 99 %", solution),
             row("time of all reads", format!("{:.3} s", self.seconds)),
         ];
+        rows.extend(listed(&self.configuration).map(|text| row("the best of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }
 }

@@ -1,15 +1,20 @@
 //! `dbn infer`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use candle_boltzmann::{Beliefs, Clique, MarkovField, Mode, read_evidence};
+use candle_boltzmann::{Beliefs, Clique, FieldBest, MarkovField, Mode};
+use candle_core::{DType, Device};
+use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
 use rbm_core::Rng;
+use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
+use rbm_core::sampling::AnnealingPath;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
 use serde::Serialize;
 
+use crate::beliefs::{self, LearnedBelief};
 use crate::interrupt::Stopped;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress};
@@ -21,6 +26,9 @@ const MOST_SHOWN: usize = 64;
 const WIDEST: f64 = 24.0;
 /// Chains of sampling.
 const CHAINS: usize = 8;
+/// Inverse temperatures of log Z where it is sampled, and chains and samples of its tempering.
+const BETAS: usize = 1000;
+const TEMPERED: [usize; 2] = [20, 100];
 
 /// What is believed of the variables of a Markov random field, given some of them
 #[derive(Debug, clap::Args)]
@@ -31,12 +39,16 @@ const CHAINS: usize = 8;
   dbn infer field.uai --evidence field.uai.evid --mar field.mar
   dbn infer pmj:12x12:seed=1                            exactly, with the number of ground states
   dbn infer ising:32x32 --temperature 2.5 --sweeps 2000  too wide to be counted: from samples
-MODEL: a UAI file (MARKOV or BAYES), or whatever dbn anneal takes. Of spins and of Bernoulli units
-state 1 is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains:
-which of both is said.")]
+  dbn infer ising:16x16 --sampled --log-z               sampled, with log Z from both sides
+MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a belief net of at
+most 20 units a layer, whose variables are v0, v1, ... and the causes above them h1.0, h1.1, ...,
+h2.0, ... The variables of a problem in JSON have its names. Of spins and of Bernoulli units state 1
+is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains:
+which of both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the spread between
+the chains.")]
 pub struct Infer {
-    /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, or its file
-    pub model: String,
+    /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
+    pub model: PathBuf,
     /// States of variables that are known
     #[arg(long, value_name = "VARIABLE=STATE,...", value_delimiter = ',')]
     pub given: Vec<String>,
@@ -58,6 +70,9 @@ pub struct Infer {
     /// Sweeps of sampling, of all chains together
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub sweeps: u32,
+    /// Where it is sampled, find log Z too: by annealing from both sides
+    #[arg(long, conflicts_with = "exact")]
+    pub log_z: bool,
     /// Seed of sampling
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -79,15 +94,29 @@ pub struct Infer {
 #[derive(Debug, Serialize)]
 struct Inferred<'a> {
     model: &'a str,
+    /// What the variables are called, where they have names.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    names: &'a [String],
     temperature: f64,
     given: Vec<(usize, usize)>,
     is_exact: bool,
     /// Of the variables asked for: number and p(state).
     marginals: Vec<(usize, &'a [f64])>,
+    /// The standard errors of these, where they are sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<(usize, &'a [f64])>>,
     /// States of the variables asked for, and their probability.
     joint: Vec<(Vec<usize>, f64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joint_errors: Option<&'a [f64]>,
     log_partition: Option<f64>,
+    /// log Z from each side and by Bennett's ratio between them, where it was not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_partition_sides: Option<AisEstimates>,
     most_probable: Option<Mode>,
+    /// The best states that the chains have seen, and their E, where nothing was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_seen: Option<FieldBest>,
 }
 
 /// Prints tables, or one JSON object.
@@ -98,20 +127,14 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         let error = anyhow!("--temperature {}: expected a number above 0", args.temperature);
         return Err(Usage::of(error));
     }
-    let mut field = match MarkovField::is_in(&args.model) {
-        true => MarkovField::read(&args.model)?,
-        false => MarkovField::of_graph(&inputs::graph(&args.model)?)?,
-    };
+    let model = inputs::text(&args.model)?;
+    let (mut field, own) = field_of(&args.model)?;
     if let Some(path) = &args.uai {
         write_whole(path, field.to_uai().as_bytes())?;
     }
-    let names = Names { count: field.states.len() };
+    let names = Names { count: field.states.len(), own };
     let mut given = match &args.evidence {
-        Some(path) => {
-            let given = read_evidence(path)?;
-            field.check_evidence(&given).with_context(|| path.display().to_string())?;
-            given
-        }
+        Some(path) => field.read_evidence(path)?,
         None => Vec::new(),
     };
     for text in &args.given {
@@ -128,26 +151,26 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         field.cliques.push(Clique { scope: query.clone(), log_potential: vec![0.0; size] });
         field = MarkovField::new(field.states, field.cliques).map_err(Usage::of)?;
     }
-    let (beliefs, mode) = infer(args, &field, &given, bars)?;
+    let found = infer(args, &field, &given, bars).with_context(|| model.to_owned())?;
     if let Some(path) = &args.mar {
-        write_whole(path, beliefs.to_uai().as_bytes())?;
+        write_whole(path, found.beliefs.to_uai().as_bytes())?;
     }
     let shown = if query.is_empty() { (0..field.states.len()).collect() } else { query.clone() };
-    let joint = match (query.len() > 1, beliefs.cliques.last()) {
-        (true, Some(table)) => {
-            table.iter().enumerate().map(|(at, p)| (field.states_at(&query, at), *p)).collect()
-        }
-        _ => Vec::new(),
-    };
+    let table = if query.len() > 1 { last_table(&found.beliefs) } else { &[] };
     let inferred = Inferred {
-        model: &args.model,
+        model,
+        names: &names.own,
         temperature: args.temperature,
         given,
-        is_exact: mode.is_some(),
-        marginals: shown.iter().map(|&v| (v, &beliefs.marginals[v][..])).collect(),
-        joint,
-        log_partition: Some(beliefs.log_partition).filter(|log_z| log_z.is_finite()),
-        most_probable: mode,
+        is_exact: found.mode.is_some(),
+        marginals: marginals_of(&found.beliefs, &shown),
+        errors: found.errors.as_ref().map(|errors| marginals_of(errors, &shown)),
+        joint: table.iter().enumerate().map(|(at, p)| (field.states_at(&query, at), *p)).collect(),
+        joint_errors: found.errors.as_ref().filter(|_| query.len() > 1).map(last_table),
+        log_partition: Some(found.beliefs.log_partition).filter(|log_z| log_z.is_finite()),
+        log_partition_sides: found.sides,
+        most_probable: found.mode,
+        best_seen: found.best,
     };
     if args.json {
         return output::json(&inferred);
@@ -155,13 +178,58 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     inferred.print(&names)
 }
 
-/// Beliefs, and the most probable configuration where they are exact.
+/// The field that is meant, and the names of its variables where they have any.
+fn field_of(path: &Path) -> Result<(MarkovField, Vec<String>)> {
+    let model = inputs::text(path)?;
+    if MarkovField::is_in(model) {
+        return Ok((MarkovField::read(model)?, Vec::new()));
+    }
+    if beliefs::is_learned(path) {
+        let learned = LearnedBelief::open(path)?;
+        let net = &learned.learner.machine().net;
+        let field = MarkovField::of_belief_net(net).with_context(|| model.to_owned())?;
+        // v0, v1, ... are observed; h1.0, h1.1, ... their causes, h2.0, ... the causes of these.
+        let layers = net.widths().into_iter().enumerate();
+        let names = layers.flat_map(|(layer, width)| {
+            (0..width).map(move |unit| match layer {
+                0 => format!("v{unit}"),
+                _ => format!("h{layer}.{unit}"),
+            })
+        });
+        return Ok((field, names.collect()));
+    }
+    let graph = inputs::graph(model)?;
+    Ok((MarkovField::of_graph(&graph)?, graph.names))
+}
+
+/// Those of some variables, by their numbers.
+fn marginals_of<'a>(beliefs: &'a Beliefs, variables: &[usize]) -> Vec<(usize, &'a [f64])> {
+    variables.iter().map(|&v| (v, &beliefs.marginals[v][..])).collect()
+}
+
+/// The table of the last clique.
+fn last_table(beliefs: &Beliefs) -> &[f64] {
+    beliefs.cliques.last().map_or(&[], Vec::as_slice)
+}
+
+/// Beliefs, exact or sampled, and what comes with them.
+struct Found {
+    beliefs: Beliefs,
+    /// Of what is sampled.
+    errors: Option<Beliefs>,
+    sides: Option<AisEstimates>,
+    best: Option<FieldBest>,
+    /// Of what is exact.
+    mode: Option<Mode>,
+}
+
+/// Exactly where that is possible, else from samples.
 fn infer(
     args: &Infer,
     field: &MarkovField,
     given: &[(usize, usize)],
     bars: &MultiProgress,
-) -> Result<(Beliefs, Option<Mode>)> {
+) -> Result<Found> {
     let is_narrow = field.width(given)? <= WIDEST;
     if !args.sampled && (args.exact || is_narrow) {
         let spinner = progress::spinner(bars, "counting");
@@ -169,8 +237,8 @@ fn infer(
             .infer(args.temperature, given)
             .and_then(|beliefs| Ok((beliefs, field.mode(given)?)));
         spinner.finish_and_clear();
-        let (beliefs, mode) = found.with_context(|| args.model.clone())?;
-        return Ok((beliefs, Some(mode)));
+        let (beliefs, mode) = found?;
+        return Ok(Found { beliefs, errors: None, sides: None, best: None, mode: Some(mode) });
     }
     if !args.sampled {
         output::note(format!(
@@ -182,7 +250,7 @@ fn infer(
     let _caught = interrupt::catch()?;
     let mut rng = Rng::new(args.seed);
     let walk = [CHAINS, sweeps];
-    let found = field.sample(args.temperature, given, walk, &mut rng, |done| {
+    let sampled = field.sample(args.temperature, given, walk, &mut rng, |done| {
         bar.set_position(done as u64);
         !interrupt::is_asked()
     });
@@ -190,22 +258,72 @@ fn infer(
     if interrupt::is_asked() {
         return Err(Stopped("nothing was written".to_owned()).into());
     }
-    let (beliefs, r_hat) = found?;
-    if let Some(r_hat) = r_hat.filter(|r_hat| *r_hat > MOST_R_HAT) {
+    let mut sampled = sampled?;
+    if let Some(r_hat) = sampled.r_hat.filter(|r_hat| *r_hat > MOST_R_HAT) {
         output::note(format!(
             "the chains have been to different places (R\u{302} = {r_hat:.2}): more --sweeps, or a higher --temperature"
         ));
     }
-    Ok((beliefs, None))
+    let sides = match args.log_z {
+        true => Some(sides(args, field, given, bars)?),
+        false => None,
+    };
+    if let Some(bridge) = sides.as_ref().and_then(|sides| sides.bridge) {
+        sampled.beliefs.log_partition = bridge.value;
+    }
+    Ok(Found {
+        beliefs: sampled.beliefs,
+        errors: Some(sampled.errors),
+        sides,
+        best: Some(sampled.best),
+        mode: None,
+    })
 }
 
-/// Variables by number, and of up to 26 also by letter.
+/// log Z from both sides.
+fn sides(
+    args: &Infer,
+    field: &MarkovField,
+    given: &[(usize, usize)],
+    bars: &MultiProgress,
+) -> Result<AisEstimates> {
+    let machine = field.conditioned(args.temperature, given)?.machine(DType::F64, &Device::Cpu)?;
+    let default = AisOptions::default();
+    let [chains, samples] = TEMPERED;
+    let tempering = TemperingConfig { chains, samples, ..default.tempering };
+    let options = AisOptions { betas: BETAS, tempering, seed: args.seed, ..default };
+    let mut sides =
+        BidirectionalAis::new(&machine, AnnealingPath::temperature(&machine)?, options)?;
+    let bar = progress::bar(bars, 1000);
+    bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
+    while !sides.is_done() {
+        if interrupt::is_asked() {
+            bar.finish_and_clear();
+            return Err(Stopped("nothing was written".to_owned()).into());
+        }
+        bar.set_message(sides.stage().to_string());
+        sides.step()?;
+        bar.set_position((1000.0 * sides.share_done()) as u64);
+    }
+    bar.finish_and_clear();
+    Ok(sides.found().clone())
+}
+
+/// Variables by their own names; where they have none by number, and of up to 26 also by letter.
 struct Names {
     count: usize,
+    own: Vec<String>,
 }
 
 impl Names {
     fn variable(&self, text: &str) -> Result<usize> {
+        if !self.own.is_empty() {
+            return self.own.iter().position(|name| name == text).with_context(|| {
+                let few = self.own.iter().take(10).map(String::as_str).collect::<Vec<_>>();
+                let more = if self.own.len() > few.len() { ", ..." } else { "" };
+                format!("variable {text:?}: expected one of {}{more}", few.join(", "))
+            });
+        }
         let of_letter = match text.as_bytes() {
             [letter @ b'A'..=b'Z'] if self.count <= 26 => Some(usize::from(letter - b'A')),
             _ => None,
@@ -221,8 +339,9 @@ impl Names {
     }
 
     fn state(&self, text: &str) -> Result<(usize, usize)> {
+        // A name may have the sign in it.
         let (variable, state) = text
-            .split_once('=')
+            .rsplit_once('=')
             .with_context(|| format!("--given {text:?}: expected VARIABLE=STATE"))?;
         let number = state
             .parse()
@@ -231,8 +350,9 @@ impl Names {
     }
 
     fn name(&self, variable: usize) -> String {
-        match self.count {
-            0..=26 => char::from(b'A' + variable as u8).to_string(),
+        match (self.own.get(variable), self.count) {
+            (Some(name), _) => name.clone(),
+            (None, 0..=26) => char::from(b'A' + variable as u8).to_string(),
             _ => variable.to_string(),
         }
     }
@@ -240,19 +360,19 @@ impl Names {
 
 impl Inferred<'_> {
     fn print(&self, names: &Names) -> Result<()> {
-        let probability = |p: f64| format!("{p:.6}");
         let most = self.marginals.iter().map(|(_, marginal)| marginal.len()).max().unwrap_or(0);
         let header: Vec<String> = std::iter::once("variable".into())
             .chain((0..most).map(|state| format!("p({state})")))
             .collect();
-        let row = |(variable, marginal): &(usize, &[f64])| {
+        let row = |(at, (variable, marginal)): (usize, &(usize, &[f64]))| {
+            let errors = self.errors.as_ref().map(|errors| errors[at].1);
             let mut cells = vec![names.name(*variable)];
-            cells.extend(marginal.iter().map(|p| probability(*p)));
+            cells.extend(probabilities(marginal, errors));
             cells.resize(most + 1, String::new());
             cells
         };
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
-        let rows = self.marginals.iter().take(MOST_SHOWN).map(row).collect();
+        let rows = self.marginals.iter().take(MOST_SHOWN).enumerate().map(row).collect();
         output::line(output::table(&header, rows))?;
         if let Some(left) = self.marginals.len().checked_sub(MOST_SHOWN).filter(|left| *left > 0) {
             output::note(format!("and {left} more variables: --query, --mar or --json show them"));
@@ -262,29 +382,78 @@ impl Inferred<'_> {
                 self.marginals.iter().map(|(v, _)| names.name(*v)).collect();
             header.push("p".into());
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
-            let rows = self.joint.iter().map(|(states, p)| {
-                states.iter().map(usize::to_string).chain([probability(*p)]).collect()
-            });
+            let values: Vec<f64> = self.joint.iter().map(|(_, p)| *p).collect();
+            let shown = probabilities(&values, self.joint_errors);
+            let rows =
+                self.joint.iter().zip(shown).map(|((states, _), p)| {
+                    states.iter().map(usize::to_string).chain([p]).collect()
+                });
             output::line(output::table(&header, rows.collect()))?;
         }
-        match (self.log_partition, &self.most_probable) {
-            (Some(log_z), Some(mode)) => {
-                output::line(format!("log Z {log_z:.10}, exact at T = {}", self.temperature))?;
-                let p = (mode.log_potential / self.temperature - log_z).exp();
-                let states: Vec<String> = mode.states.iter().map(usize::to_string).collect();
-                let all = match states.len() {
-                    0..=64 => format!(" {}", states.join(" ")),
-                    _ => String::new(),
-                };
-                output::line(format!(
-                    "most probable{all}: p = {p:.4e}, E = {:.6}, one of {}",
-                    -mode.log_potential, mode.count
-                ))
+        self.print_exact()?;
+        self.print_sampled()
+    }
+
+    fn print_exact(&self) -> Result<()> {
+        let (Some(log_z), Some(mode)) = (self.log_partition, &self.most_probable) else {
+            return Ok(());
+        };
+        let tau = output::short(self.temperature);
+        output::line(format!("log Z {log_z:.10}, exact at T = {tau}"))?;
+        let p = (mode.log_potential / self.temperature - log_z).exp();
+        output::line(format!(
+            "most probable{}: p = {p:.4e}, E = {:.6}, one of {}",
+            listed(&mode.states),
+            -mode.log_potential,
+            mode.count
+        ))
+    }
+
+    fn print_sampled(&self) -> Result<()> {
+        let Some(best) = &self.best_seen else { return Ok(()) };
+        let tau = output::short(self.temperature);
+        output::line(format!("sampled at T = {tau}: probabilities have errors of sampling"))?;
+        if let Some(AisEstimates {
+            forward: Some(forward),
+            reverse: Some(reverse),
+            bridge: Some(bridge),
+            ..
+        }) = &self.log_partition_sides
+        {
+            let gap = (forward.value - reverse.value).abs();
+            output::line(format!(
+                "log Z {} at T = {tau}, forwards {} and backwards {}",
+                output::with_error(bridge.value, bridge.error),
+                output::with_error(forward.value, forward.error),
+                output::with_error(reverse.value, reverse.error)
+            ))?;
+            if gap > TOLERANCE {
+                output::note(format!(
+                    "both sides of log Z are {gap:.2} apart: it is not to be quoted"
+                ));
             }
-            _ => output::line(format!(
-                "sampled at T = {}: probabilities have errors of sampling",
-                self.temperature
-            )),
         }
+        match (&best.states[..], &best.energies[..]) {
+            ([states], [energy]) => output::line(format!(
+                "best of these samples{}: E = {} (dbn anneal looks for lower ones)",
+                listed(states),
+                output::number(*energy)
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Numbers for a table, with their errors where they have any.
+fn probabilities(values: &[f64], errors: Option<&[f64]>) -> Vec<String> {
+    let error = |at: usize| errors.map_or(0.0, |errors| errors[at]);
+    values.iter().enumerate().map(|(at, p)| output::with_error(*p, error(at))).collect()
+}
+
+/// States for a line, where they are few.
+fn listed(states: &[usize]) -> String {
+    match states.len() {
+        0..=64 => states.iter().map(|state| format!(" {state}")).collect(),
+        _ => String::new(),
     }
 }

@@ -83,7 +83,6 @@ impl Command {
     pub fn model(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::Evaluate(args) => Some(&mut args.run),
-            Self::Sample(args) => Some(&mut args.run),
             Self::Score(args) => Some(&mut args.run),
             Self::Embed(args) => Some(&mut args.run),
             Self::Encode(args) => Some(&mut args.run),
@@ -95,12 +94,25 @@ impl Command {
             _ => None,
         }
     }
+
+    /// The same of commands that take machines by name and in files too.
+    pub fn machine(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Sample(args) => Some(&mut args.run),
+            Self::Anneal(args) => Some(&mut args.model),
+            Self::Infer(args) => Some(&mut args.model),
+            _ => None,
+        }
+    }
 }
 
 /// Does what was asked for.
 pub fn run(command: &mut Command, bars: &MultiProgress, quiet: bool) -> Result<()> {
     if let Some(given) = command.model() {
         *given = inputs::find_model(given, bars)?;
+    }
+    if let Some(given) = command.machine() {
+        *given = inputs::find_machine(given, bars)?;
     }
     match command {
         Command::Train(args) => train::run(args, bars, quiet),

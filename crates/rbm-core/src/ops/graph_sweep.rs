@@ -110,7 +110,9 @@ fn draw_panel(
             news[i] = x[at][i] - old[i];
         }
         if news != [0.0; LANES] {
-            pass_on(after, &matrix[at * width + at + 1..at * width + panel.end], &news);
+            let (after, weights) =
+                (&mut after[..panel.end - at - 1], &matrix[at * width + at + 1..]);
+            pass_on(after, weights, width, std::slice::from_ref(&news));
         }
     }
 }

@@ -244,8 +244,9 @@ impl<T: Real> Sweep<'_, T> {
         simd.run(
             #[inline(always)]
             || {
-                to_lanes(&self.x[elements.clone()], width, &mut chains.x);
-                chains.picked = self.packed.as_ref().and_then(|_| self.picked(&chains));
+                let x = &self.x[elements.clone()];
+                to_lanes(x, width, &mut chains.x);
+                chains.picked = self.packed.as_ref().and_then(|_| self.picked(x));
             },
         );
         let mut buffers = self.buffers();
@@ -280,31 +281,30 @@ impl<T: Real> Sweep<'_, T> {
             sums: vec![[T::default(); PIECE]; LANES],
             field: vec![none; widest],
             logits: vec![none; states],
+            changes: vec![none; self.units.iter().map(|unit| unit.width).max().unwrap_or(0)],
         }
     }
 
-    /// The column that each site of each chain is in, chain by chain; `None` unless all are in one.
+    /// The column that each site of each of the chains `x` is in, chain by chain; `None` unless all are in one.
     #[inline(always)]
-    fn picked(&self, chains: &ChainLanes<T>) -> Option<Vec<u32>> {
-        let sites = self.units.len();
-        let mut picked = vec![0; LANES * sites];
-        let mut is_proper = true;
-        for (site, unit) in self.units.iter().enumerate() {
-            let (mut ones, mut others, mut column) = ([0u32; LANES], [0u32; LANES], [0u32; LANES]);
-            for (at, x) in chains.x[unit.first..unit.first + unit.width].iter().enumerate() {
-                for i in 0..LANES {
-                    let is_one = u32::from(x[i] == T::from(true));
-                    ones[i] += is_one;
-                    others[i] += u32::from(x[i] != T::default()) - is_one;
-                    column[i] += is_one * at as u32;
+    fn picked(&self, x: &[T]) -> Option<Vec<u32>> {
+        let mut picked = Vec::with_capacity(x.len() / self.width * self.units.len());
+        for row in x.chunks_exact(self.width) {
+            for unit in self.units {
+                let (mut ones, mut others, mut column) = (0u32, 0u32, 0u32);
+                for (at, x) in row[unit.first..unit.first + unit.width].iter().enumerate() {
+                    let is_one = u32::from(*x == T::from(true));
+                    ones += is_one;
+                    others += u32::from(*x != T::default()) - is_one;
+                    column += is_one * at as u32;
                 }
-            }
-            for row in 0..chains.rows {
-                is_proper &= ones[row] == 1 && others[row] == 0;
-                picked[row * sites + site] = unit.first as u32 + column[row];
+                if ones != 1 || others != 0 {
+                    return None;
+                }
+                picked.push(unit.first as u32 + column);
             }
         }
-        is_proper.then_some(picked)
+        Some(picked)
     }
 
     /// Sets the field of panel `at` to bias + inputs + β·(what all units say). The last is there already unless rows are picked.
@@ -371,7 +371,7 @@ impl<T: Real> Sweep<'_, T> {
         for (row, chance) in chance[..rows].iter_mut().enumerate() {
             *chance = T::from(unit_of(chains.words[row * self.width + first]));
         }
-        let Buffers { field, logits, .. } = buffers;
+        let Buffers { field, logits, changes, .. } = buffers;
         let (told, after) = field[own.start..columns.len()].split_at_mut(*width);
         let logits = &mut logits[..if values.is_empty() { *width } else { values.len() }];
         if values.is_empty() {
@@ -384,8 +384,8 @@ impl<T: Real> Sweep<'_, T> {
             }
         }
         let drawn = choose(logits, &chance);
-        let after_unit = first + width..columns.end;
-        for column in 0..*width {
+        let (changes, mut has_changed) = (&mut changes[..*width], false);
+        for (column, change) in changes.iter_mut().enumerate() {
             let x = &mut chains.x[first + column];
             let mut new = [T::default(); LANES];
             if values.is_empty() {
@@ -398,18 +398,16 @@ impl<T: Real> Sweep<'_, T> {
                     new[i] = if drawn[i] == state as u32 { *value } else { new[i] };
                 }
             }
-            let mut change = [T::default(); LANES];
-            let mut has_changed = false;
             for i in 0..LANES {
                 new[i] = if is_free[i] == 1 { new[i] } else { x[i] };
                 change[i] = chains.betas[i] * (new[i] - x[i]);
                 has_changed |= new[i] != x[i];
             }
             *x = new;
-            if has_changed {
-                let row = &self.weights[(first + column) * self.width..][..self.width];
-                pass_on(after, &row[after_unit.clone()], &change);
-            }
+        }
+        if has_changed && !after.is_empty() {
+            let weights = &self.weights[first * self.width + first + width..];
+            pass_on(after, weights, self.width, changes);
         }
         if let Some(picked) = &mut chains.picked {
             let sites = self.units.len();
@@ -444,6 +442,8 @@ struct Buffers<T> {
     /// What each column is told by everything else.
     field: Vec<Lanes<T>>,
     logits: Vec<Lanes<T>>,
+    /// By how much each column of a unit changes, times β.
+    changes: Vec<Lanes<T>>,
 }
 
 /// The words of these values of a draw.
@@ -469,13 +469,24 @@ pub(super) fn say<T: Real>(
     multiply_alone(out.as_flattened_mut(), weights, x);
 }
 
-/// field ← field + weight·change, for each unit and its weight.
+/// field ← field + Σ weight·change over the columns that change, for each of those told: the weights of the next column lie `pitch` further.
+/// All lanes of a sum stay in registers; column by column, the compiler does not vectorise it.
 #[inline(always)]
-pub(super) fn pass_on<T: Real>(field: &mut [Lanes<T>], weights: &[T], change: &Lanes<T>) {
-    for (field, weight) in field.iter_mut().zip(weights) {
-        for i in 0..LANES {
-            field[i] += *weight * change[i];
+pub(super) fn pass_on<T: Real>(
+    field: &mut [Lanes<T>],
+    weights: &[T],
+    pitch: usize,
+    changes: &[Lanes<T>],
+) {
+    for (at, field) in field.iter_mut().enumerate() {
+        let mut sums = *field;
+        for (column, change) in changes.iter().enumerate() {
+            let weight = weights[column * pitch + at];
+            for i in 0..LANES {
+                sums[i] += weight * change[i];
+            }
         }
+        *field = sums;
     }
 }
 

@@ -42,13 +42,37 @@ struct Ladder {
 }
 
 impl TemperedSearch {
+    /// The temperatures of a ladder of so many, the hottest first, each by the same factor colder.
+    pub fn temperatures(&self, levels: usize) -> Vec<f64> {
+        let step = (self.coldest / self.hottest).powf(1.0 / (levels.max(2) - 1) as f64);
+        (0..levels).map(|at| self.hottest * step.powi(at as i32)).collect()
+    }
+
+    /// Errors unless there is something to do.
+    ///
+    /// # Errors
+    ///
+    /// Without a search or a sweep, and for temperatures that do not rise from above 0.
+    pub fn check(&self, searches: usize) -> Result<()> {
+        let is_ladder =
+            self.coldest > 0.0 && self.hottest.is_finite() && self.coldest <= self.hottest;
+        if is_ladder && self.sweeps > 0 && searches > 0 {
+            return Ok(());
+        }
+        let found = format!(
+            "{} to {}, {searches} times {} sweeps",
+            self.coldest, self.hottest, self.sweeps
+        );
+        let expected = "temperatures above 0 that rise, at least one sweep and one search";
+        Err(Error::invalid("tempering", expected, found))
+    }
+
     /// `searches` independent ladders of 32 replicas; the best of each. `watch` is told now and then how many sweeps are done and
     /// the lowest energy so far, and ends the search where it answers no.
     ///
     /// # Errors
     ///
-    /// Without a search or a sweep, for temperatures that do not rise from above 0, and for machines that are no
-    /// [`BinaryGraph`].
+    /// As [`TemperedSearch::check`], and for machines that are no [`BinaryGraph`].
     pub fn run(
         &self,
         machine: &dyn Boltzmann,
@@ -56,16 +80,7 @@ impl TemperedSearch {
         rng: &mut Rng,
         mut watch: impl FnMut(usize, f64) -> bool,
     ) -> Result<Best> {
-        let is_ladder =
-            self.coldest > 0.0 && self.hottest.is_finite() && self.coldest <= self.hottest;
-        if !is_ladder || self.sweeps == 0 || searches == 0 {
-            let found = format!(
-                "{} to {}, {searches} times {} sweeps",
-                self.coldest, self.hottest, self.sweeps
-            );
-            let expected = "temperatures above 0 that rise, at least one sweep and one search";
-            return Err(Error::invalid("tempering", expected, found));
-        }
+        self.check(searches)?;
         let Some(graph) = machine.binary_graph()? else {
             let found = machine.rest().units().to_string();
             let expected = "a machine of spins or of Bernoulli units alone, on the CPU";
@@ -73,10 +88,8 @@ impl TemperedSearch {
         };
         let is_paired = self.has_clusters && graph.low() < 0.0 && graph.is_without_fields();
         let levels = if is_paired { LANES / 2 } else { LANES };
-        let step = (self.coldest / self.hottest).powf(1.0 / (levels - 1) as f64);
-        let betas: [f32; LANES] = std::array::from_fn(|at| {
-            (1.0 / (self.hottest * step.powi((at % levels) as i32))) as f32
-        });
+        let ladder = self.temperatures(levels);
+        let betas: [f32; LANES] = std::array::from_fn(|at| (1.0 / ladder[at % levels]) as f32);
         let chains = GraphChains::evenly(&graph, searches * LANES, rng)?;
         let ladders = chains.into_blocks().into_iter().enumerate();
         let mut ladders: Vec<_> =

@@ -10,7 +10,7 @@ use candle_dbn::data::{self, ReadOptions};
 use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 
-use super::plan::{CASES, Look, STACK};
+use super::plan::{CASES, Look, STACK, STATES};
 use super::synthetic_digits;
 use crate::inputs;
 
@@ -109,6 +109,10 @@ impl Warm {
                 &self.device,
             );
         }
+        if look == Look::Sites {
+            let made = sequences(CASES.max(size), width / STATES, &mut Rng::new(6))?;
+            return MeasuredBatches::new("sequences", &made, size, &self.device);
+        }
         let is_given = self.width_of_given() == Some(width);
         let (name, cases) = match self.given.as_ref().filter(|_| is_given) {
             Some(given) => (given.name.as_str(), &given.cases),
@@ -156,7 +160,8 @@ impl Warm {
             // Deep layers start further out, as in the `mnist` recipe: with smaller weights most of their units die.
             let deviation = if layer == 0 { 0.01 } else { 0.05 };
             let shape = (STACK[layer], STACK[layer + 1]);
-            let rbm = self.machine(&mut cases, shape, deviation, self.updates)?;
+            let visible = Units::bernoulli(shape.0);
+            let rbm = self.machine(&mut cases, (&visible, shape.1), deviation, self.updates)?;
             self.stack.push(rbm);
         }
         Ok(())
@@ -172,7 +177,7 @@ impl Warm {
         let layer = match look {
             Look::Binary => Some(0),
             Look::Above(below) => Some(below + 1),
-            Look::Grey | Look::Dense => None,
+            Look::Grey | Look::Dense | Look::Sites => None,
         };
         if let Some(layer) = layer
             && STACK[layer..].starts_with(&[shape.0, shape.1])
@@ -182,20 +187,23 @@ impl Warm {
         }
         // Random bits teach hidden units to stay off: what is to stay dense learns nothing.
         let updates = if look == Look::Dense { 0 } else { self.updates };
-        self.machine(cases, shape, 0.01, updates)
+        let visible = match look {
+            Look::Sites => Units::Potts { sites: shape.0 / STATES, states: STATES },
+            _ => Units::bernoulli(shape.0),
+        };
+        self.machine(cases, (&visible, shape.1), 0.01, updates)
     }
 
-    /// A machine of Bernoulli units after `updates` updates of CD-1.
+    /// A machine of so many Bernoulli hidden units after `updates` updates of CD-1.
     fn machine(
         &self,
         cases: &mut MeasuredBatches,
-        shape: (usize, usize),
+        (visible, hidden): (&Units, usize),
         deviation: f64,
         updates: usize,
     ) -> Result<Rbm> {
         let mut rng = Rng::new(4);
-        let (visible, hidden) = (Units::bernoulli(shape.0), Units::bernoulli(shape.1));
-        let rbm = Rbm::new(&visible, &hidden, DType::F32, &self.device)?;
+        let rbm = Rbm::new(visible, &Units::bernoulli(hidden), DType::F32, &self.device)?;
         let all = Tensor::cat(&cases.batches, 0)?;
         let init = Init { weight_deviation: deviation, ..Init::default() };
         init.apply(&rbm, &all, &mut rng)?;
@@ -206,6 +214,28 @@ impl Warm {
         rbm_core::estimate::monitor::check(&rbm)?;
         Ok(rbm)
     }
+}
+
+/// `count` sequences of so many sites `(count, sites * STATES)`: of a family of eight, a letter in three changed.
+fn sequences(count: usize, sites: usize, rng: &mut Rng) -> Result<Tensor> {
+    const FAMILY: usize = 8;
+    const CHANGED: f32 = 0.3;
+    let mut draw = |shape: (usize, usize)| -> Result<Vec<Vec<f32>>> {
+        Ok(ops::uniform(shape, DType::F32, &Device::Cpu, rng)?.to_vec2()?)
+    };
+    let below = |chance: f32, end: usize| ((chance * end as f32) as usize).min(end - 1);
+    let (ancestors, members) = (draw((FAMILY, sites))?, draw((count, 1))?);
+    let (changes, letters) = (draw((count, sites))?, draw((count, sites))?);
+    let mut values = vec![0f32; count * sites * STATES];
+    for (case, row) in values.chunks_mut((sites * STATES).max(1)).enumerate() {
+        let ancestor = &ancestors[below(members[case][0], FAMILY)];
+        for (site, states) in row.chunks_mut(STATES).enumerate() {
+            let is_changed = changes[case][site] < CHANGED;
+            let letter = if is_changed { letters[case][site] } else { ancestor[site] };
+            states[below(letter, STATES)] = 1.0;
+        }
+    }
+    Ok(Tensor::from_vec(values, (count, sites * STATES), &Device::Cpu)?)
 }
 
 impl GivenData {

@@ -183,7 +183,7 @@ fn check_width(args: &Bench, rows: &[BenchRow], warm: &[Warm]) -> Result<()> {
         return Ok(());
     };
     let uses = |row: &BenchRow| {
-        !matches!(row.task, Task::Learn { look: Look::Dense | Look::Above(_), .. })
+        !matches!(row.task, Task::Learn { look: Look::Dense | Look::Sites | Look::Above(_), .. })
             && row.widths[0] == width
     };
     let widths: Vec<_> = rows.iter().map(|row| row.widths[0].to_string()).collect();

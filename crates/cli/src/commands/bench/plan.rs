@@ -48,6 +48,8 @@ pub const CASES: usize = 6000;
 const MOST_VALUES: usize = 1 << 28;
 /// The most Gibbs steps of an update.
 const MOST_STEPS: usize = 10_000;
+/// The letters of proteins, and the gap.
+pub const STATES: usize = 21;
 /// The network of Hinton and Salakhutdinov 2006, without its classes.
 pub const STACK: [usize; 4] = [784, 500, 500, 2000];
 
@@ -60,6 +62,8 @@ pub enum Look {
     Grey,
     /// Half of the units on, at random.
     Dense,
+    /// Sites of [`STATES`] states, of which one is on: sequences of a protein.
+    Sites,
     /// Samples of the hidden units of the stack's machine below, which has this place.
     Above(usize),
 }
@@ -107,6 +111,7 @@ impl BenchRow {
                 let look = match look {
                     Look::Grey => " grey",
                     Look::Dense => " dense",
+                    Look::Sites => " potts",
                     Look::Binary | Look::Above(_) => "",
                 };
                 (format!("{}-{steps}", method.name()), look)
@@ -156,7 +161,7 @@ pub fn rows(args: &RowOptions) -> Result<Vec<BenchRow>> {
 
 fn usual(full: bool) -> Vec<BenchRow> {
     use BenchMethod::{Cd, Pcd};
-    use Look::{Above, Binary, Dense, Grey};
+    use Look::{Above, Binary, Dense, Grey, Sites};
     let mnist = (784, 500);
     let mut rows = vec![
         BenchRow::learn(Cd, 1, Binary, mnist, 100),
@@ -168,6 +173,7 @@ fn usual(full: bool) -> Vec<BenchRow> {
         BenchRow::learn(Cd, 1, Above(1), (500, 2000), 100),
         BenchRow::learn(Pcd, 1, Binary, (64, 100), 10),
         BenchRow::learn(Pcd, 1, Binary, (784, 16), 10),
+        BenchRow::learn(Pcd, 1, Sites, (53 * STATES, 100), 100),
     ];
     if full {
         rows.push(BenchRow::learn(Pcd, 100, Binary, (784, 200), 2000));

@@ -7,7 +7,6 @@ mod beliefs;
 mod experiments;
 mod machines;
 mod trained_machines;
-mod words;
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +26,6 @@ use serde::{Deserialize, Serialize};
 
 use self::experiments::{EXPERIMENTS, Experiment, Measure};
 use self::machines::{MachineExperiment, RESULT};
-use self::words::{parsed, text};
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
@@ -43,7 +41,8 @@ use crate::{inputs, output, progress};
   dbn reproduce ising                                    an Ising model beside Onsager's curve
   dbn reproduce mnist-16 --data mnist/
   dbn reproduce debd --data debd/dna --budget 180        sizes and rates chosen on the validation part first
-Stopped at any time, the same command goes on where it was.")]
+Stopped at any time, the same command goes on where it was; those that train no network
+(ising to bm-bars) take minutes, and begin anew.")]
 pub struct Reproduce {
     /// Which experiment; without it, a list
     pub name: Option<String>,
@@ -328,7 +327,7 @@ fn learn(
     bars: &MultiProgress,
     quiet: bool,
 ) -> Result<()> {
-    let (dir, seed) = (text(dir)?, seed.to_string());
+    let (dir, seed) = (inputs::text(dir)?, seed.to_string());
     let words = match Run::open(Path::new(dir)).is_ok() {
         true => vec!["dbn", "train", "--resume", dir, "--no-evaluation"],
         false => {
@@ -342,7 +341,7 @@ fn learn(
         }
     };
     output::note(words.join(" "));
-    let args: Train = parsed(&words)?;
+    let args: Train = inputs::parsed(&words)?;
     // Results are those of the reproduction alone.
     let say = |text: &str| {
         output::note(text);
@@ -356,9 +355,9 @@ fn learn(
 
 /// `dbn evaluate`, on the test cases: errors in percent, and how many of how many; or the squared error of an autoencoder.
 fn error_of(experiment: &Experiment, seed: u64, dir: &Path) -> Result<(f64, String)> {
-    let command = ["dbn", "evaluate", text(dir)?];
+    let command = ["dbn", "evaluate", inputs::text(dir)?];
     output::note(command.join(" "));
-    let args: Evaluate = parsed(&command)?;
+    let args: Evaluate = inputs::parsed(&command)?;
     let model = Model::load(dir, &Device::Cpu)?;
     let part = inputs::find_cases(dir, &model, None, &args.data_options, args.cases)?;
     let found = Evaluation::of(&model, &part, args.recognise, seed)?;
@@ -380,10 +379,10 @@ fn likelihood_of(
 ) -> Result<Likelihood> {
     let cases = if experiment.is_population { "all" } else { "held-out" };
     let seed = seed.to_string();
-    let words = ["dbn", "evaluate", text(dir)?, "--likelihood", "--both", "--cases", cases];
+    let words = ["dbn", "evaluate", inputs::text(dir)?, "--likelihood", "--both", "--cases", cases];
     let words = [&words[..], &["--seed", &seed], experiment.evaluation].concat();
     output::note(words.join(" "));
-    let args: Evaluate = parsed(&words)?;
+    let args: Evaluate = inputs::parsed(&words)?;
     let model = Model::load(dir, &Device::Cpu)?;
     let plan = LikelihoodPlan::of(&args.likelihood, args.seed);
     likelihood::find(&evaluate::resolve(&args, model)?, &plan, bars)

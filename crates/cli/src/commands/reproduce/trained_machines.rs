@@ -9,9 +9,8 @@ use rbm_core::state::write_whole;
 use serde::Serialize;
 
 use super::machines::RESULT;
-use super::words::{parsed, text};
 use crate::commands::{contacts, train};
-use crate::inputs::{Cases, DataOptions};
+use crate::inputs::{Cases, DataOptions, parsed, text};
 use crate::machines::LearnedMachine;
 use crate::output;
 

@@ -12,9 +12,11 @@ use indicatif::MultiProgress;
 use rbm_core::Rng;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::interrupt::Stopped;
+use crate::machines::ModelSize;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress, tables};
 
@@ -41,6 +43,11 @@ pub enum Observable {
 }
 
 impl Observable {
+    const ALL: [Self; 5] =
+        [Self::Energy, Self::HeatCapacity, Self::Magnetisation, Self::Susceptibility, Self::Binder];
+    /// Those of a field of cliques.
+    const OF_FIELDS: [Self; 2] = [Self::Energy, Self::HeatCapacity];
+
     fn of(self, measured: &Measurement) -> Estimate {
         match self {
             Self::Energy => measured.energy,
@@ -48,6 +55,26 @@ impl Observable {
             Self::Magnetisation => measured.magnetisation,
             Self::Susceptibility => measured.susceptibility,
             Self::Binder => measured.binder,
+        }
+    }
+
+    /// Of a field of cliques; `None` for what is not measured there.
+    fn of_field(self, measured: &FieldMeasurement) -> Option<Estimate> {
+        match self {
+            Self::Energy => Some(measured.energy),
+            Self::HeatCapacity => Some(measured.heat_capacity),
+            Self::Magnetisation | Self::Susceptibility | Self::Binder => None,
+        }
+    }
+
+    /// Its key in JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Energy => "energy",
+            Self::HeatCapacity => "heat_capacity",
+            Self::Magnetisation => "magnetisation",
+            Self::Susceptibility => "susceptibility",
+            Self::Binder => "binder",
         }
     }
 
@@ -77,28 +104,63 @@ impl Observable {
 #[derive(Debug, Serialize)]
 struct Sampled<'a> {
     model: &'a str,
-    units: usize,
-    edges: usize,
+    #[serde(flatten)]
+    size: ModelSize,
     chains: u32,
     burn_in: u32,
     sweeps: u32,
     seed: u64,
-    measurements: &'a [Measurement],
+    measurements: Vec<MeasuredRow>,
     seconds: f64,
 }
 
-/// The same of a field of cliques.
-#[derive(Debug, Serialize)]
-struct SampledField<'a> {
-    model: &'a str,
-    variables: usize,
-    cliques: usize,
-    chains: u32,
-    burn_in: u32,
-    sweeps: u32,
-    seed: u64,
-    measurements: &'a [FieldMeasurement],
-    seconds: f64,
+/// What was measured at a temperature, of what was asked for.
+#[derive(Debug)]
+struct MeasuredRow {
+    temperature: f64,
+    estimates: Vec<(Observable, Estimate)>,
+    /// Integrated autocorrelation times in sweeps, and R̂: of E, and of |m| where it is measured.
+    autocorrelation_times: Vec<Option<f64>>,
+    r_hats: Vec<Option<f64>>,
+}
+
+impl MeasuredRow {
+    fn of(measured: &Measurement, asked: &[Observable]) -> Self {
+        Self {
+            temperature: measured.temperature,
+            estimates: asked.iter().map(|what| (*what, what.of(measured))).collect(),
+            autocorrelation_times: measured.autocorrelation_times.to_vec(),
+            r_hats: measured.r_hats.to_vec(),
+        }
+    }
+
+    fn of_field(measured: &FieldMeasurement, asked: &[Observable]) -> Self {
+        let estimates = asked.iter().filter_map(|what| Some((*what, what.of_field(measured)?)));
+        Self {
+            temperature: measured.temperature,
+            estimates: estimates.collect(),
+            autocorrelation_times: vec![measured.autocorrelation_time],
+            r_hats: vec![measured.r_hat],
+        }
+    }
+
+    /// The highest R̂.
+    fn r_hat(&self) -> Option<f64> {
+        self.r_hats.iter().flatten().copied().reduce(f64::max)
+    }
+}
+
+impl Serialize for MeasuredRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("temperature", &self.temperature)?;
+        for (what, estimate) in &self.estimates {
+            map.serialize_entry(what.key(), estimate)?;
+        }
+        map.serialize_entry("autocorrelation_times", &self.autocorrelation_times)?;
+        map.serialize_entry("r_hats", &self.r_hats)?;
+        map.end()
+    }
 }
 
 /// How a machine is measured.
@@ -108,13 +170,8 @@ pub struct MachineOptions {
     /// Temperatures of a machine by name or in a file [default: 1]
     #[arg(long, value_name = "T,...", value_delimiter = ',')]
     pub temperature: Vec<f64>,
-    /// What to measure
-    #[arg(
-        long,
-        value_name = "WHAT,...",
-        value_delimiter = ',',
-        default_value = "energy,heat-capacity,magnetisation,susceptibility,binder"
-    )]
+    /// What to measure [default: all; of a field of cliques energy and heat-capacity]
+    #[arg(long, value_name = "WHAT,...", value_delimiter = ',')]
     pub measure: Vec<Observable>,
     /// Independent chains of a machine: errors come from the spread between them
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=100_000),
@@ -134,7 +191,25 @@ pub struct MachineOptions {
 impl MachineOptions {
     /// Whether anything was said that has a meaning for machines alone.
     pub fn is_given(&self) -> bool {
-        !self.temperature.is_empty() || self.burn_in.is_some() || self.ordered || self.json
+        !self.temperature.is_empty()
+            || !self.measure.is_empty()
+            || self.burn_in.is_some()
+            || self.ordered
+            || self.json
+    }
+
+    /// What is measured, of all that there is.
+    fn measured(&self, all: &[Observable]) -> Result<Vec<Observable>> {
+        if self.measure.is_empty() {
+            return Ok(all.to_vec());
+        }
+        match self.measure.iter().find(|what| !all.contains(what)) {
+            Some(other) => Err(Usage::of(anyhow!(
+                "--measure: expected energy or heat-capacity of a field of cliques, whose variables have no other order, found {}",
+                other.name()
+            ))),
+            None => Ok(self.measure.clone()),
+        }
     }
 }
 
@@ -157,42 +232,95 @@ impl MachineSampling<'_> {
             return self.of_field(bars, rng);
         }
         let graph = inputs::graph(model)?;
-        let MeasurePlan { temperatures, burn_in, sweeps } = self.plan(graph.units.width())?;
+        let asked = options.measured(&Observable::ALL)?;
+        let plan = self.plan(graph.units.width())?;
         let walk = Walk {
             chains: options.chains as usize,
-            burn_in: burn_in as usize,
-            sweeps: sweeps as usize,
+            burn_in: plan.burn_in as usize,
+            sweeps: plan.sweeps as usize,
             start: if options.ordered { Start::Alike } else { Start::Even },
         };
         let each = walk.burn_in + walk.sweeps;
         let (measured, configurations, seconds) =
-            at_each(bars, &temperatures, each, |temperature, watch| {
+            at_each(bars, &plan.temperatures, each, |temperature, watch| {
                 graph.measure(temperature, &walk, &self.device, rng, watch)
             })?;
-        let sampled = Sampled {
-            model,
-            units: graph.sites(),
-            edges: graph.edges.len(),
-            chains: options.chains,
-            burn_in,
-            sweeps,
-            seed: self.seed,
-            measurements: &measured,
-            seconds,
-        };
-        warn(&measured);
-        if options.json {
-            output::json(&sampled)?;
-        } else {
-            output::line(table(options, &measured))?;
+        let size = ModelSize::of_graph(&graph);
+        let rows = measured.iter().map(|row| MeasuredRow::of(row, &asked)).collect();
+        let sampled = self.sampled(size, &plan, rows, seconds);
+        self.print(&sampled)?;
+        let Some(dir) = self.out else { return Ok(()) };
+        self.name(write(dir, &asked, &graph, &sampled, &configurations)?)
+    }
+
+    /// The same of a field of cliques: energies, since its variables have no other order than that.
+    fn of_field(&self, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
+        let Self { model, options, .. } = *self;
+        let field = MarkovField::read(model)?;
+        if options.ordered {
+            let error = "--ordered: expected a machine of units, found a field of cliques";
+            return Err(Usage::of(anyhow!("{error}")));
         }
-        if let Some(dir) = self.out {
-            let written = write(dir, options, &graph, &sampled, &configurations)?;
-            if !options.json {
-                written.into_iter().try_for_each(output::line)?;
+        let asked = options.measured(&Observable::OF_FIELDS)?;
+        let plan = self.plan(field.states.len())?;
+        let walk = [options.chains, plan.burn_in, plan.sweeps].map(|count| count as usize);
+        let each = walk[1] + walk[2];
+        let (measured, states, seconds) =
+            at_each(bars, &plan.temperatures, each, |temperature, watch| {
+                field.measure(temperature, walk, rng, watch)
+            })?;
+        let size = ModelSize::of_field(&field);
+        let rows = measured.iter().map(|row| MeasuredRow::of_field(row, &asked)).collect();
+        let sampled = self.sampled(size, &plan, rows, seconds);
+        self.print(&sampled)?;
+        let Some(dir) = self.out else { return Ok(()) };
+        let states: Vec<_> = states.into_iter().flatten().collect();
+        let all: Vec<f32> = states.iter().flatten().map(|state| *state as f32).collect();
+        let all = Tensor::from_vec(all, (states.len(), field.states.len()), &Device::Cpu)?;
+        let [array, numbers] = ["samples.npy", "measured.json"].map(|name| dir.join(name));
+        write_whole(&array, &tables::npy_bytes(&all)?)?;
+        write_whole(&numbers, serde_json::to_string_pretty(&sampled)?.as_bytes())?;
+        self.name(vec![array.display().to_string(), numbers.display().to_string()])
+    }
+
+    fn sampled(
+        &self,
+        size: ModelSize,
+        plan: &MeasurePlan,
+        rows: Vec<MeasuredRow>,
+        seconds: f64,
+    ) -> Sampled<'_> {
+        Sampled {
+            model: self.model,
+            size,
+            chains: self.options.chains,
+            burn_in: plan.burn_in,
+            sweeps: plan.sweeps,
+            seed: self.seed,
+            measurements: rows,
+            seconds,
+        }
+    }
+
+    /// Prints a table, or one JSON object, and says where chains have not been to the same places.
+    fn print(&self, sampled: &Sampled) -> Result<()> {
+        for row in &sampled.measurements {
+            if let Some(r_hat) = row.r_hat().filter(|r_hat| *r_hat > MOST_R_HAT) {
+                note_unmixed(row.temperature, r_hat);
             }
         }
-        Ok(())
+        match self.options.json {
+            true => output::json(sampled),
+            false => output::line(table(&sampled.measurements)),
+        }
+    }
+
+    /// Says what was written.
+    fn name(&self, written: Vec<String>) -> Result<()> {
+        match self.options.json {
+            true => Ok(()),
+            false => written.into_iter().try_for_each(output::line),
+        }
     }
 
     /// How a machine of so many units is measured, once the folder of the results is there and free.
@@ -236,67 +364,6 @@ impl MachineSampling<'_> {
         }
         Ok(temperatures)
     }
-
-    /// The same of a field of cliques: energies, since its variables have no other order than that.
-    fn of_field(&self, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
-        let Self { model, options, .. } = *self;
-        let field = MarkovField::read(model)?;
-        if options.ordered {
-            let error = "--ordered: expected a machine of units, found a field of cliques";
-            return Err(Usage::of(anyhow!("{error}")));
-        }
-        let MeasurePlan { temperatures, burn_in, sweeps } = self.plan(field.states.len())?;
-        let walk = [options.chains, burn_in, sweeps].map(|count| count as usize);
-        let each = walk[1] + walk[2];
-        let (measured, states, seconds) =
-            at_each(bars, &temperatures, each, |temperature, watch| {
-                field.measure(temperature, walk, rng, watch)
-            })?;
-        let states: Vec<_> = states.into_iter().flatten().collect();
-        for row in measured.iter().filter(|row| row.r_hat.is_some_and(|r| r > MOST_R_HAT)) {
-            note_unmixed(row.temperature, row.r_hat.unwrap_or(f64::NAN));
-        }
-        let sampled = SampledField {
-            model,
-            variables: field.states.len(),
-            cliques: field.cliques.len(),
-            chains: options.chains,
-            burn_in,
-            sweeps,
-            seed: self.seed,
-            measurements: &measured,
-            seconds,
-        };
-        if options.json {
-            output::json(&sampled)?;
-        } else {
-            let number = |x: Option<f64>, places: usize| {
-                x.map_or("–".to_owned(), |x| format!("{x:.places$}"))
-            };
-            let rows = measured.iter().map(|row| {
-                vec![
-                    row.temperature.to_string(),
-                    shown(row.energy),
-                    shown(row.heat_capacity),
-                    number(row.autocorrelation_time, 1),
-                    number(row.r_hat, 3),
-                ]
-            });
-            let header = ["T", "energy", "heat capacity", "τ of E", "R̂"];
-            output::line(output::table(&header, rows.collect()))?;
-        }
-        let Some(dir) = self.out else { return Ok(()) };
-        let all: Vec<f32> = states.iter().flatten().map(|state| *state as f32).collect();
-        let all = Tensor::from_vec(all, (states.len(), field.states.len()), &Device::Cpu)?;
-        let [array, numbers] = ["samples.npy", "measured.json"].map(|name| dir.join(name));
-        write_whole(&array, &tables::npy_bytes(&all)?)?;
-        write_whole(&numbers, serde_json::to_string_pretty(&sampled)?.as_bytes())?;
-        if !options.json {
-            output::line(array.display().to_string())?;
-            output::line(numbers.display().to_string())?;
-        }
-        Ok(())
-    }
 }
 
 /// How a machine is measured.
@@ -334,51 +401,38 @@ fn at_each<M, C>(
 
 /// Says where chains have not been to the same places.
 fn note_unmixed(temperature: f64, r_hat: f64) {
+    let temperature = output::short(temperature);
     output::note(format!(
         "T = {temperature}: the chains have not been to the same places (R̂ {r_hat:.2}): errors are too small; more --sweeps, a longer --burn-in or --ordered may help"
     ));
 }
 
-/// Says it of measurements.
-fn warn(measured: &[Measurement]) {
-    for row in measured {
-        let highest = row.r_hats.into_iter().flatten().fold(0.0, f64::max);
-        if highest > MOST_R_HAT {
-            note_unmixed(row.temperature, highest);
-        }
-    }
-}
-
-fn table(options: &MachineOptions, measured: &[Measurement]) -> String {
+fn table(rows: &[MeasuredRow]) -> String {
     let mut header = vec!["T"];
-    header.extend(options.measure.iter().map(|observable| observable.name()));
-    header.extend(["τ of E", "τ of |m|", "R̂"]);
-    let rows = measured.iter().map(|row| {
-        let time = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.1}"));
-        let r_hat = row.r_hats.into_iter().flatten().reduce(f64::max);
-        let mut cells = vec![row.temperature.to_string()];
-        cells.extend(options.measure.iter().map(|observable| shown(observable.of(row))));
-        cells.extend(row.autocorrelation_times.map(time));
-        cells.push(r_hat.map_or("–".to_owned(), |r| format!("{r:.3}")));
+    let Some(first) = rows.first() else { return String::new() };
+    header.extend(first.estimates.iter().map(|(what, _)| what.name()));
+    header.extend(["τ of E", "τ of |m|"].into_iter().take(first.autocorrelation_times.len()));
+    header.push("R̂");
+    let rows = rows.iter().map(|row| {
+        let number =
+            |x: Option<f64>, places: usize| x.map_or("–".to_owned(), |x| format!("{x:.places$}"));
+        let mut cells = vec![output::short(row.temperature)];
+        cells.extend(row.estimates.iter().map(|(_, estimate)| shown(*estimate)));
+        cells.extend(row.autocorrelation_times.iter().map(|time| number(*time, 1)));
+        cells.push(number(row.r_hat(), 3));
         cells
     });
     output::table(&header, rows.collect())
 }
 
-/// `-1.4532(12)`: the digits in brackets are the error in the last digits shown.
 fn shown(Estimate { value, error }: Estimate) -> String {
-    if !(error > 0.0 && error.is_finite() && value.is_finite()) {
-        return format!("{value:.6}");
-    }
-    let places = (1.0 - error.log10().floor()).clamp(0.0, 12.0) as usize;
-    let digits = (error * 10f64.powi(places as i32)).round();
-    format!("{value:.places$}({digits})")
+    output::with_error(value, error)
 }
 
 /// Numbers as JSON, the chains' last configurations, pictures of one for each temperature, and charts.
 fn write(
     dir: &Path,
-    options: &MachineOptions,
+    asked: &[Observable],
     graph: &Graph,
     sampled: &Sampled,
     configurations: &[Tensor],
@@ -393,8 +447,11 @@ fn write(
         let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
         let firsts = images::one_number_a_unit(&graph.units, &firsts)?;
         let grey = images::grey(&graph.units, &firsts)?;
-        let captions: Vec<_> =
-            sampled.measurements.iter().map(|row| format!("T {}", row.temperature)).collect();
+        let captions: Vec<_> = sampled
+            .measurements
+            .iter()
+            .map(|row| format!("T {}", output::short(row.temperature)))
+            .collect();
         let across = captions.len().clamp(1, 6);
         images::write_grid(
             &path("samples.png"),
@@ -407,7 +464,7 @@ fn write(
         written.push("samples.png");
     }
     if sampled.measurements.len() > 1 {
-        let panels: Vec<Plot> = options.measure.iter().map(|what| panel(*what, sampled)).collect();
+        let panels: Vec<Plot> = asked.iter().map(|what| panel(*what, sampled)).collect();
         Plot::write_panels(path("measured.png"), &panels)?;
         written.push("measured.png");
     }
@@ -415,8 +472,11 @@ fn write(
 }
 
 fn panel(what: Observable, sampled: &Sampled) -> Plot {
-    let estimates = sampled.measurements.iter().map(|row| (row.temperature, what.of(row)));
-    let mut all: Vec<(f64, Estimate)> = estimates.collect();
+    let of = |row: &MeasuredRow| {
+        let estimate = row.estimates.iter().find(|(of, _)| *of == what);
+        estimate.map(|(_, estimate)| (row.temperature, *estimate))
+    };
+    let mut all: Vec<(f64, Estimate)> = sampled.measurements.iter().filter_map(of).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let points = all.iter().map(|(t, estimate)| (*t, estimate.value)).collect();
     let mut series = Series::new("", Mark::Points, points);

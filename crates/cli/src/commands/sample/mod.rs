@@ -162,7 +162,7 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
         return sample_machine(args, bars, &mut rng);
     }
     if args.machine.is_given() {
-        let error = "--temperature, --burn-in, --ordered, --json: expected with a machine, such as ising:32x32";
+        let error = "--temperature, --measure, --burn-in, --ordered, --json: expected with a machine, such as ising:32x32";
         return Err(Usage::of(anyhow!("{error}, found the run {}", args.run.display())));
     }
     if args.sweeps.is_some() && !args.tempered {
@@ -196,6 +196,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     let many = if classes.is_empty() { MANY } else { ROW * classes.len() as u64 };
     let count = args.count.map_or(many, |count| count * classes.len().max(1) as u64);
     let of_averages = [
+        ("--measure", !args.machine.measure.is_empty()),
         ("--burn-in", args.machine.burn_in.is_some()),
         ("--ordered", args.machine.ordered),
         ("--json", args.machine.json),
@@ -235,7 +236,7 @@ fn sample_belief(args: &Sample, rng: &mut Rng) -> Result<()> {
         ("--animate", args.animate.is_some()),
         ("--tempered", args.tempered),
         ("--sweeps", args.sweeps.is_some()),
-        ("--temperature, --burn-in, --ordered and --json", args.machine.is_given()),
+        ("--temperature, --measure, --burn-in, --ordered and --json", args.machine.is_given()),
         ("--fasta", args.fasta),
     ];
     beliefs::refuse(&of_others, &args.run)?;
@@ -258,11 +259,8 @@ fn sample_machine(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     ];
     let why = format!("expected of a network, found the machine {}", args.run.display());
     output::refuse(&of_networks, &why)?;
-    let Some(model) = args.run.to_str() else {
-        return Err(Usage::of(anyhow!("{}: expected a path that is UTF-8", args.run.display())));
-    };
     let sampling = MachineSampling {
-        model,
+        model: inputs::text(&args.run)?,
         options: &args.machine,
         sweeps: args.sweeps,
         seed: args.seed,
