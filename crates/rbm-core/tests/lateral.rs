@@ -50,7 +50,11 @@ fn plainly(
     let layer = machine.rest();
     let bias = host(&layer.bias().unwrap()).to_vec1::<f64>().unwrap();
     let weights = host(machine.couplings()[0].weights()).to_vec2::<f64>().unwrap();
-    let chance = ops::uniform(x.dims(), DType::F64, &CPU, rng).unwrap().to_vec2::<f64>().unwrap();
+    let support = layer.discrete().unwrap().support();
+    let states = |states: &States| if let States::OneOf(states) = states { *states } else { 1 };
+    let units: usize = support.iter().map(|of| of.columns.len() / states(&of.states)).sum();
+    let chance = ops::uniform((rows.len(), units), DType::F64, &CPU, rng).unwrap();
+    let chance = chance.to_vec2::<f64>().unwrap();
     let free = free.map(|free| host(free).to_vec2::<f64>().unwrap());
     for (at, x) in rows.iter_mut().enumerate() {
         let (beta, told) = match tempered {
@@ -63,19 +67,21 @@ fn plainly(
             let said: f64 = x.iter().zip(&weights).map(|(x, row)| x * row[j]).sum();
             told[j] + bias[j] + beta * said
         };
+        let mut words = chance[at].iter();
         for support in layer.discrete().unwrap().support() {
-            let states = if let States::OneOf(states) = support.states { states } else { 1 };
+            let states = states(&support.states);
             for first in support.columns.step_by(states) {
+                let chance = *words.next().unwrap();
                 if free.as_ref().is_some_and(|free| free[at][first] == 0.0) {
                     continue;
                 }
                 if let States::Values(values) = &support.states {
                     let field = field(x, first);
                     let logits = values.iter().map(|(value, ways)| field * value + ways);
-                    x[first] = values[stats::categorical(logits, chance[at][first])].0;
+                    x[first] = values[stats::categorical(logits, chance)].0;
                 } else {
                     let logits: Vec<_> = (first..first + states).map(|j| field(x, j)).collect();
-                    let drawn = stats::categorical(logits.iter().copied(), chance[at][first]);
+                    let drawn = stats::categorical(logits.iter().copied(), chance);
                     (0..states).for_each(|k| x[first + k] = f64::from(u8::from(k == drawn)));
                 }
             }

@@ -52,7 +52,7 @@ pub(crate) struct Lateral<'a> {
 
 /// `x` `(rows, width)` after every unit has been drawn once, in their order, from p(x_i | inputs, all others) at the inverse
 /// temperature of its row (Geman and Geman 1984). `inputs` `(rows, width)` is what others say, tempered already; `betas`, one a
-/// row, temper W alone. A unit takes the word of its first column in a [`uniform`](super::uniform) draw of the shape of `x`.
+/// row, temper W alone. A unit takes its word in a [`uniform`](super::uniform) draw of the shape `(rows, units)`.
 ///
 /// The arithmetic is `f32` where `x` is, else `f64`; it is done on the CPU, wherever the tensors lie.
 ///
@@ -230,7 +230,8 @@ impl<T: Real> Sweep<'_, T> {
         for (beta, of_row) in betas.iter_mut().zip(&self.betas[group * LANES..][..rows]) {
             *beta = T::from_f64(*of_row);
         }
-        let words = words(self.draw, elements.clone());
+        let units = self.units.len();
+        let words = words(self.draw, group * LANES * units..(group * LANES + rows) * units);
         let mut chains = ChainLanes {
             rows,
             betas,
@@ -369,7 +370,7 @@ impl<T: Real> Sweep<'_, T> {
         }
         let mut chance = [T::default(); LANES];
         for (row, chance) in chance[..rows].iter_mut().enumerate() {
-            *chance = T::from(unit_of(chains.words[row * self.width + first]));
+            *chance = T::from(unit_of(chains.words[row * self.units.len() + at]));
         }
         let Buffers { field, logits, changes, .. } = buffers;
         let (told, after) = field[own.start..columns.len()].split_at_mut(*width);
@@ -398,11 +399,20 @@ impl<T: Real> Sweep<'_, T> {
                     new[i] = if drawn[i] == state as u32 { *value } else { new[i] };
                 }
             }
-            for i in 0..LANES {
-                new[i] = if is_free[i] == 1 { new[i] } else { x[i] };
-                change[i] = chains.betas[i] * (new[i] - x[i]);
-                has_changed |= new[i] != x[i];
+            if chains.free.is_some() {
+                for i in 0..LANES {
+                    new[i] = if is_free[i] == 1 { new[i] } else { x[i] };
+                }
             }
+            // A loop each, which the compiler vectorises.
+            let mut changed = 0;
+            for i in 0..LANES {
+                changed += u32::from(new[i] != x[i]);
+            }
+            for i in 0..LANES {
+                change[i] = chains.betas[i] * (new[i] - x[i]);
+            }
+            has_changed |= changed > 0;
             *x = new;
         }
         if has_changed && !after.is_empty() {
@@ -424,8 +434,9 @@ struct ChainLanes<'a, T> {
     betas: Lanes<T>,
     /// The value of each column.
     x: Vec<Lanes<T>>,
-    /// `(rows, width)`, as the next two are.
+    /// `(rows, units)`.
     words: &'a [u32],
+    /// `(rows, width)`, as the next is.
     inputs: &'a [T],
     free: Option<&'a [T]>,
     /// Where the ones are, `(rows, sites)`, if they are looked for.
