@@ -137,7 +137,7 @@ impl Learner {
 
     /// Of how many rows a mean would still move by another iteration.
     fn unsettled(&self, rest: &Tensor, last_inputs: &Tensor, observed: usize) -> Result<usize> {
-        let moved = positive::told(self.machine(), observed, rest, last_inputs)?;
+        let moved = positive::mean_field_step(self.machine(), observed, rest, last_inputs)?;
         let hidden = rest.narrow(1, observed, rest.dim(1)? - observed)?;
         let change = (moved - hidden)?.abs()?.max(1)?;
         Ok(host(&change)?.into_iter().filter(|change| *change > MOVED).count())

@@ -416,7 +416,7 @@ impl<'a> ResolvedSample<'a> {
         let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
         if classes.is_empty() {
             let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.top_visible(&cases)?)?;
             return self.in_equilibrium(model.dbn.top(), path, rng);
         }
         let hidden = classes.iter().map(|&class| {
