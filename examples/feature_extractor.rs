@@ -156,8 +156,9 @@ fn regress(x: &Tensor, labels: &[u32], classes: usize, decay: f64) -> Result<Lin
 
 /// How many cases are put into the wrong class, in percent.
 fn error(regression: &Linear, x: &Tensor, labels: &[u32]) -> Result<f64> {
-    let said = regression.forward(x)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let wrong = said.iter().zip(labels).filter(|(said, label)| said != label).count();
+    let predicted = regression.forward(x)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let wrong =
+        predicted.iter().zip(labels).filter(|(predicted, label)| predicted != label).count();
     Ok(100.0 * wrong as f64 / labels.len() as f64)
 }
 

@@ -514,9 +514,11 @@ fn bars_belong_to_the_bars_of_the_program() {
     }
 }
 
+/// Where the tree of folders is shown.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
 /// Where the tree of files is shown.
 const INTERNALS: &str = "docs/guide/src/internals.md";
-/// The crates in the order of the tree.
+/// The crates in the order of both trees.
 const SHOWN: [&str; 6] = ["rbm-core", "data", "boltzmann", "dbn", "cli", "loopback-hub"];
 
 /// The first sentence of a file's documentation, as plain text.
@@ -532,51 +534,71 @@ fn first_sentence(text: &str) -> String {
     end.map_or(paragraph.as_str(), |at| &paragraph[..at]).trim_end_matches('.').to_owned()
 }
 
-/// The files of the folder and below, indented, each with its first sentence; a folder has that of its `mod.rs`.
-fn tree(folder: &Path, depth: usize, lines: &mut Vec<String>) {
-    let line = |name: &str, file: &Path| -> String {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let name = format!("{}{name}", "  ".repeat(depth));
-        format!("{name:<30} {}", first_sentence(&text)).trim_end().to_owned()
-    };
+/// A line of a tree: a name, and the first sentence of the file that describes what has it.
+fn described(name: &str, depth: usize, file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let name = format!("{}{name}", "  ".repeat(depth));
+    format!("{name:<30} {}", first_sentence(&text)).trim_end().to_owned()
+}
+
+/// What is in the folder and below, indented, each with its first sentence; a folder has that of its `mod.rs`. `with_files` or folders alone.
+fn tree(folder: &Path, depth: usize, with_files: bool, lines: &mut Vec<String>) {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = entries
-        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"))
-        .collect();
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let mut paths: Vec<_> = entries.filter(|path| path.is_dir() || is_source(path)).collect();
     paths.sort();
     let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
-    for file in files.iter().filter(|file| !file.ends_with("mod.rs")) {
-        lines.push(line(file.file_name().unwrap().to_str().unwrap(), file));
+    for file in files.iter().filter(|file| with_files && !file.ends_with("mod.rs")) {
+        lines.push(described(file.file_name().unwrap().to_str().unwrap(), depth, file));
     }
     for below in folders {
         let name = format!("{}/", below.file_name().unwrap().display());
-        lines.push(line(&name, &below.join("mod.rs")));
-        tree(&below, depth + 1, lines);
+        lines.push(described(&name, depth, &below.join("mod.rs")));
+        tree(&below, depth + 1, with_files, lines);
     }
 }
 
-/// The guide shows every file as it describes itself. `UPDATE=1` writes the page.
-#[test]
-fn the_tree_of_files_is_as_they_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut should = String::new();
-    for name in SHOWN {
-        let mut lines = Vec::new();
-        tree(&folder(name).join("src"), 0, &mut lines);
-        should += &format!("\n### crates/{name}/src\n\n```text\n{}\n```\n", lines.join("\n"));
-    }
-    let page = fs::read_to_string(root.join(INTERNALS)).unwrap();
+/// Holds what stands between the marks of a page against what should stand there. `UPDATE=1` writes it.
+fn check_page(name: &str, should: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once("<!-- tree -->\n").unwrap();
     let (is, after) = rest.split_once("\n<!-- end of tree -->").unwrap();
     if is == should {
         return;
     }
-    if std::env::var_os("UPDATE").is_some() {
-        let page = format!("{before}<!-- tree -->\n{should}\n<!-- end of tree -->{after}");
-        fs::write(root.join(INTERNALS), page).unwrap();
-        return;
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "{name} should be (UPDATE=1 writes it):\n{should}"
+    );
+    let page = format!("{before}<!-- tree -->\n{should}\n<!-- end of tree -->{after}");
+    fs::write(path, page).unwrap();
+}
+
+/// The architecture shows every folder and the guide every file as it describes itself.
+#[test]
+fn trees_are_as_the_files_say() {
+    let (mut folders, mut files) = (Vec::new(), String::new());
+    for name in SHOWN {
+        let src = folder(name).join("src");
+        let root = ["lib.rs", "main.rs"].map(|root| src.join(root));
+        let root = root.iter().find(|root| root.exists()).unwrap();
+        folders.push(described(&format!("{name}/"), 0, root));
+        tree(&src, 1, false, &mut folders);
+        let mut lines = Vec::new();
+        tree(&src, 0, true, &mut lines);
+        files += &format!("\n### crates/{name}/src\n\n```text\n{}\n```\n", lines.join("\n"));
     }
-    panic!("{INTERNALS} should be (UPDATE=1 writes it):\n{should}");
+    check_page(ARCHITECTURE, &format!("\n```text\n{}\n```\n", folders.join("\n")));
+    check_page(INTERNALS, &files);
+}
+
+/// Both screens of the architecture.
+#[test]
+fn the_architecture_is_short() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(ARCHITECTURE);
+    let lines = fs::read_to_string(page).unwrap().lines().count();
+    assert!(lines <= 110, "{ARCHITECTURE} has {lines} lines");
 }
 
 #[test]

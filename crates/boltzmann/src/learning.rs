@@ -172,7 +172,7 @@ impl Learner {
                 )?;
                 let scale = match shape.hidden.len() {
                     ..2 => SMALL,
-                    // Upper layers that begin near zero are told next to nothing, and stay there for long.
+                    // Upper layers that begin near zero have next to no inputs, and stay there for long.
                     _ => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
                 };
                 weights.set(&(normal * scale)?)?;

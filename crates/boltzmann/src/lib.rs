@@ -1,4 +1,4 @@
-//! Boltzmann machines that physicists name: lattices, spin glasses, and graphs of one's own.
+//! Boltzmann machines on graphs: lattices, spin glasses, memories, random fields, belief nets; learning, and exact answers.
 //!
 //! A [`Graph`] is plain data. [`Graph::machine`] makes a machine of it, which every sampler and estimator of `rbm_core` takes.
 #![deny(missing_docs)]
@@ -25,7 +25,6 @@ pub mod pretraining;
 pub mod learning;
 mod posterior;
 
-mod likelihood;
 mod named;
 mod observables;
 
@@ -38,10 +37,9 @@ pub use elimination::Mode;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement, SampledBeliefs};
 pub use graph::Graph;
-pub use likelihood::LogLikelihood;
 pub use observables::{Estimate, Measurement, Start, Walk};
 pub use params::letters_of_params;
-pub use posterior::{Posterior, Summation};
+pub use posterior::{LogLikelihood, Posterior, Summation};
 pub use resampling::Resampled;
 pub use settings::SOURCE_OF_SETTINGS;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};

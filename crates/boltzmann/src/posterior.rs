@@ -1,10 +1,12 @@
 //! What a machine that has learned says of the data, and of its hidden units given the data: exactly where these are independent or few, else by
-//! mean field.
+//! mean field; and the mean log-likelihood, counted, or from both sides of log Z.
 
 use candle_core::{DType, Device, Tensor};
+use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig, log_partition};
 use rbm_core::learning::positive;
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
+use rbm_core::sampling::AnnealingPath;
 use rbm_core::units::Concat;
 use rbm_core::{Error, Layer, Result, Rows, rows};
 use serde::Serialize;
@@ -48,9 +50,20 @@ pub struct Posterior {
     pub summation: Summation,
 }
 
+/// A mean log-likelihood, nats a case.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LogLikelihood {
+    /// The value, or its estimate.
+    pub value: f64,
+    /// How far both sides of log Z are apart; 0 where it was counted.
+    pub gap: f64,
+    /// Whether it was counted.
+    pub is_exact: bool,
+}
+
 impl Learner {
     /// The free energies of `cases` `(n, visible)`, or of these and their labels `(n, observed)`, and the means of the hidden units given them.
-    /// Labels that are not given are hidden units too, whose means are not told.
+    /// Labels that are not given are hidden units too, but their means are not among these.
     ///
     /// # Errors
     ///
@@ -137,7 +150,7 @@ impl Learner {
 
     /// Of how many rows a mean would still move by another iteration.
     fn unsettled(&self, rest: &Tensor, last_inputs: &Tensor, observed: usize) -> Result<usize> {
-        let moved = positive::told(self.machine(), observed, rest, last_inputs)?;
+        let moved = positive::mean_field_step(self.machine(), observed, rest, last_inputs)?;
         let hidden = rest.narrow(1, observed, rest.dim(1)? - observed)?;
         let change = (moved - hidden)?.abs()?.max(1)?;
         Ok(host(&change)?.into_iter().filter(|change| *change > MOVED).count())
@@ -156,6 +169,72 @@ impl Learner {
             return Ok(last.clone());
         }
         Ok(Tensor::cat(&parts, 1)?)
+    }
+}
+
+impl Learner {
+    /// The mean log p(v) of `cases`, counted where the machine is small, else from both sides; of hidden units that are coupled with each
+    /// other by counting alone.
+    ///
+    /// # Errors
+    ///
+    /// Where it can neither be counted nor estimated.
+    pub fn log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
+        if self.machine().rest().units().width() > cases.width() {
+            return self.counted_log_likelihood(cases);
+        }
+        if let Ok(value) = rbm_core::estimate::log_likelihood(self.machine(), cases) {
+            return Ok(LogLikelihood { value, gap: 0.0, is_exact: true });
+        }
+        let mut sum = 0.0;
+        for block in rows::blocks(cases) {
+            let energies = to_host(&self.machine().free_energy(&block?)?.detach())?;
+            sum += energies.sum_all()?.to_scalar::<f64>()?;
+        }
+        let mean = -sum / cases.count() as f64;
+        let path = AnnealingPath::from_cases(self.machine(), cases)?;
+        let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
+        let options = AisOptions {
+            chains: 100,
+            betas: 1000,
+            both: true,
+            tempering,
+            seed: self.learning().seed,
+        };
+        let mut sides = BidirectionalAis::new(self.machine(), path, options)?;
+        while !sides.is_done() {
+            sides.step()?;
+        }
+        let found = sides.found();
+        let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else {
+            return Err(Error::invalid("log Z", "an estimate from both sides", "one side"));
+        };
+        let log_z =
+            found.bridge.map_or(0.5 * (forward.value + reverse.value), |bridge| bridge.value);
+        Ok(LogLikelihood {
+            value: mean - log_z,
+            gap: (forward.value - reverse.value).abs(),
+            is_exact: false,
+        })
+    }
+
+    /// log p(v) = log Σ_h exp(−E(v, h)) − log Z, both sums counted.
+    fn counted_log_likelihood(&self, cases: &dyn Rows) -> Result<LogLikelihood> {
+        let log_z = log_partition(self.machine())?;
+        let width = cases.width();
+        let none = || Error::invalid("hidden units", "ones that can be counted", "others");
+        let hidden = hidden_of_rest(self.machine(), width)?.ok_or_else(none)?;
+        let discrete = hidden.discrete().ok_or_else(none)?;
+        let all = discrete.configuration(0..discrete.configurations().unwrap_or(0))?;
+        let mut sum = 0.0;
+        for row in 0..cases.count() as u32 {
+            let visible = cases.rows(&[row])?.broadcast_as((all.dim(0)?, width))?;
+            let rest = Tensor::cat(&[&visible, &all], 1)?;
+            let energies =
+                self.machine().free_energy(&rest)?.detach().neg()?.to_dtype(DType::F64)?;
+            sum += energies.log_sum_exp(0)?.to_scalar::<f64>()? - log_z;
+        }
+        Ok(LogLikelihood { value: sum / cases.count() as f64, gap: 0.0, is_exact: true })
     }
 }
 
@@ -205,9 +284,9 @@ impl HiddenConfigurations {
         };
         let (mut log_sums, mut rest, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for (row, own) in own.into_iter().enumerate() {
-            let told = to_hidden.narrow(0, row, 1)?;
+            let to_hidden = to_hidden.narrow(0, row, 1)?;
             let inputs = self.to_last.broadcast_add(&to_last.narrow(0, row, 1)?)?;
-            let scores = (self.values.matmul(&told.t()?)?.squeeze(1)? + &self.own)?;
+            let scores = (self.values.matmul(&to_hidden.t()?)?.squeeze(1)? + &self.own)?;
             let scores = to_host(&(scores + machine.last().cgf(&inputs)?.detach())?)?;
             let log_sum = scores.log_sum_exp(0)?.to_scalar::<f64>()?;
             let shares = (scores - log_sum)?.exp()?.to_dtype(DType::F32)?.reshape((1, count))?;
@@ -221,7 +300,7 @@ impl HiddenConfigurations {
 }
 
 /// The layers of the rest that are not among its first `observed` columns, side by side; nothing where there are none.
-pub(crate) fn hidden_of_rest(machine: &Machine, observed: usize) -> Result<Option<Concat>> {
+fn hidden_of_rest(machine: &Machine, observed: usize) -> Result<Option<Concat>> {
     let layers = machine.layers().into_iter().take(machine.layers_of_rest());
     let hidden = layers.filter(|(_, columns)| columns.start >= observed);
     let hidden = hidden.map(|(layer, _)| layer.try_clone()).collect::<Result<Vec<_>>>()?;

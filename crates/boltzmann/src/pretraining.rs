@@ -143,8 +143,8 @@ fn set_bias(layer: &dyn Layer, bias: &Tensor) -> Result<()> {
     layer.vars().first().map_or(Ok(()), |(_, var)| Ok(var.set(&bias.contiguous()?)?))
 }
 
-/// `cases` `(rows, data and labels)` as they arrive at the machine above `below`: by samples where there is a generator, else by means.
-fn arriving(
+/// `cases` `(rows, data and labels)` sent up to the machine above `below`: by samples where there is a generator, else by means.
+fn send_up(
     shape: &Shape,
     below: &[Rbm],
     cases: &Tensor,
@@ -166,14 +166,14 @@ fn arriving(
     }
 }
 
-/// Mini-batches as they arrive at a machine.
-struct Arriving<'a> {
+/// The cases of one layer: mini-batches of the data, sent up through the machines below.
+struct LayerSource<'a> {
     source: &'a dyn BatchSource,
     shape: &'a Shape,
     below: &'a [Rbm],
 }
 
-impl BatchSource for Arriving<'_> {
+impl BatchSource for LayerSource<'_> {
     fn count(&self) -> usize {
         self.source.count()
     }
@@ -183,7 +183,7 @@ impl BatchSource for Arriving<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        arriving(self.shape, self.below, &self.source.batch(indices, rng)?, Some(rng))
+        send_up(self.shape, self.below, &self.source.batch(indices, rng)?, Some(rng))
     }
 
     fn log_weights(&self, indices: &[u32]) -> Result<Option<Tensor>> {
@@ -276,15 +276,15 @@ impl Greedy {
         let (below, machine) = (&machines[..layer], &machines[layer]);
         if *cursor == Cursor::default() {
             Init::default().draw_weights(machine, rng)?;
-            let blocks = || rows::blocks(cases).map(|block| arriving(shape, below, &block?, None));
+            let blocks = || rows::blocks(cases).map(|block| send_up(shape, below, &block?, None));
             let (mean, variance) = moments_of_blocks(blocks)?;
             machine.visible().fit_moments(&mean, &variance)?;
         }
-        let source = Arriving { source, shape, below };
+        let source = LayerSource { source, shape, below };
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let rng_of_monitor = Rng::new(learning.seed).split(4).split(layer as u64);
         let monitor = Monitor {
-            train: arriving(shape, below, &cases.rows(&measured)?, None)?,
+            train: send_up(shape, below, &cases.rows(&measured)?, None)?,
             held_out: None,
             rng: rng_of_monitor,
         };
@@ -353,7 +353,7 @@ struct PretrainingStage<'a> {
     /// The epochs after which it is over for now.
     until: usize,
     fit: Fit<'a, ContrastiveDivergence, Sgd>,
-    source: &'a Arriving<'a>,
+    source: &'a LayerSource<'a>,
     machines: &'a [Rbm],
     monitor: Monitor,
     kept: KeepsPretraining<'a>,

@@ -2,7 +2,7 @@
 //! means of the second hidden layer given the data, which stand for what the upper layers say.
 //!
 //! Before it is fine-tuned the first hidden layer of the network is one update of mean field. At its fixed point, and with two hidden layers, the
-//! network's hidden units are the means of the machine. With more layers those above the second are told what lies below them alone.
+//! network's hidden units are the means of the machine. With more layers those above the second have inputs from below alone.
 
 use candle_core::{Tensor, Var};
 use rbm_core::{Error, Layer, Rbm, Result, Rows, Units};

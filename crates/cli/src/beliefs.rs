@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_boltzmann::belief::learning::BeliefLearner;
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
@@ -11,13 +11,14 @@ use candle_dbn::store::results::{MeasurementSet, Results};
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
+use rbm_core::state::write_whole;
 use rbm_core::stats::mean_and_error;
 use rbm_core::{Rng, Units};
 
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::{self, Stopped};
 use crate::machines::MachineCases;
-use crate::{output, progress};
+use crate::{output, progress, tables};
 
 /// Guesses a case behind log p(v), unless the user says so.
 pub const SAMPLES: usize = 1000;
@@ -114,6 +115,22 @@ impl LearnedBelief {
         let net = &self.learner.machine().net;
         let all = net.sample(count, rng)?;
         Ok(if drawn { all[0].clone() } else { net.layers[0].mean(&all[1])? })
+    }
+
+    /// Writes `count` such samples into `dir`: `samples.npy` and `samples.png`.
+    pub fn write_samples(
+        &self,
+        dir: &Path,
+        count: usize,
+        drawn: bool,
+        rng: &mut Rng,
+    ) -> Result<Vec<PathBuf>> {
+        let samples = self.samples(count, drawn, rng)?;
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
+        write_whole(&array, &tables::npy_bytes(&samples)?)?;
+        self.picture(&picture, &samples, self.image())?;
+        Ok(vec![picture, array])
     }
 
     /// A picture of `samples` `(count, observed)`.

@@ -57,7 +57,7 @@ impl Where {
     }
 }
 
-/// The cases of a data set as patterns of −1 and 1: what they are cut at is said. Height and width come along where they are pictures.
+/// The cases of a data set as patterns of −1 and 1: a note has where they are cut. Height and width come along where they are pictures.
 pub fn patterns(source: &str, options: &DataOptions) -> Result<Patterns> {
     let dataset = load_numbers(source, &options.read)?;
     let part = match options.limit {
@@ -297,7 +297,7 @@ pub fn find_numbered(
     );
     let (dataset, of_recipe) = match data {
         Some(source) => {
-            // Nothing is done to other data that was not asked for; but what they lack is said.
+            // Nothing is done to other data that was not asked for; but a note has what they lack.
             let done = model.preprocessing.as_ref().filter(|done| done.binarise != Binarise::None);
             if let Some(done) = done.filter(|_| options.read.binarise.is_none()) {
                 output::note(format!(

@@ -1,4 +1,4 @@
-//! `dbn`: train, evaluate, sample and inspect deep belief networks.
+//! The program `dbn`: deep belief networks and Boltzmann machines on the command line.
 
 mod output;
 mod progress;
@@ -10,7 +10,6 @@ mod tables;
 
 mod inputs;
 
-mod log_partition;
 mod machines;
 
 mod beliefs;

@@ -84,20 +84,20 @@ pub fn note_as_json() {
     IS_JSON.store(true, Ordering::Relaxed);
 }
 
-/// Whether nothing is said but errors and results.
+/// Whether nothing is printed but errors and results.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
-/// From here on [`note`] says nothing.
+/// From here on [`note`] prints nothing.
 pub fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// What [`note`] has said.
-static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// What [`note`] has printed.
+static NOTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Tells the user something beside the results, once, unless they want to hear nothing else.
+/// Tells the user something beside the results, once, unless they want nothing else.
 pub fn note(text: impl AsRef<str>) {
-    let is_new = SAID.lock().is_ok_and(|mut said| said.insert(text.as_ref().to_owned()));
+    let is_new = NOTED.lock().is_ok_and(|mut noted| noted.insert(text.as_ref().to_owned()));
     if is_new && !IS_QUIET.load(Ordering::Relaxed) {
         error(text);
     }
@@ -122,34 +122,34 @@ pub fn error(text: impl AsRef<str>) {
     };
 }
 
-/// An error and its causes in one line, each said once: many messages hold their cause already.
+/// An error and its causes in one line, each once: many messages hold their cause already.
 pub fn one_line(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| cause.to_string().trim().replace('\n', "; "));
-    causes.fold(String::new(), |said, cause| match said.as_str() {
+    causes.fold(String::new(), |line, cause| match line.as_str() {
         "" => cause,
-        said if said.ends_with(&cause) => said.to_owned(),
-        said => format!("{said}: {cause}"),
+        line if line.ends_with(&cause) => line.to_owned(),
+        line => format!("{line}: {cause}"),
     })
 }
 
 /// What is wrong with the arguments of `command`, in one line, of the several lines that say it.
 pub fn of_arguments(text: &str, command: Option<&str>) -> String {
-    let mut said = String::new();
+    let mut joined = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let line = line.strip_prefix("error: ").unwrap_or(line);
         if ["Usage:", "For more information"].iter().any(|start| line.starts_with(start)) {
             continue;
         }
-        said += match said.chars().next_back() {
+        joined += match joined.chars().next_back() {
             None => "",
             Some(':') => " ",
             Some(_) if line.starts_with('[') => " ",
             Some(_) => "; ",
         };
-        said += line;
+        joined += line;
     }
     let command = command.map_or(String::new(), |command| format!(" {command}"));
-    format!("{said} (dbn{command} --help says more)")
+    format!("{joined} (dbn{command} --help says more)")
 }
 
 /// Prints one JSON object.

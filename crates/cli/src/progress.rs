@@ -160,7 +160,7 @@ impl Progress {
         }
     }
 
-    /// Tells those who want to be told more what the words mean that come up here first.
+    /// Prints, where more is wanted (`-v`), what the words mean that come up here first.
     fn explain(&mut self, metrics: &EpochMetrics) {
         for described in describe(metrics) {
             let known =

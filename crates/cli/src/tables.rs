@@ -1,5 +1,5 @@
 //! Numbers of every case, in a file for other programs: side by side in `.npy`, by name and with labels in `.safetensors`,
-//! in columns in `.parquet` and `.csv`.
+//! in columns in `.parquet` and `.csv`; samples of alignments as sequences.
 //!
 //! A block of cases is written while the next one is computed; no more than a few blocks, or a group of rows of a `.parquet`
 //! file, are in memory at once.
@@ -12,7 +12,8 @@ use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use candle_dbn::{Examples, Model};
+use candle_dbn::Examples;
+use candle_dbn::data::Alphabet;
 use npyz::WriterBuilder;
 use parquet::basic::{LogicalType, Repetition, Type as Kind};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
@@ -71,15 +72,16 @@ pub struct FeatureTable<'a> {
 }
 
 impl<'a> FeatureTable<'a> {
-    /// The features `named` of these cases, with what the data and the model call them; `rows` are the cases' numbers.
+    /// The features `named` of these cases, with what the data call them; `rows` are the cases' numbers, `class_names` what the model calls
+    /// classes.
     pub fn of(
         named: Vec<(String, FeatureNames)>,
         rows: &'a [u32],
         cases: &'a Examples,
-        model: &'a Model,
+        class_names: Option<&'a [String]>,
     ) -> Self {
         let (labels, names) = (cases.labels.as_deref(), cases.names.as_deref());
-        Self { named, rows, labels, names, class_names: model.class_names.as_deref() }
+        Self { named, rows, labels, names, class_names }
     }
 
     /// How many numbers a case has.
@@ -221,6 +223,21 @@ fn write_blocks(
 /// All features of every block as one matrix.
 fn side_by_side(blocks: mpsc::Receiver<Vec<Tensor>>) -> impl Iterator<Item = Result<Tensor>> {
     blocks.into_iter().map(|features| Ok(Tensor::cat(&features, 1)?))
+}
+
+/// Samples `(n, sites * states)` as sequences in FASTA: at each site the letter of the state that is on.
+pub fn fasta(samples: &Tensor, letters: &Alphabet) -> Result<String> {
+    let mut text = String::new();
+    let of = letters.letters().as_bytes();
+    for (number, sample) in samples.to_vec2::<f32>()?.iter().enumerate() {
+        text.push_str(&format!(">sample{number}\n"));
+        for site in sample.chunks(of.len()) {
+            let on = (0..site.len()).max_by(|&a, &b| site[a].total_cmp(&site[b]).then(b.cmp(&a)));
+            text.push(char::from(of[on.unwrap_or(0)]));
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// A matrix as the bytes of a `.npy` file of `f32`.

@@ -237,7 +237,7 @@ impl Columns {
         let numbers = of(&|holds| *holds == Content::Number);
         let units = of(&|holds| *holds == Content::Unit);
         let categories = of(&|holds| holds.width() > 1);
-        let mut said = Vec::new();
+        let mut parts = Vec::new();
         for (columns, kind) in
             [(numbers, "numbers"), (units, "between 0 and 1"), (categories, "categories")]
         {
@@ -249,10 +249,10 @@ impl Columns {
                         states => format!("{} of {states}", self.called(at)),
                     })
                     .collect();
-                said.push(format!("{kind} ({}): {}", columns.len(), listed(&names)));
+                parts.push(format!("{kind} ({}): {}", columns.len(), listed(&names)));
             }
         }
-        said.join("; ")
+        parts.join("; ")
     }
 }
 

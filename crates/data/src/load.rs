@@ -90,7 +90,7 @@ pub fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
         && form.is_matrix()
         && options.one_hot.is_none()
     {
-        tell_columns(source, &mut dataset, &about, options, form.is_table())?;
+        find_columns(source, &mut dataset, &about, options, form.is_table())?;
     }
     let mut options = options.clone();
     options.one_hot = options.one_hot.or(dataset.alphabet.as_ref().map(Alphabet::states));
@@ -144,7 +144,7 @@ fn name_classes(
 }
 
 /// Finds out what the columns of a matrix hold, and makes of them what the network sees.
-fn tell_columns(
+fn find_columns(
     source: &str,
     dataset: &mut Dataset,
     about: &Findings,
@@ -248,7 +248,7 @@ pub fn scale_of(source: &str) -> f32 {
     }
 }
 
-/// The parts of `source`, and what reading told about them.
+/// The parts of `source`, and what reading found out about them.
 fn read(source: &Source, options: &ReadOptions) -> Result<(Dataset, Findings)> {
     let scale = options.scale;
     let mut about = Findings::default();

@@ -58,7 +58,7 @@ impl Pass {
     }
 }
 
-/// Whether what arrives at a deep layer is computed once, before the layer learns, or anew for every mini-batch.
+/// Whether the cases of a deep layer are computed once, before the layer learns, or anew for every mini-batch.
 ///
 /// Where samples are passed up, once means one sample of each case for the whole of the layer's training, where every epoch
 /// would see another. Where means are passed up, it means other rounding: a row's product may be summed in another order
@@ -107,7 +107,7 @@ pub struct LayerInput<'a> {
     pub data: Pass,
     /// How missing values are drawn before a case goes up; without it none may be missing.
     pub imputation: Option<&'a Imputation>,
-    /// The labels that the layer learns beside what arrives, if it does.
+    /// The labels that the layer learns beside the cases, if it does.
     pub labels: Option<Labels<'a>>,
     /// Cases in a mini-batch.
     pub batch_size: usize,
@@ -133,13 +133,13 @@ impl LayerInput<'_> {
         })
     }
 
-    /// What arrives of all cases in their own order, `(n, visible)`: where samples are passed up, one of each. It draws in
+    /// All cases sent up, in their own order, `(n, visible)`: where samples are passed up, one of each. It draws in
     /// blocks of a fixed size, so that the same generator gives the same bits again.
     ///
     /// # Errors
     ///
     /// Where rows cannot be read, and where there are none.
-    pub fn arriving(&self, rng: &mut Rng) -> Result<Tensor> {
+    pub fn send_all_up(&self, rng: &mut Rng) -> Result<Tensor> {
         let mut whole: Option<Tensor> = None;
         let mut start = 0;
         for block in rows::blocks(self.cases) {
@@ -160,30 +160,30 @@ impl LayerInput<'_> {
         whole.ok_or_else(|| Error::invalid("the data of a layer", "at least one case", "none"))
     }
 
-    /// Mean and variance of what arrives, each `(visible,)`, by means, a block at a time.
+    /// Mean and variance of the cases sent up, each `(visible,)`, by means, a block at a time.
     ///
     /// # Errors
     ///
     /// Where rows cannot be read, and where there are none.
     pub fn moments(&self) -> Result<(Tensor, Tensor)> {
-        let arriving = || {
+        let blocks = || {
             let mut start = 0;
             rows::blocks(self.cases).map(move |block| {
                 let block = match self.imputation {
                     Some(imputation) => imputation.started(&block?)?,
                     None => block?,
                 };
-                let arriving = up(self.rbms, &block)?.detach();
-                let range = start..start + arriving.dim(0)?;
+                let sent_up = up(self.rbms, &block)?.detach();
+                let range = start..start + sent_up.dim(0)?;
                 start = range.end;
                 let weights = self.weights.map(|weights| weights[range.clone()].to_vec());
                 Ok(match self.labels {
-                    Some(labels) => (labels.beside(&arriving, &labels.of_cases[range])?, weights),
-                    None => (arriving, weights),
+                    Some(labels) => (labels.beside(&sent_up, &labels.of_cases[range])?, weights),
+                    None => (sent_up, weights),
                 })
             })
         };
-        init::moments_of_weighted_blocks(arriving)
+        init::moments_of_weighted_blocks(blocks)
     }
 
     /// Initialises `rbm` to learn from these cases.
@@ -216,14 +216,14 @@ impl BatchSource for LayerInput<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        let arriving = self.send_up(&self.cases.rows(indices)?, rng)?;
-        let Some(labels) = self.labels else { return Ok(arriving) };
+        let sent_up = self.send_up(&self.cases.rows(indices)?, rng)?;
+        let Some(labels) = self.labels else { return Ok(sent_up) };
         let of_batch: Vec<u32> = indices.iter().map(|&i| labels.of_cases[i as usize]).collect();
-        labels.beside(&arriving, &of_batch)
+        labels.beside(&sent_up, &of_batch)
     }
 }
 
-/// What of cases arrives at a machine of the stack, by means, made when it is asked for; at label units their labels, or what
+/// Cases sent up to a machine of the stack, by means, made when they are asked for; at label units their labels, or what
 /// the machine believes of them where there are none.
 #[derive(Debug)]
 pub struct Propagated<'a> {
@@ -233,7 +233,7 @@ pub struct Propagated<'a> {
     pub labels: Option<&'a [u32]>,
     /// The stack.
     pub dbn: &'a Dbn,
-    /// The number of the machine at which they arrive; 0 is the lowest.
+    /// The number of the machine to which they are sent; 0 is the lowest.
     pub layer: usize,
 }
 

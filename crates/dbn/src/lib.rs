@@ -1,4 +1,4 @@
-//! Deep belief networks on candle.
+//! Deep belief networks on candle: networks, recipes, trainings, files, and likelihoods.
 //!
 //! A [`Dbn`] is a stack of restricted Boltzmann machines, learned one after the other, each from what the one below makes
 //! of the data (Hinton, Osindero, Teh 2006). It is a feature extractor ([`candle_nn::Module`]), a generator

@@ -208,17 +208,17 @@ fn all_that_arrives_is_each_case_in_its_place() {
         batch_size: 8,
         shuffle: Rng::new(7),
     };
-    let found = rows(&feed.arriving(&mut Rng::new(1)).unwrap());
+    let found = rows(&feed.send_all_up(&mut Rng::new(1)).unwrap());
     let expected = rows(&lower[0].hidden_mean(&data).unwrap());
     assert_eq!(found.len(), 2500);
     // Blocks of a thousand rows may be summed in another order than all of them.
     let close = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(found.iter().zip(&expected).all(close));
     let sampled = LayerInput { passes: &[Pass::Sample], ..feed };
-    let samples = rows(&sampled.arriving(&mut Rng::new(1)).unwrap());
+    let samples = rows(&sampled.send_all_up(&mut Rng::new(1)).unwrap());
     assert!(samples.iter().flatten().all(|&x| x == 0.0 || x == 1.0));
-    assert_eq!(samples, rows(&sampled.arriving(&mut Rng::new(1)).unwrap()));
-    assert_ne!(samples, rows(&sampled.arriving(&mut Rng::new(2)).unwrap()));
+    assert_eq!(samples, rows(&sampled.send_all_up(&mut Rng::new(1)).unwrap()));
+    assert_ne!(samples, rows(&sampled.send_all_up(&mut Rng::new(2)).unwrap()));
 }
 
 #[test]

@@ -47,9 +47,9 @@ pub enum Lie {
     EtagWhenAskedAgain(String),
     /// `X-Repo-Commit` of every file.
     CommitHeader(String),
-    /// `X-Repo-Commit` of every file, which is said not to be there.
+    /// `X-Repo-Commit` of every file, and the answer that the file is not there.
     CommitOfNoFile(String),
-    /// The commit in what is said of a repository.
+    /// The commit of a repository.
     Commit(String),
     /// The hash under which every file is listed.
     ListedHash(String),
@@ -65,7 +65,7 @@ pub enum Lie {
     EndlessAnswers,
     /// Every file says that it is a byte longer than it is.
     LongerFiles,
-    /// Files are said to be compressed, and are not.
+    /// Files are marked as compressed, and are not.
     GzipFiles,
     /// Nothing is answered.
     Silence,
@@ -82,8 +82,8 @@ pub enum Lie {
     Store(String),
 }
 
-/// What a lie makes of an answer, wherever it is the same for every answer of its kind.
-pub fn told(lie: &Lie, is_file: bool, path: &str, truth: Response) -> Response {
+/// The answer that a lie puts in the place of the truth, wherever it is the same for every answer of its kind.
+pub fn falsified(lie: &Lie, is_file: bool, path: &str, truth: Response) -> Response {
     match lie {
         Lie::Refusal(text) => bytes(418, &[], serde_json::json!({ "error": text }).to_string()),
         Lie::Answers(text) if !is_file => bytes(200, &[], text.clone()),

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::answer::{Lie, bytes, cut, is_silent, json, redirect, refused, stuck, told};
+use crate::answer::{Lie, bytes, cut, falsified, is_silent, json, redirect, refused, stuck};
 use crate::store::{Entry, Repository, Store, hex, read_xet, xet_hash_of};
 
 /// The one token that the server knows.
@@ -123,7 +123,7 @@ pub async fn answer(
         "PUT" => service.put(&parts, &request),
         _ => service.get(&parts, &request),
     };
-    let found = told(&lie, is_file, uri.path(), found);
+    let found = falsified(&lie, is_file, uri.path(), found);
     let line = format!("{method} {} -> {}", uri.path(), found.status().as_u16());
     service.log.lock().unwrap().push(line);
     found
@@ -244,19 +244,19 @@ impl Service {
             Lie::EtagWhenAskedAgain(etag) if asked_again => etag.clone(),
             _ => format!("\"{}\"", entry.etag()),
         };
-        let said = match &faults.lie {
-            Lie::CommitHeader(said) | Lie::CommitOfNoFile(said) => said.clone(),
+        let shown = match &faults.lie {
+            Lie::CommitHeader(lie) | Lie::CommitOfNoFile(lie) => lie.clone(),
             _ => commit.clone(),
         };
         if let Lie::CommitOfNoFile(_) = &faults.lie {
             return bytes(
                 404,
-                &[("x-error-code", "EntryNotFound".into()), ("x-repo-commit", said)],
+                &[("x-error-code", "EntryNotFound".into()), ("x-repo-commit", shown)],
                 "",
             );
         }
         let mut headers = vec![
-            ("x-repo-commit", said),
+            ("x-repo-commit", shown),
             ("etag", etag.clone()),
             ("accept-ranges", "bytes".into()),
         ];
@@ -303,7 +303,7 @@ impl Service {
     /// A commit that is a lie is the main branch.
     fn meant<'a>(&self, revision: &'a str) -> &'a str {
         match &self.faults.lock().unwrap().lie {
-            Lie::Commit(said) if said == revision => "main",
+            Lie::Commit(lie) if lie == revision => "main",
             _ => revision,
         }
     }
@@ -331,7 +331,7 @@ impl Service {
             return refused(404, "RevisionNotFound");
         };
         let sha = match &self.faults.lock().unwrap().lie {
-            Lie::Commit(said) => said.clone(),
+            Lie::Commit(lie) => lie.clone(),
             _ => commit.clone(),
         };
         let siblings: Vec<_> = files.keys().map(|path| json!({ "rfilename": path })).collect();
@@ -499,20 +499,20 @@ impl Service {
                 _ => {}
             }
         }
-        let mut said = json!({ "success": true, "hookOutput": "" });
+        let mut reply = json!({ "success": true, "hookOutput": "" });
         let mut branch = revision.to_owned();
         if request.query.contains("create_pr=1") {
             repository.pull_requests += 1;
             let number = repository.pull_requests;
             branch = format!("refs/pr/{number}");
-            said["pullRequestUrl"] = format!("{}/{id}/discussions/{number}", self.base).into();
-            said["prUrl"] = said["pullRequestUrl"].clone();
-            said["prNum"] = number.into();
+            reply["pullRequestUrl"] = format!("{}/{id}/discussions/{number}", self.base).into();
+            reply["prUrl"] = reply["pullRequestUrl"].clone();
+            reply["prNum"] = number.into();
         }
         let commit = repository.add(&branch, files);
-        said["commitUrl"] = format!("{}/{id}/commit/{commit}", self.base).into();
-        said["commitOid"] = commit.into();
-        json(&said)
+        reply["commitUrl"] = format!("{}/{id}/commit/{commit}", self.base).into();
+        reply["commitOid"] = commit.into();
+        json(&reply)
     }
 
     pub fn put(&self, parts: &[&str], request: &Request) -> Response {

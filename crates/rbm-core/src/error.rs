@@ -169,8 +169,8 @@ mod tests {
             Error::file(&evil, &evil, &evil, &evil),
             Error::io(&evil, std::io::Error::other("no")),
         ] {
-            let said = error.to_string();
-            assert!(!said.contains('\u{1b}') && said.len() < 8000, "{said}");
+            let text = error.to_string();
+            assert!(!text.contains('\u{1b}') && text.len() < 8000, "{text}");
         }
     }
 }

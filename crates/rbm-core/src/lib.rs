@@ -1,4 +1,4 @@
-//! Restricted Boltzmann machines on candle.
+//! Boltzmann machines on candle, restricted and of any shape: units, sampling, learning, likelihoods.
 //!
 //! A machine is two [`Layer`]s and a weight matrix ([`Rbm`]). Learning climbs the difference of two averages
 //! ([`Gradient`]): one over the data, one over what the machine believes in ([`NegativePhase`]); contrastive divergence,

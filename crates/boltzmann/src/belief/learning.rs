@@ -40,7 +40,7 @@ pub enum BeliefMethod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecognitionPhase {
-    /// From what the net dreams.
+    /// From fantasies: samples of the net, in the sleep phase.
     Asleep,
     /// From its own reweighted guesses for real cases.
     Awake,
@@ -101,8 +101,8 @@ pub struct BeliefLearning {
 }
 
 impl BeliefLearning {
-    /// The usual settings: one guess and dreams for wake-sleep; five guesses, and recognition that learns awake and asleep, reweighted. 100
-    /// epochs of Adam at 0.003.
+    /// The usual settings. Wake-sleep has one guess, and recognition learns from fantasies. Reweighted wake-sleep has five guesses, and
+    /// recognition learns from these too. 100 epochs of Adam at 0.003.
     pub fn of(method: BeliefMethod) -> Self {
         let (samples, recognition) = match method {
             BeliefMethod::WakeSleep => (1, RecognitionPhase::Asleep),
@@ -145,8 +145,8 @@ impl BeliefLearning {
         let share = Tensor::full(1.0 / count as f64, count, &Device::Cpu)?;
         let mut weights = share.to_dtype(shares.dtype())?;
         if self.recognition == RecognitionPhase::Both {
-            for (dreams, guesses) in learned.iter_mut().zip(&guesses.configuration) {
-                *dreams = Tensor::cat(&[&*dreams, guesses], 0)?;
+            for (fantasies, guesses) in learned.iter_mut().zip(&guesses.configuration) {
+                *fantasies = Tensor::cat(&[&*fantasies, guesses], 0)?;
             }
             weights = (Tensor::cat(&[weights, shares], 0)? * 0.5)?;
         }

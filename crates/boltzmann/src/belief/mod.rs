@@ -1,4 +1,4 @@
-//! Sigmoid belief nets and Helmholtz machines.
+//! Sigmoid belief nets and Helmholtz machines: samples, exact posteriors, and wake-sleep.
 
 mod helmholtz;
 pub mod learning;

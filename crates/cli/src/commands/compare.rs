@@ -1,7 +1,7 @@
-//! `dbn compare`
+//! `dbn compare`: where recipes of runs differ, what came of them, and their curves in one picture.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_dbn::Run;
@@ -9,11 +9,11 @@ use candle_dbn::data::Binarise;
 use candle_dbn::recipe::MachineRecipe;
 use candle_dbn::store::results::{MeasurementSet, Results};
 use candle_dbn::store::run::RECIPE;
-use candle_dbn::viz::report;
+use candle_dbn::viz::{Mark, Series, learning, report};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::compare_machine;
+use super::train::machine_run::{lines, points};
 use crate::{beliefs, machines, output};
 
 /// Compare trainings: where their recipes differ, what came of them, and their learning curves in one picture
@@ -44,6 +44,12 @@ pub struct Compare {
 
 /// What stands where a run has nothing.
 const NOTHING: &str = "—";
+
+/// The curves of Boltzmann machines that are compared: keys of `metrics.jsonl`, their names and units.
+const MACHINE_CURVES: [(&str, &str, &str); 2] = [
+    ("pseudo_log_likelihood", "pseudo-log-likelihood", "nats a case"),
+    ("mean_free_energy", "free energy of the cases", "nats"),
+];
 
 /// A key of the recipes, and what each run has there.
 #[derive(Serialize)]
@@ -125,7 +131,7 @@ fn draw(args: &Compare, names: &[String], metrics: &[String]) -> Result<bool> {
     };
     let (networks, of_machines) = (of(false), of(true));
     if networks.is_empty() {
-        return compare_machine::draw(&args.out, &of_machines);
+        return draw_machines(&args.out, &of_machines);
     }
     if !of_machines.is_empty() {
         output::note(
@@ -133,6 +139,32 @@ fn draw(args: &Compare, names: &[String], metrics: &[String]) -> Result<bool> {
         );
     }
     report::comparison(&args.out, &networks).context("the picture")
+}
+
+/// Draws the curves of Boltzmann machines, by their names and metrics. Whether there are any.
+fn draw_machines(path: &Path, runs: &[(&str, &str)]) -> Result<bool> {
+    let panel = |(key, name, unit): &(&str, &str, &str)| {
+        let series = runs.iter().map(|(run, metrics)| (run, points(metrics, key)));
+        let series = series.filter(|(_, points)| !points.is_empty());
+        let series: Vec<Series> =
+            series.map(|(run, points)| Series::new(*run, Mark::Line, points)).collect();
+        (!series.is_empty()).then(|| (format!("{name} ({unit})"), series))
+    };
+    let panels: Vec<_> = MACHINE_CURVES.iter().filter_map(panel).collect();
+    let is_drawn = !panels.is_empty();
+    if is_drawn {
+        learning(path, panels).context("the picture")?;
+    }
+    Ok(is_drawn)
+}
+
+/// The last number of each curve of a Boltzmann machine: its name, its unit, and the number.
+fn last_of_machine(metrics: &str) -> Vec<(String, &'static str, f64)> {
+    let last = |(key, name, unit): &(&str, &str, &'static str)| {
+        let (_, value) = points(metrics, key).last().copied()?;
+        Some(((*name).to_owned(), *unit, value))
+    };
+    MACHINE_CURVES.iter().filter_map(last).collect()
 }
 
 fn print(comparison: &Comparison) -> Result<()> {
@@ -231,8 +263,8 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<NamedNumber>> {
     let is_machine = machines::is_learned(run.dir());
     let last = match is_machine {
         true => {
-            add("epochs".into(), "", compare_machine::epochs(metrics) as f64, None);
-            compare_machine::last(metrics)
+            add("epochs".into(), "", lines(metrics).count() as f64, None);
+            last_of_machine(metrics)
         }
         false => {
             let lines = report::lines(metrics);

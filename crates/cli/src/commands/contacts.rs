@@ -1,4 +1,4 @@
-//! `dbn contacts`
+//! `dbn contacts`: the sites of an alignment that are coupled most.
 
 use std::path::{Path, PathBuf};
 

@@ -1,20 +1,22 @@
-//! `dbn embed`, `dbn encode` and `dbn decode`: what a network makes of each case
+//! `dbn embed`, `dbn encode` and `dbn decode`: what a model makes of each case
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_boltzmann::Summation;
 use candle_core::{D, DType, Device, Tensor};
 use candle_dbn::data::parquet::{self, NamedColumn, Values};
 use candle_dbn::data::{ReadOptions, View};
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Autoencoder, Examples, Model};
 use indicatif::MultiProgress;
-use rbm_core::rows;
 use rbm_core::state::write_whole;
+use rbm_core::{Rows, Units, rows};
 
-use super::embed_machine::{self, MachineFeatures};
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::{machines, output, progress, tables};
+use crate::machines::{self, LearnedMachine};
+use crate::tables::{self, FeatureNames, FeatureTable};
+use crate::{output, progress};
 
 /// Write the hidden layers' mean activities as features for other programs
 #[derive(Debug, clap::Args)]
@@ -80,20 +82,20 @@ impl Feature {
     }
 
     /// What the numbers that it has for each case are called.
-    fn columns(&self, model: &Model) -> tables::FeatureNames {
+    fn columns(&self, model: &Model) -> FeatureNames {
         match self {
             Self::Layer(layer) => {
-                tables::FeatureNames::Numbered(model.dbn.rbms[*layer].hidden().units().width())
+                FeatureNames::Numbered(model.dbn.rbms[*layer].hidden().units().width())
             }
-            Self::Class => tables::FeatureNames::Class,
-            Self::Prediction => tables::FeatureNames::Numbered(1),
+            Self::Class => FeatureNames::Class,
+            Self::Prediction => FeatureNames::Numbered(1),
             Self::Data => match &model.columns {
-                Some(columns) => tables::FeatureNames::Named(columns.value_names()),
-                None => tables::FeatureNames::Numbered(model.dbn.width()),
+                Some(columns) => FeatureNames::Named(columns.value_names()),
+                None => FeatureNames::Numbered(model.dbn.width()),
             },
             Self::Probabilities => {
                 let classes = 0..model.classes().unwrap_or(0);
-                tables::FeatureNames::Named(classes.map(|class| model.class_name(class)).collect())
+                FeatureNames::Named(classes.map(|class| model.class_name(class)).collect())
             }
         }
     }
@@ -104,16 +106,7 @@ pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
     tables::check(&args.out, args.force)?;
     if machines::is_meant(&args.run) {
         machines::check_learned(&args.run)?;
-        let Embed { run, data, data_options, cases, layer, out, .. } = args;
-        return embed_machine::run(&MachineFeatures {
-            run,
-            data: data.as_deref(),
-            data_options,
-            cases: *cases,
-            layer,
-            out,
-            bars,
-        });
+        return embed_by_machine(args, bars);
     }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
     let wanted = wanted(&args.layer, &model)?;
@@ -128,10 +121,11 @@ pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
         Ok(features)
     });
     let named = wanted.iter().map(|feature| (feature.name(), feature.columns(&model))).collect();
-    let table = tables::FeatureTable::of(named, &rows, &part, &model);
-    let said = tables::write(&args.out, &table, blocks)?;
+    let class_names = model.class_names.as_deref();
+    let table = FeatureTable::of(named, &rows, &part, class_names);
+    let written = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
-    output::line(said)
+    output::line(written)
 }
 
 /// The features that `text` means.
@@ -190,6 +184,55 @@ fn features(model: &Model, rows: &Tensor, wanted: &[Feature]) -> Result<Vec<Tens
         })
     };
     wanted.iter().map(feature).collect()
+}
+
+/// Writes the means of a Boltzmann machine's hidden units given each case.
+fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
+    let machine = LearnedMachine::open(&args.run)?;
+    let widths: Vec<usize> = machine.learner.shape().hidden.iter().map(Units::width).collect();
+    ensure!(
+        !widths.is_empty(),
+        "{}: expected a machine with hidden units, found visible ones alone",
+        args.run.display()
+    );
+    let number = |text: &str| text.parse().ok().filter(|k| (1..=widths.len()).contains(k));
+    let layers = match args.layer.as_str() {
+        "all" => 1..=widths.len(),
+        "top" => widths.len()..=widths.len(),
+        other => {
+            let layer = number(other).with_context(|| {
+                let most = widths.len();
+                format!(
+                    "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
+                )
+            })?;
+            layer..=layer
+        }
+    };
+    let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
+    let bar = progress::bar(bars, cases.values.count() as u64);
+    let first = machine.learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
+    if first.summation != Summation::Exact {
+        output::note(
+            "hidden units are coupled and too many to be counted: their means are those of mean field",
+        );
+    }
+    let blocks = rows::blocks(&cases.values).map(|block| {
+        let found = machine.learner.posterior(&block?)?;
+        bar.inc(found.free_energies.len() as u64);
+        let means = found.means.context("hidden units: expected some")?;
+        let of_layer = |layer: usize| {
+            let start = widths[..layer - 1].iter().sum();
+            Ok(means.narrow(1, start, widths[layer - 1])?.contiguous()?)
+        };
+        layers.clone().map(of_layer).collect()
+    });
+    let name = |layer: usize| (format!("layer{layer}"), FeatureNames::Numbered(widths[layer - 1]));
+    let named = layers.clone().map(name).collect();
+    let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+    let written = tables::write(&args.out, &table, blocks)?;
+    bar.finish_and_clear();
+    output::line(written)
 }
 
 /// Write the short codes that an autoencoder has for cases
@@ -256,11 +299,12 @@ pub fn encode(args: &Encode, bars: &MultiProgress) -> Result<()> {
         bar.inc(codes.dim(0)? as u64);
         Ok(vec![codes.detach().to_device(&Device::Cpu)?])
     });
-    let codes = tables::FeatureNames::Numbered(autoencoder.code_width());
-    let table = tables::FeatureTable::of(vec![("codes".to_owned(), codes)], &rows, &part, &model);
-    let said = tables::write(&args.out, &table, blocks)?;
+    let codes = FeatureNames::Numbered(autoencoder.code_width());
+    let class_names = model.class_names.as_deref();
+    let table = FeatureTable::of(vec![("codes".to_owned(), codes)], &rows, &part, class_names);
+    let written = tables::write(&args.out, &table, blocks)?;
     bar.finish_and_clear();
-    output::line(said)?;
+    output::line(written)?;
     let part = Examples { cases: model.prepare_cases(&part.cases)?, ..part };
     if report::codes(&picture, &model, &part)? {
         output::line(picture.display().to_string())?;

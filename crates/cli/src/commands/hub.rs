@@ -1,4 +1,4 @@
-//! `dbn pull`, `dbn push` and `dbn data`
+//! `dbn pull`, `dbn push` and `dbn data`: models and data sets of the Hugging Face Hub.
 
 use std::ops::Range;
 use std::path::PathBuf;

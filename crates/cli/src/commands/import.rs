@@ -1,4 +1,4 @@
-//! `dbn import`
+//! `dbn import`: models of machines that other programs have learned.
 
 use std::path::{Path, PathBuf};
 

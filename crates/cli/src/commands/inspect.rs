@@ -1,4 +1,4 @@
-//! `dbn inspect`
+//! `dbn inspect`: what a run holds.
 
 use std::path::PathBuf;
 

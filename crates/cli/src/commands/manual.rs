@@ -1,4 +1,4 @@
-//! `dbn completions` and `dbn man`
+//! `dbn completions` and `dbn man`: completions for shells, and pages of the manual.
 
 use std::fs;
 use std::path::PathBuf;

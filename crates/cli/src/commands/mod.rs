@@ -3,10 +3,8 @@
 mod anneal;
 mod bench;
 mod compare;
-mod compare_machine;
 mod contacts;
 mod embed;
-mod embed_machine;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod hub;
@@ -20,7 +18,6 @@ mod recipe;
 mod reproduce;
 mod sample;
 mod score;
-mod score_machine;
 mod train;
 
 use std::path::PathBuf;

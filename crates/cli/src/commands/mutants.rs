@@ -1,6 +1,6 @@
 //! Sequences with one letter changed: what is named, or every change.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::{D, Device, Tensor};
 use candle_dbn::data::Alphabet;
 
@@ -31,11 +31,18 @@ pub struct Change {
 
 impl Change {
     /// From text as `A12G`: the letter there, the column from 1, the other letter.
-    fn parse(text: &str) -> Option<Self> {
-        let (&from, rest) = text.as_bytes().split_first()?;
-        let (&to, number) = rest.split_last()?;
-        let site: usize = std::str::from_utf8(number).ok()?.parse().ok()?;
-        Some(Self { site: site.checked_sub(1)?, from, to })
+    fn parse(text: &str) -> Result<Self> {
+        let change = || {
+            let (&from, rest) = text.as_bytes().split_first()?;
+            let (&to, number) = rest.split_last()?;
+            let site: usize = std::str::from_utf8(number).ok()?.parse().ok()?;
+            Some(Self { site: site.checked_sub(1)?, from, to })
+        };
+        change().with_context(|| {
+            format!(
+                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
+            )
+        })
     }
 
     /// `A12G`
@@ -49,11 +56,7 @@ pub fn check_changes(texts: &[String]) -> Result<()> {
     let mut seen = Vec::new();
     for text in texts {
         let text = text.to_ascii_uppercase();
-        let Some(change) = Change::parse(&text) else {
-            bail!(
-                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
-            );
-        };
+        let change = Change::parse(&text)?;
         ensure!(
             !seen.contains(&change),
             "--mutants: expected every change once, found {text} twice"
@@ -66,12 +69,7 @@ pub fn check_changes(texts: &[String]) -> Result<()> {
 /// The changes of the sequence `codes`, a state a site, that these texts name.
 fn named_changes(texts: &[String], codes: &[usize], letters: &Alphabet) -> Result<Vec<Change>> {
     let change = |text: &String| {
-        let Some(change) = Change::parse(text) else {
-            bail!(
-                "--mutants: expected a letter, a column from 1 and another letter as in A12G, found {text:?}"
-            );
-        };
-        let Change { site, from, to } = change;
+        let Change { site, from, to } = Change::parse(text)?;
         ensure!(
             site < codes.len(),
             "--mutants: expected columns up to {}, found {text}",

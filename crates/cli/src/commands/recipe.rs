@@ -1,4 +1,4 @@
-//! `dbn recipe`
+//! `dbn recipe`: the built-in recipes, and one of them with a comment for every key.
 
 use std::path::Path;
 

@@ -1,21 +1,25 @@
-//! `dbn score`
+//! `dbn score`: free energy, log p and probabilities of classes, a line a case or a mutant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor};
-use candle_dbn::estimate::likelihood::{self, Sampling, Scores};
+use candle_boltzmann::Summation;
+use candle_core::{DType, Device, Tensor};
+use candle_dbn::data::Alphabet;
+use candle_dbn::estimate::KeptPartition;
+use candle_dbn::estimate::likelihood::{self, Sampling, Scores, TOLERANCE};
 use candle_dbn::{Examples, Model};
 use indicatif::{MultiProgress, ProgressBar};
 use rbm_core::estimate::Estimate;
 use rbm_core::{Rows, rows};
 
-use super::score_machine::{self, MachineScores};
+use super::evaluate::machine::exact_log_partition;
 use super::{mutants, sample};
 use crate::inputs::{self, Cases, DataOptions, Where};
+use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::output::{self, Usage};
+use crate::progress;
 use crate::tables::{self, FeatureNames, FeatureTable};
-use crate::{log_partition, machines, progress};
 
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
@@ -61,39 +65,68 @@ pub struct Score {
     pub place: Where,
 }
 
-/// Writes what the model says of every case.
+/// Writes what the model says of every case, or of every mutant.
 pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
-    if machines::is_meant(&args.run) {
-        return of_machine(args, bars);
+    mutants::check_changes(&args.mutants).map_err(Usage::of)?;
+    let is_machine = machines::is_meant(&args.run);
+    if is_machine {
+        machines::check_learned(&args.run)?;
     }
-    let scored = ResolvedScore::of(args)?;
-    match args.scan || !args.mutants.is_empty() {
-        true => scored.of_mutants(bars),
+    if let Some(out) = &args.out {
+        tables::check(out, args.force)?;
+    }
+    let of_mutants = args.scan || !args.mutants.is_empty();
+    if is_machine {
+        let scored = ScoredMachine::of(args, bars)?;
+        return match of_mutants {
+            true => {
+                let letters = scored.machine.letters("--mutants, --scan")?;
+                write_mutants(args, &scored, &letters, bars)
+            }
+            false => scored.of_cases(),
+        };
+    }
+    let scored = ScoredNetwork::of(args)?;
+    match of_mutants {
+        true => {
+            let letters = sample::letters(&scored.model, "--mutants, --scan")?;
+            ensure!(
+                scored.model.dbn.rbms.len() == 1,
+                "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
+            );
+            write_mutants(args, &scored, &letters, bars)
+        }
         false => scored.of_cases(),
     }
 }
 
-/// Scores of a Boltzmann machine.
-fn of_machine(args: &Score, bars: &MultiProgress) -> Result<()> {
-    mutants::check_changes(&args.mutants).map_err(Usage::of)?;
-    machines::check_learned(&args.run)?;
-    if let Some(out) = &args.out {
-        tables::check(out, args.force)?;
+impl Score {
+    /// Writes the table to the file that was named, or as text to standard output. `source` is where the cases come from.
+    fn write(
+        &self,
+        table: &FeatureTable<'_>,
+        blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
+        source: impl FnOnce() -> String,
+    ) -> Result<()> {
+        match &self.out {
+            Some(out) => output::line(tables::write(out, table, blocks).with_context(source)?),
+            None => tables::print(table, blocks),
+        }
     }
-    let Score { run, data, data_options, cases, mutants, scan, out, .. } = args;
-    score_machine::run(&MachineScores {
-        run,
-        data: data.as_deref(),
-        data_options,
-        cases: *cases,
-        mutants: (*scan || !mutants.is_empty()).then_some(mutants),
-        out: out.as_deref(),
-        bars,
-    })
 }
 
-/// What is scored: the arguments, looked up.
-struct ResolvedScore<'a> {
+/// A feature of one number a case.
+fn single(name: &str) -> (String, FeatureNames) {
+    (name.to_owned(), FeatureNames::Numbered(1))
+}
+
+/// log p of each case and its error, a column each.
+fn with_error(log_p: &[f64], log_partition: &Estimate) -> Result<Vec<Tensor>> {
+    Ok(vec![tables::column(log_p)?, tables::column(&vec![log_partition.error; log_p.len()])?])
+}
+
+/// A network, the cases that it scores, and log Z.
+struct ScoredNetwork<'a> {
     args: &'a Score,
     model: Model,
     examples: Examples,
@@ -103,17 +136,13 @@ struct ResolvedScore<'a> {
     log_partition: Option<Estimate>,
 }
 
-impl<'a> ResolvedScore<'a> {
+impl<'a> ScoredNetwork<'a> {
     fn of(args: &'a Score) -> Result<Self> {
-        mutants::check_changes(&args.mutants).map_err(Usage::of)?;
-        if let Some(out) = &args.out {
-            tables::check(out, args.force)?;
-        }
         let model = inputs::load_model(&args.run, &args.place.find()?)?;
         let (data, cases) = (args.data.as_deref(), Some(args.cases));
         let (examples, rows) =
             inputs::find_numbered(&args.run, &model, data, &args.data_options, cases)?;
-        let log_partition = find_log_partition(args, &model, &examples)?;
+        let log_partition = log_partition_of(args, &model, &examples)?;
         Ok(Self { args, model, examples, rows, log_partition })
     }
 
@@ -144,7 +173,6 @@ impl<'a> ResolvedScore<'a> {
             Some(Ok(columns)) => columns.len(),
             _ => 1,
         };
-        let single = |name: &str| (name.to_owned(), FeatureNames::Numbered(1));
         let mut named = vec![single("free_energy")];
         if self.log_partition.is_some() {
             let bound =
@@ -162,94 +190,227 @@ impl<'a> ResolvedScore<'a> {
         if model.regressor.is_some() {
             named.push(single("prediction"));
         }
-        let table = FeatureTable::of(named, rows, examples, model);
-        self.write(&table, blocks)
-    }
-
-    /// A line a sequence with one letter changed.
-    fn of_mutants(&self, bars: &MultiProgress) -> Result<()> {
-        let Self { args, model, examples, rows, .. } = self;
-        let letters = sample::letters(model, "--mutants, --scan")?;
-        ensure!(
-            model.dbn.rbms.len() == 1,
-            "--mutants, --scan: expected a single machine: of a stack bounds would be compared"
-        );
-        let (mut names, mut numbers, mut scored) = (Vec::new(), Vec::new(), Vec::new());
-        let bar = bars.add(ProgressBar::new_spinner());
-        bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
-        for (at, &row) in rows.iter().enumerate() {
-            let case = model.prepare(&examples.cases.block(at..at + 1)?)?;
-            let codes = mutants::codes(&case, &letters)?;
-            let changes = mutants::changes(&args.mutants, &codes, &letters)?;
-            let wild = Scores::free_energies(model, &case)?.free_energy[0];
-            for changes in changes.chunks(rows::BLOCK) {
-                let mutated =
-                    mutants::rows_of(&codes, changes, &letters)?.to_device(case.device())?;
-                let scores = Scores::free_energies(model, &mutated)?;
-                bar.inc(changes.len() as u64);
-                let ratios: Vec<f64> =
-                    scores.free_energy.iter().map(|energy| wild - energy).collect();
-                let mut columns =
-                    vec![tables::column(&ratios)?, tables::column(&scores.free_energy)?];
-                columns.extend(self.log_likelihood(&scores)?);
-                scored.push(columns);
-                numbers.extend(changes.iter().map(|_| row));
-                let before = match &examples.names {
-                    Some(names) if rows.len() > 1 => format!("{} ", names[at]),
-                    _ => String::new(),
-                };
-                names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
-            }
-        }
-        bar.finish_and_clear();
-        ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
-        let mut named: Vec<_> = vec!["log_ratio", "free_energy"];
-        if self.log_partition.is_some() {
-            named.extend(["log_likelihood", "log_likelihood_error"]);
-        }
-        let named =
-            named.into_iter().map(|name| (name.to_owned(), FeatureNames::Numbered(1))).collect();
-        let table = FeatureTable {
-            named,
-            rows: &numbers,
-            labels: None,
-            names: Some(&names),
-            class_names: None,
-        };
-        self.write(&table, scored.into_iter().map(Ok))
+        let table = FeatureTable::of(named, rows, examples, model.class_names.as_deref());
+        args.write(&table, blocks, || self.source())
     }
 
     /// log p of each case and its error, a column each, where log Z is known.
     fn log_likelihood(&self, scores: &Scores) -> Result<Vec<Tensor>> {
         let Some(log_partition) = &self.log_partition else { return Ok(Vec::new()) };
-        let log_p = scores.log_likelihood(&self.model, log_partition)?;
-        Ok(vec![tables::column(&log_p)?, tables::column(&vec![log_partition.error; log_p.len()])?])
-    }
-
-    /// Writes the table to the file that was named, or as text to standard output.
-    fn write(
-        &self,
-        table: &FeatureTable<'_>,
-        blocks: impl Iterator<Item = Result<Vec<Tensor>>>,
-    ) -> Result<()> {
-        let args = self.args;
-        let source = || inputs::source(args.data.as_deref(), &args.run);
-        match &args.out {
-            Some(out) => output::line(tables::write(out, table, blocks).with_context(source)?),
-            None => tables::print(table, blocks),
-        }
+        with_error(&scores.log_likelihood(&self.model, log_partition)?, log_partition)
     }
 }
 
-/// log Z where it is known and may be quoted, and the cases have a probability. What it rests on, or what is missing, is said.
-fn find_log_partition(args: &Score, model: &Model, part: &Examples) -> Result<Option<Estimate>> {
+/// A Boltzmann machine, the cases that it scores, and log Z.
+struct ScoredMachine<'a> {
+    args: &'a Score,
+    machine: LearnedMachine,
+    cases: MachineCases,
+    /// log Z, where it is known and may be quoted.
+    log_partition: Option<Estimate>,
+}
+
+impl<'a> ScoredMachine<'a> {
+    fn of(args: &'a Score, bars: &MultiProgress) -> Result<Self> {
+        let machine = LearnedMachine::open(&args.run)?;
+        let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
+        let graph = machine.learner.graph().ok();
+        let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), bars)?;
+        let log_partition = known_log_partition(&args.run, exact)?;
+        Ok(Self { args, machine, cases, log_partition })
+    }
+
+    /// A line a case: free energy, log p where log Z is known, and without hidden units the pseudo-likelihood.
+    fn of_cases(&self) -> Result<()> {
+        let (learner, cases) = (&self.machine.learner, &self.cases);
+        let has_hidden = !learner.shape().hidden.is_empty();
+        let first = learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
+        let is_bound = first.summation != Summation::Exact;
+        if is_bound {
+            output::note(
+                "hidden units are coupled and too many to be counted: free energies are upper bounds, by mean field",
+            );
+        }
+        let mut named = vec![single("free_energy")];
+        if self.log_partition.is_some() {
+            let name = if is_bound { "log_likelihood_bound" } else { "log_likelihood" };
+            named.extend([single(name), single("log_likelihood_error")]);
+        }
+        if !has_hidden {
+            named.push(single("pseudo_likelihood"));
+        }
+        let blocks = rows::blocks(&cases.values).map(|block| -> Result<Vec<Tensor>> {
+            let block = block?;
+            let energies = learner.posterior(&block)?.free_energies;
+            let mut columns = vec![tables::column(&energies)?];
+            columns.extend(self.log_likelihood(&energies)?);
+            if !has_hidden {
+                let found = learner.log_pseudo_likelihood(&block)?.detach().to_dtype(DType::F64)?;
+                columns.push(tables::column(&found.to_vec1::<f64>()?)?);
+            }
+            Ok(columns)
+        });
+        let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+        self.args.write(&table, blocks, || self.source())
+    }
+
+    /// log p of cases of these free energies and its error, a column each, where log Z is known.
+    fn log_likelihood(&self, energies: &[f64]) -> Result<Vec<Tensor>> {
+        let Some(log_partition) = &self.log_partition else { return Ok(Vec::new()) };
+        let log_p = energies.iter().map(|energy| -energy - log_partition.value);
+        with_error(&log_p.collect::<Vec<_>>(), log_partition)
+    }
+}
+
+/// What scores sequences: a network or a Boltzmann machine.
+trait SequenceScorer {
+    /// The sequences, and the number of each in its source.
+    fn sequences(&self) -> (&Examples, &[u32]);
+
+    /// One of them as the model takes it.
+    fn sequence(&self, at: usize) -> Result<Tensor>;
+
+    /// Their free energies, and log p and its error where log Z is known, a column each.
+    fn scores(&self, sequences: &Tensor) -> Result<(Vec<f64>, Vec<Tensor>)>;
+
+    /// Where they come from.
+    fn source(&self) -> String;
+}
+
+impl SequenceScorer for ScoredNetwork<'_> {
+    fn sequences(&self) -> (&Examples, &[u32]) {
+        (&self.examples, &self.rows)
+    }
+
+    fn sequence(&self, at: usize) -> Result<Tensor> {
+        Ok(self.model.prepare(&self.examples.cases.block(at..at + 1)?)?)
+    }
+
+    fn scores(&self, sequences: &Tensor) -> Result<(Vec<f64>, Vec<Tensor>)> {
+        let scores = Scores::free_energies(&self.model, sequences)?;
+        let log_likelihood = self.log_likelihood(&scores)?;
+        Ok((scores.free_energy, log_likelihood))
+    }
+
+    fn source(&self) -> String {
+        inputs::source(self.args.data.as_deref(), &self.args.run)
+    }
+}
+
+impl SequenceScorer for ScoredMachine<'_> {
+    fn sequences(&self) -> (&Examples, &[u32]) {
+        (&self.cases.examples, &self.cases.rows)
+    }
+
+    fn sequence(&self, at: usize) -> Result<Tensor> {
+        Ok(self.cases.values.narrow(0, at, 1)?)
+    }
+
+    fn scores(&self, sequences: &Tensor) -> Result<(Vec<f64>, Vec<Tensor>)> {
+        let posterior = self.machine.learner.posterior(sequences)?;
+        ensure!(
+            posterior.summation == Summation::Exact,
+            "--mutants, --scan: hidden units are coupled and too many to be counted: bounds would be compared"
+        );
+        let log_likelihood = self.log_likelihood(&posterior.free_energies)?;
+        Ok((posterior.free_energies, log_likelihood))
+    }
+
+    fn source(&self) -> String {
+        self.cases.source.clone()
+    }
+}
+
+/// Writes a line a sequence with one letter changed.
+fn write_mutants(
+    args: &Score,
+    scorer: &impl SequenceScorer,
+    letters: &Alphabet,
+    bars: &MultiProgress,
+) -> Result<()> {
+    let (examples, rows) = scorer.sequences();
+    let (mut names, mut numbers, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+    let bar = bars.add(ProgressBar::new_spinner());
+    bar.set_style(progress::style("{spinner} {human_pos} mutants, {per_sec}"));
+    for (at, &row) in rows.iter().enumerate() {
+        let sequence = scorer.sequence(at)?;
+        let codes = mutants::codes(&sequence, letters)?;
+        let changes = mutants::changes(&args.mutants, &codes, letters)?;
+        let wild = scorer.scores(&sequence)?.0[0];
+        for changes in changes.chunks(rows::BLOCK) {
+            let mutated =
+                mutants::rows_of(&codes, changes, letters)?.to_device(sequence.device())?;
+            let (energies, log_likelihood) = scorer.scores(&mutated)?;
+            bar.inc(changes.len() as u64);
+            let ratios: Vec<f64> = energies.iter().map(|energy| wild - energy).collect();
+            let mut columns = vec![tables::column(&ratios)?, tables::column(&energies)?];
+            columns.extend(log_likelihood);
+            blocks.push(columns);
+            numbers.extend(changes.iter().map(|_| row));
+            let before = match &examples.names {
+                Some(names) if rows.len() > 1 => format!("{} ", names[at]),
+                _ => String::new(),
+            };
+            names.extend(changes.iter().map(|change| format!("{before}{}", change.name())));
+        }
+    }
+    bar.finish_and_clear();
+    ensure!(!names.is_empty(), "--scan: expected sequences with letters, found none but gaps");
+    let columns = ["log_ratio", "free_energy", "log_likelihood", "log_likelihood_error"];
+    let named = columns[..blocks[0].len()].iter().copied().map(single).collect();
+    let (names, class_names) = (Some(&names[..]), None);
+    let table = FeatureTable { named, rows: &numbers, labels: None, names, class_names };
+    args.write(&table, blocks.into_iter().map(Ok), || scorer.source())
+}
+
+/// log Z of a network where it is known and may be quoted, and the cases have a probability. Notes what it rests on, or what is missing.
+fn log_partition_of(args: &Score, model: &Model, part: &Examples) -> Result<Option<Estimate>> {
     if part.cases.has_missing()? {
         output::note("missing values are filled in: numbers are of the filled cases");
-        return log_partition::left_out("of cases with missing values the model gives no log p(v)");
+        return left_out("of cases with missing values the model gives no log p(v)");
     }
     if let Err(error) = likelihood::check_configurations(model, &model.prepare_cases(&part.cases)?)
     {
-        return log_partition::left_out(&error.to_string());
+        return left_out(&error.to_string());
     }
-    log_partition::known(&args.run, likelihood::exact_log_partition(model)?)
+    known_log_partition(&args.run, likelihood::exact_log_partition(model)?)
+}
+
+/// Notes why there is no log p.
+fn left_out(why: &str) -> Result<Option<Estimate>> {
+    output::note(format!("log_likelihood is left out: {why}"));
+    Ok(None)
+}
+
+/// log Z of the model in the folder `run`: `exact`, or kept by `dbn evaluate --likelihood --both`. Notes what it rests on, or what is
+/// missing.
+fn known_log_partition(run: &Path, exact: Option<Estimate>) -> Result<Option<Estimate>> {
+    if let Some(exact) = exact {
+        output::note(format!("log Z {:.4}, exact", exact.value));
+        return Ok(Some(exact));
+    }
+    let advice = format!("dbn evaluate {} --likelihood --both", run.display());
+    let kept = match KeptPartition::of(inputs::work_dir(run), run) {
+        Err(damaged @ candle_dbn::Error::File { .. }) => return left_out(&damaged.to_string()),
+        kept => kept?,
+    };
+    let Some(kept) = kept else {
+        return left_out(&format!("log Z is not known (find and keep it with: {advice})"));
+    };
+    match kept.quotable(TOLERANCE) {
+        Some(found) => {
+            output::note(format!(
+                "log Z {:.4} ± {:.4}, both sides agree (seed {}, {} chains, {} inverse temperatures)",
+                found.value,
+                found.error,
+                kept.options.seed,
+                kept.options.chains,
+                kept.options.betas
+            ));
+            Ok(Some(found))
+        }
+        None => left_out(&format!(
+            "what is kept of log Z is from one side, or its sides disagree (find it with: {advice})"
+        )),
+    }
 }

@@ -1,7 +1,7 @@
 //! Text in columns: a case a line, its values between commas, semicolons, tabs, bars or blanks.
 //!
 //! Such files rarely say what they are. What is taken for the separator, a header, an index or a category is decided by the
-//! whole file, and said.
+//! whole file, and noted.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

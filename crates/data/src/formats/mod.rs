@@ -1,4 +1,4 @@
-//! Readers, one a format.
+//! Readers of files, one a format.
 
 pub(crate) mod alignment;
 pub(crate) mod csv;

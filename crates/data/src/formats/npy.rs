@@ -221,7 +221,7 @@ fn in_rows(path: &Path, bytes: &Bytes, array: &NpyArray<'_>, number: Element) ->
     spool.finish().map_err(spooling(path))
 }
 
-/// What is said before the numbers.
+/// What stands before the numbers.
 pub(crate) struct Header {
     pub dtype: DType,
     pub is_fortran: bool,

@@ -18,7 +18,7 @@ fn kinds(within: u64, depth: usize) -> &'static [u8] {
         (2, 2) => &[5, 5, 5, 8, 5, 5, 5, 5, 5, 12],
         (4, 2) => &[9, 6, 6, 9, 6, 6, 4],
         (5, 2) => &[8, 8],
-        // A column of a group, and what is said of it.
+        // A column of a group, and its description.
         (4, 4) => &[8, 6, 12, 6, 5, 6, 5, 12, 8],
         (4, 5) => &[5, 9, 9, 5, 6, 6, 6, 9, 6, 6, 6, 12, 9, 6, 5],
         _ => &[],

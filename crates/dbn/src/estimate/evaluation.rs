@@ -20,7 +20,7 @@ pub struct Evaluation {
     /// Cases put into the wrong class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<usize>,
-    /// Each class, where classes were told apart, in the order of their numbers.
+    /// Each class, where there are classes, in the order of their numbers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassEvaluation>,
     /// How many cases of each class, a row each, were put into which, a column each.

@@ -289,7 +289,7 @@ impl Default for Sampling {
     }
 }
 
-/// The way of the top machine from independent units with the averages of what arrives of the cases `prepared` by the model.
+/// The path of the top machine from independent units with the averages of the cases `prepared` by the model and sent up.
 ///
 /// # Errors
 ///

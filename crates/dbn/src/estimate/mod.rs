@@ -1,4 +1,4 @@
-//! Numbers about a model: its likelihood, a bound on it, and what it is worth on cases that it has not seen.
+//! Numbers about a model: its likelihood, a bound on it, and errors on cases that it has not seen.
 
 pub mod bound;
 pub mod evaluation;

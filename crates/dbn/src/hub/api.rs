@@ -353,14 +353,16 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
 
 fn info(body: &[u8]) -> Answer<RepositoryInfo> {
     #[derive(Deserialize)]
-    struct Said {
+    struct Reply {
         sha: String,
         private: Option<bool>,
     }
-    let said: Said = parsed(body)?;
-    match is_commit(&said.sha) {
-        true => Ok(RepositoryInfo { commit: said.sha, is_private: said.private.unwrap_or(false) }),
-        false => Err(Failure::Nonsense(format!("{:?} for a commit's id", said.sha))),
+    let reply: Reply = parsed(body)?;
+    match is_commit(&reply.sha) {
+        true => {
+            Ok(RepositoryInfo { commit: reply.sha, is_private: reply.private.unwrap_or(false) })
+        }
+        false => Err(Failure::Nonsense(format!("{:?} for a commit's id", reply.sha))),
     }
 }
 
@@ -506,9 +508,9 @@ mod tests {
             ("model.safetensors", "config.json"),
         ];
         for (truth, lie) in lies {
-            let told = files.replacen(truth, lie, 1);
-            assert_ne!(told, files, "{truth}");
-            assert!(listing(told.as_bytes(), &NAMES).is_err(), "{told}");
+            let changed = files.replacen(truth, lie, 1);
+            assert_ne!(changed, files, "{truth}");
+            assert!(listing(changed.as_bytes(), &NAMES).is_err(), "{changed}");
         }
         let deep = "[".repeat(1 << 19) + &"]".repeat(1 << 19);
         let objects = "{\"path\":".repeat(1 << 16);

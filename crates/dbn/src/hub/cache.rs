@@ -96,7 +96,7 @@ impl Cache {
         self.compare(&self.snapshot(commit).join(name), listed)
     }
 
-    /// What there is of a file of a commit, by the name of its blob. What lies there without one cannot be told, and passes.
+    /// What there is of a file of a commit, by the name of its blob. What lies there without one cannot be checked, and passes.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Cache {
         }
     }
 
-    /// The contents of a file, fetched unless they are there: a path among the blobs. `moved` is told of every piece.
+    /// The contents of a file, fetched unless they are there: a path among the blobs. `moved` is called with every piece.
     ///
     /// # Errors
     ///

@@ -8,7 +8,6 @@ use std::fmt::Write;
 use candle_dbn_data::Binarise;
 use rbm_core::{Error, Result, Units, printable_up_to};
 
-use super::machine_card;
 use crate::network::Config;
 use crate::store::machine::MachineConfig;
 use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
@@ -215,11 +214,9 @@ fn body(card: &Card) -> String {
         CardModel::Network { config, parameters } => {
             [what(config, *parameters), data(config), usage(&card.repository, config)]
         }
-        CardModel::Machine(config) => [
-            machine_card::what(config),
-            machine_card::data(config),
-            machine_card::usage(&card.repository),
-        ],
+        CardModel::Machine(config) => {
+            [what_machine(config), data_of_machine(config), usage_of_machine(&card.repository)]
+        }
     };
     let parts = [what, numbers(card), pictures(card), data, recipe(card), usage];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
@@ -230,10 +227,10 @@ fn what(config: &Config, parameters: usize) -> String {
         1 => "A restricted Boltzmann machine",
         _ => "A deep belief network, a stack of restricted Boltzmann machines",
     };
-    let mut said = format!("{kind}: `{}`.", config.layers());
-    let mut add = |text: String| {
-        said.push(' ');
-        said.push_str(&text);
+    let mut text = format!("{kind}: `{}`.", config.layers());
+    let mut add = |sentence: String| {
+        text.push(' ');
+        text.push_str(&sentence);
     };
     if let Some(labels) = config.labels {
         add(format!(
@@ -247,9 +244,9 @@ fn what(config: &Config, parameters: usize) -> String {
         add(format!("On top a classifier of {classes} classes, fine-tuned by backpropagation."));
     }
     if config.autoencoder {
-        add("FineTune into an autoencoder, fine-tuned by backpropagation.".into());
+        add("Unrolled into an autoencoder, fine-tuned by backpropagation.".into());
     }
-    format!("{said} {parameters} parameters. Made with candle-dbn.")
+    format!("{text} {parameters} parameters. Made with candle-dbn.")
 }
 
 fn numbers(card: &Card) -> String {
@@ -315,53 +312,98 @@ fn pictures(card: &Card) -> String {
     format!("## Pictures\n\n{}", shown.collect::<Vec<_>>().join("\n"))
 }
 
-fn data(config: &Config) -> String {
-    let mut said = format!("## Input\n\n{} values a case", config.visible.width());
-    if let Some((height, width)) = config.image {
-        let _ = write!(said, " (pictures of {width} x {height})");
+/// How many values a case has, and how its picture lies in them.
+fn shape(visible: &Units, image: Option<(usize, usize)>) -> String {
+    let mut text = format!("## Input\n\n{} values a case", visible.width());
+    if let Some((height, width)) = image {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " (pictures of {width} x {height})");
     }
+    text
+}
+
+fn data(config: &Config) -> String {
+    let mut text = shape(&config.visible, config.image);
     if let Some(done) = &config.preprocessing {
-        let _ = write!(said, ", divided by {}", done.scale);
+        let _ = write!(text, ", divided by {}", done.scale);
         if done.binarise != Binarise::None {
-            let _ = write!(said, ", made zeros and ones ({})", done.binarise);
+            let _ = write!(text, ", made zeros and ones ({})", done.binarise);
         }
         if let Some(states) = done.one_hot {
-            let _ = write!(said, ", each code as {states} zeros and ones");
+            let _ = write!(text, ", each code as {states} zeros and ones");
         }
     }
     if config.standardise {
-        said.push_str("; mean and deviation are taken out by the model itself");
+        text.push_str("; mean and deviation are taken out by the model itself");
     }
     if config.visible.range() == (0.0, 1.0) {
-        said.push_str("; between 0 and 1 when they reach the network");
+        text.push_str("; between 0 and 1 when they reach the network");
     }
-    said.push('.');
+    text.push('.');
     if let Some(columns) = &config.columns {
         let _ = write!(
-            said,
+            text,
             "\n\nColumns of a table, by name or in this order: {}.",
             list(&columns.description())
         );
     }
     if let Some(names) = &config.class_names {
         let names: Vec<_> = names.iter().map(|class| name(class)).collect();
-        let _ = write!(said, "\n\nClasses, in this order: {}.", names.join(", "));
+        let _ = write!(text, "\n\nClasses, in this order: {}.", names.join(", "));
     }
     if let Some(target) = &config.target {
-        let _ = write!(said, "\n\nIt predicts {}.", name(&target.name));
+        let _ = write!(text, "\n\nIt predicts {}.", name(&target.name));
     }
-    said
+    text
+}
+
+/// The first words about a Boltzmann machine.
+fn what_machine(config: &MachineConfig) -> String {
+    let hidden: Vec<String> = config.hidden.iter().map(|units| format!("`{units}`")).collect();
+    let hidden = match &hidden[..] {
+        [] => "no hidden units".to_owned(),
+        [one] => format!("hidden units {one}, each coupled with every visible one"),
+        layers => format!("hidden layers {}, each coupled with its neighbours", layers.join(", ")),
+    };
+    let within = match (config.couples_visible, config.couples_hidden) {
+        (true, true) => "Units of both layers are coupled with each other.",
+        (true, false) => "Visible units are coupled with each other.",
+        (false, true) => "Hidden units are coupled with each other.",
+        (false, false) => "There are no couplings within a layer.",
+    };
+    format!(
+        "A Boltzmann machine: visible units `{}`, {hidden}. {within} {} parameters. Made with candle-dbn.",
+        config.visible, config.parameters
+    )
+}
+
+/// What cases a Boltzmann machine takes.
+fn data_of_machine(config: &MachineConfig) -> String {
+    let mut text = shape(&config.visible, config.image);
+    if config.visible.range() == (0.0, 1.0) {
+        text.push_str("; values above 0.5 are taken as 1, the others as 0");
+    }
+    text.push('.');
+    text
+}
+
+/// How to use a Boltzmann machine.
+fn usage_of_machine(repository: &str) -> String {
+    format!(
+        "## Use\n\nFrom the shell:\n\n```sh\ndbn sample {repository} --out samples\ndbn score {repository} DATA\ndbn evaluate {repository} DATA --likelihood --both\n```\n\nIn `machine.safetensors` are `layers.0.bias` of the visible and `layers.1.bias` of the hidden units, and `couplings.0.weight` and so on: \
+         between the layers (visible, hidden), within one symmetric with zeros on the diagonal. E(x) = −Σ b·x − Σ w·x·x', each pair once."
+    )
 }
 
 fn recipe(card: &Card) -> String {
     let Some(toml) = &card.recipe else { return String::new() };
-    let said = "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.";
+    let heading = "## Recipe\n\n`dbn train DATA --recipe recipe.toml` learns it again.";
     // In a block of code nothing can be escaped.
     if [BEGINS, END].iter().any(|mark| !lines_with(toml, mark).is_empty()) {
-        return format!("{said} It holds a comment of a card, so it is not shown here.");
+        return format!("{heading} It holds a comment of a card, so it is not shown here.");
     }
     let block = code("toml", toml);
-    format!("{said}\n\n<details><summary>recipe.toml</summary>\n\n{block}\n\n</details>")
+    format!("{heading}\n\n<details><summary>recipe.toml</summary>\n\n{block}\n\n</details>")
 }
 
 fn usage(repository: &str, config: &Config) -> String {

@@ -262,22 +262,22 @@ impl Http {
             };
             // Whatever keeps it from being read: the status is known.
             if self.read(response, LARGEST_REFUSAL, &mut each).await.is_ok() {
-                let said: Option<Value> = serde_json::from_slice(&body).ok();
-                let said = said.as_ref().and_then(|said| said.get("error")?.as_str());
-                message = said.unwrap_or_default().to_owned();
+                let reply: Option<Value> = serde_json::from_slice(&body).ok();
+                let error = reply.as_ref().and_then(|reply| reply.get("error")?.as_str());
+                message = error.unwrap_or_default().to_owned();
             }
         }
         let (code, message) = (self.without_token(code), self.without_token(message));
         Err(Failure::Refused { status: status.as_u16(), code, message })
     }
 
-    /// What a server says, unless it says the token.
-    fn without_token(&self, said: String) -> String {
+    /// The words of a server, without the token.
+    fn without_token(&self, text: String) -> String {
         let token =
             self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
         match token {
-            Some(token) if said.contains(token) => said.replace(token, "(the token)"),
-            _ => said,
+            Some(token) if text.contains(token) => text.replace(token, "(the token)"),
+            _ => text,
         }
     }
 
@@ -370,16 +370,16 @@ fn failed(error: reqwest::Error) -> Failure {
 
 /// An error and its causes in one line.
 pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
+    let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let cause_said = cause.to_string();
-        if !said.contains(&cause_said) {
-            said = format!("{said}: {cause_said}");
+        let of_cause = cause.to_string();
+        if !text.contains(&of_cause) {
+            text = format!("{text}: {of_cause}");
         }
         next = cause.source();
     }
-    said
+    text
 }
 
 /// Bytes that have gone over, of how many.
@@ -391,7 +391,7 @@ pub struct TransferProgress {
     pub of: u64,
 }
 
-/// Who is told.
+/// Called with the progress of a transfer.
 pub type Watching = Arc<dyn Fn(TransferProgress) + Send + Sync>;
 
 /// Adds up what has gone over, and tells.
@@ -472,7 +472,7 @@ impl Failure {
         }
     }
 
-    /// Whether a repository is missing; whoever may not see it is told the same.
+    /// Whether a repository is missing; whoever may not see it gets the same answer.
     pub fn is_no_repository(&self) -> bool {
         matches!(self, Self::Refused { status: 404, code, .. } if code != "RevisionNotFound" && code != "EntryNotFound")
     }

@@ -1,4 +1,4 @@
-//! Models on the Hugging Face Hub (feature `hub`): pulled into the cache that its users have, pushed with a card.
+//! Models on the Hugging Face Hub: pulled into the cache that its users have, pushed with a card (feature `hub`).
 //!
 //! ```no_run
 //! use candle_core::Device;
@@ -19,8 +19,6 @@ mod options;
 mod http;
 
 mod api;
-
-mod machine_card;
 
 pub mod card;
 

@@ -53,7 +53,7 @@ pub struct Pushed {
 }
 
 impl Hub {
-    /// Pushes `parcel` in one commit onto the branch that `reference` names, which is made if need be like its repository. When
+    /// Pushes `bundle` in one commit onto the branch that `reference` names, which is made if need be like its repository. When
     /// somebody else commits meanwhile nothing is changed.
     ///
     /// # Errors
@@ -62,12 +62,12 @@ impl Hub {
     pub fn push(
         &self,
         reference: &Reference,
-        parcel: &ModelBundle,
+        bundle: &ModelBundle,
         options: &PushOptions,
     ) -> Result<Pushed> {
         self.check_online(&reference.to_string())?;
         let (repository, _) = self.repository(reference);
-        let pushed = self.push_to(&repository, reference, parcel, options);
+        let pushed = self.push_to(&repository, reference, bundle, options);
         pushed.map_err(|failure| failure.about(reference))
     }
 
@@ -75,7 +75,7 @@ impl Hub {
         &self,
         repository: &HubRepository,
         reference: &Reference,
-        parcel: &ModelBundle,
+        bundle: &ModelBundle,
         options: &PushOptions,
     ) -> Answer<Pushed> {
         let head = self.head(reference, repository, options)?;
@@ -85,9 +85,9 @@ impl Hub {
             Some(listed) => Some(self.existing_card(repository, &head, listed)?),
             None => None,
         };
-        let card = parcel.card.over(card.as_deref())?;
+        let card = bundle.card.over(card.as_deref())?;
         let mut files = vec![(CARD, FileContent::Bytes(card.into_bytes()))];
-        files.extend(parcel.files.iter().map(|(name, content)| (name.as_str(), content.clone())));
+        files.extend(bundle.files.iter().map(|(name, content)| (name.as_str(), content.clone())));
         let message = options.message.as_deref().unwrap_or("Push with candle-dbn");
         let mut lines = vec![json!({
             "key": "header",
@@ -225,7 +225,7 @@ fn bytes(content: &FileContent) -> Result<Vec<u8>> {
     }
 }
 
-/// How often the progress is told.
+/// How often the progress is reported.
 const TICK: Duration = Duration::from_millis(100);
 /// Names a store in a folder of this machine, which only tests have. A server may not choose where files are written.
 const LOCAL: &str = "HF_XET_DATA_LOCAL_CAS_SCHEME";
@@ -251,13 +251,13 @@ fn upload(
                 .with_endpoint(token.cas_url.clone())
                 .with_token_info(token.access_token.clone(), token.exp)
                 .build_blocking()?;
-            let told = commit.clone();
+            let watched = commit.clone();
             let sending = scope.spawn(move || send(&commit, files));
             while !sending.is_finished() {
                 thread::sleep(TICK);
                 if let Some(watching) = watching {
                     watching(TransferProgress {
-                        bytes: told.progress().total_bytes_completed.min(of),
+                        bytes: watched.progress().total_bytes_completed.min(of),
                         of,
                     });
                 }

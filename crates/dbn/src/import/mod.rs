@@ -1,4 +1,4 @@
-//! Machines that other programs have learned.
+//! Machines that other programs have learned: scikit-learn, `rbms` and PyTorch.
 //!
 //! | program | file | what is read |
 //! | --- | --- | --- |

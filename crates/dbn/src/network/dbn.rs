@@ -1,4 +1,4 @@
-//! The network: machines on top of each other, and label units beside what arrives at the top one.
+//! The network: machines on top of each other, and label units beside the units of the top one.
 //!
 //! Label units are a site of one-hot units on the visible side of the top machine, after those of the layer below. It learns
 //! pictures and their labels together, so that it can be asked for either by the other (Hinton, Osindero, Teh 2006, §5 and
@@ -163,7 +163,7 @@ impl Dbn {
     }
 
     /// F(v) of the lowest machine, in nats, `(batch,)`; where it has label units, these are summed out. Where recognition and
-    /// generation have weights of their own, the top machine is the only one: F of what arrives there, by means. Differentiable.
+    /// generation have weights of their own, the top machine is the only one: F of what comes up to it, by means. Differentiable.
     ///
     /// # Errors
     ///
@@ -190,12 +190,12 @@ impl Dbn {
         ClassRbm::of(self.top())
     }
 
-    /// p(label | x), `(batch, classes)`, for what arrives at the top machine, `x` `(batch, width)`. A leaf.
+    /// p(label | x), `(batch, classes)`, for the cases `x` `(batch, width)` of the top machine. A leaf.
     pub(crate) fn label_posterior(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.class_rbm()?.log_probabilities(x)?.exp()?.detach())
     }
 
-    /// The free energy of the top machine, for what arrives at it, `x`; labels are summed out.
+    /// The free energy of the top machine for its cases `x`; labels are summed out.
     pub(crate) fn top_free_energy(&self, x: &Tensor) -> Result<Tensor> {
         match self.classes {
             Some(_) => {
@@ -231,7 +231,7 @@ impl Dbn {
         self.top_mean(&up(self.below_top(), v)?)
     }
 
-    /// What arrives at the top machine of `v` `(batch, width)`, by means, without labels.
+    /// `v` `(batch, width)` sent up to the top machine, by means, without labels.
     ///
     /// # Errors
     ///
@@ -240,12 +240,12 @@ impl Dbn {
         Ok(up(self.below_top(), v)?.detach())
     }
 
-    /// What arrives at the top machine of `v` `(batch, width)`, by means; at label units what it believes of them.
+    /// The visible units of the top machine given `v` `(batch, width)`, by means; its label units have the probabilities of their states.
     ///
     /// # Errors
     ///
     /// For cases of another width, or on another device.
-    pub fn arriving(&self, v: &Tensor) -> Result<Tensor> {
+    pub fn top_visible(&self, v: &Tensor) -> Result<Tensor> {
         let x = self.penultimate(v)?;
         if self.classes.is_none() {
             return Ok(x);
@@ -360,7 +360,7 @@ impl Dbn {
         Gibbs::default().init(self.top(), visible, rng)
     }
 
-    /// What arrives at the top machine of a sampled up-pass of `v` `(batch, width)`, without labels.
+    /// `v` `(batch, width)` sent up to the top machine by samples, without labels.
     ///
     /// # Errors
     ///
@@ -448,7 +448,7 @@ pub fn label_codes(
     Ok(codes.to_dtype(dtype)?.to_device(device)?)
 }
 
-/// The visible side of the top machine, `(batch, width + classes)`, from what arrives of the data and the labels' codes.
+/// The visible side of the top machine, `(batch, width + classes)`, from the data, sent up, and the labels' codes.
 ///
 /// # Errors
 ///

@@ -201,7 +201,7 @@ fn label_bias(config: &Config) -> Option<(String, usize)> {
 
 /// E[h | x] of one machine, over tensors that need not be variables.
 ///
-/// θ adds to the inputs of every unit type, so units with a bias answer as neutral ones of which it is said to them. A learned
+/// θ adds to the inputs of every unit type, so units with a bias answer as neutral ones whose inputs have it added. A learned
 /// precision divides both.
 #[derive(Debug, Clone)]
 struct Upward {
@@ -251,7 +251,7 @@ impl Upward {
         Ok(Self { weight, groups, neutral: Arc::from(neutral), label: None })
     }
 
-    /// What the units hear of the data, `(batch, hidden)`.
+    /// The inputs of the units from the data, `(batch, hidden)`.
     fn inputs(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let classes = self.label.as_ref().map_or(0, Tensor::elem_count);
         let (expected, found) = (self.weight.dim(1)? - classes, x.dims2()?.1);
@@ -283,13 +283,13 @@ impl Upward {
             return Err(Error::invalid("label units", expected, found));
         }
         let (classes, width) = (bias.elem_count(), self.weight.dim(1)?);
-        let said = self.weight.narrow(1, width - classes, classes)?.t()?.contiguous()?;
-        let scores =
-            rbm_core::model::pairwise_cgf(&*self.neutral, inputs, &said)?.broadcast_add(bias)?;
+        let label_weights = self.weight.narrow(1, width - classes, classes)?.t()?.contiguous()?;
+        let scores = rbm_core::model::pairwise_cgf(&*self.neutral, inputs, &label_weights)?
+            .broadcast_add(bias)?;
         let shares = softmax(&scores, D::Minus1)?;
         let mut mean = inputs.zeros_like()?;
         for class in 0..classes {
-            let of_class = self.neutral.mean(&inputs.broadcast_add(&said.get(class)?)?)?;
+            let of_class = self.neutral.mean(&inputs.broadcast_add(&label_weights.get(class)?)?)?;
             mean = (mean + of_class.broadcast_mul(&shares.narrow(1, class, 1)?)?)?;
         }
         let is_learned = inputs.track_op() || self.weight.track_op() || bias.track_op();

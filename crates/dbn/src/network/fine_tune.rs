@@ -66,7 +66,7 @@ pub struct Batch<'a> {
 /// The fractions of units that are left out at random while learning, the others being scaled up to make good for them
 /// (Srivastava et al. 2014).
 ///
-/// The scaling is done to the units while learning, and not to the weights afterwards: what arrives at a unit has the same
+/// The scaling is done to the units while learning, and not to the weights afterwards: the input of a unit has the same
 /// mean with and without dropout, so weights that come from pre-training are taken over as they are. Srivastava et al. leave
 /// the units as they are and divide pre-trained weights by the share that is kept, which comes to the same.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -1,6 +1,6 @@
 //! What a network with label units is asked for: the class of a case, or a case of a class.
 //!
-//! The class of a case (Hinton, Osindero, Teh 2006, §6.2): the data go up, and the top machine says how probable each label is beside what arrives:
+//! The class of a case (Hinton, Osindero, Teh 2006, §6.2): the data go up, and the top machine says how probable each label is beside them:
 //! exactly, by the free energies of all labels, or by what its label units do when they are set free.
 //!
 //! A case of a class, or one that completes what is given (§7): the top machine runs by Gibbs sampling with its label units held fast, and the layers below

@@ -6,7 +6,7 @@ use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{MachineData, settings_of, table_of};
-use super::text::{parsed, read, written};
+use super::text::{model_in, parsed, read, written};
 
 /// The text of this file, for the page of keys.
 pub(super) const SOURCE: &str = include_str!("belief.rs");
@@ -73,10 +73,7 @@ impl Default for BeliefRecipe {
 impl BeliefRecipe {
     /// Whether the file `path` says that it is a recipe of this kind.
     pub fn is_in(path: impl AsRef<Path>) -> bool {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let keys = text.lines().take_while(|line| !line.trim_start().starts_with('['));
-        let mut pairs = keys.filter_map(|line| line.split('#').next()?.split_once('='));
-        pairs.any(|(key, value)| (key.trim(), value.trim()) == ("model", "\"belief\""))
+        model_in(path.as_ref()).as_deref() == Some("\"belief\"")
     }
 
     /// Reads a recipe.

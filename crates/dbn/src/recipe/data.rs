@@ -155,8 +155,8 @@ impl Recipe {
     }
 
     /// Keeps the letters that aligned sequences were read by, if they are any, so that others are read by the same ones; and gives
-    /// codes, theirs or others, units of as many states where nobody has named any. Says that.
-    pub(crate) fn suit_codes(&mut self, alphabet: Option<&Alphabet>) -> Option<String> {
+    /// codes, theirs or others, units of as many states where none are named. Gives a note of that.
+    pub(crate) fn set_code_units(&mut self, alphabet: Option<&Alphabet>) -> Option<String> {
         if let Some(alphabet) = alphabet {
             self.data.read.alphabet = Some(alphabet.clone());
         }

@@ -1,4 +1,4 @@
-//! One machine of a recipe and how it learns: [`LayerRecipe`], and what suits its units and method where it names no rates. The numbers
+//! One machine of a recipe and how it learns: [`LayerRecipe`], and the rates by units and method where it names none. The numbers
 //! behind these are in docs/design/data-kinds.md, "Rates that nobody named".
 
 use candle_dbn_data::settings::or_none;
@@ -65,7 +65,7 @@ pub struct LayerRecipe {
     ///
     /// Range: 1 or more cases. Used by: every method.
     pub batch_size: usize,
-    /// The learning rate by epoch; without one, what suits the units and the method ([`Recipe::resolved`]).
+    /// The learning rate by epoch; without one, by the units and the method ([`Recipe::resolved`]).
     ///
     /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by units and method. Used by:
     /// every method.
@@ -266,7 +266,7 @@ fn least(units: &Units, of: impl Fn(&Units) -> f64) -> f64 {
 }
 
 fn of_visible(units: &Units, batch_size: usize) -> f64 {
-    // What arrives at a hidden unit is a sum over columns, and its noise a mean over cases.
+    // The input of a hidden unit is a sum over columns, and its noise a mean over cases.
     let wide = 0.1 * batch_size as f64 / units.width().max(1) as f64;
     least(units, |units| match units {
         Units::Potts { .. } => 0.03,
@@ -335,11 +335,11 @@ impl Recipe {
             layer.learning_rate.get_or_insert(rates.learning_rate);
             layer.momentum.get_or_insert(rates.momentum);
         }
-        let said = format!(
+        let note = format!(
             "learning rates by units and method: {}; layers.N.learning_rate names others",
             chosen.join(", ")
         );
-        (self, (!chosen.is_empty()).then_some(said))
+        (self, (!chosen.is_empty()).then_some(note))
     }
 
     /// Whether this is `other` with nothing named but the rates that `other` leaves open.
@@ -375,7 +375,7 @@ impl Recipe {
 
     /// The recipe without the rates of layers whose units, method or optimiser in `changed` are not those of `original`, which
     /// the rates were made for: of another number of layers, all are held against the last one. Units that are found from the
-    /// data count as Bernoulli units. What arrives at the layers above such a one is no longer the same either.
+    /// data count as Bernoulli units. The cases of the layers above such a one are no longer the same either.
     #[must_use]
     pub fn without_rates_of_others(mut self, original: &Self, changed: &Self) -> Self {
         let sides = |recipe: &Self, i: usize| {

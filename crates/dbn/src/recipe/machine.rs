@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::data::{AUTO, DataRecipe};
 use super::finetuning::ClassifierRecipe;
-use super::text::{parsed, read, written};
+use super::text::{model_in, parsed, read, written};
 use super::values::units;
 
 /// The usual number of iterations of mean field, which a recipe does not name.
@@ -38,7 +38,7 @@ pub enum MachineKind {
 ///
 /// let recipe = MachineRecipe::parse("model = \"bm\"\nhidden = 8\n[learning]\nepochs = 20\n")?;
 /// assert_eq!(recipe.settings(), ["epochs=20"]);
-/// assert_eq!(recipe.data.0.source, "digits"); // what is not said is the default
+/// assert_eq!(recipe.data.0.source, "digits"); // a key that is not there has its default
 /// # Ok::<(), candle_dbn::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,11 +166,7 @@ impl MachineRecipe {
 
     /// Whether the file `path` holds a recipe of this kind, right or wrong: it names a model.
     pub fn is_in(path: impl AsRef<Path>) -> bool {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let key = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned());
-        text.lines()
-            .take_while(|line| !line.trim_start().starts_with('['))
-            .any(|line| key(line).as_deref() == Some("model"))
+        model_in(path.as_ref()).is_some()
     }
 
     /// Reads a recipe.

@@ -1,4 +1,4 @@
-//! A [`Recipe`]: everything that decides what a training does, as a TOML file with every default written out.
+//! A [`Recipe`]: everything that decides what a training does, as TOML with every default written out.
 
 mod belief;
 mod check;
@@ -46,7 +46,7 @@ use crate::network::config::Preprocessing;
 /// use candle_dbn::recipe::{ClassifierRecipe, LayerRecipe};
 /// use rbm_core::Units;
 ///
-/// // Everything that is not said is the default.
+/// // A key that is not there has its default.
 /// let layer = LayerRecipe { epochs: 20, ..LayerRecipe::default() };
 /// let recipe = Recipe {
 ///     seed: 3,

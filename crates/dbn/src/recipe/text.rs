@@ -142,6 +142,15 @@ pub(super) fn read<T>(path: &Path, parse: fn(&str) -> Result<T>) -> Result<T> {
     })
 }
 
+/// What stands at the key `model`, as it is written, before the tables of the file `path`; nothing where there is no such key.
+pub(super) fn model_in(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let keys = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+    let mut pairs = keys.filter_map(|line| line.split('#').next()?.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| key.trim() == "model")?;
+    Some(value.trim().to_owned())
+}
+
 fn one_line(text: &str) -> String {
     text.trim().replace('\n', "; ")
 }

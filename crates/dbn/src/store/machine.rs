@@ -41,7 +41,7 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where that is said.
+    /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where these are true.
     pub fn new(
         visible: Units,
         hidden: Vec<Units>,

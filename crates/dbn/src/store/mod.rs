@@ -1,4 +1,4 @@
-//! A model as two files that other tools can read: `model.safetensors` and `config.json`.
+//! Files of a model and of a run; a model is `model.safetensors` and `config.json`, which other tools can read.
 //!
 //! Matrices lie as in `torch.nn.Linear`, `(out, in)`: `rbms.{i}.weight` `(hidden, visible)`, `rbms.{i}.hidden_bias`,
 //! `rbms.{i}.visible_bias` and further unit parameters by name; the fine-tuned network is `classifier.layers.{i}.weight`,

@@ -1,4 +1,4 @@
-//! The whole way from data to a model: layer after layer, then what is fine-tuned; it can stop anywhere and go on.
+//! The whole way from data to a model, stage by stage; it can stop anywhere and go on.
 
 mod backprop;
 mod fine_tune;
@@ -33,7 +33,7 @@ const MOST_WEIGHTS: usize = 1 << 31;
 pub enum Outcome {
     /// With the trained model.
     Finished(Box<Model>),
-    /// Because the observer said so.
+    /// Because the observer answered [`Command::Stop`].
     Stopped,
 }
 
@@ -153,7 +153,7 @@ fn check_missing(recipe: &Recipe) -> Result<()> {
 
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and checks that
-    /// the values suit the units.
+    /// the values fit the units.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Training {
         let first_index = dataset.first_index;
         let (label, target) = (dataset.label.clone(), dataset.target.clone());
         let (scale, mut notes) = (dataset.scale, Vec::new());
-        notes.extend(recipe.suit_codes(dataset.alphabet.as_ref()));
+        notes.extend(recipe.set_code_units(dataset.alphabet.as_ref()));
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
         if dataset.train.len() < 2 {

@@ -82,7 +82,7 @@ impl Training {
         };
         let mut trainer = Trainer::new(layer.method.negative()?, layer.optimizer.optimizer());
         trainer.transforms = layer.transforms(rbm)?;
-        // What arrives at deep layers is complete.
+        // The cases of deep layers are complete.
         trainer.imputation = self.imputation.clone().filter(|_| stage == 0);
         if !self.memory.is_empty() {
             trainer.restore(&self.memory)?;
@@ -108,8 +108,8 @@ impl Training {
         flow
     }
 
-    /// What arrives at a deep layer, where the recipe wants it computed once. It is no part of a checkpoint: it follows from
-    /// the machines below and from a stream of random numbers of its own, and is the same when a training goes on.
+    /// The cases of a deep layer, where the recipe wants them computed once. They are no part of a checkpoint: they follow from
+    /// the machines below and from a stream of random numbers of their own, and are the same when a training goes on.
     fn cached(&self, feed: &LayerInput) -> Result<Option<Tensor>> {
         let Some(below) = feed.rbms.last() else { return Ok(None) };
         if self.recipe.cache == Caching::Never {
@@ -117,8 +117,8 @@ impl Training {
         }
         let bytes = 4 * feed.cases.count() as u64 * below.hidden().units().width() as u64;
         let (allowed, fits) = (self.recipe.cache_bytes, bytes <= self.recipe.cache_bytes);
-        tracing::info!(bytes, allowed, fits, "cache of what arrives");
-        fits.then(|| feed.arriving(&mut self.stream(Stream::Cache))).transpose()
+        tracing::info!(bytes, allowed, fits, "cache of the cases of a layer");
+        fits.then(|| feed.send_all_up(&mut self.stream(Stream::Cache))).transpose()
     }
 
     fn monitor(&self, feed: &LayerInput) -> Result<Monitor> {
@@ -151,22 +151,22 @@ impl Training {
         self.recipe.is_joint(layer).then_some(Labels { of_cases, classes })
     }
 
-    /// The validation cases as they arrive at the joint machine with this number, above `below`; none where nobody looks.
+    /// The validation cases sent up to the joint machine with this number, above `below`; none where nobody looks.
     fn recognised(&self, layer: usize, below: &[Rbm]) -> Result<Option<Recognised<'_>>> {
         let part = self.validation.as_ref().filter(|_| self.monitor);
         let Some((part, labels)) = part.and_then(|part| Some((part, self.labels_of(part, layer)?)))
         else {
             return Ok(None);
         };
-        let arriving = rows::blocks(&part.cases).map(|block| {
+        let cases = rows::blocks(&part.cases).map(|block| {
             let block = match &self.imputation {
                 Some(imputation) => imputation.started(&block?)?,
                 None => block?,
             };
             Ok(crate::network::dbn::up(below, &block)?.detach())
         });
-        let arriving = Tensor::cat(&arriving.collect::<Result<Vec<_>>>()?, 0)?;
-        Ok(Some(Recognised { arriving, labels }))
+        let cases = Tensor::cat(&cases.collect::<Result<Vec<_>>>()?, 0)?;
+        Ok(Some(Recognised { cases, labels }))
     }
 }
 
@@ -181,7 +181,7 @@ struct LayerStage<'a> {
     monitor: Monitor,
     /// The validation cases whose labels the machine is to find.
     recognised: Option<Recognised<'a>>,
-    /// Whether it has been said that the chains have left equilibrium.
+    /// Whether there was a warning that the chains have left equilibrium.
     has_left: bool,
 }
 
@@ -274,9 +274,9 @@ impl Stage for LayerStage<'_> {
     }
 }
 
-/// What arrives of the validation cases at a joint machine, by means, and their labels.
+/// The validation cases sent up to a joint machine, by means, and their labels.
 struct Recognised<'a> {
-    arriving: Tensor,
+    cases: Tensor,
     labels: Labels<'a>,
 }
 
@@ -285,7 +285,7 @@ impl Recognised<'_> {
     fn error(&self, top: &Rbm) -> Result<f64> {
         let Labels { of_cases, .. } = self.labels;
         let mut found = Vec::with_capacity(of_cases.len());
-        for block in rows::blocks(&self.arriving) {
+        for block in rows::blocks(&self.cases) {
             let probable = ClassRbm::of(top)?.log_probabilities(&block?)?.argmax(D::Minus1)?;
             found.extend(probable.to_vec1::<u32>()?);
         }

@@ -55,7 +55,7 @@ pub struct SearchOptions {
 }
 
 impl Default for SearchOptions {
-    /// What suits data sets of some ten thousand binary cases. An estimate of log Z is some hundredths of a nat off.
+    /// For data sets of some ten thousand binary cases. An estimate of log Z is some hundredths of a nat off.
     fn default() -> Self {
         let rates = ["{from=0.01,to=0.0}", "{from=0.03,to=0.0}", "{from=0.1,to=0.0}"];
         Self {

@@ -207,7 +207,7 @@ impl Training {
     /// stage in between, learning goes on there, and what follows is learned again: layers from the weights that they have,
     /// networks from the layers.
     ///
-    /// Gives what is to be said of that, a sentence each.
+    /// Gives notes of that, a sentence each.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl Training {
     }
 
     /// Puts the record where learning goes on: in the present stage, or in an earlier one of which the recipe now asks for more. What
-    /// follows that one is then learned again. What is to be said of it.
+    /// follows that one is then learned again. Gives notes of it.
     fn reopen(&mut self, tensors: &State) -> Vec<String> {
         let mut notes = Vec::new();
         let (recipe, record) = (&self.recipe, &mut self.record);

@@ -1,4 +1,4 @@
-//! Pictures and charts: PNG and GIF files with titles, axes and units, of what cannot be seen in a table.
+//! Pictures and charts: PNG and GIF files of what cannot be seen in a table (feature `viz`).
 
 mod charts;
 pub mod gallery;

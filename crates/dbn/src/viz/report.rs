@@ -149,7 +149,7 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 pub fn warnings(metrics: &str) -> Vec<String> {
     let lines = lines(metrics).into_iter().map(|line| (line.stage.clone(), line));
     let last: BTreeMap<String, EpochMetrics> = lines.collect();
-    let said = last.into_iter().flat_map(|(stage, line)| {
+    let warnings = last.into_iter().flat_map(|(stage, line)| {
         let advice = layer_number(&stage).filter(|number| *number > 0);
         let advice = advice.map_or_else(String::new, |number| {
             let rate = Value::from(line.learning_rate);
@@ -160,7 +160,7 @@ pub fn warnings(metrics: &str) -> Vec<String> {
         });
         line.warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
     });
-    said.collect()
+    warnings.collect()
 }
 
 /// The number of the layer that the stage `layer N` learns, from 1.

@@ -1,4 +1,4 @@
-//! Numbers about a machine: how probable it finds the data, exactly or by estimates of log Z, and what to watch while it learns.
+//! Numbers about a machine: log Z and likelihoods, exact or estimated, and what to watch while it learns.
 
 mod ais;
 mod correlations;

@@ -1,4 +1,4 @@
-//! What changes a machine: both phases, what is done to a gradient, the steps that are taken along it, and the loop of training.
+//! Learning: the positive phase, what is done to a gradient, optimisers, and the one loop of training.
 
 pub mod negative;
 pub mod optim;

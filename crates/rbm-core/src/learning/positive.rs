@@ -13,7 +13,7 @@ use crate::sampling::{Clamped, Kernel};
 use crate::units::{States, Support};
 use crate::{Error, Phase, Result, Rng};
 
-/// How often a layer that a pre-trained machine heard alone was heard there.
+/// How often a layer that alone gave inputs in pre-training was counted there.
 const COPIES: f64 = 2.0;
 /// How much of the last means is kept in each iteration where units are coupled with each other, at first and at most.
 const DAMPING: f64 = 0.5;
@@ -82,8 +82,8 @@ impl PositivePhase {
                 Ok(mean_field(machine, cases, steps, tolerance)?.0)
             }
             Self::MeanField { steps, tolerance, start: Start::UpPass } => {
-                let data = HeardData::of(machine, cases)?;
-                let start = data.heard_by_rest(machine, COPIES)?;
+                let data = ObservedData::of(machine, cases)?;
+                let start = data.means_from_data(machine, COPIES)?;
                 Ok(iterate(machine, &data, start, steps, tolerance)?.0)
             }
             Self::Summed => Phase::of(machine, cases),
@@ -101,15 +101,15 @@ fn hidden_of(observed: usize, x: &Tensor) -> Result<Tensor> {
     Ok(x.narrow(1, observed, x.dim(1)? - observed)?.contiguous()?)
 }
 
-/// Data, and what they alone say to the last colour: it stays as it is while means move.
-struct HeardData {
+/// Data, and the inputs of the last colour from them alone: these stay as they are while means move.
+struct ObservedData {
     /// `(rows, observed)`.
     cases: Tensor,
     /// `(rows, last)`.
     last_inputs: Tensor,
 }
 
-impl HeardData {
+impl ObservedData {
     fn of(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Self> {
         let cases = cases.detach();
         let alone = with_data(&cases, &no_inputs(machine, &cases)?)?;
@@ -120,14 +120,15 @@ impl HeardData {
         Ok(self.cases.dim(1)?)
     }
 
-    /// The means of the hidden units of the rest where the last colour hears the data alone, `copies` times, and they hear the last colour.
-    fn heard_by_rest(&self, machine: &dyn Boltzmann, copies: f64) -> Result<Tensor> {
+    /// The means of the hidden units of the rest where the last colour has inputs from the data alone, `copies` times, and they have theirs from
+    /// the last colour.
+    fn means_from_data(&self, machine: &dyn Boltzmann, copies: f64) -> Result<Tensor> {
         let alone = with_data(&self.cases, &no_inputs(machine, &self.cases)?)?;
-        told(machine, self.observed()?, &alone, &(&self.last_inputs * copies)?)
+        mean_field_step(machine, self.observed()?, &alone, &(&self.last_inputs * copies)?)
     }
 }
 
-/// What the rest is told where nothing says anything, `(rows, rest)`.
+/// Inputs of the rest where there are none: zeros, `(rows, rest)`.
 fn no_inputs(machine: &dyn Boltzmann, cases: &Tensor) -> Result<Tensor> {
     let shape = (cases.dim(0)?, machine.rest().units().width());
     Ok(Tensor::zeros(shape, cases.dtype(), cases.device())?)
@@ -155,7 +156,7 @@ pub fn mean_field(
     steps: usize,
     tolerance: f64,
 ) -> Result<(Phase, usize)> {
-    let data = HeardData::of(machine, cases)?;
+    let data = ObservedData::of(machine, cases)?;
     iterate(machine, &data, at_biases(machine, cases)?, steps, tolerance)
 }
 
@@ -178,9 +179,9 @@ pub fn best_mean_field(
     tolerance: f64,
 ) -> Result<(Phase, Vec<f64>, usize)> {
     let (rows, observed) = cases.dims2()?;
-    let data = HeardData::of(machine, cases)?;
+    let data = ObservedData::of(machine, cases)?;
     let (one, one_steps) = iterate(machine, &data, at_biases(machine, cases)?, steps, tolerance)?;
-    let start = data.heard_by_rest(machine, 1.0)?;
+    let start = data.means_from_data(machine, 1.0)?;
     let (two, two_steps) = iterate(machine, &data, start, steps, tolerance)?;
     let bounds = [lower_bounds(machine, &one, observed)?, lower_bounds(machine, &two, observed)?];
     let takes = |row: usize| usize::from(bounds[1][row] > bounds[0][row]);
@@ -196,13 +197,13 @@ pub fn best_mean_field(
     Ok((phase, bounds, one_steps.max(two_steps)))
 }
 
-/// The means of the hidden units of the rest, `(rows, rest − observed)`, given what the last colour is told `(rows, last)` and how the rest is
-/// `(rows, rest)`: one iteration.
+/// The means of the hidden units of the rest, `(rows, rest − observed)`, given the inputs of the last colour `(rows, last)` and how the rest is
+/// `(rows, rest)`: one iteration of mean field.
 ///
 /// # Errors
 ///
 /// When shapes do not fit the machine.
-pub fn told(
+pub fn mean_field_step(
     machine: &dyn Boltzmann,
     observed: usize,
     rest: &Tensor,
@@ -212,7 +213,7 @@ pub fn told(
     if let Some(within) = machine.inputs_within(rest)? {
         inputs = (inputs + hidden_of(observed, &within)?)?;
     }
-    // What observed units are told does not matter.
+    // Inputs of observed units do not matter.
     let means = machine.rest().mean(&after_zeros(observed, &inputs)?)?;
     hidden_of(observed, &means.detach())
 }
@@ -221,7 +222,7 @@ pub fn told(
 /// a part of their last means, the more the further they still go.
 fn iterate(
     machine: &dyn Boltzmann,
-    data: &HeardData,
+    data: &ObservedData,
     mut hidden: Tensor,
     steps: usize,
     tolerance: f64,
@@ -237,7 +238,7 @@ fn iterate(
     let (mut taken, mut before) = (0, f64::INFINITY);
     while taken < steps.max(1) {
         taken += 1;
-        let mut new = told(machine, observed, &rest, &last_inputs)?;
+        let mut new = mean_field_step(machine, observed, &rest, &last_inputs)?;
         if kept > 0.0 {
             new = ((&hidden * kept)? + (new * (1.0 - kept))?)?;
         }

@@ -40,7 +40,7 @@ impl Cursor {
 
 /// One part of a training: a layer that learns, up-down, backpropagation.
 pub trait Stage {
-    /// What an observer is told before it begins, or goes on from epoch `from`.
+    /// What an observer gets before it begins, or goes on from epoch `from`.
     fn start(&self, from: usize) -> StageStart;
 
     /// Whether nothing is left to do after so many epochs.
@@ -60,7 +60,7 @@ pub trait Stage {
     ///
     /// # Errors
     ///
-    /// When the cases cannot be read, or do not suit what learns.
+    /// When the cases cannot be read, or do not fit what learns.
     fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()>;
 
     /// What the epoch came to whose last mini-batch has been learned. `metrics` has its number and its time.

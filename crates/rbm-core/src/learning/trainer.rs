@@ -206,7 +206,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     ///
     /// # Errors
     ///
-    /// When `visible` does not suit the machine.
+    /// When `visible` does not fit the machine.
     pub fn step(&mut self, machine: &dyn Boltzmann, visible: &Tensor, rng: &mut Rng) -> Result<()> {
         let visible = match &self.imputation {
             Some(imputation) => &imputation.sample(machine, visible, rng)?,
@@ -220,7 +220,7 @@ impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     ///
     /// # Errors
     ///
-    /// When they do not suit the machine.
+    /// When they do not fit the machine.
     pub fn step_from(
         &mut self,
         machine: &dyn Boltzmann,

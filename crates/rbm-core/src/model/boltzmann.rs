@@ -284,7 +284,7 @@ pub(crate) fn columns_from(from: usize, x: &Tensor) -> Result<Tensor> {
     Ok(x.narrow(1, from, x.dim(1)?.saturating_sub(from))?.contiguous()?)
 }
 
-/// Inverse temperatures of the couplings, and what the rest is told where they are weak.
+/// Inverse temperatures of the couplings, and the inputs of the rest where they are weak.
 #[derive(Debug, Clone, Copy)]
 pub struct Tempered<'a> {
     /// What stands in for the couplings as β falls to 0, `(rest,)`.

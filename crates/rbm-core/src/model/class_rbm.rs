@@ -137,12 +137,12 @@ impl<'a> ClassRbm<'a> {
         {
             to.set(&from.as_detached_tensor())?;
         }
-        let said = self.label_weights()?.get(class as usize)?.detach();
+        let weights = self.label_weights()?.get(class as usize)?.detach();
         let vars = given.hidden().vars();
         for (k, columns) in given.hidden().biases() {
             if let Some((_, bias)) = vars.get(k) {
-                let said = said.narrow(0, columns.start, columns.len())?;
-                bias.set(&(bias.as_detached_tensor() + said.reshape(bias.shape())?)?)?;
+                let weights = weights.narrow(0, columns.start, columns.len())?;
+                bias.set(&(bias.as_detached_tensor() + weights.reshape(bias.shape())?)?)?;
             }
         }
         Ok(given)

@@ -1,7 +1,7 @@
 //! Cliques of equal shape: tables over the states of several units, one unit of each of several layers.
 //!
 //! A unit is described by its state: of a Potts site a one in one of its columns, of a two-valued unit how near it is to each of its
-//! values. So −E is linear in each unit, and what a unit hears is the table with all its other axes summed out.
+//! values. So −E is linear in each unit, and a unit's input is the table with all its other axes summed out.
 
 use candle_core::{Device, Tensor, Var};
 
@@ -96,15 +96,15 @@ impl CliqueAxis {
     /// What `potentials` `(cliques, rows, states)` of the states say to the columns, added up, `(rows, width)`.
     fn to_columns(&self, potentials: &Tensor, width: usize) -> Result<Tensor> {
         let (cliques, rows, states) = potentials.dims3()?;
-        let said = match self.low {
+        let inputs = match self.low {
             None => potentials.transpose(0, 1)?.reshape((rows, cliques * states))?,
             Some(low) => {
                 let of = |state| potentials.narrow(2, state, 1)?.squeeze(2);
                 ((of(1)? - of(0)?)? / (1.0 - low))?.t()?.contiguous()?
             }
         };
-        let none = Tensor::zeros((rows, width), said.dtype(), said.device())?;
-        Ok(none.index_add(&self.columns, &said, 1)?)
+        let none = Tensor::zeros((rows, width), inputs.dtype(), inputs.device())?;
+        Ok(none.index_add(&self.columns, &inputs, 1)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Couplings: terms of −E that are linear in each unit that takes part, so that what a unit hears is a derivative.
+//! Couplings: terms of −E that are linear in each unit that takes part, so that a unit's input is a derivative.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -170,9 +170,9 @@ impl Coupling {
             Self::Lateral { weights, .. } => ops::product(x, weights),
             Self::Edges { columns: [a, b], weights, .. } => {
                 let (own, other) = if is_forward { (a, b) } else { (b, a) };
-                let said = x.index_select(own, 1)?.broadcast_mul(weights)?;
+                let along_edges = x.index_select(own, 1)?.broadcast_mul(weights)?;
                 let none = Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device())?;
-                Ok(none.index_add(other, &said, 1)?)
+                Ok(none.index_add(other, &along_edges, 1)?)
             }
             Self::Cliques(_) => Err(no_pairs("pairs of units")),
         }

@@ -211,20 +211,20 @@ impl Machine {
         Ok(self.columns[layers].iter().map(of).collect::<candle_core::Result<_>>()?)
     }
 
-    /// What the layers from `first` on, as they are in `parts`, say to layer `to`; `None` where none of them is coupled with it.
-    fn said(&self, first: usize, parts: &[Tensor], to: usize) -> Result<Option<Tensor>> {
+    /// The inputs of layer `to` from the layers from `first` on, as they are in `parts`; `None` where none of them is coupled with it.
+    fn layer_inputs(&self, first: usize, parts: &[Tensor], to: usize) -> Result<Option<Tensor>> {
         let width = self.columns[to].len();
         let of = part_of(first, parts);
-        let said = self.couplings.iter().map(|coupling| coupling.inputs(&of, to, width));
-        sum_of(said)
+        let inputs = self.couplings.iter().map(|coupling| coupling.inputs(&of, to, width));
+        sum_of(inputs)
     }
 
     /// What the layers in `from` say to those in `to`, side by side.
     fn inputs(&self, from: Range<usize>, x: &Tensor, to: Range<usize>) -> Result<Tensor> {
         let zeros = |width: usize| Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device());
         let (first, parts) = (from.start, self.parts(from, x)?);
-        let parts = to.map(|layer| match self.said(first, &parts, layer)? {
-            Some(said) => Ok(said),
+        let parts = to.map(|layer| match self.layer_inputs(first, &parts, layer)? {
+            Some(inputs) => Ok(inputs),
             None => Ok(zeros(self.columns[layer].len())?),
         });
         match parts.collect::<Result<Vec<_>>>()? {
@@ -268,12 +268,12 @@ impl Machine {
         };
         for (layer, (units, columns)) in self.rest.layers().into_iter().enumerate() {
             let mut inputs = from_last[layer].clone();
-            let heard = {
+            let within = {
                 let (of, width) = (part_of(0, &now), columns.len());
                 sum_of(self.couplings.iter().map(|c| c.inputs_of_states(&of, layer, width)))?
             };
-            if let Some(heard) = heard {
-                inputs = (inputs + heard)?;
+            if let Some(within) = within {
+                inputs = (inputs + within)?;
             }
             if let Some(Tempered { field, betas }) = tempered {
                 let field = field.narrow(0, columns.start, columns.len())?;
@@ -436,13 +436,13 @@ impl Boltzmann for Machine {
         }
         let parts = self.parts(0..self.first_of_last, rest)?;
         let inputs = (0..self.first_of_last).map(|layer| {
-            let said = match self.said(0, &parts, layer)? {
-                Some(said) => said,
+            let inputs = match self.layer_inputs(0, &parts, layer)? {
+                Some(inputs) => inputs,
                 None => parts[layer].zeros_like()?,
             };
             match self.lateral(layer) {
-                Some(weights) => Ok((said + ops::product(&parts[layer], weights)?)?),
-                None => Ok(said),
+                Some(weights) => Ok((inputs + ops::product(&parts[layer], weights)?)?),
+                None => Ok(inputs),
             }
         });
         Ok(Some(side_by_side(inputs.collect::<Result<_>>()?)?))

@@ -1,4 +1,4 @@
-//! Machines, restricted and of any shape: energy and its gradient, where learning starts, and what its weights tell.
+//! Machines, restricted and of any shape: energies, couplings, gradients, and where learning starts.
 
 mod binary_graph;
 mod boltzmann;

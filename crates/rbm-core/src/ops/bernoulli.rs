@@ -476,7 +476,7 @@ impl BernoulliSampler {
     }
 }
 
-/// What a block of units is told.
+/// The inputs of a block of units.
 struct Inputs<'a, T> {
     x: &'a [T],
     bias: &'a [T],

@@ -31,7 +31,7 @@ impl TableAxis<'_> {
     }
 }
 
-/// What the units of the axis `to` hear from `tables` `(cliques, states, …)` and the units of the other axes, `(rows, width)`. `None` where a unit
+/// The inputs of the units of the axis `to` from `tables` `(cliques, states, …)` and the units of the other axes, `(rows, width)`. `None` where a unit
 /// is in none of its states, as means are, and away from the CPU. A leaf.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Averages over every configuration of a machine of zeros and ones, without a matrix product.
 //!
-//! The configurations x of one side are cut into upper and lower bits. What a unit j of the other side hears is then a sum of
+//! The configurations x of one side are cut into upper and lower bits. The input of a unit j of the other side is then a sum of
 //! two numbers out of small tables, and exp of it a product of two; Σ_y exp(−E(x, y)) = exp(x·b) Π_j (1 + exp of it). So a
 //! configuration costs a multiplication and an addition a unit, and a division where it counts.
 

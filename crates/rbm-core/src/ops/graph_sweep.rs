@@ -72,7 +72,7 @@ pub(crate) fn graph_sweep(
             #[inline(always)]
             || {
                 for (unit, words) in units.zip(words.as_chunks().0) {
-                    let field = heard(graph, x, unit);
+                    let field = field_of(graph, x, unit);
                     let gap = 1.0 - graph.low;
                     draw_unit(&mut x[unit], &field, (graph.low, gap), betas, words, change);
                 }
@@ -88,7 +88,7 @@ fn collected<const N: usize>(words: impl Iterator<Item = [u32; BLOCK]>) -> [[u32
     all
 }
 
-/// Draws the units `panel`, which hear `fields` without their biases, and passes on what has changed to those after them.
+/// Draws the units `panel`, whose fields without their biases are `fields`, and passes on what has changed to those after them.
 #[inline(always)]
 fn draw_panel(
     Neighbours { biases, low, .. }: Neighbours,
@@ -101,8 +101,8 @@ fn draw_panel(
 ) {
     let width = x.len();
     for (at, words) in panel.clone().zip(words) {
-        let (heard, after) = fields[at - panel.start..].split_at_mut(1);
-        let (mut field, old) = (heard[0], x[at]);
+        let (own, after) = fields[at - panel.start..].split_at_mut(1);
+        let (mut field, old) = (own[0], x[at]);
         field.iter_mut().for_each(|field| *field += biases[at]);
         draw_unit(&mut x[at], &field, (low, 1.0 - low), betas, words, change);
         let mut news = [0f32; LANES];
@@ -117,9 +117,9 @@ fn draw_panel(
     }
 }
 
-/// What a unit is told, by its neighbours one after the other and by its bias.
+/// The field of a unit: its bias, and its neighbours one after the other.
 #[inline(always)]
-fn heard(graph: Neighbours, x: &[[f32; LANES]], at: usize) -> [f32; LANES] {
+fn field_of(graph: Neighbours, x: &[[f32; LANES]], at: usize) -> [f32; LANES] {
     let mut field = [graph.biases[at]; LANES];
     let range = graph.starts[at]..graph.starts[at + 1];
     for (&other, &coupling) in graph.others[range.clone()].iter().zip(&graph.couplings[range]) {

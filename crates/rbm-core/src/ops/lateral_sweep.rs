@@ -163,7 +163,7 @@ impl<T: Real> UnitColumns<T> {
     }
 }
 
-/// Units whose columns are told by one product.
+/// Units whose inputs from the others are one product.
 struct Panel {
     units: Range<usize>,
     columns: Range<usize>,
@@ -259,7 +259,7 @@ impl<T: Real> Sweep<'_, T> {
             simd.run(
                 #[inline(always)]
                 || {
-                    self.tell(at, &chains, &mut buffers);
+                    self.set_field(at, &chains, &mut buffers);
                     for unit in panel.units.clone() {
                         self.draw_unit(unit, &panel.columns, &mut chains, &mut buffers);
                     }
@@ -278,7 +278,7 @@ impl<T: Real> Sweep<'_, T> {
         let none = [T::default(); LANES];
         Buffers {
             rows: vec![T::default(); LANES * widest],
-            told: vec![none; widest],
+            inputs: vec![none; widest],
             sums: vec![[T::default(); PIECE]; LANES],
             field: vec![none; widest],
             logits: vec![none; states],
@@ -308,12 +308,12 @@ impl<T: Real> Sweep<'_, T> {
         Some(picked)
     }
 
-    /// Sets the field of panel `at` to bias + inputs + β·(what all units say). The last is there already unless rows are picked.
+    /// Sets the field of panel `at` to bias + inputs + β·(inputs from all units). The last is there already unless rows are picked.
     #[inline(always)]
-    fn tell(&self, at: usize, chains: &ChainLanes<T>, buffers: &mut Buffers<T>) {
+    fn set_field(&self, at: usize, chains: &ChainLanes<T>, buffers: &mut Buffers<T>) {
         let columns = &self.panels[at].columns;
         let (of, bias) = (columns.len(), &self.bias[columns.clone()]);
-        let Buffers { rows: buffer, told, sums, field, .. } = buffers;
+        let Buffers { rows: buffer, inputs: by_lanes, sums, field, .. } = buffers;
         let by_rows = &mut buffer[..chains.rows * of];
         for (row, out) in by_rows.chunks_exact_mut(of).enumerate() {
             let inputs = &chains.inputs[row * self.width + columns.start..][..of];
@@ -322,10 +322,10 @@ impl<T: Real> Sweep<'_, T> {
             }
         }
         let (Some(packed), Some(picked)) = (&self.packed, &chains.picked) else {
-            to_lanes(by_rows, of, told);
-            for (field, told) in field[..of].iter_mut().zip(told) {
+            to_lanes(by_rows, of, by_lanes);
+            for (field, input) in field[..of].iter_mut().zip(by_lanes) {
                 for i in 0..LANES {
-                    field[i] = told[i] + chains.betas[i] * field[i];
+                    field[i] = input[i] + chains.betas[i] * field[i];
                 }
             }
             return;
@@ -351,7 +351,7 @@ impl<T: Real> Sweep<'_, T> {
         to_lanes(by_rows, of, field);
     }
 
-    /// Draws a unit of the panel `columns`, and tells those after it in the panel what has changed.
+    /// Draws a unit of the panel `columns`, and adds what has changed to the fields of those after it in the panel.
     #[inline(always)]
     fn draw_unit(
         &self,
@@ -373,14 +373,14 @@ impl<T: Real> Sweep<'_, T> {
             *chance = T::from(unit_of(chains.words[row * self.units.len() + at]));
         }
         let Buffers { field, logits, changes, .. } = buffers;
-        let (told, after) = field[own.start..columns.len()].split_at_mut(*width);
+        let (inputs, after) = field[own.start..columns.len()].split_at_mut(*width);
         let logits = &mut logits[..if values.is_empty() { *width } else { values.len() }];
         if values.is_empty() {
-            logits.copy_from_slice(told);
+            logits.copy_from_slice(inputs);
         } else {
             for (logits, (value, ways)) in logits.iter_mut().zip(values) {
                 for i in 0..LANES {
-                    logits[i] = told[0][i] * *value + *ways;
+                    logits[i] = inputs[0][i] * *value + *ways;
                 }
             }
         }
@@ -447,10 +447,11 @@ struct ChainLanes<'a, T> {
 struct Buffers<T> {
     /// Row by row.
     rows: Vec<T>,
-    told: Vec<Lanes<T>>,
-    /// A piece of what is said to each chain.
+    /// Bias and inputs of each column.
+    inputs: Vec<Lanes<T>>,
+    /// A piece of the sums of picked rows for each chain.
     sums: Vec<[T; PIECE]>,
-    /// What each column is told by everything else.
+    /// The input of each column from everything else.
     field: Vec<Lanes<T>>,
     logits: Vec<Lanes<T>>,
     /// By how much each column of a unit changes, times β.

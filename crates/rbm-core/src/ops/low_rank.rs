@@ -92,13 +92,13 @@ impl Ascent {
     /// When shapes or types of the tensors do not fit.
     pub fn times_vector(&self, parameter: &Tensor, y: &Tensor) -> Result<Tensor> {
         let y = y.unsqueeze(0)?;
-        let said = match &self.direction {
+        let ascent = match &self.direction {
             Representation::Tensor(tensor) => product_transposed(&y, tensor)?.squeeze(0)?,
             Representation::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&y, &term.y)?, &term.x)? * term.scale)?)
             })?,
         };
-        self.less_penalty(said, parameter, |w| product_transposed(&y, w))
+        self.less_penalty(ascent, parameter, |w| product_transposed(&y, w))
     }
 
     /// A vector x `(rows,)` times [`Ascent::tensor`], without multiplying out: `(columns,)`.
@@ -108,30 +108,30 @@ impl Ascent {
     /// When shapes or types of the tensors do not fit.
     pub fn vector_times(&self, parameter: &Tensor, x: &Tensor) -> Result<Tensor> {
         let x = x.unsqueeze(0)?;
-        let said = match &self.direction {
+        let ascent = match &self.direction {
             Representation::Tensor(tensor) => product(&x, tensor)?.squeeze(0)?,
             Representation::Outer(terms) => sum(terms, |term| {
                 Ok((product(&product_transposed(&x, &term.x)?, &term.y)? * term.scale)?)
             })?,
         };
-        self.less_penalty(said, parameter, |w| product(&x, w))
+        self.less_penalty(ascent, parameter, |w| product(&x, w))
     }
 
-    /// `said` less the penalty of the parameter's size, multiplied by `times`, which gives one row.
+    /// `ascent` less the penalty of the parameter's size, multiplied by `times`, which gives one row.
     fn less_penalty(
         &self,
-        mut said: Tensor,
+        mut ascent: Tensor,
         parameter: &Tensor,
         times: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let (Penalty { l1, l2 }, parameter) = (self.penalty, parameter.detach());
         if l2 != 0.0 {
-            said = (said - (times(&parameter)?.squeeze(0)? * l2)?)?;
+            ascent = (ascent - (times(&parameter)?.squeeze(0)? * l2)?)?;
         }
         if l1 != 0.0 {
-            said = (said - (times(&parameter.sign()?)?.squeeze(0)? * l1)?)?;
+            ascent = (ascent - (times(&parameter.sign()?)?.squeeze(0)? * l1)?)?;
         }
-        Ok(said)
+        Ok(ascent)
     }
 
     /// Multiplied out for the parameter as it is: a tensor of its shape, newly made where there is anything to do.

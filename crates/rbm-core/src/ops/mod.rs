@@ -1,4 +1,4 @@
-//! The only place that knows on which device a tensor lies.
+//! Fused operations on tensors, the only place that knows on which device a tensor lies.
 //!
 //! On the CPU the operations that candle runs serially, without a seed or in several passes are fused here: vectorised,
 //! threaded, the same bits for any number of threads and any vector width. On CUDA and Metal the same arithmetic is done by
@@ -30,7 +30,6 @@ mod low_rank;
 mod metal;
 mod momentum;
 mod outer;
-mod picked;
 mod processor;
 mod product;
 mod random;

@@ -12,9 +12,8 @@ use super::cpu::{
 };
 use super::density::Density;
 use super::outer::{Ascent, MomentumStep, Outer, Representation};
-use super::picked::Picked;
 use super::processor::{Processor, ROWS_OF_FOURS, Way};
-use super::product::{Matrix, multiply_into};
+use super::product::{Matrix, Picked, multiply_into};
 use super::real::Real;
 use super::sparse::{RowPass, add_rows, in_pieces};
 use super::update::{add_scaled, check_alike, combine_scaled};

@@ -87,7 +87,7 @@ impl Timing {
 }
 
 /// Times `operation` of a machine of `[visible, hidden]` units and `batch` cases of zeros and ones, in `f32`, for about `time` at each of
-/// [`DENSITIES`]. `watch` is told after each how many are done, and ends the measurement where it answers no.
+/// [`DENSITIES`]. `watch` is called after each with how many are done, and ends the measurement where it answers no.
 ///
 /// # Errors
 ///

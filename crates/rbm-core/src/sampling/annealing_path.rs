@@ -87,7 +87,7 @@ impl AnnealingPath {
         Self::from_means(machine, &(visible / count)?, &(hidden / count)?)
     }
 
-    /// What the hidden units are told at inverse temperatures `betas`, from `products` vW.
+    /// The inputs of the hidden units at inverse temperatures `betas`, from `products` vW.
     ///
     /// # Errors
     ///

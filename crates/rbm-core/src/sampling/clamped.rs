@@ -75,7 +75,7 @@ impl Kernel for Clamped {
 
     fn step(&self, machine: &dyn Boltzmann, chains: &mut Chains, rng: &mut Rng) -> Result<()> {
         if machine.has_interaction() {
-            // Units that are coupled with held ones must hear these while they are drawn.
+            // Units that are coupled with held ones must have inputs from these while they are drawn.
             let Chains { visible, hidden, .. } = &*chains;
             let visible = machine.draw_rest_held(visible, hidden, &self.free, rng)?;
             *chains = self.gibbs.init(machine, visible, rng)?;

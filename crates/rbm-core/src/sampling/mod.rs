@@ -1,4 +1,4 @@
-//! Chains: ways to move configurations through a machine's distribution, and what chains say of themselves.
+//! Markov chains: Gibbs sampling, annealing, parallel tempering, the search for lowest energies, and how well chains mix.
 
 mod anneal;
 mod annealing_path;

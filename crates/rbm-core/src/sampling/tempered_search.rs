@@ -67,7 +67,7 @@ impl TemperedSearch {
         Err(Error::invalid("tempering", expected, found))
     }
 
-    /// `searches` independent ladders of 32 replicas; the best of each. `watch` is told now and then how many sweeps are done and
+    /// `searches` independent ladders of 32 replicas; the best of each. `watch` is called now and then with how many sweeps are done and
     /// the lowest energy so far, and ends the search where it answers no.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl Tempering {
     ///
     /// # Errors
     ///
-    /// When the machine does not suit the path.
+    /// When the machine does not fit the path.
     pub fn climb(
         &self,
         machine: &dyn Boltzmann,
@@ -139,7 +139,7 @@ impl Tempering {
     ///
     /// # Errors
     ///
-    /// When the machine does not suit the path.
+    /// When the machine does not fit the path.
     pub fn move_over(
         &self,
         machine: &dyn Boltzmann,

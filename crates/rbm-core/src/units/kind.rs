@@ -77,7 +77,7 @@ pub enum Units {
         /// The groups from the first column on; none of them is itself several.
         groups: Vec<Units>,
     },
-    /// A [`Layer`](super::layer::Layer) of somebody's own. It can be no more than said: it is not built from this, and no file holds it.
+    /// A [`Layer`](super::layer::Layer) of somebody's own. It can only be named: it is not built from this, and no file holds it.
     #[serde(skip)]
     Other {
         /// The name of its type.

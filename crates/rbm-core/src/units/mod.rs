@@ -1,4 +1,4 @@
-//! What a layer is made of: the trait of all units, a file for each kind, several kinds side by side, every configuration of them, and a layer from its units' names.
+//! Layers: the trait of all units, a file for each kind, and several kinds side by side.
 
 mod bernoulli;
 mod binomial;

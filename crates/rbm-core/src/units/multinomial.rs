@@ -47,7 +47,7 @@ impl Multinomial {
         self.draws == 0
     }
 
-    /// Errors where nobody has said how many draws are meant.
+    /// Errors where the number of draws is not given.
     fn check_draws(&self) -> Result<()> {
         if self.has_own_draws() {
             let expected = "a number of draws, as multinomial(100); units whose cases have numbers of their own learn by method = \"cd\" \

@@ -67,7 +67,7 @@ struct GivenData {
 }
 
 /// Where cases and machines come from on one device.
-pub struct Warm {
+pub struct Fixtures {
     given: Option<GivenData>,
     /// Updates before anything is measured.
     updates: usize,
@@ -78,7 +78,7 @@ pub struct Warm {
     made: BTreeMap<usize, Tensor>,
 }
 
-impl Warm {
+impl Fixtures {
     /// Reads the user's data, if any.
     pub fn new(
         data: Option<(&str, &ReadOptions)>,

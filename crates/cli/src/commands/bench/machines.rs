@@ -103,7 +103,7 @@ fn sites(rng: &mut Rng) -> Result<(Machine, Tensor)> {
     Ok((machine, x))
 }
 
-/// Measures `sweep`, which makes at least as many sweeps as it is told, and says how many it made.
+/// Measures `sweep`, which makes at least as many sweeps as it is asked for, and returns how many it made.
 fn timed(
     name: &'static str,
     (units, chains): (usize, usize),

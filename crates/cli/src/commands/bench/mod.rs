@@ -1,4 +1,4 @@
-//! `dbn bench`
+//! `dbn bench`: how fast this computer learns, beside the matrix products that it cannot do without.
 
 mod fixtures;
 mod machines;
@@ -16,7 +16,7 @@ use rbm_core::ops::Yardstick;
 use rbm_core::ops::tune::Choosing;
 use serde::Serialize;
 
-use self::fixtures::Warm;
+use self::fixtures::Fixtures;
 use self::machines::MachineLine;
 use self::plan::{BenchRow, Look, RowOptions, Task};
 use self::tune::Tuning;
@@ -80,7 +80,7 @@ pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let rows = plan::rows(&args.rows)?;
     let devices = devices(&args.place.device)?;
     let data = args.data.as_deref().map(|source| (source, &args.data_options.read));
-    let warm = devices.iter().map(|device| Warm::new(data, args.warm_updates, device));
+    let warm = devices.iter().map(|device| Fixtures::new(data, args.warm_updates, device));
     let mut warm = warm.collect::<Result<Vec<_>>>()?;
     check_width(args, &rows, &warm)?;
     let machine = MeasuredMachine::noted();
@@ -159,7 +159,7 @@ fn bar_of(bars: &MultiProgress, rows: usize) -> ProgressBar {
 fn measure_row(
     row: &BenchRow,
     device: &Device,
-    warm: &mut Warm,
+    warm: &mut Fixtures,
     seconds: f64,
 ) -> Result<BenchLine> {
     let mut work = workloads::of(row, warm)?;
@@ -177,8 +177,8 @@ fn devices(name: &str) -> Result<Vec<Device>> {
 }
 
 /// Errors where the user's data fit none of the rows.
-fn check_width(args: &Bench, rows: &[BenchRow], warm: &[Warm]) -> Result<()> {
-    let (Some(source), Some(width)) = (&args.data, warm.first().and_then(Warm::width_of_given))
+fn check_width(args: &Bench, rows: &[BenchRow], warm: &[Fixtures]) -> Result<()> {
+    let (Some(source), Some(width)) = (&args.data, warm.first().and_then(Fixtures::width_of_given))
     else {
         return Ok(());
     };
@@ -226,7 +226,7 @@ impl MeasuredMachine {
         }
     }
 
-    /// This one; a program without optimisation is said to be one.
+    /// This one; a program without optimisation is marked as one.
     fn noted() -> Self {
         let machine = Self::this();
         if !machine.optimised {

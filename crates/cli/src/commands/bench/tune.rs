@@ -94,7 +94,7 @@ fn name(way: Way) -> &'static str {
 }
 
 impl Tuning {
-    /// Every operation of every shape, `seconds` each. `watch` is told what comes next.
+    /// Every operation of every shape, `seconds` each. `watch` is called with what comes next.
     pub fn measure(seconds: f64, mut watch: impl FnMut(&str)) -> Result<Self> {
         let mut rows = Vec::new();
         for shape in SHAPES {

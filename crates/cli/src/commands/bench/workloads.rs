@@ -14,7 +14,7 @@ use rbm_core::{
 };
 use serde::Serialize;
 
-use super::fixtures::{BenchLearner, LEARNING_RATE, MeasuredBatches, Warm, learner};
+use super::fixtures::{BenchLearner, Fixtures, LEARNING_RATE, MeasuredBatches, learner};
 use super::plan::{BenchMethod, BenchRow, Look, Task};
 
 /// The fractions of units that are on (not zero).
@@ -360,7 +360,7 @@ impl Workload for EmbeddingStep {
 const STANDSTILL: f64 = 1e-9;
 
 /// The work of `row`.
-pub fn of(row: &BenchRow, warm: &mut Warm) -> Result<Box<dyn Workload>> {
+pub fn of(row: &BenchRow, warm: &mut Fixtures) -> Result<Box<dyn Workload>> {
     Ok(match row.task {
         Task::Learn { method, steps, look } => {
             let shape = (row.widths[0], row.widths[1]);

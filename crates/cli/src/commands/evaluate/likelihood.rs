@@ -1,4 +1,4 @@
-//! `dbn evaluate --likelihood`
+//! `dbn evaluate --likelihood`: log Z and log p(v), exact or from both sides; what was stopped goes on.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
-//! `dbn evaluate`
+//! `dbn evaluate`: errors, free energies and likelihoods of a model or machine.
 
-mod belief;
 pub mod likelihood;
 pub mod machine;
 pub mod subject;
@@ -15,11 +14,10 @@ use rbm_core::estimate::monitor::Report;
 use rbm_core::estimate::pseudo_likelihood_stride;
 use rbm_core::rows;
 
-use self::belief::BeliefEvaluation;
 use self::likelihood::{LikelihoodOptions, LikelihoodPlan};
 use self::machine::MachineEvaluation;
 use self::subject::Subject;
-use crate::beliefs::{self, LearnedBelief};
+use crate::beliefs::{self, LearnedBelief, SAMPLES};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::{machines, output, progress};
 
@@ -102,7 +100,7 @@ pub fn run(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     }
 }
 
-/// Measures a belief net.
+/// Measures a belief net: log p(v), from below.
 fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let of_networks = [("--recognise", args.recognise != Inference::Means)];
     beliefs::refuse(&of_networks, &args.run)?;
@@ -113,18 +111,24 @@ fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     );
     output::refuse(&[("--report", args.report.is_some())], &why)?;
     let Evaluate { data, data_options, cases, likelihood, seed, json, .. } = args;
-    belief::run(
-        &BeliefEvaluation {
-            belief: LearnedBelief::open(&args.run)?,
-            data: data.as_deref(),
-            data_options,
-            cases: *cases,
-            likelihood,
-            seed: *seed,
-            is_json: *json,
-        },
-        bars,
-    )
+    let belief = LearnedBelief::open(&args.run)?;
+    let name = belief.dir.display();
+    ensure!(likelihood.likelihood, "{name}: a belief net: expected --likelihood");
+    let of_others = [
+        ("--both", likelihood.both),
+        ("--estimate", likelihood.estimate),
+        ("--exact", likelihood.exact),
+        ("--chains", likelihood.chains.is_some()),
+        ("--betas", likelihood.betas.is_some()),
+        ("--sweeps", likelihood.sweeps.is_some()),
+        ("--tolerance", likelihood.tolerance.is_some()),
+    ];
+    beliefs::refuse(&of_others, &belief.dir)?;
+    let found = belief.cases(data.as_deref(), data_options, *cases)?;
+    let samples = likelihood.passes.map_or(SAMPLES, |passes| passes as usize);
+    let is_own = data.is_none() && data_options.limit.is_none();
+    let value = belief.likelihood(&found, is_own, samples, *seed, bars)?;
+    if *json { output::json(&value) } else { value.print(&found.part_name()) }
 }
 
 /// Measures a Boltzmann machine.

@@ -109,7 +109,7 @@ pub fn filled(
     Ok(())
 }
 
-/// Draws what varies together in the cases of an alignment, prepared by the model, and in samples of it. What the picture says is said.
+/// Draws what varies together in the cases of an alignment, prepared by the model, and in samples of it. Notes what the picture shows.
 pub fn correlations(dir: &Path, model: &Model, prepared: &Examples, rng: &mut Rng) -> Result<()> {
     if !report::is_alignment(model) {
         return Ok(());

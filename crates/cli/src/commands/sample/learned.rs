@@ -13,7 +13,6 @@ use rbm_core::state::write_whole;
 use rbm_core::{Kernel, Rng, Rows};
 
 use super::mask::{DataLayer, Keep};
-use super::sequences::fasta;
 use super::tempered::in_equilibrium;
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
@@ -111,7 +110,7 @@ impl LearnedSampling<'_> {
         let mut written = self.write(&machine, &drawn)?;
         if let Some(letters) = &letters {
             let sequences = self.dir.join("samples.fasta");
-            write_whole(&sequences, fasta(&drawn.samples, letters)?.as_bytes())?;
+            write_whole(&sequences, tables::fasta(&drawn.samples, letters)?.as_bytes())?;
             written.push(sequences);
         }
         Ok(written)

@@ -1,10 +1,8 @@
-//! `dbn sample`
+//! `dbn sample`: samples of networks, belief nets and Boltzmann machines, and averages of machines on graphs.
 
-mod belief;
 mod learned;
 mod machine;
 mod mask;
-mod sequences;
 mod tempered;
 
 use std::convert::Infallible;
@@ -25,10 +23,11 @@ use rbm_core::{Rbm, Rng, Rows, Units};
 use self::learned::LearnedSampling;
 use self::machine::{MachineOptions, MachineSampling};
 use self::mask::{DataLayer, Keep};
-use self::sequences::fasta;
+use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
-use crate::{beliefs, machines, output, progress, tables};
+use crate::tables::{self, fasta};
+use crate::{machines, output, progress};
 
 /// Draw samples: Gibbs sampling in the top machine, then the directed pass down
 #[derive(Debug, clap::Args)]
@@ -241,7 +240,8 @@ fn sample_belief(args: &Sample, rng: &mut Rng) -> Result<()> {
     ];
     beliefs::refuse(&of_others, &args.run)?;
     let count = args.count.unwrap_or(MANY) as usize;
-    let written = belief::run(&args.run, &folder(args)?, count, args.binary, rng)?;
+    let belief = LearnedBelief::open(&args.run)?;
+    let written = belief.write_samples(&folder(args)?, count, args.binary, rng)?;
     written.into_iter().try_for_each(|path| output::line(path.display().to_string()))
 }
 
@@ -414,7 +414,7 @@ impl<'a> ResolvedSample<'a> {
         let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
         if classes.is_empty() {
             let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
-            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.arriving(&cases)?)?;
+            let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.top_visible(&cases)?)?;
             return self.in_equilibrium(model.dbn.top(), path, rng);
         }
         let hidden = classes.iter().map(|&class| {

@@ -11,15 +11,13 @@ use candle_dbn::recipe::BeliefRecipe;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{BELIEF, MACHINE, WEIGHTS};
 use indicatif::MultiProgress;
-use rbm_core::state::write_whole;
-use rbm_core::{Error, Rng, Units};
+use rbm_core::{Rng, Units};
 
 use super::boltzmann::MachineTraining;
 use super::machine_run::{self, MachineRun};
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions};
 use crate::output::Usage;
-use crate::progress::Progress;
 use crate::{machines, output};
 
 /// The keys of `--set`.
@@ -77,12 +75,9 @@ pub fn run(
             BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?
         }
     };
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
-    write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
-    output::line(format!("run {}", dir.display()))?;
     let learning = MachineRun { dir: &dir, file: BELIEF, epochs: learner.epoch() };
-    let progress = Progress::new(bars, quiet);
-    learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
+    let (text, screen) = (recipe.to_toml()?, (bars, quiet));
+    learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
     let belief = LearnedBelief { dir, learner, recipe };
     let seed = belief.recipe.seed;

@@ -21,18 +21,16 @@ use rbm_core::estimate::{
     AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
 };
 use rbm_core::learning::positive::Start;
-use rbm_core::state::write_whole;
-use rbm_core::{Error, PositivePhase, Rng, Rows};
+use rbm_core::{PositivePhase, Rng, Rows};
 
-use super::machine_classifier;
 use super::machine_run::{self, MachineRun};
+use super::{dry_run, machine_classifier};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::interrupt::Stopped;
 use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output::Usage;
-use crate::progress::Progress;
 use crate::{interrupt, output, progress};
 
 /// The usual learning rate of a deep machine, by the centred gradient.
@@ -147,7 +145,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
             .map_err(Usage::of)?;
         let together = Learning { pretraining_epochs: 0, ..resolved.learning };
-        return super::machine_dry_run::run(
+        return dry_run::of_machine(
             &resolved.recipe,
             Learner::new(resolved.shape, together, &resolved.cases).map_err(Usage::of)?,
             &resolved.cases,
@@ -184,12 +182,9 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     if let Some(weights) = weights.clone() {
         learner.weigh(&cases, weights)?;
     }
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
-    write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
-    output::line(format!("run {}", dir.display()))?;
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: learner.epochs_in_all() };
-    let progress = Progress::new(bars, quiet);
-    learning.learn(args.interval, progress, |observer| learner.fit(&cases, observer))?;
+    let (text, screen) = (recipe.to_toml()?, (bars, quiet));
+    learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
     if let Some(target) = learner.learning().target_pearson {
         say_target(&learner, &cases, weights.as_deref(), target, bars)?;
@@ -491,13 +486,13 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
     machine_run::curves(dir, &panels)
 }
 
-/// How the classifier learns: as it is said, or as that of the recipe `digits`, with these settings made.
+/// How the classifier learns: as `named`, or as that of the recipe `digits`, with these settings made.
 fn classifier_of(
-    said: Option<ClassifierRecipe>,
+    named: Option<ClassifierRecipe>,
     settings: &[&String],
 ) -> Result<Option<ClassifierRecipe>> {
     let usual = Recipe::named("digits")?;
-    let base = Recipe { classifier: said.or(usual.classifier.clone()), ..usual };
+    let base = Recipe { classifier: named.or(usual.classifier.clone()), ..usual };
     Ok(base.with(settings).map_err(Usage::of)?.classifier)
 }
 

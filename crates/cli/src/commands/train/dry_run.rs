@@ -1,16 +1,18 @@
-//! `dbn train --dry-run`: what a training would do, and what it would take. Nothing is written.
+//! `dbn train --dry-run`: what a training would do, and what it would take, of networks and of Boltzmann machines. Nothing is written.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use candle_dbn::recipe::{ClassifierRecipe, StageKind};
+use candle_boltzmann::learning::Learner;
+use candle_core::Tensor;
+use candle_dbn::recipe::{ClassifierRecipe, MachineRecipe, StageKind};
 use candle_dbn::training::{Command, Observer, StageStart, Step};
 use candle_dbn::{Recipe, Training};
-use rbm_core::Schedule;
+use rbm_core::{Rows, Schedule};
 
 use crate::{interrupt, output};
 
-/// Mini-batches that each stage learns to be measured.
+/// Mini-batches that are learned of each stage to be measured.
 const BATCHES: usize = 20;
 /// The epochs of so many mini-batches, of which the quickest counts: others may use the machine too.
 const EPOCHS: usize = 2;
@@ -19,19 +21,9 @@ const EPOCHS: usize = 2;
 pub fn run(mut training: Training) -> Result<()> {
     let recipe = training.recipe.clone();
     output::line(recipe.to_brief_toml()?)?;
-    let count = |n: usize| output::grouped(n as u64);
-    let mut data = format!(
-        "data: {} training cases of {} values",
-        count(training.train.len()),
-        training.train.width()
-    );
-    for (part, name) in [(&training.validation, "for validation"), (&training.held_out, "held out")]
-    {
-        if let Some(part) = part {
-            data += &format!(", {} {name}", count(part.len()));
-        }
-    }
-    output::line(data)?;
+    let parts = [(&training.validation, "for validation"), (&training.held_out, "held out")];
+    let parts = parts.into_iter().filter_map(|(part, name)| Some((part.as_ref()?.len(), name)));
+    print_data(&training.train.cases, parts)?;
     let cases = training.train.len();
     let few = BATCHES
         * recipe.stages().into_iter().map(|work| batch_of(&recipe, work)).max().unwrap_or(1);
@@ -58,15 +50,85 @@ pub fn run(mut training: Training) -> Result<()> {
     let header = ["stage", "units", "most epochs", "mini-batches", "about"];
     let rows = rows.collect();
     output::line(output::table(&header, rows))?;
-    output::line(format!(
-        "time: about {}, by {BATCHES} mini-batches of each stage; pictures and evaluation are not in it",
+    print_end(format!(
+        "about {}, by {BATCHES} mini-batches of each stage; pictures and evaluation are not in it",
         duration(total)
-    ))?;
+    ))
+}
+
+/// The same of a Boltzmann machine, whose learning has one stage.
+pub fn of_machine(
+    recipe: &MachineRecipe,
+    mut learner: Learner,
+    cases: &Tensor,
+    held_out: usize,
+) -> Result<()> {
+    output::line(recipe.to_toml()?)?;
+    print_data(cases, (held_out > 0).then_some((held_out, "held out")))?;
+    let epochs = learner.learning().epochs;
+    let size = match learner.learning().batch_size {
+        0 => cases.count(),
+        size => size,
+    };
+    let batches = cases.count().div_ceil(size);
+    let few = cases.narrow(0, 0, cases.count().min(BATCHES * size))?;
+    let parameters = learner.parameters();
+    let mut quickest = Duration::MAX;
+    for _ in 0..EPOCHS.min(epochs) {
+        let start = Instant::now();
+        learner.learn(&few)?;
+        quickest = quickest.min(start.elapsed());
+    }
+    let took = quickest.as_secs_f64() / few.count().div_ceil(size) as f64;
+    let took =
+        Duration::try_from_secs_f64(took * (batches * epochs) as f64).unwrap_or(Duration::MAX);
+    let shape = learner.shape();
+    let layers = shape.layers().into_iter().map(|units| units.to_string());
+    let units = layers.collect::<Vec<_>>().join(" → ");
+    // A target may end it at any epoch.
+    let most = if learner.learning().target_pearson.is_some() { "up to " } else { "" };
+    let row = vec![
+        units,
+        count(parameters),
+        format!("{most}{}", count(epochs)),
+        count(batches),
+        format!("{most}{}", duration(took)),
+    ];
+    let header = ["units", "parameters", "epochs", "mini-batches", "about"];
+    output::line(output::table(&header, vec![row]))?;
+    print_end(format!(
+        "{}{}, by {BATCHES} mini-batches; pictures and the likelihood are not in it",
+        if most.is_empty() { "about " } else { most },
+        duration(took)
+    ))
+}
+
+/// Prints how many cases are learned from, and how many there are of each other part.
+fn print_data(
+    train: &impl Rows,
+    others: impl IntoIterator<Item = (usize, &'static str)>,
+) -> Result<()> {
+    let mut data =
+        format!("data: {} training cases of {} values", count(train.count()), train.width());
+    for (cases, name) in others {
+        data += &format!(", {} {name}", count(cases));
+    }
+    output::line(data)
+}
+
+/// Prints the time, the memory, and that there is nothing else.
+fn print_end(time: String) -> Result<()> {
+    output::line(format!("time: {time}"))?;
     output::line(match peak() {
         Some(bytes) => format!("memory: about {} MB", count((bytes / 1_000_000) as usize)),
         None => "memory: this system does not tell".to_owned(),
     })?;
     output::line("dry run: nothing was written")
+}
+
+/// A number with its thousands apart.
+fn count(n: usize) -> String {
+    output::grouped(n as u64)
 }
 
 /// The cases of a mini-batch of this stage.
@@ -152,7 +214,7 @@ impl Observer for StepTimer {
 }
 
 /// `40 s`, `12 min`, `3.5 h`.
-pub fn duration(of: Duration) -> String {
+fn duration(of: Duration) -> String {
     match of.as_secs_f64() {
         seconds if seconds < 1.0 => "1 s".into(),
         seconds if seconds < 100.0 => format!("{seconds:.0} s"),
@@ -162,7 +224,7 @@ pub fn duration(of: Duration) -> String {
 }
 
 /// The most bytes that this process has had in memory, where the system says so.
-pub fn peak() -> Option<u64> {
+fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -5,13 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
+use indicatif::MultiProgress;
 use rbm_core::learning::train::EpochMetrics;
 use rbm_core::state::write_whole;
 use rbm_core::{Checkpoint, Error, Observer};
+use serde_json::{Map, Value};
 
 use super::watcher::{Kept, Watcher};
 use crate::interrupt::{self, Stopped};
+use crate::output;
 use crate::progress::Progress;
 
 /// The lines of a training, one an epoch.
@@ -27,13 +31,17 @@ pub struct MachineRun<'a> {
 }
 
 impl MachineRun<'_> {
-    /// Runs the epochs that are left, by `fit`.
+    /// Writes the recipe, prints the folder, and runs the epochs that are left, by `fit`.
     pub fn learn(
         &self,
+        recipe: &str,
         interval: Duration,
-        progress: Progress,
+        (bars, quiet): (&MultiProgress, bool),
         fit: impl FnOnce(&mut dyn Observer) -> rbm_core::Result<ControlFlow<()>>,
     ) -> Result<()> {
+        std::fs::create_dir_all(self.dir).map_err(|e| Error::io(self.dir, e))?;
+        write_whole(&self.dir.join(RECIPE), recipe.as_bytes())?;
+        output::line(format!("run {}", self.dir.display()))?;
         let (path, metrics) = (self.dir.join(self.file), self.dir.join(METRICS));
         // Lines of epochs that were not kept are taken back.
         let kept: String = match std::fs::read_to_string(&metrics) {
@@ -41,7 +49,7 @@ impl MachineRun<'_> {
             Err(_) => String::new(),
         };
         let files = MachineFiles { machine: &path, metrics: &metrics, written: kept.into_bytes() };
-        let mut watcher = Watcher::new(files, progress, interval);
+        let mut watcher = Watcher::new(files, Progress::new(bars, quiet), interval);
         let _caught = interrupt::catch()?;
         let ended = fit(&mut watcher);
         watcher.progress.finish();
@@ -75,15 +83,22 @@ impl Kept for MachineFiles<'_> {
     }
 }
 
+/// The lines of a `metrics.jsonl` that can be read: the last one may be half written.
+pub fn lines(metrics: &str) -> impl Iterator<Item = Map<String, Value>> {
+    metrics.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The points of a curve of a training: epoch and number.
+pub fn points(metrics: &str, key: &str) -> Vec<(f64, f64)> {
+    let point =
+        |line: Map<String, Value>| Some((line.get("epoch")?.as_f64()?, line.get(key)?.as_f64()?));
+    lines(metrics).filter_map(point).collect()
+}
+
 /// Draws `learning.png`: of each panel what its axis says, and the key in the lines of the training. What no line has is left out.
 pub fn curves(dir: &Path, panels: &[(&str, &str)]) -> Result<()> {
     let text = std::fs::read_to_string(dir.join(METRICS))?;
-    let curve = |key: &str| -> Vec<(f64, f64)> {
-        let lines =
-            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.filter_map(|line| Some((line["epoch"].as_f64()?, line[key].as_f64()?))).collect()
-    };
-    let panels = panels.iter().map(|(y, key)| (*y, curve(key)));
+    let panels = panels.iter().map(|(y, key)| (*y, points(&text, key)));
     let panels = panels.filter(|(_, points)| !points.is_empty());
     let panels =
         panels.map(|(y, points)| (y.to_owned(), vec![Series::new("", Mark::Line, points)]));

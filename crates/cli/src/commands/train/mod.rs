@@ -1,4 +1,4 @@
-//! `dbn train`
+//! `dbn train`: networks, Boltzmann machines, belief nets and Hopfield networks.
 
 mod belief;
 mod boltzmann;
@@ -7,8 +7,7 @@ mod finish;
 mod help;
 mod hopfield;
 mod machine_classifier;
-mod machine_dry_run;
-mod machine_run;
+pub mod machine_run;
 mod watcher;
 
 use std::path::{Path, PathBuf};
@@ -298,8 +297,8 @@ pub fn train(
         go_on(&run, &mut training)?;
     }
     // Training is asked for its files: it goes on when nobody reads its output.
-    let said = say(&format!("run {}", run.dir().display()));
-    if let Err(error) = said
+    let printed = say(&format!("run {}", run.dir().display()));
+    if let Err(error) = printed
         && !output::is_broken_pipe(&error)
     {
         if is_new {
@@ -445,13 +444,13 @@ const TABLE: &str = "table";
 /// From so many pictures on they are learned as MNIST's are.
 const MANY_PICTURES: usize = 20_000;
 
-/// The recipe of a new run: the one that was named, or the one that suits the data, with everything typed put into it and then
+/// The recipe of a new run: the one that was named, or the one for the data, with everything typed put into it and then
 /// checked once. What depends on the cases themselves is decided once there are `data`, which the recipe without them says how to
 /// read.
 fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     let mut recipe = match &args.recipe {
         Some(name) => named_or_file(name)?,
-        None => Recipe::named(suitable(args.data.as_deref(), data))?,
+        None => Recipe::named(recipe_for(args.data.as_deref(), data))?,
     };
     if let Some(data) = data.filter(|_| recipe.name == TABLE && is_built_in(args.recipe.as_deref()))
     {
@@ -556,7 +555,7 @@ fn without_classifier_beside(recipe: &mut Recipe, settings: &[String], is_said: 
 }
 
 /// The recipe for data of which no more is known than what they are called. Data of the program's own have one of their name.
-fn suitable<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
+fn recipe_for<'a>(data: Option<&'a str>, read: Option<&Dataset>) -> &'a str {
     match data {
         None => "digits",
         Some(name) if data::is_named(name) => name.split(':').next().unwrap_or(name),

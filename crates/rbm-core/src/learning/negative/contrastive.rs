@@ -173,10 +173,8 @@ impl NegativePhase for Persistent {
         positive: &Phase,
         rng: &mut Rng,
     ) -> Result<Phase> {
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => ChainState::start(machine, positive, self.chains, rng)?,
-        };
+        let (kept, count) = (self.state.take(), self.chains);
+        let mut state = ChainState::kept_or_started(kept, machine, positive, count, rng)?;
         let chains = state.advance(machine, self.steps, rng)?;
         self.traces.follow(machine, &chains.visible, &chains.hidden_inputs)?;
         self.state = Some(state);
@@ -266,10 +264,8 @@ impl NegativePhase for FastPersistent {
         positive: &Phase,
         rng: &mut Rng,
     ) -> Result<Phase> {
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => ChainState::start(machine, positive, self.chains, rng)?,
-        };
+        let (kept, count) = (self.state.take(), self.chains);
+        let mut state = ChainState::kept_or_started(kept, machine, positive, count, rng)?;
         let sum = self.add(machine)?;
         let chains = state.advance(&*sum, self.steps, rng)?;
         (self.state, self.sum) = (Some(state), Some(sum));

@@ -1,4 +1,4 @@
-//! Where the negative phase comes from: the one thing in which learning algorithms differ.
+//! The negative phase, the one thing in which learning algorithms differ: a file for each.
 
 use candle_core::Tensor;
 
@@ -169,6 +169,17 @@ impl ChainState {
             false => None,
         };
         Ok(Self { hidden, visible })
+    }
+
+    /// Where `kept` chains were left; new ones where there are none.
+    fn kept_or_started(
+        kept: Option<Self>,
+        machine: &dyn Boltzmann,
+        positive: &Phase,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<Self> {
+        kept.map_or_else(|| Self::start(machine, positive, count, rng), Ok)
     }
 
     /// Moves the chains by `steps` Gibbs steps, at least one, and gives them as they are then.

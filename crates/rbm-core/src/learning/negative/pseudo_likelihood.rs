@@ -12,7 +12,7 @@ use crate::{Averages, Error, Phase, Result, Rng, Stateful};
 pub struct PseudoLikelihood;
 
 impl PseudoLikelihood {
-    /// What each unit of `rest` `(rows, rest)` hears of all others.
+    /// The input of each unit of `rest` `(rows, rest)` from all others.
     fn inputs(machine: &dyn Boltzmann, rest: &Tensor) -> Result<Tensor> {
         if machine.last().units().width() > 0 {
             let found = machine.last().units().to_string();
