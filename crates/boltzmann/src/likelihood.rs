@@ -1,7 +1,9 @@
 //! The likelihood of machines that have learned: counted, or from both sides of log Z.
 
 use candle_core::{DType, Tensor};
-use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig, log_partition};
+use rbm_core::estimate::{
+    AisEstimates, AisOptions, BidirectionalAis, TemperingConfig, log_partition,
+};
 use rbm_core::model::Boltzmann;
 use rbm_core::ops::device::to_host;
 use rbm_core::sampling::AnnealingPath;
@@ -16,10 +18,18 @@ use crate::posterior::hidden_of_rest;
 pub struct LogLikelihood {
     /// The value, or its estimate.
     pub value: f64,
+    /// The standard error of log Z, and so of the value for these cases; 0 where it was counted.
+    pub error: f64,
     /// How far both sides of log Z are apart; 0 where it was counted.
     pub gap: f64,
     /// Whether it was counted.
     pub is_exact: bool,
+}
+
+impl LogLikelihood {
+    fn counted(value: f64) -> Self {
+        Self { value, error: 0.0, gap: 0.0, is_exact: true }
+    }
 }
 
 impl Learner {
@@ -34,7 +44,7 @@ impl Learner {
             return self.counted_log_likelihood(cases);
         }
         if let Ok(value) = rbm_core::estimate::log_likelihood(self.machine(), cases) {
-            return Ok(LogLikelihood { value, gap: 0.0, is_exact: true });
+            return Ok(LogLikelihood::counted(value));
         }
         let mut sum = 0.0;
         for block in rbm_core::rows::blocks(cases) {
@@ -55,14 +65,18 @@ impl Learner {
         while !sides.is_done() {
             sides.step()?;
         }
-        let found = sides.found();
-        let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else {
+        let AisEstimates {
+            forward: Some(forward),
+            reverse: Some(reverse),
+            bridge: Some(bridge),
+            ..
+        } = sides.found()
+        else {
             return Err(Error::invalid("log Z", "an estimate from both sides", "one side"));
         };
-        let log_z =
-            found.bridge.map_or(0.5 * (forward.value + reverse.value), |bridge| bridge.value);
         Ok(LogLikelihood {
-            value: mean - log_z,
+            value: mean - bridge.value,
+            error: bridge.error,
             gap: (forward.value - reverse.value).abs(),
             is_exact: false,
         })
@@ -84,6 +98,6 @@ impl Learner {
                 self.machine().free_energy(&rest)?.detach().neg()?.to_dtype(DType::F64)?;
             sum += energies.log_sum_exp(0)?.to_scalar::<f64>()? - log_z;
         }
-        Ok(LogLikelihood { value: sum / cases.count() as f64, gap: 0.0, is_exact: true })
+        Ok(LogLikelihood::counted(sum / cases.count() as f64))
     }
 }
