@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use candle_boltzmann::lattice::{Boundary, ising, plus_minus};
 use candle_boltzmann::{Estimate, Graph, MarkovField, Measurement, Start, Walk, exact};
 use candle_core::{DType, Device};
-use rbm_core::Rng;
 use rbm_core::sampling::SimulatedAnnealing;
+use rbm_core::{Rng, Units};
 
 #[track_caller]
 fn close(found: f64, expected: f64, tolerance: f64) {
@@ -202,6 +202,45 @@ fn errors_know_how_slowly_chains_forget() {
     for (corrected, naive) in corrected.into_iter().zip(naive) {
         close(corrected, 0.936, 4.0 * deviation);
         assert!(naive < 0.6, "independent sweeps would do: {naive}");
+    }
+}
+
+/// The same problem for units of 0 and 1, s = 2x − 1.
+fn in_zeros_and_ones(spins: &Graph) -> Graph {
+    let mut fields: Vec<f64> = spins.fields.iter().map(|field| 2.0 * field).collect();
+    for (edge, coupling) in spins.edges.iter().zip(&spins.couplings) {
+        edge.iter().for_each(|unit| fields[*unit as usize] -= 2.0 * coupling);
+    }
+    Graph {
+        units: Units::Bernoulli { size: fields.len() },
+        couplings: spins.couplings.iter().map(|coupling| 4.0 * coupling).collect(),
+        fields,
+        ..spins.clone()
+    }
+}
+
+/// At the coldest temperature of a glass it is in one of its ground states more often than not, exactly: their number times their weight, over Z.
+/// Else a large glass would hardly come there, however slowly it is annealed. So it is in other units of energy, and where units are 0 and 1.
+#[test]
+fn the_coldest_temperature_is_that_of_ground_states() {
+    for side in [8, 12, 16] {
+        let spins = plus_minus(side, side, Boundary::Open, 1).unwrap();
+        let mut scaled = spins.clone();
+        scaled.couplings.iter_mut().for_each(|coupling| *coupling *= 1000.0);
+        for (name, graph) in
+            [("0 and 1", &in_zeros_and_ones(&spins)), ("spins", &spins), ("scaled", &scaled)]
+        {
+            let [hottest, coldest] = graph.temperatures().unwrap();
+            let field = MarkovField::of_graph(graph).unwrap();
+            let mode = field.mode(&[]).unwrap();
+            let log_p = |tau: f64| {
+                mode.log_potential / tau + mode.count.ln()
+                    - field.infer(tau, &[]).unwrap().log_partition
+            };
+            assert!(log_p(coldest) > 0.5f64.ln(), "{side}, {name}: {}", log_p(coldest).exp());
+            // And the way begins where they are not seen.
+            assert!(log_p(hottest) < 1e-3f64.ln(), "{side}, {name}: {}", log_p(hottest).exp());
+        }
     }
 }
 
