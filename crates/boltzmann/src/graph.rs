@@ -65,23 +65,31 @@ impl Graph {
 
     /// A range of temperatures to anneal through, the hottest first. There the couplings of the unit that is most strongly coupled
     /// are about as strong as the noise, √(ΣJ² + h²); at the coldest, a change by half of the units' weakest couplings has one chance
-    /// in a thousand, but never below a hundredth of the hottest. `None` without couplings and fields.
+    /// in a thousand, but never below a hundredth of the hottest. Units of 0 and 1 count as the spins that they are, x = (1 + s)/2. `None` without
+    /// couplings and fields.
     pub fn temperatures(&self) -> Option<[f64; 2]> {
-        let gap = if matches!(self.units, Units::Spin { .. }) { 2.0 } else { 1.0 };
-        let mut squares: Vec<f64> = self.fields.iter().map(|field| field * field).collect();
-        let mut weakest: Vec<f64> = self
-            .fields
-            .iter()
-            .map(|field| if *field == 0.0 { f64::INFINITY } else { field.abs() })
-            .collect();
+        let (gap, share) = match self.units {
+            Units::Spin { .. } => (2.0, 1.0),
+            Units::Bernoulli { .. } => (2.0, 0.25),
+            _ => (1.0, 1.0),
+        };
+        let mut squares = vec![0.0; self.fields.len()];
+        let mut weakest = vec![f64::INFINITY; self.fields.len()];
         for (edge, coupling) in self.edges.iter().zip(&self.couplings) {
-            for unit in edge.map(|unit| unit as usize).into_iter().filter(|_| *coupling != 0.0) {
+            let coupling = share * coupling.abs();
+            for unit in edge.map(|unit| unit as usize).into_iter().filter(|_| coupling != 0.0) {
                 if let (Some(square), Some(weakest)) =
                     (squares.get_mut(unit), weakest.get_mut(unit))
                 {
                     *square += coupling * coupling;
-                    *weakest = weakest.min(coupling.abs());
+                    *weakest = weakest.min(coupling);
                 }
+            }
+        }
+        for (unit, field) in self.fields_of_spins().into_iter().enumerate() {
+            if field != 0.0 {
+                squares[unit] += field * field;
+                weakest[unit] = f64::min(weakest[unit], field.abs());
             }
         }
         let strongest = squares.into_iter().fold(0.0, f64::max).sqrt();
@@ -90,6 +98,23 @@ impl Graph {
         let weakest = weakest.get(weakest.len() / 2)?;
         let hottest = 0.5 * gap * strongest;
         Some([hottest, (gap * weakest / 1000f64.ln()).clamp(0.01 * hottest, hottest)])
+    }
+
+    /// The fields; of units of 0 and 1 those of the spins that they are, ½h + ¼ΣJ, where what is left by rounding alone is 0.
+    fn fields_of_spins(&self) -> Vec<f64> {
+        let Units::Bernoulli { .. } = self.units else { return self.fields.clone() };
+        let mut sums: Vec<[f64; 2]> =
+            self.fields.iter().map(|field| [0.5 * field, 0.5 * field.abs()]).collect();
+        for (edge, coupling) in self.edges.iter().zip(&self.couplings) {
+            for unit in edge {
+                if let Some([sum, size]) = sums.get_mut(*unit as usize) {
+                    *sum += 0.25 * coupling;
+                    *size += 0.25 * coupling.abs();
+                }
+            }
+        }
+        let is_left = |sum: f64, size: f64| sum.abs() > 1e-12 * size;
+        sums.into_iter().map(|[sum, size]| if is_left(sum, size) { sum } else { 0.0 }).collect()
     }
 
     /// E of one configuration, a number a unit.

@@ -2,7 +2,9 @@
 //! mean field; and the mean log-likelihood, counted, or from both sides of log Z.
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::estimate::{AisOptions, BidirectionalAis, TemperingConfig, log_partition};
+use rbm_core::estimate::{
+    AisEstimates, AisOptions, BidirectionalAis, TemperingConfig, log_partition,
+};
 use rbm_core::learning::positive;
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
@@ -55,10 +57,18 @@ pub struct Posterior {
 pub struct LogLikelihood {
     /// The value, or its estimate.
     pub value: f64,
+    /// The standard error of log Z, and so of the value for these cases; 0 where it was counted.
+    pub error: f64,
     /// How far both sides of log Z are apart; 0 where it was counted.
     pub gap: f64,
     /// Whether it was counted.
     pub is_exact: bool,
+}
+
+impl LogLikelihood {
+    fn counted(value: f64) -> Self {
+        Self { value, error: 0.0, gap: 0.0, is_exact: true }
+    }
 }
 
 impl Learner {
@@ -184,7 +194,7 @@ impl Learner {
             return self.counted_log_likelihood(cases);
         }
         if let Ok(value) = rbm_core::estimate::log_likelihood(self.machine(), cases) {
-            return Ok(LogLikelihood { value, gap: 0.0, is_exact: true });
+            return Ok(LogLikelihood::counted(value));
         }
         let mut sum = 0.0;
         for block in rows::blocks(cases) {
@@ -205,14 +215,18 @@ impl Learner {
         while !sides.is_done() {
             sides.step()?;
         }
-        let found = sides.found();
-        let (Some(forward), Some(reverse)) = (found.forward, found.reverse) else {
+        let AisEstimates {
+            forward: Some(forward),
+            reverse: Some(reverse),
+            bridge: Some(bridge),
+            ..
+        } = sides.found()
+        else {
             return Err(Error::invalid("log Z", "an estimate from both sides", "one side"));
         };
-        let log_z =
-            found.bridge.map_or(0.5 * (forward.value + reverse.value), |bridge| bridge.value);
         Ok(LogLikelihood {
-            value: mean - log_z,
+            value: mean - bridge.value,
+            error: bridge.error,
             gap: (forward.value - reverse.value).abs(),
             is_exact: false,
         })
@@ -234,7 +248,7 @@ impl Learner {
                 self.machine().free_energy(&rest)?.detach().neg()?.to_dtype(DType::F64)?;
             sum += energies.log_sum_exp(0)?.to_scalar::<f64>()? - log_z;
         }
-        Ok(LogLikelihood { value: sum / cases.count() as f64, gap: 0.0, is_exact: true })
+        Ok(LogLikelihood::counted(sum / cases.count() as f64))
     }
 }
 

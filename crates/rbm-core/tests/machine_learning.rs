@@ -1,7 +1,10 @@
 //! Learning of machines of any shape: gradients against enumeration and differentiation, whatever the couplings.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use candle_core::{DType, Device, Tensor, Var};
+use common::numbered::{lateral, layer, matrix, numbers, with_hidden};
 use rbm_core::learning::positive::{Start, best_mean_field, lower_bounds, mean_field};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
@@ -12,49 +15,6 @@ use rbm_core::{
 };
 
 const CPU: Device = Device::Cpu;
-
-/// `n` numbers in [−scale, scale) of splitmix64.
-fn numbers(seed: u64, n: u64, scale: f64) -> Vec<f64> {
-    let unit = |k: u64| {
-        let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        2.0 * ((z ^ (z >> 31)) >> 11) as f64 * (-53f64).exp2() - 1.0
-    };
-    (0..n).map(|k| scale * unit(k)).collect()
-}
-
-fn layer(units: &str, bias: &[f64]) -> Box<dyn Layer> {
-    let layer = units.parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
-    layer.vars()[0].1.set(&Tensor::new(bias, &CPU).unwrap()).unwrap();
-    layer
-}
-
-fn matrix(numbers: Vec<f64>, rows: usize, columns: usize) -> Var {
-    Var::from_tensor(&Tensor::from_vec(numbers, (rows, columns), &CPU).unwrap()).unwrap()
-}
-
-/// A symmetric matrix from its upper triangle, zero within units of so many columns.
-fn lateral(layer: usize, n: usize, upper: &[f64], states: usize) -> Coupling {
-    let mut cells = vec![0.0; n * n];
-    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
-    for ((i, j), &weight) in pairs.zip(upper).filter(|((i, j), _)| i / states != j / states) {
-        (cells[i * n + j], cells[j * n + i]) = (weight, weight);
-    }
-    Coupling::Lateral { layer, weights: matrix(cells, n, n) }
-}
-
-/// Six visible and four hidden units, coupled within both layers and between them.
-fn with_hidden() -> Machine {
-    let layers =
-        vec![layer("bernoulli:6", &numbers(6, 6, 0.5)), layer("bernoulli:4", &numbers(7, 4, 0.5))];
-    let couplings = vec![
-        Coupling::Dense { layers: [0, 1], weights: matrix(numbers(3, 24, 1.0), 6, 4) },
-        lateral(0, 6, &numbers(4, 15, 0.8), 1),
-        lateral(1, 4, &numbers(5, 6, 0.8), 1),
-    ];
-    Machine::new(layers, couplings).unwrap()
-}
 
 /// Machines with couplings of every kind, between units of several kinds.
 fn machines() -> Vec<(&'static str, Machine)> {
@@ -266,6 +226,20 @@ fn the_exact_phase_is_the_derivative_of_log_z() {
                 assert_close(name, &found, expected, 1e-10);
             }
         }
+    }
+}
+
+/// ⟨v₀h₀⟩, ⟨v₀v₁⟩ and ⟨h₀h₁⟩ of six visible and four hidden units, by enumeration in another language: what the exact phase says of them.
+#[test]
+fn averages_of_pairs_are_known() {
+    let machine = with_hidden();
+    let averages = Exact.averages(&machine, &phase(&machine, 1, 1), &mut Rng::new(0)).unwrap();
+    let of = |k: usize| averages.couplings[k].tensor(machine.coupling_weights()[k]).unwrap();
+    for (k, row, column, known) in
+        [(0, 0, 0, 0.193_045_945_8), (1, 0, 1, 0.293_917_774_9), (2, 0, 1, 0.160_362_707_4)]
+    {
+        let found = of(k).get(row).unwrap().get(column).unwrap().to_scalar::<f64>().unwrap();
+        assert!((found - known).abs() < 1e-9, "coupling {k}: {found}, not {known}");
     }
 }
 

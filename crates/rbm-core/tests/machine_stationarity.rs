@@ -1,16 +1,21 @@
-//! Sweeps of machines of any shape leave their distribution as it is: every coupling, every pair of discrete kinds of units.
+//! Sweeps of machines of any shape leave their distribution as it is: every coupling, every pair of discrete kinds of units. So do chains with
+//! held units, replicas at every inverse temperature, and exchanges between machines of different couplings.
 //!
-//! Many chains start at exact samples, make a sweep, and are counted: χ² over all configurations. With the significance 10⁻⁶ for each
-//! case a right program would fail for one seed in 10⁴ (the seeds are fixed).
+//! Many chains start at exact samples, make a step, and are counted: χ² over all configurations. With the significance 10⁻⁶ for each
+//! case a right program would fail for one seed in 10³ (the seeds are fixed).
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
-use rbm_core::units::States;
-use rbm_core::{Layer, Rng, Units, ops};
+use rbm_core::sampling::trajectory::{Level, Trajectory};
+use rbm_core::sampling::{AnnealingPath, Clamped, Tempering};
+use rbm_core::units::{States, Support};
+use rbm_core::{Kernel, Layer, Rng, Units, ops};
 
 const CPU: Device = Device::Cpu;
 const CHAINS: usize = 100_000;
+/// Chains at each level where there are several.
+const REPLICAS: usize = 30_000;
 /// The normal quantile of 1 − 10⁻⁶.
 const SIGNIFICANT: f64 = 4.753;
 
@@ -87,45 +92,50 @@ impl Counted {
 
     /// Exact samples.
     fn sample(&self) -> (Tensor, Tensor) {
-        let chance = ops::uniform(CHAINS, DType::F64, &CPU, &mut Rng::new(77)).unwrap();
+        self.sample_of(&self.p, CHAINS, 77)
+    }
+
+    /// `count` samples, where each configuration is as probable as `p` says.
+    fn sample_of(&self, p: &[f64], count: usize, seed: u64) -> (Tensor, Tensor) {
+        let chance = ops::uniform(count, DType::F64, &CPU, &mut Rng::new(seed)).unwrap();
         let picked = |chance: &f64| {
             let mut left = *chance;
             let is_behind = |p: &f64| {
                 left -= p;
                 left < 0.0
             };
-            self.p.iter().position(is_behind).unwrap_or(self.p.len() - 1)
+            p.iter().position(is_behind).unwrap_or(p.len() - 1)
         };
         let chance = chance.to_vec1::<f64>().unwrap();
         let rows: Vec<_> = chance.iter().map(|chance| self.all[picked(chance)].clone()).collect();
         parts(&rows, self.width)
     }
 
-    /// How far the counts of these configurations are from the distribution, as a standard normal number (Wilson and Hilferty 1931).
+    /// How far these configurations are from the distribution.
     fn drift(&self, rest: &Tensor, last: &Tensor) -> f64 {
-        let rows = Tensor::cat(&[rest, last], 1).unwrap().to_vec2::<f64>().unwrap();
-        let bits = |row: &[f64]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        let place: std::collections::HashMap<_, _> =
-            self.all.iter().enumerate().map(|(i, row)| (bits(row), i)).collect();
-        let mut counts = vec![0.0; self.all.len()];
-        rows.iter().for_each(|row| counts[place[&bits(row)]] += 1.0);
-        // Rare configurations are counted together.
-        let (mut square, mut cells, mut rare) = (0.0, 0.0, [0.0, 0.0]);
-        for (count, p) in counts.iter().zip(&self.p) {
-            let expected = p * CHAINS as f64;
-            if expected < 10.0 {
-                rare = [rare[0] + count, rare[1] + expected];
-            } else {
-                square += (count - expected).powi(2) / expected;
-                cells += 1.0;
-            }
-        }
-        if rare[1] >= 10.0 {
-            square += (rare[0] - rare[1]).powi(2) / rare[1];
-            cells += 1.0;
-        }
-        let (k, ninth) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
-        ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt()
+        drift(&self.all, &self.p, &Tensor::cat(&[rest, last], 1).unwrap())
+    }
+
+    /// How probable each configuration is at the inverse temperature `beta` of `path`: the couplings count β times, and the fields of the
+    /// path 1 − β times.
+    fn probabilities_at(&self, path: &AnnealingPath, beta: f64) -> Vec<f64> {
+        let (rest, last) = parts(&self.all, self.width);
+        let machine = scaled(&self.machine, beta);
+        let part = |x: &Tensor, field: &Tensor| {
+            x.broadcast_mul(field).unwrap().sum(1).unwrap().affine(1.0 - beta, 0.0).unwrap()
+        };
+        let fields = (part(&rest, &path.rest_field) + part(&last, &path.last_field)).unwrap();
+        let log_p = (fields - machine.energy(&rest, &last).unwrap()).unwrap();
+        let log_z = log_p.log_sum_exp(0).unwrap();
+        log_p.broadcast_sub(&log_z).unwrap().exp().unwrap().to_vec1().unwrap()
+    }
+
+    /// The configurations of the rest, and how probable each is where whole configurations have the probabilities `p`.
+    fn of_rest(&self, p: &[f64]) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let mut p = p.iter();
+        let same = self.all.chunk_by(|a, b| a[..self.width] == b[..self.width]);
+        same.map(|rows| (rows[0][..self.width].to_vec(), p.by_ref().take(rows.len()).sum::<f64>()))
+            .unzip()
     }
 
     /// The drift after a sweep.
@@ -145,6 +155,43 @@ impl Counted {
     }
 }
 
+/// How far the counts of these configurations `(rows, width)` are from the probabilities `p` of `all`, as a standard normal number (Wilson and
+/// Hilferty 1931).
+fn drift(all: &[Vec<f64>], p: &[f64], rows: &Tensor) -> f64 {
+    let rows = rows.to_vec2::<f64>().unwrap();
+    let bits = |row: &[f64]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let place: std::collections::HashMap<_, _> =
+        all.iter().enumerate().map(|(i, row)| (bits(row), i)).collect();
+    let mut counts = vec![0.0; all.len()];
+    rows.iter().for_each(|row| counts[place[&bits(row)]] += 1.0);
+    // Rare configurations are counted together.
+    let (mut square, mut cells, mut rare) = (0.0, 0.0, [0.0, 0.0]);
+    for (count, p) in counts.iter().zip(p) {
+        let expected = p * rows.len() as f64;
+        if expected < 10.0 {
+            rare = [rare[0] + count, rare[1] + expected];
+        } else {
+            square += (count - expected).powi(2) / expected;
+            cells += 1.0;
+        }
+    }
+    if rare[1] >= 10.0 {
+        square += (rare[0] - rare[1]).powi(2) / rare[1];
+        cells += 1.0;
+    }
+    let (k, ninth) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
+    ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt()
+}
+
+/// A copy of the machine, its couplings `factor` times as strong.
+fn scaled(machine: &Machine, factor: f64) -> Box<dyn Boltzmann> {
+    let copy = machine.duplicate().unwrap();
+    for weights in copy.coupling_weights() {
+        weights.set(&(weights.as_detached_tensor() * factor).unwrap()).unwrap();
+    }
+    copy
+}
+
 /// Rows cut after `width` columns.
 fn parts(rows: &[Vec<f64>], width: usize) -> (Tensor, Tensor) {
     let (all, of) = (Tensor::new(rows.to_vec(), &CPU).unwrap(), rows[0].len());
@@ -157,6 +204,9 @@ fn dense(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
     Coupling::Dense { layers, weights: Var::from_tensor(&normal(&shape, seed)).unwrap() }
 }
 
+/// [`dense`] or [`edges`].
+type Between = fn([usize; 2], &[Box<dyn Layer>], u64) -> Coupling;
+
 /// Most of the pairs of columns of two layers.
 fn edges(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
     let [a, b] = layers.map(|layer| of[layer].units().width() as u32);
@@ -166,17 +216,28 @@ fn edges(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
     Coupling::edges(layers, &pairs, weights).unwrap()
 }
 
+/// The first column of the unit that each column belongs to. Columns that share draws are one unit.
+fn units_of_columns(layer: &dyn Layer) -> Vec<u32> {
+    let of = |support: &Support| {
+        let columns = match support.states {
+            States::Values(_) => 1,
+            States::OneOf(states) => states,
+            States::Draws(_) => support.columns.len(),
+        };
+        let start = support.columns.start;
+        support.columns.clone().map(move |at| (start + (at - start) / columns * columns) as u32)
+    };
+    layer.discrete().unwrap().support().iter().flat_map(of).collect()
+}
+
 /// All units of a layer with each other; none where they share draws.
 fn lateral(layer: usize, of: &[Box<dyn Layer>], seed: u64) -> Option<Coupling> {
     let width = of[layer].units().width();
-    let mut site: Vec<usize> = (0..width).collect();
-    for support in of[layer].discrete().unwrap().support() {
-        match support.states {
-            States::Values(_) => {}
-            States::OneOf(states) => site.iter_mut().for_each(|at| *at /= states),
-            States::Draws(_) => return None,
-        }
+    let support = of[layer].discrete().unwrap().support();
+    if support.iter().any(|support| matches!(support.states, States::Draws(_))) {
+        return None;
     }
+    let site = units_of_columns(&*of[layer]);
     let rough = normal(&[width, width], seed).to_vec2::<f64>().unwrap();
     let weight =
         |i: usize, j: usize| if site[i] == site[j] { 0.0 } else { rough[i.min(j)][i.max(j)] };
@@ -185,37 +246,44 @@ fn lateral(layer: usize, of: &[Box<dyn Layer>], seed: u64) -> Option<Coupling> {
     Some(Coupling::Lateral { layer, weights: Var::from_tensor(&weights).unwrap() })
 }
 
-/// Two layers of every pair of kinds and a third unit that both see, so that the first two are drawn one after the other; with
-/// units of each layer coupled too, and without.
+/// Machines of two layers of a pair of kinds, alone and with a third unit that both see, so that the first two are drawn one after the other;
+/// with units of each layer coupled too, and without.
+fn machines_of(a: &str, b: &str) -> Vec<(String, Counted)> {
+    let between: [(&str, Between); 2] = [("dense", dense), ("edges", edges)];
+    let mut all = Vec::new();
+    for (name, couple) in between {
+        for is_lateral in [false, true] {
+            for kinds in [&[a, b][..], &[a, b, "bernoulli:1"]] {
+                let counted = Counted::new(kinds, |layers| {
+                    let pairs = [[0, 1], [0, 2], [1, 2]];
+                    let pairs = pairs.iter().filter(|[_, to]| *to < layers.len());
+                    let mut couplings: Vec<_> =
+                        pairs.zip(20..).map(|(pair, seed)| couple(*pair, layers, seed)).collect();
+                    if is_lateral {
+                        couplings.extend(
+                            (0..2).filter_map(|layer| lateral(layer, layers, 30 + layer as u64)),
+                        );
+                    }
+                    couplings
+                });
+                let many = kinds.len();
+                all.push((
+                    format!("{a}, {b}, {many} layers, {name}, lateral: {is_lateral}"),
+                    counted,
+                ));
+            }
+        }
+    }
+    all
+}
+
 #[test]
 fn sweeps_leave_the_distribution_as_it_is() {
-    type Between = fn([usize; 2], &[Box<dyn Layer>], u64) -> Coupling;
-    let between: [(&str, Between); 2] = [("dense", dense), ("edges", edges)];
     for a in KINDS {
         for b in KINDS {
-            for (name, couple) in between {
-                for is_lateral in [false, true] {
-                    let machine = Counted::new(&[a, b, "bernoulli:1"], |layers| {
-                        let pairs = [[0, 1], [0, 2], [1, 2]];
-                        let mut all: Vec<_> = pairs
-                            .iter()
-                            .zip(20..)
-                            .map(|(pair, seed)| couple(*pair, layers, seed))
-                            .collect();
-                        if is_lateral {
-                            all.extend(
-                                (0..2)
-                                    .filter_map(|layer| lateral(layer, layers, 30 + layer as u64)),
-                            );
-                        }
-                        all
-                    });
-                    let drift = machine.swept();
-                    assert!(
-                        drift < SIGNIFICANT,
-                        "{a}, {b}, {name}, lateral: {is_lateral}: {drift}"
-                    );
-                }
+            for (name, counted) in machines_of(a, b) {
+                let drift = counted.swept();
+                assert!(drift < SIGNIFICANT, "{name}: {drift}");
             }
         }
     }
@@ -303,5 +371,109 @@ fn a_wrong_colouring_is_found() {
         assert!(drift > SIGNIFICANT, "{kinds:?}: {drift}");
         let hearing = counted.last(&drawn, &mut rng);
         assert!(counted.drift(&drawn, &hearing) < SIGNIFICANT, "{kinds:?}");
+    }
+}
+
+/// Pairs of kinds that differ in how many states a unit has, and in what these are worth.
+const MIXED: [(&str, &str); 4] = [
+    ("spin:2", "potts(3):2"),
+    ("potts(3):2", "bernoulli:2"),
+    ("binomial(2):2", "spin:2"),
+    ("multinomial(2):2", "potts(3):1"),
+];
+
+/// Chains of which each holds other units, as they are in an exact sample: the held ones stay, and all together have the distribution still.
+/// It would catch inputs of free units that come from what held ones would have been drawn as, and a site of which a part is held.
+#[test]
+fn chains_with_held_units_stay_at_the_distribution() {
+    for (a, b) in MIXED {
+        for (name, counted) in machines_of(a, b) {
+            let ((rest, _), mut rng) = (counted.sample(), Rng::new(61));
+            let columns = units_of_columns(counted.machine.rest());
+            let chance = ops::uniform(rest.dims(), DType::F64, &CPU, &mut Rng::new(62)).unwrap();
+            let chance = chance.index_select(&Tensor::new(columns, &CPU).unwrap(), 1).unwrap();
+            let held = chance.gt(0.5).unwrap().to_dtype(DType::F64).unwrap();
+            let clamped = Clamped::new(&rest, &held).unwrap();
+            let mut chains = clamped.init(&counted.machine, rest.clone(), &mut rng).unwrap();
+            for step in 0..3 {
+                let drift = counted.drift(&chains.visible, &chains.hidden);
+                assert!(drift < SIGNIFICANT, "{name}, step {step}: {drift}");
+                clamped.step(&counted.machine, &mut chains, &mut rng).unwrap();
+            }
+            let changed = (&chains.visible - &rest).unwrap().abs().unwrap();
+            let sum = |x: Tensor| x.sum_all().unwrap().to_scalar::<f64>().unwrap();
+            assert_eq!(sum((&changed * &held).unwrap()), 0.0, "{name}: held units moved");
+            assert!(sum(changed) > 0.1 * CHAINS as f64, "{name}: free units hardly move");
+        }
+    }
+}
+
+/// Replicas at three inverse temperatures, each level at its own distribution, under fields that stand in for the couplings: through swaps of
+/// both gaps every level stays there. It would catch couplings within the rest that are left out of a swap's ratio or not tempered, and
+/// hidden units that do not go with their replica.
+#[test]
+fn replicas_stay_at_the_distributions_of_their_levels() {
+    for (a, b) in MIXED {
+        for (name, counted) in machines_of(a, b) {
+            let machine = &counted.machine;
+            let field = |layer: &dyn Layer, seed| normal(&[layer.units().width()], seed);
+            let path = AnnealingPath {
+                rest_field: field(machine.rest(), 63),
+                last_field: field(machine.last(), 64),
+            };
+            let (tempering, mut rng) = (Tempering::even(path.clone(), 3).unwrap(), Rng::new(65));
+            let levels: Vec<Vec<f64>> =
+                tempering.betas.iter().map(|beta| counted.probabilities_at(&path, *beta)).collect();
+            let start = (66..).zip(&levels).map(|(seed, p)| counted.sample_of(p, REPLICAS, seed).0);
+            let start = Tensor::cat(&start.collect::<Vec<_>>(), 0).unwrap();
+            let mut replicas = tempering.init(machine, start, &mut rng).unwrap();
+            for step in 0..3 {
+                let swaps = tempering.step(machine, &mut replicas, &mut rng).unwrap();
+                let acceptance = &swaps.acceptance;
+                assert!(
+                    acceptance.iter().all(|a| *a > 0.05 && *a < 0.98),
+                    "{name}: {acceptance:?}"
+                );
+                for (level, p) in levels.iter().enumerate() {
+                    let rows = [&replicas.rows.visible, &replicas.rows.hidden]
+                        .map(|x| x.narrow(0, level * REPLICAS, REPLICAS).unwrap());
+                    let drift = drift(&counted.all, p, &Tensor::cat(&rows, 1).unwrap());
+                    assert!(drift < SIGNIFICANT, "{name}, step {step}, level {level}: {drift}");
+                }
+            }
+        }
+    }
+}
+
+/// Machines of no couplings, half of them and all, each with exact samples, of which portions are moved and exchanged: every level stays at its
+/// distribution, and keeps the free energies of what it has. It would catch a ratio with a wrong sign or without the couplings within the
+/// rest, and portions that are put back elsewhere.
+#[test]
+fn exchanges_between_machines_leave_their_distributions() {
+    for (a, b) in MIXED {
+        for (name, counted) in machines_of(a, b) {
+            let path = AnnealingPath::from_biases(&counted.machine).unwrap();
+            let mut rng = Rng::new(71);
+            let factors = [0.0, 0.5, 1.0];
+            let known = factors.map(|factor| counted.probabilities_at(&path, factor));
+            let levels = factors.iter().zip(&known).zip(72..).map(|((factor, p), seed)| {
+                let rows = counted.sample_of(p, 2 * REPLICAS, seed).0;
+                Level::new(&*scaled(&counted.machine, *factor), rows, REPLICAS).unwrap()
+            });
+            let mut trajectory = Trajectory::of(levels.collect(), REPLICAS).unwrap();
+            for _ in 0..4 {
+                let (gap, acceptance) = trajectory.visit(&mut rng).unwrap().unwrap();
+                assert!(acceptance > 0.05 && acceptance < 0.98, "{name}, {gap}: {acceptance}");
+            }
+            for (number, (level, p)) in trajectory.levels().iter().zip(&known).enumerate() {
+                let (all, p) = counted.of_rest(p);
+                let drift = drift(&all, &p, &level.visible);
+                assert!(drift < SIGNIFICANT, "{name}, level {number}: {drift}");
+                let free_energy = level.machine.free_energy(&level.visible).unwrap();
+                let free_energy = free_energy.to_vec1::<f64>().unwrap();
+                let pairs = free_energy.iter().zip(&level.free_energy);
+                assert!(pairs.into_iter().all(|(x, y)| (x - y).abs() < 1e-9), "{name}, {number}");
+            }
+        }
     }
 }

@@ -481,7 +481,7 @@ pub(super) fn say<T: Real>(
     multiply_alone(out.as_flattened_mut(), weights, x);
 }
 
-/// field ← field + Σ weight·change over the columns that change, for each of those told: the weights of the next column lie `pitch` further.
+/// field ← field + Σ weight·change over the columns that change, for each of those behind them: the weights of the next column lie `pitch` further.
 /// All lanes of a sum stay in registers; column by column, the compiler does not vectorise it.
 #[inline(always)]
 pub(super) fn pass_on<T: Real>(

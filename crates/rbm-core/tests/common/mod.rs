@@ -1,6 +1,8 @@
 //! What the law files share: machines with known parameters, the same machines as plain loops, and comparisons.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod numbered;
+
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::units::Variance;
 use rbm_core::{Layer, Rbm, Rng, Units, ops};

@@ -542,16 +542,16 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
             }
             learner.learn(&rows_of)?;
         }
-        let ours = learner.log_likelihood(&rows_of)?.value;
-        points.push((EPOCHS as f64, ours));
+        let found = learner.log_likelihood(&rows_of)?;
+        points.push((EPOCHS as f64, found.value));
         let parameters: usize =
             learner.machine().parameters().iter().map(|(_, var)| var.elem_count()).sum();
         // Of a lateral matrix half is the other half again, and the diagonal is zero.
         let lateral = if learner.shape().couples_visible { 16 * 17 / 2 } else { 0 };
         rows.push(Row {
             what: name.into(),
-            ours,
-            error: None,
+            ours: found.value,
+            error: (!found.is_exact).then_some(found.error),
             known: best,
             notes: vec![(parameters - lateral).to_string()],
         });
