@@ -446,8 +446,8 @@ fn replicas_stay_at_the_distributions_of_their_levels() {
 }
 
 /// Machines of no couplings, half of them and all, each with exact samples, of which portions are moved and exchanged: every level stays at its
-/// distribution, and keeps the free energies of what it has. It would catch a ratio with a wrong sign or without the couplings within the
-/// rest, and portions that are put back elsewhere.
+/// distribution, moves, and keeps the free energies of what it has. It would catch a ratio with a wrong sign or without the couplings within the
+/// rest, and rows that are put back without their energies.
 #[test]
 fn exchanges_between_machines_leave_their_distributions() {
     for (a, b) in MIXED {
@@ -456,9 +456,9 @@ fn exchanges_between_machines_leave_their_distributions() {
             let mut rng = Rng::new(71);
             let factors = [0.0, 0.5, 1.0];
             let known = factors.map(|factor| counted.probabilities_at(&path, factor));
+            let rows = |p, seed| counted.sample_of(p, 2 * REPLICAS, seed).0;
             let levels = factors.iter().zip(&known).zip(72..).map(|((factor, p), seed)| {
-                let rows = counted.sample_of(p, 2 * REPLICAS, seed).0;
-                Level::new(&*scaled(&counted.machine, *factor), rows, REPLICAS).unwrap()
+                Level::new(&*scaled(&counted.machine, *factor), rows(p, seed), REPLICAS).unwrap()
             });
             let mut trajectory = Trajectory::of(levels.collect(), REPLICAS).unwrap();
             for _ in 0..4 {
@@ -469,6 +469,9 @@ fn exchanges_between_machines_leave_their_distributions() {
                 let (all, p) = counted.of_rest(p);
                 let drift = drift(&all, &p, &level.visible);
                 assert!(drift < SIGNIFICANT, "{name}, level {number}: {drift}");
+                let changed = level.visible.ne(&rows(&known[number], 72 + number as u64)).unwrap();
+                let changed = changed.to_dtype(DType::F64).unwrap().mean_all().unwrap();
+                assert!(changed.to_scalar::<f64>().unwrap() > 0.1, "{name}, level {number} stays");
                 let free_energy = level.machine.free_energy(&level.visible).unwrap();
                 let free_energy = free_energy.to_vec1::<f64>().unwrap();
                 let pairs = free_energy.iter().zip(&level.free_energy);
