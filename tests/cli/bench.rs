@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::common::{Place, idx, npy};
 
 /// The rows without options, by name.
-const ROWS: [&str; 13] = [
+const ROWS: [&str; 14] = [
     "cd-1 784x500 b100",
     "pcd-1 784x500 b100",
     "pcd-10 784x500 b100",
@@ -17,6 +17,7 @@ const ROWS: [&str; 13] = [
     "cd-1 500x2000 b100",
     "pcd-1 64x100 b10",
     "pcd-1 784x16 b10",
+    "pcd-1 1113x100 b100 potts",
     "fine-tune 784x500x500x2000x10 b100",
     "fine-tune 784x500x500x2000x10 b100 dropout",
     "embed 784x500x500x2000 b1000",

@@ -190,6 +190,7 @@ fn place() -> Place {
         "bm.toml",
         "model = \"bm\"\nhidden = 4\n[data]\nlimit = 60\n[learning]\nepochs = 2\n",
     );
+    place.write("problem.json", "{\"linear\": {\"a\": 1}, \"quadratic\": {\"a,b\": -2}}");
     place.write("G1", "3 3\n1 2 1\n2 3 1\n1 3 -1\n");
     place.write("new.csv", text(&vec![vec![0.5; 784]; 3]));
     place.write("grid.csv", text(&vec![vec![0.5; 30]; 3]));

@@ -33,7 +33,7 @@ fn an_ising_model_is_measured_at_its_temperature() {
 #[test]
 fn what_is_no_machine_or_no_way_to_measure_one_is_refused() {
     let place = Place::new();
-    place.dbn("sample ising:2x2").misused(&["2x2", "at least 3"]);
+    place.dbn("sample ising:2x2").failed(&["2x2", "at least 3"]);
     place.dbn("sample ising:4x4 --temperature 0").misused(&["--temperature 0", "above 0"]);
     place.dbn("sample ising:4x4 --label 3").misused(&["--label", "network"]);
     place.dbn("sample ising:4x4 --chains 3").misused(&["--chains"]);

@@ -14,7 +14,7 @@ use candle_dbn::store::{BELIEF, MACHINE};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
-use rbm_core::ops;
+use rbm_core::{Error, ops};
 
 use crate::output::{self, Usage};
 
@@ -149,9 +149,11 @@ pub fn graph(text: &str) -> Result<Graph> {
     if !Graph::is_name(text) && (text.contains('/') || text.contains('.')) {
         bail!("{text}: there is no such file");
     }
-    let named = text.parse::<Graph>();
-    // Of a name that is one, it is the machine that cannot be.
-    if Graph::is_name(text) { Ok(named?) } else { named.map_err(Usage::of) }
+    text.parse::<Graph>().map_err(|error| match &error {
+        // What is wrong is the name itself, not the machine that it names.
+        Error::Invalid { found, .. } if found == text => Usage::of(error),
+        _ => error.into(),
+    })
 }
 
 /// The device called `name`; `auto` is a GPU if this program was built for one and one answers, else the CPU.

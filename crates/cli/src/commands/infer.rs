@@ -43,9 +43,9 @@ const TEMPERED: [usize; 2] = [20, 100];
 MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a belief net of at
 most 20 units a layer, whose variables are v0, v1, ... and the causes above them h1.0, h1.1, ...,
 h2.0, ... The variables of a problem in JSON have its names. Of spins and of Bernoulli units state 1
-is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains:
-which of both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the spread between
-the chains.")]
+is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains: which of
+both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the spread between the
+chains.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
     pub model: PathBuf,
