@@ -14,6 +14,7 @@ use super::product::{Matrix, multiply_alone};
 use super::random::{block_words, unit as unit_of};
 use super::real::Real;
 use super::sparse::{NonzeroRow, PIECE, add_rows};
+use super::transpose::transpose;
 use crate::rng::{BLOCK, Draw, LANES};
 use crate::{Error, Result, Rng};
 
@@ -266,10 +267,7 @@ impl<T: Real> Sweep<'_, T> {
                 },
             );
         }
-        simd.run(
-            #[inline(always)]
-            || from_lanes(&chains.x, width, out),
-        );
+        from_lanes(&chains.x, width, out);
     }
 
     fn buffers(&self) -> Buffers<T> {
@@ -531,56 +529,17 @@ fn choose<T: Real>(logits: &mut [Lanes<T>], chance: &Lanes<T>) -> [u32; LANES] {
     drawn
 }
 
-const TILE: usize = 8;
-
 /// `rows`, `width` wide, into the lanes of `out`, a row of lanes for each column.
-#[inline(always)]
 fn to_lanes<T: Real>(rows: &[T], width: usize, out: &mut [Lanes<T>]) {
-    let count = rows.len() / width;
-    for column in (0..width).step_by(TILE) {
-        for row in (0..count).step_by(TILE) {
-            if column + TILE <= width && row + TILE <= count {
-                let tile: [[T; TILE]; TILE] = std::array::from_fn(|r| {
-                    let line = &rows[(row + r) * width + column..][..TILE];
-                    std::array::from_fn(|c| line[c])
-                });
-                for c in 0..TILE {
-                    let line: [T; TILE] = std::array::from_fn(|r| tile[r][c]);
-                    out[column + c][row..row + TILE].copy_from_slice(&line);
-                }
-            } else {
-                for r in row..count.min(row + TILE) {
-                    for c in column..width.min(column + TILE) {
-                        out[c][r] = rows[r * width + c];
-                    }
-                }
-            }
-        }
-    }
+    transpose(rows, width, out.as_flattened_mut(), LANES);
 }
 
 /// The first lanes of `x` back into `out`, a row for each.
-#[inline(always)]
 fn from_lanes<T: Real>(x: &[Lanes<T>], width: usize, out: &mut [T]) {
-    let count = out.len() / width;
-    for column in (0..width).step_by(TILE) {
-        for row in (0..count).step_by(TILE) {
-            if column + TILE <= width && row + TILE <= count {
-                let tile: [[T; TILE]; TILE] = std::array::from_fn(|c| {
-                    let line = &x[column + c][row..row + TILE];
-                    std::array::from_fn(|r| line[r])
-                });
-                for r in 0..TILE {
-                    let line: [T; TILE] = std::array::from_fn(|c| tile[c][r]);
-                    out[(row + r) * width + column..][..TILE].copy_from_slice(&line);
-                }
-            } else {
-                for r in row..count.min(row + TILE) {
-                    for c in column..width.min(column + TILE) {
-                        out[r * width + c] = x[c][r];
-                    }
-                }
-            }
-        }
+    if out.len() == LANES * width {
+        return transpose(x.as_flattened(), LANES, out, width);
+    }
+    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+        out.iter_mut().zip(x).for_each(|(out, lanes)| *out = lanes[row]);
     }
 }
