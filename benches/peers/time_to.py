@@ -71,7 +71,8 @@ def write_bits(data, folder, limit):
         labels = folder / name.replace("images-idx3", "labels-idx1")
         labels.write_bytes(struct.pack(">2I", 0x801, len(bits)) + bytes(len(bits)))
         drawn[name] = bits
-    return torch.from_numpy(drawn["train-images-idx3-ubyte"].reshape(limit, -1).astype(np.float32))
+    bits = drawn["train-images-idx3-ubyte"]
+    return torch.from_numpy(bits.reshape(len(bits), -1).astype(np.float32))
 
 
 def ours(args, folder, cases, rate, epochs, out):
@@ -109,6 +110,8 @@ def by_rbms(args, folder, cases, rate, epochs, out):
     torch.manual_seed(0)
     rbm = BBRBM.init_parameters(HIDDEN, Cases(cases), torch.device("cpu"), torch.float32)
     rbm.init_grad()
+    # Its updates have no momentum: the rate that comes to as much in the long run.
+    rate = rate / (1 - MOMENTUM)
     optimizer = torch.optim.SGD(rbm.parameters(), lr=rate, maximize=True)
     chains, ones = rbm.init_chains(BATCH), torch.ones(BATCH)
     start, updates, done = time.perf_counter(), epochs * (len(cases) // BATCH), 0

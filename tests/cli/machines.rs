@@ -194,6 +194,13 @@ fn fields_are_asked() {
     let said = place.dbn("infer f.uai --sampled --sweeps 1000 --query A").done();
     assert!(said.out.contains("sampled") && said.out.contains("best of these"), "{}", said.out);
     place.dbn("infer f.uai --exact --log-z").misused(&["--log-z"]);
+    place.dbn("infer f.uai --query A,0").misused(&["--query", "A twice"]);
+    place.dbn("infer f.uai --uai x --mar x").misused(&["--uai and --mar"]);
+    place.dbn("infer f.uai --uai x --given Z=1").misused(&["Z"]);
+    assert!(!place.path("x").exists(), "nothing is written where the rest is wrong");
+    // Each table is small, all together are not: sampled, not refused.
+    let said = place.dbn("infer pmj:20x100 --sweeps 80 --query 0").done();
+    assert!(said.err.contains("too wide to be counted"), "{}", said.err);
     place.write("e.evid", "2 1 1 2 0\n");
     place.write("two.evid", "2 1 1 1 0\n");
     place.dbn("infer f.uai --evidence two.evid").failed(&[

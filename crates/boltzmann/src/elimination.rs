@@ -118,6 +118,16 @@ impl MarkovField {
         Ok(Mode { states: x, log_potential, count })
     }
 
+    /// Whether [`MarkovField::infer`] counts, given the variables of `given`: with tables that are not too large, each and all together.
+    ///
+    /// # Errors
+    ///
+    /// For evidence of states that there are not.
+    pub fn is_countable(&self, given: &[(usize, usize)]) -> Result<bool> {
+        let (_, widest, all) = self.order(&self.check_evidence(given)?);
+        Ok(is_affordable(widest, all))
+    }
+
     /// log₂ of the largest table that exact inference would need, given the variables of `given`.
     ///
     /// # Errors
@@ -227,6 +237,11 @@ impl MarkovField {
     }
 }
 
+/// Whether tables of at most 2^`widest` numbers, `all` of them together, are made.
+fn is_affordable(widest: f64, all: f64) -> bool {
+    widest <= MOST && all <= MOST_IN_ALL
+}
+
 impl<'a> Elimination<'a> {
     fn of(
         field: &'a MarkovField,
@@ -236,7 +251,7 @@ impl<'a> Elimination<'a> {
     ) -> Result<Self> {
         let known = field.check_evidence(given)?;
         let (order, widest, all) = field.order(&known);
-        if widest > MOST || all > MOST_IN_ALL {
+        if !is_affordable(widest, all) {
             let expected = format!(
                 "tables of at most 2^{MOST} numbers, 2^29 in all (sampling has no such bound)"
             );

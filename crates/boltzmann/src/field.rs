@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::Graph;
 use crate::belief::BeliefNet;
 
-/// The most causes of a unit of a belief net.
+/// The most causes of a unit of a belief net, and the most numbers of all its tables: half a GiB.
 const MOST_PARENTS: usize = 20;
+const MOST_NUMBERS: usize = 1 << 26;
 /// The most states of all variables together.
 const MOST_STATES: usize = 1 << 24;
 
@@ -167,12 +168,18 @@ impl MarkovField {
     ///
     /// # Errors
     ///
-    /// Where a layer above another has more than 20 units: the table of a unit would have more than 2²¹ numbers.
+    /// Where a layer above another has more than 20 units, or the tables of all units have more than 2²⁶ numbers together.
     pub fn of_belief_net(net: &BeliefNet) -> Result<Self> {
         let widths = net.widths();
         if let Some(wide) = widths[1..].iter().find(|width| **width > MOST_PARENTS) {
             let expected = format!("at most {MOST_PARENTS} units in a layer above another");
             return Err(Error::invalid("a belief net as a field", expected, wide.to_string()));
+        }
+        let numbers_of = |pair: &[usize]| pair[0] << (pair[1] + 1);
+        let size: usize = widths.windows(2).map(numbers_of).sum();
+        if size > MOST_NUMBERS {
+            let expected = format!("at most {MOST_NUMBERS} numbers in the tables of all units");
+            return Err(Error::invalid("a belief net as a field", expected, size.to_string()));
         }
         let numbers = |tensor: &Tensor| -> Result<Vec<f64>> {
             let host = tensor.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?;

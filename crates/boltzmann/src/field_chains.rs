@@ -195,11 +195,11 @@ impl FromIterator<Lowest> for FieldBest {
 
 impl MarkovField {
     /// Beliefs from `chains` chains of Gibbs sampling at temperature `tau`, `sweeps` sweeps each after a fifth as many that do not count; evidence
-    /// is held. `watch` is told how many sweeps are done and ends the chains where it answers no.
+    /// is held. `watch` is called with how many sweeps are done, and ends the chains where it answers no.
     ///
     /// # Errors
     ///
-    /// For evidence of states that there are not, a temperature that is not above 0, and no chains or sweeps.
+    /// For evidence of states that there are not, a temperature that is not above 0, no chains or sweeps, and where it is ended in the burn-in.
     pub fn sample(
         &self,
         tau: f64,
@@ -244,12 +244,15 @@ impl MarkovField {
                 },
             );
             done += now;
-            if !watch(done) && counts {
+            if !watch(done) {
                 break;
             }
         }
         let energies: Vec<Vec<f64>> =
             all.iter_mut().map(|seen| std::mem::take(&mut seen.energies)).collect();
+        if energies[0].is_empty() {
+            return Err(Error::invalid("sampling", "a sweep after the burn-in", "none"));
+        }
         let counted = energies[0].len() as f64;
         let (mut mean, mut error) = (zeros(0), zeros(0));
         for seen in &all {

@@ -174,16 +174,23 @@ impl<'a> Text<'a> {
         let mut names: BTreeMap<&str, u32> = BTreeMap::new();
         let mut ends = Vec::new();
         for (key, coefficient) in &problem.quadratic {
-            let pair = key.split_once(',').map(|(a, b)| [a.trim(), b.trim()]);
-            let Some(pair) = pair else {
+            let pair: Vec<&str> = key.split(',').map(str::trim).collect();
+            let [a, b] = pair[..] else {
                 return Err(Error::file(
                     self.path,
                     format!("quadratic {key:?}"),
-                    "'a,b', two variables",
-                    "something else",
+                    "'a,b', two variables without commas in their names",
+                    format!("{} names", pair.len()),
                 ));
             };
+            let pair = [a, b];
             ends.push((pair, *coefficient));
+        }
+        if let Some(name) =
+            problem.linear.keys().find(|name| name.contains(',') || name.trim() != *name)
+        {
+            let expected = "a name without commas, and without spaces around it";
+            return Err(Error::file(self.path, "linear", expected, format!("{name:?}")));
         }
         for name in
             problem.linear.keys().map(String::as_str).chain(ends.iter().flat_map(|(pair, _)| *pair))

@@ -85,8 +85,9 @@ pub struct Anneal {
 
 /// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
 const MOST: usize = 1 << 26;
-/// How near to a target that was typed an energy counts as it, relative to it.
+/// How near to a target that was typed an energy counts as it: relative to it, but less than half of the step of whole numbers.
 const TYPED: f64 = 1e-6;
+const HALF: f64 = 0.4;
 /// How near to each other two energies are the same, as a share of the sum of all couplings.
 const ROUNDING: f64 = 1e-13;
 /// How sure the time to solution is to have seen one.
@@ -386,6 +387,9 @@ impl Search {
     fn between(args: &Anneal, temperatures: Option<[f64; 2]>) -> Result<Self> {
         let [hottest, coldest] = temperatures.unwrap_or([1.0, 1.0]);
         let (from, to) = (args.from.unwrap_or(hottest), args.to.unwrap_or(coldest));
+        if let Some(target) = args.target.filter(|target| !target.is_finite()) {
+            return Err(Usage::of(anyhow::anyhow!("--target {target}: expected a finite number")));
+        }
         let annealing = SimulatedAnnealing::between(from, to, args.sweeps as usize)
             .map_err(Usage::of)
             .context("--from, --to")?;
@@ -457,9 +461,14 @@ impl Search {
     }
 }
 
+/// How near to a target that was typed is near enough.
+fn nearness(target: f64) -> f64 {
+    (TYPED * target.abs()).min(HALF)
+}
+
 /// Whether an energy is the one that was asked for.
 fn is_found(args: &Anneal, energy: f64) -> bool {
-    args.target.is_some_and(|target| energy <= target + TYPED * target.abs())
+    args.target.is_some_and(|target| energy <= target + nearness(target))
 }
 
 impl<'a> Annealed<'a> {
@@ -474,7 +483,7 @@ impl<'a> Annealed<'a> {
             bail!("{}: no read was made", args.model.display())
         };
         let target = args.target.unwrap_or(energy);
-        let tolerance = rounding.max(args.target.map_or(0.0, |target| TYPED * target.abs()));
+        let tolerance = rounding.max(args.target.map_or(0.0, nearness));
         let hits = best.hits(target, tolerance);
         let reads = search.reads as f64;
         let success = hits as f64 / reads;

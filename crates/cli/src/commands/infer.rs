@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use candle_boltzmann::{Beliefs, Clique, FieldBest, MarkovField, Mode};
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
@@ -22,8 +22,6 @@ use crate::{inputs, interrupt, output, progress};
 /// The most rows of a joint table, and of a table of marginals on the screen.
 const MOST_JOINT: usize = 4096;
 const MOST_SHOWN: usize = 64;
-/// log₂ of the largest table of exact inference.
-const WIDEST: f64 = 24.0;
 /// Chains of sampling.
 const CHAINS: usize = 8;
 /// Inverse temperatures of log Z where it is sampled, and chains and samples of its tempering.
@@ -39,13 +37,13 @@ const TEMPERED: [usize; 2] = [20, 100];
   dbn infer field.uai --evidence field.uai.evid --mar field.mar
   dbn infer pmj:12x12:seed=1                            exactly, with the number of ground states
   dbn infer ising:32x32 --temperature 2.5 --sweeps 2000  too wide to be counted: from samples
-  dbn infer ising:16x16 --sampled --log-z               sampled, with log Z from both sides
-MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a belief net of at
-most 20 units a layer, whose variables are v0, v1, ... and the causes above them h1.0, h1.1, ...,
-h2.0, ... The variables of a problem in JSON have its names. Of spins and of Bernoulli units state 1
-is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling in 8 chains: which of
-both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the spread between the
-chains.")]
+  dbn infer ising:8x8 --temperature 2.5 --sampled --log-z  sampled, with log Z from both sides
+MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a small belief net (at
+most 20 units in each layer above another), whose variables are v0, v1, ... and the causes above
+them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names. Of spins and of
+Bernoulli units state 1 is up. Exact where no table exceeds 2^24 numbers, else from Gibbs sampling
+in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the
+spread between the chains.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
     pub model: PathBuf,
@@ -110,7 +108,7 @@ struct Inferred<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     joint_errors: Option<&'a [f64]>,
     log_partition: Option<f64>,
-    /// log Z from each side and by Bennett's ratio between them, where it was not counted.
+    /// log Z by annealing from each side and by Bennett's ratio over a ladder of temperatures, where it was not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_partition_sides: Option<AisEstimates>,
     most_probable: Option<Mode>,
@@ -129,8 +127,8 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     }
     let model = inputs::text(&args.model)?;
     let (mut field, own) = field_of(&args.model)?;
-    if let Some(path) = &args.uai {
-        write_whole(path, field.to_uai().as_bytes())?;
+    if args.uai.is_some() && args.uai == args.mar {
+        return Err(Usage::of(anyhow!("--uai and --mar: expected two files, found one")));
     }
     let names = Names { count: field.states.len(), own };
     let mut given = match &args.evidence {
@@ -142,6 +140,18 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     }
     let query = args.query.iter().map(|text| names.variable(text)).collect::<Result<Vec<_>>>();
     let query = query.map_err(Usage::of)?;
+    if let Some(twice) = (1..query.len()).find(|at| query[..*at].contains(&query[*at])) {
+        let name = names.name(query[twice]);
+        return Err(Usage::of(anyhow!("--query: expected each variable once, found {name} twice")));
+    }
+    if let Some(path) = &args.uai {
+        // A potential that is no number above 0 could not be read again.
+        let mut all = field.cliques.iter().flat_map(|clique| &clique.log_potential);
+        if let Some(log) = all.find(|log| !log.exp().is_normal()) {
+            bail!("--uai: expected potentials that double precision holds, found exp({log})");
+        }
+        write_whole(path, field.to_uai().as_bytes())?;
+    }
     let combinations = query.iter().try_fold(1usize, |size, &v| size.checked_mul(field.states[v]));
     if query.len() > 1 {
         let size = combinations.filter(|size| *size <= MOST_JOINT).ok_or_else(|| {
@@ -209,11 +219,11 @@ fn marginals_of<'a>(beliefs: &'a Beliefs, variables: &[usize]) -> Vec<(usize, &'
 
 /// The table of the last clique.
 fn last_table(beliefs: &Beliefs) -> &[f64] {
-    beliefs.cliques.last().map_or(&[], Vec::as_slice)
+    beliefs.cliques.last().map_or(&[], |table| &table[..])
 }
 
 /// Beliefs, exact or sampled, and what comes with them.
-struct Found {
+struct Answers {
     beliefs: Beliefs,
     /// Of what is sampled.
     errors: Option<Beliefs>,
@@ -229,16 +239,15 @@ fn infer(
     field: &MarkovField,
     given: &[(usize, usize)],
     bars: &MultiProgress,
-) -> Result<Found> {
-    let is_narrow = field.width(given)? <= WIDEST;
-    if !args.sampled && (args.exact || is_narrow) {
+) -> Result<Answers> {
+    if !args.sampled && (args.exact || field.is_countable(given)?) {
         let spinner = progress::spinner(bars, "counting");
         let found = field
             .infer(args.temperature, given)
             .and_then(|beliefs| Ok((beliefs, field.mode(given)?)));
         spinner.finish_and_clear();
         let (beliefs, mode) = found?;
-        return Ok(Found { beliefs, errors: None, sides: None, best: None, mode: Some(mode) });
+        return Ok(Answers { beliefs, errors: None, sides: None, best: None, mode: Some(mode) });
     }
     if !args.sampled {
         output::note(format!(
@@ -264,14 +273,18 @@ fn infer(
             "the chains have been to different places (R\u{302} = {r_hat:.2}): more --sweeps, or a higher --temperature"
         ));
     }
-    let sides = match args.log_z {
+    let is_free = field.check_evidence(given)?.contains(&None);
+    if args.log_z && !is_free {
+        output::note("every variable is given: log Z is −E/T of that");
+    }
+    let sides = match args.log_z && is_free {
         true => Some(sides(args, field, given, bars)?),
         false => None,
     };
     if let Some(bridge) = sides.as_ref().and_then(|sides| sides.bridge) {
         sampled.beliefs.log_partition = bridge.value;
     }
-    Ok(Found {
+    Ok(Answers {
         beliefs: sampled.beliefs,
         errors: Some(sampled.errors),
         sides,
@@ -427,7 +440,8 @@ impl Inferred<'_> {
                 output::with_error(forward.value, forward.error),
                 output::with_error(reverse.value, reverse.error)
             ))?;
-            if gap > TOLERANCE {
+            // What is no number agrees with nothing.
+            if gap.is_nan() || gap > TOLERANCE {
                 output::note(format!(
                     "both sides of log Z are {gap:.2} apart: it is not to be quoted"
                 ));

@@ -1,4 +1,4 @@
-//! `dbn reproduce`
+//! `dbn reproduce`: published experiments, repeated, and their numbers beside ours.
 //!
 //! Where sizes and rates are searched for, the search goes on where it was: its trials lie in a file, and what proves best learns from
 //! all cases.

@@ -178,7 +178,7 @@ pub struct MachineOptions {
         )]
     pub chains: u32,
     /// Sweeps before anything is measured; the first half of them cools down [default: a fifth of --sweeps]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000_000))]
     pub burn_in: Option<u32>,
     /// Start the chains of a machine with all units alike, not at random: for temperatures at which it orders
     #[arg(long)]
@@ -208,7 +208,8 @@ impl MachineOptions {
                 "--measure: expected energy or heat-capacity of a field of cliques, whose variables have no other order, found {}",
                 other.name()
             ))),
-            None => Ok(self.measure.clone()),
+            // In the order of all, each once.
+            None => Ok(all.iter().copied().filter(|what| self.measure.contains(what)).collect()),
         }
     }
 }
