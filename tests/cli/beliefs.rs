@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::{Place, read_npy};
+use crate::common::{Place, bars_and_stripes, read_npy};
 
 const FILES: [(&str, &str); 3] = [
     ("house.uai", include_str!("../../examples/uai/house.uai")),
@@ -85,13 +85,7 @@ fn a_net_learns_and_is_taken_by_commands() {
         json(&place.dbn(&format!("infer net {given} --json")).done().out)["log_partition"].clone()
     };
     assert!(log_p("").as_f64().unwrap().abs() < 1e-9);
-    let pictures = (0..8u32).flat_map(|bits| {
-        let on = move |i: u32| bits >> i & 1;
-        let rows: Vec<u32> = (0..9).map(|cell| on(cell / 3)).collect();
-        let columns: Vec<u32> = (0..9).map(|cell| on(cell % 3)).collect();
-        if rows == columns { vec![rows] } else { vec![rows, columns] }
-    });
-    let exact: Vec<f64> = pictures
+    let exact: Vec<f64> = bars_and_stripes()
         .map(|picture| {
             let given = picture.iter().enumerate().map(|(pixel, x)| format!("v{pixel}={x}"));
             let given = given.collect::<Vec<_>>().join(",");

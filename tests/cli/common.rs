@@ -17,6 +17,16 @@ pub const CASES: usize = 200;
 /// The epochs of the stages of `tiny.toml`.
 pub const EPOCHS: [(&str, usize); 3] = [("layer 1", 2), ("layer 2", 2), ("classifier", 3)];
 
+/// The pixels of each picture of bars-and-stripes:3: as many as there are, each once.
+pub fn bars_and_stripes() -> impl Iterator<Item = Vec<u32>> {
+    (0..8u32).flat_map(|bits| {
+        let on = move |i: u32| bits >> i & 1;
+        let rows: Vec<u32> = (0..9).map(|cell| on(cell / 3)).collect();
+        let columns: Vec<u32> = (0..9).map(|cell| on(cell % 3)).collect();
+        if rows == columns { vec![rows] } else { vec![rows, columns] }
+    })
+}
+
 /// Persistent chains, momentum, sparsity, centring, dropout and early stopping, each as small as can be.
 const TINY: &str = r#"
 name = "tiny"

@@ -1,6 +1,6 @@
 //! Machines on graphs: averages at temperatures, memories, inference, and their reproductions.
 
-use crate::common::{Place, read_npy};
+use crate::common::{Place, bars_and_stripes, read_npy};
 
 /// Kaufman's numbers of an 8×8 torus at T = 2.5, within four standard errors.
 #[test]
@@ -290,13 +290,7 @@ fn a_boltzmann_machine_learns_and_is_asked() {
             .unwrap()
     };
     let free = log_z("");
-    let pictures = (0..8u32).flat_map(|bits| {
-        let on = move |i: u32| bits >> i & 1;
-        let rows: Vec<u32> = (0..9).map(|cell| on(cell / 3)).collect();
-        let columns: Vec<u32> = (0..9).map(|cell| on(cell % 3)).collect();
-        if rows == columns { vec![rows] } else { vec![rows, columns] }
-    });
-    let log_p: Vec<f64> = pictures
+    let log_p: Vec<f64> = bars_and_stripes()
         .map(|picture| {
             let given: Vec<String> =
                 picture.iter().enumerate().map(|(i, x)| format!("{i}={x}")).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use rbm_core::{Error, Result};
 use serde::Serialize;
 
-use crate::field::{Beliefs, MarkovField, check_temperature};
+use crate::field::{Beliefs, Clique, MarkovField, check_temperature};
 
 /// The largest table: 2²⁴ numbers, 128 MiB.
 const MOST: f64 = 24.0;
@@ -260,15 +260,7 @@ impl<'a> Elimination<'a> {
         }
         let mut tables = Vec::new();
         for clique in &field.cliques {
-            let scope: Vec<usize> =
-                clique.scope.iter().copied().filter(|v| known[*v].is_none()).collect();
-            let size: usize = scope.iter().map(|v| field.states[*v]).product();
-            let mut x: Vec<usize> = known.iter().map(|known| known.unwrap_or(0)).collect();
-            let values = (0..size).map(|place| {
-                set(&mut x, &scope, field.states_at(&scope, place));
-                beta * clique.log_potential[pack(&clique.scope, &field.states, &x)]
-            });
-            let values: Vec<f64> = values.collect();
+            let Clique { scope, log_potential: values } = field.restricted(clique, &known, beta);
             tables.push(Table { scope, counts: ones(values.len(), counts), values });
         }
         // A table of zeros for each variable: what log Z changes by with it is the variable's marginal.

@@ -240,20 +240,10 @@ impl MarkovField {
         check_temperature(tau)?;
         let known = self.check_evidence(given)?;
         let free: Vec<usize> = (0..known.len()).filter(|&v| known[v].is_none()).collect();
-        let mut x: Vec<usize> = known.iter().map(|state| state.unwrap_or(0)).collect();
         let conditioned = self.cliques.iter().map(|clique| {
-            let left: Vec<usize> =
-                clique.scope.iter().copied().filter(|&v| known[v].is_none()).collect();
-            let size: usize = left.iter().map(|&v| self.states[v]).product();
-            let log_potential = (0..size).map(|place| {
-                for (&variable, state) in left.iter().zip(self.states_at(&left, place)) {
-                    x[variable] = state;
-                }
-                clique.log_potential[self.place(clique, &x)] / tau
-            });
-            let log_potential = log_potential.collect();
+            let Clique { scope, log_potential } = self.restricted(clique, &known, 1.0 / tau);
             // The numbers of all variables rise.
-            let scope = left.iter().filter_map(|v| free.binary_search(v).ok()).collect();
+            let scope = scope.iter().filter_map(|v| free.binary_search(v).ok()).collect();
             Clique { scope, log_potential }
         });
         let conditioned = conditioned.collect();
@@ -286,6 +276,21 @@ impl MarkovField {
             place /= self.states[variable];
         }
         states
+    }
+
+    /// A clique over those of its variables that are not `known`, where the others are in their states; log φ times `beta`.
+    pub(crate) fn restricted(&self, clique: &Clique, known: &[Option<usize>], beta: f64) -> Clique {
+        let scope: Vec<usize> =
+            clique.scope.iter().copied().filter(|v| known[*v].is_none()).collect();
+        let size: usize = scope.iter().map(|v| self.states[*v]).product();
+        let mut x: Vec<usize> = known.iter().map(|state| state.unwrap_or(0)).collect();
+        let log_potential = (0..size).map(|place| {
+            for (&variable, state) in scope.iter().zip(self.states_at(&scope, place)) {
+                x[variable] = state;
+            }
+            beta * clique.log_potential[self.place(clique, &x)]
+        });
+        Clique { log_potential: log_potential.collect(), scope }
     }
 
     /// log φ of the clique with this number, of states that there are.

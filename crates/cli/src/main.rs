@@ -1,9 +1,10 @@
 //! The program `dbn`: deep belief networks and Boltzmann machines on the command line.
 
 mod output;
-mod progress;
 
 mod interrupt;
+mod progress;
+
 mod logging;
 
 mod tables;

@@ -13,7 +13,9 @@ use candle_dbn::hub::{Hub, TransferProgress};
 use candle_dbn::training::{EpochMetrics, StageStart, Step};
 use console::{Term, measure_text_width};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use rbm_core::estimate::BidirectionalAis;
 
+use crate::interrupt::{self, Stopped};
 use crate::output::{self, grouped};
 
 /// How often to write a line where there is no terminal.
@@ -62,6 +64,37 @@ pub fn style(template: &str) -> ProgressStyle {
 /// A bar of `length` cases or steps, with the time left.
 pub fn bar(bars: &MultiProgress, length: u64) -> ProgressBar {
     bars.add(ProgressBar::new(length)).with_style(style("{BAR} {human_pos}/{human_len} {left}"))
+}
+
+/// Takes every step of an estimation of log Z, and shows where it stands. `keep` is called after each step, and with true after the last one and
+/// at Ctrl-C, when `how` says how it goes on.
+pub fn estimate(
+    sides: &mut BidirectionalAis,
+    bars: &MultiProgress,
+    how: &str,
+    mut keep: impl FnMut(&BidirectionalAis, bool) -> Result<()>,
+) -> Result<()> {
+    let bar = bar(bars, 1000);
+    bar.set_style(style("{msg:20} {BAR} {percent:>3} % {left}"));
+    let mut shown = None;
+    while !sides.is_done() {
+        if interrupt::is_asked() {
+            bar.finish_and_clear();
+            keep(sides, true)?;
+            return Err(Stopped(how.to_owned()).into());
+        }
+        let stage = sides.stage();
+        sides.step()?;
+        if shown != Some(stage) {
+            shown = Some(stage);
+            bar.set_message(stage.to_string());
+            tracing::info!(%stage, "log Z");
+        }
+        bar.set_position((1000.0 * sides.share_done()) as u64);
+        keep(sides, false)?;
+    }
+    bar.finish_and_clear();
+    keep(sides, true)
 }
 
 /// A sign of life for work of unknown length.

@@ -195,28 +195,35 @@ fn of_cliques(args: &Anneal, bars: &MultiProgress) -> Result<()> {
         let counted = ExactGroundState::of(model, size, &mode, BTreeMap::new(), seconds);
         return counted.print(args.json);
     }
-    let search = Search::between(args, field.temperatures())?;
-    search.check_size(args, field.states.len())?;
-    let (best, seconds) = timed(args, bars, |show| search.run_field(args, &field, show))?;
-    let best = best.with_context(|| model.to_owned())?;
-    let (found, read) = of_best(args, size, &search, &best, seconds)?;
-    write_states(args, &best.states[read])?;
-    found.print(args.json)
+    search_field(args, (&field, field.temperatures(), size), bars, |states| {
+        write_states(args, states)
+    })
 }
 
 /// A ladder of temperatures for Potts units: in the field that they are.
 fn of_potts(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     check_out(args)?;
-    let model = inputs::text(&args.model)?;
-    let search = Search::between(args, graph.temperatures())?;
-    search.check_size(args, graph.units.width())?;
     let field = MarkovField::of_graph(graph)?;
-    let (best, seconds) = timed(args, bars, |show| search.run_field(args, &field, show))?;
-    let best = best.with_context(|| model.to_owned())?;
-    let (found, read) = of_best(args, ModelSize::of_graph(graph), &search, &best, seconds)?;
-    if let Some(out) = &args.out {
-        write(out, graph, &configuration_of(graph, &best.states[read])?)?;
-    }
+    let size = ModelSize::of_graph(graph);
+    search_field(args, (&field, graph.temperatures(), size), bars, |states| match &args.out {
+        Some(out) => write(out, graph, &configuration_of(graph, states)?),
+        None => Ok(()),
+    })
+}
+
+/// Searches a field between `temperatures`, has the best states written, and prints what was found.
+fn search_field(
+    args: &Anneal,
+    (field, temperatures, size): (&MarkovField, Option<[f64; 2]>, ModelSize),
+    bars: &MultiProgress,
+    write: impl FnOnce(&[usize]) -> Result<()>,
+) -> Result<()> {
+    let search = Search::between(args, temperatures)?;
+    search.check_size(args, field.states.len())?;
+    let (best, seconds) = timed(args, bars, |show| search.run_field(args, field, show))?;
+    let best = best.with_context(|| args.model.display().to_string())?;
+    let (found, read) = of_best(args, size, &search, &best, seconds)?;
+    write(&best.states[read])?;
     found.print(args.json)
 }
 

@@ -307,18 +307,7 @@ fn sides(
     let options = AisOptions { betas: BETAS, tempering, seed: args.seed, ..default };
     let mut sides =
         BidirectionalAis::new(&machine, AnnealingPath::temperature(&machine)?, options)?;
-    let bar = progress::bar(bars, 1000);
-    bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
-    while !sides.is_done() {
-        if interrupt::is_asked() {
-            bar.finish_and_clear();
-            return Err(Stopped("nothing was written".to_owned()).into());
-        }
-        bar.set_message(sides.stage().to_string());
-        sides.step()?;
-        bar.set_position((1000.0 * sides.share_done()) as u64);
-    }
-    bar.finish_and_clear();
+    progress::estimate(&mut sides, bars, "nothing was written", |_, _| Ok(()))?;
     Ok(sides.found().clone())
 }
 

@@ -21,7 +21,7 @@ use rbm_core::{Checkpoint, Rng};
 use serde::Serialize;
 
 use super::subject::{self, Subject};
-use crate::interrupt::{self, Stopped};
+use crate::interrupt;
 use crate::{inputs, output, progress};
 
 /// How to find log p(v).
@@ -390,38 +390,13 @@ pub fn estimate<'a>(
         }
         None => BidirectionalAis::new(machine, path, options)?,
     };
-    go(&mut sides, &mut waiting, bars)?;
+    // What follows the last step may fail or be stopped.
+    let keep = |sides: &BidirectionalAis, is_now: bool| match is_now {
+        true => waiting.save_now(sides),
+        false => waiting.save(sides),
+    };
+    progress::estimate(&mut sides, bars, "the same command goes on from here", keep)?;
     Ok((sides, waiting))
-}
-
-/// Takes every step, shows where it stands, and takes checkpoints.
-fn go(
-    sides: &mut BidirectionalAis,
-    waiting: &mut EstimateCheckpoint,
-    bars: &MultiProgress,
-) -> Result<()> {
-    let bar = progress::bar(bars, 1000);
-    bar.set_style(progress::style("{msg:20} {BAR} {percent:>3} % {left}"));
-    let mut shown = None;
-    while !sides.is_done() {
-        if interrupt::is_asked() {
-            bar.finish_and_clear();
-            waiting.save_now(sides)?;
-            return Err(Stopped("the same command goes on from here".into()).into());
-        }
-        let stage = sides.stage();
-        sides.step()?;
-        if shown != Some(stage) {
-            shown = Some(stage);
-            bar.set_message(stage.to_string());
-            tracing::info!(%stage, "log Z");
-        }
-        bar.set_position((1000.0 * sides.share_done()) as u64);
-        waiting.save(sides)?;
-    }
-    bar.finish_and_clear();
-    // What follows may fail or be stopped.
-    waiting.save_now(sides)
 }
 
 /// The file in which an estimation that is not finished waits.

@@ -28,7 +28,6 @@ use super::{dry_run, machine_classifier};
 use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
-use crate::interrupt::Stopped;
 use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::{interrupt, output, progress};
@@ -322,8 +321,9 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     let graph = machine.learner.graph().ok();
     let seed = machine.learner.learning().seed;
     let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), bars)?;
+    let spinner = progress::spinner(bars, "means of the hidden units");
     let seen = machine.learner.posterior(&train.values)?;
-    let spinner = progress::spinner(bars, "log Z");
+    spinner.finish_and_clear();
     let _caught = interrupt::catch()?;
     let found = match exact {
         Some(_) => AisEstimates::default(),
@@ -334,17 +334,11 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
             let options = AisOptions { betas: BETAS, tempering, seed, ..default };
             let path = path(machine, &train.values, &seen)?;
             let mut sides = BidirectionalAis::new(machine.learner.machine(), path, options)?;
-            while !sides.is_done() {
-                if interrupt::is_asked() {
-                    let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
-                    return Err(Stopped(how.into()).into());
-                }
-                sides.step()?;
-            }
+            let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
+            progress::estimate(&mut sides, bars, how, |_, _| Ok(()))?;
             sides.found().clone()
         }
     };
-    spinner.finish_and_clear();
     let say = |cases: &MachineCases, likelihood: Likelihood| -> Result<()> {
         let value = likelihood.exact.or(likelihood.bridge).context("log Z: nothing was found")?;
         let what = match likelihood.bound {
