@@ -428,3 +428,41 @@ fn few_cases_are_learned_though_none_is_held_out() {
     let said = place.dbn(words).done();
     assert!(said.err.contains("the other 1 of the data are not coupled"), "{}", said.err);
 }
+
+/// A machine that learns from zeros and ones drawn anew at every turn is asked about cases drawn once, and its classifier sees the values.
+#[test]
+fn values_are_drawn_anew_for_a_machine_and_once_for_its_likelihood() {
+    let place = Place::new();
+    let learn = |words: &str| {
+        place.dbn(&format!(
+            "train digits --limit 200 --set epochs=2 --set data.pass=sample --no-pictures {words}"
+        ))
+    };
+    let deep = "--model dbm --hidden 6,4 --set classifier.epochs=1";
+    let said = learn(&format!("{deep} --out deep")).done();
+    assert!(!said.err.contains("above 0.5"), "{}", said.err);
+    let learned = place.text("deep/recipe.toml");
+    assert!(learned.contains("pass = \"sample\""), "{learned}");
+    place.dbn("train --recipe deep/recipe.toml --no-pictures --out again").done();
+    for file in ["machine.safetensors", "classifier/model.safetensors"] {
+        let of = |run: &str| place.read(&format!("{run}/{file}"));
+        assert!(of("deep") == of("again"), "{file}");
+    }
+    let on = &place.json("deep/results.json")["measured"][0]["on"];
+    assert_eq!(on["binarise"], "sample:0", "{on}");
+    // The same cases, named: read and drawn in the same way.
+    let error = |words: &str| {
+        let words = format!("evaluate deep {words} --likelihood --exact --cases all --json");
+        json(&place.dbn(&words).done().out)["exact"]["log_likelihood"].clone()
+    };
+    assert_eq!(error(""), error("digits"));
+    assert_ne!(error(""), error("digits --binarise threshold:0.5"));
+    let said = place.dbn("evaluate deep digits --likelihood --exact").done();
+    assert!(said.err.contains("drawn once"), "{}", said.err);
+
+    learn("--model belief --hidden 4 --out net").done();
+    assert!(place.text("net/recipe.toml").contains("pass = \"sample\""));
+    learn("--model bm --set data.pass=median").misused(&["data.pass=median", "mean or sample"]);
+    place.write("spins.csv", "a,b\n1,-1\n-1,1\n1,1\n");
+    place.dbn("train spins.csv --model bm --set data.pass=sample").misused(&["data.pass", "spin"]);
+}

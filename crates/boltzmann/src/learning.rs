@@ -14,7 +14,7 @@ use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
     self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
 };
-use rbm_core::learning::trainer::{BatchSource, Drawn, Fit, Plan, Shuffled, Whole};
+use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::learning::transform::WeightDecay;
 use rbm_core::model::init::{moments, moments_of_weighted_blocks};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
@@ -64,24 +64,6 @@ pub struct Learner {
     weights: Option<Arc<[f32]>>,
     /// Whether the target is reached.
     is_reached: bool,
-}
-
-/// The mini-batches of an epoch.
-fn source_of<'a>(
-    cases: &'a dyn Rows,
-    weights: Option<&'a [f32]>,
-    &Learning { batch_size, seed, .. }: &Learning,
-) -> Result<Box<dyn BatchSource + 'a>> {
-    let shuffle = Rng::new(seed).split(1);
-    if weights.is_some_and(|weights| weights.len() != cases.count()) {
-        let found = cases.count().to_string();
-        return Err(Error::invalid("cases", "those that were weighed", found));
-    }
-    Ok(match weights {
-        _ if batch_size == 0 => Box::new(Whole { cases, weights }),
-        Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
-        None => Box::new(Shuffled { cases, batch_size, shuffle }),
-    })
 }
 
 /// What learns all of `machine` together.
@@ -291,7 +273,7 @@ impl Learner {
         epochs: Option<usize>,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
-        let source = source_of(cases, self.weights.as_deref(), &self.learning)?;
+        let source = self.learning.source(cases, self.weights.as_deref())?;
         let Self { shape, learning, machine, greedy, trainer, rng, .. } = self;
         let Some(layers) = greedy else { return Ok(ControlFlow::Continue(())) };
         let how = (&*shape, &*learning, false);
@@ -299,7 +281,7 @@ impl Learner {
             checkpoint(machine, how, State::new(), Some(progress), cursor, rng)?.untyped()
         };
         let ended =
-            layers.learn((shape, learning), (cases, &*source), epochs, rng, observer, &kept)?;
+            layers.learn((shape, learning), (cases, &source), epochs, rng, observer, &kept)?;
         if let Some(machines) = layers.finished() {
             machine.copy_from(&compose(shape, machines)?)?;
             // Nothing of what was remembered before holds for the new parameters.
@@ -323,15 +305,17 @@ impl Learner {
             steps: Schedule::Constant(sweeps as f64),
         };
         let weights = self.weights.as_deref();
-        let source = source_of(cases, weights, &self.learning)?;
+        let source = self.learning.source(cases, weights)?;
         let visible = &self.shape.visible;
         let data = target.map(|_| Correlations::of(visible, cases, weights)).transpose()?;
         let Self { shape, learning, machine, trainer, rng, cursor, is_reached, .. } = self;
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let mut stage = LearnerStage {
-            measured: cases.rows(&measured)?,
-            fit: Fit::new(trainer, machine, &*source, &plan),
-            source: &*source,
+            measured: learning
+                .pass
+                .of_probabilities(&cases.rows(&measured)?, &mut Rng::new(learning.seed).split(5))?,
+            fit: Fit::new(trainer, machine, &source, &plan),
+            source: &source,
             data,
             is_reached,
             machine,

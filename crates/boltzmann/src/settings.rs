@@ -1,9 +1,10 @@
 //! How a machine learns: the numbers of a training.
 
 use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Passed, Shuffled, Whole};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::Boltzmann;
-use rbm_core::{Error, PositivePhase, Result};
+use rbm_core::{Error, PositivePhase, Result, Rng, Rows, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
@@ -107,6 +108,9 @@ pub struct Learning {
     /// Range: above 0 to below 1. Used by: machines without hidden units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_pearson: Option<f64>,
+    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
+    #[serde(skip_serializing_if = "takes_values")]
+    pub pass: Pass,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -115,8 +119,21 @@ fn is_none(epochs: &usize) -> bool {
     *epochs == 0
 }
 
+pub(crate) fn takes_values(pass: &Pass) -> bool {
+    *pass == Pass::Mean
+}
+
 fn is_usual(rate: &f64) -> bool {
     *rate == PRETRAINING_RATE
+}
+
+/// Errors where zeros and ones cannot be drawn of data for these units.
+fn check_pass(pass: Pass, visible: &Units, has_target: bool) -> Result<()> {
+    if pass == Pass::Mean || (matches!(visible, Units::Bernoulli { .. }) && !has_target) {
+        return Ok(());
+    }
+    let found = if has_target { "a target of learning".to_owned() } else { visible.to_string() };
+    Err(Error::invalid("data.pass = \"sample\"", "Bernoulli units, and no target", found))
 }
 
 impl Learning {
@@ -126,6 +143,26 @@ impl Learning {
             return Ok(Centre::new(CENTRE_RATE));
         }
         Centre::of(machine, CENTRE_RATE)
+    }
+
+    /// The mini-batches of `cases`, which count as `weights` says.
+    pub(crate) fn source<'a>(
+        &self,
+        cases: &'a dyn Rows,
+        weights: Option<&'a [f32]>,
+    ) -> Result<Passed<'a>> {
+        let Self { batch_size, seed, pass, .. } = *self;
+        let shuffle = Rng::new(seed).split(1);
+        if weights.is_some_and(|weights| weights.len() != cases.count()) {
+            let found = cases.count().to_string();
+            return Err(Error::invalid("cases", "those that were weighed", found));
+        }
+        let source: Box<dyn BatchSource> = match weights {
+            _ if batch_size == 0 => Box::new(Whole { cases, weights }),
+            Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
+            None => Box::new(Shuffled { cases, batch_size, shuffle }),
+        };
+        Ok(Passed { source, pass })
     }
 
     /// The learning rate by epoch.
@@ -177,6 +214,7 @@ impl Learning {
                 "hidden units".into(),
             );
         }
+        check_pass(self.pass, &shape.visible, self.target_pearson.is_some())?;
         if let Some(target) = self.target_pearson {
             if !(target > 0.0 && target < 1.0) {
                 let found = target.to_string();
@@ -223,6 +261,7 @@ impl Default for Learning {
             sweeps: 3,
             chains: 100,
             target_pearson: None,
+            pass: Pass::Mean,
             seed: 0,
         }
     }

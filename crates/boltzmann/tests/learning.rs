@@ -6,6 +6,7 @@ use candle_boltzmann::{Graph, MarkovField, Start as Walkers, Walk};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::positive::Start;
 use rbm_core::learning::train::{Command, Step};
+use rbm_core::model::Boltzmann;
 use rbm_core::{Checkpoint, Observer, PositivePhase, Result, Rng, Units};
 
 const CPU: Device = Device::Cpu;
@@ -351,4 +352,41 @@ fn learning_ends_at_its_target() -> Result<()> {
     let with_hidden = Shape { hidden: vec![Units::bernoulli(2)], ..shape };
     assert!(Learner::new(with_hidden, learning, &cases).is_err());
     Ok(())
+}
+
+/// Probabilities that are all zero or one are drawn as what they are; of others the machine sees bits that change from epoch to epoch, with
+/// these means.
+#[test]
+fn probabilities_are_drawn_anew_at_every_turn() {
+    use rbm_core::learning::trainer::Pass;
+
+    let with = |pass, cases: &Tensor, epochs| {
+        let how = Learning { pass, ..learning(Negative::Persistent, epochs, 0.05) };
+        trained(shape("bernoulli:9", Some("bernoulli:3"), false), how, cases)
+    };
+    // Bits cost draws, so chains have others: only what is exact is compared.
+    let of_bits = |pass, cases: &Tensor| {
+        let how = Learning { pass, ..learning(Negative::Exact, 3, 0.05) };
+        let hidden_free = trained(shape("bernoulli:9", None, false), how, cases);
+        hidden_free.machine().parameters()[0].1.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(of_bits(Pass::Sample, &bars()), of_bits(Pass::Mean, &bars()));
+    let grey = (Tensor::ones((100, 9), DType::F32, &CPU).unwrap() * 0.25).unwrap();
+    let drawn = with(Pass::Sample, &grey, 1);
+    let values = with(Pass::Mean, &grey, 1);
+    let weights = |learner: &Learner| {
+        learner.machine().parameters().last().unwrap().1.flatten_all().unwrap().to_vec1::<f32>()
+    };
+    assert_ne!(weights(&drawn).unwrap(), weights(&values).unwrap(), "nothing was drawn");
+    let refused = |visible: &str, target| {
+        let how = Learning {
+            pass: Pass::Sample,
+            target_pearson: target,
+            ..learning(Negative::Persistent, 1, 0.05)
+        };
+        let cases = Tensor::ones((4, 9), DType::F32, &CPU).unwrap();
+        Learner::new(shape(visible, None, false), how, &cases).err().unwrap().to_string()
+    };
+    assert!(refused("spin:9", None).contains("data.pass"));
+    assert!(refused("bernoulli:9", Some(0.9)).contains("data.pass"));
 }

@@ -18,6 +18,7 @@ use candle_dbn::store::results::DataVariant;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
+use rbm_core::learning::trainer::Pass;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Units};
 use serde::Serialize;
@@ -29,6 +30,8 @@ use crate::output;
 pub const CLASSIFIER: &str = "classifier";
 /// Zeros and ones are made of grey values so.
 const CUT: f32 = 0.5;
+/// So are cases of a machine that learned from zeros and ones drawn anew at every turn.
+const DRAWN_ONCE: Binarise = Binarise::Sample(0);
 
 /// Whether a machine is meant and no network: a name such as `ising:4x4`, a file, or a folder in which one lies.
 pub fn is_meant(model: &Path) -> bool {
@@ -95,6 +98,8 @@ pub struct LearnedMachine {
 pub struct MachineCases {
     /// Configurations of its visible units, `(n, visible)`.
     pub values: Tensor,
+    /// The values from 0 to 1 that these were drawn with, where the machine drew its own anew at every turn.
+    probabilities: Option<Tensor>,
     pub examples: Examples,
     /// The number of every case in its source, from 0.
     pub rows: Vec<u32>,
@@ -190,7 +195,7 @@ impl LearnedMachine {
         };
         let model = Model::load(&dir, &Device::Cpu)?;
         let Some(classifier) = &model.classifier else { return Ok(None) };
-        let found = classifier.predict(&seen(&self.learner, &cases.values)?)?;
+        let found = classifier.predict(&seen(&self.learner, cases.intensities())?)?;
         Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
     }
 
@@ -218,7 +223,7 @@ impl MachineCases {
         units: &Units,
         (data, options, cases): (Option<&str>, &DataOptions, Option<Cases>),
     ) -> Result<Self> {
-        let (dataset, recipe) = match data {
+        let (name, read, recipe) = match data {
             Some(source) => {
                 // A short sequence does not say of itself which letters it may have.
                 let known = own.and_then(|own| own.0.read.alphabet.clone()).filter(|known| {
@@ -226,9 +231,8 @@ impl MachineCases {
                         matches!(units, Units::Potts { states, .. } if *states == known.states());
                     fits && candle_dbn::data::is_alignment(source)
                 });
-                let read = &options.read;
-                let alphabet = read.alphabet.clone().or(known);
-                (inputs::load_numbers(source, &ReadOptions { alphabet, ..read.clone() })?, None)
+                let alphabet = options.read.alphabet.clone().or(known);
+                (source.to_owned(), ReadOptions { alphabet, ..options.read.clone() }, None)
             }
             None => {
                 ensure!(
@@ -243,21 +247,41 @@ impl MachineCases {
                 let MachineData(own) = own.cloned().with_context(|| {
                     format!("{name}: expected a {RECIPE}, which says what it learned from, found none: name the data")
                 })?;
-                (inputs::load_numbers(&own.source, &own.read)?, Some(own))
+                (own.source.clone(), own.read.clone(), Some(own))
             }
         };
         let source = inputs::source(data, dir);
-        let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns.clone());
-        let read = recipe.as_ref().map_or(&options.read, |own| &own.read);
-        let chosen_binarise = read.binarise();
-        let Chosen { part, cases, before } = inputs::chosen(dataset, recipe, cases)?;
-        let part = match options.limit {
-            Some(limit) => part.limited(limit as usize)?,
-            None => part,
+        let chosen = |read: &ReadOptions| -> Result<(Dataset, Chosen)> {
+            let dataset = inputs::load_numbers(&name, read)?;
+            let Chosen { part, cases, before } =
+                inputs::chosen(dataset.clone(), recipe.clone(), cases)?;
+            let part = match options.limit {
+                Some(limit) => part.limited(limit as usize)?,
+                None => part,
+            };
+            Ok((dataset, Chosen { part, cases, before }))
         };
+        // What it learned from zeros and ones that were drawn anew at every turn is asked about cases that are drawn once.
+        let learned_draws = own.is_some_and(|own| own.0.pass == Pass::Sample);
+        let is_drawn = learned_draws && read.binarise.is_none();
+        let probabilities = match is_drawn {
+            true => Some(chosen(&read)?.1.part.cases.tensor()?),
+            false => None,
+        };
+        let read = match is_drawn {
+            true => ReadOptions { binarise: Some(DRAWN_ONCE), ..read },
+            false => read,
+        };
+        let (dataset, Chosen { part, cases, before }) = chosen(&read)?;
+        let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns);
+        let chosen_binarise = read.binarise();
         let values = configurations(&part, units, &source)?;
         // Of its own it was said when they were learned.
-        if data.is_some()
+        if data.is_some() && is_drawn {
+            output::note(format!(
+                "values are drawn once as zeros and ones, as the machine learned them (--binarise {DRAWN_ONCE})"
+            ));
+        } else if data.is_some()
             && (&values - part.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0
         {
             output::note("values above 0.5 are taken as 1, the others as 0");
@@ -269,9 +293,24 @@ impl MachineCases {
             _ => chosen_binarise,
         };
         let rows = part.cases.numbers().into_iter().map(|row| before as u32 + row).collect();
-        let examples = part;
-        let part = cases;
-        Ok(Self { values, examples, rows, part, source, image, columns, scale, binarise })
+        let (examples, part) = (part, cases);
+        Ok(Self {
+            values,
+            probabilities,
+            examples,
+            rows,
+            part,
+            source,
+            image,
+            columns,
+            scale,
+            binarise,
+        })
+    }
+
+    /// What a network sees of them: the probabilities that they were drawn with, where that is known, else the configurations.
+    pub fn intensities(&self) -> &Tensor {
+        self.probabilities.as_ref().unwrap_or(&self.values)
     }
 
     /// `held-out`, `train` and so on.
@@ -289,6 +328,24 @@ impl MachineCases {
             scale: Some(self.scale),
             binarise: self.binarise,
         }
+    }
+}
+
+/// The cases as learning takes them: configurations of these units, or the probabilities with which it draws them.
+pub fn learned(part: &Examples, units: &Units, pass: Pass, source: &str) -> Result<Tensor> {
+    let configurations = configurations(part, units, source)?;
+    match (pass, units) {
+        (Pass::Sample, Units::Bernoulli { .. }) => Ok(part.cases.tensor()?),
+        _ => Ok(configurations),
+    }
+}
+
+/// What `data.pass` says.
+pub fn pass(text: &str) -> Option<Pass> {
+    match text {
+        "mean" => Some(Pass::Mean),
+        "sample" => Some(Pass::Sample),
+        _ => None,
     }
 }
 
@@ -340,7 +397,12 @@ pub fn with_labels(
 }
 
 /// The kind that the user names, or that the values have.
-pub fn visible_units(kind: Option<&str>, dataset: &Dataset, source: &str) -> Result<Units> {
+pub fn visible_units(
+    kind: Option<&str>,
+    dataset: &Dataset,
+    pass: Pass,
+    source: &str,
+) -> Result<Units> {
     let width = dataset.train.width();
     if let Some(kind) = kind {
         let units: Units =
@@ -359,7 +421,7 @@ pub fn visible_units(kind: Option<&str>, dataset: &Dataset, source: &str) -> Res
         values.iter().all(|x| (0.0..=1.0).contains(x)),
         "{source}: values outside [0, 1]: expected zeros and ones, −1 and 1, or an alignment (--scale and --binarise bring others there)"
     );
-    if values.iter().any(|x| *x != 0.0 && *x != 1.0) {
+    if pass == Pass::Mean && values.iter().any(|x| *x != 0.0 && *x != 1.0) {
         output::note("values above 0.5 are taken as 1, the others as 0");
     }
     Ok(Units::Bernoulli { size: width })

@@ -17,46 +17,19 @@ use std::ops::Range;
 
 use candle_core::{Tensor, Var};
 use rbm_core::learning::trainer::BatchSource;
+pub use rbm_core::learning::trainer::Pass;
 use rbm_core::model::init::{self, Init};
 use rbm_core::ops::Ascent;
 use rbm_core::sampling::Imputation;
 use rbm_core::{
     Batches, ContrastiveDivergence, Error, Gradient, NegativePhase, Optimizer, Phase, Rbm, Result,
-    Rng, Rows, ops, rows,
+    Rng, Rows, rows,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::Dbn;
 use crate::network::dbn::{join_labels, label_codes, up};
 use rbm_core::model::conditional_layer::delta_rule;
-
-/// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pass {
-    /// Their means, as in the code of Hinton and Salakhutdinov 2006.
-    #[default]
-    Mean,
-    /// Samples.
-    Sample,
-}
-
-impl Pass {
-    /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
-    ///
-    /// # Errors
-    ///
-    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
-    pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-        match self {
-            Self::Mean => Ok(v.clone()),
-            Self::Sample => {
-                let uniform = ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
-                Ok(uniform.lt(v)?.to_dtype(v.dtype())?)
-            }
-        }
-    }
-}
 
 /// Whether the cases of a deep layer are computed once, before the layer learns, or anew for every mini-batch.
 ///

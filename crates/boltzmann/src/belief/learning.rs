@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::estimate::monitor;
 use rbm_core::learning::schedule::{Curve, Schedule};
 use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::learning::trainer::{BatchSource, Shuffled};
+use rbm_core::learning::trainer::{BatchSource, Pass, Passed, Shuffled};
 use rbm_core::model::init::moments;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::state::{State, get, with_prefix, without_prefix};
@@ -15,6 +15,7 @@ use rbm_core::{Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, S
 use serde::{Deserialize, Serialize};
 
 use super::helmholtz::Helmholtz;
+use crate::settings::takes_values;
 
 /// Cases that are looked at after every epoch, and guesses of each.
 const MEASURED: usize = 500;
@@ -96,6 +97,9 @@ pub struct BeliefLearning {
     ///
     /// Range: 0 to below 1. Used by: `optimiser = "momentum"`.
     pub momentum: f64,
+    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
+    #[serde(default, skip_serializing_if = "takes_values")]
+    pub pass: Pass,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -117,6 +121,7 @@ impl BeliefLearning {
             batch_size: 50,
             learning_rate: 0.003,
             momentum: 0.0,
+            pass: Pass::Mean,
             seed: 0,
         }
     }
@@ -275,8 +280,13 @@ impl BeliefLearner {
         let (batch_size, shuffle) = (learning.batch_size, Rng::new(learning.seed).split(1));
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let mut stage = BeliefStage {
-            measured: cases.rows(&measured)?,
-            source: Shuffled { cases, batch_size, shuffle },
+            measured: learning
+                .pass
+                .of_probabilities(&cases.rows(&measured)?, &mut Rng::new(learning.seed).split(3))?,
+            source: Passed {
+                source: Box::new(Shuffled { cases, batch_size, shuffle }),
+                pass: learning.pass,
+            },
             learning,
             machine,
             optimizer,
@@ -351,7 +361,7 @@ impl std::fmt::Debug for BeliefLearner {
 
 /// A [`BeliefLearner`] in the loop of training.
 struct BeliefStage<'a> {
-    source: Shuffled<'a>,
+    source: Passed<'a>,
     measured: Tensor,
     learning: &'a BeliefLearning,
     machine: &'a Helmholtz,

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use candle_dbn_data::SOURCE_OF_OPTIONS;
+use candle_dbn_data::settings::Keyed;
 use rbm_core::{Error, Result};
 use serde::Serialize;
 use toml::{Table, Value};
@@ -374,7 +375,9 @@ pub fn reference_of_machines(bm: &LearningKeys, belief: &LearningKeys) -> Result
 /// What `[data]` of a machine has of the keys above.
 fn of_data() -> Result<String> {
     let table = table_of(&MachineData::default())?;
-    let names: Vec<_> = table.keys().map(|key| format!("`{key}`")).collect();
+    let mut keys: Vec<_> = MachineData::KEYS.concat();
+    keys.sort_unstable();
+    let names: Vec<_> = keys.into_iter().map(|key| format!("`{key}`")).collect();
     let held_out = table.get("hold_out_one_in").map_or("none".into(), ToString::to_string);
     Ok(format!(
         "Its table `[data]` has these of the keys of `[data]` above: {}. `hold_out_one_in` is {held_out} there.",

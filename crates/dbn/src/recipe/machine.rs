@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_dbn_data::ReadOptions;
 use candle_dbn_data::is_named;
 use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
+use rbm_core::learning::trainer::Pass;
 use rbm_core::{Error, Result, Units};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -129,6 +130,10 @@ impl HiddenLayers {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineData(pub DataRecipe);
 
+fn is_mean(pass: &Pass) -> bool {
+    *pass == Pass::Mean
+}
+
 fn auto() -> String {
     AUTO.into()
 }
@@ -242,11 +247,12 @@ impl MachineRecipe {
     }
 }
 
-/// `learning` as plain data, but for its seed, which the recipe has.
+/// `learning` as plain data, but for its seed and what is taken of the data, which the recipe has.
 pub(super) fn table_of(learning: &impl Serialize) -> Result<toml::Table> {
     let mut table = toml::Table::try_from(learning)
         .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
     table.remove("seed");
+    table.remove("pass");
     Ok(table)
 }
 
@@ -285,7 +291,7 @@ impl Default for MachineData {
 impl Keyed for MachineData {
     const TABLE: &'static str = "the table [data]";
     const KEYS: &'static [&'static [&'static str]] =
-        &[&["source", "hold_out_one_in", "limit"], ReadOptions::KEYS[0]];
+        &[&["source", "pass", "hold_out_one_in", "limit"], ReadOptions::KEYS[0]];
 
     fn read_key<'de, A: MapAccess<'de>>(
         &mut self,
@@ -313,13 +319,15 @@ impl Serialize for MachineData {
             source: &'a str,
             #[serde(flatten)]
             read: &'a ReadOptions,
+            #[serde(skip_serializing_if = "is_mean")]
+            pass: Pass,
             #[serde(with = "or_none")]
             hold_out_one_in: Option<usize>,
             #[serde(with = "or_none")]
             limit: Option<usize>,
         }
-        let DataRecipe { source, read, hold_out_one_in, limit, .. } = &self.0;
-        let (hold_out_one_in, limit) = (*hold_out_one_in, *limit);
-        KeysOfMachine { source, read, hold_out_one_in, limit }.serialize(serializer)
+        let DataRecipe { source, read, pass, hold_out_one_in, limit, .. } = &self.0;
+        let (pass, hold_out_one_in, limit) = (*pass, *hold_out_one_in, *limit);
+        KeysOfMachine { source, read, pass, hold_out_one_in, limit }.serialize(serializer)
     }
 }

@@ -190,6 +190,64 @@ impl BatchSource for Shuffled<'_> {
     }
 }
 
+/// What of a layer's hidden units the next layer learns from; and of Bernoulli data, the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pass {
+    /// Their means, as in the code of Hinton and Salakhutdinov 2006.
+    #[default]
+    Mean,
+    /// Samples.
+    Sample,
+}
+
+impl Pass {
+    /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor operation fails: for want of memory, or for tensors on several devices.
+    pub fn of_probabilities(self, v: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+        match self {
+            Self::Mean => Ok(v.clone()),
+            Self::Sample => {
+                let uniform = crate::ops::uniform(v.shape(), v.dtype(), v.device(), rng)?;
+                Ok(uniform.lt(v)?.to_dtype(v.dtype())?)
+            }
+        }
+    }
+}
+
+/// The cases of another source, of which a mini-batch takes what this says.
+pub struct Passed<'a> {
+    /// Mini-batches, of values from 0 to 1 where samples are taken.
+    pub source: Box<dyn BatchSource + 'a>,
+    /// What is taken of them.
+    pub pass: Pass,
+}
+
+impl BatchSource for Passed<'_> {
+    fn count(&self) -> usize {
+        self.source.count()
+    }
+
+    fn order(&self, epoch: usize) -> Batches {
+        self.source.order(epoch)
+    }
+
+    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
+        self.pass.of_probabilities(&self.source.batch(indices, rng)?, rng)
+    }
+
+    fn log_weights(&self, indices: &[u32]) -> Result<Option<Tensor>> {
+        self.source.log_weights(indices)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.pass == Pass::Mean && self.source.is_whole()
+    }
+}
+
 impl<N: NegativePhase, O: Optimizer> Trainer<N, O> {
     /// A trainer without transforms.
     pub fn new(negative: N, optimizer: O) -> Self {

@@ -21,8 +21,7 @@ use crate::output::Usage;
 use crate::{machines, output};
 
 /// The keys of `--set`.
-const KEYS: &str =
-    "method, samples, recognition, optimiser, epochs, batch_size, learning_rate and momentum";
+const KEYS: &str = "method, samples, recognition, optimiser, epochs, batch_size, learning_rate, momentum and data.pass";
 /// Samples in the picture.
 const PICTURED: usize = 100;
 
@@ -118,7 +117,8 @@ impl ResolvedBelief {
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
         let settings = [recipe.settings(), args.settings.to_vec()].concat();
-        let learning = settings_of(&settings, recipe.seed)?;
+        let learning = settings_of(&settings, &recipe)?;
+        recipe.data.0.pass = learning.pass;
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
@@ -126,7 +126,8 @@ impl ResolvedBelief {
         let own = Some(recipe.data.0.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let units = Units::bernoulli(train.width());
-        let cases = machines::configurations(&train, &units, &source).context("a belief net")?;
+        let cases =
+            machines::learned(&train, &units, learning.pass, &source).context("a belief net")?;
         let moved = (&cases - train.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()?;
         if moved > 0.0 {
             output::note("values above 0.5 are taken as 1, the others as 0");
@@ -137,7 +138,7 @@ impl ResolvedBelief {
 }
 
 /// The usual settings, and what the user changes of them.
-fn settings_of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
+fn settings_of(settings: &[String], recipe: &BeliefRecipe) -> Result<BeliefLearning> {
     let pairs = || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
     let wrong =
         |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
@@ -151,12 +152,17 @@ fn settings_of(settings: &[String], seed: u64) -> Result<BeliefLearning> {
             };
         }
     }
-    let mut learning = BeliefLearning { seed, ..BeliefLearning::of(method) };
+    let (seed, pass) = (recipe.seed, recipe.data.0.pass);
+    let mut learning = BeliefLearning { seed, pass, ..BeliefLearning::of(method) };
     for (text, (key, value)) in pairs() {
         let count = || value.parse::<usize>().map_err(|_| wrong(text, "a whole number"));
         let number = || value.parse::<f64>().map_err(|_| wrong(text, "a number"));
         match key {
             "method" => {}
+            "data.pass" => {
+                learning.pass =
+                    machines::pass(value).ok_or_else(|| wrong(text, "mean or sample"))?
+            }
             "samples" => learning.samples = count()?,
             "epochs" => learning.epochs = count()?,
             "batch_size" => learning.batch_size = count()?,

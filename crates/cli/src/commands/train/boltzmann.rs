@@ -47,7 +47,7 @@ const CHAINS: usize = 20;
 const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, momentum, l2, target_pearson, labels and classifier.KEY";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
@@ -256,8 +256,9 @@ impl ResolvedMachine {
         let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
         let learning = {
             let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
-            settings_of(&settings, recipe.seed, layers)?
+            settings_of(&settings, &recipe, layers)?
         };
+        recipe.data.0.pass = learning.pass;
         recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
@@ -269,14 +270,14 @@ impl ResolvedMachine {
             )));
         }
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
-        let visible = machines::visible_units(kind, &dataset, &source)?;
+        let visible = machines::visible_units(kind, &dataset, learning.pass, &source)?;
         let own = Some(recipe.data.0.clone());
         let held_out = match inputs::chosen(dataset.clone(), own.clone(), Some(Cases::HeldOut)) {
             Ok(chosen) if !dataset.is_population => chosen.part.len(),
             _ => 0,
         };
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
-        let cases = machines::configurations(&train, &visible, &source)?;
+        let cases = machines::learned(&train, &visible, learning.pass, &source)?;
         let labels = if recipe.labels { classes } else { None };
         let cases = match (recipe.labels, labels) {
             (false, _) => cases,
@@ -495,7 +496,12 @@ fn key_of(setting: &str) -> &str {
 }
 
 /// The usual settings, and what the user changes of them.
-fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<Learning> {
+fn settings_of(
+    settings: &[String],
+    recipe: &MachineRecipe,
+    hidden_layers: usize,
+) -> Result<Learning> {
+    let (seed, pass) = (recipe.seed, recipe.data.0.pass);
     let mut learning = Learning {
         negative: match hidden_layers {
             0 => Negative::PseudoLikelihood,
@@ -507,13 +513,14 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
         } else {
             Learning::default().learning_rate
         },
+        pass,
         seed,
         ..Learning::default()
     };
     // A target changes what is usual.
     let target = settings.iter().rev().find_map(|setting| setting.strip_prefix("target_pearson="));
     if let Some(target) = target.and_then(|target| target.parse().ok()) {
-        learning = Learning { seed, ..Learning::to_target(target) };
+        learning = Learning { pass, seed, ..Learning::to_target(target) };
     }
     let mut mean_field = (hidden_layers > 1).then_some(MEAN_FIELD_STEPS);
     for setting in settings {
@@ -542,6 +549,9 @@ fn settings_of(settings: &[String], seed: u64, hidden_layers: usize) -> Result<L
                     (_, Some(Ok(steps))) if steps > 0 => Some(steps),
                     _ => return Err(wrong("mean-field, mean-field:STEPS or sampled")),
                 }
+            }
+            "data.pass" => {
+                learning.pass = machines::pass(value).ok_or_else(|| wrong("mean or sample"))?
             }
             "centre" => learning.centre = is_so()?,
             "pretraining_centre" => learning.pretraining_centre = is_so()?,
