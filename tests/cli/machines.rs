@@ -94,6 +94,17 @@ fn files_of_graphs_and_problems_have_their_signs() {
     // exp(2)/(1 + exp(2)).
     assert!(said.contains("tea") && said.contains("0.880797"), "{said}");
     place.dbn("infer file --given A=0").misused(&["\"A\"", "expected one of milk, tea"]);
+    place.dbn("infer file --given milk=2").misused(&["milk=2", "a state from 0 to 1"]);
+    // Of what no sample has shown there is no error, and no zero; what is nothing has no sign.
+    let said = place.dbn("infer file --sampled --temperature 0.05 --sweeps 800").done().out;
+    assert!(said.contains("never seen") && !said.contains("0.000000"), "{said}");
+    place.write("even", "2 1\n1 2 0\n");
+    for words in ["anneal even --exact", "anneal even --reads 3 --sweeps 5", "infer even"] {
+        let said = place.dbn(words).done().out;
+        assert!(!said.contains("-0"), "{words}: {said}");
+    }
+    let said = place.dbn("anneal ising:4x4 --from 1 --to 1e-60 --sweeps 9 --reads 2").done().out;
+    assert!(said.contains("1.000 to 1.000e-60"), "{said}");
     // A graph is one whatever its file is called.
     place.write("graph.txt", "2 1\n1 2 3\n");
     place.dbn("sample graph.txt --sweeps 20 --chains 8").done();
@@ -190,6 +201,9 @@ fn fields_are_asked() {
     let bridge = &found["log_partition_sides"]["bridge"];
     let gap = (of(&bridge["value"]) - of(&exact["log_partition"])).abs();
     assert!(gap < 5.0 * of(&bridge["error"]).max(1e-3), "{gap} {bridge}");
+    let gap = (of(&found["log_partition"]) - of(&exact["log_partition"])).abs();
+    let error = of(&found["log_partition_error"]);
+    assert!(gap < 4.0 * error && error <= of(&bridge["error"]), "{gap} {error}");
     assert_eq!(found["best_seen"]["states"][0], exact["most_probable"]["states"]);
     let said = place.dbn("infer f.uai --sampled --sweeps 1000 --query A").done();
     assert!(said.out.contains("sampled") && said.out.contains("best of these"), "{}", said.out);
@@ -208,6 +222,14 @@ fn fields_are_asked() {
         "line 1",
         "state 1 of variable 1",
     ]);
+    // A number of samples stands in a line of its own: else something is missing.
+    for (text, words) in [("1 0\n", "a state of variable 0"), ("1\n", "a variable")] {
+        place.write("cut.evid", text);
+        place.dbn("infer f.uai --evidence cut.evid").failed(&["cut.evid", "line 1", words]);
+    }
+    place.write("none.evid", "1\n0\n");
+    let said = place.dbn("infer f.uai --evidence none.evid").done();
+    assert!(said.err.contains("no variable is known"), "{}", said.err);
     let said = place.dbn("infer f.uai --evidence e.evid --query D").done();
     assert!(said.out.contains("0.600673"), "{}", said.out);
 
@@ -254,9 +276,9 @@ fn fields_are_asked() {
     assert!(said.contains("\"energy\"") && !said.contains("heat_capacity"), "{said}");
     place.dbn("sample f.uai --measure binder").misused(&["--measure", "energy or heat-capacity"]);
     place.dbn("sample f.uai --ordered").misused(&["--ordered"]);
-    place.dbn("infer f.uai --given B=1,B=0").failed(&["variable 1", "0"]);
+    place.dbn("infer f.uai --given B=1,B=0").failed(&["B=0", "B is in state 1 already"]);
     place.dbn("infer f.uai --given E=1").misused(&["E", "A to D"]);
-    place.dbn("infer f.uai --given B=2").failed(&["variable 1", "from 0 to 1"]);
+    place.dbn("infer f.uai --given B=2").misused(&["B=2", "from 0 to 1"]);
     place.dbn("infer f.uai --given B").misused(&["VARIABLE=STATE"]);
     place.dbn("infer f.uai --temperature 0").misused(&["--temperature 0"]);
     place.dbn("infer sk:60 --exact").failed(&["2^24"]);

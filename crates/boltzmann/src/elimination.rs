@@ -29,6 +29,13 @@ pub struct Mode {
     pub count: f64,
 }
 
+impl Mode {
+    /// E at temperature 1.
+    pub fn energy(&self) -> f64 {
+        0.0 - self.log_potential
+    }
+}
+
 /// A table over some variables, the last fastest.
 #[derive(Debug, Clone)]
 struct Table {

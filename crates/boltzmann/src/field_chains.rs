@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rayon::prelude::*;
-use rbm_core::sampling::{TemperedSearch, mixing};
+use rbm_core::sampling::{LowestEnergies, TemperedSearch, mixing};
 use rbm_core::stats::categorical;
 use rbm_core::{Error, Result, Rng};
 use serde::Serialize;
@@ -67,8 +67,8 @@ pub struct SampledBeliefs {
 pub struct FieldBest {
     /// A state of each variable, for each read.
     pub states: Vec<Vec<usize>>,
-    /// E of each: the lowest that the read has seen.
-    pub energies: Vec<f64>,
+    /// E of each.
+    pub energies: LowestEnergies,
 }
 
 impl<'a> FieldChains<'a> {
@@ -128,7 +128,8 @@ impl<'a> FieldChains<'a> {
                     x[variable] = categorical(logits.iter().copied(), rng.random());
                 }
                 let cliques = 0..field.cliques.len();
-                let energy = -cliques.map(|number| field.log_potential_of(number, x)).sum::<f64>();
+                let energy =
+                    0.0 - cliques.map(|number| field.log_potential_of(number, x)).sum::<f64>();
                 seen(state, x, energy);
             }
         });
@@ -189,7 +190,7 @@ impl Lowest {
 impl FromIterator<Lowest> for FieldBest {
     fn from_iter<I: IntoIterator<Item = Lowest>>(all: I) -> Self {
         let (energies, states) = all.into_iter().map(|best| (best.energy, best.states)).unzip();
-        Self { states, energies }
+        Self { states, energies: LowestEnergies(energies) }
     }
 }
 

@@ -100,6 +100,12 @@ impl Graph {
         Some([hottest, (gap * weakest / 1000f64.ln()).clamp(0.01 * hottest, hottest)])
     }
 
+    /// The graph at temperature `tau`: E/τ is the energy of one with couplings and fields that are so much weaker.
+    pub fn at(&self, tau: f64) -> Self {
+        let weaker = |numbers: &[f64]| numbers.iter().map(|number| number / tau).collect();
+        Self { couplings: weaker(&self.couplings), fields: weaker(&self.fields), ..self.clone() }
+    }
+
     /// The fields; of units of 0 and 1 those of the spins that they are, ½h + ¼ΣJ, where what is left by rounding alone is 0.
     fn fields_of_spins(&self) -> Vec<f64> {
         let Units::Bernoulli { .. } = self.units else { return self.fields.clone() };
@@ -136,7 +142,7 @@ impl Graph {
             couplings += coupling * a * b;
         }
         let fields: f64 = self.fields.iter().zip(x).map(|(field, x)| field * x).sum();
-        Ok(-couplings - fields)
+        Ok(0.0 - couplings - fields)
     }
 
     /// E of each of `configurations` `(rows, units)`, in double precision whatever they are in: a machine keeps couplings and sums in its own.

@@ -32,6 +32,14 @@ impl<'a> Words<'a> {
         Self { path, words: words.collect(), at: 0 }
     }
 
+    /// Whether the first number of a file of evidence can only be that of its samples: no pairs of a variable and a state follow it.
+    fn are_of_one_sample(&self) -> bool {
+        match self.words[..] {
+            [(first, _), (second, _)] => first != second,
+            _ => self.words.len() > 3,
+        }
+    }
+
     fn wrong(&self, expected: impl Into<String>) -> Error {
         let (line, found) = match self.words.get(self.at) {
             Some((line, word)) => (*line, format!("{word:?}")),
@@ -200,8 +208,8 @@ impl MarkovField {
         let text = text_of(path)?;
         let mut words = Words::of(path, &text);
         let mut count = words.count("how many variables are known", MOST)?;
-        // Some files say before this that they hold one sample.
-        if count == 1 && words.words.len() != 3 && words.words.len() > 1 {
+        // Some files say before this, in a line of its own, that they hold one sample.
+        if count == 1 && words.are_of_one_sample() {
             count = words.count("how many variables are known", MOST)?;
         }
         let (mut given, mut known) = (Vec::new(), vec![None; self.states.len()]);

@@ -121,7 +121,7 @@ fn tempering_finds_the_lowest_energy() {
         let search = TemperedSearch { coldest: 0.2, hottest: 3.0, sweeps: 400, has_clusters };
         let best = search.run(&machine, 3, &mut Rng::new(2), |_, _| true).unwrap();
         assert!(
-            best.energies.iter().all(|energy| (energy + 40.01).abs() < 1e-4),
+            best.energies.0.iter().all(|energy| (energy + 40.01).abs() < 1e-4),
             "{:?}",
             best.energies
         );
@@ -139,7 +139,7 @@ fn annealing_gives_configurations_in_the_machines_own_order() {
     let annealing = SimulatedAnnealing::between(2.0, 0.1, 200).unwrap();
     let best = annealing.run(&machine, 8, &mut Rng::new(0)).unwrap();
     let energies = machine.energy(&best.rest, &best.last).unwrap().to_vec1::<f64>().unwrap();
-    for (found, energy) in best.energies.iter().zip(energies) {
+    for (found, energy) in best.energies.0.iter().zip(energies) {
         assert!((found - energy).abs() < 1e-5);
     }
     let p = exact(0.0, &(pairs, couplings, fields));

@@ -457,7 +457,7 @@ fn ten_coupled_units_have_their_averages_and_their_mode() {
     // Annealing comes to it, in single precision.
     let annealing = SimulatedAnnealing::between(2.0, 0.1, 100).unwrap();
     let best = annealing.run(&machine, 10, &mut Rng::new(1)).unwrap();
-    close(best.lowest().unwrap(), -5.7765437468, 1e-5);
+    close(best.energies.lowest().unwrap(), -5.7765437468, 1e-5);
 }
 
 /// log p(v) of four visible configurations, and the posterior of one of them: sums over the hidden units beside numbers from another language.

@@ -382,3 +382,28 @@ fn what_cannot_be_a_ladder_is_refused() {
     let hidden = Tensor::zeros((11, 6), DType::F32, &Device::Cpu).unwrap();
     assert!(phase.begin(trajectory, hidden).is_err());
 }
+
+/// Rows that are drawn from a place go back to it, with what they weigh; all others stay.
+#[test]
+fn rows_go_back_to_their_place() {
+    const PORTION: usize = 2;
+    let rbm = machine("bernoulli:4", "bernoulli:3", DType::F64, 3);
+    let mut rng = Rng::new(4);
+    let rows = exact_sample(&probabilities(&rbm), 6, 1).to_dtype(DType::F64).unwrap();
+    let level = Level::new(&rbm, rows.copy().unwrap(), PORTION).unwrap();
+    let mut trajectory = Trajectory::of(vec![level], PORTION).unwrap();
+    let new = ScoredSamples::by(&rbm, patterns("0110 1001", DType::F64)).unwrap();
+    let start = loop {
+        let (_, start) = trajectory.draw(0, &mut rng).unwrap();
+        if start > 0 {
+            break start;
+        }
+    };
+    trajectory.put(0, start, &new).unwrap();
+    let (before, level) = (common::flat(&rows), &trajectory.levels()[0]);
+    let mut expected = before;
+    expected[4 * start..4 * (start + PORTION)].copy_from_slice(&common::flat(&new.visible));
+    assert_eq!(common::flat(&level.visible), expected);
+    let weighed = common::flat(&rbm.free_energy(&level.visible).unwrap());
+    common::assert_close("free energies", &level.free_energy, &weighed, 1e-12);
+}

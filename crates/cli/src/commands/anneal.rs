@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_dbn::viz::images::{self, Contrast};
 use indicatif::MultiProgress;
 use rbm_core::model::Machine;
-use rbm_core::sampling::{Best, SimulatedAnnealing, TemperedSearch};
+use rbm_core::sampling::{Best, LowestEnergies, SimulatedAnnealing, TemperedSearch};
 use rbm_core::state::write_whole;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
@@ -145,16 +145,15 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let mut best = best.with_context(|| model.to_owned())?;
     let rest_and_last = machine.configuration(&best.rest, &best.last)?;
     // What the search has added up in single precision is counted anew.
-    best.energies = graph.energies(&rest_and_last)?;
+    best.energies = LowestEnergies(graph.energies(&rest_and_last)?);
     if graph.is_beyond_single_precision() {
         output::note(
             "single precision does not hold all sums of these couplings: the search may pass over lower energies (--exact does not)",
         );
     }
     let rounding = ROUNDING * graph.strength();
-    let mut found =
-        Annealed::of(args, ModelSize::of_graph(&graph), &search, (&best, rounding), seconds)?;
-    let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
+    let of = (&best.energies, rounding);
+    let (mut found, read) = Annealed::of(args, ModelSize::of_graph(&graph), &search, of, seconds)?;
     let configuration = rest_and_last.narrow(0, read, 1)?;
     found.configuration = named(&graph, &configuration)?;
     if let Some(out) = &args.out {
@@ -222,27 +221,11 @@ fn search_field(
     search.check_size(args, field.states.len())?;
     let (best, seconds) = timed(args, bars, |show| search.run_field(args, field, show))?;
     let best = best.with_context(|| args.model.display().to_string())?;
-    let (found, read) = of_best(args, size, &search, &best, seconds)?;
+    let LowestEnergies(energies) = &best.energies;
+    let rounding = ROUNDING * energies.iter().fold(0.0, |most: f64, energy| most.max(energy.abs()));
+    let (found, read) = Annealed::of(args, size, &search, (&best.energies, rounding), seconds)?;
     write(&best.states[read])?;
     found.print(args.json)
-}
-
-/// What the reads of a field have come to, and which was the best.
-fn of_best<'a>(
-    args: &'a Anneal,
-    size: ModelSize,
-    search: &Search,
-    best: &FieldBest,
-    seconds: f64,
-) -> Result<(Annealed<'a>, usize)> {
-    let rounding =
-        ROUNDING * best.energies.iter().fold(0.0, |most: f64, energy| most.max(energy.abs()));
-    // Repeats and hits are those of any reads.
-    let none = Tensor::zeros((0, 0), DType::F32, &Device::Cpu)?;
-    let reads = Best { rest: none.clone(), last: none, energies: best.energies.clone() };
-    let found = Annealed::of(args, size, search, (&reads, rounding), seconds)?;
-    let read = best.energies.iter().position(|energy| *energy == found.energy).unwrap_or(0);
-    Ok((found, read))
 }
 
 /// A state of each variable, where there is a file for them.
@@ -336,7 +319,7 @@ impl<'a> ExactGroundState<'a> {
         configuration: BTreeMap<String, f64>,
         seconds: f64,
     ) -> Self {
-        let (energy, ground_states) = (-mode.log_potential, mode.count);
+        let (energy, ground_states) = (mode.energy(), mode.count);
         Self { model, size, energy, ground_states, seconds, configuration }
     }
 
@@ -468,6 +451,14 @@ impl Search {
     }
 }
 
+/// With three places, unless these would say nothing of it.
+fn temperature(tau: f64) -> String {
+    match (1e-3..1e9).contains(&tau) {
+        true => format!("{tau:.3}"),
+        false => format!("{tau:.3e}"),
+    }
+}
+
 /// How near to a target that was typed is near enough.
 fn nearness(target: f64) -> f64 {
     (TYPED * target.abs()).min(HALF)
@@ -479,14 +470,17 @@ fn is_found(args: &Anneal, energy: f64) -> bool {
 }
 
 impl<'a> Annealed<'a> {
+    /// What the reads have come to, and which was the best.
     fn of(
         args: &'a Anneal,
         size: ModelSize,
         search: &Search,
-        (best, rounding): (&Best, f64),
+        (best, rounding): (&LowestEnergies, f64),
         seconds: f64,
-    ) -> Result<Self> {
-        let Some(energy) = best.lowest() else {
+    ) -> Result<(Self, usize)> {
+        let (Some(energy), Some(mean_energy), Some(read)) =
+            (best.lowest(), best.mean(), best.best())
+        else {
             bail!("{}: no read was made", args.model.display())
         };
         let target = args.target.unwrap_or(energy);
@@ -497,7 +491,7 @@ impl<'a> Annealed<'a> {
         // All reads ran side by side: one takes its share of the time. A search that ended where it was told to has no share.
         let is_cut = args.tempering && args.target.is_some();
         let repeats = best.repeats(target, tolerance, SURE).filter(|_| !is_cut);
-        Ok(Self {
+        let found = Self {
             model: inputs::text(&args.model)?,
             size,
             from: search.from,
@@ -508,7 +502,7 @@ impl<'a> Annealed<'a> {
             seed: args.seed,
             energy,
             energy_per_unit: energy / size.units() as f64,
-            mean_energy: best.energies.iter().sum::<f64>() / reads,
+            mean_energy,
             target,
             is_target_known: args.target.is_some(),
             hits,
@@ -516,7 +510,8 @@ impl<'a> Annealed<'a> {
             seconds,
             seconds_to_solution: repeats.map(|repeats| repeats * seconds / reads),
             configuration: BTreeMap::new(),
-        })
+        };
+        Ok((found, read))
     }
 
     fn print(&self, is_json: bool) -> Result<()> {
@@ -536,7 +531,7 @@ impl<'a> Annealed<'a> {
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let mut rows = vec![
             self.size.row(),
-            row(ladder, format!("{:.3} to {:.3}", self.from, self.to)),
+            row(ladder, format!("{} to {}", temperature(self.from), temperature(self.to))),
             row("lowest energy", format!("{} ({:.4} a unit)", self.energy, self.energy_per_unit)),
             row("mean of the reads", format!("{:.2}", self.mean_energy)),
             row("target", target),

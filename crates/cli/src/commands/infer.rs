@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_boltzmann::{Beliefs, Clique, FieldBest, MarkovField, Mode};
+use candle_boltzmann::{Beliefs, Clique, FieldBest, Graph, MarkovField, Mode};
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
@@ -108,6 +108,8 @@ struct Inferred<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     joint_errors: Option<&'a [f64]>,
     log_partition: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_partition_error: Option<f64>,
     /// log Z by annealing from each side and by Bennett's ratio over a ladder of temperatures, where it was not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_partition_sides: Option<AisEstimates>,
@@ -126,17 +128,30 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         return Err(Usage::of(error));
     }
     let model = inputs::text(&args.model)?;
-    let (mut field, own) = field_of(&args.model)?;
+    let Asked { mut field, graph, names: own } = Asked::find(&args.model)?;
     if args.uai.is_some() && args.uai == args.mar {
         return Err(Usage::of(anyhow!("--uai and --mar: expected two files, found one")));
     }
-    let names = Names { count: field.states.len(), own };
+    let names = Names { states: field.states.clone(), own };
     let mut given = match &args.evidence {
-        Some(path) => field.read_evidence(path)?,
+        Some(path) => {
+            let given = field.read_evidence(path)?;
+            if given.is_empty() {
+                output::note(format!("{}: no variable is known", path.display()));
+            }
+            given
+        }
         None => Vec::new(),
     };
     for text in &args.given {
-        given.push(names.state(text).map_err(Usage::of)?);
+        let (variable, state) = names.state(text).map_err(Usage::of)?;
+        if let Some((_, other)) =
+            given.iter().find(|(known, of)| *known == variable && *of != state)
+        {
+            let name = names.name(variable);
+            bail!("--given {text}: {name} is in state {other} already");
+        }
+        given.push((variable, state));
     }
     let query = args.query.iter().map(|text| names.variable(text)).collect::<Result<Vec<_>>>();
     let query = query.map_err(Usage::of)?;
@@ -161,7 +176,8 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         field.cliques.push(Clique { scope: query.clone(), log_potential: vec![0.0; size] });
         field = MarkovField::new(field.states, field.cliques).map_err(Usage::of)?;
     }
-    let found = infer(args, &field, &given, bars).with_context(|| model.to_owned())?;
+    let found =
+        infer(args, (&field, graph.as_ref()), &given, bars).with_context(|| model.to_owned())?;
     if let Some(path) = &args.mar {
         write_whole(path, found.beliefs.to_uai().as_bytes())?;
     }
@@ -178,6 +194,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         joint: table.iter().enumerate().map(|(at, p)| (field.states_at(&query, at), *p)).collect(),
         joint_errors: found.errors.as_ref().filter(|_| query.len() > 1).map(last_table),
         log_partition: Some(found.beliefs.log_partition).filter(|log_z| log_z.is_finite()),
+        log_partition_error: found.sides.as_ref().and_then(|sides| Some(sides.best()?[1])),
         log_partition_sides: found.sides,
         most_probable: found.mode,
         best_seen: found.best,
@@ -188,28 +205,39 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     inferred.print(&names)
 }
 
-/// The field that is meant, and the names of its variables where they have any.
-fn field_of(path: &Path) -> Result<(MarkovField, Vec<String>)> {
-    let model = inputs::text(path)?;
-    if MarkovField::is_in(model) {
-        return Ok((MarkovField::read(model)?, Vec::new()));
+/// The field that is meant.
+struct Asked {
+    field: MarkovField,
+    /// The graph that it is of, where it is of one.
+    graph: Option<Graph>,
+    /// What its variables are called, where they have names.
+    names: Vec<String>,
+}
+
+impl Asked {
+    fn find(path: &Path) -> Result<Self> {
+        let model = inputs::text(path)?;
+        if MarkovField::is_in(model) {
+            return Ok(Self { field: MarkovField::read(model)?, graph: None, names: Vec::new() });
+        }
+        if beliefs::is_learned(path) {
+            let learned = LearnedBelief::open(path)?;
+            let net = &learned.learner.machine().net;
+            let field = MarkovField::of_belief_net(net).with_context(|| model.to_owned())?;
+            // v0, v1, ... are observed; h1.0, h1.1, ... their causes, h2.0, ... the causes of these.
+            let layers = net.widths().into_iter().enumerate();
+            let names = layers.flat_map(|(layer, width)| {
+                (0..width).map(move |unit| match layer {
+                    0 => format!("v{unit}"),
+                    _ => format!("h{layer}.{unit}"),
+                })
+            });
+            return Ok(Self { field, graph: None, names: names.collect() });
+        }
+        let graph = inputs::graph(model)?;
+        let (field, names) = (MarkovField::of_graph(&graph)?, graph.names.clone());
+        Ok(Self { field, graph: Some(graph), names })
     }
-    if beliefs::is_learned(path) {
-        let learned = LearnedBelief::open(path)?;
-        let net = &learned.learner.machine().net;
-        let field = MarkovField::of_belief_net(net).with_context(|| model.to_owned())?;
-        // v0, v1, ... are observed; h1.0, h1.1, ... their causes, h2.0, ... the causes of these.
-        let layers = net.widths().into_iter().enumerate();
-        let names = layers.flat_map(|(layer, width)| {
-            (0..width).map(move |unit| match layer {
-                0 => format!("v{unit}"),
-                _ => format!("h{layer}.{unit}"),
-            })
-        });
-        return Ok((field, names.collect()));
-    }
-    let graph = inputs::graph(model)?;
-    Ok((MarkovField::of_graph(&graph)?, graph.names))
 }
 
 /// Those of some variables, by their numbers.
@@ -236,7 +264,7 @@ struct Answers {
 /// Exactly where that is possible, else from samples.
 fn infer(
     args: &Infer,
-    field: &MarkovField,
+    (field, graph): (&MarkovField, Option<&Graph>),
     given: &[(usize, usize)],
     bars: &MultiProgress,
 ) -> Result<Answers> {
@@ -278,11 +306,11 @@ fn infer(
         output::note("every variable is given: log Z is −E/T of that");
     }
     let sides = match args.log_z && is_free {
-        true => Some(sides(args, field, given, bars)?),
+        true => Some(sides(args, (field, graph), given, bars)?),
         false => None,
     };
-    if let Some(bridge) = sides.as_ref().and_then(|sides| sides.bridge) {
-        sampled.beliefs.log_partition = bridge.value;
+    if let Some([value, _]) = sides.as_ref().and_then(AisEstimates::best) {
+        sampled.beliefs.log_partition = value;
     }
     Ok(Answers {
         beliefs: sampled.beliefs,
@@ -296,11 +324,17 @@ fn infer(
 /// log Z from both sides.
 fn sides(
     args: &Infer,
-    field: &MarkovField,
+    (field, graph): (&MarkovField, Option<&Graph>),
     given: &[(usize, usize)],
     bars: &MultiProgress,
 ) -> Result<AisEstimates> {
-    let machine = field.conditioned(args.temperature, given)?.machine(DType::F64, &Device::Cpu)?;
+    // A machine of pairs is faster than one of cliques.
+    let machine = match graph {
+        Some(graph) if given.is_empty() => {
+            graph.at(args.temperature).machine(DType::F64, &Device::Cpu)?
+        }
+        _ => field.conditioned(args.temperature, given)?.machine(DType::F64, &Device::Cpu)?,
+    };
     let default = AisOptions::default();
     let [chains, samples] = TEMPERED;
     let tempering = TemperingConfig { chains, samples, ..default.tempering };
@@ -313,7 +347,8 @@ fn sides(
 
 /// Variables by their own names; where they have none by number, and of up to 26 also by letter.
 struct Names {
-    count: usize,
+    /// How many states each has.
+    states: Vec<usize>,
     own: Vec<String>,
 }
 
@@ -326,17 +361,18 @@ impl Names {
                 format!("variable {text:?}: expected one of {}{more}", few.join(", "))
             });
         }
+        let count = self.states.len();
         let of_letter = match text.as_bytes() {
-            [letter @ b'A'..=b'Z'] if self.count <= 26 => Some(usize::from(letter - b'A')),
+            [letter @ b'A'..=b'Z'] if count <= 26 => Some(usize::from(letter - b'A')),
             _ => None,
         };
         let number = of_letter.or_else(|| text.parse().ok());
-        number.filter(|number| *number < self.count).ok_or_else(|| {
-            let letters = match self.count {
-                2..=26 => format!(" or A to {}", self.name(self.count - 1)),
+        number.filter(|number| *number < count).ok_or_else(|| {
+            let letters = match count {
+                2..=26 => format!(" or A to {}", self.name(count - 1)),
                 _ => String::new(),
             };
-            anyhow!("variable {text:?}: expected 0 to {}{letters}", self.count - 1)
+            anyhow!("variable {text:?}: expected 0 to {}{letters}", count - 1)
         })
     }
 
@@ -345,14 +381,17 @@ impl Names {
         let (variable, state) = text
             .rsplit_once('=')
             .with_context(|| format!("--given {text:?}: expected VARIABLE=STATE"))?;
-        let number = state
-            .parse()
-            .with_context(|| format!("--given {text:?}: expected a state's number"))?;
-        Ok((self.variable(variable)?, number))
+        let variable = self.variable(variable)?;
+        let number = state.parse().ok().filter(|number| *number < self.states[variable]);
+        let number = number.with_context(|| {
+            let most = self.states[variable] - 1;
+            format!("--given {text:?}: expected a state from 0 to {most}, found {state:?}")
+        })?;
+        Ok((variable, number))
     }
 
     fn name(&self, variable: usize) -> String {
-        match (self.own.get(variable), self.count) {
+        match (self.own.get(variable), self.states.len()) {
             (Some(name), _) => name.clone(),
             (None, 0..=26) => char::from(b'A' + variable as u8).to_string(),
             _ => variable.to_string(),
@@ -406,7 +445,7 @@ impl Inferred<'_> {
         output::line(format!(
             "most probable{}: p = {p:.4e}, E = {:.6}, one of {}",
             listed(&mode.states),
-            -mode.log_potential,
+            mode.energy(),
             mode.count
         ))
     }
@@ -415,17 +454,14 @@ impl Inferred<'_> {
         let Some(best) = &self.best_seen else { return Ok(()) };
         let tau = output::short(self.temperature);
         output::line(format!("sampled at T = {tau}: probabilities have errors of sampling"))?;
-        if let Some(AisEstimates {
-            forward: Some(forward),
-            reverse: Some(reverse),
-            bridge: Some(bridge),
-            ..
-        }) = &self.log_partition_sides
+        if let Some(sides) = &self.log_partition_sides
+            && let (Some(forward), Some(reverse)) = (&sides.forward, &sides.reverse)
+            && let Some([log_z, error]) = sides.best()
         {
             let gap = (forward.value - reverse.value).abs();
             output::line(format!(
                 "log Z {} at T = {tau}, forwards {} and backwards {}",
-                output::with_error(bridge.value, bridge.error),
+                output::with_error(log_z, error),
                 output::with_error(forward.value, forward.error),
                 output::with_error(reverse.value, reverse.error)
             ))?;
@@ -436,7 +472,7 @@ impl Inferred<'_> {
                 ));
             }
         }
-        match (&best.states[..], &best.energies[..]) {
+        match (&best.states[..], &best.energies.0[..]) {
             ([states], [energy]) => output::line(format!(
                 "best of these samples{}: E = {} (dbn anneal looks for lower ones)",
                 listed(states),
@@ -449,8 +485,16 @@ impl Inferred<'_> {
 
 /// Numbers for a table, with their errors where they have any.
 fn probabilities(values: &[f64], errors: Option<&[f64]>) -> Vec<String> {
-    let error = |at: usize| errors.map_or(0.0, |errors| errors[at]);
-    values.iter().enumerate().map(|(at, p)| output::with_error(*p, error(at))).collect()
+    let Some(errors) = errors else {
+        return values.iter().map(|p| output::number(*p)).collect();
+    };
+    let text = |(p, error): (&f64, &f64)| match (*p, *error) {
+        // Samples that are all alike have no spread: that is not to say that there are no others.
+        (0.0, 0.0) => "never seen".to_owned(),
+        (1.0, 0.0) => "always seen".to_owned(),
+        (p, error) => output::with_error(p, error),
+    };
+    values.iter().zip(errors).map(text).collect()
 }
 
 /// States for a line, where they are few.

@@ -178,6 +178,24 @@ pub struct AisEstimates {
     pub sweeps: usize,
 }
 
+impl AisEstimates {
+    /// log Z and its standard error as they are to be quoted: by Bennett's ratio, or the mean of both sides where that is known better. Its error is
+    /// half of what lies between the sides, or what both errors make of it, whichever is more.
+    pub fn best(&self) -> Option<[f64; 2]> {
+        let of = |estimate: &Option<Estimate>| {
+            let found = estimate.as_ref().map(|found| [found.value, found.error]);
+            found.filter(|numbers| numbers.iter().all(|number| number.is_finite()))
+        };
+        let (forward, reverse) = (of(&self.forward), of(&self.reverse));
+        let between = forward.zip(reverse).map(|([low, of_low], [high, of_high])| {
+            let error = 0.5 * (of_low.hypot(of_high)).max((high - low).abs());
+            [0.5 * (low + high), error]
+        });
+        let all = [of(&self.bridge), between].into_iter().flatten();
+        all.min_by(|[_, a], [_, b]| a.total_cmp(b))
+    }
+}
+
 /// The estimation of a machine's log Z from both sides, for machines that are too large to be enumerated.
 ///
 /// ```

@@ -1,6 +1,7 @@
 //! Simulated annealing: chains of a machine whose temperature falls, and the lowest energies that they have seen.
 
 use candle_core::Tensor;
+use serde::Serialize;
 
 use super::{AnnealingPath, Chains, GraphChains, beta_column};
 use crate::model::{BinaryGraph, Boltzmann};
@@ -23,8 +24,45 @@ pub struct Best {
     pub rest: Tensor,
     /// The units of the last colour, `(reads, last)`.
     pub last: Tensor,
-    /// The lowest energy that each read has seen on its way.
-    pub energies: Vec<f64>,
+    /// The lowest energy of each read.
+    pub energies: LowestEnergies,
+}
+
+/// The lowest energy that each read has seen on its way.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct LowestEnergies(pub Vec<f64>);
+
+impl LowestEnergies {
+    /// The lowest energy of all reads.
+    pub fn lowest(&self) -> Option<f64> {
+        self.best().map(|read| self.0[read])
+    }
+
+    /// How many reads came to within `tolerance` of `energy`.
+    pub fn hits(&self, energy: f64, tolerance: f64) -> usize {
+        self.0.iter().filter(|found| **found <= energy + tolerance).count()
+    }
+
+    /// How many reads it takes until one comes to within `tolerance` of `energy` with the probability `sure`: at least 1, and `None` where
+    /// no read did.
+    pub fn repeats(&self, energy: f64, tolerance: f64, sure: f64) -> Option<f64> {
+        let success = self.hits(energy, tolerance) as f64 / self.0.len() as f64;
+        (success > 0.0).then(|| match success >= sure {
+            true => 1.0,
+            false => (1.0 - sure).ln() / (1.0 - success).ln(),
+        })
+    }
+
+    /// The read with the lowest, the first of several.
+    pub fn best(&self) -> Option<usize> {
+        (0..self.0.len()).min_by(|a, b| self.0[*a].total_cmp(&self.0[*b]))
+    }
+
+    /// The mean of all reads.
+    pub fn mean(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
+    }
 }
 
 impl SimulatedAnnealing {
@@ -86,7 +124,7 @@ impl SimulatedAnnealing {
             Ok(to_host(&energies.detach())?.to_vec1()?)
         };
         let mut best = Best {
-            energies: energies(&chains)?,
+            energies: LowestEnergies(energies(&chains)?),
             rest: chains.visible.clone(),
             last: chains.hidden.clone(),
         };
@@ -115,33 +153,18 @@ impl Best {
         let first = machine.rest().units().width();
         let last = columns.narrow(1, first, graph.len() - first)?;
         let rest = columns.narrow(1, 0, first)?;
-        Ok(Self { rest: rest.contiguous()?, last: last.contiguous()?, energies })
-    }
-
-    /// The lowest energy of all reads.
-    pub fn lowest(&self) -> Option<f64> {
-        self.energies.iter().copied().min_by(f64::total_cmp)
-    }
-
-    /// How many reads came to within `tolerance` of `energy`.
-    pub fn hits(&self, energy: f64, tolerance: f64) -> usize {
-        self.energies.iter().filter(|found| **found <= energy + tolerance).count()
-    }
-
-    /// How many reads it takes until one comes to within `tolerance` of `energy` with the probability `sure`: at least 1, and `None` where
-    /// no read did.
-    pub fn repeats(&self, energy: f64, tolerance: f64, sure: f64) -> Option<f64> {
-        let success = self.hits(energy, tolerance) as f64 / self.energies.len() as f64;
-        (success > 0.0).then(|| match success >= sure {
-            true => 1.0,
-            false => (1.0 - sure).ln() / (1.0 - success).ln(),
+        Ok(Self {
+            rest: rest.contiguous()?,
+            last: last.contiguous()?,
+            energies: LowestEnergies(energies),
         })
     }
 
     /// Keeps what is lower.
     fn take(&mut self, chains: &Chains, energies: &[f64]) -> Result<()> {
-        let reads = self.energies.len();
-        let is_lower = |read: usize| energies[read] < self.energies[read];
+        let LowestEnergies(lowest) = &mut self.energies;
+        let reads = lowest.len();
+        let is_lower = |read: usize| energies[read] < lowest[read];
         if !(0..reads).any(is_lower) {
             return Ok(());
         }
@@ -152,7 +175,7 @@ impl Best {
                 *best = Tensor::cat(&[&*best, new], 0)?.index_select(&rows, 0)?;
             }
         }
-        self.energies.iter_mut().zip(energies).for_each(|(best, new)| *best = best.min(*new));
+        lowest.iter_mut().zip(energies).for_each(|(best, new)| *best = best.min(*new));
         Ok(())
     }
 }

@@ -312,9 +312,9 @@ fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
             let reads = if side == 16 { READS } else { READS / 8 };
             let best = annealing.run(&machine, reads, &mut Rng::new(looking.seed))?;
             let seconds = start.elapsed().as_secs_f64() / reads as f64;
-            let success = best.hits(optimum, 1e-3) as f64 / reads as f64;
+            let success = best.energies.hits(optimum, 1e-3) as f64 / reads as f64;
             points.push((sweeps as f64, success));
-            if let Some(repeats) = best.repeats(optimum, 1e-3, 0.99) {
+            if let Some(repeats) = best.energies.repeats(optimum, 1e-3, 0.99) {
                 solution = solution.min(seconds * repeats);
             }
         }
@@ -327,7 +327,7 @@ fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
         let best = search.run(&machine, 2, &mut Rng::new(looking.seed), |_, lowest| {
             lowest > optimum + 1e-3 && !interrupt::is_asked()
         })?;
-        let ours = best.lowest().context("no search was made")?;
+        let ours = best.energies.lowest().context("no search was made")?;
         let annealed = match solution.is_finite() {
             true => format!("{:.1} ms", 1e3 * solution),
             false => "never".to_owned(),
