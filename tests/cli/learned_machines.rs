@@ -307,6 +307,23 @@ fn a_machine_goes_to_the_hub_and_comes_back() {
     let near = json(&place.dbn(&format!("evaluate bm {words}")).done().out);
     assert_eq!(far["exact"], near["exact"]);
     beside.dbn("evaluate me/bars").failed(&["name the data"]);
+    // And annealed, asked, and compared with what lies here.
+    for words in [
+        "anneal MODEL --reads 4 --sweeps 20 --json",
+        "infer MODEL --sampled --sweeps 200 --query 0 --json",
+        "sample MODEL --temperature 1 --sweeps 20 --chains 8 --json",
+    ] {
+        let of = |said: String| {
+            let mut found = json(&said);
+            for key in ["model", "seconds", "seconds_to_solution"] {
+                found.as_object_mut().unwrap().remove(key);
+            }
+            found
+        };
+        let near = of(place.dbn(&words.replace("MODEL", "bm")).done().out);
+        assert_eq!(of(beside.dbn(&words.replace("MODEL", "me/bars")).done().out), near, "{words}");
+    }
+    beside.dbn("anneal me/nothing").failed(&["me/nothing"]);
     beside.dbn("pull me/bars --out copy").done();
     place.dbn("inspect copy").done();
 
