@@ -94,6 +94,17 @@ fn a_net_learns_and_is_taken_by_commands() {
         .collect();
     let exact = exact.iter().sum::<f64>() / exact.len() as f64;
     assert!(exact > many - 0.01 && exact < many + 0.1, "{exact} {many}");
+    // The same case by case, and what recognition makes of them.
+    let lines = place.dbn("score net --passes 5000").done().out;
+    let bound = |line: &str| line.split_once(',').unwrap().1.parse::<f64>().unwrap();
+    let bounds: Vec<f64> = lines.lines().skip(1).map(bound).collect();
+    let mean = bounds.iter().sum::<f64>() / bounds.len() as f64;
+    assert!(bounds.len() == 14 && (mean - exact).abs() < 0.05, "{mean} {exact}");
+    place.dbn("embed net --layer all --out hidden.npy").done();
+    let (shape, values) = read_npy(&place.read("hidden.npy"));
+    assert!(shape == [14, 9] && values.iter().all(|p| (0.0..1.0).contains(p)), "{shape:?}");
+    let said = json(&place.dbn("inspect net --json").done().out);
+    assert_eq!((&said["widths"], &said["parameters"]), (&json("[9, 6, 3]"), &171.into()));
     // And asked for causes.
     let said = place.dbn("infer net --given v0=1,v1=1,v2=1 --query h1.0,h2.2").done().out;
     assert!(said.contains("h1.0") && said.contains("h2.2"), "{said}");
@@ -110,11 +121,11 @@ fn what_a_net_has_not_is_refused_in_a_line() {
     let place = Place::new();
     let train = "train bars-and-stripes:3 --model belief --no-pictures --no-evaluation";
     place.dbn(&format!("{train} --hidden 4 --set epochs=1 --out net")).done();
-    for words in
-        ["score net", "inspect net", "embed net --out h.npy", "anneal net", "compare net net"]
-    {
-        place.dbn(words).failed(&["net", "belief net", "evaluate, sample and infer"]);
+    for words in ["anneal net", "compare net net", "push net me/net --dry-run"] {
+        place.dbn(words).failed(&["net", "belief net", "embed, inspect and infer"]);
     }
+    place.dbn("score net --scan").misused(&["--mutants, --scan", "belief net"]);
+    place.dbn("embed net --layer 2 --out h.npy").failed(&["1 to 1", "\"2\""]);
     place.dbn("evaluate net").failed(&["net", "--likelihood"]);
     place.dbn("evaluate net --likelihood --both").misused(&["--both", "belief net"]);
     place.dbn("sample net --clamp digits").misused(&["--clamp", "belief net"]);

@@ -296,6 +296,23 @@ fn importance_weights_come_to_the_likelihood_from_below() {
 }
 
 /// Cases of the net are learned: log p(v), counted, rises to nearly what the net itself says of them.
+/// The lowest layer is drawn with the means that are said; above it they are those given the means below.
+#[test]
+fn what_recognition_makes_of_cases_has_its_means() {
+    const SAMPLES: usize = 20_000;
+    let machine = machine();
+    let cases = cases([3, 9]);
+    let means = machine.means(&cases).unwrap();
+    let guesses = machine.guesses(&cases, SAMPLES, &mut Rng::new(5)).unwrap();
+    let width = means[0].dim(1).unwrap();
+    let drawn = guesses.configuration[1].reshape((SAMPLES, 2, width)).unwrap();
+    for (found, mean) in host(&drawn.mean(0).unwrap()).into_iter().zip(host(&means[0])) {
+        close(found, mean, 4.0 * (0.25 / SAMPLES as f64).sqrt());
+    }
+    let above = machine.recognition[1].mean(&means[0]).unwrap();
+    assert_eq!((means.len(), host(&means[1])), (2, host(&above)));
+}
+
 #[test]
 fn wake_sleep_and_reweighted_learn() {
     let data = net().sample(2000, &mut Rng::new(9)).unwrap()[0].clone();

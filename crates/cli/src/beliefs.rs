@@ -34,7 +34,7 @@ pub fn is_learned(dir: &Path) -> bool {
 pub fn check_is_none(dir: &Path) -> Result<()> {
     ensure!(
         !is_learned(dir),
-        "{}: holds a belief net, which dbn evaluate, sample and infer take: expected a network or a Boltzmann machine",
+        "{}: holds a belief net, which dbn evaluate, sample, score, embed, inspect and infer take: expected a network or a Boltzmann machine",
         dir.display()
     );
     Ok(())
@@ -85,21 +85,8 @@ impl LearnedBelief {
         seed: u64,
         bars: &MultiProgress,
     ) -> Result<ImportanceWeighted> {
-        let count = cases.values.dim(0)?;
-        let bar = progress::bar(bars, (count * samples) as u64);
-        let _caught = interrupt::catch()?;
-        let machine = self.learner.machine();
-        let found =
-            machine.importance_weighted(&cases.values, samples, &mut Rng::new(seed), |done| {
-                bar.set_position(done as u64);
-                !interrupt::is_asked()
-            });
-        bar.finish_and_clear();
-        if interrupt::is_asked() {
-            let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
-            return Err(Stopped(how.into()).into());
-        }
-        let (mean, error) = mean_and_error(&found?);
+        let found = self.bounds(&cases.values, samples, seed, bars)?;
+        let ((mean, error), count) = (mean_and_error(&found), found.len());
         if is_own {
             let on = cases.variant(&self.recipe.data);
             let measured = MeasurementSet::of_importance_weights((mean, error), samples, on, seed);
@@ -108,6 +95,29 @@ impl LearnedBelief {
             }
         }
         Ok(ImportanceWeighted { lower_bound: mean, error_over_cases: error, samples, cases: count })
+    }
+
+    /// log p of each of `cases` `(n, observed)` from below, nats, by so many importance-weighted guesses.
+    pub fn bounds(
+        &self,
+        cases: &Tensor,
+        samples: usize,
+        seed: u64,
+        bars: &MultiProgress,
+    ) -> Result<Vec<f64>> {
+        let bar = progress::bar(bars, (cases.dim(0)? * samples) as u64);
+        let _caught = interrupt::catch()?;
+        let machine = self.learner.machine();
+        let found = machine.importance_weighted(cases, samples, &mut Rng::new(seed), |done| {
+            bar.set_position(done as u64);
+            !interrupt::is_asked()
+        });
+        bar.finish_and_clear();
+        if interrupt::is_asked() {
+            let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
+            return Err(Stopped(how.into()).into());
+        }
+        Ok(found?)
     }
 
     /// `count` samples from the top down: means of the observed units, or their states where these are `drawn`; `(count, observed)`.

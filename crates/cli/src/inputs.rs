@@ -140,7 +140,7 @@ pub fn graph(text: &str) -> Result<Graph> {
     }
     if Path::new(text).join(BELIEF).is_file() {
         bail!(
-            "{text}: a belief net, which dbn evaluate, sample and infer take: expected a machine of units that are coupled in pairs"
+            "{text}: a belief net, which dbn evaluate, sample, score, embed, inspect and infer take: expected a machine of units that are coupled in pairs"
         );
     }
     if Path::new(text).is_file() {
@@ -238,7 +238,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
             "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
         ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
-        (BELIEF, "a belief net", "evaluate, sample and infer"),
+        (BELIEF, "a belief net", "evaluate, sample, score, embed, inspect and infer"),
     ] {
         ensure!(
             !dir.join(file).is_file(),

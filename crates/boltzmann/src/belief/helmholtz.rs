@@ -92,6 +92,19 @@ impl Helmholtz {
         Ok(Guesses { configuration, log_weights })
     }
 
+    /// What recognition makes of `cases` `(n, observed)`: the means of each hidden layer from below up, given those of the layer below it.
+    ///
+    /// # Errors
+    ///
+    /// For cases of another width.
+    pub fn means(&self, cases: &Tensor) -> Result<Vec<Tensor>> {
+        let mut means: Vec<Tensor> = Vec::with_capacity(self.recognition.len());
+        for layer in &self.recognition {
+            means.push(layer.mean(means.last().unwrap_or(cases))?.detach());
+        }
+        Ok(means)
+    }
+
     /// The gradient of Σ wᵢ log q(hᵢ | vᵢ) over configurations with `weights` `(rows,)`: of the weights and biases of each layer of
     /// recognition.
     ///

@@ -1,5 +1,6 @@
 //! `dbn embed`, `dbn encode` and `dbn decode`: what a model makes of each case
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,8 +14,9 @@ use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use rbm_core::{Rows, Units, rows};
 
+use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
-use crate::machines::{self, LearnedMachine};
+use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::tables::{self, FeatureNames, FeatureTable};
 use crate::{output, progress};
 
@@ -26,7 +28,7 @@ use crate::{output, progress};
   dbn embed runs/mnist new.csv --out features.parquet      columns row, label, layer3_0, ...
   dbn embed runs/mnist --cases held-out --out features.csv  the same columns as text
   dbn embed runs/mnist mnist/ --layer probabilities --out p.csv  how probable each class is
-  dbn embed runs/bm --out hidden.npy                       the hidden units of a Boltzmann machine
+  dbn embed runs/bm --out hidden.npy                       the hidden units of a Boltzmann machine, or of a belief net
 row is the number of the case in the data, from 0; label is its class, where it has one; name is what an \
 alignment calls it (in .parquet and .csv). Neither \
 the data nor the features need fit into memory.")]
@@ -107,6 +109,9 @@ pub fn embed(args: &Embed, bars: &MultiProgress) -> Result<()> {
     if machines::is_meant(&args.run) {
         machines::check_learned(&args.run)?;
         return embed_by_machine(args, bars);
+    }
+    if beliefs::is_learned(&args.run) {
+        return embed_by_belief(args, bars);
     }
     let model = inputs::load_model(&args.run, &args.place.find()?)?;
     let wanted = wanted(&args.layer, &model)?;
@@ -195,44 +200,84 @@ fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
         "{}: expected a machine with hidden units, found visible ones alone",
         args.run.display()
     );
-    let number = |text: &str| text.parse().ok().filter(|k| (1..=widths.len()).contains(k));
-    let layers = match args.layer.as_str() {
-        "all" => 1..=widths.len(),
-        "top" => widths.len()..=widths.len(),
-        other => {
-            let layer = number(other).with_context(|| {
-                let most = widths.len();
-                format!(
-                    "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
-                )
-            })?;
-            layer..=layer
-        }
-    };
+    let hidden = HiddenLayers::of(&args.layer, widths)?;
     let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
-    let bar = progress::bar(bars, cases.values.count() as u64);
     let first = machine.learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
     if first.summation != Summation::Exact {
         output::note(
             "hidden units are coupled and too many to be counted: their means are those of mean field",
         );
     }
-    let blocks = rows::blocks(&cases.values).map(|block| {
-        let found = machine.learner.posterior(&block?)?;
-        bar.inc(found.free_energies.len() as u64);
-        let means = found.means.context("hidden units: expected some")?;
-        let of_layer = |layer: usize| {
-            let start = widths[..layer - 1].iter().sum();
-            Ok(means.narrow(1, start, widths[layer - 1])?.contiguous()?)
+    hidden.write(args, &cases, bars, |block| {
+        let means = machine.learner.posterior(block)?.means;
+        means.context("hidden units: expected some")
+    })
+}
+
+/// Writes what the recognition of a belief net makes of each case.
+fn embed_by_belief(args: &Embed, bars: &MultiProgress) -> Result<()> {
+    let belief = LearnedBelief::open(&args.run)?;
+    let machine = belief.learner.machine();
+    let hidden = HiddenLayers::of(&args.layer, machine.net.widths()[1..].to_vec())?;
+    let cases = belief.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
+    hidden.write(args, &cases, bars, |block| Ok(Tensor::cat(&machine.means(block)?, 1)?))
+}
+
+/// The hidden layers that are wanted of a machine.
+struct HiddenLayers {
+    /// Of all of them, from the bottom up.
+    widths: Vec<usize>,
+    /// Their numbers from 1.
+    wanted: RangeInclusive<usize>,
+}
+
+impl HiddenLayers {
+    /// Those that `text` means.
+    fn of(text: &str, widths: Vec<usize>) -> Result<Self> {
+        let most = widths.len();
+        let number = |text: &str| text.parse().ok().filter(|k| (1..=most).contains(k));
+        let wanted = match text {
+            "all" => 1..=most,
+            "top" => most..=most,
+            other => {
+                let layer = number(other).with_context(|| {
+                    format!(
+                        "--layer: expected 1 to {most}, top or all of this machine, found {other:?}"
+                    )
+                })?;
+                layer..=layer
+            }
         };
-        layers.clone().map(of_layer).collect()
-    });
-    let name = |layer: usize| (format!("layer{layer}"), FeatureNames::Numbered(widths[layer - 1]));
-    let named = layers.clone().map(name).collect();
-    let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
-    let written = tables::write(&args.out, &table, blocks)?;
-    bar.finish_and_clear();
-    output::line(written)
+        Ok(Self { widths, wanted })
+    }
+
+    /// Writes them, of what `means` says of all layers of a few cases, `(cases, hidden)`.
+    fn write(
+        &self,
+        args: &Embed,
+        cases: &MachineCases,
+        bars: &MultiProgress,
+        means: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<()> {
+        let bar = progress::bar(bars, cases.values.count() as u64);
+        let blocks = rows::blocks(&cases.values).map(|block| {
+            let means = means(&block?)?;
+            bar.inc(means.dim(0)? as u64);
+            let of_layer = |layer: usize| {
+                let start = self.widths[..layer - 1].iter().sum();
+                Ok(means.narrow(1, start, self.widths[layer - 1])?.contiguous()?)
+            };
+            self.wanted.clone().map(of_layer).collect()
+        });
+        let name = |layer: usize| {
+            (format!("layer{layer}"), FeatureNames::Numbered(self.widths[layer - 1]))
+        };
+        let named = self.wanted.clone().map(name).collect();
+        let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+        let written = tables::write(&args.out, &table, blocks)?;
+        bar.finish_and_clear();
+        output::line(written)
+    }
 }
 
 /// Write the short codes that an autoencoder has for cases

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_boltzmann::MachineSummary;
+use candle_boltzmann::belief::learning::BeliefLearning;
 use candle_boltzmann::learning::Learning;
 use candle_core::{DType, Device, Tensor};
-use candle_dbn::recipe::MachineRecipe;
+use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
 use serde::Serialize;
 
+use crate::beliefs::{self, LearnedBelief};
 use crate::machines::{self, LearnedMachine};
 use crate::{inputs, output};
 
@@ -53,6 +55,9 @@ pub fn run(args: &Inspect) -> Result<()> {
         machines::check_learned(&args.run)?;
         return of_machine(args);
     }
+    if beliefs::is_learned(&args.run) {
+        return of_belief(args);
+    }
     let model = inputs::load_model(&args.run, &Device::Cpu)?;
     let entries = model.tensors()?.into_iter().map(|(name, tensor)| entry(name, &tensor));
     let tensors = entries.collect::<Result<Vec<_>>>()?;
@@ -70,7 +75,55 @@ pub fn run(args: &Inspect) -> Result<()> {
         output::line(format!("pictures of {width} x {height} pixels"))?;
     }
     output::line(format!("parameters {}", output::grouped(report.parameters as u64)))?;
-    let rows = report.tensors.iter().map(|entry| {
+    print_tensors(&report.tensors)
+}
+
+/// What a belief net holds.
+#[derive(Serialize)]
+struct BeliefContents<'a> {
+    /// Of each layer, from the observed one up.
+    widths: Vec<usize>,
+    parameters: usize,
+    epochs_done: usize,
+    learning: &'a BeliefLearning,
+    recipe: &'a BeliefRecipe,
+    tensors: Vec<TensorEntry>,
+}
+
+/// Prints a table of a belief net's tensors, of its recognition too, or one JSON object.
+fn of_belief(args: &Inspect) -> Result<()> {
+    let belief = LearnedBelief::open(&args.run)?;
+    let (machine, learning) = (belief.learner.machine(), belief.learner.learning());
+    let parameters = machine.parameters().into_iter();
+    let entries = parameters.map(|(name, var)| entry(name, &var.as_detached_tensor()));
+    let tensors = entries.collect::<Result<Vec<_>>>()?;
+    let contents = BeliefContents {
+        widths: machine.net.widths(),
+        parameters: tensors.iter().map(|entry| entry.parameters).sum(),
+        epochs_done: belief.learner.epoch(),
+        learning,
+        recipe: &belief.recipe,
+        tensors,
+    };
+    if args.json {
+        return output::json(&contents);
+    }
+    let widths: Vec<String> = contents.widths.iter().map(usize::to_string).collect();
+    output::line(format!("belief net {}, with its recognition", widths.join(" ← ")))?;
+    output::line(format!("parameters {}", output::grouped(contents.parameters as u64)))?;
+    print_tensors(&contents.tensors)?;
+    output::line(format!(
+        "learned {} of {} epochs, seed {}; {}",
+        contents.epochs_done,
+        learning.epochs,
+        learning.seed,
+        belief.recipe.settings().join(" ")
+    ))
+}
+
+/// A table of tensors.
+fn print_tensors(tensors: &[TensorEntry]) -> Result<()> {
+    let rows = tensors.iter().map(|entry| {
         let shape: Vec<_> = entry.shape.iter().map(ToString::to_string).collect();
         let numbers = [entry.mean, entry.deviation, entry.least, entry.greatest];
         let numbers = numbers.iter().map(|number| format!("{number:.4}"));
@@ -82,8 +135,7 @@ pub fn run(args: &Inspect) -> Result<()> {
     output::line(output::table(
         &["tensor", "shape", "parameters", "mean", "deviation", "least", "greatest"],
         rows.collect(),
-    ))?;
-    Ok(())
+    ))
 }
 
 /// What a Boltzmann machine holds.

@@ -15,6 +15,7 @@ use rbm_core::{Rows, rows};
 
 use super::evaluate::machine::exact_log_partition;
 use super::{mutants, sample};
+use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::output::{self, Usage};
@@ -31,7 +32,7 @@ use crate::tables::{self, FeatureNames, FeatureTable};
   dbn score runs/bm --cases held-out                   of a Boltzmann machine too
 Columns: row, label and name where there are any; free_energy in nats, −log p but for a constant, low where a case \
 is probable; log_likelihood and its error where log Z is known: exactly, or from dbn evaluate --likelihood --both, which \
-keeps it; pseudo_likelihood of a single machine; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound.
+keeps it; pseudo_likelihood of a single machine; probability_CLASS, or the prediction of a target. Of a stack free_energy is variational, and log_likelihood a lower bound; of a belief net there is the bound alone.
 Of mutants log_ratio is log p(mutant) − log p(sequence), which needs no log Z.")]
 pub struct Score {
     /// Folder of the run, or user/name[@revision] on the Hub
@@ -49,7 +50,7 @@ pub struct Score {
     /// Score every change of one letter of each sequence; gaps stay
     #[arg(long)]
     pub scan: bool,
-    /// Sampled up-passes of each case of a stack
+    /// Sampled up-passes of each case of a stack, or guesses of a belief net
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub passes: u32,
     /// Seed of the up-passes
@@ -68,6 +69,9 @@ pub struct Score {
 /// Writes what the model says of every case, or of every mutant.
 pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
     mutants::check_changes(&args.mutants).map_err(Usage::of)?;
+    if beliefs::is_learned(&args.run) {
+        return of_belief(args, bars);
+    }
     let is_machine = machines::is_meant(&args.run);
     if is_machine {
         machines::check_learned(&args.run)?;
@@ -98,6 +102,23 @@ pub fn run(args: &Score, bars: &MultiProgress) -> Result<()> {
         }
         false => scored.of_cases(),
     }
+}
+
+/// A line a case of a belief net: log p from below, by importance weights.
+fn of_belief(args: &Score, bars: &MultiProgress) -> Result<()> {
+    let of_mutants = args.scan || !args.mutants.is_empty();
+    beliefs::refuse(&[("--mutants, --scan", of_mutants)], &args.run)?;
+    if let Some(out) = &args.out {
+        tables::check(out, args.force)?;
+    }
+    let belief = LearnedBelief::open(&args.run)?;
+    let cases = belief.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
+    let bounds = belief.bounds(&cases.values, args.passes as usize, args.seed, bars)?;
+    let column = tables::column(&bounds)?;
+    let blocks = rows::blocks(&column).map(|block| Ok(vec![block?]));
+    let named = vec![single("log_likelihood_bound")];
+    let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+    args.write(&table, blocks, || cases.source.clone())
 }
 
 impl Score {
