@@ -125,6 +125,69 @@ fn files_of_graphs_and_problems_have_their_signs() {
     assert_eq!(values[0], -values[1]);
 }
 
+/// What is wrong in a file is said with its place and in its own words, whatever the command.
+#[test]
+fn files_of_machines_that_are_wrong_are_refused_in_their_words() {
+    let place = Place::new();
+    let refused = |text: &str, words: &[&str]| {
+        place.write("file", text);
+        for command in ["anneal file", "infer file", "sample file"] {
+            place.dbn(command).failed(&[&["file"], words].concat());
+        }
+    };
+    refused("3 2\n1 2 1\n2 3\n", &["line 3", "3 numbers", "2 3"]);
+    refused("3 2\n1 2\n2 3 4\n", &["line 3", "2 numbers", "2 3 4"]);
+    refused("3 2\n1 2 1\n2 1 4\n", &["line 3", "unit 2 and unit 1 again"]);
+    refused("2 1\n1 2 1e200\n", &["1e100", "1e200"]);
+    let large = "{\"linear\": {\"a\": 1e308, \"b\": -1e308}, \"quadratic\": {\"a,b\": 1e308}}";
+    refused(large, &["1e100", "inf"]);
+    let twice = "{\"quadratic\": {\"a,b\": -3, \"b,a\": 1}}";
+    refused(twice, &["\"b,a\"", "\"b\" and \"a\" again"]);
+    for name in ["", " b", "a=1", "a\\nb"] {
+        refused(&format!("{{\"linear\": {{\"{name}\": 1}}}}"), &["variables", "names"]);
+    }
+    let params = "J 0 1 A A 1\nh 0 A 1\nh 1 A 1\nh 0 B 1\nh 1 B 1\n";
+    refused(&params.replace("A A", "A C"), &["line 1", "A B", "\"C\""]);
+    refused(&format!("{params}J 1 0 A A 2\n"), &["line 6", "site 1, state A and site 0, state A"]);
+    refused("MARKOV\n0\n\n0\n", &["line 2", "at least one variable"]);
+
+    place.write(
+        "offset.json",
+        "{\"linear\": {\"a\": 1}, \"quadratic\": {\"a,b\": -3}, \"offset\": 5}",
+    );
+    let said = place.dbn("anneal offset.json --exact").done();
+    assert!(said.err.contains("offset 5") && said.out.contains("-2 (exact)"), "{}", said.err);
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.dbn("anneal ./empty").failed(&["empty", "a folder without one"]);
+    place.dbn("anneal ising:4x4 --out nowhere/best.png").failed(&["there is no folder nowhere"]);
+    place.dbn("recall ising:4x4").failed(&["ising:4x4", "--model hopfield"]);
+    place.write("edges", "10 1\n1 10 1\n");
+    place.dbn("train bars-and-stripes:3 --model bm --couplings edges:edges --out bm").failed(&[
+        "edges:edges",
+        "9 units",
+        "1 and 10",
+    ]);
+    // A number below zero is one, and no option.
+    place.dbn("sample ising:4x4 --temperature -1").misused(&["--temperature -1", "above 0"]);
+    place.dbn("train digits --seed -1").misused(&["'-1'", "--seed"]);
+    // What would do nothing is not taken in silence.
+    place.dbn("sample ising:4x4 --steps 5").misused(&["--steps", "ising:4x4"]);
+    let said = place.dbn("infer ising:4x4 --sweeps 10 --query 0").done();
+    assert!(said.err.contains("counted exactly"), "{}", said.err);
+    let said = place.dbn("sample ising:4x4 --temperature 0.01 --sweeps 40 --ordered").done();
+    assert!(said.err.contains("no energy has changed"), "{}", said.err);
+    place.dbn("sample ising:4x4 --temperature 1e-320").misused(&["numbers above 0"]);
+    // Marginals are probabilities, or there are none.
+    let said = place.dbn("infer pmj:3x3:seed=2 --temperature 1e-10 --query A").done().out;
+    assert!(said.contains("0.500000   0.500000"), "{said}");
+    place.dbn("infer pmj:3x3:seed=2 --temperature 1e-14").failed(&["at least 2.7e-12"]);
+    // Evidence goes out as it comes in.
+    place.dbn("infer ising:3x3 --given C=1,A=0 --evid e.evid --query B").done();
+    assert_eq!(place.text("e.evid"), "2 0 0 2 1\n");
+    let said = |words: &str| place.dbn(&format!("infer ising:3x3 --query B {words}")).done().out;
+    assert_eq!(said("--evidence e.evid"), said("--given A=0,C=1"));
+}
+
 #[test]
 fn a_memory_stores_and_recalls() {
     let place = Place::new();
@@ -136,7 +199,7 @@ fn a_memory_stores_and_recalls() {
     let said = place.dbn("recall memory --noise 0.15 --seed 1").done();
     assert!(said.out.contains("5 of 5 ended in a stored pattern"), "{}", said.out);
     assert!(said.out.contains("5 in the one that its cue was made of"), "{}", said.out);
-    place.dbn("recall memory bars-and-stripes:3").failed(&["−1 or 1 for 64 units", "9 of them"]);
+    place.dbn("recall memory bars-and-stripes:3").failed(&["cues of 64 units", "found 9"]);
     place.dbn("train digits --rule hebb").misused(&["--rule", "--model hopfield"]);
     let said = place.dbn("recall memory digits --limit 10 --animate --out way --json").done();
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
@@ -209,7 +272,7 @@ fn fields_are_asked() {
     assert!(said.out.contains("sampled") && said.out.contains("best of these"), "{}", said.out);
     place.dbn("infer f.uai --exact --log-z").misused(&["--log-z"]);
     place.dbn("infer f.uai --query A,0").misused(&["--query", "A twice"]);
-    place.dbn("infer f.uai --uai x --mar x").misused(&["--uai and --mar"]);
+    place.dbn("infer f.uai --uai x --mar x").misused(&["--uai, --mar and --evid"]);
     place.dbn("infer f.uai --uai x --given Z=1").misused(&["Z"]);
     assert!(!place.path("x").exists(), "nothing is written where the rest is wrong");
     // Each table is small, all together are not: sampled, not refused.

@@ -18,6 +18,9 @@ const MOST_TRIED: usize = 4096;
 /// How near to the highest another value counts as the same: so many roundings of the sum of all cliques' largest numbers.
 const TIE: f64 = 64.0 * f64::EPSILON;
 
+/// The most that rounding may move the logarithm of a probability.
+const UNTOLD: f64 = 1e-3;
+
 /// The most probable configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mode {
@@ -63,14 +66,22 @@ struct Elimination<'a> {
     known: Vec<Option<usize>>,
 }
 
+/// Probabilities that sum to 1, whatever rounding has made of large logarithms.
+fn normalised(p: &[f64]) -> Vec<f64> {
+    let sum: f64 = p.iter().sum();
+    p.iter().map(|p| p / sum).collect()
+}
+
 impl MarkovField {
     /// Marginals of all variables and cliques, and log Z, at temperature `tau`, given states of some variables: exactly.
     ///
     /// # Errors
     ///
-    /// For evidence of states that there are not, a temperature that is not above 0, and where a table would have more than 2²⁴ numbers.
+    /// For evidence of states that there are not, a temperature that is not above 0 or too low for double precision, and where a table would have more
+    /// than 2²⁴ numbers.
     pub fn infer(&self, tau: f64, given: &[(usize, usize)]) -> Result<Beliefs> {
         check_temperature(tau)?;
+        self.check_resolution(tau)?;
         let mut elimination = Elimination::of(self, given, 1.0 / tau, false)?;
         elimination.forward(false);
         let log_partition = elimination.total().0;
@@ -81,13 +92,13 @@ impl MarkovField {
                 Some(known) => {
                     (0..states).map(|state| f64::from(u8::from(state == known))).collect()
                 }
-                None => adjoints[originals + variable].clone(),
+                None => normalised(&adjoints[originals + variable]),
             });
         }
         let cliques = self.cliques.iter().enumerate().map(|(number, clique)| {
             let mut table = vec![0.0; clique.log_potential.len()];
             let left = &elimination.tables[number].scope;
-            for (place, p) in adjoints[number].iter().enumerate() {
+            for (place, p) in normalised(&adjoints[number]).iter().enumerate() {
                 let mut x: Vec<usize> =
                     elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
                 set(&mut x, left, self.states_at(left, place));
@@ -96,6 +107,21 @@ impl MarkovField {
             table
         });
         Ok(Beliefs { cliques: cliques.collect(), marginals, log_partition })
+    }
+
+    /// Errors where rounding alone would move the logarithms of probabilities by more than [`UNTOLD`].
+    fn check_resolution(&self, tau: f64) -> Result<()> {
+        let size = |clique: &Clique| {
+            clique.log_potential.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
+        };
+        let coldest = self.cliques.iter().map(size).sum::<f64>() * f64::EPSILON / UNTOLD;
+        if tau < coldest {
+            let expected = format!(
+                "at least {coldest:.1e} of potentials that are so large: below it double precision does not tell states apart"
+            );
+            return Err(Error::invalid("a temperature", expected, format!("{tau:e}")));
+        }
+        Ok(())
     }
 
     /// The most probable configuration given states of some variables, and how many are as good. It is the same at every temperature.

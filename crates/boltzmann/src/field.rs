@@ -335,7 +335,8 @@ fn softplus(x: f64) -> f64 {
 }
 
 pub(crate) fn check_temperature(tau: f64) -> Result<()> {
-    match tau > 0.0 && tau.is_finite() {
+    // Of a smaller one 1/τ is no number.
+    match tau > 0.0 && tau.is_normal() {
         true => Ok(()),
         false => Err(Error::invalid("a temperature", "a number above 0", tau.to_string())),
     }

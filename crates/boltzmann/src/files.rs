@@ -16,6 +16,8 @@ use crate::Graph;
 
 /// The largest file, in bytes.
 const LONGEST: u64 = 1 << 30;
+/// The most that all numbers of a file may be together: double precision holds the squares of their sums.
+const STRONGEST: f64 = 1e100;
 /// The most units.
 const MOST: usize = 1 << 22;
 
@@ -25,7 +27,7 @@ impl Graph {
     /// `"vartype": "SPIN"` for ±1 in place of 0 and 1), or the `_params.dat` of adabmDCA.
     ///
     /// Of a graph with weights w, the couplings are J = −w: E = Σ w·s·s' is lowest where the cut, (Σw − E)/2, is largest. Of a problem,
-    /// E = Σ linear·x + Σ quadratic·x·x' is that of the file, without its offset.
+    /// E = Σ linear·x + Σ quadratic·x·x' is that of the file, without its offset, which [`Graph::offset`] has.
     ///
     /// # Errors
     ///
@@ -34,13 +36,19 @@ impl Graph {
         let path = path.as_ref();
         let text = text_of(path)?;
         let file = Text { path, text: &text };
-        match text.split_whitespace().next() {
+        let graph = match text.split_whitespace().next() {
             Some("%%MatrixMarket") => file.matrix_market(),
             Some("J" | "h") => file.potts(),
             Some(first) if first.starts_with('{') => file.problem(),
             Some(first) if first.parse::<f64>().is_ok() => file.rudy(),
             other => Err(file.wrong(1, FORMATS, other.unwrap_or("nothing"))),
+        }?;
+        let strength = graph.strength();
+        if strength > STRONGEST {
+            let expected = format!("couplings and fields of at most {STRONGEST:e} together");
+            return Err(Error::file(path, "numbers", expected, format!("{strength:e}")));
         }
+        Ok(graph)
     }
 }
 
@@ -147,7 +155,13 @@ impl<'a> Text<'a> {
             ));
         }
         let mut all = Edges::default();
+        let named = |unit: u32| format!("unit {}", unit + 1);
+        let columns = lines.first().map_or(3, |(_, fields)| fields.len());
         for (line, fields) in lines {
+            if fields.len() != columns && [2, 3].contains(&columns) {
+                let expected = format!("{columns} numbers, as in the first of these lines");
+                return Err(self.wrong(line, expected, &fields.join(" ")));
+            }
             let (a, b, weight) = match fields[..] {
                 [a, b] => (a, b, 1.0),
                 [a, b, weight] => (a, b, self.finite(line, "a finite weight", weight)?),
@@ -162,7 +176,7 @@ impl<'a> Text<'a> {
                     Err(self.wrong(line, expected.clone(), text))
                 }
             };
-            all.add(self, line, [unit(a)?, unit(b)?], -weight)?;
+            all.add(self, &format!("line {line}"), [unit(a)?, unit(b)?], -weight, named)?;
         }
         Ok(all.graph(Units::Spin { size: units }, vec![0.0; units]))
     }
@@ -186,11 +200,21 @@ impl<'a> Text<'a> {
             let pair = [a, b];
             ends.push((pair, *coefficient));
         }
-        if let Some(name) =
-            problem.linear.keys().find(|name| name.contains(',') || name.trim() != *name)
-        {
-            let expected = "a name without commas, and without spaces around it";
-            return Err(Error::file(self.path, "linear", expected, format!("{name:?}")));
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.trim() == name
+                && !name.contains([',', '='])
+                && !name.contains(char::is_control)
+        };
+        let all_names = problem
+            .linear
+            .keys()
+            .map(String::as_str)
+            .chain(ends.iter().flat_map(|(pair, _)| *pair));
+        if let Some(name) = all_names.into_iter().find(|name| !is_name(name)) {
+            let expected =
+                "names in one line, without commas and =, and without spaces around them";
+            return Err(Error::file(self.path, "variables", expected, format!("{name:?}")));
         }
         for name in
             problem.linear.keys().map(String::as_str).chain(ends.iter().flat_map(|(pair, _)| *pair))
@@ -248,9 +272,13 @@ impl<'a> Text<'a> {
                 fields[a as usize] -= coefficient;
                 continue;
             }
-            all.add_to(&format!("quadratic {:?}", pair.join(",")), self, [a, b], -coefficient)?;
+            let place = format!("quadratic {:?}", pair.join(","));
+            all.add(self, &place, [a, b], -coefficient, |unit| {
+                format!("{:?}", order[unit as usize])
+            })?;
         }
-        Ok(Graph { names: called, ..all.graph(units, fields) })
+        let offset = finite("offset", "", problem.offset)?;
+        Ok(Graph { names: called, offset, ..all.graph(units, fields) })
     }
 
     /// `J i j a b value` and `h i a value`, sites from 0, states as letters or numbers. Where there are fields, every state of every site has one:
@@ -305,6 +333,14 @@ impl<'a> Text<'a> {
                 return Err(self.wrong(line, "each field once", &found));
             }
         }
+        let has_field = |letter: &str| biases.iter().any(|(_, (_, of), _)| *of == letter);
+        let unknown = letters.iter().find(|(letter, _)| !biases.is_empty() && !has_field(letter));
+        if let Some((letter, (line, _))) = unknown {
+            let known: Vec<&str> =
+                letters.keys().copied().filter(|letter| has_field(letter)).collect();
+            let expected = format!("one of the states that have fields: {}", known.join(" "));
+            return Err(self.wrong(*line, expected, letter));
+        }
         for (site, of_site) in given.chunks(states).enumerate().filter(|_| !biases.is_empty()) {
             let missing =
                 letters.iter().find(|(_, (_, number))| of_site[*number as usize].is_none());
@@ -315,12 +351,17 @@ impl<'a> Text<'a> {
             }
         }
         let fields = given.into_iter().map(|field| field.unwrap_or(0.0)).collect();
+        let order: Vec<&str> = letters.keys().copied().collect();
         let mut all = Edges::default();
         for (line, ends, value) in pairs {
             if ends[0].0 == ends[1].0 {
                 return Err(self.wrong(line, "two sites", &format!("site {} twice", ends[0].0)));
             }
-            all.add(self, line, ends.map(column), value)?;
+            let named = |at: u32| {
+                let (site, state) = (at as usize / states, at as usize % states);
+                format!("site {site}, state {}", order[state])
+            };
+            all.add(self, &format!("line {line}"), ends.map(column), value, named)?;
         }
         Ok(all.graph(Units::Potts { sites, states }, fields))
     }
@@ -334,9 +375,9 @@ struct Problem {
     #[serde(default, deserialize_with = "each_once")]
     quadratic: BTreeMap<String, f64>,
     vartype: Option<String>,
-    /// Added to every energy: left out.
-    #[serde(default, rename = "offset")]
-    _offset: f64,
+    /// Added to every energy.
+    #[serde(default)]
+    offset: f64,
 }
 
 /// An object of numbers, whose keys stand in it once: of two numbers of one key, neither is the right one.
@@ -379,19 +420,23 @@ struct Edges {
 }
 
 impl Edges {
-    fn add(&mut self, file: &Text, line: usize, edge: [u32; 2], coupling: f64) -> Result<()> {
-        self.add_to(&format!("line {line}"), file, edge, coupling)
-    }
-
-    fn add_to(&mut self, place: &str, file: &Text, edge: [u32; 2], coupling: f64) -> Result<()> {
+    /// One more, from this place of the file; `named` says what its ends are called there.
+    fn add(
+        &mut self,
+        file: &Text,
+        place: &str,
+        edge: [u32; 2],
+        coupling: f64,
+        named: impl Fn(u32) -> String,
+    ) -> Result<()> {
         let [a, b] = edge;
         let refused =
             |expected: &str, found: String| Err(Error::file(file.path, place, expected, found));
         if a == b {
-            return refused("an edge between two units", format!("unit {} with itself", a + 1));
+            return refused("an edge between two units", format!("{} with itself", named(a)));
         }
         if !self.seen.insert([a.min(b), a.max(b)]) {
-            return refused("each edge once", format!("{} and {} again", a + 1, b + 1));
+            return refused("each edge once", format!("{} and {} again", named(a), named(b)));
         }
         self.edges.push(edge);
         self.couplings.push(coupling);
@@ -406,6 +451,7 @@ impl Edges {
             fields,
             shape: None,
             names: Vec::new(),
+            offset: 0.0,
         }
     }
 }

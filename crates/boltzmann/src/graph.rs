@@ -22,6 +22,8 @@ pub struct Graph {
     pub shape: Option<[usize; 2]>,
     /// What the units are called, where they have names: then one for each, each once.
     pub names: Vec<String>,
+    /// What the problem in a file adds to every energy; it is in none that is found here.
+    pub offset: f64,
 }
 
 impl Graph {

@@ -16,6 +16,8 @@ use crate::Graph;
 
 /// The most units: W takes half a GiB.
 const MOST: usize = 8192;
+/// A field so small beside a unit's couplings, or a coupling beside the strongest there can be, is what rounding has left of 0.
+const ROUNDING: f64 = 1e-9;
 const MODEL: &str = "hopfield";
 const COUPLINGS: &str = "couplings.0.weight";
 const PATTERNS: &str = "patterns";
@@ -155,6 +157,13 @@ impl Hopfield {
                 v.tr_mul(&v)
             }
         };
+        // What rounding has left of couplings that are 0 would decide for units without a field.
+        let least = ROUNDING * w.diagonal().max();
+        w.apply(|coupling| {
+            if coupling.abs() <= least {
+                *coupling = 0.0;
+            }
+        });
         w.fill_diagonal(0.0);
         Ok(Self { size, weights: w.iter().copied().collect() })
     }
@@ -202,7 +211,8 @@ impl Hopfield {
         Ok(-0.5 * (0..self.size).map(|i| x[i] * self.field(x, i)).sum::<f64>())
     }
 
-    /// Lets the network go from `cue` downhill, for at most so many sweeps. A unit without a field stays as it is.
+    /// Lets the network go from `cue` downhill, for at most so many sweeps. A unit without a field stays as it is, also where rounding has left
+    /// something of it.
     ///
     /// # Errors
     ///
@@ -220,7 +230,7 @@ impl Hopfield {
             for i in 0..self.size {
                 let seen = if updates == Updates::Synchronous { &before } else { &x };
                 let field = self.field(seen, i);
-                if field != 0.0 {
+                if field.abs() > ROUNDING * self.strength(i) {
                     x[i] = field.signum();
                 }
             }
@@ -269,7 +279,13 @@ impl Hopfield {
             fields: vec![0.0; self.size],
             shape: None,
             names: Vec::new(),
+            offset: 0.0,
         }
+    }
+
+    /// Σ|W| of a unit.
+    fn strength(&self, unit: usize) -> f64 {
+        self.weights[unit * self.size..][..self.size].iter().map(|w| w.abs()).sum()
     }
 
     fn field(&self, x: &[f64], unit: usize) -> f64 {

@@ -94,6 +94,7 @@ pub fn potts(rows: usize, columns: usize, states: usize) -> Result<Graph> {
         fields: vec![0.0; sites * states],
         shape: Some([rows, columns]),
         names: Vec::new(),
+        offset: 0.0,
     })
 }
 
@@ -122,6 +123,7 @@ pub fn sherrington_kirkpatrick(spins: usize, seed: u64) -> Result<Graph> {
         fields: vec![0.0; spins],
         shape: None,
         names: Vec::new(),
+        offset: 0.0,
     })
 }
 
@@ -134,6 +136,7 @@ fn spins(shape: [usize; 2], edges: Vec<(u64, [u32; 2])>, coupling: impl Fn(u64) 
         fields: vec![0.0; size],
         shape: Some(shape),
         names: Vec::new(),
+        offset: 0.0,
     }
 }
 

@@ -43,6 +43,7 @@ pub use posterior::{LogLikelihood, Posterior, Summation};
 pub use resampling::Resampled;
 pub use settings::SOURCE_OF_SETTINGS;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
+pub use uai::evidence_as_uai;
 
 /// The program of this package's README, compiled and run as a test.
 #[cfg(doctest)]

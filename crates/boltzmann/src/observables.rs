@@ -92,7 +92,7 @@ impl Graph {
         rng: &mut Rng,
         mut watch: impl FnMut(usize) -> bool,
     ) -> Result<(Measurement, Tensor)> {
-        let is_temperature = temperature > 0.0 && temperature.is_finite();
+        let is_temperature = temperature > 0.0 && temperature.is_normal();
         if !is_temperature || walk.chains < FEWEST || walk.sweeps < 4 {
             let Walk { chains, sweeps, .. } = walk;
             let found = format!("{temperature}, {chains} chains of {sweeps} sweeps");

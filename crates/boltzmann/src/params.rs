@@ -77,6 +77,7 @@ mod tests {
             fields: vec![0.5, -0.25, 0.0, 1.0, 3.0, -7.5],
             shape: None,
             names: Vec::new(),
+            offset: 0.0,
         };
         let folder = tempfile::tempdir().map_err(|e| Error::io("a folder", e))?;
         let path = folder.path().join("some_params.dat");

@@ -118,7 +118,7 @@ impl Learner {
                 couplings.push(weight);
             }
         }
-        Ok(Graph { units, edges, couplings, fields, shape: None, names: Vec::new() })
+        Ok(Graph { units, edges, couplings, fields, shape: None, names: Vec::new(), offset: 0.0 })
     }
 
     /// Columns that are one unit together.

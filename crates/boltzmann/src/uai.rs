@@ -93,6 +93,10 @@ impl MarkovField {
         }
         let is_directed = kind == "BAYES";
         let variables = words.count("how many variables there are", MOST)?;
+        if variables == 0 {
+            words.at -= 1;
+            return Err(words.wrong("at least one variable"));
+        }
         let mut states = Vec::new();
         for _ in 0..variables {
             let of = words.next::<usize>("how many states a variable has")?;
@@ -228,6 +232,15 @@ impl MarkovField {
         }
         Ok(given)
     }
+}
+
+/// States that are known as the text of a UAI evidence file: how many, then each variable and its state.
+pub fn evidence_as_uai(given: &[(usize, usize)]) -> String {
+    let mut known = given.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    let pairs = known.iter().map(|(variable, state)| format!(" {variable} {state}"));
+    format!("{}{}\n", known.len(), pairs.collect::<String>())
 }
 
 impl Beliefs {

@@ -23,6 +23,7 @@ fn spins(size: usize, edges: Vec<[u32; 2]>, coupling: f64, field: f64) -> Graph 
         edges,
         shape: None,
         names: Vec::new(),
+        offset: 0.0,
     }
 }
 

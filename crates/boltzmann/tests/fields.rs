@@ -244,7 +244,7 @@ fn an_earthquake_explains_the_alarm_away() {
     }
     let mode = field.mode(&[(2, 1)]).unwrap();
     assert_eq!(sampled.best.states, [mode.states]);
-    close(sampled.best.energies[0], -mode.log_potential, 1e-12);
+    close(sampled.best.energies.0[0], -mode.log_potential, 1e-12);
 }
 
 /// Evidence makes a smaller field of the same sums, at any temperature; a clique that is known whole stays as a number.
@@ -274,8 +274,8 @@ fn tempering_finds_ground_states_of_fields() {
     let field = MarkovField::of_graph(&lattice).unwrap();
     let search = TemperedSearch { coldest: 0.3, hottest: 3.0, sweeps: 2000, has_clusters: false };
     let found = field.search(&search, 2, &mut Rng::new(1), |_, _| true).unwrap();
-    assert_eq!(found.energies, [-76.0, -76.0]);
-    for (states, energy) in found.states.iter().zip(&found.energies) {
+    assert_eq!(found.energies.0, [-76.0, -76.0]);
+    for (states, energy) in found.states.iter().zip(&found.energies.0) {
         close(-field.log_potential(states).unwrap(), *energy, 1e-9);
     }
     // A Potts glass of three states in cliques of three, beside elimination.
@@ -290,7 +290,7 @@ fn tempering_finds_ground_states_of_fields() {
     let chain = MarkovField::new(vec![3; 20], cliques.collect()).unwrap();
     let lowest = -chain.mode(&[]).unwrap().log_potential;
     let found = chain.search(&search, 3, &mut Rng::new(2), |_, _| true).unwrap();
-    found.energies.iter().for_each(|energy| close(*energy, lowest, 1e-9));
+    found.energies.0.iter().for_each(|energy| close(*energy, lowest, 1e-9));
     // It ends where it is told to.
     let mut looks = 0;
     let stop = |_, _| {
@@ -436,7 +436,7 @@ fn numbers_that_stand_twice_or_nowhere_are_refused_by_line() {
         ("{\"linear\": {\"a\": -1,\n\"a\": 2}}", "line 2", "\\\"a\\\" twice"),
         ("{\"quadratic\": {\"a,b\": -1,\n\"a,b\": 2}}", "line 2", "\\\"a,b\\\" twice"),
         ("{\"quadratic\": {\"x,1,x,2\": 3}}", "x,1,x,2", "two variables without commas"),
-        ("{\"linear\": {\" b\": 1}}", "linear", "without spaces"),
+        ("{\"linear\": {\" b\": 1}}", "variables", "without spaces"),
         ("J 0 1 A B 2\nh 0 A 1\nh 0 B 0\nh 1 A 0\n", "line 1", "no h 1 B"),
         ("h 0 A 1\nh 0 B 0\nh 0 X! 0\nh 1 A 0\nh 1 B 0\n", "line 3", "no h 1 X!"),
         ("h 0 A 1\nh 0 B 0\nh 0 A 1\n", "line 3", "h 0 A again"),
@@ -527,6 +527,7 @@ fn cuts(numbers: &[i64]) -> MarkovField {
         fields: vec![0.0; numbers.len()],
         shape: None,
         names: Vec::new(),
+        offset: 0.0,
     };
     MarkovField::of_graph(&graph).unwrap()
 }

@@ -236,3 +236,43 @@ fn what_is_no_pattern_is_refused() {
     assert!(Hopfield::new(2, vec![1.0, 1.0, 1.0, 0.0]).is_err());
     assert!("other".parse::<Rule>().is_err());
 }
+
+/// Fields of patterns stored by Hebb's rule are whole numbers over N: what whole numbers say of every unit, ties kept, is what it does.
+#[test]
+fn units_without_a_field_stay() {
+    let (size, count) = (100, 10);
+    let mut ties = 0;
+    for seed in 0..8 {
+        let patterns = random_patterns(count, size, &mut Rng::new(seed));
+        let network = Hopfield::store(&patterns, Rule::Hebb).unwrap();
+        for x in &patterns {
+            let whole = |a: &Vec<f64>, b: &Vec<f64>| -> i64 {
+                a.iter().zip(b).map(|(a, b)| (a * b) as i64).sum()
+            };
+            let overlaps: Vec<i64> = patterns.iter().map(|pattern| whole(pattern, x)).collect();
+            let after = |unit: usize| {
+                let terms = patterns.iter().zip(&overlaps);
+                let sum: i64 = terms.map(|(pattern, m)| pattern[unit] as i64 * m).sum();
+                match sum - count as i64 * x[unit] as i64 {
+                    0 => (x[unit], 1),
+                    field => (field.signum() as f64, 0),
+                }
+            };
+            let expected: Vec<_> = (0..size).map(after).collect();
+            ties += expected.iter().map(|(_, tie)| tie).sum::<usize>();
+            let found = network.recall(x, Updates::Synchronous, 1).unwrap();
+            let states: Vec<f64> = expected.into_iter().map(|(state, _)| state).collect();
+            assert_eq!(found.result(), states);
+        }
+    }
+    assert!(ties > 0, "nothing was tried");
+    // A projection onto all patterns that there can be has no couplings, and holds every one.
+    for (count, size) in [(2, 3), (40, 16), (16, 16), (12, 16)] {
+        let patterns = random_patterns(count, size, &mut Rng::new(3));
+        let network = Hopfield::store(&patterns, Rule::PseudoInverse).unwrap();
+        for x in &patterns {
+            let found = network.recall(x, Updates::Asynchronous, 5).unwrap();
+            assert_eq!(found.result(), x, "{count} of {size}");
+        }
+    }
+}

@@ -250,7 +250,7 @@ fn annealed(graph: &Graph, sweeps: usize, reads: usize) -> (f64, f64) {
     let annealing = SimulatedAnnealing::between(3.0, 0.1, sweeps).unwrap();
     let best = annealing.run(&machine, reads, &mut Rng::new(0)).unwrap();
     let lowest = best.energies.lowest().unwrap();
-    let row = best.energies.iter().position(|energy| *energy == lowest).unwrap();
+    let row = best.energies.best().unwrap();
     let all = machine.configuration(&best.rest, &best.last).unwrap().get(row).unwrap();
     let x = all.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
     (lowest, graph.energy(&x).unwrap())

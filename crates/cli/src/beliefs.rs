@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use candle_boltzmann::belief::learning::BeliefLearner;
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
@@ -136,7 +136,7 @@ impl LearnedBelief {
         rng: &mut Rng,
     ) -> Result<Vec<PathBuf>> {
         let samples = self.samples(count, drawn, rng)?;
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        output::make_folder(dir)?;
         let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
         write_whole(&array, &tables::npy_bytes(&samples)?)?;
         self.picture(&picture, &samples, self.image())?;

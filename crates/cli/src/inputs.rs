@@ -144,10 +144,25 @@ pub fn graph(text: &str) -> Result<Graph> {
         );
     }
     if Path::new(text).is_file() {
-        return Ok(Graph::read(text)?);
+        let graph = Graph::read(text)?;
+        if graph.offset != 0.0 {
+            output::note(format!("{text}: its offset {} is in no energy here", graph.offset));
+        }
+        return Ok(graph);
     }
-    if !Graph::is_name(text) && (text.contains('/') || text.contains('.')) {
-        bail!("{text}: there is no such file");
+    match Path::new(text).exists() {
+        true if Path::new(text).is_dir() => {
+            bail!(
+                "{text}: expected a machine: a file of one, or the folder of a run; found a folder without one"
+            )
+        }
+        true => {
+            bail!("{text}: expected a file, found a pipe or a device: write it to a file first")
+        }
+        false if !Graph::is_name(text) && text.contains(['/', '.']) => {
+            bail!("{text}: there is no such file")
+        }
+        false => {}
     }
     text.parse::<Graph>().map_err(|error| match &error {
         // What is wrong is the name itself, not the machine that it names.

@@ -20,7 +20,7 @@ mod commands;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::commands::Args;
@@ -32,7 +32,10 @@ fn main() -> ExitCode {
         output::error(format!("dbn: {error}"));
         return ExitCode::from(output::Usage::CODE);
     }
-    let mut args = match Args::try_parse() {
+    // What begins with a minus and goes on as a number is one, and none of the options.
+    let command = Args::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+    let parsed = command.try_get_matches().and_then(|found| Args::from_arg_matches(&found));
+    let mut args = match parsed {
         Ok(args) => args,
         Err(error) => return refused(&error),
     };

@@ -76,6 +76,12 @@ pub fn check_folder(path: &Path) -> Result<()> {
     }
 }
 
+/// Makes the folder `path`, where it is not there yet.
+pub fn make_folder(path: &Path) -> Result<()> {
+    check_folder(path)?;
+    std::fs::create_dir_all(path).with_context(|| path.display().to_string())
+}
+
 /// Whether notes are written as the log's JSON objects.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
@@ -278,7 +284,9 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// `-1.4532(12)`: the digits in brackets are the standard error in the last digits shown. Without an error, six places.
 pub fn with_error(value: f64, error: f64) -> String {
-    if !(error > 0.0 && error.is_finite() && value.is_finite()) {
+    // An error that is what rounding makes of a value that never changes says nothing.
+    let is_rounding = error <= 1e-14 * value.abs().max(1e-3);
+    if is_rounding || !(error.is_finite() && value.is_finite()) {
         return number(value);
     }
     let places = (1.0 - error.log10().floor()).clamp(0.0, 12.0) as usize;
@@ -294,6 +302,14 @@ pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1e15 || (size < 1e-6 && size > 0.0) => format!("{value:.6e}"),
         _ => format!("{value:.6}"),
+    }
+}
+
+/// An energy: a whole number as such, others with six places.
+pub fn energy(value: f64) -> String {
+    match value.fract() == 0.0 && value.abs() < 1e15 {
+        true => format!("{value:.0}"),
+        false => number(value),
     }
 }
 

@@ -344,6 +344,10 @@ pub fn write_new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 fn begin(path: &Path) -> Result<NamedTempFile> {
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let missing = format!("there is no folder {}", folder.display());
+        return Err(Error::io(path, std::io::Error::new(std::io::ErrorKind::NotFound, missing)));
+    }
     sweep(folder);
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);

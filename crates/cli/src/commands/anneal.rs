@@ -330,7 +330,7 @@ impl<'a> ExactGroundState<'a> {
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let mut rows = vec![
             self.size.row(),
-            row("lowest energy", format!("{} (exact)", self.energy)),
+            row("lowest energy", format!("{} (exact)", output::energy(self.energy))),
             row("ground states", self.ground_states.to_string()),
             row("time", format!("{:.3} s", self.seconds)),
         ];
@@ -519,8 +519,8 @@ impl<'a> Annealed<'a> {
             return output::json(self);
         }
         let target = match self.is_target_known {
-            true => format!("{} (given)", self.target),
-            false => format!("{} (the lowest of these reads)", self.target),
+            true => format!("{} (given)", output::short(self.target)),
+            false => format!("{} (the lowest of these reads)", output::energy(self.target)),
         };
         let solution = match self.seconds_to_solution {
             Some(seconds) => format!("{seconds:.4} s"),
@@ -532,10 +532,21 @@ impl<'a> Annealed<'a> {
         let mut rows = vec![
             self.size.row(),
             row(ladder, format!("{} to {}", temperature(self.from), temperature(self.to))),
-            row("lowest energy", format!("{} ({:.4} a unit)", self.energy, self.energy_per_unit)),
-            row("mean of the reads", format!("{:.2}", self.mean_energy)),
+            row(
+                "lowest energy",
+                format!("{} ({:.4} a unit)", output::energy(self.energy), self.energy_per_unit),
+            ),
+            row("mean of the reads", output::energy(self.mean_energy)),
             row("target", target),
-            row("reads that came to it", format!("{} of {}", self.hits, self.reads)),
+            row(
+                "reads that came to it",
+                format!(
+                    "{} of {} ({:.1} %)",
+                    self.hits,
+                    self.reads,
+                    100.0 * self.success_probability
+                ),
+            ),
             row("time to solution, 99 %", solution),
             row("time of all reads", format!("{:.3} s", self.seconds)),
         ];

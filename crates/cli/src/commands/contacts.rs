@@ -135,7 +135,7 @@ pub fn run(args: &Contacts) -> Result<()> {
     });
     let pairs: Vec<Pair> = pairs.collect();
     let top = args.top.map_or(sites, |top| top as usize).min(ranked.len());
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io(&dir, e))?;
+    output::make_folder(&dir)?;
     write_whole(&table, csv(&pairs).as_bytes())?;
     Plot::write_panels(&picture, &panels(&ranked[..top], far.as_deref(), precision.as_deref()))?;
     let mut files = vec![table.display().to_string(), picture.display().to_string()];

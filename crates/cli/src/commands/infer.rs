@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use candle_boltzmann::{Beliefs, Clique, FieldBest, Graph, MarkovField, Mode};
+use candle_boltzmann::{Beliefs, Clique, FieldBest, Graph, MarkovField, Mode, evidence_as_uai};
 use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
@@ -22,8 +22,9 @@ use crate::{inputs, interrupt, output, progress};
 /// The most rows of a joint table, and of a table of marginals on the screen.
 const MOST_JOINT: usize = 4096;
 const MOST_SHOWN: usize = 64;
-/// Chains of sampling.
+/// Chains of sampling, and the usual number of their sweeps together.
 const CHAINS: usize = 8;
+const SWEEPS: u32 = 100_000;
 /// Inverse temperatures of log Z where it is sampled, and chains and samples of its tempering.
 const BETAS: usize = 1000;
 const TEMPERED: [usize; 2] = [20, 100];
@@ -65,9 +66,9 @@ pub struct Infer {
     /// Temperature: potentials to the power of 1/T
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     pub temperature: f64,
-    /// Sweeps of sampling, of all chains together
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sweeps: u32,
+    /// Sweeps of sampling, of all chains together [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sweeps: Option<u32>,
     /// Where it is sampled, find log Z too: by annealing from both sides
     #[arg(long, conflicts_with = "exact")]
     pub log_z: bool,
@@ -77,7 +78,10 @@ pub struct Infer {
     /// Write the marginals as a UAI result
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub mar: Option<PathBuf>,
-    /// Write the field itself as a UAI file
+    /// Write what is known as a UAI evidence file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub evid: Option<PathBuf>,
+    /// Write the field itself as a UAI file, without what is given, at temperature 1
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub uai: Option<PathBuf>,
     /// Replace files that exist
@@ -121,16 +125,19 @@ struct Inferred<'a> {
 
 /// Prints tables, or one JSON object.
 pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
-    let files: Vec<_> = args.mar.iter().chain(&args.uai).collect();
+    let files: Vec<_> = args.mar.iter().chain(&args.uai).chain(&args.evid).collect();
     output::check_free(&files, args.force)?;
-    if !(args.temperature > 0.0 && args.temperature.is_finite()) {
-        let error = anyhow!("--temperature {}: expected a number above 0", args.temperature);
+    if !(args.temperature > 0.0 && args.temperature.is_normal()) {
+        let error =
+            anyhow!("--temperature {}: expected a number above 0", output::short(args.temperature));
         return Err(Usage::of(error));
     }
     let model = inputs::text(&args.model)?;
     let Asked { mut field, graph, names: own } = Asked::find(&args.model)?;
-    if args.uai.is_some() && args.uai == args.mar {
-        return Err(Usage::of(anyhow!("--uai and --mar: expected two files, found one")));
+    if (1..files.len()).any(|at| files[..at].contains(&files[at])) {
+        return Err(Usage::of(anyhow!(
+            "--uai, --mar and --evid: expected several files, found one"
+        )));
     }
     let names = Names { states: field.states.clone(), own };
     let mut given = match &args.evidence {
@@ -178,6 +185,9 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     }
     let found =
         infer(args, (&field, graph.as_ref()), &given, bars).with_context(|| model.to_owned())?;
+    if let Some(path) = &args.evid {
+        write_whole(path, evidence_as_uai(&given).as_bytes())?;
+    }
     if let Some(path) = &args.mar {
         write_whole(path, found.beliefs.to_uai().as_bytes())?;
     }
@@ -269,6 +279,9 @@ fn infer(
     bars: &MultiProgress,
 ) -> Result<Answers> {
     if !args.sampled && (args.exact || field.is_countable(given)?) {
+        if args.sweeps.is_some() || args.log_z {
+            output::note("counted exactly: nothing is sampled (--sampled does that)");
+        }
         let spinner = progress::spinner(bars, "counting");
         let found = field
             .infer(args.temperature, given)
@@ -282,7 +295,7 @@ fn infer(
             "too wide to be counted: sampled, in {CHAINS} chains of Gibbs sampling"
         ));
     }
-    let sweeps = (args.sweeps as usize).div_ceil(CHAINS);
+    let sweeps = (args.sweeps.unwrap_or(SWEEPS) as usize).div_ceil(CHAINS);
     let bar = progress::bar(bars, (sweeps + sweeps / 5) as u64);
     let _caught = interrupt::catch()?;
     let mut rng = Rng::new(args.seed);

@@ -90,7 +90,7 @@ pub fn run(args: &Recall) -> Result<()> {
     if !(0.0..=1.0).contains(&args.noise) {
         return Err(Usage::of(anyhow!("--noise {}: expected a chance from 0 to 1", args.noise)));
     }
-    if let Some(t) = args.temperature.filter(|t| !t.is_finite() || *t <= 0.0) {
+    if let Some(t) = args.temperature.filter(|t| !t.is_normal() || *t <= 0.0) {
         return Err(Usage::of(anyhow!(
             "--temperature {t}: expected a number above 0; without it, the network goes downhill"
         )));
@@ -100,16 +100,34 @@ pub fn run(args: &Recall) -> Result<()> {
         "{}: expected a Hopfield network, found a Boltzmann machine that has learned",
         args.run.display()
     );
+    let reads_cues = args.data_options != DataOptions::default();
+    output::refuse(
+        &[("--limit, --scale and the like", args.cues.is_none() && reads_cues)],
+        "expected with CUES",
+    )?;
+    ensure!(
+        args.run.join(MEMORY).is_file(),
+        "{}: expected the folder of a Hopfield network (dbn train PATTERNS --model hopfield makes one), found none",
+        args.run.display()
+    );
     let memory = Memory::load(args.run.join(MEMORY))?;
     let dir = args.out.as_deref().unwrap_or(&args.run);
     let pictures = [dir.join("recall.png"), dir.join("recall.gif")];
     // Pictures beside the network are those of the last recall.
     if args.out.is_some() {
         output::check_free(&pictures[..1 + usize::from(args.animate)], args.force)?;
-        std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+        output::make_folder(dir)?;
     }
     let cues = match &args.cues {
-        Some(source) => inputs::patterns(source, &args.data_options)?.patterns,
+        Some(source) => {
+            let cues = inputs::patterns(source, &args.data_options)?.patterns;
+            let (units, found) = (memory.network.size(), cues.first().map_or(0, Vec::len));
+            ensure!(
+                units == found,
+                "{source}: expected cues of {units} units, as the network has, found {found}"
+            );
+            cues
+        }
         None => memory.patterns.clone(),
     };
     let mut rng = Rng::new(args.seed);

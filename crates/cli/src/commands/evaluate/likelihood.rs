@@ -235,7 +235,7 @@ fn measure<'a>(
     );
     ensure!(tolerance >= 0.0, "--tolerance: expected a number of at least 0, found {tolerance}");
     if let Some(dir) = &subject.report {
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        output::make_folder(dir)?;
     }
     let passes = plan.passes.unwrap_or(Sampling::default().passes);
     let sampling = Sampling { passes, seed: subject.seed };
@@ -416,7 +416,7 @@ impl EstimateCheckpoint {
         let every = Duration::try_from_secs_f64(every).map_err(|_| {
             anyhow!("--checkpoint-every: expected seconds of at least 0, found {every}")
         })?;
-        std::fs::create_dir_all(run).with_context(|| run.display().to_string())?;
+        output::make_folder(run)?;
         Ok(Self { path: run.join(CHECKPOINT), every, written: Instant::now() })
     }
 

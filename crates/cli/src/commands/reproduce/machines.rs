@@ -123,7 +123,7 @@ pub fn run(
 ) -> Result<()> {
     let folder = || PathBuf::from(format!("runs/reproduce-{}-{seed}", known.name));
     let dir = out.map_or_else(folder, Path::to_path_buf);
-    std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
+    output::make_folder(&dir)?;
     let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
     let mut looking =
         Looking { seed, data: data.map(str::to_owned), bar: progress::bar(bars, 100) };

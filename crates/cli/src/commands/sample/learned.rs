@@ -268,7 +268,7 @@ impl LearnedSampling<'_> {
     fn write(&self, machine: &LearnedMachine, drawn: &LearnedSamples) -> Result<Vec<PathBuf>> {
         let LearnedSamples { samples, held, frames, image } = drawn;
         let dir = &self.dir;
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        output::make_folder(dir)?;
         let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
         write_whole(&array, &tables::npy_bytes(samples)?)?;
         let units = machine.visible();

@@ -306,8 +306,13 @@ impl MachineSampling<'_> {
     /// Prints a table, or one JSON object, and says where chains have not been to the same places.
     fn print(&self, sampled: &Sampled) -> Result<()> {
         for row in &sampled.measurements {
-            if let Some(r_hat) = row.r_hat().filter(|r_hat| *r_hat > MOST_R_HAT) {
-                note_unmixed(row.temperature, r_hat);
+            match row.r_hat() {
+                Some(r_hat) if r_hat > MOST_R_HAT => note_unmixed(row.temperature, r_hat),
+                Some(_) => {}
+                None => output::note(format!(
+                    "T = {}: no energy has changed in any chain: these are averages of the states that they are stuck in",
+                    output::short(row.temperature)
+                )),
             }
         }
         match self.options.json {
@@ -329,7 +334,7 @@ impl MachineSampling<'_> {
         let sweeps = self.checked_sweeps(units)?;
         let temperatures = self.temperatures()?;
         if let Some(dir) = self.out {
-            std::fs::create_dir_all(dir).map_err(|e| rbm_core::Error::io(dir, e))?;
+            output::make_folder(dir)?;
             output::check_free(&[dir.join("samples.npy"), dir.join("measured.json")], self.force)?;
         }
         let burn_in = self.options.burn_in.unwrap_or(sweeps / 5);
@@ -360,8 +365,11 @@ impl MachineSampling<'_> {
     fn temperatures(&self) -> Result<Vec<f64>> {
         let asked = &self.options.temperature;
         let temperatures = if asked.is_empty() { vec![1.0] } else { asked.clone() };
-        if let Some(wrong) = temperatures.iter().find(|t| !t.is_finite() || **t <= 0.0) {
-            return Err(Usage::of(anyhow!("--temperature {wrong}: expected numbers above 0")));
+        if let Some(wrong) = temperatures.iter().find(|t| !t.is_normal() || **t <= 0.0) {
+            return Err(Usage::of(anyhow!(
+                "--temperature {}: expected numbers above 0",
+                output::short(*wrong)
+            )));
         }
         Ok(temperatures)
     }

@@ -75,9 +75,9 @@ pub struct Sample {
     /// How many samples; where there are label units, of each class [default: 100; of each class 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub count: Option<u64>,
-    /// Gibbs steps of each chain
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
-    pub steps: u32,
+    /// Gibbs steps of each chain [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
+    pub steps: Option<u32>,
     /// Write the chains as an animated picture too: animation.gif of this many pictures, evenly over the steps
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "50", conflicts_with = "tempered",
         value_parser = clap::value_parser!(u16).range(2..=2000), help_heading = "Output")]
@@ -139,6 +139,8 @@ impl FromStr for Label {
 
 /// The most samples in the picture.
 const PICTURED: usize = 400;
+/// Gibbs steps unless the user says so.
+const STEPS: u32 = 1000;
 /// How many samples there are unless the user says so: in all, and of each class.
 const MANY: u64 = 100;
 const ROW: u64 = 10;
@@ -204,7 +206,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     output::refuse(&of_averages, "expected where averages are measured, not with --fasta")?;
     let temperature = match args.machine.temperature[..] {
         [] => 1.0,
-        [temperature] if temperature > 0.0 && temperature.is_finite() => temperature,
+        [temperature] if temperature > 0.0 && temperature.is_normal() => temperature,
         _ => return Err(Usage::of(anyhow!("--temperature: expected one above 0 with --fasta"))),
     };
     let sampling = LearnedSampling {
@@ -215,7 +217,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         data_options: &args.data_options,
         classes: &classes,
         count: count as usize,
-        steps: args.steps as usize,
+        steps: args.steps() as usize,
         frames: args.animate.map_or(0, usize::from),
         temperature,
         is_fasta: args.fasta,
@@ -226,6 +228,12 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     sampling.run(rng)?.into_iter().try_for_each(|path| output::line(path.display().to_string()))
 }
 
+impl Sample {
+    fn steps(&self) -> u32 {
+        self.steps.unwrap_or(STEPS)
+    }
+}
+
 /// Samples of a belief net.
 fn sample_belief(args: &Sample, rng: &mut Rng) -> Result<()> {
     let of_others = [
@@ -234,6 +242,7 @@ fn sample_belief(args: &Sample, rng: &mut Rng) -> Result<()> {
         ("--label", !args.label.is_empty()),
         ("--animate", args.animate.is_some()),
         ("--tempered", args.tempered),
+        ("--steps", args.steps.is_some()),
         ("--sweeps", args.sweeps.is_some()),
         ("--temperature, --measure, --burn-in, --ordered and --json", args.machine.is_given()),
         ("--fasta", args.fasta),
@@ -254,6 +263,7 @@ fn sample_machine(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         ("--count", args.count.is_some()),
         ("--animate", args.animate.is_some()),
         ("--tempered", args.tempered),
+        ("--steps", args.steps.is_some()),
         ("--binary", args.binary),
         ("--fasta", args.fasta),
     ];
@@ -325,12 +335,12 @@ impl<'a> ResolvedSample<'a> {
         let clamped = data.as_ref().map(|(cases, _)| cases.clone());
         let given = Condition { labels: (!labels.is_empty()).then_some(labels), data };
         let mut sampler = ConditionalSampler::new(&model.dbn, given, chains, rng)?;
-        let steps = args.steps as usize;
+        let steps = args.steps() as usize;
         let pictures = args.animate.map_or(0, usize::from).min(steps + 1);
         // Looking changes nothing: what is drawn for pictures on the way comes from another stream.
         let mut eye = rng.split(1);
         let mut frames = Vec::new();
-        let bar = progress::bar(self.bars, args.steps as u64);
+        let bar = progress::bar(self.bars, args.steps().into());
         for step in 0..=steps {
             if frames.len() * steps <= step * pictures.saturating_sub(1) && frames.len() < pictures
             {
@@ -439,7 +449,7 @@ impl<'a> ResolvedSample<'a> {
     fn write(&self, drawn: &NetworkSamples) -> Result<Vec<PathBuf>> {
         let Self { dir, model, layout, .. } = self;
         let samples = model.in_data_values(&drawn.samples)?;
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        output::make_folder(dir)?;
         let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
         write_whole(&array, &tables::npy_bytes(&samples)?)?;
         let shown = layout.of(&samples)?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{Graph, Resampled};
 use candle_core::Tensor;
@@ -346,21 +346,24 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
             Some(BoundBasis::MeanField { .. }) => "log p(v) at least",
             _ => "log p(v)",
         };
-        let how = match likelihood.verdict {
-            Verdict::Exact => "counted".to_owned(),
+        let (how, half_gap) = match likelihood.verdict {
+            Verdict::Exact => ("counted".to_owned(), 0.0),
             _ => {
                 let side = |value: Option<candle_dbn::estimate::likelihood::Value>| {
                     value.map_or(f64::NAN, |value| value.log_likelihood)
                 };
                 let gap = (side(likelihood.forward) - side(likelihood.reverse)).abs();
-                format!("both sides of log Z {gap:.2} apart")
+                (format!("both sides of log Z {gap:.2} apart"), 0.5 * gap)
             }
         };
         let name = cases.part_name();
         // Of log Z: the error over cases is not in it.
-        let value = match value.log_partition.error {
-            0.0 => format!("{:.4}", value.log_likelihood),
-            error => format!("{:.2} ± {error:.2}", value.log_likelihood),
+        let value = match (value.log_partition.error, half_gap) {
+            (0.0, _) => format!("{:.4}", value.log_likelihood),
+            // Sides that are farther apart than that say how well it is known.
+            (error, half_gap) => {
+                format!("{:.2} ± {:.2}", value.log_likelihood, error.max(half_gap))
+            }
         };
         output::line(format!("{name} {what} {value} nats a case ({how})"))?;
         if let Verdict::Disagree { .. } | Verdict::Unmixed { .. } = likelihood.verdict {
@@ -451,6 +454,13 @@ fn edges_of(graph: &str, width: usize) -> Result<Vec<[u32; 2]>> {
         ));
     }
     ensure!(!edges.is_empty(), "--couplings edges:{graph}: expected pairs of units, found none");
+    if let Some([a, b]) = edges.iter().find(|[a, b]| *a.max(b) as usize >= width) {
+        bail!(
+            "--couplings edges:{graph}: expected pairs of the {width} units of the data, found units {} and {}, counted from 1",
+            a + 1,
+            b + 1
+        );
+    }
     if couplings.iter().any(|coupling| *coupling != 1.0) {
         output::note(format!(
             "the {} pairs of {graph} are taken, its couplings are not",

@@ -30,7 +30,7 @@ pub fn run(args: &Storing) -> Result<()> {
     let Patterns { patterns, image } = inputs::patterns(source, args.data_options)?;
     let dir =
         args.out.map(Path::to_owned).unwrap_or_else(|| inputs::free_folder("hopfield", source));
-    std::fs::create_dir_all(&dir).map_err(|e| rbm_core::Error::io(&dir, e))?;
+    output::make_folder(&dir)?;
     output::check_free(&[dir.join(MEMORY)], false)
         .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
     let network = Hopfield::store(&patterns, rule)?;

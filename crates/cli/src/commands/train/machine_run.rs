@@ -39,7 +39,7 @@ impl MachineRun<'_> {
         (bars, quiet): (&MultiProgress, bool),
         fit: impl FnOnce(&mut dyn Observer) -> rbm_core::Result<ControlFlow<()>>,
     ) -> Result<()> {
-        std::fs::create_dir_all(self.dir).map_err(|e| Error::io(self.dir, e))?;
+        output::make_folder(self.dir)?;
         write_whole(&self.dir.join(RECIPE), recipe.as_bytes())?;
         output::line(format!("run {}", self.dir.display()))?;
         let (path, metrics) = (self.dir.join(self.file), self.dir.join(METRICS));
