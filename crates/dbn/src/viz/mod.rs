@@ -3,9 +3,11 @@
 mod charts;
 pub mod gallery;
 pub mod images;
+mod plot;
 pub mod report;
 
 pub use self::charts::{
-    Convergence, Mark, Plot, Series, acceptance, acceptance_by_epoch, codes, correlations,
-    estimates, free_energies, learning, singular_values,
+    Convergence, acceptance, acceptance_by_epoch, codes, correlations, estimates, free_energies,
+    learning, singular_values,
 };
+pub use self::plot::{Mark, Plot, Series};

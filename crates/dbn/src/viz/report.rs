@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
 use crate::training::EpochMetrics;
-use crate::viz::charts::{self, Convergence, Mark, Series};
+use crate::viz::charts::{self, Convergence};
 use crate::viz::gallery;
+use crate::viz::plot::{Mark, Series};
 use crate::{Examples, Model};
 
 /// The most cases of a group in the histogram of free energies.
