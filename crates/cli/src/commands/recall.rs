@@ -230,27 +230,33 @@ impl Recalled {
     }
 }
 
-/// States of a way, evenly, the cue first and the result last.
-fn stages(way: &Way, count: usize) -> impl Iterator<Item = &Vec<f64>> {
+/// The numbers of `count` states of a way, the cue first and the result last: one after the other, where it has no more, so that what has
+/// settled stays; else evenly.
+fn stages(way: &Way, count: usize) -> impl Iterator<Item = usize> {
     let last = way.states.len() - 1;
-    (0..count).map(move |i| &way.states[i * last / (count - 1).max(1)])
+    (0..count).map(move |i| if last < count { i.min(last) } else { i * last / (count - 1).max(1) })
 }
 
-/// A row for each of the first cues: the cue, the way, the result, and the pattern that this is most like.
+/// A row for each of the first cues: the cue, the way, the result with its overlap m, and the pattern that this is most like, or its mirror
+/// image.
 fn draw(path: &Path, memory: &Memory, ways: &[Way]) -> Result<()> {
     let longest = ways.iter().map(|way| way.states.len()).max().unwrap_or(1).clamp(2, STATES);
     let (mut tiles, mut captions) = (Vec::new(), Vec::new());
     for (number, way) in ways.iter().enumerate().take(PICTURED) {
-        let nearest = Recalled::of(number, way, memory);
-        tiles.extend(stages(way, longest).flatten());
-        tiles.extend(&memory.patterns[nearest.pattern]);
-        captions.push(format!("cue {number}"));
-        captions.extend((2..longest).map(|_| String::new()));
-        captions.push(format!("result {:.2}", nearest.overlap));
-        captions.push(format!("pattern {}", nearest.pattern));
+        let Recalled { pattern, overlap, .. } = Recalled::of(number, way, memory);
+        let (sign, name) = if overlap < 0.0 { (-1.0, "mirror") } else { (1.0, "pattern") };
+        for (column, state) in stages(way, longest).enumerate() {
+            tiles.extend_from_slice(&way.states[state]);
+            captions.push(match column {
+                0 => format!("cue {number}"),
+                _ if column + 1 == longest => format!("m = {overlap:.2}"),
+                _ => format!("sweep {state}"),
+            });
+        }
+        tiles.extend(memory.patterns[pattern].iter().map(|x| sign * x));
+        captions.push(format!("{name} {pattern}"));
     }
     let size = memory.network.size();
-    let tiles: Vec<f64> = tiles.into_iter().copied().collect();
     let tiles = Tensor::from_vec(tiles, (captions.len(), size), &Device::Cpu)?;
     let tiles = images::grey(&Units::Spin { size }, &tiles)?;
     let image = shape_of(size, memory.image);
