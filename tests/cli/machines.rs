@@ -121,6 +121,10 @@ fn files_of_graphs_and_problems_have_their_signs() {
     place.write("file", "4 4\n1 2 1\n2 3 1\n3 4 1\n4 1 1\n");
     let said = place.dbn("anneal file --reads 10 --sweeps 100 --out best.npy --json").done();
     assert!(said.out.contains("\"energy\": -4.0"), "{}", said.out);
+    // All four edges are cut.
+    assert!(said.out.contains("\"cut\": 4.0"), "{}", said.out);
+    let said = place.dbn("anneal file --exact").done().out;
+    assert!(said.lines().any(|line| line.split_whitespace().eq(["cut", "4"])), "{said}");
     let (_, values) = read_npy(&place.read("best.npy"));
     assert_eq!(values[0], -values[1]);
 }

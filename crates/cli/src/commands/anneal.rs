@@ -118,6 +118,9 @@ struct Annealed<'a> {
     seconds: f64,
     /// `None` where no read was a success.
     seconds_to_solution: Option<f64>,
+    /// The weight of the cut, of a graph in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<f64>,
     /// The best configuration, where its variables have names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     configuration: BTreeMap<String, f64>,
@@ -156,6 +159,7 @@ pub fn run(args: &Anneal, bars: &MultiProgress) -> Result<()> {
     let (mut found, read) = Annealed::of(args, ModelSize::of_graph(&graph), &search, of, seconds)?;
     let configuration = rest_and_last.narrow(0, read, 1)?;
     found.configuration = named(&graph, &configuration)?;
+    found.cut = cut(model, &graph, found.energy);
     if let Some(out) = &args.out {
         write(out, &graph, &configuration)?;
     }
@@ -236,6 +240,15 @@ fn write_states(args: &Anneal, states: &[usize]) -> Result<()> {
     Ok(write_whole(out, &tables::npy_bytes(&states)?)?)
 }
 
+/// The weight of the cut between spins up and down, (Σw − E)/2 with w = −J, of a graph in a file: there a cut may be what is looked for.
+fn cut(model: &str, graph: &Graph, energy: f64) -> Option<f64> {
+    let is_cut = Path::new(model).is_file()
+        && matches!(graph.units, Units::Spin { .. })
+        && graph.names.is_empty()
+        && graph.fields.iter().all(|field| *field == 0.0);
+    is_cut.then(|| 0.5 * (0.0 - graph.couplings.iter().sum::<f64>() - energy))
+}
+
 /// The most probable configuration, counted, and the seconds that it takes.
 fn ground_state(args: &Anneal, field: &MarkovField, bars: &MultiProgress) -> Result<(Mode, f64)> {
     let spinner = progress::spinner(bars, "counting");
@@ -258,7 +271,9 @@ fn count(args: &Anneal, graph: &Graph, bars: &MultiProgress) -> Result<()> {
     if let Some(out) = &args.out {
         write(out, graph, &configuration)?;
     }
-    ExactGroundState::of(model, size, &mode, named, seconds).print(args.json)
+    let cut = cut(model, graph, mode.energy());
+    ExactGroundState { cut, ..ExactGroundState::of(model, size, &mode, named, seconds) }
+        .print(args.json)
 }
 
 /// States as a configuration `(1, units)`.
@@ -306,6 +321,8 @@ struct ExactGroundState<'a> {
     energy: f64,
     ground_states: f64,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<f64>,
     /// One of them, where its variables have names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     configuration: BTreeMap<String, f64>,
@@ -320,7 +337,7 @@ impl<'a> ExactGroundState<'a> {
         seconds: f64,
     ) -> Self {
         let (energy, ground_states) = (mode.energy(), mode.count);
-        Self { model, size, energy, ground_states, seconds, configuration }
+        Self { model, size, energy, ground_states, seconds, cut: None, configuration }
     }
 
     fn print(&self, is_json: bool) -> Result<()> {
@@ -334,6 +351,7 @@ impl<'a> ExactGroundState<'a> {
             row("ground states", self.ground_states.to_string()),
             row("time", format!("{:.3} s", self.seconds)),
         ];
+        rows.extend(self.cut.map(|cut| row("cut", output::energy(cut))));
         rows.extend(listed(&self.configuration).map(|text| row("one of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }
@@ -509,6 +527,7 @@ impl<'a> Annealed<'a> {
             success_probability: success,
             seconds,
             seconds_to_solution: repeats.map(|repeats| repeats * seconds / reads),
+            cut: None,
             configuration: BTreeMap::new(),
         };
         Ok((found, read))
@@ -550,6 +569,7 @@ impl<'a> Annealed<'a> {
             row("time to solution, 99 %", solution),
             row("time of all reads", format!("{:.3} s", self.seconds)),
         ];
+        rows.extend(self.cut.map(|cut| row("largest cut", output::energy(cut))));
         rows.extend(listed(&self.configuration).map(|text| row("the best of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }

@@ -94,7 +94,7 @@ impl Observable {
             Self::Energy => "E/N",
             Self::HeatCapacity => "C/N",
             Self::Magnetisation => "|m|",
-            Self::Susceptibility => "χ",
+            Self::Susceptibility => "susceptibility χ",
             Self::Binder => "U",
         }
     }
