@@ -382,29 +382,44 @@ const MIXED: [(&str, &str); 4] = [
     ("multinomial(2):2", "potts(3):1"),
 ];
 
+/// Machines of these pairs, and machines of cliques of three units, alone and with couplings of pairs beside them.
+fn mixed() -> Vec<(String, Counted)> {
+    let mut all: Vec<_> = MIXED.iter().flat_map(|(a, b)| machines_of(a, b)).collect();
+    let kinds = ["bernoulli:2", "potts(3):2", "spin:1"];
+    all.push(("cliques".into(), Counted::new(&kinds, |layers| vec![cliques(layers, 80)])));
+    let beside = |layers: &[Box<dyn Layer>]| {
+        let mut couplings = vec![cliques(layers, 81), dense([0, 1], layers, 82)];
+        couplings.extend(lateral(1, layers, 83));
+        couplings
+    };
+    all.push((
+        "cliques and pairs".into(),
+        Counted::new(&["spin:2", "potts(3):2", "bernoulli:1"], beside),
+    ));
+    all
+}
+
 /// Chains of which each holds other units, as they are in an exact sample: the held ones stay, and all together have the distribution still.
 /// It would catch inputs of free units that come from what held ones would have been drawn as, and a site of which a part is held.
 #[test]
 fn chains_with_held_units_stay_at_the_distribution() {
-    for (a, b) in MIXED {
-        for (name, counted) in machines_of(a, b) {
-            let ((rest, _), mut rng) = (counted.sample(), Rng::new(61));
-            let columns = units_of_columns(counted.machine.rest());
-            let chance = ops::uniform(rest.dims(), DType::F64, &CPU, &mut Rng::new(62)).unwrap();
-            let chance = chance.index_select(&Tensor::new(columns, &CPU).unwrap(), 1).unwrap();
-            let held = chance.gt(0.5).unwrap().to_dtype(DType::F64).unwrap();
-            let clamped = Clamped::new(&rest, &held).unwrap();
-            let mut chains = clamped.init(&counted.machine, rest.clone(), &mut rng).unwrap();
-            for step in 0..3 {
-                let drift = counted.drift(&chains.visible, &chains.hidden);
-                assert!(drift < SIGNIFICANT, "{name}, step {step}: {drift}");
-                clamped.step(&counted.machine, &mut chains, &mut rng).unwrap();
-            }
-            let changed = (&chains.visible - &rest).unwrap().abs().unwrap();
-            let sum = |x: Tensor| x.sum_all().unwrap().to_scalar::<f64>().unwrap();
-            assert_eq!(sum((&changed * &held).unwrap()), 0.0, "{name}: held units moved");
-            assert!(sum(changed) > 0.1 * CHAINS as f64, "{name}: free units hardly move");
+    for (name, counted) in mixed() {
+        let ((rest, _), mut rng) = (counted.sample(), Rng::new(61));
+        let columns = units_of_columns(counted.machine.rest());
+        let chance = ops::uniform(rest.dims(), DType::F64, &CPU, &mut Rng::new(62)).unwrap();
+        let chance = chance.index_select(&Tensor::new(columns, &CPU).unwrap(), 1).unwrap();
+        let held = chance.gt(0.5).unwrap().to_dtype(DType::F64).unwrap();
+        let clamped = Clamped::new(&rest, &held).unwrap();
+        let mut chains = clamped.init(&counted.machine, rest.clone(), &mut rng).unwrap();
+        for step in 0..3 {
+            let drift = counted.drift(&chains.visible, &chains.hidden);
+            assert!(drift < SIGNIFICANT, "{name}, step {step}: {drift}");
+            clamped.step(&counted.machine, &mut chains, &mut rng).unwrap();
         }
+        let changed = (&chains.visible - &rest).unwrap().abs().unwrap();
+        let sum = |x: Tensor| x.sum_all().unwrap().to_scalar::<f64>().unwrap();
+        assert_eq!(sum((&changed * &held).unwrap()), 0.0, "{name}: held units moved");
+        assert!(sum(changed) > 0.1 * CHAINS as f64, "{name}: free units hardly move");
     }
 }
 
@@ -413,33 +428,28 @@ fn chains_with_held_units_stay_at_the_distribution() {
 /// hidden units that do not go with their replica.
 #[test]
 fn replicas_stay_at_the_distributions_of_their_levels() {
-    for (a, b) in MIXED {
-        for (name, counted) in machines_of(a, b) {
-            let machine = &counted.machine;
-            let field = |layer: &dyn Layer, seed| normal(&[layer.units().width()], seed);
-            let path = AnnealingPath {
-                rest_field: field(machine.rest(), 63),
-                last_field: field(machine.last(), 64),
-            };
-            let (tempering, mut rng) = (Tempering::even(path.clone(), 3).unwrap(), Rng::new(65));
-            let levels: Vec<Vec<f64>> =
-                tempering.betas.iter().map(|beta| counted.probabilities_at(&path, *beta)).collect();
-            let start = (66..).zip(&levels).map(|(seed, p)| counted.sample_of(p, REPLICAS, seed).0);
-            let start = Tensor::cat(&start.collect::<Vec<_>>(), 0).unwrap();
-            let mut replicas = tempering.init(machine, start, &mut rng).unwrap();
-            for step in 0..3 {
-                let swaps = tempering.step(machine, &mut replicas, &mut rng).unwrap();
-                let acceptance = &swaps.acceptance;
-                assert!(
-                    acceptance.iter().all(|a| *a > 0.05 && *a < 0.98),
-                    "{name}: {acceptance:?}"
-                );
-                for (level, p) in levels.iter().enumerate() {
-                    let rows = [&replicas.rows.visible, &replicas.rows.hidden]
-                        .map(|x| x.narrow(0, level * REPLICAS, REPLICAS).unwrap());
-                    let drift = drift(&counted.all, p, &Tensor::cat(&rows, 1).unwrap());
-                    assert!(drift < SIGNIFICANT, "{name}, step {step}, level {level}: {drift}");
-                }
+    for (name, counted) in mixed() {
+        let machine = &counted.machine;
+        let field = |layer: &dyn Layer, seed| normal(&[layer.units().width()], seed);
+        let path = AnnealingPath {
+            rest_field: field(machine.rest(), 63),
+            last_field: field(machine.last(), 64),
+        };
+        let (tempering, mut rng) = (Tempering::even(path.clone(), 3).unwrap(), Rng::new(65));
+        let levels: Vec<Vec<f64>> =
+            tempering.betas.iter().map(|beta| counted.probabilities_at(&path, *beta)).collect();
+        let start = (66..).zip(&levels).map(|(seed, p)| counted.sample_of(p, REPLICAS, seed).0);
+        let start = Tensor::cat(&start.collect::<Vec<_>>(), 0).unwrap();
+        let mut replicas = tempering.init(machine, start, &mut rng).unwrap();
+        for step in 0..3 {
+            let swaps = tempering.step(machine, &mut replicas, &mut rng).unwrap();
+            let acceptance = &swaps.acceptance;
+            assert!(acceptance.iter().all(|a| *a > 0.05 && *a < 0.98), "{name}: {acceptance:?}");
+            for (level, p) in levels.iter().enumerate() {
+                let rows = [&replicas.rows.visible, &replicas.rows.hidden]
+                    .map(|x| x.narrow(0, level * REPLICAS, REPLICAS).unwrap());
+                let drift = drift(&counted.all, p, &Tensor::cat(&rows, 1).unwrap());
+                assert!(drift < SIGNIFICANT, "{name}, step {step}, level {level}: {drift}");
             }
         }
     }
@@ -450,33 +460,31 @@ fn replicas_stay_at_the_distributions_of_their_levels() {
 /// rest, and rows that are put back without their energies.
 #[test]
 fn exchanges_between_machines_leave_their_distributions() {
-    for (a, b) in MIXED {
-        for (name, counted) in machines_of(a, b) {
-            let path = AnnealingPath::from_biases(&counted.machine).unwrap();
-            let mut rng = Rng::new(71);
-            let factors = [0.0, 0.5, 1.0];
-            let known = factors.map(|factor| counted.probabilities_at(&path, factor));
-            let rows = |p, seed| counted.sample_of(p, 2 * REPLICAS, seed).0;
-            let levels = factors.iter().zip(&known).zip(72..).map(|((factor, p), seed)| {
-                Level::new(&*scaled(&counted.machine, *factor), rows(p, seed), REPLICAS).unwrap()
-            });
-            let mut trajectory = Trajectory::of(levels.collect(), REPLICAS).unwrap();
-            for _ in 0..4 {
-                let (gap, acceptance) = trajectory.visit(&mut rng).unwrap().unwrap();
-                assert!(acceptance > 0.05 && acceptance < 0.98, "{name}, {gap}: {acceptance}");
-            }
-            for (number, (level, p)) in trajectory.levels().iter().zip(&known).enumerate() {
-                let (all, p) = counted.of_rest(p);
-                let drift = drift(&all, &p, &level.visible);
-                assert!(drift < SIGNIFICANT, "{name}, level {number}: {drift}");
-                let changed = level.visible.ne(&rows(&known[number], 72 + number as u64)).unwrap();
-                let changed = changed.to_dtype(DType::F64).unwrap().mean_all().unwrap();
-                assert!(changed.to_scalar::<f64>().unwrap() > 0.1, "{name}, level {number} stays");
-                let free_energy = level.machine.free_energy(&level.visible).unwrap();
-                let free_energy = free_energy.to_vec1::<f64>().unwrap();
-                let pairs = free_energy.iter().zip(&level.free_energy);
-                assert!(pairs.into_iter().all(|(x, y)| (x - y).abs() < 1e-9), "{name}, {number}");
-            }
+    for (name, counted) in mixed() {
+        let path = AnnealingPath::from_biases(&counted.machine).unwrap();
+        let mut rng = Rng::new(71);
+        let factors = [0.0, 0.5, 1.0];
+        let known = factors.map(|factor| counted.probabilities_at(&path, factor));
+        let rows = |p, seed| counted.sample_of(p, 2 * REPLICAS, seed).0;
+        let levels = factors.iter().zip(&known).zip(72..).map(|((factor, p), seed)| {
+            Level::new(&*scaled(&counted.machine, *factor), rows(p, seed), REPLICAS).unwrap()
+        });
+        let mut trajectory = Trajectory::of(levels.collect(), REPLICAS).unwrap();
+        for _ in 0..4 {
+            let (gap, acceptance) = trajectory.visit(&mut rng).unwrap().unwrap();
+            assert!(acceptance > 0.05 && acceptance < 0.98, "{name}, {gap}: {acceptance}");
+        }
+        for (number, (level, p)) in trajectory.levels().iter().zip(&known).enumerate() {
+            let (all, p) = counted.of_rest(p);
+            let drift = drift(&all, &p, &level.visible);
+            assert!(drift < SIGNIFICANT, "{name}, level {number}: {drift}");
+            let changed = level.visible.ne(&rows(&known[number], 72 + number as u64)).unwrap();
+            let changed = changed.to_dtype(DType::F64).unwrap().mean_all().unwrap();
+            assert!(changed.to_scalar::<f64>().unwrap() > 0.1, "{name}, level {number} stays");
+            let free_energy = level.machine.free_energy(&level.visible).unwrap();
+            let free_energy = free_energy.to_vec1::<f64>().unwrap();
+            let pairs = free_energy.iter().zip(&level.free_energy);
+            assert!(pairs.into_iter().all(|(x, y)| (x - y).abs() < 1e-9), "{name}, {number}");
         }
     }
 }
