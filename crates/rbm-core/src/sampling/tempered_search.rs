@@ -206,3 +206,55 @@ impl Ladder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::categorical;
+
+    /// Pairs of replicas at one temperature, of which exact samples exchange clusters: each replica stays at its distribution, χ² says, and its
+    /// energy is that of its spins. It would catch a cluster that ends too early, and a border counted twice.
+    #[test]
+    fn exchanged_clusters_leave_the_distribution() {
+        const UNITS: usize = 8;
+        const LADDERS: usize = 2000;
+        let mut rng = Rng::new(1);
+        let pairs: Vec<[u32; 2]> =
+            (0..UNITS as u32).flat_map(|i| [[i, (i + 1) % 8], [i, (i + 3) % 8]]).collect();
+        let couplings: Vec<f64> = pairs.iter().map(|_| 2.0 * rng.random::<f64>() - 1.0).collect();
+        let graph = BinaryGraph::new(&pairs, &couplings, &[0.0; UNITS], -1.0).unwrap();
+        let spin = |state: usize, unit: usize| if state >> unit & 1 == 1 { 1.0 } else { -1.0 };
+        let log_p = |state: usize| -graph.energy(|unit| spin(state, unit));
+        let shares: Vec<f64> = (0..1 << UNITS).map(|state| log_p(state).exp()).collect();
+        let z: f64 = shares.iter().sum();
+        let (mut counts, mut moved) = (vec![0.0; 1 << UNITS], 0);
+        for number in 0..LADDERS {
+            let states: [usize; LANES] = std::array::from_fn(|_| {
+                categorical((0..1 << UNITS).map(log_p), rng.random::<f64>())
+            });
+            let x = (0..UNITS).map(|unit| states.map(|state| spin(state, unit))).collect();
+            let block = Block::new(&graph, number as u64, x);
+            let mut ladder = Ladder::new(block, [1.0; LANES], rng.split(number as u64));
+            for _ in 0..3 {
+                (0..LANES / 2).for_each(|a| ladder.exchange_cluster(&graph, a, a + LANES / 2));
+            }
+            for (lane, before) in states.into_iter().enumerate() {
+                let x = &ladder.block.x;
+                let state = (0..UNITS).map(|unit| usize::from(x[unit][lane] > 0.0) << unit).sum();
+                counts[state] += 1.0;
+                moved += usize::from(state != before);
+                let energy = -log_p(state);
+                assert!((ladder.block.energies[lane] - energy).abs() < 1e-5, "{energy}");
+            }
+        }
+        let all = (LADDERS * LANES) as f64;
+        assert!(moved as f64 > 0.05 * all, "{moved}");
+        let expected = shares.iter().map(|share| all * share / z);
+        let terms = counts.iter().zip(expected).map(|(n, e)| (n - e) * (n - e) / e);
+        // Of 255 degrees of freedom, by Wilson and Hilferty.
+        let (square, k): (f64, f64) = (terms.sum(), (counts.len() - 1) as f64);
+        let ninth = 2.0 / (9.0 * k);
+        let drift = ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt();
+        assert!(drift < 4.753, "{drift}");
+    }
+}
