@@ -135,6 +135,11 @@ fn what_a_net_has_not_is_refused_in_a_line() {
     place.dbn(&format!("{train} --hidden relu:5")).misused(&["relu:5", "Bernoulli"]);
     place.dbn(&format!("{train} --set steps=2")).misused(&["steps=2", "samples, recognition"]);
     place.dbn(&format!("{train} --set samples=1")).misused(&["at least 2"]);
-    place.dbn(&format!("{train} --dry-run")).misused(&["--dry-run", "belief net"]);
+    let said = place.dbn(&format!("{train} --hidden 6,3 --set epochs=20 --dry-run")).done();
+    for words in ["model = \"belief\"", "9 ← 6 ← 3", "171", "nothing was written"] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    assert!(!place.path("runs").exists());
+    place.dbn(&format!("{train} --set samples=1 --dry-run")).misused(&["at least 2"]);
     place.dbn("reproduce belief").failed(&["belief", "--data"]);
 }

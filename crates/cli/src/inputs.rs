@@ -352,6 +352,14 @@ pub fn find_numbered(
     Ok((part, numbers))
 }
 
+/// How many cases are held out of a data set by what a recipe says of it.
+pub fn held_out_of(dataset: &Dataset, recipe: Option<DataRecipe>) -> usize {
+    match chosen(dataset.clone(), recipe, Some(Cases::HeldOut)) {
+        Ok(chosen) if !dataset.is_population => chosen.part.len(),
+        _ => 0,
+    }
+}
+
 /// A part of a data set.
 pub struct Chosen {
     pub part: Examples,

@@ -14,6 +14,7 @@ use indicatif::MultiProgress;
 use rbm_core::{Rng, Units};
 
 use super::boltzmann::MachineTraining;
+use super::dry_run;
 use super::machine_run::{self, MachineRun};
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions};
@@ -31,6 +32,7 @@ struct ResolvedBelief {
     learning: BeliefLearning,
     /// The cases that are learned from.
     cases: Tensor,
+    held_out: usize,
     image: Option<(usize, usize)>,
 }
 
@@ -41,13 +43,13 @@ pub fn run(
     bars: &MultiProgress,
     quiet: bool,
 ) -> Result<()> {
-    let of_others = [
-        ("--visible", args.visible.is_some()),
-        ("--couplings", args.within.is_some()),
-        ("--dry-run", args.is_dry),
-    ];
+    let of_others = [("--visible", args.visible.is_some()), ("--couplings", args.within.is_some())];
     output::refuse(&of_others, "has no meaning for a belief net")?;
-    let ResolvedBelief { recipe, learning, cases, image } = ResolvedBelief::of(args, written)?;
+    let ResolvedBelief { recipe, learning, cases, held_out, image } =
+        ResolvedBelief::of(args, written)?;
+    if args.is_dry {
+        return dry_run::of_belief(&recipe, &learning, &cases, held_out);
+    }
     let source = &recipe.data.0.source;
     let dir = args.out.map_or_else(|| inputs::free_folder("belief", source), Path::to_owned);
     let path = dir.join(BELIEF);
@@ -124,6 +126,7 @@ impl ResolvedBelief {
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let image = dataset.image;
         let own = Some(recipe.data.0.clone());
+        let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let units = Units::bernoulli(train.width());
         let cases =
@@ -133,7 +136,7 @@ impl ResolvedBelief {
             output::note("values above 0.5 are taken as 1, the others as 0");
         }
         recipe.data.0.source = inputs::absolute(&source)?;
-        Ok(Self { recipe, learning, cases, image })
+        Ok(Self { recipe, learning, cases, held_out, image })
     }
 }
 

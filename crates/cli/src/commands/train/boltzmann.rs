@@ -272,10 +272,7 @@ impl ResolvedMachine {
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, learning.pass, &source)?;
         let own = Some(recipe.data.0.clone());
-        let held_out = match inputs::chosen(dataset.clone(), own.clone(), Some(Cases::HeldOut)) {
-            Ok(chosen) if !dataset.is_population => chosen.part.len(),
-            _ => 0,
-        };
+        let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases = machines::learned(&train, &visible, learning.pass, &source)?;
         let labels = if recipe.labels { classes } else { None };

@@ -1,15 +1,17 @@
-//! `dbn train --dry-run`: what a training would do, and what it would take, of networks and of Boltzmann machines. Nothing is written.
+//! `dbn train --dry-run`: what a training would do, and what it would take, of networks, Boltzmann machines and belief nets. Nothing is written.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning};
 use candle_boltzmann::learning::Learner;
 use candle_core::Tensor;
-use candle_dbn::recipe::{ClassifierRecipe, MachineRecipe, StageKind};
+use candle_dbn::recipe::{BeliefRecipe, ClassifierRecipe, MachineRecipe, StageKind};
 use candle_dbn::training::{Command, Observer, StageStart, Step};
 use candle_dbn::{Recipe, Training};
 use rbm_core::{Rows, Schedule};
 
+use crate::output::Usage;
 use crate::{interrupt, output};
 
 /// Mini-batches that are learned of each stage to be measured.
@@ -56,51 +58,109 @@ pub fn run(mut training: Training) -> Result<()> {
     ))
 }
 
-/// The same of a Boltzmann machine, whose learning has one stage.
+/// A training of one stage.
+pub struct SingleStage<'a> {
+    pub recipe: String,
+    pub units: String,
+    pub parameters: usize,
+    pub epochs: usize,
+    /// Cases in a mini-batch.
+    pub batch_size: usize,
+    /// Whether it may end at any epoch, where a target is reached.
+    pub has_target: bool,
+    pub cases: &'a Tensor,
+    pub held_out: usize,
+}
+
+impl SingleStage<'_> {
+    /// Prints the plan of it, by the time that `learn` takes for an epoch of a few cases.
+    pub fn plan(&self, mut learn: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
+        let Self { cases, epochs, batch_size, held_out, .. } = *self;
+        output::line(&self.recipe)?;
+        print_data(cases, (held_out > 0).then_some((held_out, "held out")))?;
+        let batches = cases.count().div_ceil(batch_size);
+        let few = cases.narrow(0, 0, cases.count().min(BATCHES * batch_size))?;
+        let mut quickest = Duration::MAX;
+        for _ in 0..EPOCHS.min(epochs) {
+            let start = Instant::now();
+            learn(&few)?;
+            quickest = quickest.min(start.elapsed());
+        }
+        let took = quickest.as_secs_f64() / few.count().div_ceil(batch_size) as f64;
+        let took =
+            Duration::try_from_secs_f64(took * (batches * epochs) as f64).unwrap_or(Duration::MAX);
+        let most = if self.has_target { "up to " } else { "" };
+        let row = vec![
+            self.units.clone(),
+            count(self.parameters),
+            format!("{most}{}", count(epochs)),
+            count(batches),
+            format!("{most}{}", duration(took)),
+        ];
+        let header = ["units", "parameters", "epochs", "mini-batches", "about"];
+        output::line(output::table(&header, vec![row]))?;
+        print_end(format!(
+            "{}{}, by {BATCHES} mini-batches; pictures and the likelihood are not in it",
+            if most.is_empty() { "about " } else { most },
+            duration(took)
+        ))
+    }
+}
+
+/// The same of a Boltzmann machine.
 pub fn of_machine(
     recipe: &MachineRecipe,
     mut learner: Learner,
     cases: &Tensor,
     held_out: usize,
 ) -> Result<()> {
-    output::line(recipe.to_toml()?)?;
-    print_data(cases, (held_out > 0).then_some((held_out, "held out")))?;
-    let epochs = learner.learning().epochs;
-    let size = match learner.learning().batch_size {
-        0 => cases.count(),
-        size => size,
+    let learning = learner.learning();
+    let layers = learner.shape().layers().into_iter().map(|units| units.to_string());
+    let stage = SingleStage {
+        recipe: recipe.to_toml()?,
+        units: layers.collect::<Vec<_>>().join(" → "),
+        parameters: learner.parameters(),
+        epochs: learning.epochs,
+        batch_size: match learning.batch_size {
+            0 => cases.count(),
+            size => size,
+        },
+        has_target: learning.target_pearson.is_some(),
+        cases,
+        held_out,
     };
-    let batches = cases.count().div_ceil(size);
-    let few = cases.narrow(0, 0, cases.count().min(BATCHES * size))?;
-    let parameters = learner.parameters();
-    let mut quickest = Duration::MAX;
-    for _ in 0..EPOCHS.min(epochs) {
-        let start = Instant::now();
-        learner.learn(&few)?;
-        quickest = quickest.min(start.elapsed());
-    }
-    let took = quickest.as_secs_f64() / few.count().div_ceil(size) as f64;
-    let took =
-        Duration::try_from_secs_f64(took * (batches * epochs) as f64).unwrap_or(Duration::MAX);
-    let shape = learner.shape();
-    let layers = shape.layers().into_iter().map(|units| units.to_string());
-    let units = layers.collect::<Vec<_>>().join(" → ");
-    // A target may end it at any epoch.
-    let most = if learner.learning().target_pearson.is_some() { "up to " } else { "" };
-    let row = vec![
-        units,
-        count(parameters),
-        format!("{most}{}", count(epochs)),
-        count(batches),
-        format!("{most}{}", duration(took)),
-    ];
-    let header = ["units", "parameters", "epochs", "mini-batches", "about"];
-    output::line(output::table(&header, vec![row]))?;
-    print_end(format!(
-        "{}{}, by {BATCHES} mini-batches; pictures and the likelihood are not in it",
-        if most.is_empty() { "about " } else { most },
-        duration(took)
-    ))
+    stage.plan(|few| Ok(learner.learn(few)?))
+}
+
+/// The same of a belief net.
+pub fn of_belief(
+    recipe: &BeliefRecipe,
+    learning: &BeliefLearning,
+    cases: &Tensor,
+    held_out: usize,
+) -> Result<()> {
+    let new = |epochs: usize| {
+        let learning = BeliefLearning { epochs, ..learning.clone() };
+        BeliefLearner::new(&recipe.hidden, learning, cases)
+    };
+    let learner = new(learning.epochs).map_err(Usage::of)?;
+    let widths: Vec<String> = learner.machine().net.widths().iter().map(usize::to_string).collect();
+    let parameters = learner.machine().parameters();
+    let stage = SingleStage {
+        recipe: recipe.to_toml()?,
+        units: widths.join(" ← "),
+        parameters: parameters.iter().map(|(_, var)| var.elem_count()).sum(),
+        epochs: learning.epochs,
+        batch_size: learning.batch_size,
+        has_target: false,
+        cases,
+        held_out,
+    };
+    stage.plan(|few| {
+        let ended = new(1)?.fit(few, &mut ())?;
+        debug_assert!(ended.is_continue());
+        Ok(())
+    })
 }
 
 /// Prints how many cases are learned from, and how many there are of each other part.
