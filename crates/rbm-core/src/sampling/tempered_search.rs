@@ -208,6 +208,7 @@ impl Ladder {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::stats::categorical;
