@@ -109,7 +109,7 @@ pub struct Learning {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_pearson: Option<f64>,
     /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
-    #[serde(skip_serializing_if = "takes_values")]
+    #[serde(skip_serializing_if = "Pass::is_mean")]
     pub pass: Pass,
     /// Seed of everything random.
     pub seed: u64,
@@ -119,17 +119,13 @@ fn is_none(epochs: &usize) -> bool {
     *epochs == 0
 }
 
-pub(crate) fn takes_values(pass: &Pass) -> bool {
-    *pass == Pass::Mean
-}
-
 fn is_usual(rate: &f64) -> bool {
     *rate == PRETRAINING_RATE
 }
 
 /// Errors where zeros and ones cannot be drawn of data for these units.
 fn check_pass(pass: Pass, visible: &Units, has_target: bool) -> Result<()> {
-    if pass == Pass::Mean || (matches!(visible, Units::Bernoulli { .. }) && !has_target) {
+    if pass.is_mean() || (matches!(visible, Units::Bernoulli { .. }) && !has_target) {
         return Ok(());
     }
     let found = if has_target { "a target of learning".to_owned() } else { visible.to_string() };

@@ -15,7 +15,6 @@ use rbm_core::{Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, S
 use serde::{Deserialize, Serialize};
 
 use super::helmholtz::Helmholtz;
-use crate::settings::takes_values;
 
 /// Cases that are looked at after every epoch, and guesses of each.
 const MEASURED: usize = 500;
@@ -98,7 +97,7 @@ pub struct BeliefLearning {
     /// Range: 0 to below 1. Used by: `optimiser = "momentum"`.
     pub momentum: f64,
     /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
-    #[serde(default, skip_serializing_if = "takes_values")]
+    #[serde(default, skip_serializing_if = "Pass::is_mean")]
     pub pass: Pass,
     /// Seed of everything random.
     pub seed: u64,

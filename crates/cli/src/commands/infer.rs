@@ -133,7 +133,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         return Err(Usage::of(error));
     }
     let model = inputs::text(&args.model)?;
-    let Asked { mut field, graph, names: own } = Asked::find(&args.model)?;
+    let Question { mut field, graph, names: own } = Question::find(&args.model)?;
     if (1..files.len()).any(|at| files[..at].contains(&files[at])) {
         return Err(Usage::of(anyhow!(
             "--uai, --mar and --evid: expected several files, found one"
@@ -216,7 +216,7 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
 }
 
 /// The field that is meant.
-struct Asked {
+struct Question {
     field: MarkovField,
     /// The graph that it is of, where it is of one.
     graph: Option<Graph>,
@@ -224,7 +224,7 @@ struct Asked {
     names: Vec<String>,
 }
 
-impl Asked {
+impl Question {
     fn find(path: &Path) -> Result<Self> {
         let model = inputs::text(path)?;
         if MarkovField::is_in(model) {

@@ -130,10 +130,6 @@ impl HiddenLayers {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineData(pub DataRecipe);
 
-fn is_mean(pass: &Pass) -> bool {
-    *pass == Pass::Mean
-}
-
 fn auto() -> String {
     AUTO.into()
 }
@@ -319,7 +315,7 @@ impl Serialize for MachineData {
             source: &'a str,
             #[serde(flatten)]
             read: &'a ReadOptions,
-            #[serde(skip_serializing_if = "is_mean")]
+            #[serde(skip_serializing_if = "Pass::is_mean")]
             pass: Pass,
             #[serde(with = "or_none")]
             hold_out_one_in: Option<usize>,

@@ -202,6 +202,11 @@ pub enum Pass {
 }
 
 impl Pass {
+    /// Whether it is the means, or the values of data.
+    pub fn is_mean(&self) -> bool {
+        *self == Self::Mean
+    }
+
     /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
     ///
     /// # Errors

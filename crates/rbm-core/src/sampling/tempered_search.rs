@@ -208,7 +208,6 @@ impl Ladder {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::stats::categorical;
@@ -216,14 +215,14 @@ mod tests {
     /// Pairs of replicas at one temperature, of which exact samples exchange clusters: each replica stays at its distribution, χ² says, and its
     /// energy is that of its spins. It would catch a cluster that ends too early, and a border counted twice.
     #[test]
-    fn exchanged_clusters_leave_the_distribution() {
+    fn exchanged_clusters_leave_the_distribution() -> Result<()> {
         const UNITS: usize = 8;
         const LADDERS: usize = 2000;
         let mut rng = Rng::new(1);
         let pairs: Vec<[u32; 2]> =
             (0..UNITS as u32).flat_map(|i| [[i, (i + 1) % 8], [i, (i + 3) % 8]]).collect();
         let couplings: Vec<f64> = pairs.iter().map(|_| 2.0 * rng.random::<f64>() - 1.0).collect();
-        let graph = BinaryGraph::new(&pairs, &couplings, &[0.0; UNITS], -1.0).unwrap();
+        let graph = BinaryGraph::new(&pairs, &couplings, &[0.0; UNITS], -1.0)?;
         let spin = |state: usize, unit: usize| if state >> unit & 1 == 1 { 1.0 } else { -1.0 };
         let log_p = |state: usize| -graph.energy(|unit| spin(state, unit));
         let shares: Vec<f64> = (0..1 << UNITS).map(|state| log_p(state).exp()).collect();
@@ -257,5 +256,6 @@ mod tests {
         let ninth = 2.0 / (9.0 * k);
         let drift = ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt();
         assert!(drift < 4.753, "{drift}");
+        Ok(())
     }
 }
