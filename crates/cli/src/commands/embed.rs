@@ -200,7 +200,7 @@ fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
         "{}: expected a machine with hidden units, found visible ones alone",
         args.run.display()
     );
-    let hidden = HiddenLayers::of(&args.layer, widths)?;
+    let hidden = WantedLayers::of(&args.layer, widths)?;
     let cases = machine.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
     let first = machine.learner.posterior(&cases.values.narrow(0, 0, 1)?)?;
     if first.summation != Summation::Exact {
@@ -218,20 +218,20 @@ fn embed_by_machine(args: &Embed, bars: &MultiProgress) -> Result<()> {
 fn embed_by_belief(args: &Embed, bars: &MultiProgress) -> Result<()> {
     let belief = LearnedBelief::open(&args.run)?;
     let machine = belief.learner.machine();
-    let hidden = HiddenLayers::of(&args.layer, machine.net.widths()[1..].to_vec())?;
+    let hidden = WantedLayers::of(&args.layer, machine.net.widths()[1..].to_vec())?;
     let cases = belief.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
     hidden.write(args, &cases, bars, |block| Ok(Tensor::cat(&machine.means(block)?, 1)?))
 }
 
 /// The hidden layers that are wanted of a machine.
-struct HiddenLayers {
+struct WantedLayers {
     /// Of all of them, from the bottom up.
     widths: Vec<usize>,
     /// Their numbers from 1.
     wanted: RangeInclusive<usize>,
 }
 
-impl HiddenLayers {
+impl WantedLayers {
     /// Those that `text` means.
     fn of(text: &str, widths: Vec<usize>) -> Result<Self> {
         let most = widths.len();
