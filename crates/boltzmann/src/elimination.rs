@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::field::{Beliefs, Clique, MarkovField, check_temperature};
 
-/// The largest table: 2²⁴ numbers, 128 MiB.
-const MOST: f64 = 24.0;
-/// The most numbers of all tables together: 4 GiB.
-const MOST_IN_ALL: f64 = 536_870_912.0;
+/// log₂ of the largest table, and of the numbers of all tables together, of marginals: 128 MiB and 4 GiB.
+const MOST_OF_SUMS: [f64; 2] = [24.0, 29.0];
+/// The same of ground states, of which a table is kept as the best states alone: 256 MiB, and at most 2 GiB of bits.
+const MOST_OF_MAXIMA: [f64; 2] = [25.0, 34.5];
 /// The most variables of which more orders than one are tried.
 const MOST_TRIED: usize = 4096;
 /// How near to the highest another value counts as the same: so many roundings of the sum of all cliques' largest numbers.
@@ -66,6 +66,36 @@ struct Elimination<'a> {
     known: Vec<Option<usize>>,
 }
 
+/// States below a power of two, in so many bits each.
+struct PackedStates {
+    bits: usize,
+    words: Vec<u64>,
+}
+
+impl PackedStates {
+    /// Room for `count` of so many states.
+    fn new(count: usize, states: usize) -> Self {
+        let bits = states.next_power_of_two().trailing_zeros().max(1) as usize;
+        Self { bits, words: vec![0; count.div_ceil(64 / bits)] }
+    }
+
+    /// The word of an entry, and where in it the entry begins.
+    fn at(&self, place: usize) -> (usize, usize) {
+        let a_word = 64 / self.bits;
+        (place / a_word, place % a_word * self.bits)
+    }
+
+    fn put(&mut self, place: usize, state: usize) {
+        let (word, shift) = self.at(place);
+        self.words[word] |= (state as u64) << shift;
+    }
+
+    fn get(&self, place: usize) -> usize {
+        let (word, shift) = self.at(place);
+        (self.words[word] >> shift & ((1 << self.bits) - 1)) as usize
+    }
+}
+
 /// Probabilities that sum to 1, whatever rounding has made of large logarithms.
 fn normalised(p: &[f64]) -> Vec<f64> {
     let sum: f64 = p.iter().sum();
@@ -83,7 +113,7 @@ impl MarkovField {
         check_temperature(tau)?;
         self.check_resolution(tau)?;
         let mut elimination = Elimination::of(self, given, 1.0 / tau, false)?;
-        elimination.forward(false);
+        elimination.sum();
         let log_partition = elimination.total().0;
         let (adjoints, originals) = elimination.backward();
         let mut marginals = Vec::new();
@@ -131,22 +161,12 @@ impl MarkovField {
     /// As [`MarkovField::infer`].
     pub fn mode(&self, given: &[(usize, usize)]) -> Result<Mode> {
         let mut elimination = Elimination::of(self, given, 1.0, true)?;
-        elimination.forward(true);
+        let best = elimination.maximise();
         let (log_potential, count) = elimination.total();
         let mut x: Vec<usize> = elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
-        for step in elimination.steps.iter().rev() {
-            let value = |state: usize, x: &mut Vec<usize>| -> f64 {
-                x[step.variable] = state;
-                let of = |&number: &usize| {
-                    let table = &elimination.tables[number];
-                    table.values[pack(&table.scope, &self.states, x)]
-                };
-                step.inputs.iter().map(of).sum()
-            };
-            let values: Vec<f64> =
-                (0..self.states[step.variable]).map(|state| value(state, &mut x)).collect();
-            let best = (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b]));
-            x[step.variable] = best.unwrap_or(0);
+        for (step, best) in elimination.steps.iter().zip(&best).rev() {
+            let scope = &elimination.tables[step.output].scope;
+            x[step.variable] = best.get(pack(scope, &self.states, &x));
         }
         Ok(Mode { states: x, log_potential, count })
     }
@@ -158,7 +178,7 @@ impl MarkovField {
     /// For evidence of states that there are not.
     pub fn is_countable(&self, given: &[(usize, usize)]) -> Result<bool> {
         let (_, widest, all) = self.order(&self.check_evidence(given)?);
-        Ok(is_affordable(widest, all))
+        Ok(is_affordable(widest, all, MOST_OF_SUMS))
     }
 
     /// log₂ of the largest table that exact inference would need, given the variables of `given`.
@@ -193,7 +213,7 @@ impl MarkovField {
         let at = Cell::new(0);
         let by_walk = self.cost(known, |_, _| walk.get(at.replace(at.get() + 1)).copied());
         let price = |(_, widest, all): &(Vec<usize>, f64, f64)| {
-            (if *widest > MOST { *widest } else { 0.0 }, *all)
+            (if *widest > MOST_OF_SUMS[0] { *widest } else { 0.0 }, *all)
         };
         let cheaper = |best, other| if price(&other) < price(&best) { other } else { best };
         [by_walk, by_fill].into_iter().fold(by_number, cheaper)
@@ -257,7 +277,7 @@ impl MarkovField {
             widest = widest.max(size);
             all += size.exp2();
             // Wider than can be: no need to know by how much.
-            if widest > 2.0 * MOST {
+            if widest > 2.0 * MOST_OF_SUMS[0] {
                 return (order, widest, all);
             }
             for &a in &around {
@@ -271,8 +291,8 @@ impl MarkovField {
 }
 
 /// Whether tables of at most 2^`widest` numbers, `all` of them together, are made.
-fn is_affordable(widest: f64, all: f64) -> bool {
-    widest <= MOST && all <= MOST_IN_ALL
+fn is_affordable(widest: f64, all: f64, [most, most_in_all]: [f64; 2]) -> bool {
+    widest <= most && all.log2() <= most_in_all
 }
 
 impl<'a> Elimination<'a> {
@@ -284,9 +304,11 @@ impl<'a> Elimination<'a> {
     ) -> Result<Self> {
         let known = field.check_evidence(given)?;
         let (order, widest, all) = field.order(&known);
-        if !is_affordable(widest, all) {
+        let most = if counts { MOST_OF_MAXIMA } else { MOST_OF_SUMS };
+        if !is_affordable(widest, all, most) {
             let expected = format!(
-                "tables of at most 2^{MOST} numbers, 2^29 in all (sampling has no such bound)"
+                "tables of at most 2^{} numbers, 2^{} in all (sampling has no such bound)",
+                most[0], most[1]
             );
             let found = format!("one of 2^{widest:.1}, 2^{:.1} in all", all.log2());
             return Err(Error::invalid("exact inference", expected, found));
@@ -323,13 +345,15 @@ impl<'a> Elimination<'a> {
         Ok(Self { field, tables, steps, known })
     }
 
-    /// Σ of the inputs of a step over its scope, and the product of their counts.
-    fn product(&self, step: &Bucket) -> (Vec<f64>, Vec<f64>) {
+    /// Puts into `values` the sum of the inputs of a step over its scope, and into `counts` the product of their counts.
+    fn product(&self, step: &Bucket, values: &mut Vec<f64>, counts: &mut Vec<f64>) {
         let sizes: Vec<usize> = step.scope.iter().map(|v| self.field.states[*v]).collect();
         let size: usize = sizes.iter().product();
-        let mut values = vec![0.0; size];
+        values.clear();
+        values.resize(size, 0.0);
         let has_counts = step.inputs.iter().any(|i| !self.tables[*i].counts.is_empty());
-        let mut counts = ones(size, has_counts);
+        counts.clear();
+        counts.resize(if has_counts { size } else { 0 }, 1.0);
         for &input in &step.inputs {
             let table = &self.tables[input];
             for (place, from) in
@@ -341,44 +365,69 @@ impl<'a> Elimination<'a> {
                 }
             }
         }
-        (values, counts)
     }
 
-    /// Takes all variables out, by sums or by maxima.
-    fn forward(&mut self, is_maximum: bool) {
+    /// Takes all variables out by sums.
+    fn sum(&mut self) {
+        let (mut values, mut none) = (Vec::new(), Vec::new());
+        for at in 0..self.steps.len() {
+            let step = &self.steps[at];
+            self.product(step, &mut values, &mut none);
+            let left = values.chunks(self.field.states[step.variable]).map(|group| {
+                let highest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                highest + group.iter().map(|x| (x - highest).exp()).sum::<f64>().ln()
+            });
+            self.tables[step.output].values = left.collect();
+        }
+    }
+
+    /// Takes all variables out by maxima: the best state of each, for each place of what is left of its step. Tables that were used are let go.
+    fn maximise(&mut self) -> Vec<PackedStates> {
         let largest = |table: &Table| {
             let finite = table.values.iter().filter(|x| x.is_finite());
             finite.fold(0.0, |most: f64, x| most.max(x.abs()))
         };
         let tie = TIE * self.tables.iter().map(largest).sum::<f64>();
+        let mut all = Vec::with_capacity(self.steps.len());
+        let (mut values, mut counts) = (Vec::new(), Vec::new());
         for at in 0..self.steps.len() {
             let step = &self.steps[at];
-            let (values, counts) = self.product(step);
+            self.product(step, &mut values, &mut counts);
             let states = self.field.states[step.variable];
-            let output = step.output;
-            let (mut left, mut left_counts) = (Vec::new(), Vec::new());
-            for (place, group) in values.chunks(states).enumerate() {
-                let highest = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                if is_maximum {
-                    let is_best = |x: &f64| highest - x <= tie;
-                    let of = counts[place * states..].iter().zip(group).filter(|(_, x)| is_best(x));
-                    left_counts.push(of.map(|(count, _)| count).sum());
-                    left.push(highest);
-                } else {
-                    let sum: f64 = group.iter().map(|x| (x - highest).exp()).sum();
-                    left.push(highest + sum.ln());
+            let size = values.len() / states;
+            let mut best = PackedStates::new(size, states);
+            let (mut left, mut left_counts) = (Vec::with_capacity(size), Vec::with_capacity(size));
+            for (place, (group, counts)) in
+                values.chunks(states).zip(counts.chunks(states)).enumerate()
+            {
+                let (mut state, mut highest) = (0, f64::NEG_INFINITY);
+                for (at, x) in group.iter().enumerate() {
+                    (state, highest) = if *x >= highest { (at, *x) } else { (state, highest) };
                 }
+                let is_best = |x: &f64| highest - x <= tie;
+                let of = counts.iter().zip(group).filter(|(_, x)| is_best(x));
+                left_counts.push(of.map(|(count, _)| count).sum());
+                left.push(highest);
+                best.put(place, state);
             }
-            self.tables[output].values = left;
-            self.tables[output].counts = left_counts;
+            all.push(best);
+            for &input in &step.inputs {
+                (self.tables[input].values, self.tables[input].counts) = Default::default();
+            }
+            let output = &mut self.tables[step.output];
+            (output.values, output.counts) = (left, left_counts);
         }
+        all
     }
 
     /// What is left when all variables are out: the sum of the tables without any, and the product of their counts.
     fn total(&self) -> (f64, f64) {
         let left = self.tables.iter().filter(|table| table.scope.is_empty());
         left.fold((0.0, 1.0), |(sum, count), table| {
-            (sum + table.values[0], count * table.counts.first().copied().unwrap_or(1.0))
+            (
+                sum + table.values.first().copied().unwrap_or(0.0),
+                count * table.counts.first().copied().unwrap_or(1.0),
+            )
         })
     }
 
@@ -389,9 +438,10 @@ impl<'a> Elimination<'a> {
             .iter()
             .map(|table| vec![if table.scope.is_empty() { 1.0 } else { 0.0 }; table.values.len()])
             .collect();
+        let (mut values, mut none) = (Vec::new(), Vec::new());
         for step in self.steps.iter().rev() {
             let sizes: Vec<usize> = step.scope.iter().map(|v| self.field.states[*v]).collect();
-            let (values, _) = self.product(step);
+            self.product(step, &mut values, &mut none);
             let states = self.field.states[step.variable];
             let output = &self.tables[step.output].values;
             let out = std::mem::take(&mut adjoints[step.output]);

@@ -309,3 +309,20 @@ fn names_are_read_or_refused() {
         assert!(error.contains("expected"), "{wrong}: {error}");
     }
 }
+
+/// All pairs of 25 spins are coupled: the first table has 2²⁵ numbers, more than marginals are counted with.
+#[test]
+fn ground_states_are_counted_where_marginals_are_not() {
+    let graph: Graph = "sk:25:seed=1".parse().unwrap();
+    let field = MarkovField::of_graph(&graph).unwrap();
+    assert!(field.infer(1.0, &[]).is_err());
+    let mode = field.mode(&[]).unwrap();
+    assert_eq!(mode.count, 2.0);
+    let x: Vec<f64> = mode.states.iter().map(|state| 2.0 * *state as f64 - 1.0).collect();
+    assert!((graph.energy(&x).unwrap() - mode.energy()).abs() < 1e-9);
+    let (lowest, _) = annealed(&graph, 200, 100);
+    assert!((lowest - mode.energy()).abs() < 1e-3, "{lowest}, {}", mode.energy());
+    let wider: Graph = "sk:26:seed=1".parse().unwrap();
+    let error = MarkovField::of_graph(&wider).unwrap().mode(&[]).unwrap_err().to_string();
+    assert!(error.contains("2^25") && error.contains("2^26.0"), "{error}");
+}

@@ -313,6 +313,14 @@ pub fn energy(value: f64) -> String {
     }
 }
 
+/// How many there are, where double precision counts them one by one; else about how many.
+pub fn counted(count: f64) -> String {
+    match count < 9e15 {
+        true => format!("{count:.0}"),
+        false => format!("about {count:.8e}"),
+    }
+}
+
 /// As it would be typed: all digits, unless most of them are zeros.
 pub fn short(value: f64) -> String {
     match value == 0.0 || (1e-6..1e15).contains(&value.abs()) {

@@ -61,7 +61,7 @@ pub struct Anneal {
     /// Parallel tempering in place of falling temperatures
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
-    /// Count the ground states instead, exactly: where no table on the way exceeds 2^24 numbers, as of lattices 16 wide
+    /// Count the ground states instead, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 wide
     #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known
@@ -348,7 +348,7 @@ impl<'a> ExactGroundState<'a> {
         let mut rows = vec![
             self.size.row(),
             row("lowest energy", format!("{} (exact)", output::energy(self.energy))),
-            row("ground states", self.ground_states.to_string()),
+            row("ground states", output::counted(self.ground_states)),
             row("time", format!("{:.3} s", self.seconds)),
         ];
         rows.extend(self.cut.map(|cut| row("cut", output::energy(cut))));

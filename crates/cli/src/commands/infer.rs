@@ -459,7 +459,7 @@ impl Inferred<'_> {
             "most probable{}: p = {p:.4e}, E = {:.6}, one of {}",
             listed(&mode.states),
             mode.energy(),
-            mode.count
+            output::counted(mode.count)
         ))
     }
 
