@@ -37,8 +37,8 @@ fn what_cannot_be_annealed_is_refused() {
     let place = Place::new();
     place.dbn("anneal potts:4x4").misused(&["potts:4x4", "ising:ROWSxCOLUMNS"]);
     place.dbn("anneal ising:2x4").failed(&["2x4", "at least 3 units"]);
-    place.dbn("anneal pmj:4x4 --from 1 --to 2").misused(&["1 to 2", "fall"]);
-    place.dbn("anneal pmj:4x4 --to 0").misused(&["above 0"]);
+    place.dbn("anneal pmj:4x4 --from 1 --to 2").misused(&["1.0 to 2.0", "fall"]);
+    place.dbn("anneal pmj:4x4 --to 0").misused(&["at least 1e-50"]);
     place.dbn("anneal pmj:4x4 --out best.txt").misused(&["best.txt", ".npy"]);
     place.dbn("anneal ising:2048x2048").misused(&["--reads 100", "at most 16"]);
     place.write("best.npy", "");

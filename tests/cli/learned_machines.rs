@@ -468,17 +468,41 @@ fn values_are_drawn_anew_for_a_machine_and_once_for_its_likelihood() {
     let on = &place.json("deep/results.json")["measured"][0]["on"];
     assert_eq!(on["binarise"], "sample:0", "{on}");
     // The same cases, named: read and drawn in the same way.
-    let error = |words: &str| {
+    let log_p = |words: &str| {
         let words = format!("evaluate deep {words} --likelihood --exact --cases all --json");
         json(&place.dbn(&words).done().out)["exact"]["log_likelihood"].clone()
     };
-    assert_eq!(error(""), error("digits"));
-    assert_ne!(error(""), error("digits --binarise threshold:0.5"));
-    let said = place.dbn("evaluate deep digits --likelihood --exact").done();
-    assert!(said.err.contains("drawn once"), "{}", said.err);
+    assert_eq!(log_p(""), log_p("digits"));
+    assert_ne!(log_p(""), log_p("digits --binarise threshold:0.5"));
+    for words in ["evaluate deep digits --likelihood --exact", "score deep"] {
+        let said = place.dbn(words).done().err;
+        assert_eq!(said.matches("drawn once").count(), 1, "{said}");
+    }
+    let said = place.dbn("inspect deep").done().out;
+    assert!(said.contains("data.pass=sample"), "{said}");
+
+    // The classifier sees values, however zeros and ones are made of them, and knows more by them.
+    learn("--model dbm --hidden 30,20 --set classifier.epochs=200 --set classifier.learning_rate=0.3 --out wide").done();
+    let errors = |words: &str| {
+        json(&place.dbn(&format!("evaluate wide {words} --json")).done().out)[0]["classifier_error"]
+            .as_f64()
+            .unwrap_or(f64::NAN)
+    };
+    let grey = errors("digits");
+    assert!(grey < 40.0, "{grey}");
+    assert_eq!(grey, errors("digits --binarise sample:0"));
+    assert_eq!(grey, errors("digits --binarise threshold:0.5"));
 
     learn("--model belief --hidden 4 --out net").done();
     assert!(place.text("net/recipe.toml").contains("pass = \"sample\""));
+    place.write("few.csv", "a,b\n1,0\n0,1\n1,1\n");
+    let bits = "train few.csv --model bm --set epochs=1 --set data.pass=sample --out bits";
+    let said = place.dbn(bits).done().err;
+    assert!(said.contains("nothing is drawn") && !said.contains("drawn once"), "{said}");
+    place.write("few.fasta", ">a\nACA\n>b\nAAC\n>c\nCCA\n");
+    let codes = "train few.fasta --model belief --hidden 2 --set data.pass=sample --out codes";
+    place.dbn(codes).failed(&["data.pass=sample", "binarise"]);
+    assert!(!place.path("codes").exists());
     learn("--model bm --set data.pass=median").misused(&["data.pass=median", "mean or sample"]);
     place.write("spins.csv", "a,b\n1,-1\n-1,1\n1,1\n");
     place.dbn("train spins.csv --model bm --set data.pass=sample").misused(&["data.pass", "spin"]);

@@ -19,7 +19,7 @@ const MOST_TRIED: usize = 4096;
 const TIE: f64 = 64.0 * f64::EPSILON;
 
 /// The most that rounding may move the logarithm of a probability.
-const UNTOLD: f64 = 1e-3;
+const MOST_ROUNDING: f64 = 1e-3;
 
 /// The most probable configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -139,13 +139,16 @@ impl MarkovField {
         Ok(Beliefs { cliques: cliques.collect(), marginals, log_partition })
     }
 
-    /// Errors where rounding alone would move the logarithms of probabilities by more than [`UNTOLD`].
+    /// Errors where rounding alone would move the logarithms of probabilities by more than [`MOST_ROUNDING`].
     fn check_resolution(&self, tau: f64) -> Result<()> {
         let size = |clique: &Clique| {
             clique.log_potential.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
         };
-        let coldest = self.cliques.iter().map(size).sum::<f64>() * f64::EPSILON / UNTOLD;
-        if tau < coldest {
+        let coldest = self.cliques.iter().map(size).sum::<f64>() * f64::EPSILON / MOST_ROUNDING;
+        // Two digits, as they are said.
+        let unit = 10f64.powf(coldest.log10().floor() - 1.0);
+        let coldest = if unit > 0.0 { unit * (coldest / unit).ceil() } else { 0.0 };
+        if tau < coldest * (1.0 - 1e-9) {
             let expected = format!(
                 "at least {coldest:.1e} of potentials that are so large: below it double precision does not tell states apart"
             );

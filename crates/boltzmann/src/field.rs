@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::model::Machine;
+use rbm_core::sampling::{COLDEST, is_temperature};
 use rbm_core::{Error, Result, Units};
 use serde::Serialize;
 
@@ -335,9 +336,9 @@ fn softplus(x: f64) -> f64 {
 }
 
 pub(crate) fn check_temperature(tau: f64) -> Result<()> {
-    // Of a smaller one 1/τ is no number.
-    match tau > 0.0 && tau.is_normal() {
-        true => Ok(()),
-        false => Err(Error::invalid("a temperature", "a number above 0", tau.to_string())),
+    if is_temperature(tau) {
+        return Ok(());
     }
+    let expected = format!("a number of at least {COLDEST:e}");
+    Err(Error::invalid("a temperature", expected, format!("{tau:e}")))
 }

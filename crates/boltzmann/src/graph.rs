@@ -4,6 +4,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{Colouring, Coupling, Machine};
 use rbm_core::{Error, Result, Units};
 
+/// The most that couplings and fields may be together where numbers are `f32`.
+const STRONGEST: f64 = 1e37;
 /// The most units whose couplings are one matrix.
 const MOST_LATERAL: usize = 8192;
 
@@ -32,8 +34,13 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// For edges that are no graph of these units, and when a number is missing.
+    /// For edges that are no graph of these units, when a number is missing, and for numbers too large for `dtype`.
     pub fn machine(&self, dtype: DType, device: &Device) -> Result<Machine> {
+        if dtype == DType::F32 && self.strength() > STRONGEST {
+            let expected = format!("at most {STRONGEST:e} together in single precision");
+            let found = format!("{:e}", self.strength());
+            return Err(Error::invalid("couplings and fields", expected, found));
+        }
         let size = self.units.width();
         let is_binary = matches!(self.units, Units::Spin { .. } | Units::Bernoulli { .. });
         let is_dense = is_binary && size <= MOST_LATERAL && 8 * self.edges.len() > size * size;

@@ -16,8 +16,9 @@ use crate::Graph;
 
 /// The most units: W takes half a GiB.
 const MOST: usize = 8192;
-/// A field so small beside a unit's couplings, or a coupling beside the strongest there can be, is what rounding has left of 0.
-const ROUNDING: f64 = 1e-9;
+/// A coupling so small beside the strongest that a rule makes is what rounding has left of 0; so is a field beside the sum of a unit's couplings.
+const ROUNDING_OF_COUPLINGS: f64 = 1e-9;
+const ROUNDING_OF_FIELDS: f64 = 4e-12;
 const MODEL: &str = "hopfield";
 const COUPLINGS: &str = "couplings.0.weight";
 const PATTERNS: &str = "patterns";
@@ -158,7 +159,7 @@ impl Hopfield {
             }
         };
         // What rounding has left of couplings that are 0 would decide for units without a field.
-        let least = ROUNDING * w.diagonal().max();
+        let least = ROUNDING_OF_COUPLINGS * w.diagonal().max();
         w.apply(|coupling| {
             if coupling.abs() <= least {
                 *coupling = 0.0;
@@ -225,12 +226,14 @@ impl Hopfield {
             end: RecallEnd::Unsettled,
         };
         let mut x = cue.to_vec();
+        let least: Vec<f64> =
+            (0..self.size).map(|i| ROUNDING_OF_FIELDS * self.strength(i)).collect();
         for _ in 0..sweeps {
             let before = x.clone();
             for i in 0..self.size {
                 let seen = if updates == Updates::Synchronous { &before } else { &x };
                 let field = self.field(seen, i);
-                if field.abs() > ROUNDING * self.strength(i) {
+                if field.abs() > least[i] {
                     x[i] = field.signum();
                 }
             }

@@ -10,6 +10,7 @@ use rbm_core::{Error, Result, Rng, Units};
 use serde::Serialize;
 
 use crate::Graph;
+use crate::field::check_temperature;
 
 /// The fewest chains that an error can come from.
 const FEWEST: usize = 8;
@@ -92,11 +93,11 @@ impl Graph {
         rng: &mut Rng,
         mut watch: impl FnMut(usize) -> bool,
     ) -> Result<(Measurement, Tensor)> {
-        let is_temperature = temperature > 0.0 && temperature.is_normal();
-        if !is_temperature || walk.chains < FEWEST || walk.sweeps < 4 {
+        check_temperature(temperature)?;
+        if walk.chains < FEWEST || walk.sweeps < 4 {
             let Walk { chains, sweeps, .. } = walk;
-            let found = format!("{temperature}, {chains} chains of {sweeps} sweeps");
-            let expected = "a temperature above 0, at least 8 chains and 4 sweeps";
+            let found = format!("{chains} chains of {sweeps} sweeps");
+            let expected = "at least 8 chains and 4 sweeps";
             return Err(Error::invalid("a measurement", expected, found));
         }
         let machine = self.machine(DType::F32, device)?;

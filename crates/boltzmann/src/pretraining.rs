@@ -283,8 +283,10 @@ impl Greedy {
         let source = LayerSource { source, shape, below };
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let rng_of_monitor = Rng::new(learning.seed).split(4).split(layer as u64);
+        let mut draws = Rng::new(learning.seed).split(6).split(layer as u64);
+        let seen = learning.pass.of_probabilities(&cases.rows(&measured)?, &mut draws)?;
         let monitor = Monitor {
-            train: send_up(shape, below, &cases.rows(&measured)?, None)?,
+            train: send_up(shape, below, &seen, None)?,
             held_out: None,
             rng: rng_of_monitor,
         };

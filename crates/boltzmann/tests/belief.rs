@@ -295,7 +295,6 @@ fn importance_weights_come_to_the_likelihood_from_below() {
     close(many, mean(&exact), 0.01);
 }
 
-/// Cases of the net are learned: log p(v), counted, rises to nearly what the net itself says of them.
 /// The lowest layer is drawn with the means that are said; above it they are those given the means below.
 #[test]
 fn what_recognition_makes_of_cases_has_its_means() {
@@ -313,6 +312,7 @@ fn what_recognition_makes_of_cases_has_its_means() {
     assert_eq!((means.len(), host(&means[1])), (2, host(&above)));
 }
 
+/// Cases of the net are learned: log p(v), counted, rises to nearly what the net itself says of them.
 #[test]
 fn wake_sleep_and_reweighted_learn() {
     let data = net().sample(2000, &mut Rng::new(9)).unwrap()[0].clone();

@@ -85,7 +85,8 @@ impl LearnedBelief {
         seed: u64,
         bars: &MultiProgress,
     ) -> Result<ImportanceWeighted> {
-        let found = self.bounds(&cases.values, samples, seed, bars)?;
+        let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
+        let found = self.bounds(&cases.values, samples, seed, (bars, how))?;
         let ((mean, error), count) = (mean_and_error(&found), found.len());
         if is_own {
             let on = cases.variant(&self.recipe.data);
@@ -97,13 +98,14 @@ impl LearnedBelief {
         Ok(ImportanceWeighted { lower_bound: mean, error_over_cases: error, samples, cases: count })
     }
 
-    /// log p of each of `cases` `(n, observed)` from below, nats, by so many importance-weighted guesses.
+    /// log p of each of `cases` `(n, observed)` from below, nats, by so many importance-weighted guesses. `how` it goes on is said where it is
+    /// stopped.
     pub fn bounds(
         &self,
         cases: &Tensor,
         samples: usize,
         seed: u64,
-        bars: &MultiProgress,
+        (bars, how): (&MultiProgress, &str),
     ) -> Result<Vec<f64>> {
         let bar = progress::bar(bars, (cases.dim(0)? * samples) as u64);
         let _caught = interrupt::catch()?;
@@ -114,7 +116,6 @@ impl LearnedBelief {
         });
         bar.finish_and_clear();
         if interrupt::is_asked() {
-            let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
             return Err(Stopped(how.into()).into());
         }
         Ok(found?)

@@ -14,6 +14,7 @@ use candle_dbn::store::{BELIEF, MACHINE};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
+use rbm_core::sampling::{COLDEST, is_temperature};
 use rbm_core::{Error, ops};
 
 use crate::output::{self, Usage};
@@ -110,6 +111,17 @@ pub const MEMORY: &str = "hopfield.safetensors";
 pub fn text(path: &Path) -> Result<&str> {
     path.to_str()
         .ok_or_else(|| Usage::of(anyhow!("{}: expected a path that is UTF-8", path.display())))
+}
+
+/// Errors unless `--temperature` is one.
+pub fn check_temperature(tau: f64) -> Result<()> {
+    match is_temperature(tau) {
+        true => Ok(()),
+        false => Err(Usage::of(anyhow!(
+            "--temperature {}: expected a number above 0, at least {COLDEST:e}",
+            output::short(tau)
+        ))),
+    }
 }
 
 /// The arguments that the words behind `dbn` and the name of a command mean.

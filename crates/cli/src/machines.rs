@@ -1,7 +1,7 @@
 //! Boltzmann machines that commands work with, and their cases: what a run has learned, what a name or a file gives.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::Learner;
@@ -30,7 +30,9 @@ use crate::output;
 pub const CLASSIFIER: &str = "classifier";
 /// Zeros and ones are made of grey values so.
 const CUT: f32 = 0.5;
-/// So are cases of a machine that learned from zeros and ones drawn anew at every turn.
+/// What is said of that.
+pub const CUT_NOTE: &str = "values above 0.5 are taken as 1, the others as 0";
+/// Cases are drawn so for a machine that learned from zeros and ones drawn anew at every turn.
 const DRAWN_ONCE: Binarise = Binarise::Sample(0);
 
 /// Whether a machine is meant and no network: a name such as `ising:4x4`, a file, or a folder in which one lies.
@@ -261,11 +263,14 @@ impl MachineCases {
             };
             Ok((dataset, Chosen { part, cases, before }))
         };
-        // What it learned from zeros and ones that were drawn anew at every turn is asked about cases that are drawn once.
+        // What learned from zeros and ones that were drawn anew at every turn is asked about cases that are drawn once; a classifier about the
+        // values, however zeros and ones are made of them.
         let learned_draws = own.is_some_and(|own| own.0.pass == Pass::Sample);
         let is_drawn = learned_draws && read.binarise.is_none();
-        let probabilities = match is_drawn {
-            true => Some(chosen(&read)?.1.part.cases.tensor()?),
+        let probabilities = match learned_draws {
+            true => Some(
+                chosen(&ReadOptions { binarise: None, ..read.clone() })?.1.part.cases.tensor()?,
+            ),
             false => None,
         };
         let read = match is_drawn {
@@ -276,15 +281,13 @@ impl MachineCases {
         let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns);
         let chosen_binarise = read.binarise();
         let values = configurations(&part, units, &source)?;
-        // Of its own it was said when they were learned.
-        if data.is_some() && is_drawn {
-            output::note(format!(
-                "values are drawn once as zeros and ones, as the machine learned them (--binarise {DRAWN_ONCE})"
-            ));
-        } else if data.is_some()
-            && (&values - part.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0
-        {
-            output::note("values above 0.5 are taken as 1, the others as 0");
+        if let Some(probabilities) = probabilities.as_ref().filter(|_| is_drawn) {
+            if differ(&values, probabilities)? {
+                note_draws();
+            }
+        } else if data.is_some() && differ(&values, &part.cases.tensor()?)? {
+            // Of its own it was said when they were learned.
+            output::note(CUT_NOTE);
         }
         let binarise = match units {
             Units::Bernoulli { .. } if chosen_binarise == Binarise::None => {
@@ -331,13 +334,38 @@ impl MachineCases {
     }
 }
 
-/// The cases as learning takes them: configurations of these units, or the probabilities with which it draws them.
-pub fn learned(part: &Examples, units: &Units, pass: Pass, source: &str) -> Result<Tensor> {
+/// Whether any number of two tables differs.
+pub fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
+    Ok((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0)
+}
+
+/// Says, once, that cases are drawn.
+fn note_draws() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        output::note(format!(
+            "cases are drawn once as zeros and ones, as the machine learned them (--binarise {DRAWN_ONCE})"
+        ));
+    });
+}
+
+/// The cases as learning takes them: configurations of these units, or the probabilities with which it draws them; `read` from `source`.
+pub fn learned(
+    part: &Examples,
+    units: &Units,
+    pass: Pass,
+    (source, read): (&str, &ReadOptions),
+) -> Result<Tensor> {
     let configurations = configurations(part, units, source)?;
-    match (pass, units) {
-        (Pass::Sample, Units::Bernoulli { .. }) => Ok(part.cases.tensor()?),
-        _ => Ok(configurations),
+    let (Pass::Sample, Units::Bernoulli { .. }) = (pass, units) else { return Ok(configurations) };
+    // What cannot be drawn once for its likelihood is not to be learned.
+    inputs::load_numbers(source, &ReadOptions { binarise: Some(DRAWN_ONCE), ..read.clone() })
+        .context("data.pass=sample")?;
+    let values = part.cases.tensor()?;
+    if !differ(&configurations, &values)? {
+        output::note("data.pass=sample: all values are 0 or 1, so nothing is drawn");
     }
+    Ok(values)
 }
 
 /// What `data.pass` says.
@@ -422,7 +450,7 @@ pub fn visible_units(
         "{source}: values outside [0, 1]: expected zeros and ones, −1 and 1, or an alignment (--scale and --binarise bring others there)"
     );
     if pass == Pass::Mean && values.iter().any(|x| *x != 0.0 && *x != 1.0) {
-        output::note("values above 0.5 are taken as 1, the others as 0");
+        output::note(CUT_NOTE);
     }
     Ok(Units::Bernoulli { size: width })
 }

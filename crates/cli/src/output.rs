@@ -76,6 +76,17 @@ pub fn check_folder(path: &Path) -> Result<()> {
     }
 }
 
+/// Errors unless there are folders for these files.
+pub fn check_folders(files: &[impl AsRef<Path>]) -> Result<()> {
+    for file in files.iter().map(AsRef::as_ref) {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!("{}: there is no folder {}", file.display(), folder.display());
+        }
+    }
+    Ok(())
+}
+
 /// Makes the folder `path`, where it is not there yet.
 pub fn make_folder(path: &Path) -> Result<()> {
     check_folder(path)?;

@@ -163,6 +163,7 @@ impl TableForm {
 /// Errors unless the file that `--out` names can be one of these, and is not there yet or may be replaced.
 pub fn check(out: &Path, force: bool) -> Result<()> {
     TableForm::of(out)?;
+    output::check_folders(&[out])?;
     output::check_free(&[out], force)
 }
 

@@ -65,7 +65,7 @@ pub struct Anneal {
     #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known
-    #[arg(long, value_name = "ENERGY", allow_negative_numbers = true, help_heading = "Annealing")]
+    #[arg(long, value_name = "ENERGY", help_heading = "Annealing")]
     pub target: Option<f64>,
     /// Seed
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Annealing")]
@@ -351,7 +351,7 @@ impl<'a> ExactGroundState<'a> {
             row("ground states", output::counted(self.ground_states)),
             row("time", format!("{:.3} s", self.seconds)),
         ];
-        rows.extend(self.cut.map(|cut| row("cut", output::energy(cut))));
+        rows.extend(self.cut.map(|cut| row("the largest cut", output::energy(cut))));
         rows.extend(listed(&self.configuration).map(|text| row("one of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }
@@ -360,6 +360,7 @@ impl<'a> ExactGroundState<'a> {
 /// Errors unless the file of the best configuration may be written.
 fn check_out(args: &Anneal) -> Result<()> {
     let Some(out) = &args.out else { return Ok(()) };
+    output::check_folders(&[out])?;
     output::check_free(&[out], args.force)?;
     if out.extension().is_none_or(|extension| extension != "npy" && extension != "png") {
         return Err(Usage::of(anyhow::anyhow!("--out {}: expected .npy or .png", out.display())));
@@ -569,7 +570,7 @@ impl<'a> Annealed<'a> {
             row("time to solution, 99 %", solution),
             row("time of all reads", format!("{:.3} s", self.seconds)),
         ];
-        rows.extend(self.cut.map(|cut| row("largest cut", output::energy(cut))));
+        rows.extend(self.cut.map(|cut| row("cut of the best read", output::energy(cut))));
         rows.extend(listed(&self.configuration).map(|text| row("the best of them", text)));
         output::line(output::texts(&[self.model, ""], rows))
     }

@@ -104,13 +104,13 @@ struct Inferred<'a> {
     is_exact: bool,
     /// Of the variables asked for: number and p(state).
     marginals: Vec<(usize, &'a [f64])>,
-    /// The standard errors of these, where they are sampled.
+    /// The standard errors of these, where they are sampled; none of what was never or always seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<Vec<(usize, &'a [f64])>>,
+    errors: Option<Vec<(usize, Vec<Option<f64>>)>>,
     /// States of the variables asked for, and their probability.
     joint: Vec<(Vec<usize>, f64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    joint_errors: Option<&'a [f64]>,
+    joint_errors: Option<Vec<Option<f64>>>,
     log_partition: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_partition_error: Option<f64>,
@@ -127,14 +127,12 @@ struct Inferred<'a> {
 pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     let files: Vec<_> = args.mar.iter().chain(&args.uai).chain(&args.evid).collect();
     output::check_free(&files, args.force)?;
-    if !(args.temperature > 0.0 && args.temperature.is_normal()) {
-        let error =
-            anyhow!("--temperature {}: expected a number above 0", output::short(args.temperature));
-        return Err(Usage::of(error));
-    }
+    output::check_folders(&files)?;
+    inputs::check_temperature(args.temperature)?;
     let model = inputs::text(&args.model)?;
     let Question { mut field, graph, names: own } = Question::find(&args.model)?;
-    if (1..files.len()).any(|at| files[..at].contains(&files[at])) {
+    let places = files.iter().map(std::path::absolute).collect::<std::io::Result<Vec<_>>>()?;
+    if (1..places.len()).any(|at| places[..at].contains(&places[at])) {
         return Err(Usage::of(anyhow!(
             "--uai, --mar and --evid: expected several files, found one"
         )));
@@ -200,9 +198,15 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         given,
         is_exact: found.mode.is_some(),
         marginals: marginals_of(&found.beliefs, &shown),
-        errors: found.errors.as_ref().map(|errors| marginals_of(errors, &shown)),
+        errors: found.errors.as_ref().map(|errors| {
+            marginals_of(errors, &shown).into_iter().map(|(v, errors)| (v, known(errors))).collect()
+        }),
         joint: table.iter().enumerate().map(|(at, p)| (field.states_at(&query, at), *p)).collect(),
-        joint_errors: found.errors.as_ref().filter(|_| query.len() > 1).map(last_table),
+        joint_errors: found
+            .errors
+            .as_ref()
+            .filter(|_| query.len() > 1)
+            .map(|errors| known(last_table(errors))),
         log_partition: Some(found.beliefs.log_partition).filter(|log_z| log_z.is_finite()),
         log_partition_error: found.sides.as_ref().and_then(|sides| Some(sides.best()?[1])),
         log_partition_sides: found.sides,
@@ -248,6 +252,11 @@ impl Question {
         let (field, names) = (MarkovField::of_graph(&graph)?, graph.names.clone());
         Ok(Self { field, graph: Some(graph), names })
     }
+}
+
+/// Errors of sampling; samples that are all alike have no spread, and so none.
+fn known(errors: &[f64]) -> Vec<Option<f64>> {
+    errors.iter().map(|error| Some(*error).filter(|error| *error > 0.0)).collect()
 }
 
 /// Those of some variables, by their numbers.
@@ -419,9 +428,10 @@ impl Inferred<'_> {
             .chain((0..most).map(|state| format!("p({state})")))
             .collect();
         let row = |(at, (variable, marginal)): (usize, &(usize, &[f64]))| {
-            let errors = self.errors.as_ref().map(|errors| errors[at].1);
+            let errors = self.errors.as_ref().map(|errors| &errors[at].1[..]);
+            let is_given = self.given.iter().any(|(given, _)| given == variable);
             let mut cells = vec![names.name(*variable)];
-            cells.extend(probabilities(marginal, errors));
+            cells.extend(probabilities(marginal, errors.filter(|_| !is_given)));
             cells.resize(most + 1, String::new());
             cells
         };
@@ -437,11 +447,15 @@ impl Inferred<'_> {
             header.push("p".into());
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
             let values: Vec<f64> = self.joint.iter().map(|(_, p)| *p).collect();
-            let shown = probabilities(&values, self.joint_errors);
-            let rows =
-                self.joint.iter().zip(shown).map(|((states, _), p)| {
-                    states.iter().map(usize::to_string).chain([p]).collect()
-                });
+            let shown = probabilities(&values, self.joint_errors.as_deref());
+            let is_excluded = |states: &[usize]| {
+                let mut pairs = self.marginals.iter().zip(states);
+                pairs.any(|((v, _), state)| self.given.iter().any(|(g, of)| g == v && of != state))
+            };
+            let rows = self.joint.iter().zip(shown).map(|((states, _), p)| {
+                let p = if is_excluded(states) { output::number(0.0) } else { p };
+                states.iter().map(usize::to_string).chain([p]).collect()
+            });
             output::line(output::table(&header, rows.collect()))?;
         }
         self.print_exact()?;
@@ -481,9 +495,13 @@ impl Inferred<'_> {
             // What is no number agrees with nothing.
             if gap.is_nan() || gap > TOLERANCE {
                 output::note(format!(
-                    "both sides of log Z are {gap:.2} apart: it is not to be quoted"
+                    "both sides of log Z are {} apart: it is not to be quoted",
+                    output::short((100.0 * gap).round() / 100.0)
                 ));
             }
+        }
+        if self.log_partition_sides.as_ref().is_some_and(|sides| sides.best().is_none()) {
+            output::note("log Z was not found: no estimate of it is a number");
         }
         match (&best.states[..], &best.energies.0[..]) {
             ([states], [energy]) => output::line(format!(
@@ -496,16 +514,16 @@ impl Inferred<'_> {
     }
 }
 
-/// Numbers for a table, with their errors where they have any.
-fn probabilities(values: &[f64], errors: Option<&[f64]>) -> Vec<String> {
+/// Numbers for a table, with their errors where they are sampled.
+fn probabilities(values: &[f64], errors: Option<&[Option<f64>]>) -> Vec<String> {
     let Some(errors) = errors else {
         return values.iter().map(|p| output::number(*p)).collect();
     };
-    let text = |(p, error): (&f64, &f64)| match (*p, *error) {
-        // Samples that are all alike have no spread: that is not to say that there are no others.
-        (0.0, 0.0) => "never seen".to_owned(),
-        (1.0, 0.0) => "always seen".to_owned(),
-        (p, error) => output::with_error(p, error),
+    let text = |(p, error): (&f64, &Option<f64>)| match (*p, error) {
+        // That is not to say that there are no others.
+        (0.0, None) => "never seen".to_owned(),
+        (1.0, None) => "always seen".to_owned(),
+        (p, error) => output::with_error(p, error.unwrap_or(0.0)),
     };
     values.iter().zip(errors).map(text).collect()
 }

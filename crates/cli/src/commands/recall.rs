@@ -90,11 +90,7 @@ pub fn run(args: &Recall) -> Result<()> {
     if !(0.0..=1.0).contains(&args.noise) {
         return Err(Usage::of(anyhow!("--noise {}: expected a chance from 0 to 1", args.noise)));
     }
-    if let Some(t) = args.temperature.filter(|t| !t.is_normal() || *t <= 0.0) {
-        return Err(Usage::of(anyhow!(
-            "--temperature {t}: expected a number above 0; without it, the network goes downhill"
-        )));
-    }
+    args.temperature.map_or(Ok(()), inputs::check_temperature)?;
     ensure!(
         !machines::is_learned(&args.run),
         "{}: expected a Hopfield network, found a Boltzmann machine that has learned",

@@ -22,6 +22,9 @@ use crate::output::{self, Usage};
 use crate::progress;
 use crate::tables::{self, FeatureNames, FeatureTable};
 
+/// Up-passes of a case of a stack, unless the user says so.
+const PASSES: u32 = 10;
+
 /// Say of every case how probable it is: free energy, log p, pseudo-likelihood, probabilities of classes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -50,9 +53,9 @@ pub struct Score {
     /// Score every change of one letter of each sequence; gaps stay
     #[arg(long)]
     pub scan: bool,
-    /// Sampled up-passes of each case of a stack, or guesses of a belief net
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub passes: u32,
+    /// Sampled up-passes of each case of a stack [default: 10], or guesses of a belief net [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub passes: Option<u32>,
     /// Seed of the up-passes
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -113,7 +116,8 @@ fn of_belief(args: &Score, bars: &MultiProgress) -> Result<()> {
     }
     let belief = LearnedBelief::open(&args.run)?;
     let cases = belief.cases(args.data.as_deref(), &args.data_options, Some(args.cases))?;
-    let bounds = belief.bounds(&cases.values, args.passes as usize, args.seed, bars)?;
+    let passes = args.passes.map_or(beliefs::SAMPLES, |passes| passes as usize);
+    let bounds = belief.bounds(&cases.values, passes, args.seed, (bars, "nothing was written"))?;
     let column = tables::column(&bounds)?;
     let blocks = rows::blocks(&column).map(|block| Ok(vec![block?]));
     let named = vec![single("log_likelihood_bound")];
@@ -170,7 +174,7 @@ impl<'a> ScoredNetwork<'a> {
     /// A line a case.
     fn of_cases(&self) -> Result<()> {
         let Self { args, model, examples, rows, .. } = self;
-        let sampling = Sampling { passes: args.passes as usize, seed: args.seed };
+        let sampling = Sampling { passes: args.passes.unwrap_or(PASSES) as usize, seed: args.seed };
         let blocks = rows::blocks(&examples.cases).map(|block| {
             let prepared = model.prepare(&block?)?;
             let scores = Scores::of(model, &prepared, sampling)?;

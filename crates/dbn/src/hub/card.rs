@@ -9,6 +9,7 @@ use candle_dbn_data::Binarise;
 use rbm_core::{Error, Result, Units, printable_up_to};
 
 use crate::network::Config;
+use crate::recipe::MachineRecipe;
 use crate::store::machine::MachineConfig;
 use crate::store::results::{Measurement, MeasurementKind, MeasurementSet, Results};
 
@@ -214,9 +215,11 @@ fn body(card: &Card) -> String {
         CardModel::Network { config, parameters } => {
             [what(config, *parameters), data(config), usage(&card.repository, config)]
         }
-        CardModel::Machine(config) => {
-            [what_machine(config), data_of_machine(config), usage_of_machine(&card.repository)]
-        }
+        CardModel::Machine(config) => [
+            what_machine(config),
+            data_of_machine(config, card.recipe.as_deref()),
+            usage_of_machine(&card.repository),
+        ],
     };
     let parts = [what, numbers(card), pictures(card), data, recipe(card), usage];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
@@ -378,10 +381,16 @@ fn what_machine(config: &MachineConfig) -> String {
 }
 
 /// What cases a Boltzmann machine takes.
-fn data_of_machine(config: &MachineConfig) -> String {
+fn data_of_machine(config: &MachineConfig, recipe: Option<&str>) -> String {
     let mut text = shape(&config.visible, config.image);
-    if config.visible.range() == (0.0, 1.0) {
-        text.push_str("; values above 0.5 are taken as 1, the others as 0");
+    let recipe = recipe.and_then(|recipe| MachineRecipe::parse(recipe).ok());
+    let is_drawn = recipe.is_some_and(|recipe| !recipe.data.0.pass.is_mean());
+    match config.visible.range() == (0.0, 1.0) {
+        true if is_drawn => text.push_str(
+            "; it learned from zeros and ones drawn anew at every turn, 1 with the value as probability, and cases are drawn once (`--binarise sample:0`)",
+        ),
+        true => text.push_str("; values above 0.5 are taken as 1, the others as 0"),
+        false => {}
     }
     text.push('.');
     text

@@ -115,6 +115,6 @@ impl BeliefRecipe {
 
     /// The settings of learning as `--set` has them, `key=value`.
     pub fn settings(&self) -> Vec<String> {
-        settings_of(&self.learning)
+        settings_of(&self.learning, &self.data)
     }
 }

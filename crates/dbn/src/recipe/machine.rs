@@ -233,7 +233,7 @@ impl MachineRecipe {
 
     /// The settings of learning as `--set` has them, `key=value`.
     pub fn settings(&self) -> Vec<String> {
-        settings_of(&self.learning)
+        settings_of(&self.learning, &self.data)
     }
 
     /// The recipe without paths of this machine.
@@ -252,13 +252,14 @@ pub(super) fn table_of(learning: &impl Serialize) -> Result<toml::Table> {
     Ok(table)
 }
 
-/// The keys of a table `[learning]` as `--set` has them, `key=value`.
-pub(super) fn settings_of(learning: &toml::Table) -> Vec<String> {
+/// The keys of a table `[learning]` as `--set` has them, `key=value`, and what is taken of the data where that is not their values.
+pub(super) fn settings_of(learning: &toml::Table, data: &MachineData) -> Vec<String> {
     let text = |value: &toml::Value| match value {
         toml::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    learning.iter().map(|(key, value)| format!("{key}={}", text(value))).collect()
+    let pass = (!data.0.pass.is_mean()).then(|| "data.pass=sample".to_owned());
+    learning.iter().map(|(key, value)| format!("{key}={}", text(value))).chain(pass).collect()
 }
 
 impl MachineData {

@@ -337,17 +337,24 @@ impl Plot {
     }
 }
 
-/// 1, 2 and 5 times powers of ten, or powers alone where these are many.
+/// Between three and nine ticks, evenly as it goes: powers of ten, these times 1, 2 and 5, all whole multiples of them, or tenths of these.
 fn ticks_of_factors(range: &Range<f64>) -> Vec<f64> {
     let powers = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
-    let factors: &[f64] = if powers.clone().count() > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     // By a quotient: 0.2, and not 2 times a rounded 0.1.
-    let at = |factor: &f64, power: i32| match power < 0 {
-        true => factor / 10f64.powi(-power),
-        false => factor * 10f64.powi(power),
+    let at = |factor: u32, power: i32| match power < 1 {
+        true => f64::from(factor) / 10f64.powi(1 - power),
+        false => f64::from(factor) * 10f64.powi(power - 1),
     };
-    let all = powers.flat_map(|power| factors.iter().map(move |factor| at(factor, power)));
-    all.filter(|tick| range.contains(tick)).collect()
+    let ticks = |factors: &[u32]| -> Vec<f64> {
+        let all = powers.clone().flat_map(|power| factors.iter().map(move |x| at(*x, power)));
+        all.filter(|tick| range.contains(tick)).collect()
+    };
+    let whole: Vec<u32> = (10..100).step_by(10).collect();
+    let tenths: Vec<u32> = (10..100).collect();
+    let finer = [&[10][..], &[10, 20, 50], &whole, &tenths].map(ticks);
+    let all = finer.iter().find(|ticks| ticks.len() >= 3).unwrap_or(&finer[3]);
+    let step = all.len().div_ceil(9).max(1);
+    all.iter().copied().step_by(step).collect()
 }
 
 /// How many pixels a name in the legend takes.
@@ -417,6 +424,16 @@ fn decimals(range: &Range<f64>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn axes_of_factors_have_ticks() {
+        let ticks = |low, high| ticks_of_factors(&(low..high));
+        assert_eq!(ticks(0.2, 4.8), [0.2, 0.5, 1.0, 2.0]);
+        assert_eq!(ticks(8.0, 12_000.0), [10.0, 100.0, 1000.0, 10_000.0]);
+        assert_eq!(ticks(25.0, 70.0), [30.0, 40.0, 50.0, 60.0]);
+        assert_eq!(ticks(2500.0, 3600.0), [2500.0, 2700.0, 2900.0, 3100.0, 3300.0, 3500.0]);
+        assert!(ticks(0.9, 1e13).len() <= 9);
+    }
 
     #[test]
     fn a_zero_has_no_sign() {

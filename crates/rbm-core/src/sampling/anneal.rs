@@ -65,17 +65,25 @@ impl LowestEnergies {
     }
 }
 
+/// The coldest temperature: with energies up to 1e100, E/τ has a square that double precision holds.
+pub const COLDEST: f64 = 1e-50;
+
+/// Whether `tau` is a temperature: finite, and not below [`COLDEST`].
+pub fn is_temperature(tau: f64) -> bool {
+    tau >= COLDEST && tau.is_finite()
+}
+
 impl SimulatedAnnealing {
     /// `sweeps` sweeps from the temperature `from` down to `to`, each by the same factor colder than the one before.
     ///
     /// # Errors
     ///
-    /// Without a sweep, and for temperatures that do not fall or are not above 0.
+    /// Without a sweep, and for temperatures that do not fall or are below [`COLDEST`].
     pub fn between(from: f64, to: f64, sweeps: usize) -> Result<Self> {
-        let falls = from.is_finite() && to > 0.0 && to <= from;
+        let falls = is_temperature(from) && is_temperature(to) && to <= from;
         if !falls || sweeps == 0 {
-            let found = format!("{from} to {to} in {sweeps} sweeps");
-            let expected = "temperatures above 0 that fall, and at least one sweep";
+            let found = format!("{from:?} to {to:?} in {sweeps} sweeps");
+            let expected = format!("temperatures of at least {COLDEST:e} that fall, and a sweep");
             return Err(Error::invalid("annealing", expected, found));
         }
         let share = |i: usize| i as f64 / (sweeps.max(2) - 1) as f64;

@@ -10,7 +10,7 @@ mod tempered_search;
 mod tempering;
 pub mod trajectory;
 
-pub use anneal::{Best, LowestEnergies, SimulatedAnnealing};
+pub use anneal::{Best, COLDEST, LowestEnergies, SimulatedAnnealing, is_temperature};
 pub use annealing_path::{AnnealingPath, beta_column};
 pub use clamped::{Clamped, Imputation};
 pub(crate) use gibbs::acceptance;

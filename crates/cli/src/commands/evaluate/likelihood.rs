@@ -54,7 +54,7 @@ pub struct LikelihoodOptions {
     #[arg(long, value_name = "N", requires = "both", value_parser = clap::value_parser!(u32).range(1..))]
     pub sweeps: Option<u32>,
     /// Nats that the two sides may be apart and still agree [default: 1]
-    #[arg(long, value_name = "NATS", requires = "both", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NATS", requires = "both")]
     pub tolerance: Option<f64>,
     /// Seconds between checkpoints of an estimation; 0 takes one after every step [default: 10]
     #[arg(long, value_name = "SECONDS", requires = "likelihood")]

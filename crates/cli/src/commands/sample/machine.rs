@@ -168,7 +168,7 @@ impl Serialize for MeasuredRow {
 #[command(next_help_heading = "Machines")]
 pub struct MachineOptions {
     /// Temperatures of a machine by name or in a file [default: 1]
-    #[arg(long, value_name = "T,...", value_delimiter = ',')]
+    #[arg(long, value_name = "T,...", value_delimiter = ',', allow_hyphen_values = true)]
     pub temperature: Vec<f64>,
     /// What to measure [default: all; of a field of cliques energy and heat-capacity]
     #[arg(long, value_name = "WHAT,...", value_delimiter = ',')]
@@ -306,11 +306,14 @@ impl MachineSampling<'_> {
     /// Prints a table, or one JSON object, and says where chains have not been to the same places.
     fn print(&self, sampled: &Sampled) -> Result<()> {
         for row in &sampled.measurements {
-            match row.r_hat() {
-                Some(r_hat) if r_hat > MOST_R_HAT => note_unmixed(row.temperature, r_hat),
-                Some(_) => {}
-                None => output::note(format!(
-                    "T = {}: no energy has changed in any chain: these are averages of the states that they are stuck in",
+            if let Some(r_hat) = row.r_hat().filter(|r_hat| *r_hat > MOST_R_HAT) {
+                note_unmixed(row.temperature, r_hat);
+            }
+            // The first is that of the energies.
+            match row.r_hats.first() {
+                Some(Some(_)) => {}
+                _ => output::note(format!(
+                    "T = {}: no energy has changed in any chain",
                     output::short(row.temperature)
                 )),
             }
@@ -365,12 +368,7 @@ impl MachineSampling<'_> {
     fn temperatures(&self) -> Result<Vec<f64>> {
         let asked = &self.options.temperature;
         let temperatures = if asked.is_empty() { vec![1.0] } else { asked.clone() };
-        if let Some(wrong) = temperatures.iter().find(|t| !t.is_normal() || **t <= 0.0) {
-            return Err(Usage::of(anyhow!(
-                "--temperature {}: expected numbers above 0",
-                output::short(*wrong)
-            )));
-        }
+        temperatures.iter().try_for_each(|tau| inputs::check_temperature(*tau))?;
         Ok(temperatures)
     }
 }

@@ -206,8 +206,8 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     output::refuse(&of_averages, "expected where averages are measured, not with --fasta")?;
     let temperature = match args.machine.temperature[..] {
         [] => 1.0,
-        [temperature] if temperature > 0.0 && temperature.is_normal() => temperature,
-        _ => return Err(Usage::of(anyhow!("--temperature: expected one above 0 with --fasta"))),
+        [temperature] => inputs::check_temperature(temperature).map(|()| temperature)?,
+        _ => return Err(Usage::of(anyhow!("--temperature: expected one with --fasta"))),
     };
     let sampling = LearnedSampling {
         run: &args.run,

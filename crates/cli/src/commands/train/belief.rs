@@ -130,10 +130,10 @@ impl ResolvedBelief {
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let units = Units::bernoulli(train.width());
         let cases =
-            machines::learned(&train, &units, learning.pass, &source).context("a belief net")?;
-        let moved = (&cases - train.cases.tensor()?)?.abs()?.max_all()?.to_scalar::<f32>()?;
-        if moved > 0.0 {
-            output::note("values above 0.5 are taken as 1, the others as 0");
+            machines::learned(&train, &units, learning.pass, (&source, &recipe.data.0.read))
+                .context("a belief net")?;
+        if machines::differ(&cases, &train.cases.tensor()?)? {
+            output::note(machines::CUT_NOTE);
         }
         recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, learning, cases, held_out, image })

@@ -274,7 +274,8 @@ impl ResolvedMachine {
         let own = Some(recipe.data.0.clone());
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
-        let cases = machines::learned(&train, &visible, learning.pass, &source)?;
+        let cases =
+            machines::learned(&train, &visible, learning.pass, (&source, &recipe.data.0.read))?;
         let labels = if recipe.labels { classes } else { None };
         let cases = match (recipe.labels, labels) {
             (false, _) => cases,
