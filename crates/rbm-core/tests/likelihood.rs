@@ -11,7 +11,9 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{Plain, assert_close, binary, flat, machine, matrix, patterns, rows};
 use rand::RngExt;
-use rbm_core::estimate::{self, Annealing, Bridge, Equilibrium, Estimate, TemperingConfig, betas};
+use rbm_core::estimate::{
+    self, AisEstimates, Annealing, Bridge, Equilibrium, Estimate, TemperingConfig, betas,
+};
 use rbm_core::sampling::{AnnealingPath, Tempering};
 use rbm_core::{Gibbs, Kernel, Rbm, Rng, Stateful, Units};
 
@@ -443,4 +445,24 @@ fn samples_of_one_chain_are_not_independent() {
     }
     let squares: Vec<_> = standardised.iter().map(|z| z * z).collect();
     common::assert_mean("the square of the standardised error", &squares, 49.0 / 47.0);
+}
+
+/// What is quoted of log Z is what is known best: the bridge, or the middle of both sides, whose error is no less than half of what is between.
+#[test]
+fn log_z_is_quoted_as_it_is_known_best() {
+    let of = |value: f64, error: f64| {
+        Some(Estimate { value, error, effective_samples: 10.0, samples: 100 })
+    };
+    let found = |forward, bridge, reverse| {
+        AisEstimates { forward, bridge, reverse, ..AisEstimates::default() }.best()
+    };
+    assert_eq!(found(of(1.0, 0.1), of(2.0, 0.05), of(3.0, 0.1)), Some([2.0, 0.05]));
+    // The sides are near each other: their errors, together and halved.
+    assert_eq!(found(of(1.0, 0.03), of(2.0, 0.5), of(1.01, 0.04)), Some([1.005, 0.025]));
+    // They are not.
+    assert_eq!(found(of(1.0, 0.001), of(2.0, 2.0), of(3.0, 0.001)), Some([2.0, 1.0]));
+    assert_eq!(found(of(1.0, 0.1), None, None), None);
+    assert_eq!(found(of(1.0, 0.1), of(2.0, 0.3), None), Some([2.0, 0.3]));
+    assert_eq!(found(of(f64::NAN, 0.1), of(2.0, 0.3), of(2.0, 0.1)), Some([2.0, 0.3]));
+    assert_eq!(found(None, of(2.0, f64::INFINITY), None), None);
 }
