@@ -44,7 +44,7 @@ fn a_full_output_is_named() {
     }
     for name in ["x.csv", "x.npy", "x.parquet", "x.safetensors"] {
         let words = format!("embed run --out none/{name}");
-        place.dbn(&words).failed_in_the_end(&["none", "No such file"]);
+        place.dbn(&words).failed_in_the_end(&["none", "there is no folder none"]);
     }
 }
 

@@ -82,7 +82,7 @@ pub struct BeliefLearning {
     pub optimiser: Ascending,
     /// Times through the data.
     ///
-    /// Range: 1 or more epochs. Used by: every belief net.
+    /// Range: 1 or more epochs. Default: 100, and of few cases as many as have 2,000 updates. Used by: every belief net.
     pub epochs: usize,
     /// Cases between updates.
     ///

@@ -119,9 +119,8 @@ impl ResolvedBelief {
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
         let settings = [recipe.settings(), args.settings.to_vec()].concat();
-        let learning = settings_of(&settings, &recipe)?;
+        let mut learning = settings_of(&settings, &recipe)?;
         recipe.data.0.pass = learning.pass;
-        recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let image = dataset.image;
@@ -132,6 +131,11 @@ impl ResolvedBelief {
         let cases =
             machines::learned(&train, &units, learning.pass, (&source, &recipe.data.0.read))
                 .context("a belief net")?;
+        if !machine_run::name_epochs(&settings) {
+            let (usual, batch_size) = (learning.epochs, learning.batch_size);
+            learning.epochs = machine_run::usual_epochs(usual, train.len(), batch_size);
+        }
+        recipe.set_learning(&learning)?;
         if machines::differ(&cases, &train.cases.tensor()?)? {
             output::note(machines::CUT_NOTE);
         }

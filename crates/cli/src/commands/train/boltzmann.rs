@@ -254,12 +254,11 @@ impl ResolvedMachine {
             recipe.classifier = classifier_of(recipe.classifier.take(), &of_classifier)?;
         }
         let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
-        let learning = {
+        let mut learning = {
             let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
             settings_of(&settings, &recipe, layers)?
         };
         recipe.data.0.pass = learning.pass;
-        recipe.set_learning(&learning)?;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
@@ -286,6 +285,11 @@ impl ResolvedMachine {
                 )));
             }
         };
+        if !machine_run::name_epochs(&settings) {
+            let (usual, batch_size) = (learning.epochs, learning.batch_size);
+            learning.epochs = machine_run::usual_epochs(usual, train.len(), batch_size);
+        }
+        recipe.set_learning(&learning)?;
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
