@@ -131,10 +131,8 @@ impl ResolvedBelief {
         let cases =
             machines::learned(&train, &units, learning.pass, (&source, &recipe.data.0.read))
                 .context("a belief net")?;
-        if !machine_run::name_epochs(&settings) {
-            let (usual, batch_size) = (learning.epochs, learning.batch_size);
-            learning.epochs = machine_run::usual_epochs(usual, train.len(), batch_size);
-        }
+        let size = [train.len(), learning.batch_size];
+        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
         recipe.set_learning(&learning)?;
         if machines::differ(&cases, &train.cases.tensor()?)? {
             output::note(machines::CUT_NOTE);

@@ -285,10 +285,8 @@ impl ResolvedMachine {
                 )));
             }
         };
-        if !machine_run::name_epochs(&settings) {
-            let (usual, batch_size) = (learning.epochs, learning.batch_size);
-            learning.epochs = machine_run::usual_epochs(usual, train.len(), batch_size);
-        }
+        let size = [train.len(), learning.batch_size];
+        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
         recipe.set_learning(&learning)?;
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();

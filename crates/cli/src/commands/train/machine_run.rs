@@ -24,15 +24,13 @@ const METRICS: &str = "metrics.jsonl";
 /// The fewest updates, where nobody says how many epochs there are: one mini-batch an epoch would be next to nothing learned.
 const UPDATES: usize = 2000;
 
-/// The epochs of a training that nobody names: the usual number, and of few cases as many as have [`UPDATES`] updates.
-pub fn usual_epochs(usual: usize, cases: usize, batch_size: usize) -> usize {
+/// The epochs of a training: those that `settings` name, or the usual number, and of few cases as many as have [`UPDATES`] updates.
+pub fn epochs(settings: &[String], epochs: usize, [cases, batch_size]: [usize; 2]) -> usize {
     let batches = if batch_size == 0 { 1 } else { cases.div_ceil(batch_size).max(1) };
-    usual.max(UPDATES.div_ceil(batches))
-}
-
-/// Whether the settings name the number of epochs.
-pub fn name_epochs(settings: &[String]) -> bool {
-    settings.iter().any(|setting| setting.starts_with("epochs="))
+    match settings.iter().any(|setting| setting.starts_with("epochs=")) {
+        true => epochs,
+        false => epochs.max(UPDATES.div_ceil(batches)),
+    }
 }
 
 /// A folder in which a machine learns.
