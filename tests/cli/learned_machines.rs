@@ -499,6 +499,11 @@ fn values_are_drawn_anew_for_a_machine_and_once_for_its_likelihood() {
     let bits = "train few.csv --model bm --set epochs=1 --set data.pass=sample --out bits";
     let said = place.dbn(bits).done().err;
     assert!(said.contains("nothing is drawn") && !said.contains("drawn once"), "{said}");
+    // What was drawn once for the learning is not drawn in another way for its likelihood.
+    let once = "--model bm --binarise sample:3 --out once";
+    assert!(learn(once).done().err.contains("nothing is drawn"));
+    let said = place.dbn("evaluate once digits").done().err;
+    assert!(said.contains("above 0.5") && !said.contains("drawn once"), "{said}");
     place.write("few.fasta", ">a\nACA\n>b\nAAC\n>c\nCCA\n");
     let codes = "train few.fasta --model belief --hidden 2 --set data.pass=sample --out codes";
     place.dbn(codes).failed(&["data.pass=sample", "binarise"]);

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::network::dbn::label_codes;
-use candle_dbn::recipe::{MachineData, MachineRecipe};
+use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::MachineConfig;
 use candle_dbn::store::results::DataVariant;
@@ -265,7 +265,8 @@ impl MachineCases {
         };
         // What learned from zeros and ones that were drawn anew at every turn is asked about cases that are drawn once; a classifier about the
         // values, however zeros and ones are made of them.
-        let learned_draws = own.is_some_and(|own| own.0.pass == Pass::Sample);
+        let draws = |own: &DataRecipe| !own.pass.is_mean() && own.read.binarise() == Binarise::None;
+        let learned_draws = own.is_some_and(|MachineData(own)| draws(own));
         let is_drawn = learned_draws && read.binarise.is_none();
         let probabilities = match learned_draws {
             true => Some(
