@@ -58,12 +58,37 @@ struct Bucket {
     output: usize,
 }
 
+/// In which order the variables of a field are taken out, given states of some, and what that costs. Finding it may take longer than taking them out.
+#[derive(Debug, Clone)]
+pub struct EliminationOrder {
+    known: Vec<Option<usize>>,
+    variables: Vec<usize>,
+    /// log₂ of the largest table, and of the numbers of all tables together.
+    cost: [f64; 2],
+}
+
+impl EliminationOrder {
+    /// log₂ of the largest table on the way.
+    pub fn width(&self) -> f64 {
+        self.cost[0]
+    }
+
+    /// Whether marginals and log Z are counted so: tables are not too large, each and all together.
+    pub fn is_countable(&self) -> bool {
+        self.fits(MOST_OF_SUMS)
+    }
+
+    fn fits(&self, most: [f64; 2]) -> bool {
+        self.cost.iter().zip(most).all(|(cost, most)| *cost <= most)
+    }
+}
+
 /// A way through all variables.
 struct Elimination<'a> {
     field: &'a MarkovField,
     tables: Vec<Table>,
     steps: Vec<Bucket>,
-    known: Vec<Option<usize>>,
+    known: &'a [Option<usize>],
 }
 
 /// States below a power of two, in so many bits each.
@@ -111,8 +136,18 @@ impl MarkovField {
     /// than 2²⁴ numbers.
     pub fn infer(&self, tau: f64, given: &[(usize, usize)]) -> Result<Beliefs> {
         check_temperature(tau)?;
+        self.infer_by(&self.elimination_order(given)?, tau)
+    }
+
+    /// [`MarkovField::infer`] in an order that is known, which is of this field and has the evidence.
+    ///
+    /// # Errors
+    ///
+    /// As [`MarkovField::infer`].
+    pub fn infer_by(&self, order: &EliminationOrder, tau: f64) -> Result<Beliefs> {
+        check_temperature(tau)?;
         self.check_resolution(tau)?;
-        let mut elimination = Elimination::of(self, given, 1.0 / tau, false)?;
+        let mut elimination = Elimination::of(self, order, 1.0 / tau, false)?;
         elimination.sum();
         let log_partition = elimination.total().0;
         let (adjoints, originals) = elimination.backward();
@@ -145,12 +180,11 @@ impl MarkovField {
             clique.log_potential.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
         };
         let coldest = self.cliques.iter().map(size).sum::<f64>() * f64::EPSILON / MOST_ROUNDING;
-        // Two digits, as they are said.
-        let unit = 10f64.powf(coldest.log10().floor() - 1.0);
-        let coldest = if unit > 0.0 { unit * (coldest / unit).ceil() } else { 0.0 };
-        if tau < coldest * (1.0 - 1e-9) {
+        if tau < coldest {
+            // A little more than that, so that it is taken when it is typed with two digits.
             let expected = format!(
-                "at least {coldest:.1e} of potentials that are so large: below it double precision does not tell states apart"
+                "at least {:.1e} of potentials that are so large: below it double precision does not tell states apart",
+                1.1 * coldest
             );
             return Err(Error::invalid("a temperature", expected, format!("{tau:e}")));
         }
@@ -163,7 +197,16 @@ impl MarkovField {
     ///
     /// As [`MarkovField::infer`].
     pub fn mode(&self, given: &[(usize, usize)]) -> Result<Mode> {
-        let mut elimination = Elimination::of(self, given, 1.0, true)?;
+        self.mode_by(&self.elimination_order(given)?)
+    }
+
+    /// [`MarkovField::mode`] in an order that is known, which is of this field and has the evidence.
+    ///
+    /// # Errors
+    ///
+    /// As [`MarkovField::mode`].
+    pub fn mode_by(&self, order: &EliminationOrder) -> Result<Mode> {
+        let mut elimination = Elimination::of(self, order, 1.0, true)?;
         let best = elimination.maximise();
         let (log_potential, count) = elimination.total();
         let mut x: Vec<usize> = elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
@@ -174,24 +217,15 @@ impl MarkovField {
         Ok(Mode { states: x, log_potential, count })
     }
 
-    /// Whether [`MarkovField::infer`] counts, given the variables of `given`: with tables that are not too large, each and all together.
+    /// The order in which exact inference takes variables out, given states of some.
     ///
     /// # Errors
     ///
     /// For evidence of states that there are not.
-    pub fn is_countable(&self, given: &[(usize, usize)]) -> Result<bool> {
-        let (_, widest, all) = self.order(&self.check_evidence(given)?);
-        Ok(is_affordable(widest, all, MOST_OF_SUMS))
-    }
-
-    /// log₂ of the largest table that exact inference would need, given the variables of `given`.
-    ///
-    /// # Errors
-    ///
-    /// For evidence of states that there are not.
-    pub fn width(&self, given: &[(usize, usize)]) -> Result<f64> {
+    pub fn elimination_order(&self, given: &[(usize, usize)]) -> Result<EliminationOrder> {
         let known = self.check_evidence(given)?;
-        Ok(self.order(&known).1)
+        let (variables, widest, all) = self.order(&known);
+        Ok(EliminationOrder { known, variables, cost: [widest, all.log2()] })
     }
 
     /// An order in which to take variables out, log₂ of its largest table, and the sum of its tables: the cheapest of the order of the variables, of
@@ -293,32 +327,26 @@ impl MarkovField {
     }
 }
 
-/// Whether tables of at most 2^`widest` numbers, `all` of them together, are made.
-fn is_affordable(widest: f64, all: f64, [most, most_in_all]: [f64; 2]) -> bool {
-    widest <= most && all.log2() <= most_in_all
-}
-
 impl<'a> Elimination<'a> {
     fn of(
         field: &'a MarkovField,
-        given: &[(usize, usize)],
+        order: &'a EliminationOrder,
         beta: f64,
         counts: bool,
     ) -> Result<Self> {
-        let known = field.check_evidence(given)?;
-        let (order, widest, all) = field.order(&known);
+        let EliminationOrder { known, variables, cost } = order;
         let most = if counts { MOST_OF_MAXIMA } else { MOST_OF_SUMS };
-        if !is_affordable(widest, all, most) {
+        if !order.fits(most) {
             let expected = format!(
                 "tables of at most 2^{} numbers, 2^{} in all (sampling has no such bound)",
                 most[0], most[1]
             );
-            let found = format!("one of 2^{widest:.1}, 2^{:.1} in all", all.log2());
+            let found = format!("one of 2^{:.1}, 2^{:.1} in all", cost[0], cost[1]);
             return Err(Error::invalid("exact inference", expected, found));
         }
         let mut tables = Vec::new();
         for clique in &field.cliques {
-            let Clique { scope, log_potential: values } = field.restricted(clique, &known, beta);
+            let Clique { scope, log_potential: values } = field.restricted(clique, known, beta);
             tables.push(Table { scope, counts: ones(values.len(), counts), values });
         }
         // A table of zeros for each variable: what log Z changes by with it is the variable's marginal.
@@ -331,7 +359,7 @@ impl<'a> Elimination<'a> {
         }
         let mut steps = Vec::new();
         let mut is_used = vec![false; tables.len()];
-        for variable in order {
+        for &variable in variables {
             let has =
                 |number: &usize| !is_used[*number] && tables[*number].scope.contains(&variable);
             let inputs: Vec<usize> = (0..tables.len()).filter(has).collect();

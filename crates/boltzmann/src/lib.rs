@@ -33,7 +33,7 @@ mod summary;
 mod uai;
 pub mod unrolled;
 
-pub use elimination::Mode;
+pub use elimination::{EliminationOrder, Mode};
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement, SampledBeliefs};
 pub use graph::Graph;

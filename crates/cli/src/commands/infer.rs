@@ -287,14 +287,19 @@ fn infer(
     given: &[(usize, usize)],
     bars: &MultiProgress,
 ) -> Result<Answers> {
-    if !args.sampled && (args.exact || field.is_countable(given)?) {
+    // Of a sampled field it is of no use.
+    let order = match args.sampled {
+        true => None,
+        false => Some(field.elimination_order(given)?),
+    };
+    if let Some(order) = order.filter(|order| args.exact || order.is_countable()) {
         if args.sweeps.is_some() || args.log_z {
             output::note("counted exactly: nothing is sampled (--sampled does that)");
         }
         let spinner = progress::spinner(bars, "counting");
         let found = field
-            .infer(args.temperature, given)
-            .and_then(|beliefs| Ok((beliefs, field.mode(given)?)));
+            .infer_by(&order, args.temperature)
+            .and_then(|beliefs| Ok((beliefs, field.mode_by(&order)?)));
         spinner.finish_and_clear();
         let (beliefs, mode) = found?;
         return Ok(Answers { beliefs, errors: None, sides: None, best: None, mode: Some(mode) });

@@ -28,8 +28,6 @@ use crate::{output, progress};
 /// Samples in the report, and sweeps of each.
 const SAMPLES: usize = 500;
 const SAMPLE_SWEEPS: usize = 1000;
-/// log₂ of the largest table of exact inference.
-const WIDEST: f64 = 24.0;
 /// The most configurations of a layer that are gone through rather than eliminated.
 const MOST_COUNTED: u64 = 1 << 20;
 
@@ -368,15 +366,9 @@ fn given_field(args: &MachineEvaluation, model: &str) -> Result<Given> {
         None => None,
     };
     let machine = field.machine(DType::F32, &args.device)?;
-    let exact = match field.width(&[])? <= WIDEST {
-        true => {
-            let spinner = progress::spinner(args.bars, "counting");
-            let found = field.infer(1.0, &[])?;
-            spinner.finish_and_clear();
-            Some(counted(found.log_partition))
-        }
-        false => None,
-    };
+    let spinner = progress::spinner(args.bars, "counting");
+    let exact = log_partition_by_elimination(&field)?.map(counted);
+    spinner.finish_and_clear();
     Ok(Given { machine, exact, cases })
 }
 
@@ -388,6 +380,15 @@ fn check_tolerance(plan: &LikelihoodPlan) -> Result<()> {
 
 fn counted(value: f64) -> Estimate {
     Estimate { value, error: 0.0, effective_samples: 1.0, samples: 1 }
+}
+
+/// log Z of a field, where it is counted.
+fn log_partition_by_elimination(field: &MarkovField) -> Result<Option<f64>> {
+    let order = field.elimination_order(&[])?;
+    match order.is_countable() {
+        true => Ok(Some(field.infer_by(&order, 1.0)?.log_partition)),
+        false => Ok(None),
+    }
 }
 
 /// log Z of a machine by going through configurations, or of its graph by elimination; `None` where both would take too long.
@@ -403,13 +404,13 @@ pub fn exact_log_partition(
     let found = if fewest <= MOST_COUNTED {
         Some(estimate::log_partition(machine)?)
     } else {
-        let field = graph.map(MarkovField::of_graph).transpose()?;
-        match field {
-            Some(field) if field.width(&[])? <= WIDEST => {
-                Some(field.infer(1.0, &[])?.log_partition)
-            }
-            _ if fewest < u64::MAX => Some(estimate::log_partition(machine)?),
-            _ => None,
+        let by_elimination = match graph {
+            Some(graph) => log_partition_by_elimination(&MarkovField::of_graph(graph)?)?,
+            None => None,
+        };
+        match by_elimination {
+            None if fewest < u64::MAX => Some(estimate::log_partition(machine)?),
+            found => found,
         }
     };
     spinner.finish_and_clear();
