@@ -281,7 +281,7 @@ impl Learner {
             checkpoint(machine, how, State::new(), Some(progress), cursor, rng)?.untyped()
         };
         let ended =
-            layers.learn((shape, learning), (cases, &source), epochs, rng, observer, &kept)?;
+            layers.learn((shape, learning), (cases, source), epochs, rng, observer, &kept)?;
         if let Some(machines) = layers.finished() {
             machine.copy_from(&compose(shape, machines)?)?;
             // Nothing of what was remembered before holds for the new parameters.
@@ -314,8 +314,8 @@ impl Learner {
             measured: learning
                 .pass
                 .of_probabilities(&cases.rows(&measured)?, &mut Rng::new(learning.seed).split(5))?,
-            fit: Fit::new(trainer, machine, &source, &plan),
-            source: &source,
+            fit: Fit::new(trainer, machine, &*source, &plan),
+            source: &*source,
             data,
             is_reached,
             machine,

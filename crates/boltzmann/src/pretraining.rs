@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::monitor::{self, Monitor};
 use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
+use rbm_core::learning::trainer::{BatchSource, Fit, Mapped, Plan};
 use rbm_core::learning::transform::{Centre, WeightDecay};
 use rbm_core::model::Machine;
 use rbm_core::model::init::{Init, moments_of_blocks};
@@ -166,31 +166,6 @@ fn send_up(
     }
 }
 
-/// The cases of one layer: mini-batches of the data, sent up through the machines below.
-struct LayerSource<'a> {
-    source: &'a dyn BatchSource,
-    shape: &'a Shape,
-    below: &'a [Rbm],
-}
-
-impl BatchSource for LayerSource<'_> {
-    fn count(&self) -> usize {
-        self.source.count()
-    }
-
-    fn order(&self, epoch: usize) -> Batches {
-        self.source.order(epoch)
-    }
-
-    fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        send_up(self.shape, self.below, &self.source.batch(indices, rng)?, Some(rng))
-    }
-
-    fn log_weights(&self, indices: &[u32]) -> Result<Option<Tensor>> {
-        self.source.log_weights(indices)
-    }
-}
-
 /// How a checkpoint of the whole is made of one of this: the tensors, and where they go on.
 pub(crate) type KeepsPretraining<'a> =
     &'a dyn Fn(PretrainingProgress, Cursor, Rng) -> Result<Checkpoint>;
@@ -265,7 +240,7 @@ impl Greedy {
     pub fn learn(
         &mut self,
         (shape, learning): (&Shape, &Learning),
-        (cases, source): (&dyn Rows, &dyn BatchSource),
+        (cases, source): (&dyn Rows, Box<dyn BatchSource + '_>),
         epochs: Option<usize>,
         rng: &mut Rng,
         observer: &mut dyn Observer,
@@ -280,7 +255,9 @@ impl Greedy {
             let (mean, variance) = moments_of_blocks(blocks)?;
             machine.visible().fit_moments(&mean, &variance)?;
         }
-        let source = LayerSource { source, shape, below };
+        // Mini-batches of the data, sent up through the machines below.
+        let map = |batch: Tensor, rng: &mut Rng| send_up(shape, below, &batch, Some(rng));
+        let source = Mapped { source, map: Box::new(map) };
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let rng_of_monitor = Rng::new(learning.seed).split(4).split(layer as u64);
         let mut draws = Rng::new(learning.seed).split(6).split(layer as u64);
@@ -355,7 +332,7 @@ struct PretrainingStage<'a> {
     /// The epochs after which it is over for now.
     until: usize,
     fit: Fit<'a, ContrastiveDivergence, Sgd>,
-    source: &'a LayerSource<'a>,
+    source: &'a Mapped<'a>,
     machines: &'a [Rbm],
     monitor: Monitor,
     kept: KeepsPretraining<'a>,

@@ -1,7 +1,7 @@
 //! How a machine learns: the numbers of a training.
 
 use rbm_core::learning::schedule::{Curve, Schedule};
-use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Passed, Shuffled, Whole};
+use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Shuffled, Whole};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::Boltzmann;
 use rbm_core::{Error, PositivePhase, Result, Rng, Rows, Units};
@@ -146,7 +146,7 @@ impl Learning {
         &self,
         cases: &'a dyn Rows,
         weights: Option<&'a [f32]>,
-    ) -> Result<Passed<'a>> {
+    ) -> Result<Box<dyn BatchSource + 'a>> {
         let Self { batch_size, seed, pass, .. } = *self;
         let shuffle = Rng::new(seed).split(1);
         if weights.is_some_and(|weights| weights.len() != cases.count()) {
@@ -158,7 +158,7 @@ impl Learning {
             Some(weights) => Box::new(Drawn { cases, weights, batch_size, shuffle }),
             None => Box::new(Shuffled { cases, batch_size, shuffle }),
         };
-        Ok(Passed { source, pass })
+        Ok(pass.of_source(source))
     }
 
     /// The learning rate by epoch.

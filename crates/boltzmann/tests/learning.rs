@@ -357,12 +357,12 @@ fn learning_ends_at_its_target() -> Result<()> {
 /// Probabilities that are all zero or one are drawn as what they are; of others a case has other bits at every turn, with these means.
 #[test]
 fn probabilities_are_drawn_anew_at_every_turn() {
-    use rbm_core::learning::trainer::{BatchSource, Pass, Passed, Shuffled};
+    use rbm_core::learning::trainer::{Pass, Shuffled};
 
     const TURNS: usize = 4000;
     let shares = Tensor::new(&[[0f32, 0.1, 0.25, 0.5, 0.9, 1.0]], &CPU).unwrap();
     let source = Shuffled { cases: &shares, batch_size: 1, shuffle: Rng::new(0) };
-    let source = Passed { source: Box::new(source), pass: Pass::Sample };
+    let source = Pass::Sample.of_source(Box::new(source));
     let mut rng = Rng::new(1);
     let turns: Vec<Tensor> = (0..TURNS).map(|_| source.batch(&[0], &mut rng).unwrap()).collect();
     let row = |turn: &Tensor| turn.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::estimate::monitor;
 use rbm_core::learning::schedule::{Curve, Schedule};
 use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
-use rbm_core::learning::trainer::{BatchSource, Pass, Passed, Shuffled};
+use rbm_core::learning::trainer::{BatchSource, Pass, Shuffled};
 use rbm_core::model::init::moments;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::state::{State, get, with_prefix, without_prefix};
@@ -282,10 +282,7 @@ impl BeliefLearner {
             measured: learning
                 .pass
                 .of_probabilities(&cases.rows(&measured)?, &mut Rng::new(learning.seed).split(3))?,
-            source: Passed {
-                source: Box::new(Shuffled { cases, batch_size, shuffle }),
-                pass: learning.pass,
-            },
+            source: learning.pass.of_source(Box::new(Shuffled { cases, batch_size, shuffle })),
             learning,
             machine,
             optimizer,
@@ -360,7 +357,7 @@ impl std::fmt::Debug for BeliefLearner {
 
 /// A [`BeliefLearner`] in the loop of training.
 struct BeliefStage<'a> {
-    source: Passed<'a>,
+    source: Box<dyn BatchSource + 'a>,
     measured: Tensor,
     learning: &'a BeliefLearning,
     machine: &'a Helmholtz,

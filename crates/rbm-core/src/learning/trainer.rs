@@ -207,6 +207,17 @@ impl Pass {
         *self == Self::Mean
     }
 
+    /// Mini-batches of `source`, of whose values this is taken.
+    pub fn of_source<'a>(self, source: Box<dyn BatchSource + 'a>) -> Box<dyn BatchSource + 'a> {
+        match self {
+            Self::Mean => source,
+            Self::Sample => {
+                let map = move |batch: Tensor, rng: &mut Rng| self.of_probabilities(&batch, rng);
+                Box::new(Mapped { source, map: Box::new(map) })
+            }
+        }
+    }
+
     /// What is taken of units that are on with probabilities `v` `(batch, width)`: `v` itself, or zeros and ones drawn with them.
     ///
     /// # Errors
@@ -223,15 +234,15 @@ impl Pass {
     }
 }
 
-/// The cases of another source, of which a mini-batch takes what this says.
-pub struct Passed<'a> {
-    /// Mini-batches, of values from 0 to 1 where samples are taken.
+/// Mini-batches of another source, of which something is made anew each time.
+pub struct Mapped<'a> {
+    /// Where they come from.
     pub source: Box<dyn BatchSource + 'a>,
-    /// What is taken of them.
-    pub pass: Pass,
+    /// What is made of a mini-batch, `(size, width)`.
+    pub map: Box<dyn Fn(Tensor, &mut Rng) -> Result<Tensor> + 'a>,
 }
 
-impl BatchSource for Passed<'_> {
+impl BatchSource for Mapped<'_> {
     fn count(&self) -> usize {
         self.source.count()
     }
@@ -241,15 +252,11 @@ impl BatchSource for Passed<'_> {
     }
 
     fn batch(&self, indices: &[u32], rng: &mut Rng) -> Result<Tensor> {
-        self.pass.of_probabilities(&self.source.batch(indices, rng)?, rng)
+        (self.map)(self.source.batch(indices, rng)?, rng)
     }
 
     fn log_weights(&self, indices: &[u32]) -> Result<Option<Tensor>> {
         self.source.log_weights(indices)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.pass == Pass::Mean && self.source.is_whole()
     }
 }
 
