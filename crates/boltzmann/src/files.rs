@@ -206,19 +206,14 @@ impl<'a> Text<'a> {
                 && !name.contains([',', '='])
                 && !name.contains(char::is_control)
         };
-        let all_names = problem
-            .linear
-            .keys()
-            .map(String::as_str)
-            .chain(ends.iter().flat_map(|(pair, _)| *pair));
-        if let Some(name) = all_names.into_iter().find(|name| !is_name(name)) {
-            let expected =
-                "names in one line, without commas and =, and without spaces around them";
-            return Err(Error::file(self.path, "variables", expected, format!("{name:?}")));
-        }
         for name in
             problem.linear.keys().map(String::as_str).chain(ends.iter().flat_map(|(pair, _)| *pair))
         {
+            if !is_name(name) {
+                let expected =
+                    "names in one line, without commas and =, and without spaces around them";
+                return Err(Error::file(self.path, "variables", expected, format!("{name:?}")));
+            }
             names.entry(name).or_default();
         }
         // By number where all are numbers, so that 10 comes after 9.

@@ -104,6 +104,8 @@ pub struct Hopfield {
     size: usize,
     /// W, row by row.
     weights: Vec<f64>,
+    /// What rounding may have left of a field that is 0, of each unit.
+    least_fields: Vec<f64>,
 }
 
 impl Hopfield {
@@ -166,7 +168,7 @@ impl Hopfield {
             }
         });
         w.fill_diagonal(0.0);
-        Ok(Self { size, weights: w.iter().copied().collect() })
+        Ok(Self::of(size, w.iter().copied().collect()))
     }
 
     /// The network of the couplings `(size, size)`, row by row.
@@ -189,7 +191,12 @@ impl Hopfield {
                 }
             }
         }
-        Ok(Self { size, weights })
+        Ok(Self::of(size, weights))
+    }
+
+    fn of(size: usize, weights: Vec<f64>) -> Self {
+        let least = |row: &[f64]| ROUNDING_OF_FIELDS * row.iter().map(|w| w.abs()).sum::<f64>();
+        Self { size, least_fields: weights.chunks(size).map(least).collect(), weights }
     }
 
     /// How many units there are.
@@ -226,14 +233,12 @@ impl Hopfield {
             end: RecallEnd::Unsettled,
         };
         let mut x = cue.to_vec();
-        let least: Vec<f64> =
-            (0..self.size).map(|i| ROUNDING_OF_FIELDS * self.strength(i)).collect();
         for _ in 0..sweeps {
             let before = x.clone();
             for i in 0..self.size {
                 let seen = if updates == Updates::Synchronous { &before } else { &x };
                 let field = self.field(seen, i);
-                if field.abs() > least[i] {
+                if field.abs() > self.least_fields[i] {
                     x[i] = field.signum();
                 }
             }
@@ -284,11 +289,6 @@ impl Hopfield {
             names: Vec::new(),
             offset: 0.0,
         }
-    }
-
-    /// Σ|W| of a unit.
-    fn strength(&self, unit: usize) -> f64 {
-        self.weights[unit * self.size..][..self.size].iter().map(|w| w.abs()).sum()
     }
 
     fn field(&self, x: &[f64], unit: usize) -> f64 {

@@ -15,7 +15,7 @@ use rbm_core::state::write_whole;
 use rbm_core::stats::mean_and_error;
 use rbm_core::{Rng, Units};
 
-use crate::inputs::{Cases, DataOptions};
+use crate::inputs::{BELIEFS_ARE_TAKEN_BY, Cases, DataOptions};
 use crate::interrupt::{self, Stopped};
 use crate::machines::MachineCases;
 use crate::{output, progress, tables};
@@ -34,7 +34,7 @@ pub fn is_learned(dir: &Path) -> bool {
 pub fn check_is_none(dir: &Path) -> Result<()> {
     ensure!(
         !is_learned(dir),
-        "{}: holds a belief net, which dbn evaluate, sample, score, embed, inspect and infer take: expected a network or a Boltzmann machine",
+        "{}: holds a belief net, which dbn {BELIEFS_ARE_TAKEN_BY} take: expected a network or a Boltzmann machine",
         dir.display()
     );
     Ok(())

@@ -104,6 +104,9 @@ pub fn free_folder(kind: &str, source: &str) -> PathBuf {
     (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
 }
 
+/// The commands that take a belief net.
+pub const BELIEFS_ARE_TAKEN_BY: &str = "evaluate, sample, score, embed, inspect and infer";
+
 /// The file of a Hopfield network within its folder.
 pub const MEMORY: &str = "hopfield.safetensors";
 
@@ -152,7 +155,7 @@ pub fn graph(text: &str) -> Result<Graph> {
     }
     if Path::new(text).join(BELIEF).is_file() {
         bail!(
-            "{text}: a belief net, which dbn evaluate, sample, score, embed, inspect and infer take: expected a machine of units that are coupled in pairs"
+            "{text}: a belief net, which dbn {BELIEFS_ARE_TAKEN_BY} take: expected a machine of units that are coupled in pairs"
         );
     }
     if Path::new(text).is_file() {
@@ -265,7 +268,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
             "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
         ),
         (MEMORY, "a Hopfield network", "recall, sample and anneal"),
-        (BELIEF, "a belief net", "evaluate, sample, score, embed, inspect and infer"),
+        (BELIEF, "a belief net", BELIEFS_ARE_TAKEN_BY),
     ] {
         ensure!(
             !dir.join(file).is_file(),

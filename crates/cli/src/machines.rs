@@ -8,7 +8,7 @@ use candle_boltzmann::learning::Learner;
 use candle_boltzmann::unrolled::seen;
 use candle_boltzmann::{Graph, MarkovField};
 use candle_core::{Device, Tensor};
-use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions};
+use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::network::dbn::label_codes;
 use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
@@ -20,7 +20,7 @@ use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
 use rbm_core::learning::trainer::Pass;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Units};
+use rbm_core::{Error, Rows, Units, rows};
 use serde::Serialize;
 
 use crate::inputs::{self, Cases, Chosen, DataOptions, MEMORY};
@@ -101,7 +101,7 @@ pub struct MachineCases {
     /// Configurations of its visible units, `(n, visible)`.
     pub values: Tensor,
     /// The values from 0 to 1 that these were drawn with, where the machine drew its own anew at every turn.
-    probabilities: Option<Tensor>,
+    probabilities: Option<View>,
     pub examples: Examples,
     /// The number of every case in its source, from 0.
     pub rows: Vec<u32>,
@@ -197,7 +197,7 @@ impl LearnedMachine {
         };
         let model = Model::load(&dir, &Device::Cpu)?;
         let Some(classifier) = &model.classifier else { return Ok(None) };
-        let found = classifier.predict(&seen(&self.learner, cases.intensities())?)?;
+        let found = classifier.predict(&seen(&self.learner, &cases.intensities()?)?)?;
         Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
     }
 
@@ -269,9 +269,7 @@ impl MachineCases {
         let learned_draws = own.is_some_and(|MachineData(own)| draws(own));
         let is_drawn = learned_draws && read.binarise.is_none();
         let probabilities = match learned_draws {
-            true => Some(
-                chosen(&ReadOptions { binarise: None, ..read.clone() })?.1.part.cases.tensor()?,
-            ),
+            true => Some(chosen(&ReadOptions { binarise: None, ..read.clone() })?.1.part.cases),
             false => None,
         };
         let read = match is_drawn {
@@ -286,7 +284,7 @@ impl MachineCases {
             if differ(&values, probabilities)? {
                 note_draws();
             }
-        } else if data.is_some() && differ(&values, &part.cases.tensor()?)? {
+        } else if data.is_some() && differ(&values, &part.cases)? {
             // Of its own it was said when they were learned.
             output::note(CUT_NOTE);
         }
@@ -313,8 +311,15 @@ impl MachineCases {
     }
 
     /// What a network sees of them: the probabilities that they were drawn with, where that is known, else the configurations.
-    pub fn intensities(&self) -> &Tensor {
-        self.probabilities.as_ref().unwrap_or(&self.values)
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read.
+    pub fn intensities(&self) -> Result<Tensor> {
+        match &self.probabilities {
+            Some(probabilities) => Ok(probabilities.tensor()?),
+            None => Ok(self.values.clone()),
+        }
     }
 
     /// `held-out`, `train` and so on.
@@ -335,9 +340,14 @@ impl MachineCases {
     }
 }
 
-/// Whether any number of two tables differs.
-pub fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
-    Ok((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? > 0.0)
+/// Whether any number of two tables of as many cases differs. Where one does, no more are read than the cases around it.
+pub fn differ(a: &dyn Rows, b: &dyn Rows) -> Result<bool> {
+    for (a, b) in rows::blocks(a).zip(rows::blocks(b)) {
+        if a?.ne(&b?)?.max_all()?.to_scalar::<u8>()? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Says, once, that cases are drawn.
@@ -362,11 +372,10 @@ pub fn learned(
     // What cannot be drawn once for its likelihood is not to be learned.
     inputs::load_numbers(source, &ReadOptions { binarise: Some(DRAWN_ONCE), ..read.clone() })
         .context("data.pass=sample")?;
-    let values = part.cases.tensor()?;
-    if !differ(&configurations, &values)? {
+    if !differ(&configurations, &part.cases)? {
         output::note("data.pass=sample: all values are 0 or 1, so nothing is drawn");
     }
-    Ok(values)
+    Ok(part.cases.tensor()?)
 }
 
 /// What `data.pass` says.

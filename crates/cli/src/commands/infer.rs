@@ -8,12 +8,13 @@ use candle_core::{DType, Device};
 use candle_dbn::estimate::likelihood::TOLERANCE;
 use indicatif::MultiProgress;
 use rbm_core::Rng;
-use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, TemperingConfig};
+use rbm_core::estimate::AisEstimates;
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::sampling::mixing::MOST_R_HAT;
 use rbm_core::state::write_whole;
 use serde::Serialize;
 
+use super::evaluate::machine::brief_log_partition;
 use crate::beliefs::{self, LearnedBelief};
 use crate::interrupt::Stopped;
 use crate::output::Usage;
@@ -25,9 +26,6 @@ const MOST_SHOWN: usize = 64;
 /// Chains of sampling, and the usual number of their sweeps together.
 const CHAINS: usize = 8;
 const SWEEPS: u32 = 100_000;
-/// Inverse temperatures of log Z where it is sampled, and chains and samples of its tempering.
-const BETAS: usize = 1000;
-const TEMPERED: [usize; 2] = [20, 100];
 
 /// What is believed of the variables of a Markov random field, given some of them
 #[derive(Debug, clap::Args)]
@@ -362,14 +360,8 @@ fn sides(
         }
         _ => field.conditioned(args.temperature, given)?.machine(DType::F64, &Device::Cpu)?,
     };
-    let default = AisOptions::default();
-    let [chains, samples] = TEMPERED;
-    let tempering = TemperingConfig { chains, samples, ..default.tempering };
-    let options = AisOptions { betas: BETAS, tempering, seed: args.seed, ..default };
-    let mut sides =
-        BidirectionalAis::new(&machine, AnnealingPath::temperature(&machine)?, options)?;
-    progress::estimate(&mut sides, bars, "nothing was written", |_, _| Ok(()))?;
-    Ok(sides.found().clone())
+    let path = AnnealingPath::temperature(&machine)?;
+    brief_log_partition(&machine, path, args.seed, (bars, "nothing was written"))
 }
 
 /// Variables by their own names; where they have none by number, and of up to 26 also by letter.

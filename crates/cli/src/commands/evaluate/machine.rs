@@ -11,7 +11,9 @@ use candle_dbn::estimate::likelihood::{BoundBasis, KEPT, Likelihood};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::viz;
 use indicatif::MultiProgress;
-use rbm_core::estimate::{self, AisEstimates, Estimate};
+use rbm_core::estimate::{
+    self, AisEstimates, AisOptions, BidirectionalAis, Estimate, TemperingConfig,
+};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
@@ -30,6 +32,10 @@ const SAMPLES: usize = 500;
 const SAMPLE_SWEEPS: usize = 1000;
 /// The most configurations of a layer that are gone through rather than eliminated.
 const MOST_COUNTED: u64 = 1 << 20;
+
+/// Inverse temperatures of a short estimation of log Z, and chains and samples of its tempering.
+const BRIEF: usize = 1000;
+const BRIEF_TEMPERING: [usize; 2] = [20, 100];
 
 /// What is measured, and how.
 pub struct MachineEvaluation<'a> {
@@ -415,6 +421,22 @@ pub fn exact_log_partition(
     };
     spinner.finish_and_clear();
     Ok(found.map(counted))
+}
+
+/// log Z from both sides by a short estimation along `path`, of which nothing is kept; `how` it goes on is said where it is stopped.
+pub fn brief_log_partition(
+    machine: &Machine,
+    path: AnnealingPath,
+    seed: u64,
+    (bars, how): (&MultiProgress, &str),
+) -> Result<AisEstimates> {
+    let default = AisOptions::default();
+    let [chains, samples] = BRIEF_TEMPERING;
+    let tempering = TemperingConfig { chains, samples, ..default.tempering };
+    let options = AisOptions { betas: BRIEF, tempering, seed, ..default };
+    let mut sides = BidirectionalAis::new(machine, path, options)?;
+    progress::estimate(&mut sides, bars, how, |_, _| Ok(()))?;
+    Ok(sides.found().clone())
 }
 
 /// The way from independent units with the averages of the cases `near`, and of the hidden units given them.

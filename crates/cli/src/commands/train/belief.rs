@@ -134,7 +134,7 @@ impl ResolvedBelief {
         let size = [train.len(), learning.batch_size];
         learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
         recipe.set_learning(&learning)?;
-        if machines::differ(&cases, &train.cases.tensor()?)? {
+        if machines::differ(&cases, &train.cases)? {
             output::note(machines::CUT_NOTE);
         }
         recipe.data.0.source = inputs::absolute(&source)?;

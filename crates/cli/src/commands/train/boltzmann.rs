@@ -17,15 +17,15 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{
-    AisEstimates, AisOptions, BidirectionalAis, Correlations, TemperingConfig,
-};
+use rbm_core::estimate::{AisEstimates, Correlations};
 use rbm_core::learning::positive::Start;
 use rbm_core::{PositivePhase, Rng, Rows};
 
 use super::machine_run::{self, MachineRun};
 use super::{dry_run, machine_classifier};
-use crate::commands::evaluate::machine::{exact_log_partition, likelihood_of, path};
+use crate::commands::evaluate::machine::{
+    brief_log_partition, exact_log_partition, likelihood_of, path,
+};
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
@@ -41,10 +41,6 @@ const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
 /// The most chains that are started anew.
 const RESAMPLED: usize = 2000;
-/// Inverse temperatures of the likelihood at the end of a training, and chains and samples of its tempering.
-const BETAS: usize = 1000;
-const CHAINS: usize = 20;
-const EQUILIBRIUM: usize = 100;
 
 /// The keys of `--set`.
 const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
@@ -329,15 +325,9 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     let found = match exact {
         Some(_) => AisEstimates::default(),
         None => {
-            let default = AisOptions::default();
-            let tempering =
-                TemperingConfig { chains: CHAINS, samples: EQUILIBRIUM, ..default.tempering };
-            let options = AisOptions { betas: BETAS, tempering, seed, ..default };
             let path = path(machine, &train.values, &seen)?;
-            let mut sides = BidirectionalAis::new(machine.learner.machine(), path, options)?;
             let how = "the machine is kept: dbn evaluate --likelihood finds the rest";
-            progress::estimate(&mut sides, bars, how, |_, _| Ok(()))?;
-            sides.found().clone()
+            brief_log_partition(machine.learner.machine(), path, seed, (bars, how))?
         }
     };
     let say = |cases: &MachineCases, likelihood: Likelihood| -> Result<()> {

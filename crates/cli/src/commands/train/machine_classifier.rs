@@ -45,7 +45,7 @@ pub fn learn(
     let labels = train.examples.labels.clone();
     let labels = labels.context("[classifier]: expected data with labels, found none")?;
     let spinner = progress::spinner(bars, "means of the second hidden layer");
-    let values = seen(&machine.learner, train.intensities())?;
+    let values = seen(&machine.learner, &train.intensities()?)?;
     spinner.finish_and_clear();
     let cases = Examples::new(values, Some(labels))?;
     let dataset =
