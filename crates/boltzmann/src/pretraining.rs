@@ -257,7 +257,7 @@ impl Greedy {
         }
         // Mini-batches of the data, sent up through the machines below.
         let map = |batch: Tensor, rng: &mut Rng| send_up(shape, below, &batch, Some(rng));
-        let source = Mapped { source, map: Box::new(map) };
+        let source = Mapped { source, map };
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let rng_of_monitor = Rng::new(learning.seed).split(4).split(layer as u64);
         let mut draws = Rng::new(learning.seed).split(6).split(layer as u64);
@@ -332,7 +332,7 @@ struct PretrainingStage<'a> {
     /// The epochs after which it is over for now.
     until: usize,
     fit: Fit<'a, ContrastiveDivergence, Sgd>,
-    source: &'a Mapped<'a>,
+    source: &'a dyn BatchSource,
     machines: &'a [Rbm],
     monitor: Monitor,
     kept: KeepsPretraining<'a>,

@@ -213,7 +213,7 @@ impl Pass {
             Self::Mean => source,
             Self::Sample => {
                 let map = move |batch: Tensor, rng: &mut Rng| self.of_probabilities(&batch, rng);
-                Box::new(Mapped { source, map: Box::new(map) })
+                Box::new(Mapped { source, map })
             }
         }
     }
@@ -235,14 +235,14 @@ impl Pass {
 }
 
 /// Mini-batches of another source, of which something is made anew each time.
-pub struct Mapped<'a> {
+pub struct Mapped<'a, F> {
     /// Where they come from.
     pub source: Box<dyn BatchSource + 'a>,
     /// What is made of a mini-batch, `(size, width)`.
-    pub map: Box<dyn Fn(Tensor, &mut Rng) -> Result<Tensor> + 'a>,
+    pub map: F,
 }
 
-impl BatchSource for Mapped<'_> {
+impl<F: Fn(Tensor, &mut Rng) -> Result<Tensor>> BatchSource for Mapped<'_, F> {
     fn count(&self) -> usize {
         self.source.count()
     }
