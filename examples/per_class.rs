@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         Init::default().apply(&rbm, &cases, &mut rng)?;
         let plan = Plan {
             epochs: EPOCHS,
-            learning_rate: Schedule::Ramp { from: 0.05, to: 0.0, curve: Default::default() },
+            learning_rate: Schedule::linear(0.05, 0.0),
             momentum: Schedule::Constant(0.0),
             steps: Schedule::Constant(1.0),
         };

@@ -117,12 +117,35 @@ fn a_net_learns_and_is_taken_by_commands() {
 }
 
 #[test]
+fn nets_stand_beside_each_other() {
+    let place = Place::new();
+    let train = "train bars-and-stripes:3 --model belief --no-pictures";
+    place.dbn(&format!("{train} --hidden 4 --set epochs=2 --no-evaluation --out small")).done();
+    place.dbn(&format!("{train} --hidden 6,3 --set epochs=3 --out large")).done();
+    let found = json(&place.dbn("compare small large --json --out curves.png").done().out);
+    let keys: Vec<_> =
+        found["recipes"].as_array().unwrap().iter().map(|line| &line["key"]).collect();
+    assert_eq!(keys, ["hidden", "learning.epochs"], "{found}");
+    let results = found["results"].as_array().unwrap();
+    let of = |name: &str| {
+        let line = results.iter().find(|line| line["name"].as_str().unwrap().starts_with(name));
+        &line.unwrap()["values"]
+    };
+    assert_eq!((&of("epochs")[0]["value"], &of("epochs")[1]["value"]), (&2.0.into(), &3.0.into()));
+    assert!(of("log p(v) from below, at the end")[0]["value"].as_f64().unwrap() < 0.0);
+    let own = place.json("large/results.json")["measured"][0]["numbers"][0].clone();
+    let measured = of(own["name"].as_str().unwrap());
+    assert!(measured[0].is_null() && measured[1]["value"] == own["value"], "{measured}");
+    assert_eq!(&place.read("curves.png")[1..4], b"PNG");
+}
+
+#[test]
 fn what_a_net_has_not_is_refused_in_a_line() {
     let place = Place::new();
     let train = "train bars-and-stripes:3 --model belief --no-pictures --no-evaluation";
     place.dbn(&format!("{train} --hidden 4 --set epochs=1 --out net")).done();
-    for words in ["anneal net", "compare net net", "push net me/net --dry-run"] {
-        place.dbn(words).failed(&["net", "belief net", "embed, inspect and infer"]);
+    for words in ["anneal net", "push net me/net --dry-run"] {
+        place.dbn(words).failed(&["net", "belief net", "inspect, compare and infer"]);
     }
     place.dbn("score net --scan").misused(&["--mutants, --scan", "belief net"]);
     place.dbn("embed net --layer 2 --out h.npy").failed(&["1 to 1", "\"2\""]);

@@ -1,6 +1,6 @@
 //! How a machine learns: the numbers of a training.
 
-use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::schedule::{Curve, Per, Schedule};
 use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Shuffled, Whole};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::Boltzmann;
@@ -73,7 +73,7 @@ pub struct Learning {
     /// Range: true or false. Default: false. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pretraining_centre: bool,
-    /// Of the first epoch; it goes by equal factors to that of the last.
+    /// Of the first epoch.
     ///
     /// Range: above 0. Default: 0.2 of a deep machine, else 0.05; with a target 0.01. Used by: every machine.
     pub learning_rate: f64,
@@ -82,6 +82,11 @@ pub struct Learning {
     /// Range: above 0. Default: a tenth of `learning_rate`; with a target `learning_rate`. Used by: every machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_learning_rate: Option<f64>,
+    /// How it goes from the first to the last.
+    ///
+    /// Range: "exponential" by equal factors, or "linear" by equal differences. Used by: every machine.
+    #[serde(skip_serializing_if = "is_exponential")]
+    pub learning_curve: Curve,
     /// The fraction of the last step that is repeated.
     ///
     /// Range: 0 to below 1. Used by: every machine.
@@ -121,6 +126,10 @@ fn is_none(epochs: &usize) -> bool {
 
 fn is_usual(rate: &f64) -> bool {
     *rate == PRETRAINING_RATE
+}
+
+fn is_exponential(curve: &Curve) -> bool {
+    *curve == Curve::Exponential
 }
 
 /// Errors where zeros and ones cannot be drawn of data for these units.
@@ -166,7 +175,7 @@ impl Learning {
         let from = self.learning_rate;
         let usual = if self.target_pearson.is_some() { from } else { 0.1 * from };
         let to = self.final_learning_rate.unwrap_or(usual);
-        Schedule::Ramp { from, to, curve: Curve::Exponential }
+        Schedule::Ramp { from, to, curve: self.learning_curve, per: Per::Epoch }
     }
 
     /// # Errors
@@ -251,6 +260,7 @@ impl Default for Learning {
             pretraining_centre: false,
             learning_rate: 0.05,
             final_learning_rate: None,
+            learning_curve: Curve::Exponential,
             momentum: 0.0,
             l2: 1e-4,
             centre: false,
@@ -277,6 +287,9 @@ mod tests {
         assert!(near(ends(usual.clone()), [0.5, 0.05]));
         let named = Learning { final_learning_rate: Some(0.2), ..usual.clone() };
         assert!(near(ends(named), [0.5, 0.2]));
+        let linear = Learning { learning_curve: Curve::Linear, ..usual.clone() };
+        assert!(near(ends(linear.clone()), [0.5, 0.05]));
+        assert!((linear.rate().at(1, 3) - 0.275).abs() < 1e-12);
         let to_target = Learning { target_pearson: Some(0.9), ..usual };
         assert!(near(ends(to_target), [0.5, 0.5]));
     }

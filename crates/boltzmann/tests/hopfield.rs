@@ -6,6 +6,8 @@ use candle_boltzmann::hopfield::{
 };
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::log_partition;
+use rbm_core::model::Boltzmann;
+use rbm_core::sampling::GraphChains;
 use rbm_core::stats::mean_and_error;
 use rbm_core::{Rbm, Rng};
 
@@ -160,18 +162,24 @@ fn the_theory_of_capacity_has_its_numbers() {
     assert_eq!(overlap_in_theory(0.0), Some(1.0));
 }
 
-/// Rows 1, 2 and 4 of Sylvester's matrix of 64: each at −30.5; their mixture, which was never stored, is stable at −22.5.
-#[test]
-fn mixtures_of_patterns_are_stable_too() {
+/// Rows 1, 2 and 4 of Sylvester's matrix of 64, and their mixture.
+fn walsh_patterns() -> ([Vec<f64>; 3], Vec<f64>) {
     let row = |r: u32| -> Vec<f64> {
         (0..64u32)
             .map(|i| if (r & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 })
             .collect()
     };
     let patterns = [row(1), row(2), row(4)];
-    let network = Hopfield::store(&patterns, Rule::Hebb).unwrap();
-    let mixture: Vec<f64> =
+    let mixture =
         (0..64).map(|i| patterns.iter().map(|pattern| pattern[i]).sum::<f64>().signum()).collect();
+    (patterns, mixture)
+}
+
+/// Each pattern is at −30.5; their mixture, which was never stored, is stable at −22.5.
+#[test]
+fn mixtures_of_patterns_are_stable_too() {
+    let (patterns, mixture) = walsh_patterns();
+    let network = Hopfield::store(&patterns, Rule::Hebb).unwrap();
     for (x, energy) in patterns.iter().map(|x| (x, -30.5)).chain([(&mixture, -22.5)]) {
         let mirrored: Vec<f64> = x.iter().map(|x| -x).collect();
         for x in [x, &mirrored] {
@@ -181,6 +189,32 @@ fn mixtures_of_patterns_are_stable_too() {
         }
     }
     assert!(patterns.iter().all(|pattern| overlap(pattern, &mixture) == 0.5));
+}
+
+/// Chains leave it at τ = 0.4, for one of the patterns, and stay where they are at τ = 0.05: 256 chains of 200 sweeps. Another program has all of them at
+/// patterns there, and all at the mixture at τ = 0.1.
+#[test]
+fn chains_leave_mixtures_for_patterns() {
+    let (patterns, mixture) = walsh_patterns();
+    let network = Hopfield::store(&patterns, Rule::Hebb).unwrap();
+    let machine = network.graph().machine(DType::F32, &Device::Cpu).unwrap();
+    let graph = machine.binary_graph().unwrap().unwrap();
+    let start = vec![mixture.iter().map(|x| *x as f32).collect::<Vec<_>>(); 256];
+    for (temperature, leaves) in [(0.4, true), (0.05, false)] {
+        let mut chains = GraphChains::at(&graph, &start).unwrap();
+        chains.sweep(&[1.0 / temperature; 200], &mut Rng::new(0));
+        for x in chains.configurations().unwrap().to_vec2::<f32>().unwrap() {
+            let x: Vec<f64> = x.into_iter().map(f64::from).collect();
+            let nearest =
+                patterns.iter().map(|pattern| overlap(&x, pattern).abs()).fold(0.0, f64::max);
+            let from_mixture = overlap(&x, &mixture);
+            assert_eq!(
+                (nearest > 0.8, from_mixture.abs() < 0.75),
+                (leaves, leaves),
+                "τ = {temperature}"
+            );
+        }
+    }
 }
 
 /// One unit at a time the energy never rises; all at once it ends in a fixed point or goes to and fro between two states.

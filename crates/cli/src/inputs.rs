@@ -105,7 +105,7 @@ pub fn free_folder(kind: &str, source: &str) -> PathBuf {
 }
 
 /// The commands that take a belief net.
-pub const BELIEFS_ARE_TAKEN_BY: &str = "evaluate, sample, score, embed, inspect and infer";
+pub const BELIEFS_ARE_TAKEN_BY: &str = "evaluate, sample, score, embed, inspect, compare and infer";
 
 /// The file of a Hopfield network within its folder.
 pub const MEMORY: &str = "hopfield.safetensors";

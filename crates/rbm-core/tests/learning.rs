@@ -6,14 +6,16 @@
 
 mod common;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, bernoulli, matrix, parameter_bits, patterns};
 use rbm_core::estimate::log_likelihood;
 use rbm_core::estimate::monitor::{self, Monitor};
+use rbm_core::learning::schedule::{Curve, Per};
 use rbm_core::learning::train::{Cursor, EpochMetrics, Observer};
 use rbm_core::learning::trainer::{Plan, Shuffled};
 use rbm_core::learning::transform::Centre;
 use rbm_core::model::init::Init;
+use rbm_core::ops::Ascent;
 use rbm_core::{
     Adam, ContrastiveDivergence, Error, Exact, FastPersistent, MeanField, NegativePhase, Optimizer,
     ParallelTrajectory, Persistent, Rbm, Result, Rng, Schedule, Sgd, State, Stateful,
@@ -48,7 +50,7 @@ fn fit<N: NegativePhase, O: Optimizer>(
     let source = Shuffled { cases, batch_size: 14, shuffle: Rng::new(3) };
     let plan = Plan {
         epochs,
-        learning_rate: Schedule::Ramp { from: rate, to: rate / 10.0, curve: Default::default() },
+        learning_rate: Schedule::linear(rate, rate / 10.0),
         momentum: 0.5.into(),
         steps: 1.0.into(),
     };
@@ -300,4 +302,54 @@ fn learning_is_taken_up_again_at_any_step() {
         };
         assert!(learn(true) == learn(false), "negative phase {i}");
     }
+}
+
+/// An optimiser that moves nothing and keeps the rates of its steps.
+#[derive(Default)]
+struct RatesAlone {
+    now: (f64, f64),
+    all: Vec<(f64, f64)>,
+}
+
+impl Stateful for RatesAlone {}
+
+impl Optimizer for RatesAlone {
+    fn ascend(&mut self, _: &[&Var], _: &[Ascent]) -> Result<()> {
+        self.all.push(self.now);
+        Ok(())
+    }
+
+    fn set_rates(&mut self, learning_rate: f64, momentum: f64) {
+        self.now = (learning_rate, momentum);
+    }
+
+    fn forget(&mut self) {}
+}
+
+/// Rates that change at every update do so whether a training begins at the beginning or in the middle of an epoch.
+#[test]
+fn rates_change_from_update_to_update() {
+    let cases = bars_and_stripes();
+    let rates_from = |cursor: Cursor| {
+        let mut trainer = Trainer::new(ContrastiveDivergence::new(1), RatesAlone::default());
+        let source = Shuffled { cases: &cases, batch_size: 7, shuffle: Rng::new(3) };
+        let falls = |from, to| Schedule::Ramp { from, to, curve: Curve::Linear, per: Per::Update };
+        let plan = Plan {
+            epochs: 2,
+            learning_rate: falls(1.0, 0.0),
+            momentum: falls(0.5, 0.9),
+            steps: 1.0.into(),
+        };
+        let (mut cursor, mut rng) = (cursor, Rng::new(4));
+        let _ = trainer
+            .fit(&new_machine(&cases), &source, &plan, &mut cursor, &mut rng, &mut ())
+            .unwrap();
+        trainer.optimizer.all
+    };
+    let all = rates_from(Cursor::default());
+    let learning_rates: Vec<f64> = all.iter().map(|rates| rates.0).collect();
+    assert_eq!(learning_rates, [1.0, 0.75, 0.5, 0.25]);
+    let known = [0.5, 0.6, 0.7, 0.8];
+    assert!(all.iter().zip(known).all(|(rates, known)| (rates.1 - known).abs() < 1e-12), "{all:?}");
+    assert_eq!(rates_from(Cursor { epoch: 0, batch: 1 }), all[1..]);
 }

@@ -5,14 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 use rbm_core::Schedule;
-use rbm_core::learning::schedule::Curve;
+use rbm_core::learning::schedule::{Curve, Per};
 
 fn steps(steps: &[(usize, f64)]) -> Schedule {
     Schedule::Steps(steps.to_vec())
 }
 
 fn ramp(from: f64, to: f64, curve: Curve) -> Schedule {
-    Schedule::Ramp { from, to, curve }
+    Schedule::Ramp { from, to, curve, per: Per::Epoch }
 }
 
 #[test]
@@ -40,6 +40,26 @@ fn values_by_epoch() {
             );
         }
     }
+}
+
+/// Ten updates of two epochs: the first has the first value, none has the last; one by epoch keeps its value within each.
+#[test]
+fn values_by_update() {
+    let of = |curve, per, to| -> Vec<f64> {
+        let ramp = Schedule::Ramp { from: 1.0, to, curve, per };
+        (0..10).map(|update| ramp.at_update(update / 5, (update % 5, 5), 2)).collect()
+    };
+    let near = |found: &[f64], value: fn(i32) -> f64| {
+        found.iter().zip(0..).all(|(found, i)| (found - value(i)).abs() < 1e-14)
+    };
+    assert!(near(&of(Curve::Linear, Per::Update, 0.0), |i| 1.0 - 0.1 * f64::from(i)));
+    assert!(
+        near(&of(Curve::Exponential, Per::Update, 0.001), |i| 0.001f64.powf(0.1 * f64::from(i)))
+    );
+    assert!(near(&of(Curve::Linear, Per::Epoch, 0.0), |i| if i < 5 { 1.0 } else { 0.0 }));
+    let ramp = Schedule::Ramp { from: 1.0, to: 0.0, curve: Curve::Linear, per: Per::Update };
+    // At the first update of an epoch, and no further than the end.
+    assert_eq!([0, 1, 2, 3].map(|epoch| ramp.at(epoch, 2)), [1.0, 0.5, 0.0, 0.0]);
 }
 
 #[test]
@@ -84,6 +104,10 @@ fn three_forms_survive_json() {
         ("[[0, 0.5], [5, 0.9]]", steps(&[(0, 0.5), (5, 0.9)])),
         (r#"{"from": 0.1, "to": 0.01}"#, ramp(0.1, 0.01, Curve::Linear)),
         (r#"{"from": 1, "to": 2, "curve": "exponential"}"#, ramp(1.0, 2.0, Curve::Exponential)),
+        (
+            r#"{"from": 0.1, "to": 0, "per": "update"}"#,
+            Schedule::Ramp { from: 0.1, to: 0.0, curve: Curve::Linear, per: Per::Update },
+        ),
         ("1", 1.0.into()),
     ];
     for (text, schedule) in table {
@@ -91,7 +115,12 @@ fn three_forms_survive_json() {
         let written = serde_json::to_string(&schedule).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&written).unwrap(), schedule, "{written}");
     }
-    for wrong in [r#""fast""#, r#"{"from": 1}"#, r#"{"from": 1, "to": 2, "curve": "round"}"#] {
+    for wrong in [
+        r#""fast""#,
+        r#"{"from": 1}"#,
+        r#"{"from": 1, "to": 2, "curve": "round"}"#,
+        r#"{"from": 1, "to": 2, "per": "day"}"#,
+    ] {
         assert!(serde_json::from_str::<Schedule>(wrong).is_err(), "{wrong}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::estimate::monitor;
-use rbm_core::learning::schedule::{Curve, Schedule};
+use rbm_core::learning::schedule::{Curve, Per, Schedule};
 use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
 use rbm_core::learning::trainer::{BatchSource, Pass, Shuffled};
 use rbm_core::model::init::moments;
@@ -198,7 +198,8 @@ impl BeliefLearning {
 
     fn rate(&self, epoch: usize) -> f64 {
         let from = self.learning_rate;
-        let ramp = Schedule::Ramp { from, to: 0.1 * from, curve: Curve::Exponential };
+        let ramp =
+            Schedule::Ramp { from, to: 0.1 * from, curve: Curve::Exponential, per: Per::Epoch };
         ramp.at(epoch, self.epochs)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use candle_dbn::Run;
 use candle_dbn::data::Binarise;
-use candle_dbn::recipe::MachineRecipe;
+use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
 use candle_dbn::store::results::{MeasurementSet, Results};
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::{Mark, Series, learning, report};
@@ -21,7 +21,7 @@ use crate::{beliefs, machines, output};
 #[command(after_help = "Examples:
   dbn compare runs/mnist runs/joint                two tables, and comparison.png
   dbn compare runs/mnist runs/rbm --out curves.png
-  dbn compare runs/pairs runs/bm --no-pictures     Boltzmann machines too
+  dbn compare runs/pairs runs/bm --no-pictures     Boltzmann machines and belief nets too
 A number of results has its standard error where it is known. A dash stands where a run has no such key or number: numbers are in one \
 line only if they are of the same cases, prepared in the same way.")]
 pub struct Compare {
@@ -45,10 +45,11 @@ pub struct Compare {
 /// What stands where a run has nothing.
 const NOTHING: &str = "—";
 
-/// The curves of Boltzmann machines that are compared: keys of `metrics.jsonl`, their names and units.
-const MACHINE_CURVES: [(&str, &str, &str); 2] = [
+/// The curves of Boltzmann machines and belief nets that are compared: keys of `metrics.jsonl`, their names and units.
+const MACHINE_CURVES: [(&str, &str, &str); 3] = [
     ("pseudo_log_likelihood", "pseudo-log-likelihood", "nats a case"),
     ("mean_free_energy", "free energy of the cases", "nats"),
+    ("importance_weighted", "log p(v) from below", "nats a case"),
 ];
 
 /// A key of the recipes, and what each run has there.
@@ -91,10 +92,12 @@ pub fn run(args: &Compare) -> Result<()> {
     let (mut recipes, mut results, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
     for dir in &args.runs {
         let run = Run::open(dir)?;
-        beliefs::check_is_none(dir)?;
-        let recipe = match machines::is_learned(dir) {
-            true => serde_json::to_value(MachineRecipe::read(dir.join(RECIPE))?)?,
-            false => serde_json::to_value(run.recipe()?)?,
+        let recipe = if beliefs::is_learned(dir) {
+            serde_json::to_value(BeliefRecipe::read(dir.join(RECIPE))?)?
+        } else if machines::is_learned(dir) {
+            serde_json::to_value(MachineRecipe::read(dir.join(RECIPE))?)?
+        } else {
+            serde_json::to_value(run.recipe()?)?
         };
         recipes.push(flat(&recipe));
         let learned = run.metrics()?;
@@ -122,11 +125,16 @@ pub fn run(args: &Compare) -> Result<()> {
     }
 }
 
+/// Whether what lies in the folder is no network.
+fn is_machine(dir: &Path) -> bool {
+    machines::is_learned(dir) || beliefs::is_learned(dir)
+}
+
 /// Draws the curves of the networks, or of the machines where there are no networks.
 fn draw(args: &Compare, names: &[String], metrics: &[String]) -> Result<bool> {
-    let of = |is_machine: bool| -> Vec<(&str, &str)> {
+    let of = |of_machines: bool| -> Vec<(&str, &str)> {
         let runs = args.runs.iter().zip(names.iter().zip(metrics));
-        let runs = runs.filter(|(dir, _)| machines::is_learned(dir) == is_machine);
+        let runs = runs.filter(|(dir, _)| is_machine(dir) == of_machines);
         runs.map(|(_, (name, metrics))| (name.as_str(), metrics.as_str())).collect()
     };
     let (networks, of_machines) = (of(false), of(true));
@@ -135,13 +143,13 @@ fn draw(args: &Compare, names: &[String], metrics: &[String]) -> Result<bool> {
     }
     if !of_machines.is_empty() {
         output::note(
-            "the picture is of the networks: curves of Boltzmann machines are of other quantities",
+            "the picture is of the networks: curves of Boltzmann machines and belief nets are of other quantities",
         );
     }
     report::comparison(&args.out, &networks).context("the picture")
 }
 
-/// Draws the curves of Boltzmann machines, by their names and metrics. Whether there are any.
+/// Draws the curves of Boltzmann machines and belief nets, by their names and metrics. Whether there are any.
 fn draw_machines(path: &Path, runs: &[(&str, &str)]) -> Result<bool> {
     let panel = |(key, name, unit): &(&str, &str, &str)| {
         let series = runs.iter().map(|(run, metrics)| (run, points(metrics, key)));
@@ -158,7 +166,7 @@ fn draw_machines(path: &Path, runs: &[(&str, &str)]) -> Result<bool> {
     Ok(is_drawn)
 }
 
-/// The last number of each curve of a Boltzmann machine: its name, its unit, and the number.
+/// The last number of each curve of a Boltzmann machine or belief net: its name, its unit, and the number.
 fn last_of_machine(metrics: &str) -> Vec<(String, &'static str, f64)> {
     let last = |(key, name, unit): &(&str, &str, &'static str)| {
         let (_, value) = points(metrics, key).last().copied()?;
@@ -260,7 +268,7 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<NamedNumber>> {
     let mut add = |name: String, unit: &str, value, error| {
         numbers.push(((name, unit.to_owned()), RunNumber { value, error }));
     };
-    let is_machine = machines::is_learned(run.dir());
+    let is_machine = is_machine(run.dir());
     let last = match is_machine {
         true => {
             add("epochs".into(), "", lines(metrics).count() as f64, None);

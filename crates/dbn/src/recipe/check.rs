@@ -243,8 +243,10 @@ fn steps(name: &str, k: &Schedule) -> Result<()> {
 fn schedule(what: &str, schedule: &Schedule) -> Result<()> {
     match schedule.problem() {
         None => Ok(()),
-        Some(problem) => {
-            Err(Error::invalid(what, "a number, [[epoch, number], ...] or { from, to }", problem))
-        }
+        Some(problem) => Err(Error::invalid(
+            what,
+            "a number, [[epoch, number], ...] or { from, to, curve, per }",
+            problem,
+        )),
     }
 }

@@ -63,12 +63,12 @@ pub struct Backpropagation {
     pub batch_size: usize,
     /// The learning rate by epoch.
     ///
-    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"` and
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: `optimizer = "sgd"` and
     /// `"adam"`.
     pub learning_rate: Schedule,
     /// The momentum by epoch.
     ///
-    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `optimizer = "sgd"`.
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: `optimizer = "sgd"`.
     pub momentum: Schedule,
     /// How gradients become steps.
     ///
@@ -263,15 +263,15 @@ pub struct UpDownRecipe {
     pub batch_size: usize,
     /// The learning rate by epoch.
     ///
-    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: up-down.
     pub learning_rate: Schedule,
     /// The momentum by epoch.
     ///
-    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: up-down.
     pub momentum: Schedule,
     /// k, the Gibbs steps of the top machine between wake and sleep, by epoch.
     ///
-    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: up-down.
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: up-down.
     pub steps: Schedule,
     /// L2 penalty of all weights.
     ///
@@ -288,7 +288,7 @@ impl Default for UpDownRecipe {
         Self {
             epochs: 300,
             batch_size: 100,
-            learning_rate: Schedule::Ramp { from: 0.05, to: 0.0, curve: Default::default() },
+            learning_rate: Schedule::linear(0.05, 0.0),
             momentum: Schedule::Constant(0.0),
             steps: Schedule::Steps(vec![(0, 3.0), (100, 6.0), (200, 10.0)]),
             l2: 0.0,

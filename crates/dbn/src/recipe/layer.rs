@@ -67,12 +67,12 @@ pub struct LayerRecipe {
     pub batch_size: usize,
     /// The learning rate by epoch; without one, by the units and the method ([`Recipe::resolved`]).
     ///
-    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by units and method. Used by:
+    /// Range: 0 or more; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Default: by units and method. Used by:
     /// every method.
     pub learning_rate: Option<Schedule>,
     /// The momentum by epoch; without one, likewise.
     ///
-    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Default: by method. Used by:
+    /// Range: 0 to below 1; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Default: by method. Used by:
     /// `optimizer = "sgd"`.
     pub momentum: Option<Schedule>,
     /// Where fantasies come from: a name, or a name with its settings, `{ pcd = { chains = 100 } }`.
@@ -82,7 +82,7 @@ pub struct LayerRecipe {
     pub method: Method,
     /// k, the Gibbs steps between updates, by epoch.
     ///
-    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve }`. Used by: `cd`, `pcd`,
+    /// Range: 1 to 1000000 Gibbs steps; a number, `[[epoch, number], ...]` or `{ from, to, curve, per }`. Used by: `cd`, `pcd`,
     /// `fpcd`, `pt`, `ptt`, `mean-field` and `hybrid`.
     pub steps: Schedule,
     /// How gradients become steps.

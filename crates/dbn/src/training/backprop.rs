@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::state::{State, with_prefix, without_prefix};
-use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Sgd, Stateful};
+use rbm_core::{Adam, ConjugateGradient, Error, Optimizer, Result, Rng, Schedule, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
 use crate::network::classifier::Regressor;
@@ -91,10 +91,11 @@ impl<'a> Backprop<'a> {
         }
     }
 
-    /// Sets the rates of `epoch`: learning rate and momentum.
-    pub(super) fn start_epoch(&mut self, epoch: usize) -> (f64, f64) {
+    /// Sets learning rate and momentum: those of update `.0` of the `.1` of `epoch`.
+    pub(super) fn set_rates(&mut self, epoch: usize, update: (usize, usize)) -> (f64, f64) {
         let Backpropagation { epochs, learning_rate, momentum, .. } = self.recipe;
-        let rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
+        let at = |schedule: &Schedule| schedule.at_update(epoch, update, *epochs);
+        let rates = (at(learning_rate), at(momentum));
         if let StepRule::Steps(optimizer) = &mut self.rule {
             optimizer.set_rates(rates.0, rates.1);
         }

@@ -158,6 +158,8 @@ struct FineTuning<'a> {
     objectives: Vec<(Tensor, usize)>,
     /// Learning rate and momentum of the epoch.
     rates: (f64, f64),
+    /// Mini-batches of the epoch.
+    batches: usize,
 }
 
 impl<'a> FineTuning<'a> {
@@ -190,6 +192,7 @@ impl<'a> FineTuning<'a> {
             sum: training.record.sum,
             objectives: Vec::new(),
             rates: (0.0, 0.0),
+            batches: 0,
         })
     }
 
@@ -236,8 +239,9 @@ impl Stage for FineTuning<'_> {
         Batches::weighted(&weights, size, &mut shuffle)
     }
 
-    fn start_epoch(&mut self, epoch: usize, _: usize) -> Result<()> {
-        self.rates = self.backprop.start_epoch(epoch);
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()> {
+        self.rates = self.backprop.set_rates(epoch, (0, batches));
+        self.batches = batches;
         Ok(())
     }
 
@@ -260,6 +264,7 @@ impl Stage for FineTuning<'_> {
         });
         let targets = wanted.as_deref();
         let batch = Batch { cases: &rows, labels, targets, dropout, adversary };
+        self.backprop.set_rates(at.epoch, (at.batch, self.batches));
         let objective = self.backprop.learn(&batch, at.epoch, rng)?;
         self.objectives.push((objective, indices.len()));
         Ok(())

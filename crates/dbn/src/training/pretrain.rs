@@ -8,8 +8,8 @@ use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, Sta
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::model::{init, spectrum};
 use rbm_core::{
-    Batches, Checkpoint, ClassRbm, Error, NegativePhase, Optimizer, Rbm, Result, Rng, Sgd,
-    Stateful, Trainer, rows,
+    Batches, Checkpoint, ClassRbm, Error, NegativePhase, Optimizer, Rbm, Result, Rng, Schedule,
+    Sgd, Stateful, Trainer, rows,
 };
 
 use super::backprop::BestWeights;
@@ -323,6 +323,7 @@ impl Training {
             input,
             learner,
             rates: (0.0, 0.0),
+            batches: 0,
         };
         let flow = train::run(&mut stage, &mut cursor, &mut rng, observer);
         let memory = stage.learner.optimizer.state();
@@ -358,9 +359,18 @@ struct UpDownStage<'a> {
     learner: UpDown,
     /// Learning rate and momentum of the epoch.
     rates: (f64, f64),
+    /// Mini-batches of the epoch.
+    batches: usize,
 }
 
 impl UpDownStage<'_> {
+    /// Learning rate and momentum at update `.0` of the `.1` of `epoch`.
+    fn rates(&self, epoch: usize, update: (usize, usize)) -> (f64, f64) {
+        let recipe::UpDownRecipe { epochs, learning_rate, momentum, .. } = self.recipe;
+        let at = |schedule: &Schedule| schedule.at_update(epoch, update, *epochs);
+        (at(learning_rate), at(momentum))
+    }
+
     /// Errors when the top machine is none any more, or what is below it has diverged.
     fn check(&self) -> Result<()> {
         monitor::check(self.dbn.top())?;
@@ -398,15 +408,17 @@ impl Stage for UpDownStage<'_> {
         self.input.order(epoch)
     }
 
-    fn start_epoch(&mut self, epoch: usize, _: usize) -> Result<()> {
-        let recipe::UpDownRecipe { epochs, learning_rate, momentum, steps, .. } = self.recipe;
-        self.rates = (learning_rate.at(epoch, *epochs), momentum.at(epoch, *epochs));
+    fn start_epoch(&mut self, epoch: usize, batches: usize) -> Result<()> {
+        let recipe::UpDownRecipe { epochs, steps, .. } = self.recipe;
+        self.batches = batches;
+        self.rates = self.rates(epoch, (0, batches));
         self.learner.steps = steps.steps_at(epoch, *epochs);
-        self.learner.optimizer.set_rates(self.rates.0, self.rates.1);
         Ok(())
     }
 
-    fn step(&mut self, indices: &[u32], _: Cursor, rng: &mut Rng) -> Result<()> {
+    fn step(&mut self, indices: &[u32], at: Cursor, rng: &mut Rng) -> Result<()> {
+        let (learning_rate, momentum) = self.rates(at.epoch, (at.batch, self.batches));
+        self.learner.optimizer.set_rates(learning_rate, momentum);
         let v = self.input.batch(indices, rng)?;
         let codes = match (self.dbn.classes, &self.training.train.labels) {
             (Some(classes), Some(labels)) => {

@@ -432,8 +432,9 @@ impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
             true => Some(first_weights(*machine)?.as_detached_tensor().copy()?),
             false => None,
         };
-        let learning_rate = plan.learning_rate.at(at.epoch, plan.epochs);
-        let momentum = plan.momentum.at(at.epoch, plan.epochs);
+        let update = (at.batch, self.batches);
+        let [learning_rate, momentum] = [&plan.learning_rate, &plan.momentum]
+            .map(|schedule| schedule.at_update(at.epoch, update, plan.epochs));
         trainer
             .optimizer
             .set_rates(learning_rate * trainer.negative.learning_rate_factor(), momentum);

@@ -19,6 +19,7 @@ use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations};
 use rbm_core::learning::positive::Start;
+use rbm_core::learning::schedule::Curve;
 use rbm_core::{PositivePhase, Rng, Rows};
 
 use super::machine_run::{self, MachineRun};
@@ -43,7 +44,7 @@ const SAMPLE_SWEEPS: usize = 1000;
 const RESAMPLED: usize = 2000;
 
 /// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
+const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
@@ -566,6 +567,13 @@ fn settings_of(
                     .ok_or_else(|| wrong("a whole number from 1, or all"))?
             }
             "final_learning_rate" => learning.final_learning_rate = Some(number()?),
+            "learning_curve" => {
+                learning.learning_curve = match value {
+                    "exponential" => Curve::Exponential,
+                    "linear" => Curve::Linear,
+                    _ => return Err(wrong("exponential or linear")),
+                }
+            }
             "target_pearson" => learning.target_pearson = Some(number()?),
             "sweeps" => learning.sweeps = count()?,
             "chains" => learning.chains = count()?,
