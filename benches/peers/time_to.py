@@ -78,9 +78,7 @@ def write_bits(data, folder, limit):
 def ours(args, folder, cases, rate, epochs, out):
     """Learns by `dbn train`; the seconds are those of the epochs."""
     layer = {"method": "pcd", "steps": 1, "epochs": epochs, "batch_size": BATCH, "l2": 0, "momentum": MOMENTUM}
-    # Ours falls from epoch to epoch, the others' from update to update: of each epoch the mean of theirs.
-    half = rate / (2 * epochs)
-    layer["learning_rate"] = f"{{ from = {rate - half}, to = {half} }}"
+    layer["learning_rate"] = f'{{ from = {rate}, to = 0, per = "update" }}'
     settings = [word for key, value in layer.items() for word in ("--set", f"layers.*.{key}={value}")]
     command = [args.dbn, "train", folder, "--layers", HIDDEN, "--unsupervised", "--no-pictures", "--no-evaluation", "--device", "cpu"]
     run([*command, *settings, "--out", out, "--quiet"])

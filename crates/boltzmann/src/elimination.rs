@@ -13,7 +13,7 @@ use crate::field::{Beliefs, Clique, MarkovField, check_temperature};
 const MOST_OF_SUMS: [f64; 2] = [24.0, 29.0];
 /// The same of ground states, of which a table is kept as the best states alone: 256 MiB, and at most 2 GiB of bits.
 const MOST_OF_MAXIMA: [f64; 2] = [25.0, 34.5];
-/// The most variables of which more orders than one are tried.
+/// The most variables of which the order of the fewest added edges is tried.
 const MOST_TRIED: usize = 4096;
 /// How near to the highest another value counts as the same: so many roundings of the sum of all cliques' largest numbers.
 const TIE: f64 = 64.0 * f64::EPSILON;
@@ -160,14 +160,13 @@ impl MarkovField {
                 None => normalised(&adjoints[originals + variable]),
             });
         }
+        let mut x: Vec<usize> = elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
         let cliques = self.cliques.iter().enumerate().map(|(number, clique)| {
             let mut table = vec![0.0; clique.log_potential.len()];
             let left = &elimination.tables[number].scope;
             for (place, p) in normalised(&adjoints[number]).iter().enumerate() {
-                let mut x: Vec<usize> =
-                    elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
                 set(&mut x, left, self.states_at(left, place));
-                table[pack(&clique.scope, &self.states, &x)] = *p;
+                table[self.place(clique, &x)] = *p;
             }
             table
         });
@@ -212,7 +211,7 @@ impl MarkovField {
         let mut x: Vec<usize> = elimination.known.iter().map(|known| known.unwrap_or(0)).collect();
         for (step, best) in elimination.steps.iter().zip(&best).rev() {
             let scope = &elimination.tables[step.output].scope;
-            x[step.variable] = best.get(pack(scope, &self.states, &x));
+            x[step.variable] = best.get(self.place_of(scope, &x));
         }
         Ok(Mode { states: x, log_potential, count })
     }
@@ -232,10 +231,7 @@ impl MarkovField {
     /// that of a walk through the field in breadth, and of that which adds the fewest edges at each step.
     fn order(&self, known: &[Option<usize>]) -> (Vec<usize>, f64, f64) {
         let by_number = self.cost(known, |left, _| left.iter().next().copied());
-        if self.states.len() > MOST_TRIED {
-            return by_number;
-        }
-        let by_fill = self.cost(known, |left, neighbours| {
+        let by_fill = |left: &BTreeSet<usize>, neighbours: &[BTreeSet<usize>]| {
             let fill = |v: &usize| -> (usize, usize) {
                 let around: Vec<usize> = neighbours[*v].iter().copied().collect();
                 let pairs = around.iter().enumerate();
@@ -245,7 +241,9 @@ impl MarkovField {
                 (missing.sum(), around.len())
             };
             left.iter().min_by_key(|v| fill(v)).copied()
-        });
+        };
+        // That looks at all that are left at each step.
+        let by_fill = (self.states.len() <= MOST_TRIED).then(|| self.cost(known, by_fill));
         let walk = self.walk(known);
         let at = Cell::new(0);
         let by_walk = self.cost(known, |_, _| walk.get(at.replace(at.get() + 1)).copied());
@@ -253,7 +251,7 @@ impl MarkovField {
             (if *widest > MOST_OF_SUMS[0] { *widest } else { 0.0 }, *all)
         };
         let cheaper = |best, other| if price(&other) < price(&best) { other } else { best };
-        [by_walk, by_fill].into_iter().fold(by_number, cheaper)
+        [by_walk].into_iter().chain(by_fill).fold(by_number, cheaper)
     }
 
     /// The variables in the order of a walk in breadth from one at the rim (Cuthill and McKee 1969).
@@ -275,9 +273,14 @@ impl MarkovField {
             }
             found
         };
-        while let Some(start) = is_seen.iter().position(|is_seen| !is_seen) {
+        for start in 0..self.states.len() {
+            if is_seen[start] {
+                continue;
+            }
             // The last that a walk comes to is at the rim.
-            let rim = breadth(start, &mut is_seen.clone()).pop().unwrap_or(start);
+            let found = breadth(start, &mut is_seen);
+            let rim = found.last().copied().unwrap_or(start);
+            found.into_iter().for_each(|v| is_seen[v] = false);
             order.extend(breadth(rim, &mut is_seen));
         }
         order
@@ -359,15 +362,20 @@ impl<'a> Elimination<'a> {
         }
         let mut steps = Vec::new();
         let mut is_used = vec![false; tables.len()];
+        // The numbers of the tables of each variable, rising.
+        let mut of_variable = vec![Vec::new(); field.states.len()];
+        for (number, table) in tables.iter().enumerate() {
+            table.scope.iter().for_each(|v| of_variable[*v].push(number));
+        }
         for &variable in variables {
-            let has =
-                |number: &usize| !is_used[*number] && tables[*number].scope.contains(&variable);
-            let inputs: Vec<usize> = (0..tables.len()).filter(has).collect();
+            let mut inputs = std::mem::take(&mut of_variable[variable]);
+            inputs.retain(|number| !is_used[*number]);
             let all: BTreeSet<usize> =
                 inputs.iter().flat_map(|i| tables[*i].scope.clone()).collect();
             let mut scope: Vec<usize> = all.into_iter().filter(|v| *v != variable).collect();
             inputs.iter().for_each(|i| is_used[*i] = true);
             let output = tables.len();
+            scope.iter().for_each(|v| of_variable[*v].push(output));
             tables.push(Table { scope: scope.clone(), values: Vec::new(), counts: Vec::new() });
             is_used.push(false);
             scope.push(variable);
@@ -545,11 +553,6 @@ impl Iterator for Places {
 
 fn ones(count: usize, are_wanted: bool) -> Vec<f64> {
     if are_wanted { vec![1.0; count] } else { Vec::new() }
-}
-
-/// The place of the states `x` in a table over `scope`.
-fn pack(scope: &[usize], states: &[usize], x: &[usize]) -> usize {
-    scope.iter().fold(0, |place, &v| place * states[v] + x[v])
 }
 
 /// Puts the variables of `scope` into these states.

@@ -284,12 +284,12 @@ impl MarkovField {
         let scope: Vec<usize> =
             clique.scope.iter().copied().filter(|v| known[*v].is_none()).collect();
         let size: usize = scope.iter().map(|v| self.states[*v]).product();
-        let mut x: Vec<usize> = known.iter().map(|state| state.unwrap_or(0)).collect();
         let log_potential = (0..size).map(|place| {
-            for (&variable, state) in scope.iter().zip(self.states_at(&scope, place)) {
-                x[variable] = state;
-            }
-            beta * clique.log_potential[self.place(clique, &x)]
+            let mut free = self.states_at(&scope, place).into_iter();
+            let at = clique.scope.iter().fold(0, |at, &v| {
+                at * self.states[v] + known[v].or_else(|| free.next()).unwrap_or(0)
+            });
+            beta * clique.log_potential[at]
         });
         Clique { log_potential: log_potential.collect(), scope }
     }
@@ -302,7 +302,12 @@ impl MarkovField {
 
     /// Where the states `x` of a clique's variables lie in its table.
     pub(crate) fn place(&self, clique: &Clique, x: &[usize]) -> usize {
-        clique.scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
+        self.place_of(&clique.scope, x)
+    }
+
+    /// Where the states `x` of the variables of `scope` lie in a table over them.
+    pub(crate) fn place_of(&self, scope: &[usize], x: &[usize]) -> usize {
+        scope.iter().fold(0, |place, &v| place * self.states[v] + x[v])
     }
 
     /// The state of each variable that `given` names, `(variable, state)`.

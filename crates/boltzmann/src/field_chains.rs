@@ -8,12 +8,10 @@ use rbm_core::{Error, Result, Rng};
 use serde::Serialize;
 
 use crate::field::{Beliefs, MarkovField, check_temperature};
-use crate::observables::{Estimate, jackknife_of_energies};
+use crate::observables::{Estimate, check_measured, check_size, jackknife_of_energies};
 
 /// Sweeps between two looks at the watch.
 const SLICE: usize = 16;
-/// The fewest chains that an error can come from.
-const FEWEST: usize = 8;
 /// Replicas of a ladder of temperatures.
 const LEVELS: usize = 32;
 
@@ -290,10 +288,7 @@ impl MarkovField {
         mut watch: impl FnMut(usize) -> bool,
     ) -> Result<(FieldMeasurement, Vec<Vec<usize>>)> {
         check_temperature(tau)?;
-        if chains < FEWEST || sweeps < 4 {
-            let found = format!("{chains} chains of {sweeps} sweeps");
-            return Err(Error::invalid("a measurement", "at least 8 chains and 4 sweeps", found));
-        }
+        check_size(chains, sweeps)?;
         let mut walkers = FieldChains::new(self, &[], chains, rng)?;
         let hottest = self.temperatures().map_or(tau, |[hottest, _]| hottest.max(tau));
         let cooling = burn_in / 2;
@@ -317,10 +312,11 @@ impl MarkovField {
                 },
             );
             done += slice.len();
-            if !watch(done) && energies[0].len() >= 4 {
+            if !watch(done) {
                 break;
             }
         }
+        check_measured(&energies)?;
         let [energy, heat_capacity] =
             jackknife_of_energies(&energies, 1.0 / tau, self.states.len() as f64);
         let measured = FieldMeasurement {

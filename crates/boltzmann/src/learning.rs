@@ -15,27 +15,22 @@ use rbm_core::learning::train::{
     self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
 };
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
-use rbm_core::learning::transform::WeightDecay;
 use rbm_core::model::init::{moments, moments_of_weighted_blocks};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::rows::BLOCK;
-use rbm_core::sampling::AnnealingPath;
+use rbm_core::rows::{BLOCK, Fingerprint};
 use rbm_core::state::{State, get, with_prefix, without_prefix};
-use rbm_core::units::enumerate;
 use rbm_core::{
-    Batches, Checkpoint, ContrastiveDivergence, Error, Exact, ParallelTrajectory, Persistent,
-    PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, TemperedPersistent, Trainer, Units,
+    Batches, Checkpoint, Error, PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, Trainer,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::pretraining::{Greedy, PretrainingProgress, compose};
-use crate::resampling::{Resampled, walked};
+use crate::resampling::{self, Resampled, own_pearson};
 pub use crate::settings::{Learning, Negative};
+use crate::settings::{check_data, data_of};
 pub use crate::shape::Shape;
 
-/// The most configurations that are counted one by one.
-const MOST_COUNTED: u64 = 1 << 16;
 /// Cases that are looked at after every epoch.
 const MEASURED: usize = 1000;
 /// The standard deviation of first weights of a machine that is not deep.
@@ -44,8 +39,6 @@ const SMALL: f64 = 0.01;
 const CHECKED: usize = 20;
 const RESAMPLED: usize = 2000;
 const RESAMPLED_SWEEPS: usize = 500;
-/// Where the chains of the training are in what it remembers.
-const CHAINS: &str = "negative.rests";
 const MODEL: &str = "boltzmann";
 /// What stands before the names of what a training remembers.
 const MEMORY: &str = "memory";
@@ -62,39 +55,10 @@ pub struct Learner {
     cursor: Cursor,
     /// How much each case counts.
     weights: Option<Arc<[f32]>>,
+    /// What it began with; files of earlier versions do not say it.
+    data: Option<Fingerprint>,
     /// Whether the target is reached.
     is_reached: bool,
-}
-
-/// What learns all of `machine` together.
-fn trainer_of(
-    shape: &Shape,
-    learning: &Learning,
-    machine: &Machine,
-) -> Result<Trainer<Box<dyn NegativePhase>, Sgd>> {
-    let Learning { sweeps, chains, learning_rate, .. } = *learning;
-    let negative: Box<dyn NegativePhase> = match learning.negative {
-        Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
-        Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
-        Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
-        Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
-        Negative::Exact => {
-            check_countable(machine)?;
-            Box::new(Exact)
-        }
-        Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
-    };
-    let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
-    if shape.draws_hidden() {
-        trainer.posterior = learning.posterior;
-    }
-    if learning.l2 > 0.0 {
-        trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: learning.l2 }));
-    }
-    if learning.centre {
-        trainer.transforms.push(Box::new(learning.offsets(machine)?));
-    }
-    Ok(trainer)
 }
 
 /// Gives what is observed the biases of these moments.
@@ -121,11 +85,22 @@ struct MachineRecord {
     /// Mini-batches done in the epoch.
     #[serde(default)]
     batch: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Fingerprint>,
     #[serde(default)]
     is_reached: bool,
     /// Layers that have learned, while layers learn one by one: epoch and mini-batch are then of the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pretrained: Option<usize>,
+}
+
+/// What a training is of, beside the numbers that it has learned.
+#[derive(Clone, Copy)]
+struct Setup<'a> {
+    shape: &'a Shape,
+    learning: &'a Learning,
+    data: &'a Option<Fingerprint>,
+    is_reached: bool,
 }
 
 impl Learner {
@@ -160,13 +135,32 @@ impl Learner {
                 weights.set(&(normal * scale)?)?;
             }
         }
-        let trainer = trainer_of(&shape, &learning, &machine)?;
+        let trainer = learning.trainer(&shape, &machine)?;
         let greedy = match learning.pretraining_epochs {
             0 => None,
             _ => Some(Greedy::new(&shape, &learning)?),
         };
-        let (cursor, weights, is_reached) = (Cursor::default(), None, false);
-        Ok(Self { shape, learning, machine, greedy, trainer, rng, cursor, weights, is_reached })
+        Ok(Self {
+            shape,
+            learning,
+            machine,
+            greedy,
+            trainer,
+            rng,
+            cursor: Cursor::default(),
+            weights: None,
+            data: Some(Fingerprint::of(cases)?),
+            is_reached: false,
+        })
+    }
+
+    /// Errors unless `cases`, and how much they count, are what it began with.
+    ///
+    /// # Errors
+    ///
+    /// Then, and where the cases cannot be read.
+    pub fn check_cases(&self, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<()> {
+        check_data(&self.data, data_of(cases, weights)?)
     }
 
     /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned
@@ -181,7 +175,8 @@ impl Learner {
             let expected = format!("{} finite numbers above 0", cases.count());
             return Err(Error::invalid("weights of cases", expected, weights.len().to_string()));
         }
-        if self.cursor == Cursor::default() {
+        self.data = Some(data_of(cases, Some(&weights))?);
+        if self.epochs_in_all() == 0 && self.cursor == Cursor::default() {
             let blocks = || {
                 rbm_core::rows::blocks(cases)
                     .zip(weights.chunks(BLOCK))
@@ -206,6 +201,11 @@ impl Learner {
     /// How it learns.
     pub fn learning(&self) -> &Learning {
         &self.learning
+    }
+
+    /// Learns on to so many epochs: with the rates of a training that is so long.
+    pub fn set_epochs(&mut self, epochs: usize) {
+        self.learning.epochs = epochs;
     }
 
     /// Whether the target is reached, where there is one.
@@ -274,9 +274,9 @@ impl Learner {
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
         let source = self.learning.source(cases, self.weights.as_deref())?;
-        let Self { shape, learning, machine, greedy, trainer, rng, .. } = self;
+        let Self { shape, learning, machine, greedy, trainer, rng, data, .. } = self;
         let Some(layers) = greedy else { return Ok(ControlFlow::Continue(())) };
-        let how = (&*shape, &*learning, false);
+        let how = Setup { shape, learning, data, is_reached: false };
         let kept = |progress: PretrainingProgress, cursor, rng| {
             checkpoint(machine, how, State::new(), Some(progress), cursor, rng)?.untyped()
         };
@@ -285,7 +285,7 @@ impl Learner {
         if let Some(machines) = layers.finished() {
             machine.copy_from(&compose(shape, machines)?)?;
             // Nothing of what was remembered before holds for the new parameters.
-            *trainer = trainer_of(shape, learning, machine)?;
+            *trainer = learning.trainer(shape, machine)?;
             *greedy = None;
         }
         Ok(ended)
@@ -308,7 +308,17 @@ impl Learner {
         let source = self.learning.source(cases, weights)?;
         let visible = &self.shape.visible;
         let data = target.map(|_| Correlations::of(visible, cases, weights)).transpose()?;
-        let Self { shape, learning, machine, trainer, rng, cursor, is_reached, .. } = self;
+        let Self {
+            shape,
+            learning,
+            machine,
+            trainer,
+            rng,
+            cursor,
+            data: began_with,
+            is_reached,
+            ..
+        } = self;
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let mut stage = LearnerStage {
             measured: learning
@@ -317,6 +327,7 @@ impl Learner {
             fit: Fit::new(trainer, machine, &*source, &plan),
             source: &*source,
             data,
+            began_with,
             is_reached,
             machine,
             shape,
@@ -350,10 +361,8 @@ impl Learner {
     ///
     /// When memory is short.
     pub fn samples(&self, count: usize, sweeps: usize, rng: &mut Rng) -> Result<Tensor> {
-        let start =
-            AnnealingPath::from_biases(&self.machine)?.sample_at_zero(&self.machine, count, rng)?;
-        let after = walked(&self.machine, start, sweeps, rng)?;
-        Ok(after.narrow(1, 0, self.shape.visible.width())?.contiguous()?)
+        let width = self.shape.visible.width();
+        resampling::samples(&self.machine, width, [count, sweeps], rng, &mut |_| true)
     }
 
     /// Writes everything to one file, whole or not at all: `layers.{i}.bias`, `couplings.{k}.weight`, chains, and what is needed to go on.
@@ -362,7 +371,8 @@ impl Learner {
     ///
     /// For numbers that are not finite, and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let how = (&self.shape, &self.learning, self.is_reached);
+        let Self { shape, learning, data, is_reached, .. } = self;
+        let how = Setup { shape, learning, data, is_reached: *is_reached };
         let (progress, cursor) = match &self.greedy {
             Some(greedy) => (Some(greedy.progress()), greedy.cursor()),
             None => (None, self.cursor),
@@ -379,8 +389,17 @@ impl Learner {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let Checkpoint { tensors, record } = Checkpoint::<MachineRecord>::load(path, &Device::Cpu)?;
-        let MachineRecord { model, shape, learning, rng, epoch, batch, is_reached, pretrained } =
-            record;
+        let MachineRecord {
+            model,
+            shape,
+            learning,
+            rng,
+            epoch,
+            batch,
+            data,
+            is_reached,
+            pretrained,
+        } = record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a Boltzmann machine", format!("{model:?}")));
         }
@@ -408,7 +427,7 @@ impl Learner {
                 return Err(Error::file(path, name, expected, format!("{found:?}")));
             }
         }
-        let mut trainer = trainer_of(&shape, &learning, &machine)?;
+        let mut trainer = learning.trainer(&shape, &machine)?;
         let (cursor, memory) = (Cursor { epoch, batch }, without_prefix(MEMORY, &tensors));
         let (cursor, greedy) = match pretrained {
             Some(layers) => {
@@ -421,8 +440,18 @@ impl Learner {
                 (cursor, None)
             }
         };
-        let weights = None;
-        Ok(Self { shape, learning, machine, greedy, trainer, rng, cursor, weights, is_reached })
+        Ok(Self {
+            shape,
+            learning,
+            machine,
+            greedy,
+            trainer,
+            rng,
+            cursor,
+            weights: None,
+            data,
+            is_reached,
+        })
     }
 }
 
@@ -446,6 +475,7 @@ struct LearnerStage<'a> {
     measured: Tensor,
     /// What the data are like, where there is a target.
     data: Option<Correlations>,
+    began_with: &'a Option<Fingerprint>,
     is_reached: &'a mut bool,
     /// The epochs after which it is over for now.
     until: usize,
@@ -495,7 +525,8 @@ impl Stage for LearnerStage<'_> {
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
-        let how = (self.shape, self.learning, *self.is_reached);
+        let Self { shape, learning, began_with: data, is_reached, .. } = &*self;
+        let how = Setup { shape, learning, data, is_reached: **is_reached };
         checkpoint(self.machine, how, self.fit.memory(), None, cursor, rng)?.untyped()
     }
 }
@@ -523,15 +554,10 @@ impl LearnerStage<'_> {
     }
 }
 
-fn own_pearson(memory: &State, units: &Units, data: &Correlations) -> Result<Option<f64>> {
-    let chains = memory.get(CHAINS);
-    chains.map(|chains| Correlations::of(units, chains, None)?.pearson(data)).transpose()
-}
-
 /// Everything: `layers.{i}.bias`, `couplings.{k}.weight`, and what is needed to go on.
 fn checkpoint(
     machine: &Machine,
-    (shape, learning, is_reached): (&Shape, &Learning, bool),
+    Setup { shape, learning, data, is_reached }: Setup,
     memory: State,
     progress: Option<PretrainingProgress>,
     cursor: Cursor,
@@ -547,6 +573,7 @@ fn checkpoint(
         rng,
         epoch: cursor.epoch,
         batch: cursor.batch,
+        data: data.clone(),
         is_reached,
         pretrained: progress.as_ref().map(|progress| progress.layers),
     };
@@ -567,15 +594,4 @@ fn free_energy(machine: &Machine, cases: &Tensor) -> Result<Tensor> {
     let none = Tensor::zeros((cases.dim(0)?, rest), DType::F32, &Device::Cpu)?;
     let hidden = machine.rest().mean(&none)?.detach().narrow(1, visible, rest - visible)?;
     machine.free_energy(&Tensor::cat(&[cases, &hidden], 1)?)
-}
-
-/// Errors unless the rest of `machine` has few enough configurations.
-fn check_countable(machine: &Machine) -> Result<()> {
-    let count = enumerate::count(machine.rest());
-    if count.is_some_and(|count| count <= MOST_COUNTED) {
-        return Ok(());
-    }
-    let expected = format!("at most {MOST_COUNTED} configurations");
-    let found = count.map_or("more".to_owned(), |count| count.to_string());
-    Err(Error::invalid("counting", expected, found))
 }

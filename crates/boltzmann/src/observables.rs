@@ -14,6 +14,8 @@ use crate::field::check_temperature;
 
 /// The fewest chains that an error can come from.
 const FEWEST: usize = 8;
+/// The fewest sweeps that say how far chains differ.
+const SHORTEST: usize = 4;
 /// Sweeps between two looks at the watch.
 const SLICE: usize = 64;
 
@@ -94,12 +96,7 @@ impl Graph {
         mut watch: impl FnMut(usize) -> bool,
     ) -> Result<(Measurement, Tensor)> {
         check_temperature(temperature)?;
-        if walk.chains < FEWEST || walk.sweeps < 4 {
-            let Walk { chains, sweeps, .. } = walk;
-            let found = format!("{chains} chains of {sweeps} sweeps");
-            let expected = "at least 8 chains and 4 sweeps";
-            return Err(Error::invalid("a measurement", expected, found));
-        }
+        check_size(walk.chains, walk.sweeps)?;
         let machine = self.machine(DType::F32, device)?;
         machine.check_normalisable()?;
         let binary = machine.binary_graph()?;
@@ -123,10 +120,11 @@ impl Graph {
                 orders.iter_mut().zip(m).for_each(|(all, now)| all.extend(now));
             }
             done += slice.len();
-            if !watch(done) && energies[0].len() >= 4 {
+            if !watch(done) {
                 break;
             }
         }
+        check_measured(&energies)?;
         let measured = Measurement::of(temperature, self.sites() as f64, &energies, &orders)?;
         Ok((measured, walkers.configurations()?))
     }
@@ -136,6 +134,26 @@ impl Graph {
         match self.units {
             Units::Potts { sites, .. } => sites,
             _ => self.units.width(),
+        }
+    }
+}
+
+/// Errors unless so many chains and sweeps are enough to measure.
+pub(crate) fn check_size(chains: usize, sweeps: usize) -> Result<()> {
+    if chains >= FEWEST && sweeps >= SHORTEST {
+        return Ok(());
+    }
+    let expected = format!("at least {FEWEST} chains and {SHORTEST} sweeps");
+    Err(Error::invalid("a measurement", expected, format!("{chains} chains of {sweeps} sweeps")))
+}
+
+/// Errors where a walk was ended before enough was measured.
+pub(crate) fn check_measured(energies: &[Vec<f64>]) -> Result<()> {
+    match energies.first().map_or(0, Vec::len) {
+        SHORTEST.. => Ok(()),
+        found => {
+            let expected = format!("at least {SHORTEST} sweeps after the burn-in");
+            Err(Error::invalid("a measurement", expected, found.to_string()))
         }
     }
 }

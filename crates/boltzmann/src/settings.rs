@@ -1,14 +1,22 @@
 //! How a machine learns: the numbers of a training.
 
+use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::{Curve, Per, Schedule};
 use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Shuffled, Whole};
-use rbm_core::learning::transform::Centre;
-use rbm_core::model::Boltzmann;
-use rbm_core::{Error, PositivePhase, Result, Rng, Rows, Units};
+use rbm_core::learning::transform::{Centre, WeightDecay};
+use rbm_core::model::{Boltzmann, Machine};
+use rbm_core::rows::Fingerprint;
+use rbm_core::units::enumerate;
+use rbm_core::{
+    ContrastiveDivergence, Error, Exact, ParallelTrajectory, Persistent, PositivePhase,
+    PseudoLikelihood, Result, Rng, Rows, Sgd, TemperedPersistent, Trainer, Units,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+/// The most configurations that are counted one by one.
+const MOST_COUNTED: u64 = 1 << 16;
 /// The usual rate of pre-training.
 const PRETRAINING_RATE: f64 = 0.025;
 
@@ -132,6 +140,22 @@ fn is_exponential(curve: &Curve) -> bool {
     *curve == Curve::Exponential
 }
 
+/// What a training with these cases, and how much each counts, begins with.
+pub(crate) fn data_of(cases: &dyn Rows, weights: Option<&[f32]>) -> Result<Fingerprint> {
+    let weights = weights.into_iter().flatten().map(|weight| weight.to_le_bytes());
+    Ok(Fingerprint::of(cases)?.beside(weights))
+}
+
+/// Errors unless `found` is what a training `began_with`; nothing is known of files of earlier versions.
+pub(crate) fn check_data(began_with: &Option<Fingerprint>, found: Fingerprint) -> Result<()> {
+    match began_with {
+        Some(known) if *known != found => {
+            Err(Error::invalid("the data", known.to_string(), found.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Errors where zeros and ones cannot be drawn of data for these units.
 fn check_pass(pass: Pass, visible: &Units, has_target: bool) -> Result<()> {
     if pass.is_mean() || (matches!(visible, Units::Bernoulli { .. }) && !has_target) {
@@ -176,6 +200,41 @@ impl Learning {
         let usual = if self.target_pearson.is_some() { from } else { 0.1 * from };
         let to = self.final_learning_rate.unwrap_or(usual);
         Schedule::Ramp { from, to, curve: self.learning_curve, per: Per::Epoch }
+    }
+
+    /// What learns all of `machine` together.
+    ///
+    /// # Errors
+    ///
+    /// For the exact gradient of a machine with too many configurations.
+    pub(crate) fn trainer(
+        &self,
+        shape: &Shape,
+        machine: &Machine,
+    ) -> Result<Trainer<Box<dyn NegativePhase>, Sgd>> {
+        let Learning { sweeps, chains, learning_rate, .. } = *self;
+        let negative: Box<dyn NegativePhase> = match self.negative {
+            Negative::Contrastive => Box::new(ContrastiveDivergence::new(sweeps)),
+            Negative::Persistent => Box::new(Persistent::new(sweeps, chains)),
+            Negative::Tempered => Box::new(TemperedPersistent::new(sweeps, chains, 0)),
+            Negative::Trajectory => Box::new(ParallelTrajectory::new(sweeps, chains)),
+            Negative::Exact => {
+                check_countable(machine)?;
+                Box::new(Exact)
+            }
+            Negative::PseudoLikelihood => Box::new(PseudoLikelihood),
+        };
+        let mut trainer = Trainer::new(negative, Sgd::new(learning_rate));
+        if shape.draws_hidden() {
+            trainer.posterior = self.posterior;
+        }
+        if self.l2 > 0.0 {
+            trainer.transforms.push(Box::new(WeightDecay { l1: 0.0, l2: self.l2 }));
+        }
+        if self.centre {
+            trainer.transforms.push(Box::new(self.offsets(machine)?));
+        }
+        Ok(trainer)
     }
 
     /// # Errors
@@ -246,6 +305,17 @@ impl Learning {
             ..Self::default()
         }
     }
+}
+
+/// Errors unless the rest of `machine` has few enough configurations.
+fn check_countable(machine: &Machine) -> Result<()> {
+    let count = enumerate::count(machine.rest());
+    if count.is_some_and(|count| count <= MOST_COUNTED) {
+        return Ok(());
+    }
+    let expected = format!("at most {MOST_COUNTED} configurations");
+    let found = count.map_or("more".to_owned(), |count| count.to_string());
+    Err(Error::invalid("counting", expected, found))
 }
 
 impl Default for Learning {

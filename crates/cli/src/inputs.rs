@@ -10,7 +10,8 @@ use candle_boltzmann::{Graph, MarkovField};
 use candle_core::Device;
 use candle_dbn::data::{Binarise, Dataset, Missing, Parts, ReadOptions};
 use candle_dbn::recipe::DataRecipe;
-use candle_dbn::store::{BELIEF, MACHINE};
+use candle_dbn::store::machine::TableLayout;
+use candle_dbn::store::{BELIEF, HOPFIELD, MACHINE, MODELS};
 use candle_dbn::{Examples, Model, Recipe, Run, data};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
@@ -58,9 +59,19 @@ impl Where {
     }
 }
 
-/// The cases of a data set as patterns of −1 and 1: a note has where they are cut. Height and width come along where they are pictures.
-pub fn patterns(source: &str, options: &DataOptions) -> Result<Patterns> {
-    let dataset = load_numbers(source, &options.read)?;
+/// The cases of a data set as patterns of −1 and 1: a note has where they are cut. Read as the `table` is that the others are of.
+pub fn patterns(
+    source: &str,
+    options: &DataOptions,
+    table: Option<TableLayout>,
+) -> Result<Patterns> {
+    let read = options.read.clone();
+    let read = match table {
+        Some(table) => table.options(read),
+        None => read,
+    };
+    let dataset = load_numbers(source, &read)?;
+    let (table, image) = (TableLayout::of(&dataset), dataset.image);
     let part = match options.limit {
         Some(limit) => dataset.train.limited(limit as usize)?,
         None => dataset.train,
@@ -83,32 +94,20 @@ pub fn patterns(source: &str, options: &DataOptions) -> Result<Patterns> {
     };
     let sign = |x: &f32| if *x > threshold { 1.0 } else { -1.0 };
     let patterns = cases.iter().map(|case| case.iter().map(sign).collect());
-    Ok(Patterns { patterns: patterns.collect(), image: dataset.image })
+    Ok(Patterns { patterns: patterns.collect(), table, image })
 }
 
 /// Patterns of −1 and 1.
 pub struct Patterns {
     pub patterns: Vec<Vec<f64>>,
+    /// What is known of the table that they are of.
+    pub table: Option<TableLayout>,
     /// Height and width, where they are pictures.
     pub image: Option<(usize, usize)>,
 }
 
-/// `runs/KIND-NAME` for data called NAME, with a number where there is one already.
-pub fn free_folder(kind: &str, source: &str) -> PathBuf {
-    let name = source.replace(':', "-");
-    let name = Path::new(&name).file_stem().map_or("data".into(), |name| name.to_string_lossy());
-    let folder = |number: usize| match number {
-        1 => PathBuf::from(format!("runs/{kind}-{name}")),
-        _ => PathBuf::from(format!("runs/{kind}-{name}-{number}")),
-    };
-    (1..).map(folder).find(|dir| !dir.exists()).unwrap_or_default()
-}
-
 /// The commands that take a belief net.
 pub const BELIEFS_ARE_TAKEN_BY: &str = "evaluate, sample, score, embed, inspect, compare and infer";
-
-/// The file of a Hopfield network within its folder.
-pub const MEMORY: &str = "hopfield.safetensors";
 
 /// A path as a text: names such as ising:8x8 are typed where paths are.
 pub fn text(path: &Path) -> Result<&str> {
@@ -139,7 +138,7 @@ pub fn graph(text: &str) -> Result<Graph> {
         bail!("{text}: a field of cliques: expected a machine of units that are coupled in pairs");
     }
     if let Some(source) = text.strip_prefix("hopfield:") {
-        let Patterns { patterns, image } = patterns(source, &DataOptions::default())?;
+        let Patterns { patterns, image, .. } = patterns(source, &DataOptions::default(), None)?;
         let graph = Hopfield::store(&patterns, Rule::Hebb)?.graph();
         return Ok(Graph { shape: image.map(|(height, width)| [height, width]), ..graph });
     }
@@ -147,7 +146,7 @@ pub fn graph(text: &str) -> Result<Graph> {
     if learned.is_file() {
         return Learner::load(&learned)?.graph().with_context(|| learned.display().to_string());
     }
-    let stored = Path::new(text).join(MEMORY);
+    let stored = Path::new(text).join(HOPFIELD);
     if stored.is_file() {
         let Memory { network, image, .. } = Memory::load(&stored)?;
         let shape = image.map(|(height, width)| [height, width]);
@@ -245,9 +244,7 @@ pub fn find_machine(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    let holds_model = [candle_dbn::store::WEIGHTS, MACHINE, BELIEF, MEMORY]
-        .iter()
-        .any(|name| folder.join(name).is_file());
+    let holds_model = MODELS.iter().any(|name| folder.join(name).is_file());
     if holds_model || Run::open(folder).is_ok() {
         return Ok(());
     }
@@ -267,7 +264,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
             "a Boltzmann machine",
             "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
         ),
-        (MEMORY, "a Hopfield network", "recall, sample and anneal"),
+        (HOPFIELD, "a Hopfield network", "recall, sample and anneal"),
         (BELIEF, "a belief net", BELIEFS_ARE_TAKEN_BY),
     ] {
         ensure!(

@@ -12,10 +12,10 @@ use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
 use candle_dbn::network::dbn::label_codes;
 use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
-use candle_dbn::store::MACHINE;
-use candle_dbn::store::machine::MachineConfig;
+use candle_dbn::store::machine::{MachineConfig, TableLayout};
 use candle_dbn::store::results::DataVariant;
 use candle_dbn::store::run::RECIPE;
+use candle_dbn::store::{HOPFIELD, MACHINE};
 use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
 use rbm_core::learning::trainer::Pass;
@@ -23,7 +23,7 @@ use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Rows, Units, rows};
 use serde::Serialize;
 
-use crate::inputs::{self, Cases, Chosen, DataOptions, MEMORY};
+use crate::inputs::{self, Cases, Chosen, DataOptions};
 use crate::output;
 
 /// The folder of a deep machine's classifier, in that of its run.
@@ -40,7 +40,7 @@ pub fn is_meant(model: &Path) -> bool {
     model.to_str().is_some_and(Graph::is_name)
         || model.is_file()
         || is_learned(model)
-        || model.join(MEMORY).is_file()
+        || model.join(HOPFIELD).is_file()
 }
 
 /// How large a graph or a field of cliques is.
@@ -113,6 +113,8 @@ pub struct MachineCases {
     pub image: Option<(usize, usize)>,
     /// The columns of a table.
     pub columns: Option<Arc<Columns>>,
+    /// The classes, where their labels have names.
+    pub class_names: Option<Vec<String>>,
     scale: f32,
     binarise: Binarise,
 }
@@ -129,8 +131,12 @@ impl LearnedMachine {
         Ok(Self { dir: dir.to_owned(), learner, recipe })
     }
 
-    /// What it is, with the height and width of its pictures.
-    pub fn config(&self, image: Option<(usize, usize)>) -> MachineConfig {
+    /// What it is, with what is known of its data: height and width of pictures, the columns of a table.
+    pub fn config(
+        &self,
+        image: Option<(usize, usize)>,
+        table: Option<TableLayout>,
+    ) -> MachineConfig {
         let shape = self.learner.shape();
         MachineConfig::new(
             shape.visible.clone(),
@@ -138,7 +144,7 @@ impl LearnedMachine {
             shape.labels,
             [shape.couples_visible, shape.couples_hidden],
             self.learner.parameters(),
-            image,
+            (image, table),
         )
     }
 
@@ -166,7 +172,7 @@ impl LearnedMachine {
         let path = self.dir.join(CONFIG);
         let found = MachineConfig::read(&path)?;
         ensure!(
-            found == self.config(found.image),
+            found == self.config(found.image, found.table.clone()),
             "{}: expected the configuration of the machine beside it, found another",
             path.display()
         );
@@ -252,6 +258,10 @@ impl MachineCases {
                 (own.source.clone(), own.read.clone(), Some(own))
             }
         };
+        let read = match TableLayout::read(dir)? {
+            Some(table) => table.options(read),
+            None => read,
+        };
         let source = inputs::source(data, dir);
         let chosen = |read: &ReadOptions| -> Result<(Dataset, Chosen)> {
             let dataset = inputs::load_numbers(&name, read)?;
@@ -277,7 +287,8 @@ impl MachineCases {
             false => read,
         };
         let (dataset, Chosen { part, cases, before }) = chosen(&read)?;
-        let (image, scale, columns) = (dataset.image, dataset.scale, dataset.columns);
+        let (image, scale) = (dataset.image, dataset.scale);
+        let (columns, class_names) = (dataset.columns, dataset.class_names);
         let chosen_binarise = read.binarise();
         let values = configurations(&part, units, &source)?;
         if let Some(probabilities) = probabilities.as_ref().filter(|_| is_drawn) {
@@ -305,6 +316,7 @@ impl MachineCases {
             source,
             image,
             columns,
+            class_names,
             scale,
             binarise,
         })
@@ -477,7 +489,7 @@ pub fn work_dir(model: &Path) -> PathBuf {
 /// Errors with what is expected where `dir` holds a machine that has not learned from data.
 pub fn check_learned(dir: &Path) -> Result<()> {
     let name = dir.display();
-    let what = match dir.join(MEMORY).is_file() {
+    let what = match dir.join(HOPFIELD).is_file() {
         true => "a Hopfield network",
         false => "a machine that was given and has not learned from data",
     };

@@ -1,11 +1,12 @@
 //! The cases of a data set, wherever they lie, and mini-batches of them: an order in which to go through them, cut into parts.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::ops::Range;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, Rng};
 
@@ -59,6 +60,57 @@ pub const BLOCK: usize = 1000;
 pub fn blocks(cases: &dyn Rows) -> impl Iterator<Item = Result<Tensor>> + '_ {
     let n = cases.count();
     (0..n).step_by(BLOCK).map(move |start| cases.block(start..n.min(start + BLOCK)))
+}
+
+/// Enough of cases to notice that they are no longer the same: a training goes on with those that it began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// How many.
+    pub cases: usize,
+    /// The number of values of each.
+    pub width: usize,
+    /// CRC-32 of all values, and of what counts beside them.
+    pub checksum: u32,
+}
+
+impl Fingerprint {
+    /// Of every value of `cases`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Where the cases cannot be read.
+    pub fn of(cases: &dyn Rows) -> Result<Self> {
+        let none = Self { cases: cases.count(), width: cases.width(), checksum: 0 };
+        none.and(cases)
+    }
+
+    /// The same with the values of `others`.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read.
+    pub fn and(mut self, others: &dyn Rows) -> Result<Self> {
+        for block in blocks(others) {
+            let values = block?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            self = self.beside(values.into_iter().map(f32::to_le_bytes));
+        }
+        Ok(self)
+    }
+
+    /// The same with numbers that stand beside the cases: labels, targets, weights.
+    pub fn beside(mut self, numbers: impl IntoIterator<Item = [u8; 4]>) -> Self {
+        let mut checksum = crc32fast::Hasher::new_with_initial(self.checksum);
+        checksum.update(&numbers.into_iter().flatten().collect::<Vec<_>>());
+        self.checksum = checksum.finalize();
+        self
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cases, width, checksum } = self;
+        write!(f, "{cases} cases of width {width}, checksum {checksum:08x}")
+    }
 }
 
 /// An order in which to go through the cases, cut into mini-batches. The last one may be smaller.

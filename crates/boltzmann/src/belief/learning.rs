@@ -10,11 +10,13 @@ use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, Sta
 use rbm_core::learning::trainer::{BatchSource, Pass, Shuffled};
 use rbm_core::model::init::moments;
 use rbm_core::ops::{self, Ascent};
+use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::{Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, Sgd, Stateful};
 use serde::{Deserialize, Serialize};
 
 use super::helmholtz::Helmholtz;
+use crate::settings::check_data;
 
 /// Cases that are looked at after every epoch, and guesses of each.
 const MEASURED: usize = 500;
@@ -211,6 +213,8 @@ pub struct BeliefLearner {
     optimizer: Box<dyn Optimizer>,
     rng: Rng,
     cursor: Cursor,
+    /// What it began with; files of earlier versions do not say it.
+    data: Option<Fingerprint>,
 }
 
 /// What stands beside the tensors in a file.
@@ -224,6 +228,8 @@ struct BeliefRecord {
     epoch: usize,
     /// Mini-batches done in the epoch.
     batch: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Fingerprint>,
 }
 
 impl BeliefLearner {
@@ -246,8 +252,17 @@ impl BeliefLearner {
             let normal = ops::normal((from, width), DType::F32, &Device::Cpu, &mut rng)?;
             layer.weights.set(&(normal / ((from + width) as f64).sqrt())?)?;
         }
-        let optimizer = learning.optimizer();
-        Ok(Self { learning, machine, optimizer, rng, cursor: Cursor::default() })
+        let (optimizer, data) = (learning.optimizer(), Some(Fingerprint::of(cases)?));
+        Ok(Self { learning, machine, optimizer, rng, cursor: Cursor::default(), data })
+    }
+
+    /// Errors unless `cases` are what it began with.
+    ///
+    /// # Errors
+    ///
+    /// Then, and where the cases cannot be read.
+    pub fn check_cases(&self, cases: &dyn Rows) -> Result<()> {
+        check_data(&self.data, Fingerprint::of(cases)?)
     }
 
     /// The machine as it is.
@@ -258,6 +273,11 @@ impl BeliefLearner {
     /// How it learns.
     pub fn learning(&self) -> &BeliefLearning {
         &self.learning
+    }
+
+    /// Learns on to so many epochs: with the rates of a training that is so long.
+    pub fn set_epochs(&mut self, epochs: usize) {
+        self.learning.epochs = epochs;
     }
 
     /// Epochs that are done.
@@ -276,7 +296,7 @@ impl BeliefLearner {
         cases: &dyn Rows,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>> {
-        let Self { learning, machine, optimizer, rng, cursor } = self;
+        let Self { learning, machine, optimizer, rng, cursor, data } = self;
         let (batch_size, shuffle) = (learning.batch_size, Rng::new(learning.seed).split(1));
         let measured: Vec<u32> = (0..cases.count().min(MEASURED) as u32).collect();
         let mut stage = BeliefStage {
@@ -285,6 +305,7 @@ impl BeliefLearner {
                 .of_probabilities(&cases.rows(&measured)?, &mut Rng::new(learning.seed).split(3))?,
             source: learning.pass.of_source(Box::new(Shuffled { cases, batch_size, shuffle })),
             learning,
+            data,
             machine,
             optimizer,
             batches: 0,
@@ -299,8 +320,8 @@ impl BeliefLearner {
     ///
     /// For numbers that are not finite, and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let Self { learning, machine, optimizer, rng, cursor } = self;
-        checkpoint(machine, optimizer.state(), learning, *cursor, *rng).save(path)
+        let Self { learning, machine, optimizer, rng, cursor, data } = self;
+        checkpoint(machine, optimizer.state(), (learning, data), *cursor, *rng).save(path)
     }
 
     /// Reads what [`BeliefLearner::save`] wrote, or a checkpoint; it goes on as if it had never stopped.
@@ -311,7 +332,7 @@ impl BeliefLearner {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let Checkpoint { tensors, record } = Checkpoint::<BeliefRecord>::load(path, &Device::Cpu)?;
-        let BeliefRecord { model, widths, learning, rng, epoch, batch } = record;
+        let BeliefRecord { model, widths, learning, rng, epoch, batch, data } = record;
         if model != MODEL {
             return Err(Error::file(path, "record", "a belief net", format!("{model:?}")));
         }
@@ -342,7 +363,7 @@ impl BeliefLearner {
         }
         let mut optimizer = learning.optimizer();
         optimizer.restore(&without_prefix(MEMORY, &tensors))?;
-        Ok(Self { learning, machine, optimizer, rng, cursor: Cursor { epoch, batch } })
+        Ok(Self { learning, machine, optimizer, rng, cursor: Cursor { epoch, batch }, data })
     }
 }
 
@@ -361,6 +382,7 @@ struct BeliefStage<'a> {
     source: Box<dyn BatchSource + 'a>,
     measured: Tensor,
     learning: &'a BeliefLearning,
+    data: &'a Option<Fingerprint>,
     machine: &'a Helmholtz,
     optimizer: &'a mut Box<dyn Optimizer>,
     /// Mini-batches of the epoch.
@@ -427,7 +449,8 @@ impl Stage for BeliefStage<'_> {
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
         monitor::check_parameters(parameters(self.machine))?;
-        checkpoint(self.machine, self.optimizer.state(), self.learning, cursor, rng).untyped()
+        let how = (self.learning, self.data);
+        checkpoint(self.machine, self.optimizer.state(), how, cursor, rng).untyped()
     }
 }
 
@@ -440,7 +463,7 @@ fn parameters(machine: &Helmholtz) -> Vec<&Var> {
 fn checkpoint(
     machine: &Helmholtz,
     memory: State,
-    learning: &BeliefLearning,
+    (learning, data): (&BeliefLearning, &Option<Fingerprint>),
     cursor: Cursor,
     rng: Rng,
 ) -> Checkpoint<BeliefRecord> {
@@ -453,6 +476,7 @@ fn checkpoint(
         rng,
         epoch: cursor.epoch,
         batch: cursor.batch,
+        data: data.clone(),
     };
     Checkpoint { tensors: parameters.chain(with_prefix(MEMORY, memory)).collect(), record }
 }

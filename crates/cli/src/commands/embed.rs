@@ -273,7 +273,8 @@ impl WantedLayers {
             (format!("layer{layer}"), FeatureNames::Numbered(self.widths[layer - 1]))
         };
         let named = self.wanted.clone().map(name).collect();
-        let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+        let table =
+            FeatureTable::of(named, &cases.rows, &cases.examples, cases.class_names.as_deref());
         let written = tables::write(&args.out, &table, blocks)?;
         bar.finish_and_clear();
         output::line(written)

@@ -162,13 +162,14 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
         let name = names.name(query[twice]);
         return Err(Usage::of(anyhow!("--query: expected each variable once, found {name} twice")));
     }
+    let mut written = Vec::new();
     if let Some(path) = &args.uai {
         // A potential that is no number above 0 could not be read again.
         let mut all = field.cliques.iter().flat_map(|clique| &clique.log_potential);
         if let Some(log) = all.find(|log| !log.exp().is_normal()) {
             bail!("--uai: expected potentials that double precision holds, found exp({log})");
         }
-        write_whole(path, field.to_uai().as_bytes())?;
+        written.push((path, field.to_uai()));
     }
     let combinations = query.iter().try_fold(1usize, |size, &v| size.checked_mul(field.states[v]));
     if query.len() > 1 {
@@ -181,11 +182,10 @@ pub fn run(args: &Infer, bars: &MultiProgress) -> Result<()> {
     }
     let found =
         infer(args, (&field, graph.as_ref()), &given, bars).with_context(|| model.to_owned())?;
-    if let Some(path) = &args.evid {
-        write_whole(path, evidence_as_uai(&given).as_bytes())?;
-    }
-    if let Some(path) = &args.mar {
-        write_whole(path, found.beliefs.to_uai().as_bytes())?;
+    written.extend(args.evid.as_ref().map(|path| (path, evidence_as_uai(&given))));
+    written.extend(args.mar.as_ref().map(|path| (path, found.beliefs.to_uai())));
+    for (path, text) in written {
+        write_whole(path, text.as_bytes())?;
     }
     let shown = if query.is_empty() { (0..field.states.len()).collect() } else { query.clone() };
     let table = if query.len() > 1 { last_table(&found.beliefs) } else { &[] };

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, ensure};
 use candle_boltzmann::hopfield::{self, Hopfield, Memory, RecallEnd, Updates};
 use candle_core::{Device, Tensor};
+use candle_dbn::store::HOPFIELD;
+use candle_dbn::store::machine::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::sampling::GraphChains;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
-use crate::inputs::{self, DataOptions, MEMORY};
+use crate::inputs::{self, DataOptions};
 use crate::machines;
 use crate::output::{self, Usage};
 
@@ -102,11 +104,11 @@ pub fn run(args: &Recall) -> Result<()> {
         "expected with CUES",
     )?;
     ensure!(
-        args.run.join(MEMORY).is_file(),
+        args.run.join(HOPFIELD).is_file(),
         "{}: expected the folder of a Hopfield network (dbn train PATTERNS --model hopfield makes one), found none",
         args.run.display()
     );
-    let memory = Memory::load(args.run.join(MEMORY))?;
+    let memory = Memory::load(args.run.join(HOPFIELD))?;
     let dir = args.out.as_deref().unwrap_or(&args.run);
     let pictures = [dir.join("recall.png"), dir.join("recall.gif")];
     // Pictures beside the network are those of the last recall.
@@ -116,7 +118,8 @@ pub fn run(args: &Recall) -> Result<()> {
     }
     let cues = match &args.cues {
         Some(source) => {
-            let cues = inputs::patterns(source, &args.data_options)?.patterns;
+            let cues = inputs::patterns(source, &args.data_options, TableLayout::read(&args.run)?)?
+                .patterns;
             let (units, found) = (memory.network.size(), cues.first().map_or(0, Vec::len));
             ensure!(
                 units == found,

@@ -121,7 +121,7 @@ fn of_belief(args: &Score, bars: &MultiProgress) -> Result<()> {
     let column = tables::column(&bounds)?;
     let blocks = rows::blocks(&column).map(|block| Ok(vec![block?]));
     let named = vec![single("log_likelihood_bound")];
-    let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+    let table = FeatureTable::of(named, &cases.rows, &cases.examples, cases.class_names.as_deref());
     args.write(&table, blocks, || cases.source.clone())
 }
 
@@ -275,7 +275,8 @@ impl<'a> ScoredMachine<'a> {
             }
             Ok(columns)
         });
-        let table = FeatureTable::of(named, &cases.rows, &cases.examples, None);
+        let table =
+            FeatureTable::of(named, &cases.rows, &cases.examples, cases.class_names.as_deref());
         self.args.write(&table, blocks, || self.source())
     }
 

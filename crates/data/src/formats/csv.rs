@@ -230,6 +230,16 @@ impl ColumnPlan {
                 head.called(at)
             ));
             (label, target) = (None, target.or(Some(at)));
+        } else if let Some(at) = label.filter(|_| options.labels.is_some()) {
+            notes.push(format!(
+                "{} is left out: the labels are those of the file that --labels names",
+                head.called(at)
+            ));
+        } else if let Some(at) = label.filter(|_| target.is_some()) {
+            notes.push(format!(
+                "{} is left out: it is the label, and the target is what is learned",
+                head.called(at)
+            ));
         } else if let Some(at) = label.filter(|_| is_guessed && survey.cases > 0) {
             notes.push(format!(
                 "{} is the label (--label-column decides otherwise)",
@@ -419,7 +429,10 @@ impl ColumnPlan {
                 match &classes {
                     Some(classes) => match classes.get(cell(at)) {
                         Some(&class) => named.push(class),
-                        None => return Err(text.refused(record, at, "a label", cell(at))),
+                        None => {
+                            let expected = "a label (leave cases without one out, or learn without labels: --drop the column)";
+                            return Err(text.refused(record, at, expected, cell(at)));
+                        }
                     },
                     None => match head.number(cell(at)).filter(|x| x.is_finite()) {
                         Some(label) if label.fract() == 0.0 => labels.push(label),
@@ -548,7 +561,11 @@ fn without_indices(
             kept.retain(|&other| other != at);
         }
     }
-    if has_numbers_of_cases(names, label) {
+    if has_numbers_of_cases(names, label) && kept.contains(&0) {
+        notes.push(format!(
+            "{} stands before columns that dbn embed wrote, and numbers the cases: it is left out (another name keeps it)",
+            head.called(0)
+        ));
         kept.retain(|&at| at != 0);
     }
     Ok(kept)

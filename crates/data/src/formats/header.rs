@@ -1,6 +1,6 @@
 //! A text in columns before it is read: whether there is a header and what it says, and what each column is made of.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use csv::StringRecord;
 use rbm_core::{Error, Result};
@@ -61,6 +61,7 @@ impl Head {
         }
         let mut head = Self { columns: first.len(), names: None, has_decimal_commas, notes };
         if !has_header && !head.is_header(first, rest, options.known.columns.as_deref()) {
+            head.notes.push("there is no header: the first line is a case".into());
             return Ok(head);
         }
         let mut names: Vec<_> = first.iter().map(ToOwned::to_owned).collect();
@@ -80,13 +81,16 @@ impl Head {
         if is_count && !has_header {
             head.notes.push("the first line counts the columns: it is taken for a header".into());
         }
-        let mut seen = HashMap::new();
-        let mut renamed = Vec::new();
+        let mut taken: HashSet<String> = names.iter().cloned().collect();
+        let (mut seen, mut renamed) = (HashSet::new(), Vec::new());
         for name in &mut names {
-            let before = seen.entry(name.clone()).or_insert(0usize);
-            *before += 1;
-            if *before > 1 && !name.is_empty() {
-                *name = format!("{name}.{}", *before - 1);
+            if name.is_empty() || seen.insert(name.clone()) {
+                continue;
+            }
+            // A name that no other column has: with `a`, `a.1`, `a` the last is `a.2`.
+            let mut free = (1..).map(|number| format!("{name}.{number}"));
+            if let Some(other) = free.find(|other| taken.insert(other.clone())) {
+                *name = other;
                 renamed.push(format!("`{name}`"));
             }
         }

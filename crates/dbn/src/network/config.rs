@@ -18,6 +18,8 @@ pub const WEIGHTS: &str = "model.safetensors";
 pub const MACHINE: &str = "machine.safetensors";
 /// The file of a belief net and its recognition in its run's folder.
 pub const BELIEF: &str = "belief.safetensors";
+/// The file of a Hopfield network and its patterns in its run's folder.
+pub const HOPFIELD: &str = "hopfield.safetensors";
 /// The file of weights in the folder `dir`: of a network, or of a machine or a belief net where that lies there.
 pub(crate) fn weights_in(dir: &Path) -> PathBuf {
     let others = [MACHINE, BELIEF].map(|name| dir.join(name));

@@ -1,6 +1,7 @@
 //! What a recipe must satisfy before anything is done with it.
 
 use candle_dbn_data::Scaling;
+use rbm_core::learning::schedule::Per;
 use rbm_core::units::Variance;
 use rbm_core::{Error, Result, Schedule, Units};
 
@@ -234,6 +235,10 @@ const MOST_STEPS: f64 = 1e6;
 /// Errors unless `k` is always a number of Gibbs steps.
 fn steps(name: &str, k: &Schedule) -> Result<()> {
     schedule(name, k)?;
+    if matches!(k, Schedule::Ramp { per: Per::Update, .. }) {
+        let expected = "numbers by epoch (without per)";
+        return Err(Error::invalid(name, expected, "per = \"update\""));
+    }
     let is_possible = |x: f64| (1.0..=MOST_STEPS).contains(&x);
     let whole = |x: f64| is_possible(x) && (x.fract() == 0.0 || matches!(k, Schedule::Ramp { .. }));
     let all = values(k).into_iter().all(whole);

@@ -1,7 +1,9 @@
-//! What a Boltzmann machine in a folder is, without its numbers: its `config.json`.
+//! What a Boltzmann machine in a folder is, without its numbers: its `config.json`; and what machines of all kinds know of the table that they
+//! learned from.
 
 use std::path::Path;
 
+use candle_dbn_data::{Columns, Dataset, Known, ReadOptions};
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,81 @@ use crate::network::config::{CONFIG, FORMAT};
 const VERSION: u32 = 2;
 /// What [`MachineConfig::model`] says.
 const MODEL: &str = "machine";
+
+/// What lies beside a belief net and a Hopfield network that learned from a table; a Boltzmann machine has it in its `config.json`.
+pub const TABLE: &str = "table.json";
+
+/// What is known of the table that a machine learned from: columns of another one are brought into its order, by their names, and its words
+/// are read as the same categories and classes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TableLayout {
+    /// The columns in the order in which the machine sees them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
+    /// What the column of the labels is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The classes by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+}
+
+impl TableLayout {
+    /// Of what a machine learns from; nothing where its units say all.
+    pub fn of(dataset: &Dataset) -> Option<Self> {
+        let columns = dataset.columns.as_deref().filter(|columns| columns.tells_more());
+        let found = Self {
+            columns: columns.cloned(),
+            label: dataset.label.clone(),
+            class_names: dataset.class_names.clone(),
+        };
+        Some(found).filter(|found| *found != Self::default())
+    }
+
+    /// How to read other data as those: what is `given`, and what is known.
+    pub fn options(&self, given: ReadOptions) -> ReadOptions {
+        let known = Known {
+            label: self.label.clone(),
+            columns: self.columns.clone().map(Into::into),
+            class_names: self.class_names.clone().map(Into::into),
+            ..Known::default()
+        };
+        ReadOptions { finds_kinds: false, known, ..given }
+    }
+
+    /// What lies in the folder `dir` of a machine; nothing where it did not learn from a table.
+    ///
+    /// # Errors
+    ///
+    /// Where a file of it cannot be read.
+    pub fn read(dir: impl AsRef<Path>) -> Result<Option<Self>> {
+        let (path, config) = (dir.as_ref().join(TABLE), dir.as_ref().join(CONFIG));
+        if MachineConfig::is_in(&config) {
+            return Ok(MachineConfig::read(&config)?.table);
+        }
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let table = serde_json::from_str(&text).map_err(|e| {
+            let place = format!("line {}, column {}", e.line(), e.column());
+            Error::file(&path, place, "the columns of a table", e.to_string())
+        })?;
+        Ok(Some(table))
+    }
+
+    /// Writes it into the folder `dir`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::invalid(TABLE, "plain data", e.to_string()))?;
+        write_whole(&dir.as_ref().join(TABLE), &text)
+    }
+}
 
 /// The contents of `config.json` beside a `machine.safetensors`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,17 +115,21 @@ pub struct MachineConfig {
     pub parameters: usize,
     /// Height and width, if the data are pictures.
     pub image: Option<(usize, usize)>,
+    /// What is known of the table that it learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableLayout>,
 }
 
 impl MachineConfig {
-    /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where these are true.
+    /// Of a machine of these visible and hidden units, with couplings within the visible and within the hidden ones where these are true, and what is
+    /// known of its data: height and width of pictures, the columns of a table.
     pub fn new(
         visible: Units,
         hidden: Vec<Units>,
         labels: Option<usize>,
         [couples_visible, couples_hidden]: [bool; 2],
         parameters: usize,
-        image: Option<(usize, usize)>,
+        (image, table): (Option<(usize, usize)>, Option<TableLayout>),
     ) -> Self {
         let (format, version, model) = (FORMAT.to_owned(), VERSION, MODEL.to_owned());
         Self {
@@ -62,6 +143,7 @@ impl MachineConfig {
             couples_hidden,
             parameters,
             image,
+            table,
         }
     }
 

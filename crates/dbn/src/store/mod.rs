@@ -28,12 +28,15 @@ pub use self::run::Run;
 use crate::network::autoencoder::Autoencoder;
 use crate::network::classifier::Classifier;
 use crate::network::classifier::Regressor;
-pub use crate::network::config::{BELIEF, MACHINE, WEIGHTS};
+pub use crate::network::config::{BELIEF, HOPFIELD, MACHINE, WEIGHTS};
 use crate::network::config::{CONFIG, Config};
 use crate::network::dbn::Dbn;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
 use crate::network::model::{DEVIATION, MEAN, MISSING, Model};
+
+/// The files of which each is a model of another kind: no folder holds two.
+pub const MODELS: [&str; 4] = [WEIGHTS, MACHINE, BELIEF, HOPFIELD];
 
 /// A model on disk.
 impl Model {

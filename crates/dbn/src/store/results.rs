@@ -108,6 +108,9 @@ pub enum Unit {
     /// The mean over all values.
     #[serde(rename = "a value")]
     PerValue,
+    /// That of the target of a regression.
+    #[serde(rename = "of the target")]
+    OfTarget,
 }
 
 impl fmt::Display for Unit {
@@ -118,6 +121,7 @@ impl fmt::Display for Unit {
             Self::NatsPerCase => "nats a case",
             Self::PerCase => "a case",
             Self::PerValue => "a value",
+            Self::OfTarget => "of the target",
         })
     }
 }
@@ -225,6 +229,9 @@ impl MeasurementSet {
         let share = evaluation.error_percent.map(|percent| percent / 100.0);
         let error = share.map(|share| 100.0 * (share * (1.0 - share) / cases).sqrt());
         add("error rate", evaluation.error_percent, error, Unit::Percent);
+        add("root mean squared error", evaluation.rmse, None, Unit::OfTarget);
+        let of_mean = evaluation.rmse_of_mean;
+        add("root mean squared error of the mean", of_mean, None, Unit::OfTarget);
         add("cross-entropy", evaluation.cross_entropy, None, Unit::NatsPerCase);
         add("squared error of the reconstruction", evaluation.squared_error, None, Unit::PerCase);
         add("log-likelihood, exact", evaluation.log_likelihood, None, Unit::NatsPerCase);

@@ -27,18 +27,56 @@ pub struct Run {
     dir: PathBuf,
 }
 
-/// A folder in which nobody else trains, for as long as this is there.
+/// A folder in which nobody else trains, for as long as this is there. One that was made for it, and in which nothing was written, is taken
+/// away with it.
 #[derive(Debug)]
 #[must_use]
 pub struct Claim {
+    dir: PathBuf,
+    is_made: bool,
     /// What is locked.
     _file: fs::File,
 }
 
 impl Claim {
-    /// Holds the folder `dir`, which must exist, by a file in it that nobody replaces and nobody takes away. Errors while another
-    /// program holds it: two trainings would write into one folder. Where a file system knows no locks nothing is held.
-    fn of(dir: &Path) -> Result<Self> {
+    /// Holds the folder `dir`, which is made if need be, by a file in it that nobody replaces. Where a file system knows no locks nothing is
+    /// held.
+    ///
+    /// # Errors
+    ///
+    /// While another program holds it: two trainings would write into one folder. For a file of that name, and where no folder can be made.
+    pub fn of(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let is_made = !dir.exists();
+        if !is_made && !dir.is_dir() {
+            let advice = "a folder, or a name that is free (choose another --out)";
+            return Err(Error::file(dir, "output", advice, "a file"));
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        Self::held(dir, is_made)
+    }
+
+    /// Holds the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two programs that start at the
+    /// same time never share one. `None` where all exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claim::of`].
+    pub fn of_first_free(dirs: impl IntoIterator<Item = PathBuf>) -> Result<Option<Self>> {
+        for dir in dirs {
+            if let Some(parent) = dir.parent() {
+                fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
+            }
+            match fs::create_dir(&dir) {
+                Ok(()) => return Self::held(&dir, true).map(Some),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(&dir, e)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn held(dir: &Path, is_made: bool) -> Result<Self> {
         let path = dir.join(LOCK);
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
@@ -49,7 +87,28 @@ impl Claim {
                 "one at a time (wait for the other one, or stop it)",
                 "that another program trains here",
             )),
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { _file: file }),
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                Ok(Self { dir: dir.to_owned(), is_made, _file: file })
+            }
+        }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let has_lock_alone = || {
+            let mut names =
+                fs::read_dir(&self.dir).ok()?.map(|entry| Some(entry.ok()?.file_name()));
+            Some(names.all(|name| name.is_some_and(|name| name == LOCK)))
+        };
+        if self.is_made && has_lock_alone() == Some(true) {
+            // Best effort: an empty folder does no harm.
+            let _ = fs::remove_file(self.dir.join(LOCK)).and_then(|()| fs::remove_dir(&self.dir));
         }
     }
 }
@@ -62,13 +121,9 @@ impl Run {
     /// When something of a run lies there already, and while another program trains there.
     pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
         let dir = dir.as_ref();
-        if dir.exists() && !dir.is_dir() {
-            let advice = "a folder, or a name that is free (choose another --out)";
-            return Err(Error::file(dir, "output", advice, "a file"));
-        }
-        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         let claim = Claim::of(dir)?;
-        for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG, store::WEIGHTS] {
+        let names = [RECIPE, CHECKPOINT, METRICS, config::CONFIG];
+        for name in names.iter().chain(&store::MODELS) {
             if dir.join(name).exists() {
                 let advice =
                     "a folder without a run (choose another --out, or go on with --resume)";
@@ -83,8 +138,7 @@ impl Run {
         Ok((Self::begin(dir, recipe)?, claim))
     }
 
-    /// A new run in the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two
-    /// programs that start at the same time never share one. `None` where all exist.
+    /// A new run in the first of the folders `dirs` that does not exist yet, held. `None` where all exist.
     ///
     /// # Errors
     ///
@@ -93,20 +147,8 @@ impl Run {
         dirs: impl IntoIterator<Item = PathBuf>,
         recipe: &Recipe,
     ) -> Result<Option<(Self, Claim)>> {
-        for dir in dirs {
-            if let Some(parent) = dir.parent() {
-                fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
-            }
-            match fs::create_dir(&dir) {
-                Ok(()) => {
-                    let claim = Claim::of(&dir)?;
-                    return Ok(Some((Self::begin(&dir, recipe)?, claim)));
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::io(&dir, e)),
-            }
-        }
-        Ok(None)
+        let Some(claim) = Claim::of_first_free(dirs)? else { return Ok(None) };
+        Ok(Some((Self::begin(claim.dir(), recipe)?, claim)))
     }
 
     fn begin(dir: &Path, recipe: &Recipe) -> Result<Self> {

@@ -151,6 +151,9 @@ fn check_missing(recipe: &Recipe) -> Result<()> {
     Err(Error::invalid("data.missing", expected, "gibbs"))
 }
 
+/// From so many classes on labels may name cases.
+const FEW_CLASSES: usize = 10;
+
 impl Training {
     /// A training at its beginning. Splits off held-out and validation cases, standardises if the recipe says so, and checks that
     /// the values fit the units.
@@ -167,6 +170,14 @@ impl Training {
         let (label, target) = (dataset.label.clone(), dataset.target.clone());
         let (scale, mut notes) = (dataset.scale, Vec::new());
         notes.extend(recipe.set_code_units(dataset.alphabet.as_ref()));
+        let classes_of = dataset.classes.filter(|_| recipe.classifier.is_some() || recipe.labels);
+        let most = dataset.train.len() / 2;
+        if let Some(classes) = classes_of.filter(|classes| *classes > FEW_CLASSES.max(most)) {
+            notes.push(format!(
+                "warning: {classes} classes of {} cases: these labels name cases, and nothing can be learned about them",
+                dataset.train.len()
+            ));
+        }
         check_labels(&recipe, &dataset)?;
         check_missing(&recipe)?;
         if dataset.train.len() < 2 {

@@ -3,8 +3,9 @@
 
 use candle_core::{DType, Tensor};
 use rbm_core::learning::train::Cursor;
+use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
-use rbm_core::{Checkpoint, Error, Rbm, Result, Rng, rows};
+use rbm_core::{Checkpoint, Error, Rbm, Result, Rng};
 use serde::{Deserialize, Serialize};
 
 use super::backprop::{BestWeights, Counts, Network, Sum};
@@ -53,13 +54,8 @@ impl TrainingState {
         train: &Examples,
         validation: Option<&Examples>,
     ) -> Result<Self> {
-        let mut checksum = crc32fast::Hasher::new();
-        [Some(train), validation]
-            .into_iter()
-            .flatten()
-            .try_for_each(|part| take_in(&mut checksum, part))?;
-        let data =
-            Fingerprint { cases: train.len(), width: train.width(), checksum: checksum.finalize() };
+        let none = Fingerprint { cases: train.len(), width: train.width(), checksum: 0 };
+        let data = [Some(train), validation].into_iter().flatten().try_fold(none, with_part)?;
         Ok(Self {
             version: VERSION,
             stage: 0,
@@ -118,22 +114,14 @@ pub(super) fn name_of(recipe: &Recipe, stage: usize) -> String {
     recipe.stages().get(stage).map_or_else(String::new, StageKind::to_string)
 }
 
-/// Enough of the data to notice that they are no longer the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fingerprint {
-    pub(super) cases: usize,
-    pub(super) width: usize,
-    pub(super) checksum: u32,
-}
-
-/// Takes every value and label in their order into the checksum.
-fn take_in(checksum: &mut crc32fast::Hasher, part: &Examples) -> Result<()> {
-    for block in rows::blocks(&part.cases) {
-        let values = block?.flatten_all()?.to_vec1::<f32>()?;
-        checksum.update(&values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<_>>());
-    }
-    part.labels.iter().flatten().for_each(|label| checksum.update(&label.to_le_bytes()));
-    Ok(())
+/// The same data with those of `part`: values, and labels, targets and weights where there are any.
+fn with_part(data: Fingerprint, part: &Examples) -> Result<Fingerprint> {
+    let (labels, targets, weights) = (&part.labels, &part.targets, &part.weights);
+    let numbers = targets.iter().flatten().chain(weights.iter().flat_map(|weights| weights.iter()));
+    Ok(data
+        .and(&part.cases)?
+        .beside(labels.iter().flat_map(|labels| labels.iter()).map(|label| label.to_le_bytes()))
+        .beside(numbers.map(|number| number.to_le_bytes())))
 }
 
 /// Everything that is needed to go on.
@@ -219,14 +207,8 @@ impl Training {
             return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
         }
         if record.data != self.record.data {
-            let describe = |d: &Fingerprint| {
-                format!("{} cases of width {}, checksum {:08x}", d.cases, d.width, d.checksum)
-            };
-            return Err(Error::invalid(
-                "the data",
-                describe(&record.data),
-                describe(&self.record.data),
-            ));
+            let (expected, found) = (record.data.to_string(), self.record.data.to_string());
+            return Err(Error::invalid("the data", expected, found));
         }
         // Counts and numbers of `f64` stay on the CPU: not every device has them.
         let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {

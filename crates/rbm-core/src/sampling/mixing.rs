@@ -4,6 +4,7 @@
 //!
 //! What a training's persistent chains have been through lately.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use candle_core::{Device, Tensor};
@@ -17,6 +18,8 @@ use crate::{Error, Result, Stateful, ops};
 
 /// How many autocorrelation times the sum over lags takes in (Sokal 1997).
 const WINDOW: f64 = 5.0;
+/// The most lags that it takes in of chains as they are, or as their blocks are.
+const MOST_LAGS: usize = 1000;
 
 /// R̂ above which chains count as not mixed (Gelman and Rubin 1992).
 pub const MOST_R_HAT: f64 = 1.1;
@@ -62,6 +65,9 @@ fn check(chains: &[Vec<f64>], least: usize) -> Result<usize> {
 /// times fewer independent values. The sum ends at the first lag of at least 5τ (Sokal's self-consistent window). Deviations
 /// are from the mean of all chains together, so that chains which stay apart remember for ever. None where nothing varies.
 ///
+/// Where the window takes more than a thousand lags, two neighbours at a time are replaced by their mean: the variance of the
+/// mean of a long chain stays as it was (Flyvbjerg and Petersen 1989). It takes time in proportion to the length.
+///
 /// Above a tenth of the length it is no more than a lower bound.
 ///
 /// # Errors
@@ -70,25 +76,41 @@ fn check(chains: &[Vec<f64>], least: usize) -> Result<usize> {
 pub fn autocorrelation_time(chains: &[Vec<f64>]) -> Result<Option<f64>> {
     let length = check(chains, 2)?;
     let centre = mean(chains.iter().map(|chain| mean(chain.iter().copied())));
-    let covariance = |lag: usize| -> f64 {
-        let of = |chain: &Vec<f64>| -> f64 {
-            let pairs = chain.iter().zip(&chain[lag..]);
-            pairs.map(|(a, b)| (a - centre) * (b - centre)).sum()
-        };
-        chains.iter().map(of).sum::<f64>() / (length - lag) as f64
-    };
-    let at_zero = covariance(0);
-    if at_zero.is_nan() || at_zero <= 0.0 {
+    let variance = covariance(chains, centre, 0);
+    if variance.is_nan() || variance <= 0.0 {
         return Ok(None);
     }
-    let mut time = 1.0;
-    for lag in 1..length {
-        time += 2.0 * covariance(lag) / at_zero;
-        if lag as f64 >= WINDOW * time {
-            break;
+    let (mut blocks, mut size) = (Cow::Borrowed(chains), 1.0);
+    loop {
+        let at_zero = covariance(&blocks, centre, 0);
+        let length_of_blocks = blocks[0].len();
+        let (mut time, mut is_closed) = (1.0, false);
+        for lag in 1..length_of_blocks.min(MOST_LAGS) {
+            time += 2.0 * covariance(&blocks, centre, lag) / at_zero;
+            is_closed = lag as f64 >= WINDOW * time;
+            if is_closed {
+                break;
+            }
         }
+        if is_closed || length_of_blocks <= MOST_LAGS {
+            // As much variance of a mean of all, in steps of the chains themselves.
+            let time = size * time * at_zero / variance;
+            return Ok(Some(time.max(1.0 / length as f64)));
+        }
+        let halved = |chain: &Vec<f64>| {
+            chain.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect()
+        };
+        (blocks, size) = (Cow::Owned(blocks.iter().map(halved).collect()), 2.0 * size);
     }
-    Ok(Some(time.max(1.0 / length as f64)))
+}
+
+/// The mean over all chains and steps of what two values so far apart have in common, about `centre`, times the number of chains.
+fn covariance(chains: &[Vec<f64>], centre: f64, lag: usize) -> f64 {
+    let of = |chain: &Vec<f64>| -> f64 {
+        let pairs = chain.iter().zip(&chain[lag..]);
+        pairs.map(|(a, b)| (a - centre) * (b - centre)).sum()
+    };
+    chains.iter().map(of).sum::<f64>() / (chains[0].len() - lag) as f64
 }
 
 /// How many independent values the chains are worth: all their values over [`autocorrelation_time`].

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_boltzmann::samples;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::network::dbn::label_codes;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
@@ -95,7 +96,18 @@ impl LearnedSampling<'_> {
             (Some(sweeps), _) => self.temper(&machine, sweeps, rng)?,
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
             (None, None) if self.frames == 0 && self.classes.is_empty() => {
-                let samples = machine.learner.samples(self.count, self.steps, rng)?;
+                let (of, width) = (machine.learner.machine(), machine.visible().width());
+                let bar = progress::bar(self.bars, self.steps as u64);
+                let size = [self.count, self.steps];
+                let samples = samples(of, width, size, rng, &mut |done| {
+                    bar.set_position(done as u64);
+                    !interrupt::is_asked()
+                });
+                bar.finish_and_clear();
+                if interrupt::is_asked() {
+                    return Err(Stopped("nothing was written".to_owned()).into());
+                }
+                let samples = samples?;
                 LearnedSamples { samples, held: None, frames: Vec::new(), image: machine.image() }
             }
             (None, None) => {

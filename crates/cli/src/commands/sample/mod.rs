@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use candle_dbn::data::Alphabet;
 use candle_dbn::network::inference::{Condition, ConditionalSampler};
+use candle_dbn::store::machine::TableLayout;
 use candle_dbn::viz::{gallery, report};
 use candle_dbn::{Examples, Model, Run};
 use indicatif::MultiProgress;
@@ -182,11 +183,19 @@ pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
 
 /// Samples of a machine that has learned.
 fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<()> {
-    let number = |label: &Label| match label {
-        Label::Class(text) => text.parse::<u32>().map_err(|_| {
+    let names = TableLayout::read(&args.run)?.and_then(|table| table.class_names);
+    let number = |label: &Label| match (label, &names) {
+        (Label::Class(text), Some(names)) => {
+            let found = names.iter().position(|name| name == text).map(|number| number as u32);
+            found.ok_or_else(|| {
+                let names = names.join(", ");
+                Usage::of(anyhow!("--label: expected one of the classes {names}, found {text}"))
+            })
+        }
+        (Label::Class(text), None) => text.parse::<u32>().map_err(|_| {
             Usage::of(anyhow!("--label: expected a class of a machine by its number, found {text}"))
         }),
-        Label::Any => {
+        (Label::Any, _) => {
             Err(Usage::of(anyhow!("--label: expected classes: without it labels are free")))
         }
     };

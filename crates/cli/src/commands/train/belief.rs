@@ -8,8 +8,8 @@ use candle_boltzmann::belief::learning::{
 };
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
-use candle_dbn::store::run::RECIPE;
-use candle_dbn::store::{BELIEF, MACHINE, WEIGHTS};
+use candle_dbn::store::BELIEF;
+use candle_dbn::store::machine::TableLayout;
 use indicatif::MultiProgress;
 use rbm_core::{Rng, Units};
 
@@ -34,6 +34,7 @@ struct ResolvedBelief {
     cases: Tensor,
     held_out: usize,
     image: Option<(usize, usize)>,
+    table: Option<TableLayout>,
 }
 
 /// Learns, or goes on where the same command was stopped. `written` is the file of a recipe.
@@ -45,41 +46,40 @@ pub fn run(
 ) -> Result<()> {
     let of_others = [("--visible", args.visible.is_some()), ("--couplings", args.within.is_some())];
     output::refuse(&of_others, "has no meaning for a belief net")?;
-    let ResolvedBelief { recipe, learning, cases, held_out, image } =
+    let ResolvedBelief { recipe, learning, cases, held_out, image, table } =
         ResolvedBelief::of(args, written)?;
     if args.is_dry {
         return dry_run::of_belief(&recipe, &learning, &cases, held_out);
     }
     let source = &recipe.data.0.source;
-    let dir = args.out.map_or_else(|| inputs::free_folder("belief", source), Path::to_owned);
+    let claim = machine_run::claim(BELIEF, args.out, "belief", source)?;
+    let dir = claim.dir().to_owned();
     let path = dir.join(BELIEF);
     let mut learner = match path.exists() {
         true => {
-            let found = BeliefLearner::load(&path)?;
+            let mut found = BeliefLearner::load(&path)?;
+            if found.learning().epochs < learning.epochs {
+                found.set_epochs(learning.epochs);
+            }
             let widths = found.machine().net.widths();
             ensure!(
                 widths[1..] == recipe.hidden[..] && found.learning() == &learning,
                 "{}: holds a belief net of other layers or settings: choose another --out",
                 dir.display()
             );
+            found.check_cases(&cases).with_context(|| {
+                format!("{}: holds a belief net of other data: choose another --out", dir.display())
+            })?;
             output::note(format!("goes on after epoch {}", found.epoch()));
             found
         }
-        false => {
-            // One that was killed before its first copy on disk begins anew.
-            let has_recipe = dir.join(RECIPE).exists() && !BeliefRecipe::is_in(dir.join(RECIPE));
-            ensure!(
-                ![WEIGHTS, MACHINE].iter().any(|name| dir.join(name).exists()) && !has_recipe,
-                "{}: holds another run: choose another --out",
-                dir.display()
-            );
-            BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?
-        }
+        false => BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?,
     };
     let learning = MachineRun { dir: &dir, file: BELIEF, epochs: learner.epoch() };
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
     learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
+    table.map_or(Ok(()), |table| table.save(&dir))?;
     let belief = LearnedBelief { dir, learner, recipe };
     let seed = belief.recipe.seed;
     if args.pictures {
@@ -91,9 +91,12 @@ pub fn run(
     if !args.evaluation {
         return output::line("done, without a look at held-out cases");
     }
-    let held_out = belief.cases(None, &DataOptions::default(), None)?;
-    let found = belief.likelihood(&held_out, true, beliefs::SAMPLES, seed, bars)?;
-    found.print(&held_out.part_name())
+    if held_out == 0 {
+        return output::line("done: there are no held-out cases to evaluate it on");
+    }
+    let cases = belief.cases(None, &DataOptions::default(), None)?;
+    let found = belief.likelihood(&cases, true, beliefs::SAMPLES, seed, bars)?;
+    found.print(&cases.part_name())
 }
 
 impl ResolvedBelief {
@@ -123,7 +126,7 @@ impl ResolvedBelief {
         recipe.data.0.pass = learning.pass;
         let source = recipe.data.0.source.clone();
         let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
-        let image = dataset.image;
+        let (image, table) = (dataset.image, TableLayout::of(&dataset));
         let own = Some(recipe.data.0.clone());
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
@@ -138,7 +141,7 @@ impl ResolvedBelief {
             output::note(machines::CUT_NOTE);
         }
         recipe.data.0.source = inputs::absolute(&source)?;
-        Ok(Self { recipe, learning, cases, held_out, image })
+        Ok(Self { recipe, learning, cases, held_out, image, table })
     }
 }
 

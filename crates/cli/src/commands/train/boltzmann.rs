@@ -12,9 +12,9 @@ use candle_core::Tensor;
 use candle_dbn::Recipe;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
 use candle_dbn::recipe::{ALL, AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
+use candle_dbn::store::MACHINE;
+use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
-use candle_dbn::store::run::RECIPE;
-use candle_dbn::store::{MACHINE, WEIGHTS};
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations};
@@ -124,6 +124,7 @@ struct ResolvedMachine {
     weights: Option<Arc<[f32]>>,
     held_out: usize,
     image: Option<(usize, usize)>,
+    table: Option<TableLayout>,
     classes: Option<usize>,
 }
 
@@ -148,32 +149,30 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, weights, image, classes, .. } = resolved;
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, table, classes, .. } =
+        resolved;
     let source = &recipe.data.0.source;
-    let dir = args.out.map_or_else(|| inputs::free_folder("bm", source), Path::to_owned);
+    let claim = machine_run::claim(MACHINE, args.out, "bm", source)?;
+    let dir = claim.dir().to_owned();
     let path = dir.join(MACHINE);
     let mut learner = match path.exists() {
         true => {
-            let found = Learner::load(&path)?;
-            let is_same = found.shape() == &shape && found.learning() == &learning;
+            let mut found = Learner::load(&path)?;
+            if found.learning().epochs < learning.epochs {
+                found.set_epochs(learning.epochs);
+            }
             ensure!(
-                is_same,
+                found.shape() == &shape && found.learning() == &learning,
                 "{}: holds a machine of other units or settings: choose another --out",
                 dir.display()
             );
+            found.check_cases(&cases, weights.as_deref()).with_context(|| {
+                format!("{}: holds a machine of other data: choose another --out", dir.display())
+            })?;
             output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
-        false => {
-            // One that was killed before its first copy on disk begins anew.
-            let has_recipe = dir.join(RECIPE).exists() && !machines::is_begun(&dir);
-            ensure!(
-                !dir.join(WEIGHTS).exists() && !has_recipe,
-                "{}: holds the run of a network: choose another --out",
-                dir.display()
-            );
-            Learner::new(shape, learning, &cases).map_err(Usage::of)?
-        }
+        false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
     };
     if let Some(weights) = weights.clone() {
         learner.weigh(&cases, weights)?;
@@ -191,7 +190,7 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     }
     spinner.finish_and_clear();
     let machine = LearnedMachine { dir, learner, recipe: Some(recipe) };
-    machine.config(image).save(&machine.dir)?;
+    machine.config(image, table).save(&machine.dir)?;
     if let Some((recipe, classes)) = machine.recipe.as_ref().zip(classes)
         && let Some(classifier) = &recipe.classifier
     {
@@ -268,6 +267,7 @@ impl ResolvedMachine {
         let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
         let visible = machines::visible_units(kind, &dataset, learning.pass, &source)?;
         let own = Some(recipe.data.0.clone());
+        let table = TableLayout::of(&dataset);
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let cases =
@@ -303,7 +303,7 @@ impl ResolvedMachine {
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
-        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, classes })
+        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, table, classes })
     }
 }
 

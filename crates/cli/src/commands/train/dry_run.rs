@@ -79,7 +79,7 @@ impl SingleStage<'_> {
         output::line(&self.recipe)?;
         print_data(cases, (held_out > 0).then_some((held_out, "held out")))?;
         let batches = cases.count().div_ceil(batch_size);
-        let few = cases.narrow(0, 0, cases.count().min(BATCHES * batch_size))?;
+        let few = cases.narrow(0, 0, cases.count().min(BATCHES.saturating_mul(batch_size)))?;
         let mut quickest = Duration::MAX;
         for _ in 0..EPOCHS.min(epochs) {
             let start = Instant::now();
@@ -87,8 +87,8 @@ impl SingleStage<'_> {
             quickest = quickest.min(start.elapsed());
         }
         let took = quickest.as_secs_f64() / few.count().div_ceil(batch_size) as f64;
-        let took =
-            Duration::try_from_secs_f64(took * (batches * epochs) as f64).unwrap_or(Duration::MAX);
+        let took = Duration::try_from_secs_f64(took * batches as f64 * epochs as f64)
+            .unwrap_or(Duration::MAX);
         let most = if self.has_target { "up to " } else { "" };
         let row = vec![
             self.units.clone(),

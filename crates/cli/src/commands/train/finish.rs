@@ -48,11 +48,8 @@ pub fn run(run: &Run, model: &Model, training: &Training, looks: Looks) -> Resul
     };
     let seed = training.recipe.seed;
     let evaluation = Evaluation::of(model, held_out, Inference::default(), seed)?;
-    let most = held_out.labels.as_deref().map_or(0.0, error_of_most_frequent);
-    if evaluation.error_percent.is_some_and(|error| most > 0.0 && error >= most) {
-        output::note(format!(
-            "warning: no better than naming the most frequent class of the held-out cases ({most:.2} % wrong)"
-        ));
+    if let (Some(percent), Some(labels)) = (evaluation.error_percent, &held_out.labels) {
+        warn_of_frequency(percent, labels);
     }
     let on = subject::variant(&training.recipe, model, Cases::HeldOut, held_out);
     subject::record(run.dir(), MeasurementSet::of_evaluation(&evaluation, on, seed));
@@ -75,12 +72,21 @@ pub fn run(run: &Run, model: &Model, training: &Training, looks: Looks) -> Resul
     })
 }
 
-/// How many of these classes, in percent, are not the most frequent one.
-fn error_of_most_frequent(labels: &[u32]) -> f64 {
+/// Warns where so many per cent of errors are no fewer than there are without a model, or say nothing.
+fn warn_of_frequency(percent: f64, labels: &[u32]) {
     let mut counts = BTreeMap::new();
     labels.iter().for_each(|label| *counts.entry(label).or_insert(0) += 1);
     let most: usize = counts.into_values().max().unwrap_or(0);
-    100.0 * (1.0 - most as f64 / labels.len().max(1) as f64)
+    let errors = (0.01 * percent * labels.len() as f64).round() as usize;
+    let of_most = labels.len() - most;
+    if of_most == 0 {
+        output::note("warning: all held-out cases are of one class: the error says nothing");
+    } else if errors >= of_most {
+        let share = 100.0 * of_most as f64 / labels.len() as f64;
+        output::note(format!(
+            "warning: no better than naming the most frequent class of the held-out cases ({share:.2} % wrong)"
+        ));
+    }
 }
 
 /// Draws what the training looked like, into the run's folder. Held-out cases are drawn only where they are evaluated too.

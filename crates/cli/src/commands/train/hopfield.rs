@@ -5,10 +5,12 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use candle_boltzmann::hopfield::{Hopfield, Memory, RecallEnd, Rule, Updates};
 use candle_core::{Device, Tensor};
+use candle_dbn::store::HOPFIELD;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use rbm_core::Units;
 
-use crate::inputs::{self, DataOptions, MEMORY, Patterns};
+use super::machine_run;
+use crate::inputs::{self, DataOptions, Patterns};
 use crate::output;
 
 /// The most patterns in the picture.
@@ -27,15 +29,15 @@ pub struct Storing<'a> {
 pub fn run(args: &Storing) -> Result<()> {
     let rule = args.rule;
     let source = args.data.unwrap_or("digits");
-    let Patterns { patterns, image } = inputs::patterns(source, args.data_options)?;
-    let dir =
-        args.out.map(Path::to_owned).unwrap_or_else(|| inputs::free_folder("hopfield", source));
-    output::make_folder(&dir)?;
-    output::check_free(&[dir.join(MEMORY)], false)
+    let Patterns { patterns, table, image } = inputs::patterns(source, args.data_options, None)?;
+    let claim = machine_run::claim(HOPFIELD, args.out, "hopfield", source)?;
+    let dir = claim.dir();
+    output::check_free(&[dir.join(HOPFIELD)], false)
         .map_err(|_| anyhow!("{}: holds a run already: expected a new folder", dir.display()))?;
     let network = Hopfield::store(&patterns, rule)?;
     let memory = Memory { network, patterns, rule, image };
-    memory.save(dir.join(MEMORY))?;
+    memory.save(dir.join(HOPFIELD))?;
+    table.map_or(Ok(()), |table| table.save(dir))?;
     let Memory { network, patterns, .. } = &memory;
     if args.pictures {
         let shown: Vec<f64> = patterns.iter().take(PICTURED).flatten().copied().collect();

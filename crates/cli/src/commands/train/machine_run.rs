@@ -1,11 +1,13 @@
 //! The run of a machine that learns: what is kept while it does, and its curves.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
-use candle_dbn::store::run::RECIPE;
+use anyhow::{Context, Result, ensure};
+use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
+use candle_dbn::store::run::{Claim, RECIPE};
+use candle_dbn::store::{BELIEF, MACHINE, MODELS, WEIGHTS};
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
 use indicatif::MultiProgress;
 use rbm_core::learning::train::EpochMetrics;
@@ -33,6 +35,42 @@ pub fn epochs(settings: &[String], epochs: usize, [cases, batch_size]: [usize; 2
     }
 }
 
+/// Holds the folder of a run whose model is the file `own`: `out`, or the first of `runs/KIND-NAME`, `runs/KIND-NAME-2`, ... for data called
+/// NAME that is not there yet. Errors where another run lies there.
+pub fn claim(own: &str, out: Option<&Path>, kind: &str, source: &str) -> Result<Claim> {
+    let Some(dir) = out else {
+        let name = source.replace(':', "-");
+        let name =
+            Path::new(&name).file_stem().map_or("data".into(), |name| name.to_string_lossy());
+        let first = std::iter::once(format!("runs/{kind}-{name}"));
+        let dirs = first.chain((2..1000).map(|number| format!("runs/{kind}-{name}-{number}")));
+        let claim = Claim::of_first_free(dirs.map(PathBuf::from))?;
+        return claim.context("runs: every name for a new run is taken; choose one with --out");
+    };
+    let claim = Claim::of(dir)?;
+    // One that was killed before its first copy on disk has a recipe, and begins anew.
+    let recipe = dir.join(RECIPE);
+    let begun = match () {
+        _ if !recipe.exists() => None,
+        _ if BeliefRecipe::is_in(&recipe) => Some(BELIEF),
+        _ if MachineRecipe::is_in(&recipe) => Some(MACHINE),
+        _ => Some(WEIGHTS),
+    };
+    let holds = |file: &str| begun == Some(file) || dir.join(file).exists();
+    for (file, what) in MODELS.into_iter().zip(WHAT_MODELS_ARE) {
+        ensure!(
+            file == own || !holds(file),
+            "{}: holds {what}: choose another --out",
+            dir.display()
+        );
+    }
+    Ok(claim)
+}
+
+/// What lies in a folder by the file of [`MODELS`].
+const WHAT_MODELS_ARE: [&str; 4] =
+    ["the run of a network", "a Boltzmann machine", "a belief net", "a Hopfield network"];
+
 /// A folder in which a machine learns.
 pub struct MachineRun<'a> {
     pub dir: &'a Path,
@@ -51,14 +89,14 @@ impl MachineRun<'_> {
         (bars, quiet): (&MultiProgress, bool),
         fit: impl FnOnce(&mut dyn Observer) -> rbm_core::Result<ControlFlow<()>>,
     ) -> Result<()> {
-        output::make_folder(self.dir)?;
         write_whole(&self.dir.join(RECIPE), recipe.as_bytes())?;
         output::line(format!("run {}", self.dir.display()))?;
         let (path, metrics) = (self.dir.join(self.file), self.dir.join(METRICS));
         // Lines of epochs that were not kept are taken back.
         let kept: String = match std::fs::read_to_string(&metrics) {
             Ok(text) => text.lines().take(self.epochs).flat_map(|line| [line, "\n"]).collect(),
-            Err(_) => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io(&metrics, error).into()),
         };
         let files = MachineFiles { machine: &path, metrics: &metrics, written: kept.into_bytes() };
         let mut watcher = Watcher::new(files, Progress::new(bars, quiet), interval);
