@@ -25,6 +25,7 @@ mod kills;
 mod learned_machines;
 mod library;
 mod likelihood;
+mod machine_runs;
 mod machines;
 mod manual;
 mod real_valued;

@@ -218,6 +218,12 @@ fn a_target_is_predicted_in_its_own_units() {
     let evaluated = place.dbn("evaluate run --json").done().out;
     let evaluated: serde_json::Value = serde_json::from_str(&evaluated).unwrap();
     assert!((evaluated["rmse"].as_f64().unwrap() - rmse).abs() < 1e-3, "{evaluated}");
+    let kept = place.json("run/results.json")["measured"][0]["numbers"][0].clone();
+    assert_eq!(
+        (&kept["name"], &kept["unit"]),
+        (&"root mean squared error".into(), &"of the target".into())
+    );
+    assert!((kept["value"].as_f64().unwrap() - rmse).abs() < 1e-3, "{kept}");
     place.dbn("embed run --layer prediction --out p.csv").done();
     let squares: f64 = table
         .lines()

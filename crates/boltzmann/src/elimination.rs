@@ -133,7 +133,7 @@ impl MarkovField {
     /// # Errors
     ///
     /// For evidence of states that there are not, a temperature that is not above 0 or too low for double precision, and where a table would have more
-    /// than 2²⁴ numbers.
+    /// than 2²⁴ numbers, or all of them together more than 2²⁹.
     pub fn infer(&self, tau: f64, given: &[(usize, usize)]) -> Result<Beliefs> {
         check_temperature(tau)?;
         self.infer_by(&self.elimination_order(given)?, tau)
@@ -173,6 +173,18 @@ impl MarkovField {
         Ok(Beliefs { cliques: cliques.collect(), marginals, log_partition })
     }
 
+    /// log Z at temperature `tau` alone, in an order that is of this field and has the evidence.
+    ///
+    /// # Errors
+    ///
+    /// For a temperature that is not above 0, and where a table would be too large.
+    pub fn log_partition_by(&self, order: &EliminationOrder, tau: f64) -> Result<f64> {
+        check_temperature(tau)?;
+        let mut elimination = Elimination::of(self, order, 1.0 / tau, false)?;
+        elimination.sum();
+        Ok(elimination.total().0)
+    }
+
     /// Errors where rounding alone would move the logarithms of probabilities by more than [`MOST_ROUNDING`].
     fn check_resolution(&self, tau: f64) -> Result<()> {
         let size = |clique: &Clique| {
@@ -194,7 +206,7 @@ impl MarkovField {
     ///
     /// # Errors
     ///
-    /// As [`MarkovField::infer`].
+    /// As [`MarkovField::infer`], whatever the temperature; here a table may have 2²⁵ numbers.
     pub fn mode(&self, given: &[(usize, usize)]) -> Result<Mode> {
         self.mode_by(&self.elimination_order(given)?)
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::lattice::{ising, potts};
-use candle_boltzmann::{Graph, MarkovField};
+use candle_boltzmann::{Graph, MarkovField, Start, Walk};
 use candle_core::{DType, Device};
 use rbm_core::estimate::log_partition;
 use rbm_core::model::Boltzmann;
@@ -29,6 +29,44 @@ fn spins(size: usize, edges: Vec<[u32; 2]>, coupling: f64, field: f64) -> Graph 
 
 fn eliminated(graph: &Graph, tau: f64) -> f64 {
     MarkovField::of_graph(graph).unwrap().infer(tau, &[]).unwrap().log_partition
+}
+
+/// Z = 2·(2 cosh K)ⁿ⁻¹ of a chain, however long it is and however its spins are numbered; given one of them it is half of that. Time as the square of the
+/// length would be minutes.
+#[test]
+fn long_chains_are_counted_whatever_their_numbers() {
+    let (size, k) = (20_000u32, 0.5f64);
+    let number = |i: u32| (u64::from(i) * 7919 % u64::from(size)) as u32;
+    let edges = (1..size).map(|i| [number(i - 1), number(i)]).collect();
+    let field = MarkovField::of_graph(&spins(size as usize, edges, k, 0.0)).unwrap();
+    let log_z = 2f64.ln() + f64::from(size - 1) * (2.0 * k.cosh()).ln();
+    for (given, log_z) in [(&[][..], log_z), (&[(5, 1)], log_z - 2f64.ln())] {
+        let found = field.infer(1.0, given).unwrap();
+        close(found.log_partition, log_z, 1e-7);
+        // The neighbours of one that is up are up with e²ᴷ to 1.
+        let neighbour = (0..size).find(|i| number(*i) == 5).map(|i| number(i - 1)).unwrap();
+        let known = if given.is_empty() { 0.5 } else { 1.0 / (1.0 + (-2.0 * k).exp()) };
+        close(found.marginals[neighbour as usize][1], known, 1e-9);
+    }
+    assert_eq!(field.mode(&[]).unwrap().count, 2.0);
+}
+
+/// A walk that is ended before anything is measured is an error, at once and not at the end of its burn-in.
+#[test]
+fn a_walk_ends_in_its_burn_in() {
+    let graph = ising(8, 8).unwrap();
+    let walk = Walk { chains: 8, burn_in: 1_000_000, sweeps: 1000, start: Start::Even };
+    let mut looks = 0;
+    let mut once = |_: usize| {
+        looks += 1;
+        false
+    };
+    let ended = graph.measure(2.0, &walk, &Device::Cpu, &mut Rng::new(0), &mut once);
+    assert!(ended.is_err_and(|error| error.to_string().contains("after the burn-in")));
+    let field = MarkovField::of_graph(&graph).unwrap();
+    let ended = field.measure(2.0, [8, 1_000_000, 1000], &mut Rng::new(0), &mut once);
+    assert!(ended.is_err_and(|error| error.to_string().contains("after the burn-in")));
+    assert_eq!(looks, 2);
 }
 
 /// Z = λ₊ⁿ + λ₋ⁿ, λ± = eᴷ·cosh h ± √(e²ᴷ·sinh² h + e⁻²ᴷ) (Ising 1925).

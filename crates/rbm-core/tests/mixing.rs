@@ -49,6 +49,23 @@ fn the_time_of_an_autoregressive_chain_is_known() {
     }
 }
 
+/// Of chains that remember longer than a window of lags, and of chains that stay apart: neither takes time as the square of the length, in which
+/// this would go on for hours.
+#[test]
+fn long_memories_are_known_too() {
+    let phi = 0.99;
+    let exact = (1.0 + phi) / (1.0 - phi);
+    let (count, length) = (8, 100_000);
+    let mut chains = autoregressive(phi, count, length, 5);
+    let time = autocorrelation_time(&chains).unwrap().unwrap();
+    let n = (count * length) as f64;
+    let tolerance = 4.0 * exact * (2.0 * (10.0 * exact + 1.0) / n).sqrt() + 0.02 * exact;
+    assert!((time - exact).abs() < tolerance, "{time}, not {exact} ± {tolerance}");
+    chains[3].iter_mut().for_each(|x| *x += 100.0);
+    let stuck = autocorrelation_time(&chains).unwrap().unwrap();
+    assert!(stuck > 0.1 * length as f64, "{stuck}");
+}
+
 /// By hand: halves 1 2 | 3 6 and 1 1 | 2 2, means 1.5 4.5 1 2 with variance 2.4166…, variances within 0.5 4.5 0 0.
 #[test]
 fn r_hat_is_what_its_definition_says() {

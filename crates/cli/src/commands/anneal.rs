@@ -61,7 +61,7 @@ pub struct Anneal {
     /// Parallel tempering in place of falling temperatures
     #[arg(long, help_heading = "Annealing")]
     pub tempering: bool,
-    /// Count the ground states instead, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 wide
+    /// Count the ground states instead, exactly: where no table on the way exceeds 2^25 numbers, as of open lattices 24 by 24
     #[arg(long, conflicts_with_all = ["tempering", "from", "to", "reads", "target"], help_heading = "Annealing")]
     pub exact: bool,
     /// The energy that counts as a success, where it is known

@@ -272,6 +272,8 @@ fn numbers(run: &Run, metrics: &str) -> Result<Vec<NamedNumber>> {
     let last = match is_machine {
         true => {
             add("epochs".into(), "", lines(metrics).count() as f64, None);
+            let seconds = points(metrics, "seconds").into_iter().map(|(_, seconds)| seconds).sum();
+            add("time of learning".into(), "s", seconds, None);
             last_of_machine(metrics)
         }
         false => {

@@ -551,6 +551,30 @@ fn kinds_that_contradict_each_other_are_refused() -> Outcome {
     let set = table("a,a,species\n1,2,x\n2,3,y\n3,1,x\n")?;
     assert_eq!(names(&set), ["a", "a.1", "species"]);
     assert!(has_note(&set, "told apart as `a.1`") && has_note(&set, "--label-column species"));
+    // None gets the name of another.
+    let set = table("a,a.1,a,a\n1,2,3,4\n2,3,4,5\n3,1,5,6\n")?;
+    assert_eq!(names(&set), ["a", "a.1", "a.2", "a.3"]);
+    assert_eq!(rows(&set.train)?[0], [1.0, 2.0, 3.0, 4.0]);
+    Ok(())
+}
+
+#[test]
+fn what_is_left_out_or_guessed_is_said() -> Outcome {
+    let set = table("row,x_1,x_2,label\n5,1,2,u\n5,2,3,v\n9,3,1,u\n")?;
+    assert_eq!(names(&set), ["x_1", "x_2"]);
+    assert!(has_note(&set, "`row` stands before columns that dbn embed wrote"), "{:?}", set.notes);
+    let set = table("2019,2020\n5,6\n7,8\n")?;
+    assert!(has_note(&set, "no header: the first line is a case") && set.train.len() == 3);
+    assert!(!has_note(&table("a,b\n5,6\n7,8\n")?, "no header"));
+    let text = b"weight,x,species\n1.5,1,u\n2.5,2,v\n0.5,3,u\n";
+    let both = ReadOptions {
+        target: Some("weight".into()),
+        label_column: Some(LabelColumn::Name("species".into())),
+        ..auto()
+    };
+    let set = read_file("t.csv", text, &both)?;
+    assert_eq!(names(&set), ["x"]);
+    assert!(has_note(&set, "`species` is left out: it is the label"), "{:?}", set.notes);
     Ok(())
 }
 

@@ -15,8 +15,8 @@ use super::finetuning::ClassifierRecipe;
 use super::text::{model_in, parsed, read, written};
 use super::values::units;
 
-/// The usual number of iterations of mean field, which a recipe does not name.
-const MEAN_FIELD_STEPS: i64 = 50;
+/// The most iterations of mean field at a mini-batch, unless the user says so: a recipe does not name it.
+pub const MEAN_FIELD_STEPS: usize = 50;
 /// The text of this file, for the page of keys.
 pub(super) const SOURCE: &str = include_str!("machine.rs");
 
@@ -222,7 +222,7 @@ impl MachineRecipe {
         if let Some((name, numbers)) = posterior.and_then(|table| table.iter().next()) {
             let steps = numbers.get("steps").and_then(toml::Value::as_integer);
             let text = match steps {
-                Some(steps) if steps != MEAN_FIELD_STEPS => format!("{name}:{steps}"),
+                Some(steps) if steps != MEAN_FIELD_STEPS as i64 => format!("{name}:{steps}"),
                 _ => name.clone(),
             };
             table.insert("posterior".into(), text.into());

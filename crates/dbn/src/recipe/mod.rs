@@ -30,7 +30,8 @@ pub use self::keys::{
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
 pub use self::machine::{
-    ALL, HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
+    ALL, HiddenLayers, HiddenUnits, MACHINES, MEAN_FIELD_STEPS, MachineData, MachineKind,
+    MachineRecipe,
 };
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,

@@ -6,7 +6,7 @@ use rbm_core::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Recipe;
+use super::{LayerRecipe, Recipe};
 
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -221,10 +221,22 @@ fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
     }
     let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
         let found = with_advice(&one_line(&e.to_string()));
-        Error::invalid("recipe", "known keys and fitting values", found)
+        let expected = match of_layers(settings) {
+            Some(key) => format!("known keys and fitting values (of layers: layers.*.{key})"),
+            None => "known keys and fitting values".into(),
+        };
+        Error::invalid("recipe", expected, found)
     })?;
     recipe.check()?;
     Ok(recipe)
+}
+
+/// The first of `settings` that names a key of layers without saying so.
+fn of_layers<'a>(settings: &[&'a str]) -> Option<&'a str> {
+    let keys = toml::Table::try_from(LayerRecipe::default()).ok()?;
+    let known = toml::Table::try_from(Recipe::default()).ok()?;
+    let mut names = settings.iter().filter_map(|setting| Some(setting.split_once('=')?.0.trim()));
+    names.find(|name| keys.contains_key(*name) && !known.contains_key(*name))
 }
 
 /// A TOML value, or the text itself.

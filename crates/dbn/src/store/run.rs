@@ -33,7 +33,8 @@ pub struct Run {
 #[must_use]
 pub struct Claim {
     dir: PathBuf,
-    is_made: bool,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
     /// What is locked.
     _file: fs::File,
 }
@@ -47,13 +48,13 @@ impl Claim {
     /// While another program holds it: two trainings would write into one folder. For a file of that name, and where no folder can be made.
     pub fn of(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        let is_made = !dir.exists();
-        if !is_made && !dir.is_dir() {
+        if dir.exists() && !dir.is_dir() {
             let advice = "a folder, or a name that is free (choose another --out)";
             return Err(Error::file(dir, "output", advice, "a file"));
         }
+        let made = missing(dir);
         fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-        Self::held(dir, is_made)
+        Self::held(dir, made)
     }
 
     /// Holds the first of the folders `dirs` that does not exist yet; making it is what claims it, so that two programs that start at the
@@ -64,11 +65,12 @@ impl Claim {
     /// As [`Claim::of`].
     pub fn of_first_free(dirs: impl IntoIterator<Item = PathBuf>) -> Result<Option<Self>> {
         for dir in dirs {
+            let made = missing(&dir);
             if let Some(parent) = dir.parent() {
                 fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
             }
             match fs::create_dir(&dir) {
-                Ok(()) => return Self::held(&dir, true).map(Some),
+                Ok(()) => return Self::held(&dir, made).map(Some),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io(&dir, e)),
             }
@@ -76,7 +78,7 @@ impl Claim {
         Ok(None)
     }
 
-    fn held(dir: &Path, is_made: bool) -> Result<Self> {
+    fn held(dir: &Path, made: Vec<PathBuf>) -> Result<Self> {
         let path = dir.join(LOCK);
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
@@ -88,7 +90,7 @@ impl Claim {
                 "that another program trains here",
             )),
             Ok(()) | Err(TryLockError::Error(_)) => {
-                Ok(Self { dir: dir.to_owned(), is_made, _file: file })
+                Ok(Self { dir: dir.to_owned(), made, _file: file })
             }
         }
     }
@@ -106,11 +108,18 @@ impl Drop for Claim {
                 fs::read_dir(&self.dir).ok()?.map(|entry| Some(entry.ok()?.file_name()));
             Some(names.all(|name| name.is_some_and(|name| name == LOCK)))
         };
-        if self.is_made && has_lock_alone() == Some(true) {
-            // Best effort: an empty folder does no harm.
-            let _ = fs::remove_file(self.dir.join(LOCK)).and_then(|()| fs::remove_dir(&self.dir));
+        if !self.made.is_empty() && has_lock_alone() == Some(true) {
+            // Best effort: an empty folder does no harm, and one that is not empty stays.
+            let _ = fs::remove_file(self.dir.join(LOCK));
+            let _ = self.made.iter().try_for_each(fs::remove_dir);
         }
     }
+}
+
+/// The folders that must be made for `dir`, the innermost first.
+fn missing(dir: &Path) -> Vec<PathBuf> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    dir.ancestors().take_while(is_missing).map(Path::to_owned).collect()
 }
 
 impl Run {

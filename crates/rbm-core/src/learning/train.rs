@@ -21,11 +21,6 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Whether the last mini-batch learned was the last one of an epoch.
-    pub fn is_between_epochs(&self) -> bool {
-        self.batch == 0
-    }
-
     /// # Errors
     ///
     /// When the mini-batch is not one of `order`, as after a change of the batch size.

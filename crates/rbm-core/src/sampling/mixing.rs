@@ -19,7 +19,7 @@ use crate::{Error, Result, Stateful, ops};
 /// How many autocorrelation times the sum over lags takes in (Sokal 1997).
 const WINDOW: f64 = 5.0;
 /// The most lags that it takes in of chains as they are, or as their blocks are.
-const MOST_LAGS: usize = 1000;
+const MOST_LAGS: usize = 256;
 
 /// R̂ above which chains count as not mixed (Gelman and Rubin 1992).
 pub const MOST_R_HAT: f64 = 1.1;
@@ -65,7 +65,7 @@ fn check(chains: &[Vec<f64>], least: usize) -> Result<usize> {
 /// times fewer independent values. The sum ends at the first lag of at least 5τ (Sokal's self-consistent window). Deviations
 /// are from the mean of all chains together, so that chains which stay apart remember for ever. None where nothing varies.
 ///
-/// Where the window takes more than a thousand lags, two neighbours at a time are replaced by their mean: the variance of the
+/// Where the window takes more than 256 lags, two neighbours at a time are replaced by their mean: the variance of the
 /// mean of a long chain stays as it was (Flyvbjerg and Petersen 1989). It takes time in proportion to the length.
 ///
 /// Above a tenth of the length it is no more than a lower bound.

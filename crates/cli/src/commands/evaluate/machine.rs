@@ -392,7 +392,7 @@ fn counted(value: f64) -> Estimate {
 fn log_partition_by_elimination(field: &MarkovField) -> Result<Option<f64>> {
     let order = field.elimination_order(&[])?;
     match order.is_countable() {
-        true => Ok(Some(field.infer_by(&order, 1.0)?.log_partition)),
+        true => Ok(Some(field.log_partition_by(&order, 1.0)?)),
         false => Ok(None),
     }
 }

@@ -17,7 +17,7 @@ use super::boltzmann::MachineTraining;
 use super::dry_run;
 use super::machine_run::{self, MachineRun};
 use crate::beliefs::{self, LearnedBelief};
-use crate::inputs::{self, Cases, DataOptions};
+use crate::inputs::{self, Cases, DataOptions, NoSuchPart};
 use crate::output::Usage;
 use crate::{machines, output};
 
@@ -91,10 +91,12 @@ pub fn run(
     if !args.evaluation {
         return output::line("done, without a look at held-out cases");
     }
-    if held_out == 0 {
-        return output::line("done: there are no held-out cases to evaluate it on");
-    }
-    let cases = belief.cases(None, &DataOptions::default(), None)?;
+    let cases = match belief.cases(None, &DataOptions::default(), None) {
+        Err(error) if error.is::<NoSuchPart>() => {
+            return output::line("done: there are no held-out cases to evaluate it on");
+        }
+        cases => cases?,
+    };
     let found = belief.likelihood(&cases, true, beliefs::SAMPLES, seed, bars)?;
     found.print(&cases.part_name())
 }

@@ -11,7 +11,9 @@ use candle_boltzmann::{Graph, Resampled};
 use candle_core::Tensor;
 use candle_dbn::Recipe;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{ALL, AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{
+    ALL, AUTO, ClassifierRecipe, HiddenLayers, MEAN_FIELD_STEPS, MachineRecipe,
+};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
@@ -35,8 +37,6 @@ use crate::{interrupt, output, progress};
 
 /// The usual learning rate of a deep machine, by the centred gradient.
 const DEEP_RATE: f64 = 0.2;
-/// The most iterations of mean field at a mini-batch, unless the user says so.
-const MEAN_FIELD_STEPS: usize = 50;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;

@@ -79,7 +79,7 @@ pub struct Train {
     pub unsupervised: bool,
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
     /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
-    /// epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2 and data.pass of --set; dbm, a deep one of several hidden layers, by the same
+    /// epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson and data.pass of --set; dbm, a deep one of several hidden layers, by the same
     /// keys and pretraining_epochs, pretraining_rate, pretraining_centre, labels=true and classifier.KEY; belief, a sigmoid belief net with its recognition, by the keys method (reweighted, wake-sleep), samples, recognition
     /// (asleep, awake, both), optimiser (adam, momentum), epochs, batch_size, learning_rate, momentum and data.pass; or hopfield, which stores the
     /// cases as patterns of −1 and 1 (dbn recall finds them again)

@@ -1,0 +1,160 @@
+//! Runs of Boltzmann machines, belief nets and Hopfield networks: whose folder it is, of which data, of which table, and for how long.
+
+use std::fs::File;
+
+use crate::common::Place;
+use serde_json::Value;
+
+/// The kinds of models, and how each is trained in no time.
+const KINDS: [(&str, &str); 4] = [
+    ("net", "--layers 3 --unsupervised --set layers.0.epochs=1 --no-pictures"),
+    ("bm", "--model bm --hidden 2 --set epochs=2 --no-pictures"),
+    ("belief", "--model belief --hidden 2 --set epochs=2 --no-pictures"),
+    ("hopfield", "--model hopfield --no-pictures"),
+];
+const BITS: &str = "a,b,c\n1,0,1\n0,1,1\n1,1,0\n0,0,1\n1,0,0\n0,1,0\n";
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A folder of two models would be one that no command takes, or one whose first model is lost.
+#[test]
+fn a_folder_holds_one_run() {
+    let place = Place::new();
+    place.write("bits.csv", BITS);
+    for (kind, words) in KINDS {
+        place.dbn(&format!("train bits.csv {words} --no-evaluation --out {kind}")).done();
+    }
+    for (kind, _) in KINDS {
+        let before = place.files(kind);
+        for (other, words) in KINDS.iter().filter(|(other, _)| *other != kind) {
+            let said = place.dbn(&format!("train bits.csv {words} --out {kind}"));
+            said.failed(&[kind, "choose another --out"]);
+            assert!(place.files(kind) == before, "{other} into {kind}");
+        }
+    }
+    // Nothing is left where nothing was learned.
+    place.dbn("train bits.csv --model bm --set learning_rate=-1 --out none").misused(&["-1"]);
+    place.dbn("train bits.csv --model belief --set samples=1 --out none").misused(&["at least 2"]);
+    assert!(!place.path("none").exists());
+}
+
+/// A run of other cases would have their recipe, and be quoted with their likelihood.
+#[test]
+fn other_data_are_not_gone_on_with() {
+    let place = Place::new();
+    place.write("bits.csv", BITS);
+    place.write("others.csv", BITS.replace("1,1,0", "1,1,1"));
+    for (kind, words) in &KINDS[1..3] {
+        let train = |data: &str, epochs: usize| {
+            let words = words.replace("epochs=2", &format!("epochs={epochs}"));
+            place.dbn(&format!("train {data} {words} --no-evaluation --out {kind}"))
+        };
+        train("bits.csv", 2).done();
+        let before = place.files(kind);
+        train("others.csv", 2).failed(&[kind, "other data", "checksum"]);
+        train("others.csv", 4).failed(&[kind, "other data", "checksum"]);
+        assert!(place.files(kind) == before, "{kind}");
+        train("bits.csv", 1).failed(&[kind, "settings"]);
+        // Of the same it learns for longer.
+        train("bits.csv", 4).done();
+        assert_eq!(place.text(&format!("{kind}/metrics.jsonl")).lines().count(), 4);
+        let recipe = place.text(&format!("{kind}/recipe.toml"));
+        place.write(&format!("{kind}/recipe.toml"), recipe.replace("epochs = 4", "epochs = 6"));
+        place.dbn(&format!("train --resume {kind} --no-pictures --no-evaluation")).done();
+        assert_eq!(place.text(&format!("{kind}/metrics.jsonl")).lines().count(), 6);
+    }
+}
+
+/// Two that learn in one folder would roll each other back.
+#[test]
+fn one_learns_at_a_time() {
+    let place = Place::new();
+    place.write("bits.csv", BITS);
+    for (kind, words) in &KINDS[1..] {
+        std::fs::create_dir(place.path(kind)).unwrap();
+        let lock = File::create(place.path(&format!("{kind}/.lock"))).unwrap();
+        lock.lock().unwrap();
+        let train = format!("train bits.csv {words} --no-evaluation --out {kind}");
+        place.dbn(&train).failed(&[kind, "another program trains here"]);
+        assert!(place.files(kind).is_empty(), "{kind}");
+        drop(lock);
+        place.dbn(&train).done();
+    }
+}
+
+/// Columns of another table are brought into order by their names, words are the same states and classes; what there is not is refused.
+#[test]
+fn another_table_is_read_as_the_first() {
+    let place = Place::new();
+    let rows = [
+        ("yes", "1", "red"),
+        ("no", "0", "blue"),
+        ("yes", "1", "blue"),
+        ("no", "1", "red"),
+        ("no", "0", "red"),
+        ("yes", "0", "blue"),
+    ];
+    let table = |names: &str, of: fn(&(&str, &str, &str)) -> String| {
+        let rows: Vec<String> = rows.iter().map(of).collect();
+        format!("{names}\n{}\n", rows.join("\n"))
+    };
+    place.write("first.csv", table("label,on,colour", |(l, o, c)| format!("{l},{o},{c}")));
+    place.write("turned.csv", table("colour,label,on", |(l, o, c)| format!("{c},{l},{o}")));
+    place.write("few.csv", "label,on,colour\nyes,1,blue\n");
+    place.write("other.csv", "label,on,colour\nyes,1,green\n");
+    for (kind, words) in &KINDS[1..3] {
+        place.dbn(&format!("train first.csv {words} --no-evaluation --out {kind}")).done();
+        let score = |data: &str| {
+            place.dbn(&format!("score {kind} {data} --cases all --out scores.csv --force")).done();
+            place.text("scores.csv")
+        };
+        let first = score("first.csv");
+        assert_eq!(first, score("turned.csv"), "{kind}");
+        assert!(first.contains("yes") && first.contains("no"), "{first}");
+        // One that lacks a category has the columns of the others.
+        let few = score("few.csv");
+        assert_eq!(few.lines().count(), 2);
+        place.dbn(&format!("score {kind} other.csv --cases all")).failed(&[
+            "column 3",
+            "`blue`, `red`",
+            "green",
+        ]);
+    }
+    place.dbn("train first.csv --model hopfield --no-pictures --out hopfield").done();
+    let recall = |data: &str| place.dbn(&format!("recall hopfield {data} --json")).done().out;
+    assert_eq!(recall("first.csv"), recall("turned.csv"));
+    // Its classes have names.
+    let deep = "--model dbm --hidden 3,2 --set labels=true --set epochs=1 --no-evaluation";
+    place.dbn(&format!("train first.csv {deep} --no-pictures --out dbm")).done();
+    place.dbn("sample dbm --label yes --count 2 --steps 2 --out dbm/yes").done();
+    place.dbn("sample dbm --label maybe --out x").misused(&["no, yes", "maybe"]);
+}
+
+/// Keys of layers are the first thing that one tries.
+#[test]
+fn settings_of_layers_are_pointed_at() {
+    let place = Place::new();
+    place.write("bits.csv", BITS);
+    place.dbn("train bits.csv --set epochs=3").misused(&["epochs", "layers.*.epochs"]);
+    let ramp = "train bits.csv --set layers.0.steps={from=1,to=5,per=\"update\"}";
+    place.dbn(ramp).misused(&["steps", "by epoch"]);
+}
+
+/// Where nothing is held out there is nothing to evaluate, and that is no failure.
+#[test]
+fn all_cases_may_be_learned() {
+    let place = Place::new();
+    place.write("bits.csv", BITS);
+    for (kind, words) in &KINDS[1..3] {
+        place.dbn(&format!("train bits.csv {words} --no-evaluation --out {kind}")).done();
+        let recipe = place.text(&format!("{kind}/recipe.toml"));
+        let all = recipe.replace("hold_out_one_in = 6", "hold_out_one_in = \"none\"");
+        assert_ne!(all, recipe);
+        place.write("all.toml", all);
+        place.dbn(&format!("train --recipe all.toml --no-pictures --out {kind}-all")).done();
+        let metrics = place.text(&format!("{kind}-all/metrics.jsonl"));
+        assert_eq!(json(metrics.lines().next().unwrap())["epochs"], 2);
+    }
+}
