@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::pretraining::{Greedy, PretrainingProgress, compose};
 use crate::resampling::{self, Resampled, own_pearson};
+use crate::settings::data_of;
 pub use crate::settings::{Learning, Negative};
-use crate::settings::{check_data, data_of};
 pub use crate::shape::Shape;
 
 /// Cases that are looked at after every epoch.
@@ -160,7 +160,7 @@ impl Learner {
     ///
     /// Then, and where the cases cannot be read.
     pub fn check_cases(&self, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<()> {
-        check_data(&self.data, data_of(cases, weights)?)
+        data_of(cases, weights)?.check(self.data.as_ref())
     }
 
     /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned

@@ -146,16 +146,6 @@ pub(crate) fn data_of(cases: &dyn Rows, weights: Option<&[f32]>) -> Result<Finge
     Ok(Fingerprint::of(cases)?.beside(weights))
 }
 
-/// Errors unless `found` is what a training `began_with`; nothing is known of files of earlier versions.
-pub(crate) fn check_data(began_with: &Option<Fingerprint>, found: Fingerprint) -> Result<()> {
-    match began_with {
-        Some(known) if *known != found => {
-            Err(Error::invalid("the data", known.to_string(), found.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Errors where zeros and ones cannot be drawn of data for these units.
 fn check_pass(pass: Pass, visible: &Units, has_target: bool) -> Result<()> {
     if pass.is_mean() || (matches!(visible, Units::Bernoulli { .. }) && !has_target) {

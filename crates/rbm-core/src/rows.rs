@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Rng};
+use crate::{Error, Result, Rng};
 
 /// The cases of a data set, one a row. They need not be in memory: what is asked for is formed when it is asked for. A
 /// matrix `(n, width)` is one such set.
@@ -95,6 +95,20 @@ impl Fingerprint {
             self = self.beside(values.into_iter().map(f32::to_le_bytes));
         }
         Ok(self)
+    }
+
+    /// Errors unless these are the cases that a training `began_with`, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// Then.
+    pub fn check(&self, began_with: Option<&Self>) -> Result<()> {
+        match began_with {
+            Some(known) if known != self => {
+                Err(Error::invalid("the data", known.to_string(), self.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same with numbers that stand beside the cases: labels, targets, weights.

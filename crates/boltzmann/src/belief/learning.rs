@@ -16,7 +16,6 @@ use rbm_core::{Adam, Batches, Checkpoint, Error, Optimizer, Result, Rng, Rows, S
 use serde::{Deserialize, Serialize};
 
 use super::helmholtz::Helmholtz;
-use crate::settings::check_data;
 
 /// Cases that are looked at after every epoch, and guesses of each.
 const MEASURED: usize = 500;
@@ -262,7 +261,7 @@ impl BeliefLearner {
     ///
     /// Then, and where the cases cannot be read.
     pub fn check_cases(&self, cases: &dyn Rows) -> Result<()> {
-        check_data(&self.data, Fingerprint::of(cases)?)
+        Fingerprint::of(cases)?.check(self.data.as_ref())
     }
 
     /// The machine as it is.

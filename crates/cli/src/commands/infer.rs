@@ -40,9 +40,9 @@ const SWEEPS: u32 = 100_000;
 MODEL: a UAI file (MARKOV or BAYES), whatever dbn anneal takes, or the run of a small belief net (at
 most 20 units in each layer above another), whose variables are v0, v1, ... and the causes above
 them h1.0, h1.1, ..., h2.0, ... The variables of a problem in JSON have its names. Of spins and of
-Bernoulli units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else from Gibbs sampling
-in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error of 0.0012, by the
-spread between the chains.")]
+Bernoulli units state 1 is up. Exact where no table exceeds 2^24 numbers and all together 2^29, else
+from Gibbs sampling in 8 chains: which of both is said. Of samples, 0.1234(12) has a standard error
+of 0.0012, by the spread between the chains.")]
 pub struct Infer {
     /// A UAI file, or a machine: ising:8x8, pmj:12x12:seed=1, potts:3:4x4, sk:16:seed=1, its file, its run, or its name on the Hub
     pub model: PathBuf,

@@ -60,7 +60,7 @@ impl Recipe {
         must(!self.labels || self.classifier.is_none(), "classifier", expected, "one")?;
         self.updown.as_ref().map_or(Ok(()), UpDownRecipe::check)?;
         if self.regressor.is_some() {
-            let expected = "none beside a regressor: a stack becomes one thing";
+            let expected = "none beside a regressor: a stack becomes one thing (--set classifier=none takes it out)";
             must(self.classifier.is_none(), "classifier", expected, "one")?;
             must(self.autoencoder.is_none(), "autoencoder", expected, "one")?;
         }

@@ -6,7 +6,7 @@ use rbm_core::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{LayerRecipe, Recipe};
+use super::Recipe;
 
 /// Recipes that are part of the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -204,8 +204,8 @@ impl Recipe {
 const DEEPEST: usize = 8;
 
 /// The recipe of `table` with all of `settings`.
-fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
-    let mut table = toml::Value::Table(table.clone());
+fn with_all(written: &toml::Table, settings: &[&str]) -> Result<Recipe> {
+    let mut table = toml::Value::Table(written.clone());
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {
             return Err(Error::invalid("setting", "key=value", "no ="));
@@ -221,7 +221,7 @@ fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
     }
     let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
         let found = with_advice(&one_line(&e.to_string()));
-        let expected = match of_layers(settings) {
+        let expected = match of_layers(written, settings) {
             Some(key) => format!("known keys and fitting values (of layers: layers.*.{key})"),
             None => "known keys and fitting values".into(),
         };
@@ -231,12 +231,11 @@ fn with_all(table: &toml::Table, settings: &[&str]) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// The first of `settings` that names a key of layers without saying so.
-fn of_layers<'a>(settings: &[&'a str]) -> Option<&'a str> {
-    let keys = toml::Table::try_from(LayerRecipe::default()).ok()?;
-    let known = toml::Table::try_from(Recipe::default()).ok()?;
+/// The first of `settings` of the recipe `table` that names a key of its layers without saying so.
+fn of_layers<'a>(table: &toml::Table, settings: &[&'a str]) -> Option<&'a str> {
+    let keys = table.get("layers")?.as_array()?.first()?.as_table()?;
     let mut names = settings.iter().filter_map(|setting| Some(setting.split_once('=')?.0.trim()));
-    names.find(|name| keys.contains_key(*name) && !known.contains_key(*name))
+    names.find(|name| keys.contains_key(*name) && !table.contains_key(*name))
 }
 
 /// A TOML value, or the text itself.

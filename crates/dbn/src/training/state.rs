@@ -206,10 +206,7 @@ impl Training {
             let found = format!("version {}", record.version);
             return Err(Error::invalid("the checkpoint", format!("version {VERSION}"), found));
         }
-        if record.data != self.record.data {
-            let (expected, found) = (record.data.to_string(), self.record.data.to_string());
-            return Err(Error::invalid("the data", expected, found));
-        }
+        self.record.data.check(Some(&record.data))?;
         // Counts and numbers of `f64` stay on the CPU: not every device has them.
         let here = |(name, tensor): (String, Tensor)| match tensor.dtype() {
             DType::F32 => Ok((name, tensor.to_device(&self.device)?)),

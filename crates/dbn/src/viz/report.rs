@@ -148,12 +148,16 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 
 /// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
 pub fn warnings(metrics: &str) -> Vec<String> {
-    let lines = lines(metrics).into_iter().map(|line| (line.stage.clone(), line));
-    let last: BTreeMap<String, EpochMetrics> = lines.collect();
-    let warnings = last.into_iter().flat_map(|(stage, line)| {
+    // The rate of the first epoch, which is what a recipe says, and the last line.
+    let mut stages: BTreeMap<String, (f64, EpochMetrics)> = BTreeMap::new();
+    for line in lines(metrics) {
+        let rate = stages.get(&line.stage).map_or(line.learning_rate, |(rate, _)| *rate);
+        stages.insert(line.stage.clone(), (rate, line));
+    }
+    let warnings = stages.into_iter().flat_map(|(stage, (rate, line))| {
         let advice = layer_number(&stage).filter(|number| *number > 0);
         let advice = advice.map_or_else(String::new, |number| {
-            let rate = Value::from(line.learning_rate);
+            let rate = Value::from(rate);
             format!(
                 "; try another layers.{}.learning_rate than {rate}, more epochs, or data on another scale",
                 number - 1
