@@ -132,6 +132,58 @@ fn another_table_is_read_as_the_first() {
     place.dbn("sample dbm --label maybe --out x").misused(&["no, yes", "maybe"]);
 }
 
+/// Columns are known before anything is learned, so that a run that was stopped is read by them too; a run does not go on with others. Labels of another table
+/// that lack a class are not counted anew.
+#[test]
+fn a_table_is_known_from_the_beginning() {
+    let place = Place::new();
+    place.write("t.csv", BITS);
+    place.write("renamed.csv", BITS.replace("a,b,c", "b,a,c"));
+    for (kind, words) in &KINDS[1..3] {
+        let words = words.replace("epochs=2", "epochs=1000000");
+        let train = format!("train t.csv {words} --checkpoint-every 0.05 --out {kind}");
+        let mut child = place.command(&train).spawn().unwrap();
+        let file = place
+            .path(&format!("{kind}/{}.safetensors", if *kind == "bm" { "machine" } else { kind }));
+        while !file.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "{kind} ended before its time");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let table = place.json(&format!("{kind}/table.json"));
+        assert_eq!(table["columns"][0]["name"], "a");
+        place.dbn(&train.replace("t.csv", "renamed.csv")).failed(&[kind, "other columns"]);
+    }
+    let rows = |from: usize| -> String {
+        let rows = (0..24).map(|i| (i % 3, i)).filter(|(label, _)| *label >= from);
+        let rows = rows
+            .map(|(label, i)| format!("{},{},{},{label}\n", i % 2, i / 2 % 2, (label == 2) as u8));
+        format!("a,b,c,label\n{}", rows.collect::<String>())
+    };
+    place.write("all.csv", rows(0));
+    place.write("upper.csv", rows(1));
+    let deep = "--model dbm --hidden 4,3 --set labels=true --set classifier.epochs=2 --no-pictures";
+    let train = |epochs: usize| {
+        place.dbn(&format!("train all.csv {deep} --set epochs={epochs} --out dbm")).done()
+    };
+    train(2);
+    let errors = |data: &str| {
+        let said = place.dbn(&format!("evaluate dbm {data} --cases all --json")).done().out;
+        let found = json(&said)[0].clone();
+        ["label_error", "classifier_error"].map(|key| found[key].as_f64().unwrap())
+    };
+    let (all, upper) = (errors("all.csv"), errors("upper.csv"));
+    // Errors in per cent of 24 and of 16 cases: of the upper ones no more than there are in all.
+    for (all, upper) in all.into_iter().zip(upper) {
+        assert!(16.0 * upper <= 24.0 * all + 1e-6, "{all} % of all, {upper} % of the upper");
+    }
+    // A machine that has learned on has another classifier.
+    let before = place.read("dbm/classifier/model.safetensors");
+    assert!(train(4).err.contains("classifier is learned again"));
+    assert!(before != place.read("dbm/classifier/model.safetensors"));
+}
+
 /// Keys of layers are the first thing that one tries.
 #[test]
 fn settings_of_layers_are_pointed_at() {

@@ -154,13 +154,16 @@ impl Learner {
         })
     }
 
-    /// Errors unless `cases`, and how much they count, are what it began with.
+    /// Errors unless `cases`, and how much they count, are what it began with; from now on, where a file did not say it.
     ///
     /// # Errors
     ///
     /// Then, and where the cases cannot be read.
-    pub fn check_cases(&self, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<()> {
-        data_of(cases, weights)?.check(self.data.as_ref())
+    pub fn check_cases(&mut self, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<()> {
+        let found = data_of(cases, weights)?;
+        found.check(self.data.as_ref())?;
+        self.data = Some(found);
+        Ok(())
     }
 
     /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned

@@ -11,6 +11,7 @@ pub mod exact;
 mod field;
 
 mod elimination;
+mod elimination_order;
 mod files;
 pub mod hopfield;
 pub mod lattice;
@@ -33,7 +34,8 @@ mod summary;
 mod uai;
 pub mod unrolled;
 
-pub use elimination::{EliminationOrder, Mode};
+pub use elimination::Mode;
+pub use elimination_order::EliminationOrder;
 pub use field::{Beliefs, Clique, MarkovField};
 pub use field_chains::{FieldBest, FieldMeasurement, SampledBeliefs};
 pub use graph::Graph;

@@ -4,6 +4,7 @@
 use candle_boltzmann::lattice::{ising, potts};
 use candle_boltzmann::{Graph, MarkovField, Start, Walk};
 use candle_core::{DType, Device};
+use rand::RngExt;
 use rbm_core::estimate::log_partition;
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::GraphChains;
@@ -49,6 +50,20 @@ fn long_chains_are_counted_whatever_their_numbers() {
         close(found.marginals[neighbour as usize][1], known, 1e-9);
     }
     assert_eq!(field.mode(&[]).unwrap().count, 2.0);
+}
+
+/// A tree of n spins has the partition function of a chain; one in which each spin hangs from any of those before it, and a star.
+#[test]
+fn large_trees_are_counted() {
+    let (size, k) = (6000u32, 0.3f64);
+    let mut rng = Rng::new(3);
+    let mut parent = |i: u32| rng.random_range(0..i);
+    let tree = (1..size).map(|i| [parent(i), i]).collect();
+    let star = (1..size).map(|i| [0, i]).collect();
+    let log_z = 2f64.ln() + f64::from(size - 1) * (2.0 * k.cosh()).ln();
+    for edges in [tree, star] {
+        close(eliminated(&spins(size as usize, edges, k, 0.0), 1.0), log_z, 1e-7);
+    }
 }
 
 /// A walk that is ended before anything is measured is an error, at once and not at the end of its burn-in.

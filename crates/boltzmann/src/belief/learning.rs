@@ -255,13 +255,16 @@ impl BeliefLearner {
         Ok(Self { learning, machine, optimizer, rng, cursor: Cursor::default(), data })
     }
 
-    /// Errors unless `cases` are what it began with.
+    /// Errors unless `cases` are what it began with; from now on, where a file did not say it.
     ///
     /// # Errors
     ///
     /// Then, and where the cases cannot be read.
-    pub fn check_cases(&self, cases: &dyn Rows) -> Result<()> {
-        Fingerprint::of(cases)?.check(self.data.as_ref())
+    pub fn check_cases(&mut self, cases: &dyn Rows) -> Result<()> {
+        let found = Fingerprint::of(cases)?;
+        found.check(self.data.as_ref())?;
+        self.data = Some(found);
+        Ok(())
     }
 
     /// The machine as it is.

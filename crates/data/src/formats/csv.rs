@@ -237,7 +237,7 @@ impl ColumnPlan {
             ));
         } else if let Some(at) = label.filter(|_| target.is_some()) {
             notes.push(format!(
-                "{} is left out: it is the label, and the target is what is learned",
+                "{} is the label, and no feature of those that predict the target",
                 head.called(at)
             ));
         } else if let Some(at) = label.filter(|_| is_guessed && survey.cases > 0) {

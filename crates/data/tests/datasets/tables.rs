@@ -574,7 +574,7 @@ fn what_is_left_out_or_guessed_is_said() -> Outcome {
     };
     let set = read_file("t.csv", text, &both)?;
     assert_eq!(names(&set), ["x"]);
-    assert!(has_note(&set, "`species` is left out: it is the label"), "{:?}", set.notes);
+    assert!(has_note(&set, "`species` is the label, and no feature"), "{:?}", set.notes);
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub struct TableLayout {
     /// What the column of the labels is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The classes by name.
+    /// The classes by name, or by number where they have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
 }
@@ -38,10 +38,11 @@ impl TableLayout {
     /// Of what a machine learns from; nothing where its units say all.
     pub fn of(dataset: &Dataset) -> Option<Self> {
         let columns = dataset.columns.as_deref().filter(|columns| columns.tells_more());
+        let numbers = || Some((0..dataset.classes?).map(|class| class.to_string()).collect());
         let found = Self {
             columns: columns.cloned(),
             label: dataset.label.clone(),
-            class_names: dataset.class_names.clone(),
+            class_names: dataset.class_names.clone().or_else(numbers),
         };
         Some(found).filter(|found| *found != Self::default())
     }

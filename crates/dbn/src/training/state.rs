@@ -114,14 +114,10 @@ pub(super) fn name_of(recipe: &Recipe, stage: usize) -> String {
     recipe.stages().get(stage).map_or_else(String::new, StageKind::to_string)
 }
 
-/// The same data with those of `part`: values, and labels, targets and weights where there are any.
+/// The same data with the values and the labels of `part`.
 fn with_part(data: Fingerprint, part: &Examples) -> Result<Fingerprint> {
-    let (labels, targets, weights) = (&part.labels, &part.targets, &part.weights);
-    let numbers = targets.iter().flatten().chain(weights.iter().flat_map(|weights| weights.iter()));
-    Ok(data
-        .and(&part.cases)?
-        .beside(labels.iter().flat_map(|labels| labels.iter()).map(|label| label.to_le_bytes()))
-        .beside(numbers.map(|number| number.to_le_bytes())))
+    let labels = part.labels.iter().flat_map(|labels| labels.iter());
+    Ok(data.and(&part.cases)?.beside(labels.map(|label| label.to_le_bytes())))
 }
 
 /// Everything that is needed to go on.

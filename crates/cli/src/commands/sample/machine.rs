@@ -391,14 +391,15 @@ fn at_each<M, C>(
     let (_caught, start) = (interrupt::catch()?, std::time::Instant::now());
     let (mut measured, mut ends) = (Vec::new(), Vec::new());
     for (i, &temperature) in temperatures.iter().enumerate() {
-        let (row, end) = measure(temperature, &|done| {
+        let found = measure(temperature, &|done| {
             bar.set_position((i * each + done) as u64);
             !interrupt::is_asked()
-        })?;
+        });
         if interrupt::is_asked() {
             bar.finish_and_clear();
             return Err(Stopped("nothing was written".to_owned()).into());
         }
+        let (row, end) = found?;
         measured.push(row);
         ends.push(end);
     }

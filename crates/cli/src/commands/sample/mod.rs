@@ -53,7 +53,7 @@ pub struct Sample {
     #[arg(long, value_name = "DATA", conflicts_with = "clamp", help_heading = "Data")]
     pub from: Option<String>,
     /// Of a network with label units, samples of these classes only, by name or number, --count of each; `any` leaves the labels to the network.
-    /// Of a deep Boltzmann machine with labels, by number
+    /// Of a deep Boltzmann machine with labels likewise
     /// [default: every class]
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub label: Vec<Label>,
@@ -186,7 +186,9 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
     let names = TableLayout::read(&args.run)?.and_then(|table| table.class_names);
     let number = |label: &Label| match (label, &names) {
         (Label::Class(text), Some(names)) => {
-            let found = names.iter().position(|name| name == text).map(|number| number as u32);
+            let numbered = || text.parse().ok().filter(|number| *number < names.len());
+            let found = names.iter().position(|name| name == text).or_else(numbered);
+            let found = found.map(|number| number as u32);
             found.ok_or_else(|| {
                 let names = names.join(", ");
                 Usage::of(anyhow!("--label: expected one of the classes {names}, found {text}"))

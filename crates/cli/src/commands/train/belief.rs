@@ -75,11 +75,11 @@ pub fn run(
         }
         false => BeliefLearner::new(&recipe.hidden, learning, &cases).map_err(Usage::of)?,
     };
+    machine_run::keep_table(&dir, path.exists(), table.as_ref())?;
     let learning = MachineRun { dir: &dir, file: BELIEF, epochs: learner.epoch() };
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
     learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
-    table.map_or(Ok(()), |table| table.save(&dir))?;
     let belief = LearnedBelief { dir, learner, recipe };
     let seed = belief.recipe.seed;
     if args.pictures {

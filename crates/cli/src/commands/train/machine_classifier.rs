@@ -1,5 +1,7 @@
 //! The classifier of a deep Boltzmann machine: a network unrolled from it, in a folder of its own in the run, fine-tuned as any network is.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +17,20 @@ use rbm_core::learning::trainer::Pass;
 use super::watcher::Watcher;
 use crate::interrupt::{self, Stopped};
 use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
+use crate::output;
 use crate::progress::{self, Progress};
+
+/// Takes the classifier of the machine in the folder `dir` away where the machine `has_learned` since it was unrolled from it.
+pub fn forget(dir: &Path, has_learned: bool) -> Result<()> {
+    let dir = dir.join(CLASSIFIER);
+    if has_learned && dir.exists() {
+        output::note(
+            "the classifier is learned again: it is unrolled from what the machine is now",
+        );
+        fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    }
+    Ok(())
+}
 
 /// Fine-tunes the classifier on `train`, of so many classes, or goes on where it was stopped. Nothing where it is there.
 pub fn learn(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
+use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::store::{BELIEF, MACHINE, MODELS, WEIGHTS};
 use candle_dbn::viz::{Mark, Series, learning as learning_curves};
@@ -65,6 +66,18 @@ pub fn claim(own: &str, out: Option<&Path>, kind: &str, source: &str) -> Result<
         );
     }
     Ok(claim)
+}
+
+/// Keeps the columns of the `table` that is learned from, in the folder `dir`, before anything is learned: commands take what is not finished yet. Errors
+/// where a run in it, which is to go on, began with others.
+pub fn keep_table(dir: &Path, goes_on: bool, table: Option<&TableLayout>) -> Result<()> {
+    let known = TableLayout::read(dir)?.filter(|_| goes_on);
+    ensure!(
+        known.is_none() || known.as_ref() == table,
+        "{}: its data had other columns, categories or classes: choose another --out",
+        dir.display()
+    );
+    Ok(table.map_or(Ok(()), |table| table.save(dir))?)
 }
 
 /// What lies in a folder by the file of [`MODELS`].
