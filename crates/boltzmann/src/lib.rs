@@ -10,8 +10,9 @@ pub mod contacts;
 pub mod exact;
 mod field;
 
-mod elimination;
 mod elimination_order;
+
+mod elimination;
 mod files;
 pub mod hopfield;
 pub mod lattice;
