@@ -243,6 +243,16 @@ fn a_memory_stores_and_recalls() {
     place.dbn("embed memory --out f.npy").failed(&["memory", "Hopfield network", "recall"]);
     // At temperature 1 it is a machine of spins.
     place.dbn("sample memory --temperature 0.5 --sweeps 20 --chains 8").done();
+    // Cues are cut where the patterns were, also one alone, and one that is cut already.
+    place.write("rows.csv", "a,b,c\n0,5,9\n9,5,5\n");
+    place.write("one.csv", "a,b,c\n9,5,5\n");
+    place.write("signs.csv", "a,b,c\n1,1,1\n");
+    place.dbn("train rows.csv --model hopfield --no-pictures --out rows").done();
+    for cue in ["one.csv", "signs.csv"] {
+        let found = place.dbn(&format!("recall rows {cue} --json")).done().out;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        assert_eq!((&found[0]["pattern"], &found[0]["overlap"]), (&1.into(), &1.0.into()), "{cue}");
+    }
     // A damaged file is no network.
     let mut bytes = place.read("memory/hopfield.safetensors");
     let last = bytes.len() - 3;

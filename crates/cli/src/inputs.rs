@@ -66,9 +66,9 @@ pub fn patterns(
     table: Option<TableLayout>,
 ) -> Result<Patterns> {
     let read = options.read.clone();
-    let read = match table {
-        Some(table) => table.options(read),
-        None => read,
+    let (read, known) = match table {
+        Some(table) => (table.options(read), table.threshold),
+        None => (read, None),
     };
     let dataset = load_numbers(source, &read)?;
     let (table, image) = (TableLayout::of(&dataset), dataset.image);
@@ -79,9 +79,13 @@ pub fn patterns(
     ensure!(!part.cases.has_missing()?, "{source}: values are missing: expected patterns");
     let cases = part.cases.tensor()?.to_vec2::<f32>()?;
     let values = || cases.iter().flatten().copied();
-    let threshold = match values().all(|x| x.abs() == 1.0) {
-        true => 0.0,
-        false => {
+    let threshold = match (known, values().all(|x| x.abs() == 1.0)) {
+        (_, true) => 0.0,
+        (Some(threshold), false) => {
+            output::note(format!("values above {threshold} are 1, as in the patterns"));
+            threshold
+        }
+        (None, false) => {
             let (low, high) = values()
                 .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| {
                     (low.min(x), high.max(x))
@@ -94,6 +98,8 @@ pub fn patterns(
     };
     let sign = |x: &f32| if *x > threshold { 1.0 } else { -1.0 };
     let patterns = cases.iter().map(|case| case.iter().map(sign).collect());
+    // Cues are cut where the patterns were.
+    let table = Some(TableLayout { threshold: Some(threshold), ..table.unwrap_or_default() });
     Ok(Patterns { patterns: patterns.collect(), table, image })
 }
 

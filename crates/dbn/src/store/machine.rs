@@ -32,6 +32,9 @@ pub struct TableLayout {
     /// The classes by name, or by number where they have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
+    /// Above which a value is 1 and else −1, where the machine is of such patterns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
 }
 
 impl TableLayout {
@@ -43,6 +46,7 @@ impl TableLayout {
             columns: columns.cloned(),
             label: dataset.label.clone(),
             class_names: dataset.class_names.clone().or_else(numbers),
+            threshold: None,
         };
         Some(found).filter(|found| *found != Self::default())
     }
