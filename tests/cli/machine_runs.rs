@@ -113,6 +113,8 @@ fn another_table_is_read_as_the_first() {
         let first = score("first.csv");
         assert_eq!(first, score("turned.csv"), "{kind}");
         assert!(first.contains("yes") && first.contains("no"), "{first}");
+        // It stands in one place.
+        assert_eq!(place.path(&format!("{kind}/table.json")).exists(), *kind == "belief");
         // One that lacks a category has the columns of the others.
         let few = score("few.csv");
         assert_eq!(few.lines().count(), 2);

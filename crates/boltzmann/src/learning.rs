@@ -160,10 +160,7 @@ impl Learner {
     ///
     /// Then, and where the cases cannot be read.
     pub fn check_cases(&mut self, cases: &dyn Rows, weights: Option<&[f32]>) -> Result<()> {
-        let found = data_of(cases, weights)?;
-        found.check(self.data.as_ref())?;
-        self.data = Some(found);
-        Ok(())
+        data_of(cases, weights)?.check_or_keep(&mut self.data)
     }
 
     /// Lets each of `cases` `(n, visible)` count as much as its weight says, from now on; a file does not keep it. A machine that has learned

@@ -2,9 +2,7 @@
 //! mean field; and the mean log-likelihood, counted, or from both sides of log Z.
 
 use candle_core::{DType, Device, Tensor};
-use rbm_core::estimate::{
-    AisEstimates, AisOptions, BidirectionalAis, TemperingConfig, log_partition,
-};
+use rbm_core::estimate::{AisEstimates, AisOptions, BidirectionalAis, log_partition};
 use rbm_core::learning::positive;
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
@@ -203,14 +201,7 @@ impl Learner {
         }
         let mean = -sum / cases.count() as f64;
         let path = AnnealingPath::from_cases(self.machine(), cases)?;
-        let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
-        let options = AisOptions {
-            chains: 100,
-            betas: 1000,
-            both: true,
-            tempering,
-            seed: self.learning().seed,
-        };
+        let options = AisOptions::brief(self.learning().seed);
         let mut sides = BidirectionalAis::new(self.machine(), path, options)?;
         while !sides.is_done() {
             sides.step()?;

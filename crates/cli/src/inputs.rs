@@ -250,7 +250,7 @@ pub fn find_machine(given: &Path, bars: &MultiProgress) -> Result<PathBuf> {
 fn check_is_no_data(given: &str) -> Result<()> {
     // A model is one, whatever pictures lie in folders of its own.
     let folder = Path::new(given);
-    let holds_model = MODELS.iter().any(|name| folder.join(name).is_file());
+    let holds_model = MODELS.iter().any(|(file, _)| folder.join(file).is_file());
     if holds_model || Run::open(folder).is_ok() {
         return Ok(());
     }
@@ -264,15 +264,13 @@ fn check_is_no_data(given: &str) -> Result<()> {
 
 /// The model in the folder `dir`, on `device`. Errors that say what to do where a training has not come to its end.
 pub fn load_model(dir: &Path, device: &Device) -> Result<Model> {
-    for (file, what, takes) in [
-        (
-            MACHINE,
-            "a Boltzmann machine",
-            "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
-        ),
-        (HOPFIELD, "a Hopfield network", "recall, sample and anneal"),
-        (BELIEF, "a belief net", BELIEFS_ARE_TAKEN_BY),
-    ] {
+    for (file, what) in MODELS {
+        let takes = match file {
+            MACHINE => "evaluate, sample, score, embed, inspect, contacts, anneal and infer",
+            HOPFIELD => "recall, sample and anneal",
+            BELIEF => BELIEFS_ARE_TAKEN_BY,
+            _ => continue,
+        };
         ensure!(
             !dir.join(file).is_file(),
             "{}: holds {what}, which dbn {takes} take: expected a network",

@@ -111,6 +111,17 @@ impl Fingerprint {
         }
     }
 
+    /// [`Fingerprint::check`]; and these are what it `began_with`, where that was not known.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub fn check_or_keep(self, began_with: &mut Option<Self>) -> Result<()> {
+        self.check(began_with.as_ref())?;
+        *began_with = Some(self);
+        Ok(())
+    }
+
     /// The same with numbers that stand beside the cases: labels, targets, weights.
     pub fn beside(mut self, numbers: impl IntoIterator<Item = [u8; 4]>) -> Self {
         let mut checksum = crc32fast::Hasher::new_with_initial(self.checksum);

@@ -261,10 +261,7 @@ impl BeliefLearner {
     ///
     /// Then, and where the cases cannot be read.
     pub fn check_cases(&mut self, cases: &dyn Rows) -> Result<()> {
-        let found = Fingerprint::of(cases)?;
-        found.check(self.data.as_ref())?;
-        self.data = Some(found);
-        Ok(())
+        Fingerprint::of(cases)?.check_or_keep(&mut self.data)
     }
 
     /// The machine as it is.

@@ -15,7 +15,8 @@ const VERSION: u32 = 2;
 /// What [`MachineConfig::model`] says.
 const MODEL: &str = "machine";
 
-/// What lies beside a belief net and a Hopfield network that learned from a table; a Boltzmann machine has it in its `config.json`.
+/// What lies beside a belief net and a Hopfield network that learned from a table, and beside a Boltzmann machine that learns; one that has learned has it in its
+/// `config.json`.
 pub const TABLE: &str = "table.json";
 
 /// What is known of the table that a machine learned from: columns of another one are brought into its order, by their names, and its words
@@ -69,11 +70,11 @@ impl TableLayout {
     /// Where a file of it cannot be read.
     pub fn read(dir: impl AsRef<Path>) -> Result<Option<Self>> {
         let (path, config) = (dir.as_ref().join(TABLE), dir.as_ref().join(CONFIG));
-        if MachineConfig::is_in(&config) {
-            return Ok(MachineConfig::read(&config)?.table);
-        }
         if !path.exists() {
-            return Ok(None);
+            return match MachineConfig::is_in(&config) {
+                true => Ok(MachineConfig::read(&config)?.table),
+                false => Ok(None),
+            };
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let table = serde_json::from_str(&text).map_err(|e| {
@@ -196,13 +197,20 @@ impl MachineConfig {
             .map_err(|e| Error::invalid(CONFIG, "plain data", e.to_string()))
     }
 
-    /// Writes `config.json` into the folder `dir`.
+    /// Writes `config.json` into the folder `dir`. A [`TABLE`] that stood there while the machine learned is a part of it, and goes.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be written.
+    /// Where the file cannot be written, and where the other cannot be taken away.
     pub fn save(&self, dir: impl AsRef<Path>) -> Result<()> {
-        write_whole(&dir.as_ref().join(CONFIG), &self.to_json()?)
+        write_whole(&dir.as_ref().join(CONFIG), &self.to_json()?)?;
+        let table = dir.as_ref().join(TABLE);
+        match std::fs::remove_file(&table) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(&table, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The fewest and the most bytes that `machine.safetensors` can have: couplings, and chains and momenta that may come with them.

@@ -35,8 +35,13 @@ use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
 use crate::network::model::{DEVIATION, MEAN, MISSING, Model};
 
-/// The files of which each is a model of another kind: no folder holds two.
-pub const MODELS: [&str; 4] = [WEIGHTS, MACHINE, BELIEF, HOPFIELD];
+/// The files of which each is a model of another kind, and what it is: no folder holds two.
+pub const MODELS: [(&str, &str); 4] = [
+    (WEIGHTS, "a network"),
+    (MACHINE, "a Boltzmann machine"),
+    (BELIEF, "a belief net"),
+    (HOPFIELD, "a Hopfield network"),
+];
 
 /// A model on disk.
 impl Model {

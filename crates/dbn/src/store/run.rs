@@ -131,8 +131,8 @@ impl Run {
     pub fn create(dir: impl AsRef<Path>, recipe: &Recipe) -> Result<(Self, Claim)> {
         let dir = dir.as_ref();
         let claim = Claim::of(dir)?;
-        let names = [RECIPE, CHECKPOINT, METRICS, config::CONFIG];
-        for name in names.iter().chain(&store::MODELS) {
+        let models = store::MODELS.map(|(file, _)| file);
+        for name in [RECIPE, CHECKPOINT, METRICS, config::CONFIG].iter().chain(&models) {
             if dir.join(name).exists() {
                 let advice =
                     "a folder without a run (choose another --out, or go on with --resume)";

@@ -114,6 +114,14 @@ impl Default for AisOptions {
     }
 }
 
+impl AisOptions {
+    /// Enough for small machines, and for a first look at others: 1,000 inverse temperatures and a short tempering.
+    pub fn brief(seed: u64) -> Self {
+        let tempering = TemperingConfig { chains: 20, samples: 100, ..TemperingConfig::default() };
+        Self { betas: 1000, tempering, seed, ..Self::default() }
+    }
+}
+
 /// The parts of the estimation, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -11,9 +11,7 @@ use candle_dbn::estimate::likelihood::{BoundBasis, KEPT, Likelihood};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::viz;
 use indicatif::MultiProgress;
-use rbm_core::estimate::{
-    self, AisEstimates, AisOptions, BidirectionalAis, Estimate, TemperingConfig,
-};
+use rbm_core::estimate::{self, AisEstimates, AisOptions, BidirectionalAis, Estimate};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
@@ -32,10 +30,6 @@ const SAMPLES: usize = 500;
 const SAMPLE_SWEEPS: usize = 1000;
 /// The most configurations of a layer that are gone through rather than eliminated.
 const MOST_COUNTED: u64 = 1 << 20;
-
-/// Inverse temperatures of a short estimation of log Z, and chains and samples of its tempering.
-const BRIEF: usize = 1000;
-const BRIEF_TEMPERING: [usize; 2] = [20, 100];
 
 /// What is measured, and how.
 pub struct MachineEvaluation<'a> {
@@ -430,11 +424,7 @@ pub fn brief_log_partition(
     seed: u64,
     (bars, how): (&MultiProgress, &str),
 ) -> Result<AisEstimates> {
-    let default = AisOptions::default();
-    let [chains, samples] = BRIEF_TEMPERING;
-    let tempering = TemperingConfig { chains, samples, ..default.tempering };
-    let options = AisOptions { betas: BRIEF, tempering, seed, ..default };
-    let mut sides = BidirectionalAis::new(machine, path, options)?;
+    let mut sides = BidirectionalAis::new(machine, path, AisOptions::brief(seed))?;
     progress::estimate(&mut sides, bars, how, |_, _| Ok(()))?;
     Ok(sides.found().clone())
 }

@@ -58,10 +58,10 @@ pub fn claim(own: &str, out: Option<&Path>, kind: &str, source: &str) -> Result<
         _ => Some(WEIGHTS),
     };
     let holds = |file: &str| begun == Some(file) || dir.join(file).exists();
-    for (file, what) in MODELS.into_iter().zip(WHAT_MODELS_ARE) {
+    for (file, what) in MODELS {
         ensure!(
             file == own || !holds(file),
-            "{}: holds {what}: choose another --out",
+            "{}: holds the run of {what}: choose another --out",
             dir.display()
         );
     }
@@ -79,10 +79,6 @@ pub fn keep_table(dir: &Path, goes_on: bool, table: Option<&TableLayout>) -> Res
     );
     Ok(table.map_or(Ok(()), |table| table.save(dir))?)
 }
-
-/// What lies in a folder by the file of [`MODELS`].
-const WHAT_MODELS_ARE: [&str; 4] =
-    ["the run of a network", "a Boltzmann machine", "a belief net", "a Hopfield network"];
 
 /// A folder in which a machine learns.
 pub struct MachineRun<'a> {
