@@ -75,6 +75,10 @@ impl Layer for Votes {
         Some(self)
     }
 
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.bias.elem_count(), [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)])]
+    }
+
     /// The a at which E[x] is m: exp(a) = (m + √(4 - 3m²)) / (2(1 - m)).
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let m = mean.clamp(-0.99, 0.99)?;
@@ -84,10 +88,6 @@ impl Layer for Votes {
 }
 
 impl Discrete for Votes {
-    fn support(&self) -> Vec<Support> {
-        vec![Support::of_values(self.bias.elem_count(), [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)])]
-    }
-
     fn configurations(&self) -> Option<u64> {
         3u64.checked_pow(self.bias.elem_count() as u32)
     }

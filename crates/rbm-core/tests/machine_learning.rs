@@ -346,14 +346,21 @@ fn posteriors_of_coupled_hidden_units_are_known() {
     assert_close("sampled", &means[6..], &known, 4.0 * 0.5 / 20_000f64.sqrt());
 }
 
-/// The gradient of the pseudo-likelihood is its derivative, of units of two states and of several.
+/// The gradient of the pseudo-likelihood is its derivative, of units of two states, of several, and of numbers with their precisions.
 #[test]
 fn the_gradient_of_the_pseudo_likelihood_is_its_derivative() {
     let machine = |units: &str, states: usize| {
         let couplings = vec![lateral(0, 6, &numbers(4, 15, 0.8), states)];
         Machine::new(vec![layer(units, &numbers(6, 6, 0.5))], couplings).unwrap()
     };
-    for (units, states) in [("bernoulli:6", 1), ("spin:6", 1), ("potts(3):2", 3)] {
+    let kinds = [
+        ("bernoulli:6", 1),
+        ("spin:6", 1),
+        ("potts(3):2", 3),
+        ("gaussian:6", 1),
+        ("gaussian-learned:6", 1),
+    ];
+    for (units, states) in kinds {
         let machine = machine(units, states);
         let positive = phase(&machine, 8, 3);
         let negative = PseudoLikelihood.averages(&machine, &positive, &mut Rng::new(0)).unwrap();

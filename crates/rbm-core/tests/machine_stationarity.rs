@@ -43,6 +43,7 @@ fn configurations(layer: &dyn Layer) -> Vec<Vec<f64>> {
                 assert_eq!(support.columns.len(), 2);
                 vec![(0..=draws).map(|k| vec![k as f64, (draws - k) as f64]).collect()]
             }
+            States::Real => panic!("numbers are no configurations that can be counted"),
         };
         for unit in units {
             let longer = |row: &Vec<f64>| {
@@ -220,7 +221,7 @@ fn edges(layers: [usize; 2], of: &[Box<dyn Layer>], seed: u64) -> Coupling {
 fn units_of_columns(layer: &dyn Layer) -> Vec<u32> {
     let of = |support: &Support| {
         let columns = match support.states {
-            States::Values(_) => 1,
+            States::Values(_) | States::Real => 1,
             States::OneOf(states) => states,
             States::Draws(_) => support.columns.len(),
         };

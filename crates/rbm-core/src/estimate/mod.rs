@@ -3,6 +3,7 @@
 mod ais;
 mod correlations;
 mod equilibrium;
+mod gaussian;
 pub mod monitor;
 mod partition;
 mod pseudo;

@@ -8,7 +8,9 @@ use std::fmt;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas};
+use super::{
+    Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas, gaussian,
+};
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::sampling::AnnealingPath;
@@ -18,11 +20,12 @@ use crate::units::enumerate;
 use crate::{Error, Layer, Result, Rng, Rows, Stateful, rows};
 
 /// log Z = log Σ_r exp(−F(r)) in nats, by going through every configuration of the rest, or of the last colour where it has
-/// fewer and the units of the rest are not coupled with each other; summed in `f64`.
+/// fewer and the units of the rest are not coupled with each other; summed in `f64`. Gaussian units of the rest are integrated.
 ///
 /// # Errors
 ///
-/// When there are more than [`enumerate::MOST`], or when there is no such number ([`Boltzmann::check_normalisable`]).
+/// When there are more than [`enumerate::MOST`] (2²⁰ beside Gaussian units that are coupled with each other), or when there is no such
+/// number ([`Boltzmann::check_normalisable`]).
 pub fn log_partition(machine: &dyn Boltzmann) -> Result<f64> {
     machine.check_normalisable()?;
     let rest = enumerate::count(machine.rest());
@@ -34,11 +37,13 @@ pub fn log_partition(machine: &dyn Boltzmann) -> Result<f64> {
         (Some(r), Some(l)) if r < l => sum(machine.rest(), |r| machine.free_energy(r)),
         (_, Some(_)) => sum(machine.last(), |l| free_energy_of_last(machine, l)),
         (Some(_), None) => sum(machine.rest(), |r| machine.free_energy(r)),
-        (None, None) => Err(Error::invalid(
-            "the exact log-likelihood",
-            "a layer of at most 25 binary units",
-            format!("{} and {}", machine.rest().units(), machine.last().units()),
-        )),
+        (None, None) => gaussian::log_partition(machine)?.ok_or_else(|| {
+            Error::invalid(
+                "the exact log-likelihood",
+                "a layer of at most 25 binary units",
+                format!("{} and {}", machine.rest().units(), machine.last().units()),
+            )
+        }),
     }
 }
 

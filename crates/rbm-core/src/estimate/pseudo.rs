@@ -59,6 +59,7 @@ pub fn pseudo_likelihoods(rbm: &Rbm, cases: &Tensor) -> Result<Vec<f64>> {
                     }
                     continue;
                 }
+                States::Real => return Err(unsaid(rbm)),
             };
             totals.iter_mut().zip(log_p).for_each(|(total, log_p)| *total += log_p);
         }
@@ -73,7 +74,7 @@ const MOST_SUMS: usize = 1 << 29;
 /// very many categories would have to be compared with all of them too often.
 pub fn pseudo_likelihood_stride(rbm: &Rbm, rows: usize) -> usize {
     let draws = |units: &Support| matches!(units.states, States::Draws(_));
-    let groups = rbm.visible().discrete().map(Discrete::support).unwrap_or_default();
+    let groups = rbm.visible().support();
     let most = groups.iter().filter(|sites| draws(sites)).map(|sites| sites.columns.len()).max();
     let hidden = rbm.hidden().units().width();
     most.unwrap_or(0).saturating_mul(hidden).saturating_mul(rows).div_ceil(MOST_SUMS).max(1)
@@ -127,6 +128,7 @@ pub fn stochastic_pseudo_likelihood(rbm: &Rbm, cases: &Tensor, rng: &mut Rng) ->
                     given.drawn(&places.collect::<Vec<_>>(), columns.start, columns.len())?;
                 given.moved(&drawn, columns.start, columns.len())?
             }
+            States::Real => return Err(unsaid(rbm)),
         })?;
     }
     Ok(count as f64 * total / rows as f64)
@@ -139,6 +141,12 @@ fn discrete_of(rbm: &Rbm) -> Result<&dyn Discrete> {
         let found = rbm.visible().units().to_string();
         Error::invalid("the pseudo-likelihood", expected, found)
     })
+}
+
+/// Of units of one's own that are discrete and do not say what each of them can be.
+fn unsaid(rbm: &Rbm) -> Error {
+    let expected = "units that say what they can be (Layer::support)";
+    Error::invalid("the pseudo-likelihood", expected, rbm.visible().units().to_string())
 }
 
 fn sum(x: &Tensor) -> Result<f64> {

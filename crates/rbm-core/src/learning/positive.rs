@@ -3,6 +3,8 @@
 //! The mirror image of the negative phase. Of a restricted machine it is known: its hidden units are independent given the data. Where
 //! hidden units are coupled with each other, as in a deep machine, they are drawn, or stood for by means.
 
+use std::f64::consts::TAU;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use crate::model::Boltzmann;
 use crate::model::after_zeros;
 use crate::ops::device::to_host;
 use crate::sampling::{Clamped, Kernel};
-use crate::units::{States, Support};
+use crate::units::{States, Support, Tail};
 use crate::{Error, Phase, Result, Rng};
 
 /// How often a layer that alone gave inputs in pre-training was counted there.
@@ -261,13 +263,12 @@ fn iterate(
 ///
 /// # Errors
 ///
-/// For hidden units of the rest of other kinds than two values or one of several states.
+/// For hidden units of the rest of other kinds than two values, one of several states, or Gaussian ones.
 pub fn lower_bounds(machine: &dyn Boltzmann, phase: &Phase, observed: usize) -> Result<Vec<f64>> {
     let free_energy = machine.free_energy_given(&phase.visible, &phase.hidden_inputs)?;
     let free_energy = to_host(&free_energy.detach())?.to_vec1::<f64>()?;
     let means = to_host(&phase.visible)?.to_vec2::<f64>()?;
-    let support = machine.rest().discrete().map(|discrete| discrete.support());
-    let support = support.ok_or_else(|| no_entropy(machine))?;
+    let (support, tails) = (machine.rest().support(), machine.rest().tails()?);
     let of = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
     let mut bounds = Vec::with_capacity(means.len());
     for (row, free_energy) in means.iter().zip(free_energy) {
@@ -275,6 +276,7 @@ pub fn lower_bounds(machine: &dyn Boltzmann, phase: &Phase, observed: usize) -> 
         for Support { columns, states } in &support {
             let hidden = columns.start.max(observed)..columns.end.max(observed);
             match states {
+                States::Values(_) if hidden.is_empty() => {}
                 States::Values(values) => {
                     let &[(low, _), (high, _)] = &values[..] else {
                         return Err(no_entropy(machine));
@@ -285,7 +287,14 @@ pub fn lower_bounds(machine: &dyn Boltzmann, phase: &Phase, observed: usize) -> 
                     }
                 }
                 States::OneOf(_) => entropy += row[hidden].iter().map(|p| of(*p)).sum::<f64>(),
-                States::Draws(_) => return Err(no_entropy(machine)),
+                // Data may be of any kind.
+                States::Draws(_) | States::Real if hidden.is_empty() => {}
+                // A normal distribution about its mean: its entropy, less what its variance adds to the energy.
+                States::Real if tails[hidden.clone()].iter().all(is_normal) => {
+                    let log_volume = |tail: &Tail| 0.5 * (TAU / tail.precision).ln();
+                    entropy += tails[hidden].iter().map(log_volume).sum::<f64>();
+                }
+                States::Draws(_) | States::Real => return Err(no_entropy(machine)),
             }
         }
         bounds.push(entropy - free_energy);
@@ -293,7 +302,11 @@ pub fn lower_bounds(machine: &dyn Boltzmann, phase: &Phase, observed: usize) -> 
     Ok(bounds)
 }
 
+fn is_normal(tail: &Tail) -> bool {
+    tail.precision.is_finite() && !tail.is_nonnegative
+}
+
 fn no_entropy(machine: &dyn Boltzmann) -> Error {
-    let expected = "hidden units of two values, or of one of several states";
+    let expected = "hidden units of two values, of one of several states, or Gaussian ones";
     Error::invalid("mean field", expected, machine.rest().units().to_string())
 }

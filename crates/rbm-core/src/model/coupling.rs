@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::Cliques;
 use crate::ops::device::to_host;
-use crate::ops::{Ascent, LateralUnit, Outer, outer_sum};
-use crate::units::{States, Support};
+use crate::ops::{Ascent, LateralStates, LateralUnit, Outer, outer_sum};
+use crate::units::{States, Support, Tail};
 use crate::{Error, Layer, Result, ops};
 
 /// What couples units of one layer or of several. Layers are numbered in the order of the machine.
@@ -299,19 +299,18 @@ pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>])
 
 /// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.
 fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
-    let Some(support) = layer.discrete().map(|discrete| discrete.support()) else {
-        return Err(no_lateral(layer));
-    };
-    if support.iter().any(|support| matches!(support.states, States::Draws(_))) {
-        return Err(no_lateral(layer));
-    }
+    let support = layer.support();
+    one_by_one(layer, &support)?;
     let units = first_columns(layer.units().width(), &support);
     let rows = to_host(&weights.detach())?.to_vec2::<f64>()?;
     for (i, row) in rows.iter().enumerate() {
         let is_own = |j: &usize| units[*j] == units[i] && row[*j] != 0.0;
         if let Some(j) = (0..=i).find(is_own) {
-            // ½·W_ii·x² of a unit of zero and one is a bias W_ii/2, of a spin a constant.
-            let expected = "0 between a unit and itself: a bias says the same";
+            // ½·W_ii·x² of a unit of zero and one is a bias W_ii/2, of a spin a constant, of a real number part of its precision.
+            let expected = match support_of(&support, i) {
+                Some(States::Real) => "0 between a unit and itself: its precision says the same",
+                _ => "0 between a unit and itself: a bias says the same",
+            };
             return Err(Error::invalid(format!("W[{i}][{j}]"), expected, row[j].to_string()));
         }
         if let Some(j) = (0..i).find(|&j| row[j] != rows[j][i]) {
@@ -337,29 +336,41 @@ fn no_pairs(expected: &str) -> Error {
     Error::invalid("a coupling", expected, "cliques")
 }
 
-fn no_lateral(layer: &dyn Layer) -> Error {
-    let expected = "discrete units that are drawn one by one";
-    Error::invalid("a lateral coupling", expected, layer.units().to_string())
+/// What the unit of this column can be.
+fn support_of(support: &[Support], column: usize) -> Option<&States> {
+    support.iter().find(|of| of.columns.contains(&column)).map(|of| &of.states)
 }
 
-/// The units of `support`, one by one.
+/// The units of `layer`, whose support is `support`, one by one.
 ///
 /// # Errors
 ///
-/// For units that share draws.
-pub(super) fn one_by_one(support: &[Support]) -> Result<Vec<LateralUnit<'_>>> {
-    let mut units = Vec::new();
+/// For units that share draws, and for those of which it is not said what they can be.
+pub(super) fn one_by_one<'a>(
+    layer: &dyn Layer,
+    support: &'a [Support],
+) -> Result<Vec<LateralUnit<'a>>> {
+    let refused = || {
+        let expected = "units that can be drawn one by one: Bernoulli, spin, binomial, Potts, Gaussian or rectified ones";
+        Error::invalid("a lateral coupling", expected, layer.units().to_string())
+    };
+    let (tails, mut units) = (layer.tails()?, Vec::new());
     for Support { columns, states } in support {
-        let (states, values): (usize, &[_]) = match states {
-            States::Values(values) => (1, values),
-            States::OneOf(states) => ((*states).max(1), &[]),
-            States::Draws(_) => {
-                let expected = "units that are drawn one by one";
-                return Err(Error::invalid("coupled units", expected, "units that share draws"));
-            }
-        };
-        let first = columns.clone().step_by(states);
-        units.extend(first.map(|first| LateralUnit { columns: first..first + states, values }));
+        let width = if let States::OneOf(states) = states { (*states).max(1) } else { 1 };
+        for first in columns.clone().step_by(width) {
+            let states = match states {
+                States::Values(values) => LateralStates::Values(values),
+                States::OneOf(_) => LateralStates::OneOf,
+                States::Draws(_) => return Err(refused()),
+                States::Real => match tails.get(first) {
+                    Some(&Tail { precision, is_nonnegative }) if precision.is_finite() => {
+                        LateralStates::Real { precision, is_nonnegative }
+                    }
+                    _ => return Err(refused()),
+                },
+            };
+            units.push(LateralUnit { columns: first..first + width, states });
+        }
     }
     Ok(units)
 }
@@ -367,8 +378,7 @@ pub(super) fn one_by_one(support: &[Support]) -> Result<Vec<LateralUnit<'_>>> {
 /// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
 pub(super) fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) -> Result<Tensor> {
     let width = layer.units().width();
-    let support = layer.discrete().map(|discrete| discrete.support()).unwrap_or_default();
-    let units = first_columns(width, &support);
+    let units = first_columns(width, &layer.support());
     let cells = (0..width * width).map(|at| units[at / width] != units[at % width]);
     let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
     Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)

@@ -11,10 +11,11 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::boltzmann::{after_zeros, columns_from, keep_held};
 use super::cliques::part_of;
 use super::coupling::{between_units, check_couplings, first_summed_out, one_by_one};
+use super::spectrum::check_precisions;
 use super::{BinaryGraph, Boltzmann, Coupling, Tempered};
 use crate::ops::Ascent;
 use crate::ops::device::to_host;
-use crate::units::{Concat, NoUnits};
+use crate::units::{Concat, NoUnits, Tail};
 use crate::{Error, Layer, Result, Rng, Units, ops};
 
 /// Layers and couplings, E(x) = Σ E_layer(x) − Σ couplings. The layers are drawn in their order; as many of the last ones as are
@@ -64,7 +65,7 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// Without layers, for couplings that do not fit them, and for lateral couplings of units that are not discrete.
+    /// Without layers, for couplings that do not fit them, and for lateral couplings of units that cannot be drawn one by one.
     pub fn new(layers: Vec<Box<dyn Layer>>, couplings: Vec<Coupling>) -> Result<Self> {
         Self::observing(layers, couplings, 1)
     }
@@ -283,18 +284,18 @@ impl Machine {
                 Some(free) => Some(free.narrow(1, columns.start, columns.len())?.contiguous()?),
                 None => None,
             };
-            let drawn = match (self.lateral(layer), units.discrete()) {
-                (Some(weights), Some(discrete)) => {
+            let drawn = match self.lateral(layer) {
+                Some(weights) => {
                     let betas = match &tempered {
                         Some(tempered) => tempered.values()?,
                         None => vec![1.0; inputs.dim(0)?],
                     };
-                    let (bias, support) = (units.bias()?, discrete.support());
-                    let (free, units) = (free.as_ref(), one_by_one(&support)?);
+                    let (bias, support) = (units.bias()?, units.support());
+                    let (free, units) = (free.as_ref(), one_by_one(units, &support)?);
                     let lateral = ops::Lateral { weights, bias: &bias, units, free };
                     ops::lateral_sweep(&now[layer], &inputs, &betas, &lateral, rng)?
                 }
-                _ => units.sample(&inputs, rng)?,
+                None => units.sample(&inputs, rng)?,
             };
             now[layer] = match &free {
                 Some(free) => keep_held(&now[layer], &drawn, free)?,
@@ -528,21 +529,34 @@ impl Boltzmann for Machine {
         Ok(Some(BinaryGraph::new(&pairs, &couplings, &biases, low)?.with_columns(columns)))
     }
 
-    /// Bounded units always are one; couplings between unbounded ones are refused, whatever their strength.
+    /// Bounded units always are one; those without bounds where their couplings are weak beside their precisions.
     fn check_normalisable(&self) -> Result<()> {
-        let layers = self.layers();
-        for coupling in &self.couplings {
-            let is_unbounded = |layer: usize| -> Result<bool> {
-                Ok(layers[layer].0.tails()?.iter().any(|tail| tail.precision < f64::INFINITY))
+        let (layers, mut unbounded) = (self.layers(), Vec::new());
+        // The number of each unbounded column among all of them.
+        let mut numbers = Vec::with_capacity(layers.len());
+        for (layer, _) in &layers {
+            let number = |tail: Tail| {
+                tail.precision.is_finite().then(|| {
+                    unbounded.push(tail);
+                    unbounded.len() - 1
+                })
             };
+            numbers.push(layer.tails()?.into_iter().map(number).collect::<Vec<_>>());
+        }
+        let has = |layer: usize| numbers[layer].iter().any(Option::is_some);
+        let mut pairs = Vec::new();
+        for coupling in &self.couplings {
             // Cliques are of bounded units.
-            let Some([a, b]) = coupling.ends() else { continue };
-            if is_unbounded(a)? && is_unbounded(b)? {
-                let found = format!("{} and {}", layers[a].0.units(), layers[b].0.units());
-                let expected = "couplings with bounded units on one side";
-                return Err(Error::invalid("a machine", expected, found));
+            let Some([a, b]) = coupling.ends().filter(|ends| ends.iter().all(|end| has(*end)))
+            else {
+                continue;
+            };
+            for ([i, j], weight) in coupling.pairs()? {
+                let (i, j) = (numbers[a][i as usize], numbers[b][j as usize]);
+                pairs.extend(i.zip(j).map(|(i, j)| ([i, j], weight)));
             }
         }
-        Ok(())
+        let units = layers.iter().map(|(layer, _)| layer.units().to_string());
+        check_precisions(&units.collect::<Vec<_>>().join(" and "), &unbounded, pairs)
     }
 }

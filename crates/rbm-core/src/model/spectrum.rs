@@ -3,11 +3,11 @@
 //! While a machine learns, directions leave the bulk of its first random weights one by one, each a mode of the data
 //! (Decelle, Fissore, Furtlehner 2017).
 //!
-//! Units without bounds on both sides can pull each other to infinity.
+//! Units without bounds can pull each other to infinity.
 //!
-//! Far out the energy is ½·xᵀΛx with the precisions of both layers on Λ's diagonal and −W beside it; bounded units play no
+//! Far out the energy is ½·xᵀΛx with the precisions of all layers on Λ's diagonal and −W beside it; bounded units play no
 //! part. It grows in every direction if and only if the couplings W_ij/√(γ_i·γ_j) between unbounded units have a largest
-//! singular value below one. Where units on both sides are never negative, a negative coupling between them cannot pull, and
+//! eigenvalue below one: of two layers, the largest singular value. Where units on both sides are never negative, a negative coupling between them cannot pull, and
 //! it is enough that this holds with such couplings set to zero. Without rectified units the condition is exact; with them it
 //! is sufficient, and where no coupling of theirs is negative exact again for rectified units on both sides (Perron).
 
@@ -111,6 +111,43 @@ impl Rbm {
             format!("{coupling:.4}"),
         ))
     }
+}
+
+/// Errors unless the energy of units with these `tails` grows in every direction, where the pairs `[i, j]` of them, each once, have
+/// the couplings W_ij; `units` names them.
+pub(super) fn check_precisions(
+    units: &str,
+    tails: &[Tail],
+    pairs: impl IntoIterator<Item = ([usize; 2], f64)>,
+) -> Result<()> {
+    let mut couplings = DMatrix::<f64>::zeros(tails.len(), tails.len());
+    for ([i, j], weight) in pairs {
+        let (a, b) = (tails[i], tails[j]);
+        let scaled = weight / (a.precision * b.precision).sqrt();
+        // Of two units that are never negative, a negative coupling does not pull.
+        let never_negative = a.is_nonnegative && b.is_nonnegative;
+        let pull = if never_negative { scaled.max(0.0) } else { scaled };
+        couplings[(i, j)] += pull;
+        couplings[(j, i)] += pull;
+    }
+    // No eigenvalue is above the largest sum of a row (Gershgorin 1931).
+    let sums = couplings.row_iter().map(|row| row.iter().map(|x| x.abs()).sum::<f64>());
+    if sums.fold(0.0, f64::max) < 1.0 {
+        return Ok(());
+    }
+    let precisions = DMatrix::identity(tails.len(), tails.len()) - &couplings;
+    if precisions.cholesky().is_some() {
+        return Ok(());
+    }
+    let largest = match couplings.nrows() <= LARGEST && couplings.iter().all(|x| x.is_finite()) {
+        true => format!("{:.4}", couplings.symmetric_eigenvalues().max()),
+        false => "1 or more".to_owned(),
+    };
+    Err(Error::invalid(
+        format!("the machine of {units} units (it cannot be normalised)"),
+        "couplings of unbounded units whose largest eigenvalue W/√(γγ) is below 1",
+        largest,
+    ))
 }
 
 /// By the power method on AᵀA, from a fixed random vector.

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor, WithDType};
 use rayon::prelude::*;
 
 use super::cpu::{Simd, numbers_of};
+use super::lateral_unit::{Lanes, LateralStates, LateralUnit, UnitColumns, choose};
 use super::product::{Matrix, multiply_alone};
 use super::random::{block_words, unit as unit_of};
 use super::real::Real;
@@ -26,18 +27,6 @@ const GATHERED: usize = 3;
 /// Rows of a packed panel that all chains of a group go through before the next ones: 20 KiB of `f32` stay in the first cache.
 const IN_CACHE: usize = 80;
 
-/// A chain in each lane.
-pub(super) type Lanes<T> = [T; LANES];
-
-/// One unit, and what it can be.
-#[derive(Debug, Clone)]
-pub(crate) struct LateralUnit<'a> {
-    /// Its columns.
-    pub columns: Range<usize>,
-    /// Its values, each with the logarithm of how many ways there are to it; without values, a one in one of the columns.
-    pub values: &'a [(f64, f64)],
-}
-
 /// Units that are coupled with each other, a layer of them.
 #[derive(Debug)]
 pub(crate) struct Lateral<'a> {
@@ -53,7 +42,8 @@ pub(crate) struct Lateral<'a> {
 
 /// `x` `(rows, width)` after every unit has been drawn once, in their order, from p(x_i | inputs, all others) at the inverse
 /// temperature of its row (Geman and Geman 1984). `inputs` `(rows, width)` is what others say, tempered already; `betas`, one a
-/// row, temper W alone. A unit takes its word in a [`uniform`](super::uniform) draw of the shape `(rows, units)`.
+/// row, temper W alone. A unit takes its word in a [`uniform`](super::uniform) draw of the shape `(rows, units)`; real numbers are of
+/// a second draw.
 ///
 /// The arithmetic is `f32` where `x` is, else `f64`; it is done on the CPU, wherever the tensors lie.
 ///
@@ -91,9 +81,14 @@ pub(crate) fn lateral_sweep(
         return Err(Error::invalid("coupled units", format!("{width} columns"), next.to_string()));
     }
     let draw = rng.draw();
+    let is_real = |unit: &LateralUnit| matches!(unit.states, LateralStates::Real { .. });
+    let draws = match lateral.units.iter().any(is_real) {
+        true => [draw, rng.draw()],
+        false => [draw; 2],
+    };
     let drawn = match x.dtype() {
-        DType::F32 => swept::<f32>(x, inputs, betas, lateral, draw)?,
-        _ => swept::<f64>(x, inputs, betas, lateral, draw)?,
+        DType::F32 => swept::<f32>(x, inputs, betas, lateral, draws)?,
+        _ => swept::<f64>(x, inputs, betas, lateral, draws)?,
     };
     Ok(drawn.to_dtype(x.dtype())?.to_device(x.device())?)
 }
@@ -103,7 +98,7 @@ fn swept<T: Real + WithDType>(
     inputs: &Tensor,
     betas: &[f64],
     lateral: &Lateral,
-    draw: Draw,
+    [draw, real_draw]: [Draw; 2],
 ) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let host = |x: &Tensor| -> Result<Tensor> {
@@ -135,6 +130,7 @@ fn swept<T: Real + WithDType>(
         panels: &panels,
         betas,
         draw,
+        real_draw,
     };
     let mut out = vec![T::default(); rows * width];
     if width > 0 {
@@ -142,26 +138,6 @@ fn swept<T: Real + WithDType>(
         groups.for_each(|(group, out)| sweep.group(group, out));
     }
     Ok(Tensor::from_vec(out, (rows, width), &Device::Cpu)?)
-}
-
-/// A unit, its numbers of the type of the sweep.
-struct UnitColumns<T> {
-    first: usize,
-    width: usize,
-    values: Vec<(T, T)>,
-}
-
-impl<T: Real> UnitColumns<T> {
-    fn of(LateralUnit { columns, values }: &LateralUnit) -> Self {
-        let number = |(value, ways): &(f64, f64)| (T::from_f64(*value), T::from_f64(*ways));
-        let values = values.iter().map(number).collect();
-        Self { first: columns.start, width: columns.len(), values }
-    }
-
-    /// How many states it has.
-    fn states(&self) -> usize {
-        if self.values.is_empty() { self.width } else { self.values.len() }
-    }
 }
 
 /// Units whose inputs from the others are one product.
@@ -220,6 +196,8 @@ struct Sweep<'a, T> {
     panels: &'a [Panel],
     betas: &'a [f64],
     draw: Draw,
+    /// Of real numbers.
+    real_draw: Draw,
 }
 
 impl<T: Real> Sweep<'_, T> {
@@ -234,6 +212,7 @@ impl<T: Real> Sweep<'_, T> {
         let units = self.units.len();
         let words = words(self.draw, group * LANES * units..(group * LANES + rows) * units);
         let mut chains = ChainLanes {
+            first: group * LANES,
             rows,
             betas,
             x: vec![[T::default(); LANES]; width],
@@ -358,7 +337,7 @@ impl<T: Real> Sweep<'_, T> {
         chains: &mut ChainLanes<T>,
         buffers: &mut Buffers<T>,
     ) {
-        let UnitColumns { first, width, values } = &self.units[at];
+        let UnitColumns { first, width, values, real } = &self.units[at];
         let (own, rows) = (*first - columns.start..*first - columns.start + width, chains.rows);
         let mut is_free = [u32::from(true); LANES];
         if let Some(free) = chains.free {
@@ -382,12 +361,17 @@ impl<T: Real> Sweep<'_, T> {
                 }
             }
         }
-        let drawn = choose(logits, &chance);
+        let drawn = if real.is_none() { choose(logits, &chance) } else { [0; LANES] };
         let (changes, mut has_changed) = (&mut changes[..*width], false);
         for (column, change) in changes.iter_mut().enumerate() {
             let x = &mut chains.x[first + column];
             let mut new = [T::default(); LANES];
-            if values.is_empty() {
+            if let Some(real) = real {
+                for (row, new) in new[..rows].iter_mut().enumerate() {
+                    let i = ((chains.first + row) * self.units.len() + at) as u64;
+                    *new = T::from_f64(real.number(self.real_draw, i, inputs[0][row].to_f64()));
+                }
+            } else if values.is_empty() {
                 for i in 0..LANES {
                     new[i] = T::from(drawn[i] == column as u32);
                 }
@@ -428,6 +412,8 @@ impl<T: Real> Sweep<'_, T> {
 
 /// As many chains as lanes, or fewer at the end: their lanes are what they are, and nobody looks at them.
 struct ChainLanes<'a, T> {
+    /// The number of the first of them.
+    first: usize,
     rows: usize,
     betas: Lanes<T>,
     /// The value of each column.
@@ -498,35 +484,6 @@ pub(super) fn pass_on<T: Real>(
         }
         *field = sums;
     }
-}
-
-/// The number of the state that `chance`, uniform on (0, 1), picks by the logarithms of the states' weights, in each lane.
-#[inline(always)]
-fn choose<T: Real>(logits: &mut [Lanes<T>], chance: &Lanes<T>) -> [u32; LANES] {
-    let Some(mut highest) = logits.first().copied() else { return [0; LANES] };
-    for logits in &*logits {
-        for i in 0..LANES {
-            highest[i] = if logits[i] > highest[i] { logits[i] } else { highest[i] };
-        }
-    }
-    let mut left = [T::default(); LANES];
-    for logits in &mut *logits {
-        for i in 0..LANES {
-            logits[i] = (logits[i] - highest[i]).exp();
-            left[i] += logits[i];
-        }
-    }
-    for i in 0..LANES {
-        left[i] = chance[i] * left[i];
-    }
-    let mut drawn = [0; LANES];
-    for weights in &logits[..logits.len() - 1] {
-        for i in 0..LANES {
-            left[i] = left[i] - weights[i];
-            drawn[i] += u32::from(left[i] >= T::default());
-        }
-    }
-    drawn
 }
 
 /// `rows`, `width` wide, into the lanes of `out`, a row of lanes for each column.

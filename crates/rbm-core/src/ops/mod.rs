@@ -25,6 +25,7 @@ mod enumeration;
 mod fours;
 mod graph_sweep;
 mod lateral_sweep;
+mod lateral_unit;
 mod low_rank;
 #[cfg(feature = "metal")]
 mod metal;
@@ -53,7 +54,8 @@ pub use connection::{Connection, Deferred, DropoutMask};
 pub use encode::{append_divided, draw_bits};
 pub use enumeration::{BinaryAverages, binary_averages};
 pub(crate) use graph_sweep::{Neighbours, even_words, graph_sweep, is_dense};
-pub(crate) use lateral_sweep::{Lateral, LateralUnit, lateral_sweep};
+pub(crate) use lateral_sweep::{Lateral, lateral_sweep};
+pub(crate) use lateral_unit::{LateralStates, LateralUnit};
 pub use low_rank::outer_sum;
 pub use momentum::momentum_step;
 pub use outer::{Ascent, Outer, Penalty};

@@ -9,7 +9,7 @@
 use candle_core::{DType, Device, Shape, Tensor};
 
 use super::cpu::{Simd, for_blocks};
-use crate::rng::{BLOCK, Draw, LANES, ROUNDS, next_key, round, words};
+use crate::rng::{BLOCK, Draw, LANES, ROUNDS, next_key, philox4x32, round, words};
 use crate::{Result, Rng};
 
 /// The random words of block `block` of a draw.
@@ -119,6 +119,16 @@ pub fn normal(
     })
 }
 
+/// Value `i` of a draw of normal numbers that are drawn one at a time, with all digits of `f64`.
+pub(super) fn normal_number(draw: Draw, i: u64) -> f64 {
+    const UNIT: f64 = 1.0 / 4_294_967_296.0;
+    let ([i0, i1], [s0, s1]) = (words(i), words(draw.stream));
+    let random = philox4x32([i0, i1, s0, s1], words(draw.seed)).map(f64::from);
+    // The radius has 64 random bits, the angle as many.
+    let radius = libm::sqrt(-2.0 * libm::log((random[0] + (random[1] + 0.5) * UNIT) * UNIT));
+    radius * libm::cos((random[2] + random[3] * UNIT) * UNIT * std::f64::consts::TAU)
+}
+
 fn pair(radius: u32, angle: u32) -> [f32; 2] {
     const UNIT: f32 = 1.0 / 4_294_967_296.0;
     // All 32 bits near zero: the tail reaches 6.7 standard deviations.
@@ -130,7 +140,6 @@ fn pair(radius: u32, angle: u32) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::philox4x32;
 
     #[test]
     fn blocks_hold_the_words_of_the_plain_generator() {

@@ -177,30 +177,30 @@ impl TruncatedSampler {
         let mut out = vec![T::default(); x.len()];
         for_chunks(&mut out, |start, out| {
             for (i, (out, x)) in out.iter_mut().zip(&x[start..]).enumerate() {
-                *out = T::from_f64(self.number((start + i) as u64, x.to_f64()));
+                *out = T::from_f64(rectified_number(self.0, (start + i) as u64, x.to_f64()));
             }
         });
         out
     }
+}
 
-    /// Value `i` of the draw. Its attempts have counters of their own, so that no value depends on another's.
-    fn number(&self, i: u64, field: f64) -> f64 {
-        /// So many that the chance of needing more is 2⁻²⁵⁶.
-        const ATTEMPTS: u32 = 128;
-        let ([i0, i1], [s0, s1]) = (words(i), words(self.0.stream));
-        for attempt in 0..ATTEMPTS {
-            let random = philox4x32([i0, i1 | attempt << 24, s0, s1], words(self.0.seed));
-            let pairs = [[random[0], random[1]], [random[2], random[3]]].map(|pair| pair.map(unit));
-            let found = pairs.into_iter().find_map(|pair| {
-                if field >= 0.0 { from_normal(field, pair) } else { from_exponential(field, pair) }
-            });
-            if let Some(number) = found {
-                return number;
-            }
+/// Value `i` of the draw. Its attempts have counters of their own, so that no value depends on another's.
+pub(super) fn rectified_number(draw: Draw, i: u64, field: f64) -> f64 {
+    /// So many that the chance of needing more is 2⁻²⁵⁶.
+    const ATTEMPTS: u32 = 128;
+    let ([i0, i1], [s0, s1]) = (words(i), words(draw.stream));
+    for attempt in 0..ATTEMPTS {
+        let random = philox4x32([i0, i1 | attempt << 24, s0, s1], words(draw.seed));
+        let pairs = [[random[0], random[1]], [random[2], random[3]]].map(|pair| pair.map(unit));
+        let found = pairs.into_iter().find_map(|pair| {
+            if field >= 0.0 { from_normal(field, pair) } else { from_exponential(field, pair) }
+        });
+        if let Some(number) = found {
+            return number;
         }
-        // Only where the field is not a number.
-        field
     }
+    // Only where the field is not a number.
+    field
 }
 
 /// All 32 bits, so that the tails are there.
@@ -275,7 +275,6 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        let sampler = TruncatedSampler(Draw { seed: 0, stream: 0 });
-        assert!(sampler.number(0, f64::NAN).is_nan());
+        assert!(rectified_number(Draw { seed: 0, stream: 0 }, 0, f64::NAN).is_nan());
     }
 }

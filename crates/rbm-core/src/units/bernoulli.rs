@@ -70,6 +70,10 @@ impl Layer for Bernoulli {
         Some(self)
     }
 
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
+    }
+
     /// bias = log(p / (1 − p)), with p kept inside [1/1000, 999/1000] so that constant pixels stay learnable.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let p = mean.to_dtype(self.bias.dtype())?.clamp(1e-3, 1.0 - 1e-3)?;
@@ -88,10 +92,6 @@ impl Discrete for Bernoulli {
         let shape = (enumerate::rows(&numbers), self.width());
         let values = enumerate::digits(numbers, 2, shape.1).map(|x| x as f32);
         enumerate::matrix(values, shape, &self.bias)
-    }
-
-    fn support(&self) -> Vec<Support> {
-        vec![Support::of_values(self.width(), [(0.0, 0.0), (1.0, 0.0)])]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {

@@ -80,6 +80,13 @@ impl Layer for Binomial {
         Some(self)
     }
 
+    fn support(&self) -> Vec<Support> {
+        let n = self.trials;
+        let ways =
+            |x: usize| ops::log_factorial(n) - ops::log_factorial(x) - ops::log_factorial(n - x);
+        vec![Support::of_values(self.width(), (0..=n).map(|x| (x as f64, ways(x))))]
+    }
+
     /// bias = log(p / (1 − p)) with p = mean/n, kept inside [1/1000, 999/1000] so that constant units stay learnable.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let p = (mean.to_dtype(self.bias.dtype())? / self.trials as f64)?;
@@ -98,13 +105,6 @@ impl Discrete for Binomial {
         let shape = (enumerate::rows(&numbers), self.width());
         let values = enumerate::digits(numbers, self.trials + 1, shape.1).map(|x| x as f32);
         enumerate::matrix(values, shape, &self.bias)
-    }
-
-    fn support(&self) -> Vec<Support> {
-        let n = self.trials;
-        let ways =
-            |x: usize| ops::log_factorial(n) - ops::log_factorial(x) - ops::log_factorial(n - x);
-        vec![Support::of_values(self.width(), (0..=n).map(|x| (x as f64, ways(x))))]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {

@@ -38,7 +38,7 @@ impl Concat {
     ///
     /// # Errors
     ///
-    /// Where there are none, one is itself of several kinds, or one leaves its number of draws to each configuration.
+    /// Where there are none, or one leaves its number of draws to each configuration.
     pub fn new(layers: Vec<Box<dyn Layer>>) -> Result<Self> {
         if layers.is_empty() {
             return Err(Error::invalid("units side by side", "at least one group", "none"));
@@ -46,10 +46,6 @@ impl Concat {
         let mut start = 0;
         let place = |layer: Box<dyn Layer>| -> Result<Group> {
             let units = layer.units();
-            if let Units::Concat { .. } = units {
-                let expected = "groups of one kind each";
-                return Err(Error::invalid("units side by side", expected, units.to_string()));
-            }
             if let Units::Multinomial { draws: 0, .. } = units {
                 let expected = "multinomial units with a number of draws, as multinomial(100)";
                 return Err(Error::invalid("units side by side", expected, units.to_string()));
@@ -128,8 +124,15 @@ impl Layer for Concat {
     }
 
     fn biases(&self) -> Vec<(usize, Range<usize>)> {
-        let columns = self.groups.iter().map(|group| group.columns.clone());
-        self.first_vars().into_iter().zip(columns).collect()
+        let groups = self.groups.iter().zip(self.first_vars());
+        let of = |(group, first): (&Group, usize)| {
+            let at = group.columns.start;
+            let biases = group.layer.biases().into_iter();
+            biases
+                .map(|(k, columns)| (first + k, at + columns.start..at + columns.end))
+                .collect::<Vec<_>>()
+        };
+        groups.flat_map(of).collect()
     }
 
     fn statistics(&self, x: &Tensor) -> Result<Vec<Tensor>> {
@@ -141,8 +144,11 @@ impl Layer for Concat {
     }
 
     fn mean_among(&self, expected: &[Tensor]) -> Result<Tensor> {
-        let means: Vec<_> =
-            self.first_vars().into_iter().filter_map(|k| expected.get(k).cloned()).collect();
+        let groups = self.groups.iter().zip(self.first_vars());
+        let means = groups.map(|(group, first)| {
+            group.layer.mean_among(expected.get(first..).unwrap_or_default())
+        });
+        let means = means.collect::<Result<Vec<_>>>()?;
         cat(&means, means.first().map_or(0, Tensor::rank).saturating_sub(1))
     }
 
@@ -164,6 +170,14 @@ impl Layer for Concat {
     fn discrete(&self) -> Option<&dyn Discrete> {
         let is_discrete = |group: &Group| group.layer.discrete().is_some();
         self.groups.iter().all(is_discrete).then_some(self)
+    }
+
+    fn support(&self) -> Vec<Support> {
+        let of = |group: &Group| {
+            let support = group.layer.support().into_iter();
+            support.map(|units| units.moved(group.columns.start)).collect::<Vec<_>>()
+        };
+        self.groups.iter().flat_map(of).collect()
     }
 
     fn tails(&self) -> Result<Vec<Tail>> {
@@ -208,15 +222,6 @@ impl Discrete for Concat {
             stride = stride.saturating_mul(count);
         }
         cat(&parts, 1)
-    }
-
-    fn support(&self) -> Vec<Support> {
-        let of = |group: &Group| {
-            let support = group.layer.discrete()?.support().into_iter();
-            Some(support.map(|units| units.moved(group.columns.start)).collect::<Vec<_>>())
-        };
-        let all: Option<Vec<_>> = self.groups.iter().map(of).collect();
-        all.unwrap_or_default().concat()
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {

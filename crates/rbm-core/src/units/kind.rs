@@ -156,10 +156,7 @@ impl Units {
 
     /// The groups of units of one kind, each with its columns.
     pub fn groups(&self) -> Vec<(Range<usize>, &Self)> {
-        let groups = match self {
-            Self::Concat { groups } => groups.iter().collect(),
-            other => vec![other],
-        };
+        let groups = self.alike();
         let mut start = 0usize;
         let place = |units: &'_ Self| {
             let columns = start..start.saturating_add(units.width());
@@ -168,6 +165,14 @@ impl Units {
         };
         let columns: Vec<_> = groups.iter().copied().map(place).collect();
         columns.into_iter().zip(groups).collect()
+    }
+
+    /// Units of one kind each, group after group, however deep groups lie in groups.
+    fn alike(&self) -> Vec<&Self> {
+        match self {
+            Self::Concat { groups } => groups.iter().flat_map(Self::alike).collect(),
+            other => vec![other],
+        }
     }
 
     /// The values that a unit or its mean can take, lowest and highest.

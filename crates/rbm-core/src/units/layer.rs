@@ -4,7 +4,7 @@
 //! from the other layer, θₖ are the parameters that are learned, Tₖ their statistics, E₀ what is fixed. Energies, means
 //! and the gradient of every parameter follow from the methods below (Welling, Rosen-Zvi, Hinton 2004).
 //!
-//! Units whose configurations can be counted say besides what each of them can be while all others stay as they are.
+//! Besides, a layer says what each of its units can be while all others stay as they are.
 //!
 //! [`NoUnits`] are what is summed out of a machine all of whose units are coupled with each other.
 
@@ -240,6 +240,11 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
+    /// What each unit can be while all others stay as they are, group after group. Any number, unless the unit type says otherwise.
+    fn support(&self) -> Vec<Support> {
+        vec![Support { columns: 0..self.units().width(), states: States::Real }]
+    }
+
     /// How the energy of each column grows far out. As that of bounded units unless the unit type says otherwise.
     ///
     /// # Errors
@@ -284,9 +289,6 @@ pub trait Layer: Debug + Send + Sync {
 
 /// What only discrete units have: configurations that can be counted and gone through.
 pub trait Discrete: Layer {
-    /// What each unit can be while all others stay as they are, group after group.
-    fn support(&self) -> Vec<Support>;
-
     /// The number of configurations, if they can be counted in 64 bits.
     fn configurations(&self) -> Option<u64>;
 
@@ -378,6 +380,8 @@ pub enum States {
     OneOf(usize),
     /// So many units that share all the columns: each adds one to one of them.
     Draws(usize),
+    /// A unit a column: any number that [`Layer::tails`] allow, p(x | f) ∝ exp(f·x − γ·x²/2).
+    Real,
 }
 
 impl Support {
@@ -394,7 +398,7 @@ impl Support {
     /// How many units these are.
     pub fn count(&self) -> usize {
         match self.states {
-            States::Values(_) => self.columns.len(),
+            States::Values(_) | States::Real => self.columns.len(),
             States::OneOf(states) => self.columns.len() / states.max(1),
             States::Draws(draws) => draws,
         }

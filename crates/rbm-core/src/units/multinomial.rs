@@ -139,6 +139,11 @@ impl Layer for Multinomial {
         Some(self)
     }
 
+    /// Each draw for itself, as if their order were known.
+    fn support(&self) -> Vec<Support> {
+        vec![Support { columns: 0..self.width(), states: States::Draws(self.draws) }]
+    }
+
     /// bias = log(mean/n), with shares kept above 1/(1000·K) so that a category that never occurs can be learned, and
     /// shifted so that the biases sum to zero.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
@@ -164,11 +169,6 @@ impl Discrete for Multinomial {
         let shape = (enumerate::rows(&numbers), self.width());
         let values = numbers.flat_map(|number| composition(number, self.draws, shape.1));
         enumerate::matrix(values.map(|x| x as f32), shape, &self.bias)
-    }
-
-    /// Each draw for itself, as if their order were known.
-    fn support(&self) -> Vec<Support> {
-        vec![Support { columns: 0..self.width(), states: States::Draws(self.draws) }]
     }
 
     /// Whole numbers with the sum n: rounded down, and what is missing given to the largest remainders.

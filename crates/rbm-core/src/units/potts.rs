@@ -81,6 +81,10 @@ impl Layer for Potts {
         Some(self)
     }
 
+    fn support(&self) -> Vec<Support> {
+        vec![Support { columns: 0..self.width(), states: States::OneOf(self.states) }]
+    }
+
     /// bias = log p, with p kept above 1/(1000·q) so that a state that never occurs can be learned, and shifted so that
     /// every site's biases sum to zero.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
@@ -101,10 +105,6 @@ impl Discrete for Potts {
         let values = enumerate::digits(numbers, states, self.count())
             .flat_map(move |state| (0..states).map(move |q| f32::from(u8::from(q == state))));
         enumerate::matrix(values, shape, &self.bias)
-    }
-
-    fn support(&self) -> Vec<Support> {
-        vec![Support { columns: 0..self.width(), states: States::OneOf(self.states) }]
     }
 
     /// A one where a site's value is highest, in the first such column.

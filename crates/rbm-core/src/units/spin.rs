@@ -72,6 +72,10 @@ impl Layer for Spin {
         Some(self)
     }
 
+    fn support(&self) -> Vec<Support> {
+        vec![Support::of_values(self.width(), [(-1.0, 0.0), (1.0, 0.0)])]
+    }
+
     /// bias = artanh(mean), with P(x = 1) kept inside [1/1000, 999/1000] so that constant units stay learnable.
     fn bias_for_mean(&self, mean: &Tensor) -> Result<Tensor> {
         let p = mean.to_dtype(self.bias.dtype())?.affine(0.5, 0.5)?.clamp(1e-3, 1.0 - 1e-3)?;
@@ -89,10 +93,6 @@ impl Discrete for Spin {
         let shape = (enumerate::rows(&numbers), self.width());
         let values = enumerate::digits(numbers, 2, shape.1).map(|up| 2.0 * up as f32 - 1.0);
         enumerate::matrix(values, shape, &self.bias)
-    }
-
-    fn support(&self) -> Vec<Support> {
-        vec![Support::of_values(self.width(), [(-1.0, 0.0), (1.0, 0.0)])]
     }
 
     fn nearest(&self, x: &Tensor) -> Result<Tensor> {
