@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -80,6 +81,12 @@ def neal(args):
     name = "neal (dwave-samplers), 1 thread"
     _, seconds = run(32, 1000, 64)
     yield "pmj-32-anneal", name, 32 * 32 * 1000 * 64 / seconds / 1e9
+    # A glass in which all are coupled: its speed does not depend on what the couplings are.
+    spins, sweeps, reads, rough = 1000, 100, 4, random.Random(1)
+    couplings = {(i, j): rough.gauss(0.0, spins**-0.5) for i in range(spins) for j in range(i + 1, spins)}
+    start = time.perf_counter()
+    SimulatedAnnealingSampler().sample_ising({}, couplings, num_reads=reads, num_sweeps=sweeps, seed=1)
+    yield "sk-1000", name, spins * sweeps * reads / (time.perf_counter() - start) / 1e9
     for sweeps in SWEEPS:
         energies, seconds = run(SIDE, sweeps, READS)
         yield "solution", f"{name}, {sweeps} sweeps", solution_time(seconds, sum(energies <= OPTIMUM + 1e-6), READS)

@@ -82,8 +82,10 @@ fn what_a_deep_machine_cannot_do_is_refused() {
     place
         .dbn("train digits --model bm --hidden 4 --set labels=true")
         .misused(&["labels", "neighbours alone"]);
-    let refused = place.dbn("train digits --model dbm --hidden gaussian:4,3 --out none");
-    refused.misused(&["Bernoulli, spin or Potts", "gaussian:4"]);
+    let refused = place.dbn("train digits --model dbm --hidden multinomial:4,3 --out none");
+    refused.misused(&["multinomial"]);
+    let unbounded = "train digits --model dbm --hidden gaussian:4,gaussian:3 --set epochs=2";
+    place.dbn(&format!("{unbounded} --no-evaluation --out numbers")).done();
     assert!(!place.path("none").exists(), "a folder of nothing");
     let said = place.dbn("recipe").done().out;
     assert!(said.contains("digits-dbm"), "{said}");

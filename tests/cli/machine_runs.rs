@@ -212,3 +212,83 @@ fn all_cases_may_be_learned() {
         assert_eq!(json(metrics.lines().next().unwrap())["epochs"], 2);
     }
 }
+
+/// A table of measurements and words: units as its columns are, log p of the data's own values, samples as rows of the table.
+#[test]
+fn tables_of_measurements_are_learned_as_they_are() {
+    let place = Place::new();
+    let rows = |factor: f64| {
+        let mut text = "length,width,kind\n".to_owned();
+        for i in 0..60 {
+            let (kind, shift) = [("small", 0.0), ("large", 3.0)][i % 2];
+            let length = shift + (i * 7 % 11) as f64 / 5.0;
+            let width = factor * (0.5 * length + (i * 5 % 13) as f64 / 10.0);
+            text.push_str(&format!("{length:.3},{width:.3},{kind}\n"));
+        }
+        text
+    };
+    place.write("one.csv", rows(1.0));
+    place.write("ten.csv", rows(10.0));
+    let log_p = |name: &str| {
+        let train = format!("train {name}.csv --model bm --set epochs=20 --out {name}");
+        let said = place.dbn(&train).done();
+        assert!(said.err.contains("gaussian-learned:2+potts(2):1"), "{said:?}");
+        let found = place.dbn(&format!("evaluate {name} --likelihood --json"));
+        let found = json(&found.done().out);
+        assert_eq!(found["verdict"]["kind"], "exact", "{found}");
+        found["exact"]["log_likelihood"].as_f64().unwrap()
+    };
+    // A density in tenths of a unit is a tenth of that in units.
+    let (one, ten) = (log_p("one"), log_p("ten"));
+    assert!((one - ten - 10f64.ln()).abs() < 1e-3, "{one} {ten}");
+    place.dbn("sample ten --count 200 --steps 100 --out drawn").done();
+    let text = place.text("drawn/samples.csv");
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("length,width,kind"));
+    let drawn: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(drawn.len(), 200);
+    assert!(drawn.iter().all(|row| ["small", "large"].contains(&row[2])));
+    let mean = |kind: &str| {
+        let own =
+            drawn.iter().filter(|row| row[2] == kind).map(|row| row[1].parse::<f64>().unwrap());
+        let own: Vec<f64> = own.collect();
+        own.iter().sum::<f64>() / own.len() as f64
+    };
+    let (small, large) = (mean("small"), mean("large"));
+    assert!((small - 11.0).abs() < 3.0 && (large - 26.0).abs() < 3.0, "{small} {large}");
+    // Given a word, rows have it, and lengths that go with it.
+    place.write("some.csv", "length,width,kind\n0,0,large\n");
+    place.dbn("sample ten --clamp some.csv --keep kind --count 300 --out given").done();
+    let given = place.text("given/samples.csv");
+    let lengths = given.lines().skip(1).map(|line| line.split(',').next().unwrap().parse::<f64>());
+    let lengths: Vec<f64> = lengths.map(Result::unwrap).collect();
+    assert!(given.lines().skip(1).all(|line| line.ends_with(",large")));
+    assert!((lengths.iter().sum::<f64>() / 300.0 - 4.0).abs() < 0.4);
+    place.dbn("sample ten --count 3 --animate 2 --out moving").failed(&["--animate"]);
+    place.dbn("sample ten --count 3 --out drawn").failed(&["exists already", "--force"]);
+    // log p is −F − log Z, of the data's own values.
+    let scores = place.dbn("score ten ten.csv --limit 1").done().out;
+    let row: Vec<f64> =
+        scores.lines().nth(1).unwrap().split(',').map(|x| x.parse().unwrap()).collect();
+    let log_z = json(&place.dbn("evaluate ten --likelihood --json").done().out);
+    let log_z = log_z["exact"]["log_partition"].as_f64();
+    if let Some(log_z) = log_z {
+        assert!((row[2] + row[1] + log_z).abs() < 1e-3, "{row:?} {log_z}");
+    }
+    // Zeros and ones are bits, few whole numbers categories.
+    let mut plain = "height,weight,flag,grade\n".to_owned();
+    for i in 0..60 {
+        let (x, y) = ((i * 7 % 31) as f64 / 4.0, (i * 11 % 29) as f64 / 3.0);
+        plain.push_str(&format!("{x:.2},{y:.3},{},{}\n", i % 2, i % 3));
+    }
+    place.write("plain.csv", plain);
+    let said = place.dbn("train plain.csv --model bm --set epochs=3 --out plain").done().err;
+    assert!(said.contains("gaussian-learned:2+bernoulli:1+potts(3):1"), "{said}");
+    assert_eq!(place.dbn("score plain plain.csv --limit 3").done().out.lines().count(), 4);
+    // Learned on, and by chains.
+    let more = "train one.csv --model bm --hidden 3 --set method=pcd --set epochs=5 --out more";
+    place.dbn(more).done();
+    place.dbn("evaluate more --likelihood --both --betas 50").done();
+    let fixed = "train one.csv --model bm --visible gaussian+gaussian --out wrong";
+    place.dbn(fixed).misused(&["gaussian"]);
+}

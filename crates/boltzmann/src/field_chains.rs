@@ -435,3 +435,50 @@ impl MarkovField {
         Some([hottest, (weakest / 1000f64.ln()).clamp(0.01 * hottest, hottest)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Chains at exact samples are at exact samples after a sweep: χ² over all configurations. Evidence is held.
+    #[test]
+    fn a_sweep_leaves_the_distribution_as_it_is() {
+        let states = [2, 3, 2, 2];
+        let (three, two) =
+            ([1.0, 2.0, 0.5, 3.0, 4.0, 0.25, 1.5, 6.0, 0.7, 2.0, 0.1, 1.0], [4.0, 0.23, 5.0, 9.45]);
+        let field =
+            MarkovField::of_potentials(&states, &[(&[0, 1, 2], &three), (&[3, 0], &two)]).unwrap();
+        for (tau, given) in [(1.0, vec![]), (2.5, vec![]), (0.6, vec![(2, 1)])] {
+            let all: Vec<Vec<usize>> = (0..24)
+                .map(|k| vec![k % 2, k / 2 % 3, k / 6 % 2, k / 12])
+                .filter(|x| given.iter().all(|(variable, state)| x[*variable] == *state))
+                .collect();
+            let weight = |x: &Vec<usize>| {
+                let log_p: f64 = (0..2).map(|clique| field.log_potential_of(clique, x)).sum();
+                (log_p / tau).exp()
+            };
+            let total: f64 = all.iter().map(weight).sum();
+            let p: Vec<f64> = all.iter().map(|x| weight(x) / total).collect();
+            let (count, mut rng) = (60_000, Rng::new(8));
+            let mut chains = FieldChains::new(&field, &given, count, &mut rng).unwrap();
+            for chain in &mut chains.chains {
+                let logits = p.iter().map(|p| p.ln());
+                chain.states = all[categorical(logits, rng.random())].clone();
+            }
+            chains.sweep_all(|_| std::slice::from_ref(&tau), &mut vec![(); count], |_, _, _| {});
+            let mut square = 0.0;
+            for (x, p) in all.iter().zip(&p) {
+                let seen = chains.states().filter(|states| states == x).count() as f64;
+                let expected = p * count as f64;
+                square += (seen - expected).powi(2) / expected;
+            }
+            assert_eq!(chains.states().filter(|states| !all.contains(&states.to_vec())).count(), 0);
+            // As a standard normal number (Wilson and Hilferty 1931): above 4.75 once in a million.
+            let (k, ninth) = (all.len() as f64 - 1.0, 2.0 / (9.0 * (all.len() as f64 - 1.0)));
+            let drift = ((square / k).cbrt() - (1.0 - ninth)) / ninth.sqrt();
+            assert!(drift < 4.75, "temperature {tau}: {drift}");
+        }
+    }
+}

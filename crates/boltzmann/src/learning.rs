@@ -15,10 +15,9 @@ use rbm_core::learning::train::{
     self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
 };
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
-use rbm_core::model::init::{moments, moments_of_weighted_blocks};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::rows::{BLOCK, Fingerprint};
+use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::{
     Batches, Checkpoint, Error, PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, Trainer,
@@ -30,6 +29,7 @@ use crate::resampling::{self, Resampled, own_pearson};
 use crate::settings::data_of;
 pub use crate::settings::{Learning, Negative};
 pub use crate::shape::Shape;
+use crate::start;
 
 /// Cases that are looked at after every epoch.
 const MEASURED: usize = 1000;
@@ -59,19 +59,6 @@ pub struct Learner {
     data: Option<Fingerprint>,
     /// Whether the target is reached.
     is_reached: bool,
-}
-
-/// Gives what is observed the biases of these moments.
-fn fit_observed(
-    machine: &Machine,
-    shape: &Shape,
-    (mean, variance): (Tensor, Tensor),
-) -> Result<()> {
-    for (layer, columns) in machine.layers().into_iter().take(shape.observed_layers()) {
-        let of = |x: &Tensor| x.narrow(0, columns.start, columns.len());
-        layer.fit_moments(&of(&mean)?, &of(&variance)?)?;
-    }
-    Ok(())
 }
 
 /// What stands beside the tensors in a file.
@@ -104,7 +91,8 @@ struct Setup<'a> {
 }
 
 impl Learner {
-    /// A machine whose visible biases are those of the means of `cases` `(n, visible)`, with small random weights to hidden units.
+    /// A machine whose visible biases are those of the means of `cases` `(n, visible)`, with small random weights to hidden units. Couplings of
+    /// measurements begin at those of a normal distribution.
     ///
     /// # Errors
     ///
@@ -118,17 +106,24 @@ impl Learner {
         }
         let machine = shape.machine()?;
         let mut rng = Rng::new(learning.seed);
-        fit_observed(&machine, &shape, moments(cases)?)?;
+        start::fit_observed(&machine, &shape, cases, None)?;
         for coupling in machine.couplings() {
-            if let Coupling::Dense { weights, .. } = coupling {
+            if let Coupling::Dense { weights, layers } = coupling {
                 let normal = rbm_core::ops::normal(
                     weights.shape().clone(),
                     DType::F32,
                     &Device::Cpu,
                     &mut rng,
                 )?;
+                let is_unbounded = |layer: usize| -> Result<bool> {
+                    let tails = machine.layers()[layer].0.tails()?;
+                    Ok(tails.iter().any(|tail| tail.precision.is_finite()))
+                };
+                let runs_away = is_unbounded(layers[0])? && is_unbounded(layers[1])?;
                 let scale = match shape.hidden.len() {
                     ..2 => SMALL,
+                    // Strong weights between units without bounds make no distribution.
+                    _ if runs_away => SMALL,
                     // Upper layers that begin near zero have next to no inputs, and stay there for long.
                     _ => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
                 };
@@ -177,12 +172,7 @@ impl Learner {
         }
         self.data = Some(data_of(cases, Some(&weights))?);
         if self.epochs_in_all() == 0 && self.cursor == Cursor::default() {
-            let blocks = || {
-                rbm_core::rows::blocks(cases)
-                    .zip(weights.chunks(BLOCK))
-                    .map(|(block, weights)| Ok((block?, Some(weights.to_vec()))))
-            };
-            fit_observed(&self.machine, &self.shape, moments_of_weighted_blocks(blocks)?)?;
+            start::fit_observed(&self.machine, &self.shape, cases, Some(&weights))?;
         }
         self.weights = Some(weights);
         Ok(())

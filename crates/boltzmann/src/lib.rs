@@ -18,6 +18,7 @@ pub mod hopfield;
 pub mod lattice;
 mod params;
 mod shape;
+mod start;
 
 mod resampling;
 mod settings;
@@ -45,6 +46,7 @@ pub use params::letters_of_params;
 pub use posterior::{LogLikelihood, Posterior, Summation};
 pub use resampling::{Resampled, samples};
 pub use settings::SOURCE_OF_SETTINGS;
+pub use start::largest_variance;
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::evidence_as_uai;
 

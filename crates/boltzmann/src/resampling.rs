@@ -3,7 +3,7 @@
 //! Persistent chains may agree with the data although the machine does not: they have left equilibrium (Decelle, Furtlehner, Seoane 2021).
 
 use candle_core::Tensor;
-use rbm_core::estimate::Correlations;
+use rbm_core::estimate::{Correlations, exact_samples};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::{AnnealingPath, Chains, GraphChains};
 use rbm_core::state::State;
@@ -35,6 +35,11 @@ impl Resampled {
         [chains, sweeps]: [usize; 2],
         rng: &mut Rng,
     ) -> Result<Self> {
+        if let Some(exact) = exact_samples(machine, chains, rng)? {
+            let seen = exact.narrow(1, 0, visible.width())?.contiguous()?;
+            let pearson = Correlations::of(visible, &seen, None)?.pearson(data)?;
+            return Ok(Self { pearson, pearson_halfway: pearson });
+        }
         let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, chains, rng)?;
         let agreement = |rest: &Tensor| -> Result<f64> {
             let seen = rest.narrow(1, 0, visible.width())?.contiguous()?;
@@ -48,7 +53,7 @@ impl Resampled {
 }
 
 /// `count` configurations of the first `width` units of the rest of `machine`, its visible ones, after so many sweeps from where units are
-/// that nobody tells anything: `(count, width)`. `watch` is told now and then how many sweeps are done, and ends the walk where it answers no.
+/// that nobody tells anything: `(count, width)`. Where measurements can be integrated samples are exact, without sweeps. `watch` is told now and then how many sweeps are done, and ends the walk where it answers no.
 ///
 /// # Errors
 ///
@@ -60,6 +65,9 @@ pub fn samples(
     rng: &mut Rng,
     watch: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Tensor> {
+    if let Some(exact) = exact_samples(machine, count, rng)? {
+        return Ok(exact.narrow(1, 0, width)?.contiguous()?);
+    }
     let start = AnnealingPath::from_biases(machine)?.sample_at_zero(machine, count, rng)?;
     let after = walked(machine, start, sweeps, rng, watch)?;
     Ok(after.narrow(1, 0, width)?.contiguous()?)

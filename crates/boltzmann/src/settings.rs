@@ -1,5 +1,6 @@
 //! How a machine learns: the numbers of a training.
 
+use rbm_core::estimate::sigma_points;
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::{Curve, Per, Schedule};
 use rbm_core::learning::trainer::{BatchSource, Drawn, Pass, Shuffled, Whole};
@@ -35,7 +36,7 @@ pub enum Negative {
     Tempered,
     /// Chains that exchange places with those of the machine as it was before (Béreux et al. 2025).
     Trajectory,
-    /// All configurations, where there are at most 2¹⁶.
+    /// All configurations, where there are at most 2¹⁶; measurements beside them are integrated.
     Exact,
     /// None: each unit is predicted from all others (Besag 1975). For machines without hidden units; deterministic, and convex.
     PseudoLikelihood,
@@ -50,8 +51,8 @@ pub const SOURCE_OF_SETTINGS: &str = include_str!("settings.rs");
 pub struct Learning {
     /// Where the machine's own averages come from.
     ///
-    /// Range: "cd", "pcd", "pt", "ptt", "exact" or "pseudo-likelihood". Default: "pseudo-likelihood" without hidden units, else "pcd". Used by: every
-    /// machine; "pseudo-likelihood" by those without hidden units, "exact" by small ones.
+    /// Range: "cd", "pcd", "pt", "ptt", "exact" or "pseudo-likelihood". Default: "pseudo-likelihood" without hidden units, of measurements "exact" where categories beside them are few, else "pcd". Used by: every
+    /// machine; "pseudo-likelihood" by those without hidden units, "exact" by small ones, and by measurements.
     pub negative: Negative,
     /// How hidden units that are coupled with each other are found, given the data.
     ///
@@ -83,7 +84,7 @@ pub struct Learning {
     pub pretraining_centre: bool,
     /// Of the first epoch.
     ///
-    /// Range: above 0. Default: 0.2 of a deep machine, else 0.05; with a target 0.01. Used by: every machine.
+    /// Range: above 0. Default: 0.2 of a deep machine, else 0.05; with a target 0.01; of measurements by how far they vary together. Used by: every machine.
     pub learning_rate: f64,
     /// Of the last epoch.
     ///
@@ -300,7 +301,7 @@ impl Learning {
 /// Errors unless the rest of `machine` has few enough configurations.
 fn check_countable(machine: &Machine) -> Result<()> {
     let count = enumerate::count(machine.rest());
-    if count.is_some_and(|count| count <= MOST_COUNTED) {
+    if count.is_some_and(|count| count <= MOST_COUNTED) || sigma_points(machine)?.is_some() {
         return Ok(());
     }
     let expected = format!("at most {MOST_COUNTED} configurations");

@@ -2,13 +2,14 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{Coupling, Machine};
-use rbm_core::{Error, Result, Units};
+use rbm_core::units::first_columns;
+use rbm_core::{Error, Layer, Result, Units};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The layers and couplings of a machine that learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
-    /// The units of the data: Bernoulli, spin or Potts.
+    /// The units of the data, of any kind but those that share draws; of several side by side.
     pub visible: Units,
     /// Hidden layers from the bottom up, each coupled with its neighbours: none, one, or those of a deep machine.
     #[serde(deserialize_with = "layers_of")]
@@ -18,7 +19,7 @@ pub struct Shape {
     pub labels: Option<usize>,
     /// Whether visible units are coupled with each other.
     pub couples_visible: bool,
-    /// The pairs of visible units that may be coupled with each other, where not all may be; of Potts units the sites.
+    /// The pairs of visible units that may be coupled with each other, where not all may be, counted in the order of their columns; a site is one unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edges: Option<Vec<[u32; 2]>>,
     /// Whether hidden units are coupled with each other.
@@ -46,7 +47,7 @@ impl Shape {
     ///
     /// # Errors
     ///
-    /// For units of other kinds, and where nothing couples anything.
+    /// For units that cannot be coupled so, and where nothing couples anything.
     pub fn machine(&self) -> Result<Machine> {
         let layers = self.layers();
         if self.labels.is_some() {
@@ -57,17 +58,7 @@ impl Shape {
             let found = "couplings within them";
             return Err(Error::invalid("a deep Boltzmann machine", expected, found));
         }
-        for units in &layers {
-            if !matches!(units, Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. })
-            {
-                let expected = "Bernoulli, spin or Potts units";
-                return Err(Error::invalid(
-                    "a Boltzmann machine that learns",
-                    expected,
-                    units.to_string(),
-                ));
-            }
-        }
+        self.check_kinds()?;
         let zeros =
             |rows: usize, columns: usize| Var::zeros((rows, columns), DType::F32, &Device::Cpu);
         let mut couplings = Vec::new();
@@ -91,6 +82,31 @@ impl Shape {
         let build = ordered.into_iter().map(|(_, units)| units.build(DType::F32, &Device::Cpu));
         let machine = Machine::new(build.collect::<Result<_>>()?, couplings)?;
         self.masked(machine)
+    }
+
+    /// Errors for kinds whose sums over hidden units are not known.
+    fn check_kinds(&self) -> Result<()> {
+        let refused = |expected: &str, units: &Units| {
+            Err(Error::invalid("a Boltzmann machine that learns", expected, units.to_string()))
+        };
+        for units in &self.layers() {
+            if units.groups().iter().any(|(_, of)| matches!(of, Units::Multinomial { .. })) {
+                return refused("units that do not share draws", units);
+            }
+        }
+        for units in self.hidden.iter().filter(|_| self.draws_hidden()) {
+            let is_known = |of: &Units| match of {
+                Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. } => true,
+                // Means of measurements that are coupled with each other have no bounds.
+                Units::Gaussian { .. } => !self.couples_hidden,
+                _ => false,
+            };
+            if !units.groups().iter().all(|(_, of)| is_known(of)) {
+                let expected = "Bernoulli, spin or Potts units where hidden ones are coupled with each other, or Gaussian layers of a deep machine";
+                return refused(expected, units);
+            }
+        }
+        Ok(())
     }
 
     /// The units of every layer, from the bottom up; labels are the last one.
@@ -136,8 +152,8 @@ impl Shape {
     pub(crate) fn masked(&self, machine: Machine) -> Result<Machine> {
         match &self.edges {
             Some(edges) if self.couples_visible => {
-                check_edges(edges, sites_of(&self.visible).0)?;
-                machine.with_mask(0, &mask_of(edges, &self.visible)?)
+                let mask = mask_of(edges, machine.layers()[0].0)?;
+                machine.with_mask(0, &mask)
             }
             _ => Ok(machine),
         }
@@ -164,35 +180,27 @@ impl Shape {
     }
 }
 
-/// How many units there are that are drawn one by one, and the columns of each.
-pub(crate) fn sites_of(units: &Units) -> (usize, usize) {
-    match units {
-        Units::Potts { sites, states } => (*sites, (*states).max(1)),
-        units => (units.width(), 1),
-    }
-}
-
-/// Errors unless these are pairs of different units below `count`.
-fn check_edges(edges: &[[u32; 2]], count: usize) -> Result<()> {
-    match edges.iter().find(|[a, b]| a == b || a.max(b) >= &(count as u32)) {
-        None => Ok(()),
-        Some([a, b]) => {
-            let expected = format!("two different units below {count}");
-            Err(Error::invalid("a pair of coupled units", expected, format!("{a} and {b}")))
-        }
-    }
-}
-
-/// 1 where visible columns may be coupled, `(visible, visible)`.
-fn mask_of(edges: &[[u32; 2]], visible: &Units) -> Result<Tensor> {
-    let (sites, states) = sites_of(visible);
-    let width = sites * states;
+/// 1 where visible columns may be coupled, `(visible, visible)`: between the units of these pairs, counted in the order of their columns.
+fn mask_of(edges: &[[u32; 2]], visible: &dyn Layer) -> Result<Tensor> {
+    let firsts = first_columns(&visible.support());
+    let width = firsts.len();
+    let starts: Vec<usize> = (0..width).filter(|j| firsts[*j] == *j).collect();
+    let columns = |unit: u32| {
+        let end = starts.get(unit as usize + 1).copied().unwrap_or(width);
+        starts.get(unit as usize).map(|start| *start..end)
+    };
     let mut cells = vec![0f32; width * width];
     for [a, b] in edges {
-        for (a, b) in [(*a as usize, *b as usize), (*b as usize, *a as usize)] {
-            for column in a * states..(a + 1) * states {
-                cells[column * width + b * states..][..states].fill(1.0);
-            }
+        let (Some(of_a), Some(of_b), true) = (columns(*a), columns(*b), a != b) else {
+            let expected = format!("two different units below {}", starts.len());
+            return Err(Error::invalid(
+                "a pair of coupled units",
+                expected,
+                format!("{a} and {b}"),
+            ));
+        };
+        for (from, to) in [(of_a.clone(), of_b.clone()), (of_b, of_a)] {
+            from.for_each(|column| cells[column * width..][to.clone()].fill(1.0));
         }
     }
     Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?)

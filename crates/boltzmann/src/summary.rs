@@ -1,9 +1,12 @@
 //! What a machine that has learned holds: units, biases, couplings, and the largest of these.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use rbm_core::model::Coupling;
 use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Result, Units};
+use rbm_core::units::first_columns;
+use rbm_core::{Error, Layer, Result, Units};
 use serde::Serialize;
 
 use crate::Graph;
@@ -55,6 +58,10 @@ pub struct MachineSummary {
     pub layers: Vec<LayerSummary>,
     /// The couplings.
     pub couplings: Vec<CouplingSummary>,
+    /// Of visible measurements that are coupled with each other, W_ij/√(γ_i·γ_j): how far two of them vary together, all else being given. The
+    /// strongest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partial_correlations: Vec<LargestCoupling>,
 }
 
 /// What the layer with this number is called, from the bottom up.
@@ -67,29 +74,38 @@ fn layer_name(layer: usize) -> String {
 }
 
 impl Learner {
-    /// How many numbers are learned: biases, and each coupling once.
+    /// How many numbers are learned: those of the units, and each coupling once.
     pub fn parameters(&self) -> usize {
-        let machine = self.machine();
-        let biases: usize = machine.layers().iter().map(|(layer, _)| layer.units().width()).sum();
-        let layers = machine.layers();
+        let layers = self.machine().layers();
+        let count = |(layer, _): &(&dyn Layer, Range<usize>)| {
+            layer.vars().iter().map(|(_, var)| var.elem_count()).sum::<usize>()
+        };
         let of = |coupling: &Coupling| match coupling {
             Coupling::Lateral { layer, .. } => {
-                let width = layers[*layer].1.len();
-                width * width.saturating_sub(self.states(*layer)) / 2
+                let units = first_columns(&layers[*layer].0.support());
+                let (width, mut sizes) = (units.len(), vec![0usize; units.len()]);
+                units.iter().for_each(|unit| sizes[*unit] += 1);
+                (width * width - sizes.iter().map(|size| size * size).sum::<usize>()) / 2
             }
             other => other.weights().elem_count(),
         };
-        biases + machine.couplings().iter().map(of).sum::<usize>()
+        let couplings = self.machine().couplings().iter().map(of);
+        layers.iter().map(count).sum::<usize>() + couplings.sum::<usize>()
     }
 
     /// All units as one graph, visible before hidden, where both are of one kind.
     ///
     /// # Errors
     ///
-    /// For visible and hidden units of different kinds, and for cliques.
+    /// For visible and hidden units of different kinds, for units of other kinds than Bernoulli, spin and Potts, and for cliques.
     pub fn graph(&self) -> Result<Graph> {
         let layers = self.shape().layers();
         let width = layers.iter().map(|units| units.width()).sum();
+        let visible = &self.shape().visible;
+        if !matches!(visible, Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. }) {
+            let expected = "Bernoulli, spin or Potts units";
+            return Err(Error::invalid("a machine as one graph", expected, visible.to_string()));
+        }
         let kind = |units: &Units| std::mem::discriminant(units);
         if let Some(hidden) = layers.iter().find(|of| kind(of) != kind(&self.shape().visible)) {
             let expected = format!("hidden units as the visible ones, {}", self.shape().visible);
@@ -119,14 +135,6 @@ impl Learner {
             }
         }
         Ok(Graph { units, edges, couplings, fields, shape: None, names: Vec::new(), offset: 0.0 })
-    }
-
-    /// Columns that are one unit together.
-    fn states(&self, layer: usize) -> usize {
-        match self.machine().layers()[layer].0.units() {
-            Units::Potts { states, .. } => states.max(1),
-            _ => 1,
-        }
     }
 
     /// Units, biases and couplings, with the `largest` of these.
@@ -163,12 +171,13 @@ impl Learner {
                 true => format!("within {}", name_of(a)),
                 false => format!("{}–{}", name_of(a), name_of(b)),
             };
-            let (weights, states) = (to_host(coupling.weights())?, self.states(a));
+            let weights = to_host(coupling.weights())?;
+            let units = first_columns(&of_machine[a].0.support());
             let (_, columns) = weights.dims2()?;
             let mut all: Vec<LargestCoupling> = Vec::new();
             for (at, value) in weights.flatten_all()?.to_vec1::<f64>()?.into_iter().enumerate() {
                 let [i, j] = [at / columns, at % columns];
-                if a != b || i < j && i / states != j / states {
+                if a != b || i < j && units[i] != units[j] {
                     all.push(LargestCoupling { columns: [i, j], value });
                 }
             }
@@ -184,6 +193,35 @@ impl Learner {
                 largest: all,
             });
         }
-        Ok(MachineSummary { parameters: self.parameters(), layers, couplings })
+        Ok(MachineSummary {
+            parameters: self.parameters(),
+            layers,
+            couplings,
+            partial_correlations: self.partial_correlations(largest)?,
+        })
+    }
+
+    /// The `largest` partial correlations of visible measurements.
+    fn partial_correlations(&self, largest: usize) -> Result<Vec<LargestCoupling>> {
+        let layers = self.machine().layers();
+        let lateral = self.machine().couplings().iter().find_map(|coupling| match coupling {
+            Coupling::Lateral { layer: 0, weights } => Some(weights),
+            _ => None,
+        });
+        let Some(weights) = lateral else { return Ok(Vec::new()) };
+        let precisions = layers[0].0.tails()?.into_iter().map(|tail| tail.precision);
+        let precisions: Vec<f64> = precisions.collect();
+        let mut all = Vec::new();
+        for (i, row) in to_host(weights)?.to_vec2::<f64>()?.into_iter().enumerate() {
+            for (j, weight) in row.into_iter().enumerate().skip(i + 1) {
+                let scale = (precisions[i] * precisions[j]).sqrt();
+                if scale.is_finite() {
+                    all.push(LargestCoupling { columns: [i, j], value: weight / scale });
+                }
+            }
+        }
+        all.sort_by(|x, y| y.value.abs().total_cmp(&x.value.abs()));
+        all.truncate(largest);
+        Ok(all)
     }
 }

@@ -263,8 +263,8 @@ fn what_cannot_learn_is_refused() {
     assert!(said.contains("without hidden units"), "{said}");
     let said = refused(shape("bernoulli:8", None, false), learning(Negative::Exact, 1, 0.1));
     assert!(said.contains("8 columns"), "{said}");
-    let said = refused(shape("gaussian:9", None, false), learning(Negative::Exact, 1, 0.1));
-    assert!(said.contains("Bernoulli, spin or Potts"), "{said}");
+    let said = refused(shape("multinomial(2):9", None, false), learning(Negative::Exact, 1, 0.1));
+    assert!(said.contains("share draws") && said.contains("multinomial"), "{said}");
     assert!(!refused(hidden, learning(Negative::Exact, 0, 0.1)).is_empty());
     let wide = Tensor::zeros((3, 20), DType::F32, &CPU).unwrap();
     let said =

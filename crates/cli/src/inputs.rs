@@ -468,6 +468,11 @@ pub fn load_numbers(source: &str, options: &ReadOptions) -> Result<Dataset> {
     load(&located(source)?, &typed(options)?)
 }
 
+/// The same with what each column holds, found from its values; nothing is said of it.
+pub fn load_kinds(source: &str, options: &ReadOptions) -> Result<Dataset> {
+    load_silently(&located(source)?, &ReadOptions { finds_kinds: true, ..typed(options)? })
+}
+
 fn load(source: &str, options: &ReadOptions) -> Result<Dataset> {
     tracing::info!(source, "reading data");
     let dataset = data::load(source, options)?;

@@ -10,7 +10,6 @@ use candle_boltzmann::{Graph, MarkovField};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
-use candle_dbn::network::dbn::label_codes;
 use candle_dbn::recipe::{DataRecipe, MachineData, MachineRecipe};
 use candle_dbn::store::machine::{MachineConfig, TableLayout};
 use candle_dbn::store::results::DataVariant;
@@ -18,22 +17,15 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{HOPFIELD, MACHINE};
 use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
-use rbm_core::learning::trainer::Pass;
-use rbm_core::ops::device::to_host;
-use rbm_core::{Error, Rows, Units, rows};
+use rbm_core::{Error, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, Cases, Chosen, DataOptions};
+use crate::machine_data::{CUT, CUT_NOTE, DRAWN_ONCE, configurations, differ, standardise_of};
 use crate::output;
 
 /// The folder of a deep machine's classifier, in that of its run.
 pub const CLASSIFIER: &str = "classifier";
-/// Zeros and ones are made of grey values so.
-const CUT: f32 = 0.5;
-/// What is said of that.
-pub const CUT_NOTE: &str = "values above 0.5 are taken as 1, the others as 0";
-/// Cases are drawn so for a machine that learned from zeros and ones drawn anew at every turn.
-const DRAWN_ONCE: Binarise = Binarise::Sample(0);
 
 /// Whether a machine is meant and no network: a name such as `ising:4x4`, a file, or a folder in which one lies.
 pub fn is_meant(model: &Path) -> bool {
@@ -115,6 +107,8 @@ pub struct MachineCases {
     pub columns: Option<Arc<Columns>>,
     /// The classes, where their labels have names.
     pub class_names: Option<Vec<String>>,
+    /// How much log p of a case grows by bringing its measurements to deviation 1, nats.
+    pub log_volume: f64,
     scale: f32,
     binarise: Binarise,
 }
@@ -258,9 +252,11 @@ impl MachineCases {
                 (own.source.clone(), own.read.clone(), Some(own))
             }
         };
-        let read = match TableLayout::read(dir)? {
-            Some(table) => table.options(read),
-            None => read,
+        let table = TableLayout::read(dir)?.unwrap_or_default();
+        let standardise = standardise_of(&table)?;
+        let read = match table == TableLayout::default() {
+            true => read,
+            false => table.options(read),
         };
         let source = inputs::source(data, dir);
         let chosen = |read: &ReadOptions| -> Result<(Dataset, Chosen)> {
@@ -290,12 +286,12 @@ impl MachineCases {
         let (image, scale) = (dataset.image, dataset.scale);
         let (columns, class_names) = (dataset.columns, dataset.class_names);
         let chosen_binarise = read.binarise();
-        let values = configurations(&part, units, &source)?;
+        let values = configurations(&part, units, standardise.as_ref(), &source)?;
         if let Some(probabilities) = probabilities.as_ref().filter(|_| is_drawn) {
             if differ(&values, probabilities)? {
                 note_draws();
             }
-        } else if data.is_some() && differ(&values, &part.cases)? {
+        } else if data.is_some() && standardise.is_none() && differ(&values, &part.cases)? {
             // Of its own it was said when they were learned.
             output::note(CUT_NOTE);
         }
@@ -317,6 +313,7 @@ impl MachineCases {
             image,
             columns,
             class_names,
+            log_volume: standardise.map_or(Ok(0.0), |standardise| standardise.log_volume())?,
             scale,
             binarise,
         })
@@ -352,16 +349,6 @@ impl MachineCases {
     }
 }
 
-/// Whether any number of two tables of as many cases differs. Where one does, no more are read than the cases around it.
-pub fn differ(a: &dyn Rows, b: &dyn Rows) -> Result<bool> {
-    for (a, b) in rows::blocks(a).zip(rows::blocks(b)) {
-        if a?.ne(&b?)?.max_all()?.to_scalar::<u8>()? > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Says, once, that cases are drawn.
 fn note_draws() {
     static SAID: Once = Once::new();
@@ -370,111 +357,6 @@ fn note_draws() {
             "cases are drawn once as zeros and ones, as the machine learned them (--binarise {DRAWN_ONCE})"
         ));
     });
-}
-
-/// The cases as learning takes them: configurations of these units, or the probabilities with which it draws them; `read` from `source`.
-pub fn learned(
-    part: &Examples,
-    units: &Units,
-    pass: Pass,
-    (source, read): (&str, &ReadOptions),
-) -> Result<Tensor> {
-    let configurations = configurations(part, units, source)?;
-    let (Pass::Sample, Units::Bernoulli { .. }) = (pass, units) else { return Ok(configurations) };
-    // What cannot be drawn once for its likelihood is not to be learned.
-    inputs::load_numbers(source, &ReadOptions { binarise: Some(DRAWN_ONCE), ..read.clone() })
-        .context("data.pass=sample")?;
-    if !differ(&configurations, &part.cases)? {
-        output::note("data.pass=sample: all values are 0 or 1, so nothing is drawn");
-    }
-    Ok(part.cases.tensor()?)
-}
-
-/// What `data.pass` says.
-pub fn pass(text: &str) -> Option<Pass> {
-    match text {
-        "mean" => Some(Pass::Mean),
-        "sample" => Some(Pass::Sample),
-        _ => None,
-    }
-}
-
-/// The cases as configurations of these units: of Bernoulli units 1 above ½. Errors for other values, and for another width.
-pub fn configurations(part: &Examples, units: &Units, source: &str) -> Result<Tensor> {
-    ensure!(
-        part.width() == units.width(),
-        "{source}: expected {} values a case, for {units}, found {}",
-        units.width(),
-        part.width()
-    );
-    ensure!(
-        !part.cases.has_missing()?,
-        "{source}: values are missing: a Boltzmann machine needs all of them"
-    );
-    let cases = part.cases.tensor()?;
-    if let Units::Bernoulli { .. } = units {
-        let (low, high) = (cases.min_all()?, cases.max_all()?);
-        let (low, high) = (low.to_scalar::<f32>()?, high.to_scalar::<f32>()?);
-        ensure!(
-            low >= 0.0 && high <= 1.0,
-            "{source}: expected values from 0 to 1 of Bernoulli units, found {low} to {high} (--scale and --binarise bring others there)"
-        );
-        return Ok(cases.gt(f64::from(CUT))?.to_dtype(cases.dtype())?);
-    }
-    let nearest = units.nearest(&cases)?;
-    let distance = to_host(&(nearest - &cases)?.abs()?.max(1)?)?.to_vec1::<f64>()?;
-    if let Some(at) = distance.iter().position(|distance| *distance > 1e-6 || distance.is_nan()) {
-        return Err(anyhow!(
-            "{source}: expected configurations of {} units, found other values in case {}",
-            units.kind(),
-            at + 1
-        ));
-    }
-    Ok(cases)
-}
-
-/// `cases` `(n, visible)`, which are those of `part`, and beside them a one for the class of each.
-pub fn with_labels(
-    cases: &Tensor,
-    part: &Examples,
-    classes: usize,
-    source: &str,
-) -> Result<Tensor> {
-    let labels = part.labels.as_ref();
-    let labels = labels.with_context(|| format!("{source}: expected labels, found none"))?;
-    let codes = label_codes(labels, classes, cases.dtype(), cases.device())?;
-    Ok(Tensor::cat(&[cases, &codes], 1)?)
-}
-
-/// The kind that the user names, or that the values have.
-pub fn visible_units(
-    kind: Option<&str>,
-    dataset: &Dataset,
-    pass: Pass,
-    source: &str,
-) -> Result<Units> {
-    let width = dataset.train.width();
-    if let Some(kind) = kind {
-        let units: Units =
-            format!("{kind}:1").parse().or_else(|_| kind.parse()).map_err(output::Usage::of)?;
-        return units.with_width(width).map_err(output::Usage::of);
-    }
-    if let Some(alphabet) = &dataset.alphabet {
-        let states = alphabet.states();
-        return Ok(Units::Potts { sites: width / states.max(1), states });
-    }
-    let values = dataset.train.cases.tensor()?.flatten_all()?.to_vec1::<f32>()?;
-    if values.iter().all(|x| x.abs() == 1.0) && values.contains(&-1.0) {
-        return Ok(Units::Spin { size: width });
-    }
-    ensure!(
-        values.iter().all(|x| (0.0..=1.0).contains(x)),
-        "{source}: values outside [0, 1]: expected zeros and ones, −1 and 1, or an alignment (--scale and --binarise bring others there)"
-    );
-    if pass == Pass::Mean && values.iter().any(|x| *x != 0.0 && *x != 1.0) {
-        output::note(CUT_NOTE);
-    }
-    Ok(Units::Bernoulli { size: width })
 }
 
 /// The place where an estimation of the machine `model` waits when it is stopped: its folder, or one below `runs/`.

@@ -11,6 +11,8 @@ mod tables;
 
 mod inputs;
 
+mod machine_data;
+
 mod machines;
 
 mod beliefs;

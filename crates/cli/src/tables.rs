@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
-use candle_dbn::data::Alphabet;
+use candle_dbn::data::{Alphabet, Columns};
 use npyz::WriterBuilder;
 use parquet::basic::{LogicalType, Repetition, Type as Kind};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
@@ -239,6 +239,26 @@ pub fn fasta(samples: &Tensor, letters: &Alphabet) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Samples `(n, width)` as the table has its cases: a header, and categories by their words.
+pub fn csv_of(samples: &Tensor, columns: &Columns) -> Result<String> {
+    ensure!(
+        samples.dim(1)? == columns.width(),
+        "the columns of the table: expected {} values, as the machine has, found {}",
+        samples.dim(1)?,
+        columns.width()
+    );
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let names = columns.0.iter().enumerate().map(|(at, column)| match &column.name {
+        Some(name) => name.clone(),
+        None => format!("column{}", at + 1),
+    });
+    writer.write_record(names)?;
+    for row in samples.to_vec2::<f32>()? {
+        writer.write_record(columns.texts(&row))?;
+    }
+    Ok(String::from_utf8(writer.into_inner().map_err(|error| error.into_error())?)?)
 }
 
 /// A matrix as the bytes of a `.npy` file of `f32`.

@@ -195,6 +195,23 @@ impl Columns {
         encoded
     }
 
+    /// A case as the network sees it, `values`, as the table has it: numbers as they are, and of a category the state with the highest value.
+    pub fn texts(&self, values: &[f32]) -> Vec<String> {
+        let mut start = 0;
+        let text = |column: &Column| {
+            let part = &values[start..start + column.holds.width()];
+            start += part.len();
+            let states = column.holds.states();
+            let highest = (0..part.len())
+                .max_by(|&a, &b| part[a].total_cmp(&part[b]).then(b.cmp(&a)))
+                .and_then(|state| states.get(state));
+            highest
+                .cloned()
+                .unwrap_or_else(|| part.first().map_or_else(String::new, f32::to_string))
+        };
+        self.0.iter().map(text).collect()
+    }
+
     /// Errors for the first of `cases`, of the source `name`, whose category is none of these.
     pub(crate) fn check(&self, name: &str, cases: &dyn Rows) -> Result<()> {
         if self.is_plain() {

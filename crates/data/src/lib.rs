@@ -66,7 +66,7 @@ pub use mmap::end_on_bus_error;
 pub use options::{Known, Missing, ReadOptions, SOURCE_OF_OPTIONS};
 pub use rbm_core::{Error, Result};
 pub use source::{is_alignment, is_data, is_named, is_population, is_sparse, is_suite, is_table};
-pub use standardise::{Scaling, Standardise, known_moments};
+pub use standardise::{ColumnMoments, Scaling, Standardise, known_moments};
 pub use validate::{check_units, check_values, one_hot_units};
 pub use view::View;
 pub use weights::Weights;

@@ -80,7 +80,47 @@ pub struct Standardise {
     pub cuts: bool,
 }
 
+/// What [`Standardise`] takes away and divides by, as plain data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnMoments {
+    /// Of each column, taken away.
+    pub mean: Vec<f32>,
+    /// Of each column, divided by.
+    pub deviation: Vec<f32>,
+}
+
+impl ColumnMoments {
+    /// What brings columns of these moments to mean 0 and deviation 1.
+    ///
+    /// # Errors
+    ///
+    /// Unless there are as many means as deviations, all finite, and these above 0.
+    pub fn standardise(&self) -> Result<Standardise> {
+        let Self { mean, deviation } = self;
+        let is_right = mean.len() == deviation.len()
+            && mean.iter().all(|x| x.is_finite())
+            && deviation.iter().all(|x| x.is_finite() && *x > 0.0);
+        if !is_right {
+            let expected = "a finite mean for each column, and a deviation above 0";
+            let found = format!("{} and {} numbers", mean.len(), deviation.len());
+            return Err(Error::invalid("moments of columns", expected, found));
+        }
+        let tensor = |x: &[f32]| Tensor::from_slice(x, x.len(), &Device::Cpu);
+        Ok(Standardise { mean: tensor(mean)?, deviation: tensor(deviation)?, cuts: false })
+    }
+}
+
 impl Standardise {
+    /// What it takes away and divides by.
+    ///
+    /// # Errors
+    ///
+    /// Where the numbers cannot be copied to the CPU.
+    pub fn moments(&self) -> Result<ColumnMoments> {
+        Ok(ColumnMoments { mean: self.mean.to_vec1()?, deviation: self.deviation.to_vec1()? })
+    }
+
     /// The mean and deviation of the columns of `cases` `(n, width)`.
     ///
     /// What is missing, NaN, is left out.

@@ -20,7 +20,7 @@ fn machine(units: &str, dtype: DType) -> (Machine, usize) {
     }
     // The site of each column.
     let mut sites: Vec<usize> = (0..width).collect();
-    for support in layer.discrete().unwrap().support() {
+    for support in layer.support() {
         if let States::OneOf(states) = support.states {
             let start = support.columns.start;
             support.columns.for_each(|j| sites[j] = start + (j - start) / states * states);
@@ -173,7 +173,7 @@ fn sites_that_are_held_stay() {
 /// The bits do not depend on who else draws: other numbers of threads, and other chains behind.
 #[test]
 fn neither_threads_nor_later_rows_change_a_row() {
-    for units in ["spin:200", "potts(4):41"] {
+    for units in ["spin:200", "potts(4):41", "gaussian:150", "relu:70"] {
         let (machine, width) = machine(units, DType::F32);
         let zeros = Tensor::zeros((100, width), DType::F32, &CPU).unwrap();
         let x = machine.rest().sample(&zeros, &mut Rng::new(1)).unwrap();

@@ -4,11 +4,14 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use nalgebra::DMatrix;
-use rbm_core::estimate::{AisOptions, BidirectionalAis, log_likelihood, log_partition};
+use rbm_core::estimate::{
+    AisOptions, BidirectionalAis, exact_samples, exact_samples_given, log_likelihood, log_partition,
+};
+use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::positive::lower_bounds;
 use rbm_core::model::{Boltzmann, Coupling, Machine};
-use rbm_core::sampling::AnnealingPath;
-use rbm_core::{Rng, Units, ops};
+use rbm_core::sampling::{AnnealingPath, SimulatedAnnealing};
+use rbm_core::{Exact, Phase, Rng, Units, ops};
 
 const CPU: Device = Device::Cpu;
 const CHAINS: usize = 200_000;
@@ -217,6 +220,20 @@ fn sweeps_of_numbers_and_categories_leave_their_distribution_as_it_is() {
 }
 
 #[test]
+fn samples_without_chains_are_of_the_distribution() {
+    let counted = counted();
+    let mut rng = Rng::new(6);
+    let rest = exact_samples(&counted.machine, CHAINS, &mut rng).unwrap().unwrap();
+    let inputs = counted.machine.last_inputs(&rest).unwrap();
+    let last = counted.machine.last().sample(&inputs, &mut rng).unwrap();
+    let off = deviation(&Tensor::cat(&[rest, last], 1).unwrap(), &counted.moments());
+    assert!(off < FAR, "{off} standard errors");
+    let bits = "bernoulli:3".parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
+    let machine = Machine::new(vec![bits], Vec::new()).unwrap();
+    assert!(exact_samples(&machine, 3, &mut rng).unwrap().is_none());
+}
+
+#[test]
 fn held_numbers_stay() {
     let counted = counted();
     let mut rng = Rng::new(3);
@@ -230,6 +247,50 @@ fn held_numbers_stay() {
         let is_same = a.to_vec1::<f64>().unwrap() == b.to_vec1::<f64>().unwrap();
         assert_eq!(is_same, is_held, "column {column}");
     }
+}
+
+/// Given a bit and a number, all else is drawn from its distribution given these: averages of exact samples that happen to have the bit, weighed by how
+/// probable the number is there, are beside it.
+#[test]
+fn samples_given_what_is_held_are_of_the_conditional_distribution() {
+    let counted = counted();
+    let (value, bit, mut rng) = (0.7, 1.0, Rng::new(6));
+    let mut row = vec![0.0; 7];
+    (row[1], row[6]) = (value, bit);
+    let free: Vec<bool> = (0..7).map(|j| j != 1 && j != 6).collect();
+    let rows = Tensor::new(row, &CPU).unwrap().unsqueeze(0).unwrap().repeat((CHAINS, 1)).unwrap();
+    let drawn = exact_samples_given(&counted.machine, &rows, &free, &mut rng).unwrap().unwrap();
+    // Of each configuration: how probable it is given both, and the means of the other numbers.
+    let spread = counted.covariance[(1, 1)];
+    let (mut total, mut expected) = (0.0, [0.0; 5]);
+    for ((states, p), mean) in counted.all.iter().zip(&counted.p).zip(&counted.means) {
+        if states[3] != bit {
+            continue;
+        }
+        let off = value - mean[1];
+        let weight = p * (-0.5 * off * off / spread).exp();
+        let others = [0, 2].map(|j| mean[j] + counted.covariance[(j, 1)] / spread * off);
+        total += weight;
+        let all = [others[0], others[1], states[0], states[1], states[2]];
+        expected.iter_mut().zip(all).for_each(|(sum, x)| *sum += weight * x);
+    }
+    let drawn = drawn.to_vec2::<f64>().unwrap();
+    assert!(drawn.iter().all(|row| row[1] == value && row[6] == bit));
+    for (expected, column) in expected.into_iter().zip([0, 2, 3, 4, 5]) {
+        let mean = drawn.iter().map(|row| row[column]).sum::<f64>() / CHAINS as f64;
+        let square = drawn.iter().map(|row| (row[column] - mean).powi(2)).sum::<f64>();
+        let error = (square / (CHAINS as f64).powi(2)).sqrt();
+        let off = (mean - expected / total).abs();
+        assert!(off < FAR * error, "column {column}: {mean} {}", expected / total);
+    }
+    // Where all numbers are held the categories are left, and where all is held nothing.
+    let mut free = vec![false; 7];
+    free[3..6].fill(true);
+    let few = rows.narrow(0, 0, 500).unwrap();
+    let sites = exact_samples_given(&counted.machine, &few, &free, &mut rng).unwrap().unwrap();
+    assert!(sites.narrow(1, 3, 3).unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap() == [1.0; 500]);
+    let same = exact_samples_given(&counted.machine, &few, &[false; 7], &mut rng).unwrap().unwrap();
+    assert_eq!(same.to_vec2::<f64>().unwrap(), few.to_vec2::<f64>().unwrap());
 }
 
 /// log Z, counted and integrated, beside plain numbers; and from both sides.
@@ -272,6 +333,38 @@ fn coupled_numbers_alone_are_a_normal_distribution() {
     let expected: Vec<f64> = expected.collect();
     let found = log_likelihood(&machine, &cases).unwrap();
     assert!((found - expected.iter().sum::<f64>() / 5.0).abs() < 1e-10, "{found}");
+}
+
+/// Points that stand for the distribution: their averages are the derivatives of log Z, by central differences of it.
+#[test]
+fn the_exact_gradient_is_the_derivative_of_log_z() {
+    let machine = machine(MIXED, 0, 3..6);
+    let positive = Phase::of(&machine, &normal(&[1, 7], 9)).unwrap();
+    let found = Exact.averages(&machine, &positive, &mut Rng::new(0)).unwrap();
+    let weights = machine.couplings()[0].weights();
+    let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let all = [vec![found.couplings[0].tensor(weights).unwrap()], found.visible].concat();
+    for ((name, parameter), found) in machine.parameters().into_iter().zip(all) {
+        let (at, found, is_pair) = (flat(parameter), flat(&found), parameter.rank() == 2);
+        for k in 0..at.len() {
+            let (i, j) = (k / 7, k % 7);
+            if is_pair && (i >= j || (3..6).contains(&i) && (3..6).contains(&j)) {
+                continue;
+            }
+            let sides = [1e-5, -1e-5].map(|step| {
+                let mut moved = at.clone();
+                moved[k] += step;
+                if is_pair {
+                    moved[j * 7 + i] += step;
+                }
+                parameter.set(&Tensor::from_vec(moved, parameter.dims(), &CPU).unwrap()).unwrap();
+                log_partition(&machine).unwrap()
+            });
+            let expected = (sides[0] - sides[1]) / 2e-5;
+            assert!((found[k] - expected).abs() < 1e-6, "{name} {k}: {} {expected}", found[k]);
+        }
+        parameter.set(&Tensor::from_vec(at, parameter.dims(), &CPU).unwrap()).unwrap();
+    }
 }
 
 /// Of two rectified numbers that push each other away, averages by quadrature; the coupling may be as strong as it likes.
@@ -365,6 +458,25 @@ fn couplings_that_make_no_distribution_are_refused() {
         let machine = Machine::new(layers, vec![Coupling::Dense { layers: [0, 1], weights }]);
         assert_eq!(machine.unwrap().check_normalisable().is_ok(), is_fine, "{strength}");
     }
+    // What is no number is no weak coupling.
+    for (units, coupling, precision) in [
+        ("gaussian:2", f64::NAN, None),
+        ("relu:2", f64::NAN, None),
+        ("gaussian-learned:2", 0.1, Some(-1.0)),
+    ] {
+        let machine = of(units, 0.0);
+        let weights = Tensor::new(&[[0.0, coupling], [coupling, 0.0]], &CPU).unwrap();
+        machine.couplings()[0].weights().set(&weights).unwrap();
+        if let Some(precision) = precision {
+            let value = Tensor::new(&[precision, 1.0], &CPU).unwrap();
+            machine.rest().vars()[1].1.set(&value).unwrap();
+        }
+        assert!(machine.check_normalisable().is_err(), "{units} {coupling} {precision:?}");
+    }
+    // Colder machines would be none.
+    let cold = SimulatedAnnealing::between(1.0, 0.1, 10).unwrap();
+    let error = cold.run(&of("gaussian:2", 0.5), 2, &mut Rng::new(0)).unwrap_err().to_string();
+    assert!(error.contains("bounds"), "{error}");
     // A precision is no coupling of a unit with itself.
     let layer = "gaussian:1".parse::<Units>().unwrap().build(DType::F64, &CPU).unwrap();
     let weights = var(&Tensor::new(&[[0.5f64]], &CPU).unwrap());
@@ -374,4 +486,41 @@ fn couplings_that_make_no_distribution_are_refused() {
     let weights = var(&Tensor::zeros((4, 4), DType::F64, &CPU).unwrap());
     let refused = Machine::new(vec![layer], vec![Coupling::Lateral { layer: 0, weights }]);
     assert!(refused.unwrap_err().to_string().contains("one by one"));
+}
+
+/// More columns than a panel has, in single precision, with chains that do not fill their lanes: the moments of a long walk are those of the normal
+/// distribution.
+#[test]
+fn many_coupled_numbers_have_their_covariances() {
+    let width = 90;
+    let layer = Units::gaussian(width).build(DType::F32, &CPU).unwrap();
+    let of = |i: usize, j: usize| if i.abs_diff(j) == 1 { 0.4f32 } else { 0.0 };
+    let rows: Vec<Vec<f32>> = (0..width).map(|i| (0..width).map(|j| of(i, j)).collect()).collect();
+    let lateral = Coupling::Lateral { layer: 0, weights: var(&Tensor::new(rows, &CPU).unwrap()) };
+    let machine = Machine::new(vec![layer], vec![lateral]).unwrap();
+    let precisions =
+        DMatrix::from_fn(width, width, |i, j| f64::from(u8::from(i == j)) - f64::from(of(i, j)));
+    let covariance = precisions.try_inverse().unwrap();
+    let (chains, mut rng) = (2001, Rng::new(4));
+    let none = Tensor::zeros((chains, 0), DType::F32, &CPU).unwrap();
+    let mut x = Tensor::zeros((chains, width), DType::F32, &CPU).unwrap();
+    for _ in 0..60 {
+        x = machine.draw_rest(Some(&x), &none, None, &mut rng).unwrap();
+    }
+    let (mut square, mut next, mut count) = (0.0, 0.0, 0.0);
+    for _ in 0..20 {
+        x = machine.draw_rest(Some(&x), &none, None, &mut rng).unwrap();
+        for row in x.to_vec2::<f32>().unwrap() {
+            count += 1.0;
+            // On both sides of the end of a panel, and away from it.
+            square += f64::from(row[40]).powi(2);
+            next +=
+                f64::from(row[31]) * f64::from(row[32]) + f64::from(row[63]) * f64::from(row[64]);
+        }
+    }
+    let expected = [covariance[(40, 40)], covariance[(31, 32)] + covariance[(63, 64)]];
+    // 2,001 independent chains, and sweeps that are not: at most 40,020 and at least 2,001 numbers of deviation 2.
+    for (found, expected) in [square / count, next / count].into_iter().zip(expected) {
+        assert!((found - expected).abs() < 0.08, "{found} {expected}");
+    }
 }

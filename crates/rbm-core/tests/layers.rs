@@ -476,9 +476,16 @@ fn several_kinds_have_their_sizes() {
     for wrong in ["bernoulli:4+", "+", "bernoulli:4+potts(3)", "spin:2+relu:0"] {
         assert!(wrong.parse::<Units>().is_err() && Units::of_kind(wrong).is_err(), "{wrong}");
     }
-    let nested = Units::Concat { groups: vec![units.clone(), Units::bernoulli(1)] };
-    let message = nested.build(DType::F32, &Device::Cpu).unwrap_err().to_string();
-    assert!(message.contains("one kind each") && message.contains(text), "{message}");
+    // Groups in groups, as the layers of a machine are: each parameter belongs to its own columns.
+    let nested = Units::Concat { groups: vec![Units::bernoulli(1), units.clone()] };
+    let columns: Vec<_> = nested.groups().into_iter().map(|(columns, _)| columns).collect();
+    assert_eq!(columns, [0..1, 1..5, 5..11]);
+    let layer = nested.build(DType::F32, &Device::Cpu).unwrap();
+    let biases: Vec<_> = layer.biases();
+    assert_eq!(biases, [(0, 0..1), (1, 1..5), (2, 5..11)]);
+    let inputs = Tensor::zeros((2, 11), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(layer.mean(&inputs).unwrap().dims(), [2, 11]);
+    assert_eq!(layer.sample(&inputs, &mut Rng::new(0)).unwrap().dims(), [2, 11]);
     assert!(Units::Concat { groups: vec![] }.build(DType::F32, &Device::Cpu).is_err());
     let layer = "spin:2+gaussian-learned:1".parse::<Units>().unwrap();
     let layer = layer.build(DType::F32, &Device::Cpu).unwrap();

@@ -331,12 +331,6 @@ fn what_is_no_machine_is_refused_by_name() {
     };
     assert!(refuse(Tensor::new(&[[1f64, 0.0], [0.0, 0.0]], &CPU).unwrap()).contains("W[0][0]"));
     assert!(refuse(Tensor::new(&[[0f64, 1.0], [0.5, 0.0]], &CPU).unwrap()).contains("W[1][0]"));
-    let weights = Var::zeros((2, 2), DType::F64, &CPU).unwrap();
-    let gaussian = Machine::new(
-        vec![layer("gaussian:2", &[0.0; 2])],
-        vec![Coupling::Lateral { layer: 0, weights }],
-    );
-    assert!(gaussian.unwrap_err().to_string().contains("discrete"));
     // Two states of one site are never on together: what couples them would pull at draws, and at no energy.
     let within = Tensor::new(&[[0f64, 1.0], [1.0, 0.0]], &CPU).unwrap();
     let coupling = || Coupling::Lateral { layer: 0, weights: Var::from_tensor(&within).unwrap() };
@@ -604,5 +598,37 @@ fn a_unit_that_is_clamped_is_a_field() {
             };
             close((given(low) + given(1.0)).ln(), log_partition(&ten(kind)).unwrap(), 1e-10);
         }
+    }
+}
+
+/// ½·W_jj·x_j² of a unit of zero and one is a bias W_jj/2, and of a spin the constant W_jj/2: what a machine without a diagonal says, counted beside
+/// energies with one.
+#[test]
+fn a_diagonal_is_a_bias_or_a_constant() {
+    let (n, weights) = (5, numbers(61, 10, 0.9));
+    let (bias, diagonal) = (numbers(62, 5, 0.7), numbers(63, 5, 1.1));
+    for (units, values) in [("bernoulli:5", [0.0, 1.0]), ("spin:5", [-1.0, 1.0])] {
+        let mut energies = Vec::new();
+        for state in 0..1 << n {
+            let x: Vec<f64> = (0..n).map(|i| values[state >> i & 1]).collect();
+            let mut log_p: f64 =
+                (0..n).map(|i| bias[i] * x[i] + 0.5 * diagonal[i] * x[i] * x[i]).sum();
+            let mut pair = weights.iter();
+            for i in 0..n {
+                for j in i + 1..n {
+                    log_p += pair.next().unwrap() * x[i] * x[j];
+                }
+            }
+            energies.push(log_p);
+        }
+        let with_diagonal = energies.iter().map(|log_p| log_p.exp()).sum::<f64>().ln();
+        let half: Vec<f64> = diagonal.iter().map(|w| 0.5 * w).collect();
+        let (bias, constant): (Vec<f64>, f64) = match values[0] {
+            0.0 => (bias.iter().zip(&half).map(|(b, w)| b + w).collect(), 0.0),
+            _ => (bias.clone(), half.iter().sum()),
+        };
+        let couplings = vec![lateral(0, n, &weights, 1)];
+        let machine = Machine::new(vec![layer(units, &bias)], couplings).unwrap();
+        close(log_partition(&machine).unwrap() + constant, with_diagonal, 1e-10);
     }
 }

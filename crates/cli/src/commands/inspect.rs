@@ -8,6 +8,7 @@ use candle_boltzmann::belief::learning::BeliefLearning;
 use candle_boltzmann::learning::Learning;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
+use candle_dbn::store::machine::TableLayout;
 use serde::Serialize;
 
 use crate::beliefs::{self, LearnedBelief};
@@ -172,11 +173,20 @@ fn of_machine(args: &Inspect) -> Result<()> {
     });
     let header = ["", "numbers", "mean", "root mean square"];
     output::line(output::table(&header, layers.collect()))?;
+    // Columns of a table by their names, and of a category by its state.
+    let table = TableLayout::read(&args.run)?.and_then(|table| table.columns);
+    let names = table.map(|columns| columns.value_names()).unwrap_or_default();
+    let name_of = |layer: &str, column: usize| match names.get(column) {
+        Some(name) if layer.ends_with("visible") => name.clone(),
+        _ => column.to_string(),
+    };
+    let pair = |layers: [&str; 2], [i, j]: [usize; 2], value: f64| {
+        let between = if names.is_empty() { "," } else { " – " };
+        format!("{}{between}{}: {value:.3}", name_of(layers[0], i), name_of(layers[1], j))
+    };
     let couplings = summary.couplings.iter().map(|of| {
-        let largest = of.largest.iter().map(|it| {
-            let [i, j] = it.columns;
-            format!("{i},{j}: {:.3}", it.value)
-        });
+        let ends = of.name.split_once('–').map_or([&of.name[..]; 2], |(a, b)| [a, b]);
+        let largest = of.largest.iter().map(|it| pair(ends, it.columns, it.value));
         vec![
             of.name.to_owned(),
             output::grouped(of.couplings as u64),
@@ -185,8 +195,15 @@ fn of_machine(args: &Inspect) -> Result<()> {
             largest.collect::<Vec<_>>().join("  "),
         ]
     });
-    let header = ["couplings", "numbers", "root mean square", "norm", "largest, by columns from 0"];
+    let by = if names.is_empty() { "largest, by columns from 0" } else { "largest" };
+    let header = ["couplings", "numbers", "root mean square", "norm", by];
     output::line(output::texts(&header, couplings.collect()))?;
+    let partial = summary.partial_correlations.iter();
+    let partial = partial.map(|it| pair(["visible"; 2], it.columns, it.value));
+    let partial: Vec<String> = partial.collect();
+    if !partial.is_empty() {
+        output::line(format!("partial correlations, all else given: {}", partial.join("  ")))?;
+    }
     let settings = machine.recipe.as_ref().map(MachineRecipe::settings).unwrap_or_default();
     output::line(format!(
         "learned {} of {} epochs, seed {}; {}",

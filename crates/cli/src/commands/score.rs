@@ -266,12 +266,15 @@ impl<'a> ScoredMachine<'a> {
         }
         let blocks = rows::blocks(&cases.values).map(|block| -> Result<Vec<Tensor>> {
             let block = block?;
-            let energies = learner.posterior(&block)?.free_energies;
+            // Of the data's own values, so that log p is −F − log Z.
+            let energies = learner.posterior(&block)?.free_energies.into_iter();
+            let energies: Vec<f64> = energies.map(|energy| energy + cases.log_volume).collect();
             let mut columns = vec![tables::column(&energies)?];
             columns.extend(self.log_likelihood(&energies)?);
             if !has_hidden {
                 let found = learner.log_pseudo_likelihood(&block)?.detach().to_dtype(DType::F64)?;
-                columns.push(tables::column(&found.to_vec1::<f64>()?)?);
+                let found = found.to_vec1::<f64>()?.into_iter().map(|x| x - cases.log_volume);
+                columns.push(tables::column(&found.collect::<Vec<_>>())?);
             }
             Ok(columns)
         });

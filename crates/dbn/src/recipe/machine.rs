@@ -56,7 +56,7 @@ pub struct MachineRecipe {
     pub seed: u64,
     /// The kind of the visible units, or `auto`, which finds it out.
     ///
-    /// Range: "auto", "bernoulli", "spin" or "potts(STATES)". Used by: the visible layer.
+    /// Range: "auto", "bernoulli", "spin", "potts(STATES)", "gaussian-learned" for measurements, or another kind. Used by: the visible layer.
     #[serde(default = "auto")]
     pub visible: String,
     /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.

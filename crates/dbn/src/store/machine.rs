@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use candle_dbn_data::{Columns, Dataset, Known, ReadOptions};
+use candle_dbn_data::{ColumnMoments, Columns, Dataset, Known, ReadOptions};
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result, Units};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct TableLayout {
     /// Above which a value is 1 and else −1, where the machine is of such patterns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// What brings measurements to mean 0 and deviation 1, where the machine has units for such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moments: Option<ColumnMoments>,
 }
 
 impl TableLayout {
@@ -47,7 +50,7 @@ impl TableLayout {
             columns: columns.cloned(),
             label: dataset.label.clone(),
             class_names: dataset.class_names.clone().or_else(numbers),
-            threshold: None,
+            ..Self::default()
         };
         Some(found).filter(|found| *found != Self::default())
     }

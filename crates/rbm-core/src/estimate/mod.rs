@@ -13,6 +13,7 @@ pub use correlations::{Correlations, regression};
 pub use equilibrium::{
     Bridge, Equilibrium, Estimate, TemperingConfig, TemperingPhase, TemperingProgress,
 };
+pub use gaussian::{exact_samples, exact_samples_given, is_integrable, sigma_points};
 pub use partition::{
     AisEstimates, AisOptions, AisRecord, AisStage, BidirectionalAis, log_likelihood, log_partition,
 };

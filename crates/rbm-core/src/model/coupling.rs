@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::Cliques;
 use crate::ops::device::to_host;
 use crate::ops::{Ascent, LateralStates, LateralUnit, Outer, outer_sum};
-use crate::units::{States, Support, Tail};
+use crate::units::{States, Support, Tail, first_columns};
 use crate::{Error, Layer, Result, ops};
 
 /// What couples units of one layer or of several. Layers are numbered in the order of the machine.
@@ -301,7 +301,7 @@ pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>])
 fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
     let support = layer.support();
     one_by_one(layer, &support)?;
-    let units = first_columns(layer.units().width(), &support);
+    let units = first_columns(&support);
     let rows = to_host(&weights.detach())?.to_vec2::<f64>()?;
     for (i, row) in rows.iter().enumerate() {
         let is_own = |j: &usize| units[*j] == units[i] && row[*j] != 0.0;
@@ -319,17 +319,6 @@ fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The first column of the unit that each of `width` columns is of.
-pub(super) fn first_columns(width: usize, support: &[Support]) -> Vec<usize> {
-    let mut units: Vec<usize> = (0..width).collect();
-    for Support { columns, states } in support {
-        if let States::OneOf(states) = states {
-            columns.clone().for_each(|j| units[j] -= (j - columns.start) % (*states).max(1));
-        }
-    }
-    units
 }
 
 fn no_pairs(expected: &str) -> Error {
@@ -378,7 +367,7 @@ pub(super) fn one_by_one<'a>(
 /// 1 between columns of different units of a layer, 0 within one, `(width, width)`.
 pub(super) fn between_units(layer: &dyn Layer, dtype: DType, device: &Device) -> Result<Tensor> {
     let width = layer.units().width();
-    let units = first_columns(width, &layer.support());
+    let units = first_columns(&layer.support());
     let cells = (0..width * width).map(|at| units[at / width] != units[at % width]);
     let cells: Vec<f32> = cells.map(|is_between| f32::from(u8::from(is_between))).collect();
     Ok(Tensor::from_vec(cells, (width, width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)

@@ -165,6 +165,11 @@ impl Machine {
         Ok(self)
     }
 
+    /// Of a layer with a lateral coupling, 1 between columns that may be coupled and 0 elsewhere, `(width, width)`.
+    pub fn mask(&self, layer: usize) -> Option<&Tensor> {
+        self.between.get(layer)?.as_ref()
+    }
+
     /// The same, with the unit that each column is of a graph: those of the rest first.
     pub(super) fn ordered(self, order: Vec<u32>) -> Self {
         Self { order: Some(order), ..self }

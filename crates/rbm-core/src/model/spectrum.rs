@@ -120,20 +120,32 @@ pub(super) fn check_precisions(
     tails: &[Tail],
     pairs: impl IntoIterator<Item = ([usize; 2], f64)>,
 ) -> Result<()> {
-    let mut couplings = DMatrix::<f64>::zeros(tails.len(), tails.len());
-    for ([i, j], weight) in pairs {
+    let what = || format!("the machine of {units} units (it cannot be normalised)");
+    if let Some(tail) = tails.iter().find(|tail| tail.precision.is_nan() || tail.precision <= 0.0) {
+        let found = tail.precision.to_string();
+        return Err(Error::invalid(what(), "precisions above 0", found));
+    }
+    let scaled = |([i, j], weight): ([usize; 2], f64)| {
         let (a, b) = (tails[i], tails[j]);
         let scaled = weight / (a.precision * b.precision).sqrt();
         // Of two units that are never negative, a negative coupling does not pull.
-        let never_negative = a.is_nonnegative && b.is_nonnegative;
-        let pull = if never_negative { scaled.max(0.0) } else { scaled };
-        couplings[(i, j)] += pull;
-        couplings[(j, i)] += pull;
-    }
+        let is_harmless = a.is_nonnegative && b.is_nonnegative && scaled < 0.0;
+        ([i, j], if is_harmless { 0.0 } else { scaled })
+    };
+    let pairs: Vec<_> = pairs.into_iter().map(scaled).collect();
     // No eigenvalue is above the largest sum of a row (Gershgorin 1931).
-    let sums = couplings.row_iter().map(|row| row.iter().map(|x| x.abs()).sum::<f64>());
-    if sums.fold(0.0, f64::max) < 1.0 {
+    let mut sums = vec![0.0; tails.len()];
+    for ([i, j], weight) in &pairs {
+        sums[*i] += weight.abs();
+        sums[*j] += weight.abs();
+    }
+    if sums.iter().all(|sum| *sum < 1.0) {
         return Ok(());
+    }
+    let mut couplings = DMatrix::<f64>::zeros(tails.len(), tails.len());
+    for ([i, j], weight) in pairs {
+        couplings[(i, j)] += weight;
+        couplings[(j, i)] += weight;
     }
     let precisions = DMatrix::identity(tails.len(), tails.len()) - &couplings;
     if precisions.cholesky().is_some() {
@@ -144,7 +156,7 @@ pub(super) fn check_precisions(
         false => "1 or more".to_owned(),
     };
     Err(Error::invalid(
-        format!("the machine of {units} units (it cannot be normalised)"),
+        what(),
         "couplings of unbounded units whose largest eigenvalue W/√(γγ) is below 1",
         largest,
     ))

@@ -116,6 +116,15 @@ impl SimulatedAnnealing {
         let Some(&first) = self.betas.first().filter(|_| reads > 0) else {
             return Err(Error::invalid("annealing", "a sweep and a read", "none"));
         };
+        // Couplings grow with β, and precisions do not.
+        let is_unbounded = || -> Result<bool> {
+            Ok(machine.rest().tails()?.iter().any(|tail| tail.precision.is_finite()))
+        };
+        if self.betas.iter().any(|beta| *beta > 1.0) && machine.has_interaction() && is_unbounded()?
+        {
+            let found = machine.rest().units().to_string();
+            return Err(Error::invalid("temperatures below 1", "units with bounds", found));
+        }
         if let Some(graph) = machine.binary_graph()? {
             let mut chains = GraphChains::evenly(&graph, reads, rng)?;
             chains.keep_best();

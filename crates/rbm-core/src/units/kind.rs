@@ -74,7 +74,7 @@ pub enum Units {
     },
     /// Units of several kinds side by side in one layer.
     Concat {
-        /// The groups from the first column on; none of them is itself several.
+        /// The groups from the first column on; a group may itself be several, as where the layers of a machine lie side by side.
         groups: Vec<Units>,
     },
     /// A [`Layer`](super::layer::Layer) of somebody's own. It can only be named: it is not built from this, and no file holds it.

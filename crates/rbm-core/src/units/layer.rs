@@ -405,6 +405,19 @@ impl Support {
     }
 }
 
+/// The first column of the unit that each column of `support` belongs to; units that share their draws are one.
+pub fn first_columns(support: &[Support]) -> Vec<usize> {
+    let of = |Support { columns, states }: &Support| {
+        let (start, width) = match states {
+            States::Values(_) | States::Real => (columns.start, 1),
+            States::OneOf(states) => (columns.start, (*states).max(1)),
+            States::Draws(_) => (columns.start, columns.len().max(1)),
+        };
+        columns.clone().map(move |j| j - (j - start) % width).collect::<Vec<_>>()
+    };
+    support.iter().flat_map(of).collect()
+}
+
 /// No units: configurations are `(batch, 0)`, and the energy is 0.
 #[derive(Debug)]
 pub struct NoUnits {

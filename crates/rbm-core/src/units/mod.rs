@@ -17,7 +17,7 @@ pub use binomial::Binomial;
 pub use concat::Concat;
 pub use gaussian::Gaussian;
 pub use kind::{Units, Variance};
-pub use layer::{Discrete, Layer, NoUnits, States, Support, Tail, add_to_biases};
+pub use layer::{Discrete, Layer, NoUnits, States, Support, Tail, add_to_biases, first_columns};
 pub use multinomial::Multinomial;
 pub use potts::Potts;
 pub use relu::Relu;

@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::likelihood::{self, EVERY, EstimateCheckpoint, LikelihoodPlan};
 use super::subject;
 use crate::inputs::{self, Cases, DataOptions};
+use crate::machine_data;
 use crate::machines::{self, LearnedMachine, MachineCases};
 use crate::{output, progress};
 
@@ -157,7 +158,10 @@ pub fn likelihood_of(
         }
     };
     let weights = cases.examples.weights.as_deref();
-    Likelihood::of_free_energies(&seen.free_energies, weights, bound, exact, found, tolerance)
+    // log p of the data's own values.
+    let energies = seen.free_energies.iter().map(|energy| energy + cases.log_volume);
+    let energies: Vec<f64> = energies.collect();
+    Likelihood::of_free_energies(&energies, weights, bound, exact, found, tolerance)
 }
 
 /// Free energies, and without hidden units the pseudo-likelihood.
@@ -174,7 +178,7 @@ fn means(
             true => {
                 let found = machine.learner.log_pseudo_likelihood(&part.values)?.detach();
                 let found = found.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-                Some(weighted_mean_and_error(&found, weights).0)
+                Some(weighted_mean_and_error(&found, weights).0 - part.log_volume)
             }
         };
         let percent = |errors: usize| 100.0 * errors as f64 / part.values.count().max(1) as f64;
@@ -187,7 +191,7 @@ fn means(
             classifier_error: machine.classifier_errors(part)?.map(percent),
             part: part.part_name(),
             cases: part.values.count(),
-            free_energy: weighted_mean_and_error(&seen.free_energies, weights).0,
+            free_energy: weighted_mean_and_error(&seen.free_energies, weights).0 + part.log_volume,
             is_bound: seen.summation != Summation::Exact,
             pseudo_log_likelihood,
         })
@@ -326,7 +330,7 @@ fn given_graph(args: &MachineEvaluation, model: &str) -> Result<Given> {
         Some(source) => {
             let dataset = inputs::load_numbers(source, &args.data_options.read)?;
             let part = inputs::chosen(dataset, None, Some(Cases::All))?.part;
-            let values = machines::configurations(&part, &graph.units, source)?;
+            let values = machine_data::configurations(&part, &graph.units, None, source)?;
             let rows = values.to_dtype(DType::F64)?.to_vec2::<f64>()?;
             let energies = rows.iter().map(|x| graph.energy(x));
             Some((energies.collect::<rbm_core::Result<Vec<f64>>>()?, part))
@@ -410,6 +414,10 @@ pub fn exact_log_partition(
         };
         match by_elimination {
             None if fewest < u64::MAX => Some(estimate::log_partition(machine)?),
+            // Of measurements the integral may be known.
+            None if machine_data::has_measurements(&machine.rest().units()) => {
+                estimate::log_partition(machine).ok()
+            }
             found => found,
         }
     };

@@ -6,18 +6,22 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_boltzmann::samples;
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::network::dbn::label_codes;
+use candle_dbn::store::machine::TableLayout;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
+use rbm_core::estimate::{exact_samples_given, is_integrable};
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{AnnealingPath, Clamped};
 use rbm_core::state::write_whole;
-use rbm_core::{Kernel, Rng, Rows};
+use rbm_core::units::Variance;
+use rbm_core::{Kernel, Rng, Rows, Units};
 
 use super::mask::{DataLayer, Keep};
 use super::tempered::in_equilibrium;
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::Stopped;
+use crate::machine_data;
 use crate::machines::LearnedMachine;
 use crate::{interrupt, output, progress, tables};
 
@@ -65,7 +69,7 @@ struct LearnedSamples {
 }
 
 impl LearnedSampling<'_> {
-    /// Writes `samples.npy`, `samples.png` and perhaps `animation.gif`; the files.
+    /// Writes `samples.npy`, of a table `samples.csv`, where they can be drawn `samples.png`, and perhaps `animation.gif`; the files.
     pub fn run(&self, rng: &mut Rng) -> Result<Vec<PathBuf>> {
         let machine = LearnedMachine::open(self.run)?;
         let letters = match self.is_fasta {
@@ -73,12 +77,29 @@ impl LearnedSampling<'_> {
             false => None,
         };
         if self.temperature != 1.0 {
-            // E is linear in every parameter.
+            // E is linear in every parameter, and there is nothing else in it.
+            let units = machine.learner.shape().layers();
+            let fixed = units.iter().flat_map(Units::groups).find(|(_, units)| {
+                matches!(
+                    units,
+                    Units::Gaussian { variance: Variance::Unit, .. } | Units::Relu { .. }
+                )
+            });
+            if let Some((_, units)) = fixed {
+                bail!(
+                    "--temperature: expected units all of whose energy is learned, found {units} (gaussian-learned has precisions that are)"
+                );
+            }
             for (_, parameter) in machine.learner.machine().parameters() {
                 parameter.set(&(parameter.as_detached_tensor() / self.temperature)?)?;
             }
         }
         self.check_classes(&machine)?;
+        ensure!(
+            self.frames == 0 || !machine_data::is_unbounded(machine.visible()),
+            "--animate: expected units that can be drawn, found {}",
+            machine.visible()
+        );
         let data = self.clamp.or(self.from);
         ensure!(
             data.is_some() || *self.data_options == DataOptions::default(),
@@ -97,6 +118,9 @@ impl LearnedSampling<'_> {
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
             (None, None) if self.frames == 0 && self.classes.is_empty() => {
                 let (of, width) = (machine.learner.machine(), machine.visible().width());
+                if is_integrable(of)? {
+                    output::note("measurements are integrated: samples are exact, without steps");
+                }
                 let bar = progress::bar(self.bars, self.steps as u64);
                 let size = [self.count, self.steps];
                 let samples = samples(of, width, size, rng, &mut |done| {
@@ -167,9 +191,38 @@ impl LearnedSampling<'_> {
             held = Tensor::cat(&[held, none], 1)?;
         }
         let (start, held) = self.with_classes(machine, start, held)?;
-        let (samples, frames) = self.walk(machine, start, &held, rng)?;
+        let of = machine.learner.machine();
+        let (samples, frames) = match self.clamp {
+            Some(_) if self.frames == 0 && is_integrable(of)? => {
+                (self.conditional(machine, &start, &held, rng)?, Vec::new())
+            }
+            _ => self.walk(machine, start, &held, rng)?,
+        };
         let held = self.clamp.map(|_| visible);
         Ok(LearnedSamples { samples, held, frames, image })
+    }
+
+    /// Samples given what is held, without chains: measurements are integrated.
+    fn conditional(
+        &self,
+        machine: &LearnedMachine,
+        start: &Tensor,
+        held: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        output::note("measurements are integrated: samples are exact, without steps");
+        let (of, width) = (machine.learner.machine(), machine.visible().width());
+        let held = held.to_vec2::<f32>()?;
+        let mut parts = Vec::new();
+        let mut first = 0;
+        for same in held.chunk_by(|a, b| a == b) {
+            let free: Vec<bool> = same[0].iter().map(|held| *held == 0.0).collect();
+            let rows = start.narrow(0, first, same.len())?;
+            let drawn = exact_samples_given(of, &rows, &free, rng)?;
+            parts.push(drawn.context("samples: expected measurements that can be integrated")?);
+            first += same.len();
+        }
+        Ok(Tensor::cat(&parts, 0)?.narrow(1, 0, width)?.contiguous()?)
     }
 
     /// Errors unless the machine has a label with these classes, where any are named.
@@ -282,8 +335,22 @@ impl LearnedSampling<'_> {
         let dir = &self.dir;
         output::make_folder(dir)?;
         let (array, picture) = (dir.join("samples.npy"), dir.join("samples.png"));
-        write_whole(&array, &tables::npy_bytes(samples)?)?;
+        let table = TableLayout::read(self.run)?.unwrap_or_default();
+        let values = match machine_data::standardise_of(&table)? {
+            Some(standardise) => standardise.undo(samples)?,
+            None => samples.clone(),
+        };
+        write_whole(&array, &tables::npy_bytes(&values)?)?;
+        let mut written = vec![array];
+        if let Some(columns) = &table.columns {
+            let rows = dir.join("samples.csv");
+            write_whole(&rows, tables::csv_of(&values, columns)?.as_bytes())?;
+            written.push(rows);
+        }
         let units = machine.visible();
+        if machine_data::is_unbounded(units) {
+            return Ok(written);
+        }
         let tiles = |x: &Tensor| -> Result<Tensor> {
             let some = x.narrow(0, 0, x.dim(0)?.min(PICTURED))?;
             Ok(images::grey(units, &images::one_number_a_unit(units, &some)?)?)
@@ -299,7 +366,7 @@ impl LearnedSampling<'_> {
             }
             None => images::write_grid(&picture, &shown, &[], image, columns, Contrast::Unit)?,
         }
-        let mut written = vec![picture, array];
+        written.insert(0, picture);
         if !frames.is_empty() {
             let animation = dir.join("animation.gif");
             let frames = frames.iter().map(|(step, x)| Ok((format!("step {step}"), tiles(x)?)));

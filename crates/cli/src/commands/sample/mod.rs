@@ -102,7 +102,7 @@ pub struct Sample {
     /// as with --binary
     #[arg(long, help_heading = "Output")]
     pub fasta: bool,
-    /// Folder for samples.png and samples.npy [default: samples/ in the run's, or samples-2/ and so on]
+    /// Folder for samples.png, samples.npy, and of a machine that learned a table samples.csv [default: samples/ in the run's, or samples-2/ and so on]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// Replace samples that lie in the folder
@@ -496,7 +496,8 @@ impl<'a> ResolvedSample<'a> {
 fn folder(args: &Sample) -> Result<PathBuf> {
     if let Some(dir) = &args.out {
         output::check_folder(dir)?;
-        let written = ["samples.npy", "samples.png", "animation.gif", "samples.fasta"];
+        let written =
+            ["samples.npy", "samples.csv", "samples.png", "animation.gif", "samples.fasta"];
         output::check_free(&written.map(|name| dir.join(name)), args.force)?;
         return Ok(dir.clone());
     }

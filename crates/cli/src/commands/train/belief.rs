@@ -19,7 +19,7 @@ use super::machine_run::{self, MachineRun};
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, NoSuchPart};
 use crate::output::Usage;
-use crate::{machines, output};
+use crate::{machine_data, output};
 
 /// The keys of `--set`.
 const KEYS: &str = "method, samples, recognition, optimiser, epochs, batch_size, learning_rate, momentum and data.pass";
@@ -133,14 +133,19 @@ impl ResolvedBelief {
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
         let units = Units::bernoulli(train.width());
-        let cases =
-            machines::learned(&train, &units, learning.pass, (&source, &recipe.data.0.read))
-                .context("a belief net")?;
+        let cases = machine_data::learned(
+            &train,
+            &units,
+            learning.pass,
+            None,
+            (&source, &recipe.data.0.read),
+        )
+        .context("a belief net")?;
         let size = [train.len(), learning.batch_size];
         learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
         recipe.set_learning(&learning)?;
-        if machines::differ(&cases, &train.cases)? {
-            output::note(machines::CUT_NOTE);
+        if machine_data::differ(&cases, &train.cases)? {
+            output::note(machine_data::CUT_NOTE);
         }
         recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, learning, cases, held_out, image, table })
@@ -171,7 +176,7 @@ fn settings_of(settings: &[String], recipe: &BeliefRecipe) -> Result<BeliefLearn
             "method" => {}
             "data.pass" => {
                 learning.pass =
-                    machines::pass(value).ok_or_else(|| wrong(text, "mean or sample"))?
+                    machine_data::pass(value).ok_or_else(|| wrong(text, "mean or sample"))?
             }
             "samples" => learning.samples = count()?,
             "epochs" => learning.epochs = count()?,

@@ -7,44 +7,44 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Graph, Resampled};
+use candle_boltzmann::{Graph, Resampled, largest_variance};
 use candle_core::Tensor;
-use candle_dbn::Recipe;
+use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{
-    ALL, AUTO, ClassifierRecipe, HiddenLayers, MEAN_FIELD_STEPS, MachineRecipe,
-};
+use candle_dbn::recipe::{AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
+use candle_dbn::{Examples, Recipe};
 use indicatif::MultiProgress;
-use rbm_core::estimate::{AisEstimates, Correlations};
-use rbm_core::learning::positive::Start;
-use rbm_core::learning::schedule::Curve;
-use rbm_core::{PositivePhase, Rng, Rows};
+use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
+use rbm_core::{Rng, Rows, Units};
 
 use super::machine_run::{self, MachineRun};
+use super::machine_settings::settings_of;
 use super::{dry_run, machine_classifier};
 use crate::commands::evaluate::machine::{
     brief_log_partition, exact_log_partition, likelihood_of, path,
 };
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
-use crate::machines::{self, CLASSIFIER, LearnedMachine, MachineCases};
+use crate::machine_data;
+use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::{interrupt, output, progress};
 
-/// The usual learning rate of a deep machine, by the centred gradient.
-const DEEP_RATE: f64 = 0.2;
+/// Fewer cases than so many a column know little of the covariances.
+const CASES_A_COLUMN: usize = 5;
+/// The highest usual learning rates of units without bounds, which higher ones let run away: beside hidden units, and by the exact gradient.
+const UNBOUNDED_RATE: f64 = 0.01;
+const EXACT_RATE: f64 = 0.2;
 /// Samples in the picture, and sweeps of each.
 const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
 /// The most chains that are started anew.
 const RESAMPLED: usize = 2000;
 
-/// The keys of `--set`.
-const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
@@ -259,7 +259,9 @@ impl ResolvedMachine {
         };
         recipe.data.0.pass = learning.pass;
         let source = recipe.data.0.source.clone();
-        let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
+        let kind = Some(recipe.visible.clone()).filter(|kind| *kind != AUTO);
+        let (dataset, is_by_columns) =
+            machine_data::load(kind.as_deref(), &source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
         let classes = dataset.classes;
         if recipe.classifier.is_some() && classes.is_none() {
@@ -267,31 +269,39 @@ impl ResolvedMachine {
                 "[classifier]: expected data with labels, found none in {source} (--label-column or --labels names them)"
             )));
         }
-        let kind = Some(recipe.visible.as_str()).filter(|kind| *kind != AUTO);
-        let visible = machines::visible_units(kind, &dataset, learning.pass, &source)?;
+        let visible = machine_data::visible_units(
+            kind.as_deref(),
+            (&dataset, is_by_columns),
+            learning.pass,
+            &source,
+        )?;
         let own = Some(recipe.data.0.clone());
         let table = TableLayout::of(&dataset);
         let held_out = inputs::held_out_of(&dataset, own.clone());
         let train = inputs::chosen(dataset, own, Some(Cases::Train))?.part;
-        let cases =
-            machines::learned(&train, &visible, learning.pass, (&source, &recipe.data.0.read))?;
+        let table = with_moments(table, &train, &visible)?;
+        let standardise = table.as_ref().map(machine_data::standardise_of).transpose()?.flatten();
+        let cases = machine_data::learned(
+            &train,
+            &visible,
+            learning.pass,
+            standardise.as_ref(),
+            (&source, &recipe.data.0.read),
+        )?;
         let labels = if recipe.labels { classes } else { None };
         let cases = match (recipe.labels, labels) {
             (false, _) => cases,
-            (true, Some(classes)) => machines::with_labels(&cases, &train, classes, &source)?,
+            (true, Some(classes)) => machine_data::with_labels(&cases, &train, classes, &source)?,
             (true, None) => {
                 return Err(Usage::of(anyhow!(
                     "labels = true: expected data with labels, found none in {source} (--label-column or --labels names them)"
                 )));
             }
         };
-        let size = [train.len(), learning.batch_size];
-        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
-        recipe.set_learning(&learning)?;
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
         let edges = match &within {
-            Within::Edges(graph) => Some(edges_of(graph, visible.width())?),
+            Within::Edges(graph) => Some(edges_of(graph, machine_data::count_of(&visible)?)?),
             _ => None,
         };
         let shape = Shape {
@@ -303,6 +313,43 @@ impl ResolvedMachine {
                 && matches!(within, Within::Hidden | Within::Lateral),
             hidden,
         };
+        let is_set = |key: &str| settings.iter().any(|setting| key_of(setting) == key);
+        let is_measured = shape.couples_visible && machine_data::has_measurements(&shape.visible);
+        if is_measured && shape.hidden.is_empty() && !is_set("method") {
+            // Pseudo-likelihood is far from the likelihood where measurements tell categories apart.
+            learning.negative = match sigma_points(&shape.machine().map_err(Usage::of)?)? {
+                Some(_) => Negative::Exact,
+                None => Negative::Persistent,
+            };
+        }
+        let is_exact = is_measured && learning.negative == Negative::Exact;
+        if is_exact && !is_set("batch_size") {
+            // The precisions of few cases may be far from those of all.
+            learning.batch_size = 0;
+        }
+        if is_measured && train.len() < CASES_A_COLUMN * shape.visible.width() {
+            output::note(format!(
+                "warning: {} cases of {} columns: many couplings follow chance alone (look at the held-out log p, or name pairs with --couplings edges:FILE)",
+                train.len(),
+                shape.visible.width()
+            ));
+        }
+        if is_measured && !is_set("l2") {
+            // Couplings are inverse covariances: to make them smaller is to say that columns vary less together.
+            learning.l2 = 0.0;
+        }
+        if !is_set("learning_rate") && shape.layers().iter().any(machine_data::is_unbounded) {
+            let steps = 1.0 / largest_variance(&cases)?.powi(2);
+            let rate = match is_exact {
+                true => (0.5 * steps).min(EXACT_RATE),
+                false if shape.hidden.is_empty() => (0.1 * steps).min(learning.learning_rate),
+                false => (0.1 * steps).min(UNBOUNDED_RATE),
+            };
+            learning.learning_rate = rate;
+        }
+        let size = [train.len(), learning.batch_size];
+        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
+        recipe.set_learning(&learning)?;
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
@@ -464,19 +511,29 @@ fn edges_of(graph: &str, width: usize) -> Result<Vec<[u32; 2]>> {
     Ok(edges)
 }
 
+/// `table` with what brings the measurements of `train` to mean 0 and deviation 1, where `visible` has units for such.
+fn with_moments(
+    table: Option<TableLayout>,
+    train: &Examples,
+    visible: &Units,
+) -> Result<Option<TableLayout>> {
+    if !machine_data::has_measurements(visible) {
+        return Ok(table);
+    }
+    let of_all = Standardise::of(&train.cases)?.only(visible)?.moments()?;
+    let moments = Some(machine_data::of_gaussians(of_all, visible));
+    Ok(Some(TableLayout { moments, ..table.unwrap_or_default() }))
+}
+
 fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Result<()> {
     let samples =
         learner.samples(SAMPLES, SAMPLE_SWEEPS, &mut Rng::new(learner.learning().seed))?;
     let units = &learner.shape().visible;
-    let grey = images::grey(units, &images::one_number_a_unit(units, &samples)?)?;
-    images::write_grid(
-        dir.join("samples.png"),
-        &grey,
-        &[],
-        shape_of(grey.dim(1)?, image),
-        10,
-        Contrast::Unit,
-    )?;
+    if !machine_data::is_unbounded(units) {
+        let grey = images::grey(units, &images::one_number_a_unit(units, &samples)?)?;
+        let image = shape_of(grey.dim(1)?, image);
+        images::write_grid(dir.join("samples.png"), &grey, &[], image, 10, Contrast::Unit)?;
+    }
     let panels = [
         ("pseudo-log-likelihood (nats a case)", "pseudo_log_likelihood"),
         ("mean free energy of the cases (nats)", "mean_free_energy"),
@@ -497,104 +554,4 @@ fn classifier_of(
 
 fn key_of(setting: &str) -> &str {
     setting.split_once('=').map_or(setting, |(key, _)| key).trim()
-}
-
-/// The usual settings, and what the user changes of them.
-fn settings_of(
-    settings: &[String],
-    recipe: &MachineRecipe,
-    hidden_layers: usize,
-) -> Result<Learning> {
-    let (seed, pass) = (recipe.seed, recipe.data.0.pass);
-    let mut learning = Learning {
-        negative: match hidden_layers {
-            0 => Negative::PseudoLikelihood,
-            _ => Negative::Persistent,
-        },
-        centre: hidden_layers > 1,
-        learning_rate: if hidden_layers > 1 {
-            DEEP_RATE
-        } else {
-            Learning::default().learning_rate
-        },
-        pass,
-        seed,
-        ..Learning::default()
-    };
-    // A target changes what is usual.
-    let target = settings.iter().rev().find_map(|setting| setting.strip_prefix("target_pearson="));
-    if let Some(target) = target.and_then(|target| target.parse().ok()) {
-        learning = Learning { pass, seed, ..Learning::to_target(target) };
-    }
-    let mut mean_field = (hidden_layers > 1).then_some(MEAN_FIELD_STEPS);
-    for setting in settings {
-        let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
-        let wrong = |expected: &str| Usage::of(anyhow!("--set {setting}: expected {expected}"));
-        let count = || value.parse::<usize>().map_err(|_| wrong("a whole number"));
-        let number = || value.parse::<f64>().map_err(|_| wrong("a number"));
-        let is_so = || value.parse().map_err(|_| wrong("true or false"));
-        match key {
-            "method" => {
-                learning.negative = match value {
-                    "cd" => Negative::Contrastive,
-                    "pcd" => Negative::Persistent,
-                    "pt" => Negative::Tempered,
-                    "ptt" => Negative::Trajectory,
-                    "exact" => Negative::Exact,
-                    "pseudo-likelihood" => Negative::PseudoLikelihood,
-                    _ => return Err(wrong("cd, pcd, pt, ptt, exact or pseudo-likelihood")),
-                }
-            }
-            "posterior" => {
-                let steps = value.strip_prefix("mean-field:").map(str::parse::<usize>);
-                mean_field = match (value, steps) {
-                    ("mean-field", _) => Some(MEAN_FIELD_STEPS),
-                    ("sampled", _) => None,
-                    (_, Some(Ok(steps))) if steps > 0 => Some(steps),
-                    _ => return Err(wrong("mean-field, mean-field:STEPS or sampled")),
-                }
-            }
-            "data.pass" => {
-                learning.pass = machines::pass(value).ok_or_else(|| wrong("mean or sample"))?
-            }
-            "centre" => learning.centre = is_so()?,
-            "pretraining_centre" => learning.pretraining_centre = is_so()?,
-            "pretraining_epochs" => learning.pretraining_epochs = count()?,
-            "pretraining_rate" => learning.pretraining_rate = number()?,
-            "epochs" => learning.epochs = count()?,
-            "batch_size" if value == ALL => learning.batch_size = 0,
-            "batch_size" => {
-                learning.batch_size = count()
-                    .ok()
-                    .filter(|size| *size > 0)
-                    .ok_or_else(|| wrong("a whole number from 1, or all"))?
-            }
-            "final_learning_rate" => learning.final_learning_rate = Some(number()?),
-            "learning_curve" => {
-                learning.learning_curve = match value {
-                    "exponential" => Curve::Exponential,
-                    "linear" => Curve::Linear,
-                    _ => return Err(wrong("exponential or linear")),
-                }
-            }
-            "target_pearson" => learning.target_pearson = Some(number()?),
-            "sweeps" => learning.sweeps = count()?,
-            "chains" => learning.chains = count()?,
-            "learning_rate" => learning.learning_rate = number()?,
-            "momentum" => learning.momentum = number()?,
-            "l2" => learning.l2 = number()?,
-            _ => return Err(wrong(&format!("one of the keys {KEYS} of a Boltzmann machine"))),
-        }
-    }
-    learning.posterior = match mean_field {
-        Some(steps) => {
-            let start = match learning.pretraining_epochs {
-                0 => Start::Biases,
-                _ => Start::UpPass,
-            };
-            PositivePhase::MeanField { steps, tolerance: 1e-4, start }
-        }
-        None => PositivePhase::Sampled { sweeps: learning.sweeps },
-    };
-    Ok(learning)
 }

@@ -8,6 +8,7 @@ mod help;
 mod hopfield;
 mod machine_classifier;
 pub mod machine_run;
+mod machine_settings;
 mod watcher;
 
 use std::path::{Path, PathBuf};
@@ -170,8 +171,11 @@ fn written(args: &Train) -> Option<PathBuf> {
 /// Trains one Boltzmann machine, or a belief net.
 fn learn_machine(args: &Train, kind: Kind, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let without_meaning = [
-        ("--standardise", args.standardise),
-        ("--no-standardise", args.no_standardise),
+        ("--standardise (measurements always are)", args.standardise),
+        (
+            "--no-standardise (measurements always are; log p is of the data's own values)",
+            args.no_standardise,
+        ),
         ("--min-max", args.min_max),
         ("--unsupervised", args.unsupervised),
         ("--no-monitor", args.no_monitor),

@@ -3,6 +3,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::NegativePhase;
+use crate::estimate::sigma_points;
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
 use crate::ops::{self, Ascent, BinaryAverages, Outer};
@@ -13,7 +14,8 @@ use crate::{Averages, Error, Phase, Rbm, Result, Rng, Stateful, Units};
 /// Every configuration, weighted by its probability: learning climbs the log-likelihood itself.
 ///
 /// One side may have at most [`enumerate::MOST`] configurations. The averages take as much time as it has, and little memory.
-/// As fantasies, the visible configurations are written down.
+/// As fantasies, the visible configurations are written down. Gaussian units that are coupled with each other are integrated, where all others
+/// are few and discrete ([`sigma_points`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exact;
 
@@ -26,6 +28,9 @@ impl NegativePhase for Exact {
         _positive: &Phase,
         _rng: &mut Rng,
     ) -> Result<Phase> {
+        if let Some(points) = points_of(machine)? {
+            return Ok(points);
+        }
         let blocks = enumerate::blocks(machine.rest())?.collect::<Result<Vec<_>>>()?;
         let visible = Tensor::cat(&blocks, 0)?;
         let log_weights = machine.free_energy(&visible)?.neg()?.detach();
@@ -39,10 +44,19 @@ impl NegativePhase for Exact {
         _positive: &Phase,
         _rng: &mut Rng,
     ) -> Result<Averages> {
-        match Rbm::of(machine) {
-            Some(rbm) => of_restricted(rbm),
-            None => of_any(machine),
+        match (Rbm::of(machine), points_of(machine)?) {
+            (Some(rbm), _) => of_restricted(rbm),
+            (None, Some(points)) => Averages::of(machine, &points),
+            (None, None) => of_any(machine),
         }
+    }
+}
+
+/// What stands for the distribution of a machine that cannot be counted, because units are Gaussian.
+fn points_of(machine: &dyn Boltzmann) -> Result<Option<Phase>> {
+    match Rbm::of(machine).is_some() || enumerate::count(machine.rest()).is_some() {
+        true => Ok(None),
+        false => sigma_points(machine),
     }
 }
 
