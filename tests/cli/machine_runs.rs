@@ -256,6 +256,11 @@ fn tables_of_measurements_are_learned_as_they_are() {
     };
     let (small, large) = (mean("small"), mean("large"));
     assert!((small - 11.0).abs() < 3.0 && (large - 26.0).abs() < 3.0, "{small} {large}");
+    // Words are no numbers to be divided.
+    for model in ["bm", "dbn"] {
+        let scaled = format!("train one.csv --model {model} --scale 10 --out scaled");
+        place.dbn(&scaled).failed(&["scale", "words"]);
+    }
     // Given a word, rows have it, and lengths that go with it.
     place.write("some.csv", "length,width,kind\n0,0,large\n");
     place.dbn("sample ten --clamp some.csv --keep kind --count 300 --out given").done();

@@ -209,6 +209,12 @@ fn find_columns(
             Arc::new(columns)
         }
     };
+    let has_words = columns.0.iter().any(|column| matches!(column.holds, Content::Category(_)));
+    if let Some(scale) = options.scale.filter(|scale| *scale != 1.0 && has_words) {
+        // Words are numbered, and their numbers would be divided.
+        let expected = "no scale of a table with words: measurements are standardised (--drop leaves columns out)";
+        return Err(Error::invalid("scale", expected, scale.to_string()));
+    }
     if !columns.is_plain() {
         dataset.image = None;
         for part in dataset.parts_mut() {
