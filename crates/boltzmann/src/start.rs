@@ -12,14 +12,14 @@ use rbm_core::model::{Coupling, Machine};
 use rbm_core::ops::device::to_host;
 use rbm_core::rows::{self, BLOCK};
 use rbm_core::units::{States, Support, first_columns};
-use rbm_core::{Layer, Result, Rows};
+use rbm_core::{Layer, Result, Rows, Units};
 
 use crate::shape::Shape;
 
-/// How many times as large as its variance given all others the variance of a column may be. Where one is larger, it nearly follows from the
-/// others, and so much of its variance is added to that of each column.
-const MOST_INFLATION: f64 = 1000.0;
-const RIDGE: f64 = 1e-3;
+/// How many times as large as its variance given all others the variance of a column may be. Where one is larger it nearly follows from the
+/// others: single precision does not hold the energies. The least of these parts of its variance is then added to that of each column.
+const MOST_INFLATION: f64 = 1e4;
+const RIDGES: [f64; 5] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3];
 /// The most columns whose eigenvalues are found.
 const MOST_EIGENVALUES: usize = 512;
 /// The most times that couplings are halved until they make a distribution.
@@ -73,12 +73,9 @@ fn couple_measurements(machine: &Machine, cases: &dyn Rows, weights: Option<&[f3
     let reals = is_real.iter().filter(|is_real| **is_real).count();
     let (Some(lateral), true) = (lateral, reals > 0 && learned == reals) else { return Ok(()) };
     let (mean, covariance) = moments(cases, weights, width)?;
-    // A state follows from the others of its category, and a constant column says nothing.
     let units = first_columns(&support);
-    let is_last = |j: usize| !is_real[j] && units.get(j + 1) != Some(&units[j]) && units[j] != j;
-    let kept: Vec<usize> =
-        (0..width).filter(|j| covariance[(*j, *j)] > 0.0 && !is_last(*j)).collect();
-    let Some(inverse) = inverse_of(&covariance, &kept) else { return Ok(()) };
+    let kept = informative(&covariance, &units, &is_real);
+    let Some((inverse, _)) = inverse_of(&covariance, &kept) else { return Ok(()) };
     let mut couplings = DMatrix::zeros(width, width);
     for (a, i) in kept.iter().enumerate() {
         for (b, j) in kept.iter().enumerate() {
@@ -117,8 +114,49 @@ fn couple_measurements(machine: &Machine, cases: &dyn Rows, weights: Option<&[f3
     set_biases(layer, &support, (&mean, &couplings, &is_real))
 }
 
-/// The inverse of the covariances of the columns `kept`: that of ridged ones where a column nearly follows from the others.
-fn inverse_of(covariance: &DMatrix<f64>, kept: &[usize]) -> Option<DMatrix<f64>> {
+/// What is peculiar about columns.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ColumnFindings {
+    /// Those that are the same in every case.
+    pub constant: Vec<usize>,
+    /// Those that nearly follow from others.
+    pub dependent: Vec<usize>,
+    /// The part of its variance that is added to that of each column then; 0 where none follows.
+    pub ridge: f64,
+}
+
+/// Looks for measurements among the columns of `units` that are constant or nearly follow from others in `cases` `(n, width)`.
+///
+/// # Errors
+///
+/// When the cases cannot be read, or do not have the width of the units.
+pub fn column_findings(units: &Units, cases: &dyn Rows) -> Result<ColumnFindings> {
+    let support = units.build(DType::F32, &Device::Cpu)?.support();
+    let is_real: Vec<bool> = support.iter().flat_map(is_real_each).collect();
+    let (_, covariance) = moments(cases, None, is_real.len())?;
+    let kept = informative(&covariance, &first_columns(&support), &is_real);
+    let constant = (0..is_real.len()).filter(|j| is_real[*j] && covariance[(*j, *j)] <= 0.0);
+    let mut found = ColumnFindings { constant: constant.collect(), ..ColumnFindings::default() };
+    let Some((inverse, ridge)) = inverse_of(&covariance, &kept) else { return Ok(found) };
+    if ridge > 0.0 {
+        found.ridge = ridge;
+        // With a ridge, the inflation of what follows from others is at its limit.
+        let inflation = |a: usize| inverse[(a, a)] * covariance[(kept[a], kept[a])];
+        let largest = (0..kept.len()).map(inflation).fold(0.0, f64::max);
+        let is_far = |a: &usize| is_real[kept[*a]] && inflation(*a) > 0.01 * largest;
+        found.dependent = (0..kept.len()).filter(is_far).map(|a| kept[a]).collect();
+    }
+    Ok(found)
+}
+
+/// The columns that say something of their own: those that vary, but for the last state of each category, which follows from the others.
+fn informative(covariance: &DMatrix<f64>, units: &[usize], is_real: &[bool]) -> Vec<usize> {
+    let is_last = |j: usize| !is_real[j] && units.get(j + 1) != Some(&units[j]) && units[j] != j;
+    (0..units.len()).filter(|j| covariance[(*j, *j)] > 0.0 && !is_last(*j)).collect()
+}
+
+/// The inverse of the covariances of the columns `kept`, and the ridge that they have where a column nearly follows from the others.
+fn inverse_of(covariance: &DMatrix<f64>, kept: &[usize]) -> Option<(DMatrix<f64>, f64)> {
     let of_kept = |ridge: f64| {
         DMatrix::from_fn(kept.len(), kept.len(), |a, b| {
             let found = covariance[(kept[a], kept[b])];
@@ -126,11 +164,11 @@ fn inverse_of(covariance: &DMatrix<f64>, kept: &[usize]) -> Option<DMatrix<f64>>
         })
     };
     let inverted = |ridge: f64| of_kept(ridge).cholesky().map(|factor| factor.inverse());
-    let is_far = |inverse: &DMatrix<f64>| {
+    let is_held = |inverse: &DMatrix<f64>| {
         let each = kept.iter().enumerate();
         each.map(|(a, i)| inverse[(a, a)] * covariance[(*i, *i)]).all(|x| x <= MOST_INFLATION)
     };
-    inverted(0.0).filter(is_far).or_else(|| inverted(RIDGE))
+    RIDGES.into_iter().find_map(|ridge| Some((inverted(ridge).filter(is_held)?, ridge)))
 }
 
 /// Couplings of the states of a category that sum to 0: what all states of it share is a bias of the other column.

@@ -1,8 +1,8 @@
 //! Machines that learn measurements, alone and beside categories, whose couplings and likelihoods are those of normal distributions.
 #![allow(clippy::unwrap_used)]
 
-use candle_boltzmann::largest_variance;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
+use candle_boltzmann::{ColumnFindings, column_findings, largest_variance};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 use rbm_core::model::Boltzmann;
@@ -196,6 +196,17 @@ fn columns_that_follow_from_others_are_learned() {
     let learned = learner.log_likelihood(&values).unwrap().value;
     assert!(begun.is_finite() && learned >= begun - 0.01, "{begun} {learned}");
     assert!(largest_variance(&values).unwrap() > 1.0);
+    let found = column_findings(&"gaussian-learned:5".parse().unwrap(), &values).unwrap();
+    assert_eq!(
+        (&found.constant[..], &found.dependent[..]),
+        (&[3][..], &[0, 1, 2][..]),
+        "{found:?}"
+    );
+    assert!(found.ridge > 0.0);
+    let (rows, classes) = cases(200);
+    let plain = tensor(&rows, Some(&classes));
+    let units = "gaussian-learned:3+potts(3):1".parse().unwrap();
+    assert_eq!(column_findings(&units, &plain).unwrap(), ColumnFindings::default());
 }
 
 /// Hidden units whose sums are not known are refused before anything is learned.

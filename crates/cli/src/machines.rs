@@ -234,7 +234,12 @@ impl MachineCases {
                     fits && candle_dbn::data::is_alignment(source)
                 });
                 let alphabet = options.read.alphabet.clone().or(known);
-                (source.to_owned(), ReadOptions { alphabet, ..options.read.clone() }, None)
+                let learned = own.and_then(|own| own.0.read.scale).filter(|scale| *scale != 1.0);
+                if let (None, Some(scale)) = (options.read.scale, learned) {
+                    output::note(format!("divided by {scale}, as what the machine learned from"));
+                }
+                let scale = options.read.scale.or(learned);
+                (source.to_owned(), ReadOptions { alphabet, scale, ..options.read.clone() }, None)
             }
             None => {
                 ensure!(

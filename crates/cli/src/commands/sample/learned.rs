@@ -113,12 +113,13 @@ impl LearnedSampling<'_> {
             self.count
         );
         let _caught = interrupt::catch()?;
+        let is_exact = is_integrable(machine.learner.machine())?;
         let drawn = match (self.tempered, data) {
-            (Some(sweeps), _) => self.temper(&machine, sweeps, rng)?,
+            (Some(sweeps), _) if !is_exact => self.temper(&machine, sweeps, rng)?,
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
-            (None, None) if self.frames == 0 && self.classes.is_empty() => {
+            (Some(_), _) | (None, None) if self.frames == 0 && self.classes.is_empty() => {
                 let (of, width) = (machine.learner.machine(), machine.visible().width());
-                if is_integrable(of)? {
+                if is_exact {
                     output::note("measurements are integrated: samples are exact, without steps");
                 }
                 let bar = progress::bar(self.bars, self.steps as u64);
@@ -134,7 +135,7 @@ impl LearnedSampling<'_> {
                 let samples = samples?;
                 LearnedSamples { samples, held: None, frames: Vec::new(), image: machine.image() }
             }
-            (None, None) => {
+            _ => {
                 let of = machine.learner.machine();
                 let start = AnnealingPath::from_biases(of)?.sample_at_zero(of, self.count, rng)?;
                 let none = start.zeros_like()?;

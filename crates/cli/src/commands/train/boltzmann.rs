@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Graph, Resampled, largest_variance};
+use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings, largest_variance};
 use candle_core::Tensor;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
@@ -327,6 +327,9 @@ impl ResolvedMachine {
             // The precisions of few cases may be far from those of all.
             learning.batch_size = 0;
         }
+        if is_measured {
+            note_columns(&column_findings(&shape.visible, &cases)?, table.as_ref());
+        }
         if is_measured && train.len() < CASES_A_COLUMN * shape.visible.width() {
             output::note(format!(
                 "warning: {} cases of {} columns: many couplings follow chance alone (look at the held-out log p, or name pairs with --couplings edges:FILE)",
@@ -509,6 +512,29 @@ fn edges_of(graph: &str, width: usize) -> Result<Vec<[u32; 2]>> {
         ));
     }
     Ok(edges)
+}
+
+/// Says which columns say nothing, and which nearly follow from others.
+fn note_columns(found: &ColumnFindings, table: Option<&TableLayout>) {
+    let columns = table.and_then(|table| table.columns.as_ref());
+    let names = columns.map(|columns| columns.value_names()).unwrap_or_default();
+    let listed = |columns: &[usize]| {
+        let name = |j: &usize| names.get(*j).map_or_else(|| j.to_string(), |it| format!("`{it}`"));
+        columns.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    if !found.constant.is_empty() {
+        output::note(format!(
+            "warning: {} is the same in every case, and is learned as a number that varies (--drop leaves it out)",
+            listed(&found.constant)
+        ));
+    }
+    if !found.dependent.is_empty() {
+        output::note(format!(
+            "warning: {} nearly follow from each other: learning begins with {:e} of its variance added to that of each column (--drop leaves columns out)",
+            listed(&found.dependent),
+            found.ridge
+        ));
+    }
 }
 
 /// `table` with what brings the measurements of `train` to mean 0 and deviation 1, where `visible` has units for such.
