@@ -36,15 +36,7 @@ pub(crate) fn fit_observed(
     cases: &dyn Rows,
     weights: Option<&[f32]>,
 ) -> Result<()> {
-    let blocks = || {
-        rows::blocks(cases).enumerate().map(|(k, block)| {
-            let block = block?;
-            let count = block.dim(0)?;
-            let of = weights.map(|weights| weights[k * BLOCK..][..count].to_vec());
-            Ok((block, of))
-        })
-    };
-    let (mean, variance) = moments_of_weighted_blocks(blocks)?;
+    let (mean, variance) = moments_of_weighted_blocks(|| weighted_blocks(cases, weights))?;
     for (layer, columns) in machine.layers().into_iter().take(shape.observed_layers()) {
         let of = |x: &Tensor| x.narrow(0, columns.start, columns.len());
         layer.fit_moments(&of(&mean)?, &of(&variance)?)?;
@@ -114,9 +106,12 @@ fn couple_measurements(machine: &Machine, cases: &dyn Rows, weights: Option<&[f3
     set_biases(layer, &support, (&mean, &couplings, &is_real))
 }
 
-/// What is peculiar about columns.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// What is peculiar about columns, and how far they vary together.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ColumnFindings {
+    /// The largest variance that a sum of the columns has whose coefficients are of length 1; of many columns a number above it. The curvature of
+    /// log p is its square, and learning rates are below its inverse.
+    pub largest_variance: f64,
     /// Those that are the same in every case.
     pub constant: Vec<usize>,
     /// Those that nearly follow from others.
@@ -125,7 +120,8 @@ pub struct ColumnFindings {
     pub ridge: f64,
 }
 
-/// Looks for measurements among the columns of `units` that are constant or nearly follow from others in `cases` `(n, width)`.
+/// Looks at the columns of `cases` `(n, width)`, which are for `units`: how far they vary together, and which measurements among them are constant or
+/// nearly follow from others.
 ///
 /// # Errors
 ///
@@ -136,7 +132,16 @@ pub fn column_findings(units: &Units, cases: &dyn Rows) -> Result<ColumnFindings
     let (_, covariance) = moments(cases, None, is_real.len())?;
     let kept = informative(&covariance, &first_columns(&support), &is_real);
     let constant = (0..is_real.len()).filter(|j| is_real[*j] && covariance[(*j, *j)] <= 0.0);
-    let mut found = ColumnFindings { constant: constant.collect(), ..ColumnFindings::default() };
+    let largest_variance = match covariance.nrows() <= MOST_EIGENVALUES {
+        true => covariance.symmetric_eigenvalues().max(),
+        false => covariance.norm(),
+    };
+    let mut found = ColumnFindings {
+        largest_variance,
+        constant: constant.collect(),
+        dependent: Vec::new(),
+        ridge: 0.0,
+    };
     let Some((inverse, ridge)) = inverse_of(&covariance, &kept) else { return Ok(found) };
     if ridge > 0.0 {
         found.ridge = ridge;
@@ -187,20 +192,6 @@ fn centre_categories(couplings: &mut DMatrix<f64>, units: &[usize], is_real: &[b
             }
         }
     }
-}
-
-/// The largest variance that a sum of the columns of `cases` has whose coefficients are of length 1; of many columns a number above it. The
-/// curvature of log p is its square, and learning rates are below its inverse.
-///
-/// # Errors
-///
-/// When the cases cannot be read.
-pub fn largest_variance(cases: &dyn Rows) -> Result<f64> {
-    let (_, covariance) = moments(cases, None, cases.width())?;
-    Ok(match covariance.nrows() <= MOST_EIGENVALUES {
-        true => covariance.symmetric_eigenvalues().max(),
-        false => covariance.norm(),
-    })
 }
 
 fn is_precision(name: &str) -> bool {
@@ -293,6 +284,18 @@ fn is_zero_or_one(values: &[(f64, f64)]) -> bool {
     matches!(values, [(zero, _), (one, _)] if *zero == 0.0 && *one == 1.0)
 }
 
+/// Blocks of `cases`, and how much each of their rows counts, where not all count as much.
+fn weighted_blocks<'a>(
+    cases: &'a dyn Rows,
+    weights: Option<&'a [f32]>,
+) -> impl Iterator<Item = Result<(Tensor, Option<Vec<f32>>)>> + 'a {
+    rows::blocks(cases).enumerate().map(move |(k, block)| {
+        let block = block?;
+        let count = block.dim(0)?;
+        Ok((block, weights.map(|weights| weights[k * BLOCK..][..count].to_vec())))
+    })
+}
+
 /// The means and the covariances of the first `width` columns.
 fn moments(
     cases: &dyn Rows,
@@ -300,16 +303,12 @@ fn moments(
     width: usize,
 ) -> Result<(DVector<f64>, DMatrix<f64>)> {
     let blocks = || {
-        rows::blocks(cases).enumerate().map(|(k, block)| -> Result<(Tensor, Tensor)> {
-            let block = to_host(&block?.narrow(1, 0, width)?.contiguous()?)?;
+        weighted_blocks(cases, weights).map(|found| -> Result<(Tensor, Tensor)> {
+            let (block, weights) = found?;
+            let block = to_host(&block.narrow(1, 0, width)?.contiguous()?)?;
             let count = block.dim(0)?;
-            let of = match weights {
-                Some(weights) => {
-                    weights[k * BLOCK..][..count].iter().map(|x| f64::from(*x)).collect()
-                }
-                None => vec![1.0; count],
-            };
-            Ok((block, Tensor::from_vec(of, (count, 1), &Device::Cpu)?))
+            let weights = weights.unwrap_or_else(|| vec![1.0; count]);
+            Ok((block, to_host(&Tensor::from_vec(weights, (count, 1), &Device::Cpu)?)?))
         })
     };
     let (mut total, mut sum) = (0.0, Tensor::zeros((1, width), DType::F64, &Device::Cpu)?);

@@ -131,6 +131,7 @@ pub fn exact_samples_given(
         let expected = format!("{} columns", machine.rest().units().width());
         return Err(Error::invalid("units that are held", expected, width.to_string()));
     }
+    let Some(mut integral) = Integral::given(machine, free)? else { return Ok(None) };
     let mut samples = Vec::with_capacity(rows);
     let all = to_host(x)?.to_vec2::<f64>()?;
     // Neighbours that are alike have one distribution.
@@ -138,8 +139,8 @@ pub fn exact_samples_given(
         a.iter().zip(b).zip(free).all(|((a, b), is_free)| *is_free || a == b)
     };
     for same in all.chunk_by(is_alike) {
-        let held = Held { row: &same[0], free };
-        let Some(integral) = Integral::given(machine, Some(held))? else { return Ok(None) };
+        let held = same[0].iter().zip(free).map(|(x, is_free)| if *is_free { 0.0 } else { *x });
+        integral.held = held.collect();
         samples.push(integral.samples(machine, same.len(), rng)?);
     }
     Ok(Some(Tensor::cat(&samples, 0)?))
@@ -162,13 +163,6 @@ struct Integral {
     held: Vec<f64>,
 }
 
-/// Units that are held: the rest, and where it is free.
-#[derive(Clone, Copy)]
-struct Held<'a> {
-    row: &'a [f64],
-    free: &'a [bool],
-}
-
 /// Some of the configurations.
 struct IntegralBlock<'a> {
     /// The rest, 0 where it is Gaussian, `f64` on the CPU.
@@ -181,25 +175,21 @@ struct IntegralBlock<'a> {
 
 impl Integral {
     fn of(machine: &dyn Boltzmann) -> Result<Option<Self>> {
-        Self::given(machine, None)
+        Self::given(machine, &vec![true; machine.rest().units().width()])
     }
 
-    /// Of what is free, given what is held. Where nothing that is free is Gaussian, there is nothing to integrate, and counting is left.
-    fn given(machine: &dyn Boltzmann, held: Option<Held>) -> Result<Option<Self>> {
+    /// Of the columns of the rest that are `free`, given others, which are 0 until they are held elsewhere. Where nothing that is free is Gaussian,
+    /// there is nothing to integrate, and counting is left.
+    fn given(machine: &dyn Boltzmann, free: &[bool]) -> Result<Option<Self>> {
         let (rest, tails) = (machine.rest(), machine.rest().tails()?);
-        let is_free = |j: usize| held.is_none_or(|held| held.free[j]);
+        let is_free = |j: usize| free[j];
         let (reals, others): (Vec<_>, Vec<_>) =
             rest.support().into_iter().partition(|of| of.states == States::Real);
         let has_reals = !reals.is_empty();
         let columns = reals.iter().flat_map(|of| of.columns.clone()).filter(|j| is_free(*j));
         let columns: Vec<u32> = columns.map(|j| j as u32).collect();
         let others: Vec<Support> = others.into_iter().flat_map(|of| free_of(of, is_free)).collect();
-        let row = match held {
-            Some(Held { row, free }) => {
-                row.iter().zip(free).map(|(x, is_free)| if *is_free { 0.0 } else { *x }).collect()
-            }
-            None => vec![0.0; rest.units().width()],
-        };
+        let held = vec![0.0; rest.units().width()];
         let is_normal = |j: &u32| {
             let tail = tails[*j as usize];
             tail.precision.is_finite() && !tail.is_nonnegative
@@ -221,7 +211,7 @@ impl Integral {
         if n == 0 {
             let Some(factor) = DMatrix::zeros(0, 0).cholesky() else { return Ok(None) };
             let bias = Vec::new();
-            return Ok(Some(Self { columns, others, factor, bias, count, last_count, held: row }));
+            return Ok(Some(Self { columns, others, factor, bias, count, last_count, held }));
         }
         // What a one in each of them says to the others.
         let mut ones = vec![0f32; n * width];
@@ -240,7 +230,7 @@ impl Integral {
             return Err(no_distribution(machine));
         };
         let bias = picked(&rest.bias()?.unsqueeze(0)?, &columns)?;
-        Ok(Some(Self { columns, others, factor, bias, count, last_count, held: row }))
+        Ok(Some(Self { columns, others, factor, bias, count, last_count, held }))
     }
 
     /// So many samples of the rest.

@@ -11,7 +11,9 @@ use candle_dbn::estimate::likelihood::{BoundBasis, KEPT, Likelihood};
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::viz;
 use indicatif::MultiProgress;
-use rbm_core::estimate::{self, AisEstimates, AisOptions, BidirectionalAis, Estimate};
+use rbm_core::estimate::{
+    self, AisEstimates, AisOptions, BidirectionalAis, Estimate, is_integrable,
+};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
@@ -415,9 +417,7 @@ pub fn exact_log_partition(
         match by_elimination {
             None if fewest < u64::MAX => Some(estimate::log_partition(machine)?),
             // Of measurements the integral may be known.
-            None if machine_data::has_measurements(&machine.rest().units()) => {
-                estimate::log_partition(machine).ok()
-            }
+            None if is_integrable(machine)? => Some(estimate::log_partition(machine)?),
             found => found,
         }
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings, largest_variance};
+use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings};
 use candle_core::Tensor;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
@@ -327,8 +327,13 @@ impl ResolvedMachine {
             // The precisions of few cases may be far from those of all.
             learning.batch_size = 0;
         }
-        if is_measured {
-            note_columns(&column_findings(&shape.visible, &cases)?, table.as_ref());
+        let of_data = cases.narrow(1, 0, shape.visible.width())?;
+        let found = match shape.layers().iter().any(machine_data::is_unbounded) {
+            true => Some(column_findings(&shape.visible, &of_data)?),
+            false => None,
+        };
+        if let Some(found) = found.as_ref().filter(|_| is_measured) {
+            note_columns(found, table.as_ref());
         }
         if is_measured && train.len() < CASES_A_COLUMN * shape.visible.width() {
             output::note(format!(
@@ -341,8 +346,8 @@ impl ResolvedMachine {
             // Couplings are inverse covariances: to make them smaller is to say that columns vary less together.
             learning.l2 = 0.0;
         }
-        if !is_set("learning_rate") && shape.layers().iter().any(machine_data::is_unbounded) {
-            let steps = 1.0 / largest_variance(&cases)?.powi(2);
+        if let Some(found) = found.filter(|_| !is_set("learning_rate")) {
+            let steps = 1.0 / found.largest_variance.powi(2);
             let rate = match is_exact {
                 true => (0.5 * steps).min(EXACT_RATE),
                 false if shape.hidden.is_empty() => (0.1 * steps).min(learning.learning_rate),

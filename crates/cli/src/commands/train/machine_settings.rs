@@ -14,6 +14,7 @@ use crate::output::Usage;
 const DEEP_RATE: f64 = 0.2;
 /// The keys of `--set`.
 const KEYS: &str = "method, posterior, centre, pretraining_epochs, pretraining_rate, pretraining_centre, epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson, data.pass, labels and classifier.KEY";
+
 /// The usual settings, and what the user changes of them.
 pub fn settings_of(
     settings: &[String],
