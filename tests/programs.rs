@@ -79,3 +79,32 @@ fn own_units_learn_and_are_not_saved() {
     assert!(out.contains("a clone has own_units::Votes too"), "{out}");
     assert!(out.contains("a layer of own_units::Votes: expected"), "{out}");
 }
+
+/// The numbers of crates are those that cargo counts.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn the_page_counts_the_crates_of_each_feature() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = PAGE.split_once("| what | features | crates |").unwrap().1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut counted = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, features, crates] = cells[..] else { panic!("{row}") };
+        let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none", "-p"]);
+        command.arg(quoted(name).unwrap());
+        if let Some(feature) = quoted(features) {
+            command.args(["--features", &feature]);
+        }
+        let found = command.current_dir(root).output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let found = String::from_utf8(found.stdout).unwrap();
+        let found: std::collections::BTreeSet<_> =
+            found.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        assert_eq!(found.len().to_string(), crates, "{row}");
+        counted += 1;
+    }
+    assert_eq!(counted, 8);
+}

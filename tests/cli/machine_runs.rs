@@ -241,6 +241,13 @@ fn tables_of_measurements_are_learned_as_they_are() {
     // A density in tenths of a unit is a tenth of that in units.
     let (one, ten) = (log_p("one"), log_p("ten"));
     assert!((one - ten - 10f64.ln()).abs() < 1e-3, "{one} {ten}");
+    // The file that it learned from is divided as it was then, any other as files are.
+    place.write("copy.csv", rows(1.0));
+    for (name, cases, is_said) in [("one.csv", 10, false), ("copy.csv", 12, true)] {
+        let said = place.dbn(&format!("evaluate one {name} --cases held-out --json")).done();
+        assert_eq!(json(&said.out)[0]["cases"], cases, "{said:?}");
+        assert_eq!(said.err.contains("one case in 5 counts as held out"), is_said, "{said:?}");
+    }
     place.dbn("sample ten --count 200 --steps 100 --out drawn").done();
     let text = place.text("drawn/samples.csv");
     let mut lines = text.lines();

@@ -15,11 +15,11 @@ use serde::{Deserialize, Deserializer};
 use crate::Graph;
 
 /// The largest file, in bytes.
-const LONGEST: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 /// The most that all numbers of a file may be together: double precision holds the squares of their sums.
 const STRONGEST: f64 = 1e100;
 /// The most units.
-const MOST: usize = 1 << 22;
+const MAX_UNITS: usize = 1 << 22;
 
 impl Graph {
     /// Reads a machine from a file: a graph for max-cut as rudy and the Gset have it (`units edges`, then `i j weight` with units from 1),
@@ -55,8 +55,8 @@ impl Graph {
 /// The whole of a file that is text, and not too long to be one.
 pub(crate) fn text_of(path: &Path) -> Result<String> {
     let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-    if length > LONGEST {
-        let expected = format!("at most {LONGEST} bytes");
+    if length > MAX_BYTES {
+        let expected = format!("at most {MAX_BYTES} bytes");
         return Err(Error::file(path, "length", expected, format!("{length} bytes")));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
@@ -81,7 +81,7 @@ impl<'a> Text<'a> {
 
     /// The most units that a file of this length may claim: no more memory than an honest one would take.
     fn most(&self) -> usize {
-        MOST.min((16 * self.text.len()).max(1 << 16))
+        MAX_UNITS.min((16 * self.text.len()).max(1 << 16))
     }
 
     /// Lines that are neither empty nor begin with `comment`.
@@ -226,11 +226,11 @@ impl<'a> Text<'a> {
         }
         let called: Vec<String> = order.iter().map(|name| (*name).to_owned()).collect();
         let (size, mut all) = (names.len(), Edges::default());
-        if size == 0 || size > MOST {
+        if size == 0 || size > MAX_UNITS {
             return Err(Error::file(
                 self.path,
                 "variables",
-                format!("1 to {MOST}"),
+                format!("1 to {MAX_UNITS}"),
                 size.to_string(),
             ));
         }
@@ -287,10 +287,10 @@ impl<'a> Text<'a> {
         for (line, fields) in self.lines('#') {
             let site = |text: &str| -> Result<usize> {
                 let site: usize = self.number(line, "a site from 0", text)?;
-                if site < MOST {
+                if site < MAX_UNITS {
                     Ok(site)
                 } else {
-                    Err(self.wrong(line, format!("a site below {MOST}"), text))
+                    Err(self.wrong(line, format!("a site below {MAX_UNITS}"), text))
                 }
             };
             match fields[..] {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::Graph;
 
 /// The most units: W takes half a GiB.
-const MOST: usize = 8192;
+const MAX_UNITS: usize = 8192;
 /// A coupling so small beside the strongest that a rule makes is what rounding has left of 0; so is a field beside the sum of a unit's couplings.
 const ROUNDING_OF_COUPLINGS: f64 = 1e-9;
 const ROUNDING_OF_FIELDS: f64 = 4e-12;
@@ -133,11 +133,11 @@ impl Hopfield {
                 ));
             }
         }
-        if size == 0 || size > MOST {
+        if size == 0 || size > MAX_UNITS {
             let found = format!("{} patterns of {size}", patterns.len());
             return Err(Error::invalid(
                 "patterns",
-                format!("at least one, of 1 to {MOST} units"),
+                format!("at least one, of 1 to {MAX_UNITS} units"),
                 found,
             ));
         }
@@ -177,8 +177,8 @@ impl Hopfield {
     ///
     /// When they are not finite and symmetric with zeros on the diagonal.
     pub fn new(size: usize, weights: Vec<f64>) -> Result<Self> {
-        if size == 0 || size > MOST || weights.len() != size * size {
-            let expected = format!("{size} x {size} of at most {MOST} units");
+        if size == 0 || size > MAX_UNITS || weights.len() != size * size {
+            let expected = format!("{size} x {size} of at most {MAX_UNITS} units");
             return Err(Error::invalid("couplings", expected, weights.len().to_string()));
         }
         for i in 0..size {

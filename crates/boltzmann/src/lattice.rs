@@ -5,7 +5,7 @@ use rbm_core::{Error, Result, Units};
 use crate::Graph;
 
 /// The most units of a lattice.
-const MOST: usize = 1 << 22;
+const MAX_UNITS: usize = 1 << 22;
 
 /// Which sides of a rectangle are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Boundary {
 fn edges([rows, columns]: [usize; 2], boundary: Boundary) -> Result<Vec<(u64, [u32; 2])>> {
     let wrong =
         |expected: &str| Err(Error::invalid("a lattice", expected, format!("{rows}x{columns}")));
-    if rows == 0 || columns == 0 || rows.saturating_mul(columns) > MOST {
+    if rows == 0 || columns == 0 || rows.saturating_mul(columns) > MAX_UNITS {
         return wrong("1 to 4194304 units");
     }
     let (is_round, is_closed) = (boundary != Boundary::Open, boundary == Boundary::Torus);

@@ -13,7 +13,7 @@ use crate::files::text_of;
 use crate::{Beliefs, Clique, MarkovField};
 
 /// The most variables.
-const MOST: usize = 1 << 22;
+const MAX_VARIABLES: usize = 1 << 22;
 /// How far from 1 probabilities may sum that were written with a few digits.
 const ROUNDED: f64 = 1e-3;
 
@@ -92,7 +92,7 @@ impl MarkovField {
             return Err(words.wrong("MARKOV or BAYES"));
         }
         let is_directed = kind == "BAYES";
-        let variables = words.count("how many variables there are", MOST)?;
+        let variables = words.count("how many variables there are", MAX_VARIABLES)?;
         if variables == 0 {
             words.at -= 1;
             return Err(words.wrong("at least one variable"));
@@ -106,7 +106,7 @@ impl MarkovField {
             }
             states.push(of);
         }
-        let cliques = words.count("how many cliques there are", MOST)?;
+        let cliques = words.count("how many cliques there are", MAX_VARIABLES)?;
         if is_directed && cliques != variables {
             words.at -= 1;
             return Err(words.wrong(format!("{variables} tables, one of each variable")));
@@ -211,10 +211,10 @@ impl MarkovField {
         let path = path.as_ref();
         let text = text_of(path)?;
         let mut words = Words::of(path, &text);
-        let mut count = words.count("how many variables are known", MOST)?;
+        let mut count = words.count("how many variables are known", MAX_VARIABLES)?;
         // Some files say before this, in a line of its own, that they hold one sample.
         if count == 1 && words.are_of_one_sample() {
-            count = words.count("how many variables are known", MOST)?;
+            count = words.count("how many variables are known", MAX_VARIABLES)?;
         }
         let (mut given, mut known) = (Vec::new(), vec![None; self.states.len()]);
         for _ in 0..count {

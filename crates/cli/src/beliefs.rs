@@ -7,7 +7,7 @@ use candle_boltzmann::belief::learning::BeliefLearner;
 use candle_core::Tensor;
 use candle_dbn::recipe::BeliefRecipe;
 use candle_dbn::store::BELIEF;
-use candle_dbn::store::results::{MeasurementSet, Results};
+use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
 use indicatif::MultiProgress;
@@ -16,7 +16,7 @@ use rbm_core::stats::mean_and_error;
 use rbm_core::{Rng, Units};
 
 use crate::inputs::{BELIEFS_ARE_TAKEN_BY, Cases, DataOptions};
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::machines::MachineCases;
 use crate::{output, progress, tables};
 
@@ -76,11 +76,10 @@ impl LearnedBelief {
         MachineCases::of(&self.dir, Some(&self.recipe.data), &units, (data, options, cases))
     }
 
-    /// log p(v) of `cases`, from below; kept in the run's folder where they are its own.
+    /// log p(v) of `cases`, from below.
     pub fn likelihood(
         &self,
         cases: &MachineCases,
-        is_own: bool,
         samples: usize,
         seed: u64,
         bars: &MultiProgress,
@@ -88,14 +87,19 @@ impl LearnedBelief {
         let how = "the net is kept: dbn evaluate --likelihood finds log p(v)";
         let found = self.bounds(&cases.values, samples, seed, (bars, how))?;
         let ((mean, error), count) = (mean_and_error(&found), found.len());
-        if is_own {
-            let on = cases.variant(&self.recipe.data);
-            let measured = MeasurementSet::of_importance_weights((mean, error), samples, on, seed);
-            if let Err(error) = Results::record(&self.dir, measured) {
-                tracing::warn!(%error, "the numbers are not kept");
-            }
-        }
         Ok(ImportanceWeighted { lower_bound: mean, error_over_cases: error, samples, cases: count })
+    }
+
+    /// The same as a measurement of `cases`, the run's own.
+    pub fn measurement(
+        &self,
+        found: &ImportanceWeighted,
+        cases: &MachineCases,
+        seed: u64,
+    ) -> MeasurementSet {
+        let bound = (found.lower_bound, found.error_over_cases);
+        let on = cases.variant(&self.recipe.data);
+        MeasurementSet::of_importance_weights(bound, found.samples, on, seed)
     }
 
     /// log p of each of `cases` `(n, observed)` from below, nats, by so many importance-weighted guesses. `how` it goes on is said where it is
@@ -112,11 +116,11 @@ impl LearnedBelief {
         let machine = self.learner.machine();
         let found = machine.importance_weighted(cases, samples, &mut Rng::new(seed), |done| {
             bar.set_position(done as u64);
-            !interrupt::is_asked()
+            !interrupt::is_requested()
         });
         bar.finish_and_clear();
-        if interrupt::is_asked() {
-            return Err(Stopped(how.into()).into());
+        if interrupt::is_requested() {
+            return Err(Interrupted(how.into()).into());
         }
         Ok(found?)
     }

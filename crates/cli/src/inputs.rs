@@ -338,7 +338,9 @@ pub fn find_numbered(
                     done.binarise
                 ));
             }
-            (load_other(source, &options.read, model)?, None)
+            let own = Run::open(dir).and_then(|run| run.recipe()).map(|recipe| recipe.data);
+            let split = split_of(own.as_ref().ok(), source, cases);
+            (load_other(source, &options.read, model)?, split)
         }
         None => {
             ensure!(work_dir(dir) == dir, "a model of the Hub comes without data: name the data");
@@ -376,6 +378,17 @@ pub fn held_out_of(dataset: &Dataset, recipe: Option<DataRecipe>) -> usize {
     }
 }
 
+/// How the data `named` are divided where a part of them is asked for: if a run learned from them, as they were for it.
+pub fn split_of(
+    of_run: Option<&DataRecipe>,
+    named: &str,
+    cases: Option<Cases>,
+) -> Option<DataRecipe> {
+    let place = |name: &str| std::fs::canonicalize(name).unwrap_or_else(|_| name.into());
+    let is_part = !matches!(cases, None | Some(Cases::All));
+    of_run.filter(|own| is_part && place(&own.source) == place(named)).cloned()
+}
+
 /// A part of a data set.
 pub struct Chosen {
     pub part: Examples,
@@ -394,6 +407,14 @@ pub fn chosen(
     let has_unseen = dataset.held_out.is_some() || of_recipe.is_some() && !dataset.is_population;
     let cases = cases.unwrap_or(if has_unseen { Cases::HeldOut } else { Cases::All });
     let name = dataset.name.clone();
+    let is_split = matches!(cases, Cases::HeldOut | Cases::Train) && dataset.held_out.is_none();
+    if let (None, true, Some(one_in)) =
+        (&of_recipe, is_split, DataRecipe::default().hold_out_one_in)
+    {
+        output::note(format!(
+            "{name}: one case in {one_in} counts as held out, whatever the model learned from"
+        ));
+    }
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.
     let mut taken = of_recipe.unwrap_or(DataRecipe { validate_one_in: None, ..Default::default() });

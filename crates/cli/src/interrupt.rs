@@ -11,31 +11,31 @@ use crate::output;
 /// The exit code of a process that Ctrl-C has stopped.
 pub const CODE: u8 = 130;
 
-static IS_ASKED: AtomicBool = AtomicBool::new(false);
+static IS_REQUESTED: AtomicBool = AtomicBool::new(false);
 static IS_HEEDED: AtomicBool = AtomicBool::new(false);
 static IS_CAUGHT: OnceLock<Option<String>> = OnceLock::new();
 
 /// What ends a command that Ctrl-C has stopped: how to go on.
 #[derive(Debug)]
-pub struct Stopped(pub String);
+pub struct Interrupted(pub String);
 
-impl fmt::Display for Stopped {
+impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped; {}", self.0)
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for Interrupted {}
 
-/// As long as this is there, somebody asks [`is_asked`].
+/// As long as this is there, somebody asks [`is_requested`].
 #[must_use]
 pub struct Caught(());
 
 impl Drop for Caught {
     fn drop(&mut self) {
         IS_HEEDED.store(false, Ordering::SeqCst);
-        if is_asked() {
-            IS_ASKED.store(false, Ordering::SeqCst);
+        if is_requested() {
+            IS_REQUESTED.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -44,7 +44,7 @@ impl Drop for Caught {
 /// every one stops at once.
 pub fn catch() -> Result<Caught> {
     let handler = || {
-        if !IS_HEEDED.load(Ordering::SeqCst) || IS_ASKED.swap(true, Ordering::SeqCst) {
+        if !IS_HEEDED.load(Ordering::SeqCst) || IS_REQUESTED.swap(true, Ordering::SeqCst) {
             output::note(
                 "\nstopped at once (the same command, or train --resume, takes up what it can)",
             );
@@ -62,6 +62,6 @@ pub fn catch() -> Result<Caught> {
 }
 
 /// Whether somebody has asked to stop.
-pub fn is_asked() -> bool {
-    IS_ASKED.load(Ordering::SeqCst)
+pub fn is_requested() -> bool {
+    IS_REQUESTED.load(Ordering::SeqCst)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
-use candle_dbn::data::{Binarise, ColumnMoments, Dataset, ReadOptions, Standardise, check_units};
+use candle_dbn::data::{Binarise, Dataset, ReadOptions, Standardise, check_units};
 use candle_dbn::network::dbn::label_codes;
 use candle_dbn::store::machine::TableLayout;
 use rbm_core::learning::trainer::Pass;
@@ -58,17 +58,6 @@ pub fn standardise_of(table: &TableLayout) -> Result<Option<Standardise>> {
 /// Whether some of the units are for measurements.
 pub fn has_measurements(units: &Units) -> bool {
     units.groups().iter().any(|(_, units)| matches!(units, Units::Gaussian { .. }))
-}
-
-/// Moments that leave all columns as they are but those of Gaussian units: rectified ones are never negative.
-pub fn of_gaussians(mut moments: ColumnMoments, units: &Units) -> ColumnMoments {
-    for (columns, units) in units.groups() {
-        if !matches!(units, Units::Gaussian { .. }) {
-            moments.mean[columns.clone()].fill(0.0);
-            moments.deviation[columns].fill(1.0);
-        }
-    }
-    moments
 }
 
 /// How many units there are, a category being one.

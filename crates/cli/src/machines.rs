@@ -239,7 +239,8 @@ impl MachineCases {
                     output::note(format!("divided by {scale}, as what the machine learned from"));
                 }
                 let scale = options.read.scale.or(learned);
-                (source.to_owned(), ReadOptions { alphabet, scale, ..options.read.clone() }, None)
+                let split = inputs::split_of(own.map(|MachineData(own)| own), source, cases);
+                (source.to_owned(), ReadOptions { alphabet, scale, ..options.read.clone() }, split)
             }
             None => {
                 ensure!(

@@ -26,7 +26,7 @@ use clap::{CommandFactory, FromArgMatches};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::commands::Args;
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 
 fn main() -> ExitCode {
     candle_dbn::data::end_on_bus_error();
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has seen enough: that is no failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Stopped>() {
+        Err(error) => match error.downcast_ref::<Interrupted>() {
             Some(stopped) => {
                 output::error(stopped.to_string());
                 ExitCode::from(interrupt::CODE)

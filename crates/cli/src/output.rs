@@ -16,7 +16,7 @@ use rbm_core::printable_lines;
 use serde::Serialize;
 
 /// The most characters of a note.
-const LONGEST: usize = 3000;
+const MAX_NOTE_CHARACTERS: usize = 3000;
 /// Columns of a table of texts where there is no terminal to ask.
 const WIDTH: usize = 120;
 /// Tables have a line below their header and no other.
@@ -123,7 +123,7 @@ pub fn note(text: impl AsRef<str>) {
 /// Tells the user why a command ended. Perhaps nobody reads it. Names from files stand in it: of very long ones the beginning.
 pub fn error(text: impl AsRef<str>) {
     let text = printable_lines(text.as_ref());
-    let text = match text.char_indices().nth(LONGEST) {
+    let text = match text.char_indices().nth(MAX_NOTE_CHARACTERS) {
         Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
         None => text,
     };

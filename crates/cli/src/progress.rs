@@ -15,7 +15,7 @@ use console::{Term, measure_text_width};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use rbm_core::estimate::BidirectionalAis;
 
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::output::{self, grouped};
 
 /// How often to write a line where there is no terminal.
@@ -78,10 +78,10 @@ pub fn estimate(
     bar.set_style(style("{msg:20} {BAR} {percent:>3} % {left}"));
     let mut shown = None;
     while !sides.is_done() {
-        if interrupt::is_asked() {
+        if interrupt::is_requested() {
             bar.finish_and_clear();
             keep(sides, true)?;
-            return Err(Stopped(how.to_owned()).into());
+            return Err(Interrupted(how.to_owned()).into());
         }
         let stage = sides.stage();
         sides.step()?;

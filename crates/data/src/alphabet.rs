@@ -19,7 +19,7 @@ const OF_PROTEINS: &[u8] = b"EFILPQZJO";
 /// How much of a text must be A, C, G, T, U or N to be one of nucleotides.
 const SHARE: f64 = 0.95;
 /// The most letters.
-const MOST: usize = 94;
+const MAX_LETTERS: usize = 94;
 
 /// The states of a site, a letter each. As text `protein`, `rna`, `dna`, or the letters themselves; where these hold no gap, it
 /// comes first.
@@ -127,7 +127,7 @@ impl FromStr for Alphabet {
         let is_letter = |c: char| c.is_ascii_graphic() && !c.is_ascii_lowercase() && c != '.';
         let is_once = |c: char| text.matches(c).count() == 1;
         let is_right = text.chars().all(|c| is_letter(c) && is_once(c));
-        if !is_right || !(2..=MOST).contains(&text.len()) {
+        if !is_right || !(2..=MAX_LETTERS).contains(&text.len()) {
             let expected = "protein, rna, dna, or the letters of the states, each once: capitals, digits, signs, and - for a gap";
             return Err(Error::invalid("the alphabet", expected, format!("{text:?}")));
         }

@@ -291,6 +291,8 @@ pub(crate) struct Profile {
     is_whole: bool,
     /// The different values in rising order, while they are few.
     values: Option<Vec<f32>>,
+    /// The number that is farthest from 0, and the next.
+    farthest: [f32; 2],
     pub(crate) missing: usize,
 }
 
@@ -299,6 +301,7 @@ impl Profile {
         Self {
             low: f32::INFINITY,
             high: f32::NEG_INFINITY,
+            farthest: [0.0; 2],
             is_whole: true,
             values: Some(Vec::new()),
             missing: 0,
@@ -311,6 +314,12 @@ impl Profile {
             return;
         }
         (self.low, self.high) = (self.low.min(x), self.high.max(x));
+        let [first, second] = self.farthest;
+        if x.abs() > first.abs() {
+            self.farthest = [x, first];
+        } else if x.abs() > second.abs() {
+            self.farthest = [first, x];
+        }
         self.is_whole &= x.fract() == 0.0;
         if let Some(values) = &mut self.values
             && let Err(at) = values.binary_search_by(|value| value.total_cmp(&x))
@@ -330,6 +339,13 @@ impl Profile {
     /// Whether there is one value, in every case.
     pub(crate) fn is_constant(&self) -> bool {
         self.low == self.high
+    }
+
+    /// A number beside which all others are the same: beyond a million times any of them.
+    pub(crate) fn lone(&self) -> Option<f32> {
+        const FAR: f32 = 1e6;
+        let [first, second] = self.farthest;
+        (second != 0.0 && first.abs() > FAR * second.abs()).then_some(first)
     }
 
     /// Codes of a category among `cases`: the whole numbers from 0 or 1 on, most of which there are.

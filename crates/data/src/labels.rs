@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::listed;
 
 /// The largest label; a larger one is taken for a column that holds something else.
-const LARGEST: f64 = 65535.0;
+const MAX_LABEL: f64 = 65535.0;
 
 /// So many classes may be given though some have no case.
 const FEW: usize = 256;
@@ -88,11 +88,11 @@ pub(crate) fn classes(path: &Path, values: &[f64]) -> Result<NumberedLabels> {
     if let Some(at) = values.iter().position(|x| !x.is_finite() || x.fract() != 0.0) {
         return refused(format!("label {}", at + 1), values[at].to_string());
     }
-    if values.iter().all(|x| (0.0..=LARGEST).contains(x)) {
+    if values.iter().all(|x| (0.0..=MAX_LABEL).contains(x)) {
         return Ok((values.iter().map(|&x| x as u32).collect(), None));
     }
     let different: BTreeSet<i64> = values.iter().map(|&x| x as i64).collect();
-    if different.len() > LARGEST as usize + 1 {
+    if different.len() > MAX_LABEL as usize + 1 {
         return refused("labels".into(), format!("{} different ones", different.len()));
     }
     let places: BTreeMap<i64, u32> = different.iter().copied().zip(0..).collect();

@@ -198,6 +198,14 @@ fn find_columns(
                     let found = "columns that are the same in every case";
                     return Err(Error::file(source, "cases", "something that varies", found));
                 }
+                for (at, number) in
+                    profiles.iter().enumerate().filter_map(|(at, of)| Some((at, of.lone()?)))
+                {
+                    dataset.notes.push(format!(
+                        "warning: {} holds {number:e}, a million times any other of its numbers: beside it these are all the same",
+                        columns.called(at)
+                    ));
+                }
                 if !constant.is_empty() {
                     let listed = columns::listed(&constant);
                     dataset.notes.push(format!(

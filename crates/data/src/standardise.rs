@@ -164,7 +164,7 @@ impl Standardise {
     }
 
     /// The same, where only the columns of measurements are changed: of `units` the Gaussian and rectified ones, and for
-    /// [`Standardise::min_max`] the Bernoulli ones.
+    /// [`Standardise::min_max`] the Bernoulli ones. Rectified units are never negative: by their means they are not shifted.
     ///
     /// # Errors
     ///
@@ -172,21 +172,24 @@ impl Standardise {
     pub fn only(self, units: &Units) -> Result<Self> {
         let cuts = self.cuts;
         let groups = units.groups().into_iter();
-        let is_measured = groups.flat_map(|(columns, units)| {
-            let is_measured = match units {
-                Units::Gaussian { .. } | Units::Relu { .. } => true,
-                Units::Bernoulli { .. } => cuts,
-                _ => false,
+        let (mut is_shifted, mut is_scaled) = (Vec::new(), Vec::new());
+        for (columns, units) in groups {
+            let [shift, scale] = match units {
+                Units::Gaussian { .. } => [true, true],
+                Units::Relu { .. } => [cuts, true],
+                Units::Bernoulli { .. } => [cuts, cuts],
+                _ => [false, false],
             };
-            std::iter::repeat_n(u8::from(is_measured), columns.len())
-        });
-        let is_measured: Vec<u8> = is_measured.collect();
-        let width = is_measured.len();
-        let mask = Tensor::from_vec(is_measured, width, self.mean.device())?;
-        let ones = Tensor::ones(width, DType::F32, self.mean.device())?;
+            is_shifted.extend(columns.clone().map(|_| u8::from(shift)));
+            is_scaled.extend(columns.map(|_| u8::from(scale)));
+        }
+        let (width, device) = (is_scaled.len(), self.mean.device());
+        let ones = Tensor::ones(width, DType::F32, device)?;
+        let [is_shifted, is_scaled] =
+            [is_shifted, is_scaled].map(|mask| Tensor::from_vec(mask, width, device));
         Ok(Self {
-            mean: mask.where_cond(&self.mean, &ones.zeros_like()?)?,
-            deviation: mask.where_cond(&self.deviation, &ones)?,
+            mean: is_shifted?.where_cond(&self.mean, &ones.zeros_like()?)?,
+            deviation: is_scaled?.where_cond(&self.deviation, &ones)?,
             cuts,
         })
     }

@@ -19,7 +19,7 @@ const HIDDEN: usize = 500;
 /// Mini-batches of a short run.
 const BATCHES: usize = 500;
 /// The most that a training may take above its model, in bytes.
-const MOST: usize = 300_000_000;
+const MAX_PEAK: usize = 300_000_000;
 
 fn main() -> ExitCode {
     rbm_core::ops::device::settle().expect("numbers of threads");
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         for batches in lengths {
             let cost = run(&source, *batches);
             let above = cost.peak - model;
-            is_within &= above <= MOST;
+            is_within &= above <= MAX_PEAK;
             println!(
                 "{:11} {:4} MB  {:7}     {:6.1} MB  {:5.1} s   {:5.1} s  {:4.0} µs",
                 format!("{form:?}"),
@@ -69,10 +69,10 @@ fn main() -> ExitCode {
         }
     }
     if is_within {
-        println!("every peak is at most {} MB above the model", MOST / 1_000_000);
+        println!("every peak is at most {} MB above the model", MAX_PEAK / 1_000_000);
         return ExitCode::SUCCESS;
     }
-    println!("a peak is more than {} MB above the model", MOST / 1_000_000);
+    println!("a peak is more than {} MB above the model", MAX_PEAK / 1_000_000);
     ExitCode::FAILURE
 }
 

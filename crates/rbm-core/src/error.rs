@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The most characters of a text from outside that a message shows.
-const LONGEST: usize = 500;
+const MAX_CHARACTERS: usize = 500;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -104,7 +104,7 @@ impl Error {
 /// `text` as a terminal may show it, however hostile: at most 500 characters, in one line. Control characters, line ends and
 /// what changes the direction of writing are escaped, `\u{1b}`. Where something is cut off, the message says how much.
 pub fn printable(text: &str) -> String {
-    printable_up_to(text, LONGEST)
+    printable_up_to(text, MAX_CHARACTERS)
 }
 
 /// [`printable`] with at most `most` characters.
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(printable("\u{1b}[2J\r\n\u{9b}\u{202e}"), r"\u{1b}[2J\r\n\u{9b}\u{202e}");
         assert_eq!(printable_lines("a\n\u{1b}[2Jb\n"), "a\n\\u{1b}[2Jb\n");
         let long = printable(&"ä".repeat(1 << 20));
-        assert_eq!(long.chars().filter(|c| *c == 'ä').count(), LONGEST);
+        assert_eq!(long.chars().filter(|c| *c == 'ä').count(), MAX_CHARACTERS);
         assert!(long.ends_with("(2096152 more bytes)") && long.len() < 1100, "{long}");
         let evil = "\u{1b}]0;x\u{7}".repeat(1000);
         for error in [

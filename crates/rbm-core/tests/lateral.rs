@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{BinaryGraph, Boltzmann, Coupling, Machine, Tempered};
 use rbm_core::sampling::GraphChains;
-use rbm_core::units::States;
+use rbm_core::units::{BaseUnits, States};
 use rbm_core::{Rng, Units, ops, stats};
 
 const CPU: Device = Device::Cpu;
@@ -114,15 +114,14 @@ fn agreement(units: &str, rows: usize, dtype: DType, is_tempered: bool, is_held:
     let mut x = machine.rest().sample(&zeros, &mut rng).unwrap();
     let betas: Vec<f64> = (0..rows).map(|row| 0.2 + 1.5 * row as f64 / rows as f64).collect();
     let field: Vec<f64> = (0..width).map(|j| 0.25 * (j % 5) as f64 - 0.5).collect();
-    let field_tensor = number(Tensor::new(&field[..], &CPU).unwrap());
+    let base = BaseUnits::of_field(number(Tensor::new(&field[..], &CPU).unwrap()));
     let betas_tensor = number(Tensor::new(&betas[..], &CPU).unwrap()).reshape((rows, 1)).unwrap();
     let free = (0..rows * width).map(|at| f64::from(u8::from(at / 7 % 3 > 0))).collect();
     let free: Tensor = number(Tensor::from_vec::<_, f64>(free, (rows, width), &CPU).unwrap());
     let mut alike = 0;
     for _ in 0..3 {
         let mut again = rng;
-        let tempered =
-            is_tempered.then_some(Tempered { field: &field_tensor, betas: &betas_tensor });
+        let tempered = is_tempered.then_some(Tempered { base: &base, betas: &betas_tensor });
         let (drawn, held) = if is_held {
             (machine.draw_rest_held(&x, &none, &free, &mut rng).unwrap(), Some(&free))
         } else {

@@ -45,7 +45,8 @@ fn path(rbm: &Rbm) -> AnnealingPath {
 fn at(rbm: &Rbm, path: &AnnealingPath, beta: f64) -> Rbm {
     let new = rbm.try_clone().unwrap();
     new.weights().set(&(rbm.weights().as_detached_tensor() * beta).unwrap()).unwrap();
-    for (layer, field) in [(new.visible(), &path.rest_field), (new.hidden(), &path.last_field)] {
+    for (layer, base) in [(new.visible(), &path.rest), (new.hidden(), &path.last)] {
+        let field = &base.field;
         let bias = layer.vars()[0].1;
         bias.set(&(bias.as_detached_tensor() + (field * (1.0 - beta)).unwrap()).unwrap()).unwrap();
     }

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::model::{Boltzmann, Cliques, Coupling, Machine};
 use rbm_core::sampling::trajectory::{Level, Trajectory};
 use rbm_core::sampling::{AnnealingPath, Clamped, Tempering};
-use rbm_core::units::{States, Support};
+use rbm_core::units::{BaseUnits, States, Support};
 use rbm_core::{Kernel, Layer, Rng, Units, ops};
 
 const CPU: Device = Device::Cpu;
@@ -122,10 +122,10 @@ impl Counted {
     fn probabilities_at(&self, path: &AnnealingPath, beta: f64) -> Vec<f64> {
         let (rest, last) = parts(&self.all, self.width);
         let machine = scaled(&self.machine, beta);
-        let part = |x: &Tensor, field: &Tensor| {
-            x.broadcast_mul(field).unwrap().sum(1).unwrap().affine(1.0 - beta, 0.0).unwrap()
+        let part = |x: &Tensor, base: &BaseUnits| {
+            x.broadcast_mul(&base.field).unwrap().sum(1).unwrap().affine(1.0 - beta, 0.0).unwrap()
         };
-        let fields = (part(&rest, &path.rest_field) + part(&last, &path.last_field)).unwrap();
+        let fields = (part(&rest, &path.rest) + part(&last, &path.last)).unwrap();
         let log_p = (fields - machine.energy(&rest, &last).unwrap()).unwrap();
         let log_z = log_p.log_sum_exp(0).unwrap();
         log_p.broadcast_sub(&log_z).unwrap().exp().unwrap().to_vec1().unwrap()
@@ -431,11 +431,9 @@ fn chains_with_held_units_stay_at_the_distribution() {
 fn replicas_stay_at_the_distributions_of_their_levels() {
     for (name, counted) in mixed() {
         let machine = &counted.machine;
-        let field = |layer: &dyn Layer, seed| normal(&[layer.units().width()], seed);
-        let path = AnnealingPath {
-            rest_field: field(machine.rest(), 63),
-            last_field: field(machine.last(), 64),
-        };
+        let base =
+            |layer: &dyn Layer, seed| BaseUnits::of_field(normal(&[layer.units().width()], seed));
+        let path = AnnealingPath { rest: base(machine.rest(), 63), last: base(machine.last(), 64) };
         let (tempering, mut rng) = (Tempering::even(path.clone(), 3).unwrap(), Rng::new(65));
         let levels: Vec<Vec<f64>> =
             tempering.betas.iter().map(|beta| counted.probabilities_at(&path, *beta)).collect();

@@ -16,7 +16,7 @@ use rbm_core::{Rng, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, Where};
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::machines::ModelSize;
 use crate::output::Usage;
 use crate::{interrupt, output, progress, tables};
@@ -84,7 +84,7 @@ pub struct Anneal {
 }
 
 /// The most spins of all reads together: with what a sweep needs beside them, 2 GiB.
-const MOST: usize = 1 << 26;
+const MAX_SPINS: usize = 1 << 26;
 /// How near to a target that was typed an energy counts as it: relative to it, but less than half of the step of whole numbers.
 const TYPED: f64 = 1e-6;
 const HALF: f64 = 0.4;
@@ -177,8 +177,8 @@ fn timed<T>(
     let found = search(&|done| bar.set_position(done as u64));
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    if interrupt::is_asked() {
-        return Err(Stopped("nothing was written".to_owned()).into());
+    if interrupt::is_requested() {
+        return Err(Interrupted("nothing was written".to_owned()).into());
     }
     Ok((found, seconds))
 }
@@ -302,10 +302,10 @@ fn named(graph: &Graph, configuration: &Tensor) -> Result<BTreeMap<String, f64>>
 
 /// `a = 1, b = 0`, of as many as a screen has room for.
 fn listed(named: &BTreeMap<String, f64>) -> Option<String> {
-    const MOST: usize = 64;
-    let all = named.iter().take(MOST).map(|(name, value)| format!("{name} = {value}"));
+    const MAX_LISTED: usize = 64;
+    let all = named.iter().take(MAX_LISTED).map(|(name, value)| format!("{name} = {value}"));
     let all = all.collect::<Vec<_>>().join(", ");
-    match named.len().saturating_sub(MOST) {
+    match named.len().saturating_sub(MAX_LISTED) {
         0 if named.is_empty() => None,
         0 => Some(all),
         left => Some(format!("{all} and {left} more (--json has all)")),
@@ -410,8 +410,8 @@ impl Search {
     fn check_size(&self, args: &Anneal, units: usize) -> Result<()> {
         let reads = self.reads;
         let chains = if args.tempering { 32 * reads } else { reads };
-        if units.saturating_mul(chains) > MOST {
-            let most = (MOST / units / (chains / reads)).max(1);
+        if units.saturating_mul(chains) > MAX_SPINS {
+            let most = (MAX_SPINS / units / (chains / reads)).max(1);
             let error =
                 anyhow::anyhow!("--reads {reads}: expected at most {most} of {units} units");
             return Err(Usage::of(error));
@@ -440,13 +440,13 @@ impl Search {
             let search = self.tempering(args);
             return field.search(&search, self.reads, &mut rng, |done, lowest| {
                 show(done);
-                !is_found(args, lowest) && !interrupt::is_asked()
+                !is_found(args, lowest) && !interrupt::is_requested()
             });
         }
         let temperatures: Vec<f64> = self.annealing.betas.iter().map(|beta| 1.0 / beta).collect();
         field.anneal(&temperatures, self.reads, &mut rng, |done| {
             show(done);
-            !interrupt::is_asked()
+            !interrupt::is_requested()
         })
     }
 
@@ -460,12 +460,12 @@ impl Search {
         if !self.is_tempered {
             return self.annealing.run_with(machine, self.reads, &mut rng, |done| {
                 show(done);
-                !interrupt::is_asked()
+                !interrupt::is_requested()
             });
         }
         self.tempering(args).run(machine, self.reads, &mut rng, |done, lowest| {
             show(done);
-            !is_found(args, lowest) && !interrupt::is_asked()
+            !is_found(args, lowest) && !interrupt::is_requested()
         })
     }
 }

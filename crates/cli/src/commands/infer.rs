@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::evaluate::machine::brief_log_partition;
 use crate::beliefs::{self, LearnedBelief};
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress};
 
@@ -314,11 +314,11 @@ fn infer(
     let walk = [CHAINS, sweeps];
     let sampled = field.sample(args.temperature, given, walk, &mut rng, |done| {
         bar.set_position(done as u64);
-        !interrupt::is_asked()
+        !interrupt::is_requested()
     });
     bar.finish_and_clear();
-    if interrupt::is_asked() {
-        return Err(Stopped("nothing was written".to_owned()).into());
+    if interrupt::is_requested() {
+        return Err(Interrupted("nothing was written".to_owned()).into());
     }
     let mut sampled = sampled?;
     if let Some(r_hat) = sampled.r_hat.filter(|r_hat| *r_hat > MOST_R_HAT) {

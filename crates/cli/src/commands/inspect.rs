@@ -16,7 +16,7 @@ use crate::machines::{self, LearnedMachine};
 use crate::{inputs, output};
 
 /// So many couplings of each kind are shown.
-const LARGEST: usize = 5;
+const SHOWN_COUPLINGS: usize = 5;
 
 /// Show what a run holds: architecture, parameters, weights
 #[derive(Debug, clap::Args)]
@@ -152,7 +152,7 @@ struct MachineContents<'a> {
 /// Prints tables of a machine's layers and couplings, or one JSON object.
 fn of_machine(args: &Inspect) -> Result<()> {
     let machine = LearnedMachine::open(&args.run)?;
-    let summary = machine.learner.summary(LARGEST)?;
+    let summary = machine.learner.summary(SHOWN_COUPLINGS)?;
     let learning = machine.learner.learning();
     if args.json {
         return output::json(&MachineContents {

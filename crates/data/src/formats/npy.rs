@@ -24,9 +24,9 @@ use crate::view::View;
 pub(crate) const FORM: &str = "a NumPy .npy file";
 pub(crate) const TYPES: &str = "booleans, integers of 8 to 64 bits, float16, float32 or float64";
 // NumPy itself reads no longer header from a file that it does not trust.
-const LONGEST: usize = 10_000;
+const MAX_HEADER: usize = 10_000;
 /// So many bytes of a file have the whole of a header.
-pub(crate) const PREFIX: usize = 12 + LONGEST;
+pub(crate) const PREFIX: usize = 12 + MAX_HEADER;
 /// How much of a header an error shows.
 const SHOWN: usize = 100;
 /// How many bytes are turned from columns into rows at a time.
@@ -258,8 +258,9 @@ impl Header {
             }
         };
         let header = file.get(start..).and_then(|rest| rest.get(..size));
-        let Some(header) = header.filter(|_| size <= LONGEST) else {
-            let expected = format!("a header of at most {LONGEST} bytes, all of them in the file");
+        let Some(header) = header.filter(|_| size <= MAX_HEADER) else {
+            let expected =
+                format!("a header of at most {MAX_HEADER} bytes, all of them in the file");
             let found = format!("{size} bytes in a file of {length}");
             return Err(refused("header", expected, found));
         };

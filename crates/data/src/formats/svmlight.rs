@@ -15,7 +15,7 @@ use crate::view::View;
 const FORM: &str = "lines of a label and of index:value pairs";
 /// The largest index, and the most values a case: what a recipe allows for the units of a layer. Rows are sparse in memory, but
 /// a machine has weights for each value.
-const LARGEST: u32 = 1 << 20;
+const MAX_INDEX: u32 = 1 << 20;
 
 /// The cases in the file `path`, plain or gzipped, as wide as the largest index or as `options` say.
 ///
@@ -43,8 +43,8 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<(Dataset, Optio
         let found = format!("index {}, counted from {first}", lines.largest.index);
         return Err(Error::file(path, place, expected, found));
     }
-    if width > LARGEST as usize {
-        let expected = format!("at most {LARGEST} values a case");
+    if width > MAX_INDEX as usize {
+        let expected = format!("at most {MAX_INDEX} values a case");
         return Err(Error::file(path, "width", expected, width.to_string()));
     }
     if width == 0 {
@@ -120,9 +120,9 @@ impl Lines {
                 let (Some(index), Some(value)) = (index, value) else {
                     return Err(refused("index:value with a finite number", word));
                 };
-                if index < least || index > LARGEST {
+                if index < least || index > MAX_INDEX {
                     let expected =
-                        format!("an index from {least} to {LARGEST}, in ascending order");
+                        format!("an index from {least} to {MAX_INDEX}, in ascending order");
                     return Err(refused(&expected, word));
                 }
                 least = index + 1;

@@ -460,6 +460,13 @@ fn columns_that_say_nothing_are_said() -> Outcome {
         "{:?}",
         set.notes
     );
+    // Beside one number all others are the same: most likely it is none.
+    let lone = "`b` holds 1e30, a million times any other of its numbers";
+    for (number, is_said) in [("1e30", true), ("1e3", false)] {
+        let text = format!("a,b\n1.5,0.25\n2.5,{number}\n4.5,-0.5\n3.5,0\n");
+        let set = read_file("t.csv", text.as_bytes(), &auto())?;
+        assert_eq!(has_note(&set, lone), is_said, "{:?}", set.notes);
+    }
     let dropped = ReadOptions { drop: vec!["label".into()], ..auto() };
     assert_eq!(read_file("t.csv", b"a,label\n1,0\n2,1\n", &dropped)?.train.labels, None);
     let both = ReadOptions { label_column: Some(LabelColumn::Last), ..dropped };

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
@@ -385,8 +384,8 @@ fn free_energy(model: &Model, part: &Examples, sampling: Sampling) -> Result<Fre
 }
 
 /// What the numbers are worth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Verdict {
     /// By enumeration: nothing was estimated.
     Exact,
@@ -467,34 +466,6 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Reads the sentence that is shown.
-impl FromStr for Verdict {
-    type Err = Error;
-
-    fn from_str(sentence: &str) -> Result<Self> {
-        let between = |start: &str, end: &str| sentence.strip_prefix(start)?.strip_suffix(end);
-        let found = match sentence {
-            "exact" => Some(Self::Exact),
-            _ if sentence.starts_with("ONE-SIDED: ") => Some(Self::OneSided),
-            _ => between("agree within ", " nats")
-                .and_then(|within| Some(Self::Agree { within: within.parse().ok()? }))
-                .or_else(|| {
-                    let sides = between("DISAGREE: forward ", ": do not quote")?;
-                    let (forward, reverse) = sides.split_once(", reverse ")?;
-                    let (forward, reverse) = (forward.parse().ok()?, reverse.parse().ok()?);
-                    Some(Self::Disagree { forward, reverse })
-                })
-                .or_else(|| {
-                    let (arrivals, _) =
-                        sentence.strip_prefix("UNMIXED: ")?.split_once(" replicas came up")?;
-                    Some(Self::Unmixed { arrivals: arrivals.parse().ok()? })
-                }),
-        };
-        let expected = "exact, agree, DISAGREE, UNMIXED or ONE-SIDED with its numbers";
-        found.ok_or_else(|| Error::invalid("verdict", expected, format!("{sentence:?}")))
-    }
-}
-
 /// The file in a model's folder.
 pub const KEPT: &str = "log_partition.json";
 /// The version of what stands in it.
@@ -568,26 +539,4 @@ impl KeptPartition {
 fn weights(dir: &Path) -> Result<String> {
     let path = weights_in(dir);
     digest::of_file::<Sha256>(&path, "").map_err(|e| Error::io(&path, e))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Verdict;
-
-    /// What is shown is read back as what shows the same.
-    #[test]
-    fn verdicts_are_read_as_they_are_shown() {
-        for verdict in [
-            Verdict::Exact,
-            Verdict::Agree { within: 0.125 },
-            Verdict::Disagree { forward: -85.5, reverse: -90.0 },
-            Verdict::Unmixed { arrivals: 3 },
-            Verdict::OneSided,
-        ] {
-            let read: Verdict = verdict.to_string().parse().expect("a sentence");
-            assert_eq!(read.to_string(), verdict.to_string());
-            assert_eq!(read.may_be_quoted(), verdict.may_be_quoted());
-        }
-        assert!("agreed".parse::<Verdict>().is_err());
-    }
 }

@@ -22,9 +22,9 @@ const SIDE: u32 = 28;
 /// How many classes there are.
 const CLASSES: u8 = 10;
 /// The most bytes of a Parquet file: those of Fashion-MNIST have 31 MB.
-const LARGEST: u64 = 128 << 20;
+const MAX_BYTES: u64 = 128 << 20;
 /// The most pictures of a part: there are 60,000.
-const MOST: usize = 100_000;
+const MAX_PICTURES: usize = 100_000;
 /// The most bytes of memory that a picture may ask for.
 const PICTURE: usize = 1 << 20;
 
@@ -121,8 +121,8 @@ impl Hub {
         let mut of = 0;
         for name in names {
             let size = listing.get(name).ok_or(Failure::NoFile(name))?.size;
-            if size > LARGEST {
-                let expected = format!("at most {LARGEST} bytes");
+            if size > MAX_BYTES {
+                let expected = format!("at most {MAX_BYTES} bytes");
                 return Err(
                     Error::invalid(name, expected, format!("{size}; nothing was fetched")).into()
                 );
@@ -166,8 +166,8 @@ fn unpack(path: &Path, [images, labels]: &[PathBuf; 2]) -> Result<()> {
     let rows = reader.get_row_iter(None).map_err(|e| wrong("header".into(), e.to_string()))?;
     for (number, row) in rows.enumerate() {
         let place = || format!("row {number}");
-        if number == MOST {
-            let expected = format!("at most {MOST} pictures");
+        if number == MAX_PICTURES {
+            let expected = format!("at most {MAX_PICTURES} pictures");
             return Err(Error::file(path, place(), expected, "more"));
         }
         let row = row.map_err(|e| wrong(place(), e.to_string()))?;

@@ -10,7 +10,7 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// How long is waited where the environment does not say: as in Python's client.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait that can be asked for.
-const LONGEST: f64 = 86400.0;
+const MAX_SECONDS: f64 = 86400.0;
 
 /// Where the Hub is, who asks, and where what was fetched lies.
 #[derive(Clone)]
@@ -60,8 +60,8 @@ fn is_true(value: &str) -> bool {
 
 fn patience(name: &str) -> Result<Duration> {
     let Some(text) = set(name) else { return Ok(PATIENCE) };
-    let seconds = text.trim().parse().ok().filter(|s| (0.001..=LONGEST).contains(s));
-    let expected = format!("seconds, from 0.001 to {LONGEST}");
+    let seconds = text.trim().parse().ok().filter(|s| (0.001..=MAX_SECONDS).contains(s));
+    let expected = format!("seconds, from 0.001 to {MAX_SECONDS}");
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| Error::invalid(name, expected, format!("{text:?}")))

@@ -394,7 +394,7 @@ impl Dbn {
     /// # Errors
     ///
     /// For activities of another width.
-    pub fn fall_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    pub fn decode_from_top(&self, x: &Tensor, rng: &mut Rng) -> Result<Tensor> {
         let top = self.rbms.len() - 1;
         let x = self.without_labels(top, x.clone())?;
         (0..top).rev().try_fold(x, |x, layer| self.sample_below(layer, &x, rng))

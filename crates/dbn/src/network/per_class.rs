@@ -13,7 +13,7 @@ use crate::Examples;
 /// Offsets count as found when none moves by more than this many nats.
 const SETTLED: f64 = 1e-6;
 /// The most times they are moved.
-const MOST: usize = 10_000;
+const MAX_STEPS: usize = 10_000;
 
 /// One machine a class, each learned from the cases of its class alone, and an offset for each.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl PerClass {
             energies.extend(to_host(&logits.detach())?.to_vec2::<f64>()?);
         }
         let mut has_settled = false;
-        for _ in 0..MOST {
+        for _ in 0..MAX_STEPS {
             let mut expected = vec![0.0; classes];
             for row in &energies {
                 let logits: Vec<f64> = row.iter().zip(&offsets).map(|(a, b)| a + b).collect();
@@ -100,7 +100,11 @@ impl PerClass {
         }
         if !has_settled {
             let expected = "finite free energies that overlap between classes";
-            return Err(Error::invalid("offsets", expected, format!("no end after {MOST} rounds")));
+            return Err(Error::invalid(
+                "offsets",
+                expected,
+                format!("no end after {MAX_STEPS} rounds"),
+            ));
         }
         let offsets = Tensor::new(offsets, &candle_core::Device::Cpu)?;
         Ok(self

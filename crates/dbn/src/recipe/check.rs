@@ -14,9 +14,9 @@ use crate::learning::Pass;
 use crate::network::fine_tune::Adversary;
 
 /// The farthest that a case may be moved.
-const FARTHEST: f64 = 1e6;
+const MAX_STEP_LENGTH: f64 = 1e6;
 /// The most units of a layer, and the most chains.
-const MOST: usize = 1 << 20;
+const MAX_UNITS: usize = 1 << 20;
 
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
@@ -93,7 +93,7 @@ impl LayerRecipe {
     fn check(&self, name: &str) -> Result<()> {
         must(self.batch_size > 0, &format!("{name}.batch_size"), "at least 1", 0)?;
         let size = self.hidden.width();
-        must(size <= MOST, &format!("{name}.hidden"), "at most 2^20 units", size)?;
+        must(size <= MAX_UNITS, &format!("{name}.hidden"), "at most 2^20 units", size)?;
         self.method.check(&format!("{name}.method.{}", self.method.name()))?;
         let rate = self.learning_rate.as_ref();
         rate.map_or(Ok(()), |rate| schedule(&format!("{name}.learning_rate"), rate))?;
@@ -138,7 +138,7 @@ impl Method {
         let key = |key: &str| format!("{name}.{key}");
         let check_chains = |chains: Option<usize>| {
             let count = chains.unwrap_or_default();
-            must(count <= MOST, &key("chains"), "at most 2^20", count)
+            must(count <= MAX_UNITS, &key("chains"), "at most 2^20", count)
         };
         match *self {
             Self::Pcd(PersistentChains { chains }) | Self::Ptt(PersistentChains { chains }) => {
@@ -181,7 +181,7 @@ impl ClassifierRecipe {
             return Ok(());
         };
         let key = "classifier.adversarial";
-        let is_distance = (0.0..=FARTHEST).contains(&distance);
+        let is_distance = (0.0..=MAX_STEP_LENGTH).contains(&distance);
         must(is_distance, key, "a number from 0 to a million", distance)?;
         let expected = "none beside optimizer = \"cg\": a line search would climb one objective and measure another";
         must(!is_searched || distance == 0.0, key, expected, distance)

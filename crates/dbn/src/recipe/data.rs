@@ -1,6 +1,8 @@
 //! The table `[data]` of a recipe: which cases there are, which of them are learned from, and what units the layer of the data has for
 //! them.
 
+use std::path::Path;
+
 use candle_dbn_data as data;
 use candle_dbn_data::settings::{Keyed, OrNone, or_none, read_keyed};
 use candle_dbn_data::{Alphabet, Columns, Dataset, Examples, Parts, ReadOptions, Scaling};
@@ -68,6 +70,22 @@ impl DataRecipe {
             Some(limit) => Ok(Parts { train: parts.train.limited(limit)?, ..parts }),
         }
     }
+
+    /// The same with the names of files and folders in place of the paths of one machine.
+    pub fn without_paths(mut self) -> Self {
+        if !data::is_named(&self.source) {
+            self.source = file_name(&self.source);
+        }
+        let labels = self.read.labels.take();
+        self.read.labels = labels.map(|path| file_name(path).into());
+        self
+    }
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: impl AsRef<Path>) -> String {
+    let name = path.as_ref().file_name().unwrap_or_default();
+    Path::new(name).display().to_string()
 }
 
 impl Default for DataRecipe {

@@ -1,16 +1,17 @@
 //! The recipe of one Boltzmann machine: its data, its units, which of them are coupled, and how it learns.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
 
 use candle_dbn_data::ReadOptions;
-use candle_dbn_data::is_named;
 use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
 use rbm_core::learning::trainer::Pass;
 use rbm_core::{Error, Result, Units};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::data::{AUTO, DataRecipe};
+use super::data::{AUTO, DataRecipe, file_name};
 use super::finetuning::ClassifierRecipe;
 use super::text::{model_in, parsed, read, written};
 use super::values::units;
@@ -73,8 +74,8 @@ pub struct MachineRecipe {
     ///
     /// Range: "visible", "hidden", "lateral", "none" or "edges:GRAPH", a graph by name or in a file. Used by: machines that are not deep: for these
     /// it is "none".
-    #[serde(default = "visible")]
-    pub couplings: String,
+    #[serde(default)]
+    pub couplings: Couplings,
     /// The data.
     #[serde(default)]
     pub data: MachineData,
@@ -126,16 +127,88 @@ impl HiddenLayers {
     }
 }
 
+/// Which units of one layer are coupled with each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Couplings {
+    /// The visible ones.
+    #[default]
+    Visible,
+    /// The hidden ones.
+    Hidden,
+    /// Both.
+    Lateral,
+    /// None: a restricted machine.
+    None,
+    /// The visible ones that are neighbours in the graph of this name, or in this file.
+    Edges(String),
+}
+
+impl Couplings {
+    const EDGES: &str = "edges:";
+
+    /// Whether visible units are coupled with each other.
+    pub fn is_within_visible(&self) -> bool {
+        !matches!(self, Self::Hidden | Self::None)
+    }
+
+    /// Whether hidden units are.
+    pub fn is_within_hidden(&self) -> bool {
+        matches!(self, Self::Hidden | Self::Lateral)
+    }
+}
+
+impl FromStr for Couplings {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "visible" => Ok(Self::Visible),
+            "hidden" => Ok(Self::Hidden),
+            "lateral" => Ok(Self::Lateral),
+            "none" => Ok(Self::None),
+            _ => match text.strip_prefix(Self::EDGES) {
+                Some(graph) if !graph.is_empty() => Ok(Self::Edges(graph.to_owned())),
+                _ => Err(format!(
+                    "couplings: expected visible, hidden, lateral, none or edges:GRAPH, found {text:?}"
+                )),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for Couplings {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Couplings> for String {
+    fn from(couplings: Couplings) -> Self {
+        couplings.to_string()
+    }
+}
+
+impl fmt::Display for Couplings {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Visible => f.write_str("visible"),
+            Self::Hidden => f.write_str("hidden"),
+            Self::Lateral => f.write_str("lateral"),
+            Self::None => f.write_str("none"),
+            Self::Edges(graph) => write!(f, "{}{graph}", Self::EDGES),
+        }
+    }
+}
+
 /// The table `[data]`, with a sixth of the cases held out and none for validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineData(pub DataRecipe);
 
 fn auto() -> String {
     AUTO.into()
-}
-
-fn visible() -> String {
-    "visible".into()
 }
 
 impl Default for MachineRecipe {
@@ -146,7 +219,7 @@ impl Default for MachineRecipe {
             visible: auto(),
             hidden: None,
             labels: false,
-            couplings: visible(),
+            couplings: Couplings::default(),
             data: MachineData::default(),
             learning: toml::Table::new(),
             classifier: None,
@@ -239,6 +312,9 @@ impl MachineRecipe {
     /// The recipe without paths of this machine.
     pub fn without_paths(mut self) -> Self {
         self.data = self.data.without_paths();
+        if let Couplings::Edges(graph) = &mut self.couplings {
+            *graph = file_name(&*graph);
+        }
         self
     }
 }
@@ -264,14 +340,8 @@ pub(super) fn settings_of(learning: &toml::Table, data: &MachineData) -> Vec<Str
 
 impl MachineData {
     /// The data without paths of this machine.
-    pub fn without_paths(mut self) -> Self {
-        let data = &mut self.0;
-        let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
-        if !is_named(&data.source) {
-            data.source = name(Path::new(&data.source)).display().to_string();
-        }
-        data.read.labels = data.read.labels.as_deref().map(name);
-        self
+    pub fn without_paths(self) -> Self {
+        Self(self.0.without_paths())
     }
 }
 

@@ -12,9 +12,7 @@ mod text;
 mod values;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-use candle_dbn_data::is_named;
 use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
 use serde::{Deserialize, Serialize};
@@ -30,8 +28,8 @@ pub use self::keys::{
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
 pub use self::machine::{
-    ALL, HiddenLayers, HiddenUnits, MACHINES, MEAN_FIELD_STEPS, MachineData, MachineKind,
-    MachineRecipe,
+    ALL, Couplings, HiddenLayers, HiddenUnits, MACHINES, MEAN_FIELD_STEPS, MachineData,
+    MachineKind, MachineRecipe,
 };
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,
@@ -264,13 +262,8 @@ impl Recipe {
 
 impl Recipe {
     /// The recipe with the names of files and folders in place of the paths of one machine.
-    pub fn without_paths(mut self) -> Self {
-        let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
-        if !is_named(&self.data.source) {
-            self.data.source = name(Path::new(&self.data.source)).display().to_string();
-        }
-        self.data.read.labels = self.data.read.labels.as_deref().map(name);
-        self
+    pub fn without_paths(self) -> Self {
+        Self { data: self.data.without_paths(), ..self }
     }
 
     /// The recipe of the first `count` layers alone.

@@ -42,7 +42,7 @@ pub struct MeasurementSet {
     /// The numbers.
     pub numbers: Vec<Measurement>,
     /// What they are worth, where that is in question.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_sentence")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "verdict")]
     pub verdict: Option<Verdict>,
     /// The seed of what was drawn for them.
     pub seed: u64,
@@ -126,13 +126,21 @@ impl fmt::Display for Unit {
     }
 }
 
-/// A verdict as the sentence that is shown, which is what the file holds.
-mod as_sentence {
+/// A verdict; files of earlier versions hold the sentence that is shown.
+mod verdict {
     use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::Serializer;
+    use serde::ser::{Serialize, Serializer};
 
     use crate::estimate::likelihood::Verdict;
 
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "expected what the numbers are worth")]
+    enum Written {
+        Verdict(Verdict),
+        Sentence(String),
+    }
+
+    /// Writes the verdict.
     ///
     /// # Errors
     ///
@@ -141,12 +149,10 @@ mod as_sentence {
         verdict: &Option<Verdict>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match verdict {
-            Some(verdict) => serializer.collect_str(verdict),
-            None => serializer.serialize_none(),
-        }
+        verdict.serialize(serializer)
     }
 
+    /// Reads it, or the sentence.
     ///
     /// # Errors
     ///
@@ -154,8 +160,34 @@ mod as_sentence {
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Verdict>, D::Error> {
-        let sentence = Option::<String>::deserialize(deserializer)?;
-        sentence.map(|sentence| sentence.parse().map_err(D::Error::custom)).transpose()
+        Ok(match Option::<Written>::deserialize(deserializer)? {
+            None => None,
+            Some(Written::Verdict(verdict)) => Some(verdict),
+            Some(Written::Sentence(sentence)) => Some(of_sentence(&sentence).ok_or_else(|| {
+                let expected = "exact, agree, DISAGREE, UNMIXED or ONE-SIDED with its numbers";
+                D::Error::custom(format!("verdict: expected {expected}, found {sentence:?}"))
+            })?),
+        })
+    }
+
+    fn of_sentence(sentence: &str) -> Option<Verdict> {
+        let between = |start: &str, end: &str| sentence.strip_prefix(start)?.strip_suffix(end);
+        if sentence == "exact" {
+            return Some(Verdict::Exact);
+        }
+        if sentence.starts_with("ONE-SIDED: ") {
+            return Some(Verdict::OneSided);
+        }
+        if let Some(within) = between("agree within ", " nats") {
+            return Some(Verdict::Agree { within: within.parse().ok()? });
+        }
+        if let Some(sides) = between("DISAGREE: forward ", ": do not quote") {
+            let (forward, reverse) = sides.split_once(", reverse ")?;
+            let (forward, reverse) = (forward.parse().ok()?, reverse.parse().ok()?);
+            return Some(Verdict::Disagree { forward, reverse });
+        }
+        let (arrivals, _) = sentence.strip_prefix("UNMIXED: ")?.split_once(" replicas came up")?;
+        Some(Verdict::Unmixed { arrivals: arrivals.parse().ok()? })
     }
 }
 
@@ -278,5 +310,32 @@ impl MeasurementSet {
         numbers.push(Measurement::new(OVER_CASES, found.error_over_cases, None, Unit::Nats));
         let verdict = Some(found.verdict);
         Self { kind: MeasurementKind::Likelihood, dataset, numbers, verdict, seed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written is read back, and so is the sentence that earlier versions wrote.
+    #[test]
+    fn verdicts_are_read_back() -> serde_json::Result<()> {
+        #[derive(Serialize, Deserialize)]
+        struct Holds(#[serde(with = "verdict")] Option<Verdict>);
+        for verdict in [
+            Verdict::Exact,
+            Verdict::Agree { within: 0.125 },
+            Verdict::Disagree { forward: -85.5, reverse: -90.0 },
+            Verdict::Unmixed { arrivals: 3 },
+            Verdict::OneSided,
+        ] {
+            let Holds(read) = serde_json::from_str(&serde_json::to_string(&Holds(Some(verdict)))?)?;
+            assert_eq!(read, Some(verdict));
+            let sentence = serde_json::to_string(&verdict.to_string())?;
+            let Holds(read) = serde_json::from_str(&sentence)?;
+            assert_eq!(read.map(|read| read.to_string()), Some(verdict.to_string()));
+        }
+        assert!(serde_json::from_str::<Holds>("\"agreed\"").is_err());
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ const GAP: usize = 3;
 /// In addition, between one pair of rows and the next.
 const PAIR_GAP: usize = 6;
 /// The largest picture, in pixels: 768 MiB of colours.
-const LARGEST: usize = 1 << 28;
+const MAX_PIXELS: usize = 1 << 28;
 
 /// From the most negative to the most positive: blue over white to red, equally light on both sides (ColorBrewer's RdBu).
 const DIVERGING: [Colour; 5] =
@@ -299,16 +299,20 @@ impl Sheet {
         let mut sheet = Self { columns, together, apart, caption, image, zoom, size, colours };
         let rows = tiles.div_ceil(columns) * together;
         let pixels = rows.saturating_mul(image.0).saturating_mul(columns).saturating_mul(image.1);
-        if pixels < LARGEST {
+        if pixels < MAX_PIXELS {
             // The place of the tile after the last is where the picture ends: behind the last gap.
             let (right, bottom) = (sheet.corner(0, columns).1, sheet.corner(rows, 0).0);
             sheet.size = (bottom - apart, right);
         }
         match sheet.size.0.checked_mul(sheet.size.1) {
-            Some(size @ 1..=LARGEST) => sheet.colours = vec![BACKGROUND; size],
+            Some(size @ 1..=MAX_PIXELS) => sheet.colours = vec![BACKGROUND; size],
             _ => {
                 let found = format!("{tiles} tiles of {} × {}", image.0, image.1);
-                return Err(Error::invalid("picture", format!("at most {LARGEST} pixels"), found));
+                return Err(Error::invalid(
+                    "picture",
+                    format!("at most {MAX_PIXELS} pixels"),
+                    found,
+                ));
             }
         }
         Ok(sheet)

@@ -18,7 +18,7 @@ use crate::viz::plot::{Mark, Series};
 use crate::{Examples, Model};
 
 /// The most cases of a group in the histogram of free energies.
-pub const MOST: usize = 2000;
+pub const MAX_HISTOGRAM_CASES: usize = 2000;
 
 /// The learning curves in a run's folder.
 pub const LEARNING: &str = "learning.png";
@@ -103,7 +103,7 @@ pub fn correlations(
     samples: &Tensor,
 ) -> Result<Option<f64>> {
     let Some((sites, states)) = gallery::sites(model) else { return Ok(None) };
-    let cases = part.cases.rows(&part.representative(2 * MOST))?;
+    let cases = part.cases.rows(&part.representative(2 * MAX_HISTOGRAM_CASES))?;
     let kept = (WIDEST / states).clamp(1, sites);
     let kept: Vec<usize> = (0..kept).map(|i| i * sites / kept).collect();
     let columns = kept.iter().flat_map(|site| site * states..(site + 1) * states);

@@ -18,7 +18,7 @@ use crate::units::{States, Support, enumerate};
 use crate::{Error, Phase, Result, Rng};
 
 /// The most configurations of the other units, and the most multiplications for all of them: each takes a product with Λ⁻¹.
-const MOST: u64 = 1 << 20;
+const MAX_CONFIGURATIONS: u64 = 1 << 20;
 const MOST_WORK: u64 = 1 << 33;
 /// Configurations in one block.
 const BLOCK: u64 = 1 << 10;
@@ -203,7 +203,7 @@ impl Integral {
         };
         let count = of_others.saturating_mul(last_count);
         let work = count.saturating_mul((columns.len() as u64).pow(2));
-        let is_few = count <= MOST && work <= MOST_WORK;
+        let is_few = count <= MAX_CONFIGURATIONS && work <= MOST_WORK;
         if !has_reals || !columns.iter().all(is_normal) || !is_few {
             return Ok(None);
         }

@@ -24,7 +24,7 @@ use crate::{Error, Layer, Result, Rng, Rows, Stateful, rows};
 ///
 /// # Errors
 ///
-/// When there are more than [`enumerate::MOST`] (2²⁰ beside Gaussian units that are coupled with each other), or when there is no such
+/// When there are more than [`enumerate::MAX_CONFIGURATIONS`] (2²⁰ beside Gaussian units that are coupled with each other), or when there is no such
 /// number ([`Boltzmann::check_normalisable`]).
 pub fn log_partition(machine: &dyn Boltzmann) -> Result<f64> {
     machine.check_normalisable()?;
@@ -390,9 +390,8 @@ impl<'a> BidirectionalAis<'a> {
             stage: self.stage(),
             progress,
         };
-        let fields = [("visible", &self.path.rest_field), ("hidden", &self.path.last_field)];
         let tensors = with_prefix("stage", state)
-            .chain(fields.map(|(name, field)| (format!("path.{name}"), field.clone())))
+            .chain(with_prefix("path", self.path.state()))
             .chain(with_prefix("rbm", parameters(self.machine)))
             .chain(self.samples.iter().map(|samples| ("samples".to_owned(), samples.clone())))
             .collect();
@@ -411,11 +410,8 @@ impl<'a> BidirectionalAis<'a> {
         tensors: &State,
         record: &AisRecord,
     ) -> Result<Option<Self>> {
-        let saved = without_prefix("path", tensors);
-        let fields = [("visible", &path.rest_field), ("hidden", &path.last_field)]
-            .map(|(name, field)| (name.to_owned(), field.clone()));
         let is_same = record.options == options
-            && equal(&saved, &State::from(fields))?
+            && equal(&without_prefix("path", tensors), &path.state())?
             && equal(&without_prefix("rbm", tensors), &parameters(machine))?;
         if !is_same {
             return Ok(None);

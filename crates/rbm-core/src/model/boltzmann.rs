@@ -11,7 +11,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::BinaryGraph;
 use crate::ops::Ascent;
 use crate::ops::device::to_host;
-use crate::{Error, Layer, Result, Rng, ops};
+use crate::units::BaseUnits;
+use crate::{Error, Layer, Result, Rng};
 
 /// A Boltzmann machine, E(r, l) = E_r(r) + E_l(l) − S(r) − l·C(r): the units l of the last colour, all other units r (the
 /// rest), the couplings S within the rest, and what the rest says to the last, C(r), which is linear in each unit.
@@ -181,9 +182,7 @@ pub trait Boltzmann: std::fmt::Debug + Send + Sync {
     ) -> Result<Tensor> {
         let inputs = self.rest_inputs(last)?.detach();
         match (tempered, rest) {
-            (Some(Tempered { field, betas }), _) => {
-                self.rest().sample(&ops::interpolate_inputs(&inputs, betas, field)?, rng)
-            }
+            (Some(Tempered { base, betas }), _) => base.sample(self.rest(), &inputs, betas, rng),
             (None, Some(rest)) => self.rest().sample_like(&inputs, rest, rng),
             (None, None) => self.rest().sample(&inputs, rng),
         }
@@ -284,11 +283,11 @@ pub(crate) fn columns_from(from: usize, x: &Tensor) -> Result<Tensor> {
     Ok(x.narrow(1, from, x.dim(1)?.saturating_sub(from))?.contiguous()?)
 }
 
-/// Inverse temperatures of the couplings, and the inputs of the rest where they are weak.
+/// Inverse temperatures of the couplings, and the rest where they are weak.
 #[derive(Debug, Clone, Copy)]
 pub struct Tempered<'a> {
-    /// What stands in for the couplings as β falls to 0, `(rest,)`.
-    pub field: &'a Tensor,
+    /// What stands in for the couplings as β falls to 0.
+    pub base: &'a BaseUnits,
     /// β of each row, `(rows, 1)`.
     pub betas: &'a Tensor,
 }

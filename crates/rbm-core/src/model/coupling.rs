@@ -300,7 +300,7 @@ pub(super) fn check_couplings(couplings: &[Coupling], layers: &[Box<dyn Layer>])
 /// Errors unless the units of `layer` are drawn one by one, and `weights` `(n, n)` are symmetric, and zero within a unit.
 fn check_lateral(layer: &dyn Layer, weights: &Tensor) -> Result<()> {
     let support = layer.support();
-    one_by_one(layer, &support)?;
+    one_by_one(layer, &support, None)?;
     let units = first_columns(&support);
     let rows = to_host(&weights.detach())?.to_vec2::<f64>()?;
     for (i, row) in rows.iter().enumerate() {
@@ -338,6 +338,7 @@ fn support_of(support: &[Support], column: usize) -> Option<&States> {
 pub(super) fn one_by_one<'a>(
     layer: &dyn Layer,
     support: &'a [Support],
+    added_precisions: Option<&[f64]>,
 ) -> Result<Vec<LateralUnit<'a>>> {
     let refused = || {
         let expected = "units that can be drawn one by one: Bernoulli, spin, binomial, Potts, Gaussian or rectified ones";
@@ -353,7 +354,9 @@ pub(super) fn one_by_one<'a>(
                 States::Draws(_) => return Err(refused()),
                 States::Real => match tails.get(first) {
                     Some(&Tail { precision, is_nonnegative }) if precision.is_finite() => {
-                        LateralStates::Real { precision, is_nonnegative }
+                        let added = added_precisions.and_then(|added| added.get(first));
+                        let added = added.copied().unwrap_or(0.0);
+                        LateralStates::Real { precision, added, is_nonnegative }
                     }
                     _ => return Err(refused()),
                 },

@@ -281,26 +281,31 @@ impl Machine {
             if let Some(within) = within {
                 inputs = (inputs + within)?;
             }
-            if let Some(Tempered { field, betas }) = tempered {
-                let field = field.narrow(0, columns.start, columns.len())?;
-                inputs = ops::interpolate_inputs(&inputs, betas, &field)?;
-            }
+            let base = match tempered {
+                Some(tempered) => Some((tempered, tempered.base.narrow(&columns)?)),
+                None => None,
+            };
             let free = match free {
                 Some(free) => Some(free.narrow(1, columns.start, columns.len())?.contiguous()?),
                 None => None,
             };
             let drawn = match self.lateral(layer) {
                 Some(weights) => {
-                    let betas = match &tempered {
-                        Some(tempered) => tempered.values()?,
-                        None => vec![1.0; inputs.dim(0)?],
-                    };
+                    let (mut betas, mut added) = (vec![1.0; inputs.dim(0)?], None);
+                    if let Some((tempered, base)) = &base {
+                        (betas, added) = (tempered.values()?, base.added_precisions()?);
+                        inputs = base.inputs(&inputs, tempered.betas)?;
+                    }
                     let (bias, support) = (units.bias()?, units.support());
-                    let (free, units) = (free.as_ref(), one_by_one(units, &support)?);
+                    let (free, units) =
+                        (free.as_ref(), one_by_one(units, &support, added.as_deref())?);
                     let lateral = ops::Lateral { weights, bias: &bias, units, free };
                     ops::lateral_sweep(&now[layer], &inputs, &betas, &lateral, rng)?
                 }
-                None => units.sample(&inputs, rng)?,
+                None => match base {
+                    Some((tempered, base)) => base.sample(units, &inputs, tempered.betas, rng)?,
+                    None => units.sample(&inputs, rng)?,
+                },
             };
             now[layer] = match &free {
                 Some(free) => keep_held(&now[layer], &drawn, free)?,

@@ -19,9 +19,9 @@ use crate::units::Tail;
 use crate::{Error, Rbm, Result, Rng, ops};
 
 /// The smaller side of the largest weights whose singular values are computed: their time grows with its cube.
-pub const LARGEST: usize = 1024;
+pub const MAX_SIDE: usize = 1024;
 
-/// The `count` largest singular values of W, the largest first. `None` where both sides of W are above [`LARGEST`].
+/// The `count` largest singular values of W, the largest first. `None` where both sides of W are above [`MAX_SIDE`].
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub const LARGEST: usize = 1024;
 pub fn singular_values(rbm: &Rbm, count: usize) -> Result<Option<Vec<f64>>> {
     let weights = rbm.weights().as_detached_tensor();
     let (visible, hidden) = weights.dims2()?;
-    if visible.min(hidden) > LARGEST {
+    if visible.min(hidden) > MAX_SIDE {
         return Ok(None);
     }
     if !is_finite(&weights)? {
@@ -151,7 +151,7 @@ pub(super) fn check_precisions(
     if precisions.cholesky().is_some() {
         return Ok(());
     }
-    let largest = match couplings.nrows() <= LARGEST && couplings.iter().all(|x| x.is_finite()) {
+    let largest = match couplings.nrows() <= MAX_SIDE && couplings.iter().all(|x| x.is_finite()) {
         true => format!("{:.4}", couplings.symmetric_eigenvalues().max()),
         false => "1 or more".to_owned(),
     };

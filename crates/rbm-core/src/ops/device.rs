@@ -66,7 +66,7 @@ pub fn allow_tf32(device: &Device, allow: bool) -> Result<()> {
 
 const NAMES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 /// More are a mistake.
-const MOST: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// Fixes the numbers of threads for this process, where the user has not: call it first thing in `main`.
 ///
@@ -97,8 +97,8 @@ pub fn settle() -> Result<()> {
     for name in NAMES {
         let Some(found) = std::env::var_os(name) else { continue };
         let threads = found.to_str().and_then(|found| found.parse::<usize>().ok());
-        if threads.is_none_or(|threads| threads > MOST) {
-            let expected = format!("a number of threads up to {MOST}");
+        if threads.is_none_or(|threads| threads > MAX_THREADS) {
+            let expected = format!("a number of threads up to {MAX_THREADS}");
             return Err(Error::invalid(name, expected, found.to_string_lossy()));
         }
     }

@@ -13,7 +13,7 @@ const LOWER: usize = 8;
 /// Into how many parts the upper bits are cut: the same for any number of threads, so that sums are.
 const PARTS: usize = 16;
 /// The largest logarithm in a table: the product of two numbers is finite, and one added to it.
-const LARGEST: f64 = 300.0;
+const MAX_LOG: f64 = 300.0;
 /// Of weights so much below the largest one, in logarithms, nothing is left after rounding.
 const NEGLIGIBLE: f64 = 60.0;
 /// Neighbours that are added up side by side.
@@ -89,7 +89,7 @@ impl Tables {
             let of_bits = upper.iter().skip(unit).step_by(units.max(1)).map(|w| w.abs());
             of_bits.sum::<f64>() + other[unit].abs()
         });
-        let is_small = |x: f64| x.abs() <= LARGEST;
+        let is_small = |x: f64| x.abs() <= MAX_LOG;
         let fits = most.map(is_small).chain(low.iter().map(|&x| is_small(x))).all(|fits| fits);
         if !fits || !side.iter().all(|bias| bias.is_finite()) {
             return None;

@@ -368,8 +368,10 @@ impl<T: Real> Sweep<'_, T> {
             let mut new = [T::default(); LANES];
             if let Some(real) = real {
                 for (row, new) in new[..rows].iter_mut().enumerate() {
-                    let i = ((chains.first + row) * self.units.len() + at) as u64;
-                    *new = T::from_f64(real.number(self.real_draw, i, inputs[0][row].to_f64()));
+                    let row_of_all = chains.first + row;
+                    let i = (row_of_all * self.units.len() + at) as u64;
+                    let (input, beta) = (inputs[0][row].to_f64(), self.betas[row_of_all]);
+                    *new = T::from_f64(real.number(self.real_draw, i, input, beta));
                 }
             } else if values.is_empty() {
                 for i in 0..LANES {

@@ -26,8 +26,9 @@ pub(crate) enum LateralStates<'a> {
     OneOf,
     /// One of these values, each with the logarithm of how many ways there are to it.
     Values(&'a [(f64, f64)]),
-    /// Any number, p(x | f) ∝ exp(f·x − γ·x²/2); none below 0 where it is never negative.
-    Real { precision: f64, is_nonnegative: bool },
+    /// Any number, p(x | f) ∝ exp(f·x − γ·x²/2); none below 0 where it is never negative. `added` is what γ gains at β = 0, and 1 − β
+    /// times on the way to β = 1.
+    Real { precision: f64, added: f64, is_nonnegative: bool },
 }
 
 /// A unit, its numbers of the type of the sweep.
@@ -39,22 +40,24 @@ pub(super) struct UnitColumns<T> {
     pub real: Option<RealUnit>,
 }
 
-/// A unit that may be any number: √γ, and whether it is never negative.
+/// A unit that may be any number: γ, what it gains at β = 0, and whether the unit is never negative.
 #[derive(Clone, Copy)]
 pub(super) struct RealUnit {
-    root: f64,
+    precision: f64,
+    added: f64,
     is_nonnegative: bool,
 }
 
 impl RealUnit {
-    /// Value `i` of the draw, given its input.
-    pub fn number(self, draw: Draw, i: u64, input: f64) -> f64 {
-        let input = input / self.root;
+    /// Value `i` of the draw, given its input at the inverse temperature `beta`.
+    pub fn number(self, draw: Draw, i: u64, input: f64, beta: f64) -> f64 {
+        let root = (self.precision + (1.0 - beta) * self.added).sqrt();
+        let input = input / root;
         let number = match self.is_nonnegative {
             true => rectified_number(draw, i, input),
             false => input + normal_number(draw, i),
         };
-        number / self.root
+        number / root
     }
 }
 
@@ -64,8 +67,8 @@ impl<T: Real> UnitColumns<T> {
         let (values, real) = match *states {
             LateralStates::OneOf => (Vec::new(), None),
             LateralStates::Values(values) => (values.iter().map(number).collect(), None),
-            LateralStates::Real { precision, is_nonnegative } => {
-                (Vec::new(), Some(RealUnit { root: precision.sqrt(), is_nonnegative }))
+            LateralStates::Real { precision, added, is_nonnegative } => {
+                (Vec::new(), Some(RealUnit { precision, added, is_nonnegative }))
             }
         };
         Self { first: columns.start, width: columns.len(), values, real }

@@ -1,27 +1,30 @@
 //! A path of machines from independent units (β = 0) to the machine itself (β = 1).
 //!
-//! Only the couplings are tempered: E_β(v, h) = E_v(v) + E_h(h) − (1 − β)·(a·v + c·h) − β·vᵀWh. At β = 0 the units are
+//! The couplings are tempered: E_β(v, h) = E_v(v) + E_h(h) − (1 − β)·(a·v + c·h) − β·vᵀWh. At β = 0 the units are
 //! independent, under the fields a and c beside their own biases, so that log Z is known and samples are exact. The fields
 //! decide how near that beginning is to the data: Salakhutdinov and Murray 2008 start from the data's base rates, and so
-//! does [`AnnealingPath::from_cases`], on both sides.
+//! does [`AnnealingPath::from_cases`], on both sides. Real-valued units begin as wide as the data are ([`BaseUnits`]).
 
 use candle_core::{D, Tensor};
 
 use super::Chains;
+use crate::model::init::moments_of_blocks;
 use crate::model::{Boltzmann, Tempered};
-use crate::ops::device::to_host;
-use crate::{Error, Result, Rng, Rows, ops, rows};
+use crate::state::{State, with_prefix};
+use crate::units::BaseUnits;
+use crate::units::base_units::{has_numbers, total_variance};
+use crate::{Error, Layer, Result, Rng, Rows, ops, rows};
 
-/// The fields that stand in for the other layer where couplings are weak: plain data, for machines of one shape.
+/// What stands in for the other layer where couplings are weak: plain data, for machines of one shape.
 ///
 /// Inverse temperatures are columns `(rows, 1)`, so that rows at different ones share every product. Products are vW
 /// `(rows, hidden)` and hWᵀ `(rows, visible)`.
 #[derive(Debug, Clone)]
 pub struct AnnealingPath {
-    /// a, `(visible,)`.
-    pub rest_field: Tensor,
-    /// c, `(hidden,)`.
-    pub last_field: Tensor,
+    /// a, and the precisions of the units that chains carry.
+    pub rest: BaseUnits,
+    /// c, and the precisions of those that are summed out.
+    pub last: BaseUnits,
 }
 
 impl AnnealingPath {
@@ -31,9 +34,8 @@ impl AnnealingPath {
     ///
     /// When a bias cannot be read.
     pub fn from_biases(machine: &dyn Boltzmann) -> Result<Self> {
-        let zeros = |n: usize| Tensor::zeros(n, machine.dtype(), machine.device());
-        let (rest, last) = (machine.rest().units().width(), machine.last().units().width());
-        Ok(Self { rest_field: zeros(rest)?, last_field: zeros(last)? })
+        let of = BaseUnits::of_biases;
+        Ok(Self { rest: of(machine.rest())?, last: of(machine.last())? })
     }
 
     /// The machine at other temperatures: without its couplings the units have no fields at all, so that E_β = β·E and β = 1/τ,
@@ -44,37 +46,38 @@ impl AnnealingPath {
     ///
     /// When a bias cannot be read.
     pub fn temperature(machine: &dyn Boltzmann) -> Result<Self> {
-        let (rest, last) = (machine.rest().bias()?.neg()?, machine.last().bias()?.neg()?);
-        Ok(Self { rest_field: rest, last_field: last })
+        let of = |layer: &dyn Layer| -> Result<_> { Ok(BaseUnits::of_field(layer.bias()?.neg()?)) };
+        Ok(Self { rest: of(machine.rest())?, last: of(machine.last())? })
     }
 
-    /// From independent units with these means, `(visible,)` and `(hidden,)`.
+    /// From independent units with these means, `(visible,)` and `(hidden,)`, and the precisions that they have once all others are known.
     ///
     /// # Errors
     ///
     /// For means of other shapes than the layers'.
     pub fn from_means(machine: &dyn Boltzmann, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
-        let field = |layer: &dyn crate::Layer, mean: &Tensor| -> Result<Tensor> {
-            Ok((layer.bias_for_mean(mean)? - layer.bias()?)?)
-        };
+        let (rest, last) = (machine.rest(), machine.last());
         Ok(Self {
-            rest_field: field(machine.rest(), visible)?,
-            last_field: field(machine.last(), hidden)?,
+            rest: BaseUnits::of_moments(rest, visible, None)?,
+            last: BaseUnits::of_moments(last, hidden, None)?,
         })
     }
 
     /// From independent units with the means that `cases` `(n, visible)` have, and that they cause in the hidden
-    /// units.
+    /// units; real-valued ones with the variances as well.
     ///
     /// # Errors
     ///
     /// When there are no cases.
     pub fn from_cases(machine: &dyn Boltzmann, cases: &dyn Rows) -> Result<Self> {
+        let (rest, last) = (machine.rest(), machine.last());
+        let hidden_means = |block: &Tensor| -> Result<Tensor> {
+            Ok(last.mean(&machine.last_inputs(block)?)?.detach())
+        };
         let mut sums: Option<(Tensor, Tensor)> = None;
         for block in rows::blocks(cases) {
             let block = block?;
-            let hidden =
-                ops::sum_rows(&machine.last().mean(&machine.last_inputs(&block)?)?.detach())?;
+            let hidden = ops::sum_rows(&hidden_means(&block)?)?;
             let visible = ops::sum_rows(&block)?;
             sums = Some(match sums {
                 None => (visible, hidden),
@@ -84,19 +87,21 @@ impl AnnealingPath {
         let (visible, hidden) =
             sums.ok_or_else(|| Error::invalid("a path", "at least one case", "none"))?;
         let count = cases.count() as f64;
-        Self::from_means(machine, &(visible / count)?, &(hidden / count)?)
-    }
-
-    /// The inputs of the hidden units at inverse temperatures `betas`, from `products` vW.
-    ///
-    /// # Errors
-    ///
-    /// When shapes or types do not fit the machine.
-    pub fn last_inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
-        match self.last_field.elem_count() {
-            0 => Ok(products.clone()), // no colour is summed out
-            _ => ops::interpolate_inputs(products, betas, &self.last_field),
-        }
+        let of_rest = match has_numbers(rest)? {
+            true => Some(moments_of_blocks(|| rows::blocks(cases))?.1),
+            false => None,
+        };
+        let of_last = match has_numbers(last)? {
+            true => {
+                let blocks = || rows::blocks(cases).map(|block| hidden_means(&block?));
+                Some(total_variance(last, &moments_of_blocks(blocks)?.1)?)
+            }
+            false => None,
+        };
+        Ok(Self {
+            rest: BaseUnits::of_moments(rest, &(visible / count)?, of_rest.as_ref())?,
+            last: BaseUnits::of_moments(last, &(hidden / count)?, of_last.as_ref())?,
+        })
     }
 
     /// E_v(v) − F_β(v), `(rows,)`, at each of the `betas`: the part of log p*_β(v) that changes along the path. `products` is
@@ -113,12 +118,12 @@ impl AnnealingPath {
         betas: [&Tensor; N],
     ) -> Result<[Tensor; N]> {
         let within = machine.interaction(visible)?;
-        let field = visible.matmul(&self.rest_field.unsqueeze(1)?)?;
+        let instead = self.rest.instead_of_couplings(visible)?;
         let mut weights = betas.map(Tensor::clone);
         for (weight, betas) in weights.iter_mut().zip(betas) {
-            let cgf = machine.last().cgf(&self.last_inputs(products, betas)?)?.detach();
-            let field = (&field * betas.affine(-1.0, 1.0)?)?.squeeze(D::Minus1)?;
-            *weight = (cgf + field)?;
+            let cgf = self.last.cgf(machine.last(), products, betas)?.detach();
+            let instead = (&instead * betas.affine(-1.0, 1.0)?)?.squeeze(D::Minus1)?;
+            *weight = (cgf + instead)?;
             if let Some(within) = &within {
                 *weight = (&*weight + (within.detach() * betas.squeeze(D::Minus1)?)?)?;
             }
@@ -132,10 +137,7 @@ impl AnnealingPath {
     ///
     /// When the path is of another machine.
     pub fn log_partition_at_zero(&self, machine: &dyn Boltzmann) -> Result<f64> {
-        let of = |layer: &dyn crate::Layer, field: &Tensor| -> Result<f64> {
-            Ok(to_host(&layer.cgf(&field.unsqueeze(0)?)?)?.sum_all()?.to_scalar::<f64>()?)
-        };
-        Ok(of(machine.rest(), &self.rest_field)? + of(machine.last(), &self.last_field)?)
+        Ok(self.rest.log_partition(machine.rest())? + self.last.log_partition(machine.last())?)
     }
 
     /// `count` independent samples of β = 0, `(count, visible)`.
@@ -149,9 +151,7 @@ impl AnnealingPath {
         count: usize,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        let width = self.rest_field.elem_count();
-        let inputs = self.rest_field.unsqueeze(0)?.broadcast_as((count, width))?;
-        machine.rest().sample(&inputs.contiguous()?, rng)
+        self.rest.sample_at_zero(machine.rest(), count, rng)
     }
 
     /// Chains at `visible` `(rows, visible)`, their hidden units drawn at `betas`.
@@ -183,7 +183,7 @@ impl AnnealingPath {
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<Tensor> {
-        machine.last().sample(&self.last_inputs(products, betas)?, rng)
+        self.last.sample(machine.last(), products, betas, rng)
     }
 
     /// Chains at `visible` `(rows, visible)` with the hidden units `hidden` `(rows, hidden)`, after one Gibbs step at `betas`.
@@ -216,10 +216,16 @@ impl AnnealingPath {
         betas: &Tensor,
         rng: &mut Rng,
     ) -> Result<(Tensor, Tensor)> {
-        let tempered = Tempered { field: &self.rest_field, betas };
+        let tempered = Tempered { base: &self.rest, betas };
         let visible = machine.draw_rest(Some(visible), hidden, Some(tempered), rng)?;
         let products = machine.last_inputs(&visible)?.detach();
         Ok((visible, products))
+    }
+
+    /// Everything as named tensors.
+    pub fn state(&self) -> State {
+        let of = |name, units: &BaseUnits| with_prefix(name, units.state()).collect::<Vec<_>>();
+        [of("visible", &self.rest), of("hidden", &self.last)].into_iter().flatten().collect()
     }
 }
 

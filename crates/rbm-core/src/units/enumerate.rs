@@ -10,12 +10,12 @@ use super::{Discrete, Layer};
 use crate::{Error, Result};
 
 /// The most configurations that an exact answer goes through: 25 units of two states.
-pub const MOST: u64 = 1 << 25;
+pub const MAX_CONFIGURATIONS: u64 = 1 << 25;
 
 /// Configurations in one block.
 const BLOCK: u64 = 1 << 12;
 
-/// The number of configurations of `layer`, if there are at most [`MOST`].
+/// The number of configurations of `layer`, if there are at most [`MAX_CONFIGURATIONS`].
 pub fn count(layer: &dyn Layer) -> Option<u64> {
     countable(layer).map(|(_, count)| count)
 }
@@ -24,7 +24,7 @@ pub fn count(layer: &dyn Layer) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// When there are more than [`MOST`], or infinitely many.
+/// When there are more than [`MAX_CONFIGURATIONS`], or infinitely many.
 pub fn blocks(layer: &dyn Layer) -> Result<impl Iterator<Item = Result<Tensor>>> {
     let Some((layer, count)) = countable(layer) else {
         let found = layer.units();
@@ -38,10 +38,10 @@ pub fn blocks(layer: &dyn Layer) -> Result<impl Iterator<Item = Result<Tensor>>>
     Ok(starts.map(move |start| layer.configuration(start..count.min(start + BLOCK))))
 }
 
-/// A layer whose configurations are at most [`MOST`], and how many they are.
+/// A layer whose configurations are at most [`MAX_CONFIGURATIONS`], and how many they are.
 fn countable(layer: &dyn Layer) -> Option<(&dyn Discrete, u64)> {
     let layer = layer.discrete()?;
-    Some((layer, layer.configurations().filter(|&count| count <= MOST)?))
+    Some((layer, layer.configurations().filter(|&count| count <= MAX_CONFIGURATIONS)?))
 }
 
 /// How many configurations `units` units of `states` states have, if 64 bits can count them.

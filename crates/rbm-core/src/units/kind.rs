@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The most that a number in brackets may be: trials, states or draws.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_IN_BRACKETS: usize = 1 << 20;
 
 /// The kind and number of a layer's units: what `config.json` holds and what a layer can be built from.
 ///
@@ -280,7 +280,7 @@ fn sized(kind: &str, size: usize) -> Option<Units> {
         None => (kind, None),
         Some((name, rest)) => {
             let number = rest.strip_suffix(')')?.trim().parse::<usize>().ok()?;
-            (name.trim(), Some(number).filter(|number| (1..=MOST).contains(number)))
+            (name.trim(), Some(number).filter(|number| (1..=MAX_IN_BRACKETS).contains(number)))
         }
     };
     Some(match (name, number) {

@@ -319,6 +319,11 @@ pub struct Tail {
 impl Tail {
     /// There is none.
     pub const BOUNDED: Self = Self { precision: f64::INFINITY, is_nonnegative: false };
+
+    /// Whether x is any number, with p(x | f) ∝ exp(f·x − γ·x²/2).
+    pub fn is_any_number(&self) -> bool {
+        self.precision.is_finite() && !self.is_nonnegative
+    }
 }
 
 /// A variable of its own with the same values.

@@ -1,5 +1,6 @@
 //! Layers: the trait of all units, a file for each kind, and several kinds side by side.
 
+pub mod base_units;
 mod bernoulli;
 mod binomial;
 mod concat;
@@ -12,6 +13,7 @@ mod potts;
 mod relu;
 mod spin;
 
+pub use base_units::BaseUnits;
 pub use bernoulli::Bernoulli;
 pub use binomial::Binomial;
 pub use concat::Concat;

@@ -10,7 +10,7 @@ use candle_dbn::data::{self, ReadOptions};
 use rbm_core::model::init::Init;
 use rbm_core::{ContrastiveDivergence, NegativePhase, Rbm, Rng, Rows, Sgd, Trainer, Units, ops};
 
-use super::plan::{CASES, Look, STACK, STATES};
+use super::plan::{BenchData, CASES, STACK, STATES};
 use super::synthetic_digits;
 use crate::inputs;
 
@@ -95,11 +95,11 @@ impl Fixtures {
     }
 
     /// Mini-batches of `size` cases that look as asked, `width` values each: the user's where their width is the same.
-    pub fn cases(&mut self, look: Look, width: usize, size: usize) -> Result<MeasuredBatches> {
-        if let Look::Above(below) = look {
+    pub fn cases(&mut self, look: BenchData, width: usize, size: usize) -> Result<MeasuredBatches> {
+        if let BenchData::Above(below) = look {
             return self.cases_above(below, size);
         }
-        if look == Look::Dense {
+        if look == BenchData::Dense {
             let noise =
                 ops::uniform((CASES.max(size), width), DType::F32, &Device::Cpu, &mut Rng::new(2))?;
             return MeasuredBatches::new(
@@ -109,7 +109,7 @@ impl Fixtures {
                 &self.device,
             );
         }
-        if look == Look::Sites {
+        if look == BenchData::Sites {
             let made = sequences(CASES.max(size), width / STATES, &mut Rng::new(6))?;
             return MeasuredBatches::new("sequences", &made, size, &self.device);
         }
@@ -126,7 +126,7 @@ impl Fixtures {
                 ("strokes", &*made)
             }
         };
-        if look == Look::Grey {
+        if look == BenchData::Grey {
             return MeasuredBatches::new(&format!("{name}, grey"), cases, size, &self.device);
         }
         MeasuredBatches::new(name, &synthetic_digits::binary(cases)?, size, &self.device)
@@ -134,7 +134,7 @@ impl Fixtures {
 
     /// Samples of the hidden units of the stack's machine `below`.
     fn cases_above(&mut self, below: usize, size: usize) -> Result<MeasuredBatches> {
-        let mut cases = self.cases(Look::Binary, STACK[0], size)?;
+        let mut cases = self.cases(BenchData::Binary, STACK[0], size)?;
         self.learn_stack(below + 1)?;
         let mut rng = Rng::new(3);
         for batch in &mut cases.batches {
@@ -155,7 +155,7 @@ impl Fixtures {
     fn learn_stack(&mut self, count: usize) -> Result<()> {
         while self.stack.len() < count {
             let layer = self.stack.len();
-            let look = if layer == 0 { Look::Binary } else { Look::Above(layer - 1) };
+            let look = if layer == 0 { BenchData::Binary } else { BenchData::Above(layer - 1) };
             let mut cases = self.cases(look, STACK[layer], STACK_BATCH)?;
             // Deep layers start further out, as in the `mnist` recipe: with smaller weights most of their units die.
             let deviation = if layer == 0 { 0.01 } else { 0.05 };
@@ -171,13 +171,13 @@ impl Fixtures {
     pub fn learned(
         &mut self,
         cases: &mut MeasuredBatches,
-        look: Look,
+        look: BenchData,
         shape: (usize, usize),
     ) -> Result<Rbm> {
         let layer = match look {
-            Look::Binary => Some(0),
-            Look::Above(below) => Some(below + 1),
-            Look::Grey | Look::Dense | Look::Sites => None,
+            BenchData::Binary => Some(0),
+            BenchData::Above(below) => Some(below + 1),
+            BenchData::Grey | BenchData::Dense | BenchData::Sites => None,
         };
         if let Some(layer) = layer
             && STACK[layer..].starts_with(&[shape.0, shape.1])
@@ -186,9 +186,9 @@ impl Fixtures {
             return Ok(self.stack[layer].try_clone()?);
         }
         // Random bits teach hidden units to stay off: what is to stay dense learns nothing.
-        let updates = if look == Look::Dense { 0 } else { self.updates };
+        let updates = if look == BenchData::Dense { 0 } else { self.updates };
         let visible = match look {
-            Look::Sites => Units::Potts { sites: shape.0 / STATES, states: STATES },
+            BenchData::Sites => Units::Potts { sites: shape.0 / STATES, states: STATES },
             _ => Units::bernoulli(shape.0),
         };
         self.machine(cases, (&visible, shape.1), 0.01, updates)

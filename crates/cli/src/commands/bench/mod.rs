@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::fixtures::Fixtures;
 use self::machines::MachineLine;
-use self::plan::{BenchRow, Look, RowOptions, Task};
+use self::plan::{BenchData, BenchRow, RowOptions, Task};
 use self::tune::Tuning;
 use self::workloads::{Densities, Times};
 use crate::inputs::{self, DataOptions, Where};
@@ -62,14 +62,14 @@ pub struct Bench {
 }
 
 /// The longest that a row may take, in seconds.
-const LONGEST: f64 = 3600.0;
+const MAX_SECONDS: f64 = 3600.0;
 
 /// Measures every row, and prints a table or one JSON object.
 pub fn run(args: &Bench, bars: &MultiProgress) -> Result<()> {
     let seconds = args.seconds;
     ensure!(
-        seconds > 0.0 && seconds <= LONGEST,
-        "--seconds: expected a number above 0 and at most {LONGEST}, found {seconds}"
+        seconds > 0.0 && seconds <= MAX_SECONDS,
+        "--seconds: expected a number above 0 and at most {MAX_SECONDS}, found {seconds}"
     );
     if args.model {
         return run_machines(args, bars);
@@ -183,8 +183,10 @@ fn check_width(args: &Bench, rows: &[BenchRow], warm: &[Fixtures]) -> Result<()>
         return Ok(());
     };
     let uses = |row: &BenchRow| {
-        !matches!(row.task, Task::Learn { look: Look::Dense | Look::Sites | Look::Above(_), .. })
-            && row.widths[0] == width
+        !matches!(
+            row.task,
+            Task::Learn { look: BenchData::Dense | BenchData::Sites | BenchData::Above(_), .. }
+        ) && row.widths[0] == width
     };
     let widths: Vec<_> = rows.iter().map(|row| row.widths[0].to_string()).collect();
     ensure!(

@@ -55,7 +55,7 @@ pub const STACK: [usize; 4] = [784, 500, 500, 2000];
 
 /// What the units of the visible layer look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum BenchData {
     /// Zeros and ones: the data, thresholded.
     Binary,
     /// Values between zero and one: the data as they are.
@@ -72,7 +72,7 @@ pub enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Updates of a machine.
-    Learn { method: BenchMethod, steps: usize, look: Look },
+    Learn { method: BenchMethod, steps: usize, look: BenchData },
     /// Backpropagation through the stack and a softmax over ten classes, with or without units left out.
     FineTune { dropout: bool },
     /// The up-pass through the stack.
@@ -95,7 +95,7 @@ impl BenchRow {
     fn learn(
         method: BenchMethod,
         steps: usize,
-        look: Look,
+        look: BenchData,
         shape: (usize, usize),
         batch: usize,
     ) -> Self {
@@ -109,10 +109,10 @@ impl BenchRow {
         let (what, look) = match self.task {
             Task::Learn { method, steps, look } => {
                 let look = match look {
-                    Look::Grey => " grey",
-                    Look::Dense => " dense",
-                    Look::Sites => " potts",
-                    Look::Binary | Look::Above(_) => "",
+                    BenchData::Grey => " grey",
+                    BenchData::Dense => " dense",
+                    BenchData::Sites => " potts",
+                    BenchData::Binary | BenchData::Above(_) => "",
                 };
                 (format!("{}-{steps}", method.name()), look)
             }
@@ -156,12 +156,12 @@ pub fn rows(args: &RowOptions) -> Result<Vec<BenchRow>> {
         "--batch: expected 1 to {most} for this shape, found {batch}"
     );
     let method = args.method.unwrap_or(BenchMethod::Cd);
-    Ok(vec![BenchRow::learn(method, steps, Look::Binary, shape, batch)])
+    Ok(vec![BenchRow::learn(method, steps, BenchData::Binary, shape, batch)])
 }
 
 fn usual(full: bool) -> Vec<BenchRow> {
+    use BenchData::{Above, Binary, Dense, Grey, Sites};
     use BenchMethod::{Cd, Pcd};
-    use Look::{Above, Binary, Dense, Grey, Sites};
     let mnist = (784, 500);
     let mut rows = vec![
         BenchRow::learn(Cd, 1, Binary, mnist, 100),

@@ -47,7 +47,7 @@ impl TuneLine {
     /// Times one operation of one shape for about `seconds`.
     fn measure(operation: Choosing, shape: [usize; 2], seconds: f64) -> Result<Self> {
         let time = Duration::from_secs_f64(seconds / DENSITIES.len() as f64);
-        let timings = all_ways(operation, shape, BATCH, time, |_| !interrupt::is_asked())?;
+        let timings = all_ways(operation, shape, BATCH, time, |_| !interrupt::is_requested())?;
         let way = |timing: &Timing| operation.way(Processor::here(), shape, BATCH, timing.density);
         let work = 2.0 * (shape[0] * shape[1] * BATCH) as f64;
         let dense = timings.iter().map(|timing| timing.dense).fold(f64::INFINITY, f64::min);
@@ -102,8 +102,8 @@ impl Tuning {
                 let name = format!("{} {}x{}", operation.name(), shape[0], shape[1]);
                 watch(&name);
                 rows.push(TuneLine::measure(operation, shape, seconds).context(name)?);
-                if interrupt::is_asked() {
-                    return Err(interrupt::Stopped("nothing was kept".to_owned()).into());
+                if interrupt::is_requested() {
+                    return Err(interrupt::Interrupted("nothing was kept".to_owned()).into());
                 }
             }
         }

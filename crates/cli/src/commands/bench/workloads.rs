@@ -15,7 +15,7 @@ use rbm_core::{
 use serde::Serialize;
 
 use super::fixtures::{BenchLearner, Fixtures, LEARNING_RATE, MeasuredBatches, learner};
-use super::plan::{BenchMethod, BenchRow, Look, Task};
+use super::plan::{BenchData, BenchMethod, BenchRow, Task};
 
 /// The fractions of units that are on (not zero).
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -357,7 +357,7 @@ impl Workload for EmbeddingStep {
 }
 
 /// A learning rate at which a machine stays as it is.
-const STANDSTILL: f64 = 1e-9;
+const NEGLIGIBLE_RATE: f64 = 1e-9;
 
 /// The work of `row`.
 pub fn of(row: &BenchRow, warm: &mut Fixtures) -> Result<Box<dyn Workload>> {
@@ -367,22 +367,22 @@ pub fn of(row: &BenchRow, warm: &mut Fixtures) -> Result<Box<dyn Workload>> {
             let mut cases = warm.cases(look, shape.0, row.batch)?;
             let rbm = warm.learned(&mut cases, look, shape)?;
             // Learning goes on while it is measured, so that no two updates are alike.
-            let rate = if look == Look::Dense { STANDSTILL } else { LEARNING_RATE };
+            let rate = if look == BenchData::Dense { NEGLIGIBLE_RATE } else { LEARNING_RATE };
             Box::new(LearningStep::new(rbm, cases, (method, steps), rate)?)
         }
         Task::FineTune { dropout } => {
-            let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
+            let cases = warm.cases(BenchData::Binary, row.widths[0], row.batch)?;
             // As in the `mnist` recipe.
             let visible_and_hidden = if dropout { (0.2, 0.4) } else { (0.0, 0.0) };
             let dropout = Dropout { visible: visible_and_hidden.0, hidden: visible_and_hidden.1 };
             Box::new(FineTuningStep::new(&warm.stack(3)?, cases, row.batch, dropout)?)
         }
         Task::Embed => {
-            let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
+            let cases = warm.cases(BenchData::Binary, row.widths[0], row.batch)?;
             Box::new(EmbeddingStep::new(warm.stack(3)?, cases)?)
         }
         Task::Anneal => {
-            let cases = warm.cases(Look::Binary, row.widths[0], row.batch)?;
+            let cases = warm.cases(BenchData::Binary, row.widths[0], row.batch)?;
             Box::new(AnnealingStep::new(warm.stack(1)?.swap_remove(0), cases)?)
         }
     })

@@ -120,7 +120,8 @@ pub fn run(subject: &Subject, plan: &LikelihoodPlan, bars: &MultiProgress) -> Re
     if let Some(dir) = &subject.report {
         let samples = estimate.as_ref().and_then(|(sides, _)| sides.samples());
         let mut rng = Rng::new(subject.seed);
-        let samples = samples.map(|x| subject.model.dbn.fall_from_top(x, &mut rng)).transpose()?;
+        let samples =
+            samples.map(|x| subject.model.dbn.decode_from_top(x, &mut rng)).transpose()?;
         subject::report(dir, subject, &likelihood, samples.as_ref())?;
         if let Some((sides, _)) = &estimate {
             charts(dir, subject, &plan.options, sides, &likelihood)?;

@@ -202,10 +202,14 @@ fn means(
     let means = parts.iter().zip(seen).map(of).collect::<Result<Vec<_>>>();
     spinner.finish_and_clear();
     let means = means?;
-    report(args, machine, parts, seen, &means)?;
-    if args.is_json {
-        return output::json(&means);
+    match args.is_json {
+        true => output::json(&means)?,
+        false => print(&means)?,
     }
+    report(args, machine, parts, seen, &means)
+}
+
+fn print(means: &[CaseMeans]) -> Result<()> {
     let is_bound = means.iter().any(|of| of.is_bound);
     let energy = if is_bound { "free energy, at most" } else { "free energy" };
     let rows = means.iter().map(|of| {

@@ -127,8 +127,16 @@ fn of_belief(args: &Evaluate, bars: &MultiProgress) -> Result<()> {
     let found = belief.cases(data.as_deref(), data_options, *cases)?;
     let samples = likelihood.passes.map_or(SAMPLES, |passes| passes as usize);
     let is_own = data.is_none() && data_options.limit.is_none();
-    let value = belief.likelihood(&found, is_own, samples, *seed, bars)?;
-    if *json { output::json(&value) } else { value.print(&found.part_name()) }
+    let value = belief.likelihood(&found, samples, *seed, bars)?;
+    if *json {
+        output::json(&value)?
+    } else {
+        value.print(&found.part_name())?
+    }
+    if is_own {
+        subject::record(&belief.dir, belief.measurement(&value, &found, *seed));
+    }
+    Ok(())
 }
 
 /// Measures a Boltzmann machine.

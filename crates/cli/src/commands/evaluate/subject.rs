@@ -71,10 +71,13 @@ pub fn report(
     };
     let mut groups = Vec::new();
     if let Some(train) = training {
-        groups.push(("training", model.prepare_cases(&train.cases)?.thinned(report::MOST)?));
+        groups.push((
+            "training",
+            model.prepare_cases(&train.cases)?.thinned(report::MAX_HISTOGRAM_CASES)?,
+        ));
     }
     let prepared = Examples { cases: model.prepare_cases(&examples.cases)?, ..examples.clone() };
-    groups.push((*name, prepared.cases.thinned(report::MOST)?));
+    groups.push((*name, prepared.cases.thinned(report::MAX_HISTOGRAM_CASES)?));
     groups.push((SAMPLED, samples));
     filled(dir, numbers, |place| {
         correlations(place, model, &prepared, &mut Rng::new(*seed).split(1))?;

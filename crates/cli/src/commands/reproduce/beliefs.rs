@@ -14,7 +14,7 @@ use rbm_core::{Observer, Rng, Rows};
 
 use super::machines::{Looking, MachineExperiment, MachineResult, Row};
 use crate::interrupt;
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 
 /// All of them.
 pub const KNOWN: &[MachineExperiment] = &[
@@ -134,7 +134,7 @@ fn belief(looking: &mut Looking) -> Result<MachineResult> {
         };
         let mut learner = BeliefLearner::new(&[200, 200, 200], learning, &cases)?;
         let mut watcher = TrainingCurve { looking, done, of, points: Vec::new() };
-        let stopped = || Stopped("nothing was written".to_owned());
+        let stopped = || Interrupted("nothing was written".to_owned());
         if learner.fit(&cases, &mut watcher)?.is_break() {
             return Err(stopped().into());
         }
@@ -142,9 +142,9 @@ fn belief(looking: &mut Looking) -> Result<MachineResult> {
         done += epochs;
         let mut rng = Rng::new(looking.seed);
         let machine = learner.machine();
-        let found =
-            machine.importance_weighted(&test, SAMPLES, &mut rng, |_| !interrupt::is_asked())?;
-        if interrupt::is_asked() {
+        let found = machine
+            .importance_weighted(&test, SAMPLES, &mut rng, |_| !interrupt::is_requested())?;
+        if interrupt::is_requested() {
             return Err(stopped().into());
         }
         let (ours, error) = mean_and_error(&found);
@@ -179,7 +179,7 @@ struct TrainingCurve<'a> {
 
 impl Observer for TrainingCurve<'_> {
     fn step(&mut self, _: &Step) -> rbm_core::Result<Command> {
-        Ok(if interrupt::is_asked() { Command::Stop } else { Command::Continue })
+        Ok(if interrupt::is_requested() { Command::Stop } else { Command::Continue })
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics) -> rbm_core::Result<()> {

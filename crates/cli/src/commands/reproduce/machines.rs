@@ -19,7 +19,7 @@ use rbm_core::stats::mean_and_error;
 use rbm_core::{Rng, Units};
 use serde::Serialize;
 
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::{interrupt, output, progress};
 
 /// What a reproduction came to, in its folder.
@@ -184,8 +184,8 @@ impl Looking {
     /// Shows how much is done; an error where it shall stop.
     pub fn at(&self, done: usize, of: usize) -> Result<()> {
         self.show(done, of);
-        match interrupt::is_asked() {
-            true => Err(Stopped("nothing was written".to_owned()).into()),
+        match interrupt::is_requested() {
+            true => Err(Interrupted("nothing was written".to_owned()).into()),
             false => Ok(()),
         }
     }
@@ -330,7 +330,7 @@ fn spin_glass(looking: &mut Looking) -> Result<MachineResult> {
         let start = std::time::Instant::now();
         let search = TemperedSearch { coldest, hottest, sweeps: 100_000, has_clusters: true };
         let best = search.run(&machine, 2, &mut Rng::new(looking.seed), |_, lowest| {
-            lowest > optimum + 1e-3 && !interrupt::is_asked()
+            lowest > optimum + 1e-3 && !interrupt::is_requested()
         })?;
         let ours = best.energies.lowest().context("no search was made")?;
         let annealed = match solution.is_finite() {

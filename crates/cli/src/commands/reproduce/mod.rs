@@ -8,6 +8,7 @@ mod experiments;
 mod machines;
 mod trained_machines;
 
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use self::machines::{MachineExperiment, RESULT};
 use crate::commands::evaluate::likelihood::{self, LikelihoodPlan};
 use crate::commands::evaluate::{self, Evaluate};
 use crate::commands::train::{self, Train};
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::output::Usage;
 use crate::{inputs, output, progress};
 
@@ -84,25 +85,19 @@ struct Reproduced {
     seconds: f64,
 }
 
-/// What a number rests on: as text the verdict of two estimates, or what was counted.
+/// What a number rests on: the verdict of two estimates, or in words what was counted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[serde(untagged)]
 enum Basis {
     Verdict(Verdict),
     Cases(String),
 }
 
-impl From<String> for Basis {
-    fn from(text: String) -> Self {
-        text.parse().map_or(Self::Cases(text), Self::Verdict)
-    }
-}
-
-impl From<Basis> for String {
-    fn from(basis: Basis) -> Self {
-        match basis {
-            Basis::Verdict(verdict) => verdict.to_string(),
-            Basis::Cases(text) => text,
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Verdict(verdict) => verdict.fmt(f),
+            Self::Cases(text) => f.write_str(text),
         }
     }
 }
@@ -297,7 +292,7 @@ fn print(experiment: &Experiment, found: &Reproduced) -> Result<()> {
             Measure::Error => format!("{:.2} %", found.ours),
             Measure::SquaredError => format!("{:.2}", found.ours),
         },
-        found.verdict.clone().into(),
+        found.verdict.to_string(),
         // Of now: what an earlier version has left in the file may be another.
         Some(experiment.theirs_on(&found.data)).filter(|it| !it.is_empty()).unwrap_or("–".into()),
         goal,
@@ -347,8 +342,8 @@ fn learn(
         output::note(text);
         Ok(())
     };
-    train::train(&args, bars, quiet, &say).map_err(|error| match error.is::<Stopped>() {
-        true => Stopped("the same command goes on from here".into()).into(),
+    train::train(&args, bars, quiet, &say).map_err(|error| match error.is::<Interrupted>() {
+        true => Interrupted("the same command goes on from here".into()).into(),
         false => error,
     })
 }
@@ -463,7 +458,7 @@ impl SearchObserver for Trials<'_> {
     }
 
     fn step(&mut self) -> Command {
-        if interrupt::is_asked() { Command::Stop } else { Command::Continue }
+        if interrupt::is_requested() { Command::Stop } else { Command::Continue }
     }
 
     fn trial(&mut self, trial: &Trial) -> candle_dbn::Result<()> {
@@ -529,5 +524,5 @@ fn keep(dir: &Path, recipe: &Recipe, model: &Model) -> Result<()> {
 }
 
 fn stopped() -> anyhow::Error {
-    Stopped("the same command goes on with what has not been done yet".into()).into()
+    Interrupted("the same command goes on with what has not been done yet".into()).into()
 }

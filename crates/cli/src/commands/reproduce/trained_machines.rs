@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use candle_dbn::store::results::{MeasurementSet, Results, Unit};
 use indicatif::MultiProgress;
 use rbm_core::state::write_whole;
 use serde::Serialize;
@@ -67,10 +68,9 @@ fn json(path: &Path) -> Result<serde_json::Value> {
 }
 
 /// The last that a run has measured of the cases held out.
-fn measured_of_held_out(dir: &Path) -> Result<Option<serde_json::Value>> {
-    let results = json(&dir.join("results.json"))?;
-    let measured = results["measured"].as_array().into_iter().flatten();
-    Ok(measured.rev().find(|set| set["on"]["part"] == "held-out").cloned())
+fn measured_of_held_out(dir: &Path) -> Result<Option<MeasurementSet>> {
+    let measured = Results::read(dir)?.measured;
+    Ok(measured.into_iter().rev().find(|set| set.dataset.part == "held-out"))
 }
 
 /// What that of an alignment came to.
@@ -86,7 +86,7 @@ struct ReproducedAlignment<'a> {
     /// Of learning alone.
     training_seconds: f64,
     /// What was measured of the held-out cases.
-    held_out: Option<serde_json::Value>,
+    held_out: Option<MeasurementSet>,
     sites: Option<u64>,
 }
 
@@ -98,7 +98,7 @@ struct ReproducedDeepMachine<'a> {
     seed: u64,
     theirs: &'a str,
     /// What was measured of the held-out cases: the bound on log p(v).
-    held_out: Option<serde_json::Value>,
+    held_out: Option<MeasurementSet>,
     /// Of the classifier on these, percent.
     classifier_error: Option<f64>,
 }
@@ -155,10 +155,9 @@ fn reproduce_contacts(
 impl ReproducedAlignment<'_> {
     /// The lowest mean of log p(v) of the held-out cases that a side of log Z gives, nats a site.
     fn least_of_a_site(&self) -> Option<f64> {
-        let numbers = self.held_out.as_ref()?["numbers"].as_array()?;
-        let of_cases = |number: &&serde_json::Value| number["unit"] == "nats a case";
-        let values = numbers.iter().filter(of_cases).filter_map(|number| number["value"].as_f64());
-        Some(values.reduce(f64::min)? / self.sites? as f64)
+        let numbers = self.held_out.as_ref()?.numbers.iter();
+        let of_cases = numbers.filter(|number| number.unit == Unit::NatsPerCase);
+        Some(of_cases.map(|number| number.value).reduce(f64::min)? / self.sites? as f64)
     }
 }
 

@@ -20,7 +20,7 @@ use super::mask::{DataLayer, Keep};
 use super::tempered::in_equilibrium;
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::machine_data;
 use crate::machines::LearnedMachine;
 use crate::{interrupt, output, progress, tables};
@@ -30,7 +30,7 @@ const PICTURED: usize = 400;
 /// Milliseconds of a picture of an animation.
 const FRAME: u64 = 100;
 /// The most units of all chains together.
-const MOST: usize = 1 << 28;
+const MAX_UNITS: usize = 1 << 28;
 
 /// What is sampled, and how.
 pub struct LearnedSampling<'a> {
@@ -106,7 +106,7 @@ impl LearnedSampling<'_> {
             "--scale, --binarise and the like: expected with --from or --clamp"
         );
         let units = machine.learner.machine().rest().units().width();
-        let most = (MOST / units.max(1)).max(1);
+        let most = (MAX_UNITS / units.max(1)).max(1);
         ensure!(
             self.count <= most,
             "--count {}: expected at most {most} samples of {units} units",
@@ -126,11 +126,11 @@ impl LearnedSampling<'_> {
                 let size = [self.count, self.steps];
                 let samples = samples(of, width, size, rng, &mut |done| {
                     bar.set_position(done as u64);
-                    !interrupt::is_asked()
+                    !interrupt::is_requested()
                 });
                 bar.finish_and_clear();
-                if interrupt::is_asked() {
-                    return Err(Stopped("nothing was written".to_owned()).into());
+                if interrupt::is_requested() {
+                    return Err(Interrupted("nothing was written".to_owned()).into());
                 }
                 let samples = samples?;
                 LearnedSamples { samples, held: None, frames: Vec::new(), image: machine.image() }
@@ -283,9 +283,9 @@ impl LearnedSampling<'_> {
                 let shown = chains.visible.narrow(0, 0, self.count.min(PICTURED))?;
                 frames.push((step, shown.narrow(1, 0, width)?.contiguous()?));
             }
-            if interrupt::is_asked() {
+            if interrupt::is_requested() {
                 bar.finish_and_clear();
-                return Err(Stopped("nothing was written".to_owned()).into());
+                return Err(Interrupted("nothing was written".to_owned()).into());
             }
             if step < self.steps {
                 clamped.advance(of, &mut chains, 1, rng)?;

@@ -15,7 +15,7 @@ use rbm_core::state::write_whole;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::machines::ModelSize;
 use crate::output::Usage;
 use crate::{inputs, interrupt, output, progress, tables};
@@ -23,7 +23,7 @@ use crate::{inputs, interrupt, output, progress, tables};
 /// Sweeps that are measured unless the user says so.
 const SWEEPS: u32 = 10_000;
 /// The most units of all chains together: 2 GiB with what a sweep needs beside them.
-const MOST: usize = 1 << 26;
+const MAX_UNITS: usize = 1 << 26;
 /// The most numbers that are kept of all sweeps: half a GiB.
 const MOST_MEASURED: usize = 1 << 25;
 
@@ -347,8 +347,8 @@ impl MachineSampling<'_> {
     /// The sweeps that are measured, of chains of so many units. Errors where these would be too many.
     fn checked_sweeps(&self, units: usize) -> Result<u32> {
         let Self { options, .. } = self;
-        if units.saturating_mul(options.chains as usize) > MOST {
-            let most = MOST / units;
+        if units.saturating_mul(options.chains as usize) > MAX_UNITS {
+            let most = MAX_UNITS / units;
             let error =
                 anyhow!("--chains {}: expected at most {most} of {units} units", options.chains);
             return Err(Usage::of(error));
@@ -393,11 +393,11 @@ fn at_each<M, C>(
     for (i, &temperature) in temperatures.iter().enumerate() {
         let found = measure(temperature, &|done| {
             bar.set_position((i * each + done) as u64);
-            !interrupt::is_asked()
+            !interrupt::is_requested()
         });
-        if interrupt::is_asked() {
+        if interrupt::is_requested() {
             bar.finish_and_clear();
-            return Err(Stopped("nothing was written".to_owned()).into());
+            return Err(Interrupted("nothing was written".to_owned()).into());
         }
         let (row, end) = found?;
         measured.push(row);

@@ -148,7 +148,7 @@ const ROW: u64 = 10;
 /// The most sweeps of tempering unless the user says so.
 const TEMPERED_SWEEPS: u32 = 5000;
 /// The most samples.
-const MOST: usize = 1_000_000;
+const MAX_SAMPLES: usize = 1_000_000;
 
 /// Writes `samples.npy` and `samples.png`, and `animation.gif` or `samples.fasta` if that is asked for.
 pub fn run(args: &Sample, bars: &MultiProgress) -> Result<()> {
@@ -332,7 +332,10 @@ impl<'a> ResolvedSample<'a> {
         let classes = classes(args, &model)?;
         let each = args.count.unwrap_or(if classes.is_empty() { MANY } else { ROW }) as usize;
         let count = each * classes.len().max(1);
-        ensure!(count <= MOST, "expected at most {MOST} samples together, found {count}");
+        ensure!(
+            count <= MAX_SAMPLES,
+            "expected at most {MAX_SAMPLES} samples together, found {count}"
+        );
         let layout = Layout::new(classes.len(), each);
         Ok(Self { args, bars, dir, model, letters, classes, each, layout })
     }
@@ -434,13 +437,15 @@ impl<'a> ResolvedSample<'a> {
         let (data, which) = (args.from.as_deref(), args.from.is_none().then_some(Cases::Train));
         let part = inputs::find_cases(&args.run, model, data, &args.data_options, which)?;
         if classes.is_empty() {
-            let cases = model.prepare_cases(&part.cases)?.thinned(report::MOST)?;
+            let cases = model.prepare_cases(&part.cases)?.thinned(report::MAX_HISTOGRAM_CASES)?;
             let path = AnnealingPath::from_cases(model.dbn.top(), &model.dbn.top_visible(&cases)?)?;
             return self.in_equilibrium(model.dbn.top(), path, rng);
         }
         let hidden = classes.iter().map(|&class| {
             let rows = of_class(&part, class)?;
-            let cases = model.prepare_cases(&part.select(&rows)?.cases)?.thinned(report::MOST)?;
+            let cases = model
+                .prepare_cases(&part.select(&rows)?.cases)?
+                .thinned(report::MAX_HISTOGRAM_CASES)?;
             // A class leaves a machine of the data alone, from which samples come by themselves.
             let given = model.dbn.class_rbm()?.given(class)?;
             let path = AnnealingPath::from_cases(&given, &model.dbn.penultimate(&cases)?)?;

@@ -8,7 +8,7 @@ use rbm_core::estimate::{Equilibrium, TemperingConfig};
 use rbm_core::model::Boltzmann;
 use rbm_core::sampling::AnnealingPath;
 
-use crate::interrupt::Stopped;
+use crate::interrupt::Interrupted;
 use crate::{interrupt, output, progress};
 
 /// Configurations of the rest of `machine`, `samples` of them, after so many sweeps along `path`: `(samples, rest)`.
@@ -23,9 +23,9 @@ pub fn in_equilibrium(
     let mut equilibrium = Equilibrium::new(machine, path, config, rng)?;
     let bar = progress::bar(bars, 1000);
     while !equilibrium.is_done() {
-        if interrupt::is_asked() {
+        if interrupt::is_requested() {
             bar.finish_and_clear();
-            return Err(Stopped("nothing was written".to_owned()).into());
+            return Err(Interrupted("nothing was written".to_owned()).into());
         }
         equilibrium.step(machine, rng)?;
         bar.set_position((1000.0 * equilibrium.share_done()) as u64);

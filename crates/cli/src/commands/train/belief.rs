@@ -17,6 +17,7 @@ use super::boltzmann::MachineTraining;
 use super::dry_run;
 use super::machine_run::{self, MachineRun};
 use crate::beliefs::{self, LearnedBelief};
+use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions, NoSuchPart};
 use crate::output::Usage;
 use crate::{machine_data, output};
@@ -44,7 +45,8 @@ pub fn run(
     bars: &MultiProgress,
     quiet: bool,
 ) -> Result<()> {
-    let of_others = [("--visible", args.visible.is_some()), ("--couplings", args.within.is_some())];
+    let of_others =
+        [("--visible", args.visible.is_some()), ("--couplings", args.couplings.is_some())];
     output::refuse(&of_others, "has no meaning for a belief net")?;
     let ResolvedBelief { recipe, learning, cases, held_out, image, table } =
         ResolvedBelief::of(args, written)?;
@@ -97,8 +99,10 @@ pub fn run(
         }
         cases => cases?,
     };
-    let found = belief.likelihood(&cases, true, beliefs::SAMPLES, seed, bars)?;
-    found.print(&cases.part_name())
+    let found = belief.likelihood(&cases, beliefs::SAMPLES, seed, bars)?;
+    found.print(&cases.part_name())?;
+    subject::record(&belief.dir, belief.measurement(&found, &cases, seed));
+    Ok(())
 }
 
 impl ResolvedBelief {

@@ -1,7 +1,6 @@
 //! `dbn train --model bm`: a Boltzmann machine with couplings within its layers.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings};
 use candle_core::Tensor;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, ClassifierRecipe, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{AUTO, ClassifierRecipe, Couplings, HiddenLayers, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
@@ -48,50 +47,6 @@ const RESAMPLED: usize = 2000;
 /// The key of these that is the recipe's, beside its table.
 const LABELS: &str = "labels";
 
-/// Which units of one layer are coupled with each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Within {
-    /// The visible ones.
-    Visible,
-    /// The hidden ones.
-    Hidden,
-    /// Both.
-    Lateral,
-    /// None: a restricted machine.
-    None,
-    /// The visible ones that are neighbours in the graph of this name, or in this file.
-    Edges(String),
-}
-
-impl FromStr for Within {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "visible" => Ok(Self::Visible),
-            "hidden" => Ok(Self::Hidden),
-            "lateral" => Ok(Self::Lateral),
-            "none" => Ok(Self::None),
-            _ => match text.strip_prefix("edges:") {
-                Some(graph) if !graph.is_empty() => Ok(Self::Edges(graph.to_owned())),
-                _ => Err("expected visible, hidden, lateral, none or edges:GRAPH".to_owned()),
-            },
-        }
-    }
-}
-
-impl std::fmt::Display for Within {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Self::Visible => f.write_str("visible"),
-            Self::Hidden => f.write_str("hidden"),
-            Self::Lateral => f.write_str("lateral"),
-            Self::None => f.write_str("none"),
-            Self::Edges(graph) => write!(f, "edges:{graph}"),
-        }
-    }
-}
-
 /// What is learned, how and where.
 pub struct MachineTraining<'a> {
     pub data: Option<&'a str>,
@@ -100,7 +55,7 @@ pub struct MachineTraining<'a> {
     pub recipe: MachineRecipe,
     pub visible: Option<&'a str>,
     pub hidden: &'a [String],
-    pub within: Option<&'a Within>,
+    pub couplings: Option<&'a Couplings>,
     pub settings: &'a [String],
     pub seed: Option<u64>,
     pub out: Option<&'a Path>,
@@ -230,14 +185,11 @@ impl ResolvedMachine {
                 let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
                 return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
             }
-            recipe.couplings = Within::None.to_string();
+            recipe.couplings = Couplings::None;
         }
-        if let Some(within) = args.within {
-            recipe.couplings = within.to_string();
+        if let Some(couplings) = args.couplings {
+            recipe.couplings = couplings.clone();
         }
-        let within: Within = recipe.couplings.parse().map_err(|expected: String| {
-            Usage::of(anyhow!("couplings = {:?}: {expected}", recipe.couplings))
-        })?;
         let (labels, others): (Vec<&String>, Vec<&String>) =
             args.settings.iter().partition(|setting| key_of(setting) == LABELS);
         for setting in labels {
@@ -300,17 +252,16 @@ impl ResolvedMachine {
         };
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
-        let edges = match &within {
-            Within::Edges(graph) => Some(edges_of(graph, machine_data::count_of(&visible)?)?),
+        let edges = match &recipe.couplings {
+            Couplings::Edges(graph) => Some(edges_of(graph, machine_data::count_of(&visible)?)?),
             _ => None,
         };
         let shape = Shape {
             visible,
-            couples_visible: !matches!(within, Within::Hidden | Within::None),
+            couples_visible: recipe.couplings.is_within_visible(),
             labels,
             edges,
-            couples_hidden: !hidden.is_empty()
-                && matches!(within, Within::Hidden | Within::Lateral),
+            couples_hidden: !hidden.is_empty() && recipe.couplings.is_within_hidden(),
             hidden,
         };
         let is_set = |key: &str| settings.iter().any(|setting| key_of(setting) == key);
@@ -551,8 +502,7 @@ fn with_moments(
     if !machine_data::has_measurements(visible) {
         return Ok(table);
     }
-    let of_all = Standardise::of(&train.cases)?.only(visible)?.moments()?;
-    let moments = Some(machine_data::of_gaussians(of_all, visible));
+    let moments = Some(Standardise::of(&train.cases)?.only(visible)?.moments()?);
     Ok(Some(TableLayout { moments, ..table.unwrap_or_default() }))
 }
 

@@ -34,8 +34,8 @@ pub fn run(mut training: Training) -> Result<()> {
     let mut tried = StepTimer { stages: Vec::new(), last: Instant::now() };
     let _caught = interrupt::catch()?;
     training.run(&mut tried)?;
-    if interrupt::is_asked() {
-        return Err(interrupt::Stopped("nothing was written".into()).into());
+    if interrupt::is_requested() {
+        return Err(interrupt::Interrupted("nothing was written".into()).into());
     }
     let mut total = Duration::ZERO;
     let rows = recipe.stages().into_iter().zip(&tried.stages).map(|(work, stage)| {
@@ -269,7 +269,7 @@ impl Observer for StepTimer {
             stage.seconds.push((self.last.elapsed().as_secs_f64(), step.cursor.batch == 0));
         }
         self.last = Instant::now();
-        Ok(if interrupt::is_asked() { Command::Stop } else { Command::Continue })
+        Ok(if interrupt::is_requested() { Command::Stop } else { Command::Continue })
     }
 }
 

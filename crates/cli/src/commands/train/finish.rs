@@ -99,7 +99,7 @@ fn charts(run: &Run, model: &Model, training: &Training, is_evaluated: bool) -> 
     // Energies of values and of bits are not to be compared: cases are drawn here where learning draws them.
     let mut draws = rng.split(1);
     let mut seen = |cases: &data::View| -> Result<Tensor> {
-        let values = cases.thinned(report::MOST)?;
+        let values = cases.thinned(report::MAX_HISTOGRAM_CASES)?;
         Ok(training.recipe.data.pass.of_probabilities(&values, &mut draws)?)
     };
     let mut groups = vec![("training", seen(&coded.cases)?)];

@@ -15,7 +15,7 @@ use indicatif::MultiProgress;
 use rbm_core::learning::trainer::Pass;
 
 use super::watcher::Watcher;
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output;
 use crate::progress::{self, Progress};
@@ -97,7 +97,7 @@ pub fn learn(
         Outcome::Stopped => {
             let how =
                 format!("the same command with --out {} goes on from here", machine.dir.display());
-            Err(Stopped(how).into())
+            Err(Interrupted(how).into())
         }
     }
 }

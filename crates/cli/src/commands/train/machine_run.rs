@@ -17,7 +17,7 @@ use rbm_core::{Checkpoint, Error, Observer};
 use serde_json::{Map, Value};
 
 use super::watcher::{Kept, Watcher};
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::output;
 use crate::progress::Progress;
 
@@ -115,7 +115,7 @@ impl MachineRun<'_> {
         if ended?.is_break() {
             let goes_on =
                 format!("the same command with --out {} goes on from here", self.dir.display());
-            return Err(Stopped(goes_on).into());
+            return Err(Interrupted(goes_on).into());
         }
         Ok(write_whole(&metrics, &watcher.kept.written)?)
     }

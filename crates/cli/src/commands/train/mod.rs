@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, BeliefRecipe, MachineRecipe};
+use candle_dbn::recipe::{AUTO, BeliefRecipe, Couplings, MachineRecipe};
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{Checkpoint, EpochMetrics, Outcome};
 use candle_dbn::viz::report;
@@ -24,7 +24,7 @@ use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::ops::device::allow_tf32;
 
-use self::boltzmann::{MachineTraining, Within};
+use self::boltzmann::MachineTraining;
 use self::finish::Looks;
 use self::help::{TRAIN, long_help_of_train, recipes};
 use self::hopfield::Storing;
@@ -33,7 +33,7 @@ use crate::commands::recipe::{
     is_built_in, is_file, is_of_machine, machine_in_file, named_or_file,
 };
 use crate::inputs::{self, DataOptions, Where};
-use crate::interrupt::{self, Stopped};
+use crate::interrupt::{self, Interrupted};
 use crate::machines;
 use crate::output::{self, Usage};
 use crate::progress::{self, Progress};
@@ -89,7 +89,7 @@ pub struct Train {
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
     /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible]
     #[arg(long, value_name = "WHERE", help_heading = "Learning")]
-    pub couplings: Option<Within>,
+    pub couplings: Option<Couplings>,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike [default: hebb]
     #[arg(long, value_name = "RULE", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
     pub rule: Option<String>,
@@ -199,7 +199,7 @@ fn learn_machine(args: &Train, kind: Kind, bars: &MultiProgress, quiet: bool) ->
         visible: args.visible.as_deref(),
         hidden: &args.layers,
         recipe,
-        within: args.couplings.as_ref(),
+        couplings: args.couplings.as_ref(),
         settings: &args.settings,
         seed: args.seed,
         out: args.resume.as_deref().or(args.out.as_deref()),
@@ -343,7 +343,7 @@ pub fn train(
         }
         Outcome::Stopped => {
             let how = format!("go on with: dbn train --resume {}", run.dir().display());
-            Err(Stopped(how).into())
+            Err(Interrupted(how).into())
         }
     }
 }

@@ -40,7 +40,7 @@ impl<K: Kept> Observer for Watcher<K> {
 
     fn step(&mut self, step: &Step) -> Result<Command> {
         self.progress.step(step);
-        Ok(if interrupt::is_asked() {
+        Ok(if interrupt::is_requested() {
             Command::Stop
         } else if self.last.elapsed() >= self.interval {
             Command::Checkpoint

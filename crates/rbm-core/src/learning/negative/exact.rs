@@ -13,7 +13,7 @@ use crate::{Averages, Error, Phase, Rbm, Result, Rng, Stateful, Units};
 
 /// Every configuration, weighted by its probability: learning climbs the log-likelihood itself.
 ///
-/// One side may have at most [`enumerate::MOST`] configurations. The averages take as much time as it has, and little memory.
+/// One side may have at most [`enumerate::MAX_CONFIGURATIONS`] configurations. The averages take as much time as it has, and little memory.
 /// As fantasies, the visible configurations are written down. Gaussian units that are coupled with each other are integrated, where all others
 /// are few and discrete ([`sigma_points`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,24 +11,26 @@ use crate::sampling::{
 use crate::state::{
     State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
-use crate::{Mixing, Phase, Result, Rng, Stateful};
+use crate::units::BaseUnits;
+use crate::units::base_units::{has_numbers, total_variance};
+use crate::{Layer, Mixing, Phase, Result, Rng, Stateful};
 
 /// Levels of the first ladder, and the most that are taken unasked.
-const FIRST: usize = 6;
-const MOST: usize = 64;
+const FIRST_LEVELS: usize = 6;
+const MAX_LEVELS: usize = 64;
 /// After how many sweeps the ladder is spaced anew.
 const ROUND: usize = 100;
-/// How much of each mini-batch goes into the means that β = 0 stands at.
-const MEANS_RATE: f64 = 0.01;
+/// How much of each mini-batch goes into the averages that β = 0 stands at.
+const AVERAGES_RATE: f64 = 0.01;
 /// A ladder of n levels that nothing has climbed for so many times n² sweeps, the time that diffusion takes, is broken.
-const SILENCE: usize = 4;
+const MAX_SILENCE: usize = 4;
 /// What is saved of the replicas.
 const REPLICAS: &str = "replicas";
 
 /// Learning by parallel tempering (Desjardins et al. 2010; Cho, Raiko, Ilin 2010): every chain has a replica at each level of
 /// a ladder of inverse temperatures that persists between updates, and the fantasies are those at β = 1.
 ///
-/// β = 0 is the machine of independent units with the data's means, which follow the mini-batches. Training has left
+/// β = 0 is the machine of independent units with the data's means, and variances of real-valued ones, which follow the mini-batches. Training has left
 /// equilibrium when replicas no longer come up from there, or when the traces at β = 1 say so ([`Traces`]).
 #[derive(Debug, Clone)]
 pub struct TemperedPersistent {
@@ -47,8 +49,8 @@ pub struct TemperedPersistent {
 struct Climbing {
     tempering: Tempering,
     replicas: Replicas,
-    /// The means at β = 0, `(visible,)` and `(hidden,)`.
-    means: [Tensor; 2],
+    /// What β = 0 stands at: of the visible units, and of the hidden ones.
+    moments: [LayerMoments; 2],
     /// Swaps over each gap, summed over the sweeps of this round; and of those since the last report.
     round: SwapTotals,
     report: SwapTotals,
@@ -69,29 +71,75 @@ impl TemperedPersistent {
 
     fn start(&self, machine: &dyn Boltzmann, positive: &Phase, rng: &mut Rng) -> Result<Climbing> {
         let chains = if self.chains == 0 { positive.cases()? } else { self.chains };
-        let levels = if self.levels == 0 { FIRST } else { self.levels };
-        let means = means_of(machine, positive)?;
-        let path = AnnealingPath::from_means(machine, &means[0], &means[1])?;
+        let levels = if self.levels == 0 { FIRST_LEVELS } else { self.levels };
+        let moments = LayerMoments::of_phase(machine, positive)?;
+        let path = path_from(machine, &moments)?;
         let tempering = Tempering::even(path, levels)?;
         let replicas = tempering.climb(machine, chains, 1, rng)?;
         let (round, report) = (SwapTotals::default(), SwapTotals::default());
-        Ok(Climbing { tempering, replicas, means, round, report, silent: 0 })
+        Ok(Climbing { tempering, replicas, moments, round, report, silent: 0 })
     }
 }
 
-/// The means of a phase's visible units and of the hidden units that they cause.
-fn means_of(machine: &dyn Boltzmann, phase: &Phase) -> Result<[Tensor; 2]> {
-    let hidden = machine.last().mean(&phase.hidden_inputs)?.detach();
-    Ok([phase.average(&phase.visible)?, phase.average(&hidden)?])
+/// Averages of the units of a layer, `(width,)`; of hidden units, of their means.
+#[derive(Debug, Clone)]
+struct LayerMoments {
+    mean: Tensor,
+    /// Of the squares, where there are units that are any number.
+    square: Option<Tensor>,
+}
+
+impl LayerMoments {
+    /// Those of a phase's visible units and of the hidden units that they cause.
+    fn of_phase(machine: &dyn Boltzmann, phase: &Phase) -> Result<[Self; 2]> {
+        let of = |layer: &dyn Layer, x: &Tensor| -> Result<Self> {
+            let square = match has_numbers(layer)? {
+                true => Some(phase.average(&x.sqr()?)?),
+                false => None,
+            };
+            Ok(Self { mean: phase.average(x)?, square })
+        };
+        let hidden = machine.last().mean(&phase.hidden_inputs)?.detach();
+        Ok([of(machine.rest(), &phase.visible)?, of(machine.last(), &hidden)?])
+    }
+
+    fn follow(&mut self, new: Self) -> Result<()> {
+        let squares = self.square.iter_mut().zip(&new.square);
+        for (average, new) in std::iter::once((&mut self.mean, &new.mean)).chain(squares) {
+            *average = ((&*average * (1.0 - AVERAGES_RATE))? + (new * AVERAGES_RATE)?)?;
+        }
+        Ok(())
+    }
+
+    fn variance(&self) -> Result<Option<Tensor>> {
+        match &self.square {
+            Some(square) => Ok(Some((square - self.mean.sqr()?)?.maximum(0.0)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The path from units with these moments.
+fn path_from(machine: &dyn Boltzmann, [rest, last]: &[LayerMoments; 2]) -> Result<AnnealingPath> {
+    let of_last = match last.variance()? {
+        Some(of_means) => Some(total_variance(machine.last(), &of_means)?),
+        None => None,
+    };
+    Ok(AnnealingPath {
+        rest: BaseUnits::of_moments(machine.rest(), &rest.mean, rest.variance()?.as_ref())?,
+        last: BaseUnits::of_moments(machine.last(), &last.mean, of_last.as_ref())?,
+    })
 }
 
 impl Climbing {
     /// Lets β = 0 follow the data and the machine.
     fn follow(&mut self, machine: &dyn Boltzmann, positive: &Phase) -> Result<()> {
-        for (mean, new) in self.means.iter_mut().zip(means_of(machine, positive)?) {
-            *mean = ((&*mean * (1.0 - MEANS_RATE))? + (new * MEANS_RATE)?)?;
+        for (moments, new) in
+            self.moments.iter_mut().zip(LayerMoments::of_phase(machine, positive)?)
+        {
+            moments.follow(new)?;
         }
-        self.tempering.path = AnnealingPath::from_means(machine, &self.means[0], &self.means[1])?;
+        self.tempering.path = path_from(machine, &self.moments)?;
         Ok(())
     }
 
@@ -107,8 +155,12 @@ impl Climbing {
     fn respace(&mut self, machine: &dyn Boltzmann, is_free: bool, rng: &mut Rng) -> Result<()> {
         let acceptance = std::mem::take(&mut self.round).acceptance();
         let levels = self.tempering.betas.len();
-        let free =
-            self.tempering.respaced(&acceptance, None, TARGET_ACCEPTANCE).betas.len().min(MOST);
+        let free = self
+            .tempering
+            .respaced(&acceptance, None, TARGET_ACCEPTANCE)
+            .betas
+            .len()
+            .min(MAX_LEVELS);
         // One level too many is not worth the marks of where replicas have been.
         let is_off = free > levels || free + 1 < levels;
         let wanted = if is_free && is_off { free } else { levels };
@@ -165,7 +217,7 @@ impl NegativePhase for TemperedPersistent {
         let mixing = self.traces.report()?.unwrap_or_default();
         Ok(Some(Mixing {
             left_equilibrium: mixing.left_equilibrium
-                || climbing.silent > SILENCE * levels * levels,
+                || climbing.silent > MAX_SILENCE * levels * levels,
             swap_acceptance: (report.sweeps > 0).then(|| report.acceptance()),
             round_trips: Some(report.arrivals),
             ..mixing
@@ -177,13 +229,19 @@ impl Stateful for TemperedPersistent {
     fn state(&self) -> State {
         let traces = with_prefix(TRACES, self.traces.state());
         let Some(climbing) = &self.climbing else { return traces.collect() };
-        let Climbing { tempering, replicas, means: [visible, hidden], round, report, silent } =
+        let Climbing { tempering, replicas, moments: [visible, hidden], round, report, silent } =
             climbing;
-        let means = [("visible_mean", visible), ("hidden_mean", hidden)];
+        let averages = [
+            ("visible_mean", Some(&visible.mean)),
+            ("hidden_mean", Some(&hidden.mean)),
+            ("visible_square", visible.square.as_ref()),
+            ("hidden_square", hidden.square.as_ref()),
+        ];
+        let averages = averages.into_iter().filter_map(|(name, x)| Some((name.into(), x?.clone())));
         let sums = [round.sweeps, round.arrivals, report.sweeps, report.arrivals];
         traces
             .chain(with_prefix(REPLICAS, replicas.state()))
-            .chain(means.map(|(name, mean)| (name.to_owned(), mean.clone())))
+            .chain(averages)
             .chain(numbers("betas", &tempering.betas))
             .chain(numbers("round", &round.acceptance))
             .chain(numbers("report", &report.acceptance))
@@ -200,9 +258,16 @@ impl Stateful for TemperedPersistent {
             return Ok(());
         }
         let replicas = Replicas::restored(&without_prefix(REPLICAS, state))?;
-        let means = [get(state, "visible_mean")?, get(state, "hidden_mean")?];
+        let moments = [("visible_mean", "visible_square"), ("hidden_mean", "hidden_square")];
+        let moments = moments.map(|(mean, square)| -> Result<_> {
+            Ok(LayerMoments { mean: get(state, mean)?, square: state.get(square).cloned() })
+        });
+        let [visible, hidden] = moments;
+        let moments = [visible?, hidden?];
         // Only until the machine is there to space it again.
-        let path = AnnealingPath { rest_field: means[0].clone(), last_field: means[1].clone() };
+        let [rest, last] =
+            [&moments[0], &moments[1]].map(|moments| BaseUnits::of_field(moments.mean.clone()));
+        let path = AnnealingPath { rest, last };
         let [round, round_arrivals, report, report_arrivals] = get_counts(state, "sums")?;
         let sums = |name, sweeps, arrivals| -> Result<_> {
             Ok(SwapTotals { acceptance: get_numbers(state, name)?, sweeps, arrivals })
@@ -211,7 +276,7 @@ impl Stateful for TemperedPersistent {
         self.climbing = Some(Climbing {
             tempering: Tempering { path, betas },
             replicas,
-            means,
+            moments,
             round: sums("round", round, round_arrivals)?,
             report: sums("report", report, report_arrivals)?,
             silent,

@@ -1,0 +1,237 @@
+//! Where a path to a machine begins: the units of a layer as they are where couplings have no say.
+//!
+//! What other units say to a unit is mostly its average, which a field can stand in for, and it spreads: a measurement that varies little
+//! once all others are known may vary much before. So real-valued units have lower precisions where couplings are weak. Scaled by
+//! s = √(γ/γ′), units of precision γ are those of γ′: p(x) ∝ exp(f·x − γ′·x²/2) is s times a unit with the input s·f.
+
+use std::ops::Range;
+
+use candle_core::{D, Device, Tensor};
+
+use super::{Layer, Tail};
+use crate::ops::device::to_host;
+use crate::state::State;
+use crate::{Result, Rng, ops};
+
+/// What stands in for the couplings of a layer's units at the inverse temperature β = 0, and 1 − β times on the way to β = 1.
+///
+/// Inverse temperatures are columns `(rows, 1)`, one for each row. What the couplings say, `(rows, width)`, is that of β = 1.
+#[derive(Debug, Clone)]
+pub struct BaseUnits {
+    /// What is said in place of what the couplings say, `(width,)`.
+    pub field: Tensor,
+    widening: Option<Widening>,
+}
+
+/// How much lower the precisions are.
+#[derive(Debug, Clone)]
+struct Widening {
+    /// What is added to each precision γ, `(width,)`: never above 0, and 0 where units keep theirs.
+    added: Tensor,
+    /// The same in units of γ.
+    relative: Tensor,
+}
+
+impl BaseUnits {
+    /// Units that hear `field` `(width,)`, and have their own precisions.
+    pub fn of_field(field: Tensor) -> Self {
+        Self { field, widening: None }
+    }
+
+    /// The units of `layer`, under nothing but their own biases.
+    ///
+    /// # Errors
+    ///
+    /// When a bias cannot be read.
+    pub fn of_biases(layer: &dyn Layer) -> Result<Self> {
+        Ok(Self::of_field(layer.bias()?.zeros_like()?))
+    }
+
+    /// Units of `layer` with these means `(width,)`; where `variance` `(width,)` says more than the layer's own precisions, real-valued units that
+    /// may be negative have it too.
+    ///
+    /// # Errors
+    ///
+    /// For means and variances of another shape than the layer's.
+    pub fn of_moments(layer: &dyn Layer, mean: &Tensor, variance: Option<&Tensor>) -> Result<Self> {
+        let field = (layer.bias_for_mean(mean)? - layer.bias()?)?;
+        let Some(variance) = variance else { return Ok(Self::of_field(field)) };
+        let variances = to_host(variance)?.to_vec1::<f64>()?;
+        let (mut added, mut relative) = (Vec::new(), Vec::new());
+        for (tail, variance) in layer.tails()?.into_iter().zip(variances) {
+            let lower = (variance.recip() - tail.precision).min(0.0);
+            let is_wider = tail.is_any_number() && variance.is_finite() && lower < 0.0;
+            added.push(if is_wider { lower } else { 0.0 });
+            relative.push(if is_wider { lower / tail.precision } else { 0.0 });
+        }
+        if added.iter().all(|added| *added == 0.0) {
+            return Ok(Self::of_field(field));
+        }
+        let tensor = |numbers: Vec<f64>| -> Result<Tensor> {
+            let tensor = Tensor::new(numbers, &Device::Cpu)?.to_dtype(field.dtype())?;
+            Ok(tensor.to_device(field.device())?)
+        };
+        let (added, relative) = (tensor(added)?, tensor(relative)?);
+        // f·x − γ′·x²/2 is greatest at f/γ′, and the bias is that of γ.
+        let field = (field + (&added * mean.to_dtype(added.dtype())?)?)?;
+        Ok(Self { field, widening: Some(Widening { added, relative }) })
+    }
+
+    /// The units of these columns.
+    ///
+    /// # Errors
+    ///
+    /// For columns that there are not.
+    pub fn narrow(&self, columns: &Range<usize>) -> Result<Self> {
+        let part = |x: &Tensor| x.narrow(0, columns.start, columns.len());
+        let widening = match &self.widening {
+            Some(Widening { added, relative }) => {
+                Some(Widening { added: part(added)?, relative: part(relative)? })
+            }
+            None => None,
+        };
+        Ok(Self { field: part(&self.field)?, widening })
+    }
+
+    /// What is added to the precision of each unit at β = 0; none where all keep theirs.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read.
+    pub fn added_precisions(&self) -> Result<Option<Vec<f64>>> {
+        match &self.widening {
+            Some(Widening { added, .. }) => Ok(Some(to_host(added)?.to_vec1()?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The inputs of the units `(rows, width)`, where the couplings say `products`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub fn inputs(&self, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
+        match self.field.elem_count() {
+            0 => Ok(products.clone()),
+            _ => ops::interpolate_inputs(products, betas, &self.field),
+        }
+    }
+
+    /// The inputs of units with the layer's own precisions, and by how much these are to be scaled, if at all.
+    fn scaled_inputs(
+        &self,
+        layer: &dyn Layer,
+        products: &Tensor,
+        betas: &Tensor,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let inputs = self.inputs(products, betas)?;
+        let Some(Widening { relative, .. }) = &self.widening else { return Ok((inputs, None)) };
+        let share = betas.affine(-1.0, 1.0)?.broadcast_mul(&relative.unsqueeze(0)?)?;
+        let scale = (share + 1.0)?.sqrt()?.recip()?;
+        let bias = scale.affine(1.0, -1.0)?.broadcast_mul(&layer.bias()?.unsqueeze(0)?)?;
+        Ok((((inputs * &scale)? + bias)?, Some(scale)))
+    }
+
+    /// Configurations `(rows, width)` of the units.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub fn sample(
+        &self,
+        layer: &dyn Layer,
+        products: &Tensor,
+        betas: &Tensor,
+        rng: &mut Rng,
+    ) -> Result<Tensor> {
+        let (inputs, scale) = self.scaled_inputs(layer, products, betas)?;
+        let drawn = layer.sample(&inputs, rng)?;
+        Ok(match scale {
+            Some(scale) => (drawn * scale)?,
+            None => drawn,
+        })
+    }
+
+    /// log Σₓ exp(inputs·x − E(x)) of the units (an integral for real-valued ones), `(rows,)`. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub fn cgf(&self, layer: &dyn Layer, products: &Tensor, betas: &Tensor) -> Result<Tensor> {
+        let (inputs, scale) = self.scaled_inputs(layer, products, betas)?;
+        let cgf = layer.cgf(&inputs)?;
+        Ok(match scale {
+            Some(scale) => (cgf + scale.log()?.sum(D::Minus1)?)?,
+            None => cgf,
+        })
+    }
+
+    /// What stands in for the couplings, of configurations `x` `(rows, width)`: what it takes from the energy at β = 0, `(rows, 1)`.
+    ///
+    /// # Errors
+    ///
+    /// When shapes or types do not fit.
+    pub fn instead_of_couplings(&self, x: &Tensor) -> Result<Tensor> {
+        let along = x.matmul(&self.field.unsqueeze(1)?)?;
+        match &self.widening {
+            Some(Widening { added, .. }) => {
+                Ok((along - (x.sqr()?.matmul(&added.unsqueeze(1)?)? * 0.5)?)?)
+            }
+            None => Ok(along),
+        }
+    }
+
+    /// log Z of the units at β = 0, in nats.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another layer.
+    pub fn log_partition(&self, layer: &dyn Layer) -> Result<f64> {
+        let (nothing, zero) = self.at_zero(1)?;
+        Ok(to_host(&self.cgf(layer, &nothing, &zero)?)?.sum_all()?.to_scalar::<f64>()?)
+    }
+
+    /// `count` independent configurations of β = 0, `(count, width)`.
+    ///
+    /// # Errors
+    ///
+    /// When they are of another layer.
+    pub fn sample_at_zero(&self, layer: &dyn Layer, count: usize, rng: &mut Rng) -> Result<Tensor> {
+        let (nothing, zero) = self.at_zero(count)?;
+        self.sample(layer, &nothing, &zero, rng)
+    }
+
+    /// What couplings say that have no say, and β = 0.
+    fn at_zero(&self, count: usize) -> Result<(Tensor, Tensor)> {
+        let zeros = |width: usize| -> Result<Tensor> {
+            Ok(Tensor::zeros((count, width), self.field.dtype(), self.field.device())?)
+        };
+        Ok((zeros(self.field.elem_count())?, zeros(1)?))
+    }
+
+    /// Everything as named tensors.
+    pub fn state(&self) -> State {
+        let added = self.widening.iter().map(|w| ("precision".to_owned(), w.added.clone()));
+        std::iter::once(("field".to_owned(), self.field.clone())).chain(added).collect()
+    }
+}
+
+/// Whether some of the units of `layer` are any number.
+///
+/// # Errors
+///
+/// When the precisions cannot be read.
+pub fn has_numbers(layer: &dyn Layer) -> Result<bool> {
+    Ok(layer.tails()?.iter().any(Tail::is_any_number))
+}
+
+/// The variance of units of `layer` whose means have the variance `of_means` `(width,)`: their own beside it.
+///
+/// # Errors
+///
+/// When there is not one number for each column.
+pub fn total_variance(layer: &dyn Layer, of_means: &Tensor) -> Result<Tensor> {
+    let own: Vec<f64> = layer.tails()?.iter().map(|tail| tail.precision.recip()).collect();
+    let own = Tensor::new(own, &Device::Cpu)?.to_dtype(of_means.dtype())?;
+    Ok((of_means + own.to_device(of_means.device())?)?)
+}
