@@ -77,6 +77,19 @@ impl Learner {
     ///
     /// For cases of another width.
     pub fn posterior(&self, cases: &dyn Rows) -> Result<Posterior> {
+        self.posterior_watched(cases, |_| {})
+    }
+
+    /// The same, telling `watch` how many cases are done: with mean field thousands of them take a minute.
+    ///
+    /// # Errors
+    ///
+    /// As [`Learner::posterior`].
+    pub fn posterior_watched(
+        &self,
+        cases: &dyn Rows,
+        mut watch: impl FnMut(usize),
+    ) -> Result<Posterior> {
         let (machine, width) = (self.machine(), self.shape().visible.width());
         let is_labelled = cases.width() == self.shape().observed();
         if cases.width() != width && !is_labelled {
@@ -109,6 +122,7 @@ impl Learner {
                 (phase.visible, last)
             };
             parts.push((self.bottom_up(&rest, &last)?, rest));
+            watch(free_energies.len());
         }
         let summation = match has_unknown && counted.is_none() {
             true => Summation::MeanField { sweeps: most, unsettled },

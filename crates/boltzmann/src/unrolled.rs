@@ -47,15 +47,16 @@ pub fn unrolled(learner: &Learner) -> Result<Vec<Rbm>> {
 }
 
 /// What the network sees of `cases` `(n, visible)`: these, and the means of the second hidden layer given them, `(n, visible + second)`. The
-/// means are exact where they can be counted, else of mean field; labels are not given.
+/// means are exact where they can be counted, else of mean field; labels are not given. `watch` is told how many cases are done.
 ///
 /// # Errors
 ///
 /// For cases of another width, and as [`unrolled`].
-pub fn seen(learner: &Learner, cases: &Tensor) -> Result<Tensor> {
+pub fn seen(learner: &Learner, cases: &Tensor, watch: impl FnMut(usize)) -> Result<Tensor> {
     let hidden = &learner.shape().hidden;
     let [first, second] = [0, 1].map(|k| hidden.get(k).map_or(0, Units::width));
-    let means = learner.posterior(cases)?.means.filter(|_| second > 0 && cases.count() > 0);
+    let means = learner.posterior_watched(cases, watch)?.means;
+    let means = means.filter(|_| second > 0 && cases.count() > 0);
     let expected = "a machine with two hidden layers, and cases";
     let means = means.ok_or_else(|| Error::invalid("means of a layer", expected, "none"))?;
     Ok(Tensor::cat(&[cases, &means.narrow(1, first, second)?], 1)?)

@@ -368,7 +368,7 @@ fn a_network_begins_as_mean_field() {
     assert!(matches!(posterior.summation, Summation::MeanField { unsettled: 0, .. }));
     let means = matrix(&posterior.means.unwrap());
     let rbms = unrolled(&learner).unwrap();
-    let input = seen(&learner, &cases).unwrap();
+    let input = seen(&learner, &cases, |_| {}).unwrap();
     assert_eq!(input.dims(), [14, 9 + 11]);
     let first = rbms[0].hidden_mean(&input).unwrap();
     let second = rbms[1].hidden_mean(&first).unwrap();
@@ -380,7 +380,7 @@ fn a_network_begins_as_mean_field() {
     }
     let flat = trained(shape(9, &[4], None), learning(1, 0), &cases);
     assert!(unrolled(&flat).unwrap_err().to_string().contains("two hidden layers"));
-    assert!(seen(&flat, &cases).is_err());
+    assert!(seen(&flat, &cases, |_| {}).is_err());
 }
 
 #[test]

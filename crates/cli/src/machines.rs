@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_boltzmann::learning::Learner;
 use candle_boltzmann::unrolled::seen;
-use candle_boltzmann::{Graph, MarkovField};
+use candle_boltzmann::{Graph, MarkovField, Posterior};
 use candle_core::{Device, Tensor};
 use candle_dbn::data::{Alphabet, Binarise, Columns, Dataset, ReadOptions, View};
 use candle_dbn::network::config::CONFIG;
@@ -17,12 +17,13 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::store::{HOPFIELD, MACHINE};
 use candle_dbn::{Examples, Model};
 use clap::ValueEnum;
-use rbm_core::{Error, Units};
+use indicatif::MultiProgress;
+use rbm_core::{Error, Rows, Units};
 use serde::Serialize;
 
 use crate::inputs::{self, Cases, Chosen, DataOptions};
 use crate::machine_data::{CUT, CUT_NOTE, DRAWN_ONCE, configurations, differ, standardise_of};
-use crate::output;
+use crate::{output, progress};
 
 /// The folder of a deep machine's classifier, in that of its run.
 pub const CLASSIFIER: &str = "classifier";
@@ -189,15 +190,31 @@ impl LearnedMachine {
         MachineCases::of(&self.dir, own, self.visible(), (data, options, cases))
     }
 
+    /// What the machine says of `cases` and of its hidden units given them.
+    pub fn posterior(&self, cases: &dyn Rows, bars: &MultiProgress) -> Result<Posterior> {
+        let bar = progress::bar(bars, cases.count() as u64);
+        let found = self.learner.posterior_watched(cases, |done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        Ok(found?)
+    }
+
     /// How many of `cases` the classifier takes for another class than theirs that was unrolled from it; nothing where there is none.
-    pub fn classifier_errors(&self, cases: &MachineCases) -> Result<Option<usize>> {
+    pub fn classifier_errors(
+        &self,
+        cases: &MachineCases,
+        bars: &MultiProgress,
+    ) -> Result<Option<usize>> {
         let dir = self.dir.join(CLASSIFIER);
         let (true, Some(labels)) = (dir.join(CONFIG).is_file(), &cases.examples.labels) else {
             return Ok(None);
         };
         let model = Model::load(&dir, &Device::Cpu)?;
         let Some(classifier) = &model.classifier else { return Ok(None) };
-        let found = classifier.predict(&seen(&self.learner, &cases.intensities()?)?)?;
+        let bar = progress::bar(bars, cases.values.count() as u64);
+        let values =
+            seen(&self.learner, &cases.intensities()?, |done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        let found = classifier.predict(&values?)?;
         Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
     }
 

@@ -95,19 +95,17 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         false => None,
     };
     let parts: Vec<&MachineCases> = std::iter::once(&asked).chain(&train).collect();
-    let spinner = progress::spinner(args.bars, "cases");
     let seen: Vec<Posterior> = parts
         .iter()
-        .map(|part| machine.learner.posterior(&part.values))
-        .collect::<rbm_core::Result<_>>()?;
-    spinner.finish_and_clear();
+        .map(|part| machine.posterior(&part.values, args.bars))
+        .collect::<Result<_>>()?;
     let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
     check_tolerance(plan)?;
     // log Z is one number, whichever cases it is for.
     let (near, of_near) = match (is_own, asked.part == Cases::Train, &machine.recipe) {
         (true, false, Some(_)) if train.is_none() => {
             let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
-            let seen = machine.learner.posterior(&train.values)?;
+            let seen = machine.posterior(&train.values, args.bars)?;
             (train.values, seen)
         }
         _ => (parts[parts.len() - 1].values.clone(), seen[seen.len() - 1].clone()),
@@ -190,7 +188,7 @@ fn means(
         };
         Ok(CaseMeans {
             label_error,
-            classifier_error: machine.classifier_errors(part)?.map(percent),
+            classifier_error: machine.classifier_errors(part, args.bars)?.map(percent),
             part: part.part_name(),
             cases: part.values.count(),
             free_energy: weighted_mean_and_error(&seen.free_energies, weights).0 + part.log_volume,

@@ -177,7 +177,7 @@ fn reproduce_deep(
     let machine = LearnedMachine::open(dir)?;
     let cases = machine.cases(None, &DataOptions::default(), Some(Cases::HeldOut))?;
     let percent = |errors: usize| 100.0 * errors as f64 / cases.examples.len().max(1) as f64;
-    let classifier_error = machine.classifier_errors(&cases)?.map(percent);
+    let classifier_error = machine.classifier_errors(&cases, bars)?.map(percent);
     let held_out = measured_of_held_out(dir)?;
     let (name, theirs) = (known.name, known.theirs);
     let found =

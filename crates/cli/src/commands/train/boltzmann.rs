@@ -328,9 +328,7 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     let graph = machine.learner.graph().ok();
     let seed = machine.learner.learning().seed;
     let exact = exact_log_partition(machine.learner.machine(), graph.as_ref(), bars)?;
-    let spinner = progress::spinner(bars, "means of the hidden units");
-    let seen = machine.learner.posterior(&train.values)?;
-    spinner.finish_and_clear();
+    let seen = machine.posterior(&train.values, bars)?;
     let _caught = interrupt::catch()?;
     let found = match exact {
         Some(_) => AisEstimates::default(),
@@ -385,7 +383,7 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
             Some(_) => Some(machine.label_errors(cases)?),
             None => None,
         };
-        let of_classifier = machine.classifier_errors(cases)?;
+        let of_classifier = machine.classifier_errors(cases, bars)?;
         spinner.finish_and_clear();
         for (what, errors) in [("labels", of_labels), ("classifier", of_classifier)] {
             let Some(errors) = errors else { continue };
@@ -399,7 +397,7 @@ fn finish(machine: &LearnedMachine, bars: &MultiProgress) -> Result<()> {
     }
     say(&train, likelihood_of(&train, &seen, exact, &found, TOLERANCE))?;
     if let Some(cases) = &held_out {
-        let seen = machine.learner.posterior(&cases.values)?;
+        let seen = machine.posterior(&cases.values, bars)?;
         say(cases, likelihood_of(cases, &seen, exact, &found, TOLERANCE))?;
     }
     Ok(())

@@ -62,10 +62,12 @@ pub fn learn(
     };
     let labels = train.examples.labels.clone();
     let labels = labels.context("[classifier]: expected data with labels, found none")?;
-    let spinner = progress::spinner(bars, "means of the second hidden layer");
-    let values = seen(&machine.learner, &train.intensities()?)?;
-    spinner.finish_and_clear();
-    let cases = Examples::new(values, Some(labels))?;
+    let bar = progress::bar(bars, labels.len() as u64);
+    bar.println("means of the second hidden layer, which the classifier sees too");
+    let values =
+        seen(&machine.learner, &train.intensities()?, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let cases = Examples::new(values?, Some(labels))?;
     let dataset =
         Dataset { name: train.source.clone(), classes: Some(classes), ..Dataset::of(cases) };
     let mut training = Training::of_machines(network, dataset, rbms, &Device::Cpu)?;
