@@ -251,12 +251,13 @@ fn report(
     spinner.finish_and_clear();
     let is_bound = seen.iter().chain([&sampled]).any(|of| of.summation != Summation::Exact);
     let title = if is_bound { "Free energies, at most" } else { "Free energies" };
-    let mut groups: Vec<(String, Vec<f64>)> = parts
-        .iter()
-        .zip(seen)
-        .map(|(part, seen)| (part.part_name(), seen.free_energies.clone()))
-        .collect();
-    groups.push((subject::SAMPLED.to_owned(), sampled.free_energies));
+    // Of the data's own values.
+    let log_volume = parts.first().map_or(0.0, |part| part.log_volume);
+    let of =
+        |seen: &Posterior| seen.free_energies.iter().map(|energy| energy + log_volume).collect();
+    let mut groups: Vec<(String, Vec<f64>)> =
+        parts.iter().zip(seen).map(|(part, seen)| (part.part_name(), of(seen))).collect();
+    groups.push((subject::SAMPLED.to_owned(), of(&sampled)));
     let groups: Vec<(&str, Vec<f64>)> =
         groups.iter().map(|(name, energies)| (&name[..], energies.clone())).collect();
     subject::filled(dir, numbers, |place| {
