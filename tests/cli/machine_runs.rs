@@ -301,6 +301,26 @@ fn tables_of_measurements_are_learned_as_they_are() {
     let more = "train one.csv --model bm --hidden 3 --set method=pcd --set epochs=5 --out more";
     place.dbn(more).done();
     place.dbn("evaluate more --likelihood --both --betas 50").done();
+    // Beside too many bits to be counted: by tempering, and samples have both kinds however far these lie apart.
+    let bits: String = (0..22).map(|k| format!(",b{k}")).collect();
+    let mut wide = format!("x,y,kind{bits}\n");
+    for i in 0..240 {
+        let (kind, shift) = [("near", 0.0), ("far", 9.0)][i % 2];
+        let (x, y) = (shift + (i * 7 % 11) as f64 / 9.0, shift - (i * 5 % 13) as f64 / 9.0);
+        let bits: String = (0..22).map(|k| format!(",{}", (i * (k + 3) / 2 + k) % 3 % 2)).collect();
+        wide.push_str(&format!("{x:.3},{y:.3},{kind}{bits}\n"));
+    }
+    place.write("wide.csv", wide);
+    place
+        .dbn("train wide.csv --model bm --set epochs=150 --no-evaluation --no-pictures --out wide")
+        .done();
+    let text = place.text("wide/recipe.toml");
+    assert!(text.contains("method = \"pt\""), "{text}");
+    let said = place.dbn("sample wide --count 60 --out both").done();
+    assert!(said.err.contains("drawn as by --tempered"), "{said:?}");
+    let text = place.text("both/samples.csv");
+    let far = text.lines().filter(|line| line.contains(",far,")).count();
+    assert!((12..=48).contains(&far), "{far} of 60");
     let fixed = "train one.csv --model bm --visible gaussian+gaussian --out wrong";
     place.dbn(fixed).misused(&["gaussian"]);
 }

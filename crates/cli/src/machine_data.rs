@@ -157,6 +157,7 @@ pub fn load(kind: Option<&str>, source: &str, read: &ReadOptions) -> Result<(Dat
     {
         output::note(format!("{}: {}", source, columns.description()));
     }
+    found.notes.iter().filter(|note| note.starts_with("warning")).for_each(output::note);
     Ok((found, true))
 }
 

@@ -3,7 +3,9 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use nalgebra::DMatrix;
-use rbm_core::estimate::{AisOptions, BidirectionalAis, Estimate, log_partition};
+use rbm_core::estimate::{
+    AisOptions, BidirectionalAis, Estimate, betas, betas_along, log_partition,
+};
 use rbm_core::model::{Boltzmann, Coupling, Machine, Tempered};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::units::BaseUnits;
@@ -66,7 +68,7 @@ fn numbers_are_wider_where_couplings_are_weak() {
     let mean = numbers(&[1.5, 0.25, 0.3]);
     let variance = numbers(&[2.0, 0.1, 0.21]);
     let base = BaseUnits::of_moments(&*layer, &mean, Some(&variance)).unwrap();
-    assert_eq!(base.added_precisions().unwrap().unwrap(), [0.5 - 4.0, 0.0, 0.0]);
+    assert_eq!(base.precision_shares().unwrap(), [0.5 / 4.0, 1.0, 1.0]);
     let field = base.field.to_vec1::<f64>().unwrap();
     for beta in [0.0, 0.35, 1.0] {
         let products = numbers(&[0.8, -0.4, 1.1]);
@@ -119,14 +121,13 @@ fn a_sweep_along_the_path_leaves_its_distribution() {
     let (mean, variance) =
         (numbers(&[0.5, 0.0, 0.3, 0.4, 0.6]), numbers(&[2.0, 1.5, 0.9, 0.24, 0.24]));
     let base = BaseUnits::of_moments(machine.rest(), &mean, Some(&variance)).unwrap();
-    let (added, field) =
-        (base.added_precisions().unwrap().unwrap(), base.field.to_vec1::<f64>().unwrap());
+    let (shares, field) = (base.precision_shares().unwrap(), base.field.to_vec1::<f64>().unwrap());
     let bias = machine.rest().bias().unwrap().to_vec1::<f64>().unwrap();
     let weights = machine.couplings()[0].weights().to_vec2::<f64>().unwrap();
     for beta in [0.0, 0.5, 1.0] {
         let own = [3.0, 2.0, 4.0];
         let matrix = DMatrix::from_fn(3, 3, |i, j| match i == j {
-            true => own[i] + (1.0 - beta) * added[i],
+            true => own[i] * (beta + (1.0 - beta) * shares[i]),
             false => -beta * weights[i][j],
         });
         let covariance = matrix.clone().try_inverse().unwrap();
@@ -217,6 +218,36 @@ fn kinds() -> (Machine, Tensor) {
     (machine, (cases + noise.unwrap()).unwrap())
 }
 
+/// However far the precisions fall, no step lets one grow to twice what it was, where weights on the way back would have no variance; and single
+/// precision tells the lowest from none.
+#[test]
+fn steps_are_short_where_precisions_change() {
+    let layer = "gaussian-learned:3".parse::<Units>().unwrap().build(DType::F32, &CPU).unwrap();
+    layer.vars()[1].1.set(&Tensor::new(&[1f32, 1e4, 1e9], &CPU).unwrap()).unwrap();
+    let number = |x: f32| Tensor::new(&[x; 3], &CPU).unwrap();
+    let base = BaseUnits::of_moments(&*layer, &number(0.5), Some(&number(2.0))).unwrap();
+    let shares = base.precision_shares().unwrap().to_vec();
+    assert_eq!(shares, [0.5, 1e-4, 1e-4]);
+    let drawn = base.sample_at_zero(&*layer, 10_000, &mut Rng::new(1)).unwrap();
+    let drawn = drawn.to_dtype(DType::F64).unwrap();
+    assert_normal(&drawn, &[[0.5, 2.0], [0.5, 1.0], [0.5, 1e-5]], "f32");
+    let path = AnnealingPath { last: base.clone(), rest: base };
+    for count in [100, 1000, 14_500] {
+        let betas = betas_along(&path, count);
+        assert!(betas.len() >= count - 2 && betas.len() <= count, "{}", betas.len());
+        assert_eq!((betas[0], *betas.last().unwrap()), (0.0, 1.0));
+        let precision = |beta: f64| beta + (1.0 - beta) * 1e-4;
+        let grows = betas.windows(2).map(|pair| precision(pair[1]) / precision(pair[0]));
+        assert!(grows.clone().all(|by| by > 1.0), "they ascend");
+        assert!(grows.fold(0.0, f64::max) < 1.5, "{count}");
+    }
+    let plain = AnnealingPath {
+        rest: BaseUnits::of_biases(&*layer).unwrap(),
+        last: BaseUnits::of_biases(&*layer).unwrap(),
+    };
+    assert_eq!(betas_along(&plain, 100), betas(100));
+}
+
 fn both_sides(machine: &dyn Boltzmann, path: AnnealingPath) -> [Estimate; 3] {
     let options = AisOptions { chains: 100, betas: 1000, ..AisOptions::brief(1) };
     let mut sides = BidirectionalAis::new(machine, path, options).unwrap();
@@ -273,8 +304,8 @@ fn log_z_of_numbers_on_both_sides() {
     let mean = numbers(mean.as_slice()).narrow(0, 0, 4).unwrap();
     let cases = cases.unwrap().narrow(1, 0, 4).unwrap().broadcast_add(&mean).unwrap();
     let path = AnnealingPath::from_cases(&rbm, &cases.contiguous().unwrap()).unwrap();
-    let added = path.last.added_precisions().unwrap().unwrap();
-    assert!(added.iter().all(|added| *added < -0.05), "{added:?}");
+    let shares = path.last.precision_shares().unwrap();
+    assert!(shares.iter().all(|share| *share < 0.95), "{shares:?}");
     for side in both_sides(&rbm, path) {
         let off = (side.value - exact).abs();
         assert!(off < FAR * side.error + 1e-3, "{} ± {}, {exact}", side.value, side.error);

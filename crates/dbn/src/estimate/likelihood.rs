@@ -468,8 +468,8 @@ impl fmt::Display for Verdict {
 
 /// The file in a model's folder.
 pub const KEPT: &str = "log_partition.json";
-/// The version of what stands in it.
-const VERSION: u32 = 1;
+/// The version of what stands in it: what 1 says of measurements has one of their kinds alone.
+const VERSION: u32 = 2;
 
 /// What was found of log Z of a model's top machine, in nats, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -504,7 +504,8 @@ impl KeptPartition {
         write_whole(&place.join(KEPT), &text)
     }
 
-    /// What is kept in the folder `place` of the model in the folder `model`; `None` where nothing is, or it is of other weights.
+    /// What is kept in the folder `place` of the model in the folder `model`; `None` where nothing is, or it is of other weights or of an earlier
+    /// version.
     ///
     /// # Errors
     ///
@@ -521,6 +522,9 @@ impl KeptPartition {
             .map_err(|e| Error::file(&path, "contents", expected, e.to_string()))?;
         let numbers = [kept.found.forward, kept.found.bridge, kept.found.reverse];
         let is_number = |estimate: &Estimate| estimate.value.is_finite() && estimate.error >= 0.0;
+        if (1..VERSION).contains(&kept.version) {
+            return Ok(None);
+        }
         if kept.version != VERSION || !numbers.iter().flatten().all(is_number) {
             return Err(Error::file(&path, "contents", expected, "something else"));
         }

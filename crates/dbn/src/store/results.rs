@@ -134,7 +134,7 @@ mod verdict {
     use crate::estimate::likelihood::Verdict;
 
     #[derive(serde::Deserialize)]
-    #[serde(untagged, expecting = "expected what the numbers are worth")]
+    #[serde(untagged, expecting = "no verdict")]
     enum Written {
         Verdict(Verdict),
         Sentence(String),

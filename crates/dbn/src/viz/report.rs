@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use candle_dbn_data::View;
-use rbm_core::estimate::{AisOptions, Annealing, Correlations, betas, regression};
+use rbm_core::estimate::{AisOptions, Annealing, Correlations, betas_along, regression};
 use rbm_core::ops::device::to_host;
 use rbm_core::{Error, Result, Rng, Rows, Units, rows};
 use serde_json::Value;
@@ -371,12 +371,20 @@ pub fn estimates(
     let mut rng = Rng::new(options.seed).split(0xC047);
     let mut rows = Vec::new();
     for count in [options.betas / 100, options.betas / 10].into_iter().filter(|n| *n >= 2) {
-        let forward =
-            Annealing::forward(rbm, along.clone(), betas(count), options.chains, &mut rng)?;
+        let forward = Annealing::forward(
+            rbm,
+            along.clone(),
+            betas_along(&along, count),
+            options.chains,
+            &mut rng,
+        )?;
         let reverse = match samples {
-            Some(samples) => {
-                Some(Annealing::reverse(rbm, along.clone(), betas(count), samples.clone())?)
-            }
+            Some(samples) => Some(Annealing::reverse(
+                rbm,
+                along.clone(),
+                betas_along(&along, count),
+                samples.clone(),
+            )?),
             None => None,
         };
         let mut annealed = |mut annealing: Annealing| {

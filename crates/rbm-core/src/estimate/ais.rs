@@ -237,6 +237,23 @@ impl Stateful for Annealing {
     }
 }
 
+/// `count` inverse temperatures of `path`, or one less: [`betas`], but half of them where precisions change, by steps at which the lowest
+/// precision grows by the same factor each. A weight on the way back has no variance where a step makes it half of what it was.
+pub fn betas_along(path: &AnnealingPath, count: usize) -> Vec<f64> {
+    let shares = [&path.rest, &path.last].into_iter().filter_map(|base| base.precision_shares());
+    let least = shares.flatten().copied().fold(1.0, f64::min);
+    let steps = count / 2;
+    if least >= 1.0 || steps < 2 {
+        return betas(count);
+    }
+    let at = |step: usize| (least.powf(1.0 - step as f64 / steps as f64) - least) / (1.0 - least);
+    let mut all = betas(count - steps);
+    all.extend((1..steps).map(at));
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
+}
+
 /// `count` inverse temperatures from 0 to 1, closer together the nearer they are to 1: in the proportions of Salakhutdinov and
 /// Murray 2008, 1/29 of them up to 0.5, 8/29 up to 0.9, 20/29 above. At least two.
 pub fn betas(count: usize) -> Vec<f64> {

@@ -8,7 +8,7 @@ pub mod monitor;
 mod partition;
 mod pseudo;
 
-pub use ais::{Annealing, Direction, betas};
+pub use ais::{Annealing, Direction, betas, betas_along};
 pub use correlations::{Correlations, regression};
 pub use equilibrium::{
     Bridge, Equilibrium, Estimate, TemperingConfig, TemperingPhase, TemperingProgress,

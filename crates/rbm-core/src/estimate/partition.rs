@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas, gaussian,
+    Annealing, Equilibrium, Estimate, TemperingConfig, TemperingProgress, betas_along, gaussian,
 };
 use crate::model::Boltzmann;
 use crate::ops::device::to_host;
@@ -263,7 +263,7 @@ impl<'a> BidirectionalAis<'a> {
         let forward = Annealing::forward(
             machine,
             path.clone(),
-            betas(options.betas),
+            betas_along(&path, options.betas),
             options.chains,
             &mut rng,
         )?;
@@ -330,7 +330,7 @@ impl<'a> BidirectionalAis<'a> {
                 if !annealing.is_done() {
                     return Ok(());
                 }
-                found.forward = Some(annealing.log_partition(machine)?);
+                found.forward = Some(finite(annealing.log_partition(machine)?)?);
                 if options.both {
                     let equilibrium =
                         Equilibrium::new(machine, path.clone(), options.tempering, rng)?;
@@ -344,14 +344,14 @@ impl<'a> BidirectionalAis<'a> {
                 if !equilibrium.is_done() {
                     return Ok(());
                 }
-                found.bridge = Some(equilibrium.log_partition(machine)?);
+                found.bridge = Some(finite(equilibrium.log_partition(machine)?)?);
                 found.acceptance = equilibrium.acceptance();
                 let progress = equilibrium.progress();
                 found.ladder.clone_from(&progress.betas);
                 (found.arrivals, found.sweeps) = (progress.swaps.arrivals, progress.swaps.sweeps);
                 let drawn = samples.insert(equilibrium.samples()?).clone();
-                let annealing =
-                    Annealing::reverse(machine, path.clone(), betas(options.betas), drawn)?;
+                let betas = betas_along(path, options.betas);
+                let annealing = Annealing::reverse(machine, path.clone(), betas, drawn)?;
                 let annealing = annealing.of_chains(options.tempering.chains);
                 Work::Reverse(Box::new(annealing))
             }
@@ -360,7 +360,7 @@ impl<'a> BidirectionalAis<'a> {
                 if !annealing.is_done() {
                     return Ok(());
                 }
-                found.reverse = Some(annealing.log_partition(machine)?);
+                found.reverse = Some(finite(annealing.log_partition(machine)?)?);
                 Work::Done
             }
             Work::Done => return Ok(()),
@@ -437,7 +437,7 @@ impl<'a> BidirectionalAis<'a> {
             }
             (AisStage::Reverse, _) => {
                 let samples = crate::state::get(&state, "visible")?;
-                let betas = betas(options.betas);
+                let betas = betas_along(&path, options.betas);
                 let annealing = Annealing::reverse(machine, path, betas, samples)?;
                 let mut annealing = annealing.of_chains(options.tempering.chains);
                 annealing.restore(&state)?;
@@ -460,6 +460,17 @@ impl<'a> BidirectionalAis<'a> {
             None => None,
         };
         Ok(Some(sides))
+    }
+}
+
+/// `found`, which must be a number to be quoted or kept.
+fn finite(found: Estimate) -> Result<Estimate> {
+    match found.value.is_finite() {
+        true => Ok(found),
+        false => {
+            let expected = "energies that its type of numbers holds (learn from data of a smaller scale, or estimate it in f64)";
+            Err(Error::invalid("an estimate of log Z", expected, found.value.to_string()))
+        }
     }
 }
 

@@ -338,7 +338,7 @@ fn support_of(support: &[Support], column: usize) -> Option<&States> {
 pub(super) fn one_by_one<'a>(
     layer: &dyn Layer,
     support: &'a [Support],
-    added_precisions: Option<&[f64]>,
+    precision_shares: Option<&[f64]>,
 ) -> Result<Vec<LateralUnit<'a>>> {
     let refused = || {
         let expected = "units that can be drawn one by one: Bernoulli, spin, binomial, Potts, Gaussian or rectified ones";
@@ -354,9 +354,9 @@ pub(super) fn one_by_one<'a>(
                 States::Draws(_) => return Err(refused()),
                 States::Real => match tails.get(first) {
                     Some(&Tail { precision, is_nonnegative }) if precision.is_finite() => {
-                        let added = added_precisions.and_then(|added| added.get(first));
-                        let added = added.copied().unwrap_or(0.0);
-                        LateralStates::Real { precision, added, is_nonnegative }
+                        let share = precision_shares.and_then(|shares| shares.get(first));
+                        let share = share.copied().unwrap_or(1.0);
+                        LateralStates::Real { precision, share, is_nonnegative }
                     }
                     _ => return Err(refused()),
                 },

@@ -291,14 +291,13 @@ impl Machine {
             };
             let drawn = match self.lateral(layer) {
                 Some(weights) => {
-                    let (mut betas, mut added) = (vec![1.0; inputs.dim(0)?], None);
+                    let (mut betas, mut shares) = (vec![1.0; inputs.dim(0)?], None);
                     if let Some((tempered, base)) = &base {
-                        (betas, added) = (tempered.values()?, base.added_precisions()?);
+                        (betas, shares) = (tempered.values()?, base.precision_shares());
                         inputs = base.inputs(&inputs, tempered.betas)?;
                     }
                     let (bias, support) = (units.bias()?, units.support());
-                    let (free, units) =
-                        (free.as_ref(), one_by_one(units, &support, added.as_deref())?);
+                    let (free, units) = (free.as_ref(), one_by_one(units, &support, shares)?);
                     let lateral = ops::Lateral { weights, bias: &bias, units, free };
                     ops::lateral_sweep(&now[layer], &inputs, &betas, &lateral, rng)?
                 }

@@ -26,9 +26,9 @@ pub(crate) enum LateralStates<'a> {
     OneOf,
     /// One of these values, each with the logarithm of how many ways there are to it.
     Values(&'a [(f64, f64)]),
-    /// Any number, p(x | f) ∝ exp(f·x − γ·x²/2); none below 0 where it is never negative. `added` is what γ gains at β = 0, and 1 − β
-    /// times on the way to β = 1.
-    Real { precision: f64, added: f64, is_nonnegative: bool },
+    /// Any number, p(x | f) ∝ exp(f·x − γ·x²/2); none below 0 where it is never negative. At the inverse temperature β γ counts
+    /// β + (1 − β)·`share` times.
+    Real { precision: f64, share: f64, is_nonnegative: bool },
 }
 
 /// A unit, its numbers of the type of the sweep.
@@ -40,18 +40,18 @@ pub(super) struct UnitColumns<T> {
     pub real: Option<RealUnit>,
 }
 
-/// A unit that may be any number: γ, what it gains at β = 0, and whether the unit is never negative.
+/// A unit that may be any number: γ, its share at β = 0, and whether the unit is never negative.
 #[derive(Clone, Copy)]
 pub(super) struct RealUnit {
     precision: f64,
-    added: f64,
+    share: f64,
     is_nonnegative: bool,
 }
 
 impl RealUnit {
     /// Value `i` of the draw, given its input at the inverse temperature `beta`.
     pub fn number(self, draw: Draw, i: u64, input: f64, beta: f64) -> f64 {
-        let root = (self.precision + (1.0 - beta) * self.added).sqrt();
+        let root = (self.precision * (beta + (1.0 - beta) * self.share)).sqrt();
         let input = input / root;
         let number = match self.is_nonnegative {
             true => rectified_number(draw, i, input),
@@ -67,8 +67,8 @@ impl<T: Real> UnitColumns<T> {
         let (values, real) = match *states {
             LateralStates::OneOf => (Vec::new(), None),
             LateralStates::Values(values) => (values.iter().map(number).collect(), None),
-            LateralStates::Real { precision, added, is_nonnegative } => {
-                (Vec::new(), Some(RealUnit { precision, added, is_nonnegative }))
+            LateralStates::Real { precision, share, is_nonnegative } => {
+                (Vec::new(), Some(RealUnit { precision, share, is_nonnegative }))
             }
         };
         Self { first: columns.start, width: columns.len(), values, real }

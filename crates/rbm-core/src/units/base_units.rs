@@ -23,13 +23,17 @@ pub struct BaseUnits {
     widening: Option<Widening>,
 }
 
+/// The least share of its own precision that a unit begins with: single precision holds what is far above it.
+const LEAST_SHARE: f64 = 1e-4;
+
 /// How much lower the precisions are.
 #[derive(Debug, Clone)]
 struct Widening {
-    /// What is added to each precision γ, `(width,)`: never above 0, and 0 where units keep theirs.
+    /// The share of its own precision γ that each unit has, `(width,)`: at most 1, and 1 where it keeps all.
+    share: Tensor,
+    shares: Vec<f64>,
+    /// What that adds to γ: (share − 1)·γ.
     added: Tensor,
-    /// The same in units of γ.
-    relative: Tensor,
 }
 
 impl BaseUnits {
@@ -57,24 +61,24 @@ impl BaseUnits {
         let field = (layer.bias_for_mean(mean)? - layer.bias()?)?;
         let Some(variance) = variance else { return Ok(Self::of_field(field)) };
         let variances = to_host(variance)?.to_vec1::<f64>()?;
-        let (mut added, mut relative) = (Vec::new(), Vec::new());
+        let (mut added, mut shares) = (Vec::new(), Vec::new());
         for (tail, variance) in layer.tails()?.into_iter().zip(variances) {
-            let lower = (variance.recip() - tail.precision).min(0.0);
-            let is_wider = tail.is_any_number() && variance.is_finite() && lower < 0.0;
-            added.push(if is_wider { lower } else { 0.0 });
-            relative.push(if is_wider { lower / tail.precision } else { 0.0 });
+            let share = (tail.precision * variance).recip().max(LEAST_SHARE);
+            let is_wider = tail.is_any_number() && variance.is_finite() && share < 1.0;
+            shares.push(if is_wider { share } else { 1.0 });
+            added.push(if is_wider { tail.precision * (share - 1.0) } else { 0.0 });
         }
-        if added.iter().all(|added| *added == 0.0) {
+        if shares.iter().all(|share| *share == 1.0) {
             return Ok(Self::of_field(field));
         }
-        let tensor = |numbers: Vec<f64>| -> Result<Tensor> {
+        let tensor = |numbers: &[f64]| -> Result<Tensor> {
             let tensor = Tensor::new(numbers, &Device::Cpu)?.to_dtype(field.dtype())?;
             Ok(tensor.to_device(field.device())?)
         };
-        let (added, relative) = (tensor(added)?, tensor(relative)?);
-        // f·x − γ′·x²/2 is greatest at f/γ′, and the bias is that of γ.
-        let field = (field + (&added * mean.to_dtype(added.dtype())?)?)?;
-        Ok(Self { field, widening: Some(Widening { added, relative }) })
+        let (added, share) = (tensor(&added)?, tensor(&shares)?);
+        // f·x − γ′·x²/2 is greatest at f/γ′, where the bias for a mean is that of γ.
+        let field = ((layer.bias_for_mean(mean)? * &share)? - layer.bias()?)?;
+        Ok(Self { field, widening: Some(Widening { share, shares, added }) })
     }
 
     /// The units of these columns.
@@ -85,24 +89,19 @@ impl BaseUnits {
     pub fn narrow(&self, columns: &Range<usize>) -> Result<Self> {
         let part = |x: &Tensor| x.narrow(0, columns.start, columns.len());
         let widening = match &self.widening {
-            Some(Widening { added, relative }) => {
-                Some(Widening { added: part(added)?, relative: part(relative)? })
-            }
+            Some(Widening { share, shares, added }) => Some(Widening {
+                share: part(share)?,
+                shares: shares.get(columns.clone()).unwrap_or_default().to_vec(),
+                added: part(added)?,
+            }),
             None => None,
         };
         Ok(Self { field: part(&self.field)?, widening })
     }
 
-    /// What is added to the precision of each unit at β = 0; none where all keep theirs.
-    ///
-    /// # Errors
-    ///
-    /// When the numbers cannot be read.
-    pub fn added_precisions(&self) -> Result<Option<Vec<f64>>> {
-        match &self.widening {
-            Some(Widening { added, .. }) => Ok(Some(to_host(added)?.to_vec1()?)),
-            None => Ok(None),
-        }
+    /// The share of its own precision that each unit has at β = 0; none where all keep theirs.
+    pub fn precision_shares(&self) -> Option<&[f64]> {
+        self.widening.as_ref().map(|widening| &widening.shares[..])
     }
 
     /// The inputs of the units `(rows, width)`, where the couplings say `products`.
@@ -125,9 +124,9 @@ impl BaseUnits {
         betas: &Tensor,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let inputs = self.inputs(products, betas)?;
-        let Some(Widening { relative, .. }) = &self.widening else { return Ok((inputs, None)) };
-        let share = betas.affine(-1.0, 1.0)?.broadcast_mul(&relative.unsqueeze(0)?)?;
-        let scale = (share + 1.0)?.sqrt()?.recip()?;
+        let Some(Widening { share, .. }) = &self.widening else { return Ok((inputs, None)) };
+        let begun = betas.affine(-1.0, 1.0)?.broadcast_mul(&share.unsqueeze(0)?)?;
+        let scale = begun.broadcast_add(betas)?.sqrt()?.recip()?;
         let bias = scale.affine(1.0, -1.0)?.broadcast_mul(&layer.bias()?.unsqueeze(0)?)?;
         Ok((((inputs * &scale)? + bias)?, Some(scale)))
     }

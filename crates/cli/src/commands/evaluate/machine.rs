@@ -17,6 +17,7 @@ use rbm_core::estimate::{
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::sampling::AnnealingPath;
 use rbm_core::stats::weighted_mean_and_error;
+use rbm_core::units::base_units::has_numbers;
 use rbm_core::units::enumerate;
 use rbm_core::{Rng, Rows};
 use serde::Serialize;
@@ -101,14 +102,20 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
         .collect::<Result<_>>()?;
     let Some(plan) = &args.plan else { return means(args, &machine, &parts, &seen) };
     check_tolerance(plan)?;
-    // log Z is one number, whichever cases it is for.
-    let (near, of_near) = match (is_own, asked.part == Cases::Train, &machine.recipe) {
-        (true, false, Some(_)) if train.is_none() => {
-            let train = machine.cases(None, &DataOptions::default(), Some(Cases::Train))?;
-            let seen = machine.posterior(&train.values, args.bars)?;
-            (train.values, seen)
+    // log Z is one number, whichever cases it is for. Measurements begin as wide as those that it learned from, if they are still there.
+    let is_near = train.is_some() || is_own && asked.part == Cases::Train;
+    let has_run = machine.recipe.is_some() && inputs::work_dir(args.model) == args.model;
+    let is_wanted = is_own || has_numbers(machine.learner.machine().rest())?;
+    let learned = match !is_near && has_run && is_wanted {
+        true => machine.cases(None, &DataOptions::default(), Some(Cases::Train)).ok(),
+        false => None,
+    };
+    let (near, of_near) = match learned {
+        Some(learned) => {
+            let seen = machine.posterior(&learned.values, args.bars)?;
+            (learned.values, seen)
         }
-        _ => (parts[parts.len() - 1].values.clone(), seen[seen.len() - 1].clone()),
+        None => (parts[parts.len() - 1].values.clone(), seen[seen.len() - 1].clone()),
     };
     let path = || path(&machine, &near, &of_near);
     let graph = machine.learner.graph().ok();

@@ -14,8 +14,10 @@ use rbm_core::model::Boltzmann;
 use rbm_core::sampling::{AnnealingPath, Clamped};
 use rbm_core::state::write_whole;
 use rbm_core::units::Variance;
+use rbm_core::units::base_units::has_numbers;
 use rbm_core::{Kernel, Rng, Rows, Units};
 
+use super::TEMPERED_SWEEPS;
 use super::mask::{DataLayer, Keep};
 use super::tempered::in_equilibrium;
 use crate::commands::evaluate::machine::path;
@@ -45,6 +47,8 @@ pub struct LearnedSampling<'a> {
     pub data_options: &'a DataOptions,
     pub count: usize,
     pub steps: usize,
+    /// Whether the user says how many.
+    pub is_walk: bool,
     /// Pictures of the animation; 0 for none.
     pub frames: usize,
     /// The energies are divided by it.
@@ -114,7 +118,18 @@ impl LearnedSampling<'_> {
         );
         let _caught = interrupt::catch()?;
         let is_exact = is_integrable(machine.learner.machine())?;
-        let drawn = match (self.tempered, data) {
+        let is_plain = data.is_none() && self.frames == 0 && self.classes.is_empty();
+        let has_numbers = has_numbers(machine.learner.machine().rest())?;
+        let tempered = match self.tempered {
+            None if has_numbers && !is_exact && is_plain && !self.is_walk && self.count > 1 => {
+                output::note(
+                    "measurements that cannot be integrated: drawn as by --tempered, since chains stay with the kind that they begin with (--steps walks)",
+                );
+                Some(TEMPERED_SWEEPS as usize)
+            }
+            asked => asked,
+        };
+        let drawn = match (tempered, data) {
             (Some(sweeps), _) if !is_exact => self.temper(&machine, sweeps, rng)?,
             (None, Some(data)) => self.start_at_data(&machine, data, rng)?,
             (Some(_), _) | (None, None) if self.frames == 0 && self.classes.is_empty() => {

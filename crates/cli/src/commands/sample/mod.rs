@@ -146,7 +146,7 @@ const STEPS: u32 = 1000;
 const MANY: u64 = 100;
 const ROW: u64 = 10;
 /// The most sweeps of tempering unless the user says so.
-const TEMPERED_SWEEPS: u32 = 5000;
+pub const TEMPERED_SWEEPS: u32 = 5000;
 /// The most samples.
 const MAX_SAMPLES: usize = 1_000_000;
 
@@ -229,6 +229,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         classes: &classes,
         count: count as usize,
         steps: args.steps() as usize,
+        is_walk: args.steps.is_some(),
         frames: args.animate.map_or(0, usize::from),
         temperature,
         is_fasta: args.fasta,

@@ -270,7 +270,8 @@ impl ResolvedMachine {
             // Pseudo-likelihood is far from the likelihood where measurements tell categories apart.
             learning.negative = match sigma_points(&shape.machine().map_err(Usage::of)?)? {
                 Some(_) => Negative::Exact,
-                None => Negative::Persistent,
+                // Single chains stay with one category, and what they learn has lost the others.
+                None => Negative::Tempered,
             };
         }
         let is_exact = is_measured && learning.negative == Negative::Exact;

@@ -12,7 +12,6 @@ use candle_dbn::store::run::RECIPE;
 use candle_dbn::training::Outcome;
 use candle_dbn::{Dataset, Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
-use rbm_core::learning::trainer::Pass;
 
 use super::watcher::Watcher;
 use crate::interrupt::{self, Interrupted};
@@ -47,8 +46,6 @@ pub fn learn(
         hold_out_one_in: None,
         validate_one_in: None,
         limit: None,
-        // Means of hidden units are no probabilities of data.
-        pass: Pass::Mean,
         ..recipe.data.0.clone()
     };
     let network = Recipe {

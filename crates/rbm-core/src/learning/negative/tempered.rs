@@ -104,6 +104,10 @@ impl LayerMoments {
     }
 
     fn follow(&mut self, new: Self) -> Result<()> {
+        // Of a training that began before there were any.
+        if self.square.is_none() {
+            self.square.clone_from(&new.square);
+        }
         let squares = self.square.iter_mut().zip(&new.square);
         for (average, new) in std::iter::once((&mut self.mean, &new.mean)).chain(squares) {
             *average = ((&*average * (1.0 - AVERAGES_RATE))? + (new * AVERAGES_RATE)?)?;
