@@ -301,6 +301,13 @@ fn tables_of_measurements_are_learned_as_they_are() {
     let more = "train one.csv --model bm --hidden 3 --set method=pcd --set epochs=5 --out more";
     place.dbn(more).done();
     place.dbn("evaluate more --likelihood --both --betas 50").done();
+    // What is missing is not learned around, and is not found out about at the end.
+    place.write("gaps.csv", rows(1.0).replacen("0.000,", ",", 1));
+    for model in ["bm", "belief --hidden 3"] {
+        let train = format!("train gaps.csv --model {model} --label-column none --out gaps");
+        place.dbn(&train).failed(&["needs every value", "--drop"]);
+        place.dbn(&format!("{train} --missing mean")).misused(&["needs every value", "--drop"]);
+    }
     // Beside too many bits to be counted: by tempering, and samples have both kinds however far these lie apart.
     let bits: String = (0..22).map(|k| format!(",b{k}")).collect();
     let mut wide = format!("x,y,kind{bits}\n");

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
-use candle_dbn::data::{Binarise, Dataset, ReadOptions, Standardise, check_units};
+use candle_dbn::data::{Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
 use candle_dbn::network::dbn::label_codes;
 use candle_dbn::store::machine::TableLayout;
 use rbm_core::learning::trainer::Pass;
@@ -133,10 +133,30 @@ pub fn with_labels(
     Ok(Tensor::cat(&[cases, &codes], 1)?)
 }
 
+/// Reads numbers that a machine learns from: every one of them must be there.
+pub fn load_whole(source: &str, read: &ReadOptions) -> Result<Dataset> {
+    let expected = "a Boltzmann machine needs every value";
+    if read.missing() != Missing::Refuse {
+        return Err(output::Usage::of(anyhow!(
+            "--missing: {expected} (--drop leaves columns out; a network, without --model, learns from the others)"
+        )));
+    }
+    inputs::load_numbers(source, read).map_err(|error| {
+        // What readers advise is for networks.
+        let text = format!("{error:#}");
+        let advised = ["learn from the others", "learn from the other values"]
+            .map(|words| format!("{words} with --missing gibbs or --missing mean"));
+        match advised.iter().find(|words| text.contains(*words)) {
+            Some(words) => anyhow!(text.replace(words, expected)),
+            None => error,
+        }
+    })
+}
+
 /// The data that a machine learns, and whether its units are those of the columns: so it is of a table whose values are more than zeros and
 /// ones, unless the user names the `kind` of units.
 pub fn load(kind: Option<&str>, source: &str, read: &ReadOptions) -> Result<(Dataset, bool)> {
-    let dataset = inputs::load_numbers(source, read)?;
+    let dataset = load_whole(source, read)?;
     let is_table = dataset.columns.is_some() && dataset.alphabet.is_none();
     let is_asked = !(read.categories.is_empty() && read.numbers.is_empty());
     if let (Some(columns), Some(kind)) = (&dataset.columns, kind)

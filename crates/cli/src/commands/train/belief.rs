@@ -131,7 +131,7 @@ impl ResolvedBelief {
         let mut learning = settings_of(&settings, &recipe)?;
         recipe.data.0.pass = learning.pass;
         let source = recipe.data.0.source.clone();
-        let dataset = inputs::load_numbers(&source, &recipe.data.0.read)?;
+        let dataset = machine_data::load_whole(&source, &recipe.data.0.read)?;
         let (image, table) = (dataset.image, TableLayout::of(&dataset));
         let own = Some(recipe.data.0.clone());
         let held_out = inputs::held_out_of(&dataset, own.clone());

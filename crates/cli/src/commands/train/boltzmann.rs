@@ -266,13 +266,14 @@ impl ResolvedMachine {
         };
         let is_set = |key: &str| settings.iter().any(|setting| key_of(setting) == key);
         let is_measured = shape.couples_visible && machine_data::has_measurements(&shape.visible);
-        if is_measured && shape.hidden.is_empty() && !is_set("method") {
-            // Pseudo-likelihood is far from the likelihood where measurements tell categories apart.
-            learning.negative = match sigma_points(&shape.machine().map_err(Usage::of)?)? {
-                Some(_) => Negative::Exact,
-                // Single chains stay with one category, and what they learn has lost the others.
-                None => Negative::Tempered,
+        if is_measured && !is_set("method") {
+            // Pseudo-likelihood is far from the likelihood where measurements tell categories apart. And single chains stay with one category, so
+            // that what they learn loses the others.
+            let points = match shape.hidden.is_empty() {
+                true => sigma_points(&shape.machine().map_err(Usage::of)?)?,
+                false => None,
             };
+            learning.negative = if points.is_some() { Negative::Exact } else { Negative::Tempered };
         }
         let is_exact = is_measured && learning.negative == Negative::Exact;
         if is_exact && !is_set("batch_size") {
