@@ -16,7 +16,7 @@ pub enum Scaling {
     Auto,
     /// Nothing.
     None,
-    /// Every column is brought to mean 0 and deviation 1.
+    /// Every column is brought to mean 0 and deviation 1; of rectified units, to deviation 1.
     Standardise,
     /// Every column is brought between 0 and 1 by its extremes; what lies beyond those of the training cases is cut off.
     MinMax,

@@ -190,10 +190,14 @@ impl Training {
         let visible = recipe.visible_units(&chosen_by, columns.as_deref())?;
         let scaling = recipe.scaling(&visible)?;
         if scaling == Scaling::Standardise && recipe.standardise == Scaling::Auto {
-            notes.push(
-                "columns of Gaussian units are brought to mean 0 and deviation 1 (--no-standardise leaves them)"
-                    .into(),
-            );
+            let is_rectified = |(_, units): &(_, &Units)| matches!(units, Units::Relu { .. });
+            let beside = match visible.groups().iter().any(is_rectified) {
+                true => ", those of rectified ones to deviation 1",
+                false => "",
+            };
+            notes.push(format!(
+                "columns of Gaussian units are brought to mean 0 and deviation 1{beside} (--no-standardise leaves them)"
+            ));
         }
         let (recipe, chosen) = recipe.resolved(&visible);
         notes.extend(chosen);

@@ -151,7 +151,7 @@ impl BaseUnits {
         })
     }
 
-    /// log Σₓ exp(inputs·x − E(x)) of the units (an integral for real-valued ones), `(rows,)`. Differentiable.
+    /// log Σₓ exp(inputs·x − E(x)) of the units (an integral for real-valued ones), `(rows,)`. Differentiable in the inputs.
     ///
     /// # Errors
     ///

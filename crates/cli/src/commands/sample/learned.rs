@@ -17,9 +17,8 @@ use rbm_core::units::Variance;
 use rbm_core::units::base_units::has_numbers;
 use rbm_core::{Kernel, Rng, Rows, Units};
 
-use super::TEMPERED_SWEEPS;
 use super::mask::{DataLayer, Keep};
-use super::tempered::in_equilibrium;
+use super::tempered::{TEMPERED_SWEEPS, in_equilibrium};
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
 use crate::interrupt::Interrupted;

@@ -145,8 +145,6 @@ const STEPS: u32 = 1000;
 /// How many samples there are unless the user says so: in all, and of each class.
 const MANY: u64 = 100;
 const ROW: u64 = 10;
-/// The most sweeps of tempering unless the user says so.
-pub const TEMPERED_SWEEPS: u32 = 5000;
 /// The most samples.
 const MAX_SAMPLES: usize = 1_000_000;
 
@@ -233,7 +231,7 @@ fn sample_learned(args: &Sample, bars: &MultiProgress, rng: &mut Rng) -> Result<
         frames: args.animate.map_or(0, usize::from),
         temperature,
         is_fasta: args.fasta,
-        tempered: args.tempered.then(|| args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize),
+        tempered: args.tempered.then(|| args.sweeps.unwrap_or(tempered::TEMPERED_SWEEPS) as usize),
         dir: folder(args)?,
         bars,
     };
@@ -457,7 +455,7 @@ impl<'a> ResolvedSample<'a> {
 
     /// Hidden configurations of `machine` in equilibrium, as many as of each class, by tempering along `path`.
     fn in_equilibrium(&self, machine: &Rbm, path: AnnealingPath, rng: &mut Rng) -> Result<Tensor> {
-        let sweeps = self.args.sweeps.unwrap_or(TEMPERED_SWEEPS) as usize;
+        let sweeps = self.args.sweeps.unwrap_or(tempered::TEMPERED_SWEEPS) as usize;
         let visible = tempered::in_equilibrium(machine, path, [self.each, sweeps], self.bars, rng)?;
         Ok(machine.sample_hidden(&visible, rng)?)
     }

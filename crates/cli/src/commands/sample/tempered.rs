@@ -11,6 +11,9 @@ use rbm_core::sampling::AnnealingPath;
 use crate::interrupt::Interrupted;
 use crate::{interrupt, output, progress};
 
+/// The most sweeps of tempering unless the user says so.
+pub const TEMPERED_SWEEPS: u32 = 5000;
+
 /// Configurations of the rest of `machine`, `samples` of them, after so many sweeps along `path`: `(samples, rest)`.
 pub fn in_equilibrium(
     machine: &dyn Boltzmann,
