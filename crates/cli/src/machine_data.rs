@@ -135,22 +135,12 @@ pub fn with_labels(
 
 /// Reads numbers that a machine learns from: every one of them must be there.
 pub fn load_whole(source: &str, read: &ReadOptions) -> Result<Dataset> {
-    let expected = "a Boltzmann machine needs every value";
     if read.missing() != Missing::Refuse {
         return Err(output::Usage::of(anyhow!(
-            "--missing: {expected} (--drop leaves columns out; a network, without --model, learns from the others)"
+            "--missing: a Boltzmann machine needs every value (--drop leaves columns out; a network, without --model, learns from the others)"
         )));
     }
-    inputs::load_numbers(source, read).map_err(|error| {
-        // What readers advise is for networks.
-        let text = format!("{error:#}");
-        let advised = ["learn from the others", "learn from the other values"]
-            .map(|words| format!("{words} with --missing gibbs or --missing mean"));
-        match advised.iter().find(|words| text.contains(*words)) {
-            Some(words) => anyhow!(text.replace(words, expected)),
-            None => error,
-        }
-    })
+    inputs::load_numbers(source, read)
 }
 
 /// The data that a machine learns, and whether its units are those of the columns: so it is of a table whose values are more than zeros and

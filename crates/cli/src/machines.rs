@@ -198,6 +198,15 @@ impl LearnedMachine {
         Ok(found?)
     }
 
+    /// What the classifier that is unrolled from it sees of `cases`.
+    pub fn seen_by_classifier(&self, cases: &MachineCases, bars: &MultiProgress) -> Result<Tensor> {
+        let values = cases.intensities()?;
+        let bar = progress::bar(bars, values.count() as u64);
+        let found = seen(&self.learner, &values, |done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        Ok(found?)
+    }
+
     /// How many of `cases` the classifier takes for another class than theirs that was unrolled from it; nothing where there is none.
     pub fn classifier_errors(
         &self,
@@ -210,11 +219,7 @@ impl LearnedMachine {
         };
         let model = Model::load(&dir, &Device::Cpu)?;
         let Some(classifier) = &model.classifier else { return Ok(None) };
-        let bar = progress::bar(bars, cases.values.count() as u64);
-        let values =
-            seen(&self.learner, &cases.intensities()?, |done| bar.set_position(done as u64));
-        bar.finish_and_clear();
-        let found = classifier.predict(&values?)?;
+        let found = classifier.predict(&self.seen_by_classifier(cases, bars)?)?;
         Ok(Some(found.iter().zip(labels).filter(|(found, label)| found != label).count()))
     }
 

@@ -112,7 +112,7 @@ impl RawMatrix {
                 let place = place(start + at / width, at % width);
                 let expected = match values[at].is_nan() {
                     true => {
-                        "a finite number (learn from the other values with --missing gibbs or --missing mean)"
+                        "a finite number (a network learns from the other values with --missing gibbs or --missing mean)"
                     }
                     false => "a finite number",
                 };

@@ -358,7 +358,7 @@ impl ColumnPlan {
                 listed(&columns),
                 match options.known.columns {
                     None => {
-                        "learn from the others with --missing gibbs or --missing mean, or leave columns out with --drop"
+                        "leave columns out with --drop; a network learns from the others with --missing gibbs or --missing mean"
                     }
                     Some(_) => "the model learned from complete cases; train one with --missing gibbs or mean",
                 }

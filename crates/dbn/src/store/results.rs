@@ -8,7 +8,8 @@ use candle_dbn_data::Binarise;
 use candle_dbn_data::settings::or_default;
 use rbm_core::state::write_whole;
 use rbm_core::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Sha256;
 
 use crate::Evaluation;
@@ -42,7 +43,7 @@ pub struct MeasurementSet {
     /// The numbers.
     pub numbers: Vec<Measurement>,
     /// What they are worth, where that is in question.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "verdict")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verdict")]
     pub verdict: Option<Verdict>,
     /// The seed of what was drawn for them.
     pub seed: u64,
@@ -126,69 +127,47 @@ impl fmt::Display for Unit {
     }
 }
 
-/// A verdict; files of earlier versions hold the sentence that is shown.
-mod verdict {
-    use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::{Serialize, Serializer};
+/// What stands for a verdict; in files of earlier versions that is the sentence that is shown.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "no verdict")]
+enum WrittenVerdict {
+    Verdict(Verdict),
+    Sentence(String),
+}
 
-    use crate::estimate::likelihood::Verdict;
-
-    #[derive(serde::Deserialize)]
-    #[serde(untagged, expecting = "no verdict")]
-    enum Written {
-        Verdict(Verdict),
-        Sentence(String),
-    }
-
-    /// Writes the verdict.
-    ///
-    /// # Errors
-    ///
-    /// As the serializer says.
-    pub fn serialize<S: Serializer>(
-        verdict: &Option<Verdict>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        verdict.serialize(serializer)
-    }
-
-    /// Reads it, or the sentence.
-    ///
-    /// # Errors
-    ///
-    /// For what is no verdict.
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Verdict>, D::Error> {
-        Ok(match Option::<Written>::deserialize(deserializer)? {
-            None => None,
-            Some(Written::Verdict(verdict)) => Some(verdict),
-            Some(Written::Sentence(sentence)) => Some(of_sentence(&sentence).ok_or_else(|| {
+fn verdict<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Verdict>, D::Error> {
+    Ok(match Option::<WrittenVerdict>::deserialize(deserializer)? {
+        None => None,
+        Some(WrittenVerdict::Verdict(verdict)) => Some(verdict),
+        Some(WrittenVerdict::Sentence(sentence)) => {
+            Some(of_sentence(&sentence).ok_or_else(|| {
                 let expected = "exact, agree, DISAGREE, UNMIXED or ONE-SIDED with its numbers";
                 D::Error::custom(format!("verdict: expected {expected}, found {sentence:?}"))
-            })?),
-        })
-    }
+            })?)
+        }
+    })
+}
 
-    fn of_sentence(sentence: &str) -> Option<Verdict> {
-        let between = |start: &str, end: &str| sentence.strip_prefix(start)?.strip_suffix(end);
-        if sentence == "exact" {
-            return Some(Verdict::Exact);
-        }
-        if sentence.starts_with("ONE-SIDED: ") {
-            return Some(Verdict::OneSided);
-        }
-        if let Some(within) = between("agree within ", " nats") {
-            return Some(Verdict::Agree { within: within.parse().ok()? });
-        }
-        if let Some(sides) = between("DISAGREE: forward ", ": do not quote") {
-            let (forward, reverse) = sides.split_once(", reverse ")?;
-            let (forward, reverse) = (forward.parse().ok()?, reverse.parse().ok()?);
-            return Some(Verdict::Disagree { forward, reverse });
-        }
-        let (arrivals, _) = sentence.strip_prefix("UNMIXED: ")?.split_once(" replicas came up")?;
-        Some(Verdict::Unmixed { arrivals: arrivals.parse().ok()? })
+fn of_sentence(sentence: &str) -> Option<Verdict> {
+    let between = |start: &str, end: &str| sentence.strip_prefix(start)?.strip_suffix(end);
+    if sentence == "exact" {
+        return Some(Verdict::Exact);
     }
+    if sentence.starts_with("ONE-SIDED: ") {
+        return Some(Verdict::OneSided);
+    }
+    if let Some(within) = between("agree within ", " nats") {
+        return Some(Verdict::Agree { within: within.parse().ok()? });
+    }
+    if let Some(sides) = between("DISAGREE: forward ", ": do not quote") {
+        let (forward, reverse) = sides.split_once(", reverse ")?;
+        let (forward, reverse) = (forward.parse().ok()?, reverse.parse().ok()?);
+        return Some(Verdict::Disagree { forward, reverse });
+    }
+    let (arrivals, _) = sentence.strip_prefix("UNMIXED: ")?.split_once(" replicas came up")?;
+    Some(Verdict::Unmixed { arrivals: arrivals.parse().ok()? })
 }
 
 impl Measurement {
@@ -321,7 +300,7 @@ mod tests {
     #[test]
     fn verdicts_are_read_back() -> serde_json::Result<()> {
         #[derive(Serialize, Deserialize)]
-        struct Holds(#[serde(with = "verdict")] Option<Verdict>);
+        struct Holds(#[serde(deserialize_with = "verdict")] Option<Verdict>);
         for verdict in [
             Verdict::Exact,
             Verdict::Agree { within: 0.125 },

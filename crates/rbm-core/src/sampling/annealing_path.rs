@@ -5,14 +5,14 @@
 //! decide how near that beginning is to the data: Salakhutdinov and Murray 2008 start from the data's base rates, and so
 //! does [`AnnealingPath::from_cases`], on both sides. Real-valued units begin as wide as the data are ([`BaseUnits`]).
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use super::Chains;
 use crate::model::init::moments_of_blocks;
 use crate::model::{Boltzmann, Tempered};
 use crate::state::{State, with_prefix};
 use crate::units::BaseUnits;
-use crate::units::base_units::{has_numbers, total_variance};
+use crate::units::base_units::has_numbers;
 use crate::{Error, Layer, Result, Rng, Rows, ops, rows};
 
 /// What stands in for the other layer where couplings are weak: plain data, for machines of one shape.
@@ -56,10 +56,32 @@ impl AnnealingPath {
     ///
     /// For means of other shapes than the layers'.
     pub fn from_means(machine: &dyn Boltzmann, visible: &Tensor, hidden: &Tensor) -> Result<Self> {
+        Self::from_moments(machine, (visible, None), (hidden, None))
+    }
+
+    /// From independent units with these means and variances, `(visible,)` and `(hidden,)`: those of the visible units, and of the means of the hidden
+    /// ones, which vary about these by themselves. Without variances real-valued units have the precisions that they have once all others are known.
+    ///
+    /// # Errors
+    ///
+    /// For moments of other shapes than the layers'.
+    pub fn from_moments(
+        machine: &dyn Boltzmann,
+        (visible, of_visible): (&Tensor, Option<&Tensor>),
+        (hidden, of_means): (&Tensor, Option<&Tensor>),
+    ) -> Result<Self> {
         let (rest, last) = (machine.rest(), machine.last());
+        let of_hidden = match of_means {
+            Some(of_means) => {
+                let own = last.tails()?.into_iter().map(|tail| tail.precision.recip());
+                let own = Tensor::from_iter(own, &Device::Cpu)?.to_dtype(of_means.dtype())?;
+                Some((of_means + own.to_device(of_means.device())?)?)
+            }
+            None => None,
+        };
         Ok(Self {
-            rest: BaseUnits::of_moments(rest, visible, None)?,
-            last: BaseUnits::of_moments(last, hidden, None)?,
+            rest: BaseUnits::of_moments(rest, visible, of_visible)?,
+            last: BaseUnits::of_moments(last, hidden, of_hidden.as_ref())?,
         })
     }
 
@@ -94,14 +116,12 @@ impl AnnealingPath {
         let of_last = match has_numbers(last)? {
             true => {
                 let blocks = || rows::blocks(cases).map(|block| hidden_means(&block?));
-                Some(total_variance(last, &moments_of_blocks(blocks)?.1)?)
+                Some(moments_of_blocks(blocks)?.1)
             }
             false => None,
         };
-        Ok(Self {
-            rest: BaseUnits::of_moments(rest, &(visible / count)?, of_rest.as_ref())?,
-            last: BaseUnits::of_moments(last, &(hidden / count)?, of_last.as_ref())?,
-        })
+        let (visible, hidden) = ((visible / count)?, (hidden / count)?);
+        Self::from_moments(machine, (&visible, of_rest.as_ref()), (&hidden, of_last.as_ref()))
     }
 
     /// E_v(v) − F_β(v), `(rows,)`, at each of the `betas`: the part of log p*_β(v) that changes along the path. `products` is
@@ -235,6 +255,6 @@ impl AnnealingPath {
 ///
 /// When the parameters cannot be read or copied.
 pub fn beta_column(machine: &dyn Boltzmann, betas: &[f64]) -> Result<Tensor> {
-    let column = Tensor::new(betas, &candle_core::Device::Cpu)?.unsqueeze(1)?;
+    let column = Tensor::new(betas, &Device::Cpu)?.unsqueeze(1)?;
     Ok(column.to_dtype(machine.dtype())?.to_device(machine.device())?)
 }

@@ -58,8 +58,8 @@ impl BaseUnits {
     ///
     /// For means and variances of another shape than the layer's.
     pub fn of_moments(layer: &dyn Layer, mean: &Tensor, variance: Option<&Tensor>) -> Result<Self> {
-        let field = (layer.bias_for_mean(mean)? - layer.bias()?)?;
-        let Some(variance) = variance else { return Ok(Self::of_field(field)) };
+        let (own, bias) = (layer.bias_for_mean(mean)?, layer.bias()?);
+        let Some(variance) = variance else { return Ok(Self::of_field((own - bias)?)) };
         let variances = to_host(variance)?.to_vec1::<f64>()?;
         let (mut added, mut shares) = (Vec::new(), Vec::new());
         for (tail, variance) in layer.tails()?.into_iter().zip(variances) {
@@ -69,15 +69,15 @@ impl BaseUnits {
             added.push(if is_wider { tail.precision * (share - 1.0) } else { 0.0 });
         }
         if shares.iter().all(|share| *share == 1.0) {
-            return Ok(Self::of_field(field));
+            return Ok(Self::of_field((own - bias)?));
         }
         let tensor = |numbers: &[f64]| -> Result<Tensor> {
-            let tensor = Tensor::new(numbers, &Device::Cpu)?.to_dtype(field.dtype())?;
-            Ok(tensor.to_device(field.device())?)
+            let tensor = Tensor::new(numbers, &Device::Cpu)?.to_dtype(bias.dtype())?;
+            Ok(tensor.to_device(bias.device())?)
         };
         let (added, share) = (tensor(&added)?, tensor(&shares)?);
         // f·x − γ′·x²/2 is greatest at f/γ′, where the bias for a mean is that of γ.
-        let field = ((layer.bias_for_mean(mean)? * &share)? - layer.bias()?)?;
+        let field = ((own * &share)? - bias)?;
         Ok(Self { field, widening: Some(Widening { share, shares, added }) })
     }
 
@@ -222,15 +222,4 @@ impl BaseUnits {
 /// When the precisions cannot be read.
 pub fn has_numbers(layer: &dyn Layer) -> Result<bool> {
     Ok(layer.tails()?.iter().any(Tail::is_any_number))
-}
-
-/// The variance of units of `layer` whose means have the variance `of_means` `(width,)`: their own beside it.
-///
-/// # Errors
-///
-/// When there is not one number for each column.
-pub fn total_variance(layer: &dyn Layer, of_means: &Tensor) -> Result<Tensor> {
-    let own: Vec<f64> = layer.tails()?.iter().map(|tail| tail.precision.recip()).collect();
-    let own = Tensor::new(own, &Device::Cpu)?.to_dtype(of_means.dtype())?;
-    Ok((of_means + own.to_device(of_means.device())?)?)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use candle_boltzmann::unrolled::{seen, unrolled};
+use candle_boltzmann::unrolled::unrolled;
 use candle_core::Device;
 use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecipe};
 use candle_dbn::store::run::RECIPE;
@@ -17,7 +17,7 @@ use super::watcher::Watcher;
 use crate::interrupt::{self, Interrupted};
 use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output;
-use crate::progress::{self, Progress};
+use crate::progress::Progress;
 
 /// Takes the classifier of the machine in the folder `dir` away where the machine `has_learned` since it was unrolled from it.
 pub fn forget(dir: &Path, has_learned: bool) -> Result<()> {
@@ -40,6 +40,13 @@ pub fn learn(
     (bars, quiet): (&MultiProgress, bool),
 ) -> Result<()> {
     let dir = machine.dir.join(CLASSIFIER);
+    // Before minutes of mean field: there may be nothing to do.
+    if let Ok(run) = Run::open(&dir)
+        && run.is_finished()
+        && run.recipe()?.classifier.as_ref() == Some(classifier)
+    {
+        return Ok(());
+    }
     let rbms = unrolled(&machine.learner)?;
     let layer = |units| LayerRecipe { hidden: units, epochs: 0, ..LayerRecipe::default() };
     let taken = DataRecipe {
@@ -59,12 +66,7 @@ pub fn learn(
     };
     let labels = train.examples.labels.clone();
     let labels = labels.context("[classifier]: expected data with labels, found none")?;
-    let bar = progress::bar(bars, labels.len() as u64);
-    bar.println("means of the second hidden layer, which the classifier sees too");
-    let values =
-        seen(&machine.learner, &train.intensities()?, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    let cases = Examples::new(values?, Some(labels))?;
+    let cases = Examples::new(machine.seen_by_classifier(train, bars)?, Some(labels))?;
     let dataset =
         Dataset { name: train.source.clone(), classes: Some(classes), ..Dataset::of(cases) };
     let mut training = Training::of_machines(network, dataset, rbms, &Device::Cpu)?;

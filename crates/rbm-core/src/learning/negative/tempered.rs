@@ -12,7 +12,7 @@ use crate::state::{
     State, counts, get, get_counts, get_numbers, numbers, with_prefix, without_prefix,
 };
 use crate::units::BaseUnits;
-use crate::units::base_units::{has_numbers, total_variance};
+use crate::units::base_units::has_numbers;
 use crate::{Layer, Mixing, Phase, Result, Rng, Stateful};
 
 /// Levels of the first ladder, and the most that are taken unasked.
@@ -125,14 +125,12 @@ impl LayerMoments {
 
 /// The path from units with these moments.
 fn path_from(machine: &dyn Boltzmann, [rest, last]: &[LayerMoments; 2]) -> Result<AnnealingPath> {
-    let of_last = match last.variance()? {
-        Some(of_means) => Some(total_variance(machine.last(), &of_means)?),
-        None => None,
-    };
-    Ok(AnnealingPath {
-        rest: BaseUnits::of_moments(machine.rest(), &rest.mean, rest.variance()?.as_ref())?,
-        last: BaseUnits::of_moments(machine.last(), &last.mean, of_last.as_ref())?,
-    })
+    let (of_rest, of_last) = (rest.variance()?, last.variance()?);
+    AnnealingPath::from_moments(
+        machine,
+        (&rest.mean, of_rest.as_ref()),
+        (&last.mean, of_last.as_ref()),
+    )
 }
 
 impl Climbing {
