@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::hopfield::{Hopfield, Memory, Rule};
@@ -411,9 +412,12 @@ pub fn chosen(
     if let (None, true, Some(one_in)) =
         (&of_recipe, is_split, DataRecipe::default().hold_out_one_in)
     {
-        output::note(format!(
-            "{name}: one case in {one_in} counts as held out, whatever the model learned from"
-        ));
+        static IS_SAID: Once = Once::new();
+        IS_SAID.call_once(|| {
+            output::note(format!(
+                "{name}: one case in {one_in} counts as held out, whatever the model learned from"
+            ));
+        });
     }
     // Those that are kept for validation are cases of the training part, unless they alone are asked for; and all cases stay
     // in their order.

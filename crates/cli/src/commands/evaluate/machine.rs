@@ -107,7 +107,13 @@ fn of_learned(args: &MachineEvaluation) -> Result<()> {
     let has_run = machine.recipe.is_some() && inputs::work_dir(args.model) == args.model;
     let is_wanted = is_own || has_numbers(machine.learner.machine().rest())?;
     let learned = match !is_near && has_run && is_wanted {
-        true => machine.cases(None, &DataOptions::default(), Some(Cases::Train)).ok(),
+        true => match machine.cases(None, &DataOptions::default(), Some(Cases::Train)) {
+            Ok(learned) => Some(learned),
+            Err(error) => {
+                output::note(format!("log Z is found from these cases: {error:#}"));
+                None
+            }
+        },
         false => None,
     };
     let (near, of_near) = match learned {
