@@ -156,7 +156,7 @@ fn what_a_net_has_not_is_refused_in_a_line() {
         .dbn(&format!("{train} --hidden 5 --set epochs=1 --out net"))
         .failed(&["net", "other layers"]);
     place.dbn(&format!("{train} --hidden relu:5")).misused(&["relu:5", "Bernoulli"]);
-    place.dbn(&format!("{train} --set steps=2")).misused(&["steps=2", "samples, recognition"]);
+    place.dbn(&format!("{train} --set steps=2")).misused(&["steps=2", "steps", "`samples`"]);
     place.dbn(&format!("{train} --set samples=1")).misused(&["at least 2"]);
     let said = place.dbn(&format!("{train} --hidden 6,3 --set epochs=20 --dry-run")).done();
     for words in ["model = \"belief\"", "9 ← 6 ← 3", "171", "nothing was written"] {

@@ -391,7 +391,7 @@ fn a_machine_is_learned_by_a_recipe() {
     wrong("hidden = 4", "hidden = 0", &["wrong.toml", "line 2", "none"]);
     wrong("source", "sources", &["wrong.toml", "sources"]);
     wrong("lateral", "sideways", &["couplings", "sideways", "lateral"]);
-    wrong("epochs = 40", "epoch = 40", &["epoch=40", "one of the keys"]);
+    wrong("epochs = 40", "epoch = 40", &["wrong.toml", "line", "epoch", "did you mean epochs?"]);
     wrong("\"bm\"", "\"dbn\"", &["wrong.toml", "line 1", "bm"]);
     place.dbn("train --recipe tiny.toml --model bm").misused(&["tiny.toml", "model = \"bm\""]);
     place.dbn("train --recipe nowhere.toml --model bm").failed(&["nowhere.toml"]);
@@ -508,7 +508,7 @@ fn values_are_drawn_anew_for_a_machine_and_once_for_its_likelihood() {
     let codes = "train few.fasta --model belief --hidden 2 --set data.pass=sample --out codes";
     place.dbn(codes).failed(&["data.pass=sample", "binarise"]);
     assert!(!place.path("codes").exists());
-    learn("--model bm --set data.pass=median").misused(&["data.pass=median", "mean or sample"]);
+    learn("--model bm --set data.pass=median").misused(&["data.pass=median", "`mean` or `sample`"]);
     place.write("spins.csv", "a,b\n1,-1\n-1,1\n1,1\n");
     place.dbn("train spins.csv --model bm --set data.pass=sample").misused(&["data.pass", "spin"]);
 }

@@ -45,7 +45,6 @@ pub use observables::{Estimate, Measurement, Start, Walk};
 pub use params::letters_of_params;
 pub use posterior::{LogLikelihood, Posterior, Summation};
 pub use resampling::{Resampled, samples};
-pub use settings::SOURCE_OF_SETTINGS;
 pub use start::{ColumnFindings, column_findings};
 pub use summary::{CouplingSummary, LargestCoupling, LayerSummary, MachineSummary};
 pub use uai::evidence_as_uai;

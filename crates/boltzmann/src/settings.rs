@@ -18,6 +18,8 @@ use crate::shape::Shape;
 
 /// The most configurations that are counted one by one.
 const MOST_COUNTED: u64 = 1 << 16;
+/// The usual learning rate of a deep machine, by the centred gradient.
+const DEEP_RATE: f64 = 0.2;
 /// The usual rate of pre-training.
 const PRETRAINING_RATE: f64 = 0.025;
 
@@ -29,12 +31,16 @@ pub(crate) const CENTRE_RATE: f64 = 0.01;
 #[serde(rename_all = "kebab-case")]
 pub enum Negative {
     /// Chains that start at the data at every update.
+    #[serde(rename = "cd", alias = "contrastive")]
     Contrastive,
     /// Chains that go on from update to update (Younes 1989, Tieleman 2008).
+    #[serde(rename = "pcd", alias = "persistent")]
     Persistent,
     /// Chains at several temperatures that exchange places (Desjardins et al. 2010; Cho, Raiko, Ilin 2010).
+    #[serde(rename = "pt", alias = "tempered")]
     Tempered,
     /// Chains that exchange places with those of the machine as it was before (Béreux et al. 2025).
+    #[serde(rename = "ptt", alias = "trajectory")]
     Trajectory,
     /// All configurations, where there are at most 2¹⁶; measurements beside them are integrated.
     Exact,
@@ -42,87 +48,50 @@ pub enum Negative {
     PseudoLikelihood,
 }
 
-/// The text of this file: the comments of its settings are the guide's page of keys.
-pub const SOURCE_OF_SETTINGS: &str = include_str!("settings.rs");
-
-/// How a Boltzmann machine learns: the keys of `--set`.
+/// How a Boltzmann machine learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Learning {
     /// Where the machine's own averages come from.
-    ///
-    /// Range: "cd", "pcd", "pt", "ptt", "exact" or "pseudo-likelihood". Default: "pseudo-likelihood" without hidden units, of measurements "exact" where categories beside them are few, else "pcd". Used by: every
-    /// machine; "pseudo-likelihood" by those without hidden units, "exact" by small ones, and by measurements.
     pub negative: Negative,
     /// How hidden units that are coupled with each other are found, given the data.
-    ///
-    /// Range: "sampled", "mean-field" or "mean-field:STEPS". Default: "mean-field" of a deep machine, else "sampled". Used by: machines whose hidden units are coupled
-    /// with each other.
     pub posterior: PositivePhase,
     /// Times through the data.
-    ///
-    /// Range: 1 or more epochs. Default: 100, and of few cases as many as have 2,000 updates. Used by: every machine; with `target_pearson` the most.
     pub epochs: usize,
-    /// Cases between updates; all of them is 0 in the library, `all` in a recipe.
-    ///
-    /// Range: 1 or more cases, or "all". Used by: every machine.
+    /// Cases between updates; 0 for all of them.
     pub batch_size: usize,
     /// Times through the data for each layer of a deep machine before all learn together; 0 for none.
-    ///
-    /// Range: 0 or more epochs. Default: 0. Used by: deep machines of Bernoulli units.
     #[serde(skip_serializing_if = "is_none")]
     pub pretraining_epochs: usize,
     /// The learning rate of that, by CD-k divided by k.
-    ///
-    /// Range: above 0. Default: 0.025. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "is_usual")]
     pub pretraining_rate: f64,
     /// Whether the gradient of that is centred: of large data with many units, of which few would ever be on without it.
-    ///
-    /// Range: true or false. Default: false. Used by: `pretraining_epochs` above 0.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pretraining_centre: bool,
     /// Of the first epoch.
-    ///
-    /// Range: above 0. Default: 0.2 of a deep machine, else 0.05; with a target 0.01; of measurements by how far they vary together. Used by: every machine.
     pub learning_rate: f64,
     /// Of the last epoch.
-    ///
-    /// Range: above 0. Default: a tenth of `learning_rate`; with a target `learning_rate`. Used by: every machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_learning_rate: Option<f64>,
     /// How it goes from the first to the last.
-    ///
-    /// Range: "exponential" by equal factors, or "linear" by equal differences. Used by: every machine.
     #[serde(skip_serializing_if = "is_exponential")]
     pub learning_curve: Curve,
     /// The fraction of the last step that is repeated.
-    ///
-    /// Range: 0 to below 1. Used by: every machine.
     pub momentum: f64,
     /// Weight decay.
-    ///
-    /// Range: 0 or more. Used by: the couplings of every machine.
     pub l2: f64,
     /// Whether the gradient is centred.
-    ///
-    /// Range: true or false. Default: true of a deep machine, else false. Used by: every method but "pseudo-likelihood".
     pub centre: bool,
     /// Sweeps of the chains between updates.
-    ///
-    /// Range: 1 or more sweeps. Used by: "cd", "pcd", "pt", "ptt", and `posterior = "sampled"`.
     pub sweeps: usize,
     /// Persistent chains.
-    ///
-    /// Range: 1 or more chains. Used by: "pcd", "pt" and "ptt".
     pub chains: usize,
     /// The end of the training: Pearson's correlation between the connected correlations of two units among the data and among chains that
     /// were started anew. Of machines without hidden units.
-    ///
-    /// Range: above 0 to below 1. Used by: machines without hidden units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_pearson: Option<f64>,
-    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
+    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn.
     #[serde(skip_serializing_if = "Pass::is_mean")]
     pub pass: Pass,
     /// Seed of everything random.
@@ -281,6 +250,17 @@ impl Learning {
             }
         }
         Ok(())
+    }
+
+    /// What is usual of a machine with so many hidden layers: pseudo-likelihood without any, else persistent chains, of a deep machine the centred
+    /// gradient.
+    pub fn usual(hidden_layers: usize) -> Self {
+        let usual = Self::default();
+        match hidden_layers {
+            0 => Self { negative: Negative::PseudoLikelihood, ..usual },
+            1 => usual,
+            _ => Self { centre: true, learning_rate: DEEP_RATE, ..usual },
+        }
     }
 
     /// The settings with which direct coupling analysis learns to a target: those of adabmDCA, whole data at each update.

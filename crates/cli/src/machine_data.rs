@@ -41,15 +41,6 @@ pub fn learned(
     Ok(part.cases.tensor()?)
 }
 
-/// What `data.pass` says.
-pub fn pass(text: &str) -> Option<Pass> {
-    match text {
-        "mean" => Some(Pass::Mean),
-        "sample" => Some(Pass::Sample),
-        _ => None,
-    }
-}
-
 /// What brings the measurements of a machine's cases to mean 0 and deviation 1, where it has units for such.
 pub fn standardise_of(table: &TableLayout) -> Result<Option<Standardise>> {
     Ok(table.moments.as_ref().map(|moments| moments.standardise()).transpose()?)

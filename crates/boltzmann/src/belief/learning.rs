@@ -59,45 +59,26 @@ pub enum Ascending {
     Momentum,
 }
 
-/// The text of this file: the comments of its settings are the guide's page of keys.
-pub const SOURCE_OF_SETTINGS: &str = include_str!("learning.rs");
-
-/// How a belief net and its recognition learn: the keys of `--set`.
+/// How a belief net and its recognition learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BeliefLearning {
     /// What the net learns from.
-    ///
-    /// Range: "reweighted" or "wake-sleep". Used by: every belief net.
     pub method: BeliefMethod,
     /// When recognition learns.
-    ///
-    /// Range: "asleep", "awake" or "both". Default: "both" reweighted, "asleep" by wake-sleep. Used by: `method = "reweighted"`.
     pub recognition: RecognitionPhase,
     /// Guesses for each case.
-    ///
-    /// Range: 1 or more guesses. Default: 5 reweighted, 1 by wake-sleep. Used by: every belief net.
     pub samples: usize,
     /// How a gradient becomes a step.
-    ///
-    /// Range: "adam" or "momentum". Used by: every belief net.
     pub optimiser: Ascending,
     /// Times through the data.
-    ///
-    /// Range: 1 or more epochs. Default: 100, and of few cases as many as have 2,000 updates. Used by: every belief net.
     pub epochs: usize,
     /// Cases between updates.
-    ///
-    /// Range: 1 or more cases. Used by: every belief net.
     pub batch_size: usize,
     /// Of the first epoch; it falls to a tenth over the training.
-    ///
-    /// Range: above 0. Used by: every belief net.
     pub learning_rate: f64,
     /// The fraction of the last step that is repeated; Adam has its own.
-    ///
-    /// Range: 0 to below 1. Used by: `optimiser = "momentum"`.
     pub momentum: f64,
-    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn. `data.pass` of a recipe.
+    /// What is taken of the data: their values, or zeros and ones with these probabilities, drawn anew at every turn.
     #[serde(default, skip_serializing_if = "Pass::is_mean")]
     pub pass: Pass,
     /// Seed of everything random.

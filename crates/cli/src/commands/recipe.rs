@@ -3,14 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use candle_boltzmann::SOURCE_OF_SETTINGS;
-use candle_boltzmann::belief::learning::{self as belief_learning, BeliefLearning, BeliefMethod};
-use candle_boltzmann::learning::Learning;
 use candle_dbn::Recipe;
-use candle_dbn::recipe::{
-    BUILT_IN, BeliefRecipe, LearningKeys, MACHINES, MachineRecipe, reference,
-    reference_of_machines, summaries,
-};
+use candle_dbn::recipe::{BUILT_IN, MACHINES, MachineRecipe, reference, summaries};
 
 use crate::output::{self, Usage};
 
@@ -33,7 +27,7 @@ pub struct ShowRecipe {
 /// Lists the built-in recipes, or prints one.
 pub fn run(args: &ShowRecipe) -> Result<()> {
     if args.keys {
-        return output::line((reference()? + &of_machines()?).trim_end());
+        return output::line(reference()?.trim_end());
     }
     match &args.name {
         Some(name) if is_of_machine(name) => {
@@ -53,18 +47,6 @@ pub fn run(args: &ShowRecipe) -> Result<()> {
             output::line(output::texts(&header, summaries().map(row).collect()))
         }
     }
-}
-
-/// The keys of machines, with those of their settings.
-fn of_machines() -> Result<String> {
-    let (mut machine, mut belief) = (MachineRecipe::default(), BeliefRecipe::default());
-    machine.set_learning(&Learning::default())?;
-    belief.set_learning(&BeliefLearning::of(BeliefMethod::Reweighted))?;
-    let keys = |name, source, defaults| LearningKeys { name, source, defaults };
-    Ok(reference_of_machines(
-        &keys("Learning", SOURCE_OF_SETTINGS, machine.learning),
-        &keys("BeliefLearning", belief_learning::SOURCE_OF_SETTINGS, belief.learning),
-    )?)
 }
 
 /// Whether a recipe that is called so, or not called at all, is one of the program's own.

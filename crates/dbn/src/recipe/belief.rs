@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use candle_boltzmann::belief::learning::{
+    Ascending, BeliefLearning, BeliefMethod, RecognitionPhase,
+};
 use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{MachineData, settings_of, table_of};
-use super::text::{model_in, parsed, read, written};
+use super::machine::{MachineData, of_learning, settings_of};
+use super::text::{made_with, model_in, parsed, read, written};
+use super::values::seed;
 
 /// The text of this file, for the page of keys.
 pub(super) const SOURCE: &str = include_str!("belief.rs");
@@ -39,7 +43,7 @@ pub struct BeliefRecipe {
     /// Where everything random comes from.
     ///
     /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
-    #[serde(default)]
+    #[serde(default, with = "seed")]
     pub seed: u64,
     /// Units of each hidden layer from below up.
     ///
@@ -51,7 +55,80 @@ pub struct BeliefRecipe {
     pub data: MachineData,
     /// How it learns, by the keys of `--set`; the others have their defaults.
     #[serde(default)]
-    pub learning: toml::Table,
+    pub learning: BeliefLearningRecipe,
+}
+
+/// How a belief net and its recognition learn: the keys of `--set`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeliefLearningRecipe {
+    /// What the net learns from.
+    ///
+    /// Range: "reweighted" or "wake-sleep". Used by: every belief net.
+    pub method: Option<BeliefMethod>,
+    /// When recognition learns.
+    ///
+    /// Range: "asleep", "awake" or "both". Default: "both" reweighted, "asleep" by wake-sleep. Used by: `method = "reweighted"`.
+    pub recognition: Option<RecognitionPhase>,
+    /// Guesses for each case.
+    ///
+    /// Range: 1 or more guesses. Default: 5 reweighted, 1 by wake-sleep. Used by: every belief net.
+    pub samples: Option<usize>,
+    /// How a gradient becomes a step.
+    ///
+    /// Range: "adam" or "momentum". Used by: every belief net.
+    pub optimiser: Option<Ascending>,
+    /// Times through the data.
+    ///
+    /// Range: 1 or more epochs. Default: 100, and of few cases as many as have 2,000 updates. Used by: every belief net.
+    pub epochs: Option<usize>,
+    /// Cases between updates.
+    ///
+    /// Range: 1 or more cases. Used by: every belief net.
+    pub batch_size: Option<usize>,
+    /// Of the first epoch; it falls to a tenth over the training.
+    ///
+    /// Range: above 0. Used by: every belief net.
+    pub learning_rate: Option<f64>,
+    /// The fraction of the last step that is repeated; Adam has its own.
+    ///
+    /// Range: 0 to below 1. Used by: `optimiser = "momentum"`.
+    pub momentum: Option<f64>,
+}
+
+/// The keys above all tables that `--set` changes.
+const OWN_KEYS: [&str; 2] = ["seed", "hidden"];
+
+impl BeliefLearningRecipe {
+    /// Every number of `learning`.
+    pub fn of(learning: &BeliefLearning) -> Self {
+        Self {
+            method: Some(learning.method),
+            recognition: Some(learning.recognition),
+            samples: Some(learning.samples),
+            optimiser: Some(learning.optimiser),
+            epochs: Some(learning.epochs),
+            batch_size: Some(learning.batch_size),
+            learning_rate: Some(learning.learning_rate),
+            momentum: Some(learning.momentum),
+        }
+    }
+
+    /// The numbers of a training: those that are named here, and for the others the usual ones of the method. The seed and what is taken of the
+    /// data are the usual ones.
+    pub fn resolve(&self) -> BeliefLearning {
+        let usual = BeliefLearning::of(self.method.unwrap_or(BeliefMethod::Reweighted));
+        BeliefLearning {
+            recognition: self.recognition.unwrap_or(usual.recognition),
+            samples: self.samples.unwrap_or(usual.samples),
+            optimiser: self.optimiser.unwrap_or(usual.optimiser),
+            epochs: self.epochs.unwrap_or(usual.epochs),
+            batch_size: self.batch_size.unwrap_or(usual.batch_size),
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            momentum: self.momentum.unwrap_or(usual.momentum),
+            ..usual
+        }
+    }
 }
 
 fn hidden() -> Vec<usize> {
@@ -65,7 +142,7 @@ impl Default for BeliefRecipe {
             seed: 0,
             hidden: hidden(),
             data: MachineData::default(),
-            learning: toml::Table::new(),
+            learning: BeliefLearningRecipe::default(),
         }
     }
 }
@@ -103,14 +180,14 @@ impl BeliefRecipe {
         written(self)
     }
 
-    /// Takes every number of `learning`, as plain data, by the keys of `--set`.
+    /// The recipe with `key=value` settings made, in order. Keys are those of the table `[learning]`, or paths such as `data.pass`; values are
+    /// TOML, and a bare word is taken for a string.
     ///
     /// # Errors
     ///
-    /// For what is no table of plain data.
-    pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
-        self.learning = table_of(learning)?;
-        Ok(())
+    /// For unknown keys and values; the message names the setting.
+    pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
+        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.

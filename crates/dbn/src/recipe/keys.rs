@@ -3,14 +3,16 @@
 
 use std::fmt::Write;
 
+use candle_boltzmann::learning::Learning;
 use candle_dbn_data::SOURCE_OF_OPTIONS;
 use candle_dbn_data::settings::Keyed;
 use rbm_core::{Error, Result};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::belief::{self, BeliefRecipe};
+use super::belief::{self, BeliefLearningRecipe, BeliefRecipe};
 use super::data::{self, DataRecipe};
+use super::learning::{self, LearningRecipe};
 use super::machine::{self, MachineData, MachineRecipe};
 use super::{
     BUILT_IN, Backpropagation, Cd, ClassifierRecipe, Damping, FastWeights, HybridParts,
@@ -321,33 +323,25 @@ pub fn reference() -> Result<String> {
         };
         keys.describe(&mut out, &format!("## {header}"));
     }
+    out += &of_machines()?;
     Ok(out)
 }
 
-/// The settings of a machine's table `[learning]`: the struct whose comments say what they are, and what they are where they are left out.
-#[derive(Debug, Clone)]
-pub struct LearningKeys<'a> {
-    /// The struct.
-    pub name: &'a str,
-    /// The text of its file.
-    pub source: &'a str,
-    /// Its defaults, by the keys of a recipe.
-    pub defaults: Table,
-}
-
-/// The same of the recipes of Boltzmann machines and of belief nets, whose settings the caller knows, as more chapters of the page.
-///
-/// # Errors
-///
-/// As [`keys`].
-pub fn reference_of_machines(bm: &LearningKeys, belief: &LearningKeys) -> Result<String> {
+/// The same of the recipes of Boltzmann machines and of belief nets, as more chapters of the page.
+fn of_machines() -> Result<String> {
     let mut out = String::new();
     let machine =
         Keys::of("", "MachineRecipe", machine::SOURCE, &table_of(&MachineRecipe::default())?)?;
     let net = Keys::of("", "BeliefRecipe", belief::SOURCE, &table_of(&BeliefRecipe::default())?)?;
-    for (name, model, whole, learning) in
-        [("a Boltzmann machine", "bm", machine, bm), ("a belief net", "belief", net, belief)]
-    {
+    let learning = |name, source, usual| Keys::of("learning", name, source, &usual);
+    let of_machine = table_of(&LearningRecipe::of(&Learning::default()))?;
+    let of_machine = learning("LearningRecipe", learning::SOURCE, of_machine)?;
+    let of_net = table_of(&BeliefLearningRecipe::of(&BeliefLearningRecipe::default().resolve()))?;
+    let of_net = learning("BeliefLearningRecipe", belief::SOURCE, of_net)?;
+    for (name, model, whole, mut keys) in [
+        ("a Boltzmann machine", "bm", machine, of_machine),
+        ("a belief net", "belief", net, of_net),
+    ] {
         whole.describe(&mut out, &format!("## The recipe of {name}"));
         _ = writeln!(out, "\n{}", of_data()?);
         if model == "bm" {
@@ -356,15 +350,8 @@ pub fn reference_of_machines(bm: &LearningKeys, belief: &LearningKeys) -> Result
                 "\nA table `[classifier]`, with the keys of that above, makes a classifier of a deep machine."
             );
         }
-        let mut keys = Keys::of("learning", learning.name, learning.source, &learning.defaults)?;
-        for key in &mut keys.keys {
-            // The recipe calls it as the literature does.
-            if key.name == "negative" {
-                key.name = "method".into();
-            }
-            if key.range.contains("Default: ") {
-                key.default = None;
-            }
+        for key in keys.keys.iter_mut().filter(|key| key.range.contains("Default: ")) {
+            key.default = None;
         }
         keys.describe(&mut out, &format!("### `[learning]` of `model = \"{model}\"`"));
     }

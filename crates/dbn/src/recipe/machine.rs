@@ -7,22 +7,21 @@ use std::str::FromStr;
 use candle_dbn_data::ReadOptions;
 use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
 use rbm_core::learning::trainer::Pass;
-use rbm_core::{Error, Result, Units};
+use rbm_core::{Result, Units};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Recipe;
 use super::data::{AUTO, DataRecipe, file_name};
 use super::finetuning::ClassifierRecipe;
-use super::text::{model_in, parsed, read, written};
-use super::values::units;
+use super::learning::LearningRecipe;
+use super::text::{made_with, model_in, parsed, read, written};
+use super::values::{seed, units};
 
-/// The most iterations of mean field at a mini-batch, unless the user says so: a recipe does not name it.
-pub const MEAN_FIELD_STEPS: usize = 50;
 /// The text of this file, for the page of keys.
 pub(super) const SOURCE: &str = include_str!("machine.rs");
-
-/// All cases at each update, as `batch_size`.
-pub const ALL: &str = "all";
+/// The keys above all tables that `--set` changes.
+const OWN_KEYS: [&str; 6] = ["seed", "visible", "hidden", "labels", "couplings", "classifier"];
 
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,7 +52,7 @@ pub struct MachineRecipe {
     /// Where everything random comes from.
     ///
     /// Range: 0 to 18446744073709551615. Used by: everything that is drawn at random.
-    #[serde(default)]
+    #[serde(default, with = "seed")]
     pub seed: u64,
     /// The kind of the visible units, or `auto`, which finds it out.
     ///
@@ -81,7 +80,7 @@ pub struct MachineRecipe {
     pub data: MachineData,
     /// How it learns, by the keys of `--set`; the others have their defaults.
     #[serde(default)]
-    pub learning: toml::Table,
+    pub learning: LearningRecipe,
     /// How a classifier learns that is unrolled from a deep machine (`candle_boltzmann::unrolled`), where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<ClassifierRecipe>,
@@ -221,7 +220,7 @@ impl Default for MachineRecipe {
             labels: false,
             couplings: Couplings::default(),
             data: MachineData::default(),
-            learning: toml::Table::new(),
+            learning: LearningRecipe::default(),
             classifier: None,
         }
     }
@@ -270,38 +269,22 @@ impl MachineRecipe {
         written(self)
     }
 
-    /// Takes every number of `learning`, as plain data, by the keys of `--set`.
+    /// The recipe with `key=value` settings made, in order. Keys are those of the table `[learning]`, or paths such as `labels`, `data.pass` or
+    /// `classifier.epochs`; values are TOML, and a bare word is taken for a string. A classifier is that of the recipe `digits` where there was
+    /// none before.
     ///
     /// # Errors
     ///
-    /// For what is no table of plain data.
-    pub fn set_learning(&mut self, learning: &impl Serialize) -> Result<()> {
-        let mut table = table_of(learning)?;
-        if let Some(negative) = table.remove("negative") {
-            let method = match negative.as_str() {
-                Some("contrastive") => "cd".into(),
-                Some("persistent") => "pcd".into(),
-                Some("tempered") => "pt".into(),
-                Some("trajectory") => "ptt".into(),
-                _ => negative,
+    /// For unknown keys and values; the message names the setting.
+    pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
+        let mut usual = self.clone();
+        if settings.iter().any(|setting| setting.as_ref().trim_start().starts_with("classifier.")) {
+            usual.classifier = match usual.classifier.take() {
+                None => Recipe::named("digits")?.classifier,
+                named => named,
             };
-            table.insert("method".into(), method);
         }
-        if table.get("batch_size").and_then(toml::Value::as_integer) == Some(0) {
-            table.insert("batch_size".into(), ALL.into());
-        }
-        // Its name, and of mean field the most iterations where they are not the usual ones: other numbers follow from those of the table.
-        let posterior = table.get("posterior").and_then(|posterior| posterior.as_table());
-        if let Some((name, numbers)) = posterior.and_then(|table| table.iter().next()) {
-            let steps = numbers.get("steps").and_then(toml::Value::as_integer);
-            let text = match steps {
-                Some(steps) if steps != MEAN_FIELD_STEPS as i64 => format!("{name}:{steps}"),
-                _ => name.clone(),
-            };
-            table.insert("posterior".into(), text.into());
-        }
-        self.learning = table;
-        Ok(())
+        made_with(&usual, &of_learning(settings, &OWN_KEYS), |_| Ok(()))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.
@@ -319,23 +302,28 @@ impl MachineRecipe {
     }
 }
 
-/// `learning` as plain data, but for its seed and what is taken of the data, which the recipe has.
-pub(super) fn table_of(learning: &impl Serialize) -> Result<toml::Table> {
-    let mut table = toml::Table::try_from(learning)
-        .map_err(|e| Error::invalid("learning", "plain data", e.to_string()))?;
-    table.remove("seed");
-    table.remove("pass");
-    Ok(table)
-}
-
 /// The keys of a table `[learning]` as `--set` has them, `key=value`, and what is taken of the data where that is not their values.
-pub(super) fn settings_of(learning: &toml::Table, data: &MachineData) -> Vec<String> {
+pub(super) fn settings_of(learning: &impl Serialize, data: &MachineData) -> Vec<String> {
     let text = |value: &toml::Value| match value {
         toml::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let learning = toml::Table::try_from(learning).unwrap_or_default();
     let pass = (!data.0.pass.is_mean()).then(|| "data.pass=sample".to_owned());
     learning.iter().map(|(key, value)| format!("{key}={}", text(value))).chain(pass).collect()
+}
+
+/// `settings` with `learning.` before their keys where these are not paths, and none of the recipe's `own`.
+pub(super) fn of_learning<S: AsRef<str>>(settings: &[S], own: &[&str]) -> Vec<String> {
+    let path = |setting: &S| {
+        let setting = setting.as_ref().trim_start();
+        let key = setting.split('=').next().unwrap_or_default().trim_end();
+        match key.contains('.') || own.contains(&key) {
+            true => setting.to_owned(),
+            false => format!("learning.{setting}"),
+        }
+    };
+    settings.iter().map(path).collect()
 }
 
 impl MachineData {

@@ -6,6 +6,7 @@ mod data;
 mod finetuning;
 mod keys;
 mod layer;
+mod learning;
 mod machine;
 mod method;
 mod text;
@@ -17,19 +18,17 @@ use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
 use serde::{Deserialize, Serialize};
 
-pub use self::belief::{BeliefKind, BeliefRecipe};
+pub use self::belief::{BeliefKind, BeliefLearningRecipe, BeliefRecipe};
 pub use self::data::{AUTO, DataRecipe};
 pub use self::finetuning::{
     Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,
 };
-pub use self::keys::{
-    Key, Keys, LearningKeys, Summary, keys, reference, reference_of_machines, summaries,
-};
+pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
+pub use self::learning::{BatchSize, LearningRecipe, PosteriorRecipe, WholeData};
 pub use self::machine::{
-    ALL, Couplings, HiddenLayers, HiddenUnits, MACHINES, MEAN_FIELD_STEPS, MachineData,
-    MachineKind, MachineRecipe,
+    Couplings, HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
 };
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,

@@ -151,8 +151,20 @@ pub(super) fn model_in(path: &Path) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
+/// What TOML calls its types, and what people do.
+const TYPES: [(&str, &str); 6] = [
+    ("expected usize", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected a nonzero usize", "expected a whole number from 1"),
+    ("expected f64", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list"),
+];
+
+/// What TOML or serde says, in one line and in plain words.
 fn one_line(text: &str) -> String {
-    text.trim().replace('\n', "; ")
+    let text = text.trim().replace('\n', "; ");
+    TYPES.iter().fold(text, |text, (name, words)| text.replace(name, words))
 }
 
 /// The tables that a recipe may be without.
@@ -177,34 +189,47 @@ impl Recipe {
     ///
     /// When the recipe is wrong; the message names the setting that is wrong by itself, if one is.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
-        let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
-        let table = self.to_table()?;
-        let made = with_all(&table, &settings);
-        made.map_err(|error| {
-            let alone = |setting: &str| with_all(&table, &[setting]).err();
-            let is_sound = with_all(&table, &[]).is_ok();
-            let wrong = settings.iter().filter(|_| is_sound);
-            let wrong = wrong.filter_map(|setting| Some((setting, alone(setting)?))).next();
-            match wrong {
-                Some((setting, Error::Invalid { what, expected, found })) => {
-                    Error::invalid(format!("{setting}: {what}"), expected, found)
-                }
-                _ => error,
-            }
-        })
+        made_with(self, settings, Self::check)
     }
+}
 
-    fn to_table(&self) -> Result<toml::Table> {
-        toml::Table::try_from(self)
-            .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))
-    }
+/// A recipe of any kind with `key=value` settings made, in order, and only then checked.
+///
+/// # Errors
+///
+/// When the recipe is wrong; the message names the setting that is wrong by itself, if one is.
+pub(super) fn made_with<T: Serialize + DeserializeOwned, S: AsRef<str>>(
+    recipe: &T,
+    settings: &[S],
+    check: fn(&T) -> Result<()>,
+) -> Result<T> {
+    let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
+    let table = toml::Table::try_from(recipe)
+        .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))?;
+    let made = with_all(&table, &settings, check);
+    made.map_err(|error| {
+        let alone = |setting: &str| with_all(&table, &[setting], check).err();
+        let is_sound = with_all(&table, &[], check).is_ok();
+        let wrong = settings.iter().filter(|_| is_sound);
+        let wrong = wrong.filter_map(|setting| Some((setting, alone(setting)?))).next();
+        match wrong {
+            Some((setting, Error::Invalid { what, expected, found })) => {
+                Error::invalid(format!("{setting}: {what}"), expected, found)
+            }
+            _ => error,
+        }
+    })
 }
 
 /// No key of a recipe has so many parts.
 const DEEPEST: usize = 8;
 
 /// The recipe of `table` with all of `settings`.
-fn with_all(written: &toml::Table, settings: &[&str]) -> Result<Recipe> {
+fn with_all<T: DeserializeOwned>(
+    written: &toml::Table,
+    settings: &[&str],
+    check: fn(&T) -> Result<()>,
+) -> Result<T> {
     let mut table = toml::Value::Table(written.clone());
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {
@@ -219,7 +244,7 @@ fn with_all(written: &toml::Table, settings: &[&str]) -> Result<Recipe> {
         }
         set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
     }
-    let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
+    let recipe: T = table.try_into().map_err(|e: toml::de::Error| {
         let found = with_advice(&one_line(&e.to_string()));
         let expected = match of_layers(written, settings) {
             Some(key) => format!("known keys and fitting values (of layers: layers.*.{key})"),
@@ -227,7 +252,7 @@ fn with_all(written: &toml::Table, settings: &[&str]) -> Result<Recipe> {
         };
         Error::invalid("recipe", expected, found)
     })?;
-    recipe.check()?;
+    check(&recipe)?;
     Ok(recipe)
 }
 

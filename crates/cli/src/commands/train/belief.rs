@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use candle_boltzmann::belief::learning::{
-    Ascending, BeliefLearner, BeliefLearning, BeliefMethod, RecognitionPhase,
-};
+use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning};
 use candle_core::Tensor;
-use candle_dbn::recipe::BeliefRecipe;
+use candle_dbn::recipe::{BeliefLearningRecipe, BeliefRecipe};
 use candle_dbn::store::BELIEF;
 use candle_dbn::store::machine::TableLayout;
 use indicatif::MultiProgress;
@@ -22,8 +20,6 @@ use crate::inputs::{self, Cases, DataOptions, NoSuchPart};
 use crate::output::Usage;
 use crate::{machine_data, output};
 
-/// The keys of `--set`.
-const KEYS: &str = "method, samples, recognition, optimiser, epochs, batch_size, learning_rate, momentum and data.pass";
 /// Samples in the picture.
 const PICTURED: usize = 100;
 
@@ -127,9 +123,10 @@ impl ResolvedBelief {
             };
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
-        let settings = [recipe.settings(), args.settings.to_vec()].concat();
-        let mut learning = settings_of(&settings, &recipe)?;
-        recipe.data.0.pass = learning.pass;
+        let mut recipe = recipe.with(args.settings).map_err(Usage::of)?;
+        let named = recipe.learning.clone();
+        let (seed, pass) = (recipe.seed, recipe.data.0.pass);
+        let mut learning = BeliefLearning { seed, pass, ..named.resolve() };
         let source = recipe.data.0.source.clone();
         let dataset = machine_data::load_whole(&source, &recipe.data.0.read)?;
         let (image, table) = (dataset.image, TableLayout::of(&dataset));
@@ -146,64 +143,12 @@ impl ResolvedBelief {
         )
         .context("a belief net")?;
         let size = [train.len(), learning.batch_size];
-        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
-        recipe.set_learning(&learning)?;
+        learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
+        recipe.learning = BeliefLearningRecipe::of(&learning);
         if machine_data::differ(&cases, &train.cases)? {
             output::note(machine_data::CUT_NOTE);
         }
         recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, learning, cases, held_out, image, table })
     }
-}
-
-/// The usual settings, and what the user changes of them.
-fn settings_of(settings: &[String], recipe: &BeliefRecipe) -> Result<BeliefLearning> {
-    let pairs = || settings.iter().map(|text| (text, text.split_once('=').unwrap_or((text, ""))));
-    let wrong =
-        |text: &str, expected: &str| Usage::of(anyhow!("--set {text}: expected {expected}"));
-    let mut method = BeliefMethod::Reweighted;
-    for (text, (key, value)) in pairs() {
-        if key == "method" {
-            method = match value {
-                "reweighted" => BeliefMethod::Reweighted,
-                "wake-sleep" => BeliefMethod::WakeSleep,
-                _ => return Err(wrong(text, "reweighted or wake-sleep")),
-            };
-        }
-    }
-    let (seed, pass) = (recipe.seed, recipe.data.0.pass);
-    let mut learning = BeliefLearning { seed, pass, ..BeliefLearning::of(method) };
-    for (text, (key, value)) in pairs() {
-        let count = || value.parse::<usize>().map_err(|_| wrong(text, "a whole number"));
-        let number = || value.parse::<f64>().map_err(|_| wrong(text, "a number"));
-        match key {
-            "method" => {}
-            "data.pass" => {
-                learning.pass =
-                    machine_data::pass(value).ok_or_else(|| wrong(text, "mean or sample"))?
-            }
-            "samples" => learning.samples = count()?,
-            "epochs" => learning.epochs = count()?,
-            "batch_size" => learning.batch_size = count()?,
-            "learning_rate" => learning.learning_rate = number()?,
-            "momentum" => learning.momentum = number()?,
-            "recognition" => {
-                learning.recognition = match value {
-                    "asleep" => RecognitionPhase::Asleep,
-                    "awake" => RecognitionPhase::Awake,
-                    "both" => RecognitionPhase::Both,
-                    _ => return Err(wrong(text, "asleep, awake or both")),
-                }
-            }
-            "optimiser" => {
-                learning.optimiser = match value {
-                    "adam" => Ascending::Adam,
-                    "momentum" => Ascending::Momentum,
-                    _ => return Err(wrong(text, "adam or momentum")),
-                }
-            }
-            _ => return Err(wrong(text, &format!("one of the keys {KEYS} of a belief net"))),
-        }
-    }
-    Ok(learning)
 }

@@ -8,20 +8,19 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings};
 use candle_core::Tensor;
+use candle_dbn::Examples;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, ClassifierRecipe, Couplings, HiddenLayers, MachineRecipe};
+use candle_dbn::recipe::{AUTO, Couplings, HiddenLayers, LearningRecipe, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
-use candle_dbn::{Examples, Recipe};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
 use rbm_core::{Rng, Rows, Units};
 
 use super::machine_run::{self, MachineRun};
-use super::machine_settings::settings_of;
 use super::{dry_run, machine_classifier};
 use crate::commands::evaluate::machine::{
     brief_log_partition, exact_log_partition, likelihood_of, path,
@@ -29,7 +28,7 @@ use crate::commands::evaluate::machine::{
 use crate::commands::evaluate::subject;
 use crate::inputs::{self, Cases, DataOptions};
 use crate::machine_data;
-use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
+use crate::machines::{LearnedMachine, MachineCases};
 use crate::output::Usage;
 use crate::{interrupt, output, progress};
 
@@ -43,9 +42,6 @@ const SAMPLES: usize = 100;
 const SAMPLE_SWEEPS: usize = 1000;
 /// The most chains that are started anew.
 const RESAMPLED: usize = 2000;
-
-/// The key of these that is the recipe's, beside its table.
-const LABELS: &str = "labels";
 
 /// What is learned, how and where.
 pub struct MachineTraining<'a> {
@@ -190,26 +186,11 @@ impl ResolvedMachine {
         if let Some(couplings) = args.couplings {
             recipe.couplings = couplings.clone();
         }
-        let (labels, others): (Vec<&String>, Vec<&String>) =
-            args.settings.iter().partition(|setting| key_of(setting) == LABELS);
-        for setting in labels {
-            let value = setting.split_once('=').map_or("", |(_, value)| value.trim());
-            recipe.labels = value
-                .parse()
-                .map_err(|_| Usage::of(anyhow!("--set {setting}: expected true or false")))?;
-        }
-        let (of_classifier, others): (Vec<&String>, Vec<&String>) = others
-            .into_iter()
-            .partition(|setting| key_of(setting).split('.').next() == Some(CLASSIFIER));
-        if !of_classifier.is_empty() {
-            recipe.classifier = classifier_of(recipe.classifier.take(), &of_classifier)?;
-        }
-        let settings = [recipe.settings(), others.into_iter().cloned().collect()].concat();
-        let mut learning = {
-            let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
-            settings_of(&settings, &recipe, layers)?
-        };
-        recipe.data.0.pass = learning.pass;
+        let mut recipe = recipe.with(args.settings).map_err(Usage::of)?;
+        let named = recipe.learning.clone();
+        let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
+        let (seed, pass) = (recipe.seed, recipe.data.0.pass);
+        let mut learning = Learning { seed, pass, ..named.resolve(layers) };
         let source = recipe.data.0.source.clone();
         let kind = Some(recipe.visible.clone()).filter(|kind| *kind != AUTO);
         let (dataset, is_by_columns) =
@@ -264,9 +245,8 @@ impl ResolvedMachine {
             couples_hidden: !hidden.is_empty() && recipe.couplings.is_within_hidden(),
             hidden,
         };
-        let is_set = |key: &str| settings.iter().any(|setting| key_of(setting) == key);
         let is_measured = shape.couples_visible && machine_data::has_measurements(&shape.visible);
-        if is_measured && !is_set("method") {
+        if is_measured && named.method.is_none() {
             // Pseudo-likelihood is far from the likelihood where measurements tell categories apart. And single chains stay with one category, so
             // that what they learn loses the others.
             let points = match shape.hidden.is_empty() {
@@ -276,7 +256,7 @@ impl ResolvedMachine {
             learning.negative = if points.is_some() { Negative::Exact } else { Negative::Tempered };
         }
         let is_exact = is_measured && learning.negative == Negative::Exact;
-        if is_exact && !is_set("batch_size") {
+        if is_exact && named.batch_size.is_none() {
             // The precisions of few cases may be far from those of all.
             learning.batch_size = 0;
         }
@@ -295,11 +275,11 @@ impl ResolvedMachine {
                 shape.visible.width()
             ));
         }
-        if is_measured && !is_set("l2") {
+        if is_measured && named.l2.is_none() {
             // Couplings are inverse covariances: to make them smaller is to say that columns vary less together.
             learning.l2 = 0.0;
         }
-        if let Some(found) = found.filter(|_| !is_set("learning_rate")) {
+        if let Some(found) = found.filter(|_| named.learning_rate.is_none()) {
             let steps = 1.0 / found.largest_variance.powi(2);
             let rate = match is_exact {
                 true => (0.5 * steps).min(EXACT_RATE),
@@ -309,8 +289,8 @@ impl ResolvedMachine {
             learning.learning_rate = rate;
         }
         let size = [train.len(), learning.batch_size];
-        learning.epochs = machine_run::epochs(&settings, learning.epochs, size);
-        recipe.set_learning(&learning)?;
+        learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
+        recipe.learning = LearningRecipe::of(&learning);
         recipe.data.0.source = inputs::absolute(&source)?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
@@ -521,18 +501,4 @@ fn pictures(learner: &Learner, dir: &Path, image: Option<(usize, usize)>) -> Res
         ("Pearson, chains of the training", "pearson"),
     ];
     machine_run::curves(dir, &panels)
-}
-
-/// How the classifier learns: as `named`, or as that of the recipe `digits`, with these settings made.
-fn classifier_of(
-    named: Option<ClassifierRecipe>,
-    settings: &[&String],
-) -> Result<Option<ClassifierRecipe>> {
-    let usual = Recipe::named("digits")?;
-    let base = Recipe { classifier: named.or(usual.classifier.clone()), ..usual };
-    Ok(base.with(settings).map_err(Usage::of)?.classifier)
-}
-
-fn key_of(setting: &str) -> &str {
-    setting.split_once('=').map_or(setting, |(key, _)| key).trim()
 }

@@ -27,13 +27,10 @@ const METRICS: &str = "metrics.jsonl";
 /// The fewest updates, where nobody says how many epochs there are: one mini-batch an epoch would be next to nothing learned.
 const UPDATES: usize = 2000;
 
-/// The epochs of a training: those that `settings` name, or the usual number, and of few cases as many as have [`UPDATES`] updates.
-pub fn epochs(settings: &[String], epochs: usize, [cases, batch_size]: [usize; 2]) -> usize {
+/// The epochs of a training: those that are `named`, or the usual number, and of few cases as many as have [`UPDATES`] updates.
+pub fn epochs(named: Option<usize>, usual: usize, [cases, batch_size]: [usize; 2]) -> usize {
     let batches = if batch_size == 0 { 1 } else { cases.div_ceil(batch_size).max(1) };
-    match settings.iter().any(|setting| setting.starts_with("epochs=")) {
-        true => epochs,
-        false => epochs.max(UPDATES.div_ceil(batches)),
-    }
+    named.unwrap_or_else(|| usual.max(UPDATES.div_ceil(batches)))
 }
 
 /// Holds the folder of a run whose model is the file `own`: `out`, or the first of `runs/KIND-NAME`, `runs/KIND-NAME-2`, ... for data called

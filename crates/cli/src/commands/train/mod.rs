@@ -8,7 +8,6 @@ mod help;
 mod hopfield;
 mod machine_classifier;
 pub mod machine_run;
-mod machine_settings;
 mod watcher;
 
 use std::path::{Path, PathBuf};
