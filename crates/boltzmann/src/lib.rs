@@ -12,6 +12,7 @@ mod field;
 
 mod elimination_order;
 
+mod couplings;
 mod elimination;
 mod files;
 pub mod hopfield;
@@ -36,6 +37,7 @@ mod summary;
 mod uai;
 pub mod unrolled;
 
+pub use couplings::Couplings;
 pub use elimination::Mode;
 pub use elimination_order::EliminationOrder;
 pub use field::{Beliefs, Clique, MarkovField};

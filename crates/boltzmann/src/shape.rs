@@ -6,24 +6,61 @@ use rbm_core::units::first_columns;
 use rbm_core::{Error, Layer, Result, Units};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::couplings::Couplings;
+
 /// The layers and couplings of a machine that learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "ShapeInFile", into = "ShapeInFile")]
 pub struct Shape {
     /// The units of the data, of any kind but those that share draws; of several side by side.
     pub visible: Units,
     /// Hidden layers from the bottom up, each coupled with its neighbours: none, one, or those of a deep machine.
-    #[serde(deserialize_with = "layers_of")]
     pub hidden: Vec<Units>,
     /// How many classes the label unit has that is observed beside the data and coupled with the top hidden layer, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<usize>,
-    /// Whether visible units are coupled with each other.
-    pub couples_visible: bool,
-    /// The pairs of visible units that may be coupled with each other, where not all may be, counted in the order of their columns; a site is one unit.
+    /// Which units of one layer are coupled with each other. Pairs of visible units are counted in the order of their columns; a site is one unit.
+    pub couplings: Couplings,
+}
+
+/// A [`Shape`] as it stands in a file.
+#[derive(Serialize, Deserialize)]
+struct ShapeInFile {
+    visible: Units,
+    #[serde(deserialize_with = "layers_of")]
+    hidden: Vec<Units>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub edges: Option<Vec<[u32; 2]>>,
-    /// Whether hidden units are coupled with each other.
-    pub couples_hidden: bool,
+    labels: Option<usize>,
+    couples_visible: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edges: Option<Vec<[u32; 2]>>,
+    couples_hidden: bool,
+}
+
+impl From<ShapeInFile> for Shape {
+    fn from(file: ShapeInFile) -> Self {
+        let ShapeInFile { visible, hidden, labels, couples_visible, edges, couples_hidden } = file;
+        let couplings = match (couples_visible, couples_hidden, edges) {
+            (true, false, Some(edges)) => Couplings::Edges(edges),
+            (true, true, _) => Couplings::Lateral,
+            (true, false, None) => Couplings::Visible,
+            (false, true, _) => Couplings::Hidden,
+            (false, false, _) => Couplings::None,
+        };
+        Self { visible, hidden, labels, couplings }
+    }
+}
+
+impl From<Shape> for ShapeInFile {
+    fn from(shape: Shape) -> Self {
+        let Shape { visible, hidden, labels, couplings } = shape;
+        let (couples_visible, couples_hidden) =
+            (couplings.is_within_visible(), couplings.is_within_hidden());
+        let edges = match couplings {
+            Couplings::Edges(edges) => Some(edges),
+            _ => None,
+        };
+        Self { visible, hidden, labels, couples_visible, edges, couples_hidden }
+    }
 }
 
 /// Layers, or what a file of one hidden layer had: its units, or nothing.
@@ -53,7 +90,7 @@ impl Shape {
         if self.labels.is_some() {
             self.check_labels()?;
         }
-        if self.hidden.len() > 1 && self.couples_hidden {
+        if self.hidden.len() > 1 && self.couplings.is_within_hidden() {
             let expected = "hidden layers that are coupled with their neighbours alone";
             let found = "couplings within them";
             return Err(Error::invalid("a deep Boltzmann machine", expected, found));
@@ -68,7 +105,10 @@ impl Shape {
             couplings.push(Coupling::Dense { layers: [places[0], places[1]], weights });
         }
         for (layer, units) in layers.iter().enumerate() {
-            let is_coupled = if layer == 0 { self.couples_visible } else { self.couples_hidden };
+            let is_coupled = match layer {
+                0 => self.couplings.is_within_visible(),
+                _ => self.couplings.is_within_hidden(),
+            };
             if is_coupled {
                 let weights = zeros(units.width(), units.width())?;
                 couplings.push(Coupling::Lateral { layer, weights });
@@ -98,7 +138,7 @@ impl Shape {
             let is_known = |of: &Units| match of {
                 Units::Bernoulli { .. } | Units::Spin { .. } | Units::Potts { .. } => true,
                 // Means of measurements that are coupled with each other have no bounds.
-                Units::Gaussian { .. } => !self.couples_hidden,
+                Units::Gaussian { .. } => !self.couplings.is_within_hidden(),
                 _ => false,
             };
             if !units.groups().iter().all(|(_, of)| is_known(of)) {
@@ -148,21 +188,18 @@ impl Shape {
         found.unwrap_or_else(|| name.to_owned())
     }
 
-    /// `machine` with visible couplings between the pairs of `edges` alone.
+    /// `machine` with visible couplings between the pairs of [`Couplings::Edges`] alone, where these are named.
     pub(crate) fn masked(&self, machine: Machine) -> Result<Machine> {
-        match &self.edges {
-            Some(edges) if self.couples_visible => {
-                let mask = mask_of(edges, machine.layers()[0].0)?;
-                machine.with_mask(0, &mask)
-            }
-            _ => Ok(machine),
-        }
+        let Couplings::Edges(edges) = &self.couplings else { return Ok(machine) };
+        let mask = mask_of(edges, machine.layers()[0].0)?;
+        machine.with_mask(0, &mask)
     }
 
     /// Whether hidden units must be drawn given the data, because they are coupled with each other.
     pub(crate) fn draws_hidden(&self) -> bool {
         self.hidden.len() > 1
-            || !self.hidden.is_empty() && (self.couples_hidden || self.labels.is_some())
+            || !self.hidden.is_empty()
+                && (self.couplings.is_within_hidden() || self.labels.is_some())
     }
 
     /// Errors unless labels can stand above these layers.
@@ -171,7 +208,7 @@ impl Shape {
             let found = self.labels.unwrap_or(0).to_string();
             return Err(Error::invalid("labels", "at least two classes", found));
         }
-        if self.hidden.is_empty() || self.couples_visible || self.couples_hidden {
+        if self.hidden.is_empty() || self.couplings != Couplings::None {
             let expected = "hidden layers that are coupled with their neighbours alone";
             let found = if self.hidden.is_empty() { "none" } else { "couplings within layers" };
             return Err(Error::invalid("a machine with labels", expected, found));

@@ -7,6 +7,7 @@
 use candle_core::{Tensor, Var};
 use rbm_core::{Error, Layer, Rbm, Result, Rows, Units};
 
+use crate::couplings::Couplings;
 use crate::learning::Learner;
 
 /// The machines whose up-passes are the network, from the bottom up: the lowest has the units of the data and beside them those of the second
@@ -19,7 +20,7 @@ pub fn unrolled(learner: &Learner) -> Result<Vec<Rbm>> {
     let (shape, machine) = (learner.shape(), learner.machine());
     let mut layers = std::iter::once(&shape.visible).chain(&shape.hidden);
     let is_bernoulli = |units: &Units| matches!(units, Units::Bernoulli { .. });
-    let is_coupled = shape.couples_visible || shape.couples_hidden;
+    let is_coupled = shape.couplings != Couplings::None;
     if shape.hidden.len() < 2 || is_coupled || !layers.all(is_bernoulli) {
         let expected =
             "a deep Boltzmann machine of Bernoulli units, with two hidden layers or more";

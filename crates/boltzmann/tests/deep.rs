@@ -1,10 +1,10 @@
 //! Deep Boltzmann machines: their layers in order, pre-training and what it composes, labels, and the bound by mean field.
 #![allow(clippy::unwrap_used)]
 
-use candle_boltzmann::Summation;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::pretraining::{compose, restricted_machines};
 use candle_boltzmann::unrolled::{seen, unrolled};
+use candle_boltzmann::{Couplings, Summation};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::log_partition;
 use rbm_core::learning::positive::{self, Start};
@@ -19,9 +19,7 @@ fn shape(visible: usize, hidden: &[usize], labels: Option<usize>) -> Shape {
         visible: Units::bernoulli(visible),
         hidden: hidden.iter().map(|size| Units::bernoulli(*size)).collect(),
         labels,
-        couples_visible: false,
-        edges: None,
-        couples_hidden: false,
+        couplings: Couplings::None,
     }
 }
 
@@ -401,7 +399,7 @@ fn what_cannot_be_pretrained_or_labelled_is_refused() {
     assert!(said.contains("11 columns"), "{said}");
     for wrong in [
         shape(9, &[], Some(2)),
-        Shape { couples_visible: true, ..shape(9, &[3], Some(2)) },
+        Shape { couplings: Couplings::Visible, ..shape(9, &[3], Some(2)) },
         shape(9, &[3], Some(1)),
     ] {
         let cases = bars(true).narrow(1, 0, wrong.observed()).unwrap();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Graph, MarkovField, Start as Walkers, Walk};
+use candle_boltzmann::{Couplings, Graph, MarkovField, Start as Walkers, Walk};
 use candle_core::{DType, Device, Tensor};
 use rbm_core::learning::positive::Start;
 use rbm_core::learning::train::{Command, Step};
@@ -31,10 +31,8 @@ fn shape(visible: &str, hidden: Option<&str>, couples_hidden: bool) -> Shape {
     Shape {
         visible: units(visible),
         hidden: hidden.map(units).into_iter().collect(),
-        couples_visible: true,
         labels: None,
-        edges: None,
-        couples_hidden,
+        couplings: if couples_hidden { Couplings::Lateral } else { Couplings::Visible },
     }
 }
 
@@ -118,7 +116,8 @@ fn an_estimated_likelihood_knows_its_error() {
     let torus: Graph = "ising:5x6".parse().unwrap();
     let walk = Walk { chains: 200, burn_in: 200, sweeps: 4, start: Walkers::Even };
     let (_, cases) = torus.measure(4.0, &walk, &CPU, &mut Rng::new(5), |_| true).unwrap();
-    let shape = Shape { edges: Some(torus.edges.clone()), ..shape("spin:30", None, false) };
+    let shape =
+        Shape { couplings: Couplings::Edges(torus.edges.clone()), ..shape("spin:30", None, false) };
     let mut squares = 0.0;
     for seed in 0..12 {
         let learning = Learning { seed, ..learning(Negative::PseudoLikelihood, 5, 0.1) };
@@ -237,7 +236,8 @@ fn couplings_are_learned_on_a_graph_alone() {
     let none = Tensor::zeros((400, 25), DType::F32, &CPU).unwrap();
     let units = Units::Spin { size: 25 };
     let cases = units.build(DType::F32, &CPU).unwrap().sample(&none, &mut rng).unwrap();
-    let shape = Shape { edges: Some(chain.edges.clone()), ..shape("spin:25", None, false) };
+    let shape =
+        Shape { couplings: Couplings::Edges(chain.edges.clone()), ..shape("spin:25", None, false) };
     for negative in [Negative::PseudoLikelihood, Negative::Persistent] {
         let learner = trained(shape.clone(), learning(negative, 3, 0.1), &cases);
         let mut found = learner.graph().unwrap().edges;
@@ -247,7 +247,7 @@ fn couplings_are_learned_on_a_graph_alone() {
         expected.sort_unstable();
         assert_eq!(found, expected);
     }
-    let wrong = Shape { edges: Some(vec![[0, 25]]), ..shape };
+    let wrong = Shape { couplings: Couplings::Edges(vec![[0, 25]]), ..shape };
     let said = Learner::new(wrong, learning(Negative::Persistent, 1, 0.1), &cases).unwrap_err();
     assert!(said.to_string().contains("below 25"), "{said}");
 }
@@ -293,10 +293,8 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
         let shape = Shape {
             visible: Units::Potts { sites: 2, states: 2 },
             hidden: vec![],
-            couples_visible: true,
             labels: None,
-            edges: None,
-            couples_hidden: false,
+            couplings: Couplings::Visible,
         };
         let learning = Learning { negative, epochs: 50, batch_size, ..Learning::default() };
         let mut learner = Learner::new(shape, learning, cases)?;
@@ -333,10 +331,8 @@ fn learning_ends_at_its_target() -> Result<()> {
     let shape = Shape {
         visible: Units::Potts { sites: 3, states: 2 },
         hidden: vec![],
-        couples_visible: true,
         labels: None,
-        edges: None,
-        couples_hidden: false,
+        couplings: Couplings::Visible,
     };
     let learning =
         Learning { chains: 500, learning_rate: 0.1, epochs: 2000, ..Learning::to_target(0.95) };

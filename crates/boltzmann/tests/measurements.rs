@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{ColumnFindings, column_findings};
+use candle_boltzmann::{ColumnFindings, Couplings, column_findings};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 use rbm_core::model::Boltzmann;
@@ -15,9 +15,7 @@ fn shape(visible: &str) -> Shape {
         visible: visible.parse().unwrap(),
         hidden: Vec::new(),
         labels: None,
-        couples_visible: true,
-        edges: None,
-        couples_hidden: false,
+        couplings: Couplings::Visible,
     }
 }
 
@@ -222,7 +220,8 @@ fn columns_that_follow_from_others_are_learned() {
 fn kinds_that_cannot_be_summed_are_refused() {
     let refused = |visible: &str, hidden: &[&str], couples_hidden: bool| {
         let hidden = hidden.iter().map(|units| units.parse().unwrap()).collect();
-        let shape = Shape { hidden, couples_hidden, couples_visible: false, ..shape(visible) };
+        let couplings = if couples_hidden { Couplings::Hidden } else { Couplings::None };
+        let shape = Shape { hidden, couplings, ..shape(visible) };
         shape.machine().is_err()
     };
     assert!(refused("multinomial(5):4", &["bernoulli:2"], false));

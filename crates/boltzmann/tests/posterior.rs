@@ -1,8 +1,8 @@
 //! What a machine that has learned says of the data, beside enumeration.
 #![allow(clippy::unwrap_used)]
 
-use candle_boltzmann::Summation;
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
+use candle_boltzmann::{Couplings, Summation};
 use candle_core::{Device, Tensor};
 use rbm_core::estimate::log_partition;
 use rbm_core::{Rng, Units};
@@ -13,10 +13,8 @@ fn learned(visible: &str, hidden: &str, couples_hidden: bool) -> (Learner, Tenso
     let shape = Shape {
         visible,
         hidden: vec![hidden],
-        couples_visible: true,
         labels: None,
-        edges: None,
-        couples_hidden,
+        couplings: if couples_hidden { Couplings::Lateral } else { Couplings::Visible },
     };
     let learning = Learning {
         negative: Negative::Persistent,

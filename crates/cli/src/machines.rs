@@ -137,7 +137,7 @@ impl LearnedMachine {
             shape.visible.clone(),
             shape.hidden.clone(),
             shape.labels,
-            [shape.couples_visible, shape.couples_hidden],
+            [shape.couplings.is_within_visible(), shape.couplings.is_within_hidden()],
             self.learner.parameters(),
             (image, table),
         )

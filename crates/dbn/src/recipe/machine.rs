@@ -1,9 +1,8 @@
 //! The recipe of one Boltzmann machine: its data, its units, which of them are coupled, and how it learns.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
+use candle_boltzmann::Couplings;
 use candle_dbn_data::ReadOptions;
 use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
 use rbm_core::learning::trainer::Pass;
@@ -74,7 +73,7 @@ pub struct MachineRecipe {
     /// Range: "visible", "hidden", "lateral", "none" or "edges:GRAPH", a graph by name or in a file. Used by: machines that are not deep: for these
     /// it is "none".
     #[serde(default)]
-    pub couplings: Couplings,
+    pub couplings: Couplings<String>,
     /// The data.
     #[serde(default)]
     pub data: MachineData,
@@ -122,82 +121,6 @@ impl HiddenLayers {
         match self {
             Self::One(HiddenUnits(units)) => vec![units.clone()],
             Self::Deep(layers) => layers.iter().map(|HiddenUnits(units)| units.clone()).collect(),
-        }
-    }
-}
-
-/// Which units of one layer are coupled with each other.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Couplings {
-    /// The visible ones.
-    #[default]
-    Visible,
-    /// The hidden ones.
-    Hidden,
-    /// Both.
-    Lateral,
-    /// None: a restricted machine.
-    None,
-    /// The visible ones that are neighbours in the graph of this name, or in this file.
-    Edges(String),
-}
-
-impl Couplings {
-    const EDGES: &str = "edges:";
-
-    /// Whether visible units are coupled with each other.
-    pub fn is_within_visible(&self) -> bool {
-        !matches!(self, Self::Hidden | Self::None)
-    }
-
-    /// Whether hidden units are.
-    pub fn is_within_hidden(&self) -> bool {
-        matches!(self, Self::Hidden | Self::Lateral)
-    }
-}
-
-impl FromStr for Couplings {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "visible" => Ok(Self::Visible),
-            "hidden" => Ok(Self::Hidden),
-            "lateral" => Ok(Self::Lateral),
-            "none" => Ok(Self::None),
-            _ => match text.strip_prefix(Self::EDGES) {
-                Some(graph) if !graph.is_empty() => Ok(Self::Edges(graph.to_owned())),
-                _ => Err(format!(
-                    "couplings: expected visible, hidden, lateral, none or edges:GRAPH, found {text:?}"
-                )),
-            },
-        }
-    }
-}
-
-impl TryFrom<String> for Couplings {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Couplings> for String {
-    fn from(couplings: Couplings) -> Self {
-        couplings.to_string()
-    }
-}
-
-impl fmt::Display for Couplings {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Visible => f.write_str("visible"),
-            Self::Hidden => f.write_str("hidden"),
-            Self::Lateral => f.write_str("lateral"),
-            Self::None => f.write_str("none"),
-            Self::Edges(graph) => write!(f, "{}{graph}", Self::EDGES),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
 pub use self::learning::{BatchSize, LearningRecipe, PosteriorRecipe, WholeData};
 pub use self::machine::{
-    Couplings, HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
+    HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
 };
 pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,

@@ -7,7 +7,9 @@ use candle_boltzmann::hopfield::{
     Hopfield, Rule, Updates, overlap, overlap_in_theory, random_patterns,
 };
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{Estimate, MarkovField, Measurement, Start, Walk, exact, lattice};
+use candle_boltzmann::{
+    Couplings, Estimate, MarkovField, Measurement, Start, Walk, exact, lattice,
+};
 use candle_core::{DType, Device};
 use candle_dbn::data::{self, ReadOptions};
 use candle_dbn::viz::{Mark, Plot, Series};
@@ -505,20 +507,18 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
     const EVERY: usize = 25;
     let rows_of =
         data::load("bars-and-stripes:4", &ReadOptions::default())?.train.cases.tensor()?;
-    let shape = |hidden: Option<usize>, couples_visible| Shape {
+    let shape = |hidden: Option<usize>, couplings| Shape {
         visible: Units::Bernoulli { size: 16 },
         hidden: hidden.map(|size| Units::Bernoulli { size }).into_iter().collect(),
-        couples_visible,
         labels: None,
-        edges: None,
-        couples_hidden: false,
+        couplings,
     };
     let machines = [
-        ("16 visible units, coupled", shape(None, true)),
-        ("16 and 4 hidden, restricted", shape(Some(4), false)),
-        ("16 and 4 hidden, visible ones coupled", shape(Some(4), true)),
-        ("16 and 8 hidden, restricted", shape(Some(8), false)),
-        ("16 and 8 hidden, visible ones coupled", shape(Some(8), true)),
+        ("16 visible units, coupled", shape(None, Couplings::Visible)),
+        ("16 and 4 hidden, restricted", shape(Some(4), Couplings::None)),
+        ("16 and 4 hidden, visible ones coupled", shape(Some(4), Couplings::Visible)),
+        ("16 and 8 hidden, restricted", shape(Some(8), Couplings::None)),
+        ("16 and 8 hidden, visible ones coupled", shape(Some(8), Couplings::Visible)),
     ];
     let best = -(rows_of.dim(0)? as f64).ln();
     let mut series = vec![Series::new(
@@ -552,7 +552,7 @@ fn bm_bars(looking: &mut Looking) -> Result<MachineResult> {
         let parameters: usize =
             learner.machine().parameters().iter().map(|(_, var)| var.elem_count()).sum();
         // Of a lateral matrix half is the other half again, and the diagonal is zero.
-        let lateral = if learner.shape().couples_visible { 16 * 17 / 2 } else { 0 };
+        let lateral = if learner.shape().couplings.is_within_visible() { 16 * 17 / 2 } else { 0 };
         rows.push(Row {
             what: name.into(),
             ours: found.value,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
-use candle_boltzmann::{ColumnFindings, Graph, Resampled, column_findings};
+use candle_boltzmann::{ColumnFindings, Couplings, Graph, Resampled, column_findings};
 use candle_core::Tensor;
 use candle_dbn::Examples;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, Couplings, HiddenLayers, LearningRecipe, MachineRecipe};
+use candle_dbn::recipe::{AUTO, HiddenLayers, LearningRecipe, MachineRecipe};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
@@ -51,7 +51,7 @@ pub struct MachineTraining<'a> {
     pub recipe: MachineRecipe,
     pub visible: Option<&'a str>,
     pub hidden: &'a [String],
-    pub couplings: Option<&'a Couplings>,
+    pub couplings: Option<&'a Couplings<String>>,
     pub settings: &'a [String],
     pub seed: Option<u64>,
     pub out: Option<&'a Path>,
@@ -233,19 +233,15 @@ impl ResolvedMachine {
         };
         let hidden: Vec<_> = recipe.hidden.iter().flat_map(HiddenLayers::units).collect();
         let weights = train.weights.clone();
-        let edges = match &recipe.couplings {
-            Couplings::Edges(graph) => Some(edges_of(graph, machine_data::count_of(&visible)?)?),
-            _ => None,
+        let look_up = |graph: String| edges_of(&graph, machine_data::count_of(&visible)?);
+        let couplings = recipe.couplings.clone().try_map(look_up)?;
+        let couplings = match hidden.is_empty() {
+            true => couplings.without_hidden(),
+            false => couplings,
         };
-        let shape = Shape {
-            visible,
-            couples_visible: recipe.couplings.is_within_visible(),
-            labels,
-            edges,
-            couples_hidden: !hidden.is_empty() && recipe.couplings.is_within_hidden(),
-            hidden,
-        };
-        let is_measured = shape.couples_visible && machine_data::has_measurements(&shape.visible);
+        let shape = Shape { visible, hidden, labels, couplings };
+        let is_measured =
+            shape.couplings.is_within_visible() && machine_data::has_measurements(&shape.visible);
         if is_measured && named.method.is_none() {
             // Pseudo-likelihood is far from the likelihood where measurements tell categories apart. And single chains stay with one category, so
             // that what they learn loses the others.

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_boltzmann::Couplings;
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, BeliefRecipe, Couplings, MachineRecipe};
+use candle_dbn::recipe::{AUTO, BeliefRecipe, MachineRecipe};
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{Checkpoint, EpochMetrics, Outcome};
 use candle_dbn::viz::report;
@@ -88,7 +89,7 @@ pub struct Train {
     /// Which units of one layer of a Boltzmann machine are coupled with each other: the visible ones, the hidden ones, lateral for both,
     /// none, or edges:GRAPH for the visible ones that are neighbours in a graph as ising:8x8 or in a file [default: visible]
     #[arg(long, value_name = "WHERE", help_heading = "Learning")]
-    pub couplings: Option<Couplings>,
+    pub couplings: Option<Couplings<String>>,
     /// How a Hopfield network stores: hebb, or pseudo-inverse for patterns that are alike [default: hebb]
     #[arg(long, value_name = "RULE", value_parser = ["hebb", "pseudo-inverse"], help_heading = "Learning")]
     pub rule: Option<String>,
