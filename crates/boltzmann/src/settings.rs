@@ -31,16 +31,12 @@ pub(crate) const CENTRE_RATE: f64 = 0.01;
 #[serde(rename_all = "kebab-case")]
 pub enum Negative {
     /// Chains that start at the data at every update.
-    #[serde(rename = "cd", alias = "contrastive")]
     Contrastive,
     /// Chains that go on from update to update (Younes 1989, Tieleman 2008).
-    #[serde(rename = "pcd", alias = "persistent")]
     Persistent,
     /// Chains at several temperatures that exchange places (Desjardins et al. 2010; Cho, Raiko, Ilin 2010).
-    #[serde(rename = "pt", alias = "tempered")]
     Tempered,
     /// Chains that exchange places with those of the machine as it was before (Béreux et al. 2025).
-    #[serde(rename = "ptt", alias = "trajectory")]
     Trajectory,
     /// All configurations, where there are at most 2¹⁶; measurements beside them are integrated.
     Exact,

@@ -36,7 +36,7 @@ pub struct LearningRecipe {
     ///
     /// Range: "cd", "pcd", "pt", "ptt", "exact" or "pseudo-likelihood". Default: "pseudo-likelihood" without hidden units, of measurements "exact" where categories beside them are few, else "pcd". Used by: every
     /// machine; "pseudo-likelihood" by those without hidden units, "exact" by small ones, and by measurements.
-    pub method: Option<Negative>,
+    pub method: Option<MachineMethod>,
     /// How hidden units that are coupled with each other are found, given the data.
     ///
     /// Range: "sampled", "mean-field" or "mean-field:STEPS". Default: "mean-field" of a deep machine, else "sampled". Used by: machines whose hidden units are coupled
@@ -101,6 +101,50 @@ pub struct LearningRecipe {
     pub target_pearson: Option<f64>,
 }
 
+/// Where a machine's own averages come from, as the literature calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineMethod {
+    /// [`Negative::Contrastive`].
+    Cd,
+    /// [`Negative::Persistent`].
+    Pcd,
+    /// [`Negative::Tempered`].
+    Pt,
+    /// [`Negative::Trajectory`].
+    Ptt,
+    /// [`Negative::Exact`].
+    Exact,
+    /// [`Negative::PseudoLikelihood`].
+    PseudoLikelihood,
+}
+
+impl From<MachineMethod> for Negative {
+    fn from(method: MachineMethod) -> Self {
+        match method {
+            MachineMethod::Cd => Self::Contrastive,
+            MachineMethod::Pcd => Self::Persistent,
+            MachineMethod::Pt => Self::Tempered,
+            MachineMethod::Ptt => Self::Trajectory,
+            MachineMethod::Exact => Self::Exact,
+            MachineMethod::PseudoLikelihood => Self::PseudoLikelihood,
+        }
+    }
+}
+
+impl From<Negative> for MachineMethod {
+    fn from(negative: Negative) -> Self {
+        match negative {
+            Negative::Contrastive => Self::Cd,
+            Negative::Persistent => Self::Pcd,
+            Negative::Tempered => Self::Pt,
+            Negative::Trajectory => Self::Ptt,
+            Negative::Exact => Self::Exact,
+            Negative::PseudoLikelihood => Self::PseudoLikelihood,
+        }
+    }
+}
+
 /// Cases between updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a whole number from 1, or \"all\"")]
@@ -138,7 +182,7 @@ impl LearningRecipe {
         let usual = Learning::default();
         let other = |value: f64, usual: f64| Some(value).filter(|value| *value != usual);
         Self {
-            method: Some(learning.negative),
+            method: Some(learning.negative.into()),
             posterior: Some(match learning.posterior {
                 PositivePhase::MeanField { steps, .. } => PosteriorRecipe::MeanField { steps },
                 _ => PosteriorRecipe::Sampled,
@@ -172,7 +216,7 @@ impl LearningRecipe {
             None => Learning::usual(hidden_layers),
         };
         let mut learning = Learning {
-            negative: self.method.unwrap_or(usual.negative),
+            negative: self.method.map_or(usual.negative, Negative::from),
             epochs: self.epochs.unwrap_or(usual.epochs),
             batch_size: self.batch_size.map_or(usual.batch_size, |size| match size {
                 BatchSize::Cases(cases) => cases.get(),

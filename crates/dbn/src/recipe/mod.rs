@@ -26,7 +26,7 @@ pub use self::finetuning::{
 pub use self::keys::{Key, Keys, Summary, keys, reference, summaries};
 pub(crate) use self::layer::one_digit;
 pub use self::layer::{LayerRecipe, OptimizerRule, Rates, SparsityTarget};
-pub use self::learning::{BatchSize, LearningRecipe, PosteriorRecipe, WholeData};
+pub use self::learning::{BatchSize, LearningRecipe, MachineMethod, PosteriorRecipe, WholeData};
 pub use self::machine::{
     HiddenLayers, HiddenUnits, MACHINES, MachineData, MachineKind, MachineRecipe,
 };
