@@ -107,7 +107,7 @@ struct Lines;
 
 impl Observer for Lines {
     fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
-        eprintln!("{} {}", stage.name, stage.shape);
+        eprintln!("{} {}", stage.kind, stage.shape);
         Ok(())
     }
 

@@ -115,7 +115,7 @@ impl Observer for Bars<'_> {
         {
             self.bar.set_style(style);
         }
-        self.bar.set_prefix(format!("{} {}", stage.name, stage.shape));
+        self.bar.set_prefix(format!("{} {}", stage.kind, stage.shape));
         self.bar.set_position((stage.from * stage.cases) as u64);
         Ok(())
     }

@@ -27,7 +27,7 @@ struct Progress {
 
 impl Observer for Progress {
     fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
-        println!("{}: {}, {} cases", stage.name, stage.shape, stage.cases);
+        println!("{}: {}, {} cases", stage.kind, stage.shape, stage.cases);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use rbm_core::estimate::Correlations;
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
-    self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageStart,
+    self, Cursor, EpochMetrics, MachineReport, Observer, Stage, StageKind, StageStart,
 };
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::model::{Boltzmann, Coupling, Machine};
@@ -475,7 +475,7 @@ impl Stage for LearnerStage<'_> {
     fn start(&self, from: usize) -> StageStart {
         let widths = self.shape.layers().into_iter().map(|units| units.width().to_string());
         let shape = widths.collect::<Vec<_>>().join(" + ");
-        StageStart { name: "machine".into(), shape, ..self.fit.start(from) }
+        StageStart { kind: StageKind::Machine, shape, ..self.fit.start(from) }
     }
 
     fn is_over(&self, epochs: usize) -> bool {

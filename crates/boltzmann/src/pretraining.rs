@@ -22,7 +22,9 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::monitor::{self, Monitor};
-use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::train::{
+    self, Cursor, EpochMetrics, Observer, Stage, StageKind, StageStart,
+};
 use rbm_core::learning::trainer::{BatchSource, Fit, Mapped, Plan};
 use rbm_core::learning::transform::{Centre, WeightDecay};
 use rbm_core::model::Machine;
@@ -340,7 +342,7 @@ struct PretrainingStage<'a> {
 
 impl Stage for PretrainingStage<'_> {
     fn start(&self, from: usize) -> StageStart {
-        StageStart { name: format!("layer {}", self.layer + 1), ..self.fit.start(from) }
+        StageStart { kind: StageKind::Layer(self.layer), ..self.fit.start(from) }
     }
 
     fn is_over(&self, epochs: usize) -> bool {

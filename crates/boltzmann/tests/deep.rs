@@ -271,7 +271,7 @@ impl Observer for Stops<'_> {
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics) -> Result<()> {
-        self.stages.push(metrics.stage.clone());
+        self.stages.push(metrics.stage.to_string());
         Ok(())
     }
 

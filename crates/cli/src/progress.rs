@@ -141,7 +141,7 @@ impl Progress {
     /// A stage begins: its bar appears below those of the stages that are done.
     pub fn stage(&mut self, stage: &StageStart) {
         self.finish();
-        self.name = format!("{} {}", stage.name, stage.shape);
+        self.name = format!("{} {}", stage.kind, stage.shape);
         self.metrics = None;
         if !self.is_terminal {
             return;
@@ -157,7 +157,7 @@ impl Progress {
         self.stage.set_style(style(template).with_key("done", done));
         self.stage.set_prefix(match measure_text_width(&self.name) <= width() / 4 {
             true => self.name.clone(),
-            false => stage.name.clone(),
+            false => stage.kind.to_string(),
         });
         self.stage.set_position(cases * stage.from as u64);
         self.stage.reset_eta();

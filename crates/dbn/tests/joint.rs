@@ -509,7 +509,7 @@ fn the_recipe_in_small_learns() {
     impl Observer for Last {
         fn epoch(&mut self, metrics: &EpochMetrics) -> candle_dbn::Result<()> {
             if let Some(error) = metrics.validation_error {
-                self.0.insert(metrics.stage.clone(), error);
+                self.0.insert(metrics.stage.to_string(), error);
             }
             Ok(())
         }

@@ -6,7 +6,9 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use rbm_core::estimate::monitor;
 use rbm_core::learning::schedule::{Curve, Per, Schedule};
-use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::train::{
+    self, Cursor, EpochMetrics, Observer, Stage, StageKind, StageStart,
+};
 use rbm_core::learning::trainer::{BatchSource, Pass, Shuffled};
 use rbm_core::model::init::moments;
 use rbm_core::ops::{self, Ascent};
@@ -375,7 +377,7 @@ impl Stage for BeliefStage<'_> {
     fn start(&self, from: usize) -> StageStart {
         let widths: Vec<String> = self.machine.net.widths().iter().map(usize::to_string).collect();
         StageStart {
-            name: "belief net".into(),
+            kind: StageKind::BeliefNet,
             shape: widths.join(" ← "),
             epochs: self.learning.epochs,
             from,

@@ -12,10 +12,9 @@ mod method;
 mod text;
 mod values;
 
-use std::fmt;
-
 use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
+use rbm_core::learning::train::StageKind;
 use serde::{Deserialize, Serialize};
 
 pub use self::belief::{BeliefKind, BeliefLearningRecipe, BeliefRecipe};
@@ -162,34 +161,6 @@ impl Recipe {
     }
 }
 
-/// A stage of a training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StageKind {
-    /// A machine learns from what those below it make of the data; 0 is the lowest.
-    Layer(usize),
-    /// All layers learn together by up-down.
-    UpDown,
-    /// The unrolled network learns the classes by backpropagation.
-    Classifier,
-    /// The unrolled network learns to predict a measurement by backpropagation.
-    Regressor,
-    /// The network unrolled both ways learns to find each case again from its code, by backpropagation.
-    Autoencoder,
-}
-
-/// `layer 1`, …, `classifier` or `autoencoder`: what metrics call it.
-impl fmt::Display for StageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layer(layer) => write!(f, "layer {}", layer + 1),
-            Self::UpDown => f.write_str("up-down"),
-            Self::Classifier => f.write_str("classifier"),
-            Self::Regressor => f.write_str("regressor"),
-            Self::Autoencoder => f.write_str("autoencoder"),
-        }
-    }
-}
-
 impl Recipe {
     /// Whether the machine with this number learns labels.
     pub fn is_joint(&self, layer: usize) -> bool {
@@ -209,10 +180,10 @@ impl Recipe {
     /// How this stage fine-tunes a network, if it does.
     pub fn backpropagation(&self, kind: StageKind) -> Option<&Backpropagation> {
         match kind {
-            StageKind::Layer(_) | StageKind::UpDown => None,
             StageKind::Classifier => self.classifier.as_ref().map(|table| &table.backpropagation),
             StageKind::Regressor => self.regressor.as_ref(),
             StageKind::Autoencoder => self.autoencoder.as_ref(),
+            _ => None,
         }
     }
 

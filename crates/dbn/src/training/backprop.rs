@@ -5,6 +5,7 @@
 //! (Polyak and Juditsky 1992; Practical Guide §7).
 
 use candle_core::Tensor;
+use rbm_core::learning::train::StageKind;
 use rbm_core::ops::device::to_host;
 use rbm_core::ops::{self, Ascent};
 use rbm_core::state::{State, with_prefix, without_prefix};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::classifier::Regressor;
 use crate::network::fine_tune::{self, Batch, FineTune};
-use crate::recipe::{Backpropagation, FinetuneRule, Searches, StageKind};
+use crate::recipe::{Backpropagation, FinetuneRule, Searches};
 use crate::{Autoencoder, Classifier, Examples};
 
 /// What has been added up since the epoch began.

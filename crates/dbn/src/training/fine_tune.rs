@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use candle_dbn_data::View;
 use rbm_core::estimate::monitor;
-use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::train::{
+    self, Cursor, EpochMetrics, Observer, Stage, StageKind, StageStart,
+};
 use rbm_core::model::init;
 use rbm_core::ops::device::to_host;
 use rbm_core::{Batches, Checkpoint, Error, Result, Rng, Rows};
@@ -16,7 +18,7 @@ use super::{Stream, Training};
 use crate::network::classifier::Target;
 use crate::network::fine_tune::{Adversary, Batch, Dropout};
 use crate::network::model::complete;
-use crate::recipe::{self, Backpropagation, StageKind};
+use crate::recipe::{self, Backpropagation};
 use crate::{Autoencoder, Classifier, Examples, Regressor};
 
 /// The most cases that tell how large a loss can be.
@@ -215,7 +217,7 @@ impl Stage for FineTuning<'_> {
         let sizes = std::iter::once(self.training.train.width()).chain(self.network.widths());
         let sizes: Vec<_> = sizes.map(|size| size.to_string()).collect();
         StageStart {
-            name: self.network.kind().to_string(),
+            kind: self.network.kind(),
             shape: sizes.join(" → "),
             epochs: self.recipe.epochs,
             from,

@@ -12,7 +12,9 @@ use candle_core::{DType, Device};
 use candle_dbn_data as data;
 use candle_dbn_data::{Columns, Missing, Parts, Scaling, Standardise, known_moments};
 pub use rbm_core::Checkpoint;
-pub use rbm_core::learning::train::{Command, Cursor, EpochMetrics, Observer, StageStart, Step};
+pub use rbm_core::learning::train::{
+    Command, Cursor, EpochMetrics, Observer, StageKind, StageStart, Step,
+};
 use rbm_core::sampling::Imputation;
 use rbm_core::state::State;
 use rbm_core::{Error, Rbm, Result, Rng, Units};
@@ -22,7 +24,7 @@ pub use self::state::TrainingState;
 use crate::learning::Pass;
 use crate::network::dbn::with_label_units;
 use crate::network::model::MissingValues;
-use crate::recipe::{StageKind, one_digit};
+use crate::recipe::one_digit;
 use crate::{ConditionalLayer, Dataset, Dbn, Examples, Model, Recipe};
 
 /// The most weights of a machine: eight gigabytes of them.
@@ -308,7 +310,7 @@ impl Training {
 
     /// Whether nothing is left to do.
     pub fn is_done(&self) -> bool {
-        self.work().is_none()
+        self.stage().is_none()
     }
 
     /// Works until everything is done or the observer stops it.
@@ -317,20 +319,18 @@ impl Training {
     ///
     /// When learning diverges; the message names the stage and epoch, and the last checkpoint was taken before it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        while let Some(work) = self.work() {
-            let flow = match work {
+        while let Some(kind) = self.stage() {
+            let flow = match kind {
                 StageKind::Layer(layer) => self.pretrain(layer, observer),
-                StageKind::Classifier | StageKind::Regressor | StageKind::Autoencoder => {
-                    self.fine_tune(work, observer)
-                }
                 StageKind::UpDown => self.up_down(observer),
+                network => self.fine_tune(network, observer),
             };
             if flow.map_err(|error| self.locate(error))?.is_break() {
                 return Ok(Outcome::Stopped);
             }
-            tracing::info!(stage = %work, epochs = self.record.cursor.epoch, "stage done");
+            tracing::info!(stage = %kind, epochs = self.record.cursor.epoch, "stage done");
             self.record.close_stage(&self.recipe);
-            if !matches!(self.work(), Some(StageKind::Layer(_))) {
+            if !matches!(self.stage(), Some(StageKind::Layer(_))) {
                 self.warm.clear();
             }
             self.memory = State::new();
@@ -340,13 +340,8 @@ impl Training {
     }
 
     /// What is to be done now; none at the end.
-    fn work(&self) -> Option<StageKind> {
+    fn stage(&self) -> Option<StageKind> {
         self.recipe.stages().get(self.record.stage).copied()
-    }
-
-    /// What figures call the work.
-    fn stage_name(&self) -> String {
-        self.work().map_or_else(String::new, |work| work.to_string())
     }
 
     fn stream(&self, purpose: Stream) -> Rng {
@@ -428,7 +423,8 @@ impl Training {
                 let hint = self.advice().unwrap_or(hint);
                 let Cursor { epoch, batch } = self.record.cursor;
                 let epoch = epoch + usize::from(batch > 0);
-                let place = format!("{}, epoch {epoch}", self.stage_name());
+                let stage = self.stage().map_or_else(String::new, String::from);
+                let place = format!("{stage}, epoch {epoch}");
                 Error::Diverged { place, what, hint }
             }
             other => other,
@@ -438,7 +434,7 @@ impl Training {
     /// Which key to set to what where learning has diverged.
     fn advice(&self) -> Option<String> {
         let recipe = &self.recipe;
-        let (name, rate, epochs) = match self.work()? {
+        let (name, rate, epochs) = match self.stage()? {
             StageKind::Layer(i) => {
                 let layer = &recipe.layers[i];
                 (format!("layers.{i}"), layer.learning_rate.as_ref()?, layer.epochs)
@@ -453,7 +449,7 @@ impl Training {
             }
         };
         let now = rate.at(self.record.cursor.epoch, epochs);
-        let usual = match self.work()? {
+        let usual = match self.stage()? {
             StageKind::Layer(i) => recipe.usual_rate(i, &self.visible),
             _ => 0.1,
         };

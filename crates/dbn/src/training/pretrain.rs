@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use candle_core::{D, Tensor};
 use rbm_core::estimate::monitor::{self, Monitor};
-use rbm_core::learning::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use rbm_core::learning::train::{
+    self, Cursor, EpochMetrics, Observer, Stage, StageKind, StageStart,
+};
 use rbm_core::learning::trainer::{BatchSource, Fit, Plan};
 use rbm_core::model::{init, spectrum};
 use rbm_core::{
@@ -17,7 +19,7 @@ use super::state::{checkpoint_of, generative_tensors, warm_tensors};
 use super::{Stream, Training};
 use crate::learning::{Caching, Labels, LayerInput, Pass, up_down_parameters};
 use crate::network::dbn::label_codes;
-use crate::recipe::{self, StageKind};
+use crate::recipe;
 use crate::{ConditionalLayer, Dbn, Examples, Inference, UpDown};
 
 /// The most cases that are looked at after each epoch.
@@ -223,8 +225,7 @@ impl LayerStage<'_> {
 
 impl Stage for LayerStage<'_> {
     fn start(&self, from: usize) -> StageStart {
-        let name = format!("layer {}", self.lower.len() + 1);
-        StageStart { name, ..self.fit.start(from) }
+        StageStart { kind: StageKind::Layer(self.lower.len()), ..self.fit.start(from) }
     }
 
     fn is_over(&self, epochs: usize) -> bool {
@@ -392,7 +393,7 @@ impl Stage for UpDownStage<'_> {
         let sizes = self.dbn.rbms.iter().map(|rbm| rbm.hidden().units().width().to_string());
         let sizes: Vec<_> = std::iter::once(self.dbn.width().to_string()).chain(sizes).collect();
         StageStart {
-            name: StageKind::UpDown.to_string(),
+            kind: StageKind::UpDown,
             shape: sizes.join(" ⇄ "),
             epochs: self.recipe.epochs,
             from,

@@ -2,7 +2,7 @@
 //! recipe now asks for more.
 
 use candle_core::{DType, Tensor};
-use rbm_core::learning::train::Cursor;
+use rbm_core::learning::train::{Cursor, StageKind};
 use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::{Checkpoint, Error, Rbm, Result, Rng};
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::backprop::{BestWeights, Counts, Network, Sum};
 use super::{Stream, Training};
-use crate::recipe::StageKind;
 use crate::{ConditionalLayer, Examples, Recipe};
 
 pub(super) const VERSION: u32 = 1;
@@ -26,9 +25,9 @@ pub struct TrainingState {
     pub cursor: Cursor,
     /// Epochs done in all stages together.
     pub epochs: u64,
-    /// What that part is called; empty at the end.
-    #[serde(default)]
-    pub(super) work: String,
+    /// What learns there; nothing at the end.
+    #[serde(default, rename = "work", with = "kind_or_end")]
+    pub(super) kind: Option<StageKind>,
     /// What is done, in its order.
     #[serde(default)]
     pub(super) done: Vec<Done>,
@@ -41,8 +40,9 @@ pub struct TrainingState {
 /// A stage that has come to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Done {
-    /// What it is called.
-    work: String,
+    /// What learned.
+    #[serde(rename = "work")]
+    kind: StageKind,
     /// The epochs that it took.
     pub(super) epochs: usize,
 }
@@ -61,7 +61,7 @@ impl TrainingState {
             stage: 0,
             cursor: Cursor::default(),
             epochs: 0,
-            work: name_of(recipe, 0),
+            kind: kind_of(recipe, 0),
             done: Vec::new(),
             rng: Rng::new(recipe.seed),
             kept: Counts::default(),
@@ -86,9 +86,10 @@ impl TrainingState {
     /// Goes from a stage that is done to the next one.
     pub(super) fn close_stage(&mut self, recipe: &Recipe) {
         self.done.truncate(self.stage);
-        self.done.push(Done { work: name_of(recipe, self.stage), epochs: self.cursor.epoch });
+        let done = kind_of(recipe, self.stage);
+        self.done.extend(done.map(|kind| Done { kind, epochs: self.cursor.epoch }));
         self.stage += 1;
-        self.work = name_of(recipe, self.stage);
+        self.kind = kind_of(recipe, self.stage);
         self.cursor = Cursor::default();
     }
 
@@ -98,20 +99,44 @@ impl TrainingState {
     pub(super) fn reopened(&self, recipe: &Recipe) -> Option<(usize, usize)> {
         let stages = recipe.stages();
         let mut done = self.done.iter().zip(&stages).enumerate();
-        done.find_map(|(stage, (done, work))| {
-            if done.work != work.to_string() {
+        done.find_map(|(stage, (done, kind))| {
+            if done.kind != *kind {
                 return Some((stage, 0));
             }
-            let is_whole = done.epochs >= recipe.epochs_of(*work)
-                || self.kept.has_stopped(done.epochs, recipe.patience_of(*work));
+            let is_whole = done.epochs >= recipe.epochs_of(*kind)
+                || self.kept.has_stopped(done.epochs, recipe.patience_of(*kind));
             (!is_whole).then_some((stage, done.epochs))
         })
     }
 }
 
-/// What the stage with this number is called; empty where there is none.
-pub(super) fn name_of(recipe: &Recipe, stage: usize) -> String {
-    recipe.stages().get(stage).map_or_else(String::new, StageKind::to_string)
+/// What learns in the stage with this number, where there is one.
+fn kind_of(recipe: &Recipe, stage: usize) -> Option<StageKind> {
+    recipe.stages().get(stage).copied()
+}
+
+/// A stage as a checkpoint has it: its text, empty at the end.
+mod kind_or_end {
+    use rbm_core::learning::train::StageKind;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        kind: &Option<StageKind>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&kind.map_or_else(String::new, String::from))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<StageKind>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(D::Error::custom)
+    }
 }
 
 /// The same data with the values and the labels of `part`.
@@ -214,15 +239,12 @@ impl Training {
         self.take_rbms(&tensors, &mut notes)?;
         self.take_generative(&tensors)?;
         let stages = self.recipe.stages();
-        for (stage, work) in stages.into_iter().enumerate() {
-            let is_network = matches!(
-                work,
-                StageKind::Classifier | StageKind::Regressor | StageKind::Autoencoder
-            );
-            if is_network && self.has_begun(stage) && tensors.contains_key(&format!("{work}.0")) {
-                let network = self.new_network(work)?;
+        for (stage, kind) in stages.into_iter().enumerate() {
+            let has_begun = kind.is_network() && self.has_begun(stage);
+            if has_begun && tensors.contains_key(&format!("{kind}.0")) {
+                let network = self.new_network(kind)?;
                 for (i, var) in network.unrolled().vars().into_iter().enumerate() {
-                    var.set(&self.fitting(&tensors, &format!("{work}.{i}"), var.dims())?)?;
+                    var.set(&self.fitting(&tensors, &format!("{kind}.{i}"), var.dims())?)?;
                 }
                 self.network = Some(network);
             }
@@ -243,7 +265,7 @@ impl Training {
         let (recipe, record) = (&self.recipe, &mut self.record);
         self.memory = without_prefix("memory", tensors);
         self.kept = BestWeights::restored(tensors, record.kept);
-        let is_other = !record.work.is_empty() && record.work != name_of(recipe, record.stage);
+        let is_other = record.kind.is_some() && record.kind != kind_of(recipe, record.stage);
         let mut reopened = record.reopened(recipe);
         if reopened.is_none() && is_other {
             reopened = Some((record.stage, 0));
@@ -253,30 +275,27 @@ impl Training {
                 "the checkpoint does not say how many epochs its stages took: those that are done stay as they are".into(),
             );
         }
-        let (stages, is_finished) = (recipe.stages(), record.work.is_empty());
+        let (stages, is_finished) = (recipe.stages(), record.kind.is_none());
         let Some((stage, epochs)) = reopened else {
             let next = stages.get(record.stage).filter(|_| is_finished && record.stage > 0);
-            notes.extend(next.map(|work| format!("{work} comes next, on top of what is there")));
-            record.work = name_of(recipe, record.stage);
-            for (done, work) in record.done.iter().zip(&stages) {
-                if done.epochs < recipe.epochs_of(*work) {
-                    let patience = recipe.patience_of(*work).unwrap_or_default();
+            notes.extend(next.map(|kind| format!("{kind} comes next, on top of what is there")));
+            record.kind = kind_of(recipe, record.stage);
+            for (done, kind) in record.done.iter().zip(&stages) {
+                if done.epochs < recipe.epochs_of(*kind) {
+                    let patience = recipe.patience_of(*kind).unwrap_or_default();
                     notes.push(format!(
-                        "{work} has stopped after epoch {}: none of its last {patience} epochs was better on the validation part \
-                         (to go on, raise {work}.patience)",
+                        "{kind} has stopped after epoch {}: none of its last {patience} epochs was better on the validation part \
+                         (to go on, raise {kind}.patience)",
                         done.epochs
                     ));
                 }
             }
             return notes;
         };
-        let name = name_of(recipe, stage);
-        notes.push(match stages.get(stage) {
-            None => return notes,
-            Some(_) if epochs == 0 => format!("{name} comes next, on top of what is there"),
-            Some(work) => {
-                format!("{name} goes on, from epoch {epochs} to {}", recipe.epochs_of(*work))
-            }
+        let Some(kind) = stages.get(stage).copied() else { return notes };
+        notes.push(match epochs {
+            0 => format!("{kind} comes next, on top of what is there"),
+            _ => format!("{kind} goes on, from epoch {epochs} to {}", recipe.epochs_of(kind)),
         });
         let again: Vec<_> = stages[stage + 1..].iter().map(StageKind::to_string).collect();
         if !again.is_empty() {
@@ -284,7 +303,7 @@ impl Training {
         }
         record.stage = stage;
         record.done.truncate(stage);
-        record.work = name;
+        record.kind = Some(kind);
         record.cursor = Cursor { epoch: epochs, batch: 0 };
         record.sum = Sum::default();
         self.memory = State::new();
@@ -312,12 +331,12 @@ impl Training {
         let (mut layer, count) = (0, self.recipe.layers.len());
         while layer < count && self.has_begun(layer) {
             if self.had_labels(layer)? {
-                let name = format!("layer {}", layer + 1);
+                let kind = StageKind::Layer(layer);
                 notes.push(format!(
-                    "{name} had learned labels, which now belong to the top: it is learned again without, from its other weights"
+                    "{kind} had learned labels, which now belong to the top: it is learned again without, from its other weights"
                 ));
                 let record = &mut self.record;
-                (record.stage, record.work, record.cursor) = (layer, name, Cursor::default());
+                (record.stage, record.kind, record.cursor) = (layer, Some(kind), Cursor::default());
                 record.done.truncate(layer);
                 (self.memory, self.kept) = (State::new(), BestWeights::default());
                 self.record.kept = Counts::default();
@@ -380,7 +399,7 @@ impl Training {
     fn take_generative(&mut self, tensors: &State) -> Result<()> {
         self.generative.clear();
         let stages = self.recipe.stages();
-        let updown = stages.iter().position(|work| *work == StageKind::UpDown);
+        let updown = stages.iter().position(|kind| *kind == StageKind::UpDown);
         if !updown.is_some_and(|stage| self.has_begun(stage)) {
             return Ok(());
         }

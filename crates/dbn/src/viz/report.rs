@@ -11,7 +11,7 @@ use rbm_core::{Error, Result, Rng, Rows, Units, rows};
 use serde_json::Value;
 
 use crate::estimate::likelihood::{self, Likelihood};
-use crate::training::EpochMetrics;
+use crate::training::{EpochMetrics, StageKind};
 use crate::viz::charts::{self, Convergence};
 use crate::viz::gallery;
 use crate::viz::plot::{Mark, Series};
@@ -149,28 +149,22 @@ pub fn singular_values(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
 /// What is wrong with the layers that were learned, from the last line of each in `metrics`, a sentence each.
 pub fn warnings(metrics: &str) -> Vec<String> {
     // The rate of the first epoch, which is what a recipe says, and the last line.
-    let mut stages: BTreeMap<String, (f64, EpochMetrics)> = BTreeMap::new();
+    let mut stages: BTreeMap<StageKind, (f64, EpochMetrics)> = BTreeMap::new();
     for line in lines(metrics) {
         let rate = stages.get(&line.stage).map_or(line.learning_rate, |(rate, _)| *rate);
-        stages.insert(line.stage.clone(), (rate, line));
+        stages.insert(line.stage, (rate, line));
     }
     let warnings = stages.into_iter().flat_map(|(stage, (rate, line))| {
-        let advice = layer_number(&stage).filter(|number| *number > 0);
-        let advice = advice.map_or_else(String::new, |number| {
-            let rate = Value::from(rate);
-            format!(
-                "; try another layers.{}.learning_rate than {rate}, more epochs, or data on another scale",
-                number - 1
-            )
-        });
+        let advice = match stage {
+            StageKind::Layer(layer) => format!(
+                "; try another layers.{layer}.learning_rate than {}, more epochs, or data on another scale",
+                Value::from(rate)
+            ),
+            _ => String::new(),
+        };
         line.warnings.into_iter().map(move |warning| format!("{stage}: {warning}{advice}"))
     });
     warnings.collect()
-}
-
-/// The number of the layer that the stage `layer N` learns, from 1.
-fn layer_number(stage: &str) -> Option<usize> {
-    stage.strip_prefix("layer ")?.parse().ok()
 }
 
 /// A number of an epoch, where it was measured.
@@ -212,8 +206,8 @@ pub fn learning(dir: impl AsRef<Path>, metrics: &str) -> Result<()> {
     let dir = dir.as_ref();
     let lines = lines(metrics);
     let panels = panels(|measured, cases| {
-        let name = |stage: &str, _| match cases {
-            "" => stage.to_owned(),
+        let name = |stage: StageKind, _| match cases {
+            "" => stage.to_string(),
             cases => format!("{stage}, {cases}"),
         };
         curves(&lines, measured, name)
@@ -236,7 +230,7 @@ pub fn comparison(path: impl AsRef<Path>, runs: &[(&str, &str)]) -> Result<bool>
     let panels = panels(|measured, cases| {
         let of = runs.iter().flat_map(|(run, lines)| {
             // The stages of a run have its colour, and stand in the legend once.
-            let name = |_: &str, is_first| match (is_first, cases) {
+            let name = |_: StageKind, is_first| match (is_first, cases) {
                 (false, _) => String::new(),
                 (true, "") => (*run).to_owned(),
                 (true, cases) => format!("{run}, {cases}"),
@@ -288,16 +282,16 @@ fn panels(curves: impl Fn(Metric, &str) -> Vec<Series>) -> Vec<(String, Vec<Seri
 fn curves(
     lines: &[EpochMetrics],
     measured: Metric,
-    name: impl Fn(&str, bool) -> String,
+    name: impl Fn(StageKind, bool) -> String,
 ) -> Vec<Series> {
     let mut series: Vec<Series> = Vec::new();
     let mut stage = None;
     for (epoch, line) in (1..).map(f64::from).zip(lines) {
         let Some(value) = measured(line) else { continue };
-        let of = line.stage.as_str();
-        if stage != Some(of) {
-            series.push(Series::new(name(of, series.is_empty()), Mark::Line, Vec::new()));
-            stage = Some(of);
+        if stage != Some(line.stage) {
+            let name = name(line.stage, series.is_empty());
+            series.push(Series::new(name, Mark::Line, Vec::new()));
+            stage = Some(line.stage);
         }
         series.iter_mut().last().into_iter().for_each(|last| last.points.push((epoch, value)));
     }
@@ -332,9 +326,9 @@ fn by_layer(
 ) -> BTreeMap<usize, Vec<(usize, Vec<f64>)>> {
     let mut layers: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for line in lines(metrics) {
-        let (layer, epoch) = (layer_number(&line.stage), line.epoch);
-        if let Some((layer, numbers)) = layer.zip(numbers(line)) {
-            layers.entry(layer).or_default().push((epoch, numbers));
+        let (StageKind::Layer(layer), epoch) = (line.stage, line.epoch) else { continue };
+        if let Some(numbers) = numbers(line) {
+            layers.entry(layer + 1).or_default().push((epoch, numbers));
         }
     }
     layers

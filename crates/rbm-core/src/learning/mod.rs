@@ -4,6 +4,7 @@ pub mod negative;
 pub mod optim;
 pub mod positive;
 pub mod schedule;
+mod stage;
 pub mod train;
 pub mod trainer;
 pub mod transform;

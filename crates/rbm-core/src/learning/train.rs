@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::stage::StageKind;
 use crate::estimate::monitor;
 use crate::{Batches, Checkpoint, Error, Mixing, Result, Rng};
 
@@ -104,7 +105,7 @@ pub fn run(
                 *cursor = Cursor { epoch: epoch + 1, batch: 0 };
                 let seconds = clock.elapsed().as_secs_f64();
                 let metrics = stage.end_epoch(EpochMetrics {
-                    stage: start.name.clone(),
+                    stage: start.kind,
                     epoch: epoch + 1,
                     epochs: start.epochs,
                     seconds,
@@ -149,8 +150,8 @@ pub struct Step {
 /// A stage that begins or goes on.
 #[derive(Debug, Clone, Default)]
 pub struct StageStart {
-    /// `layer 1`, …, `up-down`, `classifier`, `regressor` or `autoencoder`.
-    pub name: String,
+    /// What learns.
+    pub kind: StageKind,
     /// `64 → 256`.
     pub shape: String,
     /// The most epochs it takes.
@@ -165,8 +166,8 @@ pub struct StageStart {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EpochMetrics {
-    /// [`StageStart::name`].
-    pub stage: String,
+    /// [`StageStart::kind`].
+    pub stage: StageKind,
     /// Epochs done in this stage.
     pub epoch: usize,
     /// The most epochs of this stage.

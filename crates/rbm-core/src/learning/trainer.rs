@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::negative::StepOutcome;
 use super::positive::PositivePhase;
-use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageStart};
+use super::train::{self, Cursor, EpochMetrics, Observer, Stage, StageKind, StageStart};
 use crate::estimate::monitor;
 use crate::model::Boltzmann;
 use crate::sampling::Imputation;
@@ -392,14 +392,14 @@ impl<'a, N: NegativePhase, O: Optimizer> Fit<'a, N, O> {
 
 impl<N: NegativePhase, O: Optimizer> Stage for Fit<'_, N, O> {
     fn start(&self, from: usize) -> StageStart {
-        let (name, sign) = match Rbm::of(self.machine) {
-            Some(_) => ("layer 1", "→"),
-            None => ("machine", "+"),
+        let (kind, sign) = match Rbm::of(self.machine) {
+            Some(_) => (StageKind::Layer(0), "→"),
+            None => (StageKind::Machine, "+"),
         };
         let [rest, last] =
             [self.machine.rest(), self.machine.last()].map(|layer| layer.units().width());
         StageStart {
-            name: name.into(),
+            kind,
             shape: format!("{rest} {sign} {last}"),
             epochs: self.plan.epochs,
             from,

@@ -6,8 +6,8 @@ use anyhow::Result;
 use candle_boltzmann::belief::learning::{BeliefLearner, BeliefLearning};
 use candle_boltzmann::learning::Learner;
 use candle_core::Tensor;
-use candle_dbn::recipe::{BeliefRecipe, ClassifierRecipe, MachineRecipe, StageKind};
-use candle_dbn::training::{Command, Observer, StageStart, Step};
+use candle_dbn::recipe::{BeliefRecipe, ClassifierRecipe, MachineRecipe};
+use candle_dbn::training::{Command, Observer, StageKind, StageStart, Step};
 use candle_dbn::{Recipe, Training};
 use rbm_core::{Rows, Schedule};
 
@@ -47,7 +47,7 @@ pub fn run(mut training: Training) -> Result<()> {
         let took = stage.of(epochs, batches);
         total += took;
         let numbers = [count(epochs), count(batches), duration(took)];
-        [stage.name.clone(), stage.shape.clone()].into_iter().chain(numbers).collect()
+        [stage.kind.to_string(), stage.shape.clone()].into_iter().chain(numbers).collect()
     });
     let header = ["stage", "units", "most epochs", "mini-batches", "about"];
     let rows = rows.collect();
@@ -227,7 +227,7 @@ fn shortened(recipe: &Recipe) -> Recipe {
 
 /// What a stage took.
 struct Took {
-    name: String,
+    kind: StageKind,
     shape: String,
     /// Seconds of each mini-batch, and whether it was the last one of its epoch: then with what is looked at afterwards.
     seconds: Vec<(f64, bool)>,
@@ -258,8 +258,8 @@ struct StepTimer {
 
 impl Observer for StepTimer {
     fn stage(&mut self, stage: &StageStart) -> candle_dbn::Result<()> {
-        let (name, shape) = (stage.name.clone(), stage.shape.clone());
-        self.stages.push(Took { name, shape, seconds: Vec::new() });
+        let (kind, shape) = (stage.kind, stage.shape.clone());
+        self.stages.push(Took { kind, shape, seconds: Vec::new() });
         self.last = Instant::now();
         Ok(())
     }
