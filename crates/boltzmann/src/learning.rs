@@ -20,7 +20,7 @@ use rbm_core::ops::device::to_host;
 use rbm_core::rows::Fingerprint;
 use rbm_core::state::{State, get, with_prefix, without_prefix};
 use rbm_core::{
-    Batches, Checkpoint, Error, PseudoLikelihood, Result, Rng, Rows, Sgd, Stateful, Trainer,
+    Batches, Checkpoint, Error, PseudoLikelihood, Rbm, Result, Rng, Rows, Sgd, Stateful, Trainer,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,6 @@ use crate::start;
 
 /// Cases that are looked at after every epoch.
 const MEASURED: usize = 1000;
-/// The standard deviation of first weights of a machine that is not deep.
-const SMALL: f64 = 0.01;
 /// Epochs between two looks at the target; the most chains that are started anew for it, and their sweeps.
 const CHECKED: usize = 20;
 const RESAMPLED: usize = 2000;
@@ -107,29 +105,7 @@ impl Learner {
         let machine = shape.machine()?;
         let mut rng = Rng::new(learning.seed);
         start::fit_observed(&machine, &shape, cases, None)?;
-        for coupling in machine.couplings() {
-            if let Coupling::Dense { weights, layers } = coupling {
-                let normal = rbm_core::ops::normal(
-                    weights.shape().clone(),
-                    DType::F32,
-                    &Device::Cpu,
-                    &mut rng,
-                )?;
-                let is_unbounded = |layer: usize| -> Result<bool> {
-                    let tails = machine.layers()[layer].0.tails()?;
-                    Ok(tails.iter().any(|tail| tail.precision.is_finite()))
-                };
-                let runs_away = is_unbounded(layers[0])? && is_unbounded(layers[1])?;
-                let scale = match shape.hidden.len() {
-                    ..2 => SMALL,
-                    // Strong weights between units without bounds make no distribution.
-                    _ if runs_away => SMALL,
-                    // Upper layers that begin near zero have next to no inputs, and stay there for long.
-                    _ => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
-                };
-                weights.set(&(normal * scale)?)?;
-            }
-        }
+        start::draw_weights(&machine, &shape, &mut rng)?;
         let trainer = learning.trainer(&shape, &machine)?;
         let greedy = match learning.pretraining_epochs {
             0 => None,
@@ -147,6 +123,22 @@ impl Learner {
             data: Some(Fingerprint::of(cases)?),
             is_reached: false,
         })
+    }
+
+    /// Begins at `lowest`, a restricted machine that has learned, in its two lowest layers: couplings above these begin near 0 and biases at 0, so
+    /// that p(v) is nearly that of `lowest`.
+    ///
+    /// # Errors
+    ///
+    /// Unless the units are those of `lowest`, coupled with each other alone, and nothing has been learned or is to be pre-trained.
+    pub fn begin_at(&mut self, lowest: &Rbm) -> Result<()> {
+        if self.greedy.is_some() || self.cursor != Cursor::default() {
+            let expected = "a machine that has learned nothing, and is not pre-trained";
+            return Err(Error::invalid("where a deep machine begins", expected, "another"));
+        }
+        start::begin_at(&self.machine, &self.shape, lowest, &mut self.rng)?;
+        self.trainer = self.learning.trainer(&self.shape, &self.machine)?;
+        Ok(())
     }
 
     /// Errors unless `cases`, and how much they count, are what it began with; from now on, where a file did not say it.

@@ -1,5 +1,6 @@
-//! Where a machine that learns begins: the biases of what is observed are those of the data's means, and where measurements are coupled with each
-//! other, their couplings are those of the normal distribution with the data's own means and covariances.
+//! Where a machine that learns begins. A deep one may begin at a restricted one that has learned. Else the biases of what is observed are those
+//! of the data's means, and where measurements are coupled with each other, their couplings are those of the normal distribution with the data's
+//! own means and covariances.
 //!
 //! The couplings of Gaussian units are off the diagonal of the inverse of the covariances of all columns, below zero, and their precisions are its
 //! diagonal. That is what is most probable of measurements alone, and beside one category, where measurements are normal given it. Couplings of
@@ -12,14 +13,19 @@ use rbm_core::model::{Coupling, Machine};
 use rbm_core::ops::device::to_host;
 use rbm_core::rows::{self, BLOCK};
 use rbm_core::units::{States, Support, first_columns};
-use rbm_core::{Layer, Result, Rows, Units};
+use rbm_core::{Error, Layer, Rbm, Result, Rng, Rows, Units, ops};
 
+use crate::couplings::Couplings;
 use crate::shape::Shape;
 
 /// How many times as large as its variance given all others the variance of a column may be. Where one is larger it nearly follows from the
 /// others: single precision does not hold the energies. The least of these parts of its variance is then added to that of each column.
 const MOST_INFLATION: f64 = 1e4;
 const RIDGES: [f64; 5] = [0.0, 1e-6, 1e-5, 1e-4, 1e-3];
+/// The standard deviation of first weights of a machine that is not deep.
+const SMALL: f64 = 0.01;
+/// The standard deviation of couplings above a machine that has learned.
+const BARELY: f64 = 0.001;
 /// The most columns whose eigenvalues are found.
 const MOST_EIGENVALUES: usize = 512;
 /// The most times that couplings are halved until they make a distribution.
@@ -42,6 +48,68 @@ pub(crate) fn fit_observed(
         layer.fit_moments(&of(&mean)?, &of(&variance)?)?;
     }
     couple_measurements(machine, cases, weights)
+}
+
+/// Draws the weights between layers.
+///
+/// # Errors
+///
+/// When memory is short.
+pub(crate) fn draw_weights(machine: &Machine, shape: &Shape, rng: &mut Rng) -> Result<()> {
+    let is_unbounded = |layer: usize| -> Result<bool> {
+        let tails = machine.layers()[layer].0.tails()?;
+        Ok(tails.iter().any(|tail| tail.precision.is_finite()))
+    };
+    for coupling in machine.couplings() {
+        let Coupling::Dense { weights, layers } = coupling else { continue };
+        let scale = match shape.hidden.len() {
+            ..2 => SMALL,
+            // Strong weights between units without bounds make no distribution.
+            _ if is_unbounded(layers[0])? && is_unbounded(layers[1])? => SMALL,
+            // Upper layers that begin near zero have next to no inputs, and stay there for long.
+            _ => 1.0 / (weights.dim(0)?.max(1) as f64).sqrt(),
+        };
+        let normal = ops::normal(weights.shape().clone(), DType::F32, &Device::Cpu, rng)?;
+        weights.set(&(normal * scale)?)?;
+    }
+    Ok(())
+}
+
+/// Sets the two lowest layers of a deep `machine` to the restricted machine `lowest`, and what is above to almost nothing.
+///
+/// # Errors
+///
+/// Unless the units are those of `lowest`, which are coupled with each other alone.
+pub(crate) fn begin_at(
+    machine: &Machine,
+    shape: &Shape,
+    lowest: &Rbm,
+    rng: &mut Rng,
+) -> Result<()> {
+    let [visible, hidden] = [lowest.visible(), lowest.hidden()].map(|layer| layer.units());
+    let own = [Some(&shape.visible), shape.hidden.first()];
+    if own != [Some(&visible), Some(&hidden)] || shape.couplings != Couplings::None {
+        let text = |units: Option<&Units>| units.map_or("none".to_owned(), Units::to_string);
+        let expected = format!("{visible} below {hidden}, coupled with each other alone");
+        let found = format!("{} below {}", text(own[0]), text(own[1]));
+        return Err(Error::invalid("where a deep machine begins", expected, found));
+    }
+    let places = shape.places();
+    for (place, learned) in places.into_iter().zip([lowest.visible(), lowest.hidden()]) {
+        let (layer, _) = machine.layers()[place];
+        for ((_, var), (_, learned)) in layer.vars().into_iter().zip(learned.vars()) {
+            var.set(&learned.as_detached_tensor())?;
+        }
+    }
+    for (k, coupling) in machine.couplings().iter().enumerate() {
+        let weights = coupling.weights();
+        let learned = match k {
+            0 => lowest.weights().as_detached_tensor(),
+            _ => (ops::normal(weights.shape().clone(), DType::F32, &Device::Cpu, rng)? * BARELY)?,
+        };
+        weights.set(&learned.contiguous()?)?;
+    }
+    Ok(())
 }
 
 /// Sets couplings, precisions and biases of the visible layer of `machine`, the first one, where these are measurements with precisions of their

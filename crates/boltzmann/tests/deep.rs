@@ -408,3 +408,48 @@ fn what_cannot_be_pretrained_or_labelled_is_refused() {
     let learner = Learner::new(shape(9, &[4, 3], None), learning(1, 0), &cases).unwrap();
     assert!(learner.label_probabilities(&cases).unwrap_err().to_string().contains("labels"));
 }
+
+/// A deep machine that begins at a restricted one has its p(v), and goes on from there: what is above it adds to the likelihood. Weights that
+/// are set transposed, or biases of another layer, would change p(v).
+#[test]
+fn a_deep_machine_begins_at_a_restricted_one() {
+    let cases = bars(false);
+    let lowest = Rbm::new(&Units::bernoulli(9), &Units::bernoulli(6), DType::F32, &CPU).unwrap();
+    let of_lowest = Shape {
+        visible: Units::bernoulli(9),
+        hidden: vec![Units::bernoulli(6)],
+        labels: None,
+        couplings: Couplings::None,
+    };
+    let exact = Learning { negative: Negative::Exact, pretraining_epochs: 0, ..learning(500, 0) };
+    let mut restricted = Learner::new(of_lowest, exact.clone(), &cases).unwrap();
+    assert!(restricted.fit(&cases, &mut ()).unwrap().is_continue());
+    let [machine, rbm] = [restricted.machine().parameters(), lowest.parameters()];
+    let value = |end: &str| {
+        let found = machine.iter().find(|(name, _)| name.ends_with(end));
+        found.unwrap().1.as_detached_tensor()
+    };
+    for (name, var) in rbm {
+        let own = match &*name {
+            "weights" => "couplings.0.weight",
+            name if name.starts_with("visible") => "layers.0.bias",
+            _ => "layers.1.bias",
+        };
+        var.set(&value(own)).unwrap();
+    }
+    let before = restricted.log_likelihood(&cases).unwrap().value;
+
+    let mut deep = Learner::new(shape(9, &[6, 4], None), learning(300, 0), &cases).unwrap();
+    deep.begin_at(&lowest).unwrap();
+    let begun = deep.log_likelihood(&cases).unwrap().value;
+    assert!((begun - before).abs() < 0.02, "{begun} {before}");
+    assert!(deep.fit(&cases, &mut ()).unwrap().is_continue());
+    let learned = deep.log_likelihood(&cases).unwrap().value;
+    assert!(learned > begun - 0.05, "{learned} {begun}");
+    // Not of a machine that has learned, of other units, or whose layers are to learn one by one.
+    assert!(deep.begin_at(&lowest).is_err());
+    let other = |shape, learning| Learner::new(shape, learning, &cases).unwrap().begin_at(&lowest);
+    let said = other(shape(9, &[5, 4], None), learning(1, 0)).unwrap_err().to_string();
+    assert!(said.contains("bernoulli:6") && said.contains("bernoulli:5"), "{said}");
+    assert!(other(shape(9, &[6, 4], None), learning(1, 3)).is_err());
+}

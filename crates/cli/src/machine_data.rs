@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
-use candle_dbn::data::{Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
+use candle_dbn::data::{self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
 use candle_dbn::network::dbn::label_codes;
+use candle_dbn::recipe::VisibleKind;
 use candle_dbn::store::machine::TableLayout;
 use rbm_core::learning::trainer::Pass;
 use rbm_core::ops::device::to_host;
@@ -136,20 +137,19 @@ pub fn load_whole(source: &str, read: &ReadOptions) -> Result<Dataset> {
 
 /// The data that a machine learns, and whether its units are those of the columns: so it is of a table whose values are more than zeros and
 /// ones, unless the user names the `kind` of units.
-pub fn load(kind: Option<&str>, source: &str, read: &ReadOptions) -> Result<(Dataset, bool)> {
+pub fn load(kind: &VisibleKind, source: &str, read: &ReadOptions) -> Result<(Dataset, bool)> {
     let dataset = load_whole(source, read)?;
     let is_table = dataset.columns.is_some() && dataset.alphabet.is_none();
     let is_asked = !(read.categories.is_empty() && read.numbers.is_empty());
-    if let (Some(columns), Some(kind)) = (&dataset.columns, kind)
+    if let (Some(columns), VisibleKind::Of(Units::Gaussian { .. } | Units::Relu { .. })) =
+        (&dataset.columns, kind)
         && columns.0.iter().any(|column| !column.holds.states().is_empty())
-        && (kind.starts_with("gaussian") || kind.starts_with("relu"))
-        && !kind.contains('+')
     {
         output::note(format!(
             "warning: the states of categories are learned as {kind} units: without --visible units are as the columns are"
         ));
     }
-    if kind.is_some() || !is_table || !(is_asked || has_measured(&dataset)?) {
+    if *kind != VisibleKind::Auto || !is_table || !(is_asked || has_measured(&dataset)?) {
         return Ok((dataset, false));
     }
     let found = inputs::load_kinds(source, read)?;
@@ -171,16 +171,16 @@ fn has_measured(dataset: &Dataset) -> Result<bool> {
 
 /// The kind that the user names, or that the columns or the values have.
 pub fn visible_units(
-    kind: Option<&str>,
+    kind: &VisibleKind,
     (dataset, is_by_columns): (&Dataset, bool),
     pass: Pass,
     source: &str,
 ) -> Result<Units> {
     let width = dataset.train.width();
-    if let Some(kind) = kind {
-        let units: Units =
-            format!("{kind}:1").parse().or_else(|_| kind.parse()).map_err(output::Usage::of)?;
-        return units.with_width(width).map_err(output::Usage::of);
+    match kind {
+        VisibleKind::Auto => {}
+        VisibleKind::OneHot => return Ok(data::one_hot_units(source, &[&dataset.train])?),
+        VisibleKind::Of(units) => return units.with_width(width).map_err(output::Usage::of),
     }
     if let Some(alphabet) = &dataset.alphabet {
         let states = alphabet.states();

@@ -1,4 +1,4 @@
-//! A model in its two files: the same bits out as in. What is refused is tested on the whole program, in `tests/cli`.
+//! A model in its two files: the same bits out as in. What is refused is tested on the whole program, in `crates/cli/tests/cli`.
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor, Var};

@@ -1,4 +1,4 @@
-//! A training that is stopped and goes on, without a program around it. Kills and files are tested in `tests/cli`.
+//! A training that is stopped and goes on, without a program around it. Kills and files are tested in `crates/cli/tests/cli`.
 #![allow(clippy::unwrap_used)]
 
 mod common;

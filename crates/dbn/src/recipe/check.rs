@@ -21,7 +21,6 @@ const MAX_UNITS: usize = 1 << 20;
 impl Recipe {
     /// Errors with the key, what is allowed and what was found.
     pub(crate) fn check(&self) -> Result<()> {
-        self.visible_kind()?;
         must(!self.layers.is_empty(), "layers", "at least one", "none")?;
         for (key, number, other) in [
             ("data.hold_out_one_in", self.data.hold_out_one_in, "none"),
@@ -34,7 +33,7 @@ impl Recipe {
             let is_scale = scale.is_finite() && scale > 0.0;
             must(is_scale, "data.scale", "a number above 0, or \"auto\"", scale)?;
         }
-        let is_bernoulli = matches!(self.visible_kind()?, Units::Bernoulli { .. });
+        let is_bernoulli = matches!(self.visible_kind(), Units::Bernoulli { .. });
         let expected = "mean, unless for Bernoulli data that are not standardised";
         let is_drawn = self.data.pass == Pass::Sample;
         let is_standardised = self.standardise == Scaling::Standardise;
@@ -42,7 +41,7 @@ impl Recipe {
         for (i, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("layers.{i}"))?;
             let below = match i {
-                0 => self.visible_kind()?,
+                0 => self.visible_kind(),
                 _ => self.layers[i - 1].hidden.clone(),
             };
             let is_learned = below.groups().into_iter().any(|(_, units)| {

@@ -10,7 +10,8 @@ use rbm_core::{Error, Result, Units};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Recipe, nearest};
+use super::Recipe;
+use super::visible::VisibleKind;
 use crate::learning::Pass;
 
 /// Where the cases come from.
@@ -133,24 +134,6 @@ impl<'de> Deserialize<'de> for DataRecipe {
     }
 }
 
-/// The kind of zeros and ones whose one-hot codes are found from the data.
-const ONE_HOT: &str = "one-hot";
-/// What the kinds are called, for advice on names that are not among them.
-const KINDS: [&str; 10] = [
-    "bernoulli",
-    "spin",
-    "binomial",
-    "potts",
-    "multinomial",
-    "relu",
-    "gaussian",
-    "gaussian-learned",
-    ONE_HOT,
-    AUTO,
-];
-/// The kinds that are those of the data's columns.
-pub const AUTO: &str = "auto";
-
 impl Recipe {
     /// The units of the data layer for the cases of these parts, which `data.source` names and the network sees, and
     /// whose columns hold `columns`, where that is known.
@@ -159,17 +142,23 @@ impl Recipe {
     ///
     /// Where such units cannot be as wide as the cases, and with `one-hot` for cases that are not zeros and ones.
     pub fn visible_units(&self, parts: &[&Examples], columns: Option<&Columns>) -> Result<Units> {
-        if let Some(columns) = columns.filter(|_| self.visible == AUTO) {
+        if let Some(columns) = columns.filter(|_| self.visible == VisibleKind::Auto) {
             return Ok(match self.standardise {
                 Scaling::MinMax => columns.min_max_units(),
                 _ => columns.units(),
             });
         }
-        if self.visible == ONE_HOT {
+        if self.visible == VisibleKind::OneHot {
             return data::one_hot_units(&self.data.source, parts);
         }
         let width = parts.first().map_or(0, |part| part.width());
-        self.visible_kind()?.with_width(width).map_err(|error| self.about_visible(error))
+        self.visible_kind().with_width(width).map_err(|error| match error {
+            Error::Invalid { expected, found, .. } => {
+                let what = format!("visible = {:?}", self.visible.to_string());
+                Error::invalid(what, expected, found)
+            }
+            other => other,
+        })
     }
 
     /// Keeps the letters that aligned sequences were read by, if they are any, so that others are read by the same ones; and gives
@@ -179,10 +168,11 @@ impl Recipe {
             self.data.read.alphabet = Some(alphabet.clone());
         }
         let coded = self.data.read.one_hot;
-        let states = coded.or(alphabet.map(Alphabet::states)).filter(|_| self.visible == AUTO)?;
-        self.visible = format!("potts({states})");
+        let is_found = self.visible == VisibleKind::Auto;
+        let states = coded.or(alphabet.map(Alphabet::states)).filter(|_| is_found)?;
+        self.visible = VisibleKind::Of(Units::Potts { sites: 1, states });
         let what = if alphabet.is_some() { "an alignment" } else { "codes" };
-        Some(format!("{what}: visible = {:?} (--visible decides otherwise)", self.visible))
+        Some(format!("{what}: visible = \"{}\" (--visible decides otherwise)", self.visible))
     }
 
     /// What is done to the columns of data that `visible` units learn: never [`Scaling::Auto`].
@@ -212,23 +202,11 @@ impl Recipe {
         Ok(scaling)
     }
 
-    /// What kind of units the data layer has; their number is the data's.
-    pub(crate) fn visible_kind(&self) -> Result<Units> {
-        let is_found = [ONE_HOT, AUTO].contains(&self.visible.as_str());
-        let kind = if is_found { "bernoulli" } else { &self.visible };
-        Units::of_kind(kind).map_err(|error| self.about_visible(error))
-    }
-
-    fn about_visible(&self, error: Error) -> Error {
-        match error {
-            Error::Invalid { expected, found, .. } => {
-                let kind = self.visible.split(['(', ':', '+']).next().unwrap_or_default();
-                let meant = nearest(kind, KINDS).filter(|meant| *meant != kind);
-                let advice = meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"));
-                let found = found + &advice;
-                Error::invalid(format!("visible = {:?}", self.visible), expected, found)
-            }
-            other => other,
+    /// What kind of units the data layer has, Bernoulli units until it is found; their number is the data's.
+    pub(crate) fn visible_kind(&self) -> Units {
+        match &self.visible {
+            VisibleKind::Of(units) => units.clone(),
+            VisibleKind::Auto | VisibleKind::OneHot => Units::bernoulli(1),
         }
     }
 }

@@ -7,7 +7,6 @@ use rbm_core::model::init::Init;
 use rbm_core::{Adam, Error, Optimizer, Rbm, Result, Schedule, Sgd, Units};
 use serde::{Deserialize, Serialize};
 
-use super::data::AUTO;
 use super::values::{name_or_table, units};
 use super::{Method, Recipe};
 use crate::learning::Pass;
@@ -381,8 +380,7 @@ impl Recipe {
         let sides = |recipe: &Self, i: usize| {
             let layer = recipe.layers.get(i).or(recipe.layers.last())?;
             let below = match i.checked_sub(1) {
-                None if recipe.visible == AUTO => Units::bernoulli(1).kind(),
-                None => recipe.visible.clone(),
+                None => recipe.visible_kind().kind(),
                 Some(below) => recipe.layers.get(below).or(recipe.layers.last())?.hidden.kind(),
             };
             Some((below, layer.hidden.kind(), layer.method.name(), layer.optimizer))

@@ -11,16 +11,18 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Recipe;
-use super::data::{AUTO, DataRecipe, file_name};
+use super::data::{DataRecipe, file_name};
 use super::finetuning::ClassifierRecipe;
 use super::learning::LearningRecipe;
 use super::text::{made_with, model_in, parsed, read, written};
 use super::values::{seed, units};
+use super::visible::VisibleKind;
 
 /// The text of this file, for the page of keys.
 pub(super) const SOURCE: &str = include_str!("machine.rs");
 /// The keys above all tables that `--set` changes.
-const OWN_KEYS: [&str; 6] = ["seed", "visible", "hidden", "labels", "couplings", "classifier"];
+const OWN_KEYS: [&str; 7] =
+    ["seed", "visible", "hidden", "labels", "couplings", "init", "classifier"];
 
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -56,8 +58,8 @@ pub struct MachineRecipe {
     /// The kind of the visible units, or `auto`, which finds it out.
     ///
     /// Range: "auto", "bernoulli", "spin", "potts(STATES)", "gaussian-learned" for measurements, or another kind. Used by: the visible layer.
-    #[serde(default = "auto")]
-    pub visible: String,
+    #[serde(default)]
+    pub visible: VisibleKind,
     /// Hidden units, or none. Those of a deep machine are layers, from the bottom up: `[500, 1000]`.
     ///
     /// Range: units, KIND:SIZE, a list of these, or "none". Used by: machines with hidden units.
@@ -74,6 +76,12 @@ pub struct MachineRecipe {
     /// it is "none".
     #[serde(default)]
     pub couplings: Couplings<String>,
+    /// A network's run whose lowest machine the two lowest layers of a deep machine begin as: what is above it is then learned beside something that
+    /// is good already.
+    ///
+    /// Range: the folder of a run, a name on the Hub, or "none". Used by: deep machines without pre-training.
+    #[serde(default, with = "or_none", skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
     /// The data.
     #[serde(default)]
     pub data: MachineData,
@@ -129,19 +137,16 @@ impl HiddenLayers {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineData(pub DataRecipe);
 
-fn auto() -> String {
-    AUTO.into()
-}
-
 impl Default for MachineRecipe {
     fn default() -> Self {
         Self {
             model: MachineKind::Boltzmann,
             seed: 0,
-            visible: auto(),
+            visible: VisibleKind::Auto,
             hidden: None,
             labels: false,
             couplings: Couplings::default(),
+            init: None,
             data: MachineData::default(),
             learning: LearningRecipe::default(),
             classifier: None,
@@ -221,6 +226,7 @@ impl MachineRecipe {
         if let Couplings::Edges(graph) = &mut self.couplings {
             *graph = file_name(&*graph);
         }
+        self.init = self.init.as_ref().map(file_name);
         self
     }
 }

@@ -11,6 +11,7 @@ mod machine;
 mod method;
 mod text;
 mod values;
+mod visible;
 
 use candle_dbn_data::{ReadOptions, Scaling};
 use rbm_core::Units;
@@ -18,7 +19,7 @@ use rbm_core::learning::train::StageKind;
 use serde::{Deserialize, Serialize};
 
 pub use self::belief::{BeliefKind, BeliefLearningRecipe, BeliefRecipe};
-pub use self::data::{AUTO, DataRecipe};
+pub use self::data::DataRecipe;
 pub use self::finetuning::{
     Backpropagation, ClassifierRecipe, FinetuneRule, Searches, UpDownRecipe,
 };
@@ -33,6 +34,7 @@ pub use self::method::{
     Cd, Damping, FastWeights, HybridParts, Method, PersistentChains, TemperedChains,
 };
 pub use self::text::{BUILT_IN, nearest, quoted};
+pub use self::visible::VisibleKind;
 use crate::learning::Caching;
 use crate::network::config::Preprocessing;
 
@@ -78,8 +80,8 @@ pub struct Recipe {
     /// units where columns beside each other hold a one-hot code in every case for training and validation, else Bernoulli.
     ///
     /// Range: a kind of units. Used by: the lowest layer.
-    #[serde(default = "auto")]
-    pub visible: String,
+    #[serde(default)]
+    pub visible: VisibleKind,
     /// Whether the top machine learns the labels of the cases too, as a group of units beside those of the layer below it
     /// (Hinton, Osindero, Teh 2006, §5).
     ///
@@ -127,7 +129,7 @@ impl Default for Recipe {
         Self {
             name: unnamed(),
             seed: 0,
-            visible: auto(),
+            visible: VisibleKind::Auto,
             labels: false,
             standardise: Scaling::Auto,
             cache: Caching::Never,
@@ -150,14 +152,10 @@ fn a_gibibyte() -> u64 {
     1 << 30
 }
 
-fn auto() -> String {
-    AUTO.into()
-}
-
 impl Recipe {
     /// How to read the data.
     pub fn read_options(&self) -> ReadOptions {
-        ReadOptions { finds_kinds: self.visible == AUTO, ..self.data.read.clone() }
+        ReadOptions { finds_kinds: self.visible == VisibleKind::Auto, ..self.data.read.clone() }
     }
 }
 

@@ -17,7 +17,7 @@ use rbm_core::units::Variance;
 use rbm_core::units::base_units::has_numbers;
 use rbm_core::{Kernel, Rng, Rows, Units};
 
-use super::mask::{DataLayer, Keep};
+use super::mask::{ClampMask, DataLayer};
 use super::tempered::{TEMPERED_SWEEPS, in_equilibrium};
 use crate::commands::evaluate::machine::path;
 use crate::inputs::{Cases, DataOptions};
@@ -40,7 +40,7 @@ pub struct LearnedSampling<'a> {
     pub from: Option<&'a str>,
     /// A part of the cases of these data is held.
     pub clamp: Option<&'a str>,
-    pub keep: &'a Keep,
+    pub keep: &'a ClampMask,
     /// Classes whose label is held, so many samples of each.
     pub classes: &'a [u32],
     pub data_options: &'a DataOptions,

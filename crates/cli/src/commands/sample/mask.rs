@@ -16,7 +16,7 @@ const SHOWN: usize = 20;
 
 /// A part of each case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keep {
+pub enum ClampMask {
     /// A half of a picture.
     Half(Half),
     /// Columns of the data, or sites, by their numbers from 0.
@@ -36,7 +36,7 @@ pub enum Half {
     Right,
 }
 
-impl FromStr for Keep {
+impl FromStr for ClampMask {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -70,7 +70,7 @@ pub struct DataLayer<'a> {
     pub image: Option<(usize, usize)>,
 }
 
-impl Keep {
+impl ClampMask {
     /// 1 where a value is held, else 0, `(rows.len(), width)`: for the cases with these numbers of `count`.
     pub fn mask(&self, rows: &[u32], count: usize, layer: &DataLayer) -> Result<Tensor> {
         let DataLayer { units, columns, image } = layer;

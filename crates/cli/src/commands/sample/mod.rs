@@ -23,7 +23,7 @@ use rbm_core::{Rbm, Rng, Rows, Units};
 
 use self::learned::LearnedSampling;
 use self::machine::{MachineOptions, MachineSampling};
-use self::mask::{DataLayer, Keep};
+use self::mask::{ClampMask, DataLayer};
 use crate::beliefs::{self, LearnedBelief};
 use crate::inputs::{self, Cases, DataOptions, Where};
 use crate::output::Usage;
@@ -70,7 +70,7 @@ pub struct Sample {
         default_value = "top",
         help_heading = "Data"
     )]
-    pub keep: Keep,
+    pub keep: ClampMask,
     #[command(flatten)]
     pub data_options: DataOptions,
     /// How many samples; where there are label units, of each class [default: 100; of each class 10]

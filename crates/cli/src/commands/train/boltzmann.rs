@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{ColumnFindings, Couplings, Graph, Resampled, column_findings};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use candle_dbn::Examples;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
-use candle_dbn::recipe::{AUTO, HiddenLayers, LearningRecipe, MachineRecipe};
+use candle_dbn::recipe::{HiddenLayers, LearningRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
@@ -49,7 +49,7 @@ pub struct MachineTraining<'a> {
     pub data_options: &'a DataOptions,
     /// What the recipe that was named says, or nothing.
     pub recipe: MachineRecipe,
-    pub visible: Option<&'a str>,
+    pub visible: Option<&'a VisibleKind>,
     pub hidden: &'a [String],
     pub couplings: Option<&'a Couplings<String>>,
     pub settings: &'a [String],
@@ -123,7 +123,13 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
-        false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
+        false => {
+            let mut learner = Learner::new(shape, learning, &cases).map_err(Usage::of)?;
+            if let Some(init) = &recipe.init {
+                begin_at(&mut learner, init, bars)?;
+            }
+            learner
+        }
     };
     machine_run::keep_table(&dir, path.exists(), table.as_ref())?;
     if let Some(weights) = weights.clone() {
@@ -158,6 +164,21 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     }
 }
 
+/// Lets a deep machine begin at the lowest machine of the network `init`.
+fn begin_at(learner: &mut Learner, init: &str, bars: &MultiProgress) -> Result<()> {
+    let dir = inputs::find_model(Path::new(init), bars)?;
+    let model = inputs::load_model(&dir, &Device::Cpu)?;
+    let lowest = model.dbn.rbms.first().with_context(|| format!("{init}: expected a machine"))?;
+    if model.standardise.is_some() {
+        bail!(
+            "init = {init:?}: expected a network that learned its data as they are, found one that changes them first"
+        );
+    }
+    learner.begin_at(lowest).map_err(Usage::of).with_context(|| format!("init = {init:?}"))?;
+    output::note(format!("begins at the lowest machine of {init}"));
+    Ok(())
+}
+
 impl ResolvedMachine {
     fn of(args: &MachineTraining) -> Result<Self> {
         let mut recipe = args.recipe.clone();
@@ -169,7 +190,7 @@ impl ResolvedMachine {
         data.limit = args.data_options.limit.map(|limit| limit as usize).or(data.limit);
         recipe.seed = args.seed.unwrap_or(recipe.seed);
         if let Some(kind) = args.visible {
-            recipe.visible = kind.to_owned();
+            recipe.visible = kind.clone();
         }
         if !args.hidden.is_empty() {
             let layers = args.hidden.iter().map(|units| units.parse().map_err(Usage::of));
@@ -192,9 +213,8 @@ impl ResolvedMachine {
         let (seed, pass) = (recipe.seed, recipe.data.0.pass);
         let mut learning = Learning { seed, pass, ..named.resolve(layers) };
         let source = recipe.data.0.source.clone();
-        let kind = Some(recipe.visible.clone()).filter(|kind| *kind != AUTO);
         let (dataset, is_by_columns) =
-            machine_data::load(kind.as_deref(), &source, &recipe.data.0.read)?;
+            machine_data::load(&recipe.visible, &source, &recipe.data.0.read)?;
         let (image, alphabet) = (dataset.image, dataset.alphabet.clone());
         let classes = dataset.classes;
         if recipe.classifier.is_some() && classes.is_none() {
@@ -203,7 +223,7 @@ impl ResolvedMachine {
             )));
         }
         let visible = machine_data::visible_units(
-            kind.as_deref(),
+            &recipe.visible,
             (&dataset, is_by_columns),
             learning.pass,
             &source,
@@ -288,6 +308,9 @@ impl ResolvedMachine {
         learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
         recipe.learning = LearningRecipe::of(&learning);
         recipe.data.0.source = inputs::absolute(&source)?;
+        if let Some(init) = recipe.init.as_mut().filter(|init| Path::new(init).exists()) {
+            *init = inputs::absolute(init)?;
+        }
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
         Ok(Self { recipe, shape, learning, cases, weights, held_out, image, table, classes })

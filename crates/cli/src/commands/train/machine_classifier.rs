@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use candle_boltzmann::unrolled::unrolled;
 use candle_core::Device;
-use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecipe};
+use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::training::Outcome;
 use candle_dbn::{Dataset, Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
+use rbm_core::Units;
 
 use super::watcher::Watcher;
 use crate::interrupt::{self, Interrupted};
@@ -58,7 +59,7 @@ pub fn learn(
     let network = Recipe {
         name: CLASSIFIER.to_owned(),
         seed: recipe.seed,
-        visible: "bernoulli".to_owned(),
+        visible: VisibleKind::Of(Units::bernoulli(1)),
         data: taken,
         layers: machine.learner.shape().hidden.iter().cloned().map(layer).collect(),
         classifier: Some(classifier.clone()),

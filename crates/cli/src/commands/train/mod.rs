@@ -16,12 +16,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::Couplings;
 use candle_dbn::data::{self, Dataset, Missing, Scaling};
-use candle_dbn::recipe::{AUTO, BeliefRecipe, MachineRecipe};
+use candle_dbn::recipe::{BeliefRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{Checkpoint, EpochMetrics, Outcome};
 use candle_dbn::viz::report;
 use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
+use rbm_core::Units;
 use rbm_core::ops::device::allow_tf32;
 
 use self::boltzmann::MachineTraining;
@@ -65,7 +66,7 @@ pub struct Train {
     /// Kind of the data layer's units: auto, which finds out what every column holds (the default); bernoulli, spin, relu, gaussian, gaussian-learned, binomial(N), potts(N), multinomial(N);
     /// or one-hot: Potts units for the one-hot codes found among columns of zeros and ones, Bernoulli units for the others
     #[arg(long, value_name = "KIND", help_heading = "Learning")]
-    pub visible: Option<String>,
+    pub visible: Option<VisibleKind>,
     /// Bring every column of the data to mean 0 and deviation 1 first: the default for Gaussian units
     #[arg(long, conflicts_with_all = ["no_standardise", "min_max"], help_heading = "Learning")]
     pub standardise: bool,
@@ -196,7 +197,7 @@ fn learn_machine(args: &Train, kind: Kind, bars: &MultiProgress, quiet: bool) ->
     let machine = MachineTraining {
         data: args.data.as_deref(),
         data_options: &args.data_options,
-        visible: args.visible.as_deref(),
+        visible: args.visible.as_ref(),
         hidden: &args.layers,
         recipe,
         couplings: args.couplings.as_ref(),
@@ -441,8 +442,6 @@ impl Kept for &Run {
     }
 }
 
-/// The units of counts, as many draws as each case has.
-const COUNTS: &str = "multinomial";
 /// The recipe of tables.
 const TABLE: &str = "table";
 /// From so many pictures on they are learned as MNIST's are.
@@ -477,7 +476,8 @@ fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
         output::note(
             "counts: the words of a document, --visible multinomial (another kind decides otherwise)",
         );
-        recipe.visible = COUNTS.into();
+        // As many draws as each case has.
+        recipe.visible = VisibleKind::Of(Units::Multinomial { size: 1, draws: 0 });
     }
     for (is_asked, scaling) in [
         (args.standardise, Scaling::Standardise),
@@ -509,8 +509,9 @@ fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
     if let Some(named) = &built_in {
         // Its rates were made for its own units and methods.
         let mut found = typed.clone();
-        if let Some(data) = data.filter(|_| found.visible == AUTO) {
-            found.visible = typed.visible_units(&[&data.train], data.columns.as_deref())?.kind();
+        if let Some(data) = data.filter(|_| found.visible == VisibleKind::Auto) {
+            let units = typed.visible_units(&[&data.train], data.columns.as_deref())?;
+            found.visible = VisibleKind::Of(units);
         }
         typed = put(&recipe.without_rates_of_others(named, &found))?;
     }

@@ -63,6 +63,32 @@ fn digits_go_the_whole_way() {
     assert_eq!(read_npy(&std::fs::read(place.path("top.npy")).unwrap()).0[1], 40);
 }
 
+/// A deep machine begins at the lowest machine of a network that has learned: in its first epoch it is as good as that.
+#[test]
+fn a_deep_machine_begins_at_a_network() {
+    let place = Place::new();
+    let below = "train bars-and-stripes:3 --unsupervised --hidden 8 --set layers.0.epochs=2000 \
+                 --set layers.0.method=pcd --set data.hold_out_one_in=none --no-pictures --no-evaluation --out below";
+    place.dbn(below).done();
+    let exact = |dir: &str| {
+        let said =
+            place.dbn(&format!("evaluate {dir} --likelihood --exact --cases train --json")).done();
+        json(&said.out)["exact"]["log_likelihood"].as_f64().unwrap()
+    };
+    let deep = "train bars-and-stripes:3 --model dbm --hidden 8,4 --set data.hold_out_one_in=none --no-pictures --no-evaluation";
+    let settings = "--set epochs=1 --set learning_rate=0.0001 --set init=below --out deep";
+    let said = place.dbn(&format!("{deep} {settings}")).done();
+    assert!(said.err.contains("begins at the lowest machine of"), "{}", said.err);
+    assert!((exact("deep") - exact("below")).abs() < 0.1, "{} {}", exact("deep"), exact("below"));
+    assert!(place.text("deep/recipe.toml").contains("init = "));
+    place.dbn(&format!("{} --set init=below --out other", deep.replace("8,4", "7,4"))).misused(&[
+        "init",
+        "bernoulli:8",
+        "bernoulli:7",
+    ]);
+    place.dbn(&format!("{deep} --set init=nowhere --out other")).failed(&["nowhere"]);
+}
+
 #[test]
 fn what_a_deep_machine_cannot_do_is_refused() {
     let place = Place::new();

@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::common::{Place, bars_and_stripes, read_npy};
 
 const FILES: [(&str, &str); 3] = [
-    ("house.uai", include_str!("../../examples/uai/house.uai")),
-    ("alarm.uai", include_str!("../../examples/uai/alarm.uai")),
-    ("examination.uai", include_str!("../../examples/uai/examination.uai")),
+    ("house.uai", include_str!("../../../../examples/uai/house.uai")),
+    ("alarm.uai", include_str!("../../../../examples/uai/alarm.uai")),
+    ("examination.uai", include_str!("../../../../examples/uai/examination.uai")),
 ];
 
 fn json(text: &str) -> Value {

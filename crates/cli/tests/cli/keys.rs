@@ -3,7 +3,7 @@
 use crate::common::Place;
 
 /// What `dbn recipe --keys` prints, for those who read on paper.
-const PAGE: &str = include_str!("../../docs/guide/src/recipe-keys.md");
+const PAGE: &str = include_str!("../../../../docs/guide/src/recipe-keys.md");
 
 #[test]
 fn the_page_of_keys_is_what_the_program_prints() {

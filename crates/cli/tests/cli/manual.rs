@@ -107,7 +107,7 @@ fn the_manual_has_a_page_of_every_command() {
 
 #[test]
 fn the_guide_has_a_row_of_every_command() {
-    let page = include_str!("../../docs/guide/src/cli.md");
+    let page = include_str!("../../../../docs/guide/src/cli.md");
     let help = Place::new().dbn("--help").done().out;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.take_while(|line| !line.is_empty());

@@ -4,15 +4,15 @@ use crate::common::{Place, SplitMix, answer, idx, npy};
 
 /// The README and the guide's pages with commands in them.
 const PAGES: [&str; 9] = [
-    include_str!("../../README.md"),
-    include_str!("../../docs/guide/src/cli.md"),
-    include_str!("../../docs/guide/src/data.md"),
-    include_str!("../../docs/guide/src/recipes.md"),
-    include_str!("../../docs/guide/src/likelihood.md"),
-    include_str!("../../docs/guide/src/labels.md"),
-    include_str!("../../docs/guide/src/hub.md"),
-    include_str!("../../docs/guide/src/machines.md"),
-    include_str!("../../docs/guide/src/belief-nets.md"),
+    include_str!("../../../../README.md"),
+    include_str!("../../../../docs/guide/src/cli.md"),
+    include_str!("../../../../docs/guide/src/data.md"),
+    include_str!("../../../../docs/guide/src/recipes.md"),
+    include_str!("../../../../docs/guide/src/likelihood.md"),
+    include_str!("../../../../docs/guide/src/labels.md"),
+    include_str!("../../../../docs/guide/src/hub.md"),
+    include_str!("../../../../docs/guide/src/machines.md"),
+    include_str!("../../../../docs/guide/src/belief-nets.md"),
 ];
 
 /// Lines that are not run, by how they begin, and why.
@@ -185,7 +185,7 @@ fn place() -> Place {
     let field = "MARKOV\n4\n2 2 2 2\n2\n3 0 1 2\n2 0 3\n8\n1 2 .5 3 4 .25 1.5 6\n4\n4 .23 5 9.45\n";
     place.write("field.uai", field);
     place.write("field.uai.evid", "1 1 0\n");
-    place.write("examples/uai/house.uai", include_str!("../../examples/uai/house.uai"));
+    place.write("examples/uai/house.uai", include_str!("../../../../examples/uai/house.uai"));
     place.write(
         "bm.toml",
         "model = \"bm\"\nhidden = 4\n[data]\nlimit = 60\n[learning]\nepochs = 2\n",
