@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rbm_core::estimate::Correlations;
+use rbm_core::estimate::monitor::Activity;
 use rbm_core::learning::negative::NegativePhase;
 use rbm_core::learning::schedule::Schedule;
 use rbm_core::learning::train::{
@@ -24,6 +25,7 @@ use rbm_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::activity::look;
 use crate::pretraining::{Greedy, PretrainingProgress, compose};
 use crate::resampling::{self, Resampled, own_pearson};
 use crate::settings::data_of;
@@ -328,15 +330,6 @@ impl Learner {
         PseudoLikelihood::log_likelihoods(&self.machine, cases)
     }
 
-    /// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
-    ///
-    /// # Errors
-    ///
-    /// For cases of another width.
-    pub fn free_energy(&self, cases: &Tensor) -> Result<Tensor> {
-        free_energy(&self.machine, cases)
-    }
-
     /// `count` configurations of the visible units after so many sweeps from their own biases, `(count, visible)`.
     ///
     /// # Errors
@@ -495,15 +488,18 @@ impl Stage for LearnerStage<'_> {
             true => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
             false => None,
         };
-        let mean_free_energy = mean(free_energy(self.machine, &self.measured)?)?;
+        let (mean_free_energy, hidden_layers) = look(self.machine, self.shape, &self.measured)?;
         let [pearson, resampled_pearson] = self.agreement(metrics.epoch)?;
-        let machine = Some(MachineReport {
+        let machine = MachineReport {
             pseudo_log_likelihood,
             mean_free_energy,
+            hidden_layers,
             pearson,
             resampled_pearson,
-        });
-        Ok(EpochMetrics { machine, ..metrics })
+        };
+        let is_last = *self.is_reached || metrics.epoch >= metrics.epochs;
+        let warnings = if is_last { self.warnings(&machine.hidden_layers) } else { Vec::new() };
+        Ok(EpochMetrics { machine: Some(machine), warnings, ..metrics })
     }
 
     fn checkpoint(&mut self, cursor: Cursor, rng: Rng) -> Result<Checkpoint> {
@@ -514,6 +510,16 @@ impl Stage for LearnerStage<'_> {
 }
 
 impl LearnerStage<'_> {
+    /// What is wrong with the hidden layers, a sentence each.
+    fn warnings(&self, layers: &[Activity]) -> Vec<String> {
+        let name = |k: usize| match layers.len() {
+            1 => "hidden units".to_owned(),
+            _ => format!("units of hidden layer {}", k + 1),
+        };
+        let layers = layers.iter().zip(&self.shape.hidden).enumerate();
+        layers.flat_map(|(k, (layer, units))| layer.warnings(&name(k), units.width())).collect()
+    }
+
     /// How far the data and the chains of the training agree, now and then; where that is as far as the target, how far chains do that are
     /// started anew. What learns is not changed by it.
     fn agreement(&mut self, epoch: usize) -> Result<[Option<f64>; 2]> {
@@ -565,15 +571,4 @@ fn checkpoint(
     };
     let tensors = parameters.chain(greedy).chain(with_prefix(MEMORY, memory)).collect();
     Ok(Checkpoint { tensors, record })
-}
-
-/// F of each case `(n, visible)`, nats; of hidden units that are coupled with each other E where these are at their biases.
-fn free_energy(machine: &Machine, cases: &Tensor) -> Result<Tensor> {
-    let (visible, rest) = (cases.dim(1)?, machine.rest().units().width());
-    if rest == visible {
-        return machine.free_energy(cases);
-    }
-    let none = Tensor::zeros((cases.dim(0)?, rest), DType::F32, &Device::Cpu)?;
-    let hidden = machine.rest().mean(&none)?.detach().narrow(1, visible, rest - visible)?;
-    machine.free_energy(&Tensor::cat(&[cases, &hidden], 1)?)
 }

@@ -19,6 +19,8 @@ pub mod hopfield;
 pub mod lattice;
 mod params;
 mod shape;
+
+mod activity;
 mod start;
 
 mod resampling;

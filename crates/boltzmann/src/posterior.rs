@@ -11,6 +11,7 @@ use rbm_core::units::Concat;
 use rbm_core::{Error, Layer, Result, Rows, rows};
 use serde::Serialize;
 
+use crate::activity::bottom_up;
 use crate::learning::Learner;
 
 /// The most configurations of hidden units that are counted for each case: where these are all that is hidden, and where others are summed
@@ -121,7 +122,7 @@ impl Learner {
                 let last = machine.last().mean(&phase.hidden_inputs)?.detach();
                 (phase.visible, last)
             };
-            parts.push((self.bottom_up(&rest, &last)?, rest));
+            parts.push((bottom_up(machine, self.shape(), &rest, &last)?, rest));
             watch(free_energies.len());
         }
         let summation = match has_unknown && counted.is_none() {
@@ -176,21 +177,6 @@ impl Learner {
         let hidden = rest.narrow(1, observed, rest.dim(1)? - observed)?;
         let change = (moved - hidden)?.abs()?.max(1)?;
         Ok(host(&change)?.into_iter().filter(|change| *change > MOVED).count())
-    }
-
-    /// The hidden layers side by side from the bottom up, of the rest `(rows, rest)` and the last colour `(rows, last)`.
-    fn bottom_up(&self, rest: &Tensor, last: &Tensor) -> Result<Tensor> {
-        let (layers, of_rest) = (self.machine().layers(), self.machine().layers_of_rest());
-        let hidden = self.shape().places().into_iter().skip(1).take(self.shape().hidden.len());
-        let parts = hidden.map(|place| {
-            let from = if place < of_rest { rest } else { last };
-            from.narrow(1, layers[place].1.start, layers[place].1.len())
-        });
-        let parts = parts.collect::<candle_core::Result<Vec<_>>>()?;
-        if parts.is_empty() {
-            return Ok(last.clone());
-        }
-        Ok(Tensor::cat(&parts, 1)?)
     }
 }
 

@@ -453,3 +453,48 @@ fn a_deep_machine_begins_at_a_restricted_one() {
     assert!(said.contains("bernoulli:6") && said.contains("bernoulli:5"), "{said}");
     assert!(other(shape(9, &[6, 4], None), learning(1, 3)).is_err());
 }
+
+/// An epoch shows the free energy of the cases and how active each hidden layer is: near what counting finds, and not below it. Layers in another
+/// order, or means of one that stand for another's, would be far from it. Units that are always off are said in the end.
+#[test]
+fn an_epoch_shows_how_active_hidden_layers_are() {
+    struct Last(EpochMetrics);
+    impl Observer for Last {
+        fn epoch(&mut self, metrics: &EpochMetrics) -> Result<()> {
+            self.0 = metrics.clone();
+            Ok(())
+        }
+    }
+
+    let (cases, mut last) = (bars(false), Last(EpochMetrics::default()));
+    let mut learner = Learner::new(shape(9, &[6, 4], None), learning(200, 0), &cases).unwrap();
+    // Layers that differ in how active they are.
+    let of_top = |learner: &Learner, bias: f32| {
+        let place = learner.shape().places()[2];
+        let (layer, _) = learner.machine().layers()[place];
+        layer.vars()[0].1.set(&Tensor::new(vec![bias; 4], &CPU).unwrap()).unwrap();
+    };
+    of_top(&learner, -1.5);
+    assert!(learner.fit(&cases, &mut last).unwrap().is_continue());
+    let shown = last.0.machine.clone().unwrap();
+    let exact = learner.posterior(&cases).unwrap();
+    assert_eq!(exact.summation, Summation::Exact);
+    let energy = exact.free_energies.iter().sum::<f64>() / exact.free_energies.len() as f64;
+    let gap = shown.mean_free_energy - energy;
+    assert!((-1e-4..0.5).contains(&gap), "{gap}");
+    let means = exact.means.unwrap();
+    for (layer, (from, width)) in shown.hidden_layers.iter().zip([(0, 6), (6, 4)]) {
+        let mean = means.narrow(1, from, width).unwrap().mean_all().unwrap();
+        let mean = f64::from(mean.to_scalar::<f32>().unwrap());
+        assert!((layer.mean - mean).abs() < 0.05, "{} {mean}", layer.mean);
+    }
+    let [lower, upper] = [0, 1].map(|k| shown.hidden_layers[k].mean);
+    assert!((lower - upper).abs() > 0.1, "{lower} {upper}: a test that tells layers apart");
+    assert!(last.0.warnings.is_empty(), "{:?}", last.0.warnings);
+
+    of_top(&learner, -40.0);
+    learner.set_epochs(201);
+    assert!(learner.fit(&cases, &mut last).unwrap().is_continue());
+    let [warning] = &last.0.warnings[..] else { panic!("{:?}", last.0.warnings) };
+    assert!(warning.contains("4 of 4 units of hidden layer 2 are dead"), "{warning}");
+}

@@ -302,7 +302,7 @@ fn a_case_of_weight_two_is_learned_as_two_cases() -> Result<()> {
             learner.weigh(cases, weights.into())?;
         }
         assert!(learner.fit(cases, &mut ())?.is_continue());
-        let energies = learner.free_energy(&twice)?.detach();
+        let energies = learner.machine().free_energy(&twice)?.detach();
         Result::Ok((&energies - energies.mean_keepdim(0)?.broadcast_as(4)?)?)
     };
     for negative in [Negative::Exact, Negative::PseudoLikelihood] {

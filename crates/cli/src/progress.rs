@@ -276,6 +276,8 @@ fn describe(metrics: &EpochMetrics) -> Vec<Described> {
     if let Some(machine) = &metrics.machine {
         say(2, machine.pseudo_log_likelihood.map(|pl| format!("pseudo-LL {pl:.2}")));
         say(4, Some(format!("free energy {:.2}", machine.mean_free_energy)));
+        let dead: usize = machine.hidden_layers.iter().map(|layer| layer.dead_units).sum();
+        say(5, (dead > 0).then(|| format!("dead {dead}")));
     }
     say(1, metrics.importance_weighted.map(|bound| format!("log p(v) at least {bound:.2}")));
     let r_hat = metrics.mixing.as_ref().and_then(|mixing| mixing.r_hat);

@@ -56,14 +56,47 @@ pub struct Report {
     pub free_energy_gap: Option<f64>,
     /// Mean activity of the hidden units.
     pub hidden_activity: f64,
-    /// Hidden units that are off (the mean in the lowest hundredth of its range) for nearly every case, and states or
-    /// categories with less than a fiftieth of an even share; rectified units whose mean
-    /// is below a hundredth.
+    /// [`Activity::dead_units`] of the hidden units.
     pub dead_units: usize,
-    /// Hidden units that are on (the mean in the highest hundredth of its range) for nearly every case; bounded units only.
+    /// [`Activity::stuck_units`] of the hidden units.
     pub stuck_units: usize,
     /// Mean |W|.
     pub mean_weight: f64,
+}
+
+/// How active the units of a layer are over cases.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Activity {
+    /// The mean over units and cases.
+    pub mean: f64,
+    /// Units that are off (the mean in the lowest hundredth of its range) for nearly every case, and states or categories with less than a
+    /// fiftieth of an even share; rectified units whose mean is below a hundredth.
+    pub dead_units: usize,
+    /// Units that are on (the mean in the highest hundredth of its range) for nearly every case; bounded units only.
+    pub stuck_units: usize,
+}
+
+impl Activity {
+    /// Of `units` with these means over cases, one for each column.
+    pub fn of(units: &Units, means: &[f64]) -> Self {
+        let shares = shares_of_range(units, means);
+        let count = |is_so: fn(&Share) -> bool| shares.iter().filter(|share| is_so(share)).count();
+        Self {
+            mean: means.iter().sum::<f64>() / means.len().max(1) as f64,
+            dead_units: count(|share| share.mean < 0.01 * share.even),
+            stuck_units: count(|share| share.mean > 0.99),
+        }
+    }
+
+    /// What is wrong with `size` units called `what` that have learned, a sentence each: more than a quarter of them dead or stuck.
+    pub fn warnings(&self, what: &str, size: usize) -> Vec<String> {
+        let counts = [
+            (self.dead_units, "dead (off for nearly every case)"),
+            (self.stuck_units, "stuck (on for nearly every case)"),
+        ];
+        let many = counts.into_iter().filter(|(count, _)| 4 * count > size);
+        many.map(|(count, how)| format!("{count} of {size} {what} are {how}")).collect()
+    }
 }
 
 impl<C: Rows> Monitor<C> {
@@ -98,8 +131,7 @@ impl<C: Rows> Monitor<C> {
         }
         let cases = n as f64;
         active.iter_mut().for_each(|total| *total /= cases);
-        let shares = shares_of_range(&rbm.hidden().units(), &active);
-        let count = |is_so: fn(&Share) -> bool| shares.iter().filter(|share| is_so(share)).count();
+        let activity = Activity::of(&rbm.hidden().units(), &active);
         let energy = energy / cases;
         let gap = match &self.held_out {
             Some(held_out) => Some(mean_free_energy(rbm, held_out)? - energy),
@@ -111,9 +143,9 @@ impl<C: Rows> Monitor<C> {
             pseudo_likelihood: has_pseudo_likelihood.then_some(pseudo_likelihood / cases),
             free_energy: energy,
             free_energy_gap: gap,
-            hidden_activity: active.iter().sum::<f64>() / active.len().max(1) as f64,
-            dead_units: count(|share| share.mean < 0.01 * share.even),
-            stuck_units: count(|share| share.mean > 0.99),
+            hidden_activity: activity.mean,
+            dead_units: activity.dead_units,
+            stuck_units: activity.stuck_units,
             mean_weight: mean(&rbm.weights().as_detached_tensor().abs()?)?,
         })
     }
@@ -333,15 +365,9 @@ impl Report {
     /// What is wrong with a machine that has learned, though it has not diverged, a sentence each: more than a quarter of the
     /// hidden units dead or stuck, or a reconstruction worse than the columns' means.
     pub fn warnings(&self, hidden: &Units) -> Vec<String> {
-        let (size, mut warnings) = (hidden.width(), Vec::new());
-        for (count, what) in [
-            (self.dead_units, "dead (off for nearly every case)"),
-            (self.stuck_units, "stuck (on for nearly every case)"),
-        ] {
-            if 4 * count > size {
-                warnings.push(format!("{count} of {size} hidden units are {what}"));
-            }
-        }
+        let Self { hidden_activity: mean, dead_units, stuck_units, .. } = *self;
+        let activity = Activity { mean, dead_units, stuck_units };
+        let mut warnings = activity.warnings("hidden units", hidden.width());
         if self.reconstruction_error > TOLERANCE * self.means_error {
             warnings.push(format!(
                 "the reconstruction is worse than the columns' means (squared error {:.3e} against {:.3e})",

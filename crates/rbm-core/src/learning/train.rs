@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub use super::stage::StageKind;
-use crate::estimate::monitor;
+use crate::estimate::monitor::{self, Activity};
 use crate::{Batches, Checkpoint, Error, Mixing, Result, Rng};
 
 /// The next mini-batch to learn from.
@@ -223,13 +223,16 @@ pub struct EpochMetrics {
 }
 
 /// How far a machine of any shape has come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachineReport {
     /// The mean of Σ log p(x_i | all others) over training cases, nats, where all units are observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pseudo_log_likelihood: Option<f64>,
-    /// The mean free energy of training cases, nats.
+    /// The mean free energy of training cases, nats; where hidden units are coupled with each other what mean field finds, which is not below it.
     pub mean_free_energy: f64,
+    /// How active each hidden layer is over training cases, from the bottom up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden_layers: Vec<Activity>,
     /// Pearson's correlation between connected correlations of two units among the data and among the chains of the training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pearson: Option<f64>,

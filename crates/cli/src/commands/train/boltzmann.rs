@@ -123,23 +123,21 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
-        false => {
-            let mut learner = Learner::new(shape, learning, &cases).map_err(Usage::of)?;
-            if let Some(init) = &recipe.init {
-                begin_at(&mut learner, init, bars)?;
-            }
-            learner
-        }
+        false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
     };
     machine_run::keep_table(&dir, path.exists(), table.as_ref())?;
     if let Some(weights) = weights.clone() {
         learner.weigh(&cases, weights)?;
+    }
+    if let Some(init) = recipe.init.as_ref().filter(|_| !path.exists()) {
+        begin_at(&mut learner, init, bars)?;
     }
     let before = learner.epochs_in_all();
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: before };
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
     learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
+    machine_run::warn(&dir)?;
     machine_classifier::forget(&dir, learner.epochs_in_all() > before)?;
     if let Some(target) = learner.learning().target_pearson {
         say_target(&learner, &cases, weights.as_deref(), target, bars)?;

@@ -9,7 +9,7 @@ use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::store::{BELIEF, MACHINE, MODELS, WEIGHTS};
-use candle_dbn::viz::{Mark, Series, learning as learning_curves};
+use candle_dbn::viz::{Mark, Series, learning as learning_curves, report};
 use indicatif::MultiProgress;
 use rbm_core::learning::train::EpochMetrics;
 use rbm_core::state::write_whole;
@@ -75,6 +75,14 @@ pub fn keep_table(dir: &Path, goes_on: bool, table: Option<&TableLayout>) -> Res
         dir.display()
     );
     Ok(table.map_or(Ok(()), |table| table.save(dir))?)
+}
+
+/// Says what is wrong with what has learned in the folder `dir`.
+pub fn warn(dir: &Path) -> Result<()> {
+    let path = dir.join(METRICS);
+    let metrics = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+    report::warnings(&metrics).iter().for_each(|text| output::note(format!("warning: {text}")));
+    Ok(())
 }
 
 /// A folder in which a machine learns.

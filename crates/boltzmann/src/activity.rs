@@ -1,0 +1,69 @@
+//! The hidden layers of a machine, side by side, and how active they are over cases.
+
+use candle_core::Tensor;
+use rbm_core::estimate::monitor::Activity;
+use rbm_core::learning::positive;
+use rbm_core::model::{Boltzmann, Machine};
+use rbm_core::ops::device::to_host;
+use rbm_core::{Result, ops};
+
+use crate::shape::Shape;
+
+/// The most iterations of mean field, and the mean change at which they end.
+const LOOK_SWEEPS: usize = 10;
+const LOOK_SETTLED: f64 = 1e-3;
+
+/// The hidden layers side by side from the bottom up, of the rest `(rows, rest)` and the last colour `(rows, last)`.
+pub(crate) fn bottom_up(
+    machine: &Machine,
+    shape: &Shape,
+    rest: &Tensor,
+    last: &Tensor,
+) -> Result<Tensor> {
+    let (layers, of_rest) = (machine.layers(), machine.layers_of_rest());
+    let hidden = shape.places().into_iter().skip(1).take(shape.hidden.len());
+    let parts = hidden.map(|place| {
+        let from = if place < of_rest { rest } else { last };
+        from.narrow(1, layers[place].1.start, layers[place].1.len())
+    });
+    let parts = parts.collect::<candle_core::Result<Vec<_>>>()?;
+    if parts.is_empty() {
+        return Ok(last.clone());
+    }
+    Ok(Tensor::cat(&parts, 1)?)
+}
+
+/// The mean free energy of `cases` `(n, observed)`, nats, and how active each hidden layer is over them: what an epoch shows of a machine that
+/// learns. Where hidden units are coupled with each other both are what a few iterations of mean field find.
+pub(crate) fn look(
+    machine: &Machine,
+    shape: &Shape,
+    cases: &Tensor,
+) -> Result<(f64, Vec<Activity>)> {
+    let (count, observed) = cases.dims2()?;
+    let (free_energies, rest, inputs) = if machine.rest().units().width() > observed {
+        let (phase, _) = positive::mean_field(machine, cases, LOOK_SWEEPS, LOOK_SETTLED)?;
+        let bounds = positive::lower_bounds(machine, &phase, observed)?;
+        let energies = bounds.into_iter().map(|bound| -bound).collect();
+        (energies, phase.visible, phase.hidden_inputs.detach())
+    } else {
+        let inputs = machine.last_inputs(cases)?.detach();
+        let energies = to_host(&machine.free_energy_given(cases, &inputs)?.detach())?;
+        (energies.to_vec1::<f64>()?, cases.clone(), inputs)
+    };
+    let free_energy = free_energies.iter().sum::<f64>() / count as f64;
+    if shape.hidden.is_empty() {
+        return Ok((free_energy, Vec::new()));
+    }
+    let last = machine.last().mean(&inputs)?.detach();
+    let sums = ops::sum_rows(&bottom_up(machine, shape, &rest, &last)?)?;
+    let means: Vec<f64> =
+        to_host(&sums)?.to_vec1::<f64>()?.into_iter().map(|sum| sum / count as f64).collect();
+    let mut start = 0;
+    let layers = shape.hidden.iter().map(|units| {
+        let columns = start..start + units.width();
+        start = columns.end;
+        Activity::of(units, &means[columns])
+    });
+    Ok((free_energy, layers.collect()))
+}
