@@ -2,15 +2,15 @@
 
 use candle_core::Tensor;
 use rbm_core::estimate::monitor::Activity;
-use rbm_core::learning::positive;
+use rbm_core::learning::positive::{self, Start};
 use rbm_core::model::{Boltzmann, Machine};
 use rbm_core::ops::device::to_host;
-use rbm_core::{Result, ops};
+use rbm_core::{PositivePhase, Result, Rng, ops};
 
 use crate::shape::Shape;
 
 /// The most iterations of mean field, and the mean change at which they end.
-const LOOK_SWEEPS: usize = 10;
+const LOOK_SWEEPS: usize = 30;
 const LOOK_SETTLED: f64 = 1e-3;
 
 /// The hidden layers side by side from the bottom up, of the rest `(rows, rest)` and the last colour `(rows, last)`.
@@ -34,15 +34,22 @@ pub(crate) fn bottom_up(
 }
 
 /// The mean free energy of `cases` `(n, observed)`, nats, and how active each hidden layer is over them: what an epoch shows of a machine that
-/// learns. Where hidden units are coupled with each other both are what a few iterations of mean field find.
+/// learns. Where hidden units are coupled with each other both are what mean field finds, from where `posterior` begins.
 pub(crate) fn look(
     machine: &Machine,
     shape: &Shape,
+    posterior: PositivePhase,
     cases: &Tensor,
 ) -> Result<(f64, Vec<Activity>)> {
     let (count, observed) = cases.dims2()?;
     let (free_energies, rest, inputs) = if machine.rest().units().width() > observed {
-        let (phase, _) = positive::mean_field(machine, cases, LOOK_SWEEPS, LOOK_SETTLED)?;
+        let start = match posterior {
+            PositivePhase::MeanField { start, .. } => start,
+            _ => Start::Biases,
+        };
+        let look = PositivePhase::MeanField { steps: LOOK_SWEEPS, tolerance: LOOK_SETTLED, start };
+        // Nothing is drawn.
+        let phase = look.infer(machine, cases, &mut Rng::new(0))?;
         let bounds = positive::lower_bounds(machine, &phase, observed)?;
         let energies = bounds.into_iter().map(|bound| -bound).collect();
         (energies, phase.visible, phase.hidden_inputs.detach())

@@ -135,7 +135,7 @@ impl Learner {
     /// Unless the units are those of `lowest`, coupled with each other alone, and nothing has been learned or is to be pre-trained.
     pub fn begin_at(&mut self, lowest: &Rbm) -> Result<()> {
         if self.greedy.is_some() || self.cursor != Cursor::default() {
-            let expected = "a machine that has learned nothing, and is not pre-trained";
+            let expected = "a machine that has learned nothing, and pretraining_epochs = 0";
             return Err(Error::invalid("where a deep machine begins", expected, "another"));
         }
         start::begin_at(&self.machine, &self.shape, lowest, &mut self.rng)?;
@@ -488,7 +488,8 @@ impl Stage for LearnerStage<'_> {
             true => Some(mean(PseudoLikelihood::log_likelihoods(self.machine, &self.measured)?)?),
             false => None,
         };
-        let (mean_free_energy, hidden_layers) = look(self.machine, self.shape, &self.measured)?;
+        let (mean_free_energy, hidden_layers) =
+            look(self.machine, self.shape, self.learning.posterior, &self.measured)?;
         let [pearson, resampled_pearson] = self.agreement(metrics.epoch)?;
         let machine = MachineReport {
             pseudo_log_likelihood,

@@ -91,7 +91,8 @@ pub(crate) fn begin_at(
     if own != [Some(&visible), Some(&hidden)] || shape.couplings != Couplings::None {
         let text = |units: Option<&Units>| units.map_or("none".to_owned(), Units::to_string);
         let expected = format!("{visible} below {hidden}, coupled with each other alone");
-        let found = format!("{} below {}", text(own[0]), text(own[1]));
+        let found =
+            format!("{} below {}, couplings {:?}", text(own[0]), text(own[1]), shape.couplings);
         return Err(Error::invalid("where a deep machine begins", expected, found));
     }
     let places = shape.places();

@@ -421,7 +421,8 @@ fn a_deep_machine_begins_at_a_restricted_one() {
         labels: None,
         couplings: Couplings::None,
     };
-    let exact = Learning { negative: Negative::Exact, pretraining_epochs: 0, ..learning(500, 0) };
+    // It has learned little: there is something to add.
+    let exact = Learning { negative: Negative::Exact, pretraining_epochs: 0, ..learning(60, 0) };
     let mut restricted = Learner::new(of_lowest, exact.clone(), &cases).unwrap();
     assert!(restricted.fit(&cases, &mut ()).unwrap().is_continue());
     let [machine, rbm] = [restricted.machine().parameters(), lowest.parameters()];
@@ -445,7 +446,7 @@ fn a_deep_machine_begins_at_a_restricted_one() {
     assert!((begun - before).abs() < 0.02, "{begun} {before}");
     assert!(deep.fit(&cases, &mut ()).unwrap().is_continue());
     let learned = deep.log_likelihood(&cases).unwrap().value;
-    assert!(learned > begun - 0.05, "{learned} {begun}");
+    assert!(learned > begun + 0.2, "{learned} {begun}");
     // Not of a machine that has learned, of other units, or whose layers are to learn one by one.
     assert!(deep.begin_at(&lowest).is_err());
     let other = |shape, learning| Learner::new(shape, learning, &cases).unwrap().begin_at(&lowest);

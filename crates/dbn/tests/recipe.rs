@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use candle_dbn::recipe::BUILT_IN;
+use candle_dbn::recipe::{BUILT_IN, MachineMethod, MachineRecipe};
 use candle_dbn::{Examples, Recipe};
 use rbm_core::{Schedule, Units};
 
@@ -272,6 +272,31 @@ fn rates_that_nobody_named_follow_units_and_method() {
     assert_eq!(named, (0.2, 0.3, Some(true), None));
 }
 
+/// Recipes of machines that earlier versions wrote are read, and what is wrong names its line.
+#[test]
+fn recipes_of_machines_are_read_and_set() {
+    let text = "model = \"bm\"\nvisible = \"bernoulli:9\"\n[learning]\nmethod = \"pt\"\n";
+    let recipe = MachineRecipe::parse(text).unwrap();
+    assert_eq!(recipe.visible.to_string(), "bernoulli");
+    let set = recipe.with(&["learning_rate=.05", "labels=true", "learning.epochs=7"]).unwrap();
+    assert_eq!((set.learning.learning_rate, set.learning.epochs), (Some(0.05), Some(7)));
+    assert!(set.labels && set.learning.method == Some(MachineMethod::Pt));
+    assert_eq!(MachineRecipe::parse(&set.to_toml().unwrap()).unwrap(), set);
+    let said = |text: &str| MachineRecipe::parse(text).unwrap_err().to_string();
+    let message = said("model = \"bm\"\n[learning]\nepoch = 3\n");
+    assert!(message.contains("line 3") && message.contains("did you mean epochs?"), "{message}");
+    assert!(said("model = \"bm\"\nhidden = []\n").contains("hidden"));
+    let set = |setting: &str| recipe.with(&[setting]).unwrap_err().to_string();
+    // As it was typed; and what a key is called now is said of networks alone.
+    let message = set("replicas=3");
+    assert!(message.starts_with("replicas=3") && !message.contains("method.pt"), "{message}");
+    assert!(message.contains("classifier.KEY"), "{message}");
+    let message = set("posterior=mean-field:0");
+    assert!(message.contains("posterior: expected mean-field, mean-field:STEPS"), "{message}");
+    assert!(set("batch_size=0").contains("expected a whole number from 1, or \"all\""));
+    assert!(set("visible=purple").contains("auto or one-hot"));
+}
+
 /// The rates of a built-in recipe are those of its own units and methods, and of the layers below.
 #[test]
 fn rates_of_other_units_are_forgotten() {
@@ -284,6 +309,8 @@ fn rates_of_other_units_are_forgotten() {
     assert_eq!(rates(&["layers.*.epochs=3", "layers.0.hidden=70"]), [true, true]);
     assert_eq!(rates(&["visible=bernoulli"]), [true, true]);
     assert_eq!(rates(&["visible=gaussian"]), [false, false]);
+    // What is found may be anything.
+    assert_eq!(rates(&["visible=one-hot"]), [false, false]);
     assert_eq!(rates(&["layers.1.method=pcd"]), [true, false]);
     assert_eq!(rates(&["layers.1.hidden=gaussian:5"]), [true, false]);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use candle_dbn::Recipe;
-use candle_dbn::recipe::{BUILT_IN, MACHINES, MachineRecipe, reference, summaries};
+use candle_dbn::recipe::{BUILT_IN, BeliefRecipe, MACHINES, MachineRecipe, reference, summaries};
 
 use crate::output::{self, Usage};
 
@@ -30,6 +30,10 @@ pub fn run(args: &ShowRecipe) -> Result<()> {
         return output::line(reference()?.trim_end());
     }
     match &args.name {
+        Some(name) if is_file(name) && BeliefRecipe::is_in(name) => {
+            let recipe = BeliefRecipe::read(name).map_err(Usage::of)?;
+            output::line(recipe.to_toml()?.trim_end())
+        }
         Some(name) if is_of_machine(name) => {
             output::line(machine_in_file(name)?.to_toml()?.trim_end())
         }

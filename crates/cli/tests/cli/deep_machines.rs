@@ -87,6 +87,43 @@ fn a_deep_machine_begins_at_a_network() {
         "bernoulli:7",
     ]);
     place.dbn(&format!("{deep} --set init=nowhere --out other")).failed(&["nowhere"]);
+    place.dbn(&format!("{deep} --set init=nowhere --dry-run")).failed(&["nowhere"]);
+    let trained = format!("{deep} --set init=below --set pretraining_epochs=3 --out other");
+    place.dbn(&trained).misused(&["pretraining_epochs = 0"]);
+    // Where it began is a part of what it is.
+    let again = "--set epochs=1 --set learning_rate=0.0001 --out deep";
+    place.dbn(&format!("{deep} {again}")).failed(&["deep", "init"]);
+}
+
+/// A recipe as `init` learns first, in the run; killed or not, the same command goes on. Numbers that are on another scale are refused.
+#[test]
+fn a_deep_machine_begins_at_a_recipe() {
+    let place = Place::new();
+    place.write(
+        "below.toml",
+        "[[layers]]\nhidden = 8\nepochs = 2000\nmethod = \"pcd\"\n[[layers]]\nhidden = 5\n",
+    );
+    let deep = "train bars-and-stripes:3 --model dbm --hidden 8,4 --set init=below.toml --no-pictures --no-evaluation";
+    place.dbn(&format!("{deep} --dry-run")).done();
+    place.dbn(&format!("{deep} --set epochs=2 --out deep")).done();
+    assert!(place.path("deep/below/model.safetensors").exists());
+    let machine = place.read("deep/machine.safetensors");
+    // From the network that is there already.
+    std::fs::remove_file(place.path("deep/machine.safetensors")).unwrap();
+    place.dbn("train --resume deep --no-pictures --no-evaluation").done();
+    assert_eq!(place.read("deep/machine.safetensors"), machine);
+    place.dbn(&deep.replace("8,4", "7,4")).misused(&["below.toml", "bernoulli:7", "bernoulli:8"]);
+
+    let rows: Vec<String> =
+        (0..60).map(|i| format!("{},{}", 100 + i % 7, 3000 + i * i % 11)).collect();
+    place.write("numbers.csv", format!("a,b\n{}\n", rows.join("\n")));
+    let common = "train numbers.csv --visible gaussian-learned --hidden 4";
+    let network = "--no-standardise --unsupervised --set layers.0.epochs=1 --no-pictures --out raw";
+    place.dbn(&format!("{common} {network}")).done();
+    let words = "--model dbm --hidden 4,3 --set init=raw --out other";
+    place
+        .dbn(&format!("train numbers.csv --visible gaussian-learned {words}"))
+        .failed(&["init", "scales its data"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use candle_boltzmann::belief::learning::{
 use rbm_core::Result;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{MachineData, of_learning, settings_of};
+use super::machine::{MachineData, as_typed, of_learning, settings_of};
 use super::text::{made_with, model_in, parsed, read, written};
 use super::values::seed;
 
@@ -98,6 +98,7 @@ pub struct BeliefLearningRecipe {
 
 /// The keys above all tables that `--set` changes.
 const OWN_KEYS: [&str; 2] = ["seed", "hidden"];
+const OTHER_KEYS: &str = "seed, hidden and data.KEY";
 
 impl BeliefLearningRecipe {
     /// Every number of `learning`.
@@ -159,7 +160,7 @@ impl BeliefRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text)
+        parsed(text, &[])
     }
 
     /// Reads the recipe file `path`.
@@ -187,7 +188,8 @@ impl BeliefRecipe {
     ///
     /// For unknown keys and values; the message names the setting.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
-        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()))
+        made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &[])
+            .map_err(|error| as_typed(error, settings, OTHER_KEYS))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.

@@ -8,6 +8,7 @@ use rbm_core::{Adam, Error, Optimizer, Rbm, Result, Schedule, Sgd, Units};
 use serde::{Deserialize, Serialize};
 
 use super::values::{name_or_table, units};
+use super::visible::VisibleKind;
 use super::{Method, Recipe};
 use crate::learning::Pass;
 use crate::network::dbn::has_own_draws;
@@ -380,7 +381,8 @@ impl Recipe {
         let sides = |recipe: &Self, i: usize| {
             let layer = recipe.layers.get(i).or(recipe.layers.last())?;
             let below = match i.checked_sub(1) {
-                None => recipe.visible_kind().kind(),
+                None if recipe.visible == VisibleKind::Auto => Units::bernoulli(1).kind(),
+                None => recipe.visible.to_string(),
                 Some(below) => recipe.layers.get(below).or(recipe.layers.last())?.hidden.kind(),
             };
             Some((below, layer.hidden.kind(), layer.method.name(), layer.optimizer))

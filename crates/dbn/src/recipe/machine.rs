@@ -6,7 +6,7 @@ use candle_boltzmann::Couplings;
 use candle_dbn_data::ReadOptions;
 use candle_dbn_data::settings::{Keyed, or_none, read_keyed};
 use rbm_core::learning::trainer::Pass;
-use rbm_core::{Result, Units};
+use rbm_core::{Error, Result, Units};
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -23,6 +23,10 @@ pub(super) const SOURCE: &str = include_str!("machine.rs");
 /// The keys above all tables that `--set` changes.
 const OWN_KEYS: [&str; 7] =
     ["seed", "visible", "hidden", "labels", "couplings", "init", "classifier"];
+
+/// What `--set` changes beside the keys of `[learning]`.
+const OTHER_KEYS: &str =
+    "seed, visible, hidden, labels, couplings, init, data.KEY and classifier.KEY";
 
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -76,10 +80,10 @@ pub struct MachineRecipe {
     /// it is "none".
     #[serde(default)]
     pub couplings: Couplings<String>,
-    /// A network's run whose lowest machine the two lowest layers of a deep machine begin as: what is above it is then learned beside something that
-    /// is good already.
+    /// The network as whose lowest machine the two lowest layers of a deep machine begin: what is above it is then learned beside something that is
+    /// good already. The lowest machine of a recipe learns first, in the folder `below` of the run.
     ///
-    /// Range: the folder of a run, a name on the Hub, or "none". Used by: deep machines without pre-training.
+    /// Range: the folder of a run, a name on the Hub, a network's recipe, or "none". Used by: deep machines without pre-training.
     #[serde(default, with = "or_none", skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     /// The data.
@@ -176,7 +180,18 @@ impl MachineRecipe {
     ///
     /// For what is no TOML, and for unknown keys and values; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
-        parsed(text)
+        let recipe: Self = parsed(text, &[])?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.hidden {
+            Some(HiddenLayers::Deep(layers)) if layers.is_empty() => {
+                Err(Error::invalid("hidden", "at least one layer, or \"none\"", "[]"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the recipe file `path`.
@@ -212,7 +227,8 @@ impl MachineRecipe {
                 named => named,
             };
         }
-        made_with(&usual, &of_learning(settings, &OWN_KEYS), |_| Ok(()))
+        made_with(&usual, &of_learning(settings, &OWN_KEYS), Self::check, &[])
+            .map_err(|error| as_typed(error, settings, OTHER_KEYS))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.
@@ -240,6 +256,22 @@ pub(super) fn settings_of(learning: &impl Serialize, data: &MachineData) -> Vec<
     let learning = toml::Table::try_from(learning).unwrap_or_default();
     let pass = (!data.0.pass.is_mean()).then(|| "data.pass=sample".to_owned());
     learning.iter().map(|(key, value)| format!("{key}={}", text(value))).chain(pass).collect()
+}
+
+/// `error` of settings that [`of_learning`] has put into their table, as they were typed; `others` are the keys outside of it.
+pub(super) fn as_typed<S: AsRef<str>>(error: Error, settings: &[S], others: &str) -> Error {
+    match error {
+        Error::Invalid { what, mut expected, found } => {
+            let typed = what.strip_prefix("learning.").filter(|what| {
+                settings.iter().any(|setting| what.starts_with(setting.as_ref().trim_start()))
+            });
+            if found.starts_with("unknown field") && found.contains("in `learning`") {
+                expected = format!("{expected} (beside those of [learning]: {others})");
+            }
+            Error::invalid(typed.unwrap_or(&what), expected, found)
+        }
+        other => other,
+    }
 }
 
 /// `settings` with `learning.` before their keys where these are not paths, and none of the recipe's `own`.

@@ -76,7 +76,7 @@ impl Recipe {
     ///
     /// For what is no TOML, and for keys and values that no recipe has; the message names the line.
     pub fn draft(text: &str) -> Result<Self> {
-        parsed(text)
+        parsed(text, &RENAMED)
     }
 
     /// Reads the recipe file `path`.
@@ -119,13 +119,12 @@ pub(super) fn written(recipe: &impl Serialize) -> Result<String> {
 ///
 /// # Errors
 ///
-/// For what is no TOML, and for keys and values that no recipe has; the message names the line.
-pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
+/// For what is no TOML, and for keys and values that no recipe has; the message names the line, and what a key of earlier recipes is called now.
+pub(super) fn parsed<T: DeserializeOwned>(text: &str, renamed: &[Renamed]) -> Result<T> {
     toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let expected = "TOML with known keys and fitting values";
-        let found = with_advice(&one_line(e.message()));
-        Error::invalid(format!("line {line}"), expected, found)
+        refused(format!("line {line}"), expected, with_advice(&one_line(e.message()), renamed))
     })
 }
 
@@ -152,10 +151,13 @@ pub(super) fn model_in(path: &Path) -> Option<String> {
 }
 
 /// What TOML calls its types, and what people do.
-const TYPES: [(&str, &str); 6] = [
-    ("expected usize", "expected a whole number"),
-    ("expected u64", "expected a whole number"),
-    ("expected a nonzero usize", "expected a whole number from 1"),
+const TYPES: [(&str, &str); 9] = [
+    ("expected usize", "expected a whole number, 0 or more"),
+    ("expected u64", "expected a whole number, 0 or more"),
+    ("expected a nonzero usize", "expected a whole number, 1 or more"),
+    ("expected struct LearningRecipe", "expected a table"),
+    ("expected struct BeliefLearningRecipe", "expected a table"),
+    ("expected struct MachineRecipe", "expected a table"),
     ("expected f64", "expected a number"),
     ("expected a boolean", "expected true or false"),
     ("expected a sequence", "expected a list"),
@@ -189,7 +191,7 @@ impl Recipe {
     ///
     /// When the recipe is wrong; the message names the setting that is wrong by itself, if one is.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
-        made_with(self, settings, Self::check)
+        made_with(self, settings, Self::check, &RENAMED)
     }
 }
 
@@ -202,14 +204,15 @@ pub(super) fn made_with<T: Serialize + DeserializeOwned, S: AsRef<str>>(
     recipe: &T,
     settings: &[S],
     check: fn(&T) -> Result<()>,
+    renamed: &[Renamed],
 ) -> Result<T> {
     let settings: Vec<&str> = settings.iter().map(AsRef::as_ref).collect();
     let table = toml::Table::try_from(recipe)
         .map_err(|e| Error::invalid("recipe", "plain data", e.to_string()))?;
-    let made = with_all(&table, &settings, check);
+    let made = with_all(&table, &settings, check, renamed);
     made.map_err(|error| {
-        let alone = |setting: &str| with_all(&table, &[setting], check).err();
-        let is_sound = with_all(&table, &[], check).is_ok();
+        let alone = |setting: &str| with_all(&table, &[setting], check, renamed).err();
+        let is_sound = with_all(&table, &[], check, renamed).is_ok();
         let wrong = settings.iter().filter(|_| is_sound);
         let wrong = wrong.filter_map(|setting| Some((setting, alone(setting)?))).next();
         match wrong {
@@ -229,6 +232,7 @@ fn with_all<T: DeserializeOwned>(
     written: &toml::Table,
     settings: &[&str],
     check: fn(&T) -> Result<()>,
+    renamed: &[Renamed],
 ) -> Result<T> {
     let mut table = toml::Value::Table(written.clone());
     for setting in settings {
@@ -245,12 +249,12 @@ fn with_all<T: DeserializeOwned>(
         set(&mut table, key, &key.split('.').collect::<Vec<_>>(), &value)?;
     }
     let recipe: T = table.try_into().map_err(|e: toml::de::Error| {
-        let found = with_advice(&one_line(&e.to_string()));
+        let found = with_advice(&one_line(&e.to_string()), renamed);
         let expected = match of_layers(written, settings) {
             Some(key) => format!("known keys and fitting values (of layers: layers.*.{key})"),
             None => "known keys and fitting values".into(),
         };
-        Error::invalid("recipe", expected, found)
+        refused("recipe".into(), &expected, found)
     })?;
     check(&recipe)?;
     Ok(recipe)
@@ -267,7 +271,25 @@ fn of_layers<'a>(table: &toml::Table, settings: &[&'a str]) -> Option<&'a str> {
 fn parse_value(text: &str) -> toml::Value {
     let parsed = format!("value = {text}").parse::<toml::Table>();
     let value = parsed.ok().and_then(|mut table| table.remove("value"));
-    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+    // Numbers as people write them and TOML does not: `.5`.
+    let is_number =
+        text.contains(|c: char| c.is_ascii_digit()) && !text.contains(char::is_alphabetic);
+    let number = || text.parse().ok().filter(|_| is_number).map(toml::Value::Float);
+    value.or_else(number).unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// What is wrong with `what`: `found`, which may say itself what was expected: `KEY: expected A, found B` or `expected A`.
+fn refused(what: String, expected: &str, found: String) -> Error {
+    let (own, place) = found.split_once("; in ").unwrap_or((&found, "it"));
+    let sentence = own.split_once(": expected ").filter(|(key, _)| !key.starts_with("invalid "));
+    let parts = sentence.and_then(|(key, rest)| Some((key, rest.rsplit_once(", found ")?)));
+    match (parts, own.strip_prefix("expected ")) {
+        (Some((key, (expected, found))), _) => {
+            Error::invalid(format!("{what}: {key}"), expected, found)
+        }
+        (None, Some(own)) => Error::invalid(what, own, format!("another value in {place}")),
+        (None, None) => Error::invalid(what, expected, found),
+    }
 }
 
 fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> Result<()> {
@@ -326,8 +348,10 @@ fn set(at: &mut toml::Value, key: &str, path: &[&str], value: &toml::Value) -> R
 /// How alike two words must be: the share of their letters that need not be changed.
 const ALIKE: f64 = 0.5;
 
-/// Keys of earlier recipes, and how they are written now.
-const RENAMED: [(&str, &str); 12] = [
+/// A key of earlier recipes, and how it is written now.
+pub(super) type Renamed = (&'static str, &'static str);
+
+const RENAMED: [Renamed; 12] = [
     ("chains", "a setting of its method, `method.pcd.chains`, and so for fpcd, pt and ptt"),
     ("fast_rate", "`method.fpcd.rate`"),
     ("fast_decay", "`method.fpcd.decay`"),
@@ -362,11 +386,11 @@ pub fn quoted<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
 
 /// What serde says of a word that it does not know, ``unknown field `a`, expected one of `b`, `c` ``, with the one of those
 /// that was perhaps meant at its end. Other texts stay as they are.
-fn with_advice(text: &str) -> String {
+fn with_advice(text: &str, renamed: &[Renamed]) -> String {
     let Some((_, unknown)) = text.split_once("unknown ") else { return text.to_owned() };
     let words: Vec<_> = unknown.split('`').skip(1).step_by(2).collect();
     if let Some((old, new)) =
-        words.first().and_then(|word| RENAMED.iter().find(|(old, _)| old == word))
+        words.first().and_then(|word| renamed.iter().find(|(old, _)| old == word))
     {
         return format!("unknown field `{old}`, which is now {new}");
     }

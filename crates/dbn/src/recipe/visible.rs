@@ -25,7 +25,7 @@ const KINDS: [&str; 10] = [
     AUTO,
 ];
 
-/// The kind of the data layer's units; their number is the data's.
+/// The kind of the data layer's units; their number is the data's. A recipe may say a size, as those of earlier versions do: it is not looked at.
 ///
 /// ```
 /// use candle_dbn::recipe::VisibleKind;
@@ -60,7 +60,9 @@ impl FromStr for VisibleKind {
                 let kind = text.split(['(', ':', '+']).next().unwrap_or_default();
                 let meant = nearest(kind, KINDS).filter(|meant| *meant != kind);
                 let advice = meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"));
-                format!("visible = {text:?}: expected {expected}, found {text:?}{advice}")
+                format!(
+                    "visible = {text:?}: expected {expected}; {AUTO} or {ONE_HOT}, found {text:?}{advice}"
+                )
             }),
         }
     }
@@ -70,7 +72,7 @@ impl TryFrom<String> for VisibleKind {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+        text.parse().or_else(|error| text.parse().map(Self::Of).map_err(|_| error))
     }
 }
 

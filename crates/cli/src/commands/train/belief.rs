@@ -123,7 +123,8 @@ impl ResolvedBelief {
             };
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
-        let mut recipe = recipe.with(args.settings).map_err(Usage::of)?;
+        let mut recipe = recipe.with(args.settings).context("--set").map_err(Usage::of)?;
+        machine_data::make_paths_absolute(&mut recipe.data.0)?;
         let named = recipe.learning.clone();
         let (seed, pass) = (recipe.seed, recipe.data.0.pass);
         let mut learning = BeliefLearning { seed, pass, ..named.resolve() };
@@ -148,7 +149,6 @@ impl ResolvedBelief {
         if machine_data::differ(&cases, &train.cases)? {
             output::note(machine_data::CUT_NOTE);
         }
-        recipe.data.0.source = inputs::absolute(&source)?;
         Ok(Self { recipe, learning, cases, held_out, image, table })
     }
 }

@@ -7,21 +7,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{ColumnFindings, Couplings, Graph, Resampled, column_findings};
-use candle_core::{Device, Tensor};
-use candle_dbn::Examples;
+use candle_core::Tensor;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
 use candle_dbn::recipe::{HiddenLayers, LearningRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::MACHINE;
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
+use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
+use candle_dbn::{Examples, Recipe};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
+use rbm_core::state::write_whole;
 use rbm_core::{Rng, Rows, Units};
 
 use super::machine_run::{self, MachineRun};
-use super::{dry_run, machine_classifier};
+use super::{dry_run, lowest, machine_classifier};
 use crate::commands::evaluate::machine::{
     brief_log_partition, exact_log_partition, likelihood_of, path,
 };
@@ -77,6 +79,8 @@ struct ResolvedMachine {
     image: Option<(usize, usize)>,
     table: Option<TableLayout>,
     classes: Option<usize>,
+    /// The network that learns before, where the machine begins at one that is not there yet.
+    lowest: Option<Recipe>,
 }
 
 /// Learns, or goes on where the same command was stopped.
@@ -86,12 +90,17 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         let without = (resolved.learning.pretraining_epochs > 0)
             .then_some("pre-training")
             .into_iter()
+            .chain(resolved.lowest.as_ref().map(|_| "the machine that it begins at"))
             .chain(resolved.recipe.classifier.as_ref().map(|_| "the classifier"));
         for what in without {
             output::note(format!("{what} is not in the estimate of time"));
         }
-        Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
-            .map_err(Usage::of)?;
+        let mut learner =
+            Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
+                .map_err(Usage::of)?;
+        if let (Some(init), None) = (&resolved.recipe.init, &resolved.lowest) {
+            lowest::begin_at(&mut learner, init, Path::new(init), resolved.table.as_ref(), bars)?;
+        }
         let together = Learning { pretraining_epochs: 0, ..resolved.learning };
         return dry_run::of_machine(
             &resolved.recipe,
@@ -100,8 +109,8 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, weights, image, table, classes, .. } =
-        resolved;
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, table, .. } = resolved;
+    let (classes, lowest) = (resolved.classes, resolved.lowest);
     let source = &recipe.data.0.source;
     let claim = machine_run::claim(MACHINE, args.out, "bm", source)?;
     let dir = claim.dir().to_owned();
@@ -120,6 +129,12 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             found.check_cases(&cases, weights.as_deref()).with_context(|| {
                 format!("{}: holds a machine of other data: choose another --out", dir.display())
             })?;
+            let begun = MachineRecipe::read(dir.join(RECIPE)).map(|recipe| recipe.init);
+            ensure!(
+                begun.is_err() || begun.is_ok_and(|init| init == recipe.init),
+                "{}: holds a machine that did not begin at this init: choose another --out",
+                dir.display()
+            );
             output::note(format!("goes on after epoch {}", found.epochs_in_all()));
             found
         }
@@ -130,7 +145,12 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         learner.weigh(&cases, weights)?;
     }
     if let Some(init) = recipe.init.as_ref().filter(|_| !path.exists()) {
-        begin_at(&mut learner, init, bars)?;
+        write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
+        let from = match lowest {
+            Some(network) => lowest::learned(network, &dir, args.interval, (bars, quiet))?,
+            None => init.into(),
+        };
+        lowest::begin_at(&mut learner, init, &from, table.as_ref(), bars)?;
     }
     let before = learner.epochs_in_all();
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: before };
@@ -162,21 +182,6 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     }
 }
 
-/// Lets a deep machine begin at the lowest machine of the network `init`.
-fn begin_at(learner: &mut Learner, init: &str, bars: &MultiProgress) -> Result<()> {
-    let dir = inputs::find_model(Path::new(init), bars)?;
-    let model = inputs::load_model(&dir, &Device::Cpu)?;
-    let lowest = model.dbn.rbms.first().with_context(|| format!("{init}: expected a machine"))?;
-    if model.standardise.is_some() {
-        bail!(
-            "init = {init:?}: expected a network that learned its data as they are, found one that changes them first"
-        );
-    }
-    learner.begin_at(lowest).map_err(Usage::of).with_context(|| format!("init = {init:?}"))?;
-    output::note(format!("begins at the lowest machine of {init}"));
-    Ok(())
-}
-
 impl ResolvedMachine {
     fn of(args: &MachineTraining) -> Result<Self> {
         let mut recipe = args.recipe.clone();
@@ -195,19 +200,19 @@ impl ResolvedMachine {
             recipe.hidden = HiddenLayers::new(layers.collect::<Result<_>>()?);
         }
         if args.is_deep {
-            let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
-            if layers < 2 {
-                let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
-                return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
-            }
             recipe.couplings = Couplings::None;
         }
         if let Some(couplings) = args.couplings {
             recipe.couplings = couplings.clone();
         }
-        let mut recipe = recipe.with(args.settings).map_err(Usage::of)?;
-        let named = recipe.learning.clone();
+        let mut recipe = recipe.with(args.settings).context("--set").map_err(Usage::of)?;
         let layers = recipe.hidden.as_ref().map_or(0, |hidden| hidden.units().len());
+        if args.is_deep && layers < 2 {
+            let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
+            return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
+        }
+        machine_data::make_paths_absolute(&mut recipe.data.0)?;
+        let named = recipe.learning.clone();
         let (seed, pass) = (recipe.seed, recipe.data.0.pass);
         let mut learning = Learning { seed, pass, ..named.resolve(layers) };
         let source = recipe.data.0.source.clone();
@@ -304,14 +309,29 @@ impl ResolvedMachine {
         }
         let size = [train.len(), learning.batch_size];
         learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
+        let lowest = match &recipe.init {
+            Some(init) => lowest::network(init, &recipe, (&shape, &learning))?,
+            None => None,
+        };
         recipe.learning = LearningRecipe::of(&learning);
-        recipe.data.0.source = inputs::absolute(&source)?;
         if let Some(init) = recipe.init.as_mut().filter(|init| Path::new(init).exists()) {
             *init = inputs::absolute(init)?;
         }
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
-        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, table, classes })
+        let found = Self {
+            recipe,
+            shape,
+            learning,
+            cases,
+            weights,
+            held_out,
+            image,
+            table,
+            classes,
+            lowest,
+        };
+        Ok(found)
     }
 }
 

@@ -4,21 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use candle_boltzmann::unrolled::unrolled;
 use candle_core::Device;
 use candle_dbn::recipe::{ClassifierRecipe, DataRecipe, LayerRecipe, MachineRecipe, VisibleKind};
-use candle_dbn::store::run::RECIPE;
-use candle_dbn::training::Outcome;
 use candle_dbn::{Dataset, Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::Units;
 
-use super::watcher::Watcher;
-use crate::interrupt::{self, Interrupted};
+use super::machine_run;
 use crate::machines::{CLASSIFIER, LearnedMachine, MachineCases};
 use crate::output;
-use crate::progress::Progress;
 
 /// Takes the classifier of the machine in the folder `dir` away where the machine `has_learned` since it was unrolled from it.
 pub fn forget(dir: &Path, has_learned: bool) -> Result<()> {
@@ -71,35 +67,7 @@ pub fn learn(
     let dataset =
         Dataset { name: train.source.clone(), classes: Some(classes), ..Dataset::of(cases) };
     let mut training = Training::of_machines(network, dataset, rbms, &Device::Cpu)?;
-    let (run, _claim) = match dir.join(RECIPE).exists() {
-        true => {
-            let run = Run::open(&dir)?;
-            let claim = run.claim()?;
-            (run, claim)
-        }
-        false => Run::create(&dir, &training.recipe)?,
-    };
-    ensure!(
-        run.recipe()?.classifier == training.recipe.classifier,
-        "{}: holds a classifier of other settings: choose another --out",
-        dir.display()
-    );
-    if let Some(checkpoint) = run.checkpoint()? {
-        training.restore(checkpoint).with_context(|| dir.display().to_string())?;
-    } else if run.is_finished() {
-        return Ok(());
-    }
-    run.truncate_metrics(training.record().epochs)?;
-    let _caught = interrupt::catch()?;
-    let mut watcher = Watcher::new(&run, Progress::new(bars, quiet), interval);
-    let outcome = training.run(&mut watcher);
-    watcher.progress.finish();
-    match outcome? {
-        Outcome::Finished(model) => Ok(model.save(run.dir())?),
-        Outcome::Stopped => {
-            let how =
-                format!("the same command with --out {} goes on from here", machine.dir.display());
-            Err(Interrupted(how).into())
-        }
-    }
+    let is_same = |a: &Recipe, b: &Recipe| a.classifier == b.classifier;
+    let dirs = (&*machine.dir, &*dir);
+    machine_run::train_inside(dirs, &mut training, is_same, interval, (bars, quiet))
 }

@@ -9,7 +9,9 @@ use candle_dbn::recipe::{BeliefRecipe, MachineRecipe};
 use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::store::{BELIEF, MACHINE, MODELS, WEIGHTS};
+use candle_dbn::training::Outcome;
 use candle_dbn::viz::{Mark, Series, learning as learning_curves, report};
+use candle_dbn::{Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::learning::train::EpochMetrics;
 use rbm_core::state::write_whole;
@@ -167,4 +169,45 @@ pub fn curves(dir: &Path, panels: &[(&str, &str)]) -> Result<()> {
     let panels =
         panels.map(|(y, points)| (y.to_owned(), vec![Series::new("", Mark::Line, points)]));
     Ok(learning_curves(dir.join("learning.png"), panels.collect())?)
+}
+
+/// Runs `training` in the folder `inner` of the run `dir`, or goes on where it was stopped; nothing where it has come to its end. Errors where a run
+/// lies there whose recipe is not the same.
+pub fn train_inside(
+    (dir, inner): (&Path, &Path),
+    training: &mut Training,
+    is_same: impl Fn(&Recipe, &Recipe) -> bool,
+    interval: Duration,
+    (bars, quiet): (&MultiProgress, bool),
+) -> Result<()> {
+    let (run, _claim) = match inner.join(RECIPE).exists() {
+        true => {
+            let run = Run::open(inner)?;
+            let claim = run.claim()?;
+            (run, claim)
+        }
+        false => Run::create(inner, &training.recipe)?,
+    };
+    ensure!(
+        is_same(&run.recipe()?, &training.recipe),
+        "{}: holds a network of other settings: choose another --out",
+        inner.display()
+    );
+    if let Some(checkpoint) = run.checkpoint()? {
+        training.restore(checkpoint).with_context(|| inner.display().to_string())?;
+    } else if run.is_finished() {
+        return Ok(());
+    }
+    run.truncate_metrics(training.record().epochs)?;
+    let _caught = interrupt::catch()?;
+    let mut watcher = Watcher::new(&run, Progress::new(bars, quiet), interval);
+    let outcome = training.run(&mut watcher);
+    watcher.progress.finish();
+    match outcome? {
+        Outcome::Finished(model) => Ok(model.save(run.dir())?),
+        Outcome::Stopped => {
+            let how = format!("the same command with --out {} goes on from here", dir.display());
+            Err(Interrupted(how).into())
+        }
+    }
 }

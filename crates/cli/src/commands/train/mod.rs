@@ -6,6 +6,7 @@ mod dry_run;
 mod finish;
 mod help;
 mod hopfield;
+mod lowest;
 mod machine_classifier;
 pub mod machine_run;
 mod watcher;
@@ -82,7 +83,7 @@ pub struct Train {
     /// What to make of the data: dbn, a network of restricted Boltzmann machines; bm, one Boltzmann machine with couplings within its
     /// layers, by the keys method (cd, pcd, pt, ptt, exact, pseudo-likelihood), posterior (sampled, mean-field), centre,
     /// epochs, batch_size, sweeps, chains, learning_rate, final_learning_rate, learning_curve, momentum, l2, target_pearson and data.pass of --set; dbm, a deep one of several hidden layers, by the same
-    /// keys and pretraining_epochs, pretraining_rate, pretraining_centre, labels=true and classifier.KEY; belief, a sigmoid belief net with its recognition, by the keys method (reweighted, wake-sleep), samples, recognition
+    /// keys and init (a network that it begins at), pretraining_epochs, pretraining_rate, pretraining_centre, labels=true and classifier.KEY; belief, a sigmoid belief net with its recognition, by the keys method (reweighted, wake-sleep), samples, recognition
     /// (asleep, awake, both), optimiser (adam, momentum), epochs, batch_size, learning_rate, momentum and data.pass; or hopfield, which stores the
     /// cases as patterns of −1 and 1 (dbn recall finds them again)
     #[arg(long, value_name = "MODEL", default_value = "dbn", help_heading = "Learning")]
