@@ -422,7 +422,7 @@ fn a_deep_machine_begins_at_a_restricted_one() {
         couplings: Couplings::None,
     };
     // It has learned little: there is something to add.
-    let exact = Learning { negative: Negative::Exact, pretraining_epochs: 0, ..learning(60, 0) };
+    let exact = Learning { negative: Negative::Exact, pretraining_epochs: 0, ..learning(250, 0) };
     let mut restricted = Learner::new(of_lowest, exact.clone(), &cases).unwrap();
     assert!(restricted.fit(&cases, &mut ()).unwrap().is_continue());
     let [machine, rbm] = [restricted.machine().parameters(), lowest.parameters()];
@@ -440,7 +440,7 @@ fn a_deep_machine_begins_at_a_restricted_one() {
     }
     let before = restricted.log_likelihood(&cases).unwrap().value;
 
-    let mut deep = Learner::new(shape(9, &[6, 4], None), learning(300, 0), &cases).unwrap();
+    let mut deep = Learner::new(shape(9, &[6, 4], None), learning(1000, 0), &cases).unwrap();
     deep.begin_at(&lowest).unwrap();
     let begun = deep.log_likelihood(&cases).unwrap().value;
     assert!((begun - before).abs() < 0.02, "{begun} {before}");

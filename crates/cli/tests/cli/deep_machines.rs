@@ -114,8 +114,7 @@ fn a_deep_machine_begins_at_a_recipe() {
     assert_eq!(place.read("deep/machine.safetensors"), machine);
     place.dbn(&deep.replace("8,4", "7,4")).misused(&["below.toml", "bernoulli:7", "bernoulli:8"]);
 
-    let rows: Vec<String> =
-        (0..60).map(|i| format!("{},{}", 100 + i % 7, 3000 + i * i % 11)).collect();
+    let rows: Vec<String> = (0..60).map(|i| format!("{}.5,2.{}", i % 3, i * i % 7)).collect();
     place.write("numbers.csv", format!("a,b\n{}\n", rows.join("\n")));
     let common = "train numbers.csv --visible gaussian-learned --hidden 4";
     let network = "--no-standardise --unsupervised --set layers.0.epochs=1 --no-pictures --out raw";

@@ -272,8 +272,7 @@ fn parse_value(text: &str) -> toml::Value {
     let parsed = format!("value = {text}").parse::<toml::Table>();
     let value = parsed.ok().and_then(|mut table| table.remove("value"));
     // Numbers as people write them and TOML does not: `.5`.
-    let is_number =
-        text.contains(|c: char| c.is_ascii_digit()) && !text.contains(char::is_alphabetic);
+    let is_number = text.contains('.') && !text.contains(char::is_alphabetic);
     let number = || text.parse().ok().filter(|_| is_number).map(toml::Value::Float);
     value.or_else(number).unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
