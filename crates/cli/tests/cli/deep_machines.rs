@@ -108,10 +108,20 @@ fn a_deep_machine_begins_at_a_recipe() {
     place.dbn(&format!("{deep} --set epochs=2 --out deep")).done();
     assert!(place.path("deep/below/model.safetensors").exists());
     let machine = place.read("deep/machine.safetensors");
-    // From the network that is there already.
+    // From the network that is there already, though its recipe is gone: it does not learn again.
+    let learned = std::fs::metadata(place.path("deep/below/model.safetensors")).unwrap();
     std::fs::remove_file(place.path("deep/machine.safetensors")).unwrap();
+    std::fs::rename(place.path("below.toml"), place.path("away.toml")).unwrap();
     place.dbn("train --resume deep --no-pictures --no-evaluation").done();
     assert_eq!(place.read("deep/machine.safetensors"), machine);
+    let now = std::fs::metadata(place.path("deep/below/model.safetensors")).unwrap();
+    assert_eq!(now.modified().unwrap(), learned.modified().unwrap());
+    // Another recipe is another beginning.
+    place.write("below.toml", place.text("away.toml").replace("2000", "2001"));
+    std::fs::remove_file(place.path("deep/machine.safetensors")).unwrap();
+    place
+        .dbn("train --resume deep --no-pictures --no-evaluation")
+        .failed(&["below", "other settings"]);
     place.dbn(&deep.replace("8,4", "7,4")).misused(&["below.toml", "bernoulli:7", "bernoulli:8"]);
 
     let rows: Vec<String> = (0..60).map(|i| format!("{}.5,2.{}", i % 3, i * i % 7)).collect();
@@ -119,10 +129,13 @@ fn a_deep_machine_begins_at_a_recipe() {
     let common = "train numbers.csv --visible gaussian-learned --hidden 4";
     let network = "--no-standardise --unsupervised --set layers.0.epochs=1 --no-pictures --out raw";
     place.dbn(&format!("{common} {network}")).done();
-    let words = "--model dbm --hidden 4,3 --set init=raw --out other";
-    place
-        .dbn(&format!("train numbers.csv --visible gaussian-learned {words}"))
-        .failed(&["init", "scales its data"]);
+    let deep = "train numbers.csv --visible gaussian-learned --model dbm --hidden 4,3 --no-pictures --no-evaluation";
+    place.dbn(&format!("{deep} --set init=raw --out other")).failed(&["init", "scales its data"]);
+    assert!(!place.path("other").exists());
+    // Its own learns on the same scale.
+    place.write("four.toml", "[[layers]]\nhidden = 4\nepochs = 3\nlearning_rate = 0.0001\n");
+    let said = place.dbn(&format!("{deep} --set init=four.toml --set epochs=2 --out own")).done();
+    assert!(said.err.contains("begins at the lowest machine of"), "{}", said.err);
 }
 
 #[test]

@@ -80,10 +80,10 @@ pub struct MachineRecipe {
     /// it is "none".
     #[serde(default)]
     pub couplings: Couplings<String>,
-    /// The network as whose lowest machine the two lowest layers of a deep machine begin: what is above it is then learned beside something that is
-    /// good already. The lowest machine of a recipe learns first, in the folder `below` of the run.
+    /// The network whose lowest machine the two lowest layers of a deep machine start from: what is above is then learned beside something that is good
+    /// already. A recipe's lowest machine is trained first, in the folder `below` of the run.
     ///
-    /// Range: the folder of a run, a name on the Hub, a network's recipe, or "none". Used by: deep machines without pre-training.
+    /// Range: the folder of a run, a name on the Hub, a built-in recipe, a file RECIPE.toml, or "none". Used by: deep machines without pre-training.
     #[serde(default, with = "or_none", skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     /// The data.
@@ -242,7 +242,11 @@ impl MachineRecipe {
         if let Couplings::Edges(graph) = &mut self.couplings {
             *graph = file_name(&*graph);
         }
-        self.init = self.init.as_ref().map(file_name);
+        // Names of recipes and on the Hub stay.
+        self.init = self.init.map(|init| match Path::new(&init).is_absolute() {
+            true => format!("./{}", file_name(&init)),
+            false => init,
+        });
         self
     }
 }

@@ -1,5 +1,8 @@
 //! `dbn reproduce`: published experiments, repeated, and their numbers beside ours.
 //!
+//! An experiment is commands that anyone can type. They are printed, and what is printed is what runs: words are read as those of the command
+//! line.
+//!
 //! Where sizes and rates are searched for, the search goes on where it was: its trials lie in a file, and what proves best learns from
 //! all cases.
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_boltzmann::learning::{Learner, Learning, Negative, Shape};
 use candle_boltzmann::{ColumnFindings, Couplings, Graph, Resampled, column_findings};
 use candle_core::Tensor;
+use candle_dbn::Examples;
 use candle_dbn::data::Standardise;
 use candle_dbn::estimate::likelihood::{BoundBasis, Likelihood, TOLERANCE, Verdict};
 use candle_dbn::recipe::{HiddenLayers, LearningRecipe, MachineRecipe, VisibleKind};
@@ -16,14 +17,13 @@ use candle_dbn::store::machine::TableLayout;
 use candle_dbn::store::results::MeasurementSet;
 use candle_dbn::store::run::RECIPE;
 use candle_dbn::viz::images::{self, Contrast, shape_of};
-use candle_dbn::{Examples, Recipe};
 use indicatif::MultiProgress;
 use rbm_core::estimate::{AisEstimates, Correlations, sigma_points};
-use rbm_core::state::write_whole;
 use rbm_core::{Rng, Rows, Units};
 
+use super::initial_network::{self, InitialNetwork};
 use super::machine_run::{self, MachineRun};
-use super::{dry_run, lowest, machine_classifier};
+use super::{dry_run, machine_classifier};
 use crate::commands::evaluate::machine::{
     brief_log_partition, exact_log_partition, likelihood_of, path,
 };
@@ -79,18 +79,25 @@ struct ResolvedMachine {
     image: Option<(usize, usize)>,
     table: Option<TableLayout>,
     classes: Option<usize>,
-    /// The network that learns before, where the machine begins at one that is not there yet.
-    lowest: Option<Recipe>,
 }
 
 /// Learns, or goes on where the same command was stopped.
 pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<()> {
     let resolved = ResolvedMachine::of(args)?;
+    let is_there = args.out.is_some_and(|out| out.join(MACHINE).exists());
+    let lowest = match &resolved.recipe.init {
+        Some(init) if !is_there => {
+            let of = (&resolved.shape, &resolved.learning);
+            Some(InitialNetwork::of(init, &resolved.recipe, of)?)
+        }
+        _ => None,
+    };
     if args.is_dry {
+        let learns_first = matches!(lowest, Some(InitialNetwork::Learns(_)));
         let without = (resolved.learning.pretraining_epochs > 0)
             .then_some("pre-training")
             .into_iter()
-            .chain(resolved.lowest.as_ref().map(|_| "the machine that it begins at"))
+            .chain(learns_first.then_some("the machine that it begins at"))
             .chain(resolved.recipe.classifier.as_ref().map(|_| "the classifier"));
         for what in without {
             output::note(format!("{what} is not in the estimate of time"));
@@ -98,8 +105,8 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         let mut learner =
             Learner::new(resolved.shape.clone(), resolved.learning.clone(), &resolved.cases)
                 .map_err(Usage::of)?;
-        if let (Some(init), None) = (&resolved.recipe.init, &resolved.lowest) {
-            lowest::begin_at(&mut learner, init, Path::new(init), resolved.table.as_ref(), bars)?;
+        if let Some(lowest) = &lowest {
+            lowest.check(&mut learner, resolved.table.as_ref(), bars)?;
         }
         let together = Learning { pretraining_epochs: 0, ..resolved.learning };
         return dry_run::of_machine(
@@ -109,8 +116,8 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
             resolved.held_out,
         );
     }
-    let ResolvedMachine { recipe, shape, learning, cases, weights, image, table, .. } = resolved;
-    let (classes, lowest) = (resolved.classes, resolved.lowest);
+    let ResolvedMachine { recipe, shape, learning, cases, weights, image, table, classes, .. } =
+        resolved;
     let source = &recipe.data.0.source;
     let claim = machine_run::claim(MACHINE, args.out, "bm", source)?;
     let dir = claim.dir().to_owned();
@@ -140,18 +147,14 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
         }
         false => Learner::new(shape, learning, &cases).map_err(Usage::of)?,
     };
-    machine_run::keep_table(&dir, path.exists(), table.as_ref())?;
     if let Some(weights) = weights.clone() {
         learner.weigh(&cases, weights)?;
     }
-    if let Some(init) = recipe.init.as_ref().filter(|_| !path.exists()) {
-        write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
-        let from = match lowest {
-            Some(network) => lowest::learned(network, &dir, args.interval, (bars, quiet))?,
-            None => init.into(),
-        };
-        lowest::begin_at(&mut learner, init, &from, table.as_ref(), bars)?;
+    if let Some(lowest) = lowest {
+        let (place, screen) = ((&*dir, &recipe), (bars, quiet));
+        lowest.begin(&mut learner, place, table.as_ref(), args.interval, screen)?;
     }
+    machine_run::keep_table(&dir, path.exists(), table.as_ref())?;
     let before = learner.epochs_in_all();
     let learning = MachineRun { dir: &dir, file: MACHINE, epochs: before };
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
@@ -309,29 +312,11 @@ impl ResolvedMachine {
         }
         let size = [train.len(), learning.batch_size];
         learning.epochs = machine_run::epochs(named.epochs, learning.epochs, size);
-        let lowest = match &recipe.init {
-            Some(init) => lowest::network(init, &recipe, (&shape, &learning))?,
-            None => None,
-        };
         recipe.learning = LearningRecipe::of(&learning);
-        if let Some(init) = recipe.init.as_mut().filter(|init| Path::new(init).exists()) {
-            *init = inputs::absolute(init)?;
-        }
+        recipe.init = recipe.init.as_deref().map(initial_network::absolute).transpose()?;
         // What was guessed once stays so.
         recipe.data.0.read.alphabet = alphabet;
-        let found = Self {
-            recipe,
-            shape,
-            learning,
-            cases,
-            weights,
-            held_out,
-            image,
-            table,
-            classes,
-            lowest,
-        };
-        Ok(found)
+        Ok(Self { recipe, shape, learning, cases, weights, held_out, image, table, classes })
     }
 }
 

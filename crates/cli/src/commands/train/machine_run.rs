@@ -193,18 +193,24 @@ pub fn train_inside(
         "{}: holds a network of other settings: choose another --out",
         inner.display()
     );
-    if let Some(checkpoint) = run.checkpoint()? {
-        training.restore(checkpoint).with_context(|| inner.display().to_string())?;
-    } else if run.is_finished() {
+    if run.is_finished() {
         return Ok(());
     }
+    if let Some(checkpoint) = run.checkpoint()? {
+        let notes = training.restore(checkpoint).with_context(|| inner.display().to_string())?;
+        notes.iter().for_each(output::note);
+    }
+    training.notes.iter().for_each(output::note);
     run.truncate_metrics(training.record().epochs)?;
     let _caught = interrupt::catch()?;
     let mut watcher = Watcher::new(&run, Progress::new(bars, quiet), interval);
     let outcome = training.run(&mut watcher);
     watcher.progress.finish();
     match outcome? {
-        Outcome::Finished(model) => Ok(model.save(run.dir())?),
+        Outcome::Finished(model) => {
+            model.save(run.dir())?;
+            warn(run.dir())
+        }
         Outcome::Stopped => {
             let how = format!("the same command with --out {} goes on from here", dir.display());
             Err(Interrupted(how).into())

@@ -6,7 +6,7 @@ mod dry_run;
 mod finish;
 mod help;
 mod hopfield;
-mod lowest;
+mod initial_network;
 mod machine_classifier;
 pub mod machine_run;
 mod watcher;
