@@ -12,8 +12,8 @@ fn json(text: &str) -> Value {
 #[test]
 fn digits_go_the_whole_way() {
     let place = Place::new();
-    let words = "train --recipe digits-dbm --hidden 50,40 --set pretraining_epochs=20 --set epochs=20 \
-                 --set labels=true --set posterior=mean-field:12 --set classifier.epochs=15 --no-pictures";
+    let words = "train --recipe digits-dbm --hidden 50,40 --set init=none --set pretraining_epochs=20 --set epochs=20 \
+                 --set learning_rate=0.2 --set labels=true --set posterior=mean-field:12 --set classifier.epochs=15 --no-pictures";
     let said = place.dbn(&format!("{words} --out deep")).done().out;
     let error = |what: &str| -> f64 {
         let line = said.lines().find(|line| line.contains(&format!("error of the {what}")));
@@ -165,5 +165,5 @@ fn what_a_deep_machine_cannot_do_is_refused() {
     let said = place.dbn("recipe").done().out;
     assert!(said.contains("digits-dbm"), "{said}");
     let said = place.dbn("recipe digits-dbm").done().out;
-    assert!(said.contains("pretraining_epochs = 50") && said.contains("[classifier]"), "{said}");
+    assert!(said.contains("init = \"digits\"") && said.contains("[classifier]"), "{said}");
 }
