@@ -33,6 +33,13 @@ pub(crate) fn bottom_up(
     Ok(Tensor::cat(&parts, 1)?)
 }
 
+/// F of each of `cases`, all of the machine's rest, `(n, rest)`, nats; and the means of the last colour, which is summed out, `(n, last)`.
+pub(crate) fn summed_out(machine: &Machine, cases: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+    let inputs = machine.last_inputs(cases)?.detach();
+    let energies = to_host(&machine.free_energy_given(cases, &inputs)?.detach())?;
+    Ok((energies.to_vec1::<f64>()?, machine.last().mean(&inputs)?.detach()))
+}
+
 /// The mean free energy of `cases` `(n, observed)`, nats, and how active each hidden layer is over them: what an epoch shows of a machine that
 /// learns. Where hidden units are coupled with each other both are what mean field finds, from where `posterior` begins.
 pub(crate) fn look(
@@ -42,7 +49,7 @@ pub(crate) fn look(
     cases: &Tensor,
 ) -> Result<(f64, Vec<Activity>)> {
     let (count, observed) = cases.dims2()?;
-    let (free_energies, rest, inputs) = if machine.rest().units().width() > observed {
+    let (free_energies, rest, last) = if machine.rest().units().width() > observed {
         let start = match posterior {
             PositivePhase::MeanField { start, .. } => start,
             _ => Start::Biases,
@@ -52,17 +59,16 @@ pub(crate) fn look(
         let phase = look.infer(machine, cases, &mut Rng::new(0))?;
         let bounds = positive::lower_bounds(machine, &phase, observed)?;
         let energies = bounds.into_iter().map(|bound| -bound).collect();
-        (energies, phase.visible, phase.hidden_inputs.detach())
+        let last = machine.last().mean(&phase.hidden_inputs)?.detach();
+        (energies, phase.visible, last)
     } else {
-        let inputs = machine.last_inputs(cases)?.detach();
-        let energies = to_host(&machine.free_energy_given(cases, &inputs)?.detach())?;
-        (energies.to_vec1::<f64>()?, cases.clone(), inputs)
+        let (energies, last) = summed_out(machine, cases)?;
+        (energies, cases.clone(), last)
     };
     let free_energy = free_energies.iter().sum::<f64>() / count as f64;
     if shape.hidden.is_empty() {
         return Ok((free_energy, Vec::new()));
     }
-    let last = machine.last().mean(&inputs)?.detach();
     let sums = ops::sum_rows(&bottom_up(machine, shape, &rest, &last)?)?;
     let means: Vec<f64> =
         to_host(&sums)?.to_vec1::<f64>()?.into_iter().map(|sum| sum / count as f64).collect();

@@ -11,7 +11,7 @@ use rbm_core::units::Concat;
 use rbm_core::{Error, Layer, Result, Rows, rows};
 use serde::Serialize;
 
-use crate::activity::bottom_up;
+use crate::activity::{bottom_up, summed_out};
 use crate::learning::Learner;
 
 /// The most configurations of hidden units that are counted for each case: where these are all that is hidden, and where others are summed
@@ -105,9 +105,8 @@ impl Learner {
         for block in rows::blocks(cases) {
             let block = block?;
             let (rest, last) = if !has_unknown {
-                let inputs = machine.last_inputs(&block)?.detach();
-                free_energies.extend(host(&machine.free_energy_given(&block, &inputs)?)?);
-                let last = machine.last().mean(&inputs)?.detach();
+                let (energies, last) = summed_out(machine, &block)?;
+                free_energies.extend(energies);
                 (block, last)
             } else if let Some(counted) = &counted {
                 let (log_sums, rest, last) = counted.given(machine, &block)?;

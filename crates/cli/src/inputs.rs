@@ -588,3 +588,12 @@ pub fn absolute(data: &str) -> Result<String> {
     let path = std::path::absolute(&data).with_context(|| data.clone())?;
     path.into_os_string().into_string().map_err(|path| anyhow!("{path:?}: the path is not UTF-8"))
 }
+
+/// Makes the paths of what is learned absolute, so that a run may be evaluated from anywhere.
+pub fn make_absolute(data: &mut DataRecipe) -> Result<()> {
+    data.source = absolute(&data.source)?;
+    if let Some(labels) = &mut data.read.labels {
+        *labels = std::path::absolute(&*labels).context("labels")?;
+    }
+    Ok(())
+}

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_dbn::Examples;
 use candle_dbn::data::{self, Binarise, Dataset, Missing, ReadOptions, Standardise, check_units};
 use candle_dbn::network::dbn::label_codes;
-use candle_dbn::recipe::{DataRecipe, VisibleKind};
+use candle_dbn::recipe::VisibleKind;
 use candle_dbn::store::machine::TableLayout;
 use rbm_core::learning::trainer::Pass;
 use rbm_core::ops::device::to_host;
@@ -40,15 +40,6 @@ pub fn learned(
         output::note("data.pass=sample: all values are 0 or 1, so nothing is drawn");
     }
     Ok(part.cases.tensor()?)
-}
-
-/// Makes the paths of what a machine learns absolute, so that its run may be evaluated from anywhere.
-pub fn make_paths_absolute(data: &mut DataRecipe) -> Result<()> {
-    data.source = inputs::absolute(&data.source)?;
-    if let Some(labels) = &mut data.read.labels {
-        *labels = std::path::absolute(&*labels).context("labels")?;
-    }
-    Ok(())
 }
 
 /// What brings the measurements of a machine's cases to mean 0 and deviation 1, where it has units for such.

@@ -286,11 +286,12 @@ fn recipes_of_machines_are_read_and_set() {
     let message = said("model = \"bm\"\n[learning]\nepoch = 3\n");
     assert!(message.contains("line 3") && message.contains("did you mean epochs?"), "{message}");
     assert!(said("model = \"bm\"\nhidden = []\n").contains("hidden"));
+    assert!(said("model = \"bm\"\nlearning = 3\n").contains("expected a table"));
     let set = |setting: &str| recipe.with(&[setting]).unwrap_err().to_string();
     // As it was typed; and what a key is called now is said of networks alone.
     let message = set("replicas=3");
     assert!(message.starts_with("replicas=3") && !message.contains("method.pt"), "{message}");
-    assert!(message.contains("classifier.KEY"), "{message}");
+    assert!(message.contains("classifier and data.KEY"), "{message}");
     let message = set("posterior=mean-field:0");
     assert!(message.contains("posterior: expected mean-field, mean-field:STEPS"), "{message}");
     assert!(set("batch_size=0").contains("expected a whole number from 1, or \"all\""));

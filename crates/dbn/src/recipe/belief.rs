@@ -98,7 +98,6 @@ pub struct BeliefLearningRecipe {
 
 /// The keys above all tables that `--set` changes.
 const OWN_KEYS: [&str; 2] = ["seed", "hidden"];
-const OTHER_KEYS: &str = "seed, hidden and data.KEY";
 
 impl BeliefLearningRecipe {
     /// Every number of `learning`.
@@ -189,7 +188,7 @@ impl BeliefRecipe {
     /// For unknown keys and values; the message names the setting.
     pub fn with<S: AsRef<str>>(&self, settings: &[S]) -> Result<Self> {
         made_with(self, &of_learning(settings, &OWN_KEYS), |_| Ok(()), &[])
-            .map_err(|error| as_typed(error, settings, OTHER_KEYS))
+            .map_err(|error| as_typed(error, settings, &OWN_KEYS))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.

@@ -24,10 +24,6 @@ pub(super) const SOURCE: &str = include_str!("machine.rs");
 const OWN_KEYS: [&str; 7] =
     ["seed", "visible", "hidden", "labels", "couplings", "init", "classifier"];
 
-/// What `--set` changes beside the keys of `[learning]`.
-const OTHER_KEYS: &str =
-    "seed, visible, hidden, labels, couplings, init, data.KEY and classifier.KEY";
-
 /// What a recipe is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum MachineKind {
@@ -228,7 +224,7 @@ impl MachineRecipe {
             };
         }
         made_with(&usual, &of_learning(settings, &OWN_KEYS), Self::check, &[])
-            .map_err(|error| as_typed(error, settings, OTHER_KEYS))
+            .map_err(|error| as_typed(error, settings, &OWN_KEYS))
     }
 
     /// The settings of learning as `--set` has them, `key=value`.
@@ -262,15 +258,16 @@ pub(super) fn settings_of(learning: &impl Serialize, data: &MachineData) -> Vec<
     learning.iter().map(|(key, value)| format!("{key}={}", text(value))).chain(pass).collect()
 }
 
-/// `error` of settings that [`of_learning`] has put into their table, as they were typed; `others` are the keys outside of it.
-pub(super) fn as_typed<S: AsRef<str>>(error: Error, settings: &[S], others: &str) -> Error {
+/// `error` of settings that [`of_learning`] has put into their table, as they were typed; `own` are the keys outside of it.
+pub(super) fn as_typed<S: AsRef<str>>(error: Error, settings: &[S], own: &[&str]) -> Error {
     match error {
         Error::Invalid { what, mut expected, found } => {
             let typed = what.strip_prefix("learning.").filter(|what| {
                 settings.iter().any(|setting| what.starts_with(setting.as_ref().trim_start()))
             });
             if found.starts_with("unknown field") && found.contains("in `learning`") {
-                expected = format!("{expected} (beside those of [learning]: {others})");
+                let own = own.join(", ");
+                expected = format!("{expected} (beside those of [learning]: {own} and data.KEY)");
             }
             Error::invalid(typed.unwrap_or(&what), expected, found)
         }

@@ -151,13 +151,10 @@ pub(super) fn model_in(path: &Path) -> Option<String> {
 }
 
 /// What TOML calls its types, and what people do.
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 6] = [
     ("expected usize", "expected a whole number, 0 or more"),
     ("expected u64", "expected a whole number, 0 or more"),
     ("expected a nonzero usize", "expected a whole number, 1 or more"),
-    ("expected struct LearningRecipe", "expected a table"),
-    ("expected struct BeliefLearningRecipe", "expected a table"),
-    ("expected struct MachineRecipe", "expected a table"),
     ("expected f64", "expected a number"),
     ("expected a boolean", "expected true or false"),
     ("expected a sequence", "expected a list"),
@@ -166,7 +163,14 @@ const TYPES: [(&str, &str); 9] = [
 /// What TOML or serde says, in one line and in plain words.
 fn one_line(text: &str) -> String {
     let text = text.trim().replace('\n', "; ");
-    TYPES.iter().fold(text, |text, (name, words)| text.replace(name, words))
+    let text = TYPES.iter().fold(text, |text, (name, words)| text.replace(name, words));
+    match text.split_once("expected struct ") {
+        Some((before, after)) => {
+            let after = after.trim_start_matches(char::is_alphanumeric);
+            format!("{before}expected a table{after}")
+        }
+        None => text,
+    }
 }
 
 /// The tables that a recipe may be without.

@@ -124,7 +124,7 @@ impl ResolvedBelief {
             recipe.hidden = args.hidden.iter().map(width).collect::<Result<_>>()?;
         }
         let mut recipe = recipe.with(args.settings).context("--set").map_err(Usage::of)?;
-        machine_data::make_paths_absolute(&mut recipe.data.0)?;
+        inputs::make_absolute(&mut recipe.data.0)?;
         let named = recipe.learning.clone();
         let (seed, pass) = (recipe.seed, recipe.data.0.pass);
         let mut learning = BeliefLearning { seed, pass, ..named.resolve() };

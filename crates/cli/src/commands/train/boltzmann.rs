@@ -160,7 +160,6 @@ pub fn run(args: &MachineTraining, bars: &MultiProgress, quiet: bool) -> Result<
     let (text, screen) = (recipe.to_toml()?, (bars, quiet));
     learning.learn(&text, args.interval, screen, |observer| learner.fit(&cases, observer))?;
     learner.save(&path)?;
-    machine_run::warn(&dir)?;
     machine_classifier::forget(&dir, learner.epochs_in_all() > before)?;
     if let Some(target) = learner.learning().target_pearson {
         say_target(&learner, &cases, weights.as_deref(), target, bars)?;
@@ -214,7 +213,7 @@ impl ResolvedMachine {
             let expected = "--hidden: expected at least two layers of a deep Boltzmann machine";
             return Err(Usage::of(anyhow!("{expected}, as 500,1000; found {layers}")));
         }
-        machine_data::make_paths_absolute(&mut recipe.data.0)?;
+        inputs::make_absolute(&mut recipe.data.0)?;
         let named = recipe.learning.clone();
         let (seed, pass) = (recipe.seed, recipe.data.0.pass);
         let mut learning = Learning { seed, pass, ..named.resolve(layers) };

@@ -25,8 +25,6 @@ use crate::{inputs, machine_data};
 
 /// The folder of the network that learns first.
 const BELOW: &str = "below";
-/// Above which a value is 1, where machines take values as they are.
-const HALF: f32 = 0.5;
 
 /// What a deep machine begins at.
 pub enum InitialNetwork {
@@ -86,7 +84,7 @@ impl InitialNetwork {
         let mut data = recipe.data.0.clone();
         let is_binary = matches!(shape.visible, Units::Bernoulli { .. });
         if is_binary && data.pass == Pass::Mean && data.read.binarise.is_none() {
-            data.read.binarise = Some(Binarise::Threshold(HALF));
+            data.read.binarise = Some(Binarise::Threshold(machine_data::CUT));
         }
         let network = Recipe {
             name: BELOW.to_owned(),
@@ -124,24 +122,22 @@ impl InitialNetwork {
         (bars, quiet): (&MultiProgress, bool),
     ) -> Result<()> {
         let below = dir.join(BELOW);
-        let training = match self {
-            Self::Learns(training) => Some(*training),
+        let mut training = match self {
+            Self::Learns(training) => *training,
             Self::Is(_) if below.join(RECIPE).exists() => {
-                Some(training_of(Run::open(&below)?.recipe()?)?)
+                training_of(Run::open(&below)?.recipe()?)?
             }
             Self::Is(model) => {
                 let model = inputs::find_model(&model, bars)?;
                 return begin_at(learner, &model, table);
             }
         };
-        if let Some(mut training) = training {
-            // So that the run can go on whenever it is stopped.
-            write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
-            output::note(format!("{}: the lowest machine learns first", below.display()));
-            let is_same = |a: &Recipe, b: &Recipe| a == b;
-            let dirs = (dir, &*below);
-            machine_run::train_inside(dirs, &mut training, is_same, interval, (bars, quiet))?;
-        }
+        // So that the run can go on whenever it is stopped.
+        write_whole(&dir.join(RECIPE), recipe.to_toml()?.as_bytes())?;
+        output::note(format!("{}: the lowest machine learns first", below.display()));
+        let is_same = |a: &Recipe, b: &Recipe| a == b;
+        let dirs = (dir, &*below);
+        machine_run::train_inside(dirs, &mut training, is_same, interval, (bars, quiet))?;
         begin_at(learner, &below, table)
     }
 

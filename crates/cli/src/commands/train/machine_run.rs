@@ -79,12 +79,9 @@ pub fn keep_table(dir: &Path, goes_on: bool, table: Option<&TableLayout>) -> Res
     Ok(table.map_or(Ok(()), |table| table.save(dir))?)
 }
 
-/// Says what is wrong with what has learned in the folder `dir`.
-pub fn warn(dir: &Path) -> Result<()> {
-    let path = dir.join(METRICS);
-    let metrics = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-    report::warnings(&metrics).iter().for_each(|text| output::note(format!("warning: {text}")));
-    Ok(())
+/// Says what is wrong with what has learned, by the lines of its `metrics`.
+pub fn warn(metrics: &str) {
+    report::warnings(metrics).iter().for_each(|text| output::note(format!("warning: {text}")));
 }
 
 /// A folder in which a machine learns.
@@ -124,7 +121,9 @@ impl MachineRun<'_> {
                 format!("the same command with --out {} goes on from here", self.dir.display());
             return Err(Interrupted(goes_on).into());
         }
-        Ok(write_whole(&metrics, &watcher.kept.written)?)
+        write_whole(&metrics, &watcher.kept.written)?;
+        warn(&String::from_utf8_lossy(&watcher.kept.written));
+        Ok(())
     }
 }
 
@@ -209,7 +208,8 @@ pub fn train_inside(
     match outcome? {
         Outcome::Finished(model) => {
             model.save(run.dir())?;
-            warn(run.dir())
+            warn(&run.metrics()?);
+            Ok(())
         }
         Outcome::Stopped => {
             let how = format!("the same command with --out {} goes on from here", dir.display());

@@ -20,7 +20,6 @@ use candle_dbn::data::{self, Dataset, Missing, Scaling};
 use candle_dbn::recipe::{BeliefRecipe, MachineRecipe, VisibleKind};
 use candle_dbn::store::run::{Claim, RECIPE};
 use candle_dbn::training::{Checkpoint, EpochMetrics, Outcome};
-use candle_dbn::viz::report;
 use candle_dbn::{Examples, Recipe, Run, Training};
 use indicatif::MultiProgress;
 use rbm_core::Units;
@@ -338,9 +337,7 @@ pub fn train(
             let result = finish::run(&run, &model, &training, looks);
             spinner.finish_and_clear();
             say(&result?)?;
-            report::warnings(&run.metrics()?).iter().for_each(|warning| {
-                output::note(format!("warning: {warning}"));
-            });
+            machine_run::warn(&run.metrics()?);
             Ok(())
         }
         Outcome::Stopped => {
@@ -522,10 +519,7 @@ fn build(args: &Train, data: Option<&Dataset>) -> Result<Recipe> {
             "--set: expected nothing of [classifier] or labels beside --unsupervised, which trains without"
         )));
     }
-    recipe.data.source = inputs::absolute(&recipe.data.source)?;
-    if let Some(labels) = &mut recipe.data.read.labels {
-        *labels = std::path::absolute(&*labels).context("labels")?;
-    }
+    inputs::make_absolute(&mut recipe.data)?;
     Ok(recipe)
 }
 
